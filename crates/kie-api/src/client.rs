@@ -1,0 +1,57 @@
+use std::ops::Deref;
+use std::time::Duration;
+
+use reqwest::Request;
+use veo_transport::{Config, RawReply, Transport};
+
+use crate::{BASE_URL, Client, Error, UPLOAD_URL};
+
+/// What the generated client holds for the hand-written code.
+#[derive(Clone, Debug)]
+pub(crate) struct Inner {
+    transport: Transport,
+    pub(crate) upload_url: String,
+}
+
+impl Inner {
+    /// Sends an upload, which takes longer than a question.
+    pub(crate) async fn upload(&self, mut request: Request) -> Result<RawReply, Error> {
+        *request.timeout_mut() = Some(Duration::from_secs(300));
+        self.transport.query(request).await
+    }
+}
+
+impl Deref for Inner {
+    type Target = Transport;
+
+    fn deref(&self) -> &Transport {
+        &self.transport
+    }
+}
+
+impl Client {
+    /// A client for the given key. Makes no connection yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] if the configuration cannot work.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let mut transport = Transport::new(&config, BASE_URL)?;
+        let upload_url = transport.also(UPLOAD_URL)?;
+        Ok(Self {
+            baseurl: transport.base_url().to_owned(),
+            client: transport.http().clone(),
+            inner: Inner { transport, upload_url },
+        })
+    }
+
+    /// The same client with another address for uploads, such as a simulator's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] if the address cannot be used.
+    pub fn with_upload_url(mut self, url: &str) -> Result<Self, Error> {
+        self.inner.upload_url = self.inner.transport.also(url)?;
+        Ok(self)
+    }
+}

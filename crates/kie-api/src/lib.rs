@@ -1,0 +1,41 @@
+//! Typed client of kie.ai's Veo 3.1 endpoints.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), kie_api::Error> {
+//! use kie_api::types::{AspectRatio, Model};
+//!
+//! let client = kie_api::Client::new(kie_api::Config::new("the API key"))?;
+//! let started = client
+//!     .generate()
+//!     .body_map(|body| body.prompt("A dog playing in a park").model(Model::Fast).aspect_ratio(AspectRatio::Landscape))
+//!     .send()
+//!     .await?;
+//! let task_id = started.data.as_ref().and_then(|task| task.task_id.clone());
+//! # Ok(()) }
+//! ```
+//!
+//! This crate says what kie.ai says and no more; `veo-core` makes videos with it. Types and calls are generated from
+//! `openapi/kie.yaml`, where every field tells what it rests on. By hand are the constructor, the reading of kie.ai's
+//! envelope and the uploads.
+//!
+//! - kie.ai answers errors with HTTP 200 and another `code`. Here that is an error, [`Error::Rejected`], which keeps the
+//!   code, the words and any data.
+//! - Replies are open: an unknown word, a null or a wrong type costs the field it is in, and [`Reply::body`] has all.
+//!   Requests are closed: what the types do not allow is not sent.
+//! - A field that is not set is not sent, and no default of the specification is either.
+//! - `aspect_ratio`, the later name of `aspectRatio`, goes into the request's `extra` map, beside the older one.
+
+mod client;
+mod generated;
+mod reply;
+mod upload;
+mod url_list;
+
+pub use generated::*;
+pub use reply::Rejection;
+pub use upload::UploadStream;
+pub use url_list::UrlList;
+pub use veo_transport::{Config, Head, Reply, Unreadable};
+
+/// Why a call has no result.
+pub type Error = veo_transport::Error<Rejection>;

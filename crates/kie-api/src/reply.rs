@@ -1,0 +1,73 @@
+//! kie.ai's envelope: `code`, `msg`, `data`.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use veo_transport::{Head, RawReply, Reply, Verdict};
+
+use crate::Error;
+use crate::types::{Code, ErrorReply};
+
+/// A refusal in kie.ai's words.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Rejection {
+    /// HTTP status and headers. The status is 200 for most refusals.
+    pub head: Head,
+    /// kie.ai's code, if it gave one.
+    pub code: Option<Code>,
+    /// kie.ai's words, if it gave some.
+    pub message: Option<String>,
+    /// What came along. With code 422 from `get_4k_video` it is the state of the upgrade.
+    pub data: Option<Value>,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("kie.ai refused")?;
+        match self.code {
+            Some(code) => write!(f, " with code {code}")?,
+            None => write!(f, " with HTTP {}", self.head.status)?,
+        }
+        write!(f, ": {}", self.message.as_deref().unwrap_or("no reason given"))
+    }
+}
+
+/// Understands a reply: the envelope becomes a result.
+pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error> {
+    veo_transport::open(raw, judge)
+}
+
+fn judge(head: &Head, mut json: Value) -> Verdict<Rejection> {
+    if !["code", "msg", "data"].into_iter().any(|field| json.get(field).is_some()) {
+        return Verdict::Foreign("the body is not kie.ai's envelope");
+    }
+    if let Some(data) = json.get_mut("data") {
+        settle_spelling(data);
+    }
+    let Ok(envelope) = serde_json::from_value::<ErrorReply>(json.clone()) else {
+        return Verdict::Foreign("the body is not kie.ai's envelope");
+    };
+    // A code that is missing or unreadable is no reason to throw away a task that has been paid for.
+    let accepted = match envelope.code {
+        Some(code) => code == Code::Success,
+        None => envelope.data.is_some(),
+    };
+    if accepted && head.is_success() {
+        return Verdict::Reply(json);
+    }
+    Verdict::Rejected(Rejection { head: head.clone(), code: envelope.code, message: envelope.msg, data: envelope.data })
+}
+
+/// Two spellings of one field cannot both be in the specification, so the rarer one is brought to the other.
+fn settle_spelling(data: &mut Value) {
+    let Some(data) = data.as_object_mut() else { return };
+    for (rare, usual) in [("task_id", "taskId"), ("result_url", "resultUrl")] {
+        if !data.contains_key(usual)
+            && let Some(value) = data.remove(rare)
+        {
+            data.insert(usual.to_owned(), value);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+use veo_transport::{Config, Transport};
+
+use crate::{BASE_URL, Client, Error};
+
+/// What the generated client holds for the hand-written code.
+pub(crate) type Inner = Transport;
+
+impl Client {
+    /// A client for the given key. Makes no connection yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] if the configuration cannot work.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let transport = Transport::new(&config, BASE_URL)?;
+        Ok(Self { baseurl: transport.base_url().to_owned(), client: transport.http().clone(), inner: transport })
+    }
+}

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// How to reach a provider.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) key: SecretString,
+    pub(crate) base_url: Option<String>,
+    pub(crate) user_agent: String,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) query_timeout: Duration,
+    pub(crate) submit_timeout: Duration,
+}
+
+impl Config {
+    /// The provider's own address, and the given API key.
+    pub fn new(key: impl Into<SecretString>) -> Self {
+        Self {
+            key: key.into(),
+            base_url: None,
+            // kie.ai's edge refuses a request without one.
+            user_agent: concat!("veo-rs/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_timeout: Duration::from_secs(10),
+            query_timeout: Duration::from_secs(30),
+            submit_timeout: Duration::from_secs(120),
+        }
+    }
+
+    /// Another address than the provider's own, such as a simulator's. Plain http is for loopback addresses only.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// The `User-Agent` header. The default names this library.
+    #[must_use]
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// How long a connection may take to come about; 10 s by default. It has to be shorter than the other two time-outs,
+    /// or a request that was never sent would look like one whose reply was lost.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a call that costs nothing may take in all; 30 s by default.
+    #[must_use]
+    pub fn query_timeout(mut self, timeout: Duration) -> Self {
+        self.query_timeout = timeout;
+        self
+    }
+
+    /// How long a call that can cost money may take in all; 120 s by default, since giving up early leaves open whether it
+    /// was charged.
+    #[must_use]
+    pub fn submit_timeout(mut self, timeout: Duration) -> Self {
+        self.submit_timeout = timeout;
+        self
+    }
+}

@@ -1,0 +1,90 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::Head;
+
+/// Why a call has no result. `R` is the provider's own refusal.
+///
+/// What matters for money is whether the provider may have acted on the request: it has not after
+/// [`InvalidRequest`](Error::InvalidRequest) and [`NotConnected`](Error::NotConnected), it has said so itself after
+/// [`Rejected`](Error::Rejected), and it may have after the other two.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error<R> {
+    /// The request or the configuration is not valid; nothing was sent.
+    #[error("the request is not valid and was not sent: {0}")]
+    InvalidRequest(String),
+    /// There was no connection; nothing was sent.
+    #[error("there was no connection to {host}, so nothing was sent")]
+    NotConnected {
+        /// Where to.
+        host: String,
+        /// Why not.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The request was sent, and no whole reply came back. Whether the provider acted on it is not known.
+    #[error("the request went to {host}, but no whole reply came back")]
+    NoReply {
+        /// Where to.
+        host: String,
+        /// What was read of the body before it broke off. The id of a task can be in it.
+        partial: Bytes,
+        /// What happened.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// Something answered, but not in the provider's language.
+    #[error(transparent)]
+    Unreadable(Unreadable),
+    /// The provider refused.
+    #[error("{0}")]
+    Rejected(R),
+}
+
+/// A reply that is not the provider's: an error page, plain text, an empty or an unexpected body.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Unreadable {
+    /// Status and headers.
+    pub head: Head,
+    /// What is wrong with the body.
+    pub reason: String,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 200;
+        let content_type = self.head.content_type.as_deref().unwrap_or("no content type");
+        write!(f, "the reply is not the provider's: HTTP {}, {content_type}, {}", self.head.status, self.reason)?;
+        if !self.body.is_empty() {
+            let start = String::from_utf8_lossy(&self.body[..self.body.len().min(SHOWN)]);
+            let more = if self.body.len() > SHOWN { " ..." } else { "" };
+            write!(f, ": {}{more}", start.escape_debug())?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Unreadable {}
+
+impl<R> Error<R> {
+    /// A request that could not be built.
+    #[doc(hidden)]
+    pub fn unbuildable(error: reqwest::Error) -> Self {
+        Self::InvalidRequest(causes(&error.without_url()))
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,22 @@
+//! How the provider clients of veo send a request at most once and read its reply whole.
+//!
+//! Users of a provider client meet [`Config`], [`Reply`] and [`Error`]; the rest is for the clients themselves.
+//!
+//! - A call that can cost money ([`Transport::submit`]) goes out over a connection of its own, so that a connection that
+//!   the server has closed meanwhile cannot be mistaken for a lost reply. Nothing is sent a second time: no retries, and
+//!   no redirects, since 307 and 308 would send the body again.
+//! - A reply is read to its end, up to [`MAX_BODY`]. What was read of a broken one is kept, because the id of a paid task
+//!   may be in it.
+//! - The key goes to the configured origin only and is removed from everything that is read.
+
+mod config;
+mod error;
+mod lenient;
+mod reply;
+mod transport;
+
+pub use config::Config;
+pub use error::{Error, Unreadable};
+pub use lenient::lenient;
+pub use reply::{Head, RawReply, Reply, Verdict, open};
+pub use transport::{MAX_BODY, Transport};

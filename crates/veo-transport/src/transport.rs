@@ -1,0 +1,182 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, Request, Url, redirect, retry};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::causes;
+use crate::{Config, Error, Head, RawReply, Unreadable};
+
+/// The longest body that is read, in bytes. Large because a video can come inside a reply as a data URL.
+pub const MAX_BODY: usize = 32 << 20;
+
+/// Sends requests and reads their replies. Clones share their connections.
+#[derive(Clone)]
+pub struct Transport {
+    query: Client,
+    submit: Client,
+    authorization: HeaderValue,
+    key: Arc<SecretString>,
+    base_url: String,
+    origins: Vec<Url>,
+}
+
+impl Transport {
+    /// Prepares connections to the configured address, or to the provider's own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] if the configuration cannot work.
+    pub fn new<R>(config: &Config, provider: &str) -> Result<Self, Error<R>> {
+        if config.connect_timeout >= config.query_timeout.min(config.submit_timeout) {
+            return Err(Error::InvalidRequest(
+                "the connect time-out has to be shorter than the other time-outs".to_owned(),
+            ));
+        }
+        if config.key.expose_secret().trim().is_empty() {
+            return Err(Error::InvalidRequest("the API key is empty; give the provider's key".to_owned()));
+        }
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bearer {}", config.key.expose_secret())).map_err(|_| {
+                Error::InvalidRequest("the API key holds characters that no HTTP header can carry".to_owned())
+            })?;
+        authorization.set_sensitive(true);
+        let client = |timeout: Duration| {
+            Client::builder()
+                .user_agent(&config.user_agent)
+                .connect_timeout(config.connect_timeout)
+                .timeout(timeout)
+                // A redirect could carry the key away, and 307 and 308 would send a paid request again.
+                .redirect(redirect::Policy::none())
+                .retry(retry::never())
+                // A library does not read the environment, where proxies are usually configured.
+                .no_proxy()
+        };
+        let (base_url, origin) = base(config.base_url.as_deref().unwrap_or(provider))?;
+        Ok(Self {
+            query: client(config.query_timeout).build().map_err(Error::unbuildable)?,
+            // A pooled connection that the server closes at the wrong moment looks like a lost reply.
+            submit: client(config.submit_timeout).pool_max_idle_per_host(0).build().map_err(Error::unbuildable)?,
+            authorization,
+            key: Arc::new(config.key.clone()),
+            base_url,
+            origins: vec![origin],
+        })
+    }
+
+    /// Lets the key go to another address of the provider, and gives the address without a slash at its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidRequest`] if it is none.
+    pub fn also<R>(&mut self, url: &str) -> Result<String, Error<R>> {
+        let (url, origin) = base(url)?;
+        self.origins.push(origin);
+        Ok(url)
+    }
+
+    /// The address of the provider, without a slash at its end.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Builds requests; [`query`](Self::query) and [`submit`](Self::submit) send them.
+    pub fn http(&self) -> &Client {
+        &self.query
+    }
+
+    /// Sends a request that costs nothing.
+    ///
+    /// # Errors
+    ///
+    /// All but [`Error::Rejected`].
+    pub async fn query<R>(&self, request: Request) -> Result<RawReply, Error<R>> {
+        self.send(&self.query, request).await
+    }
+
+    /// Sends a request that can cost money, over a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// All but [`Error::Rejected`].
+    pub async fn submit<R>(&self, request: Request) -> Result<RawReply, Error<R>> {
+        self.send(&self.submit, request).await
+    }
+
+    async fn send<R>(&self, client: &Client, mut request: Request) -> Result<RawReply, Error<R>> {
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        if !self.origins.iter().any(|origin| origin.origin() == request.url().origin()) {
+            return Err(Error::InvalidRequest(format!("{host} is not the provider, so it does not get the key")));
+        }
+        request.headers_mut().insert(AUTHORIZATION, self.authorization.clone());
+        let mut response = match client.execute(request).await {
+            Ok(response) => response,
+            Err(error) if error.is_builder() => return Err(Error::unbuildable(error)),
+            Err(error) if error.is_connect() => return Err(Error::NotConnected { host, source: cause(error) }),
+            Err(error) => return Err(Error::NoReply { host, partial: Bytes::new(), source: cause(error) }),
+        };
+        let head = Head::new(response.status().as_u16(), response.headers());
+        let mut body = BytesMut::new();
+        loop {
+            match response.chunk().await {
+                Ok(None) => return Ok(RawReply { head, body: self.without_key(&body) }),
+                Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
+                    let reason = format!("the body is longer than {} MiB", MAX_BODY >> 20);
+                    return Err(Error::Unreadable(Unreadable { head, reason, body: self.without_key(&body) }));
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Err(error) => {
+                    return Err(Error::NoReply { host, partial: self.without_key(&body), source: cause(error) });
+                }
+            }
+        }
+    }
+
+    /// Removes the key from a body that echoes it, since bodies end up in errors and logs.
+    fn without_key(&self, body: &[u8]) -> Bytes {
+        let key = self.key.expose_secret().as_bytes();
+        let mut clean = BytesMut::with_capacity(body.len());
+        let mut rest = body;
+        while let Some(at) = rest.windows(key.len()).position(|window| window == key) {
+            clean.extend_from_slice(&rest[..at]);
+            clean.extend_from_slice(b"[key]");
+            rest = &rest[at + key.len()..];
+        }
+        clean.extend_from_slice(rest);
+        clean.freeze()
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
+/// A base URL without a slash at its end, and parsed.
+fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
+    // The URL itself stays out of the message, since it can hold a password.
+    let invalid = |what: &str| Error::InvalidRequest(format!("the base URL cannot be used: {what}"));
+    let parsed = Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
+    let loopback = match parsed.host_str().map(|host| host.trim_matches(['[', ']'])) {
+        None => return Err(invalid("it has no host")),
+        Some(host) => {
+            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+    };
+    if parsed.scheme() != "https" && !(parsed.scheme() == "http" && loopback) {
+        return Err(invalid("the key travels over https, or over http to a loopback address"));
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
+        return Err(invalid("it has more than a host and a path"));
+    }
+    Ok((parsed.as_str().trim_end_matches('/').to_owned(), parsed))
+}
+
+/// The cause of a failure, without the URL, which can hold secrets, and in one line, since callers cannot act on its parts.
+fn cause(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    causes(&error.without_url()).into()
+}

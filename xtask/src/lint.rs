@@ -1,0 +1,733 @@
+//! What a specification must satisfy so that the generator cannot go wrong silently.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::spec::{Problem, Spec, escape, members};
+
+const INLINE: &str = "an inline object, enum or oneOf gets a made-up name that can meet another; \
+                      move it to components/schemas and refer to it";
+
+/// All problems of a specification; none means that it can be generated.
+pub(crate) fn lint(spec: &Spec) -> Vec<Problem> {
+    // Each group relies on what the ones before it have found to be in order.
+    for check in [version, references, structure] {
+        let problems = check(spec);
+        if !problems.is_empty() {
+            return problems;
+        }
+    }
+    [words, operations, schemas, uses, examples].iter().flat_map(|check| check(spec)).collect()
+}
+
+fn version(spec: &Spec) -> Vec<Problem> {
+    let version = spec.root["openapi"].as_str().unwrap_or("no version");
+    if version.starts_with("3.0.") {
+        return Vec::new();
+    }
+    vec![spec.problem("/openapi", format!("this is {version}; write OpenAPI 3.0, which the generator reads"))]
+}
+
+fn references(spec: &Spec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    walk(&spec.root, String::new(), &mut |pointer, value| {
+        let Some(target) = value.get("$ref") else { return };
+        let found = target.as_str().and_then(|target| target.strip_prefix('#')).and_then(|at| spec.root.pointer(at));
+        match found {
+            None => problems.push(spec.problem(
+                format!("{pointer}/$ref"),
+                format!("{target} leads nowhere in this file; correct the name or add the component"),
+            )),
+            Some(found) if found.get("$ref").is_some() => problems.push(spec.problem(
+                format!("{pointer}/$ref"),
+                format!("{target} is a reference itself; refer to the component directly"),
+            )),
+            Some(_) => {}
+        }
+    });
+    problems
+}
+
+/// Whether the document has the form of OpenAPI, as the generator's own reader sees it.
+fn structure(spec: &Spec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (pointer, what) in [("/info", "object"), ("/paths", "object"), ("/components/schemas", "object")] {
+        if !spec.root.pointer(pointer).is_some_and(Value::is_object) {
+            problems.push(spec.problem(pointer, format!("this has to be an {what}; add it")));
+        }
+    }
+    if let Err(error) = serde_path_to_error::deserialize::<_, openapiv3::OpenAPI>(&spec.root) {
+        let pointer: String = error.path().iter().map(|segment| format!("/{}", escape(&segment.to_string()))).collect();
+        problems.push(spec.problem(pointer, format!("this is not OpenAPI 3.0: {}; correct it", error.inner())));
+    }
+    problems
+}
+
+/// The words that are not OpenAPI's own, and where a fact comes from.
+fn words(spec: &Spec) -> Vec<Problem> {
+    const WORDS: [&str; 7] = [
+        "x-basis",
+        "x-billable",
+        "x-enum-descriptions",
+        "x-enum-varnames",
+        "x-extensible-enum",
+        "x-rust-name",
+        "x-rust-type",
+    ];
+    let mut problems = Vec::new();
+    walk(&spec.root, String::new(), &mut |pointer, value| {
+        for (word, meaning) in members(value).filter(|(word, _)| word.starts_with("x-")) {
+            let at = format!("{pointer}/{}", escape(word));
+            if !WORDS.contains(&word) {
+                problems.push(spec.problem(at, "nothing reads this word; use one of openapi/README.md"));
+            } else if word == "x-basis" && !["documented", "observed", "inferred"].iter().any(|basis| meaning == basis)
+            {
+                problems.push(spec.problem(at, "say documented, observed or inferred"));
+            }
+        }
+    });
+    for (at, server) in servers(spec) {
+        if server["url"].as_str().is_none_or(|url| !url.starts_with("https://") || url.ends_with('/')) {
+            problems.push(spec.problem(format!("{at}/url"), "give an https URL without a slash at its end"));
+        }
+        if !server["x-rust-name"].is_string() {
+            problems.push(spec.problem(at, "add x-rust-name, the name of the constant that holds the URL"));
+        }
+    }
+    problems
+}
+
+/// The servers of the file and of its paths.
+pub(crate) fn servers(spec: &Spec) -> Vec<(String, &Value)> {
+    let own = std::iter::once((String::new(), &spec.root));
+    let of_paths = members(&spec.root["paths"]).map(|(path, item)| (format!("/paths/{}", escape(path)), item));
+    own.chain(of_paths)
+        .flat_map(|(at, holder)| {
+            let servers = holder["servers"].as_array().into_iter().flatten().enumerate();
+            servers.map(move |(index, server)| (format!("{at}/servers/{index}"), server))
+        })
+        .collect()
+}
+
+fn operations(spec: &Spec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut ids = BTreeSet::new();
+    for operation in spec.operations() {
+        let value = operation.value;
+        let mut refuse =
+            |at: &str, message: String| problems.push(spec.problem(format!("{}{at}", operation.pointer), message));
+        described(value, &mut refuse);
+        identified(value, &mut ids, &mut refuse);
+        if !value["x-billable"].is_boolean() {
+            refuse("", "add x-billable: true if a call can cost money, false if it cannot".to_owned());
+        }
+
+        let declared: BTreeSet<&str> = value["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|parameter| spec.resolve(parameter))
+            .filter(|parameter| parameter["in"] == "path")
+            .filter_map(|parameter| parameter["name"].as_str())
+            .collect();
+        let used: BTreeSet<&str> =
+            operation.path.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).collect();
+        if declared != used {
+            refuse(
+                "/parameters",
+                format!("the path has the parameters {used:?} and this declares {declared:?}; make them agree"),
+            );
+        }
+
+        let (success, errors): (Vec<_>, Vec<_>) =
+            members(&value["responses"]).partition(|(status, _)| status.starts_with('2'));
+        for (kind, replies) in [("success", success), ("error", errors)] {
+            let bodies: BTreeMap<String, &str> =
+                replies.iter().map(|(status, reply)| (body_schema(spec.resolve(reply)).to_string(), *status)).collect();
+            match bodies.len() {
+                0 => refuse("/responses", format!("there is no {kind} body; add one")),
+                1 if bodies.contains_key("null") => {
+                    refuse("/responses", format!("the {kind} reply has no JSON schema; add application/json"));
+                }
+                1 => {}
+                count => refuse(
+                    &format!("/responses/{}", bodies.values().max().unwrap_or(&"")),
+                    format!(
+                        "there are {count} different {kind} bodies; the generator takes one, so give all of them one schema"
+                    ),
+                ),
+            }
+        }
+        for (at, callback) in callbacks(value) {
+            let mut refuse = |below: &str, message: String| refuse(&format!("{at}{below}"), message);
+            described(callback, &mut refuse);
+            identified(callback, &mut ids, &mut refuse);
+        }
+    }
+    problems
+}
+
+fn identified<'a>(value: &'a Value, ids: &mut BTreeSet<&'a str>, refuse: &mut impl FnMut(&str, String)) {
+    let snake = |id: &str| id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    match value["operationId"].as_str() {
+        None => refuse("", "add an operationId in snake_case; it names the Rust function".to_owned()),
+        Some(id) if !snake(id) => refuse("/operationId", format!("{id} is not snake_case; it names the Rust function")),
+        Some(id) if !ids.insert(id) => refuse("/operationId", format!("{id} is used twice; choose another")),
+        Some(_) => {}
+    }
+}
+
+fn described(value: &Value, refuse: &mut impl FnMut(&str, String)) {
+    match value["description"].as_str() {
+        None | Some("") => refuse("", "add a description".to_owned()),
+        // Rustdoc would compile them as examples.
+        Some(text) if text.contains("```") || text.contains("\n    ") => {
+            refuse("/description", "write prose without code blocks, which rustdoc would run".to_owned());
+        }
+        Some(_) => {}
+    }
+}
+
+/// The operations inside the callbacks of one, with their pointers below it.
+fn callbacks(operation: &Value) -> impl Iterator<Item = (String, &Value)> {
+    members(&operation["callbacks"]).flat_map(|(name, expressions)| {
+        members(expressions).flat_map(move |(expression, item)| {
+            members(item).map(move |(method, callback)| {
+                (format!("/callbacks/{}/{}/{method}", escape(name), escape(expression)), callback)
+            })
+        })
+    })
+}
+
+fn body_schema(reply: &Value) -> &Value {
+    &reply["content"]["application/json"]["schema"]
+}
+
+/// Named components only, described, and without names that meet in Rust.
+fn schemas(spec: &Spec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, schema) in spec.schemas() {
+        let at = format!("/components/schemas/{}", escape(name));
+        let mut refuse = |below: &str, message: String| problems.push(spec.problem(format!("{at}{below}"), message));
+        described(schema, &mut refuse);
+        named_values(schema, &mut refuse);
+        let mut fields = BTreeMap::new();
+        for (property, value) in members(&schema["properties"]) {
+            let below = format!("/properties/{}", escape(property));
+            if value.get("$ref").is_none() {
+                described(value, &mut |deeper, message| refuse(&format!("{below}{deeper}"), message));
+            }
+            let field = property.replace('_', "").to_lowercase();
+            if let Some(other) = fields.insert(field, property) {
+                refuse(
+                    &below,
+                    format!("this and {other} are one Rust field; keep one of them and say so in its description"),
+                );
+            }
+        }
+        anonymous(schema, "", &mut refuse);
+    }
+    inline_bodies(spec, &mut problems);
+    problems
+}
+
+/// Refuses what would need a name of its own below a named schema.
+fn anonymous(schema: &Value, at: &str, refuse: &mut impl FnMut(&str, String)) {
+    let lists = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|list| {
+        let schemas = schema[list].as_array().into_iter().flatten().enumerate();
+        schemas.map(move |(index, schema)| (format!("{at}/{list}/{index}"), schema))
+    });
+    let properties =
+        members(&schema["properties"]).map(|(name, schema)| (format!("{at}/properties/{}", escape(name)), schema));
+    let singles = ["items", "additionalProperties", "not"]
+        .into_iter()
+        .filter_map(|word| Some((format!("{at}/{word}"), schema.get(word)?)));
+    for (at, child) in lists.chain(properties).chain(singles) {
+        let named = ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"]
+            .into_iter()
+            .any(|word| child.get(word).is_some());
+        if child["type"] == "object" || named {
+            refuse(&at, INLINE.to_owned());
+        }
+        if child["allOf"].as_array().is_some_and(|all| all.len() != 1 || all[0].get("$ref").is_none()) {
+            refuse(
+                &format!("{at}/allOf"),
+                "the generator takes allOf around one $ref only, to describe it; write one object".to_owned(),
+            );
+        }
+        anonymous(child, &at, refuse);
+    }
+}
+
+/// Bodies and parameters outside of the components refer to them.
+fn inline_bodies(spec: &Spec, problems: &mut Vec<Problem>) {
+    for (pointer, media) in media_types(spec) {
+        if media["schema"].get("$ref").is_none() {
+            problems.push(spec.problem(format!("{pointer}/schema"), INLINE));
+        }
+    }
+    for operation in spec.operations() {
+        for (index, parameter) in operation.value["parameters"].as_array().into_iter().flatten().enumerate() {
+            let at = format!("{}/parameters/{index}", operation.pointer);
+            let parameter = spec.resolve(parameter);
+            described(parameter, &mut |below, message| problems.push(spec.problem(format!("{at}{below}"), message)));
+            if parameter.get("example").is_none() {
+                problems.push(spec.problem(at, "add an example"));
+            }
+        }
+    }
+}
+
+/// Whether the lists that belong to an enum are as long as it is.
+fn named_values(schema: &Value, refuse: &mut impl FnMut(&str, String)) {
+    let Some(values) = schema.get("enum").or_else(|| schema.get("x-extensible-enum")) else { return };
+    let values = values.as_array().map_or(0, Vec::len);
+    for list in ["x-enum-varnames", "x-enum-descriptions"] {
+        if schema[list].as_array().map_or(0, Vec::len) != values {
+            refuse("", format!("{list} has to have one entry for each of the {values} values"));
+        }
+    }
+    for (index, name) in schema["x-enum-varnames"].as_array().into_iter().flatten().enumerate() {
+        if name.as_str().is_none_or(|name| syn::parse_str::<syn::Ident>(name).is_err() || name == "Unknown") {
+            refuse(&format!("/x-enum-varnames/{index}"), format!("{name} cannot name a Rust variant; choose another"));
+        }
+    }
+}
+
+/// Requests are closed and replies are open, so no schema serves both.
+fn uses(spec: &Spec) -> Vec<Problem> {
+    let (requests, replies) = spec.schema_uses();
+    let mut problems = Vec::new();
+    for (name, schema) in spec.schemas() {
+        let mut refuse =
+            |message: &str| problems.push(spec.problem(format!("/components/schemas/{}", escape(name)), message));
+        match (requests.contains(name), replies.contains(name)) {
+            (true, true) => refuse("requests and replies both use this; give each a schema of its own"),
+            (false, false) => refuse("nothing uses this; remove it"),
+            (true, false) if schema.get("x-extensible-enum").is_some() => {
+                refuse("a request uses this; write enum, which is closed")
+            }
+            (true, false) if schema.get("x-rust-type").is_some() => {
+                refuse("a request uses this; only replies are decoded by hand")
+            }
+            (false, true) if schema.get("enum").is_some() => {
+                refuse("a reply uses this; write x-extensible-enum, or a new word costs a paid task");
+            }
+            _ => {}
+        }
+    }
+    problems
+}
+
+/// Every body has an example, and every example is valid.
+fn examples(spec: &Spec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (pointer, media) in media_types(spec) {
+        if members(&media["examples"]).next().is_none() {
+            problems.push(spec.problem(&pointer, "add examples, at least one"));
+        }
+        for (name, example) in members(&media["examples"]) {
+            let at = format!("{pointer}/examples/{}/value", escape(name));
+            check_example(spec, &media["schema"], &example["value"], &at, &mut problems);
+        }
+    }
+    for operation in spec.operations() {
+        for (index, parameter) in operation.value["parameters"].as_array().into_iter().flatten().enumerate() {
+            let at = format!("{}/parameters/{index}/example", operation.pointer);
+            let parameter = spec.resolve(parameter);
+            check_example(spec, &parameter["schema"], &parameter["example"], &at, &mut problems);
+        }
+    }
+    for (name, schema) in spec.schemas() {
+        for (property, value) in members(&schema["properties"]) {
+            for word in ["example", "default"] {
+                if let Some(example) = value.get(word) {
+                    let at = format!("/components/schemas/{}/properties/{}/{word}", escape(name), escape(property));
+                    check_example(spec, value, example, &at, &mut problems);
+                }
+            }
+        }
+    }
+    problems
+}
+
+fn check_example(spec: &Spec, schema: &Value, example: &Value, at: &str, problems: &mut Vec<Problem>) {
+    let mut root = json!({ "allOf": [schema], "components": { "schemas": spec.root["components"]["schemas"] } });
+    allow_null(&mut root);
+    match jsonschema::draft202012::new(&root) {
+        Err(error) => {
+            problems.push(spec.problem(at, format!("its schema cannot be checked ({error}); correct the schema")))
+        }
+        Ok(validator) => problems.extend(validator.iter_errors(example).map(|error| {
+            spec.problem(
+                format!("{at}{}", error.instance_path()),
+                format!("this example is not valid, {error}; correct it or the schema"),
+            )
+        })),
+    }
+}
+
+/// Says `nullable` in JSON Schema's way.
+fn allow_null(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            object.values_mut().for_each(allow_null);
+            if object.get("nullable") == Some(&Value::Bool(true)) {
+                let schema = Value::Object(std::mem::take(object));
+                *value = json!({ "anyOf": [{ "type": "null" }, schema] });
+                value["anyOf"][1].as_object_mut().and_then(|schema| schema.remove("nullable"));
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(allow_null),
+        _ => {}
+    }
+}
+
+/// The bodies of all requests, replies and callbacks, with their pointers.
+fn media_types(spec: &Spec) -> Vec<(String, &Value)> {
+    let mut holders: Vec<(String, &Value)> = Vec::new();
+    for operation in spec.operations() {
+        holders.push((format!("{}/requestBody", operation.pointer), spec.resolve(&operation.value["requestBody"])));
+        for (status, reply) in members(&operation.value["responses"]) {
+            // A shared reply is looked at once, where it stands.
+            if reply.get("$ref").is_none() {
+                holders.push((format!("{}/responses/{status}", operation.pointer), reply));
+            }
+        }
+        for (at, callback) in callbacks(operation.value) {
+            holders.push((format!("{}{at}/requestBody", operation.pointer), &callback["requestBody"]));
+        }
+    }
+    for (name, reply) in members(&spec.root["components"]["responses"]) {
+        holders.push((format!("/components/responses/{}", escape(name)), reply));
+    }
+    holders
+        .into_iter()
+        .flat_map(|(at, holder)| {
+            members(&holder["content"])
+                .map(move |(media_type, media)| (format!("{at}/content/{}", escape(media_type)), media))
+        })
+        .collect()
+}
+
+/// Visits a value and everything in it, with pointers.
+fn walk<'a>(value: &'a Value, pointer: String, visit: &mut impl FnMut(&str, &'a Value)) {
+    visit(&pointer, value);
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                walk(value, format!("{pointer}/{}", escape(key)), visit);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                walk(value, format!("{pointer}/{index}"), visit);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A specification that is in order; each row below breaks it in one place.
+    pub(crate) const GOOD: &str = "\
+openapi: 3.0.3
+info: {title: Test, version: '1'}
+servers:
+  - {url: 'https://api.example.net', x-rust-name: BASE_URL}
+paths:
+  /task:
+    post:
+      operationId: make
+      description: Makes a task.
+      x-billable: true
+      requestBody:
+        content:
+          application/json:
+            schema: {$ref: '#/components/schemas/Request'}
+            examples: {one: {value: {prompt: a kite, size: 4}}}
+      responses:
+        '200':
+          description: The task.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Task'}
+              examples: {one: {value: {taskId: t1, state: done, seconds: null}}}
+        default:
+          description: No task.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Failure'}
+              examples: {one: {value: {msg: no}}}
+      callbacks:
+        made:
+          '{$request.body#/hook}':
+            post:
+              operationId: made
+              description: The task is done.
+              requestBody:
+                content:
+                  application/json:
+                    schema: {$ref: '#/components/schemas/Task'}
+                    examples: {one: {value: {taskId: t1}}}
+              responses:
+                '200': {description: Received.}
+  /task/{id}:
+    servers:
+      - {url: 'https://other.example.net', x-rust-name: OTHER_URL}
+    get:
+      operationId: read
+      description: Reads a task.
+      x-billable: false
+      parameters:
+        - {name: id, in: path, required: true, description: Its id., schema: {type: string}, example: t1}
+        - {name: part, in: query, description: Which part., schema: {type: integer}, example: 1}
+      responses:
+        '200':
+          description: The task.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Task'}
+              examples: {one: {value: {taskId: t1, size: '4'}}}
+        default:
+          description: No task.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Failure'}
+              examples: {one: {value: {msg: no}}}
+components:
+  schemas:
+    Request:
+      type: object
+      description: What to make.
+      required: [prompt]
+      properties:
+        prompt: {type: string, description: What it shows.}
+        size: {$ref: '#/components/schemas/Size'}
+        parts: {type: array, items: {type: string}, maxItems: 3, description: Its parts.}
+        seed: {type: integer, minimum: 1, maximum: 9, default: 5, description: Its seed.}
+      additionalProperties: {}
+    Size:
+      type: integer
+      description: How large.
+      enum: [4, 6]
+      x-enum-varnames: [Small, Large]
+      x-enum-descriptions: [Four., Six.]
+    Task:
+      type: object
+      description: A task.
+      x-basis: documented
+      properties:
+        taskId: {type: string, description: Its id.}
+        state: {$ref: '#/components/schemas/State'}
+        seconds: {type: number, nullable: true, description: Its length.}
+        time: {$ref: '#/components/schemas/Time'}
+    Time:
+      description: A time.
+      x-rust-type: String
+      oneOf: [{type: integer}, {type: string}]
+    State:
+      type: string
+      description: Its state.
+      x-extensible-enum: [done]
+      x-enum-varnames: [Done]
+      x-enum-descriptions: [Done.]
+    Failure:
+      type: object
+      description: Why not.
+      properties:
+        msg: {type: string, description: Words.}
+";
+
+    fn problems(text: &str) -> Vec<String> {
+        match Spec::parse("openapi/test.yaml", text) {
+            Ok(spec) => lint(&spec).iter().map(ToString::to_string).collect(),
+            Err(problem) => vec![problem.to_string()],
+        }
+    }
+
+    #[test]
+    fn a_specification_in_order_has_no_problems() {
+        assert_eq!(problems(GOOD), [""; 0]);
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_place_and_its_remedy() {
+        // What is replaced, by what, where the problem is, and what it says.
+        let faults = [
+            ("    post:\n", "    post: [\n", "/", "not valid YAML in line"),
+            ("openapi: 3.0.3\n", "openapi: 3.0.3\nopenapi: 3.0.3\n", "/", "not valid YAML in line 2"),
+            (GOOD, "[]", "/", "not a YAML mapping; write"),
+            ("openapi: 3.0.3", "openapi: 3.1.0", "/openapi", "this is 3.1.0; write OpenAPI 3.0"),
+            (
+                "schemas/Size'",
+                "schemas/Sice'",
+                "/components/schemas/Request/properties/size/$ref",
+                "leads nowhere in this file; correct",
+            ),
+            (
+                "info: {title: Test, version: '1'}",
+                "info: {title: Test}",
+                "/info",
+                "missing field `version`; correct it",
+            ),
+            ("paths:", "patsh:", "/paths", "has to be an object; add it"),
+            (
+                "x-basis: documented",
+                "x-basis: rumoured",
+                "/components/schemas/Task/x-basis",
+                "say documented, observed or inferred",
+            ),
+            (
+                "x-basis: documented",
+                "x-bassi: documented",
+                "/components/schemas/Task/x-bassi",
+                "nothing reads this word; use",
+            ),
+            ("https://api", "http://api", "/servers/0/url", "give an https URL"),
+            (", x-rust-name: BASE_URL", "", "/servers/0", "add x-rust-name"),
+            ("      operationId: make\n", "", "/paths/~1task/post", "add an operationId"),
+            (
+                "operationId: make",
+                "operationId: makeTask",
+                "/paths/~1task/post/operationId",
+                "makeTask is not snake_case",
+            ),
+            ("      description: Makes a task.\n", "", "/paths/~1task/post", "add a description"),
+            ("      x-billable: true\n", "", "/paths/~1task/post", "add x-billable"),
+            (
+                "        default:",
+                "        '404':\n          description: Other.\n          content: {application/json: {schema: {$ref: '#/components/schemas/Task'}, examples: {one: {value: {}}}}}\n        default:",
+                "/paths/~1task/post/responses/default",
+                "there are 2 different error bodies; the generator takes one",
+            ),
+            (
+                "        '200':",
+                "        '201':\n          description: Other.\n          content: {application/json: {schema: {$ref: '#/components/schemas/Failure'}, examples: {one: {value: {}}}}}\n        '200':",
+                "/paths/~1task/post/responses/201",
+                "there are 2 different success bodies",
+            ),
+            ("/task/{id}:", "/task/{name}:", "/paths/~1task~1{name}/get/parameters", "make them agree"),
+            ("        default:", "        '202':", "/paths/~1task/post/responses", "there is no error body; add one"),
+            (
+                "schema: {$ref: '#/components/schemas/Task'}",
+                "schema: {type: object, properties: {taskId: {type: string}}}",
+                "/paths/~1task/post/responses/200/content/application~1json/schema",
+                "an inline object, enum or oneOf gets a made-up name",
+            ),
+            (
+                "seconds: {type: number, nullable: true,",
+                "seconds: {type: object, nullable: true,",
+                "/components/schemas/Task/properties/seconds",
+                "an inline object, enum or oneOf gets a made-up name",
+            ),
+            (
+                "seconds: {type: number, nullable: true,",
+                "seconds: {type: array, items: {type: string, enum: [a]}, nullable: true,",
+                "/components/schemas/Task/properties/seconds/items",
+                "an inline object, enum or oneOf gets a made-up name",
+            ),
+            (
+                "msg: {type: string, description: Words.}",
+                "msg: {type: string}",
+                "/components/schemas/Failure/properties/msg",
+                "add a description",
+            ),
+            (
+                "description: Words.",
+                "description: '```x```'",
+                "/components/schemas/Failure/properties/msg/description",
+                "prose without code blocks",
+            ),
+            (
+                "        taskId:",
+                "        task_id: {type: string, description: Its id.}\n        taskId:",
+                "/components/schemas/Task/properties/taskId",
+                "this and task_id are one Rust field; keep one of them",
+            ),
+            (
+                "x-enum-varnames: [Done]",
+                "x-enum-varnames: []",
+                "/components/schemas/State",
+                "one entry for each of the 1 values",
+            ),
+            (
+                "x-enum-varnames: [Done]",
+                "x-enum-varnames: [Unknown]",
+                "/components/schemas/State/x-enum-varnames/0",
+                "cannot name a Rust variant",
+            ),
+            (
+                "x-extensible-enum: [done]",
+                "enum: [done]",
+                "/components/schemas/State",
+                "a reply uses this; write x-extensible-enum",
+            ),
+            (
+                "enum: [4, 6]",
+                "x-extensible-enum: [4, 6]",
+                "/components/schemas/Size",
+                "a request uses this; write enum",
+            ),
+            (
+                "size: {$ref: '#/components/schemas/Size'}",
+                "size: {$ref: '#/components/schemas/State'}",
+                "/components/schemas/Size",
+                "nothing uses this",
+            ),
+            (
+                "size: {$ref: '#/components/schemas/Size'}",
+                "size: {$ref: '#/components/schemas/Failure'}",
+                "/components/schemas/Failure",
+                "requests and replies both use this",
+            ),
+            (
+                "            examples: {one: {value: {prompt: a kite, size: 4}}}\n",
+                "",
+                "/paths/~1task/post/requestBody/content/application~1json",
+                "add examples",
+            ),
+            (
+                "prompt: a kite, size: 4",
+                "prompt: a kite, size: 5",
+                "/paths/~1task/post/requestBody/content/application~1json/examples/one/value/size",
+                "this example is not valid",
+            ),
+            (
+                "prompt: a kite, size: 4",
+                "size: 4",
+                "/paths/~1task/post/requestBody/content/application~1json/examples/one/value",
+                "this example is not valid, \"prompt\" is a required property",
+            ),
+            (
+                "taskId: t1",
+                "taskId: null",
+                "/paths/~1task/post/responses/200/content/application~1json/examples/one/value/taskId",
+                "this example is not valid, null is not of type \"string\"",
+            ),
+        ];
+        for (from, to, pointer, message) in faults {
+            assert!(GOOD.contains(from), "the table replaces {from:?}, which is not there");
+            let found = problems(&GOOD.replacen(from, to, 1));
+            let wanted = format!("openapi/test.yaml at {pointer}: ");
+            assert!(
+                found.iter().any(|problem| problem.starts_with(&wanted) && problem.contains(message)),
+                "{from:?} -> {to:?}\nwanted {wanted}... {message}\nfound {found:#?}",
+            );
+        }
+    }
+
+    #[test]
+    fn the_specifications_are_in_order() {
+        let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for (name, _) in crate::spec::SPECS {
+            let problems: Vec<String> =
+                lint(&Spec::read(&workspace, name).unwrap()).iter().map(ToString::to_string).collect();
+            assert_eq!(problems, [""; 0]);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Tasks of this repository: `cargo xtask <task>`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program")]
+
+use std::path::Path;
+use std::process::ExitCode;
+
+mod codegen;
+mod emit;
+mod lint;
+mod rewrite;
+mod spec;
+
+use spec::{SPECS, Spec};
+
+const USAGE: &str = "\
+Usage: cargo xtask <task>
+
+  codegen           write crates/*/src/generated.rs from openapi/*.yaml
+  codegen --check   write nothing; fail if a generated file is not what its specification gives
+  lint              say what the specifications lack";
+
+fn main() -> ExitCode {
+    // The manifest of this crate is one folder below the workspace, wherever the command is run.
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        ["codegen"] => codegen::run(&workspace, false),
+        ["codegen", "--check"] => codegen::run(&workspace, true),
+        ["lint"] => run_lint(&workspace),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(report) => {
+            print!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprint!("{}\n", problems.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_lint(workspace: &Path) -> Result<String, String> {
+    let mut report = String::new();
+    let mut problems = String::new();
+    for (name, _) in SPECS {
+        match Spec::read(workspace, name) {
+            Err(problem) => problems.push_str(&format!("{problem}\n")),
+            Ok(spec) => {
+                let found = lint::lint(&spec);
+                if found.is_empty() {
+                    report.push_str(&format!("{} is in order ({} operations)\n", spec.file, spec.operations().len()));
+                }
+                found.iter().for_each(|problem| problems.push_str(&format!("{problem}\n")));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(report) } else { Err(problems) }
+}

@@ -1,0 +1,328 @@
+//! Changes to what the generator has made, each with its reason.
+//!
+//! A change that finds nothing to change is an error: then the generator has changed, and so has the reason.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote};
+use serde_json::Value;
+use syn::visit_mut::{self, VisitMut};
+use syn::{Attribute, Expr, ImplItem, Item, ItemImpl, ItemMod, ItemStruct, Stmt, Type, parse_quote};
+
+use crate::codegen::description;
+use crate::emit;
+use crate::spec::{Spec, members};
+
+/// Applies all changes.
+pub(crate) fn rewrite(file: &mut syn::File, spec: &Spec) -> Result<(), String> {
+    let mut removed = 0;
+    file.items.retain(|item| {
+        let keep = !is_replaced(item);
+        removed += usize::from(!keep);
+        keep
+    });
+    applied(removed, 6, "removing the generator's own client, imports and hooks")?;
+
+    let client = find(file, |item| matches!(item, Item::Struct(item) if item.ident == "Client"))?;
+    if let Item::Struct(client) = client {
+        // The generator's text holds a version that means nothing to these providers.
+        let doc = format!("Client for {}.", spec.root["info"]["title"].as_str().unwrap_or_default());
+        client.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
+        client.attrs.insert(0, parse_quote!(#[doc = #doc]));
+    }
+    types(module(file, "types")?, spec)?;
+    operations(module(file, "builder")?, spec)?;
+    Docs.visit_file_mut(file);
+
+    file.items.splice(0..0, items(emit::constants(spec))?);
+    file.items.extend(items(emit::bounds(spec))?);
+    Ok(())
+}
+
+/// What hand-written code does instead: a constructor that cannot panic, and a transport that reads replies whole.
+fn is_replaced(item: &Item) -> bool {
+    match item {
+        Item::Use(_) => true,
+        Item::Mod(module) => module.ident == "prelude",
+        Item::Impl(block) => {
+            let hooks = block.trait_.as_ref().and_then(|(path, _)| path.segments.last());
+            let constructor = |item: &ImplItem| matches!(item, ImplItem::Fn(function) if function.sig.ident == "new");
+            hooks.is_some_and(|name| name.ident == "ClientInfo" || name.ident == "ClientHooks")
+                || block.items.iter().any(constructor)
+        }
+        _ => false,
+    }
+}
+
+/// Types: open for the future, lenient in replies, without builders that nobody calls, and with the enums of our own.
+fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
+    let (requests, replies) = spec.schema_uses();
+    let replies: BTreeSet<_> = replies.difference(&requests).cloned().collect();
+    let contents = contents(module)?;
+    let (mut lenient, mut builders, mut defaults) = (0, 0, 0);
+    for item in contents.iter_mut() {
+        match item {
+            Item::Struct(item) => {
+                describe(item, spec);
+                // A new optional field of a provider is then no breaking change.
+                item.attrs.push(parse_quote!(#[non_exhaustive]));
+                if replies.contains(&item.ident.to_string()) {
+                    lenient += make_lenient(item);
+                }
+            }
+            Item::Enum(item) => item.attrs.push(parse_quote!(#[non_exhaustive])),
+            Item::Mod(module) if module.ident == "builder" => {
+                let Some((_, items)) = &mut module.content else { continue };
+                let before = items.len();
+                items.retain(|item| !concerns(item, &replies));
+                builders += before - items.len();
+                let mut open = DefaultExtra { changed: 0 };
+                items.iter_mut().for_each(|item| open.visit_item_mut(item));
+                defaults += open.changed;
+            }
+            _ => {}
+        }
+    }
+    contents.retain(|item| !matches!(item, Item::Impl(block) if has_builder(block) && named(&block.self_ty, &replies)));
+    for tokens in emit::enums(spec) {
+        contents.extend(items(tokens)?);
+    }
+    applied(lenient, 1, "making replies lenient")?;
+    applied(builders, 1, "removing the builders of replies")?;
+    let open_requests =
+        requests.iter().filter(|name| spec.root["components"]["schemas"][name]["additionalProperties"].is_object());
+    applied(defaults, open_requests.count(), "defaulting the additional properties of requests")
+}
+
+/// Replies: a null, a wrong type or a missing field costs that field and nothing else.
+fn make_lenient(item: &mut ItemStruct) -> usize {
+    if !matches!(item.fields, syn::Fields::Named(_)) {
+        return 0;
+    }
+    item.attrs.push(parse_quote!(#[serde(default)]));
+    for field in &mut item.fields {
+        field.attrs.push(parse_quote!(#[serde(deserialize_with = "veo_transport::lenient")]));
+    }
+    item.fields.len()
+}
+
+/// The generator loses the description of a field that refers to a schema.
+fn describe(item: &mut ItemStruct, spec: &Spec) {
+    let schema = &spec.root["components"]["schemas"][item.ident.to_string()];
+    for (property, value) in members(&schema["properties"]) {
+        let field = item
+            .fields
+            .iter_mut()
+            .find(|field| field.ident.as_ref().is_some_and(|ident| *ident == emit::snake(property)));
+        if let (Some(field), Some(text)) = (field, description(spec, value)) {
+            field.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
+            field.attrs.insert(0, parse_quote!(#[doc = #text]));
+        }
+    }
+    if schema["additionalProperties"].is_object() {
+        let field = item.fields.iter_mut().find(|field| field.ident.as_ref().is_some_and(|ident| ident == "extra"));
+        field.into_iter().for_each(|field| {
+            field.attrs.insert(0, parse_quote!(#[doc = "Fields that this version of the specification does not know."]))
+        });
+    }
+}
+
+/// Whether an item of the builder module belongs to one of the types.
+fn concerns(item: &Item, names: &BTreeSet<String>) -> bool {
+    match item {
+        Item::Struct(item) => names.contains(&item.ident.to_string()),
+        Item::Impl(block) => named(&block.self_ty, names),
+        _ => false,
+    }
+}
+
+fn named(ty: &Type, names: &BTreeSet<String>) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| names.contains(&last.ident.to_string())))
+}
+
+fn has_builder(block: &ItemImpl) -> bool {
+    block.trait_.is_none()
+        && block.items.iter().any(|item| matches!(item, ImplItem::Fn(function) if function.sig.ident == "builder"))
+}
+
+/// The builder of a request with additional properties demands them; they are empty unless somebody fills them.
+struct DefaultExtra {
+    changed: usize,
+}
+
+impl VisitMut for DefaultExtra {
+    fn visit_field_value_mut(&mut self, field: &mut syn::FieldValue) {
+        let is_extra = matches!(&field.member, syn::Member::Named(name) if name == "extra");
+        if is_extra && field.expr.to_token_stream().to_string().contains("no value supplied") {
+            field.expr = parse_quote!(Ok(::std::default::Default::default()));
+            self.changed += 1;
+        }
+    }
+}
+
+/// Calls: sent and read by our transport.
+fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
+    let contents = contents(module)?;
+    contents.retain(|item| !matches!(item, Item::Use(_)));
+    contents.splice(
+        0..0,
+        items(quote! {
+            use super::types;
+            use crate::{Error, Reply};
+            use progenitor_client::encode_path;
+        })?,
+    );
+    let sends: Vec<_> = contents
+        .iter_mut()
+        .filter_map(|item| if let Item::Impl(block) = item { Some(block) } else { None })
+        .flat_map(|block| &mut block.items)
+        .filter_map(|item| match item {
+            ImplItem::Fn(function) if function.sig.ident == "send" => Some(function),
+            _ => None,
+        })
+        .collect();
+    applied(
+        sends.len(),
+        spec.operations().iter().filter(|operation| !operation.hand_written).count(),
+        "finding the calls",
+    )?;
+    sends.into_iter().try_for_each(|function| send(function, spec))
+}
+
+/// Rewrites one `send`: no header that the provider does not know, no error that loses the reply, and for a call that can
+/// cost money a connection that cannot send it twice.
+fn send(function: &mut syn::ImplItemFn, spec: &Spec) -> Result<(), String> {
+    let refuse = || {
+        format!(
+            "the generator's `send` has changed its form; adapt xtask/src/rewrite.rs to {}",
+            function.to_token_stream()
+        )
+    };
+    let reply = first_argument(return_type(&function.sig.output).ok_or_else(refuse)?)
+        .and_then(first_argument)
+        .ok_or_else(refuse)?
+        .clone();
+    let mut id = None;
+    let mut kept = Vec::new();
+    for statement in &function.block.stmts {
+        let text = statement.to_token_stream().to_string();
+        if let Stmt::Local(local) = statement
+            && let Some(Expr::Try(attempt)) = local.init.as_ref().map(|init| &*init.expr)
+            && let Expr::MethodCall(build) = &*attempt.expr
+            && build.method == "build"
+            && let Expr::MethodCall(headers) = &*build.receiver
+            && headers.method == "headers"
+        {
+            let request = &headers.receiver;
+            kept.push(parse_quote!(let request = #request.build().map_err(Error::unbuildable)?;));
+        } else if text.starts_with("let info = OperationInfo") {
+            id = text.split('"').nth(1).map(str::to_owned);
+            break;
+        } else if !text.contains("header_map") {
+            kept.push(statement.clone());
+        }
+    }
+    let operations = spec.operations();
+    let operation = operations
+        .iter()
+        .find(|operation| operation.value["operationId"].as_str() == id.as_deref())
+        .ok_or_else(refuse)?;
+    // A server of its own, `UPLOAD_URL`, is the field `upload_url` and the method `upload` of what the client holds.
+    let server = operation.server.map(str::to_lowercase);
+    let call = match &server {
+        Some(server) => server.trim_end_matches("_url"),
+        None if operation.value["x-billable"] == Value::Bool(true) => "submit",
+        None => "query",
+    };
+    let call = format_ident!("{call}");
+    let tail: Expr = parse_quote!(crate::reply::open(client.inner.#call(request).await?));
+    kept.push(Stmt::Expr(tail, None));
+    function.block.stmts = kept;
+    if let Some(server) = server {
+        let field = format_ident!("{server}");
+        let mut base = Base { wanted: parse_quote!(client.inner.#field), tokens: 0 };
+        base.visit_block_mut(&mut function.block);
+        applied(base.tokens, 1, "choosing the server of a call")?;
+    }
+    function.sig.output = parse_quote!(-> Result<Reply<#reply>, Error>);
+    Ok(())
+}
+
+/// The URL of a call starts at the server of its path.
+struct Base {
+    wanted: Expr,
+    tokens: usize,
+}
+
+impl VisitMut for Base {
+    fn visit_macro_mut(&mut self, call: &mut syn::Macro) {
+        let (plain, wanted) = (quote!(client.baseurl).to_string(), self.wanted.to_token_stream().to_string());
+        let text = call.tokens.to_string();
+        if let Ok(tokens) = text.replace(&plain, &wanted).parse()
+            && text.contains(&plain)
+        {
+            call.tokens = tokens;
+            self.tokens += 1;
+        }
+    }
+}
+
+fn return_type(output: &syn::ReturnType) -> Option<&Type> {
+    if let syn::ReturnType::Type(_, ty) = output { Some(ty) } else { None }
+}
+
+/// `T` of `Wrapper<T, ..>`.
+fn first_argument(ty: &Type) -> Option<&Type> {
+    let Type::Path(path) = ty else { return None };
+    let syn::PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
+    arguments
+        .args
+        .iter()
+        .find_map(|argument| if let syn::GenericArgument::Type(ty) = argument { Some(ty) } else { None })
+}
+
+/// Example calls of the generator are not compiled by anybody.
+struct Docs;
+
+impl VisitMut for Docs {
+    fn visit_attribute_mut(&mut self, attribute: &mut Attribute) {
+        if let syn::Meta::NameValue(doc) = &mut attribute.meta
+            && doc.path.is_ident("doc")
+            && let Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = &doc.value
+            && let Some((prose, _)) = text.value().split_once("```")
+        {
+            let prose = prose.trim_end();
+            doc.value = parse_quote!(#prose);
+        }
+        visit_mut::visit_attribute_mut(self, attribute);
+    }
+}
+
+fn module<'a>(file: &'a mut syn::File, name: &str) -> Result<&'a mut ItemMod, String> {
+    match find(file, |item| matches!(item, Item::Mod(module) if module.ident == name))? {
+        Item::Mod(module) => Ok(module),
+        _ => Err(format!("the generator makes no module {name} any more; adapt xtask/src/rewrite.rs")),
+    }
+}
+
+fn find(file: &mut syn::File, wanted: impl Fn(&Item) -> bool) -> Result<&mut Item, String> {
+    let found = file.items.iter_mut().find(|item| wanted(item));
+    found.ok_or_else(|| "the generator makes other items than before; adapt xtask/src/rewrite.rs".to_owned())
+}
+
+fn contents(module: &mut ItemMod) -> Result<&mut Vec<Item>, String> {
+    let name = module.ident.to_string();
+    module.content.as_mut().map(|(_, items)| items).ok_or_else(|| format!("the generator's module {name} is empty"))
+}
+
+fn items(tokens: TokenStream) -> Result<Vec<Item>, String> {
+    syn::parse2::<syn::File>(tokens).map(|file| file.items).map_err(|error| error.to_string())
+}
+
+fn applied(count: usize, least: usize, what: &str) -> Result<(), String> {
+    if count >= least {
+        return Ok(());
+    }
+    Err(format!("{what}: found {count} places and not {least}; adapt xtask/src/rewrite.rs to the generator"))
+}
