@@ -63,7 +63,7 @@ fn bound(property: &str, value: &Value) -> Option<TokenStream> {
     let name = format_ident!("{}", snake(property).to_uppercase());
     let number = |value: &Value| value.as_i64().map(Literal::i64_unsuffixed);
     if value["type"] == "array" {
-        let length = |word| value[word].as_u64().map(|length| Literal::u64_unsuffixed(length));
+        let length = |word| value[word].as_u64().map(Literal::u64_unsuffixed);
         let (least, most) = (length("minItems").unwrap_or_else(|| Literal::u64_unsuffixed(0)), length("maxItems")?);
         let doc = format!("How many `{property}` there may be.");
         return Some(quote! { #[doc = #doc] pub const #name: ::std::ops::RangeInclusive<usize> = #least..=#most; });

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(problems) => {
-            eprint!("{}\n", problems.trim_end());
+            eprintln!("{}", problems.trim_end());
             ExitCode::FAILURE
         }
     }

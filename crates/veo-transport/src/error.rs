@@ -36,10 +36,10 @@ pub enum Error<R> {
     },
     /// Something answered, but not in the provider's language.
     #[error(transparent)]
-    Unreadable(Unreadable),
+    Unreadable(Box<Unreadable>),
     /// The provider refused.
     #[error("{0}")]
-    Rejected(R),
+    Rejected(Box<R>),
 }
 
 /// A reply that is not the provider's: an error page, plain text, an empty or an unexpected body.

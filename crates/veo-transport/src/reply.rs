@@ -113,10 +113,11 @@ pub fn open<T: DeserializeOwned, R>(
         Err(_) if raw.body.is_empty() => Verdict::Foreign("the body is empty"),
         Err(_) => Verdict::Foreign("the body is not JSON"),
     };
-    let unreadable =
-        |reason: String, raw: RawReply| Err(Error::Unreadable(Unreadable { head: raw.head, reason, body: raw.body }));
+    let unreadable = |reason: String, raw: RawReply| {
+        Err(Error::Unreadable(Box::new(Unreadable { head: raw.head, reason, body: raw.body })))
+    };
     match verdict {
-        Verdict::Rejected(rejection) => Err(Error::Rejected(rejection)),
+        Verdict::Rejected(rejection) => Err(Error::Rejected(Box::new(rejection))),
         Verdict::Foreign(reason) => unreadable(reason.to_owned(), raw),
         Verdict::Reply(json) => match serde_json::from_value(json) {
             Ok(value) => Ok(Reply { value, raw }),

@@ -125,7 +125,8 @@ impl Transport {
                 Ok(None) => return Ok(RawReply { head, body: self.without_key(&body) }),
                 Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
                     let reason = format!("the body is longer than {} MiB", MAX_BODY >> 20);
-                    return Err(Error::Unreadable(Unreadable { head, reason, body: self.without_key(&body) }));
+                    let body = self.without_key(&body);
+                    return Err(Error::Unreadable(Box::new(Unreadable { head, reason, body })));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Err(error) => {
