@@ -29,13 +29,11 @@ mod client;
 mod generated;
 mod reply;
 mod upload;
-mod url_list;
 
 pub use generated::*;
 pub use reply::Rejection;
 pub use upload::UploadStream;
-pub use url_list::UrlList;
-pub use veo_transport::{Config, Head, Reply, Unreadable};
+pub use veo_transport::{Config, Head, Reply, Unreadable, UrlList};
 
 /// Why a call has no result.
 pub type Error = veo_transport::Error<Rejection>;

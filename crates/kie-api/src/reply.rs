@@ -27,8 +27,8 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("kie.ai refused")?;
         match self.code {
-            Some(code) => write!(f, " with code {code}")?,
-            None => write!(f, " with HTTP {}", self.head.status)?,
+            Some(code) if code != Code::Success => write!(f, " with code {code}")?,
+            _ => write!(f, " with HTTP {}", self.head.status)?,
         }
         write!(f, ": {}", self.message.as_deref().unwrap_or("no reason given"))
     }
@@ -45,6 +45,7 @@ fn judge(head: &Head, mut json: Value) -> Verdict<Rejection> {
     }
     if let Some(data) = json.get_mut("data") {
         settle_spelling(data);
+        data.get_mut("response").into_iter().for_each(settle_spelling);
     }
     let Ok(envelope) = serde_json::from_value::<ErrorReply>(json.clone()) else {
         return Verdict::Foreign("the body is not kie.ai's envelope");
@@ -61,13 +62,13 @@ fn judge(head: &Head, mut json: Value) -> Verdict<Rejection> {
 }
 
 /// Two spellings of one field cannot both be in the specification, so the rarer one is brought to the other.
-fn settle_spelling(data: &mut Value) {
-    let Some(data) = data.as_object_mut() else { return };
-    for (rare, usual) in [("task_id", "taskId"), ("result_url", "resultUrl")] {
-        if !data.contains_key(usual)
-            && let Some(value) = data.remove(rare)
+fn settle_spelling(object: &mut Value) {
+    let Some(object) = object.as_object_mut() else { return };
+    for (rare, usual) in [("task_id", "taskId"), ("result_url", "resultUrl"), ("result_urls", "resultUrls")] {
+        if !object.contains_key(usual)
+            && let Some(value) = object.remove(rare)
         {
-            data.insert(usual.to_owned(), value);
+            object.insert(usual.to_owned(), value);
         }
     }
 }

@@ -145,9 +145,9 @@ pub mod types {
     #[serde(default)]
     pub struct VideoResult {
         ///URLs of the videos.
-        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
-        pub outputs: ::std::vec::Vec<::std::string::String>,
+        pub outputs: ::std::option::Option<crate::UrlList>,
         ///The first of them again.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]

@@ -32,7 +32,7 @@ mod task;
 pub use generated::*;
 pub use reply::Rejection;
 pub use task::{Percent, State, TaskError};
-pub use veo_transport::{Config, Head, Reply, Unreadable};
+pub use veo_transport::{Config, Head, Reply, Unreadable, UrlList};
 
 /// Why a call has no result.
 pub type Error = veo_transport::Error<Rejection>;

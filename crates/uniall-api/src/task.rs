@@ -40,7 +40,7 @@ impl VideoTask {
     /// The URLs of the videos, from all the places they can be in, each once. `data:` URLs are among them.
     pub fn urls(&self) -> Vec<&str> {
         let result = self.result.as_ref();
-        let outputs = result.into_iter().flat_map(|result| result.outputs.iter().map(String::as_str));
+        let outputs = result.and_then(|result| result.outputs.as_ref()).into_iter().flat_map(|outputs| &outputs.0);
         let singles = [
             result.and_then(|result| result.video_url.as_deref()),
             self.video_url.as_deref(),
@@ -51,23 +51,30 @@ impl VideoTask {
             self.fail_reason.as_deref(),
         ];
         let mut urls = Vec::new();
-        for url in outputs.chain(singles.into_iter().flatten()) {
-            let is_url = ["http://", "https://", "data:video/"].into_iter().any(|start| url.starts_with(start));
-            if is_url && !urls.contains(&url) {
+        for url in outputs.map(String::as_str).chain(singles.into_iter().flatten()) {
+            if is_url(url) && !urls.contains(&url) {
                 urls.push(url);
             }
         }
         urls
     }
 
-    /// Why the task failed, in UniAll's words.
+    /// Why the task failed, in UniAll's words. Gateways also put it where the URL would be.
     pub fn failure(&self) -> Option<&str> {
         let error = self.error.as_ref().and_then(|error| error.message.as_deref());
-        [error, self.fail_reason.as_deref(), self.message.as_deref()]
-            .into_iter()
-            .flatten()
-            .find(|text| !text.is_empty())
+        let places = [
+            error,
+            self.fail_reason.as_deref(),
+            self.message.as_deref(),
+            self.result_url.as_deref(),
+            self.url.as_deref(),
+        ];
+        places.into_iter().flatten().find(|text| !text.is_empty() && !is_url(text))
     }
+}
+
+fn is_url(text: &str) -> bool {
+    ["http://", "https://", "data:video/"].into_iter().any(|start| text.starts_with(start))
 }
 
 /// Progress from 0 to 100.

@@ -14,9 +14,11 @@ mod error;
 mod lenient;
 mod reply;
 mod transport;
+mod url_list;
 
 pub use config::Config;
 pub use error::{Error, Unreadable};
 pub use lenient::lenient;
 pub use reply::{Head, RawReply, Reply, Verdict, open};
 pub use transport::{MAX_BODY, Transport};
+pub use url_list::UrlList;

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-/// URLs, from whichever form kie.ai gives them in: an array, JSON text that holds an array, text in brackets without
+/// URLs, from whichever form a provider gives them in: an array, JSON text that holds an array, text in brackets without
 /// quotes, or a single URL.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(transparent)]

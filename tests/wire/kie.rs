@@ -1,0 +1,226 @@
+//! kie.ai: every request as sent, every reply as decoded.
+
+use bytes::Bytes;
+use kie_api::types::{AspectRatio, Duration, ExtendModel, GenerateRequest, GenerationType, Model, Resolution};
+use kie_api::{Client, Config, Error, OPERATIONS, Reply};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::support::{KEY, fixtures, last_request, recorder, requests, retry_after, serve_json, variations};
+
+const TASK: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
+fn client(url: &str) -> Client {
+    Client::new(Config::new(KEY).base_url(url)).and_then(|client| client.with_upload_url(url)).unwrap()
+}
+
+/// The shortest valid call of each operation, and what came back: the JSON of what was decoded, or the error.
+async fn call(client: &Client, operation: &str) -> Result<String, Error> {
+    fn json<T: Serialize>(reply: Reply<T>) -> String {
+        serde_json::to_string(&reply.into_inner()).unwrap()
+    }
+    match operation {
+        "generate" => client.generate().body_map(|body| body.prompt("A red kite")).send().await.map(json),
+        "record_info" => client.record_info().task_id(TASK).send().await.map(json),
+        "get_1080p_video" => client.get_1080p_video().task_id(TASK).send().await.map(json),
+        "get_4k_video" => client.get_4k_video().body_map(|body| body.task_id(TASK)).send().await.map(json),
+        "extend" => client.extend().body_map(|body| body.task_id(TASK).prompt("It dives")).send().await.map(json),
+        "account_credits" => client.account_credits().send().await.map(json),
+        "download_url" => client
+            .download_url()
+            .body_map(|body| body.url("https://tempfile.example.net/v/kite.mp4"))
+            .send()
+            .await
+            .map(json),
+        "upload_base64" => client
+            .upload_base64()
+            .body_map(|body| body.base64_data("iVBORw0KGgo=").upload_path("images"))
+            .send()
+            .await
+            .map(json),
+        "upload_stream" => {
+            client.upload_stream().file(Bytes::from_static(b"bytes")).upload_path("images").send().await.map(json)
+        }
+        "upload_url" => {
+            let body = client.upload_url();
+            body.body_map(|body| body.file_url("https://img.example.net/a.png").upload_path("images"))
+                .send()
+                .await
+                .map(json)
+        }
+        _ => panic!("no test calls {operation}; add it here"),
+    }
+}
+
+fn show(result: &Result<String, Error>) -> String {
+    match result {
+        Ok(json) => format!("ok {json}"),
+        Err(Error::Rejected(rejection)) => {
+            let code = rejection.code.map_or("no code".to_owned(), |code| format!("{code:?}"));
+            let retry = retry_after(&rejection.head);
+            let data = rejection.data.as_ref().map_or(String::new(), |data| format!("\n   data {data}"));
+            format!("rejected {code}{retry}, {rejection}{data}")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn every_reply_is_decoded() {
+    let server = recorder().await;
+    let client = client(&server.uri());
+    let mut snapshots = std::collections::BTreeMap::<String, String>::new();
+    for fixture in fixtures("kie", OPERATIONS) {
+        fixture.serve(&server).await;
+        let result = call(&client, &fixture.operation).await;
+        let text = snapshots.entry(fixture.operation.clone()).or_default();
+        text.push_str(&format!("{}\n   {}\n", fixture.name, show(&result)));
+    }
+    for (operation, text) in snapshots {
+        insta::assert_snapshot!(format!("kie_{operation}_replies"), text);
+    }
+}
+
+/// Whatever else a reply holds or lacks, the id of the paid task comes out: in the reply, or with the error.
+#[tokio::test]
+async fn nothing_in_a_reply_costs_the_task_id() {
+    let server = recorder().await;
+    let client = client(&server.uri());
+    let replies = [
+        json!({ "code": 200, "msg": "success", "data": { "taskId": TASK, "recordId": TASK } }),
+        json!({ "code": 500, "msg": "Server Error", "data": { "taskId": TASK } }),
+    ];
+    for (name, reply) in replies.iter().flat_map(|reply| variations(reply, "/data/taskId")) {
+        serve_json(&server, &reply).await;
+        let result = client.generate().body_map(|body| body.prompt("A red kite")).send().await;
+        let id = match &result {
+            Ok(reply) => reply.data.as_ref().and_then(|task| task.task_id.as_deref()),
+            Err(Error::Rejected(rejection)) => rejection.data.as_ref().and_then(|data| data["taskId"].as_str()),
+            Err(_) => None,
+        };
+        assert_eq!(id, Some(TASK), "{name}: {result:?}");
+    }
+}
+
+/// Nor does anything else in the record of a finished task cost its URL.
+#[tokio::test]
+async fn nothing_in_a_record_costs_the_url() {
+    let server = recorder().await;
+    let client = client(&server.uri());
+    let url = "https://tempfile.example.net/v/kite.mp4";
+    let record = json!({ "code": 200, "msg": "success", "data": {
+        "taskId": TASK, "paramJson": "{}", "completeTime": 1770382106000_i64, "createTime": "2025-06-06 10:30:00",
+        "response": { "taskId": TASK, "resolution": "720p", "resultUrls": [url], "originUrls": null,
+                      "hasAudioList": [true], "seeds": [56896] },
+        "successFlag": 1, "fallbackFlag": false, "errorCode": null, "errorMessage": "", "creditsConsumed": 60 } });
+    for (name, reply) in variations(&record, "/data/response/resultUrls/0") {
+        serve_json(&server, &reply).await;
+        let urls = match client.record_info().task_id(TASK).send().await {
+            Ok(record) => {
+                record.data.as_ref().and_then(|data| data.response.as_ref()?.result_urls.clone()).unwrap_or_default().0
+            }
+            // Another code is a refusal; what came with it is kept.
+            Err(Error::Rejected(rejection)) => {
+                vec![rejection.data.unwrap()["response"]["resultUrls"][0].as_str().unwrap().to_owned()]
+            }
+            Err(error) => panic!("{name}: {error}"),
+        };
+        assert_eq!(urls, [url], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_sent_as_written() {
+    let server = recorder().await;
+    let client = client(&server.uri());
+    let mut text = String::new();
+    for operation in OPERATIONS {
+        call(&client, operation).await.unwrap();
+        text.push_str(&format!("# {operation}, as short as can be\n{}\n", last_request(&server).await));
+    }
+
+    let everything = client.generate().body_map(|body| {
+        body.prompt("The kite climbs")
+            .image_urls(vec![
+                "https://img.example.net/first.jpg".to_owned(),
+                "https://img.example.net/last.jpg".to_owned(),
+            ])
+            .model(Model::Quality)
+            .generation_type(GenerationType::FirstAndLastFrames)
+            .aspect_ratio(AspectRatio::Portrait)
+            .seeds(23456)
+            .call_back_url("https://app.example.net/hook".to_owned())
+            .enable_translation(false)
+            .watermark("Harbour".to_owned())
+            .resolution(Resolution::P1080)
+            .duration(Duration::Seconds4)
+            .extra(serde_json::Map::from_iter([("aspect_ratio".to_owned(), json!("9:16"))]))
+    });
+    everything.send().await.unwrap();
+    text.push_str(&format!("# generate, with every field\n{}\n", last_request(&server).await));
+
+    let everything = client.extend().body_map(|body| {
+        body.task_id(TASK)
+            .prompt("It dives")
+            .seeds(23456)
+            .model(ExtendModel::Quality)
+            .watermark("Harbour".to_owned())
+            .call_back_url("https://app.example.net/hook".to_owned())
+    });
+    everything.send().await.unwrap();
+    text.push_str(&format!("# extend, with every field\n{}\n", last_request(&server).await));
+
+    client.get_1080p_video().task_id(TASK).index(1).send().await.unwrap();
+    text.push_str(&format!("# get_1080p_video, with every field\n{}\n", last_request(&server).await));
+
+    client
+        .get_4k_video()
+        .body_map(|body| body.task_id(TASK).index(1).call_back_url("https://app.example.net/hook".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    text.push_str(&format!("# get_4k_video, with every field\n{}\n", last_request(&server).await));
+
+    client
+        .upload_stream()
+        .file(Bytes::from_static(b"bytes"))
+        .upload_path("images")
+        .file_name("kite.png")
+        .send()
+        .await
+        .unwrap();
+    text.push_str(&format!("# upload_stream, with every field\n{}\n", last_request(&server).await));
+
+    insta::assert_snapshot!("kie_requests", text);
+}
+
+/// The request of the page goes through the typed client unchanged, and no field of it is left to the extra ones.
+#[tokio::test]
+async fn the_request_of_the_page_is_sent_as_it_stands_there() {
+    let server = recorder().await;
+    for (name, page) in requests("kie") {
+        let request: GenerateRequest = serde_json::from_value(page.clone()).unwrap();
+        assert!(request.extra.is_empty(), "{name}: {:?}", request.extra);
+        client(&server.uri()).generate().body(request).send().await.unwrap();
+        let sent: serde_json::Value = server.received_requests().await.unwrap().pop().unwrap().body_json().unwrap();
+        assert_eq!(sent, page, "{name}");
+    }
+}
+
+/// What the types refuse does not reach the wire.
+#[tokio::test]
+async fn an_invalid_request_is_not_sent() {
+    let server = recorder().await;
+    let client = client(&server.uri());
+    let results = [
+        client.generate().send().await.map(drop),
+        client.generate().body_map(|body| body.prompt("")).send().await.map(drop),
+        client.extend().body_map(|body| body.prompt("It dives")).send().await.map(drop),
+        client.record_info().send().await.map(drop),
+        client.upload_stream().file(Bytes::new()).send().await.map(drop),
+    ];
+    for result in results {
+        assert!(matches!(result, Err(Error::InvalidRequest(_))), "{result:?}");
+    }
+    assert_eq!(server.received_requests().await.unwrap().len(), 0);
+}

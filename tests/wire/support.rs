@@ -1,0 +1,200 @@
+//! Fixtures, served as they are, and requests as text.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use veo_transport::Head;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+/// The key that every test uses. No snapshot may hold it.
+pub(crate) const KEY: &str = "sk-not-for-anybody";
+
+/// A raw reply from `tests/fixtures/<provider>/<operation>/<trust>/<name>.http`.
+pub(crate) struct Fixture {
+    pub(crate) operation: String,
+    /// `<trust>/<name>`
+    pub(crate) name: String,
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Fixture {
+    /// Lets the server give this reply to anything.
+    pub(crate) async fn serve(&self, server: &MockServer) {
+        let reply = ResponseTemplate::new(self.status).set_body_bytes(self.body.clone());
+        let headers = self.headers.iter();
+        let reply = headers.fold(reply, |reply, (name, value)| reply.insert_header(name.as_str(), value.as_str()));
+        answer(server, reply).await;
+    }
+
+    fn read(operation: &str, trust: &str, path: &Path) -> Self {
+        let raw = std::fs::read(path).unwrap();
+        let split =
+            raw.windows(2).position(|window| window == b"\n\n").unwrap_or_else(|| panic!("{path:?} has no empty line"));
+        let head = std::str::from_utf8(&raw[..split]).unwrap();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let header =
+            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        Self {
+            operation: operation.to_owned(),
+            name: format!("{trust}/{stem}"),
+            status,
+            headers: lines.map(header).collect(),
+            body: raw[split + 2..].to_vec(),
+        }
+    }
+}
+
+/// All replies of a provider, in order. A file that no test would read fails, and so does an operation without one.
+pub(crate) fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider);
+    let mut fixtures = Vec::new();
+    for (operation, path) in entries(&folder).into_iter().filter(|(name, _)| name != "requests") {
+        for (trust, path) in entries(&path) {
+            assert!(["documented", "observed", "inferred"].contains(&trust.as_str()), "nothing reads {path:?}");
+            for (name, path) in entries(&path) {
+                assert!(name.ends_with(".http"), "nothing reads {path:?}");
+                fixtures.push(Fixture::read(&operation, &trust, &path));
+            }
+        }
+    }
+    let covered: BTreeSet<&str> = fixtures.iter().map(|fixture| fixture.operation.as_str()).collect();
+    assert_eq!(
+        covered,
+        operations.iter().copied().collect(),
+        "operations with fixtures, and operations of the specification"
+    );
+    fixtures
+}
+
+/// The request bodies of a provider's page: name and JSON.
+pub(crate) fn requests(provider: &str) -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider).join("requests");
+    let read = |path: &Path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    entries(&folder).into_iter().map(|(name, path)| (name, read(&path))).collect()
+}
+
+fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let mut entries: Vec<_> = entries
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
+        .collect();
+    entries.sort();
+    entries
+}
+
+/// The reply with every part of it in turn left out or turned into something else, and with unknown fields everywhere; all
+/// but the given part, which is what must survive. Each with a name.
+pub(crate) fn variations(reply: &Value, keep: &str) -> Vec<(String, Value)> {
+    let mut variations = Vec::new();
+    for pointer in pointers(reply, String::new()) {
+        if keep.starts_with(&pointer) {
+            continue;
+        }
+        for wrong in [
+            json!(null),
+            json!(7),
+            json!(-1.5),
+            json!("7"),
+            json!("surprise"),
+            json!(true),
+            json!([]),
+            json!([null]),
+            json!({}),
+        ] {
+            let mut reply = reply.clone();
+            *reply.pointer_mut(&pointer).unwrap() = wrong.clone();
+            variations.push((format!("{pointer} = {wrong}"), reply));
+        }
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        let mut reply = reply.clone();
+        if let Some(parent) = reply.pointer_mut(parent).unwrap().as_object_mut() {
+            parent.remove(name);
+            parent.insert("surprise".to_owned(), json!({ "code": 1, "taskId": null }));
+            variations.push((format!("{pointer} left out"), reply));
+        }
+    }
+    variations
+}
+
+fn pointers(value: &Value, at: String) -> Vec<String> {
+    let below: Vec<_> = match value {
+        Value::Object(object) => {
+            object.iter().flat_map(|(name, value)| pointers(value, format!("{at}/{name}"))).collect()
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, value)| pointers(value, format!("{at}/{index}"))).collect()
+        }
+        _ => Vec::new(),
+    };
+    std::iter::once(at).chain(below).collect()
+}
+
+/// Lets the server give this JSON to anything.
+pub(crate) async fn serve_json(server: &MockServer, json: &Value) {
+    answer(server, ResponseTemplate::new(200).set_body_json(json)).await;
+}
+
+/// A server that accepts anything, for looking at what arrives.
+pub(crate) async fn recorder() -> MockServer {
+    let server = MockServer::start().await;
+    serve_json(&server, &json!({ "code": 200, "id": "task_1", "data": null })).await;
+    server
+}
+
+/// From now on the server has received nothing and gives one answer.
+async fn answer(server: &MockServer, reply: ResponseTemplate) {
+    server.reset().await;
+    Mock::given(any()).respond_with(reply).mount(server).await;
+}
+
+/// The last request that arrived, as it stood on the wire, with the parts that differ from run to run named.
+pub(crate) async fn last_request(server: &MockServer) -> String {
+    request_text(server.received_requests().await.unwrap().last().unwrap())
+}
+
+/// When to come back, if the provider said so. A date is always another time from now.
+pub(crate) fn retry_after(head: &Head) -> String {
+    match head.retry_after {
+        None => String::new(),
+        Some(after) if after > Duration::from_secs(3600) => ", retry after a date".to_owned(),
+        Some(after) => format!(", retry after {after:?}"),
+    }
+}
+
+fn request_text(request: &Request) -> String {
+    let query = request.url.query().map_or(String::new(), |query| format!("?{query}"));
+    let mut text = format!("{} {}{query}\n", request.method, request.url.path());
+    let mut boundary = String::new();
+    let mut headers: Vec<String> = Vec::new();
+    for (name, value) in &request.headers {
+        let value = value.to_str().unwrap();
+        let value = match name.as_str() {
+            "host" | "content-length" => "...".to_owned(),
+            "authorization" => value.replace(KEY, "<key>"),
+            "user-agent" => value.replace(env!("CARGO_PKG_VERSION"), "<version>"),
+            "content-type" if value.starts_with("multipart/") => {
+                boundary = value.split("boundary=").nth(1).unwrap().to_owned();
+                value.replace(&boundary, "<boundary>")
+            }
+            _ => value.to_owned(),
+        };
+        headers.push(format!("{name}: {value}\n"));
+    }
+    headers.sort();
+    text.extend(headers);
+    if !request.body.is_empty() {
+        let body = String::from_utf8_lossy(&request.body).replace("\r\n", "\n");
+        let body = if boundary.is_empty() { body } else { body.replace(&boundary, "<boundary>") };
+        let _ = writeln!(text, "\n{}", body.trim_end());
+    }
+    text
+}

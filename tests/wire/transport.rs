@@ -1,0 +1,183 @@
+//! How requests travel, for both clients alike: at most once, with the key in one place only, and read whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use veo_transport::MAX_BODY;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::support::KEY;
+
+fn kie(url: &str) -> kie_api::Client {
+    kie_api::Client::new(config(url)).unwrap()
+}
+
+fn config(url: &str) -> kie_api::Config {
+    let short = Duration::from_millis(400);
+    kie_api::Config::new(KEY)
+        .base_url(url)
+        .connect_timeout(Duration::from_millis(200))
+        .query_timeout(short)
+        .submit_timeout(short)
+}
+
+async fn generate(client: &kie_api::Client) -> Result<kie_api::Reply<kie_api::types::TaskReply>, kie_api::Error> {
+    client.generate().body_map(|body| body.prompt("A red kite")).send().await
+}
+
+/// A server that reads a whole request, answers with the given bytes, and closes; and how often it was asked.
+async fn raw(reply: &'static [u8]) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            // The body of the test's request ends with its only closing brace.
+            while !request.ends_with(b"}") {
+                let mut chunk = [0; 4096];
+                let read = socket.read(&mut chunk).await.unwrap();
+                request.extend_from_slice(&chunk[..read]);
+            }
+            counter.fetch_add(1, Ordering::SeqCst);
+            socket.write_all(reply).await.unwrap();
+        }
+    });
+    (url, count)
+}
+
+#[tokio::test]
+async fn a_submit_arrives_at_most_once() {
+    // What is answered, and what the caller is told.
+    let table: [(&[u8], &str); 7] = [
+        (b"", "NoReply"),
+        (b"HTTP/1.1 200 OK\r\ncontent-le", "NoReply"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"code\":200,\"data\":{\"taskId\":\"t1\"", "NoReply"),
+        (b"HTTP/1.1 307 Moved\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n", "Unreadable"),
+        (b"HTTP/1.1 308 Moved\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n", "Unreadable"),
+        (b"HTTP/1.1 302 Moved\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n", "Unreadable"),
+        (b"HTTP/1.1 503 Busy\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n", "Unreadable"),
+    ];
+    for (reply, wanted) in table {
+        let (url, count) = raw(reply).await;
+        let error = generate(&kie(&url)).await.unwrap_err();
+        let kind = format!("{error:?}");
+        assert!(kind.starts_with(wanted), "{}: {kind}", String::from_utf8_lossy(reply));
+        assert_eq!(count.load(Ordering::SeqCst), 1, "{}", String::from_utf8_lossy(reply));
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_of_a_broken_reply_is_kept() {
+    let (url, _) = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"code\":200,\"data\":{\"taskId\":\"t1\"").await;
+    match generate(&kie(&url)).await {
+        Err(kie_api::Error::NoReply { partial, .. }) => assert_eq!(partial, r#"{"code":200,"data":{"taskId":"t1""#),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_does_not_come_is_not_waited_for_forever() {
+    let server = MockServer::start().await;
+    let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
+    Mock::given(any()).respond_with(late).mount(&server).await;
+    let error = generate(&kie(&server.uri())).await.unwrap_err();
+    assert!(matches!(error, kie_api::Error::NoReply { .. }), "{error:?}");
+    assert_eq!(server.received_requests().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_known_to_have_sent_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = generate(&kie(&url)).await.unwrap_err();
+    assert!(matches!(error, kie_api::Error::NotConnected { .. }), "{error:?}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("refused") && !cause.contains(&url), "{cause}");
+}
+
+/// A pooled connection that the server has closed would make a submit look lost that was never sent.
+#[tokio::test]
+async fn a_submit_uses_a_connection_of_its_own() {
+    let (url, count) = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n{\"code\":200,\"data\":null}").await;
+    let client = kie(&url);
+    for submits in 1..=3 {
+        // The server closes after each reply and does not say so in its headers.
+        generate(&client).await.unwrap();
+        assert_eq!(count.load(Ordering::SeqCst), submits);
+    }
+}
+
+#[tokio::test]
+async fn a_reply_without_end_is_cut_off() {
+    let server = MockServer::start().await;
+    let endless = ResponseTemplate::new(200).set_body_bytes(vec![b' '; MAX_BODY + 1]);
+    Mock::given(any()).respond_with(endless).mount(&server).await;
+    let client = kie_api::Client::new(kie_api::Config::new(KEY).base_url(server.uri())).unwrap();
+    let error = generate(&client).await.unwrap_err();
+    assert!(error.to_string().contains("the body is longer than 32 MiB"), "{error}");
+}
+
+/// Whatever a provider echoes, the key does not come back out of the client.
+#[tokio::test]
+async fn the_key_is_in_no_error_and_in_no_debug_text() {
+    let server = MockServer::start().await;
+    let uniall = uniall_api::Client::new(uniall_api::Config::new(KEY).base_url(server.uri())).unwrap();
+    let kie = kie(&server.uri());
+    let mut texts = vec![format!("{kie:?} {uniall:?} {:?} {:?}", config("http://127.0.0.1"), kie.generate())];
+    let bodies = [
+        format!("<html>Authorization: Bearer {KEY}</html>"),
+        format!(r#"{{"code":401,"msg":"bad key {KEY}","data":{{"key":"{KEY}"}}}}"#),
+        format!(r#"{{"error":{{"message":"bad key {KEY}"}}}}"#),
+    ];
+    for body in bodies {
+        for status in [200, 401, 502] {
+            server.reset().await;
+            let echo = ResponseTemplate::new(status).set_body_string(body.clone());
+            Mock::given(any()).respond_with(echo).mount(&server).await;
+            let error = generate(&kie).await.unwrap_err();
+            texts.push(format!("{error} {error:?}"));
+            let error = uniall.query_video().task_id("t1").send().await.unwrap_err();
+            texts.push(format!("{error} {error:?}"));
+        }
+    }
+    for text in texts {
+        assert!(!text.contains(KEY), "{text}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused() {
+    let url = |url: &str| kie_api::Config::new(KEY).base_url(url);
+    let table = [
+        (kie_api::Config::new(""), "the API key is empty"),
+        (kie_api::Config::new("a\nb"), "characters that no HTTP header can carry"),
+        (kie_api::Config::new(KEY).connect_timeout(Duration::from_secs(30)), "the connect time-out has to be shorter"),
+        (url("not a url"), "the base URL cannot be used"),
+        (url("ftp://api.kie.ai"), "travels over https"),
+        (url("http://api.kie.ai"), "travels over https"),
+        (url("http://127.0.0.1.example.net"), "travels over https"),
+        (url("https://user:password@api.kie.ai"), "more than a host and a path"),
+        (url("https://api.kie.ai/?a=b"), "more than a host and a path"),
+    ];
+    for (config, wanted) in table {
+        let error = kie_api::Client::new(config).unwrap_err().to_string();
+        assert!(error.contains(wanted) && !error.contains("password@"), "{error}");
+    }
+    for good in [
+        "https://api.kie.ai/",
+        "https://proxy.example.net/kie",
+        "http://127.0.0.1:8787",
+        "http://[::1]:8787",
+        "http://localhost:1",
+    ] {
+        kie_api::Client::new(url(good)).unwrap();
+    }
+}

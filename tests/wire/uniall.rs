@@ -1,0 +1,146 @@
+//! UniAll: every request as sent, every reply as decoded.
+
+use serde_json::json;
+use uniall_api::types::{AspectRatio, CreateVideoRequest, Duration, ExtraBody, Model, Size, VideoTask};
+use uniall_api::{Client, Config, Error, OPERATIONS, Reply};
+
+use crate::support::{KEY, fixtures, last_request, recorder, requests, retry_after, serve_json, variations};
+
+const TASK: &str = "task_Zk3vQ8mW1tYb6nRc0sLd5fHj2gXp9aUe";
+
+fn client(url: &str) -> Client {
+    Client::new(Config::new(KEY).base_url(url)).unwrap()
+}
+
+/// The shortest valid call of each operation.
+async fn call(client: &Client, operation: &str) -> Result<Reply<VideoTask>, Error> {
+    match operation {
+        "create_video" => {
+            client
+                .create_video()
+                .body_map(|body| body.model(Model::Fast720p).prompt("A red kite".to_owned()))
+                .send()
+                .await
+        }
+        "query_video" => client.query_video().task_id(TASK).send().await,
+        _ => panic!("no test calls {operation}; add it here"),
+    }
+}
+
+fn show(result: &Result<Reply<VideoTask>, Error>) -> String {
+    match result {
+        Ok(task) => {
+            let id = task.poll_id().unwrap_or("no id");
+            let progress = task.progress.map_or(String::new(), |progress| format!(" {}%", progress.0));
+            let urls = task.urls().iter().map(|url| format!(" {url}")).collect::<String>();
+            let failure = task.failure().map_or(String::new(), |reason| format!(", because: {reason}"));
+            format!("{:?}{progress} {id}{urls}{failure}\n   {}", task.state(), serde_json::to_string(&**task).unwrap())
+        }
+        Err(Error::Rejected(rejection)) => {
+            let retry = retry_after(&rejection.head);
+            format!("rejected{retry}, {rejection}")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn every_reply_is_decoded() {
+    let server = recorder().await;
+    let client = client(&server.uri());
+    let mut snapshots = std::collections::BTreeMap::<String, String>::new();
+    for fixture in fixtures("uniall", OPERATIONS) {
+        fixture.serve(&server).await;
+        let result = call(&client, &fixture.operation).await;
+        let text = snapshots.entry(fixture.operation.clone()).or_default();
+        text.push_str(&format!("{}\n   {}\n", fixture.name, show(&result)));
+    }
+    for (operation, text) in snapshots {
+        insta::assert_snapshot!(format!("uniall_{operation}_replies"), text);
+    }
+}
+
+/// Whatever else a reply holds or lacks, the id of the paid task comes out.
+#[tokio::test]
+async fn nothing_in_a_reply_costs_the_task_id() {
+    let server = recorder().await;
+    let client = client(&server.uri());
+    let task = json!({ "id": TASK, "task_id": TASK, "object": "video.generation.job", "model": "veo3.1-fast-video-720p",
+                       "status": "queued", "progress": 0, "created_at": 1773984104, "seconds": "8", "error": null,
+                       "result": { "outputs": [] }, "metadata": { "url": "" } });
+    let enveloped = json!({ "code": "success", "message": "", "data": { "task_id": TASK, "status": "QUEUED" } });
+    for (name, reply) in
+        [(&task, "/id"), (&enveloped, "/data/task_id")].into_iter().flat_map(|(reply, keep)| variations(reply, keep))
+    {
+        serve_json(&server, &reply).await;
+        let result = call(&client, "create_video").await;
+        assert_eq!(result.as_ref().ok().and_then(|task| task.poll_id()), Some(TASK), "{name}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_request_is_sent_as_written() {
+    let server = recorder().await;
+    let client = client(&server.uri());
+    let mut text = String::new();
+    for operation in OPERATIONS {
+        call(&client, operation).await.unwrap();
+        text.push_str(&format!("# {operation}, as short as can be\n{}\n", last_request(&server).await));
+    }
+
+    let options = ExtraBody::builder()
+        .generate_audio(false)
+        .negative_prompt("blur".to_owned())
+        .seed(7)
+        .extra(serde_json::Map::from_iter([("person_generation".to_owned(), json!("allow_adult"))]));
+    let everything = client.create_video().body_map(|body| {
+        body.model(Model::Standard4k)
+            .prompt("The kite climbs".to_owned())
+            .image("https://img.example.net/first.png".to_owned())
+            .images(vec!["https://img.example.net/1.png".to_owned(), "https://img.example.net/2.png".to_owned()])
+            .last_image("https://img.example.net/last.png".to_owned())
+            .video("https://cdn.example.net/kite.mp4".to_owned())
+            .size(Size::K4)
+            .aspect_ratio(AspectRatio::Portrait)
+            .duration(Duration::Seconds4)
+            .extra_body(ExtraBody::try_from(options).unwrap())
+    });
+    everything.send().await.unwrap();
+    text.push_str(&format!(
+        "# create_video, with every field, also those that exclude each other\n{}\n",
+        last_request(&server).await
+    ));
+
+    client.query_video().task_id("../models?a=b#c").send().await.unwrap();
+    text.push_str(&format!("# query_video, with an id that is not one\n{}\n", last_request(&server).await));
+
+    insta::assert_snapshot!("uniall_requests", text);
+}
+
+/// The requests of the page go through the typed client unchanged, and no field of them is left to the extra ones.
+#[tokio::test]
+async fn the_requests_of_the_page_are_sent_as_they_stand_there() {
+    let server = recorder().await;
+    let pages = requests("uniall");
+    assert_eq!(pages.len(), 5);
+    for (name, page) in pages {
+        let request: CreateVideoRequest = serde_json::from_value(page.clone()).unwrap();
+        let options = request.extra_body.as_ref().unwrap();
+        assert!(request.extra.is_empty() && options.extra.is_empty(), "{name}: {request:?}");
+        client(&server.uri()).create_video().body(request).send().await.unwrap();
+        let sent: serde_json::Value = server.received_requests().await.unwrap().pop().unwrap().body_json().unwrap();
+        assert_eq!(sent, page, "{name}");
+    }
+}
+
+/// What the types refuse does not reach the wire.
+#[tokio::test]
+async fn an_invalid_request_is_not_sent() {
+    let server = recorder().await;
+    let client = client(&server.uri());
+    let results = [client.create_video().send().await.map(drop), client.query_video().send().await.map(drop)];
+    for result in results {
+        assert!(matches!(result, Err(Error::InvalidRequest(_))), "{result:?}");
+    }
+    assert_eq!(server.received_requests().await.unwrap().len(), 0);
+}
