@@ -6,7 +6,7 @@ use kie_api::{Client, Config, Error, OPERATIONS, Reply};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::support::{KEY, fixtures, last_request, recorder, requests, retry_after, serve_json, variations};
+use veo_tests::{KEY, fixtures, last_request, recorder, requests, retry_after, serve_json, variations};
 
 const TASK: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 

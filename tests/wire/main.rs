@@ -2,6 +2,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod kie;
-mod support;
 mod transport;
 mod uniall;

@@ -10,7 +10,7 @@ use veo_transport::MAX_BODY;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::support::KEY;
+use veo_tests::KEY;
 
 fn kie(url: &str) -> kie_api::Client {
     kie_api::Client::new(config(url)).unwrap()

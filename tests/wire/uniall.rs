@@ -4,7 +4,7 @@ use serde_json::json;
 use uniall_api::types::{AspectRatio, CreateVideoRequest, Duration, ExtraBody, Model, Size, VideoTask};
 use uniall_api::{Client, Config, Error, OPERATIONS, Reply};
 
-use crate::support::{KEY, fixtures, last_request, recorder, requests, retry_after, serve_json, variations};
+use veo_tests::{KEY, fixtures, last_request, recorder, requests, retry_after, serve_json, variations};
 
 const TASK: &str = "task_Zk3vQ8mW1tYb6nRc0sLd5fHj2gXp9aUe";
 

@@ -1,4 +1,5 @@
-//! Fixtures, served as they are, and requests as text.
+//! What the tests share: fixtures, served as they are, and requests as text.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,13 +12,14 @@ use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 /// The key that every test uses. No snapshot may hold it.
-pub(crate) const KEY: &str = "sk-not-for-anybody";
+pub const KEY: &str = "sk-not-for-anybody";
 
 /// A raw reply from `tests/fixtures/<provider>/<operation>/<trust>/<name>.http`.
-pub(crate) struct Fixture {
-    pub(crate) operation: String,
+pub struct Fixture {
+    /// The operation that it answers.
+    pub operation: String,
     /// `<trust>/<name>`
-    pub(crate) name: String,
+    pub name: String,
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
@@ -25,7 +27,7 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     /// Lets the server give this reply to anything.
-    pub(crate) async fn serve(&self, server: &MockServer) {
+    pub async fn serve(&self, server: &MockServer) {
         let reply = ResponseTemplate::new(self.status).set_body_bytes(self.body.clone());
         let headers = self.headers.iter();
         let reply = headers.fold(reply, |reply, (name, value)| reply.insert_header(name.as_str(), value.as_str()));
@@ -53,7 +55,7 @@ impl Fixture {
 }
 
 /// All replies of a provider, in order. A file that no test would read fails, and so does an operation without one.
-pub(crate) fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
+pub fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider);
     let mut fixtures = Vec::new();
     for (operation, path) in entries(&folder).into_iter().filter(|(name, _)| name != "requests") {
@@ -75,7 +77,7 @@ pub(crate) fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
 }
 
 /// The request bodies of a provider's page: name and JSON.
-pub(crate) fn requests(provider: &str) -> Vec<(String, Value)> {
+pub fn requests(provider: &str) -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider).join("requests");
     let read = |path: &Path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     entries(&folder).into_iter().map(|(name, path)| (name, read(&path))).collect()
@@ -93,7 +95,7 @@ fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
 
 /// The reply with every part of it in turn left out or turned into something else, and with unknown fields everywhere; all
 /// but the given part, which is what must survive. Each with a name.
-pub(crate) fn variations(reply: &Value, keep: &str) -> Vec<(String, Value)> {
+pub fn variations(reply: &Value, keep: &str) -> Vec<(String, Value)> {
     let mut variations = Vec::new();
     for pointer in pointers(reply, String::new()) {
         if keep.starts_with(&pointer) {
@@ -139,12 +141,12 @@ fn pointers(value: &Value, at: String) -> Vec<String> {
 }
 
 /// Lets the server give this JSON to anything.
-pub(crate) async fn serve_json(server: &MockServer, json: &Value) {
+pub async fn serve_json(server: &MockServer, json: &Value) {
     answer(server, ResponseTemplate::new(200).set_body_json(json)).await;
 }
 
 /// A server that accepts anything, for looking at what arrives.
-pub(crate) async fn recorder() -> MockServer {
+pub async fn recorder() -> MockServer {
     let server = MockServer::start().await;
     serve_json(&server, &json!({ "code": 200, "id": "task_1", "data": null })).await;
     server
@@ -157,12 +159,12 @@ async fn answer(server: &MockServer, reply: ResponseTemplate) {
 }
 
 /// The last request that arrived, as it stood on the wire, with the parts that differ from run to run named.
-pub(crate) async fn last_request(server: &MockServer) -> String {
+pub async fn last_request(server: &MockServer) -> String {
     request_text(server.received_requests().await.unwrap().last().unwrap())
 }
 
 /// When to come back, if the provider said so. A date is always another time from now.
-pub(crate) fn retry_after(head: &Head) -> String {
+pub fn retry_after(head: &Head) -> String {
     match head.retry_after {
         None => String::new(),
         Some(after) if after > Duration::from_secs(3600) => ", retry after a date".to_owned(),

@@ -1,0 +1,143 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::{Error, ErrorKind, State, Video};
+
+/// How to wait for a job.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Poll {
+    /// When to ask first. Videos have taken 67 to 123 seconds; the default is 20 seconds.
+    pub first: Duration,
+    /// How long to pause between questions; 5 seconds by default.
+    pub every: Duration,
+    /// When to stop waiting. The job goes on all the same. 20 minutes by default.
+    pub give_up_after: Duration,
+    /// For how long it is forgiven that no question is answered; 2 minutes by default. Any answer starts this anew.
+    pub forgive_for: Duration,
+}
+
+impl Default for Poll {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(20),
+            every: Duration::from_secs(5),
+            give_up_after: Duration::from_secs(20 * 60),
+            forgive_for: Duration::from_secs(2 * 60),
+        }
+    }
+}
+
+/// Asks until the job has ended. A question that fails says nothing about the job.
+pub(crate) async fn until_done<F>(
+    poll: &Poll,
+    mut ask: impl FnMut() -> F,
+    mut on_state: impl FnMut(&State),
+) -> Result<Video, Error>
+where
+    F: Future<Output = Result<State, Error>>,
+{
+    let start = Instant::now();
+    let mut answered = start;
+    let mut next = start + poll.first;
+    loop {
+        sleep_until(next).await;
+        match ask().await {
+            Ok(state) => {
+                answered = Instant::now();
+                on_state(&state);
+                match state {
+                    State::Succeeded(video) => return Ok(video),
+                    State::Failed(reason) => return Err(Error::new(ErrorKind::JobFailed, reason)),
+                    State::Pending | State::Running { .. } => {}
+                }
+            }
+            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+            Err(error) if answered.elapsed() >= poll.forgive_for => return Err(error),
+            Err(_) => {}
+        }
+        next = Instant::now() + poll.every;
+        if next > start + poll.give_up_after {
+            let minutes = poll.give_up_after.as_secs_f32() / 60.0;
+            let message = format!("not finished after {minutes:.0} minutes; it goes on, so wait for it again");
+            return Err(Error::new(ErrorKind::TimedOut, message));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::Job;
+
+    type Answer = Result<State, Error>;
+
+    fn unavailable() -> Answer {
+        Err(Error::new(ErrorKind::Unavailable, "no answer"))
+    }
+
+    fn running() -> Answer {
+        Ok(State::Running { percent: Some(50) })
+    }
+
+    fn done() -> Answer {
+        Ok(State::Succeeded(Video::new(Job::new("test", "t1"), vec!["https://cdn.example.net/v.mp4".to_owned()])))
+    }
+
+    /// Waits with the given answer to each question; the outcome, the number of questions and the seconds that passed.
+    async fn wait(answer: impl Fn(u32) -> Answer) -> (Result<Video, ErrorKind>, u32, u64) {
+        let start = Instant::now();
+        let asked = Cell::new(0);
+        let ask = || {
+            asked.set(asked.get() + 1);
+            std::future::ready(answer(asked.get()))
+        };
+        let result = until_done(&Poll::default(), ask, |_| {}).await;
+        (result.map_err(|error| error.kind()), asked.get(), start.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_ends_when_the_job_does_and_not_before() {
+        // What is answered to question n, and then the outcome, the number of questions and the time.
+        let (result, asked, seconds) = wait(|_| done()).await;
+        assert!(result.is_ok());
+        assert_eq!((asked, seconds), (1, 20), "the first question");
+
+        let (result, asked, seconds) = wait(|n| if n < 10 { running() } else { done() }).await;
+        assert!(result.is_ok());
+        assert_eq!((asked, seconds), (10, 65), "a job that takes its time");
+
+        let (result, asked, _) =
+            wait(|n| if n == 2 { Ok(State::Failed("filtered".to_owned())) } else { running() }).await;
+        assert_eq!((result, asked), (Err(ErrorKind::JobFailed), 2), "a job that fails");
+
+        let (result, _, seconds) = wait(|_| running()).await;
+        assert_eq!((result, seconds), (Err(ErrorKind::TimedOut), 20 * 60), "a job that does not end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_without_an_answer_are_forgiven_for_a_while() {
+        let (result, ..) = wait(|n| if n < 20 { unavailable() } else { done() }).await;
+        assert!(result.is_ok(), "a minute and a half");
+
+        let (result, _, seconds) = wait(|_| unavailable()).await;
+        assert_eq!((result, seconds), (Err(ErrorKind::Unavailable), 120), "two minutes");
+
+        let (result, ..) = wait(|n| {
+            if n == 100 {
+                done()
+            } else if n % 20 == 0 {
+                running()
+            } else {
+                unavailable()
+            }
+        })
+        .await;
+        assert!(result.is_ok(), "any answer starts the two minutes anew");
+
+        let (result, asked, _) = wait(|_| Err(Error::new(ErrorKind::Unauthorized, "wrong key"))).await;
+        assert_eq!((result, asked), (Err(ErrorKind::Unauthorized), 1), "no patience for a wrong key");
+    }
+}

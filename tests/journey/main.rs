@@ -1,0 +1,6 @@
+//! `veo-core` as a user meets it, against `veo-sim` and against replies that no simulator should give.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
+mod download;
+mod money;
+mod video;
