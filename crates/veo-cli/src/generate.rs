@@ -88,7 +88,6 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let job = match client.submit(&request).await {
         Submission::Accepted(job) => job,
         Submission::NotAccepted(error) | Submission::Unknown(error) => return Err(error.into()),
-        _ => return Err(Failure::Usage("this program is older than its library; build it anew".to_owned())),
     };
     eprintln!("Accepted as {job}");
     let progress = Progress::start();

@@ -28,7 +28,6 @@ impl fmt::Display for Job {
 /// What became of a paid request. It is not a `Result`, so that `?` cannot turn an unknown outcome into a second try.
 #[derive(Debug)]
 #[must_use = "an unknown outcome may have been charged"]
-#[non_exhaustive]
 pub enum Submission {
     /// The provider has taken it. The job is paid for.
     Accepted(Job),
