@@ -103,16 +103,35 @@ async fn a_refused_connection_is_known_to_have_sent_nothing() {
     assert!(cause.contains("refused") && !cause.contains(&url), "{cause}");
 }
 
-/// A pooled connection that the server has closed would make a submit look lost that was never sent.
+/// A pooled connection that the server closes at the wrong moment makes a submit look lost that was never sent.
 #[tokio::test]
-async fn a_submit_uses_a_connection_of_its_own() {
-    let (url, count) = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n{\"code\":200,\"data\":null}").await;
+async fn every_submit_has_a_connection_of_its_own_and_questions_share_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = connections.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            counter.fetch_add(1, Ordering::SeqCst);
+            // Each request of the test arrives in one piece, since it is small.
+            tokio::spawn(async move {
+                while socket.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    let reply = b"HTTP/1.1 200 OK\r\ncontent-length: 24\r\n\r\n{\"code\":200,\"data\":null}";
+                    socket.write_all(reply).await.unwrap();
+                }
+            });
+        }
+    });
     let client = kie(&url);
-    for submits in 1..=3 {
-        // The server closes after each reply and does not say so in its headers.
-        generate(&client).await.unwrap();
-        assert_eq!(count.load(Ordering::SeqCst), submits);
+    for _ in 0..3 {
+        client.record_info().task_id("t1").send().await.unwrap();
     }
+    assert_eq!(connections.swap(0, Ordering::SeqCst), 1, "questions");
+    for _ in 0..3 {
+        generate(&client).await.unwrap();
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 3, "submits");
 }
 
 #[tokio::test]
