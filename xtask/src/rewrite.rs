@@ -59,6 +59,7 @@ fn is_replaced(item: &Item) -> bool {
 fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     let (requests, replies) = spec.schema_uses();
     let replies: BTreeSet<_> = replies.difference(&requests).cloned().collect();
+    module.attrs.retain(|attribute| !attribute.path().is_ident("allow"));
     let contents = contents(module)?;
     let (mut lenient, mut builders, mut defaults) = (0, 0, 0);
     for item in contents.iter_mut() {
@@ -79,6 +80,7 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
                 builders += before - items.len();
                 let mut open = DefaultExtra { changed: 0 };
                 items.iter_mut().for_each(|item| open.visit_item_mut(item));
+                items.iter_mut().for_each(|item| deprecate(item, spec));
                 defaults += open.changed;
             }
             _ => {}
@@ -128,6 +130,26 @@ fn describe(item: &mut ItemStruct, spec: &Spec) {
     }
 }
 
+/// Setting a deprecated field of a request is a warning for whoever does it.
+fn deprecate(item: &mut Item, spec: &Spec) {
+    let Item::Impl(block) = item else { return };
+    let Type::Path(name) = &*block.self_ty else { return };
+    let schema = name.path.get_ident().map(|name| &spec.root["components"]["schemas"][name.to_string()]);
+    let deprecated: Vec<_> = schema
+        .into_iter()
+        .flat_map(|schema| members(&schema["properties"]))
+        .filter(|(_, property)| property["deprecated"] == Value::Bool(true))
+        .map(|(name, property)| (emit::snake(name), property["description"].as_str().unwrap_or_default()))
+        .collect();
+    for item in &mut block.items {
+        if let ImplItem::Fn(setter) = item
+            && let Some((_, reason)) = deprecated.iter().find(|(name, _)| setter.sig.ident == name)
+        {
+            setter.attrs.push(parse_quote!(#[deprecated(note = #reason)]));
+        }
+    }
+}
+
 /// Whether an item of the builder module belongs to one of the types.
 fn concerns(item: &Item, names: &BTreeSet<String>) -> bool {
     match item {
@@ -163,6 +185,7 @@ impl VisitMut for DefaultExtra {
 
 /// Calls: sent and read by our transport.
 fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
+    module.attrs.retain(|attribute| !attribute.path().is_ident("allow"));
     let contents = contents(module)?;
     contents.retain(|item| !matches!(item, Item::Use(_)));
     contents.splice(
