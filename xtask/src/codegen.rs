@@ -12,7 +12,7 @@ use std::time::Instant;
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::Value;
 
-use crate::spec::{SCHEMAS, SPECS, Spec, members};
+use crate::spec::{SPECS, Spec};
 use crate::{emit, lint, rewrite};
 
 /// Writes the generated files that have changed, or only says which ones would.
@@ -150,21 +150,6 @@ fn relax(schema: &mut Value) {
             _ => {}
         }
     }
-}
-
-/// The description of a property: its own, or that of the schema it refers to.
-pub(crate) fn description<'a>(spec: &'a Spec, property: &'a Value) -> Option<&'a str> {
-    let referred = property.get("$ref").or_else(|| property["allOf"].get(0)?.get("$ref"));
-    let named = referred.and_then(Value::as_str).and_then(|target| target.strip_prefix(SCHEMAS));
-    let own = property["description"].as_str();
-    own.or_else(|| named.and_then(|name| spec.root["components"]["schemas"][name]["description"].as_str()))
-}
-
-/// The schemas that are objects, with their properties.
-pub(crate) fn objects(spec: &Spec) -> impl Iterator<Item = (&str, Vec<(&str, &Value)>)> {
-    spec.schemas()
-        .filter(|(_, schema)| schema["type"] == "object")
-        .map(|(name, schema)| (name, members(&schema["properties"]).collect()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use quote::{format_ident, quote};
 use serde_json::Value;
 use syn::Ident;
 
-use crate::codegen::objects;
 use crate::lint::servers;
 use crate::spec::Spec;
 
@@ -47,7 +46,7 @@ pub(crate) fn constants(spec: &Spec) -> TokenStream {
 /// The module of bounds: what the types of requests do not enforce.
 pub(crate) fn bounds(spec: &Spec) -> TokenStream {
     let (requests, _) = spec.schema_uses();
-    let modules = objects(spec).filter(|(name, _)| requests.contains(*name)).filter_map(|(name, properties)| {
+    let modules = spec.objects().filter(|(name, _)| requests.contains(*name)).filter_map(|(name, properties)| {
         let constants: Vec<_> = properties.iter().flat_map(|(property, value)| bound(property, value)).collect();
         let module = format_ident!("{}", snake(name));
         let doc = format!("Bounds of [`{name}`](super::types::{name}).");

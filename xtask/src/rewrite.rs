@@ -10,7 +10,6 @@ use serde_json::Value;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Attribute, Expr, ImplItem, Item, ItemImpl, ItemMod, ItemStruct, Stmt, Type, parse_quote};
 
-use crate::codegen::description;
 use crate::emit;
 use crate::spec::{Spec, members};
 
@@ -117,7 +116,7 @@ fn describe(item: &mut ItemStruct, spec: &Spec) {
             .fields
             .iter_mut()
             .find(|field| field.ident.as_ref().is_some_and(|ident| *ident == emit::snake(property)));
-        if let (Some(field), Some(text)) = (field, description(spec, value)) {
+        if let (Some(field), Some(text)) = (field, spec.description(value)) {
             field.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
             field.attrs.insert(0, parse_quote!(#[doc = #text]));
         }

@@ -104,6 +104,18 @@ impl Spec {
         members(&self.root["components"]["schemas"])
     }
 
+    /// The named schemas that are objects, with their properties.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = (&str, Vec<(&str, &Value)>)> {
+        let objects = self.schemas().filter(|(_, schema)| schema["type"] == "object");
+        objects.map(|(name, schema)| (name, members(&schema["properties"]).collect()))
+    }
+
+    /// The description of a property: its own, or that of the schema it refers to.
+    pub(crate) fn description<'a>(&'a self, property: &'a Value) -> Option<&'a str> {
+        let referring = property["allOf"].get(0).unwrap_or(property);
+        property["description"].as_str().or_else(|| self.resolve(referring)["description"].as_str())
+    }
+
     /// Follows a `$ref`, or gives the value itself.
     pub(crate) fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         let target = value.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
