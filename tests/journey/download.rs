@@ -2,7 +2,7 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use veo_core::{Client, ErrorKind, Job, Kie, Video};
+use veo_core::{Client, ErrorKind, JobRef, Kie, Video};
 
 /// A media host that answers once with the given bytes and closes, and what it was asked.
 async fn host(reply: Vec<u8>) -> (String, tokio::task::JoinHandle<String>) {
@@ -23,7 +23,7 @@ fn client() -> Client {
 }
 
 fn video(url: &str) -> Video {
-    Video::new(Job::new("kie", "t1"), vec![url.to_owned()])
+    Video::new(JobRef::new("kie", "t1"), vec![url.to_owned()])
 }
 
 #[tokio::test]

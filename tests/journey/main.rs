@@ -3,4 +3,5 @@
 
 mod download;
 mod money;
+mod plan;
 mod video;

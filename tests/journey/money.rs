@@ -7,9 +7,9 @@ use veo_tests::{KEY, fixtures, recorder};
 
 fn show(submission: Submission) -> String {
     match submission {
-        Submission::Accepted(job) => format!("accepted     {job}"),
+        Submission::Accepted(job) => format!("accepted     {}", job.reference),
         Submission::NotAccepted(error) => format!("not accepted {:?}", error.kind()),
-        Submission::Unknown(error) => format!("unknown      {:?}", error.kind()),
+        Submission::Unknown(unknown) => format!("unknown      {:?}", unknown.error.kind()),
     }
 }
 
@@ -23,7 +23,7 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
         let mut text = String::new();
         for fixture in fixtures(provider, operations).iter().filter(|fixture| fixture.operation == paid) {
             fixture.serve(&server).await;
-            let outcome = show(client.submit(&VideoRequest::new("A red kite")).await);
+            let outcome = show(client.submit(&VideoRequest::text("A red kite")).await);
             text.push_str(&format!("{:<56} {outcome}\n", fixture.name));
             assert_eq!(server.received_requests().await.unwrap().len(), 1, "{}", fixture.name);
         }

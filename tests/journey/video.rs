@@ -3,20 +3,31 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use veo_core::{AspectRatio, Client, ErrorKind, Job, Kie, Poll, State, Submission, Tier, UniAll, VideoRequest};
+use veo_core::{
+    Charged, Client, ErrorKind, JobRef, Kie, Poll, Resend, State, Submission, Tier, UniAll, Video, VideoRequest,
+};
 use veo_sim::Sim;
 
-/// A client of each provider, asking without a pause.
-fn clients(sim: &Sim) -> [(&'static str, Client); 2] {
-    let poll = Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() };
-    let kie = Client::new(Kie::at(&sim.url(), "key".to_owned().into()).unwrap()).unwrap();
-    let uniall = Client::new(UniAll::at(&sim.url(), "key".to_owned().into()).unwrap()).unwrap();
-    [("kie", kie.with_poll(poll.clone())), ("uniall", uniall.with_poll(poll))]
+fn kie(sim: &Sim) -> Kie {
+    Kie::at(&sim.url(), "key".to_owned().into()).unwrap()
 }
 
-fn accepted(submission: Submission) -> Job {
+fn uniall(sim: &Sim) -> UniAll {
+    UniAll::at(&sim.url(), "key".to_owned().into()).unwrap()
+}
+
+/// The same client, asking without a pause.
+fn eager(client: Client) -> Client {
+    client.with_poll(Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() })
+}
+
+fn clients(sim: &Sim) -> [(&'static str, Client); 2] {
+    [("kie", eager(Client::new(kie(sim)).unwrap())), ("uniall", eager(Client::new(uniall(sim)).unwrap()))]
+}
+
+fn accepted(submission: Submission) -> JobRef {
     match submission {
-        Submission::Accepted(job) => job,
+        Submission::Accepted(job) => job.reference,
         other => panic!("{other:?}"),
     }
 }
@@ -28,85 +39,115 @@ fn not_accepted(submission: Submission) -> veo_core::Error {
     }
 }
 
+/// The JSON bodies that arrived, without those of uploads.
+fn paid(sim: &Sim) -> Vec<Value> {
+    sim.requests().into_iter().filter_map(|request| request.body).collect()
+}
+
 #[tokio::test]
-async fn a_request_becomes_a_file() {
+async fn every_mode_becomes_a_file() {
     let image = "https://img.example.net/kite.png";
-    // A request, what kie.ai is sent, and what UniAll is sent.
+    let earlier = Video::new(JobRef::new("kie", "t1"), vec!["https://cdn.example.net/kite.mp4".to_owned()]);
     let table = [
-        (
-            VideoRequest::new("A red kite"),
-            json!({ "aspectRatio": "16:9", "aspect_ratio": "16:9", "duration": 8, "generationType": "TEXT_2_VIDEO",
-                    "model": "veo3_lite", "prompt": "A red kite", "resolution": "720p" }),
-            json!({ "aspect_ratio": "16:9", "duration": 8, "model": "veo3.1-fast-video-720p", "prompt": "A red kite",
-                    "size": "720p" }),
-        ),
-        (
-            VideoRequest::new("It flies")
-                .image(image)
-                .tier(Tier::Quality)
-                .aspect_ratio(AspectRatio::Portrait)
-                .seconds(4),
-            json!({ "aspectRatio": "9:16", "aspect_ratio": "9:16", "duration": 4,
-                    "generationType": "FIRST_AND_LAST_FRAMES_2_VIDEO", "imageUrls": [image], "model": "veo3",
-                    "prompt": "It flies", "resolution": "720p" }),
-            json!({ "aspect_ratio": "9:16", "duration": 4, "image": image, "model": "veo3.1-video-720p",
-                    "prompt": "It flies", "size": "720p" }),
-        ),
-        (
-            VideoRequest::new("It lands").tier(Tier::Fast).seconds(6),
-            json!({ "aspectRatio": "16:9", "aspect_ratio": "16:9", "duration": 6, "generationType": "TEXT_2_VIDEO",
-                    "model": "veo3_fast", "prompt": "It lands", "resolution": "720p" }),
-            json!({ "aspect_ratio": "16:9", "duration": 6, "model": "veo3.1-fast-video-720p", "prompt": "It lands",
-                    "size": "720p" }),
-        ),
+        ("text", VideoRequest::text("A red kite")),
+        ("image", VideoRequest::image("It flies", image).tier(Tier::Quality).seconds(4)),
+        ("frames", VideoRequest::frames("It lands", image, "https://img.example.net/landed.png")),
+        ("references", VideoRequest::references("Two kites", [image, image])),
+        ("extension", VideoRequest::extension("It goes on", &earlier)),
     ];
-    for (request, kie, uniall) in table {
+    for (mode, request) in table {
         let sim = Sim::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         for (name, client) in clients(&sim) {
-            let file = folder.path().join(format!("{name}.mp4"));
+            // kie.ai extends what it has made.
+            let request = match (mode, name) {
+                ("extension", "kie") => {
+                    let job = accepted(client.submit(&VideoRequest::text("A red kite")).await);
+                    VideoRequest::extension("It goes on", &client.wait(&job, |_| {}).await.unwrap())
+                }
+                _ => request.clone(),
+            };
+            let before = paid(&sim).len();
+            let planned = client.plan(&request).offers.remove(0);
 
             let job = accepted(client.submit(&request).await);
-            assert!(job.to_string().starts_with(&format!("{name}:")), "{job}");
             let mut states = Vec::new();
             let video = client.wait(&job, |state| states.push(state.clone())).await.unwrap();
             assert!(states.len() > 1 && matches!(states.last(), Some(State::Succeeded(_))), "{states:?}");
+            let file = folder.path().join(format!("{name}.mp4"));
             let mut last = (0, None);
-            let size = client.download(&video, &file, |received, total| last = (received, total)).await.unwrap();
+            client.download(&video, &file, |received, total| last = (received, total)).await.unwrap();
 
             let bytes = std::fs::read(&file).unwrap();
-            assert_eq!(last, (bytes.len() as u64, Some(bytes.len() as u64)));
-            assert_eq!(size, bytes.len() as u64);
-            assert_eq!(&bytes[4..8], b"ftyp");
+            assert_eq!(last, (bytes.len() as u64, Some(bytes.len() as u64)), "{mode} {name}");
+            assert_eq!(&bytes[4..8], b"ftyp", "{mode} {name}");
+            assert_eq!(paid(&sim)[before..], [planned.body], "{mode} {name}: what was planned, once");
+            assert_eq!(job, job.to_string().parse().unwrap(), "{mode} {name}");
         }
-        let sent: Vec<Value> = sim.requests().into_iter().filter_map(|request| request.body).collect();
-        assert_eq!(sent, [kie, uniall], "each provider is sent one paid request");
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left.len(), 2, "{left:?}");
+        let left = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, 2, "{mode}: nothing is left but the files");
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_made_is_refused_before_it_is_sent() {
+async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     let sim = Sim::start().await.unwrap();
-    let lite = VideoRequest::new("A red kite").tier(Tier::Lite);
-    let table = [
-        (VideoRequest::new(" "), "prompt: it is empty"),
-        (VideoRequest::new("A red kite").seconds(5), "seconds: 5 is no length of a video; choose 4, 6 or 8"),
-        (VideoRequest::new("A red kite").image("kite.png"), "image: kite.png is not an http or https URL"),
-    ];
-    for (name, client) in clients(&sim) {
-        for (request, wanted) in &table {
-            let error = not_accepted(client.submit(request).await);
-            assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{name}: {error}");
-            assert!(error.to_string().starts_with(wanted), "{name}: {error}");
-        }
-        if name == "uniall" {
-            let error = not_accepted(client.submit(&lite).await);
-            assert_eq!(error.to_string(), "tier: UniAll has no lite tier; choose fast, or kie.ai");
-        }
-    }
-    assert_eq!(sim.requests(), []);
+    let folder = tempfile::tempdir().unwrap();
+    // The name does not say what it is, the bytes do.
+    let image = folder.path().join("my picture.txt");
+    std::fs::write(&image, b"\x89PNG\r\n\x1a\n and the rest").unwrap();
+    let request = VideoRequest::image("It flies", image.clone()).audio(false);
+
+    // kie.ai cannot leave out the sound, so UniAll makes the video from the image that kie.ai stores.
+    let client = eager(Client::new(kie(&sim)).unwrap().or(uniall(&sim)));
+    assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
+    let arrived: Vec<_> = sim.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(arrived, ["/api/file-stream-upload", "/v1/video/generations"]);
+    let url = paid(&sim)[0]["image"].as_str().unwrap().to_owned();
+    assert!(url.starts_with(&sim.url()) && url.ends_with(".png"), "{url}");
+
+    let alone = eager(Client::new(uniall(&sim)).unwrap());
+    let error = not_accepted(alone.submit(&request).await);
+    assert!(error.to_string().contains("no provider here has a place for it"), "{error}");
+
+    std::fs::write(&image, b"GIF89a").unwrap();
+    let error = not_accepted(client.submit(&request).await);
+    assert!(error.to_string().contains("is not a JPEG, PNG or WebP image"), "{error}");
+    let error = not_accepted(client.submit(&VideoRequest::image("It flies", folder.path().join("none.png"))).await);
+    assert!(error.to_string().contains("cannot be read"), "{error}");
+    assert_eq!(sim.requests().len(), 2, "nothing more is sent");
+}
+
+/// Another provider is asked only when the first has certainly not taken the request.
+#[tokio::test]
+async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
+    let request = VideoRequest::text("A red kite");
+    let gone = Sim::start().await.unwrap();
+    let unreachable = kie(&gone);
+    drop(gone);
+
+    let sim = Sim::start().await.unwrap();
+    let client = eager(Client::new(unreachable.clone()).unwrap().or(uniall(&sim)));
+    assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
+    assert_eq!(sim.requests().len(), 1);
+
+    let client = eager(Client::new(uniall(&sim)).unwrap().or(kie(&sim)));
+    assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
+    assert_eq!(sim.requests().len(), 2, "the first one is enough");
+
+    // A server that takes the request and says nothing: nobody else is asked.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncReadExt::read(&mut socket, &mut [0; 4096]).await.unwrap();
+    });
+    let client = Client::new(Kie::at(&url, "key".to_owned().into()).unwrap()).unwrap().or(uniall(&sim));
+    let Submission::Unknown(unknown) = client.submit(&request).await else { panic!("it may have been charged") };
+    silent.await.unwrap();
+    assert_eq!(sim.requests().len(), 2);
+    assert_eq!((unknown.error.charged(), unknown.error.resend()), (Charged::Unknown, Resend::Never));
+    assert_eq!((unknown.offer.provider.as_str(), &unknown.offer.body["prompt"]), ("kie", &json!("A red kite")));
 }
 
 #[tokio::test]
@@ -115,8 +156,9 @@ async fn a_provider_that_is_not_there_was_sent_nothing() {
     let clients = clients(&sim);
     drop(sim);
     for (name, client) in clients {
-        let error = not_accepted(client.submit(&VideoRequest::new("A red kite")).await);
-        assert_eq!(error.kind(), ErrorKind::NotSent, "{name}: {error}");
+        let error = not_accepted(client.submit(&VideoRequest::text("A red kite")).await);
+        assert_eq!((error.kind(), error.charged()), (ErrorKind::NotSent, Charged::No), "{name}: {error}");
+        assert_eq!(error.resend(), Resend::Same);
     }
 }
 
@@ -127,8 +169,12 @@ async fn a_job_is_never_lost_with_the_error() {
     for (name, client) in clients(&sim) {
         let impatient =
             Poll { first: Duration::ZERO, every: Duration::ZERO, forgive_for: Duration::ZERO, ..Poll::default() };
-        let job = Job::new(name, "no-such-task");
-        let error = client.with_poll(impatient).wait(&job, |_| {}).await.unwrap_err();
+        let job = JobRef::new(name, "no-such-task");
+        let error = client.clone().with_poll(impatient).wait(&job, |_| {}).await.unwrap_err();
         assert_eq!((error.kind(), error.job()), (ErrorKind::Unavailable, Some(&job)), "{error}");
+        assert_eq!((error.charged(), error.resend()), (Charged::Yes, Resend::Never));
+
+        let error = client.wait(JobRef::new("somebody", "t1"), |_| {}).await.unwrap_err();
+        assert_eq!(error.to_string(), "somebody:t1: this client has no provider somebody; add it");
     }
 }

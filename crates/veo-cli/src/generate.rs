@@ -29,8 +29,8 @@ pub(crate) struct Arguments {
     /// Replace the file if it is there.
     #[arg(long)]
     force: bool,
-    /// URL of an image to bring to life. The provider fetches it.
-    #[arg(long, value_name = "URL")]
+    /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded.
+    #[arg(long, value_name = "URL or FILE")]
     image: Option<String>,
     /// Quality against price; the cheapest of the provider if not given.
     #[arg(long)]
@@ -87,9 +87,10 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
 
     let job = match client.submit(&request).await {
         Submission::Accepted(job) => job,
-        Submission::NotAccepted(error) | Submission::Unknown(error) => return Err(error.into()),
+        Submission::NotAccepted(error) => return Err(error.into()),
+        Submission::Unknown(unknown) => return Err(unknown.error.into()),
     };
-    eprintln!("Accepted as {job}");
+    eprintln!("Accepted as {}", job.reference);
     let progress = Progress::start();
     let video = client.wait(&job, |state| progress.state(state)).await?;
     let size = client.download(&video, &arguments.output, |received, total| progress.bytes(received, total)).await?;
@@ -100,12 +101,15 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn request(arguments: &Arguments) -> VideoRequest {
-    let mut request =
-        VideoRequest::new(&arguments.prompt).seconds(arguments.duration).aspect_ratio(match arguments.aspect_ratio {
-            AspectRatioArgument::Landscape => AspectRatio::Landscape,
-            AspectRatioArgument::Portrait => AspectRatio::Portrait,
-        });
-    request.image = arguments.image.clone();
+    let request = match &arguments.image {
+        Some(url) if url.contains("://") => VideoRequest::image(&arguments.prompt, url.as_str()),
+        Some(file) => VideoRequest::image(&arguments.prompt, PathBuf::from(file)),
+        None => VideoRequest::text(&arguments.prompt),
+    };
+    let mut request = request.seconds(arguments.duration).aspect_ratio(match arguments.aspect_ratio {
+        AspectRatioArgument::Landscape => AspectRatio::Landscape,
+        AspectRatioArgument::Portrait => AspectRatio::Portrait,
+    });
     request.tier = arguments.tier.map(|tier| match tier {
         TierArgument::Quality => Tier::Quality,
         TierArgument::Fast => Tier::Fast,

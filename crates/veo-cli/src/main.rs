@@ -55,6 +55,11 @@ async fn main() -> ExitCode {
                 eprintln!("  because: {error}");
                 cause = error.source();
             }
+            if error.kind() == ErrorKind::OutcomeUnknown {
+                eprintln!(
+                    "  It may have been charged. Look at the tasks and the balance at the provider before sending it again."
+                );
+            }
             ExitCode::from(match error.kind() {
                 ErrorKind::InvalidRequest => 2,
                 ErrorKind::OutcomeUnknown => 3,

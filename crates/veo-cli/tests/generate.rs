@@ -68,10 +68,13 @@ fn what_cannot_work_is_refused_in_a_sentence() {
         ),
         (&["A dog", "--sim", "kie", "-o", "no/dog.mp4"], "there is no folder no; create it"),
         (&["A dog", "--sim", "kie", "-o", "."], ". is a folder; name a file in it"),
-        (&[" ", "--sim", "kie"], "prompt: it is empty"),
-        (&["A dog", "--sim", "kie", "--duration", "5"], "seconds: 5 is no length of a video; choose 4, 6 or 8"),
-        (&["A dog", "--sim", "kie", "--image", "dog.png"], "image: dog.png is not an http or https URL"),
-        (&["A dog", "--sim", "uniall", "--tier", "lite"], "tier: UniAll has no lite tier"),
+        (&[" ", "--sim", "kie"], "kie: prompt: it is empty"),
+        (
+            &["A dog", "--sim", "kie", "--duration", "5"],
+            "kie: seconds: veo3_lite makes no videos of 5 s; choose 4, 6 or 8",
+        ),
+        (&["A dog", "--sim", "kie", "--image", "dog.png"], "input: dog.png cannot be read; correct the path"),
+        (&["A dog", "--sim", "uniall", "--tier", "lite"], "uniall: tier: uniall has no lite models"),
         (&["A dog", "--sim", "kie", "--provider", "kie"], "cannot be used with"),
         (&["--sim", "kie"], "required arguments were not provided"),
     ];

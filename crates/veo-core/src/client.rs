@@ -1,12 +1,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{Error, ErrorKind, Job, Poll, Provider, State, Submission, Video, VideoRequest, download, wait};
+use crate::{Error, ErrorKind, JobRef, Model, Plan, Poll, Provider, Refusal, State, Submission, Video, VideoRequest};
+use crate::{download, image, plan, wait};
 
-/// Makes videos with one provider. Clones are cheap.
+/// Makes videos with one provider or several. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Client {
-    provider: Arc<dyn Provider>,
+    providers: Vec<Arc<dyn Provider>>,
     media: reqwest::Client,
     poll: Poll,
 }
@@ -18,7 +19,14 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidRequest`] if there can be no HTTP client on this machine.
     pub fn new(provider: impl Provider + 'static) -> Result<Self, Error> {
-        Ok(Self { provider: Arc::new(provider), media: download::client()?, poll: Poll::default() })
+        Ok(Self { providers: vec![Arc::new(provider)], media: download::client()?, poll: Poll::default() })
+    }
+
+    /// The same client with one more provider, which is asked when those before it have not taken a request.
+    #[must_use]
+    pub fn or(mut self, provider: impl Provider + 'static) -> Self {
+        self.providers.push(Arc::new(provider));
+        self
     }
 
     /// The same client with another way of waiting.
@@ -28,9 +36,36 @@ impl Client {
         self
     }
 
-    /// Sends a paid request, at most once.
+    /// The models of all providers, and what they can do.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        self.providers.iter().flat_map(|provider| provider.models())
+    }
+
+    /// What each provider would do with a request, to the letter, and why the others cannot. Nothing is sent.
+    pub fn plan(&self, request: &VideoRequest) -> Plan {
+        plan::plan(self.providers.iter().map(|provider| &**provider), request)
+    }
+
+    /// Sends a paid request to the first provider that can make the video, at most once. Only when a provider has certainly
+    /// not taken it, the next one is asked. Images of this machine are uploaded first.
     pub async fn submit(&self, request: &VideoRequest) -> Submission {
-        self.provider.submit(request).await
+        let plan = self.plan(request);
+        if plan.offers.is_empty() {
+            return Submission::NotAccepted(impossible(&plan.refusals));
+        }
+        let request = match image::uploaded(request.clone(), &self.providers).await {
+            Ok(request) => request,
+            Err(error) => return Submission::NotAccepted(error),
+        };
+        let mut refusal = None;
+        for offer in self.plan(&request).offers {
+            let Some(provider) = self.provider(&offer.provider) else { continue };
+            match provider.submit(&offer).await {
+                Submission::NotAccepted(error) => refusal = Some(error),
+                outcome => return outcome,
+            }
+        }
+        Submission::NotAccepted(refusal.unwrap_or_else(|| impossible(&plan.refusals)))
     }
 
     /// Waits until a job has ended, and tells every state on the way. Dropping the future ends the waiting and not the
@@ -38,10 +73,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::JobFailed`] if the job failed; any other kind if it could not be followed, and then it goes on. The
-    /// error carries the job.
-    pub async fn wait(&self, job: &Job, on_state: impl FnMut(&State)) -> Result<Video, Error> {
-        let ask = || self.provider.state(job);
+    /// [`ErrorKind::JobFailed`] and [`ErrorKind::Policy`] if the job failed; any other kind if it could not be followed, and
+    /// then it goes on. The error carries the job.
+    pub async fn wait(&self, job: impl AsRef<JobRef>, on_state: impl FnMut(&State)) -> Result<Video, Error> {
+        let job = job.as_ref();
+        let Some(provider) = self.provider(&job.provider) else {
+            let message = format!("this client has no provider {}; add it", job.provider);
+            return Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job));
+        };
+        let ask = || provider.state(job);
         wait::until_done(&self.poll, ask, on_state).await.map_err(|error| error.with_job(job))
     }
 
@@ -63,4 +103,14 @@ impl Client {
         let saved = download::download(&self.media, url, path.as_ref(), on_bytes).await;
         saved.map_err(|error| error.with_job(&video.job))
     }
+
+    fn provider(&self, name: &str) -> Option<&dyn Provider> {
+        self.providers.iter().map(|provider| &**provider).find(|provider| provider.name() == name)
+    }
+}
+
+/// Nobody here can make it, for all these reasons.
+fn impossible(refusals: &[Refusal]) -> Error {
+    let refusals: Vec<_> = refusals.iter().map(Refusal::to_string).collect();
+    Error::new(ErrorKind::InvalidRequest, refusals.join("\n"))
 }

@@ -1,28 +1,49 @@
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
-use crate::Job;
+use crate::JobRef;
 
-/// Why there is no video.
+/// Why there is no video. What to do about it is answered by [`charged`](Error::charged), [`resend`](Error::resend),
+/// [`fault`](Error::fault) and [`job`](Error::job); [`kind`](Error::kind) says what happened.
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     kind: ErrorKind,
     message: String,
-    job: Option<Job>,
+    subject: Option<Subject>,
+    retry_after: Option<Duration>,
+    provider_code: Option<String>,
+    provider_words: Option<String>,
+    job: Option<JobRef>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// What kind of error it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// What happened.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request or the configuration cannot work. Nothing was sent; change it.
+    /// The request or the configuration cannot work. Nothing was sent.
     InvalidRequest,
-    /// The provider could not be reached. Nothing was sent; try again.
+    /// The provider could not be reached. Nothing was sent.
     NotSent,
-    /// The provider does not take the key. Give another one.
+    /// The provider does not take the key.
     Unauthorized,
-    /// The provider refused. Its words say what to change.
+    /// The key has used up a limit of its own.
+    KeyExhausted,
+    /// The account has not enough credits.
+    InsufficientCredits,
+    /// Too many requests.
+    RateLimited,
+    /// The provider is under maintenance.
+    Maintenance,
+    /// The provider does not have the model or the endpoint, or not any more.
+    Retired,
+    /// The provider refuses what the video shows, or what it was to be made from; [`Error::fault`] says which.
+    Policy,
+    /// The provider refused for another reason, which its words say.
     Rejected,
     /// The request was sent, and nothing reliable came back.
     OutcomeUnknown,
@@ -36,48 +57,191 @@ pub enum ErrorKind {
     Download,
 }
 
+/// Whether a video was paid for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Charged {
+    /// It was.
+    Yes,
+    /// It was not.
+    No,
+    /// It may have been. For failed jobs the providers promise no refund in their documents, though both speak of one.
+    Unknown,
+}
+
+/// Whether the same request may be sent again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Resend {
+    /// No: it may be charged twice, or there is a job to go on with.
+    Never,
+    /// Yes, as it is. After a failed job that is a new job with a new price.
+    Same,
+    /// Yes, after this time.
+    After(Duration),
+    /// Not as it is: change the request, the key or the account first.
+    ChangeInput,
+}
+
+/// Who or what is to blame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// The request, the key or the account.
+    Caller,
+    /// The provider.
+    Provider,
+    /// What is between here and there.
+    Network,
+    /// The rules on what may be made.
+    Policy(Subject),
+}
+
+/// What a policy was applied to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Subject {
+    /// The prompt.
+    Prompt,
+    /// An image.
+    Image,
+    /// What came out.
+    Output,
+}
+
 impl Error {
     /// An error, in words that say what to do next.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), job: None, source: None }
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            subject: None,
+            retry_after: None,
+            provider_code: None,
+            provider_words: None,
+            job: None,
+            source: None,
+        }))
+    }
+
+    /// A refusal for reasons of policy.
+    pub fn policy(subject: Subject, message: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorKind::Policy, message);
+        error.0.subject = Some(subject);
+        error
     }
 
     /// The same error with what caused it.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// The same error with the job it is about.
     #[must_use]
-    pub fn with_job(mut self, job: &Job) -> Self {
-        self.job = Some(job.clone());
+    pub fn with_job(mut self, job: &JobRef) -> Self {
+        self.0.job = Some(job.clone());
         self
     }
 
-    /// What kind of error it is.
+    /// The same error with the provider's own code and words.
+    #[must_use]
+    pub fn with_provider(mut self, code: Option<String>, words: Option<String>) -> Self {
+        (self.0.provider_code, self.0.provider_words) = (code, words);
+        self
+    }
+
+    /// The same error with the time after which the provider wants to be asked again.
+    #[must_use]
+    pub fn with_retry_after(mut self, after: Option<Duration>) -> Self {
+        self.0.retry_after = after;
+        self
+    }
+
+    /// What happened.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The job it is about, which is not lost with the error.
-    pub fn job(&self) -> Option<&Job> {
-        self.job.as_ref()
+    pub fn job(&self) -> Option<&JobRef> {
+        self.0.job.as_ref()
+    }
+
+    /// The provider's code, if it gave one.
+    pub fn provider_code(&self) -> Option<&str> {
+        self.0.provider_code.as_deref()
+    }
+
+    /// The provider's words, if it gave some.
+    pub fn provider_words(&self) -> Option<&str> {
+        self.0.provider_words.as_deref()
+    }
+
+    /// After which time the provider wants to be asked again, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Whether a video was paid for.
+    pub fn charged(&self) -> Charged {
+        match self.0.kind {
+            ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Download => Charged::Yes,
+            ErrorKind::OutcomeUnknown | ErrorKind::JobFailed => Charged::Unknown,
+            // With a job it has been accepted before it was refused.
+            _ if self.0.job.is_some() => Charged::Unknown,
+            _ => Charged::No,
+        }
+    }
+
+    /// Whether the same request may be sent again.
+    pub fn resend(&self) -> Resend {
+        /// kie.ai counts requests over ten seconds.
+        const LIMIT: Duration = Duration::from_secs(10);
+        const MAINTENANCE: Duration = Duration::from_secs(300);
+        match self.0.kind {
+            ErrorKind::NotSent | ErrorKind::JobFailed => Resend::Same,
+            ErrorKind::RateLimited => Resend::After(self.0.retry_after.unwrap_or(LIMIT)),
+            ErrorKind::Maintenance => Resend::After(self.0.retry_after.unwrap_or(MAINTENANCE)),
+            ErrorKind::OutcomeUnknown | ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Download => {
+                Resend::Never
+            }
+            ErrorKind::InvalidRequest
+            | ErrorKind::Unauthorized
+            | ErrorKind::KeyExhausted
+            | ErrorKind::InsufficientCredits
+            | ErrorKind::Retired
+            | ErrorKind::Policy
+            | ErrorKind::Rejected => Resend::ChangeInput,
+        }
+    }
+
+    /// Who or what is to blame.
+    pub fn fault(&self) -> Fault {
+        match self.0.kind {
+            ErrorKind::Policy => Fault::Policy(self.0.subject.unwrap_or(Subject::Prompt)),
+            ErrorKind::NotSent | ErrorKind::OutcomeUnknown | ErrorKind::Unavailable | ErrorKind::Download => {
+                Fault::Network
+            }
+            ErrorKind::Maintenance | ErrorKind::Retired | ErrorKind::JobFailed | ErrorKind::TimedOut => Fault::Provider,
+            ErrorKind::InvalidRequest
+            | ErrorKind::Unauthorized
+            | ErrorKind::KeyExhausted
+            | ErrorKind::InsufficientCredits
+            | ErrorKind::RateLimited
+            | ErrorKind::Rejected => Fault::Caller,
+        }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.job {
-            Some(job) => write!(f, "{job}: {}", self.message),
-            None => f.write_str(&self.message),
+        match &self.0.job {
+            Some(job) => write!(f, "{job}: {}", self.0.message),
+            None => f.write_str(&self.0.message),
         }
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }

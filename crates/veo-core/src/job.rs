@@ -1,27 +1,113 @@
 use std::fmt;
+use std::str::FromStr;
+use std::time::SystemTime;
 
-use crate::Error;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// A paid task and the provider it lives at. Prints as one line that holds no secret, such as `kie:0f1e2d3c`.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+use crate::{Error, ErrorKind, Offer};
+
+/// A paid task and the provider it lives at.
+///
+/// It prints as one line without a secret, such as `kie:0f1e2d3c`, and parses from it: in another process, on another
+/// machine, the job goes on from there.
+///
+/// ```
+/// use veo_core::JobRef;
+///
+/// let job: JobRef = "kie:0f1e2d3c".parse()?;
+/// assert_eq!((job.provider.as_str(), job.task.as_str()), ("kie", "0f1e2d3c"));
+/// assert_eq!(job.to_string(), "kie:0f1e2d3c");
+/// # Ok::<(), veo_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 #[non_exhaustive]
-pub struct Job {
+pub struct JobRef {
     /// [`Provider::name`](crate::Provider::name) of the provider.
     pub provider: String,
-    /// The provider's id of the task.
+    /// The provider's id of the task. Any text.
     pub task: String,
 }
 
-impl Job {
+impl JobRef {
     /// The job for a task.
     pub fn new(provider: impl Into<String>, task: impl Into<String>) -> Self {
         Self { provider: provider.into(), task: task.into() }
     }
 }
 
-impl fmt::Display for Job {
+/// What stays as it is, which is all that real ids are made of.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+impl fmt::Display for JobRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.provider, self.task)
+        let escaped = |text| utf8_percent_encode(text, ESCAPED);
+        write!(f, "{}:{}", escaped(&self.provider), escaped(&self.task))
+    }
+}
+
+impl FromStr for JobRef {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let refuse = || {
+            let message = format!("{text:?} is not a job; it has the form provider:task, such as kie:0f1e2d3c");
+            Error::new(ErrorKind::InvalidRequest, message)
+        };
+        let part = |text| percent_decode_str(text).decode_utf8().ok().filter(|part| !part.is_empty());
+        let (provider, task) = text.trim().split_once(':').ok_or_else(refuse)?;
+        let (provider, task) = part(provider).zip(part(task)).ok_or_else(refuse)?;
+        let job = Self::new(provider, task);
+        // What would print differently is no reference that was printed here.
+        if job.to_string() == text.trim() { Ok(job) } else { Err(refuse()) }
+    }
+}
+
+impl TryFrom<String> for JobRef {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<JobRef> for String {
+    fn from(job: JobRef) -> Self {
+        job.to_string()
+    }
+}
+
+/// An accepted job: where it lives, and what it was asked. It can be stored as JSON.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Job {
+    /// Where it lives. Enough to wait for it.
+    pub reference: JobRef,
+    /// What was sent.
+    pub offer: Offer,
+    /// When it was accepted.
+    pub accepted_at: SystemTime,
+}
+
+impl Job {
+    /// A job that has been accepted now.
+    pub fn new(offer: &Offer, task: impl Into<String>) -> Self {
+        Self { reference: JobRef::new(&offer.provider, task), offer: offer.clone(), accepted_at: SystemTime::now() }
+    }
+}
+
+impl AsRef<JobRef> for Job {
+    fn as_ref(&self) -> &JobRef {
+        &self.reference
+    }
+}
+
+impl AsRef<JobRef> for JobRef {
+    fn as_ref(&self) -> &JobRef {
+        self
     }
 }
 
@@ -31,11 +117,22 @@ impl fmt::Display for Job {
 pub enum Submission {
     /// The provider has taken it. The job is paid for.
     Accepted(Job),
-    /// The provider has refused it, or it was not sent. It is safe to send it again, here or elsewhere.
+    /// No provider has taken it: it was refused, or it was not sent. It is safe to send it again, here or elsewhere.
     NotAccepted(Error),
-    /// It was sent, and nothing reliable came back. It may have been charged, and is not sent again by this library; look
-    /// at the provider's list of tasks or at the balance.
-    Unknown(Error),
+    /// It was sent, and nothing reliable came back. It may have been charged, and is not sent again by this library.
+    Unknown(Unknown),
+}
+
+/// A paid request with an unknown outcome, with what is needed to find out.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Unknown {
+    /// What happened.
+    pub error: Error,
+    /// What was sent, and to whom.
+    pub offer: Offer,
+    /// When it was sent. Look for a task or a charge from then on.
+    pub sent_at: SystemTime,
 }
 
 /// How far a job is.
@@ -50,26 +147,33 @@ pub enum State {
         percent: Option<u8>,
     },
     /// Finished.
-    Succeeded(Video),
-    /// Failed, for the reason the provider gave.
-    Failed(String),
+    Succeeded(Box<Video>),
 }
 
 /// A finished video.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Video {
     /// The job that made it.
-    pub job: Job,
+    pub job: JobRef,
     /// Where it is. More than one only if the provider made more.
     pub urls: Vec<String>,
     /// The resolution that was delivered, in the provider's words, if it said so.
     pub resolution: Option<String>,
+    /// Whether each has sound, if the provider said so.
+    pub has_audio: Option<bool>,
+    /// The seeds, if the provider said so.
+    pub seeds: Vec<i64>,
+    /// What it cost in the provider's credits, if it said so.
+    pub credits: Option<f64>,
+    /// The provider's last reply, as it came.
+    pub raw: serde_json::Value,
 }
 
 impl Video {
     /// A video at the given places.
-    pub fn new(job: Job, urls: Vec<String>) -> Self {
-        Self { job, urls, resolution: None }
+    pub fn new(job: JobRef, urls: Vec<String>) -> Self {
+        let raw = serde_json::Value::Null;
+        Self { job, urls, resolution: None, has_audio: None, seeds: Vec::new(), credits: None, raw }
     }
 }

@@ -1,14 +1,44 @@
 //! Translation to and from `kie-api`, which no other file names.
 
-use kie_api::types::{self, Code, SuccessFlag};
-use kie_api::{Config, Error as ApiError};
-use secrecy::SecretString;
-use serde_json::{Map, Value};
+use std::time::SystemTime;
 
-use crate::provider::{is_refusal, text_in, translated};
-use crate::{AspectRatio, BoxFuture, Error, ErrorKind, Job, Provider, State, Submission, Tier, Video, VideoRequest};
+use kie_api::types::{self, Code, SuccessFlag};
+use kie_api::{Config, Error as ApiError, Rejection, bounds};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use crate::provider::{Body, is_refusal, policy, text_in, translated};
+use crate::{
+    AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider, Reason,
+    Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
+};
 
 const NAME: &str = "kie";
+
+const EVERYTHING: &[Feature] = &[Feature::Watermark, Feature::Translation, Feature::Callback, Feature::ExtendJob];
+const WITHOUT_REFERENCES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::Extension];
+const ALL_MODES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::References, Mode::Extension];
+
+static MODELS: [Model; 3] = [
+    model(types::Model::Quality, Tier::Quality, WITHOUT_REFERENCES),
+    model(types::Model::Fast, Tier::Fast, ALL_MODES),
+    model(types::Model::Lite, Tier::Lite, ALL_MODES),
+];
+
+const fn model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model {
+    Model {
+        provider: NAME,
+        name: name.as_str(),
+        tier,
+        modes,
+        resolutions: &[Resolution::P720, Resolution::P1080, Resolution::K4],
+        aspect_ratios: &[AspectRatio::Landscape, AspectRatio::Portrait, AspectRatio::Auto],
+        seconds: &[4, 6, 8],
+        references: 1..=*bounds::generate_request::IMAGE_URLS.end(),
+        seeds: bounds::generate_request::SEEDS,
+        options: EVERYTHING,
+    }
+}
 
 /// kie.ai.
 #[derive(Clone, Debug)]
@@ -23,9 +53,7 @@ impl Kie {
     ///
     /// [`ErrorKind::InvalidRequest`] if the key cannot be one.
     pub fn new(key: SecretString) -> Result<Self, Error> {
-        let client =
-            kie_api::Client::new(Config::new(key)).map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
-        Ok(Self { client })
+        Self::with(kie_api::Client::new(Config::new(key)))
     }
 
     /// The same at another address, such as a simulator's, also for uploads.
@@ -34,45 +62,83 @@ impl Kie {
     ///
     /// [`ErrorKind::InvalidRequest`] if the key or the address cannot be used.
     pub fn at(url: &str, key: SecretString) -> Result<Self, Error> {
-        let client =
-            kie_api::Client::new(Config::new(key).base_url(url)).and_then(|client| client.with_upload_url(url));
+        Self::with(kie_api::Client::new(Config::new(key).base_url(url)).and_then(|client| client.with_upload_url(url)))
+    }
+
+    fn with(client: Result<kie_api::Client, ApiError>) -> Result<Self, Error> {
         Ok(Self { client: client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))? })
     }
 
-    async fn submit(&self, request: &VideoRequest) -> Submission {
-        let body = match body(request) {
-            Ok(body) => body,
-            Err(error) => return Submission::NotAccepted(error),
+    async fn submit(&self, offer: &Offer) -> Submission {
+        let sent_at = SystemTime::now();
+        let unread = |error: serde_json::Error| ApiError::InvalidRequest(error.to_string());
+        // What was planned is what is sent, to the letter.
+        let result = if offer.operation == "extend" {
+            match serde_json::from_value::<types::ExtendRequest>(offer.body.clone()) {
+                Ok(body) => self.client.extend().body(body).send().await,
+                Err(error) => Err(unread(error)),
+            }
+        } else {
+            match serde_json::from_value::<types::GenerateRequest>(offer.body.clone()) {
+                Ok(body) => self.client.generate().body(body).send().await,
+                Err(error) => Err(unread(error)),
+            }
         };
-        match self.client.generate().body(body).send().await {
+        let error = match result {
             Ok(reply) => {
                 let typed = reply.data.as_ref().and_then(|task| task.task_id.clone()).filter(|id| !id.is_empty());
                 // Where the task would be there may be the bare id.
                 let bare = || text_in(reply.body(), "data").filter(|id| reply.code.is_some() && !id.contains(' '));
                 match typed.or_else(|| id_in(reply.body())).or_else(bare) {
-                    Some(id) => Submission::Accepted(Job::new(NAME, id)),
-                    None => Submission::Unknown(Error::new(
-                        ErrorKind::OutcomeUnknown,
-                        "kie.ai accepted the request but named no task; look for it in kie.ai's log before sending again",
-                    )),
+                    Some(id) => return Submission::Accepted(Job::new(offer, id)),
+                    None => Error::new(ErrorKind::OutcomeUnknown, "kie.ai accepted the request but named no task"),
                 }
             }
-            Err(error) => refused(error),
+            Err(error) => match id_of(&error) {
+                // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
+                Some(id) => return Submission::Accepted(Job::new(offer, id)),
+                None => refused(&error),
+            },
+        };
+        match error.kind() {
+            ErrorKind::OutcomeUnknown => Submission::Unknown(Unknown { error, offer: offer.clone(), sent_at }),
+            _ => Submission::NotAccepted(error),
         }
     }
 
-    async fn state(&self, job: &Job) -> Result<State, Error> {
-        let reply = self.client.record_info().task_id(&job.task).send().await.map_err(|error| unread(error, job))?;
+    async fn state(&self, job: &JobRef) -> Result<State, Error> {
+        let reply = match self.client.record_info().task_id(&job.task).send().await {
+            Ok(reply) => reply,
+            Err(ApiError::Rejected(rejection)) if rejection.code == Some(Code::Unauthorized) => {
+                return Err(explained(ErrorKind::Unauthorized, &rejection).with_job(job));
+            }
+            Err(ApiError::Rejected(rejection)) => {
+                return Err(explained(ErrorKind::Unavailable, &rejection).with_job(job));
+            }
+            Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
+        };
+        let raw = serde_json::from_slice(reply.body()).unwrap_or_default();
         let Some(record) = reply.into_inner().data else {
             let message = "kie.ai does not know the job, or not yet";
             return Err(Error::new(ErrorKind::Unavailable, message).with_job(job));
         };
-        Ok(match record.success_flag {
-            Some(SuccessFlag::Succeeded) => succeeded(record, job),
-            Some(SuccessFlag::Failed | SuccessFlag::GenerationFailed) => State::Failed(failure(&record)),
-            Some(SuccessFlag::Generating) => State::Running { percent: None },
-            _ => State::Pending,
-        })
+        match record.success_flag {
+            Some(SuccessFlag::Succeeded) => succeeded(record, job, raw),
+            Some(SuccessFlag::Failed | SuccessFlag::GenerationFailed) => Err(failed(&record).with_job(job)),
+            Some(SuccessFlag::Generating) => Ok(State::Running { percent: None }),
+            _ => Ok(State::Pending),
+        }
+    }
+
+    async fn upload(&self, image: Vec<u8>, name: String) -> Result<String, Error> {
+        let sent = self.client.upload_stream().file(image).upload_path("veo").file_name(name).send().await;
+        // An upload costs nothing, so its outcome is never in doubt in a way that matters.
+        let reply = sent.map_err(|error| match refused(&error) {
+            lost if lost.kind() == ErrorKind::OutcomeUnknown => translated(ErrorKind::NotSent, &lost),
+            refusal => refusal,
+        })?;
+        let url = reply.into_inner().data.and_then(|file| file.download_url).filter(|url| !url.is_empty());
+        url.ok_or_else(|| Error::new(ErrorKind::NotSent, "kie.ai took the image but gave no URL for it; try again"))
     }
 }
 
@@ -81,86 +147,118 @@ impl Provider for Kie {
         NAME
     }
 
-    fn submit<'a>(&'a self, request: &'a VideoRequest) -> BoxFuture<'a, Submission> {
-        Box::pin(self.submit(request))
+    fn models(&self) -> &[Model] {
+        &MODELS
     }
 
-    fn state<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<State, Error>> {
+    fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
+        let resolution = request.resolution.unwrap_or(Resolution::P720);
+        let (operation, body) = match &request.input {
+            Input::Extension { .. } => ("extend", extension(model, request)?),
+            _ => ("generate", generation(model, request)?),
+        };
+        let mut offer = Offer::new(model, operation, body, resolution);
+        if request.seed.is_some() && operation == "generate" {
+            offer.warnings.push("seed: kie.ai's latest pages do not mention it any more; it may be ignored".to_owned());
+        }
+        Ok(offer)
+    }
+
+    fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
+        Box::pin(self.submit(offer))
+    }
+
+    fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         Box::pin(self.state(job))
     }
+
+    fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
+        Some(Box::pin(self.upload(image, name)))
+    }
 }
 
-fn body(request: &VideoRequest) -> Result<types::GenerateRequest, Error> {
-    request.check()?;
-    let model = match request.tier {
-        Some(Tier::Quality) => types::Model::Quality,
-        Some(Tier::Fast) => types::Model::Fast,
-        Some(Tier::Lite) | None => types::Model::Lite,
-    };
-    let aspect_ratio = match request.aspect_ratio {
+fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
+    let mode = request.mode();
+    if mode == Mode::References && request.seconds.is_some_and(|seconds| seconds != 8) {
+        return Err(vec![Reason::new(
+            "seconds",
+            "kie.ai makes videos from reference images of 8 s only; leave it out",
+        )]);
+    }
+    let ratio = match request.aspect_ratio.unwrap_or(AspectRatio::Landscape) {
         AspectRatio::Landscape => types::AspectRatio::Landscape,
         AspectRatio::Portrait => types::AspectRatio::Portrait,
+        AspectRatio::Auto => types::AspectRatio::Auto,
     };
-    let generation_type = match request.image {
-        Some(_) => types::GenerationType::FirstAndLastFrames,
-        None => types::GenerationType::Text,
+    let generation_type = match mode {
+        Mode::References => types::GenerationType::Reference,
+        Mode::Image | Mode::Frames => types::GenerationType::FirstAndLastFrames,
+        _ => types::GenerationType::Text,
     };
-    let duration: types::Duration = request.duration()?;
-    types::GenerateRequest::builder()
-        .prompt(request.prompt.as_str())
-        .image_urls(request.image.iter().cloned().collect::<Vec<_>>())
-        .model(model)
-        .generation_type(generation_type)
-        .aspect_ratio(aspect_ratio)
-        // The field's later name, which cannot be in the specification beside the first one.
-        .extra(Map::from_iter([("aspect_ratio".to_owned(), Value::from(aspect_ratio.as_str()))]))
-        .resolution(types::Resolution::P720)
-        .duration(duration)
-        .try_into()
-        .map_err(|error: types::error::ConversionError| Error::new(ErrorKind::InvalidRequest, error.to_string()))
+    let mut body = common(request);
+    body.set("model", Value::from(model.name));
+    body.set("generationType", Value::from(generation_type.as_str()));
+    body.set("imageUrls", (mode != Mode::Text).then(|| request.images().into_iter().map(Image::to_string).collect()));
+    body.set("aspectRatio", Value::from(ratio.as_str()));
+    // The field's later name, which cannot be in the specification beside the first one.
+    body.set("aspect_ratio", Value::from(ratio.as_str()));
+    body.set("resolution", Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()));
+    body.set("duration", Value::from(request.seconds.unwrap_or(8)));
+    body.set("enableTranslation", request.translate_prompt.map(Value::from));
+    body.merge(request.extra.get(NAME))?;
+    body.check::<types::GenerateRequest>()
 }
 
-/// What an error says about the money.
-fn refused(error: ApiError) -> Submission {
-    // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
-    let id = match &error {
-        ApiError::NoReply { partial, .. } => id_in(partial),
-        ApiError::Unreadable(reply) => id_in(&reply.body),
-        ApiError::Rejected(rejection) => {
-            rejection.data.as_ref().and_then(|data| Some(data["taskId"].as_str()?.to_owned()))
-        }
+fn extension(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
+    let mut reasons = Vec::new();
+    let job = match &request.input {
+        Input::Extension { source } => source.job.as_ref().filter(|job| job.provider == NAME),
         _ => None,
     };
-    if let Some(id) = id {
-        return Submission::Accepted(Job::new(NAME, id));
+    if job.is_none() {
+        reasons.push(Reason::new("input", "kie.ai extends only videos that it has made; give the job of one"));
     }
-    match &error {
-        ApiError::InvalidRequest(_) => Submission::NotAccepted(translated(ErrorKind::InvalidRequest, &error)),
-        ApiError::NotConnected { .. } => Submission::NotAccepted(translated(ErrorKind::NotSent, &error)),
-        ApiError::Rejected(rejection) => match rejection.code {
-            Some(Code::Unauthorized) => Submission::NotAccepted(translated(ErrorKind::Unauthorized, &error)),
-            Some(
-                Code::BadRequest
-                | Code::InsufficientCredits
-                | Code::NotFound
-                | Code::MethodNotAllowed
-                | Code::ValidationError
-                | Code::RateLimited
-                | Code::CallFrequency
-                | Code::KeyLimit
-                | Code::ImageFetchFailed
-                | Code::Maintenance
-                | Code::FeatureDisabled,
-            ) => Submission::NotAccepted(translated(ErrorKind::Rejected, &error)),
-            None if is_refusal(rejection.head.status) => {
-                Submission::NotAccepted(translated(ErrorKind::Rejected, &error))
-            }
-            _ => Submission::Unknown(translated(ErrorKind::OutcomeUnknown, &error)),
-        },
-        ApiError::Unreadable(reply) if is_refusal(reply.head.status) => {
-            Submission::NotAccepted(translated(ErrorKind::Rejected, &error))
+    for (field, asked) in [
+        ("resolution", request.resolution.is_some_and(|resolution| resolution != Resolution::P720)),
+        ("seconds", request.seconds.is_some()),
+        ("translate_prompt", request.translate_prompt.is_some()),
+    ] {
+        if asked {
+            reasons.push(Reason::new(field, "kie.ai leaves no choice for an extension; leave it out"));
         }
-        _ => Submission::Unknown(translated(ErrorKind::OutcomeUnknown, &error)),
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
+    }
+    let model = match model.tier {
+        Tier::Quality => types::ExtendModel::Quality,
+        Tier::Fast => types::ExtendModel::Fast,
+        Tier::Lite => types::ExtendModel::Lite,
+    };
+    let mut body = common(request);
+    body.set("taskId", job.map(|job| Value::from(job.task.as_str())));
+    body.set("model", Value::from(model.as_str()));
+    body.merge(request.extra.get(NAME))?;
+    body.check::<types::ExtendRequest>()
+}
+
+/// What a generation and an extension have in common.
+fn common(request: &VideoRequest) -> Body {
+    let mut body = Body::default();
+    body.set("prompt", Value::from(request.prompt.as_str()));
+    body.set("seeds", request.seed.map(Value::from));
+    body.set("watermark", request.watermark.as_deref().map(Value::from));
+    body.set("callBackUrl", request.callback_url.as_deref().map(Value::from));
+    body
+}
+
+/// The id of a task in an error, which is then none.
+fn id_of(error: &ApiError) -> Option<String> {
+    match error {
+        ApiError::NoReply { partial, .. } => id_in(partial),
+        ApiError::Unreadable(reply) => id_in(&reply.body),
+        ApiError::Rejected(rejection) => Some(rejection.data.as_ref()?["taskId"].as_str()?.to_owned()),
+        _ => None,
     }
 }
 
@@ -169,27 +267,89 @@ fn id_in(body: &[u8]) -> Option<String> {
     ["taskId", "task_id"].into_iter().find_map(|member| text_in(body, member))
 }
 
-fn unread(error: ApiError, job: &Job) -> Error {
-    let kind = match &error {
-        ApiError::Rejected(rejection) if rejection.code == Some(Code::Unauthorized) => ErrorKind::Unauthorized,
-        _ => ErrorKind::Unavailable,
-    };
-    translated(kind, &error).with_job(job)
+/// What an error of a paid request says about the money.
+fn refused(error: &ApiError) -> Error {
+    match error {
+        ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
+        ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
+        ApiError::Unreadable(reply) if is_refusal(reply.head.status) => {
+            translated(refusal_status(reply.head.status), error)
+        }
+        ApiError::Rejected(rejection) => {
+            let words = rejection.message.as_deref().unwrap_or_default();
+            let kind = match rejection.code {
+                Some(Code::Unauthorized) => ErrorKind::Unauthorized,
+                Some(Code::InsufficientCredits) => ErrorKind::InsufficientCredits,
+                // Some of kie.ai's pages give this code to an empty account.
+                Some(Code::RateLimited) if words.to_lowercase().contains("insufficient") => {
+                    ErrorKind::InsufficientCredits
+                }
+                Some(Code::RateLimited | Code::CallFrequency) => ErrorKind::RateLimited,
+                Some(Code::KeyLimit) => ErrorKind::KeyExhausted,
+                Some(Code::Maintenance) => ErrorKind::Maintenance,
+                Some(Code::NotFound | Code::MethodNotAllowed | Code::FeatureDisabled) => ErrorKind::Retired,
+                Some(Code::ValidationError) if words == "Invalid model" => ErrorKind::Retired,
+                Some(Code::BadRequest | Code::ValidationError | Code::ImageFetchFailed) => ErrorKind::Rejected,
+                None if is_refusal(rejection.head.status) => refusal_status(rejection.head.status),
+                _ => ErrorKind::OutcomeUnknown,
+            };
+            explained(kind, rejection)
+        }
+        _ => translated(ErrorKind::OutcomeUnknown, error),
+    }
 }
 
-fn succeeded(record: types::Record, job: &Job) -> State {
+fn refusal_status(status: u16) -> ErrorKind {
+    match status {
+        401 => ErrorKind::Unauthorized,
+        402 => ErrorKind::InsufficientCredits,
+        404 | 405 | 410 => ErrorKind::Retired,
+        429 => ErrorKind::RateLimited,
+        455 => ErrorKind::Maintenance,
+        _ => ErrorKind::Rejected,
+    }
+}
+
+/// A refusal with all that kie.ai said.
+fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
+    let words = rejection.message.as_deref().unwrap_or_default();
+    let error = match policy(words).filter(|_| kind == ErrorKind::Rejected) {
+        Some(subject) => Error::policy(subject, rejection.to_string()),
+        None => Error::new(kind, rejection.to_string()),
+    };
+    let code = rejection.code.map(|code| code.to_string());
+    error.with_provider(code, rejection.message.clone()).with_retry_after(rejection.head.retry_after)
+}
+
+fn succeeded(record: types::Record, job: &JobRef, raw: Value) -> Result<State, Error> {
     let result = record.response.unwrap_or_default();
     let places = [result.full_result_urls, result.result_urls, record.result_urls];
     match places.into_iter().flatten().map(|urls| urls.0).find(|urls| !urls.is_empty()) {
-        Some(urls) => State::Succeeded(Video { resolution: result.resolution, ..Video::new(job.clone(), urls) }),
-        None => State::Failed("kie.ai reports success without a video; it was most likely filtered".to_owned()),
+        Some(urls) => Ok(State::Succeeded(Box::new(Video {
+            resolution: result.resolution,
+            has_audio: (!result.has_audio_list.is_empty()).then(|| result.has_audio_list.iter().all(|has| *has)),
+            seeds: result.seeds,
+            credits: record.credits_consumed.or(result.credits_consumed),
+            raw,
+            ..Video::new(job.clone(), urls)
+        }))),
+        None => {
+            let message = "kie.ai reports success without a video; it was most likely filtered";
+            Err(Error::policy(Subject::Output, message).with_job(job))
+        }
     }
 }
 
-fn failure(record: &types::Record) -> String {
-    let words = record.error_message.as_deref().filter(|words| !words.is_empty()).unwrap_or("no reason given");
-    match record.error_code {
-        Some(code) => format!("kie.ai failed to make the video: {words} (code {code})"),
-        None => format!("kie.ai failed to make the video: {words}"),
-    }
+fn failed(record: &types::Record) -> Error {
+    let words = record.error_message.as_deref().filter(|words| !words.is_empty());
+    let code = record.error_code.map(|code| code.to_string());
+    let message = match &code {
+        Some(code) => format!("kie.ai failed to make the video, code {code}: {}", words.unwrap_or("no reason given")),
+        None => format!("kie.ai failed to make the video: {}", words.unwrap_or("no reason given")),
+    };
+    let error = match words.and_then(policy) {
+        Some(subject) => Error::policy(subject, message),
+        None => Error::new(ErrorKind::JobFailed, message),
+    };
+    error.with_provider(code, words.map(str::to_owned))
 }

@@ -3,19 +3,24 @@
 mod client;
 mod download;
 mod error;
+mod image;
 mod job;
 mod kie;
+mod model;
+mod plan;
 mod provider;
 mod request;
 mod uniall;
 mod wait;
 
 pub use client::Client;
-pub use error::{Error, ErrorKind};
-pub use job::{Job, State, Submission, Video};
+pub use error::{Charged, Error, ErrorKind, Fault, Resend, Subject};
+pub use job::{Job, JobRef, State, Submission, Unknown, Video};
 pub use kie::Kie;
+pub use model::{Feature, Model, Reason};
+pub use plan::{Offer, Plan, Refusal};
 pub use provider::{BoxFuture, Provider};
-pub use request::{AspectRatio, Tier, VideoRequest};
+pub use request::{AspectRatio, Image, Input, Mode, Resolution, Source, Tier, VideoRequest};
 pub use secrecy::SecretString;
 pub use uniall::UniAll;
 pub use wait::Poll;

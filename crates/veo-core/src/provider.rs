@@ -2,7 +2,11 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::pin::Pin;
 
-use crate::{Error, ErrorKind, Job, State, Submission, VideoRequest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::{Error, ErrorKind, JobRef, Model, Offer, Reason, State, Subject, Submission, VideoRequest};
 
 /// A future of the provider trait.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -12,11 +16,68 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// A short lower-case name, which the jobs carry.
     fn name(&self) -> &'static str;
 
-    /// Sends a paid request, at most once.
-    fn submit<'a>(&'a self, request: &'a VideoRequest) -> BoxFuture<'a, Submission>;
+    /// Its models.
+    fn models(&self) -> &[Model];
 
-    /// Asks how far a job is. That a job cannot be asked about does not mean that it has failed.
-    fn state<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<State, Error>>;
+    /// The exact request for a model.
+    ///
+    /// # Errors
+    ///
+    /// What stands against it beyond [`Model::reasons`].
+    fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>>;
+
+    /// Sends a paid request, at most once.
+    fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission>;
+
+    /// Asks how far a job is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] if nothing is known now, which says nothing about the job; [`ErrorKind::JobFailed`] and
+    /// [`ErrorKind::Policy`] if the job has failed.
+    fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>>;
+
+    /// Puts an image where every provider can reach it, and gives its URL; nothing if this provider has no such place.
+    fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
+        let _ = (image, name);
+        None
+    }
+}
+
+/// The JSON body of a request in the making.
+#[derive(Default)]
+pub(crate) struct Body(Map<String, Value>);
+
+impl Body {
+    /// Sets a field, if there is a value for it.
+    pub(crate) fn set(&mut self, field: &str, value: impl Into<Option<Value>>) {
+        if let Some(value) = value.into() {
+            self.0.insert(field.to_owned(), value);
+        }
+    }
+
+    /// Adds the caller's own fields, which may not be those of the vocabulary.
+    pub(crate) fn merge(&mut self, extra: Option<&Map<String, Value>>) -> Result<(), Vec<Reason>> {
+        for (field, value) in extra.into_iter().flatten() {
+            if self.0.insert(field.clone(), value.clone()).is_some() {
+                let message = format!("{field} is set by the request itself; leave it out of the extra fields");
+                return Err(vec![Reason::new("extra", message)]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The body, if the provider's own type takes it.
+    pub(crate) fn check<T: DeserializeOwned + Serialize>(self) -> Result<Value, Vec<Reason>> {
+        let typed = serde_json::from_value::<T>(Value::Object(self.0)).and_then(serde_json::to_value);
+        typed.map_err(|error| vec![Reason::new("extra", error.to_string())])
+    }
+}
+
+impl From<Body> for Option<Value> {
+    fn from(body: Body) -> Self {
+        (!body.0.is_empty()).then_some(Value::Object(body.0))
+    }
 }
 
 /// The text of a member in what may be a part of a JSON document, such as the id of a paid task in a broken reply.
@@ -31,6 +92,21 @@ pub(crate) fn text_in(body: &[u8], member: &str) -> Option<String> {
 pub(crate) fn is_refusal(status: u16) -> bool {
     // 408 comes from whoever waited in vain for somebody else.
     (400..500).contains(&status) && status != 408
+}
+
+/// What the words of a refusal say a policy was applied to. The words are those of Google, handed through, and of kie.ai.
+pub(crate) fn policy(words: &str) -> Option<Subject> {
+    let words = words.to_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    if has(&["unsafe image", "minor upload", "prominent people"]) {
+        Some(Subject::Image)
+    } else if has(&["unable to generate audio", "filtered because"]) {
+        Some(Subject::Output)
+    } else if has(&["content polic", "usage guidelines", "content_filter"]) {
+        Some(Subject::Prompt)
+    } else {
+        None
+    }
 }
 
 /// The error of a provider's client in our own type.

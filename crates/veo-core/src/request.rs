@@ -1,64 +1,229 @@
-use crate::{Error, ErrorKind};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{JobRef, Video};
 
 /// A video to make.
 ///
-/// What is not set is chosen so that the video is as cheap as can be: the cheapest tier of the provider. The resolution is
-/// 720p. All of it is written out in the request to the provider, whose own defaults are not relied on.
+/// What is not set is chosen so that the video is as cheap as can be: the cheapest model that can do the rest, 720p,
+/// 8 seconds, landscape. All of it is written out in the request to the provider, whose own defaults are not relied on.
+/// [`Client::plan`](crate::Client::plan) shows what would be sent.
 ///
 /// ```
 /// use veo_core::{AspectRatio, VideoRequest};
 ///
-/// let request = VideoRequest::new("A dog playing in a park").aspect_ratio(AspectRatio::Portrait).seconds(4);
+/// let text = VideoRequest::text("A dog playing in a park").aspect_ratio(AspectRatio::Portrait).seconds(4);
+/// let image = VideoRequest::image("It starts to rain", "https://img.example.net/park.png");
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct VideoRequest {
     /// What the video shows.
     pub prompt: String,
-    /// URL of an image to bring to life, as the first frame. The provider has to be able to reach it.
-    pub image: Option<String>,
-    /// Quality against price; the cheapest that the provider has if not set.
+    /// What the video is made from beside the prompt.
+    #[serde(default, skip_serializing_if = "Input::is_text")]
+    pub input: Input,
+    /// Quality against price; the cheapest that can do the rest if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
-    /// Shape of the picture; landscape if not set.
-    pub aspect_ratio: AspectRatio,
-    /// Length in seconds: 4, 6 or 8, and 8 if not set.
-    pub seconds: u32,
+    /// Shape of the picture; landscape if not set. An extension keeps that of its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aspect_ratio: Option<AspectRatio>,
+    /// Size of the picture; 720p if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<Resolution>,
+    /// Length in seconds: 4, 6 or 8; 8 if not set. An extension adds what the provider adds, about 7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
+    /// The same seed makes similar videos. Its range depends on the provider; random if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// Whether the video has sound; as the provider does it, mostly with, if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<bool>,
+    /// What the video should not show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub negative_prompt: Option<String>,
+    /// A text to print on the video.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<String>,
+    /// Whether the provider translates the prompt to English first; as it sees fit if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub translate_prompt: Option<bool>,
+    /// Where the provider announces the end of the job. It has to be reachable from the internet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
+    /// Fields of a provider's request that this vocabulary lacks, by the name of the provider. They are sent as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra: BTreeMap<String, Map<String, Value>>,
 }
 
-/// Quality against price.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+/// What a video is made from beside the prompt. What excludes each other cannot be said at once.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Input {
+    /// Nothing.
+    #[default]
+    Text,
+    /// An image that is brought to life.
+    Image {
+        /// The first frame.
+        image: Image,
+    },
+    /// The video goes from one image to another.
+    Frames {
+        /// The first frame.
+        first: Image,
+        /// The last frame.
+        last: Image,
+    },
+    /// The video shows what is in the images, in whatever way.
+    References {
+        /// One to three images; how few there may be depends on the provider.
+        images: Vec<Image>,
+    },
+    /// An earlier video goes on.
+    Extension {
+        /// The video.
+        source: Source,
+    },
+}
+
+/// An image.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Image {
+    /// An http or https URL that the provider can reach.
+    Url(String),
+    /// A file on this machine, which is uploaded first.
+    File {
+        /// Its path.
+        file: PathBuf,
+    },
+}
+
+/// The video that an extension continues. kie.ai goes by the job and UniAll by the URL.
+#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The job that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobRef>,
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// What is asked for, without what it is asked with.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Mode {
+    /// From text.
+    Text,
+    /// From an image.
+    Image,
+    /// From the first and the last frame.
+    Frames,
+    /// From reference images.
+    References,
+    /// From an earlier video.
+    Extension,
+}
+
+/// Quality against price, from the cheapest to the dearest.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Tier {
-    /// The best and the dearest.
-    Quality,
+    /// The cheapest.
+    Lite,
     /// In between.
     Fast,
-    /// The cheapest. Not at UniAll.
-    Lite,
+    /// The best.
+    Quality,
 }
 
 /// Shape of the picture.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum AspectRatio {
     /// 16 to 9.
-    #[default]
+    #[serde(rename = "16:9")]
     Landscape,
     /// 9 to 16.
+    #[serde(rename = "9:16")]
     Portrait,
+    /// Whichever is nearer to the image, which is cropped to it.
+    #[serde(rename = "auto")]
+    Auto,
+}
+
+/// Size of the picture, for the landscape shape.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[non_exhaustive]
+pub enum Resolution {
+    /// 1280 by 720.
+    #[serde(rename = "720p")]
+    P720,
+    /// 1920 by 1080.
+    #[serde(rename = "1080p")]
+    P1080,
+    /// 3840 by 2160.
+    #[serde(rename = "4k")]
+    K4,
 }
 
 impl VideoRequest {
     /// A video from text.
-    pub fn new(prompt: impl Into<String>) -> Self {
-        Self { prompt: prompt.into(), image: None, tier: None, aspect_ratio: AspectRatio::default(), seconds: 8 }
+    pub fn text(prompt: impl Into<String>) -> Self {
+        Self::new(prompt, Input::Text)
     }
 
-    /// Starts from an image.
-    #[must_use]
-    pub fn image(mut self, url: impl Into<String>) -> Self {
-        self.image = Some(url.into());
-        self
+    /// A video that starts from an image.
+    pub fn image(prompt: impl Into<String>, image: impl Into<Image>) -> Self {
+        Self::new(prompt, Input::Image { image: image.into() })
+    }
+
+    /// A video from a first to a last frame.
+    pub fn frames(prompt: impl Into<String>, first: impl Into<Image>, last: impl Into<Image>) -> Self {
+        Self::new(prompt, Input::Frames { first: first.into(), last: last.into() })
+    }
+
+    /// A video of what is in one to three images.
+    pub fn references<I: Into<Image>>(prompt: impl Into<String>, images: impl IntoIterator<Item = I>) -> Self {
+        Self::new(prompt, Input::References { images: images.into_iter().map(Into::into).collect() })
+    }
+
+    /// A video that continues another one.
+    pub fn extension(prompt: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::new(prompt, Input::Extension { source: source.into() })
+    }
+
+    fn new(prompt: impl Into<String>, input: Input) -> Self {
+        Self {
+            prompt: prompt.into(),
+            input,
+            tier: None,
+            aspect_ratio: None,
+            resolution: None,
+            seconds: None,
+            seed: None,
+            audio: None,
+            negative_prompt: None,
+            watermark: None,
+            translate_prompt: None,
+            callback_url: None,
+            extra: BTreeMap::new(),
+        }
     }
 
     /// Chooses a tier.
@@ -71,38 +236,157 @@ impl VideoRequest {
     /// Chooses the shape of the picture.
     #[must_use]
     pub fn aspect_ratio(mut self, aspect_ratio: AspectRatio) -> Self {
-        self.aspect_ratio = aspect_ratio;
+        self.aspect_ratio = Some(aspect_ratio);
+        self
+    }
+
+    /// Chooses the size of the picture.
+    #[must_use]
+    pub fn resolution(mut self, resolution: Resolution) -> Self {
+        self.resolution = Some(resolution);
         self
     }
 
     /// Chooses the length.
     #[must_use]
     pub fn seconds(mut self, seconds: u32) -> Self {
-        self.seconds = seconds;
+        self.seconds = Some(seconds);
         self
     }
 
-    /// What no provider can make.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.prompt.trim().is_empty() {
-            return Err(invalid("prompt: it is empty; say what the video shows"));
+    /// Chooses the seed.
+    #[must_use]
+    pub fn seed(mut self, seed: i64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Chooses whether there is sound.
+    #[must_use]
+    pub fn audio(mut self, audio: bool) -> Self {
+        self.audio = Some(audio);
+        self
+    }
+
+    /// Says what the video should not show.
+    #[must_use]
+    pub fn negative_prompt(mut self, prompt: impl Into<String>) -> Self {
+        self.negative_prompt = Some(prompt.into());
+        self
+    }
+
+    /// Prints a text on the video.
+    #[must_use]
+    pub fn watermark(mut self, text: impl Into<String>) -> Self {
+        self.watermark = Some(text.into());
+        self
+    }
+
+    /// Chooses whether the prompt is translated to English.
+    #[must_use]
+    pub fn translate_prompt(mut self, translate: bool) -> Self {
+        self.translate_prompt = Some(translate);
+        self
+    }
+
+    /// Has the end of the job announced.
+    #[must_use]
+    pub fn callback_url(mut self, url: impl Into<String>) -> Self {
+        self.callback_url = Some(url.into());
+        self
+    }
+
+    /// Adds a field of a provider's own.
+    #[must_use]
+    pub fn extra(mut self, provider: impl Into<String>, field: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.extra.entry(provider.into()).or_default().insert(field.into(), value.into());
+        self
+    }
+
+    /// What is asked for.
+    pub fn mode(&self) -> Mode {
+        match self.input {
+            Input::Text => Mode::Text,
+            Input::Image { .. } => Mode::Image,
+            Input::Frames { .. } => Mode::Frames,
+            Input::References { .. } => Mode::References,
+            Input::Extension { .. } => Mode::Extension,
         }
-        match &self.image {
-            Some(url) if !url.starts_with("https://") && !url.starts_with("http://") => {
-                Err(invalid(format!("image: {url} is not an http or https URL; the provider fetches the image itself")))
+    }
+
+    /// The images of the input, in their order.
+    pub fn images(&self) -> Vec<&Image> {
+        match &self.input {
+            Input::Image { image } => vec![image],
+            Input::Frames { first, last } => vec![first, last],
+            Input::References { images } => images.iter().collect(),
+            Input::Text | Input::Extension { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Input {
+    fn is_text(&self) -> bool {
+        *self == Self::Text
+    }
+}
+
+/// The URL, or the path of a file that has none yet.
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(url),
+            Self::File { file } => file.display().fmt(f),
+        }
+    }
+}
+
+impl From<&str> for Image {
+    fn from(url: &str) -> Self {
+        Self::Url(url.to_owned())
+    }
+}
+
+impl From<String> for Image {
+    fn from(url: String) -> Self {
+        Self::Url(url)
+    }
+}
+
+impl From<PathBuf> for Image {
+    fn from(file: PathBuf) -> Self {
+        Self::File { file }
+    }
+}
+
+impl Source {
+    /// A video by where it is.
+    pub fn url(url: impl Into<String>) -> Self {
+        Self { job: None, url: Some(url.into()) }
+    }
+}
+
+impl From<&Video> for Source {
+    fn from(video: &Video) -> Self {
+        Self { job: Some(video.job.clone()), url: video.urls.first().cloned() }
+    }
+}
+
+impl From<JobRef> for Source {
+    fn from(job: JobRef) -> Self {
+        Self { job: Some(job), url: None }
+    }
+}
+
+/// The words of JSON, which are also the field's own.
+macro_rules! display_as_json {
+    ($($name:ty),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.serialize(f)
             }
-            _ => Ok(()),
         }
-    }
-
-    /// The length in the provider's own type.
-    pub(crate) fn duration<D: TryFrom<i64>>(&self) -> Result<D, Error> {
-        let refuse = |_| invalid(format!("seconds: {} is no length of a video; choose 4, 6 or 8", self.seconds));
-        D::try_from(self.seconds.into()).map_err(refuse)
-    }
+    )*};
 }
 
-/// A request that is refused before anything is sent.
-pub(crate) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidRequest, message)
-}
+display_as_json!(Mode, Tier, AspectRatio, Resolution);

@@ -1,14 +1,47 @@
 //! Translation to and from `uniall-api`, which no other file names.
 
-use secrecy::SecretString;
-use uniall_api::types;
-use uniall_api::{Config, Error as ApiError};
+use std::time::SystemTime;
 
-use crate::provider::{is_refusal, text_in, translated};
-use crate::request::invalid;
-use crate::{AspectRatio, BoxFuture, Error, ErrorKind, Job, Provider, State, Submission, Tier, Video, VideoRequest};
+use secrecy::SecretString;
+use serde_json::Value;
+use uniall_api::types;
+use uniall_api::{Config, Error as ApiError, Rejection, bounds};
+
+use crate::provider::{Body, is_refusal, policy, text_in, translated};
+use crate::{
+    AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider, Reason,
+    Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
+};
 
 const NAME: &str = "uniall";
+
+const STANDARD: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::References, Mode::Extension];
+const FAST: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::Extension];
+
+static MODELS: [Model; 6] = [
+    model(types::Model::Standard720p, Tier::Quality, STANDARD, &[Resolution::P720]),
+    model(types::Model::Standard1080p, Tier::Quality, STANDARD, &[Resolution::P1080]),
+    model(types::Model::Standard4k, Tier::Quality, STANDARD, &[Resolution::K4]),
+    model(types::Model::Fast720p, Tier::Fast, FAST, &[Resolution::P720]),
+    model(types::Model::Fast1080p, Tier::Fast, FAST, &[Resolution::P1080]),
+    model(types::Model::Fast4k, Tier::Fast, FAST, &[Resolution::K4]),
+];
+
+const fn model(name: types::Model, tier: Tier, modes: &'static [Mode], resolutions: &'static [Resolution]) -> Model {
+    Model {
+        provider: NAME,
+        name: name.as_str(),
+        tier,
+        modes,
+        resolutions,
+        aspect_ratios: &[AspectRatio::Landscape, AspectRatio::Portrait],
+        seconds: &[4, 6, 8],
+        references: bounds::create_video_request::IMAGES,
+        // UniAll names no range; this is that of the service behind it.
+        seeds: 0..=u32::MAX as i64,
+        options: &[Feature::Silence, Feature::NegativePrompt, Feature::ExtendUrl],
+    }
+}
 
 /// UniAll.
 #[derive(Clone, Debug)]
@@ -36,44 +69,59 @@ impl UniAll {
     }
 
     fn with(config: Config) -> Result<Self, Error> {
-        let client = uniall_api::Client::new(config).map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
-        Ok(Self { client })
+        let client = uniall_api::Client::new(config);
+        Ok(Self { client: client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))? })
     }
 
-    async fn submit(&self, request: &VideoRequest) -> Submission {
-        let body = match body(request) {
-            Ok(body) => body,
-            Err(error) => return Submission::NotAccepted(error),
+    async fn submit(&self, offer: &Offer) -> Submission {
+        let sent_at = SystemTime::now();
+        // What was planned is what is sent, to the letter.
+        let result = match serde_json::from_value::<types::CreateVideoRequest>(offer.body.clone()) {
+            Ok(body) => self.client.create_video().body(body).send().await,
+            Err(error) => Err(ApiError::InvalidRequest(error.to_string())),
         };
-        match self.client.create_video().body(body).send().await {
+        let error = match result {
             Ok(task) => match task.poll_id() {
-                Some(id) => Submission::Accepted(Job::new(NAME, id)),
-                None => Submission::Unknown(Error::new(
-                    ErrorKind::OutcomeUnknown,
-                    "UniAll answered without naming a task; look at the balance before sending again",
-                )),
+                Some(id) => return Submission::Accepted(Job::new(offer, id)),
+                None => Error::new(ErrorKind::OutcomeUnknown, "UniAll answered without naming a task"),
             },
-            Err(error) => refused(error),
+            Err(error) => match id_of(&error) {
+                // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
+                Some(id) => return Submission::Accepted(Job::new(offer, id)),
+                None => refused(&error),
+            },
+        };
+        match error.kind() {
+            ErrorKind::OutcomeUnknown => Submission::Unknown(Unknown { error, offer: offer.clone(), sent_at }),
+            _ => Submission::NotAccepted(error),
         }
     }
 
-    async fn state(&self, job: &Job) -> Result<State, Error> {
-        let reply = self.client.query_video().task_id(&job.task).send().await.map_err(|error| unread(error, job))?;
-        let percent = reply.progress.map(|percent| percent.0);
-        Ok(match reply.state() {
-            uniall_api::State::Succeeded => {
-                let urls = reply.urls().into_iter().map(str::to_owned).collect();
-                State::Succeeded(Video { resolution: reply.size.clone(), ..Video::new(job.clone(), urls) })
+    async fn state(&self, job: &JobRef) -> Result<State, Error> {
+        let task = match self.client.query_video().task_id(&job.task).send().await {
+            Ok(task) => task,
+            Err(ApiError::Rejected(rejection)) if rejection.head.status == 401 => {
+                return Err(explained(ErrorKind::Unauthorized, &rejection).with_job(job));
             }
-            uniall_api::State::Failed => State::Failed(match reply.failure() {
-                Some(words) => format!("UniAll failed to make the video: {words}"),
-                None => {
-                    "UniAll ended the job without a video and without a reason; it was most likely filtered".to_owned()
-                }
-            }),
-            uniall_api::State::Running => State::Running { percent },
-            _ => State::Pending,
-        })
+            Err(ApiError::Rejected(rejection)) => {
+                return Err(explained(ErrorKind::Unavailable, &rejection).with_job(job));
+            }
+            Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
+        };
+        match task.state() {
+            uniall_api::State::Succeeded => {
+                let urls = task.urls().into_iter().map(str::to_owned).collect();
+                let raw = serde_json::from_slice(task.body()).unwrap_or_default();
+                Ok(State::Succeeded(Box::new(Video {
+                    resolution: task.size.clone(),
+                    raw,
+                    ..Video::new(job.clone(), urls)
+                })))
+            }
+            uniall_api::State::Failed => Err(failed(&task).with_job(job)),
+            uniall_api::State::Running => Ok(State::Running { percent: task.progress.map(|percent| percent.0) }),
+            _ => Ok(State::Pending),
+        }
     }
 }
 
@@ -82,78 +130,149 @@ impl Provider for UniAll {
         NAME
     }
 
-    fn submit<'a>(&'a self, request: &'a VideoRequest) -> BoxFuture<'a, Submission> {
-        Box::pin(self.submit(request))
+    fn models(&self) -> &[Model] {
+        &MODELS
     }
 
-    fn state<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Result<State, Error>> {
+    fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
+        let resolution = request.resolution.unwrap_or(Resolution::P720);
+        let mut offer = Offer::new(model, "create_video", body(model, request)?, resolution);
+        offer.warnings = warnings(request, resolution);
+        Ok(offer)
+    }
+
+    fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
+        Box::pin(self.submit(offer))
+    }
+
+    fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         Box::pin(self.state(job))
     }
 }
 
-fn body(request: &VideoRequest) -> Result<types::CreateVideoRequest, Error> {
-    request.check()?;
-    let model = match request.tier {
-        Some(Tier::Quality) => types::Model::Standard720p,
-        Some(Tier::Fast) | None => types::Model::Fast720p,
-        Some(Tier::Lite) => return Err(invalid("tier: UniAll has no lite tier; choose fast, or kie.ai")),
-    };
-    let aspect_ratio = match request.aspect_ratio {
-        AspectRatio::Landscape => types::AspectRatio::Landscape,
-        AspectRatio::Portrait => types::AspectRatio::Portrait,
-    };
-    let duration: types::Duration = request.duration()?;
-    types::CreateVideoRequest::builder()
-        .model(model)
-        .prompt(request.prompt.clone())
-        .image(request.image.clone())
-        .size(types::Size::P720)
-        .aspect_ratio(aspect_ratio)
-        .duration(duration)
-        .try_into()
-        .map_err(|error: types::error::ConversionError| Error::new(ErrorKind::InvalidRequest, error.to_string()))
+fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
+    let mut body = Body::default();
+    body.set("model", Value::from(model.name));
+    body.set("prompt", Value::from(request.prompt.as_str()));
+    body.set("size", Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()));
+    match &request.input {
+        Input::Image { image } => body.set("image", Value::from(image.to_string())),
+        Input::Frames { first, last } => {
+            body.set("image", Value::from(first.to_string()));
+            body.set("last_image", Value::from(last.to_string()));
+        }
+        Input::References { images } => body.set("images", images.iter().map(Image::to_string).collect::<Value>()),
+        Input::Extension { source } => body.set("video", source.url.as_deref().map(Value::from)),
+        Input::Text => {}
+    }
+    if request.mode() == Mode::Extension {
+        body.set("duration", request.seconds.map(Value::from));
+    } else {
+        let ratio = request.aspect_ratio.unwrap_or(AspectRatio::Landscape);
+        body.set("aspect_ratio", Value::from(ratio.to_string()));
+        body.set("duration", Value::from(request.seconds.unwrap_or(8)));
+    }
+
+    // Options of the model go into an object of their own, and so do the caller's.
+    let mut extra = request.extra.get(NAME).cloned().unwrap_or_default();
+    let extra_options = extra.remove("extra_body");
+    let mut options = Body::default();
+    options.set("generate_audio", request.audio.map(Value::from));
+    options.set("negative_prompt", request.negative_prompt.as_deref().map(Value::from));
+    options.set("seed", request.seed.map(Value::from));
+    match &extra_options {
+        None => {}
+        Some(Value::Object(extra)) => options.merge(Some(extra))?,
+        Some(_) => return Err(vec![Reason::new("extra", "extra_body has to be an object")]),
+    }
+    body.set("extra_body", Option::<Value>::from(options));
+    body.merge(Some(&extra))?;
+    body.check::<types::CreateVideoRequest>()
 }
 
-/// What an error says about the money.
-fn refused(error: ApiError) -> Submission {
-    // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
-    let id = match &error {
-        ApiError::NoReply { partial, .. } => id_in(partial),
-        ApiError::Unreadable(reply) if reply.head.is_success() => id_in(&reply.body),
-        _ => None,
-    };
-    if let Some(id) = id {
-        return Submission::Accepted(Job::new(NAME, id));
-    }
-    match &error {
-        ApiError::InvalidRequest(_) => Submission::NotAccepted(translated(ErrorKind::InvalidRequest, &error)),
-        ApiError::NotConnected { .. } => Submission::NotAccepted(translated(ErrorKind::NotSent, &error)),
-        ApiError::Rejected(rejection) if rejection.head.status == 401 => {
-            Submission::NotAccepted(translated(ErrorKind::Unauthorized, &error))
-        }
-        // The gateway found nobody to pass the request to.
-        ApiError::Rejected(rejection) if rejection.code.as_deref() == Some("model_not_found") => {
-            Submission::NotAccepted(translated(ErrorKind::Rejected, &error))
-        }
-        ApiError::Rejected(rejection) if is_refusal(rejection.head.status) => {
-            Submission::NotAccepted(translated(ErrorKind::Rejected, &error))
-        }
-        ApiError::Unreadable(reply) if is_refusal(reply.head.status) => {
-            Submission::NotAccepted(translated(ErrorKind::Rejected, &error))
-        }
-        _ => Submission::Unknown(translated(ErrorKind::OutcomeUnknown, &error)),
-    }
+/// Limits of the service behind UniAll, which UniAll may enforce or not.
+fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
+    let mode = request.mode();
+    let short = request.seconds.is_some_and(|seconds| seconds != 8);
+    let table = [
+        (mode == Mode::References && short, "seconds: Google makes videos from reference images of 8 s only"),
+        (resolution > Resolution::P720 && short, "seconds: Google's own API makes 1080p and 4K of 8 s only"),
+        (mode == Mode::Extension && resolution > Resolution::P720, "resolution: Google's own API extends at 720p only"),
+        (mode == Mode::Extension && request.seconds.is_some(), "seconds: an extension may ignore it"),
+        (
+            matches!(mode, Mode::Image | Mode::Frames | Mode::References) && request.aspect_ratio.is_some(),
+            "aspect_ratio: UniAll is sure to honour it for text only",
+        ),
+    ];
+    table.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
 }
 
-/// The id of a task in a reply that does not have it in its place.
-fn id_in(body: &[u8]) -> Option<String> {
+/// The id of a task in an error, which is then none.
+fn id_of(error: &ApiError) -> Option<String> {
+    let body = match error {
+        ApiError::NoReply { partial, .. } => partial,
+        ApiError::Unreadable(reply) if reply.head.is_success() => &reply.body,
+        _ => return None,
+    };
     ["task_id", "id"].into_iter().find_map(|member| text_in(body, member))
 }
 
-fn unread(error: ApiError, job: &Job) -> Error {
-    let kind = match &error {
-        ApiError::Rejected(rejection) if rejection.head.status == 401 => ErrorKind::Unauthorized,
-        _ => ErrorKind::Unavailable,
+/// What an error of a paid request says about the money.
+fn refused(error: &ApiError) -> Error {
+    match error {
+        ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
+        ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
+        ApiError::Unreadable(reply) if is_refusal(reply.head.status) => {
+            translated(refusal_status(reply.head.status), error)
+        }
+        ApiError::Rejected(rejection) => {
+            let kind = match rejection.code.as_deref() {
+                // The gateway found nobody to pass the request to.
+                Some("model_not_found") => ErrorKind::Retired,
+                Some("insufficient_user_quota" | "quota_not_enough") => ErrorKind::InsufficientCredits,
+                Some("pre_consume_token_quota_failed") => ErrorKind::KeyExhausted,
+                _ if !is_refusal(rejection.head.status) => ErrorKind::OutcomeUnknown,
+                _ if rejection.message.as_deref().is_some_and(|words| words.contains("quota is exhausted")) => {
+                    ErrorKind::KeyExhausted
+                }
+                _ => refusal_status(rejection.head.status),
+            };
+            explained(kind, rejection)
+        }
+        _ => translated(ErrorKind::OutcomeUnknown, error),
+    }
+}
+
+fn refusal_status(status: u16) -> ErrorKind {
+    match status {
+        401 => ErrorKind::Unauthorized,
+        402 => ErrorKind::InsufficientCredits,
+        404 | 405 | 410 => ErrorKind::Retired,
+        429 => ErrorKind::RateLimited,
+        _ => ErrorKind::Rejected,
+    }
+}
+
+/// A refusal with all that UniAll said.
+fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
+    let words = rejection.message.as_deref().unwrap_or_default();
+    let error = match policy(words).filter(|_| kind == ErrorKind::Rejected) {
+        Some(subject) => Error::policy(subject, rejection.to_string()),
+        None => Error::new(kind, rejection.to_string()),
     };
-    translated(kind, &error).with_job(job)
+    error.with_provider(rejection.code.clone(), rejection.message.clone()).with_retry_after(rejection.head.retry_after)
+}
+
+fn failed(task: &types::VideoTask) -> Error {
+    let Some(words) = task.failure() else {
+        let message = "UniAll ended the job without a video and without a reason; it was most likely filtered";
+        return Error::policy(Subject::Output, message);
+    };
+    let code = task.error.as_ref().and_then(|error| error.code.clone());
+    let message = format!("UniAll failed to make the video: {words}");
+    let error = match policy(words).or_else(|| policy(code.as_deref()?)) {
+        Some(subject) => Error::policy(subject, message),
+        None => Error::new(ErrorKind::JobFailed, message),
+    };
+    error.with_provider(code, Some(words.to_owned()))
 }

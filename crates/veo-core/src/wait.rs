@@ -47,8 +47,7 @@ where
                 answered = Instant::now();
                 on_state(&state);
                 match state {
-                    State::Succeeded(video) => return Ok(video),
-                    State::Failed(reason) => return Err(Error::new(ErrorKind::JobFailed, reason)),
+                    State::Succeeded(video) => return Ok(*video),
                     State::Pending | State::Running { .. } => {}
                 }
             }
@@ -70,7 +69,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::Job;
+    use crate::JobRef;
 
     type Answer = Result<State, Error>;
 
@@ -83,7 +82,8 @@ mod tests {
     }
 
     fn done() -> Answer {
-        Ok(State::Succeeded(Video::new(Job::new("test", "t1"), vec!["https://cdn.example.net/v.mp4".to_owned()])))
+        let urls = vec!["https://cdn.example.net/v.mp4".to_owned()];
+        Ok(State::Succeeded(Box::new(Video::new(JobRef::new("test", "t1"), urls))))
     }
 
     /// Waits with the given answer to each question; the outcome, the number of questions and the seconds that passed.
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!((asked, seconds), (10, 65), "a job that takes its time");
 
         let (result, asked, _) =
-            wait(|n| if n == 2 { Ok(State::Failed("filtered".to_owned())) } else { running() }).await;
+            wait(|n| if n == 2 { Err(Error::new(ErrorKind::JobFailed, "no")) } else { running() }).await;
         assert_eq!((result, asked), (Err(ErrorKind::JobFailed), 2), "a job that fails");
 
         let (result, _, seconds) = wait(|_| running()).await;

@@ -1,0 +1,209 @@
+//! What a model can do, and what a request asks of it.
+
+use std::ops::RangeInclusive;
+
+use serde::Serialize;
+
+use crate::{AspectRatio, Image, Input, Mode, Resolution, Tier, VideoRequest};
+
+/// A model of a provider, and what it can do.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Model {
+    /// [`Provider::name`](crate::Provider::name) of the provider.
+    pub provider: &'static str,
+    /// The model in the provider's words.
+    pub name: &'static str,
+    /// Quality against price.
+    pub tier: Tier,
+    /// What it can be asked for.
+    pub modes: &'static [Mode],
+    /// The sizes it makes.
+    pub resolutions: &'static [Resolution],
+    /// The shapes it makes.
+    pub aspect_ratios: &'static [AspectRatio],
+    /// The lengths it makes, in seconds.
+    pub seconds: &'static [u32],
+    /// How many reference images it takes.
+    pub references: RangeInclusive<usize>,
+    /// The seeds it takes.
+    pub seeds: RangeInclusive<i64>,
+    /// What else it can.
+    pub options: &'static [Feature],
+}
+
+/// Something that a request can ask for and not every provider can do.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Feature {
+    /// Video without sound.
+    Silence,
+    /// [`VideoRequest::negative_prompt`].
+    NegativePrompt,
+    /// [`VideoRequest::watermark`].
+    Watermark,
+    /// [`VideoRequest::translate_prompt`].
+    Translation,
+    /// [`VideoRequest::callback_url`].
+    Callback,
+    /// An extension of a job, by [`Source::job`](crate::Source::job).
+    ExtendJob,
+    /// An extension of a file, by [`Source::url`](crate::Source::url).
+    ExtendUrl,
+}
+
+/// Why a request cannot be made: the field, and what is wrong with it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Reason {
+    /// The field of [`VideoRequest`].
+    pub field: &'static str,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+impl Reason {
+    /// A reason about a field.
+    pub fn new(field: &'static str, message: impl Into<String>) -> Self {
+        Self { field, message: message.into() }
+    }
+}
+
+/// The words for a list of choices.
+fn choices<T: ToString>(values: &[T]) -> String {
+    let words: Vec<_> = values.iter().map(ToString::to_string).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+impl Model {
+    /// Everything that stands against making a request with this model; nothing if it can.
+    pub fn reasons(&self, request: &VideoRequest) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        let mut refuse = |field, message: String| reasons.push(Reason::new(field, message));
+        let name = self.name;
+        let mode = request.mode();
+
+        if !self.modes.contains(&mode) {
+            refuse("input", format!("{name} makes no video from {}", words(mode)));
+        }
+        if request.tier.is_some_and(|tier| tier != self.tier) {
+            refuse("tier", format!("{name} is {}", self.tier));
+        }
+        let resolution = request.resolution.unwrap_or(Resolution::P720);
+        if !self.resolutions.contains(&resolution) {
+            refuse("resolution", format!("{name} does not make {resolution}; choose {}", choices(self.resolutions)));
+        }
+        match request.aspect_ratio {
+            Some(_) if mode == Mode::Extension => {
+                refuse("aspect_ratio", "an extension keeps the shape of its source; leave it out".to_owned());
+            }
+            Some(AspectRatio::Auto) if mode == Mode::Text => {
+                refuse("aspect_ratio", "auto follows an image and there is none; choose 16:9 or 9:16".to_owned());
+            }
+            Some(ratio) if !self.aspect_ratios.contains(&ratio) => {
+                refuse("aspect_ratio", format!("{name} does not make {ratio}; choose {}", choices(self.aspect_ratios)));
+            }
+            _ => {}
+        }
+        if let Some(seconds) = request.seconds.filter(|seconds| !self.seconds.contains(seconds)) {
+            refuse("seconds", format!("{name} makes no videos of {seconds} s; choose {}", choices(self.seconds)));
+        }
+        if let Some(seed) = request.seed.filter(|seed| !self.seeds.contains(seed)) {
+            let (least, most) = (self.seeds.start(), self.seeds.end());
+            refuse("seed", format!("{seed} is out of range; choose one from {least} to {most}"));
+        }
+        if let Input::References { images } = &request.input
+            && !self.references.contains(&images.len())
+        {
+            let (least, most) = (self.references.start(), self.references.end());
+            refuse("input", format!("{name} takes {least} to {most} reference images and not {}", images.len()));
+        }
+        for feature in asked(request).into_iter().filter(|feature| !self.options.contains(feature)) {
+            let (field, what) = described(feature);
+            refuse(field, format!("{what} is not supported by {name}"));
+        }
+        reasons
+    }
+}
+
+/// What is wrong with a request, whoever is asked.
+pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if request.prompt.trim().is_empty() {
+        reasons.push(Reason::new("prompt", "it is empty; say what the video shows"));
+    }
+    for image in request.images() {
+        if let Image::Url(url) = image
+            && !is_web(url)
+        {
+            let message = format!("{url} is not an http or https URL; for a file give its path as a file");
+            reasons.push(Reason::new("input", message));
+        }
+    }
+    if let Input::Extension { source } = &request.input {
+        match &source.url {
+            Some(url) if !is_web(url) => {
+                reasons.push(Reason::new("input", format!("{url} is not an http or https URL of a video")));
+            }
+            None if source.job.is_none() => {
+                reasons.push(Reason::new("input", "an extension needs the job or the URL of the video"));
+            }
+            _ => {}
+        }
+    }
+    if let Some(url) = request.callback_url.as_deref().filter(|url| !is_web(url)) {
+        reasons.push(Reason::new("callback_url", format!("{url} is not an http or https URL")));
+    }
+    reasons
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
+}
+
+/// The features that a request asks for.
+fn asked(request: &VideoRequest) -> Vec<Feature> {
+    let source = match &request.input {
+        Input::Extension { source } => Some(source),
+        _ => None,
+    };
+    let either = source.is_some_and(|source| source.job.is_some() && source.url.is_some());
+    let asked = [
+        (request.audio == Some(false), Feature::Silence),
+        (request.negative_prompt.is_some(), Feature::NegativePrompt),
+        (request.watermark.is_some(), Feature::Watermark),
+        (request.translate_prompt.is_some(), Feature::Translation),
+        (request.callback_url.is_some(), Feature::Callback),
+        // With both given either will do, and every provider knows one of them.
+        (!either && source.is_some_and(|source| source.job.is_some()), Feature::ExtendJob),
+        (!either && source.is_some_and(|source| source.url.is_some()), Feature::ExtendUrl),
+    ];
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, feature)| feature).collect()
+}
+
+/// The field of a feature, and words for it.
+fn described(feature: Feature) -> (&'static str, &'static str) {
+    match feature {
+        Feature::Silence => ("audio", "video without sound"),
+        Feature::NegativePrompt => ("negative_prompt", "a negative prompt"),
+        Feature::Watermark => ("watermark", "a watermark"),
+        Feature::Translation => ("translate_prompt", "a choice of translation"),
+        Feature::Callback => ("callback_url", "a callback"),
+        Feature::ExtendJob => ("input", "an extension by job"),
+        Feature::ExtendUrl => ("input", "an extension by URL"),
+    }
+}
+
+fn words(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Text => "text",
+        Mode::Image => "an image",
+        Mode::Frames => "a first and a last frame",
+        Mode::References => "reference images",
+        Mode::Extension => "an earlier video",
+    }
+}

@@ -1,0 +1,143 @@
+//! Who could make a video, with what request, and why the others cannot.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::nonsense;
+use crate::{Model, Provider, Reason, Resolution, VideoRequest};
+
+/// What each provider would do with a request. Nothing is sent to find out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Plan {
+    /// Who can make the video, in the order in which the providers were given.
+    pub offers: Vec<Offer>,
+    /// Who cannot, with every reason.
+    pub refusals: Vec<Refusal>,
+}
+
+/// A provider can make the video: the exact request it would be sent.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Offer {
+    /// Name of the provider.
+    pub provider: String,
+    /// The model in the provider's words.
+    pub model: String,
+    /// The operation of the provider's specification.
+    pub operation: String,
+    /// The JSON body.
+    pub body: Value,
+    /// The resolution that was asked for or chosen.
+    pub resolution: Resolution,
+    /// What may not come out as asked. A local image stands in the body as its path until it is uploaded.
+    pub warnings: Vec<String>,
+}
+
+/// A provider cannot make the video.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// Name of the provider.
+    pub provider: String,
+    /// Everything that stands against it.
+    pub reasons: Vec<Reason>,
+}
+
+impl Offer {
+    /// An offer without warnings.
+    pub fn new(model: &Model, operation: &str, body: Value, resolution: Resolution) -> Self {
+        Self {
+            provider: model.provider.to_owned(),
+            model: model.name.to_owned(),
+            operation: operation.to_owned(),
+            body,
+            resolution,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons: Vec<_> =
+            self.reasons.iter().map(|reason| format!("{}: {}", reason.field, reason.message)).collect();
+        write!(f, "{}: {}", self.provider, reasons.join("; "))
+    }
+}
+
+/// Plans a request with some providers.
+pub(crate) fn plan<'a>(providers: impl Iterator<Item = &'a dyn Provider> + Clone, request: &VideoRequest) -> Plan {
+    let mut plan = Plan { offers: Vec::new(), refusals: Vec::new() };
+    for provider in providers.clone() {
+        match choose(provider, request) {
+            Ok(offer) => plan.offers.push(offer),
+            Err(reasons) => plan.refusals.push(Refusal { provider: provider.name().to_owned(), reasons }),
+        }
+    }
+    // Who else can do what one cannot. A provider's own fields are nobody else's.
+    let fields = |refusal: &Refusal| refusal.reasons.iter().map(|reason| reason.field).collect::<Vec<_>>();
+    let refused: Vec<_> = plan.refusals.iter().map(|refusal| (refusal.provider.clone(), fields(refusal))).collect();
+    for refusal in &mut plan.refusals {
+        for reason in refusal.reasons.iter_mut().filter(|reason| reason.field != "extra") {
+            let able: Vec<_> = providers
+                .clone()
+                .map(Provider::name)
+                .filter(|name| !refused.iter().any(|(other, fields)| other == name && fields.contains(&reason.field)))
+                .collect();
+            if !able.is_empty() {
+                reason.message = format!("{} ({} can)", reason.message, able.join(", "));
+            }
+        }
+    }
+    plan
+}
+
+/// The cheapest model of a provider that can do it, or what stands against the one that comes closest.
+fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
+    let mut models: Vec<_> = provider.models().iter().collect();
+    models.sort_by_key(|model| model.tier);
+    // Without the wanted tier, every model is as far from it, and what else is wrong is said as well.
+    let missing_tier = request.tier.filter(|tier| models.iter().all(|model| model.tier != *tier));
+    models.retain(|model| missing_tier.is_some() || request.tier.is_none_or(|tier| model.tier == tier));
+
+    let mut closest: Option<Vec<Reason>> = None;
+    for model in models {
+        let mut reasons = model.reasons(request);
+        if let Some(tier) = missing_tier {
+            reasons.retain(|reason| reason.field != "tier");
+            reasons.push(Reason::new("tier", format!("{} has no {tier} models", provider.name())));
+        }
+        match offered(provider, model, request, reasons) {
+            Ok(offer) => return Ok(offer),
+            Err(reasons) if closest.as_ref().is_none_or(|closest| reasons.len() < closest.len()) => {
+                closest = Some(reasons)
+            }
+            Err(_) => {}
+        }
+    }
+    Err(closest.unwrap_or_default())
+}
+
+/// The offer, or the given reasons with those that the request and the provider add.
+fn offered(
+    provider: &dyn Provider,
+    model: &Model,
+    request: &VideoRequest,
+    mut reasons: Vec<Reason>,
+) -> Result<Offer, Vec<Reason>> {
+    reasons.splice(0..0, nonsense(request));
+    match provider.offer(model, request) {
+        Ok(offer) if reasons.is_empty() => Ok(offer),
+        Ok(_) => Err(reasons),
+        Err(more) => {
+            // A body with a wrong field does not fit its type either, which says nothing new.
+            let known: Vec<_> = reasons.iter().map(|reason| reason.field).collect();
+            let new = |reason: &Reason| !known.contains(&reason.field) && (known.is_empty() || reason.field != "extra");
+            reasons.extend(more.into_iter().filter(new));
+            Err(reasons)
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What would be sent, to whom, and why not to the others; without sending anything.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::json;
+use veo_core::{AspectRatio, Client, Image, JobRef, Kie, Resolution, Source, Tier, UniAll, Video, VideoRequest};
+use veo_tests::KEY;
+
+fn client() -> Client {
+    let kie = Kie::new(KEY.to_owned().into()).unwrap();
+    Client::new(kie).unwrap().or(UniAll::new(KEY.to_owned().into()).unwrap())
+}
+
+/// Requests that say everything the vocabulary has, each with a name.
+fn requests() -> Vec<(&'static str, VideoRequest)> {
+    let [first, last] = ["https://img.example.net/1.png", "https://img.example.net/2.png"];
+    let text = || VideoRequest::text("A red kite");
+    let video = Video::new(JobRef::new("kie", "t1"), vec!["https://cdn.example.net/kite.mp4".to_owned()]);
+    let by_job: Source = JobRef::new("kie", "t1").into();
+    let by_url = Source::url("https://cdn.example.net/kite.mp4");
+    vec![
+        ("text", text()),
+        ("everything of kie.ai", {
+            let request = text().tier(Tier::Quality).aspect_ratio(AspectRatio::Portrait).resolution(Resolution::P1080);
+            let request = request.seconds(6).seed(23456).watermark("Harbour").translate_prompt(false);
+            request.callback_url("https://app.example.net/hook").extra("kie", "enableFallback", false)
+        }),
+        ("everything of UniAll", {
+            let request = text().tier(Tier::Quality).aspect_ratio(AspectRatio::Portrait).resolution(Resolution::K4);
+            let request = request.seconds(6).seed(7).audio(false).negative_prompt("blur");
+            request.extra("uniall", "extra_body", json!({ "person_generation": "allow_adult" })).extra("uniall", "n", 1)
+        }),
+        ("a tier that only one has", text().tier(Tier::Lite)),
+        ("fast", text().tier(Tier::Fast).resolution(Resolution::P1080)),
+        ("image", VideoRequest::image("It flies", first).aspect_ratio(AspectRatio::Auto)),
+        ("an image of this machine", VideoRequest::image("It flies", Image::File { file: "kite.png".into() })),
+        ("frames", VideoRequest::frames("It lands", first, last)),
+        ("one reference", VideoRequest::references("The kite", [first])),
+        ("references", VideoRequest::references("The kites", [first, last])),
+        ("references of 4 s", VideoRequest::references("The kites", [first, last]).seconds(4)),
+        ("references with the fast tier", VideoRequest::references("The kites", [first, last]).tier(Tier::Fast)),
+        ("references with the best tier", VideoRequest::references("The kites", [first, last]).tier(Tier::Quality)),
+        ("four references", VideoRequest::references("Kites", [first; 4])),
+        ("extension", VideoRequest::extension("It goes on", &video)),
+        ("extension by job", VideoRequest::extension("It goes on", by_job).tier(Tier::Fast)),
+        ("extension by URL", VideoRequest::extension("It goes on", by_url)),
+        (
+            "extension with what it cannot have",
+            VideoRequest::extension("It goes on", &video)
+                .aspect_ratio(AspectRatio::Portrait)
+                .resolution(Resolution::K4)
+                .seconds(4),
+        ),
+        ("extension of nothing", VideoRequest::extension("It goes on", Source::default())),
+        ("all that is wrong at once", {
+            let request = VideoRequest::image(" ", "kite.png").seconds(5).seed(-1).negative_prompt("blur");
+            request.watermark("Harbour").callback_url("app.example.net")
+        }),
+        ("auto without an image", text().aspect_ratio(AspectRatio::Auto)),
+        ("an extra field that is none", text().extra("kie", "prompt", "Another").extra("uniall", "model", "another")),
+    ]
+}
+
+#[test]
+fn every_request_is_planned_for_every_provider() {
+    let client = client();
+    let mut text = String::new();
+    for (name, request) in requests() {
+        let plan = client.plan(&request);
+        let _ = writeln!(text, "# {name}");
+        for offer in plan.offers {
+            let _ = writeln!(text, "{} {} {}\n  {}", offer.provider, offer.operation, offer.model, offer.body);
+            for warning in offer.warnings {
+                let _ = writeln!(text, "  warning: {warning}");
+            }
+        }
+        for refusal in plan.refusals {
+            let _ = writeln!(text, "{} cannot", refusal.provider);
+            for reason in refusal.reasons {
+                let _ = writeln!(text, "  {}: {}", reason.field, reason.message);
+            }
+        }
+        text.push('\n');
+    }
+    insta::assert_snapshot!("plans", text);
+}
+
+/// A request survives being written and read, and what is not of the vocabulary is refused.
+#[test]
+fn requests_are_json() {
+    for (name, request) in requests() {
+        let json = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<VideoRequest>(&json).unwrap(), request, "{name}: {json}");
+    }
+    assert_eq!(serde_json::to_value(VideoRequest::text("A red kite")).unwrap(), json!({ "prompt": "A red kite" }));
+    for (wrong, wanted) in [
+        (json!({}), "missing field `prompt`"),
+        (json!({ "prompt": "A", "duration": 8 }), "unknown field `duration`"),
+        (json!({ "prompt": "A", "tier": "best" }), "unknown variant `best`"),
+        (json!({ "prompt": "A", "input": { "type": "image" } }), "missing field `image`"),
+        (json!({ "prompt": "A", "input": { "type": "extension", "source": { "job": "t1" } } }), "is not a job"),
+    ] {
+        let error = serde_json::from_value::<VideoRequest>(wrong).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+/// The table of models has a row for each model of the specifications, and no other; and their bounds.
+#[test]
+fn the_models_are_those_of_the_specifications() {
+    let client = client();
+    let rows: BTreeSet<_> = client.models().map(|model| (model.provider, model.name)).collect();
+    let kie = kie_api::types::Model::ALL.iter().map(|model| ("kie", model.as_str()));
+    let uniall = uniall_api::types::Model::ALL.iter().map(|model| ("uniall", model.as_str()));
+    assert_eq!(rows, kie.chain(uniall).collect());
+    assert_eq!(rows.len(), client.models().count(), "each model once");
+    for model in client.models() {
+        let seconds: Vec<i64> = match model.provider {
+            "kie" => kie_api::types::Duration::ALL.iter().map(|duration| duration.value()).collect(),
+            _ => uniall_api::types::Duration::ALL.iter().map(|duration| duration.value()).collect(),
+        };
+        assert_eq!(model.seconds.iter().map(|s| i64::from(*s)).collect::<Vec<_>>(), seconds, "{}", model.name);
+        let words = |words: Vec<&str>| words.iter().map(|word| word.to_lowercase()).collect::<BTreeSet<_>>();
+        let (ratios, sizes) = match model.provider {
+            "kie" => (
+                words(kie_api::types::AspectRatio::ALL.iter().map(|ratio| ratio.as_str()).collect()),
+                words(kie_api::types::Resolution::ALL.iter().map(|size| size.as_str()).collect()),
+            ),
+            _ => (
+                words(uniall_api::types::AspectRatio::ALL.iter().map(|ratio| ratio.as_str()).collect()),
+                // The name of the model has it.
+                words(model.name.rsplit('-').take(1).collect()),
+            ),
+        };
+        assert_eq!(
+            model.aspect_ratios.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
+            ratios,
+            "{}",
+            model.name
+        );
+        assert_eq!(model.resolutions.iter().map(ToString::to_string).collect::<BTreeSet<_>>(), sizes, "{}", model.name);
+    }
+}
