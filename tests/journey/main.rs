@@ -4,4 +4,5 @@
 mod download;
 mod money;
 mod plan;
+mod states;
 mod video;

@@ -15,7 +15,9 @@ pub enum State {
     Running,
     /// Finished, with at least one video.
     Succeeded,
-    /// Failed, or finished without a video, which is most often a filtered one.
+    /// Finished, and without a video, which is most often filtered.
+    Empty,
+    /// Failed.
     Failed,
 }
 
@@ -30,7 +32,7 @@ impl VideoTask {
         let word = self.status.as_ref().map_or("", VideoStatus::as_str).trim().to_lowercase();
         match word.as_str() {
             "in_progress" | "processing" | "running" | "generating" => State::Running,
-            "completed" | "complete" | "success" | "succeeded" | "finished" if self.urls().is_empty() => State::Failed,
+            "completed" | "complete" | "success" | "succeeded" | "finished" if self.urls().is_empty() => State::Empty,
             "completed" | "complete" | "success" | "succeeded" | "finished" => State::Succeeded,
             "failed" | "failure" | "fail" | "error" | "cancelled" | "canceled" | "expired" | "timeout" => State::Failed,
             _ => State::Pending,

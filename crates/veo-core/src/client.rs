@@ -1,7 +1,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{Error, ErrorKind, JobRef, Model, Plan, Poll, Provider, Refusal, State, Submission, Video, VideoRequest};
+use crate::{
+    Error, ErrorKind, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, State, Submission, Video, VideoRequest,
+};
 use crate::{download, image, plan, wait};
 
 /// Makes videos with one provider or several. Clones are cheap.
@@ -81,8 +83,51 @@ impl Client {
             let message = format!("this client has no provider {}; add it", job.provider);
             return Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job));
         };
+        let mut on_state = on_state;
         let ask = || provider.state(job);
-        wait::until_done(&self.poll, ask, on_state).await.map_err(|error| error.with_job(job))
+        let video = wait::until_done(&self.poll, ask, &mut on_state).await.map_err(|error| error.with_job(job))?;
+        match job.resolution.filter(|wanted| video.is_below(*wanted)) {
+            Some(wanted) => match self.upgrade(&video.job, wanted, on_state).await {
+                Ok(larger) => Ok(larger),
+                // The smaller one is paid for and there.
+                Err(error) => Ok(Video {
+                    shortfall: Some(format!("it was to be {wanted} and cannot be upgraded: {error}")),
+                    ..video
+                }),
+            },
+            None => Ok(video),
+        }
+    }
+
+    /// Makes the video of a finished job larger, which costs extra, and waits for it. Calling it again for the same job and
+    /// resolution goes on with the same upgrade.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if the provider cannot; otherwise as [`wait`](Self::wait).
+    pub async fn upgrade(
+        &self,
+        job: impl AsRef<JobRef>,
+        to: Resolution,
+        on_state: impl FnMut(&State),
+    ) -> Result<Video, Error> {
+        let job = job.as_ref();
+        let impossible = || {
+            let message = format!("{} cannot make a finished video {to}; ask for it when you start", job.provider);
+            Error::new(ErrorKind::InvalidRequest, message).with_job(job)
+        };
+        let provider = self.provider(&job.provider).ok_or_else(impossible)?;
+        if provider.upgrade(job, to).is_none() {
+            return Err(impossible());
+        }
+        let ask = || async {
+            match provider.upgrade(job, to) {
+                Some(step) => step.await,
+                None => Err(impossible()),
+            }
+        };
+        let poll = self.poll.for_upgrade();
+        wait::until_done(&poll, ask, on_state).await.map_err(|error| error.with_job(job))
     }
 
     /// Saves a finished video as an MP4 file, and tells how many bytes there are so far, and of how many if that is known.

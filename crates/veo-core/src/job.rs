@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ErrorKind, Offer};
+use crate::{Error, ErrorKind, Offer, Resolution};
 
 /// A paid task and the provider it lives at.
 ///
@@ -30,12 +30,15 @@ pub struct JobRef {
     pub provider: String,
     /// The provider's id of the task. Any text.
     pub task: String,
+    /// The resolution to bring the video to, if it is more than 720p. It stands at the end of the line, as in
+    /// `kie:0f1e2d3c:1080p`.
+    pub resolution: Option<Resolution>,
 }
 
 impl JobRef {
     /// The job for a task.
     pub fn new(provider: impl Into<String>, task: impl Into<String>) -> Self {
-        Self { provider: provider.into(), task: task.into() }
+        Self { provider: provider.into(), task: task.into(), resolution: None }
     }
 }
 
@@ -45,7 +48,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 impl fmt::Display for JobRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let escaped = |text| utf8_percent_encode(text, ESCAPED);
-        write!(f, "{}:{}", escaped(&self.provider), escaped(&self.task))
+        write!(f, "{}:{}", escaped(&self.provider), escaped(&self.task))?;
+        self.resolution.map_or(Ok(()), |resolution| write!(f, ":{resolution}"))
     }
 }
 
@@ -58,9 +62,12 @@ impl FromStr for JobRef {
             Error::new(ErrorKind::InvalidRequest, message)
         };
         let part = |text| percent_decode_str(text).decode_utf8().ok().filter(|part| !part.is_empty());
-        let (provider, task) = text.trim().split_once(':').ok_or_else(refuse)?;
-        let (provider, task) = part(provider).zip(part(task)).ok_or_else(refuse)?;
-        let job = Self::new(provider, task);
+        let mut parts = text.trim().splitn(3, ':');
+        let (provider, task) = parts.next().and_then(part).zip(parts.next().and_then(part)).ok_or_else(refuse)?;
+        let mut job = Self::new(provider, task);
+        if let Some(resolution) = parts.next() {
+            job.resolution = Some(resolution.parse().map_err(|_| refuse())?);
+        }
         // What would print differently is no reference that was printed here.
         if job.to_string() == text.trim() { Ok(job) } else { Err(refuse()) }
     }
@@ -95,7 +102,9 @@ pub struct Job {
 impl Job {
     /// A job that has been accepted now.
     pub fn new(offer: &Offer, task: impl Into<String>) -> Self {
-        Self { reference: JobRef::new(&offer.provider, task), offer: offer.clone(), accepted_at: SystemTime::now() }
+        let mut reference = JobRef::new(&offer.provider, task);
+        reference.resolution = Some(offer.resolution).filter(|resolution| *resolution > Resolution::P720);
+        Self { reference, offer: offer.clone(), accepted_at: SystemTime::now() }
     }
 }
 
@@ -166,6 +175,8 @@ pub struct Video {
     pub seeds: Vec<i64>,
     /// What it cost in the provider's credits, if it said so.
     pub credits: Option<f64>,
+    /// Why it is smaller than was asked for, if it is and could not be made larger.
+    pub shortfall: Option<String>,
     /// The provider's last reply, as it came.
     pub raw: serde_json::Value,
 }
@@ -174,6 +185,12 @@ impl Video {
     /// A video at the given places.
     pub fn new(job: JobRef, urls: Vec<String>) -> Self {
         let raw = serde_json::Value::Null;
-        Self { job, urls, resolution: None, has_audio: None, seeds: Vec::new(), credits: None, raw }
+        Self { job, urls, resolution: None, has_audio: None, seeds: Vec::new(), credits: None, shortfall: None, raw }
+    }
+
+    /// Whether the provider says that it is smaller than this.
+    pub(crate) fn is_below(&self, wanted: Resolution) -> bool {
+        let delivered = self.resolution.as_deref().and_then(|words| words.to_lowercase().parse::<Resolution>().ok());
+        delivered.is_some_and(|delivered| delivered < wanted)
     }
 }

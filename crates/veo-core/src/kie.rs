@@ -3,8 +3,9 @@
 use std::time::SystemTime;
 
 use kie_api::types::{self, Code, SuccessFlag};
-use kie_api::{Config, Error as ApiError, Rejection, bounds};
+use kie_api::{Config, Error as ApiError, Rejection, UrlList, bounds};
 use secrecy::SecretString;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::provider::{Body, is_refusal, policy, text_in, translated};
@@ -109,15 +110,19 @@ impl Kie {
     async fn state(&self, job: &JobRef) -> Result<State, Error> {
         let reply = match self.client.record_info().task_id(&job.task).send().await {
             Ok(reply) => reply,
-            Err(ApiError::Rejected(rejection)) if rejection.code == Some(Code::Unauthorized) => {
-                return Err(explained(ErrorKind::Unauthorized, &rejection).with_job(job));
-            }
             Err(ApiError::Rejected(rejection)) => {
-                return Err(explained(ErrorKind::Unavailable, &rejection).with_job(job));
+                let kind = match rejection.code {
+                    Some(Code::Unauthorized) => ErrorKind::Unauthorized,
+                    // Documented for the failure of the job, and seen while a larger video is being made.
+                    Some(Code::BadRequest) if !is_in_progress(&rejection) => ErrorKind::JobFailed,
+                    Some(Code::ImageFetchFailed | Code::GenerationFailed) => ErrorKind::JobFailed,
+                    _ => ErrorKind::Unavailable,
+                };
+                return Err(explained(kind, &rejection).with_job(job));
             }
             Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         };
-        let raw = serde_json::from_slice(reply.body()).unwrap_or_default();
+        let raw = json(reply.body());
         let Some(record) = reply.into_inner().data else {
             let message = "kie.ai does not know the job, or not yet";
             return Err(Error::new(ErrorKind::Unavailable, message).with_job(job));
@@ -127,6 +132,59 @@ impl Kie {
             Some(SuccessFlag::Failed | SuccessFlag::GenerationFailed) => Err(failed(&record).with_job(job)),
             Some(SuccessFlag::Generating) => Ok(State::Running { percent: None }),
             _ => Ok(State::Pending),
+        }
+    }
+
+    /// One call of the upgrade. To call again is how kie.ai has its progress asked for, in words that differ: codes 400, 422
+    /// and 500 all stand for "not yet", and a 422 can carry the finished URLs.
+    async fn upgrade(&self, job: &JobRef, to: Resolution) -> Result<State, Error> {
+        let (result, raw) = match to {
+            Resolution::K4 => match self.client.get_4k_video().body_map(|body| body.task_id(&*job.task)).send().await {
+                Ok(reply) => {
+                    let raw = json(reply.body());
+                    (Ok(reply.into_inner().data.and_then(|data| data.result_urls)), raw)
+                }
+                Err(ApiError::Rejected(rejection)) => {
+                    let raw = rejection.data.clone().unwrap_or_default();
+                    let urls = types::Upgrade4k::deserialize(&raw).ok().and_then(|data| data.result_urls);
+                    (urls.map(Some).ok_or(ApiError::Rejected(rejection)), raw)
+                }
+                Err(error) => (Err(error), Value::Null),
+            },
+            _ => match self.client.get_1080p_video().task_id(&job.task).send().await {
+                Ok(reply) => {
+                    let raw = json(reply.body());
+                    (Ok(reply.into_inner().data.and_then(|data| data.result_url).map(|url| UrlList(vec![url]))), raw)
+                }
+                Err(error) => (Err(error), Value::Null),
+            },
+        };
+        match result {
+            Ok(urls) => match urls.unwrap_or_default().0 {
+                urls if urls.iter().all(String::is_empty) => Ok(State::Running { percent: None }),
+                urls => Ok(State::Succeeded(Box::new(Video {
+                    resolution: Some(to.to_string()),
+                    raw,
+                    ..Video::new(job.clone(), urls)
+                }))),
+            },
+            Err(ApiError::Rejected(rejection)) if is_in_progress(&rejection) => Ok(State::Running { percent: None }),
+            Err(ApiError::Rejected(rejection)) => {
+                let words = rejection.message.as_deref().unwrap_or_default();
+                let kind = match rejection.code {
+                    Some(Code::Unauthorized) => ErrorKind::Unauthorized,
+                    Some(Code::InsufficientCredits) => ErrorKind::InsufficientCredits,
+                    Some(Code::BadRequest | Code::NotFound | Code::ValidationError | Code::ImageFetchFailed) => {
+                        ErrorKind::Rejected
+                    }
+                    Some(Code::FeatureDisabled) => ErrorKind::Retired,
+                    // The one server error that says of itself that it will not pass.
+                    Some(Code::ServerError) if words.contains("is unavailable") => ErrorKind::Rejected,
+                    _ => ErrorKind::Unavailable,
+                };
+                Err(explained(kind, &rejection).with_job(job))
+            }
+            Err(error) => Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         }
     }
 
@@ -170,6 +228,10 @@ impl Provider for Kie {
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         Box::pin(self.state(job))
+    }
+
+    fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> Option<BoxFuture<'a, Result<State, Error>>> {
+        (to > Resolution::P720).then(|| Box::pin(self.upgrade(job, to)) as BoxFuture<'a, _>)
     }
 
     fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
@@ -252,6 +314,18 @@ fn common(request: &VideoRequest) -> Body {
     body
 }
 
+/// Whether a refusal of an upgrade only says that it is not ready yet.
+fn is_in_progress(rejection: &Rejection) -> bool {
+    let words = rejection.message.as_deref().unwrap_or_default().to_lowercase();
+    let not_yet = ["is processing", "being generated", "generated successfully", "try again later", "check back"];
+    not_yet.iter().any(|part| words.contains(part))
+}
+
+/// A reply as it came.
+fn json(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
 /// The id of a task in an error, which is then none.
 fn id_of(error: &ApiError) -> Option<String> {
     match error {
@@ -313,7 +387,7 @@ fn refusal_status(status: u16) -> ErrorKind {
 /// A refusal with all that kie.ai said.
 fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
     let words = rejection.message.as_deref().unwrap_or_default();
-    let error = match policy(words).filter(|_| kind == ErrorKind::Rejected) {
+    let error = match policy(words).filter(|_| matches!(kind, ErrorKind::Rejected | ErrorKind::JobFailed)) {
         Some(subject) => Error::policy(subject, rejection.to_string()),
         None => Error::new(kind, rejection.to_string()),
     };

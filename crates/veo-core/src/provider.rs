@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorKind, JobRef, Model, Offer, Reason, State, Subject, Submission, VideoRequest};
+use crate::{Error, ErrorKind, JobRef, Model, Offer, Reason, Resolution, State, Subject, Submission, VideoRequest};
 
 /// A future of the provider trait.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -36,6 +36,13 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// [`ErrorKind::Unavailable`] if nothing is known now, which says nothing about the job; [`ErrorKind::JobFailed`] and
     /// [`ErrorKind::Policy`] if the job has failed.
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>>;
+
+    /// Makes a finished video larger, or asks how far that is: the same question until the video is there. The first one
+    /// can cost money. Nothing if this provider cannot.
+    fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> Option<BoxFuture<'a, Result<State, Error>>> {
+        let _ = (job, to);
+        None
+    }
 
     /// Puts an image where every provider can reach it, and gives its URL; nothing if this provider has no such place.
     fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {

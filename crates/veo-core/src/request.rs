@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
+use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -375,6 +377,14 @@ impl From<&Video> for Source {
 impl From<JobRef> for Source {
     fn from(job: JobRef) -> Self {
         Self { job: Some(job), url: None }
+    }
+}
+
+impl FromStr for Resolution {
+    type Err = serde::de::value::Error;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::deserialize(word.into_deserializer())
     }
 }
 

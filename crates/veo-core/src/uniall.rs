@@ -118,6 +118,10 @@ impl UniAll {
                     ..Video::new(job.clone(), urls)
                 })))
             }
+            uniall_api::State::Empty => {
+                let message = "UniAll reports success without a video; it was most likely filtered";
+                Err(Error::policy(Subject::Output, message).with_job(job))
+            }
             uniall_api::State::Failed => Err(failed(&task).with_job(job)),
             uniall_api::State::Running => Ok(State::Running { percent: task.progress.map(|percent| percent.0) }),
             _ => Ok(State::Pending),
@@ -264,15 +268,12 @@ fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
 }
 
 fn failed(task: &types::VideoTask) -> Error {
-    let Some(words) = task.failure() else {
-        let message = "UniAll ended the job without a video and without a reason; it was most likely filtered";
-        return Error::policy(Subject::Output, message);
-    };
+    let words = task.failure();
     let code = task.error.as_ref().and_then(|error| error.code.clone());
-    let message = format!("UniAll failed to make the video: {words}");
-    let error = match policy(words).or_else(|| policy(code.as_deref()?)) {
+    let message = format!("UniAll failed to make the video: {}", words.unwrap_or("no reason given"));
+    let error = match words.and_then(policy).or_else(|| policy(code.as_deref()?)) {
         Some(subject) => Error::policy(subject, message),
         None => Error::new(ErrorKind::JobFailed, message),
     };
-    error.with_provider(code, Some(words.to_owned()))
+    error.with_provider(code, words.map(str::to_owned))
 }

@@ -13,6 +13,8 @@ pub struct Poll {
     pub every: Duration,
     /// When to stop waiting. The job goes on all the same. 20 minutes by default.
     pub give_up_after: Duration,
+    /// How long to pause while a finished video is made larger; 25 seconds by default, as kie.ai advises.
+    pub every_upgrade: Duration,
     /// For how long it is forgiven that no question is answered; 2 minutes by default. Any answer starts this anew.
     pub forgive_for: Duration,
 }
@@ -22,9 +24,17 @@ impl Default for Poll {
         Self {
             first: Duration::from_secs(20),
             every: Duration::from_secs(5),
+            every_upgrade: Duration::from_secs(25),
             give_up_after: Duration::from_secs(20 * 60),
             forgive_for: Duration::from_secs(2 * 60),
         }
+    }
+}
+
+impl Poll {
+    /// An upgrade begins with the first question, so that comes at once.
+    pub(crate) fn for_upgrade(&self) -> Self {
+        Self { first: Duration::ZERO, every: self.every_upgrade, ..self.clone() }
     }
 }
 
@@ -42,6 +52,7 @@ where
     let mut next = start + poll.first;
     loop {
         sleep_until(next).await;
+        let mut wanted = None;
         match ask().await {
             Ok(state) => {
                 answered = Instant::now();
@@ -53,9 +64,10 @@ where
             }
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
             Err(error) if answered.elapsed() >= poll.forgive_for => return Err(error),
-            Err(_) => {}
+            // When to come back is the provider's to say.
+            Err(error) => wanted = error.retry_after(),
         }
-        next = Instant::now() + poll.every;
+        next = Instant::now() + wanted.map_or(poll.every, |after| after.max(poll.every));
         if next > start + poll.give_up_after {
             let minutes = poll.give_up_after.as_secs_f32() / 60.0;
             let message = format!("not finished after {minutes:.0} minutes; it goes on, so wait for it again");
@@ -136,6 +148,10 @@ mod tests {
         })
         .await;
         assert!(result.is_ok(), "any answer starts the two minutes anew");
+
+        let busy = || unavailable().map_err(|error| error.with_retry_after(Some(Duration::from_secs(60))));
+        let (_, asked, seconds) = wait(|n| if n == 1 { busy() } else { done() }).await;
+        assert_eq!((asked, seconds), (2, 80), "the provider says when to come back");
 
         let (result, asked, _) = wait(|_| Err(Error::new(ErrorKind::Unauthorized, "wrong key"))).await;
         assert_eq!((result, asked), (Err(ErrorKind::Unauthorized), 1), "no patience for a wrong key");

@@ -1,0 +1,171 @@
+//! What every known reply to a question says of the job, and how a smaller video becomes a larger one.
+
+use std::time::Duration;
+
+use serde_json::json;
+use veo_core::{Client, Error, Fault, JobRef, Kie, Poll, Provider, Resolution, State, UniAll, VideoRequest};
+use veo_tests::{KEY, fixtures, recorder};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn show(answer: Result<State, Error>) -> String {
+    match answer {
+        Ok(State::Succeeded(video)) => {
+            let facts = [
+                video.resolution.clone(),
+                video.has_audio.map(|has| if has { "sound" } else { "no sound" }.to_owned()),
+                video.credits.map(|credits| format!("{credits} credits")),
+                (!video.seeds.is_empty()).then(|| format!("seeds {:?}", video.seeds)),
+            ];
+            let facts: Vec<_> = facts.into_iter().flatten().collect();
+            format!("succeeded {} {}", video.urls.join(" "), facts.join(", "))
+        }
+        Ok(state) => format!("{state:?}"),
+        Err(error) => {
+            let fault = match error.fault() {
+                Fault::Policy(subject) => format!(" of the {subject:?}"),
+                _ => String::new(),
+            };
+            let code = error.provider_code().map_or(String::new(), |code| format!(" ({code})"));
+            format!("{:?}{fault}{code}: {}", error.kind(), error.provider_words().unwrap_or_default())
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_reply_to_a_question_says_how_far_the_job_is() {
+    let server = recorder().await;
+    let kie = Kie::at(&server.uri(), KEY.to_owned().into()).unwrap();
+    let uniall = UniAll::at(&server.uri(), KEY.to_owned().into()).unwrap();
+    let mut texts = std::collections::BTreeMap::<String, String>::new();
+    for (provider, fixture) in fixtures("kie", kie_api::OPERATIONS)
+        .into_iter()
+        .map(|fixture| ("kie", fixture))
+        .chain(fixtures("uniall", uniall_api::OPERATIONS).into_iter().map(|fixture| ("uniall", fixture)))
+    {
+        let job = JobRef::new(provider, "t1");
+        fixture.serve(&server).await;
+        let answer = match fixture.operation.as_str() {
+            "record_info" => kie.state(&job).await,
+            "query_video" => uniall.state(&job).await,
+            "get_1080p_video" => kie.upgrade(&job, Resolution::P1080).unwrap().await,
+            "get_4k_video" => kie.upgrade(&job, Resolution::K4).unwrap().await,
+            _ => continue,
+        };
+        if let Err(error) = &answer {
+            assert_eq!(error.job(), Some(&job), "{}", fixture.name);
+        }
+        let text = texts.entry(format!("{provider}_{}_states", fixture.operation)).or_default();
+        text.push_str(&format!("{:<52} {}\n", fixture.name, show(answer)));
+    }
+    for (name, text) in texts {
+        insta::assert_snapshot!(name, text);
+    }
+}
+
+/// A server that gives the replies to a path in their order, and the last of them for ever.
+async fn script(server: &MockServer, at: &str, replies: &[serde_json::Value]) {
+    for (index, reply) in replies.iter().enumerate() {
+        let mock = Mock::given(path(at)).respond_with(ResponseTemplate::new(200).set_body_json(reply));
+        let mock = if index + 1 < replies.len() { mock.up_to_n_times(1) } else { mock };
+        mock.mount(server).await;
+    }
+}
+
+async fn count(server: &MockServer, at: &str) -> usize {
+    server.received_requests().await.unwrap().iter().filter(|request| request.url.path() == at).count()
+}
+
+fn client(server: &MockServer) -> Client {
+    let none = Duration::ZERO;
+    let poll = Poll { first: none, every: none, every_upgrade: none, ..Poll::default() };
+    Client::new(Kie::at(&server.uri(), KEY.to_owned().into()).unwrap()).unwrap().with_poll(poll)
+}
+
+fn record(resolution: &str) -> serde_json::Value {
+    let urls = ["https://tempfile.example.net/v/small.mp4"];
+    let response = json!({ "taskId": "t1", "resultUrls": urls, "resolution": resolution });
+    json!({ "code": 200, "msg": "success", "data": { "taskId": "t1", "successFlag": 1, "response": response } })
+}
+
+/// What counts is what was delivered: if it is less than was asked for, it is upgraded, and if it cannot be, that is said.
+#[tokio::test]
+async fn a_video_that_is_too_small_is_upgraded() {
+    const SMALL: &str = "/api/v1/veo/get-1080p-video";
+    const LARGE: &str = "/api/v1/veo/get-4k-video";
+    let processing = json!({ "code": 400, "msg": "1080P is processing. Please check back shortly.", "data": null });
+    let ready =
+        json!({ "code": 200, "msg": "success", "data": { "resultUrl": "https://tempfile.example.net/p/large.mp4" } });
+    let gone = json!({ "code": 422, "msg": "record status is not success.", "data": null });
+    let started = json!({ "code": 200, "msg": "success", "data": { "taskId": "t2", "resultUrls": null } });
+    let done = json!({ "code": 422, "msg": "The video has been generated successfully",
+                       "data": { "taskId": "t2", "resultUrls": ["https://tempfile.example.net/p/large.mp4"] } });
+    let [large, small] = ["https://tempfile.example.net/p/large.mp4", "https://tempfile.example.net/v/small.mp4"];
+    // Asked for, delivered, the calls for the upgrade, and then: the calls made, the URL, and whether it fell short.
+    let table = [
+        (Resolution::P720, "720p", vec![], 0, small, false),
+        (Resolution::P1080, "1080p", vec![], 0, small, false),
+        (Resolution::P1080, "720p", vec![processing.clone(), processing, ready], 3, large, false),
+        (Resolution::P1080, "720p", vec![gone.clone()], 1, small, true),
+        (Resolution::K4, "1080p", vec![started.clone(), done], 2, large, false),
+        (Resolution::K4, "720p", vec![started, gone], 2, small, true),
+        (Resolution::K4, "what is that", vec![], 0, small, false),
+    ];
+    for (asked, delivered, replies, calls, url, short) in table {
+        let server = MockServer::start().await;
+        let accepted = json!({ "code": 200, "msg": "success", "data": { "taskId": "t1" } });
+        script(&server, "/api/v1/veo/generate", &[accepted]).await;
+        script(&server, "/api/v1/veo/record-info", &[record(delivered)]).await;
+        let at = if asked == Resolution::K4 { LARGE } else { SMALL };
+        script(&server, at, &replies).await;
+
+        let client = client(&server);
+        let veo_core::Submission::Accepted(job) = client.submit(&VideoRequest::text("A kite").resolution(asked)).await
+        else {
+            panic!("it is accepted")
+        };
+        // Elsewhere, only the line is known.
+        let job: JobRef = job.reference.to_string().parse().unwrap();
+        let video = client.wait(&job, |_| {}).await.unwrap();
+        assert_eq!((count(&server, at).await, video.urls[0].as_str()), (calls, url), "{asked} {delivered}");
+        assert_eq!(video.shortfall.is_some(), short, "{asked} {delivered}: {:?}", video.shortfall);
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_upgrade_says_so() {
+    let server = MockServer::start().await;
+    Mock::given(method("GET")).respond_with(ResponseTemplate::new(200)).expect(0).mount(&server).await;
+    let uniall = Client::new(UniAll::at(&server.uri(), KEY.to_owned().into()).unwrap()).unwrap();
+    let error = uniall.upgrade(JobRef::new("uniall", "t1"), Resolution::K4, |_| {}).await.unwrap_err();
+    assert_eq!(error.to_string(), "uniall:t1: uniall cannot make a finished video 4k; ask for it when you start");
+    let error = client(&server).upgrade(JobRef::new("kie", "t1"), Resolution::P720, |_| {}).await.unwrap_err();
+    assert_eq!(error.to_string(), "kie:t1: kie cannot make a finished video 720p; ask for it when you start");
+}
+
+#[test]
+fn a_job_is_one_line() {
+    let lines =
+        ["kie:0f1e2d3c", "uniall:task_Zk3vQ8mW", "kie:0f1e2d3c:1080p", "kie:t1:4k", "other:a%20b%3Ac%2F", "x:%C3%A9"];
+    for line in lines {
+        let job: JobRef = line.parse().unwrap();
+        assert_eq!(job.to_string(), line);
+        assert_eq!(serde_json::from_str::<JobRef>(&serde_json::to_string(&job).unwrap()).unwrap(), job);
+    }
+    for wrong in [
+        "",
+        "kie",
+        "kie:",
+        ":t1",
+        "kie:t1:",
+        "kie:t1:8k",
+        "kie:t1:4k:5",
+        "kie:a b",
+        "kie:%zz",
+        "kie:%ff",
+        "kie:t1\n:4k",
+    ] {
+        let error = wrong.parse::<JobRef>().unwrap_err().to_string();
+        assert!(error.contains("is not a job; it has the form provider:task"), "{wrong:?}: {error}");
+    }
+}
