@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::provider::{Body, is_refusal, policy, text_in, translated};
+use crate::provider::{Body, failure, is_refusal, policy, text_in, translated};
 use crate::{
     AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider, Reason,
     Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
@@ -387,8 +387,9 @@ fn refusal_status(status: u16) -> ErrorKind {
 /// A refusal with all that kie.ai said.
 fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
     let words = rejection.message.as_deref().unwrap_or_default();
-    let error = match policy(words).filter(|_| matches!(kind, ErrorKind::Rejected | ErrorKind::JobFailed)) {
+    let error = match policy(words).filter(|_| kind == ErrorKind::Rejected) {
         Some(subject) => Error::policy(subject, rejection.to_string()),
+        None if kind == ErrorKind::JobFailed => failure(words, rejection.to_string()),
         None => Error::new(kind, rejection.to_string()),
     };
     let code = rejection.code.map(|code| code.to_string());
@@ -421,9 +422,5 @@ fn failed(record: &types::Record) -> Error {
         Some(code) => format!("kie.ai failed to make the video, code {code}: {}", words.unwrap_or("no reason given")),
         None => format!("kie.ai failed to make the video: {}", words.unwrap_or("no reason given")),
     };
-    let error = match words.and_then(policy) {
-        Some(subject) => Error::policy(subject, message),
-        None => Error::new(ErrorKind::JobFailed, message),
-    };
-    error.with_provider(code, words.map(str::to_owned))
+    failure(words.unwrap_or_default(), message).with_provider(code, words.map(str::to_owned))
 }

@@ -116,6 +116,17 @@ pub(crate) fn policy(words: &str) -> Option<Subject> {
     }
 }
 
+/// The failure of an accepted job, by the provider's words.
+pub(crate) fn failure(words: &str, message: String) -> Error {
+    let lower = words.to_lowercase();
+    let input = ["english prompts", "fetch the image", "retrieve image"].iter().any(|part| lower.contains(part));
+    match policy(words) {
+        Some(subject) => Error::policy(subject, message),
+        None if input => Error::new(ErrorKind::Rejected, message),
+        None => Error::new(ErrorKind::JobFailed, message),
+    }
+}
+
 /// The error of a provider's client in our own type.
 pub(crate) fn translated(kind: ErrorKind, error: &dyn StdError) -> Error {
     let translated = Error::new(kind, error.to_string());

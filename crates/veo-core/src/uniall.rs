@@ -7,7 +7,7 @@ use serde_json::Value;
 use uniall_api::types;
 use uniall_api::{Config, Error as ApiError, Rejection, bounds};
 
-use crate::provider::{Body, is_refusal, policy, text_in, translated};
+use crate::provider::{Body, failure, is_refusal, policy, text_in, translated};
 use crate::{
     AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider, Reason,
     Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
@@ -271,9 +271,7 @@ fn failed(task: &types::VideoTask) -> Error {
     let words = task.failure();
     let code = task.error.as_ref().and_then(|error| error.code.clone());
     let message = format!("UniAll failed to make the video: {}", words.unwrap_or("no reason given"));
-    let error = match words.and_then(policy).or_else(|| policy(code.as_deref()?)) {
-        Some(subject) => Error::policy(subject, message),
-        None => Error::new(ErrorKind::JobFailed, message),
-    };
-    error.with_provider(code, words.map(str::to_owned))
+    // The code can be the only one to say that it is a matter of policy.
+    let all = format!("{} {}", words.unwrap_or_default(), code.as_deref().unwrap_or_default());
+    failure(&all, message).with_provider(code, words.map(str::to_owned))
 }
