@@ -19,7 +19,7 @@ async fn host(reply: Vec<u8>) -> (String, tokio::task::JoinHandle<String>) {
 }
 
 fn client() -> Client {
-    Client::new(Kie::new("key".to_owned().into()).unwrap()).unwrap()
+    Client::new(Kie::new("key").unwrap()).unwrap()
 }
 
 fn video(url: &str) -> Video {

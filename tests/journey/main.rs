@@ -4,5 +4,6 @@
 mod download;
 mod money;
 mod plan;
+mod sockets;
 mod states;
 mod video;

@@ -2,7 +2,7 @@
 
 use kie_api::OPERATIONS as KIE;
 use uniall_api::OPERATIONS as UNIALL;
-use veo_core::{Client, Kie, Submission, UniAll, VideoRequest};
+use veo_core::{Access, Client, Kie, Submission, UniAll, VideoRequest};
 use veo_tests::{KEY, fixtures, recorder};
 
 fn show(submission: Submission) -> String {
@@ -16,8 +16,8 @@ fn show(submission: Submission) -> String {
 #[tokio::test]
 async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
     let server = recorder().await;
-    let kie = Client::new(Kie::at(&server.uri(), KEY.to_owned().into()).unwrap()).unwrap();
-    let uniall = Client::new(UniAll::at(&server.uri(), KEY.to_owned().into()).unwrap()).unwrap();
+    let kie = Client::new(Kie::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap();
+    let uniall = Client::new(UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap();
     let rows = [("kie", KIE, "generate", kie), ("uniall", UNIALL, "create_video", uniall)];
     for (provider, operations, paid, client) in rows {
         let mut text = String::new();

@@ -8,8 +8,8 @@ use veo_core::{AspectRatio, Client, Image, JobRef, Kie, Resolution, Source, Tier
 use veo_tests::KEY;
 
 fn client() -> Client {
-    let kie = Kie::new(KEY.to_owned().into()).unwrap();
-    Client::new(kie).unwrap().or(UniAll::new(KEY.to_owned().into()).unwrap())
+    let kie = Kie::new(KEY).unwrap();
+    Client::new(kie).unwrap().or(UniAll::new(KEY).unwrap())
 }
 
 /// Requests that say everything the vocabulary has, each with a name.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use veo_core::{Client, Error, Fault, JobRef, Kie, Poll, Provider, Resolution, State, UniAll, VideoRequest};
+use veo_core::{Access, Client, Error, Fault, JobRef, Kie, Poll, Provider, Resolution, State, UniAll, VideoRequest};
 use veo_tests::{KEY, fixtures, recorder};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -35,8 +35,8 @@ fn show(answer: Result<State, Error>) -> String {
 #[tokio::test]
 async fn every_reply_to_a_question_says_how_far_the_job_is() {
     let server = recorder().await;
-    let kie = Kie::at(&server.uri(), KEY.to_owned().into()).unwrap();
-    let uniall = UniAll::at(&server.uri(), KEY.to_owned().into()).unwrap();
+    let kie = Kie::new(Access::new(KEY).base_url(server.uri())).unwrap();
+    let uniall = UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap();
     let mut texts = std::collections::BTreeMap::<String, String>::new();
     for (provider, fixture) in fixtures("kie", kie_api::OPERATIONS)
         .into_iter()
@@ -79,7 +79,7 @@ async fn count(server: &MockServer, at: &str) -> usize {
 fn client(server: &MockServer) -> Client {
     let none = Duration::ZERO;
     let poll = Poll { first: none, every: none, every_upgrade: none, ..Poll::default() };
-    Client::new(Kie::at(&server.uri(), KEY.to_owned().into()).unwrap()).unwrap().with_poll(poll)
+    Client::new(Kie::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap().with_poll(poll)
 }
 
 fn record(resolution: &str) -> serde_json::Value {
@@ -136,7 +136,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
 async fn who_cannot_upgrade_says_so() {
     let server = MockServer::start().await;
     Mock::given(method("GET")).respond_with(ResponseTemplate::new(200)).expect(0).mount(&server).await;
-    let uniall = Client::new(UniAll::at(&server.uri(), KEY.to_owned().into()).unwrap()).unwrap();
+    let uniall = Client::new(UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap();
     let error = uniall.upgrade(JobRef::new("uniall", "t1"), Resolution::K4, |_| {}).await.unwrap_err();
     assert_eq!(error.to_string(), "uniall:t1: uniall cannot make a finished video 4k; ask for it when you start");
     let error = client(&server).upgrade(JobRef::new("kie", "t1"), Resolution::P720, |_| {}).await.unwrap_err();

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use veo_core::{
-    Charged, Client, ErrorKind, JobRef, Kie, Poll, Resend, State, Submission, Tier, UniAll, Video, VideoRequest,
+    Access, Charged, Client, ErrorKind, JobRef, Kie, Poll, Resend, State, Submission, Tier, UniAll, Video, VideoRequest,
 };
 use veo_sim::Sim;
 
 fn kie(sim: &Sim) -> Kie {
-    Kie::at(&sim.url(), "key".to_owned().into()).unwrap()
+    Kie::new(Access::new("key").base_url(sim.url())).unwrap()
 }
 
 fn uniall(sim: &Sim) -> UniAll {
-    UniAll::at(&sim.url(), "key".to_owned().into()).unwrap()
+    UniAll::new(Access::new("key").base_url(sim.url())).unwrap()
 }
 
 /// The same client, asking without a pause.
@@ -142,7 +142,7 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
         let (mut socket, _) = listener.accept().await.unwrap();
         tokio::io::AsyncReadExt::read(&mut socket, &mut [0; 4096]).await.unwrap();
     });
-    let client = Client::new(Kie::at(&url, "key".to_owned().into()).unwrap()).unwrap().or(uniall(&sim));
+    let client = Client::new(Kie::new(Access::new("key").base_url(&url)).unwrap()).unwrap().or(uniall(&sim));
     let Submission::Unknown(unknown) = client.submit(&request).await else { panic!("it may have been charged") };
     silent.await.unwrap();
     assert_eq!(sim.requests().len(), 2);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use veo_core::{AspectRatio, Client, Kie, Poll, SecretString, Submission, Tier, UniAll, VideoRequest};
+use veo_core::{Access, AspectRatio, Client, Kie, Poll, SecretString, Submission, Tier, UniAll, VideoRequest};
 use veo_sim::Sim;
 
 use crate::Failure;
@@ -137,8 +137,8 @@ fn check_output(arguments: &Arguments) -> Result<(), Failure> {
 fn simulated(sim: &Sim, provider: ProviderArgument) -> Result<Client, Failure> {
     let key = SecretString::from("any key will do");
     let client = match provider {
-        ProviderArgument::Kie => Client::new(Kie::at(&sim.url(), key)?)?,
-        ProviderArgument::Uniall => Client::new(UniAll::at(&sim.url(), key)?)?,
+        ProviderArgument::Kie => Client::new(Kie::new(Access::new(key).base_url(sim.url()))?)?,
+        ProviderArgument::Uniall => Client::new(UniAll::new(Access::new(key).base_url(sim.url()))?)?,
     };
     // Simulated jobs advance when they are asked about, so there is nothing to wait for but the eye.
     let pause = Duration::from_millis(300);

@@ -3,15 +3,14 @@
 use std::time::SystemTime;
 
 use kie_api::types::{self, Code, SuccessFlag};
-use kie_api::{Config, Error as ApiError, Rejection, UrlList, bounds};
-use secrecy::SecretString;
+use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::provider::{Body, failure, is_refusal, policy, text_in, translated};
 use crate::{
-    AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider, Reason,
-    Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
+    Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
+    Reason, Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
 };
 
 const NAME: &str = "kie";
@@ -48,25 +47,17 @@ pub struct Kie {
 }
 
 impl Kie {
-    /// kie.ai with the given key. Makes no connection yet.
+    /// kie.ai with a key, or with [more](Access). Makes no connection yet.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the key cannot be one.
-    pub fn new(key: SecretString) -> Result<Self, Error> {
-        Self::with(kie_api::Client::new(Config::new(key)))
-    }
-
-    /// The same at another address, such as a simulator's, also for uploads.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidRequest`] if the key or the address cannot be used.
-    pub fn at(url: &str, key: SecretString) -> Result<Self, Error> {
-        Self::with(kie_api::Client::new(Config::new(key).base_url(url)).and_then(|client| client.with_upload_url(url)))
-    }
-
-    fn with(client: Result<kie_api::Client, ApiError>) -> Result<Self, Error> {
+    /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.
+    pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
+        let access = access.into();
+        let client = kie_api::Client::new(access.config()).and_then(|client| match &access.base_url {
+            Some(url) => client.with_upload_url(url),
+            None => Ok(client),
+        });
         Ok(Self { client: client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))? })
     }
 

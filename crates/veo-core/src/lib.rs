@@ -1,5 +1,6 @@
 #![doc = include_str!("../../../README.md")]
 
+mod access;
 mod client;
 mod download;
 mod error;
@@ -13,6 +14,7 @@ mod request;
 mod uniall;
 mod wait;
 
+pub use access::Access;
 pub use client::Client;
 pub use error::{Charged, Error, ErrorKind, Fault, Resend, Subject};
 pub use job::{Job, JobRef, State, Submission, Unknown, Video};

@@ -2,15 +2,14 @@
 
 use std::time::SystemTime;
 
-use secrecy::SecretString;
 use serde_json::Value;
 use uniall_api::types;
-use uniall_api::{Config, Error as ApiError, Rejection, bounds};
+use uniall_api::{Error as ApiError, Rejection, bounds};
 
 use crate::provider::{Body, failure, is_refusal, policy, text_in, translated};
 use crate::{
-    AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider, Reason,
-    Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
+    Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
+    Reason, Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
 };
 
 const NAME: &str = "uniall";
@@ -50,26 +49,13 @@ pub struct UniAll {
 }
 
 impl UniAll {
-    /// UniAll with the given key. Makes no connection yet.
+    /// UniAll with a key, or with [more](Access). Makes no connection yet.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the key cannot be one.
-    pub fn new(key: SecretString) -> Result<Self, Error> {
-        Self::with(Config::new(key))
-    }
-
-    /// The same at another address, such as a simulator's.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidRequest`] if the key or the address cannot be used.
-    pub fn at(url: &str, key: SecretString) -> Result<Self, Error> {
-        Self::with(Config::new(key).base_url(url))
-    }
-
-    fn with(config: Config) -> Result<Self, Error> {
-        let client = uniall_api::Client::new(config);
+    /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.
+    pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
+        let client = uniall_api::Client::new(access.into().config());
         Ok(Self { client: client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))? })
     }
 
