@@ -58,7 +58,7 @@ impl Fixture {
 pub fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider);
     let mut fixtures = Vec::new();
-    for (operation, path) in entries(&folder).into_iter().filter(|(name, _)| name != "requests") {
+    for (operation, path) in entries(&folder).into_iter().filter(|(name, _)| !NOT_REPLIES.contains(&name.as_str())) {
         for (trust, path) in entries(&path) {
             assert!(["documented", "observed", "inferred"].contains(&trust.as_str()), "nothing reads {path:?}");
             for (name, path) in entries(&path) {
@@ -76,12 +76,29 @@ pub fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
     fixtures
 }
 
+/// The bodies of kie.ai's callbacks, in order: `<trust>/<name>` and the raw bytes.
+pub fn callbacks() -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/kie/callbacks");
+    let mut callbacks = Vec::new();
+    for (trust, path) in entries(&folder) {
+        assert!(["documented", "observed", "inferred"].contains(&trust.as_str()), "nothing reads {path:?}");
+        for (name, path) in entries(&path) {
+            let stem = name.strip_suffix(".json").unwrap_or_else(|| panic!("nothing reads {path:?}"));
+            callbacks.push((format!("{trust}/{stem}"), std::fs::read(&path).unwrap()));
+        }
+    }
+    callbacks
+}
+
 /// The request bodies of a provider's page: name and JSON.
 pub fn requests(provider: &str) -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider).join("requests");
     let read = |path: &Path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     entries(&folder).into_iter().map(|(name, path)| (name, read(&path))).collect()
 }
+
+/// What the folder of a provider has besides replies.
+const NOT_REPLIES: [&str; 2] = ["callbacks", "requests"];
 
 fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));

@@ -7,3 +7,4 @@ mod plan;
 mod sockets;
 mod states;
 mod video;
+mod webhook;

@@ -39,7 +39,8 @@ async fn serve(mut socket: TcpStream, then: Then, count: Arc<AtomicUsize>) {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
     // The JSON of a paid request ends with the only brace at the end of anything.
-    while !request.ends_with(b"}") && !(request.starts_with(b"GET") && request.ends_with(b"\r\n\r\n")) {
+    let whole = |request: &[u8]| request.ends_with(if request.starts_with(b"GET") { b"\r\n\r\n" } else { b"}" });
+    while !whole(&request) {
         match socket.read(&mut chunk).await {
             Ok(read) if read > 0 => request.extend_from_slice(&chunk[..read]),
             _ => return,

@@ -55,6 +55,8 @@ pub enum ErrorKind {
     TimedOut,
     /// The finished video could not be saved. It is paid for and still there; download it again.
     Download,
+    /// A webhook is forged, too old or unreadable. Do not act on it; the jobs can still be waited for.
+    InvalidWebhook,
 }
 
 /// Whether a video was paid for.
@@ -200,9 +202,11 @@ impl Error {
             ErrorKind::NotSent | ErrorKind::JobFailed => Resend::Same,
             ErrorKind::RateLimited => Resend::After(self.0.retry_after.unwrap_or(LIMIT)),
             ErrorKind::Maintenance => Resend::After(self.0.retry_after.unwrap_or(MAINTENANCE)),
-            ErrorKind::OutcomeUnknown | ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Download => {
-                Resend::Never
-            }
+            ErrorKind::OutcomeUnknown
+            | ErrorKind::Unavailable
+            | ErrorKind::TimedOut
+            | ErrorKind::Download
+            | ErrorKind::InvalidWebhook => Resend::Never,
             ErrorKind::InvalidRequest
             | ErrorKind::Unauthorized
             | ErrorKind::KeyExhausted
@@ -226,6 +230,7 @@ impl Error {
             | ErrorKind::KeyExhausted
             | ErrorKind::InsufficientCredits
             | ErrorKind::RateLimited
+            | ErrorKind::InvalidWebhook
             | ErrorKind::Rejected => Fault::Caller,
         }
     }

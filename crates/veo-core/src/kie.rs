@@ -13,7 +13,7 @@ use crate::{
     Reason, Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
 };
 
-const NAME: &str = "kie";
+pub(crate) const NAME: &str = "kie";
 
 const EVERYTHING: &[Feature] = &[Feature::Watermark, Feature::Translation, Feature::Callback, Feature::ExtendJob];
 const WITHOUT_REFERENCES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::Extension];

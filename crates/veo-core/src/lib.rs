@@ -13,6 +13,7 @@ mod provider;
 mod request;
 mod uniall;
 mod wait;
+mod webhook;
 
 pub use access::Access;
 pub use client::Client;
@@ -26,3 +27,4 @@ pub use request::{AspectRatio, Image, Input, Mode, Resolution, Source, Tier, Vid
 pub use secrecy::SecretString;
 pub use uniall::UniAll;
 pub use wait::Poll;
+pub use webhook::{Delivery, Notice, Webhooks};

@@ -1,0 +1,323 @@
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::{Error, ErrorKind, JobRef, kie};
+
+/// Tells the webhooks of kie.ai from forgeries. UniAll sends none.
+///
+/// kie.ai calls the address that was given with a request when the job has ended, and signs the call once a
+/// `webhookHmacKey` has been made in its settings. The signature covers the id of the task and the time, and not the body.
+/// So a webhook that has been verified says which job to look at, and no more: what the body says of it may have been
+/// written by anybody who saw one call. Confirm it by asking kie.ai, with [`Client::wait`](crate::Client::wait).
+///
+/// kie.ai wants to be answered with HTTP 200 within 15 seconds, and tries up to three more times if it is not. So answer
+/// first and confirm afterwards, as `examples/webhook.rs` does with axum:
+///
+/// ```
+/// use veo_core::{Client, Delivery, Error, Webhooks};
+///
+/// /// Before the answer: HTTP 200 if there is no error, and 400 if there is one.
+/// fn receive(webhooks: &Webhooks, headers: &http::HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
+///     webhooks.verify(headers, body)
+/// }
+///
+/// /// After the answer.
+/// async fn confirm(client: &Client, delivery: Delivery) -> Result<(), Error> {
+///     if let Delivery::First(notice) = delivery {
+///         let video = client.wait(&notice.job, |_state| {}).await?;
+///         println!("{} is at {:?}", video.job, video.urls);
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// The client that confirms should ask at once, with [`Poll::first`](crate::Poll::first) set to zero. A webhook can be lost
+/// for good, so keep the jobs and wait for those that nobody has called about.
+///
+/// One value remembers what it has seen, so share it between all requests. Other processes do not know of it.
+pub struct Webhooks {
+    key: Hmac<Sha256>,
+    tolerance: Duration,
+    seen: Mutex<Seen>,
+}
+
+/// A webhook that kie.ai has signed.
+///
+/// A repeated one is not an error: kie.ai sends a webhook again if it has missed the answer, and an error would make it
+/// send it once more. It is not documented whether kie.ai then signs again. If it does, the second one is another
+/// [`First`](Self::First), so confirming a job twice has to do no harm.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Delivery {
+    /// Its signature has not been seen before. Answer with HTTP 200, and confirm the job.
+    First(Notice),
+    /// The same signature for the same task and time has been seen. Answer with HTTP 200, and do nothing more.
+    Repeated(Notice),
+}
+
+/// What a webhook is about. The URLs of its body are left out, since nothing vouches for them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Notice {
+    /// The job that has ended. This is verified.
+    pub job: JobRef,
+    /// The code in the body, where 200 stands for success. Not verified: for logs, and not for decisions.
+    pub unverified_code: Option<i64>,
+    /// The words in the body. Not verified: for logs, and not for decisions.
+    pub unverified_message: Option<String>,
+}
+
+impl Webhooks {
+    /// Webhooks signed with the given key, which is the `webhookHmacKey` of kie.ai's settings and not the API key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if the key is empty, since then anybody could sign.
+    pub fn new(key: SecretString) -> Result<Self, Error> {
+        let key = key.expose_secret();
+        if key.trim().is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                "the webhook key is empty; give the webhookHmacKey of kie.ai's settings",
+            ));
+        }
+        let key = Hmac::new_from_slice(key.as_bytes()).map_err(|error| {
+            Error::new(ErrorKind::InvalidRequest, "the webhook key cannot be used").with_source(error)
+        })?;
+        Ok(Self { key, tolerance: Duration::from_secs(5 * 60), seen: Mutex::default() })
+    }
+
+    /// The same with another tolerance: how far the time of a webhook may be from this machine's, in the past and in the
+    /// future, in whole seconds. 5 minutes by default. A signature is remembered for as long as it could be used again, up to
+    /// 10,000 of them.
+    ///
+    /// It is not documented how long kie.ai waits before it sends a webhook again.
+    #[must_use]
+    pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Verifies a webhook from its headers and its body as it arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidWebhook`] if it is not signed with the key, is too far from now, is longer than 1 MiB, or
+    /// names no task or more than one. Do not act on it; the jobs themselves can still be waited for.
+    pub fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
+        self.verify_at(SystemTime::now(), headers, body)
+    }
+
+    /// The same at another time than now, for tests.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify`](Self::verify).
+    pub fn verify_at(&self, now: SystemTime, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
+        let now = unix_seconds(now).unwrap_or_default();
+        let time = header(headers, TIMESTAMP)?;
+        let signature = header(headers, SIGNATURE)?;
+        let timestamp = self.timestamp(now, time)?;
+        let signature: [u8; 32] =
+            STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+                refused(format!("the header {SIGNATURE} is not 32 bytes in base64; it was not made by kie.ai"))
+            })?;
+        let notice = read(body)?;
+        // The comparison takes the same time for every wrong signature.
+        self.mac(&notice.job.task, time).verify_slice(&signature).map_err(|_| {
+            refused(
+                "the signature does not fit the task and the time; if kie.ai did send this, check that the webhook key \
+                 is the one of its settings, without spaces or line ends around it",
+            )
+        })?;
+
+        // Only what is signed is remembered, so nobody else can fill the memory.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.forget_before(now.saturating_sub(self.tolerance.as_secs()));
+        Ok(if seen.insert(timestamp, signature) { Delivery::First(notice) } else { Delivery::Repeated(notice) })
+    }
+
+    /// The two headers with which kie.ai would sign a webhook for a task, for testing a handler.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use veo_core::{Delivery, Webhooks};
+    ///
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// let webhooks = Webhooks::new("a key for tests".to_owned().into())?;
+    /// let headers = webhooks.sign("0f1e2d3c", SystemTime::now())?;
+    /// let body = br#"{"code":200,"msg":"success","data":{"taskId":"0f1e2d3c"}}"#;
+    /// assert!(matches!(webhooks.verify(&headers, body)?, Delivery::First(_)));
+    /// assert!(matches!(webhooks.verify(&headers, body)?, Delivery::Repeated(_)));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] for a time before 1970.
+    pub fn sign(&self, task: &str, time: SystemTime) -> Result<HeaderMap, Error> {
+        let time = unix_seconds(time).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidRequest, "a webhook cannot be signed for a time before 1970")
+        })?;
+        let signature = STANDARD.encode(self.mac(task, time.to_string().as_bytes()).finalize().into_bytes());
+        let signature = HeaderValue::try_from(signature).map_err(|error| {
+            Error::new(ErrorKind::InvalidRequest, "the signature cannot be a header").with_source(error)
+        })?;
+        Ok(HeaderMap::from_iter([(TIMESTAMP, HeaderValue::from(time)), (SIGNATURE, signature)]))
+    }
+
+    /// What is signed is the time as it stands in the header.
+    fn mac(&self, task: &str, time: &[u8]) -> Hmac<Sha256> {
+        self.key.clone().chain_update(task).chain_update(".").chain_update(time)
+    }
+
+    /// The time of a webhook, if it is close enough to now.
+    fn timestamp(&self, now: u64, time: &[u8]) -> Result<u64, Error> {
+        let digits = std::str::from_utf8(time).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let Some(timestamp) = digits.and_then(|digits| digits.parse().ok()) else {
+            return Err(refused(format!(
+                "the header {TIMESTAMP} is not a number of seconds since 1970; it was not made by kie.ai"
+            )));
+        };
+        let off = now.abs_diff(timestamp);
+        if off > self.tolerance.as_secs() {
+            let direction = if timestamp < now { "past" } else { "future" };
+            let tolerance = self.tolerance.as_secs();
+            return Err(refused(format!(
+                "the webhook is from {off} seconds in the {direction}, and {tolerance} are tolerated; it is an old one \
+                 sent again, or this machine's clock is wrong"
+            )));
+        }
+        Ok(timestamp)
+    }
+}
+
+impl fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhooks").field("tolerance", &self.tolerance).finish_non_exhaustive()
+    }
+}
+
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");
+
+/// Where kie.ai's pages and their examples have the id of the task, the likeliest first.
+const PLACES: [(&str, &str); 4] = [
+    ("data.taskId", "/data/taskId"),
+    ("data.task_id", "/data/task_id"),
+    ("taskId", "/taskId"),
+    ("task_id", "/task_id"),
+];
+
+/// Far more than any webhook has.
+const LONGEST_BODY: usize = 1024 * 1024;
+
+/// The signatures that could be used again. A signature stands for its task too, which it covers.
+#[derive(Default)]
+struct Seen(BTreeSet<(u64, [u8; 32])>);
+
+impl Seen {
+    /// Several times what kie.ai's limit of 20 requests in 10 seconds allows within the default tolerance, and less than a
+    /// megabyte.
+    const MOST: usize = 10_000;
+
+    fn forget_before(&mut self, timestamp: u64) {
+        self.0 = self.0.split_off(&(timestamp, [0; 32]));
+    }
+
+    /// Whether it is new. The oldest one makes room for it.
+    fn insert(&mut self, timestamp: u64, signature: [u8; 32]) -> bool {
+        let new = self.0.insert((timestamp, signature));
+        if self.0.len() > Self::MOST {
+            self.0.pop_first();
+        }
+        new
+    }
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> Result<&[u8], Error> {
+    headers.get(&name).map(HeaderValue::as_bytes).ok_or_else(|| {
+        refused(format!(
+            "the header {name} is missing; kie.ai signs webhooks once a webhookHmacKey has been made in its settings"
+        ))
+    })
+}
+
+/// What the body says. Nothing of it is quoted in an error, since anybody may have written it.
+fn read(body: &[u8]) -> Result<Notice, Error> {
+    if body.len() > LONGEST_BODY {
+        return Err(refused("the body is longer than 1 MiB; it was not sent by kie.ai"));
+    }
+    let body: Value = serde_json::from_slice(body).map_err(|error| {
+        refused("the body is not JSON; give the bytes as they arrived if it was sent by kie.ai").with_source(error)
+    })?;
+    let code = &body["code"];
+    Ok(Notice {
+        job: JobRef::new(kie::NAME, task(&body)?),
+        unverified_code: code.as_i64().or_else(|| code.as_str()?.parse().ok()),
+        unverified_message: body["msg"].as_str().map(str::to_owned),
+    })
+}
+
+/// The one task that a body names. With two, the signature would cover only one of them.
+fn task(body: &Value) -> Result<String, Error> {
+    let mut found: Option<(&str, String)> = None;
+    for (place, pointer) in PLACES {
+        let id = match body.pointer(pointer) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(text)) if text.is_empty() => continue,
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) if number.is_u64() => number.to_string(),
+            Some(_) => return Err(refused(format!("the body has no id of a task in {place}, but something else"))),
+        };
+        match &found {
+            None => found = Some((place, id)),
+            Some((first, other)) if *other != id => {
+                return Err(refused(format!(
+                    "the body names one task in {first} and another one in {place}; it was not made by kie.ai"
+                )));
+            }
+            Some(_) => {}
+        }
+    }
+    let (_, id) = found.ok_or_else(|| {
+        refused("the body names no task, so there is nothing that the signature could cover; wait for the job instead")
+    })?;
+    Ok(id)
+}
+
+fn unix_seconds(time: SystemTime) -> Option<u64> {
+    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+}
+
+fn refused(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidWebhook, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_bounded_and_the_oldest_goes_first() {
+        let mut seen = Seen::default();
+        for timestamp in 0..=Seen::MOST as u64 {
+            assert!(seen.insert(timestamp, [1; 32]));
+        }
+        assert_eq!(seen.0.len(), Seen::MOST);
+        assert!(!seen.insert(1, [1; 32]), "the second oldest is still there");
+        assert_eq!(seen.0.first(), Some(&(1, [1; 32])), "the oldest is not");
+
+        seen.forget_before(5_000);
+        assert_eq!(seen.0.first(), Some(&(5_000, [1; 32])));
+    }
+}
