@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::limit::Window;
 use crate::{
     Error, ErrorKind, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, State, Submission, Video, VideoRequest,
 };
@@ -10,6 +11,8 @@ use crate::{download, image, plan, wait};
 #[derive(Clone, Debug)]
 pub struct Client {
     providers: Vec<Arc<dyn Provider>>,
+    /// One for each provider.
+    windows: Vec<Window>,
     media: reqwest::Client,
     poll: Poll,
 }
@@ -21,13 +24,19 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidRequest`] if there can be no HTTP client on this machine.
     pub fn new(provider: impl Provider + 'static) -> Result<Self, Error> {
-        Ok(Self { providers: vec![Arc::new(provider)], media: download::client()?, poll: Poll::default() })
+        Ok(Self {
+            providers: vec![Arc::new(provider)],
+            windows: vec![Window::default()],
+            media: download::client()?,
+            poll: Poll::default(),
+        })
     }
 
     /// The same client with one more provider, which is asked when those before it have not taken a request.
     #[must_use]
     pub fn or(mut self, provider: impl Provider + 'static) -> Self {
         self.providers.push(Arc::new(provider));
+        self.windows.push(Window::default());
         self
     }
 
@@ -49,7 +58,8 @@ impl Client {
     }
 
     /// Sends a paid request to the first provider that can make the video, at most once. Only when a provider has certainly
-    /// not taken it, the next one is asked. Images of this machine are uploaded first.
+    /// not taken it, the next one is asked. Images of this machine are uploaded first. Waits if the provider's
+    /// [limit](Provider::limit) has been reached by this client and its clones.
     pub async fn submit(&self, request: &VideoRequest) -> Submission {
         let plan = self.plan(request);
         if plan.offers.is_empty() {
@@ -61,7 +71,14 @@ impl Client {
         };
         let mut refusal = None;
         for offer in self.plan(&request).offers {
-            let Some(provider) = self.provider(&offer.provider) else { continue };
+            let both = self.providers.iter().zip(&self.windows);
+            let Some((provider, window)) = both.into_iter().find(|(provider, _)| provider.name() == offer.provider)
+            else {
+                continue;
+            };
+            if let Some(limit) = provider.limit() {
+                window.enter(limit).await;
+            }
             match provider.submit(&offer).await {
                 Submission::NotAccepted(error) => refusal = Some(error),
                 outcome => return outcome,

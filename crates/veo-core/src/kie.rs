@@ -1,6 +1,6 @@
 //! Translation to and from `kie-api`, which no other file names.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use kie_api::types::{self, Code, SuccessFlag};
 use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::provider::{Body, failure, is_refusal, policy, text_in, translated};
 use crate::{
-    Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
-    Reason, Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
+    Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Limit, Mode, Model, Offer,
+    Provider, Reason, Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
 };
 
 pub(crate) const NAME: &str = "kie";
@@ -26,18 +26,14 @@ static MODELS: [Model; 3] = [
 ];
 
 const fn model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model {
-    Model {
-        provider: NAME,
-        name: name.as_str(),
-        tier,
-        modes,
-        resolutions: &[Resolution::P720, Resolution::P1080, Resolution::K4],
-        aspect_ratios: &[AspectRatio::Landscape, AspectRatio::Portrait, AspectRatio::Auto],
-        seconds: &[4, 6, 8],
-        references: 1..=*bounds::generate_request::IMAGE_URLS.end(),
-        seeds: bounds::generate_request::SEEDS,
-        options: EVERYTHING,
-    }
+    Model::new(NAME, name.as_str(), tier)
+        .modes(modes)
+        .resolutions(&[Resolution::P720, Resolution::P1080, Resolution::K4])
+        .aspect_ratios(&[AspectRatio::Landscape, AspectRatio::Portrait, AspectRatio::Auto])
+        .seconds(&[4, 6, 8])
+        .references(1..=*bounds::generate_request::IMAGE_URLS.end())
+        .seeds(bounds::generate_request::SEEDS)
+        .options(EVERYTHING)
 }
 
 /// kie.ai.
@@ -211,6 +207,10 @@ impl Provider for Kie {
             offer.warnings.push("seed: kie.ai's latest pages do not mention it any more; it may be ignored".to_owned());
         }
         Ok(offer)
+    }
+
+    fn limit(&self) -> Option<Limit> {
+        Some(Limit { requests: 20, per: Duration::from_secs(10) })
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {

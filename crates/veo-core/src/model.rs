@@ -70,6 +70,73 @@ impl Reason {
     }
 }
 
+impl Model {
+    /// A model that can do nothing yet; the following say what it can.
+    pub const fn new(provider: &'static str, name: &'static str, tier: Tier) -> Self {
+        Self {
+            provider,
+            name,
+            tier,
+            modes: &[],
+            resolutions: &[],
+            aspect_ratios: &[],
+            seconds: &[],
+            references: 0..=0,
+            seeds: i64::MIN..=i64::MAX,
+            options: &[],
+        }
+    }
+
+    /// What it can be asked for.
+    #[must_use]
+    pub const fn modes(mut self, modes: &'static [Mode]) -> Self {
+        self.modes = modes;
+        self
+    }
+
+    /// The sizes it makes.
+    #[must_use]
+    pub const fn resolutions(mut self, resolutions: &'static [Resolution]) -> Self {
+        self.resolutions = resolutions;
+        self
+    }
+
+    /// The shapes it makes.
+    #[must_use]
+    pub const fn aspect_ratios(mut self, aspect_ratios: &'static [AspectRatio]) -> Self {
+        self.aspect_ratios = aspect_ratios;
+        self
+    }
+
+    /// The lengths it makes, in seconds.
+    #[must_use]
+    pub const fn seconds(mut self, seconds: &'static [u32]) -> Self {
+        self.seconds = seconds;
+        self
+    }
+
+    /// How many reference images it takes.
+    #[must_use]
+    pub const fn references(mut self, references: RangeInclusive<usize>) -> Self {
+        self.references = references;
+        self
+    }
+
+    /// The seeds it takes; any if not said.
+    #[must_use]
+    pub const fn seeds(mut self, seeds: RangeInclusive<i64>) -> Self {
+        self.seeds = seeds;
+        self
+    }
+
+    /// What else it can.
+    #[must_use]
+    pub const fn options(mut self, options: &'static [Feature]) -> Self {
+        self.options = options;
+        self
+    }
+}
+
 /// The words for a list of choices.
 fn choices<T: ToString>(values: &[T]) -> String {
     let words: Vec<_> = values.iter().map(ToString::to_string).collect();

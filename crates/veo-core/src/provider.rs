@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{Error, ErrorKind, JobRef, Model, Offer, Reason, Resolution, State, Subject, Submission, VideoRequest};
+use crate::{
+    Error, ErrorKind, JobRef, Limit, Model, Offer, Reason, Resolution, State, Subject, Submission, VideoRequest,
+};
 
 /// A future of the provider trait.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -25,6 +27,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     ///
     /// What stands against it beyond [`Model::reasons`].
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>>;
+
+    /// How many paid requests it takes in which time, if that is known.
+    fn limit(&self) -> Option<Limit> {
+        None
+    }
 
     /// Sends a paid request, at most once.
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission>;

@@ -27,19 +27,15 @@ static MODELS: [Model; 6] = [
 ];
 
 const fn model(name: types::Model, tier: Tier, modes: &'static [Mode], resolutions: &'static [Resolution]) -> Model {
-    Model {
-        provider: NAME,
-        name: name.as_str(),
-        tier,
-        modes,
-        resolutions,
-        aspect_ratios: &[AspectRatio::Landscape, AspectRatio::Portrait],
-        seconds: &[4, 6, 8],
-        references: bounds::create_video_request::IMAGES,
+    Model::new(NAME, name.as_str(), tier)
+        .modes(modes)
+        .resolutions(resolutions)
+        .aspect_ratios(&[AspectRatio::Landscape, AspectRatio::Portrait])
+        .seconds(&[4, 6, 8])
+        .references(bounds::create_video_request::IMAGES)
         // UniAll names no range; this is that of the service behind it.
-        seeds: 0..=u32::MAX as i64,
-        options: &[Feature::Silence, Feature::NegativePrompt, Feature::ExtendUrl],
-    }
+        .seeds(0..=u32::MAX as i64)
+        .options(&[Feature::Silence, Feature::NegativePrompt, Feature::ExtendUrl])
 }
 
 /// UniAll.

@@ -1,0 +1,32 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+/// How many paid requests a provider takes in which time. What is over it is refused there, so it waits here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limit {
+    /// So many.
+    pub requests: usize,
+    /// In any span of this length.
+    pub per: Duration,
+}
+
+/// The times of the last requests; clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Window(Arc<Mutex<VecDeque<Instant>>>);
+
+impl Window {
+    /// Waits until one more request keeps to the limit. Whoever came first goes first.
+    pub(crate) async fn enter(&self, limit: Limit) {
+        let mut times = self.0.lock().await;
+        while times.len() >= limit.requests.max(1) {
+            let Some(oldest) = times.front() else { break };
+            sleep_until(*oldest + limit.per).await;
+            times.pop_front();
+        }
+        times.push_back(Instant::now());
+    }
+}
