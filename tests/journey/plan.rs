@@ -106,6 +106,21 @@ fn requests_are_json() {
     }
 }
 
+/// The schema that is checked in is that of the type, and it accepts what the type writes.
+#[test]
+fn the_schema_of_a_request_is_checked_in() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/video-request.json");
+    let checked_in: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let schema = serde_json::to_value(schemars::schema_for!(VideoRequest)).unwrap();
+    assert_eq!(schema, checked_in, "run: cargo xtask schema");
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for (name, request) in requests() {
+        let request = serde_json::to_value(&request).unwrap();
+        assert!(validator.is_valid(&request), "{name}: {request}");
+    }
+    assert!(!validator.is_valid(&json!({ "prompt": "A red kite", "duration": 8 })), "an unknown field");
+}
+
 /// The table of models has a row for each model of the specifications, and no other; and their bounds.
 #[test]
 fn the_models_are_those_of_the_specifications() {

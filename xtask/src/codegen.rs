@@ -34,7 +34,7 @@ pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
         let milliseconds = started.elapsed().as_millis();
         let state = if current == text { "is up to date" } else { "written" };
         if check {
-            stale.push_str(&difference(&file, &current, &text));
+            stale.push_str(&difference(&file, &current, &text, "cargo xtask codegen"));
         } else if current != text {
             std::fs::write(&path, &text).map_err(|error| format!("{file} cannot be written: {error}"))?;
         }
@@ -44,13 +44,13 @@ pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
 }
 
 /// What is stale about a generated file, ending with the command to run; nothing if it is up to date.
-pub(crate) fn difference(file: &str, current: &str, wanted: &str) -> String {
+pub(crate) fn difference(file: &str, current: &str, wanted: &str, command: &str) -> String {
     if current == wanted {
         return String::new();
     }
     let diff = similar::TextDiff::from_lines(current, wanted);
-    let diff = diff.unified_diff().context_radius(2).header(file, "what the specification gives").to_string();
-    format!("{diff}{file} is not what its specification gives. Run: cargo xtask codegen\n")
+    let diff = diff.unified_diff().context_radius(2).header(file, "what it should be").to_string();
+    format!("{diff}{file} is stale. Run: {command}\n")
 }
 
 /// The text of `generated.rs` for a specification.

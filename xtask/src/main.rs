@@ -8,6 +8,7 @@ mod codegen;
 mod emit;
 mod lint;
 mod rewrite;
+mod schema;
 mod spec;
 
 use spec::{SPECS, Spec};
@@ -17,7 +18,9 @@ Usage: cargo xtask <task>
 
   codegen           write crates/*/src/generated.rs from openapi/*.yaml
   codegen --check   write nothing; fail if a generated file is not what its specification gives
-  lint              say what the specifications lack";
+  lint              say what the specifications lack
+  schema            write schemas/*.json from the types of veo-core
+  schema --check    write nothing; fail if a schema is not what the types give";
 
 fn main() -> ExitCode {
     // The manifest of this crate is one folder below the workspace, wherever the command is run.
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::run(&workspace, false),
         ["codegen", "--check"] => codegen::run(&workspace, true),
         ["lint"] => run_lint(&workspace),
+        ["schema"] => schema::run(&workspace, false),
+        ["schema", "--check"] => schema::run(&workspace, true),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

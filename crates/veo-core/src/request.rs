@@ -24,6 +24,7 @@ use crate::{JobRef, Video};
 /// ```
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(description = "A video to make with Veo 3.1.")]
 #[non_exhaustive]
 pub struct VideoRequest {
     /// What the video shows.
