@@ -5,6 +5,7 @@ mod download;
 mod money;
 mod plan;
 mod sockets;
+mod spans;
 mod states;
 mod video;
 mod webhook;

@@ -1,6 +1,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tracing::field::{Empty, display};
+use tracing::{Instrument, info_span};
+
 use crate::limit::Window;
 use crate::{
     Error, ErrorKind, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, State, Submission, Video, VideoRequest,
@@ -79,9 +82,17 @@ impl Client {
             if let Some(limit) = provider.limit() {
                 window.enter(limit).await;
             }
-            match provider.submit(&offer).await {
+            let span =
+                info_span!("submit", provider = %offer.provider, model = %offer.model, outcome = Empty, job = Empty);
+            let submission = provider.submit(&offer).instrument(span.clone()).await;
+            span.record("outcome", submission.outcome());
+            match submission {
                 Submission::NotAccepted(error) => refusal = Some(error),
-                outcome => return outcome,
+                Submission::Accepted(job) => {
+                    span.record("job", display(&job.reference));
+                    return Submission::Accepted(job);
+                }
+                Submission::Unknown(unknown) => return Submission::Unknown(unknown),
             }
         }
         Submission::NotAccepted(refusal.unwrap_or_else(|| impossible(&plan.refusals)))
@@ -101,8 +112,10 @@ impl Client {
             return Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job));
         };
         let mut on_state = on_state;
+        let span = info_span!("wait", job = %job);
         let ask = || provider.state(job);
-        let video = wait::until_done(&self.poll, ask, &mut on_state).await.map_err(|error| error.with_job(job))?;
+        let waiting = wait::until_done(&self.poll, ask, &mut on_state).instrument(span);
+        let video = waiting.await.map_err(|error| error.with_job(job))?;
         match job.resolution.filter(|wanted| video.is_below(*wanted)) {
             Some(wanted) => match self.upgrade(&video.job, wanted, on_state).await {
                 Ok(larger) => Ok(larger),
@@ -144,7 +157,8 @@ impl Client {
             }
         };
         let poll = self.poll.for_upgrade();
-        wait::until_done(&poll, ask, on_state).await.map_err(|error| error.with_job(job))
+        let span = info_span!("upgrade", job = %job, to = %to);
+        wait::until_done(&poll, ask, on_state).instrument(span).await.map_err(|error| error.with_job(job))
     }
 
     /// Saves a finished video as an MP4 file, and tells how many bytes there are so far, and of how many if that is known.

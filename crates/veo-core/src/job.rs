@@ -137,6 +137,17 @@ pub enum Submission {
     Unknown(Unknown),
 }
 
+impl Submission {
+    /// One word for logs.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::NotAccepted(_) => "not accepted",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+}
+
 /// A paid request with an unknown outcome, with what is needed to find out.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -162,6 +173,17 @@ pub enum State {
     },
     /// Finished.
     Succeeded(Box<Video>),
+}
+
+impl State {
+    /// One word for logs.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running { .. } => "running",
+            Self::Succeeded(_) => "succeeded",
+        }
+    }
 }
 
 /// A finished video.

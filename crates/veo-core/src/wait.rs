@@ -55,6 +55,7 @@ where
         let mut wanted = None;
         match ask().await {
             Ok(state) => {
+                tracing::debug!(state = state.word(), "answered");
                 answered = Instant::now();
                 on_state(&state);
                 match state {
@@ -64,8 +65,11 @@ where
             }
             Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
             Err(error) if answered.elapsed() >= poll.forgive_for => return Err(error),
-            // When to come back is the provider's to say.
-            Err(error) => wanted = error.retry_after(),
+            Err(error) => {
+                tracing::warn!(kind = ?error.kind(), code = error.provider_code(), "not answered; the job goes on");
+                // When to come back is the provider's to say.
+                wanted = error.retry_after();
+            }
         }
         next = Instant::now() + wanted.map_or(poll.every, |after| after.max(poll.every));
         if next > start + poll.give_up_after {
