@@ -11,7 +11,7 @@ use veo_tests::{KEY, fixtures, last_request, recorder, requests, retry_after, se
 const TASK: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
 fn client(url: &str) -> Client {
-    Client::new(Config::new(KEY).base_url(url)).and_then(|client| client.with_upload_url(url)).unwrap()
+    Client::new(Config::new(KEY).base_url(url)).unwrap()
 }
 
 /// The shortest valid call of each operation, and what came back: the JSON of what was decoded, or the error.

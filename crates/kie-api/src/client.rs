@@ -30,28 +30,21 @@ impl Deref for Inner {
 }
 
 impl Client {
-    /// A client for the given key. Makes no connection yet.
+    /// A client for the given key. Makes no connection yet. With another address than kie.ai's own, uploads go there too.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidRequest`] if the configuration cannot work.
     pub fn new(config: Config) -> Result<Self, Error> {
         let mut transport = Transport::new(&config, BASE_URL)?;
-        let upload_url = transport.also(UPLOAD_URL)?;
+        let upload_url = match config.has_base_url() {
+            true => transport.base_url().to_owned(),
+            false => transport.also(UPLOAD_URL)?,
+        };
         Ok(Self {
             baseurl: transport.base_url().to_owned(),
             client: transport.http().clone(),
             inner: Inner { transport, upload_url },
         })
-    }
-
-    /// The same client with another address for uploads, such as a simulator's.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::InvalidRequest`] if the address cannot be used.
-    pub fn with_upload_url(mut self, url: &str) -> Result<Self, Error> {
-        self.inner.upload_url = self.inner.transport.also(url)?;
-        Ok(self)
     }
 }

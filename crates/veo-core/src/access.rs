@@ -6,31 +6,29 @@ use veo_transport::Config;
 /// How to reach a provider: the key, and what differs from the usual.
 ///
 /// ```
-/// use veo_core::{Access, Kie};
+/// use veo_core::Access;
 ///
-/// let plain = Kie::new("the API key")?;
-/// let simulated = Kie::new(Access::new("any key").base_url("http://127.0.0.1:8787"))?;
-/// # Ok::<(), veo_core::Error>(())
+/// let plain = Access::new("the API key");
+/// let simulated = Access::new("any key").base_url("http://127.0.0.1:8787");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Access {
-    config: Config,
-    /// Also known to the configuration, which does not tell.
-    pub(crate) base_url: Option<String>,
+    /// The same in the terms of the providers' clients.
+    pub(crate) config: Config,
 }
 
 impl Access {
     /// The provider's own address, and this key.
     pub fn new(key: impl Into<SecretString>) -> Self {
-        Self { config: Config::new(key), base_url: None }
+        Self { config: Config::new(key) }
     }
 
     /// Another address than the provider's own, such as a simulator's; also for uploads. Plain http is for loopback addresses
     /// only.
     #[must_use]
-    pub fn base_url(self, url: impl Into<String>) -> Self {
-        let url = url.into();
-        Self { config: self.config.base_url(&url), base_url: Some(url) }
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.config = self.config.base_url(url);
+        self
     }
 
     /// How long a connection may take to come about; 10 s if not set. Shorter than the other two.
@@ -52,13 +50,6 @@ impl Access {
     pub fn submit_timeout(mut self, timeout: Duration) -> Self {
         self.config = self.config.submit_timeout(timeout);
         self
-    }
-}
-
-impl Access {
-    /// The same in the terms of the providers' clients.
-    pub(crate) fn config(&self) -> Config {
-        self.config.clone()
     }
 }
 

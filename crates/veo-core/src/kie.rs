@@ -7,7 +7,7 @@ use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::provider::{Body, failure, is_refusal, policy, text_in, translated};
+use crate::translation::{Body, failure, is_refusal, policy, text_in, translated};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Limit, Mode, Model, Offer,
     Provider, Reason, Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
@@ -49,11 +49,7 @@ impl Kie {
     ///
     /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
-        let access = access.into();
-        let client = kie_api::Client::new(access.config()).and_then(|client| match &access.base_url {
-            Some(url) => client.with_upload_url(url),
-            None => Ok(client),
-        });
+        let client = kie_api::Client::new(access.into().config);
         Ok(Self { client: client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))? })
     }
 

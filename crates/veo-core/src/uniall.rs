@@ -6,7 +6,7 @@ use serde_json::Value;
 use uniall_api::types;
 use uniall_api::{Error as ApiError, Rejection, bounds};
 
-use crate::provider::{Body, failure, is_refusal, policy, text_in, translated};
+use crate::translation::{Body, failure, is_refusal, policy, text_in, translated};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
     Reason, Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
@@ -51,7 +51,7 @@ impl UniAll {
     ///
     /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
-        let client = uniall_api::Client::new(access.into().config());
+        let client = uniall_api::Client::new(access.into().config);
         Ok(Self { client: client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))? })
     }
 

@@ -34,6 +34,11 @@ impl Config {
         self
     }
 
+    /// Whether the address is another than the provider's own.
+    pub fn has_base_url(&self) -> bool {
+        self.base_url.is_some()
+    }
+
     /// The `User-Agent` header. The default names this library.
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {

@@ -1,0 +1,94 @@
+//! What the translations of the providers share.
+
+use std::error::Error as StdError;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::{Error, ErrorKind, Reason, Subject};
+
+/// The JSON body of a request in the making.
+#[derive(Default)]
+pub(crate) struct Body(Map<String, Value>);
+
+impl Body {
+    /// Sets a field, if there is a value for it.
+    pub(crate) fn set(&mut self, field: &str, value: impl Into<Option<Value>>) {
+        if let Some(value) = value.into() {
+            self.0.insert(field.to_owned(), value);
+        }
+    }
+
+    /// Adds the caller's own fields, which may not be those of the vocabulary.
+    pub(crate) fn merge(&mut self, extra: Option<&Map<String, Value>>) -> Result<(), Vec<Reason>> {
+        for (field, value) in extra.into_iter().flatten() {
+            if self.0.insert(field.clone(), value.clone()).is_some() {
+                let message = format!("{field} is set by the request itself; leave it out of the extra fields");
+                return Err(vec![Reason::new("extra", message)]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The body, if the provider's own type takes it.
+    pub(crate) fn check<T: DeserializeOwned + Serialize>(self) -> Result<Value, Vec<Reason>> {
+        let typed = serde_json::from_value::<T>(Value::Object(self.0)).and_then(serde_json::to_value);
+        typed.map_err(|error| vec![Reason::new("extra", error.to_string())])
+    }
+}
+
+impl From<Body> for Option<Value> {
+    fn from(body: Body) -> Self {
+        (!body.0.is_empty()).then_some(Value::Object(body.0))
+    }
+}
+
+/// The text of a member in what may be a part of a JSON document, such as the id of a paid task in a broken reply.
+pub(crate) fn text_in(body: &[u8], member: &str) -> Option<String> {
+    let body = String::from_utf8_lossy(body);
+    let (_, rest) = body.split_once(&format!("\"{member}\""))?;
+    let (text, _) = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.split_once('"')?;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Whether an HTTP status says for certain that the request was not acted on.
+pub(crate) fn is_refusal(status: u16) -> bool {
+    // 408 comes from whoever waited in vain for somebody else.
+    (400..500).contains(&status) && status != 408
+}
+
+/// What the words of a refusal say a policy was applied to. The words are those of Google, handed through, and of kie.ai.
+pub(crate) fn policy(words: &str) -> Option<Subject> {
+    let words = words.to_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    if has(&["unsafe image", "minor upload", "prominent people"]) {
+        Some(Subject::Image)
+    } else if has(&["unable to generate audio", "filtered because"]) {
+        Some(Subject::Output)
+    } else if has(&["content polic", "usage guidelines", "content_filter"]) {
+        Some(Subject::Prompt)
+    } else {
+        None
+    }
+}
+
+/// The failure of an accepted job, by the provider's words.
+pub(crate) fn failure(words: &str, message: String) -> Error {
+    let lower = words.to_lowercase();
+    let input = ["english prompts", "fetch the image", "retrieve image"].iter().any(|part| lower.contains(part));
+    match policy(words) {
+        Some(subject) => Error::policy(subject, message),
+        None if input => Error::new(ErrorKind::Rejected, message),
+        None => Error::new(ErrorKind::JobFailed, message),
+    }
+}
+
+/// The error of a provider's client in our own type.
+pub(crate) fn translated(kind: ErrorKind, error: &dyn StdError) -> Error {
+    let translated = Error::new(kind, error.to_string());
+    match error.source() {
+        Some(cause) => translated.with_source(cause.to_string()),
+        None => translated,
+    }
+}
