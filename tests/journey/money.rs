@@ -1,14 +1,22 @@
 //! What every known reply to a paid request means for the money.
 
+use std::time::Duration;
+
 use kie_api::OPERATIONS as KIE;
 use uniall_api::OPERATIONS as UNIALL;
-use veo_core::{Access, Client, Kie, Submission, UniAll, VideoRequest};
+use veo_core::{Access, Client, Kie, Provider, Resend, Submission, UniAll, VideoRequest};
 use veo_tests::{KEY, fixtures, recorder};
 
 fn show(submission: Submission) -> String {
     match submission {
         Submission::Accepted(job) => format!("accepted     {}", job.reference),
-        Submission::NotAccepted(error) => format!("not accepted {:?}", error.kind()),
+        // A date to come back at is always another time from now.
+        Submission::NotAccepted(error) => match error.resend() {
+            Resend::After(time) if time > Duration::from_secs(3600) => {
+                format!("not accepted {:?}, later", error.kind())
+            }
+            resend => format!("not accepted {:?}, {resend:?}", error.kind()),
+        },
         Submission::Unknown(unknown) => format!("unknown      {:?}", unknown.error.kind()),
     }
 }
@@ -16,14 +24,19 @@ fn show(submission: Submission) -> String {
 #[tokio::test]
 async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
     let server = recorder().await;
-    let kie = Client::new(Kie::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap();
-    let uniall = Client::new(UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap();
-    let rows = [("kie", KIE, "generate", kie), ("uniall", UNIALL, "create_video", uniall)];
-    for (provider, operations, paid, client) in rows {
+    let access = Access::new(KEY).base_url(server.uri());
+    let kie = Kie::new(access.clone()).unwrap();
+    let uniall = UniAll::new(access).unwrap();
+    let client = Client::new(kie.clone()).unwrap().or(uniall.clone());
+    // The client would wait for kie.ai's limit, so the providers are asked themselves.
+    let offers = client.plan(&VideoRequest::text("A red kite")).offers;
+    let rows: [(&str, &[&str], &str, &dyn Provider); 2] =
+        [("kie", KIE, "generate", &kie), ("uniall", UNIALL, "create_video", &uniall)];
+    for ((provider, operations, paid, asked), offer) in rows.into_iter().zip(offers) {
         let mut text = String::new();
         for fixture in fixtures(provider, operations).iter().filter(|fixture| fixture.operation == paid) {
             fixture.serve(&server).await;
-            let outcome = show(client.submit(&VideoRequest::text("A red kite")).await);
+            let outcome = show(asked.submit(&offer).await);
             text.push_str(&format!("{:<56} {outcome}\n", fixture.name));
             assert_eq!(server.received_requests().await.unwrap().len(), 1, "{}", fixture.name);
         }
