@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use veo_core::{Access, AspectRatio, Client, Kie, Poll, SecretString, Submission, Tier, UniAll, VideoRequest};
+use veo_core::{
+    Access, AspectRatio, Client, Downloads, Kie, Poll, Saved, SecretString, Submission, Tier, UniAll, VideoRequest,
+};
 use veo_sim::Sim;
 
 use crate::Failure;
@@ -93,9 +95,9 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
     eprintln!("Accepted as {}", job.reference);
     let progress = Progress::start();
     let video = client.wait(&job, |state| progress.state(state)).await?;
-    let size = client.download(&video, &arguments.output, |received, total| progress.bytes(received, total)).await?;
+    let saved = client.download(&video, &arguments.output, |received, total| progress.bytes(received, total)).await?;
     progress.finish();
-    eprintln!("Saved {}", indicatif::HumanBytes(size));
+    eprintln!("{}", summary(&saved));
     println!("{}", arguments.output.display());
     Ok(())
 }
@@ -116,6 +118,12 @@ fn request(arguments: &Arguments) -> VideoRequest {
         TierArgument::Lite => Tier::Lite,
     });
     request
+}
+
+fn summary(saved: &Saved) -> String {
+    let (size, media) = (indicatif::HumanBytes(saved.bytes), &saved.media);
+    let sound = if media.has_audio { "with sound" } else { "without sound" };
+    format!("Saved {size}, {}x{}, {:.1} s, {sound}", media.width, media.height, media.seconds)
 }
 
 /// Whether the video can be saved, before it is paid for.
@@ -142,6 +150,7 @@ fn simulated(sim: &Sim, provider: ProviderArgument) -> Result<Client, Failure> {
     };
     // Simulated jobs advance when they are asked about, so there is nothing to wait for but the eye.
     let pause = Duration::from_millis(300);
+    let client = client.with_downloads(Downloads { allow_private_hosts: true, ..Downloads::default() })?;
     Ok(client.with_poll(Poll { first: pause, every: pause, ..Poll::default() }))
 }
 

@@ -23,22 +23,24 @@ fn generate(folder: &Path, arguments: &[&str], key: Option<(&str, &str)>) -> Run
 #[test]
 fn a_video_is_made_and_its_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    // The options, the file, and its size, which is that of the simulator's clip of this shape and length.
-    let table: [(&[&str], &str, u64); 4] = [
-        (&["--sim", "kie", "A dog", "-o", "dog.mp4"], "dog.mp4", 50635),
-        (&["--sim", "uniall", "A dog", "--output", "dog2.mp4"], "dog2.mp4", 50635),
+    // The options, the file, and what it is, which is the simulator's clip of this shape and length.
+    let table: [(&[&str], &str, u64, &str); 4] = [
+        (&["--sim", "kie", "A dog", "-o", "dog.mp4"], "dog.mp4", 50635, "49.45 KiB, 1280x720, 8.0 s"),
+        (&["--sim", "uniall", "A dog", "--output", "dog2.mp4"], "dog2.mp4", 50635, "49.45 KiB, 1280x720, 8.0 s"),
         (
             &["A dog", "--sim", "kie", "--aspect-ratio", "9:16", "--duration", "4", "--tier", "quality"],
             "video.mp4",
             28293,
+            "27.63 KiB, 720x1280, 4.0 s",
         ),
         (
             &["A dog", "--sim", "uniall", "--image", "https://img.example.net/dog.png", "--force", "--duration", "6"],
             "video.mp4",
             39717,
+            "38.79 KiB, 1280x720, 6.0 s",
         ),
     ];
-    for (arguments, file, size) in table {
+    for (arguments, file, size, media) in table {
         let run = generate(folder.path(), arguments, None);
         assert_eq!((run.code, run.out.as_str()), (0, format!("{file}\n").as_str()), "{}", run.err);
         assert_eq!(std::fs::metadata(folder.path().join(file)).unwrap().len(), size, "{arguments:?}");
@@ -50,7 +52,7 @@ fn a_video_is_made_and_its_file_is_named() {
             arguments[arguments.iter().position(|a| *a == "--sim").unwrap() + 1]
         )));
         assert_eq!(lines[1..lines.len() - 1], ["Waiting", "Making the video", "Downloading"], "{arguments:?}");
-        assert!(lines.last().unwrap().starts_with("Saved "), "{arguments:?}");
+        assert_eq!(*lines.last().unwrap(), format!("Saved {media}, with sound"), "{arguments:?}");
     }
 }
 

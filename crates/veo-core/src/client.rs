@@ -4,11 +4,13 @@ use std::sync::Arc;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, info_span};
 
+use crate::download::Downloader;
 use crate::limit::Window;
 use crate::{
-    Error, ErrorKind, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, State, Submission, Video, VideoRequest,
+    BoxFuture, Downloads, Error, ErrorKind, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, Saved, State,
+    Submission, Video, VideoRequest,
 };
-use crate::{download, image, plan, wait};
+use crate::{image, plan, wait};
 
 /// Makes videos with one provider or several. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -16,7 +18,7 @@ pub struct Client {
     providers: Vec<Arc<dyn Provider>>,
     /// One for each provider.
     windows: Vec<Window>,
-    media: reqwest::Client,
+    downloader: Downloader,
     poll: Poll,
 }
 
@@ -30,7 +32,7 @@ impl Client {
         Ok(Self {
             providers: vec![Arc::new(provider)],
             windows: vec![Window::default()],
-            media: download::client()?,
+            downloader: Downloader::new(Downloads::default())?,
             poll: Poll::default(),
         })
     }
@@ -48,6 +50,16 @@ impl Client {
     pub fn with_poll(mut self, poll: Poll) -> Self {
         self.poll = poll;
         self
+    }
+
+    /// The same client with another way of downloading.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if there can be no HTTP client on this machine.
+    pub fn with_downloads(mut self, downloads: Downloads) -> Result<Self, Error> {
+        self.downloader = Downloader::new(downloads)?;
+        Ok(self)
     }
 
     /// The models of all providers, and what they can do.
@@ -162,7 +174,11 @@ impl Client {
     }
 
     /// Saves a finished video as an MP4 file, and tells how many bytes there are so far, and of how many if that is known.
-    /// The file is there when all of it is, and replaces one of the same name. Gives its size.
+    /// The file is there when all of it is, and replaces one of the same name.
+    ///
+    /// A transfer that breaks off or stands still goes on where it stopped if the media host can do that, and from the start
+    /// if not; then the number of bytes goes back. A link that the media host does not take any more is renewed by the
+    /// provider. The media host gets no key.
     ///
     /// # Errors
     ///
@@ -172,11 +188,24 @@ impl Client {
         video: &Video,
         path: impl AsRef<Path>,
         on_bytes: impl FnMut(u64, Option<u64>),
-    ) -> Result<u64, Error> {
+    ) -> Result<Saved, Error> {
         let Some(url) = video.urls.first() else {
             return Err(Error::new(ErrorKind::Download, "the video has no URL").with_job(&video.job));
         };
-        let saved = download::download(&self.media, url, path.as_ref(), on_bytes).await;
+        let renew = |way, link: String| -> BoxFuture<'_, Result<Option<String>, Error>> {
+            Box::pin(async move {
+                let Some(provider) = self.provider(&video.job.provider) else { return Ok(None) };
+                match way {
+                    0 => match provider.state(&video.job).await? {
+                        State::Succeeded(video) => Ok(video.urls.into_iter().next()),
+                        _ => Ok(None),
+                    },
+                    _ => provider.fresh_link(&link).await,
+                }
+            })
+        };
+        let span = info_span!("download", job = %video.job);
+        let saved = self.downloader.save(url, path.as_ref(), renew, on_bytes).instrument(span).await;
         saved.map_err(|error| error.with_job(&video.job))
     }
 

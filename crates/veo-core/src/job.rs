@@ -186,8 +186,8 @@ impl State {
     }
 }
 
-/// A finished video.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+/// A finished video. Its debug text leaves out what a link can hold of signatures.
+#[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Video {
     /// The job that made it.
@@ -219,5 +219,15 @@ impl Video {
     pub(crate) fn is_below(&self, wanted: Resolution) -> bool {
         let delivered = self.resolution.as_deref().and_then(|words| words.to_lowercase().parse::<Resolution>().ok());
         delivered.is_some_and(|delivered| delivered < wanted)
+    }
+}
+
+impl fmt::Debug for Video {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let urls: Vec<&str> = self.urls.iter().filter_map(|url| url.split(['?', '#', ',']).next()).collect();
+        let mut text = f.debug_struct("Video");
+        text.field("job", &self.job).field("urls", &urls).field("resolution", &self.resolution);
+        text.field("has_audio", &self.has_audio).field("seeds", &self.seeds).field("credits", &self.credits);
+        text.field("shortfall", &self.shortfall).finish_non_exhaustive()
     }
 }

@@ -171,6 +171,13 @@ impl Kie {
         }
     }
 
+    /// A link that lives for 20 minutes.
+    async fn fresh_link(&self, url: &str) -> Result<Option<String>, Error> {
+        let reply = self.client.download_url().body_map(|body| body.url(url)).send().await;
+        let reply = reply.map_err(|error| translated(ErrorKind::Download, &error))?;
+        Ok(reply.into_inner().data.filter(|link| !link.is_empty()))
+    }
+
     async fn upload(&self, image: Vec<u8>, name: String) -> Result<String, Error> {
         let sent = self.client.upload_stream().file(image).upload_path("veo").file_name(name).send().await;
         // An upload costs nothing, so its outcome is never in doubt in a way that matters.
@@ -219,6 +226,10 @@ impl Provider for Kie {
 
     fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> Option<BoxFuture<'a, Result<State, Error>>> {
         (to > Resolution::P720).then(|| Box::pin(self.upgrade(job, to)) as BoxFuture<'a, _>)
+    }
+
+    fn fresh_link<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        Box::pin(self.fresh_link(url))
     }
 
     fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {

@@ -7,11 +7,13 @@ mod access;
 mod client;
 mod download;
 mod error;
+mod hosts;
 mod image;
 mod job;
 #[cfg(feature = "kie")]
 mod kie;
 mod limit;
+mod media;
 mod model;
 mod plan;
 mod provider;
@@ -27,11 +29,13 @@ mod webhook;
 #[cfg(any(feature = "kie", feature = "uniall"))]
 pub use access::Access;
 pub use client::Client;
+pub use download::{Downloads, Saved};
 pub use error::{Charged, Error, ErrorKind, Fault, Resend, Subject};
 pub use job::{Job, JobRef, State, Submission, Unknown, Video};
 #[cfg(feature = "kie")]
 pub use kie::Kie;
 pub use limit::Limit;
+pub use media::Media;
 pub use model::{Feature, Model, Reason};
 pub use plan::{Offer, Plan, Refusal};
 pub use provider::{BoxFuture, Provider};

@@ -44,6 +44,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Another link for a finished video, if the one from [`state`](Self::state) is no longer taken and the provider has a
+    /// second way to get one. Nothing by default.
+    fn fresh_link<'a>(&'a self, _url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Puts an image where every provider can reach it, and gives its URL; nothing if this provider has no such place.
     fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
         let _ = (image, name);

@@ -1,0 +1,186 @@
+//! Which media hosts are asked. A link comes from outside, so it could lead to what only this machine can reach.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use reqwest::Url;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+
+const MAX_REDIRECTS: usize = 5;
+
+/// Why a link is not followed, as the end of a sentence about the link.
+#[derive(Debug)]
+pub(crate) struct Refused(&'static str);
+
+impl Refused {
+    /// The refusal among the causes of a failed request.
+    pub(crate) fn within(error: &reqwest::Error) -> Option<&Self> {
+        let mut causes = std::iter::successors(error.source(), |error| (*error).source());
+        causes.find_map(|error| error.downcast_ref())
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl StdError for Refused {}
+
+/// Whether a link may be followed, as far as the link itself says. Names are looked at again when they are resolved.
+pub(crate) fn check(url: &Url, allow_private: bool) -> Result<(), Refused> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Refused("it is neither http nor https"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Refused("it holds a user name or a password"));
+    }
+    // The parser of URLs has turned all ways to write an IPv4 address into the usual one.
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.');
+    let private = match host.parse() {
+        Ok(address) => !is_public(address),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    };
+    if private && !allow_private { Err(PRIVATE) } else { Ok(()) }
+}
+
+/// The rules for redirects: the same for each step, and never from https to http.
+pub(crate) fn redirects(allow_private: bool) -> Policy {
+    Policy::custom(move |attempt| match check_step(attempt.previous(), attempt.url(), allow_private) {
+        Ok(()) => attempt.follow(),
+        Err(refused) => attempt.error(refused),
+    })
+}
+
+fn check_step(previous: &[Url], next: &Url, allow_private: bool) -> Result<(), Refused> {
+    if previous.len() > MAX_REDIRECTS {
+        return Err(Refused("it is redirected too often"));
+    }
+    if next.scheme() == "http" && previous.last().is_some_and(|url| url.scheme() == "https") {
+        return Err(Refused("it is redirected from https to http"));
+    }
+    check(next, allow_private)
+}
+
+/// Resolves names to public addresses only. The connection is made to what was looked at here, so a name cannot lead
+/// elsewhere a moment later.
+#[derive(Debug)]
+pub(crate) struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() { Err(PRIVATE.into()) } else { Ok(Box::new(public.into_iter()) as Addrs) }
+        })
+    }
+}
+
+const PRIVATE: Refused = Refused("it leads to this machine or into a private network");
+
+/// Whether an address is one of the public Internet. The special ones are those of the IANA registries.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let special = address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_documentation()
+                || matches!(
+                    address.octets(),
+                    // This network, carriers' own, protocols, 6to4 relays, benchmarks, multicast and reserved.
+                    [0, ..]
+                        | [100, 64..128, ..]
+                        | [192, 0, 0, _]
+                        | [192, 88, 99, _]
+                        | [198, 18 | 19, ..]
+                        | [224..=255, ..]
+                );
+            !special
+        }
+        IpAddr::V6(address) => match address.segments() {
+            // Translated to IPv4 by the network, which reaches what the IPv4 address names.
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                is_public(IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))))
+            }
+            // Protocols such as Teredo, documentation, and 6to4.
+            [0x2001, ..0x200, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, ..0x1000, ..] => false,
+            // Nothing else is global unicast. That leaves out mapped IPv4, loopback, local and multicast addresses.
+            [first, ..] => (0x2000..0x4000).contains(&first),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_addresses_are_not_public() {
+        let table = [
+            ("1.1.1.1 8.8.8.8 100.63.0.1 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 198.17.0.1 223.255.255.255", true),
+            ("0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.9.9 127.0.0.1 127.1.2.3 169.254.169.254 172.16.0.1", false),
+            ("172.31.9.9 192.0.0.1 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.19.9.9 198.51.100.1", false),
+            ("203.0.113.1 224.0.0.1 239.9.9.9 240.0.0.1 255.255.255.255", false),
+            ("2606:4700::1111 2a00:1450::1 64:ff9b::8.8.8.8 2001:4860::8888", true),
+            (":: ::1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b:1::1 100::1 fc00::1", false),
+            ("fd12::1 fe80::1 fec0::1 ff02::1 2001::1 2001:db8::1 2002:7f00:1::1 3fff::1 5f00::1", false),
+        ];
+        for (addresses, wanted) in table {
+            for address in addresses.split(' ') {
+                assert_eq!(is_public(address.parse().unwrap()), wanted, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_redirect_leads_to_no_worse_place() {
+        let table = [
+            ("https://a.example/v", "https://b.example/v", None),
+            ("http://a.example/v", "https://b.example/v", None),
+            ("http://a.example/v", "http://b.example/v", None),
+            ("https://a.example/v", "http://b.example/v", Some("it is redirected from https to http")),
+            ("https://a.example/v", "https://u:p@b.example/v", Some("it holds a user name or a password")),
+            (
+                "https://a.example/v",
+                "https://192.168.1.1/v",
+                Some("it leads to this machine or into a private network"),
+            ),
+        ];
+        for (from, to, wanted) in table {
+            let refused = check_step(&[Url::parse(from).unwrap()], &Url::parse(to).unwrap(), false).err();
+            assert_eq!(refused.map(|refused| refused.to_string()).as_deref(), wanted, "{from} to {to}");
+        }
+    }
+
+    /// The rules for redirects are asked, and their answer is found in the error.
+    #[tokio::test]
+    async fn a_redirect_into_a_private_network_is_not_followed() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let reply = b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n";
+            let _ = socket.read(&mut [0; 4096]).await.unwrap();
+            socket.write_all(reply).await.unwrap();
+            // It stays open until the client has read it.
+            std::future::pending::<()>().await;
+        });
+        let http = reqwest::Client::builder().redirect(redirects(false)).no_proxy().build().unwrap();
+        let error = http.get(url).send().await.unwrap_err();
+        assert_eq!(Refused::within(&error).unwrap().to_string(), PRIVATE.to_string());
+    }
+
+    /// The part that no link can show: what a name stands for.
+    #[tokio::test]
+    async fn names_of_private_addresses_are_not_resolved() {
+        let error = PublicOnly.resolve("localhost".parse().unwrap()).await.err().unwrap();
+        assert!(error.is::<Refused>(), "{error}");
+    }
+}
