@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use veo_core::{
-    Access, Charged, Client, Downloads, ErrorKind, JobRef, Kie, Poll, Resend, State, Submission, Tier, UniAll, Video,
-    VideoRequest,
+    Access, AspectRatio, Charged, Client, Downloads, ErrorKind, Job, JobRef, Kie, Poll, Receipt, Resend, Resolution,
+    State, Submission, Tier, UniAll, Video, VideoRequest,
 };
 use veo_sim::Sim;
 
@@ -72,7 +72,7 @@ async fn every_mode_becomes_a_file() {
             let before = paid(&sim).len();
             let planned = client.plan(&request).offers.remove(0);
 
-            let job = accepted(client.submit(&request).await);
+            let Submission::Accepted(job) = client.submit(&request).await else { panic!("it is accepted") };
             let mut states = Vec::new();
             let video = client.wait(&job, |state| states.push(state.clone())).await.unwrap();
             assert!(states.len() > 1 && matches!(states.last(), Some(State::Succeeded(_))), "{states:?}");
@@ -84,8 +84,11 @@ async fn every_mode_becomes_a_file() {
             assert_eq!(last, (bytes.len() as u64, Some(bytes.len() as u64)), "{mode} {name}");
             assert_eq!(saved.bytes, bytes.len() as u64);
             assert_eq!((saved.media.width, saved.media.height), (1280, 720), "{mode} {name}");
+            let receipt = Receipt::new(&job, &video, &saved);
+            assert_eq!(receipt.discrepancies, [""; 0], "{mode} {name}");
+            assert_eq!(serde_json::from_str::<Job>(&serde_json::to_string(&job).unwrap()).unwrap().offer, job.offer);
             assert_eq!(paid(&sim)[before..], [planned.body], "{mode} {name}: what was planned, once");
-            assert_eq!(job, job.to_string().parse().unwrap(), "{mode} {name}");
+            assert_eq!(job.reference, job.reference.to_string().parse().unwrap(), "{mode} {name}");
         }
         let left = std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(left, 2, "{mode}: nothing is left but the files");
@@ -179,5 +182,37 @@ async fn a_job_is_never_lost_with_the_error() {
 
         let error = client.wait(JobRef::new("somebody", "t1"), |_| {}).await.unwrap_err();
         assert_eq!(error.to_string(), "somebody:t1: this client has no provider somebody; add it");
+    }
+}
+
+/// The simulator makes every clip in 720p, with sound and at most 8 seconds, whatever it says.
+#[tokio::test]
+async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
+    let sim = Sim::start().await.unwrap();
+    let client = eager(Client::new(uniall(&sim)).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let table = [
+        (VideoRequest::text("A red kite"), vec![]),
+        (VideoRequest::text("A red kite").audio(true).seconds(6).aspect_ratio(AspectRatio::Portrait), vec![]),
+        (
+            VideoRequest::text("A red kite").audio(false).resolution(Resolution::K4),
+            vec!["4k was asked for, and 720 lines came", "no sound was asked for, and sound came"],
+        ),
+    ];
+    for (request, wanted) in table {
+        let Submission::Accepted(mut job) = client.submit(&request).await else { panic!("it is accepted") };
+        let video = client.wait(&job, |_| {}).await.unwrap();
+        let saved = client.download(&video, folder.path().join("kite.mp4"), |_, _| {}).await.unwrap();
+        assert_eq!(Receipt::new(&job, &video, &saved).discrepancies, wanted);
+
+        // As if something else had been asked for.
+        job.offer.request = VideoRequest::text("A red kite").seconds(4).aspect_ratio(AspectRatio::Auto);
+        let receipt = Receipt::new(&job, &video, &saved);
+        let came = format!("4 s were asked for, and {:.1} s came", saved.media.seconds);
+        assert_eq!(receipt.discrepancies, [came]);
+        let json = serde_json::to_value(&receipt).unwrap();
+        assert!(json["made_at"].is_u64() && json["job"]["accepted_at"].is_u64(), "{json}");
+        assert_eq!(json["saved"]["sha256"].as_str().map(str::len), Some(64));
+        assert_eq!(json["job"]["offer"]["body"]["prompt"], "A red kite");
     }
 }

@@ -37,7 +37,7 @@ impl Provider for Hat {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        Ok(Offer::new(model, "draw", json!({ "text": request.prompt }), Resolution::P720))
+        Ok(Offer::new(model, request, "draw", json!({ "text": request.prompt })))
     }
 
     fn limit(&self) -> Option<Limit> {

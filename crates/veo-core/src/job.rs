@@ -88,6 +88,13 @@ impl From<JobRef> for String {
 }
 
 /// An accepted job: where it lives, and what it was asked. It can be stored as JSON.
+///
+/// ```
+/// # fn example(job: &veo_core::Job) -> Result<(), serde_json::Error> {
+/// let stored = serde_json::to_string(job)?;
+/// let later: veo_core::Job = serde_json::from_str(&stored)?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Job {
@@ -95,7 +102,8 @@ pub struct Job {
     pub reference: JobRef,
     /// What was sent.
     pub offer: Offer,
-    /// When it was accepted.
+    /// When it was accepted; in JSON the seconds since 1970.
+    #[serde(with = "unix_seconds")]
     pub accepted_at: SystemTime,
 }
 
@@ -103,7 +111,7 @@ impl Job {
     /// A job that has been accepted now.
     pub fn new(offer: &Offer, task: impl Into<String>) -> Self {
         let mut reference = JobRef::new(&offer.provider, task);
-        reference.resolution = Some(offer.resolution).filter(|resolution| *resolution > Resolution::P720);
+        reference.resolution = Some(offer.resolution()).filter(|resolution| *resolution > Resolution::P720);
         Self { reference, offer: offer.clone(), accepted_at: SystemTime::now() }
     }
 }
@@ -229,5 +237,22 @@ impl fmt::Debug for Video {
         text.field("job", &self.job).field("urls", &urls).field("resolution", &self.resolution);
         text.field("has_audio", &self.has_audio).field("seeds", &self.seeds).field("credits", &self.credits);
         text.field("shortfall", &self.shortfall).finish_non_exhaustive()
+    }
+}
+
+/// Times as the seconds since 1970.
+pub(crate) mod unix_seconds {
+    use std::time::{Duration, SystemTime};
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+        let seconds = Duration::from_secs(u64::deserialize(deserializer)?);
+        let time = SystemTime::UNIX_EPOCH.checked_add(seconds);
+        time.ok_or_else(|| serde::de::Error::custom("a time that is too far away"))
     }
 }

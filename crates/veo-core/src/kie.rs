@@ -200,12 +200,11 @@ impl Provider for Kie {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        let resolution = request.resolution.unwrap_or(Resolution::P720);
         let (operation, body) = match &request.input {
             Input::Extension { .. } => ("extend", extension(model, request)?),
             _ => ("generate", generation(model, request)?),
         };
-        let mut offer = Offer::new(model, operation, body, resolution);
+        let mut offer = Offer::new(model, request, operation, body);
         if request.seed.is_some() && operation == "generate" {
             offer.warnings.push("seed: kie.ai's latest pages do not mention it any more; it may be ignored".to_owned());
         }

@@ -17,6 +17,7 @@ mod media;
 mod model;
 mod plan;
 mod provider;
+mod receipt;
 mod request;
 #[cfg(any(feature = "kie", feature = "uniall"))]
 mod translation;
@@ -39,6 +40,7 @@ pub use media::Media;
 pub use model::{Feature, Model, Reason};
 pub use plan::{Offer, Plan, Refusal};
 pub use provider::{BoxFuture, Provider};
+pub use receipt::Receipt;
 pub use request::{AspectRatio, Image, Input, Mode, Resolution, Source, Tier, VideoRequest};
 pub use secrecy::SecretString;
 #[cfg(feature = "uniall")]

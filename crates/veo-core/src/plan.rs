@@ -30,8 +30,8 @@ pub struct Offer {
     pub operation: String,
     /// The JSON body.
     pub body: Value,
-    /// The resolution that was asked for or chosen.
-    pub resolution: Resolution,
+    /// What the body says, in our own words.
+    pub request: VideoRequest,
     /// What may not come out as asked. A local image stands in the body as its path until it is uploaded.
     pub warnings: Vec<String>,
 }
@@ -48,15 +48,20 @@ pub struct Refusal {
 
 impl Offer {
     /// An offer without warnings.
-    pub fn new(model: &Model, operation: &str, body: Value, resolution: Resolution) -> Self {
+    pub fn new(model: &Model, request: &VideoRequest, operation: &str, body: Value) -> Self {
         Self {
             provider: model.provider.to_owned(),
             model: model.name.to_owned(),
             operation: operation.to_owned(),
             body,
-            resolution,
+            request: request.clone(),
             warnings: Vec::new(),
         }
+    }
+
+    /// The resolution that was asked for, or 720p.
+    pub fn resolution(&self) -> Resolution {
+        self.request.resolution.unwrap_or(Resolution::P720)
     }
 }
 

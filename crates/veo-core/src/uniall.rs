@@ -121,9 +121,8 @@ impl Provider for UniAll {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        let resolution = request.resolution.unwrap_or(Resolution::P720);
-        let mut offer = Offer::new(model, "create_video", body(model, request)?, resolution);
-        offer.warnings = warnings(request, resolution);
+        let mut offer = Offer::new(model, request, "create_video", body(model, request)?);
+        offer.warnings = warnings(request, offer.resolution());
         Ok(offer)
     }
 

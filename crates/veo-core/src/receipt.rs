@@ -1,0 +1,79 @@
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
+
+/// What was asked for, what was paid for and what came, for one finished video. It serializes to JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The job: who made it, with which model, from which request as sent, and when it was accepted.
+    pub job: Job,
+    /// The resolution in the provider's words, if it said so.
+    pub resolution: Option<String>,
+    /// What it cost in the provider's credits, if it said so. Not knowing is not zero.
+    pub credits: Option<f64>,
+    /// The seeds, if the provider said so.
+    pub seeds: Vec<i64>,
+    /// The file, with its SHA-256 and what it says about itself.
+    pub saved: Saved,
+    /// When this receipt was made.
+    #[serde(with = "crate::job::unix_seconds")]
+    pub made_at: SystemTime,
+    /// Where what came is not what was asked for; empty if all is well.
+    pub discrepancies: Vec<String>,
+}
+
+impl Receipt {
+    /// The receipt for a saved video.
+    pub fn new(job: &Job, video: &Video, saved: &Saved) -> Self {
+        let mut discrepancies = discrepancies(job, &saved.media);
+        discrepancies.extend(video.shortfall.clone());
+        Self {
+            job: job.clone(),
+            resolution: video.resolution.clone(),
+            credits: video.credits,
+            seeds: video.seeds.clone(),
+            saved: saved.clone(),
+            made_at: SystemTime::now(),
+            discrepancies,
+        }
+    }
+}
+
+/// What the file itself says against the request. What was left to the provider cannot be wrong.
+fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
+    let request = &job.offer.request;
+    let mut found = Vec::new();
+    // An extension adds what the provider adds, and keeps the shape of its source.
+    if request.mode() != Mode::Extension {
+        let asked = f64::from(request.seconds.unwrap_or(8));
+        if (media.seconds - asked).abs() > 0.5 {
+            found.push(format!("{asked} s were asked for, and {:.1} s came", media.seconds));
+        }
+        let landscape = media.width > media.height;
+        match request.aspect_ratio.unwrap_or(AspectRatio::Landscape) {
+            AspectRatio::Landscape if !landscape => {
+                found.push("16:9 was asked for, and an upright video came".to_owned())
+            }
+            AspectRatio::Portrait if landscape => found.push("9:16 was asked for, and a wide video came".to_owned()),
+            _ => {}
+        }
+    }
+    let lines = match job.offer.resolution() {
+        Resolution::P720 => 720,
+        Resolution::P1080 => 1080,
+        Resolution::K4 => 2160,
+    };
+    let came = media.width.min(media.height);
+    if came < lines {
+        found.push(format!("{} was asked for, and {came} lines came", job.offer.resolution()));
+    }
+    match request.audio {
+        Some(true) if !media.has_audio => found.push("sound was asked for, and none came".to_owned()),
+        Some(false) if media.has_audio => found.push("no sound was asked for, and sound came".to_owned()),
+        _ => {}
+    }
+    found
+}
