@@ -1,0 +1,67 @@
+//! Many videos at once, one task each, with a simulated kie.ai: `cargo run -p veo-core --example batch`. The clones of the
+//! client share kie.ai's limit of 20 requests in 10 seconds, so more than that would wait and not be refused.
+#![allow(clippy::print_stdout, reason = "an example talks to its user")]
+
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use veo_core::{Access, Client, JobRef, Kie, Poll, Submission, VideoRequest};
+use veo_sim::Sim;
+
+/// What became of one of the requests.
+enum Outcome {
+    Done(JobRef),
+    /// It is safe to send it again.
+    NotAccepted(String),
+    /// It is not, before somebody has looked.
+    MaybeCharged(String),
+    /// It is paid for, and the job can be waited for again.
+    Open(String),
+}
+
+async fn make(client: Client, request: VideoRequest) -> Outcome {
+    match client.submit(&request).await {
+        Submission::Accepted(job) => match client.wait(&job, |_| {}).await {
+            Ok(video) => Outcome::Done(video.job),
+            Err(error) => Outcome::Open(error.to_string()),
+        },
+        Submission::NotAccepted(error) => Outcome::NotAccepted(error.to_string()),
+        Submission::Unknown(unknown) => Outcome::MaybeCharged(unknown.error.to_string()),
+    }
+}
+
+async fn run(videos: usize) -> Result<usize, Box<dyn Error>> {
+    let sim = Sim::start().await?;
+    let client = Client::new(Kie::new(Access::new("any key").base_url(sim.url()))?)?;
+    let client = client.with_poll(Poll { first: Duration::ZERO, every: Duration::from_millis(10), ..Poll::default() });
+
+    let mut tasks = JoinSet::new();
+    for number in 1..=videos {
+        tasks.spawn(make(client.clone(), VideoRequest::text(format!("Dog number {number}"))));
+    }
+    let mut done = 0;
+    while let Some(outcome) = tasks.join_next().await {
+        match outcome? {
+            Outcome::Done(job) => {
+                done += 1;
+                println!("{job}: done");
+            }
+            Outcome::NotAccepted(why) => println!("not accepted: {why}"),
+            Outcome::MaybeCharged(why) => println!("maybe charged: {why}"),
+            Outcome::Open(why) => println!("wait again: {why}"),
+        }
+    }
+    Ok(done)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    run(15).await.map(drop)
+}
+
+#[cfg(test)]
+#[tokio::test]
+async fn it_runs() {
+    assert_eq!(run(15).await.unwrap(), 15);
+}

@@ -1,0 +1,52 @@
+//! Every way to make a video, one after the other, with a simulated kie.ai: `cargo run -p veo-core --example modes`.
+//! For the real one, give `Kie::new` the key alone and leave out the settings for the simulator.
+#![allow(clippy::print_stdout, reason = "an example talks to its user")]
+
+use std::error::Error;
+use std::time::Duration;
+
+use veo_core::{Access, Client, Downloads, Kie, Poll, Receipt, Submission, VideoRequest};
+use veo_sim::Sim;
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let sim = Sim::start().await?;
+    let client = Client::new(Kie::new(Access::new("any key").base_url(sim.url()))?)?
+        .with_poll(Poll { first: Duration::ZERO, every: Duration::from_millis(10), ..Poll::default() })
+        .with_downloads(Downloads { allow_private_hosts: true, ..Downloads::default() })?;
+    let folder = tempfile::tempdir()?;
+
+    let [park, rain] = ["https://img.example.net/park.png", "https://img.example.net/rain.png"];
+    let mut requests = vec![
+        VideoRequest::text("A dog playing in a park"),
+        VideoRequest::image("It starts to rain", park),
+        VideoRequest::frames("The weather changes", park, rain),
+        VideoRequest::references("A dog in both places", [park, rain]),
+    ];
+    while let Some(request) = requests.pop() {
+        match client.submit(&request).await {
+            Submission::Accepted(job) => {
+                let video = client.wait(&job, |_| {}).await?;
+                let saved = client.download(&video, folder.path().join("video.mp4"), |_, _| {}).await?;
+                let receipt = Receipt::new(&job, &video, &saved);
+                println!("{}: {} s, {:?}", request.mode(), saved.media.seconds, receipt.discrepancies);
+                if request == VideoRequest::text("A dog playing in a park") {
+                    requests.push(VideoRequest::extension("It finds a stick", &video));
+                }
+            }
+            Submission::NotAccepted(error) => return Err(error.into()),
+            Submission::Unknown(unknown) => return Err(unknown.error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    run().await
+}
+
+#[cfg(test)]
+#[tokio::test]
+async fn it_runs() {
+    run().await.unwrap();
+}

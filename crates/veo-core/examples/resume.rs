@@ -1,0 +1,47 @@
+//! A job that is begun in one process and finished in another, by the line that stands for it, with a simulated UniAll:
+//! `cargo run -p veo-core --example resume`.
+#![allow(clippy::print_stdout, reason = "an example talks to its user")]
+
+use std::error::Error;
+use std::time::Duration;
+
+use veo_core::{Access, Client, JobRef, Poll, Submission, UniAll, VideoRequest};
+use veo_sim::Sim;
+
+/// The first process: it begins the job and writes down the line.
+async fn begin(url: &str) -> Result<String, Box<dyn Error>> {
+    let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;
+    match client.submit(&VideoRequest::text("A dog playing in a park")).await {
+        Submission::Accepted(job) => Ok(job.reference.to_string()),
+        Submission::NotAccepted(error) => Err(error.into()),
+        Submission::Unknown(unknown) => Err(unknown.error.into()),
+    }
+}
+
+/// The second process: it has only the line.
+async fn finish(url: &str, line: &str) -> Result<String, Box<dyn Error>> {
+    let job: JobRef = line.parse()?;
+    let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;
+    let client = client.with_poll(Poll { first: Duration::ZERO, every: Duration::from_millis(10), ..Poll::default() });
+    let video = client.wait(&job, |state| println!("{state:?}")).await?;
+    Ok(video.urls.join(" "))
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let sim = Sim::start().await?;
+    let line = begin(&sim.url()).await?;
+    println!("{line}");
+    println!("{}", finish(&sim.url(), &line).await?);
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    run().await
+}
+
+#[cfg(test)]
+#[tokio::test]
+async fn it_runs() {
+    run().await.unwrap();
+}
