@@ -157,6 +157,11 @@ fn pointers(value: &Value, at: String) -> Vec<String> {
     std::iter::once(at).chain(below).collect()
 }
 
+/// Lets the server give these bytes to anything.
+pub async fn serve_bytes(server: &MockServer, status: u16, body: Vec<u8>) {
+    answer(server, ResponseTemplate::new(status).set_body_bytes(body)).await;
+}
+
 /// Lets the server give this JSON to anything.
 pub async fn serve_json(server: &MockServer, json: &Value) {
     answer(server, ResponseTemplate::new(200).set_body_json(json)).await;

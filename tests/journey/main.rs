@@ -4,6 +4,7 @@
 mod download;
 mod money;
 mod plan;
+mod properties;
 mod sockets;
 mod spans;
 mod states;
