@@ -33,8 +33,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] if nothing is known now, which says nothing about the job; [`ErrorKind::JobFailed`] and
-    /// [`ErrorKind::Policy`] if the job has failed.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if nothing is known now, which says nothing about the job; [`ErrorKind::JobFailed`](crate::ErrorKind::JobFailed) and
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) if the job has failed.
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>>;
 
     /// Makes a finished video larger, or asks how far that is: the same question until the video is there. The first one
