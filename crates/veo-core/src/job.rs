@@ -146,6 +146,14 @@ pub enum Submission {
 }
 
 impl Submission {
+    /// What became of a paid request that ended in an error: unknown if that is what the error says.
+    pub fn of_error(error: Error, offer: &Offer, sent_at: SystemTime) -> Self {
+        match error.kind() {
+            ErrorKind::OutcomeUnknown => Self::Unknown(Unknown { error, offer: offer.clone(), sent_at }),
+            _ => Self::NotAccepted(error),
+        }
+    }
+
     /// One word for logs.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {

@@ -7,10 +7,10 @@ use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::translation::{Body, failure, is_refusal, policy, text_in, translated};
+use crate::translation::{Body, failure, is_refusal, refusal, refusal_status, text_in, translated};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Limit, Mode, Model, Offer,
-    Provider, Reason, Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
+    Provider, Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
 };
 
 pub(crate) const NAME: &str = "kie";
@@ -84,10 +84,7 @@ impl Kie {
                 None => refused(&error),
             },
         };
-        match error.kind() {
-            ErrorKind::OutcomeUnknown => Submission::Unknown(Unknown { error, offer: offer.clone(), sent_at }),
-            _ => Submission::NotAccepted(error),
-        }
+        Submission::of_error(error, offer, sent_at)
     }
 
     async fn state(&self, job: &JobRef) -> Result<State, Error> {
@@ -370,27 +367,12 @@ fn refused(error: &ApiError) -> Error {
     }
 }
 
-fn refusal_status(status: u16) -> ErrorKind {
-    match status {
-        401 => ErrorKind::Unauthorized,
-        402 => ErrorKind::InsufficientCredits,
-        404 | 405 | 410 => ErrorKind::Retired,
-        429 => ErrorKind::RateLimited,
-        455 => ErrorKind::Maintenance,
-        _ => ErrorKind::Rejected,
-    }
-}
-
 /// A refusal with all that kie.ai said.
 fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
-    let words = rejection.message.as_deref().unwrap_or_default();
-    let error = match policy(words).filter(|_| kind == ErrorKind::Rejected) {
-        Some(subject) => Error::policy(subject, rejection.to_string()),
-        None if kind == ErrorKind::JobFailed => failure(words, rejection.to_string()),
-        None => Error::new(kind, rejection.to_string()),
-    };
-    let code = rejection.code.map(|code| code.to_string());
-    error.with_provider(code, rejection.message.clone()).with_retry_after(rejection.head.retry_after)
+    let error = refusal(kind, rejection, rejection.message.as_deref());
+    error
+        .with_provider(rejection.code.map(|code| code.to_string()), rejection.message.clone())
+        .with_retry_after(rejection.head.retry_after)
 }
 
 fn succeeded(record: types::Record, job: &JobRef, raw: Value) -> Result<State, Error> {

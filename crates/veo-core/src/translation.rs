@@ -1,6 +1,7 @@
 //! What the translations of the providers share.
 
 use std::error::Error as StdError;
+use std::fmt::Display;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -58,8 +59,31 @@ pub(crate) fn is_refusal(status: u16) -> bool {
     (400..500).contains(&status) && status != 408
 }
 
+/// What an HTTP status that [refuses](is_refusal) says by itself.
+pub(crate) fn refusal_status(status: u16) -> ErrorKind {
+    match status {
+        401 => ErrorKind::Unauthorized,
+        402 => ErrorKind::InsufficientCredits,
+        404 | 405 | 410 => ErrorKind::Retired,
+        429 => ErrorKind::RateLimited,
+        // kie.ai's own, for maintenance.
+        455 => ErrorKind::Maintenance,
+        _ => ErrorKind::Rejected,
+    }
+}
+
+/// A refusal of some kind, which its words can tell to be one of policy.
+pub(crate) fn refusal(kind: ErrorKind, message: &dyn Display, words: Option<&str>) -> Error {
+    let (message, words) = (message.to_string(), words.unwrap_or_default());
+    match (kind, policy(words)) {
+        (ErrorKind::Rejected, Some(subject)) => Error::policy(subject, message),
+        (ErrorKind::JobFailed, _) => failure(words, message),
+        (kind, _) => Error::new(kind, message),
+    }
+}
+
 /// What the words of a refusal say a policy was applied to. The words are those of Google, handed through, and of kie.ai.
-pub(crate) fn policy(words: &str) -> Option<Subject> {
+fn policy(words: &str) -> Option<Subject> {
     let words = words.to_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     if has(&["unsafe image", "minor upload", "prominent people"]) {

@@ -6,10 +6,10 @@ use serde_json::Value;
 use uniall_api::types;
 use uniall_api::{Error as ApiError, Rejection, bounds};
 
-use crate::translation::{Body, failure, is_refusal, policy, text_in, translated};
+use crate::translation::{Body, failure, is_refusal, refusal, refusal_status, text_in, translated};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
-    Reason, Resolution, State, Subject, Submission, Tier, Unknown, Video, VideoRequest,
+    Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
 };
 
 const NAME: &str = "uniall";
@@ -73,10 +73,7 @@ impl UniAll {
                 None => refused(&error),
             },
         };
-        match error.kind() {
-            ErrorKind::OutcomeUnknown => Submission::Unknown(Unknown { error, offer: offer.clone(), sent_at }),
-            _ => Submission::NotAccepted(error),
-        }
+        Submission::of_error(error, offer, sent_at)
     }
 
     async fn state(&self, job: &JobRef) -> Result<State, Error> {
@@ -228,23 +225,9 @@ fn refused(error: &ApiError) -> Error {
     }
 }
 
-fn refusal_status(status: u16) -> ErrorKind {
-    match status {
-        401 => ErrorKind::Unauthorized,
-        402 => ErrorKind::InsufficientCredits,
-        404 | 405 | 410 => ErrorKind::Retired,
-        429 => ErrorKind::RateLimited,
-        _ => ErrorKind::Rejected,
-    }
-}
-
 /// A refusal with all that UniAll said.
 fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
-    let words = rejection.message.as_deref().unwrap_or_default();
-    let error = match policy(words).filter(|_| kind == ErrorKind::Rejected) {
-        Some(subject) => Error::policy(subject, rejection.to_string()),
-        None => Error::new(kind, rejection.to_string()),
-    };
+    let error = refusal(kind, rejection, rejection.message.as_deref());
     error.with_provider(rejection.code.clone(), rejection.message.clone()).with_retry_after(rejection.head.retry_after)
 }
 
