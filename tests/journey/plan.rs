@@ -35,6 +35,7 @@ fn requests() -> Vec<(&'static str, VideoRequest)> {
         ("fast", text().tier(Tier::Fast).resolution(Resolution::P1080)),
         ("image", VideoRequest::image("It flies", first).aspect_ratio(AspectRatio::Auto)),
         ("an image of this machine", VideoRequest::image("It flies", Image::File { file: "kite.png".into() })),
+        ("an image in memory", VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n".to_vec())),
         ("frames", VideoRequest::frames("It lands", first, last)),
         ("one reference", VideoRequest::references("The kite", [first])),
         ("references", VideoRequest::references("The kites", [first, last])),

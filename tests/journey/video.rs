@@ -112,6 +112,14 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     let url = paid(&sim)[0]["image"].as_str().unwrap().to_owned();
     assert!(url.starts_with(&sim.url()) && url.ends_with(".png"), "{url}");
 
+    let frames = VideoRequest::frames("It flies", b"\xff\xd8\xff\xe0 and the rest".to_vec(), image.clone());
+    assert_eq!(accepted(client.submit(&frames).await).provider, "kie");
+    let urls = paid(&sim).pop().unwrap()["imageUrls"].clone();
+    let ends: Vec<_> =
+        urls.as_array().unwrap().iter().map(|url| url.as_str().unwrap().rsplit('/').next().unwrap()).collect();
+    assert_eq!(ends, ["the-image.jpg", "my-picture.png"]);
+    assert_eq!(sim.requests().len(), 5, "two uploads and one paid request more");
+
     let alone = eager(Client::new(uniall(&sim)).unwrap());
     let error = not_accepted(alone.submit(&request).await);
     assert!(error.to_string().contains("no provider here has a place for it"), "{error}");
@@ -121,7 +129,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     assert!(error.to_string().contains("is not a JPEG, PNG or WebP image"), "{error}");
     let error = not_accepted(client.submit(&VideoRequest::image("It flies", folder.path().join("none.png"))).await);
     assert!(error.to_string().contains("cannot be read"), "{error}");
-    assert_eq!(sim.requests().len(), 2, "nothing more is sent");
+    assert_eq!(sim.requests().len(), 5, "nothing more is sent");
 }
 
 /// Another provider is asked only when the first has certainly not taken the request.

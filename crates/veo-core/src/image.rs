@@ -1,6 +1,8 @@
 //! Images of this machine, brought to where a provider can reach them.
 
+use std::fmt::Display;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::{Error, ErrorKind, Image, Input, Provider, VideoRequest};
 
@@ -11,7 +13,7 @@ const MAX_IMAGE: u64 = 20 << 20;
 /// URL then serves any provider.
 pub(crate) async fn uploaded(
     mut request: VideoRequest,
-    providers: &[std::sync::Arc<dyn Provider>],
+    providers: &[Arc<dyn Provider>],
 ) -> Result<VideoRequest, Error> {
     let images: Vec<&mut Image> = match &mut request.input {
         Input::Image { image } => vec![image],
@@ -20,38 +22,53 @@ pub(crate) async fn uploaded(
         Input::Text | Input::Extension { .. } => Vec::new(),
     };
     for image in images {
-        if let Image::File { file } = image {
-            let (bytes, name) = read(file).await?;
-            let uploading = providers.iter().find_map(|provider| provider.upload(bytes.clone(), name.clone()));
-            let Some(uploading) = uploading else {
-                let message = format!(
-                    "input: {} is on this machine and no provider here has a place for it; put it on the web, or add kie.ai",
-                    file.display()
-                );
-                return Err(Error::new(ErrorKind::InvalidRequest, message));
-            };
-            *image = Image::Url(uploading.await?);
-        }
+        let (bytes, name) = match &*image {
+            Image::Url(_) => continue,
+            Image::File { file } => (read(file).await?, file.display().to_string()),
+            Image::Bytes { bytes } => (bytes.clone(), "the image".to_owned()),
+        };
+        let stored = stored_name(&bytes, &name)?;
+        let uploading = providers.iter().find_map(|provider| provider.upload(bytes.clone(), stored.clone()));
+        let Some(uploading) = uploading else {
+            let message = format!(
+                "input: {name} is on this machine and no provider here has a place for it; put it on the web, or add kie.ai"
+            );
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        };
+        *image = Image::Url(uploading.await?);
     }
     Ok(request)
 }
 
-/// The bytes of an image, and a name whose ending tells the truth: hosts take the type from it, and with a wrong type the
-/// generation fails.
-async fn read(file: &Path) -> Result<(Vec<u8>, String), Error> {
-    let refuse = |what: String| Error::new(ErrorKind::InvalidRequest, format!("input: {} {what}", file.display()));
-    let unreadable = |error: std::io::Error| refuse("cannot be read; correct the path".to_owned()).with_source(error);
+async fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    let unreadable =
+        |error: std::io::Error| refused(&file.display(), "cannot be read; correct the path").with_source(error);
+    // Before it takes up the memory.
     let size = tokio::fs::metadata(file).await.map_err(unreadable)?.len();
     if size > MAX_IMAGE {
-        return Err(refuse(format!("is larger than {} MiB; make it smaller", MAX_IMAGE >> 20)));
+        return Err(too_large(&file.display()));
     }
-    let bytes = tokio::fs::read(file).await.map_err(unreadable)?;
-    let Some(kind) =
-        infer::get(&bytes).filter(|kind| ["image/jpeg", "image/png", "image/webp"].contains(&kind.mime_type()))
-    else {
-        return Err(refuse("is not a JPEG, PNG or WebP image".to_owned()));
+    tokio::fs::read(file).await.map_err(unreadable)
+}
+
+/// A name whose ending tells the truth: hosts take the type from it, and with a wrong type the generation fails.
+fn stored_name(bytes: &[u8], name: &str) -> Result<String, Error> {
+    if bytes.len() as u64 > MAX_IMAGE {
+        return Err(too_large(&name));
+    }
+    let known = ["image/jpeg", "image/png", "image/webp"];
+    let Some(kind) = infer::get(bytes).filter(|kind| known.contains(&kind.mime_type())) else {
+        return Err(refused(&name, "is not a JPEG, PNG or WebP image"));
     };
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
     let plain: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    Ok((bytes, format!("{plain}.{}", kind.extension())))
+    Ok(format!("{plain}.{}", kind.extension()))
+}
+
+fn too_large(name: &dyn Display) -> Error {
+    refused(name, &format!("is larger than {} MiB; make it smaller", MAX_IMAGE >> 20))
+}
+
+fn refused(name: &dyn Display, what: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, format!("input: {name} {what}"))
 }

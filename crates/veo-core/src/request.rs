@@ -111,6 +111,13 @@ pub enum Image {
         /// Its path.
         file: PathBuf,
     },
+    /// The image itself, which is uploaded first.
+    Bytes {
+        /// Its bytes; base64 in JSON.
+        #[serde(with = "base64_text")]
+        #[schemars(with = "String")]
+        bytes: Vec<u8>,
+    },
 }
 
 /// The video that an extension continues. kie.ai goes by the job and UniAll by the URL.
@@ -334,12 +341,13 @@ impl Input {
     }
 }
 
-/// The URL, or the path of a file that has none yet.
+/// The URL, or what stands for an image that has none yet.
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(url) => f.write_str(url),
             Self::File { file } => file.display().fmt(f),
+            Self::Bytes { bytes } => write!(f, "({} bytes)", bytes.len()),
         }
     }
 }
@@ -353,6 +361,12 @@ impl From<&str> for Image {
 impl From<String> for Image {
     fn from(url: String) -> Self {
         Self::Url(url)
+    }
+}
+
+impl From<Vec<u8>> for Image {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes { bytes }
     }
 }
 
@@ -386,6 +400,21 @@ impl FromStr for Resolution {
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::deserialize(word.into_deserializer())
+    }
+}
+
+/// Bytes as base64.
+mod base64_text {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
