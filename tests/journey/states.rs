@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use serde_json::json;
 use veo_core::{Access, Client, Error, Fault, JobRef, Kie, Poll, Provider, Resolution, State, UniAll, VideoRequest};
 use veo_tests::{KEY, fixtures, recorder};
@@ -130,6 +131,36 @@ async fn a_video_that_is_too_small_is_upgraded() {
         assert_eq!((count(&server, at).await, video.urls[0].as_str()), (calls, url), "{asked} {delivered}");
         assert_eq!(video.shortfall.is_some(), short, "{asked} {delivered}: {:?}", video.shortfall);
     }
+}
+
+#[tokio::test]
+async fn the_states_of_a_job_are_a_stream_that_ends() {
+    let server = MockServer::start().await;
+    let running = json!({ "code": 200, "msg": "success", "data": { "taskId": "t1", "successFlag": 0 } });
+    let html = json!("maintenance");
+    let failed = json!({ "code": 200, "msg": "success",
+                         "data": { "taskId": "t1", "successFlag": 3, "errorCode": 500, "errorMessage": "Timeout" } });
+    for (replies, wanted) in [
+        (vec![running.clone(), html, record("720p")], vec!["Running { percent: None }", "Succeeded"]),
+        (
+            vec![running.clone(), running, failed],
+            vec!["Running { percent: None }", "Running { percent: None }", "Timeout"],
+        ),
+    ] {
+        server.reset().await;
+        script(&server, "/api/v1/veo/record-info", &replies).await;
+        let client = client(&server);
+        // The stream is its own: it outlives the client.
+        let states = client.states(&JobRef::new("kie", "t1"));
+        drop(client);
+        let states: Vec<String> = states.map(|state| format!("{state:?}")).collect().await;
+        assert_eq!(states.len(), wanted.len(), "{states:?}");
+        for (state, wanted) in states.iter().zip(wanted) {
+            assert!(state.contains(wanted), "{states:?}");
+        }
+    }
+    let nobody: Vec<_> = client(&server).states(&JobRef::new("somebody", "t1")).collect().await;
+    assert!(nobody.len() == 1 && nobody[0].is_err(), "{nobody:?}");
 }
 
 #[tokio::test]

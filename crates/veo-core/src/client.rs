@@ -1,11 +1,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::stream::{self, Stream};
 use tracing::field::{Empty, display};
 use tracing::{Instrument, info_span};
 
 use crate::download::Downloader;
 use crate::limit::Window;
+use crate::wait::Waiting;
 use crate::{
     BoxFuture, Downloads, Error, ErrorKind, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, Saved, State,
     Submission, Video, VideoRequest,
@@ -120,8 +122,7 @@ impl Client {
     pub async fn wait(&self, job: impl AsRef<JobRef>, on_state: impl FnMut(&State)) -> Result<Video, Error> {
         let job = job.as_ref();
         let Some(provider) = self.provider(&job.provider) else {
-            let message = format!("this client has no provider {}; add it", job.provider);
-            return Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job));
+            return Err(nobody(job));
         };
         let mut on_state = on_state;
         let span = info_span!("wait", job = %job);
@@ -139,6 +140,34 @@ impl Client {
             },
             None => Ok(video),
         }
+    }
+
+    /// The states of a job as a stream, which ends with the finished video or with an error that carries the job. Dropping it
+    /// ends the asking and not the job. Unlike [`wait`](Self::wait) it leaves a video as small as it is.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    ///
+    /// async fn follow(client: &veo_core::Client, job: &veo_core::Job) {
+    ///     let mut states = std::pin::pin!(client.states(&job.reference));
+    ///     while let Some(state) = states.next().await {
+    ///         println!("{state:?}");
+    ///     }
+    /// }
+    /// ```
+    pub fn states(&self, job: &JobRef) -> impl Stream<Item = Result<State, Error>> + Send + use<> {
+        let job = job.clone();
+        let found = self.providers.iter().find(|provider| provider.name() == job.provider).cloned();
+        let start = Some((Waiting::new(self.poll.clone()), found, job));
+        stream::unfold(start, |waiting| async {
+            let (mut waiting, provider, job) = waiting?;
+            let state = match &provider {
+                Some(provider) => waiting.next(|| provider.state(&job)).await.map_err(|error| error.with_job(&job)),
+                None => Err(nobody(&job)),
+            };
+            let goes_on = matches!(state, Ok(State::Pending | State::Running { .. }));
+            Some((state, goes_on.then_some((waiting, provider, job))))
+        })
     }
 
     /// Makes the video of a finished job larger, which costs extra, and waits for it. Calling it again for the same job and
@@ -212,6 +241,12 @@ impl Client {
     fn provider(&self, name: &str) -> Option<&dyn Provider> {
         self.providers.iter().map(|provider| &**provider).find(|provider| provider.name() == name)
     }
+}
+
+/// The job lives at a provider that is not here.
+fn nobody(job: &JobRef) -> Error {
+    let message = format!("this client has no provider {}; add it", job.provider);
+    Error::new(ErrorKind::InvalidRequest, message).with_job(job)
 }
 
 /// Nobody here can make it, for all these reasons.

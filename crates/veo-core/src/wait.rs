@@ -38,7 +38,7 @@ impl Poll {
     }
 }
 
-/// Asks until the job has ended. A question that fails says nothing about the job.
+/// Asks until the job has ended, and tells every state on the way.
 pub(crate) async fn until_done<F>(
     poll: &Poll,
     mut ask: impl FnMut() -> F,
@@ -47,35 +47,61 @@ pub(crate) async fn until_done<F>(
 where
     F: Future<Output = Result<State, Error>>,
 {
-    let start = Instant::now();
-    let mut answered = start;
-    let mut next = start + poll.first;
+    let mut waiting = Waiting::new(poll.clone());
     loop {
-        sleep_until(next).await;
-        let mut wanted = None;
-        match ask().await {
-            Ok(state) => {
-                tracing::debug!(state = state.word(), "answered");
-                answered = Instant::now();
-                on_state(&state);
-                match state {
-                    State::Succeeded(video) => return Ok(*video),
-                    State::Pending | State::Running { .. } => {}
+        let state = waiting.next(&mut ask).await?;
+        on_state(&state);
+        if let State::Succeeded(video) = state {
+            return Ok(*video);
+        }
+    }
+}
+
+/// A wait that is under way.
+pub(crate) struct Waiting {
+    poll: Poll,
+    start: Instant,
+    /// When a question was last answered.
+    answered: Instant,
+    /// When to ask next.
+    next: Instant,
+}
+
+impl Waiting {
+    pub(crate) fn new(poll: Poll) -> Self {
+        let start = Instant::now();
+        Self { start, answered: start, next: start + poll.first, poll }
+    }
+
+    /// The next state. A question that fails says nothing about the job, and is forgiven for a while.
+    pub(crate) async fn next<F>(&mut self, mut ask: impl FnMut() -> F) -> Result<State, Error>
+    where
+        F: Future<Output = Result<State, Error>>,
+    {
+        loop {
+            if self.next > self.start + self.poll.give_up_after {
+                let minutes = self.poll.give_up_after.as_secs_f32() / 60.0;
+                let message = format!("not finished after {minutes:.0} minutes; it goes on, so wait for it again");
+                return Err(Error::new(ErrorKind::TimedOut, message));
+            }
+            sleep_until(self.next).await;
+            let answer = ask().await;
+            self.next = Instant::now() + self.poll.every;
+            match answer {
+                Ok(state) => {
+                    tracing::debug!(state = state.word(), "answered");
+                    self.answered = Instant::now();
+                    return Ok(state);
+                }
+                Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+                Err(error) if self.answered.elapsed() >= self.poll.forgive_for => return Err(error),
+                Err(error) => {
+                    tracing::warn!(kind = ?error.kind(), code = error.provider_code(), "not answered; the job goes on");
+                    // When to come back is the provider's to say.
+                    let wanted = error.retry_after().unwrap_or_default();
+                    self.next = Instant::now() + wanted.max(self.poll.every);
                 }
             }
-            Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-            Err(error) if answered.elapsed() >= poll.forgive_for => return Err(error),
-            Err(error) => {
-                tracing::warn!(kind = ?error.kind(), code = error.provider_code(), "not answered; the job goes on");
-                // When to come back is the provider's to say.
-                wanted = error.retry_after();
-            }
-        }
-        next = Instant::now() + wanted.map_or(poll.every, |after| after.max(poll.every));
-        if next > start + poll.give_up_after {
-            let minutes = poll.give_up_after.as_secs_f32() / 60.0;
-            let message = format!("not finished after {minutes:.0} minutes; it goes on, so wait for it again");
-            return Err(Error::new(ErrorKind::TimedOut, message));
         }
     }
 }
