@@ -172,6 +172,18 @@ async fn the_key_is_in_no_error_and_in_no_debug_text() {
     }
 }
 
+/// An error shows the start of what came instead of a reply, and a link in it can be signed.
+#[tokio::test]
+async fn an_error_shows_links_without_their_signatures() {
+    let server = MockServer::start().await;
+    let page =
+        r#"<a href="https://cdn.example.net/v.mp4?signature=hidden">moved</a> What now? https://b.example/?k=hidden"#;
+    Mock::given(any()).respond_with(ResponseTemplate::new(502).set_body_string(page)).mount(&server).await;
+    let error = generate(&kie(&server.uri())).await.unwrap_err().to_string();
+    let shown = r#"<a href=\"https://cdn.example.net/v.mp4?...\">moved</a> What now? https://b.example/?..."#;
+    assert!(error.ends_with(shown), "{error}");
+}
+
 #[test]
 fn a_configuration_that_cannot_work_is_refused() {
     let url = |url: &str| kie_api::Config::new(KEY).base_url(url);

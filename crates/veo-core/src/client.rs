@@ -77,6 +77,9 @@ impl Client {
     /// Sends a paid request to the first provider that can make the video, at most once. Only when a provider has certainly
     /// not taken it, the next one is asked. Images of this machine are uploaded first. Waits if the provider's
     /// [limit](Provider::limit) has been reached by this client and its clones.
+    ///
+    /// Dropping the future after the request has left loses what became of it, as a lost reply does. So put no time-out around
+    /// it; [`Access::submit_timeout`](crate::Access::submit_timeout) ends in an outcome.
     pub async fn submit(&self, request: &VideoRequest) -> Submission {
         let plan = self.plan(request);
         if plan.offers.is_empty() {

@@ -62,7 +62,7 @@ impl fmt::Display for Unreadable {
         if !self.body.is_empty() {
             let start = String::from_utf8_lossy(&self.body[..self.body.len().min(SHOWN)]);
             let more = if self.body.len() > SHOWN { " ..." } else { "" };
-            write!(f, ": {}{more}", start.escape_debug())?;
+            write!(f, ": {}{more}", without_queries(&start).escape_debug())?;
         }
         Ok(())
     }
@@ -76,6 +76,19 @@ impl<R> Error<R> {
     pub fn unbuildable(error: reqwest::Error) -> Self {
         Self::InvalidRequest(causes(&error.without_url()))
     }
+}
+
+/// A text whose links have lost their queries, which can be signatures.
+fn without_queries(text: &str) -> String {
+    let ends_a_link = |c: char| c.is_whitespace() || "\"'<>,\\".contains(c);
+    let word = |word: &str| {
+        let link = word.trim_end_matches(ends_a_link);
+        match link.split_once('?') {
+            Some((place, _)) if place.contains("://") => format!("{place}?...{}", &word[link.len()..]),
+            _ => word.to_owned(),
+        }
+    };
+    text.split_inclusive(ends_a_link).map(word).collect()
 }
 
 /// An error and its causes in one line.
