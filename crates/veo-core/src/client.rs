@@ -79,7 +79,7 @@ impl Client {
     /// [limit](Provider::limit) has been reached by this client and its clones.
     ///
     /// Dropping the future after the request has left loses what became of it, as a lost reply does. So put no time-out around
-    /// it; [`Access::submit_timeout`](crate::Access::submit_timeout) ends in an outcome.
+    /// it; `Access::submit_timeout` ends in an outcome.
     pub async fn submit(&self, request: &VideoRequest) -> Submission {
         let plan = self.plan(request);
         if plan.offers.is_empty() {
