@@ -91,9 +91,8 @@ impl Client {
         };
         let mut refusal = None;
         for offer in self.plan(&request).offers {
-            let both = self.providers.iter().zip(&self.windows);
-            let Some((provider, window)) = both.into_iter().find(|(provider, _)| provider.name() == offer.provider)
-            else {
+            let mut both = self.providers.iter().zip(&self.windows);
+            let Some((provider, window)) = both.find(|(provider, _)| provider.name() == offer.provider) else {
                 continue;
             };
             if let Some(limit) = provider.limit() {
