@@ -1,6 +1,7 @@
 //! `veo-core` as a user meets it, against `veo-sim` and against replies that no simulator should give.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
+mod client;
 mod download;
 mod money;
 mod plan;

@@ -1,5 +1,6 @@
-//! Many videos at once, one task each, with a simulated kie.ai: `cargo run -p veo-core --example batch`. The clones of the
-//! client share kie.ai's limit of 20 requests in 10 seconds, so more than that would wait and not be refused.
+//! Many videos, one task each and four at a time, with a simulated kie.ai: `cargo run -p veo-core --example batch`. The
+//! clones of the client share that cap, and also kie.ai's limit of 20 requests in 10 seconds, so more than that would wait
+//! and not be refused.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::error::Error;
@@ -21,6 +22,8 @@ enum Outcome {
 }
 
 async fn make(client: Client, request: VideoRequest) -> Outcome {
+    // Until the job has ended, so that the next one starts then.
+    let _permit = client.permit().await;
     match client.submit(&request).await {
         Submission::Accepted(job) => match client.wait(&job, |_| {}).await {
             Ok(video) => Outcome::Done(video.job),
@@ -35,6 +38,7 @@ async fn run(videos: usize) -> Result<usize, Box<dyn Error>> {
     let sim = Sim::start().await?;
     let client = Client::new(Kie::new(Access::new("any key").base_url(sim.url()))?)?;
     let client = client.with_poll(Poll { first: Duration::ZERO, every: Duration::from_millis(10), ..Poll::default() });
+    let client = client.with_max_in_flight(4);
 
     let mut tasks = JoinSet::new();
     for number in 1..=videos {

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::stream::{self, Stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::field::{Empty, display};
 use tracing::{Instrument, info_span};
 
@@ -9,8 +10,8 @@ use crate::download::Downloader;
 use crate::limit::Window;
 use crate::wait::Waiting;
 use crate::{
-    BoxFuture, Downloads, Error, ErrorKind, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, Saved, State,
-    Submission, Video, VideoRequest,
+    BoxFuture, Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, Saved,
+    State, Submission, Video, VideoRequest,
 };
 use crate::{image, plan, wait};
 
@@ -22,6 +23,15 @@ pub struct Client {
     windows: Vec<Window>,
     downloader: Downloader,
     poll: Poll,
+    /// One permit for each job that may be under way; clones share them.
+    in_flight: Option<Arc<Semaphore>>,
+}
+
+/// Leave for one job to be under way, which is given back when this is dropped.
+#[derive(Debug)]
+#[must_use = "it is given back when it is dropped"]
+pub struct Permit {
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Client {
@@ -36,6 +46,7 @@ impl Client {
             windows: vec![Window::default()],
             downloader: Downloader::new(Downloads::default())?,
             poll: Poll::default(),
+            in_flight: None,
         })
     }
 
@@ -62,6 +73,27 @@ impl Client {
     pub fn with_downloads(mut self, downloads: Downloads) -> Result<Self, Error> {
         self.downloader = Downloader::new(downloads)?;
         Ok(self)
+    }
+
+    /// The same client with a cap on how many [permits](Self::permit) it and its clones give out at a time; at least 1. Without
+    /// this there is none.
+    #[must_use]
+    pub fn with_max_in_flight(mut self, jobs: usize) -> Self {
+        self.in_flight = Some(Arc::new(Semaphore::new(jobs.clamp(1, Semaphore::MAX_PERMITS))));
+        self
+    }
+
+    /// Waits until one more job may be under way, in the order of asking; at once if there is [no cap](Self::with_max_in_flight).
+    ///
+    /// Hold the permit from before [`submit`](Self::submit) until the job has ended. `submit` itself takes none: whoever submits
+    /// everything before waiting for anything would wait for ever.
+    pub async fn permit(&self) -> Permit {
+        let permit = match &self.in_flight {
+            // It is never closed, so there is always one in the end.
+            Some(permits) => permits.clone().acquire_owned().await.ok(),
+            None => None,
+        };
+        Permit { _permit: permit }
     }
 
     /// The models of all providers, and what they can do.
@@ -114,6 +146,18 @@ impl Client {
         Submission::NotAccepted(refusal.unwrap_or_else(|| impossible(&plan.refusals)))
     }
 
+    /// Asks once how far a job is.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait), but nothing is forgiven: [`ErrorKind::Unavailable`] if nothing is known now, which says nothing
+    /// about the job. The error carries the job.
+    pub async fn state(&self, job: impl AsRef<JobRef>) -> Result<State, Error> {
+        let job = job.as_ref();
+        let provider = self.provider(&job.provider).ok_or_else(|| nobody(job))?;
+        provider.state(job).await.map_err(|error| error.with_job(job))
+    }
+
     /// Waits until a job has ended, and tells every state on the way. Dropping the future ends the waiting and not the
     /// job.
     ///
@@ -123,9 +167,7 @@ impl Client {
     /// then it goes on. The error carries the job.
     pub async fn wait(&self, job: impl AsRef<JobRef>, on_state: impl FnMut(&State)) -> Result<Video, Error> {
         let job = job.as_ref();
-        let Some(provider) = self.provider(&job.provider) else {
-            return Err(nobody(job));
-        };
+        let provider = self.provider(&job.provider).ok_or_else(|| nobody(job))?;
         let mut on_state = on_state;
         let span = info_span!("wait", job = %job);
         let ask = || provider.state(job);
@@ -238,6 +280,36 @@ impl Client {
         let span = info_span!("download", job = %video.job);
         let saved = self.downloader.save(url, path.as_ref(), renew, on_bytes).instrument(span).await;
         saved.map_err(|error| error.with_job(&video.job))
+    }
+
+    /// What is left on the account at a provider, in the provider's credits. It can be a fraction, and less than nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if this client does not have the provider, or if the provider does not tell, as UniAll;
+    /// otherwise why there is no answer. Asking costs nothing.
+    pub async fn credits(&self, provider: &str) -> Result<f64, Error> {
+        let refuse = |message| Error::new(ErrorKind::InvalidRequest, message);
+        let Some(found) = self.provider(provider) else {
+            return Err(refuse(format!("this client has no provider {provider}; add it")));
+        };
+        match found.credits() {
+            Some(answer) => answer.await,
+            None => Err(refuse(format!("{provider} does not tell its balance to programs; look at its web site"))),
+        }
+    }
+
+    /// Brings an image of this machine to where every provider can reach it, and gives its URL. The URL of an image that has
+    /// one is given back as it is. [`submit`](Self::submit) does this by itself; this is for an image that serves many requests.
+    ///
+    /// The first provider that has a place for images takes it. kie.ai keeps it for one to three days, for nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if the image cannot be read, is not a JPEG, PNG or WebP, is larger than 20 MiB, or if no
+    /// provider of this client has a place for it; otherwise why the provider did not take it.
+    pub async fn upload(&self, image: &Image) -> Result<String, Error> {
+        image::reachable(image, &self.providers).await
     }
 
     fn provider(&self, name: &str) -> Option<&dyn Provider> {

@@ -27,7 +27,7 @@ struct Inner {
 pub enum ErrorKind {
     /// The request or the configuration cannot work. Nothing was sent.
     InvalidRequest,
-    /// The provider could not be reached. Nothing was sent.
+    /// The provider could not be reached, so nothing was sent; or it did not answer what costs nothing, such as an upload.
     NotSent,
     /// The provider does not take the key.
     Unauthorized,

@@ -22,22 +22,26 @@ pub(crate) async fn uploaded(
         Input::Text | Input::Extension { .. } => Vec::new(),
     };
     for image in images {
-        let (bytes, name) = match &*image {
-            Image::Url(_) => continue,
-            Image::File { file } => (read(file).await?, file.display().to_string()),
-            Image::Bytes { bytes } => (bytes.clone(), "the image".to_owned()),
-        };
-        let stored = stored_name(&bytes, &name)?;
-        let uploading = providers.iter().find_map(|provider| provider.upload(bytes.clone(), stored.clone()));
-        let Some(uploading) = uploading else {
-            let message = format!(
-                "input: {name} is on this machine and no provider here has a place for it; put it on the web, or add kie.ai"
-            );
-            return Err(Error::new(ErrorKind::InvalidRequest, message));
-        };
-        *image = Image::Url(uploading.await?);
+        *image = Image::Url(reachable(image, providers).await?);
     }
     Ok(request)
+}
+
+/// The URL of an image, which is uploaded first if it has none.
+pub(crate) async fn reachable(image: &Image, providers: &[Arc<dyn Provider>]) -> Result<String, Error> {
+    let (bytes, name) = match image {
+        Image::Url(url) => return Ok(url.clone()),
+        Image::File { file } => (read(file).await?, file.display().to_string()),
+        Image::Bytes { bytes } => (bytes.clone(), "the image".to_owned()),
+    };
+    let stored = stored_name(&bytes, &name)?;
+    let Some(uploading) = providers.iter().find_map(|provider| provider.upload(bytes.clone(), stored.clone())) else {
+        let message = format!(
+            "input: {name} is on this machine and no provider here has a place for it; put it on the web, or add kie.ai"
+        );
+        return Err(Error::new(ErrorKind::InvalidRequest, message));
+    };
+    uploading.await
 }
 
 async fn read(file: &Path) -> Result<Vec<u8>, Error> {

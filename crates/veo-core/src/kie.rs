@@ -81,7 +81,7 @@ impl Kie {
             Err(error) => match id_of(&error) {
                 // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
                 Some(id) => return Submission::Accepted(Job::new(offer, id)),
-                None => refused(&error),
+                None => refused(&error, ErrorKind::OutcomeUnknown),
             },
         };
         Submission::of_error(error, offer, sent_at)
@@ -175,13 +175,15 @@ impl Kie {
         Ok(reply.into_inner().data.filter(|link| !link.is_empty()))
     }
 
+    async fn credits(&self) -> Result<f64, Error> {
+        let reply = self.client.account_credits().send().await.map_err(|error| refused(&error, ErrorKind::NotSent))?;
+        let credits = reply.into_inner().data;
+        credits.ok_or_else(|| Error::new(ErrorKind::NotSent, "kie.ai answered without a balance; ask again"))
+    }
+
     async fn upload(&self, image: Vec<u8>, name: String) -> Result<String, Error> {
         let sent = self.client.upload_stream().file(image).upload_path("veo").file_name(name).send().await;
-        // An upload costs nothing, so its outcome is never in doubt in a way that matters.
-        let reply = sent.map_err(|error| match refused(&error) {
-            lost if lost.kind() == ErrorKind::OutcomeUnknown => translated(ErrorKind::NotSent, &lost),
-            refusal => refusal,
-        })?;
+        let reply = sent.map_err(|error| refused(&error, ErrorKind::NotSent))?;
         let url = reply.into_inner().data.and_then(|file| file.download_url).filter(|url| !url.is_empty());
         url.ok_or_else(|| Error::new(ErrorKind::NotSent, "kie.ai took the image but gave no URL for it; try again"))
     }
@@ -226,6 +228,10 @@ impl Provider for Kie {
 
     fn fresh_link<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
         Box::pin(self.fresh_link(url))
+    }
+
+    fn credits(&self) -> Option<BoxFuture<'_, Result<f64, Error>>> {
+        Some(Box::pin(self.credits()))
     }
 
     fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
@@ -335,8 +341,9 @@ fn id_in(body: &[u8]) -> Option<String> {
     ["taskId", "task_id"].into_iter().find_map(|member| text_in(body, member))
 }
 
-/// What an error of a paid request says about the money.
-fn refused(error: &ApiError) -> Error {
+/// What an error of a request says about the money, with the kind for those that say nothing: a call that costs nothing is
+/// never in doubt in a way that matters.
+fn refused(error: &ApiError, unclear: ErrorKind) -> Error {
     match error {
         ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
         ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
@@ -359,11 +366,11 @@ fn refused(error: &ApiError) -> Error {
                 Some(Code::ValidationError) if words == "Invalid model" => ErrorKind::Retired,
                 Some(Code::BadRequest | Code::ValidationError | Code::ImageFetchFailed) => ErrorKind::Rejected,
                 None if is_refusal(rejection.head.status) => refusal_status(rejection.head.status),
-                _ => ErrorKind::OutcomeUnknown,
+                _ => unclear,
             };
             explained(kind, rejection)
         }
-        _ => translated(ErrorKind::OutcomeUnknown, error),
+        _ => translated(unclear, error),
     }
 }
 

@@ -29,7 +29,7 @@ mod webhook;
 
 #[cfg(any(feature = "kie", feature = "uniall"))]
 pub use access::Access;
-pub use client::Client;
+pub use client::{Client, Permit};
 pub use download::{Downloads, Saved};
 pub use error::{Charged, Error, ErrorKind, Fault, Resend, Subject};
 pub use job::{Job, JobRef, State, Submission, Unknown, Video};

@@ -50,6 +50,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
+    /// What is left on the account, in the provider's own credits; nothing if this provider does not tell.
+    fn credits(&self) -> Option<BoxFuture<'_, Result<f64, Error>>> {
+        None
+    }
+
     /// Puts an image where every provider can reach it, and gives its URL; nothing if this provider has no such place.
     fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
         let _ = (image, name);
