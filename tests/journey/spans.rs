@@ -31,6 +31,8 @@ async fn a_log_names_the_job_and_no_secret() {
         .with_span_events(FmtSpan::CLOSE)
         .with_writer(move || writer.clone())
         .finish();
+    // With only one subscriber, a span that another test enters first would be off for this one too.
+    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let guard = tracing::subscriber::set_default(subscriber);
 
     let sim = Sim::start().await.unwrap();

@@ -1,19 +1,33 @@
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::{Error, ErrorKind, State, Video};
 
 /// How to wait for a job.
+///
+/// Every pause is lengthened by chance, by up to a tenth, so that many jobs do not ask in step. A pause of zero stays none.
+///
+/// ```
+/// use std::time::Duration;
+/// use veo_core::Poll;
+///
+/// let patient = Poll { give_up_after: Duration::from_secs(60 * 60), ..Poll::default() };
+/// // For a simulated provider, or for a job that is known to have ended.
+/// let eager = Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() };
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Poll {
     /// When to ask first. Videos have taken 67 to 123 seconds; the default is 20 seconds.
     pub first: Duration,
-    /// How long to pause between questions; 5 seconds by default.
+    /// How long to pause between questions; 5 seconds by default, and a twentieth of the time that has passed if that is
+    /// more. A question that fails is asked again after this, and then after twice, four times and at most eight times this.
+    /// If the provider says when to come back, it is not asked earlier.
     pub every: Duration,
-    /// When to stop waiting. The job goes on all the same. 20 minutes by default.
+    /// When to stop waiting, after a last question. The job goes on all the same. 20 minutes by default.
     pub give_up_after: Duration,
-    /// How long to pause while a finished video is made larger; 25 seconds by default, as kie.ai advises.
+    /// How long to pause while a finished video is made larger; 25 seconds by default, as kie.ai advises. It grows as
+    /// [`every`](Self::every) does.
     pub every_upgrade: Duration,
     /// For how long it is forgiven that no question is answered; 2 minutes by default. Any answer starts this anew.
     pub forgive_for: Duration,
@@ -57,20 +71,21 @@ where
     }
 }
 
-/// A wait that is under way.
+/// A wait that is under way. Its times are counted from the start.
 pub(crate) struct Waiting {
     poll: Poll,
     start: Instant,
     /// When a question was last answered.
-    answered: Instant,
+    answered: Duration,
     /// When to ask next.
-    next: Instant,
+    next: Duration,
+    /// How many questions have failed in a row.
+    failures: u32,
 }
 
 impl Waiting {
     pub(crate) fn new(poll: Poll) -> Self {
-        let start = Instant::now();
-        Self { start, answered: start, next: start + poll.first, poll }
+        Self { start: Instant::now(), answered: Duration::ZERO, next: poll.first, failures: 0, poll }
     }
 
     /// The next state. A question that fails says nothing about the job, and is forgiven for a while.
@@ -79,36 +94,55 @@ impl Waiting {
         F: Future<Output = Result<State, Error>>,
     {
         loop {
-            if self.next > self.start + self.poll.give_up_after {
+            if self.next > self.poll.give_up_after {
                 let minutes = self.poll.give_up_after.as_secs_f32() / 60.0;
                 let message = format!("not finished after {minutes:.0} minutes; it goes on, so wait for it again");
                 return Err(Error::new(ErrorKind::TimedOut, message));
             }
-            sleep_until(self.next).await;
+            sleep(self.next.saturating_sub(self.start.elapsed())).await;
             let answer = ask().await;
-            self.next = Instant::now() + self.poll.every;
+            let now = self.start.elapsed();
             match answer {
                 Ok(state) => {
                     tracing::debug!(state = state.word(), "answered");
-                    self.answered = Instant::now();
+                    (self.answered, self.failures) = (now, 0);
+                    self.next = self.after(now, self.poll.every.max(now / 20), self.poll.give_up_after);
                     return Ok(state);
                 }
                 Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-                Err(error) if self.answered.elapsed() >= self.poll.forgive_for => return Err(error),
+                Err(error) if now - self.answered >= self.poll.forgive_for => return Err(error),
                 Err(error) => {
                     tracing::warn!(kind = ?error.kind(), code = error.provider_code(), "not answered; the job goes on");
+                    let forgiven = self.answered.saturating_add(self.poll.forgive_for);
+                    let pause = self.poll.every.saturating_mul(1 << self.failures.min(3));
+                    self.next = self.after(now, pause, forgiven.min(self.poll.give_up_after));
+                    self.failures += 1;
                     // When to come back is the provider's to say.
-                    let wanted = error.retry_after().unwrap_or_default();
-                    self.next = Instant::now() + wanted.max(self.poll.every);
+                    let wanted = error.retry_after().map(|wanted| now.saturating_add(lengthened(wanted)));
+                    self.next = self.next.max(wanted.unwrap_or_default());
                 }
             }
         }
     }
+
+    /// When to ask after a pause. The last question before an end comes at the end.
+    fn after(&self, now: Duration, pause: Duration, end: Duration) -> Duration {
+        if self.poll.every.is_zero() {
+            return now;
+        }
+        let next = now.saturating_add(lengthened(pause));
+        if now < end { next.min(end) } else { next }
+    }
+}
+
+/// By up to a tenth.
+fn lengthened(pause: Duration) -> Duration {
+    pause.saturating_add(pause / 1000 * fastrand::u32(..=100))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
     use crate::JobRef;
@@ -128,62 +162,124 @@ mod tests {
         Ok(State::Succeeded(Box::new(Video::new(JobRef::new("test", "t1"), urls))))
     }
 
-    /// Waits with the given answer to each question; the outcome, the number of questions and the seconds that passed.
-    async fn wait(answer: impl Fn(u32) -> Answer) -> (Result<Video, ErrorKind>, u32, u64) {
+    /// Waits with the given answer to each question; the outcome, and the times of the questions.
+    async fn wait(poll: Poll, answer: impl Fn(usize) -> Answer) -> (Result<Video, ErrorKind>, Vec<Duration>) {
         let start = Instant::now();
-        let asked = Cell::new(0);
+        let asked = RefCell::new(Vec::new());
         let ask = || {
-            asked.set(asked.get() + 1);
-            std::future::ready(answer(asked.get()))
+            asked.borrow_mut().push(start.elapsed());
+            let answer = answer(asked.borrow().len());
+            std::future::ready(answer)
         };
-        let result = until_done(&Poll::default(), ask, |_| {}).await;
-        (result.map_err(|error| error.kind()), asked.get(), start.elapsed().as_secs())
+        let result = until_done(&poll, ask, |_| {}).await;
+        (result.map_err(|error| error.kind()), asked.into_inner())
+    }
+
+    /// Whether the pauses between questions are these in seconds, or up to a tenth longer.
+    #[track_caller]
+    fn check_pauses(asked: &[Duration], wanted: &[f64]) {
+        let pauses: Vec<f64> = asked.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        assert_eq!(pauses.len(), wanted.len(), "{pauses:?}");
+        for (pause, wanted) in pauses.iter().zip(wanted) {
+            // The clock of the tests ticks in milliseconds.
+            assert!((*wanted - 0.001..=wanted * 1.1 + 0.002).contains(pause), "{pauses:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_when_the_job_does_and_not_before() {
-        // What is answered to question n, and then the outcome, the number of questions and the time.
-        let (result, asked, seconds) = wait(|_| done()).await;
+        let (result, asked) = wait(Poll::default(), |_| done()).await;
         assert!(result.is_ok());
-        assert_eq!((asked, seconds), (1, 20), "the first question");
+        assert_eq!(asked, [Duration::from_secs(20)], "the first question");
 
-        let (result, asked, seconds) = wait(|n| if n < 10 { running() } else { done() }).await;
+        let (result, asked) = wait(Poll::default(), |n| if n < 10 { running() } else { done() }).await;
         assert!(result.is_ok());
-        assert_eq!((asked, seconds), (10, 65), "a job that takes its time");
+        check_pauses(&asked, &[5.0; 9]);
 
-        let (result, asked, _) =
-            wait(|n| if n == 2 { Err(Error::new(ErrorKind::JobFailed, "no")) } else { running() }).await;
-        assert_eq!((result, asked), (Err(ErrorKind::JobFailed), 2), "a job that fails");
-
-        let (result, _, seconds) = wait(|_| running()).await;
-        assert_eq!((result, seconds), (Err(ErrorKind::TimedOut), 20 * 60), "a job that does not end");
+        let failed = |n| if n == 2 { Err(Error::new(ErrorKind::JobFailed, "no")) } else { running() };
+        let (result, asked) = wait(Poll::default(), failed).await;
+        assert_eq!((result, asked.len()), (Err(ErrorKind::JobFailed), 2), "a job that fails");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn questions_without_an_answer_are_forgiven_for_a_while() {
-        let (result, ..) = wait(|n| if n < 20 { unavailable() } else { done() }).await;
+    async fn the_pauses_grow_with_the_time_and_the_last_question_comes_at_the_end() {
+        let (result, asked) = wait(Poll::default(), |_| running()).await;
+        assert_eq!((result, asked.last()), (Err(ErrorKind::TimedOut), Some(&Duration::from_secs(20 * 60))));
+        let asked = &asked[..asked.len() - 1];
+        let wanted: Vec<f64> = asked.iter().map(|at| (at.as_secs_f64() / 20.0).max(5.0)).collect();
+        check_pauses(asked, &wanted[..wanted.len() - 1]);
+        assert!(wanted.last() > Some(&50.0), "{wanted:?}");
+        let exact = asked.windows(2).filter(|pair| pair[1] - pair[0] == Duration::from_secs(5)).count();
+        assert!(exact < 10, "jobs do not ask in step");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_without_an_answer_are_asked_again_ever_more_slowly_and_forgiven_for_a_while() {
+        let (result, asked) = wait(Poll::default(), |n| if n < 5 { unavailable() } else { done() }).await;
         assert!(result.is_ok(), "a minute and a half");
+        check_pauses(&asked, &[5.0, 10.0, 20.0, 40.0]);
 
-        let (result, _, seconds) = wait(|_| unavailable()).await;
-        assert_eq!((result, seconds), (Err(ErrorKind::Unavailable), 120), "two minutes");
+        let (result, asked) = wait(Poll::default(), |_| unavailable()).await;
+        let end = Some(&Duration::from_secs(120));
+        assert_eq!((result, asked.last()), (Err(ErrorKind::Unavailable), end), "two minutes");
 
-        let (result, ..) = wait(|n| {
-            if n == 100 {
+        let restored = |n| if n % 5 == 0 { running() } else { unavailable() };
+        let (result, _) = wait(Poll::default(), |n| if n == 23 { done() } else { restored(n) }).await;
+        assert!(result.is_ok(), "any answer starts the two minutes anew");
+        let (_, asked) = wait(Poll::default(), |n| {
+            if n == 4 {
                 done()
-            } else if n % 20 == 0 {
+            } else if n == 2 {
                 running()
             } else {
                 unavailable()
             }
         })
         .await;
-        assert!(result.is_ok(), "any answer starts the two minutes anew");
+        check_pauses(&asked, &[5.0, 5.0, 5.0]);
 
-        let busy = || unavailable().map_err(|error| error.with_retry_after(Some(Duration::from_secs(60))));
-        let (_, asked, seconds) = wait(|n| if n == 1 { busy() } else { done() }).await;
-        assert_eq!((asked, seconds), (2, 80), "the provider says when to come back");
+        let (result, asked) = wait(Poll::default(), |_| Err(Error::new(ErrorKind::Unauthorized, "wrong key"))).await;
+        assert_eq!((result, asked.len()), (Err(ErrorKind::Unauthorized), 1), "no patience for a wrong key");
+    }
 
-        let (result, asked, _) = wait(|_| Err(Error::new(ErrorKind::Unauthorized, "wrong key"))).await;
-        assert_eq!((result, asked), (Err(ErrorKind::Unauthorized), 1), "no patience for a wrong key");
+    #[tokio::test(start_paused = true)]
+    async fn the_provider_is_not_asked_before_it_wants_to_be() {
+        let busy = |seconds| unavailable().map_err(|error| error.with_retry_after(Some(Duration::from_secs(seconds))));
+        let (result, asked) = wait(Poll::default(), |n| if n < 4 { busy(60) } else { done() }).await;
+        assert!(matches!(result, Err(ErrorKind::Unavailable)), "for longer than is forgiven");
+        check_pauses(&asked, &[60.0, 60.0]);
+
+        let (_, asked) = wait(Poll::default(), |n| if n == 1 { busy(1) } else { done() }).await;
+        check_pauses(&asked, &[5.0]);
+
+        let (result, asked) = wait(Poll::default(), |_| busy(60 * 60)).await;
+        assert_eq!((result, asked.len()), (Err(ErrorKind::TimedOut), 1), "later than anybody waits");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_pause_is_no_pause_and_the_longest_is_not_too_long() {
+        let none = Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() };
+        let (start, asked) = (Instant::now(), Cell::new(0));
+        let ask = async || {
+            asked.set(asked.get() + 1);
+            sleep(Duration::from_secs(10)).await;
+            if asked.get() == 99 {
+                done()
+            } else if asked.get() % 3 == 0 {
+                running()
+            } else {
+                unavailable()
+            }
+        };
+        assert!(until_done(&none, ask, |_| {}).await.is_ok());
+        assert_eq!(start.elapsed(), Duration::from_secs(990), "nothing but the time of the answers");
+
+        let forever = Poll { give_up_after: Duration::MAX, forgive_for: Duration::MAX, ..Poll::default() };
+        let (result, _) = wait(forever.clone(), |n| if n < 50 { unavailable() } else { done() }).await;
+        assert!(result.is_ok());
+        let (result, asked) =
+            wait(Poll { give_up_after: Duration::from_secs(60), every: Duration::MAX, ..forever }, |_| unavailable())
+                .await;
+        assert_eq!((result, asked.len()), (Err(ErrorKind::TimedOut), 2));
     }
 }
