@@ -1,7 +1,7 @@
 //! What the tests share: fixtures, served as they are, and requests as text.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct Fixture {
 
 impl Fixture {
     /// Lets the server give this reply to anything.
-    pub async fn serve(&self, server: &MockServer) {
+    async fn serve(&self, server: &MockServer) {
         let reply = ResponseTemplate::new(self.status).set_body_bytes(self.body.clone());
         let headers = self.headers.iter();
         let reply = headers.fold(reply, |reply, (name, value)| reply.insert_header(name.as_str(), value.as_str()));
@@ -55,7 +55,7 @@ impl Fixture {
 }
 
 /// All replies of a provider, in order. A file that no test would read fails, and so does an operation without one.
-pub fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
+fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider);
     let mut fixtures = Vec::new();
     for (operation, path) in entries(&folder).into_iter().filter(|(name, _)| !NOT_REPLIES.contains(&name.as_str())) {
@@ -74,6 +74,23 @@ pub fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
         "operations with fixtures, and operations of the specification"
     );
     fixtures
+}
+
+/// What `tell` makes of each reply of a provider, one text for each operation; replies it makes nothing of are left out.
+pub async fn told(
+    server: &MockServer,
+    provider: &str,
+    operations: &[&str],
+    tell: impl AsyncFn(&Fixture) -> Option<String>,
+) -> BTreeMap<String, String> {
+    let mut texts = BTreeMap::<String, String>::new();
+    for fixture in fixtures(provider, operations) {
+        fixture.serve(server).await;
+        if let Some(text) = tell(&fixture).await {
+            texts.entry(fixture.operation).or_default().push_str(&text);
+        }
+    }
+    texts
 }
 
 /// The bodies of kie.ai's callbacks, in order: `<trust>/<name>` and the raw bytes.

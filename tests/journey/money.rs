@@ -5,7 +5,7 @@ use std::time::Duration;
 use kie_api::OPERATIONS as KIE;
 use uniall_api::OPERATIONS as UNIALL;
 use veo_core::{Access, Client, Kie, Provider, Resend, Submission, UniAll, VideoRequest};
-use veo_tests::{KEY, fixtures, recorder};
+use veo_tests::{KEY, recorder, told};
 
 fn show(submission: Submission) -> String {
     match submission {
@@ -33,13 +33,15 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
     let rows: [(&str, &[&str], &str, &dyn Provider); 2] =
         [("kie", KIE, "generate", &kie), ("uniall", UNIALL, "create_video", &uniall)];
     for ((provider, operations, paid, asked), offer) in rows.into_iter().zip(offers) {
-        let mut text = String::new();
-        for fixture in fixtures(provider, operations).iter().filter(|fixture| fixture.operation == paid) {
-            fixture.serve(&server).await;
+        let texts = told(&server, provider, operations, async |fixture| {
+            if fixture.operation != paid {
+                return None;
+            }
             let outcome = show(asked.submit(&offer).await);
-            text.push_str(&format!("{:<56} {outcome}\n", fixture.name));
             assert_eq!(server.received_requests().await.unwrap().len(), 1, "{}", fixture.name);
-        }
+            Some(format!("{:<56} {outcome}\n", fixture.name))
+        });
+        let text = &texts.await[paid];
         insta::assert_snapshot!(format!("{provider}_outcomes"), text);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use serde_json::json;
 use veo_core::{Access, Client, Error, Fault, JobRef, Kie, Poll, Provider, Resolution, State, UniAll, VideoRequest};
-use veo_tests::{KEY, fixtures, recorder};
+use veo_tests::{Fixture, KEY, recorder, told};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -38,29 +38,24 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
     let server = recorder().await;
     let kie = Kie::new(Access::new(KEY).base_url(server.uri())).unwrap();
     let uniall = UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap();
-    let mut texts = std::collections::BTreeMap::<String, String>::new();
-    for (provider, fixture) in fixtures("kie", kie_api::OPERATIONS)
-        .into_iter()
-        .map(|fixture| ("kie", fixture))
-        .chain(fixtures("uniall", uniall_api::OPERATIONS).into_iter().map(|fixture| ("uniall", fixture)))
-    {
-        let job = JobRef::new(provider, "t1");
-        fixture.serve(&server).await;
+    let (kie_job, uniall_job) = (JobRef::new("kie", "t1"), JobRef::new("uniall", "t1"));
+    let tell = async |fixture: &Fixture| {
         let answer = match fixture.operation.as_str() {
-            "record_info" => kie.state(&job).await,
-            "query_video" => uniall.state(&job).await,
-            "get_1080p_video" => kie.upgrade(&job, Resolution::P1080).unwrap().await,
-            "get_4k_video" => kie.upgrade(&job, Resolution::K4).unwrap().await,
-            _ => continue,
+            "record_info" => kie.state(&kie_job).await,
+            "query_video" => uniall.state(&uniall_job).await,
+            "get_1080p_video" => kie.upgrade(&kie_job, Resolution::P1080).unwrap().await,
+            "get_4k_video" => kie.upgrade(&kie_job, Resolution::K4).unwrap().await,
+            _ => return None,
         };
         if let Err(error) = &answer {
-            assert_eq!(error.job(), Some(&job), "{}", fixture.name);
+            assert_eq!(error.job().map(|job| job.task.as_str()), Some("t1"), "{}", fixture.name);
         }
-        let text = texts.entry(format!("{provider}_{}_states", fixture.operation)).or_default();
-        text.push_str(&format!("{:<52} {}\n", fixture.name, show(answer)));
-    }
-    for (name, text) in texts {
-        insta::assert_snapshot!(name, text);
+        Some(format!("{:<52} {}\n", fixture.name, show(answer)))
+    };
+    for (provider, operations) in [("kie", kie_api::OPERATIONS), ("uniall", uniall_api::OPERATIONS)] {
+        for (operation, text) in told(&server, provider, operations, &tell).await {
+            insta::assert_snapshot!(format!("{provider}_{operation}_states"), text);
+        }
     }
 }
 

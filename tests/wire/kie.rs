@@ -6,7 +6,7 @@ use kie_api::{Client, Config, Error, OPERATIONS, Reply};
 use serde::Serialize;
 use serde_json::json;
 
-use veo_tests::{KEY, fixtures, last_request, recorder, requests, retry_after, serve_json, variations};
+use veo_tests::{KEY, last_request, recorder, requests, retry_after, serve_json, told, variations};
 
 const TASK: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
@@ -69,14 +69,11 @@ fn show(result: &Result<String, Error>) -> String {
 async fn every_reply_is_decoded() {
     let server = recorder().await;
     let client = client(&server.uri());
-    let mut snapshots = std::collections::BTreeMap::<String, String>::new();
-    for fixture in fixtures("kie", OPERATIONS) {
-        fixture.serve(&server).await;
+    let texts = told(&server, "kie", OPERATIONS, async |fixture| {
         let result = call(&client, &fixture.operation).await;
-        let text = snapshots.entry(fixture.operation.clone()).or_default();
-        text.push_str(&format!("{}\n   {}\n", fixture.name, show(&result)));
-    }
-    for (operation, text) in snapshots {
+        Some(format!("{}\n   {}\n", fixture.name, show(&result)))
+    });
+    for (operation, text) in texts.await {
         insta::assert_snapshot!(format!("kie_{operation}_replies"), text);
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use uniall_api::types::{AspectRatio, CreateVideoRequest, Duration, ExtraBody, Model, Size, VideoTask};
 use uniall_api::{Client, Config, Error, OPERATIONS, Reply};
 
-use veo_tests::{KEY, fixtures, last_request, recorder, requests, retry_after, serve_json, variations};
+use veo_tests::{KEY, last_request, recorder, requests, retry_after, serve_json, told, variations};
 
 const TASK: &str = "task_Zk3vQ8mW1tYb6nRc0sLd5fHj2gXp9aUe";
 
@@ -48,14 +48,11 @@ fn show(result: &Result<Reply<VideoTask>, Error>) -> String {
 async fn every_reply_is_decoded() {
     let server = recorder().await;
     let client = client(&server.uri());
-    let mut snapshots = std::collections::BTreeMap::<String, String>::new();
-    for fixture in fixtures("uniall", OPERATIONS) {
-        fixture.serve(&server).await;
+    let texts = told(&server, "uniall", OPERATIONS, async |fixture| {
         let result = call(&client, &fixture.operation).await;
-        let text = snapshots.entry(fixture.operation.clone()).or_default();
-        text.push_str(&format!("{}\n   {}\n", fixture.name, show(&result)));
-    }
-    for (operation, text) in snapshots {
+        Some(format!("{}\n   {}\n", fixture.name, show(&result)))
+    });
+    for (operation, text) in texts.await {
         insta::assert_snapshot!(format!("uniall_{operation}_replies"), text);
     }
 }

@@ -18,13 +18,18 @@ use crate::{image, plan, wait};
 /// Makes videos with one provider or several. Clones are cheap.
 #[derive(Clone, Debug)]
 pub struct Client {
-    providers: Vec<Arc<dyn Provider>>,
-    /// One for each provider.
-    windows: Vec<Window>,
+    entries: Vec<Entry>,
     downloader: Downloader,
     poll: Poll,
     /// One permit for each job that may be under way; clones share them.
     in_flight: Option<Arc<Semaphore>>,
+}
+
+/// A provider, and when it was last sent paid requests.
+#[derive(Clone, Debug)]
+struct Entry {
+    provider: Arc<dyn Provider>,
+    window: Window,
 }
 
 /// Leave for one job to be under way, which is given back when this is dropped.
@@ -42,8 +47,7 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] if there can be no HTTP client on this machine.
     pub fn new(provider: impl Provider + 'static) -> Result<Self, Error> {
         Ok(Self {
-            providers: vec![Arc::new(provider)],
-            windows: vec![Window::default()],
+            entries: vec![Entry::new(provider)],
             downloader: Downloader::new(Downloads::default())?,
             poll: Poll::default(),
             in_flight: None,
@@ -53,8 +57,7 @@ impl Client {
     /// The same client with one more provider, which is asked when those before it have not taken a request.
     #[must_use]
     pub fn or(mut self, provider: impl Provider + 'static) -> Self {
-        self.providers.push(Arc::new(provider));
-        self.windows.push(Window::default());
+        self.entries.push(Entry::new(provider));
         self
     }
 
@@ -98,12 +101,12 @@ impl Client {
 
     /// The models of all providers, and what they can do.
     pub fn models(&self) -> impl Iterator<Item = &Model> {
-        self.providers.iter().flat_map(|provider| provider.models())
+        self.providers().flat_map(|provider| provider.models())
     }
 
     /// What each provider would do with a request, to the letter, and why the others cannot. Nothing is sent.
     pub fn plan(&self, request: &VideoRequest) -> Plan {
-        plan::plan(self.providers.iter().map(|provider| &**provider), request)
+        plan::plan(self.providers(), request)
     }
 
     /// Sends a paid request to the first provider that can make the video, at most once. Only when a provider has certainly
@@ -113,18 +116,18 @@ impl Client {
     /// Dropping the future after the request has left loses what became of it, as a lost reply does. So put no time-out around
     /// it; `Access::submit_timeout` ends in an outcome.
     pub async fn submit(&self, request: &VideoRequest) -> Submission {
-        let plan = self.plan(request);
+        let mut plan = self.plan(request);
         if plan.offers.is_empty() {
             return Submission::NotAccepted(impossible(&plan.refusals));
         }
-        let request = match image::uploaded(request.clone(), &self.providers).await {
-            Ok(request) => request,
+        match image::uploaded(request, self.providers()).await {
+            Ok(Some(uploaded)) => plan = self.plan(&uploaded),
+            Ok(None) => {}
             Err(error) => return Submission::NotAccepted(error),
-        };
+        }
         let mut refusal = None;
-        for offer in self.plan(&request).offers {
-            let mut both = self.providers.iter().zip(&self.windows);
-            let Some((provider, window)) = both.find(|(provider, _)| provider.name() == offer.provider) else {
+        for offer in plan.offers {
+            let Some(Entry { provider, window }) = self.entries.iter().find(|entry| entry.is(&offer.provider)) else {
                 continue;
             };
             if let Some(limit) = provider.limit() {
@@ -201,7 +204,7 @@ impl Client {
     /// ```
     pub fn states(&self, job: &JobRef) -> impl Stream<Item = Result<State, Error>> + Send + use<> {
         let job = job.clone();
-        let found = self.providers.iter().find(|provider| provider.name() == job.provider).cloned();
+        let found = self.entries.iter().find(|entry| entry.is(&job.provider)).map(|entry| entry.provider.clone());
         let start = Some((Waiting::new(self.poll.clone()), found, job));
         stream::unfold(start, |waiting| async {
             let (mut waiting, provider, job) = waiting?;
@@ -309,11 +312,25 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] if the image cannot be read, is not a JPEG, PNG or WebP, is larger than 20 MiB, or if no
     /// provider of this client has a place for it; otherwise why the provider did not take it.
     pub async fn upload(&self, image: &Image) -> Result<String, Error> {
-        image::reachable(image, &self.providers).await
+        image::reachable(image, self.providers()).await
+    }
+
+    fn providers(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
+        self.entries.iter().map(|entry| &*entry.provider)
     }
 
     fn provider(&self, name: &str) -> Option<&dyn Provider> {
-        self.providers.iter().map(|provider| &**provider).find(|provider| provider.name() == name)
+        self.providers().find(|provider| provider.name() == name)
+    }
+}
+
+impl Entry {
+    fn new(provider: impl Provider + 'static) -> Self {
+        Self { provider: Arc::new(provider), window: Window::default() }
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.provider.name() == name
     }
 }
 

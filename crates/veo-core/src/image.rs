@@ -2,19 +2,24 @@
 
 use std::fmt::Display;
 use std::path::Path;
-use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::{Error, ErrorKind, Image, Input, Provider, VideoRequest};
 
 /// The largest image that the model takes, in bytes.
 const MAX_IMAGE: u64 = 20 << 20;
 
-/// The request with all its images as URLs. Local ones are uploaded to the first provider that has a place for them; the
-/// URL then serves any provider.
-pub(crate) async fn uploaded(
-    mut request: VideoRequest,
-    providers: &[Arc<dyn Provider>],
-) -> Result<VideoRequest, Error> {
+/// The request with all its images as URLs; nothing if it has no others. Local ones are uploaded to the first provider that
+/// has a place for them; the URL then serves any provider.
+pub(crate) async fn uploaded<'a>(
+    request: &VideoRequest,
+    providers: impl Iterator<Item = &'a dyn Provider> + Clone,
+) -> Result<Option<VideoRequest>, Error> {
+    if request.images().iter().all(|image| matches!(image, Image::Url(_))) {
+        return Ok(None);
+    }
+    let mut request = request.clone();
     let images: Vec<&mut Image> = match &mut request.input {
         Input::Image { image } => vec![image],
         Input::Frames { first, last } => vec![first, last],
@@ -22,20 +27,23 @@ pub(crate) async fn uploaded(
         Input::Text | Input::Extension { .. } => Vec::new(),
     };
     for image in images {
-        *image = Image::Url(reachable(image, providers).await?);
+        *image = Image::Url(reachable(image, providers.clone()).await?);
     }
-    Ok(request)
+    Ok(Some(request))
 }
 
 /// The URL of an image, which is uploaded first if it has none.
-pub(crate) async fn reachable(image: &Image, providers: &[Arc<dyn Provider>]) -> Result<String, Error> {
+pub(crate) async fn reachable<'a>(
+    image: &Image,
+    mut providers: impl Iterator<Item = &'a dyn Provider>,
+) -> Result<String, Error> {
     let (bytes, name) = match image {
         Image::Url(url) => return Ok(url.clone()),
         Image::File { file } => (read(file).await?, file.display().to_string()),
         Image::Bytes { bytes } => (bytes.clone(), "the image".to_owned()),
     };
     let stored = stored_name(&bytes, &name)?;
-    let Some(uploading) = providers.iter().find_map(|provider| provider.upload(bytes.clone(), stored.clone())) else {
+    let Some(uploading) = providers.find_map(|provider| provider.upload(bytes.clone(), stored.clone())) else {
         let message = format!(
             "input: {name} is on this machine and no provider here has a place for it; put it on the web, or add kie.ai"
         );
@@ -44,7 +52,7 @@ pub(crate) async fn reachable(image: &Image, providers: &[Arc<dyn Provider>]) ->
     uploading.await
 }
 
-async fn read(file: &Path) -> Result<Vec<u8>, Error> {
+async fn read(file: &Path) -> Result<Bytes, Error> {
     let unreadable =
         |error: std::io::Error| refused(&file.display(), "cannot be read; correct the path").with_source(error);
     // Before it takes up the memory.
@@ -52,7 +60,7 @@ async fn read(file: &Path) -> Result<Vec<u8>, Error> {
     if size > MAX_IMAGE {
         return Err(too_large(&file.display()));
     }
-    tokio::fs::read(file).await.map_err(unreadable)
+    tokio::fs::read(file).await.map(Bytes::from).map_err(unreadable)
 }
 
 /// A name whose ending tells the truth: hosts take the type from it, and with a wrong type the generation fails.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use kie_api::types::{self, Code, SuccessFlag};
 use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
 use serde::Deserialize;
@@ -181,7 +182,7 @@ impl Kie {
         credits.ok_or_else(|| Error::new(ErrorKind::NotSent, "kie.ai answered without a balance; ask again"))
     }
 
-    async fn upload(&self, image: Vec<u8>, name: String) -> Result<String, Error> {
+    async fn upload(&self, image: Bytes, name: String) -> Result<String, Error> {
         let sent = self.client.upload_stream().file(image).upload_path("veo").file_name(name).send().await;
         let reply = sent.map_err(|error| refused(&error, ErrorKind::NotSent))?;
         let url = reply.into_inner().data.and_then(|file| file.download_url).filter(|url| !url.is_empty());
@@ -234,7 +235,7 @@ impl Provider for Kie {
         Some(Box::pin(self.credits()))
     }
 
-    fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
+    fn upload<'a>(&'a self, image: Bytes, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
         Some(Box::pin(self.upload(image, name)))
     }
 }

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::pin::Pin;
 
+use bytes::Bytes;
+
 use crate::{Error, JobRef, Limit, Model, Offer, Reason, Resolution, State, Submission, VideoRequest};
 
 /// A future of the provider trait.
@@ -56,7 +58,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     }
 
     /// Puts an image where every provider can reach it, and gives its URL; nothing if this provider has no such place.
-    fn upload<'a>(&'a self, image: Vec<u8>, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
+    fn upload<'a>(&'a self, image: Bytes, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
         let _ = (image, name);
         None
     }

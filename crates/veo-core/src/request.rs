@@ -3,6 +3,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
@@ -116,7 +117,7 @@ pub enum Image {
         /// Its bytes; base64 in JSON.
         #[serde(with = "base64_text")]
         #[schemars(with = "String")]
-        bytes: Vec<u8>,
+        bytes: Bytes,
     },
 }
 
@@ -366,6 +367,12 @@ impl From<String> for Image {
 
 impl From<Vec<u8>> for Image {
     fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes { bytes: bytes.into() }
+    }
+}
+
+impl From<Bytes> for Image {
+    fn from(bytes: Bytes) -> Self {
         Self::Bytes { bytes }
     }
 }
@@ -407,14 +414,15 @@ impl FromStr for Resolution {
 mod base64_text {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map(Bytes::from).map_err(serde::de::Error::custom)
     }
 }
 

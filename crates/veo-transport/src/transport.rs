@@ -122,31 +122,31 @@ impl Transport {
         let mut body = BytesMut::new();
         loop {
             match response.chunk().await {
-                Ok(None) => return Ok(RawReply { head, body: self.without_key(&body) }),
+                Ok(None) => return Ok(RawReply { head, body: self.without_key(body) }),
                 Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
                     let reason = format!("the body is longer than {} MiB", MAX_BODY >> 20);
-                    let body = self.without_key(&body);
+                    let body = self.without_key(body);
                     return Err(Error::Unreadable(Box::new(Unreadable { head, reason, body })));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Err(error) => {
-                    return Err(Error::NoReply { host, partial: self.without_key(&body), source: cause(error) });
+                    return Err(Error::NoReply { host, partial: self.without_key(body), source: cause(error) });
                 }
             }
         }
     }
 
     /// Removes the key from a body that echoes it, since bodies end up in errors and logs.
-    fn without_key(&self, body: &[u8]) -> Bytes {
+    fn without_key(&self, mut body: BytesMut) -> Bytes {
         let key = self.key.expose_secret().as_bytes();
-        let mut clean = BytesMut::with_capacity(body.len());
-        let mut rest = body;
-        while let Some(at) = rest.windows(key.len()).position(|window| window == key) {
-            clean.extend_from_slice(&rest[..at]);
+        let mut clean = BytesMut::new();
+        while let Some(at) = body.windows(key.len()).position(|window| window == key) {
+            clean.unsplit(body.split_to(at));
             clean.extend_from_slice(b"[key]");
-            rest = &rest[at + key.len()..];
+            let _ = body.split_to(key.len());
         }
-        clean.extend_from_slice(rest);
+        // Without a key in it, this is the body itself and no copy.
+        clean.unsplit(body);
         clean.freeze()
     }
 }
