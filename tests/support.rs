@@ -26,6 +26,11 @@ pub struct Fixture {
 }
 
 impl Fixture {
+    /// The body, if it is JSON that says something.
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok().filter(|json: &Value| !json.is_null())
+    }
+
     /// Lets the server give this reply to anything.
     async fn serve(&self, server: &MockServer) {
         let reply = ResponseTemplate::new(self.status).set_body_bytes(self.body.clone());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kie_api::OPERATIONS as KIE;
 use uniall_api::OPERATIONS as UNIALL;
-use veo_core::{Access, Client, Kie, Provider, Resend, Submission, UniAll, VideoRequest};
+use veo_core::{Access, Client, Kie, Provider, Resend, Submission, UniAll, Unknown, VideoRequest};
 use veo_tests::{KEY, recorder, told};
 
 fn show(submission: Submission) -> String {
@@ -37,7 +37,11 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
             if fixture.operation != paid {
                 return None;
             }
-            let outcome = show(asked.submit(&offer).await);
+            let submission = asked.submit(&offer).await;
+            if let Submission::NotAccepted(error) | Submission::Unknown(Unknown { error, .. }) = &submission {
+                assert_eq!(error.reply(), fixture.json().as_ref(), "{}", fixture.name);
+            }
+            let outcome = show(submission);
             assert_eq!(server.received_requests().await.unwrap().len(), 1, "{}", fixture.name);
             Some(format!("{:<56} {outcome}\n", fixture.name))
         });

@@ -10,7 +10,7 @@ use veo_sim::Sim;
 use veo_tests::KEY;
 
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -22,8 +22,15 @@ impl Write for Log {
     }
 }
 
-#[tokio::test]
-async fn a_log_names_the_job_and_no_secret() {
+impl Log {
+    /// What has been logged since the last time.
+    pub(crate) fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
+/// Records everything that this thread logs, until what is returned beside the log is dropped.
+pub(crate) fn record() -> (Log, impl Sized) {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -32,9 +39,13 @@ async fn a_log_names_the_job_and_no_secret() {
         .with_writer(move || writer.clone())
         .finish();
     // With only one subscriber, a span that another test enters first would be off for this one too.
-    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let guard = tracing::subscriber::set_default(subscriber);
+    let another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+    (log, (another, tracing::subscriber::set_default(subscriber)))
+}
 
+#[tokio::test]
+async fn a_log_names_the_job_and_no_secret() {
+    let (log, recording) = record();
     let sim = Sim::start().await.unwrap();
     let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
     let poll = Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() };
@@ -42,9 +53,9 @@ async fn a_log_names_the_job_and_no_secret() {
     let request = VideoRequest::text("A secret prompt");
     let Submission::Accepted(job) = client.submit(&request).await else { panic!("it is accepted") };
     let video = client.wait(&job, |_| {}).await.unwrap();
-    drop(guard);
+    drop(recording);
 
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.take();
     let ours: Vec<_> = log.lines().filter(|line| line.contains("veo_core")).collect();
     let wanted = format!("submit{{provider=kie model=veo3_lite outcome=\"accepted\" job={}}}", job.reference);
     assert!(ours.iter().any(|line| line.contains(&wanted)), "{ours:#?}");

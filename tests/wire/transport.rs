@@ -10,7 +10,7 @@ use veo_transport::MAX_BODY;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use veo_tests::KEY;
+use veo_tests::{KEY, serve_bytes};
 
 fn kie(url: &str) -> kie_api::Client {
     kie_api::Client::new(config(url)).unwrap()
@@ -176,12 +176,50 @@ async fn the_key_is_in_no_error_and_in_no_debug_text() {
 #[tokio::test]
 async fn an_error_shows_links_without_their_signatures() {
     let server = MockServer::start().await;
-    let page =
+    let short =
         r#"<a href="https://cdn.example.net/v.mp4?signature=hidden">moved</a> What now? https://b.example/?k=hidden"#;
-    Mock::given(any()).respond_with(ResponseTemplate::new(502).set_body_string(page)).mount(&server).await;
-    let error = generate(&kie(&server.uri())).await.unwrap_err().to_string();
-    let shown = r#"<a href=\"https://cdn.example.net/v.mp4?...\">moved</a> What now? https://b.example/?..."#;
-    assert!(error.ends_with(shown), "{error}");
+    // Only the start is shown, and it ends within the password.
+    let long = format!("{} https://me:hidden@b.example/", "x".repeat(180));
+    for (page, shown) in [
+        (short, r#"<a href=\"https://cdn.example.net/v.mp4?...\">moved</a> What now? https://b.example/?..."#),
+        (&long, "xxx ..."),
+    ] {
+        serve_bytes(&server, 502, page.into()).await;
+        let error = generate(&kie(&server.uri())).await.unwrap_err().to_string();
+        assert!(error.ends_with(shown) && !error.contains("hid"), "{error}");
+    }
+}
+
+/// Whatever is around a link, nothing of its query, its password and its content is left.
+#[test]
+fn links_are_shown_without_what_can_be_secret() {
+    let table = [
+        ("no link? none", "no link? none"),
+        ("https://a.example/v.mp4", "https://a.example/v.mp4"),
+        ("https://a.example?k=hidden", "https://a.example?..."),
+        ("https://a.example/v#t=hidden", "https://a.example/v?..."),
+        ("at https://me:hidden@a.example:8443/v, or not", "at https://a.example:8443/v, or not"),
+        ("https://me:hid@den@a.example", "https://a.example"),
+        ("<a href='https://a.example/v?k=hidden'>x</a>", "<a href='https://a.example/v?...>x</a>"),
+        (r#"{"url":"https://a.example/v?k=hidden","code":1}"#, r#"{"url":"https://a.example/v?...","code":1}"#),
+        (r#"{"url":"https:\/\/a.example\/v?a=b\u0026k=hidden"}"#, r#"{"url":"https:\/\/a.example\/v?..."}"#),
+        (r#"{\"url\":\"https://a.example/v?k=hidden\"}"#, r#"{\"url\":\"https://a.example/v?..."}"#),
+        ("[https://a.example/v?k=hidden,x,https://b.example/v?k=hidden]", "[https://a.example/v?..."),
+        (
+            "[https://a.example/v,https://me:hidden@b.example/v?k=hidden]",
+            "[https://a.example/v,https://b.example/v?...",
+        ),
+        ("https://a.example/to=https://me:hidden@b.example/?k=hidden", "https://a.example/to=https://b.example/?..."),
+        (
+            "data:video/mp4;base64,hidden and https://b.example/?k=hidden",
+            "data:video/mp4;base64,... and https://b.example/?...",
+        ),
+        ("https://", "https://"),
+        ("://?#@", "://?..."),
+    ];
+    for (text, wanted) in table {
+        assert_eq!(veo_transport::without_queries(text), wanted);
+    }
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use veo_transport::{Head, RawReply, Reply, Verdict};
+use veo_transport::{Head, RawReply, Reply, Verdict, without_queries};
 
 use crate::Error;
 use crate::types::{Code, ErrorReply};
@@ -21,6 +22,8 @@ pub struct Rejection {
     pub message: Option<String>,
     /// What came along. With code 422 from `get_4k_video` it is the state of the upgrade.
     pub data: Option<Value>,
+    /// The whole reply.
+    pub body: Value,
 }
 
 impl fmt::Display for Rejection {
@@ -30,7 +33,7 @@ impl fmt::Display for Rejection {
             Some(code) if code != Code::Success => write!(f, " with code {code}")?,
             _ => write!(f, " with HTTP {}", self.head.status)?,
         }
-        write!(f, ": {}", self.message.as_deref().unwrap_or("no reason given"))
+        write!(f, ": {}", without_queries(self.message.as_deref().unwrap_or("no reason given")))
     }
 }
 
@@ -43,11 +46,7 @@ fn judge(head: &Head, mut json: Value) -> Verdict<Rejection> {
     if !["code", "msg", "data"].into_iter().any(|field| json.get(field).is_some()) {
         return Verdict::Foreign("the body is not kie.ai's envelope");
     }
-    if let Some(data) = json.get_mut("data") {
-        settle_spelling(data);
-        data.get_mut("response").into_iter().for_each(settle_spelling);
-    }
-    let Ok(envelope) = serde_json::from_value::<ErrorReply>(json.clone()) else {
+    let Ok(mut envelope) = ErrorReply::deserialize(&json) else {
         return Verdict::Foreign("the body is not kie.ai's envelope");
     };
     // A code that is missing or unreadable is no reason to throw away a task that has been paid for.
@@ -56,12 +55,20 @@ fn judge(head: &Head, mut json: Value) -> Verdict<Rejection> {
         None => envelope.data.is_some(),
     };
     if accepted && head.is_success() {
+        json.get_mut("data").into_iter().for_each(settle_spellings);
         return Verdict::Reply(json);
     }
-    Verdict::Rejected(Rejection { head: head.clone(), code: envelope.code, message: envelope.msg, data: envelope.data })
+    envelope.data.iter_mut().for_each(settle_spellings);
+    let ErrorReply { code, msg: message, data, .. } = envelope;
+    Verdict::Rejected(Rejection { head: head.clone(), code, message, data, body: json })
 }
 
 /// Two spellings of one field cannot both be in the specification, so the rarer one is brought to the other.
+fn settle_spellings(data: &mut Value) {
+    settle_spelling(data);
+    data.get_mut("response").into_iter().for_each(settle_spelling);
+}
+
 fn settle_spelling(object: &mut Value) {
     let Some(object) = object.as_object_mut() else { return };
     for (rare, usual) in [("task_id", "taskId"), ("result_url", "resultUrl"), ("result_urls", "resultUrls")] {

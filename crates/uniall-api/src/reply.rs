@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use veo_transport::{Head, RawReply, Reply, Verdict};
+use veo_transport::{Head, RawReply, Reply, Verdict, without_queries};
 
 use crate::types::ErrorReply;
 use crate::{Error, task};
@@ -29,7 +29,7 @@ impl fmt::Display for Rejection {
         if let Some(code) = &self.code {
             write!(f, ", {code}")?;
         }
-        write!(f, ": {}", self.message.as_deref().unwrap_or("no reason given"))
+        write!(f, ": {}", without_queries(self.message.as_deref().unwrap_or("no reason given")))
     }
 }
 

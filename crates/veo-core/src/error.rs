@@ -2,14 +2,17 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::Value;
+use veo_transport::without_queries;
+
 use crate::JobRef;
 
 /// Why there is no video. What to do about it is answered by [`charged`](Error::charged), [`resend`](Error::resend),
 /// [`fault`](Error::fault) and [`job`](Error::job); [`kind`](Error::kind) says what happened.
-#[derive(Debug)]
+///
+/// It shows links without their queries, which can be signatures; also those in the words of a provider.
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -17,6 +20,7 @@ struct Inner {
     retry_after: Option<Duration>,
     provider_code: Option<String>,
     provider_words: Option<String>,
+    reply: Option<Value>,
     job: Option<JobRef>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -112,11 +116,12 @@ impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
-            message: message.into(),
+            message: without_queries(&message.into()),
             subject: None,
             retry_after: None,
             provider_code: None,
             provider_words: None,
+            reply: None,
             job: None,
             source: None,
         }))
@@ -146,7 +151,15 @@ impl Error {
     /// The same error with the provider's own code and words.
     #[must_use]
     pub fn with_provider(mut self, code: Option<String>, words: Option<String>) -> Self {
-        (self.0.provider_code, self.0.provider_words) = (code, words);
+        let shown = |text: Option<String>| text.as_deref().map(without_queries);
+        (self.0.provider_code, self.0.provider_words) = (shown(code), shown(words));
+        self
+    }
+
+    /// The same error with the provider's whole reply; null if that was no JSON.
+    #[must_use]
+    pub fn with_reply(mut self, reply: Value) -> Self {
+        self.0.reply = Some(reply).filter(|reply| !reply.is_null());
         self
     }
 
@@ -175,6 +188,12 @@ impl Error {
     /// The provider's words, if it gave some.
     pub fn provider_words(&self) -> Option<&str> {
         self.0.provider_words.as_deref()
+    }
+
+    /// The provider's whole reply, as it came, if there was one and it was JSON: a refusal, a failed job, a success without a
+    /// video, or what nobody understands. It can hold links with signatures, so it is no part of the error's texts.
+    pub fn reply(&self) -> Option<&Value> {
+        self.0.reply.as_ref()
     }
 
     /// After which time the provider wants to be asked again, if it said so.
@@ -233,6 +252,17 @@ impl Error {
             | ErrorKind::InvalidWebhook
             | ErrorKind::Rejected => Fault::Caller,
         }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, message, subject, retry_after, provider_code, provider_words, reply: _, job, source } =
+            &*self.0;
+        let mut text = f.debug_struct("Error");
+        text.field("kind", kind).field("message", message).field("subject", subject).field("retry_after", retry_after);
+        text.field("provider_code", provider_code).field("provider_words", provider_words).field("job", job);
+        text.field("source", source).finish_non_exhaustive()
     }
 }
 

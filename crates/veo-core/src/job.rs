@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use veo_transport::without_queries;
 
+use crate::request::link;
 use crate::{Error, ErrorKind, Offer, Resolution};
 
 /// A paid task and the provider it lives at.
@@ -240,11 +242,12 @@ impl Video {
 
 impl fmt::Debug for Video {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let urls: Vec<&str> = self.urls.iter().filter_map(|url| url.split(['?', '#', ',']).next()).collect();
+        let Self { job, urls, resolution, has_audio, seeds, credits, shortfall, raw: _ } = self;
+        let urls: Vec<String> = urls.iter().map(|url| link(url)).collect();
         let mut text = f.debug_struct("Video");
-        text.field("job", &self.job).field("urls", &urls).field("resolution", &self.resolution);
-        text.field("has_audio", &self.has_audio).field("seeds", &self.seeds).field("credits", &self.credits);
-        text.field("shortfall", &self.shortfall).finish_non_exhaustive()
+        text.field("job", job).field("urls", &urls).field("resolution", &resolution.as_deref().map(without_queries));
+        text.field("has_audio", has_audio).field("seeds", seeds).field("credits", credits);
+        text.field("shortfall", shortfall).finish_non_exhaustive()
     }
 }
 

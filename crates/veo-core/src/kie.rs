@@ -8,7 +8,7 @@ use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::translation::{Body, failure, is_refusal, refusal, refusal_status, text_in, translated};
+use crate::translation::{Body, failure, is_refusal, json, refusal, refusal_status, text_in, translated};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Limit, Mode, Model, Offer,
     Provider, Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
@@ -76,7 +76,8 @@ impl Kie {
                 let bare = || text_in(reply.body(), "data").filter(|id| reply.code.is_some() && !id.contains(' '));
                 match typed.or_else(|| id_in(reply.body())).or_else(bare) {
                     Some(id) => return Submission::Accepted(Job::new(offer, id)),
-                    None => Error::new(ErrorKind::OutcomeUnknown, "kie.ai accepted the request but named no task"),
+                    None => Error::new(ErrorKind::OutcomeUnknown, "kie.ai accepted the request but named no task")
+                        .with_reply(json(reply.body())),
                 }
             }
             Err(error) => match id_of(&error) {
@@ -106,11 +107,13 @@ impl Kie {
         let raw = json(reply.body());
         let Some(record) = reply.into_inner().data else {
             let message = "kie.ai does not know the job, or not yet";
-            return Err(Error::new(ErrorKind::Unavailable, message).with_job(job));
+            return Err(Error::new(ErrorKind::Unavailable, message).with_reply(raw).with_job(job));
         };
         match record.success_flag {
             Some(SuccessFlag::Succeeded) => succeeded(record, job, raw),
-            Some(SuccessFlag::Failed | SuccessFlag::GenerationFailed) => Err(failed(&record).with_job(job)),
+            Some(SuccessFlag::Failed | SuccessFlag::GenerationFailed) => {
+                Err(failed(&record).with_reply(raw).with_job(job))
+            }
             Some(SuccessFlag::Generating) => Ok(State::Running { percent: None }),
             _ => Ok(State::Pending),
         }
@@ -261,7 +264,7 @@ fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason
     let mut body = common(request);
     body.set("model", Value::from(model.name));
     body.set("generationType", Value::from(generation_type.as_str()));
-    body.set("imageUrls", (mode != Mode::Text).then(|| request.images().into_iter().map(Image::to_string).collect()));
+    body.set("imageUrls", (mode != Mode::Text).then(|| request.images().into_iter().map(Image::in_body).collect()));
     body.set("aspectRatio", Value::from(ratio.as_str()));
     // The field's later name, which cannot be in the specification beside the first one.
     body.set("aspect_ratio", Value::from(ratio.as_str()));
@@ -322,11 +325,6 @@ fn is_in_progress(rejection: &Rejection) -> bool {
     not_yet.iter().any(|part| words.contains(part))
 }
 
-/// A reply as it came.
-fn json(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap_or_default()
-}
-
 /// The id of a task in an error, which is then none.
 fn id_of(error: &ApiError) -> Option<String> {
     match error {
@@ -381,6 +379,7 @@ fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
     error
         .with_provider(rejection.code.map(|code| code.to_string()), rejection.message.clone())
         .with_retry_after(rejection.head.retry_after)
+        .with_reply(rejection.body.clone())
 }
 
 fn succeeded(record: types::Record, job: &JobRef, raw: Value) -> Result<State, Error> {
@@ -397,7 +396,7 @@ fn succeeded(record: types::Record, job: &JobRef, raw: Value) -> Result<State, E
         }))),
         None => {
             let message = "kie.ai reports success without a video; it was most likely filtered";
-            Err(Error::policy(Subject::Output, message).with_job(job))
+            Err(Error::policy(Subject::Output, message).with_reply(raw).with_job(job))
         }
     }
 }

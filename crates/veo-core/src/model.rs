@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
+use veo_transport::without_queries;
 
+use crate::request::link;
 use crate::{AspectRatio, Image, Input, Mode, Resolution, Tier, VideoRequest};
 
 /// A model of a provider, and what it can do.
@@ -59,14 +61,14 @@ pub enum Feature {
 pub struct Reason {
     /// The field of [`VideoRequest`].
     pub field: &'static str,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what would be right. Links are shown without their queries.
     pub message: String,
 }
 
 impl Reason {
     /// A reason about a field.
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
-        Self { field, message: message.into() }
+        Self { field, message: without_queries(&message.into()) }
     }
 }
 
@@ -207,14 +209,15 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
         if let Image::Url(url) = image
             && !is_web(url)
         {
-            let message = format!("{url} is not an http or https URL; for a file give its path as a file");
+            let message = format!("{} is not an http or https URL; for a file give its path as a file", link(url));
             reasons.push(Reason::new("input", message));
         }
     }
     if let Input::Extension { source } = &request.input {
         match &source.url {
             Some(url) if !is_web(url) => {
-                reasons.push(Reason::new("input", format!("{url} is not an http or https URL of a video")));
+                let message = format!("{} is not an http or https URL of a video", link(url));
+                reasons.push(Reason::new("input", message));
             }
             None if source.job.is_none() => {
                 reasons.push(Reason::new("input", "an extension needs the job or the URL of the video"));
@@ -223,7 +226,7 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
         }
     }
     if let Some(url) = request.callback_url.as_deref().filter(|url| !is_web(url)) {
-        reasons.push(Reason::new("callback_url", format!("{url} is not an http or https URL")));
+        reasons.push(Reason::new("callback_url", format!("{} is not an http or https URL", link(url))));
     }
     reasons
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use veo_transport::without_queries;
 
 use crate::model::nonsense;
 use crate::{Model, Provider, Reason, Resolution, VideoRequest};
@@ -19,7 +20,8 @@ pub struct Plan {
 }
 
 /// A provider can make the video: the exact request it would be sent.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+/// Its debug text leaves out what a link can hold of signatures.
+#[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Offer {
     /// Name of the provider.
@@ -62,6 +64,16 @@ impl Offer {
     /// The resolution that was asked for, or 720p.
     pub fn resolution(&self) -> Resolution {
         self.request.resolution.unwrap_or(Resolution::P720)
+    }
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { provider, model, operation, body, request, warnings } = self;
+        let mut text = f.debug_struct("Offer");
+        text.field("provider", provider).field("model", model).field("operation", operation);
+        text.field("body", &format_args!("{}", without_queries(&body.to_string())));
+        text.field("request", request).field("warnings", warnings).finish()
     }
 }
 

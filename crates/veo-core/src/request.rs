@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use veo_transport::without_queries;
 
 use crate::{JobRef, Video};
 
@@ -23,7 +24,9 @@ use crate::{JobRef, Video};
 /// let text = VideoRequest::text("A dog playing in a park").aspect_ratio(AspectRatio::Portrait).seconds(4);
 /// let image = VideoRequest::image("It starts to rain", "https://img.example.net/park.png");
 /// ```
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+///
+/// Its debug text leaves out what links can hold of signatures, and the bytes of images.
+#[derive(Clone, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[schemars(description = "A video to make with Veo 3.1.")]
 #[non_exhaustive]
@@ -101,7 +104,7 @@ pub enum Input {
 }
 
 /// An image.
-#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Image {
@@ -122,7 +125,7 @@ pub enum Image {
 }
 
 /// The video that an extension continues. kie.ai goes by the job and UniAll by the URL.
-#[derive(Clone, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// The job that made it.
@@ -342,15 +345,66 @@ impl Input {
     }
 }
 
-/// The URL, or what stands for an image that has none yet.
-impl fmt::Display for Image {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Image {
+    /// What stands for the image in the body of a request: its URL, or until it is uploaded its path or its length.
+    pub fn in_body(&self) -> String {
         match self {
-            Self::Url(url) => f.write_str(url),
-            Self::File { file } => file.display().fmt(f),
-            Self::Bytes { bytes } => write!(f, "({} bytes)", bytes.len()),
+            Self::Url(url) => url.clone(),
+            Self::File { file } => file.display().to_string(),
+            Self::Bytes { bytes } => format!("({} bytes)", bytes.len()),
         }
     }
+}
+
+impl fmt::Debug for VideoRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            prompt,
+            input,
+            tier,
+            aspect_ratio,
+            resolution,
+            seconds,
+            seed,
+            audio,
+            negative_prompt,
+            watermark,
+            translate_prompt,
+            callback_url,
+            extra,
+        } = self;
+        let shown = |text: &Option<String>| text.as_deref().map(without_queries);
+        let extra = serde_json::to_string(extra).unwrap_or_default();
+        let mut text = f.debug_struct("VideoRequest");
+        text.field("prompt", &without_queries(prompt)).field("input", input).field("tier", tier);
+        text.field("aspect_ratio", aspect_ratio).field("resolution", resolution).field("seconds", seconds);
+        text.field("seed", seed).field("audio", audio).field("negative_prompt", &shown(negative_prompt));
+        text.field("watermark", &shown(watermark)).field("translate_prompt", translate_prompt);
+        text.field("callback_url", &callback_url.as_deref().map(link));
+        text.field("extra", &format_args!("{}", without_queries(&extra))).finish()
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.debug_tuple("Url").field(&link(url)).finish(),
+            Self::File { file } => f.debug_struct("File").field("file", file).finish(),
+            Self::Bytes { bytes } => write!(f, "Bytes({} bytes)", bytes.len()),
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.url.as_deref().map(link);
+        f.debug_struct("Source").field("job", &self.job).field("url", &url).finish()
+    }
+}
+
+/// A link without what can be secret in it, also if it is none.
+pub(crate) fn link(url: &str) -> String {
+    without_queries(url.split(['?', '#']).next().unwrap_or_default())
 }
 
 impl From<&str> for Image {

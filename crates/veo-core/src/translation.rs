@@ -45,6 +45,11 @@ impl From<Body> for Option<Value> {
     }
 }
 
+/// A reply as it came.
+pub(crate) fn json(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
 /// The text of a member in what may be a part of a JSON document, such as the id of a paid task in a broken reply.
 pub(crate) fn text_in(body: &[u8], member: &str) -> Option<String> {
     let body = String::from_utf8_lossy(body);
@@ -109,10 +114,16 @@ pub(crate) fn failure(words: &str, message: String) -> Error {
 }
 
 /// The error of a provider's client in our own type.
-pub(crate) fn translated(kind: ErrorKind, error: &dyn StdError) -> Error {
-    let translated = Error::new(kind, error.to_string());
-    match error.source() {
-        Some(cause) => translated.with_source(cause.to_string()),
-        None => translated,
+pub(crate) fn translated<R>(kind: ErrorKind, error: &veo_transport::Error<R>) -> Error
+where
+    veo_transport::Error<R>: StdError,
+{
+    let mut translated = Error::new(kind, error.to_string());
+    if let Some(cause) = error.source() {
+        translated = translated.with_source(cause.to_string());
+    }
+    match error {
+        veo_transport::Error::Unreadable(reply) => translated.with_reply(json(&reply.body)),
+        _ => translated,
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use uniall_api::types;
 use uniall_api::{Error as ApiError, Rejection, bounds};
 
-use crate::translation::{Body, failure, is_refusal, refusal, refusal_status, text_in, translated};
+use crate::translation::{Body, failure, is_refusal, json, refusal, refusal_status, text_in, translated};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
     Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
@@ -65,7 +65,8 @@ impl UniAll {
         let error = match result {
             Ok(task) => match task.poll_id() {
                 Some(id) => return Submission::Accepted(Job::new(offer, id)),
-                None => Error::new(ErrorKind::OutcomeUnknown, "UniAll answered without naming a task"),
+                None => Error::new(ErrorKind::OutcomeUnknown, "UniAll answered without naming a task")
+                    .with_reply(json(task.body())),
             },
             Err(error) => match id_of(&error) {
                 // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
@@ -87,10 +88,10 @@ impl UniAll {
             }
             Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         };
+        let raw = json(task.body());
         match task.state() {
             uniall_api::State::Succeeded => {
                 let urls = task.urls().into_iter().map(str::to_owned).collect();
-                let raw = serde_json::from_slice(task.body()).unwrap_or_default();
                 Ok(State::Succeeded(Box::new(Video {
                     resolution: task.size.clone(),
                     raw,
@@ -99,9 +100,9 @@ impl UniAll {
             }
             uniall_api::State::Empty => {
                 let message = "UniAll reports success without a video; it was most likely filtered";
-                Err(Error::policy(Subject::Output, message).with_job(job))
+                Err(Error::policy(Subject::Output, message).with_reply(raw).with_job(job))
             }
-            uniall_api::State::Failed => Err(failed(&task).with_job(job)),
+            uniall_api::State::Failed => Err(failed(&task).with_reply(raw).with_job(job)),
             uniall_api::State::Running => Ok(State::Running { percent: task.progress.map(|percent| percent.0) }),
             _ => Ok(State::Pending),
         }
@@ -138,12 +139,12 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     body.set("prompt", Value::from(request.prompt.as_str()));
     body.set("size", Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()));
     match &request.input {
-        Input::Image { image } => body.set("image", Value::from(image.to_string())),
+        Input::Image { image } => body.set("image", Value::from(image.in_body())),
         Input::Frames { first, last } => {
-            body.set("image", Value::from(first.to_string()));
-            body.set("last_image", Value::from(last.to_string()));
+            body.set("image", Value::from(first.in_body()));
+            body.set("last_image", Value::from(last.in_body()));
         }
-        Input::References { images } => body.set("images", images.iter().map(Image::to_string).collect::<Value>()),
+        Input::References { images } => body.set("images", images.iter().map(Image::in_body).collect::<Value>()),
         Input::Extension { source } => body.set("video", source.url.as_deref().map(Value::from)),
         Input::Text => {}
     }
@@ -228,7 +229,10 @@ fn refused(error: &ApiError) -> Error {
 /// A refusal with all that UniAll said.
 fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
     let error = refusal(kind, rejection, rejection.message.as_deref());
-    error.with_provider(rejection.code.clone(), rejection.message.clone()).with_retry_after(rejection.head.retry_after)
+    error
+        .with_provider(rejection.code.clone(), rejection.message.clone())
+        .with_retry_after(rejection.head.retry_after)
+        .with_reply(rejection.body.clone())
 }
 
 fn failed(task: &types::VideoTask) -> Error {

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sha2::Sha256;
+use veo_transport::without_queries;
 
 use crate::{Error, ErrorKind, JobRef, kie};
 
@@ -264,7 +265,7 @@ fn read(body: &[u8]) -> Result<Notice, Error> {
     Ok(Notice {
         job: JobRef::new(kie::NAME, task(&body)?),
         unverified_code: code.as_i64().or_else(|| code.as_str()?.parse().ok()),
-        unverified_message: body["msg"].as_str().map(str::to_owned),
+        unverified_message: body["msg"].as_str().map(without_queries),
     })
 }
 

@@ -60,9 +60,7 @@ impl fmt::Display for Unreadable {
         let content_type = self.head.content_type.as_deref().unwrap_or("no content type");
         write!(f, "the reply is not the provider's: HTTP {}, {content_type}, {}", self.head.status, self.reason)?;
         if !self.body.is_empty() {
-            let start = String::from_utf8_lossy(&self.body[..self.body.len().min(SHOWN)]);
-            let more = if self.body.len() > SHOWN { " ..." } else { "" };
-            write!(f, ": {}{more}", without_queries(&start).escape_debug())?;
+            write!(f, ": {}", excerpt(&self.body, SHOWN).escape_debug())?;
         }
         Ok(())
     }
@@ -78,17 +76,56 @@ impl<R> Error<R> {
     }
 }
 
-/// A text whose links have lost their queries, which can be signatures.
-fn without_queries(text: &str) -> String {
-    let ends_a_link = |c: char| c.is_whitespace() || "\"'<>,\\".contains(c);
-    let word = |word: &str| {
-        let link = word.trim_end_matches(ends_a_link);
-        match link.split_once('?') {
-            Some((place, _)) if place.contains("://") => format!("{place}?...{}", &word[link.len()..]),
-            _ => word.to_owned(),
+/// A text whose links have lost what can be secret in them: queries, which can be signatures, user names and passwords; and
+/// the content of data URLs, which is long. For logs and error messages. It takes rather too much away than too little.
+///
+/// ```
+/// let text = "moved to https://me:pass@cdn.example.net/v.mp4?signature=0f1e, for a day";
+/// assert_eq!(veo_transport::without_queries(text), "moved to https://cdn.example.net/v.mp4?... for a day");
+/// ```
+pub fn without_queries(text: &str) -> String {
+    let end = |text: &str, stops: &str| text.find(|c| ends_link(c) || stops.contains(c)).unwrap_or(text.len());
+    let mut shown = String::new();
+    let (mut rest, mut in_link) = (text, false);
+    while let Some(at) = rest.find(|c| ":;".contains(c) || in_link && (ends_link(c) || "?#".contains(c))) {
+        shown.push_str(&rest[..at]);
+        rest = &rest[at..];
+        // The second is how some languages write the first in JSON.
+        if let Some(start) = ["://", ":\\/\\/"].into_iter().find(|start| rest.starts_with(start)) {
+            rest = &rest[start.len()..];
+            let authority = &rest[..end(rest, "/\\?#")];
+            rest = &rest[authority.len()..];
+            shown.push_str(start);
+            shown.push_str(authority.rsplit('@').next().unwrap_or_default());
+            in_link = true;
+        } else if rest.starts_with(";base64,") || in_link && rest.starts_with(['?', '#']) {
+            shown.push_str(if rest.starts_with(';') { ";base64,..." } else { "?..." });
+            rest = &rest[end(rest, "")..];
+            in_link = false;
+        } else {
+            in_link &= !rest.starts_with(ends_link);
+            let (first, others) = rest.split_at(rest.chars().next().map_or(0, char::len_utf8));
+            shown.push_str(first);
+            rest = others;
         }
-    };
-    text.split_inclusive(ends_a_link).map(word).collect()
+    }
+    shown + rest
+}
+
+/// The start of a body as text for logs and error messages.
+pub(crate) fn excerpt(body: &[u8], most: usize) -> String {
+    if body.len() <= most {
+        return without_queries(&String::from_utf8_lossy(body));
+    }
+    let start = String::from_utf8_lossy(&body[..most]);
+    // What is cut short does not show what it is: a password looks like a host.
+    let whole = start.rfind(ends_link).unwrap_or_default();
+    without_queries(&start[..whole]) + " ..."
+}
+
+/// A quote ends a link in JSON and HTML. Commas and backslashes do not: they can be part of a query.
+fn ends_link(c: char) -> bool {
+    c.is_whitespace() || "\"<>".contains(c)
 }
 
 /// An error and its causes in one line.

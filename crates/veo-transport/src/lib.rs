@@ -17,7 +17,7 @@ mod transport;
 mod url_list;
 
 pub use config::Config;
-pub use error::{Error, Unreadable};
+pub use error::{Error, Unreadable, without_queries};
 pub use lenient::lenient;
 pub use reply::{Head, RawReply, Reply, Verdict, open};
 pub use transport::{MAX_BODY, Transport};
