@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{sleep, timeout};
+use veo_transport::client_builder;
 
 use crate::hosts::{self, Refused};
 use crate::{BoxFuture, Error, ErrorKind, Media};
@@ -84,13 +85,12 @@ impl From<Error> for Stop {
 
 impl Downloader {
     pub(crate) fn new(settings: Downloads) -> Result<Self, Error> {
-        let mut builder = reqwest::Client::builder()
+        let mut builder = client_builder()
             .user_agent(concat!("veo-rs/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(10))
             .redirect(hosts::redirects(settings.allow_private_hosts))
             // It would carry the signature in a link to where the link redirects.
-            .referer(false)
-            .no_proxy();
+            .referer(false);
         if !settings.allow_private_hosts {
             builder = builder.dns_resolver(hosts::PublicOnly);
         }

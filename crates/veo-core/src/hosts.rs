@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
+use veo_transport::HAS_TLS;
 
 const MAX_REDIRECTS: usize = 5;
 
@@ -34,6 +35,9 @@ impl StdError for Refused {}
 pub(crate) fn check(url: &Url, allow_private: bool) -> Result<(), Refused> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refused("it is neither http nor https"));
+    }
+    if url.scheme() == "https" && !HAS_TLS {
+        return Err(Refused("it is https, and veo-core has neither the feature rustls nor native-tls"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Refused("it holds a user name or a password"));
@@ -172,7 +176,7 @@ mod tests {
             // It stays open until the client has read it.
             std::future::pending::<()>().await;
         });
-        let http = reqwest::Client::builder().redirect(redirects(false)).no_proxy().build().unwrap();
+        let http = veo_transport::client_builder().redirect(redirects(false)).build().unwrap();
         let error = http.get(url).send().await.unwrap_err();
         assert_eq!(Refused::within(&error).unwrap().to_string(), PRIVATE.to_string());
     }

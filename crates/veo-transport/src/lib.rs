@@ -11,6 +11,7 @@
 
 mod config;
 mod error;
+mod http;
 mod lenient;
 mod reply;
 mod transport;
@@ -18,6 +19,7 @@ mod url_list;
 
 pub use config::Config;
 pub use error::{Error, Unreadable, without_queries};
+pub use http::{HAS_TLS, client_builder};
 pub use lenient::lenient;
 pub use reply::{Head, RawReply, Reply, Verdict, open};
 pub use transport::{MAX_BODY, Transport};

@@ -8,6 +8,7 @@ use reqwest::{Client, Request, Url, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::causes;
+use crate::http::{HAS_TLS, client_builder};
 use crate::{Config, Error, Head, RawReply, Unreadable};
 
 /// The longest body that is read, in bytes. Large because a video can come inside a reply as a data URL.
@@ -45,15 +46,13 @@ impl Transport {
             })?;
         authorization.set_sensitive(true);
         let client = |timeout: Duration| {
-            Client::builder()
+            client_builder()
                 .user_agent(&config.user_agent)
                 .connect_timeout(config.connect_timeout)
                 .timeout(timeout)
                 // A redirect could carry the key away, and 307 and 308 would send a paid request again.
                 .redirect(redirect::Policy::none())
                 .retry(retry::never())
-                // A library does not read the environment, where proxies are usually configured.
-                .no_proxy()
         };
         let (base_url, origin) = base(config.base_url.as_deref().unwrap_or(provider))?;
         Ok(Self {
@@ -170,6 +169,9 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     };
     if parsed.scheme() != "https" && !(parsed.scheme() == "http" && loopback) {
         return Err(invalid("the key travels over https, or over http to a loopback address"));
+    }
+    if parsed.scheme() == "https" && !HAS_TLS {
+        return Err(invalid("https needs the feature rustls or native-tls of veo-core, and this program has neither"));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
         return Err(invalid("it has more than a host and a path"));

@@ -1,0 +1,19 @@
+use reqwest::ClientBuilder;
+
+/// Whether https can be spoken, which is a choice of features: `rustls` or `native-tls`.
+pub const HAS_TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
+
+/// The beginning of every HTTP client of these crates: without proxies, and with public root certificates.
+///
+/// With the feature `rustls` these are those of Mozilla, which are built in, and those of the system if it has any. With the
+/// feature `native-tls` they are those of the system; with both features, `native-tls` is what is used.
+pub fn client_builder() -> ClientBuilder {
+    // A library does not read the environment, where proxies are usually configured.
+    let builder = ClientBuilder::new().no_proxy();
+    #[cfg(all(feature = "rustls", not(feature = "native-tls"), not(target_os = "android")))]
+    let builder = {
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+        builder.tls_certs_merge(roots.filter_map(|root| reqwest::Certificate::from_der(root).ok()))
+    };
+    builder
+}
