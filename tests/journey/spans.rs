@@ -7,7 +7,8 @@ use std::time::Duration;
 use tracing_subscriber::fmt::format::FmtSpan;
 use veo_core::{Access, Client, Kie, Poll, Submission, VideoRequest};
 use veo_sim::Sim;
-use veo_tests::KEY;
+use veo_tests::{KEY, serve_bytes};
+use wiremock::MockServer;
 
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
@@ -65,4 +66,51 @@ async fn a_log_names_the_job_and_no_secret() {
         assert!(!ours.iter().any(|line| line.contains(secret)), "{ours:#?}");
     }
     assert!(!log.contains(KEY), "no crate below logs the key either");
+}
+
+/// What `--verbose` shows: all that is said, without what could be abused.
+#[tokio::test]
+async fn an_exchange_is_logged_without_secrets_and_not_at_length() {
+    let server = MockServer::start().await;
+    let access = Access::new(KEY).base_url(server.uri());
+    let client = Client::new(Kie::new(access).unwrap()).unwrap();
+    let signed = "https://me:hidden@cdn.example.net/v.mp4?signature=hidden";
+    let reply = format!(r#"{{"code":200,"msg":"for {KEY}","data":{{"taskId":"t1","at":"{signed}"}}}}"#);
+    let long = format!("<html>\n{}hidden", "<p>too long</p>".repeat(1000));
+    let table = [
+        // The status and the body of the reply, and what is logged of it.
+        (
+            200,
+            reply,
+            r#"reply status=200 body={"code":200,"msg":"for [key]","data":{"taskId":"t1","at":"https://cdn.example.net/v.mp4?..."}}"#,
+        ),
+        (502, long, "reply status=502 body=<html> <p>too long</p><p>too"),
+    ];
+    for (status, body, wanted) in table {
+        serve_bytes(&server, status, body.into()).await;
+        let (log, recording) = record();
+        let request = VideoRequest::image(format!("With {KEY}, as in {signed}"), signed).callback_url(signed);
+        let _ = client.submit(&request).await;
+        drop(recording);
+
+        let log = log.take();
+        let wire: Vec<_> = log.lines().filter(|line| line.contains("veo::wire")).collect();
+        assert_eq!(wire.len(), 2, "{wire:#?}");
+        let sent = [
+            "DEBUG submit{provider=kie model=veo3_lite}: veo::wire: request method=POST url=",
+            "/api/v1/veo/generate body={",
+            r#""callBackUrl":"https://cdn.example.net/v.mp4?...""#,
+            r#""prompt":"With [key], as in https://cdn.example.net/v.mp4?...""#,
+        ];
+        assert!(sent.iter().all(|part| wire[0].contains(part)), "{wire:#?}");
+        assert!(wire[1].contains(wanted) && wire[1].len() < 5000, "{wire:#?}");
+        assert!(!log.contains(KEY) && !log.contains("hidden"), "{log}");
+    }
+
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = Client::new(Kie::new(Access::new(KEY).base_url(format!("http://{closed}"))).unwrap()).unwrap();
+    let (log, recording) = record();
+    let _ = client.submit(&VideoRequest::text("A red kite")).await;
+    drop(recording);
+    assert!(log.take().contains("veo::wire: no connection error="));
 }

@@ -8,6 +8,8 @@
 //! - A reply is read to its end, up to [`MAX_BODY`]. What was read of a broken one is kept, because the id of a paid task
 //!   may be in it.
 //! - The key goes to the configured origin only and is removed from everything that is read.
+//! - Each exchange is told to `tracing` at the level of debugging, with the target `veo::wire`: method, URL and body, and then
+//!   status and body, of which the first 4 KiB; without the key, and with links as [`without_queries`] shows them.
 
 mod config;
 mod error;

@@ -4,15 +4,20 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, Request, Url, redirect, retry};
+use reqwest::{Body, Client, Request, Url, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::error::causes;
+use crate::error::{causes, excerpt, without_queries};
 use crate::http::{HAS_TLS, client_builder};
 use crate::{Config, Error, Head, RawReply, Unreadable};
 
 /// The longest body that is read, in bytes. Large because a video can come inside a reply as a data URL.
 pub const MAX_BODY: usize = 32 << 20;
+
+/// Where exchanges are logged, at the level of debugging.
+const WIRE: &str = "veo::wire";
+/// How much of a body is logged, in bytes.
+const SHOWN: usize = 4096;
 
 /// Sends requests and reads their replies. Clones share their connections.
 #[derive(Clone)]
@@ -105,7 +110,34 @@ impl Transport {
         self.send(&self.submit, request).await
     }
 
-    async fn send<R>(&self, client: &Client, mut request: Request) -> Result<RawReply, Error<R>> {
+    async fn send<R>(&self, client: &Client, request: Request) -> Result<RawReply, Error<R>> {
+        tracing::debug!(
+            target: WIRE,
+            method = %request.method(),
+            url = %without_queries(request.url().as_str()),
+            // A form has no text to show.
+            body = request.body().and_then(Body::as_bytes).map(|body| display(self.shown(body))),
+            "request"
+        );
+        let result = self.exchange(client, request).await;
+        match &result {
+            Ok(RawReply { head, body }) => {
+                tracing::debug!(target: WIRE, status = head.status, body = %self.shown(body), "reply");
+            }
+            Err(Error::NoReply { partial, source, .. }) => {
+                tracing::debug!(target: WIRE, error = %source, body = %self.shown(partial), "no whole reply");
+            }
+            Err(Error::NotConnected { source, .. }) => tracing::debug!(target: WIRE, error = %source, "no connection"),
+            Err(Error::Unreadable(reply)) => {
+                tracing::debug!(target: WIRE, status = reply.head.status, error = %reply.reason, "no readable reply");
+            }
+            Err(Error::InvalidRequest(error)) => tracing::debug!(target: WIRE, %error, "not sent"),
+            Err(Error::Rejected(_)) => {}
+        }
+        result
+    }
+
+    async fn exchange<R>(&self, client: &Client, mut request: Request) -> Result<RawReply, Error<R>> {
         let host = request.url().host_str().unwrap_or_default().to_owned();
         if !self.origins.iter().any(|origin| origin.origin() == request.url().origin()) {
             return Err(Error::InvalidRequest(format!("{host} is not the provider, so it does not get the key")));
@@ -133,6 +165,12 @@ impl Transport {
                 }
             }
         }
+    }
+
+    /// The start of a body for the log, in one line.
+    fn shown(&self, body: &[u8]) -> String {
+        let start = self.without_key(body[..body.len().min(2 * SHOWN)].into());
+        excerpt(&start, SHOWN).replace(char::is_control, " ")
     }
 
     /// Removes the key from a body that echoes it, since bodies end up in errors and logs.
