@@ -15,7 +15,37 @@ use crate::{
 };
 use crate::{image, plan, wait};
 
-/// Makes videos with one provider or several. Clones are cheap.
+/// Makes videos with one provider or several. Clones are cheap, and share connections, limits and permits.
+///
+/// In the examples the client is one of a simulated provider; [`new`](Self::new) makes a real one.
+///
+/// | to | use |
+/// | --- | --- |
+/// | see what would be sent, and to whom | [`plan`](Self::plan), [`models`](Self::models) |
+/// | pay for a video | [`submit`](Self::submit) |
+/// | get it | [`wait`](Self::wait) or [`states`](Self::states), [`download`](Self::download), [`upgrade`](Self::upgrade) |
+/// | make many | [`permit`](Self::permit) |
+/// | look after the account | [`credits`](Self::credits), [`upload`](Self::upload) |
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+/// # fn main() { simulated(async |client| {
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("dog.mp4");
+/// use veo_core::{Submission, VideoRequest};
+///
+/// match client.submit(&VideoRequest::text("A dog playing in a park")).await {
+///     Submission::Accepted(job) => {
+///         println!("{} is paid for", job.reference);
+///         let video = client.wait(&job, |state| println!("{state:?}")).await?;
+///         let saved = client.download(&video, &file, |_received, _total| {}).await?;
+///         assert_eq!((saved.media.width, saved.media.height), (1280, 720));
+///     }
+///     Submission::NotAccepted(error) => println!("not charged: {error}"),
+///     Submission::Unknown(unknown) => println!("maybe charged: {}", unknown.error),
+/// }
+/// # Ok(()) }) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     entries: Vec<Entry>,
@@ -32,7 +62,7 @@ struct Entry {
     window: Window,
 }
 
-/// Leave for one job to be under way, which is given back when this is dropped.
+/// Leave for one job to be under way, which is given back when this is dropped. From [`Client::permit`].
 #[derive(Debug)]
 #[must_use = "it is given back when it is dropped"]
 pub struct Permit {
@@ -40,7 +70,16 @@ pub struct Permit {
 }
 
 impl Client {
-    /// A client of a provider.
+    /// A client of a provider. Makes no connection yet.
+    ///
+    /// ```
+    /// # #[cfg(feature = "kie")]
+    /// # fn example() -> Result<(), veo_core::Error> {
+    /// use veo_core::{Client, Kie};
+    ///
+    /// let client = Client::new(Kie::new("the API key")?)?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -55,6 +94,20 @@ impl Client {
     }
 
     /// The same client with one more provider, which is asked when those before it have not taken a request.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "kie", feature = "uniall"))]
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// use veo_core::{Client, Kie, UniAll, VideoRequest};
+    ///
+    /// let client = Client::new(Kie::new("a key")?)?.or(UniAll::new("another key")?);
+    /// let plan = client.plan(&VideoRequest::text("A dog playing in a park"));
+    /// let order: Vec<_> = plan.offers.iter().map(|offer| offer.provider.as_str()).collect();
+    /// assert_eq!(order, ["kie", "uniall"]);
+    /// # Ok(()) }
+    /// # #[cfg(not(all(feature = "kie", feature = "uniall")))]
+    /// # fn main() {}
+    /// ```
     #[must_use]
     pub fn or(mut self, provider: impl Provider + 'static) -> Self {
         self.entries.push(Entry::new(provider));
@@ -62,6 +115,16 @@ impl Client {
     }
 
     /// The same client with another way of waiting.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// use std::time::Duration;
+    /// use veo_core::Poll;
+    ///
+    /// let patient = client.with_poll(Poll { give_up_after: Duration::from_secs(60 * 60), ..Poll::default() });
+    /// # Ok(()) }) }
+    /// ```
     #[must_use]
     pub fn with_poll(mut self, poll: Poll) -> Self {
         self.poll = poll;
@@ -69,6 +132,15 @@ impl Client {
     }
 
     /// The same client with another way of downloading.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// use veo_core::Downloads;
+    ///
+    /// let frugal = client.with_downloads(Downloads { max_bytes: 100 << 20, ..Downloads::default() })?;
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -80,6 +152,13 @@ impl Client {
 
     /// The same client with a cap on how many [permits](Self::permit) it and its clones give out at a time; at least 1. Without
     /// this there is none.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// let client = client.with_max_in_flight(8);
+    /// # Ok(()) }) }
+    /// ```
     #[must_use]
     pub fn with_max_in_flight(mut self, jobs: usize) -> Self {
         self.in_flight = Some(Arc::new(Semaphore::new(jobs.clamp(1, Semaphore::MAX_PERMITS))));
@@ -90,6 +169,27 @@ impl Client {
     ///
     /// Hold the permit from before [`submit`](Self::submit) until the job has ended. `submit` itself takes none: whoever submits
     /// everything before waiting for anything would wait for ever.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// use veo_core::{Submission, VideoRequest};
+    ///
+    /// let client = client.with_max_in_flight(8);
+    /// let mut tasks = tokio::task::JoinSet::new();
+    /// for number in 1..=20 {
+    ///     let client = client.clone();
+    ///     tasks.spawn(async move {
+    ///         let _permit = client.permit().await;
+    ///         match client.submit(&VideoRequest::text(format!("Dog number {number}"))).await {
+    ///             Submission::Accepted(job) => client.wait(&job, |_| {}).await.is_ok(),
+    ///             _ => false,
+    ///         }
+    ///     });
+    /// }
+    /// assert_eq!(tasks.join_all().await, [true; 20]);
+    /// # Ok(()) }) }
+    /// ```
     pub async fn permit(&self) -> Permit {
         let permit = match &self.in_flight {
             // It is never closed, so there is always one in the end.
@@ -100,11 +200,34 @@ impl Client {
     }
 
     /// The models of all providers, and what they can do.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// for model in client.models() {
+    ///     println!("{} {}: {}, {:?}", model.provider, model.name, model.tier, model.modes);
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     pub fn models(&self) -> impl Iterator<Item = &Model> {
         self.providers().flat_map(|provider| provider.models())
     }
 
     /// What each provider would do with a request, to the letter, and why the others cannot. Nothing is sent.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// use veo_core::VideoRequest;
+    ///
+    /// let plan = client.plan(&VideoRequest::text("A dog playing in a park").seconds(4));
+    /// assert_eq!(plan.offers[0].body["duration"], 4);
+    ///
+    /// let plan = client.plan(&VideoRequest::text("A dog playing in a park").seconds(5));
+    /// assert!(plan.offers.is_empty());
+    /// println!("{}", plan.refusals[0]);
+    /// # Ok(()) }) }
+    /// ```
     pub fn plan(&self, request: &VideoRequest) -> Plan {
         plan::plan(self.providers(), request)
     }
@@ -115,6 +238,24 @@ impl Client {
     ///
     /// Dropping the future after the request has left loses what became of it, as a lost reply does. So put no time-out around
     /// it; `Access::submit_timeout` ends in an outcome.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// use veo_core::{Resend, Submission, VideoRequest};
+    ///
+    /// match client.submit(&VideoRequest::text("A dog playing in a park")).await {
+    ///     Submission::Accepted(job) => println!("paid for; keep this line: {}", job.reference),
+    ///     Submission::NotAccepted(error) => match error.resend() {
+    ///         Resend::Same | Resend::After(_) => println!("not charged, and worth another try: {error}"),
+    ///         _ => println!("not charged: {error}"),
+    ///     },
+    ///     Submission::Unknown(unknown) => {
+    ///         println!("look for a task from {:?} on before you send it again: {}", unknown.sent_at, unknown.error);
+    ///     }
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     pub async fn submit(&self, request: &VideoRequest) -> Submission {
         let mut plan = self.plan(request);
         if plan.offers.is_empty() {
@@ -151,6 +292,20 @@ impl Client {
 
     /// Asks once how far a job is.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// # let job = accepted(&client).await;
+    /// use veo_core::State;
+    ///
+    /// match client.state(&job).await? {
+    ///     State::Succeeded(video) => println!("{:?}", video.urls),
+    ///     State::Running { percent: Some(percent) } => println!("{percent} %"),
+    ///     _ => println!("not yet"),
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`wait`](Self::wait), but nothing is forgiven: [`ErrorKind::Unavailable`] if nothing is known now, which says nothing
@@ -161,8 +316,25 @@ impl Client {
         provider.state(job).await.map_err(|error| error.with_job(job))
     }
 
-    /// Waits until a job has ended, and tells every state on the way. Dropping the future ends the waiting and not the
-    /// job.
+    /// Waits until a job has ended, and tells every state on the way; as often as [`Poll`] says. Dropping the future ends the
+    /// waiting and not the job. A video that came out smaller than it was asked for is made larger, if that is possible;
+    /// [`Video::shortfall`] says if not.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// # let job = accepted(&client).await;
+    /// use veo_core::{Charged, JobRef};
+    ///
+    /// // In another process, a line is enough.
+    /// let job: JobRef = job.reference.to_string().parse()?;
+    /// match client.wait(&job, |state| println!("{state:?}")).await {
+    ///     Ok(video) => println!("{:?}", video.urls),
+    ///     Err(error) if error.charged() == Charged::Yes => println!("wait again for {job}: {error}"),
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -218,7 +390,15 @@ impl Client {
     }
 
     /// Makes the video of a finished job larger, which costs extra, and waits for it. Calling it again for the same job and
-    /// resolution goes on with the same upgrade.
+    /// resolution goes on with the same upgrade. Only kie.ai can.
+    ///
+    /// ```
+    /// use veo_core::{Client, Error, Job, Resolution};
+    ///
+    /// async fn in_4k(client: &Client, job: &Job) -> Result<Vec<String>, Error> {
+    ///     Ok(client.upgrade(job, Resolution::K4, |_state| {}).await?.urls)
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -256,6 +436,22 @@ impl Client {
     /// if not; then the number of bytes goes back. A link that the media host does not take any more is renewed by the
     /// provider. The media host gets no key.
     ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// # let job = accepted(&client).await;
+    /// # let video = client.wait(&job, |_| {}).await?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("dog.mp4");
+    /// use veo_core::Receipt;
+    ///
+    /// let saved = client.download(&video, &file, |received, total| println!("{received} of {total:?}")).await?;
+    /// let receipt = Receipt::new(&job, &video, &saved);
+    /// assert!(receipt.discrepancies.is_empty());
+    /// println!("{}", serde_json::to_string_pretty(&receipt)?);
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Download`], and then there is no new file. The error carries the job.
@@ -285,7 +481,18 @@ impl Client {
         saved.map_err(|error| error.with_job(&video.job))
     }
 
-    /// What is left on the account at a provider, in the provider's credits. It can be a fraction, and less than nothing.
+    /// What is left on the account at a provider, in the provider's credits. It can be a fraction, and less than nothing. Only
+    /// kie.ai tells, where a credit has cost half a US cent.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// match client.credits("kie").await {
+    ///     Ok(credits) => println!("{credits} credits are left"),
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -305,7 +512,18 @@ impl Client {
     /// Brings an image of this machine to where every provider can reach it, and gives its URL. The URL of an image that has
     /// one is given back as it is. [`submit`](Self::submit) does this by itself; this is for an image that serves many requests.
     ///
-    /// The first provider that has a place for images takes it. kie.ai keeps it for one to three days, for nothing.
+    /// The first provider that has a place for images takes it. kie.ai keeps it for three days by its pages, and has been seen
+    /// to keep it for one; it costs nothing.
+    ///
+    /// ```
+    /// use std::path::PathBuf;
+    /// use veo_core::{Client, Error, Image, VideoRequest};
+    ///
+    /// async fn two_videos(client: &Client) -> Result<[VideoRequest; 2], Error> {
+    ///     let url = client.upload(&Image::from(PathBuf::from("park.png"))).await?;
+    ///     Ok([VideoRequest::image("It starts to rain", url.as_str()), VideoRequest::image("It starts to snow", url)])
+    /// }
+    /// ```
     ///
     /// # Errors
     ///

@@ -17,6 +17,13 @@ use crate::hosts::{self, Refused};
 use crate::{BoxFuture, Error, ErrorKind, Media};
 
 /// How to download. There is no limit to how long it takes as long as something arrives.
+///
+/// ```
+/// use veo_core::Downloads;
+///
+/// // The links of a simulator lead to this machine.
+/// let simulated = Downloads { allow_private_hosts: true, ..Downloads::default() };
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Downloads {
     /// The longest video that is saved, in bytes; 4 GiB by default.
@@ -41,7 +48,9 @@ impl Default for Downloads {
     }
 }
 
-/// A video that was saved.
+/// A video that was saved: all of it, and on the disk.
+///
+/// From [`Client::download`](crate::Client::download), where there is an example. It serializes to JSON, as a part of a [`Receipt`](crate::Receipt).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Saved {

@@ -10,6 +10,22 @@ use crate::JobRef;
 /// Why there is no video. What to do about it is answered by [`charged`](Error::charged), [`resend`](Error::resend),
 /// [`fault`](Error::fault) and [`job`](Error::job); [`kind`](Error::kind) says what happened.
 ///
+/// ```
+/// use veo_core::{Charged, Error, Fault, Resend};
+///
+/// fn advice(error: &Error) -> String {
+///     match (error.job(), error.charged(), error.resend()) {
+///         (Some(job), Charged::Yes, _) => format!("it is paid for: wait for {job} again"),
+///         (_, _, Resend::Same) => "send it again".to_owned(),
+///         (_, _, Resend::After(time)) => format!("send it again in {time:?}"),
+///         (_, _, Resend::ChangeInput) if error.fault() == Fault::Caller => format!("correct it: {error}"),
+///         _ => format!("look into it first: {error}"),
+///     }
+/// }
+/// # use veo_core::ErrorKind;
+/// # assert_eq!(advice(&Error::new(ErrorKind::JobFailed, "Timeout")), "send it again");
+/// ```
+///
 /// It shows links without their queries, which can be signatures; also those in the words of a provider.
 pub struct Error(Box<Inner>);
 

@@ -166,7 +166,15 @@ impl Submission {
     }
 }
 
-/// A paid request with an unknown outcome, with what is needed to find out.
+/// A paid request with an unknown outcome, with what is needed to find out: look for a task with this prompt in the provider's
+/// list of tasks, or for a charge, from the time on at which it was sent.
+///
+/// ```
+/// fn tell(unknown: &veo_core::Unknown) {
+///     println!("{} may have been paid at {:?}", unknown.offer.provider, unknown.sent_at);
+///     println!("for {}: {}", unknown.offer.body, unknown.error);
+/// }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Unknown {
@@ -178,7 +186,21 @@ pub struct Unknown {
     pub sent_at: SystemTime,
 }
 
-/// How far a job is.
+/// How far a job is. From [`Client::state`](crate::Client::state), and told by [`Client::wait`](crate::Client::wait).
+///
+/// ```
+/// use veo_core::State;
+///
+/// fn line(state: &State) -> String {
+///     match state {
+///         State::Running { percent: Some(percent) } => format!("being made, {percent} %"),
+///         State::Running { percent: None } => "being made".to_owned(),
+///         State::Succeeded(video) => format!("finished: {:?}", video.urls),
+///         _ => "waiting".to_owned(),
+///     }
+/// }
+/// # assert_eq!(line(&State::Pending), "waiting");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum State {
@@ -204,7 +226,23 @@ impl State {
     }
 }
 
-/// A finished video. Its debug text leaves out what a link can hold of signatures.
+/// A finished video, and what the provider says of it. It is not saved yet: [`Client::download`](crate::Client::download) does
+/// that, and providers keep videos for some days only, kie.ai for 14.
+///
+/// It can be stored as JSON, with the links as they are. Its debug text leaves out what a link can hold of signatures.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+/// # fn main() { simulated(async |client| {
+/// # let job = accepted(&client).await;
+/// let video = client.wait(&job, |_| {}).await?;
+/// println!("{} at {:?}", video.resolution.as_deref().unwrap_or("some size"), video.urls);
+/// if let Some(shortfall) = &video.shortfall {
+///     println!("{shortfall}");
+/// }
+/// let stored = serde_json::to_string(&video)?;
+/// # Ok(()) }) }
+/// ```
 #[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Video {

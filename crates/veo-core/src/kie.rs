@@ -37,7 +37,19 @@ const fn model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model 
         .options(EVERYTHING)
 }
 
-/// kie.ai.
+/// The reseller kie.ai.
+///
+/// It has every mode, three tiers, extension of its own videos, upgrades to 1080p and 4K, uploads, a balance and
+/// [webhooks](crate::Webhooks). It cannot leave out the sound, and knows no negative prompt.
+///
+/// ```
+/// use veo_core::{Access, Client, Kie};
+///
+/// # fn main() -> Result<(), veo_core::Error> {
+/// let client = Client::new(Kie::new("the API key")?)?;
+/// let simulated = Client::new(Kie::new(Access::new("any key").base_url("http://127.0.0.1:8787"))?)?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Kie {
     client: kie_api::Client,

@@ -1,6 +1,32 @@
 // The page shows kie.ai.
 #![cfg_attr(feature = "kie", doc = include_str!("../../../README.md"))]
 #![cfg_attr(not(feature = "kie"), doc = "Makes videos with Google's Veo 3.1.")]
+//!
+//! # The types
+//!
+//! | of | are |
+//! | --- | --- |
+//! | what to make | [`VideoRequest`] with its [`Input`], [`Image`] and [`Source`] |
+//! | who makes it | [`Client`] of one [`Provider`] or several; [`Model`] says what each can do |
+//! | what it would be | [`Plan`] with its [`Offer`]s and [`Refusal`]s, offline |
+//! | paying | [`Submission`], which is a [`Job`], an [`Error`] or [`Unknown`] |
+//! | waiting | [`JobRef`], the job as one line; [`State`]; [`Poll`] |
+//! | the result | [`Video`], [`Saved`] on disk with its [`Media`], and the [`Receipt`] |
+//! | what went wrong | [`Error`]: [`Charged`] or not, when to [`Resend`], whose [`Fault`] |
+//!
+//! All of it needs a running tokio runtime with time and IO. Nothing reads the environment or prints. `tracing` has a span for
+//! each submit, wait, upgrade and download, and with the target `veo::wire` every exchange with a provider.
+//!
+//! # Features
+//!
+//! | feature | by default | for |
+//! | --- | --- | --- |
+//! | `kie` | yes | kie.ai, its uploads and its webhooks |
+//! | `uniall` | yes | UniAll |
+//! | `rustls` | yes | https by rustls, with root certificates built in; needs no library of the system |
+//! | `native-tls` | no | https by the system's own library; it is used if both are on |
+//!
+//! They add up, and each alone will do. Without any TLS there is plain http to this machine, for a simulator.
 
 #[cfg(any(feature = "kie", feature = "uniall"))]
 mod access;

@@ -5,7 +5,16 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// How many paid requests a provider takes in which time. What is over it is refused there, so it waits here.
+/// How many paid requests a provider takes in which time.
+///
+/// What is over it is refused there, so it waits here. kie.ai's pages say 20 in 10 seconds for an account; UniAll's say nothing.
+///
+/// ```
+/// use std::time::Duration;
+/// use veo_core::Limit;
+///
+/// let limit = Limit { requests: 20, per: Duration::from_secs(10) };
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limit {
     /// So many.

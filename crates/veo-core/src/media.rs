@@ -7,7 +7,9 @@ use mp4_atom::{
 };
 use serde::Serialize;
 
-/// What a video file says about itself.
+/// What a video file says about itself, whatever was asked for.
+///
+/// From [`Client::download`](crate::Client::download), as a part of [`Saved`](crate::Saved).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Media {

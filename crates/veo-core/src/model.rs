@@ -8,7 +8,20 @@ use veo_transport::without_queries;
 use crate::request::link;
 use crate::{AspectRatio, Image, Input, Mode, Resolution, Tier, VideoRequest};
 
-/// A model of a provider, and what it can do.
+/// A model of a provider, and what it can do. [`Client::models`](crate::Client::models) has those of the providers; a provider
+/// of one's own makes its own:
+///
+/// ```
+/// use veo_core::{AspectRatio, Mode, Model, Resolution, Tier, VideoRequest};
+///
+/// let model = Model::new("hat", "top-hat-1", Tier::Lite)
+///     .modes(&[Mode::Text])
+///     .resolutions(&[Resolution::P720])
+///     .aspect_ratios(&[AspectRatio::Landscape])
+///     .seconds(&[8]);
+/// let reasons = model.reasons(&VideoRequest::text("A rabbit").seconds(4));
+/// assert_eq!(reasons[0].message, "top-hat-1 makes no videos of 4 s; choose 8");
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Model {

@@ -9,7 +9,22 @@ use veo_transport::without_queries;
 use crate::model::nonsense;
 use crate::{Model, Provider, Reason, Resolution, VideoRequest};
 
-/// What each provider would do with a request. Nothing is sent to find out.
+/// What each provider would do with a request. Nothing is sent to find out. It serializes to JSON.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+/// # fn main() { simulated(async |client| {
+/// use veo_core::VideoRequest;
+///
+/// let plan = client.plan(&VideoRequest::text("A dog playing in a park"));
+/// for offer in &plan.offers {
+///     println!("{} would be sent {}", offer.provider, offer.body);
+/// }
+/// for refusal in &plan.refusals {
+///     println!("{refusal}");
+/// }
+/// # Ok(()) }) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
@@ -19,7 +34,8 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
 }
 
-/// A provider can make the video: the exact request it would be sent.
+/// A provider can make the video: the exact request it would be sent. It can be stored as JSON, as a part of a
+/// [`Job`](crate::Job).
 /// Its debug text leaves out what a link can hold of signatures.
 #[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]

@@ -8,7 +8,45 @@ use crate::{Error, JobRef, Limit, Model, Offer, Reason, Resolution, State, Submi
 /// A future of the provider trait.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Somebody who makes videos.
+/// Somebody who makes videos. [`Kie`](crate::Kie) and [`UniAll`](crate::UniAll) are two; `examples/third_provider.rs` is one of
+/// one's own, in one file:
+///
+/// ```
+/// use veo_core::{
+///     BoxFuture, Client, Error, Job, JobRef, Model, Offer, Provider, Reason, State, Submission, Video, VideoRequest,
+/// };
+///
+/// #[derive(Debug)]
+/// struct Hat {
+///     models: Vec<Model>,
+/// }
+///
+/// impl Provider for Hat {
+///     fn name(&self) -> &'static str {
+///         "hat"
+///     }
+///
+///     fn models(&self) -> &[Model] {
+///         &self.models
+///     }
+///
+///     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
+///         Ok(Offer::new(model, request, "draw", serde_json::json!({ "text": request.prompt })))
+///     }
+///
+///     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
+///         Box::pin(async { Submission::Accepted(Job::new(offer, "rabbit")) })
+///     }
+///
+///     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
+///         let video = Video::new(job.clone(), vec!["https://hat.example.net/rabbit.mp4".to_owned()]);
+///         Box::pin(async { Ok(State::Succeeded(Box::new(video))) })
+///     }
+/// }
+///
+/// let client = Client::new(Hat { models: Vec::new() })?;
+/// # Ok::<(), veo_core::Error>(())
+/// ```
 pub trait Provider: fmt::Debug + Send + Sync {
     /// A short lower-case name, which the jobs carry.
     fn name(&self) -> &'static str;

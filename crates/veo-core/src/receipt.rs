@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 
-/// What was asked for, what was paid for and what came, for one finished video. It serializes to JSON.
+/// What was asked for, what was paid for and what came, for one finished video. It serializes to JSON. There is an example at
+/// [`Client::download`](crate::Client::download).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Receipt {

@@ -71,9 +71,22 @@ pub struct VideoRequest {
     pub extra: BTreeMap<String, Map<String, Value>>,
 }
 
-/// What a video is made from beside the prompt. What excludes each other cannot be said at once.
+/// What a video is made from beside the prompt. What excludes each other cannot be said at once. The constructors of
+/// [`VideoRequest`] make it; in JSON it is an object with a `type`:
+///
+/// ```
+/// use veo_core::{Input, VideoRequest};
+///
+/// let json = r#"{ "prompt": "It starts to rain", "input": { "type": "image", "image": "https://img.example.net/park.png" } }"#;
+/// let request: VideoRequest = serde_json::from_str(json)?;
+/// assert!(matches!(request.input, Input::Image { .. }));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(
+    description = "What a video is made from beside the prompt. What excludes each other cannot be said at once."
+)]
 #[non_exhaustive]
 pub enum Input {
     /// Nothing.
@@ -103,9 +116,19 @@ pub enum Input {
     },
 }
 
-/// An image.
+/// An image: a JPEG, PNG or WebP of at most 20 MiB, which is Google's own limit. From text it is a URL, from a path a file.
+///
+/// ```
+/// use std::path::PathBuf;
+/// use veo_core::{Image, VideoRequest};
+///
+/// let there = VideoRequest::image("It starts to rain", "https://img.example.net/park.png");
+/// let here = VideoRequest::image("It starts to rain", PathBuf::from("park.png"));
+/// let in_memory = VideoRequest::image("It starts to rain", Image::from(vec![0x89, b'P', b'N', b'G']));
+/// ```
 #[derive(Clone, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(untagged)]
+#[schemars(description = "An image.")]
 #[non_exhaustive]
 pub enum Image {
     /// An http or https URL that the provider can reach.
@@ -124,9 +147,20 @@ pub enum Image {
     },
 }
 
-/// The video that an extension continues. kie.ai goes by the job and UniAll by the URL.
+/// The video that an extension continues. kie.ai goes by the job and UniAll by the URL, and a finished
+/// [`Video`] has both.
+///
+/// ```
+/// use veo_core::{JobRef, Source, VideoRequest};
+///
+/// let job: JobRef = "kie:0f1e2d3c".parse()?;
+/// let with_kie = VideoRequest::extension("It finds a stick", job);
+/// let with_uniall = VideoRequest::extension("It finds a stick", Source::url("https://cdn.example.net/dog.mp4"));
+/// # Ok::<(), veo_core::Error>(())
+/// ```
 #[derive(Clone, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
+#[schemars(description = "The video that an extension continues. kie.ai goes by the job and UniAll by the URL.")]
 pub struct Source {
     /// The job that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,7 +295,7 @@ impl VideoRequest {
         self
     }
 
-    /// Chooses the length.
+    /// Chooses the length, in seconds.
     #[must_use]
     pub fn seconds(mut self, seconds: u32) -> Self {
         self.seconds = Some(seconds);
@@ -310,7 +344,14 @@ impl VideoRequest {
         self
     }
 
-    /// Adds a field of a provider's own.
+    /// Adds a field of a provider's own, which is sent as it is. [`Client::plan`](crate::Client::plan) refuses it if it is one of
+    /// the vocabulary, or of the wrong type.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").extra("kie", "enableFallback", false);
+    /// ```
     #[must_use]
     pub fn extra(mut self, provider: impl Into<String>, field: impl Into<String>, value: impl Into<Value>) -> Self {
         self.extra.entry(provider.into()).or_default().insert(field.into(), value.into());

@@ -38,7 +38,19 @@ const fn model(name: types::Model, tier: Tier, modes: &'static [Mode], resolutio
         .options(&[Feature::Silence, Feature::NegativePrompt, Feature::ExtendUrl])
 }
 
-/// UniAll.
+/// The reseller UniAll.
+///
+/// It has every mode, two tiers, extension of any video by its URL, video without sound, and negative prompts. It has no place
+/// for images of this machine; with [`Kie`](crate::Kie) in the same [`Client`](crate::Client) they are stored there.
+///
+/// ```
+/// use veo_core::{Access, Client, UniAll};
+///
+/// # fn main() -> Result<(), veo_core::Error> {
+/// let client = Client::new(UniAll::new("the API key")?)?;
+/// let simulated = Client::new(UniAll::new(Access::new("any key").base_url("http://127.0.0.1:8787"))?)?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct UniAll {
     client: uniall_api::Client,

@@ -6,6 +6,14 @@ use secrecy::SecretString;
 use crate::without_queries;
 
 /// How to reach a provider.
+///
+/// ```
+/// use std::time::Duration;
+/// use veo_transport::Config;
+///
+/// let config = Config::new("the API key").base_url("http://127.0.0.1:8787").submit_timeout(Duration::from_secs(300));
+/// assert!(!format!("{config:?}").contains("the API key"));
+/// ```
 #[derive(Clone)]
 pub struct Config {
     pub(crate) key: SecretString,
