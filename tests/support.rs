@@ -244,3 +244,13 @@ fn request_text(request: &Request) -> String {
     }
     text
 }
+
+/// A part of the documentation, by its path in the repository, is as it should be. `INSTA_UPDATE=always` writes it.
+pub fn published(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
+        std::fs::write(&file, text).unwrap();
+    }
+    let published = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text, published, "run with INSTA_UPDATE=always, and read the change of {}", file.display());
+}

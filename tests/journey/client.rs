@@ -25,9 +25,9 @@ async fn a_state_is_one_question_and_its_error_names_the_job() {
     let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await else {
         panic!("it is accepted")
     };
-    let before = sim.requests().len();
+    let before = sim.calls().len();
     assert_eq!(client.state(&job).await.unwrap(), State::Running { percent: None });
-    assert_eq!(sim.requests().len(), before + 1);
+    assert_eq!(sim.calls().len(), before + 1);
 
     let unknown = JobRef::new("kie", "no-such-task");
     let error = client.state(&unknown).await.unwrap_err();
@@ -70,12 +70,12 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
     let client = client(&sim.url());
     let there = "https://img.example.net/kite.png";
     assert_eq!(client.upload(&there.into()).await.unwrap(), there);
-    assert_eq!(sim.requests().len(), 0);
+    assert_eq!(sim.calls().len(), 0);
 
     let here = Image::from(b"\x89PNG\r\n\x1a\n and the rest".to_vec());
     let url = client.upload(&here).await.unwrap();
     assert!(url.starts_with(&sim.url()) && url.ends_with("/the-image.png"), "{url}");
-    assert_eq!(sim.requests().len(), 1);
+    assert_eq!(sim.calls().len(), 1);
 
     let alone = Client::new(UniAll::new(KEY).unwrap()).unwrap();
     for (client, image, wanted) in [
@@ -85,7 +85,7 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
         let error = client.upload(&image).await.unwrap_err();
         assert!(error.kind() == ErrorKind::InvalidRequest && error.to_string().contains(wanted), "{error}");
     }
-    assert_eq!(sim.requests().len(), 1);
+    assert_eq!(sim.calls().len(), 1);
 }
 
 /// A provider that counts the jobs that are under way.

@@ -16,9 +16,9 @@ use veo_core::{
 use veo_core::{Submission, VideoRequest};
 use veo_sim::Sim;
 
-/// What the simulator hands out for 4 seconds.
-const CLIP: &[u8] = include_bytes!("../../crates/veo-sim/media/16x9-4s.mp4");
-const SHA256: &str = "4e4346057ac0f4cc792c87a76b08f09fa7d76b0ecb5da32038035a4a2d381e33";
+/// A second of video.
+const CLIP: &[u8] = include_bytes!("../../crates/veo-sim/media/3840x2160.mp4");
+const SHA256: &str = "a232377892d5ac4cd150ca4b7194923d9d87c185eac3f875cc898017fb118116";
 /// Where broken transfers break off.
 const CUT: usize = 9000;
 
@@ -185,7 +185,7 @@ async fn outcome(client: &Client, url: &str, case: &str) -> Result<Saved, String
             assert_eq!((saved.path.as_path(), saved.bytes, last), (file.as_path(), bytes.len() as u64, saved.bytes));
             assert_eq!(saved.sha256, SHA256, "{case}");
             let media = &saved.media;
-            assert_eq!((media.width, media.height, media.seconds, media.has_audio), (1280, 720, 4.0, true), "{case}");
+            assert_eq!((media.width, media.height, media.seconds, media.has_audio), (3840, 2160, 1.0, true), "{case}");
             Ok(saved)
         }
         Err(error) => {
@@ -304,7 +304,7 @@ async fn only_a_whole_video_is_saved() {
             "index cannot be read",
         ),
         ("announced too long", send("200 OK\r\ncontent-length: 100001", b""), long),
-        ("too long", chunked(&[CLIP; 4].concat()), long),
+        ("too long", chunked(&[CLIP; 8].concat()), long),
     ];
     for (case, reply, wanted) in table {
         let host = Host::start(&[reply]).await;
@@ -359,7 +359,10 @@ async fn kie_makes_a_link_for_a_video_that_it_knows() {
     let made = client.wait(&job, |_| {}).await.unwrap();
     let link = kie.fresh_link(&made.urls[0]).await.unwrap().unwrap();
     assert_ne!(link, made.urls[0]);
-    outcome(&client.with_downloads(impatient()).unwrap(), &link, "a link of kie.ai").await.unwrap();
+    let client = client.with_downloads(impatient()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let saved = client.download(&video(&link), folder.path().join("kite.mp4"), |_, _| {}).await.unwrap();
+    assert_eq!(saved.media.seconds, 4.0);
 }
 
 #[tokio::test]
@@ -436,7 +439,7 @@ async fn redirects_are_followed_five_times_and_take_nothing_along() {
 #[tokio::test]
 async fn a_video_inside_its_link_is_saved_under_the_same_checks() {
     let text = base64(CLIP);
-    let long = base64(&[CLIP; 4].concat());
+    let long = base64(&[CLIP; 8].concat());
     let table = [
         (format!("data:video/mp4;base64,{text}"), Ok(())),
         (format!("data:video/mp4;base64,{}", base64(&CLIP[..CUT])), Err("is truncated or corrupted")),

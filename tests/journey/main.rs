@@ -4,8 +4,10 @@
 mod client;
 mod download;
 mod money;
+mod pages;
 mod plan;
 mod properties;
+mod scenarios;
 mod sockets;
 mod spans;
 mod states;

@@ -1,6 +1,5 @@
 //! What can happen to a paid request on its way, on raw sockets: how often it arrives, and what the caller is told.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use veo_core::{Access, Client, JobRef, Kie, Poll, Submission, UniAll, VideoRequest};
+use veo_tests::published;
 
 /// What a server does with a request that it has read to its end.
 #[derive(Clone)]
@@ -145,7 +145,7 @@ async fn no_paid_request_arrives_twice() {
         let (url, count) = server(then).await;
         table += &row(what, &url, &count).await;
     }
-    published(&table);
+    published("crates/veo-core/src/submission.md", &table);
 }
 
 /// The server closes the connection of a question without a word; the paid request that follows does not use it.
@@ -162,14 +162,4 @@ async fn stale_connections() -> String {
         cells.push(cell(&submission, count.swap(0, Ordering::SeqCst)));
     }
     format!("| a connection of an earlier question has died | {} |\n", cells.join(" | "))
-}
-
-/// The documentation of `Submission` holds this table. `INSTA_UPDATE=always` writes it.
-fn published(table: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/veo-core/src/submission.md");
-    if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
-        std::fs::write(&file, table).unwrap();
-    }
-    let published = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(table, published, "run with INSTA_UPDATE=always, and read the change of {}", file.display());
 }

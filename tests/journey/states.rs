@@ -1,6 +1,6 @@
 //! What every known reply to a question says of the job, and how a smaller video becomes a larger one.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use serde_json::json;
@@ -17,6 +17,8 @@ fn show(answer: Result<State, Error>) -> String {
                 video.has_audio.map(|has| if has { "sound" } else { "no sound" }.to_owned()),
                 video.credits.map(|credits| format!("{credits} credits")),
                 (!video.seeds.is_empty()).then(|| format!("seeds {:?}", video.seeds)),
+                video.created_at.map(|time| format!("created {}", seconds(time))),
+                video.completed_at.map(|time| format!("completed {}", seconds(time))),
             ];
             let facts: Vec<_> = facts.into_iter().flatten().collect();
             format!("succeeded {} {}", video.urls.join(" "), facts.join(", "))
@@ -31,6 +33,10 @@ fn show(answer: Result<State, Error>) -> String {
             format!("{:?}{fault}{code}: {}", error.kind(), error.provider_words().unwrap_or_default())
         }
     }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
 #[tokio::test]

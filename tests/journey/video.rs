@@ -7,7 +7,7 @@ use veo_core::{
     Access, AspectRatio, Charged, Client, Downloads, ErrorKind, Job, JobRef, Kie, Poll, Receipt, Resend, Resolution,
     State, Submission, Tier, UniAll, Video, VideoRequest,
 };
-use veo_sim::Sim;
+use veo_sim::{Fate, Scenario, Sim};
 
 fn kie(sim: &Sim) -> Kie {
     Kie::new(Access::new("key").base_url(sim.url())).unwrap()
@@ -43,11 +43,11 @@ fn not_accepted(submission: Submission) -> veo_core::Error {
 
 /// The JSON bodies that arrived, without those of uploads.
 fn paid(sim: &Sim) -> Vec<Value> {
-    sim.requests().into_iter().filter_map(|request| request.body).collect()
+    sim.calls().into_iter().filter_map(|request| request.body).collect()
 }
 
 #[tokio::test]
-async fn every_mode_becomes_a_file() {
+async fn every_mode_becomes_a_file_in_every_resolution() {
     let image = "https://img.example.net/kite.png";
     let earlier = Video::new(JobRef::new("kie", "t1"), vec!["https://cdn.example.net/kite.mp4".to_owned()]);
     let table = [
@@ -57,41 +57,54 @@ async fn every_mode_becomes_a_file() {
         ("references", VideoRequest::references("Two kites", [image, image])),
         ("extension", VideoRequest::extension("It goes on", &earlier)),
     ];
-    for (mode, request) in table {
+    let sizes = [(Resolution::P720, 1280, 720), (Resolution::P1080, 1920, 1080), (Resolution::K4, 3840, 2160)];
+    for ((mode, request), (resolution, width, height)) in
+        table.into_iter().flat_map(|row| sizes.map(|size| (row.clone(), size)))
+    {
         let sim = Sim::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         for (name, client) in clients(&sim) {
-            // kie.ai extends what it has made.
-            let request = match (mode, name) {
-                ("extension", "kie") => {
+            let case = format!("{mode} {name} {resolution}");
+            // kie.ai extends what it has made, and in 720p.
+            let request = match (mode, name, resolution) {
+                ("extension", "kie", Resolution::P720) => {
                     let job = accepted(client.submit(&VideoRequest::text("A red kite")).await);
                     VideoRequest::extension("It goes on", &client.wait(&job, |_| {}).await.unwrap())
                 }
-                _ => request.clone(),
+                ("extension", "kie", _) => continue,
+                _ => request.clone().resolution(resolution),
             };
             let before = paid(&sim).len();
             let planned = client.plan(&request).offers.remove(0);
 
-            let Submission::Accepted(job) = client.submit(&request).await else { panic!("it is accepted") };
+            let Submission::Accepted(job) = client.submit(&request).await else { panic!("{case} is accepted") };
             let mut states = Vec::new();
             let video = client.wait(&job, |state| states.push(state.clone())).await.unwrap();
-            assert!(states.len() > 1 && matches!(states.last(), Some(State::Succeeded(_))), "{states:?}");
+            assert!(states.len() > 1 && matches!(states.last(), Some(State::Succeeded(_))), "{case}: {states:?}");
             let file = folder.path().join(format!("{name}.mp4"));
             let mut last = (0, None);
             let saved = client.download(&video, &file, |received, total| last = (received, total)).await.unwrap();
 
             let bytes = std::fs::read(&file).unwrap();
-            assert_eq!(last, (bytes.len() as u64, Some(bytes.len() as u64)), "{mode} {name}");
+            assert_eq!(last, (bytes.len() as u64, Some(bytes.len() as u64)), "{case}");
             assert_eq!(saved.bytes, bytes.len() as u64);
-            assert_eq!((saved.media.width, saved.media.height), (1280, 720), "{mode} {name}");
+            assert_eq!((saved.media.width, saved.media.height), (width, height), "{case}");
             let receipt = Receipt::new(&job, &video, &saved);
-            assert_eq!(receipt.discrepancies, [""; 0], "{mode} {name}");
+            assert_eq!(receipt.discrepancies, [""; 0], "{case}");
+            // UniAll does not say when it was done.
+            assert_eq!((receipt.created_at.is_some(), receipt.completed_at.is_some()), (true, name == "kie"), "{case}");
+            let stored: Video = serde_json::from_str(&serde_json::to_string(&video).unwrap()).unwrap();
+            assert_eq!(stored.created_at, video.created_at, "{case}");
             assert_eq!(serde_json::from_str::<Job>(&serde_json::to_string(&job).unwrap()).unwrap().offer, job.offer);
-            assert_eq!(paid(&sim)[before..], [planned.body], "{mode} {name}: what was planned, once");
-            assert_eq!(job.reference, job.reference.to_string().parse().unwrap(), "{mode} {name}");
+            assert_eq!(paid(&sim)[before..], [planned.body], "{case}: what was planned, once");
+            assert_eq!(job.reference, job.reference.to_string().parse().unwrap(), "{case}");
         }
-        let left = std::fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(left, 2, "{mode}: nothing is left but the files");
+        assert_eq!(sim.surprises(), [""; 0], "{mode}");
+        let files = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .filter(|file| !["kie.mp4", "uniall.mp4"].iter().any(|known| file == known));
+        assert_eq!(files.count(), 0, "{mode}: nothing is left but the files");
     }
 }
 
@@ -107,7 +120,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     // kie.ai cannot leave out the sound, so UniAll makes the video from the image that kie.ai stores.
     let client = eager(Client::new(kie(&sim)).unwrap().or(uniall(&sim)));
     assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
-    let arrived: Vec<_> = sim.requests().into_iter().map(|request| request.path).collect();
+    let arrived: Vec<_> = sim.calls().into_iter().map(|request| request.path).collect();
     assert_eq!(arrived, ["/api/file-stream-upload", "/v1/video/generations"]);
     let url = paid(&sim)[0]["image"].as_str().unwrap().to_owned();
     assert!(url.starts_with(&sim.url()) && url.ends_with(".png"), "{url}");
@@ -118,7 +131,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     let ends: Vec<_> =
         urls.as_array().unwrap().iter().map(|url| url.as_str().unwrap().rsplit('/').next().unwrap()).collect();
     assert_eq!(ends, ["the-image.jpg", "my-picture.png"]);
-    assert_eq!(sim.requests().len(), 5, "two uploads and one paid request more");
+    assert_eq!(sim.calls().len(), 5, "two uploads and one paid request more");
 
     let alone = eager(Client::new(uniall(&sim)).unwrap());
     let error = not_accepted(alone.submit(&request).await);
@@ -129,7 +142,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     assert!(error.to_string().contains("is not a JPEG, PNG or WebP image"), "{error}");
     let error = not_accepted(client.submit(&VideoRequest::image("It flies", folder.path().join("none.png"))).await);
     assert!(error.to_string().contains("cannot be read"), "{error}");
-    assert_eq!(sim.requests().len(), 5, "nothing more is sent");
+    assert_eq!(sim.calls().len(), 5, "nothing more is sent");
 }
 
 /// Another provider is asked only when the first has certainly not taken the request.
@@ -143,11 +156,11 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
     let sim = Sim::start().await.unwrap();
     let client = eager(Client::new(unreachable.clone()).unwrap().or(uniall(&sim)));
     assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
-    assert_eq!(sim.requests().len(), 1);
+    assert_eq!(sim.calls().len(), 1);
 
     let client = eager(Client::new(uniall(&sim)).unwrap().or(kie(&sim)));
     assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
-    assert_eq!(sim.requests().len(), 2, "the first one is enough");
+    assert_eq!(sim.calls().len(), 2, "the first one is enough");
 
     // A server that takes the request and says nothing: nobody else is asked.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -159,7 +172,7 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
     let client = Client::new(Kie::new(Access::new("key").base_url(&url)).unwrap()).unwrap().or(uniall(&sim));
     let Submission::Unknown(unknown) = client.submit(&request).await else { panic!("it may have been charged") };
     silent.await.unwrap();
-    assert_eq!(sim.requests().len(), 2);
+    assert_eq!(sim.calls().len(), 2);
     assert_eq!((unknown.error.charged(), unknown.error.resend()), (Charged::Unknown, Resend::Never));
     assert_eq!((unknown.offer.provider.as_str(), &unknown.offer.body["prompt"]), ("kie", &json!("A red kite")));
 }
@@ -193,19 +206,18 @@ async fn a_job_is_never_lost_with_the_error() {
     }
 }
 
-/// The simulator makes every clip in 720p, with sound and at most 8 seconds, whatever it says.
 #[tokio::test]
 async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
-    let sim = Sim::start().await.unwrap();
+    let smaller = Scenario::new("smaller", "Videos are 720p.").task(1.., Fate::Smaller);
+    let sim = Sim::builder().scenario(smaller).start().await.unwrap();
     let client = eager(Client::new(uniall(&sim)).unwrap());
     let folder = tempfile::tempdir().unwrap();
+    let text = || VideoRequest::text("A red kite");
     let table = [
-        (VideoRequest::text("A red kite"), vec![]),
-        (VideoRequest::text("A red kite").audio(true).seconds(6).aspect_ratio(AspectRatio::Portrait), vec![]),
-        (
-            VideoRequest::text("A red kite").audio(false).resolution(Resolution::K4),
-            vec!["4k was asked for, and 720 lines came", "no sound was asked for, and sound came"],
-        ),
+        (text(), vec![]),
+        (text().audio(true).seconds(6).aspect_ratio(AspectRatio::Portrait), vec![]),
+        (text().audio(false), vec![]),
+        (text().resolution(Resolution::K4), vec!["4k was asked for, and 720 lines came"]),
     ];
     for (request, wanted) in table {
         let Submission::Accepted(mut job) = client.submit(&request).await else { panic!("it is accepted") };
@@ -214,10 +226,17 @@ async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
         assert_eq!(Receipt::new(&job, &video, &saved).discrepancies, wanted);
 
         // As if something else had been asked for.
-        job.offer.request = VideoRequest::text("A red kite").seconds(4).aspect_ratio(AspectRatio::Auto);
+        job.offer.request = text().seconds(4).aspect_ratio(AspectRatio::Auto).audio(!saved.media.has_audio);
         let receipt = Receipt::new(&job, &video, &saved);
-        let came = format!("4 s were asked for, and {:.1} s came", saved.media.seconds);
-        assert_eq!(receipt.discrepancies, [came]);
+        let sound = if saved.media.has_audio {
+            "no sound was asked for, and sound came"
+        } else {
+            "sound was asked for, and none came"
+        };
+        assert_eq!(
+            receipt.discrepancies,
+            [&format!("4 s were asked for, and {:.1} s came", saved.media.seconds), sound]
+        );
         let json = serde_json::to_value(&receipt).unwrap();
         assert!(json["made_at"].is_u64() && json["job"]["accepted_at"].is_u64(), "{json}");
         assert_eq!(json["saved"]["sha256"].as_str().map(str::len), Some(64));

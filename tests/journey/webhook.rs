@@ -4,8 +4,13 @@ use std::error::Error as StdError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use veo_core::{Delivery, Error, ErrorKind, Notice, Webhooks};
+use veo_core::{
+    Access, Client, Delivery, Error, ErrorKind, JobRef, Kie, Notice, Poll, Submission, VideoRequest, Webhooks,
+};
+use veo_sim::{Callbacks, Pace, Scenario, Sim};
 use veo_tests::callbacks;
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const KEY: &str = "test_webhook_hmac_key";
 const TASK: &str = "ee9c2715375b7837f8bb51d641ff5863";
@@ -271,5 +276,94 @@ fn the_key_is_never_shown_and_never_empty() {
         let error = Webhooks::new(key.to_owned().into()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidRequest);
         assert!(error.to_string().starts_with("the webhook key is empty"), "{error}");
+    }
+}
+
+/// A receiver that fails at first, and what reaches it once so many calls have come.
+async fn received(receiver: &MockServer, count: usize) -> Vec<wiremock::Request> {
+    loop {
+        let requests = receiver.received_requests().await.unwrap();
+        if requests.len() >= count {
+            return requests;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn job(client: &Client, callback_url: &str) -> JobRef {
+    match client.submit(&VideoRequest::text("A red kite").callback_url(callback_url)).await {
+        Submission::Accepted(job) => job.reference,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Signed, tried again, twice, in the wrong order and late, as the provider may do it: each job is told once, and confirmed
+/// by asking.
+#[tokio::test]
+async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
+    let how = Callbacks { key: Some(KEY.to_owned()), ..Callbacks::default() };
+    let untidy = Callbacks { twice: true, reordered: true, late: 60, ..how.clone() };
+    // The scenario, how many jobs, how often the receiver fails, how many calls come, and whose job they are.
+    let table = [
+        (Scenario::new("plain", "").pace(Pace::AtOnce).callbacks(how.clone()), 1, 0, vec![0]),
+        (Scenario::new("tried-again", "").pace(Pace::Scale(1000.0)).callbacks(how), 1, 2, vec![0, 0, 0]),
+        (Scenario::new("untidy", "").pace(Pace::Scale(1000.0)).callbacks(untidy), 2, 0, vec![1, 1, 0, 0]),
+    ];
+    for (scenario, count, failures, wanted) in table {
+        let name = scenario.name.clone();
+        let receiver = MockServer::start().await;
+        if failures > 0 {
+            let busy = Mock::given(any()).respond_with(ResponseTemplate::new(503));
+            busy.up_to_n_times(failures).mount(&receiver).await;
+        }
+        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&receiver).await;
+        let sim = Sim::builder().scenario(scenario).start().await.unwrap();
+        let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
+        let client = Client::new(kie).unwrap();
+        let mut jobs = Vec::new();
+        for _ in 0..count {
+            jobs.push(job(&client, &receiver.uri()).await);
+        }
+
+        let requests = received(&receiver, wanted.len()).await;
+        let webhooks = webhooks();
+        let mut told = Vec::new();
+        for (number, (request, whose)) in requests.iter().zip(wanted).enumerate() {
+            let (notice, first) = match webhooks.verify(&request.headers, &request.body).unwrap() {
+                Delivery::First(notice) => (notice, true),
+                Delivery::Repeated(notice) => (notice, false),
+            };
+            assert_eq!(notice.job, jobs[whose], "{name}: call {number}\n{}", sim.report());
+            assert_eq!(first, !told.contains(&notice.job), "{name}: call {number}");
+            told.push(notice.job.clone());
+            assert!(matches!(client.state(&notice.job).await.unwrap(), veo_core::State::Succeeded(_)), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn both_forms_of_the_callback_of_a_4k_upgrade_name_the_job() {
+    for snake_case in [false, true] {
+        let receiver = MockServer::start().await;
+        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&receiver).await;
+        let how = Callbacks { key: Some(KEY.to_owned()), snake_case, ..Callbacks::default() };
+        let scenario = Scenario::new("4k", "").pace(Pace::AtOnce).callbacks(how);
+        let sim = Sim::builder().scenario(scenario).start().await.unwrap();
+        let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
+        let none = Duration::ZERO;
+        let client = Client::new(kie).unwrap().with_poll(Poll { first: none, every: none, ..Poll::default() });
+        let made = job(&client, &receiver.uri()).await;
+        // veo-core asks for upgrades without a callback; somebody else may have asked for one.
+        let body = serde_json::json!({ "taskId": made.task, "callBackUrl": receiver.uri() });
+        let upgrade = kie_api::Client::new(veo_transport::Config::new("key").base_url(sim.url())).unwrap();
+        let body = serde_json::from_value::<kie_api::types::Upgrade4kRequest>(body).unwrap();
+        upgrade.get_4k_video().body(body).send().await.unwrap();
+
+        let webhooks = webhooks();
+        for request in &received(&receiver, 2).await {
+            let delivery = webhooks.verify(&request.headers, &request.body).unwrap();
+            let (Delivery::First(notice) | Delivery::Repeated(notice)) = delivery;
+            assert_eq!(notice.job, made);
+        }
     }
 }

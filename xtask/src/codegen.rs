@@ -13,7 +13,7 @@ use progenitor::{GenerationSettings, Generator, InterfaceStyle};
 use serde_json::Value;
 
 use crate::spec::{SPECS, Spec};
-use crate::{emit, lint, rewrite};
+use crate::{contract, emit, lint, rewrite};
 
 /// Writes the generated files that have changed, or only says which ones would.
 ///
@@ -23,23 +23,29 @@ use crate::{emit, lint, rewrite};
 pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
     let mut report = String::new();
     let mut stale = String::new();
-    for (name, package) in SPECS {
-        let started = Instant::now();
-        let spec = Spec::read(workspace, name).map_err(|problem| problem.to_string())?;
-        let text = generate(&spec)?;
-        let file = format!("crates/{package}/src/generated.rs");
-        let path: PathBuf = workspace.join(&file);
+    let mut put = |file: &str, text: String, started: Instant| {
+        let path: PathBuf = workspace.join(file);
         let current = std::fs::read_to_string(&path).unwrap_or_default();
         let lines = text.lines().count();
         let milliseconds = started.elapsed().as_millis();
         let state = if current == text { "is up to date" } else { "written" };
         if check {
-            stale.push_str(&difference(&file, &current, &text, "cargo xtask codegen"));
+            stale.push_str(&difference(file, &current, &text, "cargo xtask codegen"));
         } else if current != text {
             std::fs::write(&path, &text).map_err(|error| format!("{file} cannot be written: {error}"))?;
         }
         let _ = writeln!(report, "{file} {state} ({lines} lines, {milliseconds} ms)");
+        Ok::<_, String>(())
+    };
+    let mut specs = Vec::new();
+    for (name, package) in SPECS {
+        let started = Instant::now();
+        let spec = Spec::read(workspace, name).map_err(|problem| problem.to_string())?;
+        put(&format!("crates/{package}/src/generated.rs"), generate(&spec)?, started)?;
+        specs.push(spec);
     }
+    let started = Instant::now();
+    put(contract::FILE, contract::generate(&specs), started)?;
     if stale.is_empty() { Ok(report) } else { Err(stale) }
 }
 
@@ -172,28 +178,38 @@ mod tests {
     /// The check of a stale copy of the workspace fails, names the command, and leaves the copy alone.
     #[test]
     fn a_stale_file_is_found_and_left_alone() {
-        let copy = tempfile::tempdir().unwrap();
-        for (name, package) in SPECS {
-            std::fs::create_dir_all(copy.path().join(format!("crates/{package}/src"))).unwrap();
+        let rows = [
+            (
+                "Length of a video in seconds.",
+                "How long a video is, in seconds.",
+                "-    ///Length of a video in seconds.\n+    ///How long a video is, in seconds.\n",
+            ),
+            ("maxItems: 3", "maxItems: 5", "-            \"maxItems\": 3\n+            \"maxItems\": 5\n"),
+        ];
+        for (from, to, shown) in rows {
+            let copy = tempfile::tempdir().unwrap();
+            let mut files = vec![contract::FILE.to_owned()];
             std::fs::create_dir_all(copy.path().join("openapi")).unwrap();
-            let spec = std::fs::read_to_string(workspace().join("openapi").join(name)).unwrap();
-            let changed = spec.replace("Length of a video in seconds.", "How long a video is, in seconds.");
-            assert_ne!(spec, changed, "{name} no longer has the line that this test changes");
-            std::fs::write(copy.path().join("openapi").join(name), changed).unwrap();
-            let file = format!("crates/{package}/src/generated.rs");
-            std::fs::copy(workspace().join(&file), copy.path().join(&file)).unwrap();
+            for (name, package) in SPECS {
+                let spec = std::fs::read_to_string(workspace().join("openapi").join(name)).unwrap();
+                let changed = spec.replace(from, to);
+                assert_ne!(spec, changed, "{name} no longer has the line that this test changes");
+                std::fs::write(copy.path().join("openapi").join(name), changed).unwrap();
+                files.push(format!("crates/{package}/src/generated.rs"));
+            }
+            for file in files {
+                std::fs::create_dir_all(copy.path().join(&file).parent().unwrap()).unwrap();
+                std::fs::copy(workspace().join(&file), copy.path().join(&file)).unwrap();
+            }
+
+            let difference = run(copy.path(), true).unwrap_err();
+            assert!(difference.contains(shown), "{difference}");
+            assert!(difference.ends_with("Run: cargo xtask codegen\n"), "{difference}");
+            assert_eq!(run(copy.path(), true).unwrap_err(), difference, "the check must not write");
+
+            run(copy.path(), false).unwrap();
+            run(copy.path(), true).unwrap();
         }
-
-        let difference = run(copy.path(), true).unwrap_err();
-        assert!(
-            difference.contains("-    ///Length of a video in seconds.\n+    ///How long a video is, in seconds.\n"),
-            "{difference}"
-        );
-        assert!(difference.ends_with("Run: cargo xtask codegen\n"), "{difference}");
-        assert_eq!(run(copy.path(), true).unwrap_err(), difference, "the check must not write");
-
-        run(copy.path(), false).unwrap();
-        run(copy.path(), true).unwrap();
     }
 
     #[test]
@@ -215,10 +231,11 @@ mod tests {
             for wrong in &wrong {
                 let mut broken = spec.clone();
                 *broken.root.pointer_mut(&pointer).unwrap() = wrong.clone();
-                if let Err(problems) = generate(&broken)
-                    && (!problems.starts_with("openapi/test.yaml at ") || problems.contains("gave up"))
-                {
-                    bad.push(format!("{pointer} = {wrong}: {problems}"));
+                match generate(&broken) {
+                    Ok(_) => assert!(contract::generate(&[broken]).contains("$defs")),
+                    Err(problems) if problems.starts_with("openapi/test.yaml at ") && !problems.contains("gave up") => {
+                    }
+                    Err(problems) => bad.push(format!("{pointer} = {wrong}: {problems}")),
                 }
             }
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::contract::{definitions, json_schema};
 use crate::spec::{Problem, Spec, escape, members};
 
 const INLINE: &str = "an inline object, enum or oneOf gets a made-up name that can meet another; \
@@ -353,8 +354,7 @@ fn examples(spec: &Spec) -> Vec<Problem> {
 }
 
 fn check_example(spec: &Spec, schema: &Value, example: &Value, at: &str, problems: &mut Vec<Problem>) {
-    let mut root = json!({ "allOf": [schema], "components": { "schemas": spec.root["components"]["schemas"] } });
-    allow_null(&mut root);
+    let root = json!({ "allOf": [json_schema(schema)], "$defs": definitions(spec, |_| true) });
     match jsonschema::draft202012::new(&root) {
         Err(error) => {
             problems.push(spec.problem(at, format!("its schema cannot be checked ({error}); correct the schema")))
@@ -365,22 +365,6 @@ fn check_example(spec: &Spec, schema: &Value, example: &Value, at: &str, problem
                 format!("this example is not valid, {error}; correct it or the schema"),
             )
         })),
-    }
-}
-
-/// Says `nullable` in JSON Schema's way.
-fn allow_null(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            object.values_mut().for_each(allow_null);
-            if object.get("nullable") == Some(&Value::Bool(true)) {
-                let schema = Value::Object(std::mem::take(object));
-                *value = json!({ "anyOf": [{ "type": "null" }, schema] });
-                value["anyOf"][1].as_object_mut().and_then(|schema| schema.remove("nullable"));
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(allow_null),
-        _ => {}
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 mod codegen;
+mod contract;
 mod emit;
 mod lint;
 mod rewrite;
@@ -16,7 +17,7 @@ use spec::{SPECS, Spec};
 const USAGE: &str = "\
 Usage: cargo xtask <task>
 
-  codegen           write crates/*/src/generated.rs from openapi/*.yaml
+  codegen           write crates/*/src/generated.rs and crates/veo-sim/src/contract.json from openapi/*.yaml
   codegen --check   write nothing; fail if a generated file is not what its specification gives
   lint              say what the specifications lack
   schema            write schemas/*.json from the types of veo-core

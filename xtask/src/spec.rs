@@ -1,6 +1,7 @@
 //! A specification file: how it is read, walked and complained about.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
@@ -24,6 +25,8 @@ pub(crate) struct Spec {
 pub(crate) struct Operation<'a> {
     /// JSON pointer to the operation.
     pub(crate) pointer: String,
+    /// In small letters.
+    pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) value: &'a Value,
     /// Name of the constant for the server, if the path has one of its own.
@@ -76,6 +79,11 @@ impl Spec {
         Ok(Self { file: file.to_owned(), root })
     }
 
+    /// The provider, as the file is named: `kie` of `openapi/kie.yaml`.
+    pub(crate) fn provider(&self) -> &str {
+        Path::new(&self.file).file_stem().and_then(OsStr::to_str).unwrap_or(&self.file)
+    }
+
     pub(crate) fn problem(&self, pointer: impl Into<String>, message: impl Into<String>) -> Problem {
         Problem { file: self.file.clone(), pointer: pointer.into(), message: message.into() }
     }
@@ -89,6 +97,7 @@ impl Spec {
                     let body = value.get("requestBody").map(|body| &self.resolve(body)["content"]);
                     Some(Operation {
                         pointer: format!("/paths/{}/{method}", escape(path)),
+                        method,
                         path,
                         value,
                         server: item["servers"][0]["x-rust-name"].as_str(),

@@ -28,7 +28,7 @@ pub struct Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("kie.ai refused")?;
+        f.write_str("kie.ai answered")?;
         match self.code {
             Some(code) if code != Code::Success => write!(f, " with code {code}")?,
             _ => write!(f, " with HTTP {}", self.head.status)?,

@@ -25,7 +25,7 @@ pub struct Rejection {
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UniAll refused with HTTP {}", self.head.status)?;
+        write!(f, "UniAll answered with HTTP {}", self.head.status)?;
         if let Some(code) = &self.code {
             write!(f, ", {code}")?;
         }

@@ -25,19 +25,19 @@ fn a_video_is_made_and_its_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     // The options, the file, and what it is, which is the simulator's clip of this shape and length.
     let table: [(&[&str], &str, u64, &str); 4] = [
-        (&["--sim", "kie", "A dog", "-o", "dog.mp4"], "dog.mp4", 50635, "49.45 KiB, 1280x720, 8.0 s"),
-        (&["--sim", "uniall", "A dog", "--output", "dog2.mp4"], "dog2.mp4", 50635, "49.45 KiB, 1280x720, 8.0 s"),
+        (&["--sim", "kie", "A dog", "-o", "dog.mp4"], "dog.mp4", 50431, "49.25 KiB, 1280x720, 8.0 s"),
+        (&["--sim", "uniall", "A dog", "--output", "dog2.mp4"], "dog2.mp4", 50431, "49.25 KiB, 1280x720, 8.0 s"),
         (
             &["A dog", "--sim", "kie", "--aspect-ratio", "9:16", "--duration", "4", "--tier", "quality"],
             "video.mp4",
-            28293,
-            "27.63 KiB, 720x1280, 4.0 s",
+            26591,
+            "25.97 KiB, 720x1280, 4.0 s",
         ),
         (
             &["A dog", "--sim", "uniall", "--image", "https://img.example.net/dog.png", "--force", "--duration", "6"],
             "video.mp4",
-            39717,
-            "38.79 KiB, 1280x720, 6.0 s",
+            38231,
+            "37.33 KiB, 1280x720, 6.0 s",
         ),
     ];
     for (arguments, file, size, media) in table {

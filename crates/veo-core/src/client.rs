@@ -350,7 +350,8 @@ impl Client {
         let video = waiting.await.map_err(|error| error.with_job(job))?;
         match job.resolution.filter(|wanted| video.is_below(*wanted)) {
             Some(wanted) => match self.upgrade(&video.job, wanted, on_state).await {
-                Ok(larger) => Ok(larger),
+                // What the smaller one cost is not what both cost.
+                Ok(Video { urls, resolution, raw, .. }) => Ok(Video { urls, resolution, raw, credits: None, ..video }),
                 // The smaller one is paid for and there.
                 Err(error) => Ok(Video {
                     shortfall: Some(format!("it was to be {wanted} and cannot be upgraded: {error}")),

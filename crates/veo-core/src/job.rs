@@ -258,6 +258,12 @@ pub struct Video {
     pub seeds: Vec<i64>,
     /// What it cost in the provider's credits, if it said so.
     pub credits: Option<f64>,
+    /// When the provider began, by its own clock, if it said so; in JSON the seconds since 1970.
+    #[serde(default, with = "optional_unix_seconds")]
+    pub created_at: Option<SystemTime>,
+    /// When the provider was done, likewise.
+    #[serde(default, with = "optional_unix_seconds")]
+    pub completed_at: Option<SystemTime>,
     /// Why it is smaller than was asked for, if it is and could not be made larger.
     pub shortfall: Option<String>,
     /// The provider's last reply, as it came.
@@ -268,7 +274,18 @@ impl Video {
     /// A video at the given places.
     pub fn new(job: JobRef, urls: Vec<String>) -> Self {
         let raw = serde_json::Value::Null;
-        Self { job, urls, resolution: None, has_audio: None, seeds: Vec::new(), credits: None, shortfall: None, raw }
+        Self {
+            job,
+            urls,
+            resolution: None,
+            has_audio: None,
+            seeds: Vec::new(),
+            credits: None,
+            created_at: None,
+            completed_at: None,
+            shortfall: None,
+            raw,
+        }
     }
 
     /// Whether the provider says that it is smaller than this.
@@ -280,11 +297,13 @@ impl Video {
 
 impl fmt::Debug for Video {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { job, urls, resolution, has_audio, seeds, credits, shortfall, raw: _ } = self;
+        let Self { job, urls, resolution, has_audio, seeds, credits, created_at, completed_at, shortfall, raw: _ } =
+            self;
         let urls: Vec<String> = urls.iter().map(|url| link(url)).collect();
         let mut text = f.debug_struct("Video");
         text.field("job", job).field("urls", &urls).field("resolution", &resolution.as_deref().map(without_queries));
         text.field("has_audio", has_audio).field("seeds", seeds).field("credits", credits);
+        text.field("created_at", created_at).field("completed_at", completed_at);
         text.field("shortfall", shortfall).finish_non_exhaustive()
     }
 }
@@ -303,5 +322,23 @@ pub(crate) mod unix_seconds {
         let seconds = Duration::from_secs(u64::deserialize(deserializer)?);
         let time = SystemTime::UNIX_EPOCH.checked_add(seconds);
         time.ok_or_else(|| serde::de::Error::custom("a time that is too far away"))
+    }
+}
+
+/// The same for times that may not be known.
+pub(crate) mod optional_unix_seconds {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize, Serialize)]
+    struct Seconds(#[serde(with = "super::unix_seconds")] SystemTime);
+
+    pub(crate) fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+        time.map(Seconds).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+        Ok(Option::<Seconds>::deserialize(deserializer)?.map(|seconds| seconds.0))
     }
 }

@@ -8,7 +8,9 @@ use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::translation::{Body, failure, is_refusal, json, refusal, refusal_status, text_in, translated};
+use crate::translation::{
+    Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, text_in, translated,
+};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Limit, Mode, Model, Offer,
     Provider, Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
@@ -403,6 +405,8 @@ fn succeeded(record: types::Record, job: &JobRef, raw: Value) -> Result<State, E
             has_audio: (!result.has_audio_list.is_empty()).then(|| result.has_audio_list.iter().all(|has| *has)),
             seeds: result.seeds,
             credits: record.credits_consumed.or(result.credits_consumed),
+            created_at: record.create_time.and_then(time),
+            completed_at: record.complete_time.and_then(time),
             raw,
             ..Video::new(job.clone(), urls)
         }))),
@@ -410,6 +414,15 @@ fn succeeded(record: types::Record, job: &JobRef, raw: Value) -> Result<State, E
             let message = "kie.ai reports success without a video; it was most likely filtered";
             Err(Error::policy(Subject::Output, message).with_reply(raw).with_job(job))
         }
+    }
+}
+
+/// A time that is a number. What kie.ai documents instead is a text that does not name its time zone.
+fn time(time: types::Timestamp) -> Option<SystemTime> {
+    match time {
+        types::Timestamp::Int64(milliseconds) => at_milliseconds(milliseconds),
+        types::Timestamp::String(text) => at_milliseconds(text.parse().ok()?),
+        _ => None,
     }
 }
 

@@ -17,6 +17,12 @@ pub struct Receipt {
     pub credits: Option<f64>,
     /// The seeds, if the provider said so.
     pub seeds: Vec<i64>,
+    /// When the provider began, by its own clock, if it said so.
+    #[serde(with = "crate::job::optional_unix_seconds")]
+    pub created_at: Option<SystemTime>,
+    /// When the provider was done, likewise.
+    #[serde(with = "crate::job::optional_unix_seconds")]
+    pub completed_at: Option<SystemTime>,
     /// The file, with its SHA-256 and what it says about itself.
     pub saved: Saved,
     /// When this receipt was made.
@@ -36,6 +42,8 @@ impl Receipt {
             resolution: video.resolution.clone(),
             credits: video.credits,
             seeds: video.seeds.clone(),
+            created_at: video.created_at,
+            completed_at: video.completed_at,
             saved: saved.clone(),
             made_at: SystemTime::now(),
             discrepancies,

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt::Display;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,6 +57,11 @@ pub(crate) fn text_in(body: &[u8], member: &str) -> Option<String> {
     let (_, rest) = body.split_once(&format!("\"{member}\""))?;
     let (text, _) = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.split_once('"')?;
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// A time in milliseconds since 1970.
+pub(crate) fn at_milliseconds(milliseconds: i64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(milliseconds).ok()?))
 }
 
 /// Whether an HTTP status says for certain that the request was not acted on.

@@ -6,7 +6,9 @@ use serde_json::Value;
 use uniall_api::types;
 use uniall_api::{Error as ApiError, Rejection, bounds};
 
-use crate::translation::{Body, failure, is_refusal, json, refusal, refusal_status, text_in, translated};
+use crate::translation::{
+    Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, text_in, translated,
+};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
     Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
@@ -106,6 +108,8 @@ impl UniAll {
                 let urls = task.urls().into_iter().map(str::to_owned).collect();
                 Ok(State::Succeeded(Box::new(Video {
                     resolution: task.size.clone(),
+                    created_at: task.created_at.and_then(time),
+                    completed_at: task.completed_at.and_then(time),
                     raw,
                     ..Video::new(job.clone(), urls)
                 })))
@@ -245,6 +249,11 @@ fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
         .with_provider(rejection.code.clone(), rejection.message.clone())
         .with_retry_after(rejection.head.retry_after)
         .with_reply(rejection.body.clone())
+}
+
+/// UniAll counts seconds.
+fn time(seconds: i64) -> Option<SystemTime> {
+    at_milliseconds(seconds.checked_mul(1000)?)
 }
 
 fn failed(task: &types::VideoTask) -> Error {

@@ -95,8 +95,9 @@ impl Waiting {
     {
         loop {
             if self.next > self.poll.give_up_after {
-                let minutes = self.poll.give_up_after.as_secs_f32() / 60.0;
-                let message = format!("not finished after {minutes:.0} minutes; it goes on, so wait for it again");
+                let (minutes, seconds) = (self.poll.give_up_after.as_secs() / 60, self.poll.give_up_after.as_secs());
+                let time = if minutes >= 2 { format!("{minutes} minutes") } else { format!("{seconds} s") };
+                let message = format!("not finished after {time}; it goes on, so wait for it again");
                 return Err(Error::new(ErrorKind::TimedOut, message));
             }
             sleep(self.next.saturating_sub(self.start.elapsed())).await;

@@ -21,9 +21,9 @@ pub(crate) fn word<'a>(object: &'a Map<String, Value>, key: &str, words: &[&'a s
 }
 
 /// The length of the video to make, if it is one that Veo can make.
-pub(crate) fn duration(object: &Map<String, Value>) -> Option<u64> {
+pub(crate) fn duration(object: &Map<String, Value>) -> Option<u32> {
     match object.get("duration") {
         None => Some(8),
-        Some(value) => value.as_u64().filter(|seconds| [4, 6, 8].contains(seconds)),
+        Some(value) => [4, 6, 8].into_iter().find(|seconds| value.as_u64() == Some(u64::from(*seconds))),
     }
 }

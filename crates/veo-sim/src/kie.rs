@@ -1,254 +1,363 @@
 //! The Veo and common endpoints of kie.ai. A refusal is normally HTTP 200 with another `code` in the body.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::fields::{duration, json_object, text, word};
-use crate::media::clip;
-use crate::state::{Recent, Shared, now, unique_id};
+use crate::callback;
+use crate::clip::{Format, Resolution};
+use crate::fields::{self, duration, text, word};
+use crate::follow::{Announced, follow};
+use crate::media;
+use crate::reply::Reply;
+use crate::scenario::{LINK_LIFE, RECORD_LIFE};
+use crate::server::Visit;
+use crate::state::{Progress, State, Task, Work, unique_id};
+use crate::{Callbacks, Fate};
 
 // These are seen on the live service or documented.
 const INVALID_MODEL: Refusal = Refusal(422, "Invalid model");
 const INVALID_RATIO: Refusal = Refusal(422, "Ratio error");
 const UNKNOWN_TASK: Refusal = Refusal(422, "record is null.");
+const OLD_TASK: Refusal = Refusal(422, "Temporarily supports records within 14 days.");
 const UNFINISHED_TASK: Refusal = Refusal(422, "record status is not success.");
+const EMPTY_TASK: Refusal = Refusal(422, "record result data is empty.");
+const PROCESSING_1080P: Refusal =
+    Refusal(400, "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.");
 const INVALID_URL: Refusal = Refusal(422, "url is wrong");
-// The words for these are not known; they follow those that are.
+// The words for these are not known in full; they follow those that are.
+const NO_CREDITS: Refusal =
+    Refusal(402, "Credits insufficient : Your current balance isn't enough to run this request.");
+const TOO_MANY: Refusal = Refusal(429, "Your call frequency is too high. Please try again later.");
 const INVALID_BODY: Refusal = Refusal(422, "The request body must be a JSON object.");
 const INVALID_RESOLUTION: Refusal = Refusal(422, "Resolution error");
 const INVALID_DURATION: Refusal = Refusal(422, "Duration error");
 const NO_PROMPT: Refusal = Refusal(422, "Please enter prompt.");
 const UNKNOWN_SOURCE: Refusal = Refusal(404, "The original video does not exist.");
+const NOT_FOR_FALLBACK: Refusal = Refusal(422, "Videos made by the fallback model cannot be upgraded.");
+const UPGRADED_SOURCE: Refusal = Refusal(422, "Videos upgraded to 1080P cannot be extended.");
 
-/// A task becomes a success at the poll after these.
-const POLLS_WHILE_GENERATING: u32 = 2;
+/// How long things take, in seconds: two videos were seen to take 67 and 89, the rest is documented in minutes.
+const VIDEO_SECONDS: u64 = 90;
+const EXTENSION_SECONDS: u64 = 300;
+const UPGRADE_SECONDS: [u64; 2] = [120, 480];
 
-/// A video in the making, or made.
-pub(crate) struct Task {
-    /// What was asked for, as the record repeats it.
-    param_json: String,
-    resolution: String,
-    portrait: bool,
-    seconds: u64,
-    is_extension: bool,
-    created_ms: u64,
-    completed_ms: Option<u64>,
-    polls: u32,
-    calls_for_4k: u32,
-}
+/// Prices in credits, of the public price feed in September 2026: for 720p, 1080p and 4K.
+const PRICES: [(&str, [f64; 3]); 3] =
+    [("veo3_lite", [30.0, 35.0, 150.0]), ("veo3_fast", [60.0, 65.0, 180.0]), ("veo3", [250.0, 255.0, 380.0])];
+const EXTENSION_PRICES: [(&str, f64); 3] = [("fast", 60.0), ("quality", 250.0), ("lite", 30.0)];
+const UPGRADE_PRICES: [f64; 2] = [5.0, 120.0];
+/// How many seconds an extension adds.
+const ADDED_SECONDS: u32 = 7;
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/api/v1/veo/generate", post(generate))
-        .route("/api/v1/veo/extend", post(extend))
-        .route("/api/v1/veo/record-info", get(record_info))
-        .route("/api/v1/veo/get-1080p-video", get(get_1080p_video))
-        .route("/api/v1/veo/get-4k-video", post(get_4k_video))
-        .route("/api/v1/chat/credit", get(credit))
-        .route("/api/v1/common/download-url", post(download_url))
-}
+/// A refusal: code and message.
+struct Refusal(u16, &'static str);
 
-/// A refusal in the provider's envelope, as HTTP 200.
-pub(crate) struct Refusal(pub(crate) u16, pub(crate) &'static str);
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let Refusal(code, message) = self;
-        Json(json!({ "code": code, "msg": message, "data": null })).into_response()
+impl From<Refusal> for Reply {
+    fn from(Refusal(code, message): Refusal) -> Reply {
+        error(200, Some(code), Some(message))
     }
 }
 
-/// The refusal of a request without a key. It alone has no `data`.
-pub(crate) fn unauthorized() -> Response {
-    let message = "Unauthorized \u{2013} Authentication failed. \
-                   Please check that your Authorization and Content-Type headers are correctly set.";
-    Json(json!({ "code": 401, "msg": message })).into_response()
-}
+type Answer = Result<Reply, Refusal>;
 
-impl Task {
-    fn generate(request: &Map<String, Value>) -> Result<Task, Refusal> {
-        let prompt = text(request, "prompt").ok_or(NO_PROMPT)?;
-        let models = ["veo3_fast", "veo3", "veo3_lite"];
-        let model = word(request, "model", &models).ok_or(INVALID_MODEL)?;
-        // Both spellings are in use; the newer one wins.
-        let newer = request.contains_key("aspect_ratio");
-        let ratio_key = if newer { "aspect_ratio" } else { "aspectRatio" };
-        let ratio = word(request, ratio_key, &["16:9", "9:16", "Auto"]).ok_or(INVALID_RATIO)?;
-        let resolutions = ["720p", "1080p", "4k"];
-        let resolution = word(request, "resolution", &resolutions).ok_or(INVALID_RESOLUTION)?;
-        Ok(Task {
-            resolution: resolution.to_owned(),
-            portrait: ratio == "9:16",
-            seconds: duration(request).ok_or(INVALID_DURATION)?,
-            ..Task::new(&json!({ "aspectRatio": ratio, "model": model, "prompt": prompt }))
-        })
-    }
-
-    fn extend(request: &Map<String, Value>, tasks: &mut Recent<Task>) -> Result<Task, Refusal> {
-        let prompt = text(request, "prompt").ok_or(NO_PROMPT)?;
-        let models = ["fast", "quality", "lite"];
-        let model = word(request, "model", &models).ok_or(INVALID_MODEL)?;
-        let id = text(request, "taskId").unwrap_or_default();
-        let source = tasks.get_mut(id).ok_or(UNKNOWN_SOURCE)?;
-        Ok(Task {
-            portrait: source.portrait,
-            // An extension adds 7 seconds. No clip has that length; this one is shorter than the full film below.
-            seconds: 6,
-            is_extension: true,
-            ..Task::new(&json!({ "model": model, "prompt": prompt, "taskId": id }))
-        })
-    }
-
-    fn new(params: &Value) -> Task {
-        Task {
-            param_json: params.to_string(),
-            resolution: "720p".to_owned(),
-            portrait: false,
-            seconds: 8,
-            is_extension: false,
-            created_ms: now_ms(),
-            completed_ms: None,
-            polls: 0,
-            calls_for_4k: 0,
+/// An error in the envelope, with the words that kie.ai documents for its code if none are given.
+pub(crate) fn error(status: u16, code: Option<u16>, words: Option<&str>) -> Reply {
+    let code = code.unwrap_or(status);
+    let documented = match code {
+        400 => "Your prompt was flagged by Website as violating content policies.",
+        401 => {
+            // This one alone has no `data`.
+            let words = words.unwrap_or(
+                "Unauthorized \u{2013} Authentication failed. \
+                 Please check that your Authorization and Content-Type headers are correctly set.",
+            );
+            return Reply::json(status, json!({ "code": 401, "msg": words }));
         }
-    }
+        402 => NO_CREDITS.1,
+        404 => "Not Found",
+        408 => "Upstream is currently experiencing service issues. No result has been returned for over 10 minutes.",
+        422 => UNKNOWN_TASK.1,
+        429 => TOO_MANY.1,
+        451 => "Failed to fetch the image. Kindly verify any access limits set by you or your service provider.",
+        455 => "Service Unavailable - System is currently undergoing maintenance",
+        500 => "Server Error - An unexpected error occurred while processing the request",
+        501 => "Generation Failed - Video generation task failed",
+        505 => "Feature Disabled - The requested feature is currently disabled",
+        _ => "Error",
+    };
+    Reply::json(status, json!({ "code": code, "msg": words.unwrap_or(documented), "data": null }))
+}
 
-    fn poll(&mut self) {
-        self.polls += 1;
-        if self.polls > POLLS_WHILE_GENERATING {
-            self.completed_ms.get_or_insert_with(now_ms);
+/// What kie.ai answers.
+pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
+    let answer = match visit.operation.id {
+        "generate" => generate(visit),
+        "extend" => extend(visit),
+        "record_info" => record_info(visit),
+        "get_1080p_video" => get_1080p_video(visit),
+        "get_4k_video" => get_4k_video(visit),
+        "account_credits" => Ok(account_credits(visit)),
+        _ => download_url(visit),
+    };
+    answer.unwrap_or_else(Reply::from)
+}
+
+fn generate(visit: &Visit<'_>) -> Answer {
+    let request = body(visit)?;
+    let prompt = text(&request, "prompt").ok_or(NO_PROMPT)?;
+    let model = word(&request, "model", &["veo3_fast", "veo3", "veo3_lite"]).ok_or(INVALID_MODEL)?;
+    // Both spellings are in use; the newer one wins.
+    let newer = request.contains_key("aspect_ratio");
+    let ratio_key = if newer { "aspect_ratio" } else { "aspectRatio" };
+    let ratio = word(&request, ratio_key, &["16:9", "9:16", "Auto"]).ok_or(INVALID_RATIO)?;
+    let resolution = word(&request, "resolution", &["720p", "1080p", "4k"]).and_then(Resolution::of);
+    let resolution = resolution.ok_or(INVALID_RESOLUTION)?;
+    let seconds = duration(&request).ok_or(INVALID_DURATION)?;
+    fits(visit)?;
+    let prices = PRICES.iter().find(|(name, _)| *name == model).map_or([0.0; 3], |(_, prices)| *prices);
+    let params = json!({ "aspectRatio": ratio, "model": model, "prompt": prompt });
+    let format = Format { resolution, portrait: ratio == "9:16", seconds, audio: true };
+    accept(visit, &request, &params, format, None, prices[resolution as usize])
+}
+
+fn extend(visit: &Visit<'_>) -> Answer {
+    let request = body(visit)?;
+    let prompt = text(&request, "prompt").ok_or(NO_PROMPT)?;
+    let model = word(&request, "model", &["fast", "quality", "lite"]).ok_or(INVALID_MODEL)?;
+    fits(visit)?;
+    let source = text(&request, "taskId").unwrap_or_default();
+    let (portrait, film) = {
+        let state = &mut *visit.shared.state();
+        let task = finished(state, visit, source).map_err(|refusal| match refusal {
+            Refusal(422, words) if words == UNKNOWN_TASK.1 => UNKNOWN_SOURCE,
+            other => other,
+        })?;
+        if task.upgrades[0].is_some() {
+            return Err(UPGRADED_SOURCE);
         }
-    }
+        (task.format.portrait, task.film.unwrap_or(task.format.seconds) + ADDED_SECONDS)
+    };
+    let price = EXTENSION_PRICES.iter().find(|(name, _)| *name == model).map_or(0.0, |(_, price)| *price);
+    let params = json!({ "model": model, "prompt": prompt, "taskId": source });
+    let format = Format { resolution: Resolution::P720, portrait, seconds: ADDED_SECONDS, audio: true };
+    accept(visit, &request, &params, format, Some(film), price)
 }
 
-async fn generate(State(sim): State<Arc<Shared>>, body: Bytes) -> Result<Response, Refusal> {
-    let request = json_object(&body).ok_or(INVALID_BODY)?;
-    let task = Task::generate(&request)?;
-    Ok(accept(task, &mut sim.state().kie_tasks))
-}
-
-async fn extend(State(sim): State<Arc<Shared>>, body: Bytes) -> Result<Response, Refusal> {
-    let request = json_object(&body).ok_or(INVALID_BODY)?;
-    let tasks = &mut sim.state().kie_tasks;
-    let task = Task::extend(&request, tasks)?;
-    Ok(accept(task, tasks))
-}
-
-async fn record_info(
-    State(sim): State<Arc<Shared>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Response, Refusal> {
-    let id = query.get("taskId").map_or("", String::as_str);
-    let state = &mut *sim.state();
-    let task = state.kie_tasks.get_mut(id).ok_or(UNKNOWN_TASK)?;
-    task.poll();
-    let response = task.completed_ms.map(|_| {
-        let mut publish = |suffix, seconds| {
-            let file = clip(task.portrait, seconds);
-            json!([sim.publish(&mut state.videos, format!("{id}{suffix}.mp4"), file)])
-        };
+fn record_info(visit: &Visit<'_>) -> Answer {
+    let id = visit.query("taskId").unwrap_or_default();
+    let state = &mut *visit.shared.state();
+    let progress = state.ask(&visit.account, &id).ok_or(UNKNOWN_TASK)?;
+    let task = young(state, visit, &id)?;
+    let video = |name: &str| json!([media::url(&visit.shared.url, &id, name)]);
+    let ended = matches!(progress, Progress::Ended);
+    let failure = task.fate.failure().filter(|_| ended);
+    let response = (ended && failure.is_none()).then(|| {
+        let delivered = task.delivered();
         let mut response = json!({
             "taskId": id,
-            "resolution": task.resolution,
+            "resolution": delivered.resolution.word(),
             "originUrls": null,
-            "resultUrls": publish("", task.seconds),
+            "resultUrls": video(""),
             "hasAudioList": [true],
             "seeds": [56896],
         });
-        if task.portrait {
-            response["originUrls"] = publish("_origin", task.seconds);
+        if has_origin(task) {
+            response["originUrls"] = video("_origin");
         }
-        if task.is_extension {
-            response["fullResultUrls"] = publish("_full", 8);
+        if task.film.is_some() {
+            response["fullResultUrls"] = video("_full");
+        }
+        if task.fate == Fate::Filtered {
+            response["resultUrls"] = json!([]);
         }
         response
     });
+    let milliseconds = |time: std::time::Duration| json!(time.as_secs() * 1000);
     Ok(success(json!({
         "taskId": id,
-        "paramJson": task.param_json,
+        "paramJson": task.request,
         "response": response,
-        "successFlag": u8::from(task.completed_ms.is_some()),
-        "fallbackFlag": false,
-        "completeTime": task.completed_ms,
-        "createTime": task.created_ms,
-        "errorCode": null,
-        "errorMessage": null,
+        "successFlag": match (ended, failure) {
+            (false, _) => 0,
+            (true, None) => 1,
+            (true, Some(_)) => 3,
+        },
+        "fallbackFlag": task.fate == Fate::Fallback,
+        // Milliseconds, but of whole seconds, as seen on the wire.
+        "completeTime": task.work.done.map(milliseconds),
+        "createTime": milliseconds(task.work.started),
+        "errorCode": failure.map(|(code, _)| code),
+        "errorMessage": failure.map(|(_, words)| words),
     })))
 }
 
-async fn get_1080p_video(
-    State(sim): State<Arc<Shared>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Response, Refusal> {
-    let id = query.get("taskId").map_or("", String::as_str);
-    let state = &mut *sim.state();
-    let task = finished(&mut state.kie_tasks, id)?;
-    let file = clip(task.portrait, task.seconds);
-    let url = sim.publish(&mut state.videos, format!("{id}_1080p.mp4"), file);
-    Ok(success(json!({ "resultUrl": url })))
+fn get_1080p_video(visit: &Visit<'_>) -> Answer {
+    let id = visit.query("taskId").unwrap_or_default();
+    fits(visit)?;
+    match upgrade(visit, &id, Resolution::P1080)? {
+        Upgrade { ready: true, .. } => {
+            Ok(success(json!({ "resultUrl": media::url(&visit.shared.url, &id, "_1080p") })))
+        }
+        _ => Err(PROCESSING_1080P),
+    }
 }
 
-/// Starts the upgrade, then says that it runs, and from the third call on hands it out, as a refusal that carries
-/// data.
-async fn get_4k_video(State(sim): State<Arc<Shared>>, body: Bytes) -> Result<Response, Refusal> {
-    let request = json_object(&body).ok_or(INVALID_BODY)?;
+/// Starts the upgrade, then says that it runs, and then hands it out, as a refusal that carries data.
+fn get_4k_video(visit: &Visit<'_>) -> Answer {
+    let request = body(visit)?;
+    fits(visit)?;
     let id = text(&request, "taskId").unwrap_or_default();
-    let state = &mut *sim.state();
-    let task = finished(&mut state.kie_tasks, id)?;
-    task.calls_for_4k += 1;
+    let Upgrade { started, ready } = upgrade(visit, id, Resolution::K4)?;
+    if let Some(url) = text(&request, "callBackUrl").filter(|_| started) {
+        follow(visit.shared, &mut visit.shared.state(), id, url, Announced::Upgrade4k);
+    }
     let mut data = json!({ "taskId": id, "resultUrls": null, "imageUrls": null });
-    let message = match task.calls_for_4k {
-        1 => return Ok(success(data)),
-        2 => "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.",
-        _ => {
-            let file = clip(task.portrait, task.seconds);
-            let url = sim.publish(&mut state.videos, format!("{id}_4k.mp4"), file);
-            data["resultUrls"] = json!([url]);
+    let message = match (started, ready) {
+        (true, _) => return Ok(success(data)),
+        (false, false) => "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.",
+        (false, true) => {
+            data["resultUrls"] = json!([media::url(&visit.shared.url, id, "_4k")]);
             "The video has been generated successfully"
         }
     };
-    Ok(Json(json!({ "code": 422, "msg": message, "data": data })).into_response())
+    Ok(Reply::json(200, json!({ "code": 422, "msg": message, "data": data })))
 }
 
-async fn credit() -> Response {
-    // The balance is fractional on the wire, whatever the documentation says.
-    success(json!(1250.75))
+fn account_credits(visit: &Visit<'_>) -> Reply {
+    let balance = visit.shared.state().account(&visit.account).map_or(0.0, |account| account.balance);
+    success(json!(balance))
 }
 
-async fn download_url(State(sim): State<Arc<Shared>>, body: Bytes) -> Result<Response, Refusal> {
-    let request = json_object(&body).ok_or(INVALID_BODY)?;
+fn download_url(visit: &Visit<'_>) -> Answer {
+    let request = body(visit)?;
     let url = text(&request, "url").ok_or(INVALID_URL)?;
-    let path = url.strip_prefix(&sim.media_url("")).ok_or(INVALID_URL)?;
-    sim.state().videos.get_mut(path).ok_or(INVALID_URL)?;
-    Ok(success(json!(format!("{url}?link={}", unique_id()))))
+    fits(visit)?;
+    let link = media::signed(visit.shared, &visit.account, url, LINK_LIFE).ok_or(INVALID_URL)?;
+    Ok(success(json!(link)))
 }
 
-fn accept(task: Task, tasks: &mut Recent<Task>) -> Response {
-    let id = unique_id();
-    tasks.put(id.clone(), task);
-    success(json!({ "taskId": id }))
+/// Where an upgrade is after one more call for it.
+struct Upgrade {
+    /// By this call.
+    started: bool,
+    ready: bool,
 }
 
-fn finished<'a>(tasks: &'a mut Recent<Task>, id: &str) -> Result<&'a mut Task, Refusal> {
-    let task = tasks.get_mut(id).ok_or(UNKNOWN_TASK)?;
-    if task.completed_ms.is_none() {
-        return Err(UNFINISHED_TASK);
+fn upgrade(visit: &Visit<'_>, id: &str, to: Resolution) -> Result<Upgrade, Refusal> {
+    let state = &mut *visit.shared.state();
+    let which = to as usize - 1;
+    let task = finished(state, visit, id)?;
+    if task.fate == Fate::Fallback {
+        return Err(NOT_FOR_FALLBACK);
     }
-    Ok(task)
+    let (pace, started) = (task.pace, task.upgrades[which].is_none());
+    let now = state.now(pace);
+    if started && !state.charge(visit.operation.id, visit.call, id, UPGRADE_PRICES[which]) {
+        return Err(NO_CREDITS);
+    }
+    let task = finished(state, visit, id)?;
+    let work = task.upgrades[which].get_or_insert_with(|| Work::new(now, UPGRADE_SECONDS[which]));
+    let ready = work.ask(pace, now);
+    task.wake();
+    Ok(Upgrade { started, ready })
 }
 
-fn success(data: Value) -> Response {
-    Json(json!({ "code": 200, "msg": "success", "data": data })).into_response()
+fn accept(
+    visit: &Visit<'_>,
+    request: &Map<String, Value>,
+    params: &Value,
+    format: Format,
+    film: Option<u32>,
+    price: f64,
+) -> Answer {
+    let id = unique_id();
+    let state = &mut *visit.shared.state();
+    if !state.keeps_to_limit(&visit.account) {
+        return Err(TOO_MANY);
+    }
+    let seconds = if film.is_some() { EXTENSION_SECONDS } else { VIDEO_SECONDS };
+    let task = Task { film, ..Task::new(state, visit, format, seconds, params.to_string()) };
+    if !state.accept(visit.operation.id, id.clone(), task, price) {
+        return Err(NO_CREDITS);
+    }
+    if let Some(url) = text(request, "callBackUrl") {
+        let announced = if film.is_some() { Announced::Extension } else { Announced::Video };
+        follow(visit.shared, state, &id, url, announced);
+    }
+    Ok(success(json!({ "taskId": id })))
 }
 
-/// Milliseconds, but of whole seconds, as seen on the wire.
-fn now_ms() -> u64 {
-    now().as_secs() * 1000
+/// The callback about a task that has ended.
+pub(crate) fn announcement(state: &State, base: &str, id: &str, what: Announced, how: &Callbacks) -> Option<Value> {
+    let task = state.tasks.get(id)?;
+    let video = |which: &str| vec![media::url(base, id, which)];
+    let result = if task.fate == Fate::Filtered { Vec::new() } else { video("") };
+    let origin = if has_origin(task) { video("_origin") } else { Vec::new() };
+    let fallback = task.fate == Fate::Fallback;
+    let made =
+        callback::Made { urls: &result, origins: &origin, resolution: task.delivered().resolution.word(), fallback };
+    Some(match (what, task.fate.failure()) {
+        (Announced::Upgrade4k, _) if how.snake_case => {
+            callback::upgraded_to_4k_in_snake_case(id, &video("_4k"), &[unique_id()], &[])
+        }
+        (Announced::Upgrade4k, _) => callback::upgraded_to_4k(id, &video("_4k"), &[], UPGRADE_PRICES[1] as u32),
+        (_, Some((code, words))) => callback::failed(id, code, words),
+        (Announced::Video, None) => callback::generated(id, &task.request, &made),
+        (Announced::Extension, None) => callback::extended(id, &made),
+    })
+}
+
+/// Whether the reply names a video of 720p beside the one that was asked for.
+fn has_origin(task: &Task) -> bool {
+    let delivered = task.delivered();
+    let is_other = delivered.portrait || delivered.resolution > Resolution::P720;
+    is_other && !matches!(task.fate, Fate::Fallback | Fate::Filtered)
+}
+
+/// The body as a JSON object.
+fn body(visit: &Visit<'_>) -> Result<Map<String, Value>, Refusal> {
+    fields::json_object(&visit.body).ok_or(INVALID_BODY)
+}
+
+/// What the specification says and nobody has seen the words for.
+fn fits(visit: &Visit<'_>) -> Result<(), Refusal> {
+    match visit.mismatches.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal(422, "Validation Error - The request parameters failed validation checks")),
+    }
+}
+
+/// A task of the account whose record is still kept.
+fn young<'a>(state: &'a mut State, visit: &Visit<'_>, id: &str) -> Result<&'a mut Task, Refusal> {
+    let pace = state.tasks.get(id).filter(|task| task.account == visit.account).ok_or(UNKNOWN_TASK)?.pace;
+    let now = state.now(pace);
+    let task = state.tasks.get_mut(id).ok_or(UNKNOWN_TASK)?;
+    if now.saturating_sub(task.work.started) > RECORD_LIFE { Err(OLD_TASK) } else { Ok(task) }
+}
+
+/// A task that has become a video.
+fn finished<'a>(state: &'a mut State, visit: &Visit<'_>, id: &str) -> Result<&'a mut Task, Refusal> {
+    state.settle(id);
+    let task = young(state, visit, id)?;
+    match (task.work.done, task.fate.failure(), task.fate) {
+        (None, ..) | (_, Some(_), _) => Err(UNFINISHED_TASK),
+        (_, _, Fate::Filtered) => Err(EMPTY_TASK),
+        _ => Ok(task),
+    }
+}
+
+impl Fate {
+    /// The code and the words of a task that has failed.
+    pub(crate) fn failure(self) -> Option<(u16, &'static str)> {
+        match self {
+            Fate::PromptRefused => Some((400, "Your prompt was flagged by Website as violating content policies.")),
+            Fate::ImageRefused => Some((400, "public error unsafe image upload.")),
+            Fate::NoAudio => Some((400, "The Google model was unable to generate audio for this request.")),
+            Fate::Failed => Some((422, "failed")),
+            Fate::Made | Fate::Filtered | Fate::Stuck | Fate::Smaller | Fate::Fallback => None,
+        }
+    }
+}
+
+fn success(data: Value) -> Reply {
+    Reply::json(200, json!({ "code": 200, "msg": "success", "data": data }))
 }

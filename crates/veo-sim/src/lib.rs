@@ -1,29 +1,69 @@
 //! Both Veo 3.1 providers, kie.ai and UniAll, simulated on the loopback interface.
 //!
-//! For tests of clients, and for trying them out without spending: tasks are accepted, run, finish after a few
-//! polls, and their links lead to real MP4 files. Nothing leaves the machine. The crate shares no code with the
-//! clients it tests, so it cannot share their mistakes.
-//!
-//! Time does not pass here: a task advances each time it is asked about, so a test never has to wait. Every clip has
-//! 1280 by 720 pixels, or 720 by 1280, also where a reply says `1080p` or `4k`.
+//! For testing an application, and for trying it out, without spending: requests are checked and charged, tasks run and
+//! end, links lead to real MP4 files of the size and length that was asked for, and callbacks are sent. Nothing leaves the
+//! machine. The crate shares no code with the clients of this project, so it cannot share their mistakes, and it can stand
+//! in for the providers with any client.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! let sim = veo_sim::Sim::start().await?;
-//! let base_url = sim.url();
-//! assert!(base_url.starts_with("http://127.0.0.1:"));
-//! // Point a client of either provider at `base_url` and use it; then look at what it sent.
-//! assert!(sim.requests().is_empty());
+//! assert!(sim.url().starts_with("http://127.0.0.1:"));
+//! // Point a client of either provider at that address and use it. Then look at what arrived, and at what was paid.
+//! assert_eq!(sim.submits(), 0);
+//! assert_eq!(sim.charges(), []);
+//! assert!(sim.surprises().is_empty(), "{}", sim.report());
 //! # Ok(())
 //! # })
 //! # }
 //! ```
+//!
+//! # Time
+//!
+//! By default a task advances each time it is asked about, so a test never has to wait. A [`Pace`] makes tasks take their
+//! time, many times faster than outside, and [`Sim::advance`] lets time pass at once: links expire after 20 minutes, uploads
+//! after 3 days, records and videos after 14.
+//!
+//! # Faults
+//!
+//! A [`Scenario`] says what goes wrong. There is one for each known fault in the [catalogue](Scenario::catalogue), others are
+//! made with a few calls or read from TOML. Either a simulator has one for everybody, or the API key picks it: with the key
+//! `lost-reply` the reply to the first paid request is lost, for whatever client.
+//!
+//! Each API key is an account of its own, at each of the two providers: with its own balance and tasks, and its own count of
+//! faults. `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario.
+//!
+//! # Money
+//!
+//! Whatever is accepted is [charged](Sim::charges), also if the reply is lost, and what fails is returned. What is refused
+//! costs nothing, but is counted by [`Sim::submits`]: more than one for one video is how somebody pays twice. What should not
+//! have arrived is named by [`Sim::surprises`], and [`Sim::report`] shows it all.
+//!
+//! # Bounds
+//!
+//! A simulator remembers the last 10,000 calls and 20,000 tasks, or less if they are larger than 64 MiB together, and up to
+//! 128 MiB of uploads. A task takes 2 to 4 KiB. Bodies of up to 1 MiB are taken, and of 24 MiB for uploads.
+//!
+//! # Features
+//!
+//! With `contract`, which is on by default, every request is checked against the specification of its provider. Without it the
+//! crate builds in less than half the time, and refuses only what the providers are known to refuse.
 
+mod callback;
+#[cfg(feature = "contract")]
+mod check;
+mod clip;
+mod contract;
 mod fields;
+mod follow;
 mod kie;
+mod ledger;
 mod media;
+mod reply;
+mod scenario;
 mod server;
+mod shape;
 mod state;
 mod uniall;
 mod upload;
@@ -32,13 +72,16 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder as RuntimeBuilder;
 use tokio::sync::oneshot;
 
-use state::Shared;
+pub use ledger::{Call, Charge, SentCallback};
+pub use scenario::{Callbacks, Calls, Code, Fate, Fault, FaultRule, Pace, Scenario, ScenarioError, TaskRule};
+pub use shape::Shape;
+use state::{Recorded, Setup, Shared};
 
 /// A running simulator of both providers; stops when dropped.
 pub struct Sim {
@@ -47,37 +90,42 @@ pub struct Sim {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A request as it arrived at the simulator.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReceivedRequest {
-    /// The HTTP method, in capitals.
-    pub method: String,
-    /// The path, with the query if there was one.
-    pub path: String,
-    /// The body, if it was JSON and no longer than 64 KiB.
-    pub body: Option<serde_json::Value>,
+/// What a simulator is started with.
+///
+/// ```
+/// # use veo_sim::{Scenario, Sim};
+/// # async fn example() -> std::io::Result<()> {
+/// let always_busy = Scenario::named("busy").unwrap_or_default();
+/// let sim = Sim::builder().scenario(always_busy).on_call(|line| println!("{line}")).start().await?;
+/// # Ok(()) }
+/// ```
+#[must_use]
+pub struct Builder {
+    port: u16,
+    setup: Setup,
 }
 
 impl Sim {
-    /// Starts on a free loopback port.
+    /// Starts on a free loopback port, with everything going well.
+    ///
+    /// # Errors
+    ///
+    /// If there is no port or no thread to be had.
     pub async fn start() -> io::Result<Sim> {
-        Sim::start_on(0).await
+        Sim::builder().start().await
     }
 
-    /// Starts on a given port of the loopback interface.
-    pub async fn start_on(port: u16) -> io::Result<Sim> {
-        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.set_nonblocking(true)?;
-        let shared = Arc::new(Shared::new(format!("http://{}", listener.local_addr()?)));
-
-        let app = server::router(shared.clone());
-        let (started, starting) = oneshot::channel();
-        let (stop, stopped) = oneshot::channel();
-        let thread =
-            thread::Builder::new().name("veo-sim".into()).spawn(move || serve(listener, app, started, stopped))?;
-        let sim = Sim { shared, stop: Some(stop), thread: Some(thread) };
-        starting.await.map_err(io::Error::other)??;
-        Ok(sim)
+    /// Starts with something else than the usual.
+    pub fn builder() -> Builder {
+        Builder {
+            port: 0,
+            setup: Setup {
+                scenario: Arc::new(Scenario::default()),
+                others: Vec::new(),
+                patience: Duration::from_secs(10),
+                on_call: None,
+            },
+        }
     }
 
     /// Base URL of both providers (their paths do not overlap), without a trailing slash: `http://127.0.0.1:PORT`.
@@ -86,8 +134,149 @@ impl Sim {
     }
 
     /// What has arrived so far, in order; of very many requests, the last 10,000.
-    pub fn requests(&self) -> Vec<ReceivedRequest> {
-        self.shared.state().requests.iter().cloned().collect()
+    ///
+    /// ```
+    /// # async fn example(sim: veo_sim::Sim) {
+    /// let paid: Vec<_> = sim.calls().into_iter().filter(|call| call.operation == Some("generate")).collect();
+    /// assert_eq!(paid[0].body.as_ref().map(|body| &body["model"]), Some(&"veo3_fast".into()));
+    /// # }
+    /// ```
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.state().calls.iter().map(Recorded::read).collect()
+    }
+
+    /// How many requests have arrived that start a paid task, whatever became of them. More than one for one video is how
+    /// somebody pays twice.
+    pub fn submits(&self) -> usize {
+        self.shared.state().submits
+    }
+
+    /// What has been charged so far, in order; of very many charges, the last 20,000.
+    pub fn charges(&self) -> Vec<Charge> {
+        self.shared.state().charges.iter().cloned().collect()
+    }
+
+    /// The callbacks that were sent so far, in order, each attempt by itself; of very many, the last 10,000.
+    pub fn callbacks(&self) -> Vec<SentCallback> {
+        self.shared.state().callbacks.iter().cloned().collect()
+    }
+
+    /// What arrived and should not have, in sentences: requests that do not fit the provider's specification, unknown paths,
+    /// keys at media hosts, and more calls than the scenario [expects](Scenario::expect).
+    ///
+    /// ```
+    /// # async fn example() -> std::io::Result<()> {
+    /// use veo_sim::{Scenario, Sim};
+    ///
+    /// let once = Scenario::new("once", "One video is made.").expect("submit", 1);
+    /// let sim = Sim::builder().scenario(once).start().await?;
+    /// // ... let the application make its video, and then:
+    /// assert!(sim.surprises().is_empty(), "{}", sim.report());
+    /// # Ok(()) }
+    /// ```
+    pub fn surprises(&self) -> Vec<String> {
+        let state = self.shared.state();
+        let surprises = state.calls.iter().flat_map(|Recorded { call, .. }| {
+            let whys = call.surprise.iter().chain(&call.mismatches);
+            whys.map(move |why| format!("call {} ({} {}): {why}", call.number, call.method, call.path))
+        });
+        surprises.collect()
+    }
+
+    /// A table of all calls with what they cost, for a person:
+    ///
+    /// ```text
+    ///    1  generate          200       POST /api/v1/veo/generate
+    ///       charged 60 for task 7e84..., returned
+    ///    2  record_info       200       GET /api/v1/veo/record-info?taskId=7e84...
+    /// ```
+    pub fn report(&self) -> String {
+        ledger::report(&self.shared.state())
+    }
+
+    /// Lets simulated time pass at once: tasks that take time advance, callbacks that are late or tried again come due, links
+    /// and records get old. It adds up, until the year 9000.
+    ///
+    /// ```
+    /// # async fn example() -> std::io::Result<()> {
+    /// use std::time::Duration;
+    /// use veo_sim::{Scenario, Sim};
+    ///
+    /// let sim = Sim::builder().scenario(Scenario::named("real-time").unwrap_or_default()).start().await?;
+    /// // ... let the application start a video, and then:
+    /// sim.advance(Duration::from_secs(90));
+    /// // The next question finds the video made.
+    /// # Ok(()) }
+    /// ```
+    pub fn advance(&self, time: Duration) {
+        self.shared.state().advance(time);
+    }
+
+    /// What it serves, as a table for a person.
+    pub fn table() -> String {
+        let operations = contract::Contract::shared().operations().iter();
+        let lines = operations.map(|it| {
+            let paid = if it.billable { "paid" } else { "" };
+            format!("{:<8}{:<6}{:<34}{:<18}{paid}", it.provider, it.method, it.path, it.id)
+        });
+        let media = format!("{:<8}{:<6}{:<34}{}", "", "GET", "/media/...", "media");
+        lines.chain([media]).map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+}
+
+impl Builder {
+    /// A port of the loopback interface; a free one if not set.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The scenario of every account whose key names no other. It can be picked by its name too.
+    pub fn scenario(mut self, scenario: Scenario) -> Self {
+        self.setup.scenario = Arc::new(scenario);
+        self.setup.others.push(self.setup.scenario.clone());
+        self
+    }
+
+    /// One more scenario that a key can name, beside those of the catalogue.
+    pub fn also(mut self, scenario: Scenario) -> Self {
+        self.setup.others.push(Arc::new(scenario));
+        self
+    }
+
+    /// How long a client may take to send its request; 10 s if not set.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.setup.patience = patience;
+        self
+    }
+
+    /// What to do with the line that tells of each call once it is answered, such as to print it. It is called on the thread
+    /// of the simulator.
+    pub fn on_call(mut self, on_call: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.setup.on_call = Some(Box::new(on_call));
+        self
+    }
+
+    /// Starts.
+    ///
+    /// # Errors
+    ///
+    /// If the port is taken, a scenario names what does not exist, or there is no thread to be had.
+    pub async fn start(self) -> io::Result<Sim> {
+        for scenario in &self.setup.others {
+            scenario.check().map_err(io::Error::other)?;
+        }
+        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, self.port))?;
+        listener.set_nonblocking(true)?;
+        let shared = Arc::new(Shared::new(format!("http://{}", listener.local_addr()?), self.setup));
+        let (started, starting) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let served = shared.clone();
+        let thread =
+            thread::Builder::new().name("veo-sim".into()).spawn(move || run(listener, served, started, stopped))?;
+        let sim = Sim { shared, stop: Some(stop), thread: Some(thread) };
+        starting.await.map_err(io::Error::other)??;
+        Ok(sim)
     }
 }
 
@@ -104,22 +293,25 @@ impl Drop for Sim {
 
 /// Serves on a thread and a runtime of its own. A test may then block its own runtime, for example on a child
 /// process, and the end of this runtime is the end of all connections.
-fn serve(listener: StdListener, app: Router, started: oneshot::Sender<io::Result<()>>, stopped: oneshot::Receiver<()>) {
+fn run(
+    listener: StdListener,
+    shared: Arc<Shared>,
+    started: oneshot::Sender<io::Result<()>>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let prepared = RuntimeBuilder::new_current_thread().enable_all().build().and_then(|runtime| {
+        let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
+        Ok((runtime, listener))
+    });
     // A send fails only when nobody waits any more; then `stopped` has resolved too.
-    match prepare(listener) {
+    match prepared {
         Ok((runtime, listener)) => {
             let _ = started.send(Ok(()));
-            runtime.spawn(async { axum::serve(listener, app).await });
+            runtime.spawn(server::serve(listener, shared));
             let _ = runtime.block_on(stopped);
         }
         Err(error) => {
             let _ = started.send(Err(error));
         }
     }
-}
-
-fn prepare(listener: StdListener) -> io::Result<(Runtime, TcpListener)> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
-    Ok((runtime, listener))
 }

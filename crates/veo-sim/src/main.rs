@@ -1,59 +1,71 @@
 //! Runs the simulator until Ctrl-C.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
+#![allow(clippy::print_stderr, reason = "a program talks to its user")]
 
-use std::env;
-use std::io;
+use std::fs;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use veo_sim::Sim;
+use lexopt::prelude::*;
+use veo_sim::{Scenario, Sim};
 
-const SERVED: &str = "\
-kie.ai   POST /api/v1/veo/generate          GET  /api/v1/veo/record-info
-         POST /api/v1/veo/extend            GET  /api/v1/veo/get-1080p-video
-         POST /api/v1/veo/get-4k-video      GET  /api/v1/chat/credit
-         POST /api/v1/common/download-url
-         POST /api/file-base64-upload       POST /api/file-stream-upload
-         POST /api/file-url-upload
-UniAll   POST /v1/video/generations         GET  /v1/videos/{id}
-media    GET  /media/...
+const HELP: &str = "\
+Simulates kie.ai and UniAll on this machine, until Ctrl-C.
 
-Any key will do. Ctrl-C stops it.";
+Usage: veo-sim [--port PORT] [--scenario FILE]
+
+Options:
+  --port PORT      the port of 127.0.0.1 to listen on [default: 8787]
+  --scenario FILE  a TOML file that says what goes wrong, for every key that names no other scenario
+  --list           print the scenarios that a key can name, and stop
+  --help           print this
+";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let port = match port(env::args().skip(1)) {
-        Ok(port) => port,
-        Err(message) => {
-            eprintln!("{message}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(port).await {
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("The simulator cannot run on port {port}: {error}.");
-            ExitCode::FAILURE
+            eprintln!("error: {error}");
+            ExitCode::from(2)
         }
     }
 }
 
-async fn run(port: u16) -> io::Result<()> {
-    let sim = Sim::start_on(port).await?;
-    println!("{}\n\n{SERVED}", sim.url());
-    tokio::signal::ctrl_c().await
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let mut builder = Sim::builder().port(8787).on_call(say);
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("port") => builder = builder.port(arguments.value()?.parse()?),
+            Long("scenario") => {
+                let path = arguments.value()?;
+                let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let scenario = Scenario::from_toml(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+                builder = builder.scenario(scenario);
+            }
+            Long("list") => {
+                for scenario in Scenario::catalogue() {
+                    say(&format!("{:<26}{}", scenario.name, scenario.description));
+                }
+                return Ok(());
+            }
+            Long("help") | Short('h') => {
+                say(HELP.trim_end());
+                return Ok(());
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let sim = builder.start().await.map_err(|error| format!("the simulator cannot start: {error}"))?;
+    say(&format!("Both providers are at {} until Ctrl-C. Any API key will do;", sim.url()));
+    say(&format!("one from `veo-sim --list` picks what goes wrong.\n\n{}", Sim::table()));
+    tokio::signal::ctrl_c().await?;
+    say(&format!("\n{} paid requests, {} charges", sim.submits(), sim.charges().len()));
+    Ok(())
 }
 
-fn port(mut arguments: impl Iterator<Item = String>) -> Result<u16, String> {
-    let Some(option) = arguments.next() else {
-        return Ok(8787);
-    };
-    if option != "--port" {
-        return Err(format!("The only option is `--port N`, not `{option}`."));
-    }
-    let number = arguments.next().unwrap_or_default();
-    match (number.parse(), arguments.next()) {
-        (Ok(port), None) => Ok(port),
-        _ => Err("`--port` takes one number from 0 to 65535.".to_owned()),
-    }
+/// Prints a line. Nobody may be reading any more, which is no reason to stop.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }

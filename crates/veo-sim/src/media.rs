@@ -1,42 +1,149 @@
 //! Finished videos and uploaded files, served as a media host would.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE};
-use axum::http::{HeaderMap, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use hyper::Method;
+use hyper::header::{IF_RANGE, RANGE};
+use hyper::http::request::Parts;
 
-use crate::state::Shared;
+use crate::Fault;
+use crate::clip::{Format, Resolution, clip};
+use crate::reply::Reply;
+use crate::scenario::{RECORD_LIFE, UPLOAD_LIFE};
+use crate::state::{File, Shared, State};
 
-/// Something to download.
-#[derive(Clone)]
-pub(crate) struct File {
-    pub(crate) bytes: Bytes,
-    pub(crate) content_type: &'static str,
+/// The link to a video of a task: plain, or `_origin`, `_full`, `_1080p` or `_4k`.
+pub(crate) fn url(base: &str, id: &str, which: &str) -> String {
+    format!("{base}/media/{id}{which}.mp4")
 }
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
-    // This answers HEAD as well.
-    Router::new().route("/media/{*path}", get(file))
+/// A link that lives for some simulated time, for one of an account's own files.
+pub(crate) fn signed(shared: &Shared, account: &Arc<str>, url: &str, life: Duration) -> Option<String> {
+    let path = url.strip_prefix(&shared.url)?.strip_prefix("/media/")?;
+    let known = Known::find(&shared.state(), path).filter(|known| known.account == *account)?;
+    known.content.as_ref()?;
+    let expires = (known.now + life).as_secs();
+    Some(format!("{url}?expires={expires}&signature={}", signature(shared, path, expires)))
 }
 
-/// The checked-in clip of this shape and length.
-pub(crate) fn clip(portrait: bool, seconds: u64) -> File {
-    let bytes: &'static [u8] = match (portrait, seconds) {
-        (false, 4) => include_bytes!("../media/16x9-4s.mp4"),
-        (false, 6) => include_bytes!("../media/16x9-6s.mp4"),
-        (false, _) => include_bytes!("../media/16x9-8s.mp4"),
-        (true, 4) => include_bytes!("../media/9x16-4s.mp4"),
-        (true, 6) => include_bytes!("../media/9x16-6s.mp4"),
-        (true, _) => include_bytes!("../media/9x16-8s.mp4"),
+/// Whether a request is for a file.
+pub(crate) fn is_read(method: &Method, path: &str) -> bool {
+    path.starts_with("/media/") && (method == Method::GET || method == Method::HEAD)
+}
+
+/// Whose file a request is for.
+pub(crate) fn account(shared: &Shared, path: &str) -> Option<Arc<str>> {
+    Known::find(&shared.state(), path.strip_prefix("/media/")?).map(|known| known.account)
+}
+
+/// The reply to a request for a file.
+pub(crate) fn file(shared: &Shared, path: &str, parts: &Parts, fault: Option<&Fault>) -> Reply {
+    let text = |status, words: &'static str| Reply::bytes(status, "text/plain", words.into());
+    if !is_read(&parts.method, path) {
+        return text(405, "Method Not Allowed");
+    }
+    let path = path.strip_prefix("/media/").unwrap_or_default();
+    let found = Known::find(&shared.state(), path);
+    let Some((content, now)) = found.and_then(|known| known.content.zip(Some(known.now))) else {
+        return text(404, "Not Found");
     };
-    File { bytes: Bytes::from_static(bytes), content_type: "video/mp4" }
+    let (bytes, content_type) = match content {
+        Content::Video(format) => (clip(format), "video/mp4"),
+        Content::Upload(bytes, content_type) => (bytes, content_type),
+    };
+    if let Some(query) = parts.uri.query()
+        && !is_valid(shared, path, query, now)
+    {
+        return text(403, "Request has expired");
+    }
+    let bytes = match fault {
+        Some(Fault::Truncated) => bytes.slice(..bytes.len() / 2),
+        Some(Fault::Corrupted) => {
+            let mut zeros = BytesMut::zeroed(bytes.len());
+            zeros[bytes.len() / 2..].copy_from_slice(&bytes[bytes.len() / 2..]);
+            zeros.freeze()
+        }
+        _ => bytes,
+    };
+    let etag = etag(&bytes);
+    let size = bytes.len();
+    // A range counts only for GET, and only of the version that the client knows.
+    let same = parts.headers.get(IF_RANGE).is_none_or(|known| *known == etag);
+    let ranges = !matches!(fault, Some(Fault::WithoutRanges));
+    let asked = match parts.headers.get(RANGE).and_then(|range| range.to_str().ok()) {
+        Some(range) if same && ranges && parts.method == Method::GET => asked(range, size),
+        _ => Asked::All,
+    };
+    let mut reply = match asked {
+        Asked::All => Reply::bytes(200, content_type, bytes),
+        Asked::Part(part) => {
+            let place = format!("bytes {}-{}/{size}", part.start, part.end - 1);
+            let mut reply = Reply::bytes(206, content_type, bytes.slice(part));
+            reply.headers.push(("content-range", place));
+            reply
+        }
+        Asked::Unsatisfiable => {
+            let mut reply = text(416, "Range Not Satisfiable");
+            reply.headers.push(("content-range", format!("bytes */{size}")));
+            reply
+        }
+    };
+    if ranges {
+        reply.headers.push(("accept-ranges", "bytes".to_owned()));
+        reply.headers.push(("etag", etag));
+    }
+    reply
+}
+
+/// What stands behind a path under `/media/`.
+struct Known {
+    account: Arc<str>,
+    /// Nothing if it is not there yet, or not any more.
+    content: Option<Content>,
+    /// By the clock of its account.
+    now: Duration,
+}
+
+enum Content {
+    Video(Format),
+    /// With its type.
+    Upload(Bytes, &'static str),
+}
+
+impl Known {
+    fn find(state: &State, path: &str) -> Option<Known> {
+        if let Some(File { account, pace, uploaded, bytes, content_type }) = state.uploads.get(path) {
+            let now = state.now(*pace);
+            let is_kept = now.saturating_sub(*uploaded) <= UPLOAD_LIFE;
+            let content = is_kept.then(|| Content::Upload(bytes.clone(), content_type));
+            return Some(Known { account: account.clone(), content, now });
+        }
+        let name = path.strip_suffix(".mp4")?;
+        // The id of UniAll's tasks has an underscore too.
+        let which = ["_origin", "_full", "_1080p", "_4k"].into_iter().find(|which| name.ends_with(which));
+        let which = which.unwrap_or_default();
+        let task = state.tasks.get(name.strip_suffix(which)?)?;
+        let now = state.now(task.pace);
+        let delivered = task.delivered();
+        let upgraded = |resolution: Resolution| {
+            let work = task.upgrades[resolution as usize - 1]?;
+            work.is_done(task.pace, now).then_some(Format { resolution, ..task.format })
+        };
+        let made = match which {
+            "_origin" => Some(Format { resolution: Resolution::P720, ..delivered }),
+            "_full" => task.film.map(|seconds| Format { seconds, ..delivered }),
+            "_1080p" => upgraded(Resolution::P1080),
+            "_4k" => upgraded(Resolution::K4),
+            _ => Some(delivered),
+        };
+        let is_kept = now.saturating_sub(task.work.started) <= RECORD_LIFE;
+        let made = made.filter(|_| is_kept && task.has_video(now));
+        Some(Known { account: task.account.clone(), content: made.map(Content::Video), now })
+    }
 }
 
 /// What a Range header asks for.
@@ -45,43 +152,6 @@ enum Asked {
     All,
     Part(Range<usize>),
     Unsatisfiable,
-}
-
-async fn file(
-    State(sim): State<Arc<Shared>>,
-    Path(path): Path<String>,
-    method: Method,
-    headers: HeaderMap,
-) -> Response {
-    let found = {
-        let mut state = sim.state();
-        let video = state.videos.get_mut(&path).cloned();
-        video.or_else(|| state.uploads.get_mut(&path).cloned())
-    };
-    let Some(File { bytes, content_type }) = found else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let etag = etag(&bytes);
-    let size = bytes.len();
-    let common = [(CONTENT_TYPE, content_type.to_owned()), (ACCEPT_RANGES, "bytes".to_owned()), (ETAG, etag.clone())];
-    // A range counts only for GET, and only of the version that the client knows.
-    let same = headers.get(IF_RANGE).is_none_or(|known| *known == etag);
-    let asked = match headers.get(RANGE).and_then(|range| range.to_str().ok()) {
-        Some(range) if same && method == Method::GET => asked(range, size),
-        _ => Asked::All,
-    };
-    match asked {
-        Asked::All => (common, bytes).into_response(),
-        Asked::Part(part) => {
-            let place = format!("bytes {}-{}/{size}", part.start, part.end - 1);
-            let headers = [(CONTENT_RANGE, place)];
-            (StatusCode::PARTIAL_CONTENT, common, headers, bytes.slice(part)).into_response()
-        }
-        Asked::Unsatisfiable => {
-            let headers = [(CONTENT_RANGE, format!("bytes */{size}"))];
-            (StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response()
-        }
-    }
 }
 
 fn asked(range: &str, size: usize) -> Asked {
@@ -98,8 +168,27 @@ fn asked(range: &str, size: usize) -> Asked {
     if part.is_empty() { Asked::Unsatisfiable } else { Asked::Part(part) }
 }
 
-fn etag(bytes: &[u8]) -> String {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    format!("\"{:016x}\"", hasher.finish())
+fn etag(bytes: &Bytes) -> String {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(bytes);
+    format!("\"{hash:016x}\"")
+}
+
+/// Whether the query of a link is one that was given out and is not too old.
+fn is_valid(shared: &Shared, path: &str, query: &str, now: Duration) -> bool {
+    let value = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    match (value("expires"), value("signature")) {
+        // The link itself, with whatever somebody put behind it.
+        (None, None) => true,
+        (Some(expires), Some(given)) => {
+            expires.parse().is_ok_and(|expires| signature(shared, path, expires) == given && now.as_secs() <= expires)
+        }
+        _ => false,
+    }
+}
+
+fn signature(shared: &Shared, path: &str, expires: u64) -> String {
+    let mut hasher = shared.secret.build_hasher();
+    hasher.write(path.as_bytes());
+    hasher.write_u64(expires);
+    format!("{:016x}", hasher.finish())
 }

@@ -1,59 +1,180 @@
 //! What one simulator remembers, all of it bounded.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use axum::http::request::Parts;
+use bytes::Bytes;
+use tokio::sync::watch;
 
-use crate::ReceivedRequest;
-use crate::media::File;
-use crate::{kie, uniall};
+use crate::clip::{Format, Resolution};
+use crate::scenario::{applies, is_about};
+use crate::server::Visit;
+use crate::{Call, Charge, Fate, Fault, Pace, Scenario, SentCallback};
 
-const MAX_REQUESTS: usize = 10_000;
+const MAX_CALLS: usize = 10_000;
+const MAX_CALLBACKS: usize = 10_000;
+const MAX_ACCOUNTS: usize = 20_000;
+const MAX_TASKS: usize = 20_000;
+const MAX_UPLOADS: usize = 1_000;
+/// Of what clients send, by kind.
+const MAX_TEXT: usize = 64 << 20;
+const MAX_FILES: usize = 128 << 20;
 const MAX_RECORDED_BODY: usize = 64 * 1024;
-const MAX_TASKS: usize = 1_000;
-/// Clips are part of the program, so a published one costs only its name.
-const MAX_VIDEOS: usize = 10_000;
-/// Each may be as large as a request body.
-const MAX_UPLOADS: usize = 32;
+/// Simulated time stands still in the year 9000, so that no sum of times is too large.
+const END_OF_TIME: Duration = Duration::from_secs(221_845_392_000);
 
 /// What the server and its owner share.
 pub(crate) struct Shared {
+    /// Base URL, without a trailing slash.
     pub(crate) url: String,
+    pub(crate) setup: Setup,
+    /// Signs links.
+    pub(crate) secret: RandomState,
     state: Mutex<State>,
 }
 
-/// Everything that changes.
-pub(crate) struct State {
-    pub(crate) requests: VecDeque<ReceivedRequest>,
-    pub(crate) kie_tasks: Recent<kie::Task>,
-    pub(crate) uniall_tasks: Recent<uniall::Task>,
-    /// Finished videos, by their path under `/media/`.
-    pub(crate) videos: Recent<File>,
-    /// Uploaded files, by their path under `/media/`.
-    pub(crate) uploads: Recent<File>,
+/// What the owner decides.
+pub(crate) struct Setup {
+    /// What an account gets whose key names no scenario.
+    pub(crate) scenario: Arc<Scenario>,
+    pub(crate) others: Vec<Arc<Scenario>>,
+    /// How long a client may take to send its request.
+    pub(crate) patience: Duration,
+    pub(crate) on_call: Option<OnCall>,
 }
 
-/// The latest entries, by name. The oldest makes room for a new one.
+type OnCall = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Everything that changes.
+pub(crate) struct State {
+    pub(crate) calls: Latest<Recorded>,
+    pub(crate) charges: Latest<Charge>,
+    pub(crate) callbacks: Latest<SentCallback>,
+    /// How many requests have arrived, and how many of them start a paid task.
+    pub(crate) arrived: usize,
+    pub(crate) submits: usize,
+    accounts: Recent<Account>,
+    /// How many accounts there have been.
+    known: u32,
+    pub(crate) tasks: Recent<Task>,
+    /// Uploaded files, by their path under `/media/`.
+    pub(crate) uploads: Recent<File>,
+    started: Instant,
+    started_unix: Duration,
+    /// Simulated time that the owner has let pass.
+    advanced: Duration,
+}
+
+/// A call with its body, which is read only if somebody looks at it.
+pub(crate) struct Recorded {
+    pub(crate) call: Call,
+    body: Bytes,
+}
+
+/// What belongs to one API key at one provider.
+pub(crate) struct Account {
+    pub(crate) scenario: Arc<Scenario>,
+    /// Counted from 1 in the order of arrival.
+    pub(crate) number: u32,
+    /// How many requests each rule for a fault has seen.
+    seen: Vec<u32>,
+    /// How many requests each expectation has seen.
+    counted: Vec<usize>,
+    pub(crate) balance: f64,
+    /// How many tasks have been accepted.
+    accepted: u32,
+    /// The times of the latest paid requests.
+    submits: VecDeque<Duration>,
+    /// A callback that waits for its partner.
+    pub(crate) held: Option<crate::callback::Callback>,
+}
+
+/// A video in the making, or made.
+pub(crate) struct Task {
+    pub(crate) account: Arc<str>,
+    pub(crate) pace: Pace,
+    pub(crate) fate: Fate,
+    pub(crate) work: Work,
+    /// The video that was asked for.
+    pub(crate) format: Format,
+    /// Length of the whole film, if this is an extension.
+    pub(crate) film: Option<u32>,
+    /// The request as the provider repeats it: the parameters at kie.ai, the model at UniAll.
+    pub(crate) request: String,
+    /// The name behind UniAll's gateway. It shows through as `task_id` in every reply but the first.
+    pub(crate) upstream: Option<String>,
+    /// To 1080p, and to 4K.
+    pub(crate) upgrades: [Option<Work>; 2],
+    /// [`Call::number`] of the request.
+    pub(crate) call: usize,
+    /// Wakes those who wait for it to be done.
+    pub(crate) changed: Option<watch::Sender<()>>,
+}
+
+/// Something that takes time.
+#[derive(Clone, Copy)]
+pub(crate) struct Work {
+    pub(crate) started: Duration,
+    length: Duration,
+    polls: u32,
+    /// When it was done, once that has been seen.
+    pub(crate) done: Option<Duration>,
+}
+
+/// Something to download.
+#[derive(Clone)]
+pub(crate) struct File {
+    pub(crate) account: Arc<str>,
+    pub(crate) pace: Pace,
+    pub(crate) uploaded: Duration,
+    pub(crate) bytes: Bytes,
+    pub(crate) content_type: &'static str,
+}
+
+/// The latest entries, in order. The oldest make room for a new one.
+pub(crate) struct Latest<T> {
+    most: usize,
+    /// Each with its size in bytes.
+    entries: VecDeque<(T, usize)>,
+    size: usize,
+}
+
+/// The latest entries, by name. The oldest make room for a new one.
 pub(crate) struct Recent<T> {
-    limit: usize,
-    entries: VecDeque<(String, T)>,
+    most: usize,
+    most_bytes: usize,
+    /// Each with its size in bytes.
+    entries: HashMap<Arc<str>, (T, usize)>,
+    order: VecDeque<Arc<str>>,
+    size: usize,
+}
+
+/// How far a task is.
+pub(crate) enum Progress {
+    /// From 0 to 1.
+    Running(f64),
+    Ended,
 }
 
 impl Shared {
-    pub(crate) fn new(url: String) -> Shared {
-        Shared {
-            url,
-            state: Mutex::new(State {
-                requests: VecDeque::new(),
-                kie_tasks: Recent::new(MAX_TASKS),
-                uniall_tasks: Recent::new(MAX_TASKS),
-                videos: Recent::new(MAX_VIDEOS),
-                uploads: Recent::new(MAX_UPLOADS),
-            }),
-        }
+    pub(crate) fn new(url: String, setup: Setup) -> Shared {
+        let state = State {
+            calls: Latest::new(MAX_CALLS),
+            charges: Latest::new(MAX_TASKS),
+            callbacks: Latest::new(MAX_CALLBACKS),
+            arrived: 0,
+            submits: 0,
+            accounts: Recent::new(MAX_ACCOUNTS, MAX_TEXT),
+            known: 0,
+            tasks: Recent::new(MAX_TASKS, MAX_TEXT),
+            uploads: Recent::new(MAX_UPLOADS, MAX_FILES),
+            started: Instant::now(),
+            started_unix: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+            advanced: Duration::ZERO,
+        };
+        Shared { url, setup, secret: RandomState::new(), state: Mutex::new(state) }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -61,50 +182,395 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn record(&self, parts: &Parts, body: &[u8]) {
-        let body = (body.len() <= MAX_RECORDED_BODY).then(|| serde_json::from_slice(body).ok()).flatten();
-        let request = ReceivedRequest {
-            method: parts.method.to_string(),
-            path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-            body,
-        };
-        let requests = &mut self.state().requests;
-        if requests.len() == MAX_REQUESTS {
-            requests.pop_front();
+    /// The scenario that a key names.
+    pub(crate) fn scenario(&self, key: &str) -> Arc<Scenario> {
+        let name = key.split('/').next().unwrap_or_default();
+        let own = self.setup.others.iter().find(|scenario| scenario.name == name);
+        own.cloned().or_else(|| Scenario::named(name).map(Arc::new)).unwrap_or_else(|| self.setup.scenario.clone())
+    }
+}
+
+impl State {
+    /// The simulated time at this pace, since 1970.
+    pub(crate) fn now(&self, pace: Pace) -> Duration {
+        let passed = self.started.elapsed().mul_f64(pace.scale());
+        (self.started_unix + passed).saturating_add(self.advanced).min(END_OF_TIME)
+    }
+
+    /// Lets simulated time pass at once.
+    pub(crate) fn advance(&mut self, time: Duration) {
+        self.advanced = self.advanced.saturating_add(time);
+        for task in self.tasks.values() {
+            task.wake();
         }
-        requests.push_back(request);
     }
 
-    /// The link to a file under `/media/`.
-    pub(crate) fn media_url(&self, path: &str) -> String {
-        format!("{}/media/{path}", self.url)
+    /// The account of a key at a provider, which is there from the first time on.
+    pub(crate) fn account(&mut self, name: &Arc<str>) -> Option<&mut Account> {
+        self.accounts.get_mut(name)
     }
 
-    /// Puts a file on the media host and returns the link to it.
-    pub(crate) fn publish(&self, files: &mut Recent<File>, path: String, file: File) -> String {
-        let url = self.media_url(&path);
-        files.put(path, file);
-        url
+    /// Takes down a request, and finds the fault that befalls it.
+    pub(crate) fn arrive(
+        &mut self,
+        mut call: Call,
+        account: &Arc<str>,
+        scenario: impl FnOnce() -> Arc<Scenario>,
+    ) -> (usize, Option<Fault>) {
+        self.arrived += 1;
+        call.number = self.arrived;
+        let mut fault = None;
+        let known = &mut self.known;
+        let account = self.accounts.get_or_put(account, || {
+            *known += 1;
+            Account::new(scenario(), *known)
+        });
+        if let (Some(operation), Some(account)) = (call.operation, account) {
+            self.submits += usize::from(is_about("submit", operation));
+            call.scenario.clone_from(&account.scenario.name);
+            fault = account.fault(operation);
+            call.surprise = account.surprise(operation);
+        }
+        call.fault = fault.as_ref().map(Fault::name);
+        let number = call.number;
+        let size = call.method.len() + call.path.len();
+        self.calls.push(Recorded { call, body: Bytes::new() }, size);
+        (number, fault)
+    }
+
+    /// A call that is still remembered.
+    pub(crate) fn call(&mut self, number: usize) -> Option<&mut Call> {
+        let place = self.place(number)?;
+        self.calls.get_mut(place).map(|recorded| &mut recorded.call)
+    }
+
+    fn place(&self, number: usize) -> Option<usize> {
+        number.checked_sub(self.calls.iter().next()?.call.number)
+    }
+
+    /// Keeps what came with a call, if it is not too long.
+    pub(crate) fn keep_body(&mut self, number: usize, body: &Bytes, mismatches: &[String]) {
+        let Some(place) = self.place(number) else { return };
+        let Some(recorded) = self.calls.get_mut(place) else { return };
+        recorded.call.mismatches = mismatches.to_vec();
+        let mut size: usize = mismatches.iter().map(String::len).sum();
+        if body.len() <= MAX_RECORDED_BODY {
+            // Without what its buffer has room for beside it.
+            recorded.body = Bytes::copy_from_slice(body);
+            size += body.len();
+        }
+        self.calls.grow(place, size);
+    }
+
+    /// The pace of an account.
+    pub(crate) fn pace(&self, account: &str) -> Pace {
+        self.accounts.get(account).map(|account| account.scenario.pace).unwrap_or_default()
+    }
+
+    /// Whether an account may make one more paid request now.
+    pub(crate) fn keeps_to_limit(&mut self, account: &Arc<str>) -> bool {
+        const SPAN: Duration = Duration::from_secs(10);
+        let now = self.now(self.pace(account));
+        let Some(account) = self.accounts.get_mut(account) else { return true };
+        let Some(limit) = account.scenario.limit else { return true };
+        while account.submits.front().is_some_and(|time| now.saturating_sub(*time) >= SPAN) {
+            account.submits.pop_front();
+        }
+        let free = account.submits.len() < limit;
+        if free {
+            account.submits.push_back(now);
+        }
+        free
+    }
+
+    /// Accepts a task, and charges it; not if the balance is too low.
+    pub(crate) fn accept(&mut self, operation: &'static str, id: String, mut task: Task, price: f64) -> bool {
+        let Some(account) = self.accounts.get_mut(&task.account) else { return false };
+        if !account.pay(price) {
+            return false;
+        }
+        account.accepted += 1;
+        task.fate = account.scenario.fate(account.accepted);
+        let charge = Charge { call: task.call, operation, task: id.clone(), credits: price, refunded: false };
+        self.charges.push(charge, 0);
+        let size = task.request.len();
+        self.tasks.put(id.into(), task, size);
+        true
+    }
+
+    /// Charges something that belongs to an accepted task; not if the balance is too low.
+    pub(crate) fn charge(&mut self, operation: &'static str, call: usize, id: &str, price: f64) -> bool {
+        let Some(account) = self.tasks.get(id).and_then(|task| self.accounts.get_mut(&task.account)) else {
+            return false;
+        };
+        if !account.pay(price) {
+            return false;
+        }
+        self.charges.push(Charge { call, operation, task: id.to_owned(), credits: price, refunded: false }, 0);
+        true
+    }
+
+    /// How far a task is, by itself; and what follows from its end.
+    pub(crate) fn settle(&mut self, id: &str) -> Option<Progress> {
+        let pace = self.tasks.get(id)?.pace;
+        let now = self.now(pace);
+        let task = self.tasks.get_mut(id)?;
+        let progress = task.work.progress(pace, now);
+        if progress < 1.0 || task.fate == Fate::Stuck {
+            return Some(Progress::Running(progress.min(0.99)));
+        }
+        if task.work.done.is_none() {
+            task.work.done = Some(task.work.end(pace, now));
+            if task.fate.is_refunded()
+                && let Some(charge) = self.charges.iter_mut().rev().find(|charge| charge.call == task.call)
+            {
+                charge.refunded = true;
+                if let Some(account) = self.accounts.get_mut(&task.account) {
+                    account.pay(-charge.credits);
+                }
+            }
+        }
+        Some(Progress::Ended)
+    }
+
+    /// The same for somebody who asks, which can be what the task was waiting for.
+    pub(crate) fn ask(&mut self, account: &Arc<str>, id: &str) -> Option<Progress> {
+        let task = self.tasks.get_mut(id).filter(|task| task.account == *account)?;
+        task.work.polls += 1;
+        task.wake();
+        self.settle(id)
+    }
+}
+
+impl Account {
+    fn new(scenario: Arc<Scenario>, number: u32) -> Account {
+        Account {
+            number,
+            seen: vec![0; scenario.fault.len()],
+            counted: vec![0; scenario.expect.len()],
+            // Fractional, as on the wire, whatever the documentation says.
+            balance: scenario.credits.unwrap_or(1250.75),
+            accepted: 0,
+            submits: VecDeque::new(),
+            held: None,
+            scenario,
+        }
+    }
+
+    /// Takes a price from the balance, if there is enough.
+    fn pay(&mut self, price: f64) -> bool {
+        let is_enough = self.balance >= price;
+        if is_enough {
+            // Of a hundred prices that are no round numbers to a computer, nothing is to be left over.
+            self.balance = ((self.balance - price) * 100.0).round() / 100.0;
+        }
+        is_enough
+    }
+
+    /// Why the next call of an operation is not expected.
+    fn surprise(&mut self, operation: &str) -> Option<String> {
+        let mut found = None;
+        for ((on, at_most), count) in self.scenario.expect.iter().zip(&mut self.counted) {
+            if is_about(on, operation) {
+                *count += 1;
+                if found.is_none() && *count > *at_most {
+                    found = Some(format!("call {count} of {on}, of which at most {at_most} were expected"));
+                }
+            }
+        }
+        found
+    }
+
+    /// The fault of the next call of an operation.
+    fn fault(&mut self, operation: &str) -> Option<Fault> {
+        let mut found = None;
+        for (rule, seen) in self.scenario.fault.iter().zip(&mut self.seen) {
+            if is_about(&rule.on, operation) {
+                *seen += 1;
+                if found.is_none() && applies(rule.first, rule.times, *seen) {
+                    found = Some(rule.fault.clone());
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Task {
+    /// The task that a request starts.
+    pub(crate) fn new(state: &State, visit: &Visit<'_>, format: Format, seconds: u64, request: String) -> Task {
+        let pace = state.pace(&visit.account);
+        Task {
+            account: visit.account.clone(),
+            pace,
+            fate: Fate::Made,
+            work: Work::new(state.now(pace), seconds),
+            format,
+            film: None,
+            request,
+            upstream: None,
+            upgrades: [None, None],
+            call: visit.call,
+            changed: None,
+        }
+    }
+
+    /// Tells of everything that can bring it to its end, and of its own end.
+    pub(crate) fn watch(&mut self) -> watch::Receiver<()> {
+        self.changed.get_or_insert_with(|| watch::channel(()).0).subscribe()
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(changed) = &self.changed {
+            changed.send_replace(());
+        }
+    }
+
+    /// Whether there is a video to download.
+    pub(crate) fn has_video(&self, now: Duration) -> bool {
+        let is_kept_back = matches!(self.fate, Fate::Filtered | Fate::Stuck) || self.fate.is_refunded();
+        self.work.is_done(self.pace, now) && !is_kept_back
+    }
+
+    /// The size of the video that is delivered.
+    pub(crate) fn delivered(&self) -> Format {
+        match self.fate {
+            Fate::Smaller | Fate::Fallback => Format { resolution: Resolution::P720, ..self.format },
+            _ => self.format,
+        }
+    }
+}
+
+impl Work {
+    pub(crate) fn new(started: Duration, seconds: u64) -> Work {
+        Work { started, length: Duration::from_secs(seconds), polls: 0, done: None }
+    }
+
+    /// Counts a question, and says whether it is done.
+    pub(crate) fn ask(&mut self, pace: Pace, now: Duration) -> bool {
+        self.polls += 1;
+        self.is_done(pace, now)
+    }
+
+    pub(crate) fn is_done(&self, pace: Pace, now: Duration) -> bool {
+        self.progress(pace, now) >= 1.0
+    }
+
+    /// In how much time outside it is done by itself; nothing if that depends on questions.
+    pub(crate) fn remaining(&self, pace: Pace, now: Duration) -> Option<Duration> {
+        match pace {
+            Pace::AtOnce => Some(Duration::ZERO),
+            Pace::Scale(scale) => Some((self.started + self.length).saturating_sub(now).div_f64(scale)),
+            Pace::Polls(_) => self.is_done(pace, now).then_some(Duration::ZERO),
+        }
+    }
+
+    /// How far it is, from 0 to 1.
+    fn progress(&self, pace: Pace, now: Duration) -> f64 {
+        match pace {
+            Pace::AtOnce => 1.0,
+            Pace::Polls(polls) if self.polls > polls => 1.0,
+            Pace::Polls(polls) => f64::from(self.polls.saturating_sub(1)) / f64::from(polls.max(1)),
+            Pace::Scale(_) => now.saturating_sub(self.started).div_duration_f64(self.length).min(1.0),
+        }
+    }
+
+    /// When it was done, seen now.
+    pub(crate) fn end(&self, pace: Pace, now: Duration) -> Duration {
+        match pace {
+            Pace::Scale(_) => self.started + self.length,
+            Pace::AtOnce | Pace::Polls(_) => now,
+        }
+    }
+}
+
+impl Fate {
+    /// Whether the charge is returned at the end.
+    fn is_refunded(self) -> bool {
+        matches!(self, Fate::PromptRefused | Fate::ImageRefused | Fate::NoAudio | Fate::Failed)
+    }
+}
+
+impl Recorded {
+    /// The call as its owner sees it.
+    pub(crate) fn read(&self) -> Call {
+        Call { body: serde_json::from_slice(&self.body).ok(), ..self.call.clone() }
+    }
+}
+
+impl<T> Latest<T> {
+    fn new(most: usize) -> Latest<T> {
+        Latest { most, entries: VecDeque::new(), size: 0 }
+    }
+
+    /// Adds the latest, of so many bytes beside itself.
+    pub(crate) fn push(&mut self, latest: T, size: usize) {
+        self.entries.push_back((latest, 0));
+        self.grow(self.entries.len() - 1, size);
+    }
+
+    /// Notes that an entry has become larger.
+    fn grow(&mut self, place: usize, by: usize) {
+        if let Some((_, size)) = self.entries.get_mut(place) {
+            *size += by;
+            self.size += by;
+        }
+        while self.entries.len() > self.most || self.size > MAX_TEXT {
+            let Some((_, size)) = self.entries.pop_front() else { break };
+            self.size -= size;
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
+        self.entries.iter().map(|(entry, _)| entry)
+    }
+
+    fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut T> {
+        self.entries.iter_mut().map(|(entry, _)| entry)
+    }
+
+    fn get_mut(&mut self, place: usize) -> Option<&mut T> {
+        self.entries.get_mut(place).map(|(entry, _)| entry)
     }
 }
 
 impl<T> Recent<T> {
-    fn new(limit: usize) -> Recent<T> {
-        Recent { limit, entries: VecDeque::new() }
+    fn new(most: usize, most_bytes: usize) -> Recent<T> {
+        Recent { most, most_bytes, entries: HashMap::new(), order: VecDeque::new(), size: 0 }
     }
 
-    /// Adds an entry, in place of one of the same name.
-    pub(crate) fn put(&mut self, name: String, value: T) {
-        self.entries.retain(|(known, _)| *known != name);
-        if self.entries.len() == self.limit {
-            self.entries.pop_front();
+    /// Adds an entry, of so many bytes beside itself, in place of one of the same name.
+    pub(crate) fn put(&mut self, name: Arc<str>, value: T, size: usize) {
+        let size = size + name.len();
+        self.size += size;
+        if let Some((_, before)) = self.entries.insert(name.clone(), (value, size)) {
+            self.size -= before;
+            self.order.retain(|other| *other != name);
         }
-        self.entries.push_back((name, value));
+        self.order.push_back(name);
+        while self.order.len() > self.most || self.size > self.most_bytes {
+            let Some((_, size)) = self.order.pop_front().and_then(|oldest| self.entries.remove(&oldest)) else { break };
+            self.size -= size;
+        }
+    }
+
+    fn get_or_put(&mut self, name: &Arc<str>, value: impl FnOnce() -> T) -> Option<&mut T> {
+        if !self.entries.contains_key(name) {
+            self.put(name.clone(), value(), 0);
+        }
+        self.get_mut(name)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&T> {
+        self.entries.get(name).map(|(entry, _)| entry)
     }
 
     pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut T> {
-        let entry = self.entries.iter_mut().find(|(known, _)| known == name)?;
-        Some(&mut entry.1)
+        self.entries.get_mut(name).map(|(entry, _)| entry)
+    }
+
+    fn values(&self) -> impl Iterator<Item = &T> {
+        self.entries.values().map(|(entry, _)| entry)
     }
 }
 
@@ -115,7 +581,70 @@ pub(crate) fn unique_id() -> String {
     format!("{:016x}{:016x}", random(), random())
 }
 
-/// The time since the Unix epoch.
-pub(crate) fn now() -> Duration {
-    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+/// Such as `2001-09-09T01:46:40.000Z`.
+pub(crate) fn iso_8601(since_epoch: Duration) -> String {
+    let time = SystemTime::UNIX_EPOCH.checked_add(since_epoch).unwrap_or(SystemTime::UNIX_EPOCH);
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_make_room_for_what_is_too_many_or_too_large() {
+        let mut latest = Latest::new(3);
+        let kept = |latest: &Latest<u32>| latest.iter().copied().collect::<Vec<_>>();
+        for (entry, size, wanted) in [
+            (1, 0, &[1][..]),
+            (2, 10, &[1, 2]),
+            (3, 0, &[1, 2, 3]),
+            (4, 0, &[2, 3, 4]),
+            (5, MAX_TEXT - 10, &[3, 4, 5]),
+            (6, 10, &[4, 5, 6]),
+            (7, 1, &[6, 7]),
+            (8, MAX_TEXT + 1, &[]),
+            (9, MAX_TEXT, &[9]),
+        ] {
+            latest.push(entry, size);
+            assert_eq!(kept(&latest), wanted, "{entry}");
+        }
+        // What has come and what has gone cancel out.
+        latest.push(10, 1);
+        assert_eq!((kept(&latest), latest.size), (vec![10], 1));
+        latest.grow(0, MAX_TEXT);
+        assert_eq!((kept(&latest), latest.size), (vec![], 0));
+    }
+
+    #[test]
+    fn the_oldest_names_make_room_for_what_is_too_many_or_too_large() {
+        let mut recent = Recent::new(3, 100);
+        let name = |name: char| Arc::<str>::from(name.to_string());
+        for (entry, size, wanted) in [
+            ('a', 0, "a"),
+            ('b', 9, "ab"),
+            ('c', 9, "abc"),
+            ('d', 0, "bcd"),
+            // One that is put again is the latest.
+            ('b', 49, "bcd"),
+            ('e', 0, "bde"),
+            ('f', 48, "bef"),
+            ('g', 9, "efg"),
+            ('h', 100, ""),
+        ] {
+            recent.put(name(entry), entry, size);
+            let kept: String = ('a'..='h').filter(|it| recent.get(&name(*it)) == Some(it)).collect();
+            assert_eq!(kept, wanted, "{entry}");
+            assert_eq!(recent.order.len(), recent.entries.len(), "{entry}");
+        }
+        assert_eq!(recent.size, 0);
+    }
+
+    #[test]
+    fn a_task_in_flight_is_small() {
+        // With an id twice, a request of some hundred bytes in the task and in the call, and the charge.
+        let entries =
+            [size_of::<(Arc<str>, (Task, usize))>(), size_of::<(Recorded, usize)>(), size_of::<(Charge, usize)>()];
+        assert!(entries.iter().sum::<usize>() < 1024, "{entries:?}");
+    }
 }

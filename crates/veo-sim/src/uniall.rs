@@ -1,159 +1,160 @@
 //! The video endpoints of UniAll. Refusals come in two families: an `error` object from routing and keys, and a flat
 //! `code`, `message`, `data` from the tasks themselves.
 
-use std::sync::Arc;
+use serde_json::{Value, json};
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use crate::Fate;
+use crate::clip::{Format, Resolution};
+use crate::fields::{self, duration, text, word};
+use crate::media;
+use crate::reply::Reply;
+use crate::server::Visit;
+use crate::state::{Progress, Task, unique_id};
 
-use crate::fields::{duration, json_object, text, word};
-use crate::media::clip;
-use crate::state::{Shared, now, unique_id};
-
-const MODELS: [&str; 6] = [
-    "veo3.1-video-720p",
-    "veo3.1-video-1080p",
-    "veo3.1-video-4k",
-    "veo3.1-fast-video-720p",
-    "veo3.1-fast-video-1080p",
-    "veo3.1-fast-video-4k",
+/// The models, and cents for a second of video. UniAll publishes no price; these are Google's.
+const MODELS: [(&str, Resolution, u32); 6] = [
+    ("veo3.1-video-720p", Resolution::P720, 40),
+    ("veo3.1-video-1080p", Resolution::P1080, 40),
+    ("veo3.1-video-4k", Resolution::K4, 60),
+    ("veo3.1-fast-video-720p", Resolution::P720, 10),
+    ("veo3.1-fast-video-1080p", Resolution::P1080, 12),
+    ("veo3.1-fast-video-4k", Resolution::K4, 30),
 ];
 
-/// A video in the making, or made.
-pub(crate) struct Task {
-    model: String,
-    /// The name behind the gateway. It shows through as `task_id` in every answer but the first.
-    upstream_id: String,
-    portrait: bool,
-    seconds: u64,
-    created_at: u64,
-    polls: u32,
+/// How long a video takes, in seconds.
+const VIDEO_SECONDS: u64 = 90;
+/// How many seconds an extension adds, as at Google.
+const ADDED_SECONDS: u32 = 7;
+
+/// A refusal of either family: HTTP status, code and message.
+enum Refusal {
+    Gateway(u16, &'static str, String),
+    Task(u16, &'static str, String),
 }
 
-/// A refusal: HTTP status, code, message.
-pub(crate) enum Refusal {
-    Gateway(StatusCode, &'static str, String),
-    Task(StatusCode, &'static str, &'static str),
-}
+type Answer = Result<Reply, Refusal>;
 
-pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new().route("/v1/video/generations", post(create)).route("/v1/videos/{id}", get(query))
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        match self {
-            Refusal::Gateway(status, code, message) => {
-                let kind = match status {
-                    StatusCode::NOT_FOUND => "invalid_request_error",
-                    _ => "new_api_error",
-                };
-                let error = json!({ "message": message, "type": kind, "param": "", "code": code });
-                (status, Json(json!({ "error": error }))).into_response()
-            }
-            Refusal::Task(status, code, message) => {
-                let error = json!({ "code": code, "message": message, "data": null });
-                (status, Json(error)).into_response()
-            }
-        }
-    }
-}
-
-impl Task {
-    fn new(request: &Map<String, Value>) -> Result<Task, Refusal> {
-        // The gateway chooses a channel by the model before anything looks at the rest.
-        let model = text(request, "model").ok_or_else(|| bad_request("no model is named"))?;
-        if !MODELS.contains(&model) {
-            let status = StatusCode::SERVICE_UNAVAILABLE;
-            let message = format!("No available channel for model {model}");
-            return Err(Refusal::Gateway(status, "model_not_found", message));
-        }
-        let invalid = |why| Refusal::Task(StatusCode::BAD_REQUEST, "invalid_request", why);
-        text(request, "prompt").ok_or(invalid("prompt is required"))?;
-        let ratio =
-            word(request, "aspect_ratio", &["16:9", "9:16"]).ok_or(invalid("aspect_ratio must be 16:9 or 9:16"))?;
-        let seconds = duration(request).ok_or(invalid("duration must be the integer 4, 6 or 8"))?;
-        if !request.get("images").is_none_or(is_two_or_three_strings) {
-            return Err(invalid("images must be an array of 2 to 3 URLs"));
-        }
-        Ok(Task {
-            model: model.to_owned(),
-            upstream_id: unique_id(),
-            portrait: ratio == "9:16",
-            seconds,
-            created_at: now().as_secs(),
-            polls: 0,
-        })
-    }
-
-    fn job(&self, id: &str, task_id: &str, status: &str, progress: u8) -> Value {
-        json!({
-            "id": id,
-            "task_id": task_id,
-            "object": "video.generation.job",
-            "model": self.model,
-            "status": status,
-            "progress": progress,
-            "created_at": self.created_at,
-        })
-    }
-}
-
-async fn create(State(sim): State<Arc<Shared>>, body: Bytes) -> Result<Response, Refusal> {
-    let not_an_object = || bad_request("the body must be a JSON object");
-    let task = Task::new(&json_object(&body).ok_or_else(not_an_object)?)?;
-    let id = format!("task_{}", unique_id());
-    let job = task.job(&id, &id, "queued", 0);
-    sim.state().uniall_tasks.put(id, task);
-    Ok(Json(job).into_response())
-}
-
-async fn query(State(sim): State<Arc<Shared>>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let state = &mut *sim.state();
-    let code = "task_not_exist";
-    let unknown = Refusal::Task(StatusCode::BAD_REQUEST, code, code);
-    let task = state.uniall_tasks.get_mut(&id).ok_or(unknown)?;
-    task.polls += 1;
-    let (status, progress) = match task.polls {
-        1 => ("queued", 0),
-        2 => ("in_progress", 5),
-        3 => ("in_progress", 50),
-        _ => ("completed", 100),
+/// An error, with the code, the words and the family that go with its status if none are given.
+pub(crate) fn error(status: u16, code: Option<&str>, words: Option<&str>) -> Reply {
+    let (is_gateway, usual_code, usual_words) = match status {
+        401 => (true, "", "Invalid token"),
+        402 => (false, "insufficient_user_quota", "The balance is too low"),
+        403 => (true, "access_denied", "This token may not use the model"),
+        404 => (true, "", "Invalid URL"),
+        408 => (false, "do_request_failed", "The upstream service did not answer in time"),
+        413 => (false, "read_request_body_failed", "The request body is too large"),
+        429 => (false, "fail_to_fetch_task", SATURATED),
+        503 => (true, "model_not_found", "No available channel for the model"),
+        500.. => (false, "do_request_failed", "The request to the upstream service failed"),
+        _ => (false, "invalid_request", "Invalid request"),
     };
-    let mut job = task.job(&id, &task.upstream_id, status, progress);
-    if status == "completed" {
-        let file = clip(task.portrait, task.seconds);
-        let url = sim.publish(&mut state.videos, format!("{id}.mp4"), file);
-        job["error"] = Value::Null;
-        job["result"] = json!({ "outputs": [url], "video_url": url });
-        job["video_url"] = json!(url);
-        job["raw_status"] = json!("COMPLETED");
-        // This one stands for the members that nobody has documented.
-        job["trace_id"] = json!(task.upstream_id);
+    let words = words.unwrap_or(usual_words);
+    match code {
+        None if is_gateway => gateway_error(status, usual_code, words),
+        code => task_error(status, code.unwrap_or(usual_code), words),
     }
-    Ok(stored(&job))
 }
 
-fn bad_request(why: &str) -> Refusal {
-    let message = format!("Invalid request: {why}");
-    Refusal::Gateway(StatusCode::BAD_REQUEST, "", message)
+const SATURATED: &str = "The upstream of this group is saturated, please try again later";
+
+fn gateway_error(status: u16, code: &str, words: &str) -> Reply {
+    let kind = if status == 404 { "invalid_request_error" } else { "new_api_error" };
+    // The gateway adds an id to whatever it says.
+    let message = format!("{words} (request id: {})", unique_id());
+    Reply::json(status, json!({ "error": { "message": message, "type": kind, "param": "", "code": code } }))
 }
 
-fn is_two_or_three_strings(value: &Value) -> bool {
-    value.as_array().is_some_and(|items| (2..=3).contains(&items.len()) && items.iter().all(Value::is_string))
+fn task_error(status: u16, code: &str, words: &str) -> Reply {
+    Reply::json(status, json!({ "code": code, "message": words, "data": null }))
 }
 
-/// Prints a job as the gateway's database does: shorter names first, then by bytes.
-fn stored(job: &Value) -> Response {
-    let mut members: Vec<_> = job.as_object().into_iter().flatten().collect();
-    members.sort_by_key(|(name, _)| (name.len(), name.as_str()));
-    let members: Vec<_> = members.into_iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
-    let body = format!("{{{}}}", members.join(", "));
-    ([(CONTENT_TYPE, "application/json")], body).into_response()
+/// What UniAll answers.
+pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
+    let answer = match visit.operation.id {
+        "create_video" => create(visit),
+        _ => query(visit),
+    };
+    answer.unwrap_or_else(|refusal| match refusal {
+        Refusal::Gateway(status, code, words) => gateway_error(status, code, &words),
+        Refusal::Task(status, code, words) => task_error(status, code, &words),
+    })
+}
+
+fn create(visit: &Visit<'_>) -> Answer {
+    let bad = |why: &str| Refusal::Gateway(400, "", format!("Invalid request: {why}"));
+    let request = fields::json_object(&visit.body).ok_or_else(|| bad("the body must be a JSON object"))?;
+    // The gateway chooses a channel by the model before anything looks at the rest.
+    let model = text(&request, "model").ok_or_else(|| bad("no model is named"))?;
+    let Some((_, resolution, price)) = MODELS.iter().find(|(name, ..)| *name == model) else {
+        return Err(Refusal::Gateway(503, "model_not_found", format!("No available channel for model {model}")));
+    };
+    let invalid = |why: &str| refusal(400, "invalid_request", why);
+    text(&request, "prompt").ok_or_else(|| invalid("prompt is required"))?;
+    let ratio = word(&request, "aspect_ratio", &["16:9", "9:16"]);
+    let ratio = ratio.ok_or_else(|| invalid("aspect_ratio must be 16:9 or 9:16"))?;
+    let seconds = duration(&request).ok_or_else(|| invalid("duration must be the integer 4, 6 or 8"))?;
+    if let Some(mismatch) = visit.mismatches.first() {
+        return Err(invalid(mismatch));
+    }
+    let seconds = if request.contains_key("video") { ADDED_SECONDS } else { seconds };
+    let audio = request.get("extra_body").and_then(|extra| extra["generate_audio"].as_bool());
+    let format = Format { resolution: *resolution, portrait: ratio == "9:16", seconds, audio: audio.unwrap_or(true) };
+
+    let id = format!("task_{}", unique_id());
+    let state = &mut *visit.shared.state();
+    if !state.keeps_to_limit(&visit.account) {
+        return Err(refusal(429, "fail_to_fetch_task", SATURATED));
+    }
+    let task = Task::new(state, visit, format, VIDEO_SECONDS, model.to_owned());
+    let task = Task { upstream: Some(unique_id()), ..task };
+    let reply = job(&task, &id, &id, "queued", 0);
+    if !state.accept(visit.operation.id, id, task, f64::from(price * seconds) / 100.0) {
+        return Err(refusal(403, "insufficient_user_quota", "The balance of the account is too low"));
+    }
+    Ok(Reply::json(200, reply))
+}
+
+fn query(visit: &Visit<'_>) -> Answer {
+    let id = visit.path.rsplit('/').next().unwrap_or_default();
+    let state = &mut *visit.shared.state();
+    let progress = state.ask(&visit.account, id);
+    let unknown = || refusal(400, "task_not_exist", "task_not_exist");
+    let (task, progress) = state.tasks.get(id).zip(progress).ok_or_else(unknown)?;
+    let failure = task.fate.failure();
+    let (status, percent) = match progress {
+        Progress::Running(0.0) => ("queued", 0),
+        Progress::Running(part) => ("in_progress", (part * 100.0) as u64),
+        Progress::Ended if failure.is_some() => ("failed", 100),
+        Progress::Ended => ("completed", 100),
+    };
+    let mut job = job(task, id, task.upstream.as_deref().unwrap_or(id), status, percent);
+    if let Progress::Ended = progress {
+        job["error"] =
+            failure.map_or(Value::Null, |(code, words)| json!({ "message": words, "code": code.to_string() }));
+        job["raw_status"] = json!(if failure.is_some() { "FAILED" } else { "COMPLETED" });
+        // This one stands for the members that nobody has documented.
+        job["trace_id"] = json!(task.upstream);
+        if failure.is_none() && task.fate != Fate::Filtered {
+            let url = media::url(&visit.shared.url, id, "");
+            job["result"] = json!({ "outputs": [url], "video_url": url });
+            job["video_url"] = json!(url);
+        }
+    }
+    Ok(Reply::stored(job))
+}
+
+fn job(task: &Task, id: &str, task_id: &str, status: &str, progress: u64) -> Value {
+    json!({
+        "id": id,
+        "task_id": task_id,
+        "object": "video.generation.job",
+        "model": task.request,
+        "status": status,
+        "progress": progress,
+        "created_at": task.work.started.as_secs(),
+    })
+}
+
+fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
+    Refusal::Task(status, code, message.to_owned())
 }

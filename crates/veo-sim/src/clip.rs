@@ -1,0 +1,279 @@
+//! Playable videos of any format, composed from one checked-in second of each size.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use mp4_atom::{
+    Atom, Decode, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Header, Mdat, Mdia, Moov, Stco, StscEntry, StszSamples,
+    SttsEntry, Trak,
+};
+
+/// What a video looks and sounds like.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Format {
+    pub(crate) resolution: Resolution,
+    pub(crate) portrait: bool,
+    /// Less than 1 counts as 1, and more than the longest film, which has 148, as that.
+    pub(crate) seconds: u32,
+    /// Whether there is a track of sound.
+    pub(crate) audio: bool,
+}
+
+/// How many lines a video in landscape has, or columns one in portrait.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Resolution {
+    P720,
+    P1080,
+    K4,
+}
+
+impl Resolution {
+    /// The resolution that both providers call by this word.
+    pub(crate) fn of(word: &str) -> Option<Resolution> {
+        [Resolution::P720, Resolution::P1080, Resolution::K4].into_iter().find(|it| it.word() == word)
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Resolution::P720 => "720p",
+            Resolution::P1080 => "1080p",
+            Resolution::K4 => "4k",
+        }
+    }
+}
+
+/// A video of this format. Each is composed once and then shared, as long as they take no more than 32 MiB together.
+pub(crate) fn clip(format: Format) -> Bytes {
+    static COMPOSED: Mutex<BTreeMap<Format, Bytes>> = Mutex::new(BTreeMap::new());
+
+    let format = Format { seconds: format.seconds.clamp(1, MOST_SECONDS), ..format };
+    let mut composed = COMPOSED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(file) = composed.get(&format) {
+        return file.clone();
+    }
+    let second = second(format);
+    // The tests compose every format that can fail, so what stands here instead is never seen.
+    let file = compose(second, format).unwrap_or(Bytes::from_static(second));
+    if composed.values().map(Bytes::len).sum::<usize>() + file.len() <= MOST_KEPT {
+        composed.insert(format, file.clone());
+    }
+    file
+}
+
+/// An extension adds to a film until it has this length.
+const MOST_SECONDS: u32 = 148;
+const MOST_KEPT: usize = 32 << 20;
+
+/// The checked-in second of this size. It has a track of pictures and a track of sound.
+fn second(format: Format) -> &'static [u8] {
+    match (format.resolution, format.portrait) {
+        (Resolution::P720, false) => include_bytes!("../media/1280x720.mp4"),
+        (Resolution::P720, true) => include_bytes!("../media/720x1280.mp4"),
+        (Resolution::P1080, false) => include_bytes!("../media/1920x1080.mp4"),
+        (Resolution::P1080, true) => include_bytes!("../media/1080x1920.mp4"),
+        (Resolution::K4, false) => include_bytes!("../media/3840x2160.mp4"),
+        (Resolution::K4, true) => include_bytes!("../media/2160x3840.mp4"),
+    }
+}
+
+/// Repeats the samples of a second: the index first, then the tracks by turns, a round of samples of each.
+fn compose(second: &[u8], format: Format) -> Option<Bytes> {
+    let mut rest = second;
+    let brand = Ftyp::decode(&mut rest).ok()?;
+    let mut index = Moov::decode(&mut rest).ok()?;
+    index.udta = None;
+    index.trak.retain(|track| format.audio || !is_sound(track));
+    index.mvhd.duration = u64::from(format.seconds) * u64::from(index.mvhd.timescale);
+
+    let mut rounds = Vec::new();
+    for track in &mut index.trak {
+        let round = samples(track, second)?;
+        let count = lengthen(track, &round, format.seconds, index.mvhd.duration)?;
+        rounds.push((round, count));
+    }
+    let mut media = Vec::new();
+    for turn in 0.. {
+        let end = media.len();
+        for (track, (round, count)) in index.trak.iter_mut().zip(&rounds) {
+            let left = count.saturating_sub(turn * round.len());
+            if left > 0 {
+                places(track)?.push(u32::try_from(media.len()).ok()?);
+                media.extend(round.iter().take(left).copied().flatten());
+            }
+        }
+        if media.len() == end {
+            break;
+        }
+    }
+
+    let head = |index: &Moov| {
+        let mut head = Vec::new();
+        brand.encode(&mut head).ok()?;
+        index.encode(&mut head).ok()?;
+        Header { kind: Mdat::KIND, size: Some(media.len()) }.encode(&mut head).ok()?;
+        Some(head)
+    };
+    // Its length does not depend on the places in it.
+    let start = u32::try_from(head(&index)?.len()).ok()?;
+    for track in &mut index.trak {
+        for place in places(track)? {
+            *place = place.checked_add(start)?;
+        }
+    }
+    let mut file = head(&index)?;
+    file.extend_from_slice(&media);
+    Some(file.into())
+}
+
+/// Makes the index of a track tell of so many seconds, and returns how many samples they take. Where these are is left out.
+fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> Option<usize> {
+    let sound = is_sound(track);
+    let Mdia { mdhd, minf, .. } = &mut track.mdia;
+    let table = &mut minf.stbl;
+    let sample_delta = table.stts.entries.first()?.sample_delta;
+    // The first frame of sound only prepares its decoder, so the track begins behind it and ends within the last one.
+    let lead = if sound { sample_delta } else { 0 };
+    let sample_count = (seconds * mdhd.timescale + lead).div_ceil(sample_delta);
+    let count = sample_count as usize;
+
+    let edit = ElstEntry { segment_duration: duration, media_time: Some(lead.into()), media_rate: 1.into() };
+    track.edts = Some(Edts { elst: Some(Elst { entries: vec![edit] }) });
+    track.tkhd.duration = duration;
+    mdhd.duration = u64::from(sample_count) * u64::from(sample_delta);
+    table.stts.entries = vec![SttsEntry { sample_count, sample_delta }];
+    let sizes = round.iter().cycle().take(count).map(|sample| sample.len() as u32);
+    table.stsz.samples = StszSamples::Different { sizes: sizes.collect() };
+    if let Some(key_frames) = &mut table.stss {
+        key_frames.entries = (1..=sample_count).step_by(round.len()).collect();
+    }
+    table.stco = Some(Stco::default());
+    // Chunks of a whole round each, and the last one of the rest.
+    let run = |first_chunk: usize, samples: usize| StscEntry {
+        first_chunk: first_chunk as u32,
+        samples_per_chunk: samples as u32,
+        sample_description_index: 1,
+    };
+    table.stsc.entries = vec![run(1, round.len())];
+    if !count.is_multiple_of(round.len()) {
+        table.stsc.entries.push(run(count / round.len() + 1, count % round.len()));
+    }
+    // They group samples for those who seek, and would have to be written anew.
+    table.sgpd.clear();
+    table.sbgp.clear();
+    Some(count)
+}
+
+/// The bytes of every sample of a track.
+fn samples<'a>(track: &Trak, file: &'a [u8]) -> Option<Vec<&'a [u8]>> {
+    let table = &track.mdia.minf.stbl;
+    let mut sizes = match &table.stsz.samples {
+        StszSamples::Identical { count, size } => vec![*size; *count as usize],
+        StszSamples::Different { sizes } => sizes.clone(),
+    }
+    .into_iter();
+    let mut found = Vec::new();
+    for (chunk, place) in (1..).zip(&table.stco.as_ref()?.entries) {
+        let run = table.stsc.entries.iter().rfind(|run| run.first_chunk <= chunk)?;
+        let mut rest = file.get(*place as usize..)?;
+        for _ in 0..run.samples_per_chunk {
+            let sample;
+            (sample, rest) = rest.split_at_checked(sizes.next()? as usize)?;
+            found.push(sample);
+        }
+    }
+    Some(found)
+}
+
+fn is_sound(track: &Trak) -> bool {
+    track.mdia.hdlr.handler == FourCC::new(b"soun")
+}
+
+/// Where the chunks of a track are in the file.
+fn places(track: &mut Trak) -> Option<&mut Vec<u32>> {
+    Some(&mut track.mdia.minf.stbl.stco.as_mut()?.entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_is_composed_as_it_is_asked_for() {
+        let sizes = [(Resolution::P720, 1280, 720), (Resolution::P1080, 1920, 1080), (Resolution::K4, 3840, 2160)];
+        for (resolution, long, short) in sizes {
+            for (portrait, width, height) in [(false, long, short), (true, short, long)] {
+                for seconds in [1, 4, 6, 7, 8, 11, 15, 148] {
+                    for audio in [true, false] {
+                        let format = Format { resolution, portrait, seconds, audio };
+                        check(format, width, height);
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(format: Format, width: u16, height: u16) {
+        let file = clip(format);
+        let mut rest = &file[..];
+        Ftyp::decode(&mut rest).unwrap();
+        let index = Moov::decode(&mut rest).unwrap();
+        let media = Header::decode(&mut rest).unwrap();
+        assert_eq!((media.kind, media.size), (Mdat::KIND, Some(rest.len())), "{format:?}");
+
+        let length = |duration: u64, timescale: u32| duration as f64 / f64::from(timescale);
+        let seconds = f64::from(format.seconds);
+        assert_eq!(length(index.mvhd.duration, index.mvhd.timescale), seconds, "{format:?}");
+        let kinds: Vec<_> = index.trak.iter().map(|track| track.mdia.hdlr.handler).collect();
+        let wanted = [FourCC::new(b"vide"), FourCC::new(b"soun")];
+        assert_eq!(kinds, &wanted[..1 + usize::from(format.audio)], "{format:?}");
+        let size = &index.trak[0].tkhd;
+        assert_eq!((size.width, size.height), (width.into(), height.into()), "{format:?}");
+
+        let mut origin = second(format);
+        Ftyp::decode(&mut origin).unwrap();
+        let origin = Moov::decode(&mut origin).unwrap();
+        // Where each sample is, from the start of the media.
+        let mut spans = Vec::new();
+        for (track, of_second) in index.trak.iter().zip(&origin.trak) {
+            assert_eq!(length(track.tkhd.duration, index.mvhd.timescale), seconds, "{format:?}");
+            let samples = samples(track, &file).unwrap();
+            let round = super::samples(of_second, second(format)).unwrap();
+            assert!(samples.iter().eq(round.iter().cycle().take(samples.len())), "{format:?}");
+            for sample in &samples {
+                let start = sample.as_ptr() as usize - rest.as_ptr() as usize;
+                spans.push((start, start + sample.len()));
+            }
+            let (time, table) = (&track.mdia.mdhd, &track.mdia.minf.stbl);
+            let [run] = &table.stts.entries[..] else { panic!("{format:?}") };
+            assert_eq!(run.sample_count as usize, samples.len(), "{format:?}");
+            assert_eq!(time.duration, u64::from(run.sample_count * run.sample_delta), "{format:?}");
+            let edit = &track.edts.as_ref().unwrap().elst.as_ref().unwrap().entries[0];
+            // A decoder of sound needs a frame to get going.
+            let lead = if is_sound(track) { u64::from(run.sample_delta) } else { 0 };
+            assert_eq!(edit.media_time, Some(lead), "{format:?}");
+            let rest = length(time.duration - lead, time.timescale) - seconds;
+            let frame = length(run.sample_delta.into(), time.timescale);
+            assert!((0.0..frame).contains(&rest), "{format:?}: {rest} s too much");
+            if let Some(keys) = &table.stss {
+                let wanted: Vec<_> = (0..format.seconds).map(|second| second * 24 + 1).collect();
+                assert_eq!(keys.entries, wanted, "{format:?}");
+            }
+        }
+        spans.sort_unstable();
+        let ends = [0].into_iter().chain(spans.iter().map(|span| span.1));
+        assert!(
+            ends.eq(spans.iter().map(|span| span.0).chain([rest.len()])),
+            "{format:?}: every byte is in one sample"
+        );
+    }
+
+    #[test]
+    fn a_format_is_composed_once_and_no_length_is_too_much() {
+        let format = Format { resolution: Resolution::P720, portrait: false, seconds: 5, audio: true };
+        assert_eq!(clip(format).as_ptr(), clip(format).as_ptr());
+        for (seconds, same) in [(0, 1), (149, 148), (u32::MAX, 148)] {
+            assert_eq!(clip(Format { seconds, ..format }), clip(Format { seconds: same, ..format }));
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! How a simulated account behaves: its pace, its balance, and what goes wrong.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::Shape;
+use crate::contract::Contract;
+
+/// How an account behaves. Every API key is an account of its own; which scenario it has is said by its name: the key
+/// `lost-reply`, or `lost-reply/anything`, has the scenario `lost-reply`, so that a client can reach it unmodified.
+///
+/// ```
+/// use veo_sim::{Fault, Pace, Scenario};
+///
+/// let by_hand = Scenario::new("rough-start", "The first paid request is lost, and the first two questions fail.")
+///     .pace(Pace::Polls(1))
+///     .fault("submit", 1..=1, Fault::Drop)
+///     .fault("query", 1..=2, Fault::status(503));
+/// let in_a_file = Scenario::from_toml(r#"
+///     name = "rough-start"
+///     description = "The first paid request is lost, and the first two questions fail."
+///     pace = { polls = 1 }
+///
+///     [[fault]]
+///     on = "submit"
+///     times = 1
+///     fault = "drop"
+///
+///     [[fault]]
+///     on = "query"
+///     times = 2
+///     fault = { error = { status = 503 } }
+/// "#)?;
+/// assert_eq!(by_hand, in_a_file);
+/// # Ok::<(), veo_sim::ScenarioError>(())
+/// ```
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Scenario {
+    /// Its name, which is also the API key that picks it.
+    pub name: String,
+    /// What it shows, in a sentence.
+    pub description: String,
+    /// How fast tasks get done.
+    pub pace: Pace,
+    /// The balance of an account at the start: credits at kie.ai, dollars at UniAll. 1250.75 if not set.
+    pub credits: Option<f64>,
+    /// How many paid requests are taken in ten seconds; any number if not set. kie.ai takes 20.
+    pub limit: Option<usize>,
+    /// What goes wrong with requests. Of several that apply to one request the first counts.
+    pub fault: Vec<FaultRule>,
+    /// What becomes of tasks that have been accepted. They are made if nothing is said.
+    pub task: Vec<TaskRule>,
+    /// How callbacks are sent.
+    pub callback: Callbacks,
+    /// How often which operation, or group of them together, may be called at most. A call beyond it is named by [`Sim::surprises`](crate::Sim::surprises).
+    pub expect: BTreeMap<String, usize>,
+}
+
+/// A fault of some requests.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct FaultRule {
+    /// Which requests: an operation of the provider's specification, such as `generate` or `query_video`, or one of the groups
+    /// `submit` (whatever starts a paid task), `query`, `upgrade`, `upload`, `media` and `any`.
+    pub on: String,
+    /// Which of them is the first, counted from 1.
+    #[serde(default = "one")]
+    pub first: u32,
+    /// How many of them; all that follow if not set.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+/// What becomes of some tasks.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TaskRule {
+    /// Which accepted task of the account is the first, counted from 1.
+    #[serde(default = "one")]
+    pub first: u32,
+    /// How many of them; all that follow if not set.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// What becomes of them.
+    pub fate: Fate,
+}
+
+/// How fast tasks get done.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use veo_sim::{Pace, Scenario, Sim};
+///
+/// // The 8 minutes of an upgrade to 4K take 48 milliseconds.
+/// let fast = Scenario::new("fast", "Ten thousand times faster.").pace(Pace::Scale(10_000.0));
+/// let sim = Sim::builder().scenario(fast).start().await?;
+/// # Ok(()) }) }
+/// ```
+///
+/// In a file it is `pace = { polls = 3 }`, `pace = { scale = 10000.0 }` or `pace = "at_once"`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Pace {
+    /// A task runs while it is asked about so often, and is done the next time. So no test has to wait. The call that
+    /// starts an upgrade is the first question about it. Links and records get old as outside.
+    Polls(u32),
+    /// Time passes so many times faster than outside, from 0.001 to 1,000,000. A video takes 90 seconds of it, an
+    /// extension 5 minutes, an upgrade to 1080p 2 minutes and one to 4K 8 minutes; links and records get old in it.
+    Scale(f64),
+    /// Tasks are done when they are accepted.
+    AtOnce,
+}
+
+/// What goes wrong with a request.
+///
+/// Either the provider acts on the request as if nothing were wrong, and charges it if it costs, and then the reply suffers;
+/// or it does not act on it at all. Which of the two is said by each; an [`Error`](Self::Error) and a
+/// [`Reply`](Self::Reply) can be either.
+///
+/// ```
+/// use veo_sim::{Code, Fault, Scenario};
+///
+/// let scenario = Scenario::new("bad-day", "One thing after the other.")
+///     // Paid, and the reply is lost: the case in which a client must not send again.
+///     .fault("submit", 1..=1, Fault::Drop)
+///     // Not paid, in the provider's own words.
+///     .fault("submit", 2..=2, Fault::status(429))
+///     // An error of kie.ai, with HTTP 200 as usual.
+///     .fault("generate", 3.., Fault::Error {
+///         status: None,
+///         code: Some(Code::Number(455)),
+///         message: Some("We are moving.".to_owned()),
+///         retry_after: None,
+///         accepted: false,
+///     });
+/// # assert_eq!(scenario.fault.len(), 3);
+/// ```
+///
+/// In a file these are `fault = "drop"`, `fault = { error = { status = 429 } }` and
+/// `fault = { error = { code = 455, message = "We are moving." } }`.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The connection is closed before the body is read. Nothing has been accepted.
+    DropBeforeReading,
+    /// The request is acted on, and charged if it costs, and then the connection is closed without a reply.
+    Drop,
+    /// As `drop`, but the connection is reset.
+    Reset,
+    /// The request is acted on, and then nothing more comes.
+    Hang,
+    /// The request is acted on, and the reply breaks off in its head.
+    CutHead,
+    /// The request is acted on, and the reply breaks off in the middle of its body.
+    CutBody,
+    /// The request is acted on, and the reply stands still in the middle of its body.
+    Stall,
+    /// An error in the provider's words.
+    Error {
+        /// The HTTP status, from 200 to 599. Without one it is that of the code at UniAll, and 200 at kie.ai, as it
+        /// mostly is there. A status or a code has to be there.
+        #[serde(default)]
+        status: Option<u16>,
+        /// The code in the body: a number at kie.ai, a word at UniAll; the status if not set.
+        #[serde(default)]
+        code: Option<Code>,
+        /// The words in the body; those that go with the status if not set.
+        #[serde(default)]
+        message: Option<String>,
+        /// Seconds after which to come back, for the header `Retry-After`.
+        #[serde(default)]
+        retry_after: Option<u64>,
+        /// Whether the request is acted on first, and charged if it costs.
+        #[serde(default)]
+        accepted: bool,
+    },
+    /// Any reply, such as the page of a proxy.
+    Reply {
+        /// The HTTP status, from 200 to 599.
+        status: u16,
+        /// The body.
+        body: String,
+        /// Its type; `text/html` if not set.
+        #[serde(default)]
+        content_type: Option<String>,
+        /// Whether the request is acted on first, and charged if it costs.
+        #[serde(default)]
+        accepted: bool,
+    },
+    /// The true reply in another form that the provider is known, or likely, to use.
+    Shape(Shape),
+    /// A video whose second half is missing although the reply is whole.
+    Truncated,
+    /// A video of the right length with zeros where its structure should be.
+    Corrupted,
+    /// A video that comes at so many bytes a second.
+    Slow(u32),
+    /// A link that is not taken any more: HTTP 403, and nothing is acted on.
+    Expired,
+    /// A host that sends the whole video whatever part is asked for.
+    WithoutRanges,
+}
+
+/// The code of an error.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(untagged)]
+pub enum Code {
+    /// As at kie.ai.
+    Number(u16),
+    /// As at UniAll.
+    Word(String),
+}
+
+/// What becomes of an accepted task.
+///
+/// ```
+/// use veo_sim::{Fate, Scenario};
+///
+/// // The first video is refused after it has been accepted, and its charge is returned; the others are made.
+/// let scenario = Scenario::new("strict", "The first prompt is refused late.").task(1..=1, Fate::PromptRefused);
+/// # assert_eq!(scenario.task[0].fate, Fate::PromptRefused);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fate {
+    /// It becomes a video.
+    #[default]
+    Made,
+    /// The prompt is found to break the rules. The charge is returned.
+    PromptRefused,
+    /// An image is found to break the rules. The charge is returned.
+    ImageRefused,
+    /// No sound could be made, which is how some refusals look. The charge is returned.
+    NoAudio,
+    /// It fails without a reason. The charge is returned.
+    Failed,
+    /// It is a success without a video: the result was filtered, and is charged.
+    Filtered,
+    /// It never ends.
+    Stuck,
+    /// It becomes a video of 720p, whatever was asked for.
+    Smaller,
+    /// A fallback model makes the video, of 720p, which then cannot be upgraded. Only kie.ai has this.
+    Fallback,
+}
+
+/// How the callbacks of kie.ai are sent. They go to this machine only, and are tried four times in all.
+///
+/// ```
+/// use veo_sim::{Callbacks, Scenario};
+///
+/// let callbacks = Callbacks { key: Some("webhook-key".to_owned()), twice: true, ..Callbacks::default() };
+/// let scenario = Scenario::new("twice", "Callbacks are signed and come twice.").callbacks(callbacks);
+/// # assert!(scenario.callback.twice);
+/// ```
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Callbacks {
+    /// The key that signs them; unsigned if not set.
+    pub key: Option<String>,
+    /// Each is sent twice.
+    pub twice: bool,
+    /// They come in pairs, the later one first. A last one without a partner does not come.
+    pub reordered: bool,
+    /// So many simulated seconds after the task is done.
+    pub late: u32,
+    /// The one of a 4K upgrade has the other documented shape, in snake_case.
+    pub snake_case: bool,
+}
+
+/// A scenario that cannot be read or cannot be meant.
+#[derive(Debug)]
+pub struct ScenarioError(String);
+
+impl Scenario {
+    /// A scenario in which nothing goes wrong yet.
+    pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { name: name.into(), description: description.into(), ..Self::default() }
+    }
+
+    /// Reads a scenario from TOML, with the fields of this type.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong, and in which line.
+    pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
+        let scenario: Self = toml::from_str(text).map_err(|error| ScenarioError(error.to_string()))?;
+        scenario.check()?;
+        Ok(scenario)
+    }
+
+    /// The scenarios that every simulator has, for each known way in which things go wrong.
+    pub fn catalogue() -> &'static [Self] {
+        static CATALOGUE: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
+            #[derive(Deserialize)]
+            struct Catalogue {
+                scenario: Vec<Scenario>,
+            }
+            // A test reads it too, so it can be read.
+            toml::from_str::<Catalogue>(include_str!("../scenarios.toml")).map_or_else(|_| Vec::new(), |it| it.scenario)
+        });
+        &CATALOGUE
+    }
+
+    /// A scenario of the [catalogue](Self::catalogue) by its name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::catalogue().iter().find(|scenario| scenario.name == name).cloned()
+    }
+
+    /// Sets how fast tasks get done.
+    #[must_use]
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Sets the balance at the start.
+    #[must_use]
+    pub fn credits(mut self, credits: f64) -> Self {
+        self.credits = Some(credits);
+        self
+    }
+
+    /// Sets how many paid requests are taken in ten seconds.
+    #[must_use]
+    pub fn limit(mut self, requests: usize) -> Self {
+        self.limit = Some(requests);
+        self
+    }
+
+    /// Lets something go wrong with some calls of an operation or a group of them, counted from 1: `1..=1` is the first one,
+    /// `1..` all.
+    #[must_use]
+    pub fn fault(mut self, on: impl Into<String>, calls: impl Into<Calls>, fault: Fault) -> Self {
+        let Calls { first, times } = calls.into();
+        self.fault.push(FaultRule { on: on.into(), first, times, fault });
+        self
+    }
+
+    /// Decides what becomes of some tasks, counted from 1.
+    #[must_use]
+    pub fn task(mut self, tasks: impl Into<Calls>, fate: Fate) -> Self {
+        let Calls { first, times } = tasks.into();
+        self.task.push(TaskRule { first, times, fate });
+        self
+    }
+
+    /// Sets how callbacks are sent.
+    #[must_use]
+    pub fn callbacks(mut self, callbacks: Callbacks) -> Self {
+        self.callback = callbacks;
+        self
+    }
+
+    /// Says how often an operation, or a group of them together, may be called at most, by each key.
+    #[must_use]
+    pub fn expect(mut self, operation: impl Into<String>, at_most: usize) -> Self {
+        self.expect.insert(operation.into(), at_most);
+        self
+    }
+
+    /// Whether it can be meant.
+    pub(crate) fn check(&self) -> Result<(), ScenarioError> {
+        let refuse = |why: String| Err(ScenarioError(format!("scenario {:?}: {why}", self.name)));
+        if self.name.is_empty() || !self.name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/') {
+            return refuse(
+                "its name has to be a word of plain letters, digits and signs without a slash, since it is \
+                           used as an API key"
+                    .to_owned(),
+            );
+        }
+        for on in self.fault.iter().map(|rule| &rule.on).chain(self.expect.keys()) {
+            if !GROUPS.contains(&on.as_str())
+                && Contract::shared().operations().iter().all(|operation| operation.id != *on)
+            {
+                return refuse(format!(
+                    "there is no operation or group {on:?}; the groups are {}, and the operations are those of the \
+                     specifications",
+                    GROUPS.join(", ")
+                ));
+            }
+        }
+        let firsts = self.fault.iter().map(|rule| rule.first).chain(self.task.iter().map(|rule| rule.first));
+        if firsts.into_iter().any(|first| first == 0) {
+            return refuse("calls are counted from 1".to_owned());
+        }
+        for rule in &self.fault {
+            let status = match &rule.fault {
+                Fault::Error { status: None, code: None, .. } => {
+                    return refuse("an error needs a status or a code".to_owned());
+                }
+                Fault::Error { status, .. } => *status,
+                Fault::Reply { status, .. } => Some(*status),
+                _ => None,
+            };
+            if let Some(status) = status.filter(|status| !(200..600).contains(status)) {
+                return refuse(format!("{status} is no HTTP status of a reply; those are 200 to 599"));
+            }
+        }
+        if self.credits.is_some_and(|credits| !(0.0..=1e12).contains(&credits)) {
+            return refuse("credits have to be 0 or more".to_owned());
+        }
+        match self.pace {
+            Pace::Scale(scale) if !(0.001..=1e6).contains(&scale) => {
+                refuse("the scale of time has to be between 0.001 and 1,000,000".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What becomes of the task of this number.
+    pub(crate) fn fate(&self, number: u32) -> Fate {
+        let rule = self.task.iter().find(|rule| applies(rule.first, rule.times, number));
+        rule.map_or(Fate::Made, |rule| rule.fate)
+    }
+}
+
+impl Fault {
+    /// An error with an HTTP status, in the provider's words.
+    pub fn status(status: u16) -> Self {
+        Self::Error { status: Some(status), code: None, message: None, retry_after: None, accepted: false }
+    }
+
+    /// Whether the provider acts on the request although something goes wrong.
+    pub(crate) fn acts(&self) -> bool {
+        match self {
+            Self::DropBeforeReading | Self::Expired => false,
+            Self::Error { accepted, .. } | Self::Reply { accepted, .. } => *accepted,
+            _ => true,
+        }
+    }
+
+    /// Its name in a scenario.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::DropBeforeReading => "drop_before_reading",
+            Self::Drop => "drop",
+            Self::Reset => "reset",
+            Self::Hang => "hang",
+            Self::CutHead => "cut_head",
+            Self::CutBody => "cut_body",
+            Self::Stall => "stall",
+            Self::Error { .. } => "error",
+            Self::Reply { .. } => "reply",
+            Self::Shape(_) => "shape",
+            Self::Truncated => "truncated",
+            Self::Corrupted => "corrupted",
+            Self::Slow(_) => "slow",
+            Self::Expired => "expired",
+            Self::WithoutRanges => "without_ranges",
+        }
+    }
+}
+
+/// Which calls are meant, counted from 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Calls {
+    first: u32,
+    times: Option<u32>,
+}
+
+impl From<std::ops::RangeInclusive<u32>> for Calls {
+    fn from(range: std::ops::RangeInclusive<u32>) -> Self {
+        Self { first: *range.start(), times: Some(range.end().saturating_add(1).saturating_sub(*range.start())) }
+    }
+}
+
+impl From<std::ops::RangeFrom<u32>> for Calls {
+    fn from(range: std::ops::RangeFrom<u32>) -> Self {
+        Self { first: range.start, times: None }
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self::Polls(3)
+    }
+}
+
+impl Pace {
+    /// How many times faster than outside time passes.
+    pub(crate) fn scale(self) -> f64 {
+        match self {
+            Self::Scale(scale) => scale,
+            Self::Polls(_) | Self::AtOnce => 1.0,
+        }
+    }
+}
+
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+/// The groups of operations that a rule can name.
+const GROUPS: [&str; 6] = ["any", "media", "query", "submit", "upgrade", "upload"];
+
+/// Whether a rule for an operation or a group is about this operation.
+pub(crate) fn is_about(on: &str, operation: &str) -> bool {
+    let group = match operation {
+        "generate" | "extend" | "create_video" => "submit",
+        "record_info" | "query_video" => "query",
+        "get_1080p_video" | "get_4k_video" => "upgrade",
+        "upload_base64" | "upload_stream" | "upload_url" => "upload",
+        other => other,
+    };
+    on == "any" || on == operation || on == group
+}
+
+/// Whether a rule is about the one of this number.
+pub(crate) fn applies(first: u32, times: Option<u32>, number: u32) -> bool {
+    number >= first && times.is_none_or(|times| number - first < times)
+}
+
+/// How long a link lives that was made for a download, as kie.ai documents it.
+pub(crate) const LINK_LIFE: Duration = Duration::from_secs(20 * 60);
+/// How long kie.ai keeps videos and records, as it documents it.
+pub(crate) const RECORD_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
+/// How long it keeps uploads, as it documents it.
+pub(crate) const UPLOAD_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
+
+fn one() -> u32 {
+    1
+}

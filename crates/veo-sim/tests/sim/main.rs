@@ -1,0 +1,246 @@
+//! The simulator as its users meet it: over the wire, with a client that knows nothing of it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod callbacks;
+mod faults;
+mod hostile;
+mod ledger;
+mod program;
+mod providers;
+mod time;
+
+use std::time::Duration;
+
+use mp4_atom::{Decode, Ftyp, Moov};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use veo_sim::{Scenario, Sim};
+
+/// Far longer than anything here takes; a test that reaches it has failed.
+const LONG: Duration = Duration::from_secs(20);
+/// How long nothing comes until it is believed that nothing will.
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// Width, height and seconds, as a video says of itself.
+type Size = (u16, u16, u64);
+
+/// A client of both providers, with a key of its own.
+struct User<'a> {
+    sim: &'a Sim,
+    http: Client,
+    key: String,
+}
+
+impl<'a> User<'a> {
+    fn new(sim: &'a Sim, key: &str) -> User<'a> {
+        User { sim, http: Client::builder().no_proxy().build().unwrap(), key: key.to_owned() }
+    }
+
+    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, self.sim.url() + path);
+        request.bearer_auth(&self.key).header("user-agent", "test")
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        exchange(self.call(Method::GET, path)).await.1
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        exchange(self.call(Method::POST, path).json(&body)).await.1
+    }
+
+    /// Sends a row of a table: without a body a GET.
+    async fn send(&self, path: &str, body: &str) -> (u16, Value) {
+        let request = match body {
+            "" => self.call(Method::GET, path),
+            _ => self.call(Method::POST, path).header("content-type", "application/json").body(body.to_owned()),
+        };
+        exchange(request).await
+    }
+
+    /// Starts a task at kie.ai.
+    async fn kie_task(&self, request: Value) -> String {
+        let reply = self.post("/api/v1/veo/generate", request).await;
+        let id = reply["data"]["taskId"].as_str().unwrap_or_else(|| panic!("{reply}"));
+        assert_eq!(reply, json!({ "code": 200, "msg": "success", "data": { "taskId": id } }));
+        id.to_owned()
+    }
+
+    /// What kie.ai says of a task.
+    async fn record(&self, id: &str) -> Value {
+        let reply = self.get(&format!("/api/v1/veo/record-info?taskId={id}")).await;
+        assert_eq!((&reply["code"], &reply["msg"]), (&json!(200), &json!("success")), "{reply}");
+        reply["data"].clone()
+    }
+
+    /// Asks kie.ai until the task has ended.
+    async fn kie_end(&self, id: &str) -> Value {
+        loop {
+            let record = self.record(id).await;
+            if record["successFlag"] != 0 {
+                return record;
+            }
+        }
+    }
+
+    /// A finished video of kie.ai: its task and the reply about it.
+    async fn kie_video(&self, request: Value) -> (String, Value) {
+        let id = self.kie_task(request).await;
+        let record = self.kie_end(&id).await;
+        (id, record["response"].clone())
+    }
+
+    /// Starts a task at UniAll.
+    async fn uniall_task(&self) -> String {
+        let request = json!({ "model": "veo3.1-fast-video-720p", "prompt": "A kite" });
+        let job = self.post("/v1/video/generations", request).await;
+        job["id"].as_str().unwrap_or_else(|| panic!("{job}")).to_owned()
+    }
+
+    /// Asks UniAll until the task has ended.
+    async fn uniall_end(&self, id: &str) -> Value {
+        loop {
+            let job = self.get(&format!("/v1/videos/{id}")).await;
+            if !["queued", "in_progress"].contains(&job["status"].as_str().unwrap()) {
+                return job;
+            }
+        }
+    }
+
+    /// The balance at kie.ai.
+    async fn balance(&self) -> f64 {
+        self.get("/api/v1/chat/credit").await["data"].as_f64().unwrap()
+    }
+
+    async fn fetch(&self, url: &Value) -> reqwest::Response {
+        self.http.get(url.as_str().unwrap_or_else(|| panic!("{url}"))).send().await.unwrap()
+    }
+
+    async fn download(&self, url: &Value) -> Vec<u8> {
+        let reply = self.fetch(url).await;
+        assert_eq!(reply.status(), 200, "{url}");
+        reply.bytes().await.unwrap().to_vec()
+    }
+
+    async fn size(&self, url: &Value) -> Size {
+        let file = self.download(url).await;
+        let mut rest = &file[..];
+        Ftyp::decode(&mut rest).unwrap();
+        let Moov { mvhd, trak, .. } = Moov::decode(&mut rest).unwrap();
+        let size = &trak[0].tkhd;
+        (size.width.integer(), size.height.integer(), mvhd.duration / u64::from(mvhd.timescale))
+    }
+}
+
+async fn exchange(request: RequestBuilder) -> (u16, Value) {
+    let reply = request.send().await.unwrap();
+    let status = reply.status().as_u16();
+    let text = reply.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")))
+}
+
+/// A simulator in which everything follows one scenario.
+async fn start(scenario: Scenario) -> Sim {
+    Sim::builder().scenario(scenario).start().await.unwrap()
+}
+
+/// A scenario in TOML, with a name if it has none.
+fn toml(text: &str) -> Scenario {
+    Scenario::from_toml(&format!("name = \"test\"\ndescription = \"\"\n{text}")).unwrap()
+}
+
+/// What came over a connection, and how it ended.
+#[derive(Debug)]
+struct Raw {
+    bytes: Vec<u8>,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Closed,
+    Reset,
+    /// Nothing more comes, and the connection stays.
+    Silent,
+}
+
+impl Raw {
+    /// Sends bytes as they are, and reads until the end of the connection.
+    async fn exchange(sim: &Sim, request: impl AsRef<[u8]>) -> Raw {
+        let mut socket = connect(sim).await;
+        // Who is refused early may not be read to the end.
+        let _ = socket.write_all(request.as_ref()).await;
+        Raw::read(&mut socket, LONG).await
+    }
+
+    /// The same with somebody who is expected to fall silent.
+    async fn exchange_until_silent(sim: &Sim, request: impl AsRef<[u8]>) -> Raw {
+        let mut socket = connect(sim).await;
+        socket.write_all(request.as_ref()).await.unwrap();
+        Raw::read(&mut socket, SILENCE).await
+    }
+
+    async fn read(socket: &mut TcpStream, silence: Duration) -> Raw {
+        let mut bytes = Vec::new();
+        let end = loop {
+            let silence = if bytes.is_empty() { silence * 3 } else { silence };
+            match timeout(silence, socket.read_buf(&mut bytes)).await {
+                Ok(Ok(0)) => break End::Closed,
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => break End::Reset,
+                Err(_) => break End::Silent,
+            }
+        };
+        Raw { bytes, end }
+    }
+
+    /// The head, if it is whole, and what came of the body.
+    fn parts(&self) -> Option<(&str, &[u8])> {
+        let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        Some((std::str::from_utf8(&self.bytes[..end]).unwrap(), &self.bytes[end + 4..]))
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.parts()?.0.split(' ').nth(1)?.parse().ok()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.parts()?.0.lines();
+        lines.find_map(|line| line.split_once(": ").filter(|(it, _)| *it == name)).map(|(_, value)| value)
+    }
+
+    fn body(&self) -> &[u8] {
+        self.parts().map_or(&[], |(_, body)| body)
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(self.body()).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.bytes)))
+    }
+}
+
+async fn connect(sim: &Sim) -> TcpStream {
+    TcpStream::connect(sim.url().strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+/// A request as bytes, the last one on its connection.
+fn request(method: &str, path: &str, key: &str, body: &str) -> String {
+    let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
+    let length = body.len();
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: sim\r\nuser-agent: test\r\nauthorization: Bearer {key}\r\n\
+         connection: close\r\n{kind}content-length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// The cells of a table, one row to a line.
+fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
+    let lines = table.lines().filter(|line| line.contains(" | "));
+    lines.map(|line| {
+        let cells: Vec<_> = line.split(" | ").map(str::trim).collect();
+        cells.try_into().unwrap_or_else(|_| panic!("{line}"))
+    })
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Runs schemathesis, which makes up requests from our specifications, against the simulator, and fails if a reply is not
+# what they say. Needs Python 3.10 or newer and PyPI, so it is no part of `cargo test`. Takes a minute or two.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+target=${CARGO_TARGET_DIR:-target}
+
+folder=$(mktemp -d)
+sim=
+trap '[ -z "$sim" ] || kill "$sim" || true; rm -rf "$folder"' EXIT
+
+python3 -m venv "$folder/venv"
+"$folder/venv/bin/pip" install --quiet --disable-pip-version-check schemathesis==4.32.5
+
+cargo build --quiet --package veo-sim --locked
+# Nobody runs out of money.
+cat > "$folder/rich.toml" <<END
+name = "rich"
+description = "The balance is never too low."
+credits = 1e9
+END
+"$target/debug/veo-sim" --port 0 --scenario "$folder/rich.toml" > "$folder/sim.log" 2>&1 &
+sim=$!
+for _ in {1..100}; do
+    url=$(grep --only-matching --max-count 1 'http://127.0.0.1:[0-9]*' "$folder/sim.log") && break
+    kill -0 "$sim" || { cat "$folder/sim.log" >&2; exit 1; }
+    sleep 0.1
+done
+echo "The simulator is at ${url:?it has not said so within 10 seconds}"
+
+cat > "$folder/schemathesis.toml" <<END
+hooks = "$root/scripts/conformance_hooks.py"
+
+# The gateway before UniAll has no channel for a model that it does not know.
+[[operations]]
+include-operation-id = "create_video"
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
+END
+
+# Left out are the checks that refuse what the providers do: kie.ai refuses inside HTTP 200, both ignore what they do not
+# know and refuse some of what is valid, such as a blank prompt, and any key will do here.
+checks=not_a_server_error,status_code_conformance,content_type_conformance
+checks+=,response_headers_conformance,response_schema_conformance,no_server_error_in_the_body
+
+# It leaves its notes where it runs.
+cd "$folder"
+result=0
+for specification in kie uniall; do
+    SIMULATOR=$url timeout 300 venv/bin/schemathesis --config-file schemathesis.toml run "$root/openapi/$specification.yaml" \
+        --url "$url" --header 'Authorization: Bearer key' --checks "$checks" --continue-on-failure \
+        --max-examples 100 --seed 31 --request-timeout 10 --no-color --warnings off || result=1
+    kill -0 "$sim" || { cat sim.log >&2; exit 1; }
+done
+exit "$result"

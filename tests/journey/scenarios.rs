@@ -1,0 +1,98 @@
+//! Every known way in which things go wrong, for both providers: what a user gets, and what it cost.
+
+use std::path::Path;
+use std::time::Duration;
+
+use veo_core::{Access, Charged, Client, Downloads, Kie, Poll, Receipt, Resolution, Submission, UniAll, VideoRequest};
+use veo_sim::{Charge, Scenario, Sim};
+
+/// A client whose key picks the scenario.
+fn client(sim: &Sim, provider: &str, scenario: &str) -> Client {
+    let short = Duration::from_millis(300);
+    let hangs = ["hang", "stall"].contains(&scenario);
+    let access = Access::new(format!("{scenario}/a-key")).base_url(sim.url());
+    let access = if hangs { access.connect_timeout(short / 2).submit_timeout(short) } else { access };
+    let client = match provider {
+        "kie" => Client::new(Kie::new(access).unwrap()),
+        _ => Client::new(UniAll::new(access).unwrap()),
+    };
+    let endless = ["stuck", "real-time"].contains(&scenario);
+    let give_up_after = if endless { short } else { Poll::default().give_up_after };
+    let none = Duration::ZERO;
+    let poll = Poll { first: none, every: none, every_upgrade: none, give_up_after, ..Poll::default() };
+    let downloads = Downloads { allow_private_hosts: true, stalled_after: short, pause: none, ..Downloads::default() };
+    client.unwrap().with_poll(poll).with_downloads(downloads).unwrap()
+}
+
+/// From a request to a file and its receipt, told in a line; and what the user was told of the charge.
+async fn journey(client: &Client, scenario: &str, folder: &Path) -> (String, Option<Charged>) {
+    let request = match (scenario, client.models().next().map(|model| model.provider)) {
+        ("lost-upload", Some("kie")) => VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n and the rest".to_vec()),
+        _ => VideoRequest::text("A red kite"),
+    };
+    // Larger than some scenarios deliver.
+    let request = request.seconds(4).resolution(Resolution::P1080);
+    let failed = |step: &str, error: &veo_core::Error| {
+        (format!("{step}: {:?}, {:?}, {:?}", error.kind(), error.resend(), error.fault()), Some(error.charged()))
+    };
+    let job = match client.submit(&request).await {
+        Submission::Accepted(job) => job,
+        Submission::NotAccepted(error) => return failed("not accepted", &error),
+        Submission::Unknown(unknown) => return failed("unknown", &unknown.error),
+    };
+    let video = match client.wait(&job, |_| {}).await {
+        Ok(video) => video,
+        Err(error) => return failed("waiting", &error),
+    };
+    let saved = match client.download(&video, folder.join("kite.mp4"), |_, _| {}).await {
+        Ok(saved) => saved,
+        Err(error) => return failed("saving", &error),
+    };
+    let media = &saved.media;
+    let receipt = Receipt::new(&job, &video, &saved);
+    let complaints: Vec<_> =
+        receipt.discrepancies.iter().map(|it| format!("; {it}").replace(&job.reference.task, "...")).collect();
+    (format!("saved {}x{}, {} s{}", media.width, media.height, media.seconds, complaints.concat()), None)
+}
+
+fn paid(charges: &[Charge]) -> String {
+    let prices = charges.iter().map(|charge| {
+        let back = if charge.refunded { " returned" } else { "" };
+        format!("{} {:.2}{back}", charge.operation, charge.credits)
+    });
+    prices.collect::<Vec<_>>().join(", ")
+}
+
+#[tokio::test]
+async fn every_scenario_of_kie_ends_well_or_says_what_it_cost_and_is_paid_once() {
+    every_scenario("kie").await;
+}
+
+#[tokio::test]
+async fn every_scenario_of_uniall_ends_well_or_says_what_it_cost_and_is_paid_once() {
+    every_scenario("uniall").await;
+}
+
+async fn every_scenario(provider: &str) {
+    let mut text = String::new();
+    for scenario in Scenario::catalogue() {
+        let name = &scenario.name;
+        let sim = Sim::start().await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (end, told) = journey(&client(&sim, provider, name), name, folder.path()).await;
+        let charges = sim.charges();
+
+        assert!(sim.submits() <= 1, "{provider} {name}: at most one paid request\n{}", sim.report());
+        assert_eq!(sim.surprises(), [""; 0], "{provider} {name}");
+        let videos = charges.iter().filter(|charge| !charge.operation.starts_with("get_")).count();
+        match told {
+            Some(Charged::No) => assert_eq!(videos, 0, "{provider} {name}: {end}"),
+            Some(Charged::Yes) | None => assert_eq!(videos, 1, "{provider} {name}: {end}"),
+            Some(Charged::Unknown) => assert!(videos <= 1, "{provider} {name}: {end}"),
+        }
+        let is_saved = folder.path().join("kite.mp4").exists();
+        assert_eq!(is_saved, told.is_none(), "{provider} {name}: a file means success, and success a file");
+        text.push_str(&format!("{name:<26} {end}\n{:26} paid: {}\n", "", paid(&charges)));
+    }
+    insta::assert_snapshot!(provider, text);
+}
