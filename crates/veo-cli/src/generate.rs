@@ -1,174 +1,141 @@
-//! `veo generate`
+//! `veo generate` and `veo extend`
 
-use std::env;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use clap::Args;
+use veo_core::{JobRef, Source, State, VideoRequest};
 
-use clap::{Args, ValueEnum};
-use veo_core::{
-    Access, AspectRatio, Client, Downloads, Kie, Poll, Saved, SecretString, Submission, Tier, UniAll, VideoRequest,
-};
-use veo_sim::Sim;
+use crate::args::{Options, Patience, Prompt, Save, Setting, Who};
+use crate::batch::{self, Batch};
+use crate::config::ProviderName;
+use crate::failure::Failure;
+use crate::interrupt::Interrupts;
+use crate::jobs;
+use crate::making::{Known, Made, Making, summary};
+use crate::output::{Event, Output};
 
-use crate::Failure;
-use crate::progress::Progress;
-
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   veo generate --sim kie \"A dog playing in a park\" -o dog.mp4
-  KIE_API_KEY=... veo generate \"A dog playing in a park\" --aspect-ratio 9:16 -o dog.mp4
+  veo generate \"A dog playing in a park\" --aspect-ratio 9:16 --duration 4
+  veo generate \"It starts to rain\" --image park.png
+  veo generate \"Day turns to night\" --first-frame day.png --last-frame night.png
+  veo generate \"The two meet\" --reference her.png --reference him.png
+  veo generate @prompt.txt --provider kie --provider uniall --resolution 1080p
+  veo generate --request request.yaml --receipt receipt.json
+  veo generate - --no-wait < prompt.txt
+  veo generate --batch jobs.jsonl --concurrency 8 --max-credits 500
 
-The key is read from KIE_API_KEY or UNIALL_API_KEY. With --sim nothing is sent or spent.";
+A request is paid for once it is accepted, and is never sent twice. The job is on
+the disk before the program waits for it: after Ctrl-C or worse, `veo wait` goes
+on, and `veo jobs` lists.";
 
 #[derive(Args)]
-#[command(after_help = AFTER_HELP)]
-pub(crate) struct Arguments {
-    /// What the video shows.
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Generate {
+    #[command(flatten)]
+    prompt: Prompt,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    batch: Batch,
+}
+
+const EXTEND_EXAMPLES: &str = "\
+Examples:
+  veo extend kie:0f1e2d3c \"The dog finds a ball\" -o longer.mp4
+  veo extend https://media.example.net/dog.mp4 \"The dog finds a ball\"
+
+kie.ai extends the jobs it has made, and UniAll any video that has a URL.";
+
+#[derive(Args)]
+#[command(after_help = EXTEND_EXAMPLES)]
+pub(crate) struct Extend {
+    /// The job that made the video, or the URL of the video.
+    #[arg(value_name = "JOB or URL")]
+    source: String,
+    /// What happens next; @FILE reads it from a file, and - from standard input.
     prompt: String,
-    /// Where to save the video.
-    #[arg(short, long, value_name = "FILE", default_value = "video.mp4")]
-    output: PathBuf,
-    /// Replace the file if it is there.
-    #[arg(long)]
-    force: bool,
-    /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded.
-    #[arg(long, value_name = "URL or FILE")]
-    image: Option<String>,
-    /// Quality against price; the cheapest of the provider if not given.
-    #[arg(long)]
-    tier: Option<TierArgument>,
-    /// Shape of the picture.
-    #[arg(long, value_name = "RATIO", default_value = "16:9")]
-    aspect_ratio: AspectRatioArgument,
-    /// Length in seconds: 4, 6 or 8.
-    #[arg(long, value_name = "SECONDS", default_value_t = 8)]
-    duration: u32,
-    /// Who makes the video; whoever there is a key for if not given.
-    #[arg(long)]
-    provider: Option<ProviderArgument>,
-    /// Try it with a simulated provider on this machine, without a key and without spending.
-    #[arg(long, value_name = "PROVIDER", conflicts_with = "provider")]
-    sim: Option<ProviderArgument>,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    common: Common,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum ProviderArgument {
-    Kie,
-    Uniall,
+/// What both have.
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    who: Who,
+    #[command(flatten)]
+    save: Save,
+    #[command(flatten)]
+    patience: Patience,
+    /// Print the job and stop as soon as it is accepted.
+    #[arg(long, help_heading = "Result", conflicts_with_all = ["sim", "receipt"])]
+    no_wait: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum TierArgument {
-    Quality,
-    Fast,
-    Lite,
+pub(crate) async fn generate(arguments: Generate, output: &Output) -> Result<(), Failure> {
+    let Generate { prompt, options, common, batch } = arguments;
+    batch.check()?;
+    if let Some(file) = &batch.batch {
+        return batch::run(file, &batch, &common.who, &common.save, common.patience.timeout, output).await;
+    }
+    let request = prompt.request(&options)?;
+    let setting = common.who.setting().await?;
+    make(&request, &common, &setting, output).await
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum AspectRatioArgument {
-    #[value(name = "16:9")]
-    Landscape,
-    #[value(name = "9:16")]
-    Portrait,
+pub(crate) async fn extend(arguments: Extend, output: &Output) -> Result<(), Failure> {
+    let Extend { source, prompt, options, common } = arguments;
+    let setting = common.who.setting().await?;
+    let source = if source.contains("://") {
+        Source::url(source)
+    } else {
+        let job: JobRef = source.parse()?;
+        if setting.is_simulated() { Source::from(job) } else { finished(&setting, &job).await? }
+    };
+    let request = options.extension(&prompt, source)?;
+    make(&request, &common, &setting, output).await
 }
 
-pub(crate) async fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let request = request(arguments);
-    check_output(arguments)?;
-    // The simulator stops when it is dropped.
-    let sim = match arguments.sim {
-        Some(_) => {
-            Some(Sim::start().await.map_err(|error| Failure::Usage(format!("the simulator cannot start: {error}")))?)
+async fn make(request: &VideoRequest, common: &Common, setting: &Setting, output: &Output) -> Result<(), Failure> {
+    let path = common.save.path("video.mp4")?;
+    let client = setting.config.client(&setting.providers, common.patience.timeout)?;
+    let store = setting.store()?;
+    let interrupts = Interrupts::new().await;
+    let making = Making { client: &client, config: &setting.config, store: &store, interrupts: &interrupts, output };
+
+    let (id, job) = making.submit(request, &path, None, None).await?;
+    if common.no_wait {
+        // The event of the accepted job has said it.
+        if !output.is_json() {
+            output.print(&job.reference.to_string());
         }
-        None => None,
-    };
-    let client = match (&sim, arguments.sim) {
-        (Some(sim), Some(provider)) => simulated(sim, provider)?,
-        _ => real(arguments.provider)?,
-    };
-
-    let job = match client.submit(&request).await {
-        Submission::Accepted(job) => job,
-        Submission::NotAccepted(error) => return Err(error.into()),
-        Submission::Unknown(unknown) => return Err(unknown.error.into()),
-    };
-    eprintln!("Accepted as {}", job.reference);
-    let progress = Progress::start();
-    let video = client.wait(&job, |state| progress.state(state)).await?;
-    let saved = client.download(&video, &arguments.output, |received, total| progress.bytes(received, total)).await?;
-    progress.finish();
-    eprintln!("{}", summary(&saved));
-    println!("{}", arguments.output.display());
+        return Ok(());
+    }
+    let known = Known { reference: &job.reference, record: Some((&id, &job)), line: None, label: "" };
+    let made = making.finish(&known, &path, common.save.receipt.as_deref()).await?;
+    tell_saved(&job.reference, &made, output);
     Ok(())
 }
 
-fn request(arguments: &Arguments) -> VideoRequest {
-    let request = match &arguments.image {
-        Some(url) if url.contains("://") => VideoRequest::image(&arguments.prompt, url.as_str()),
-        Some(file) => VideoRequest::image(&arguments.prompt, PathBuf::from(file)),
-        None => VideoRequest::text(&arguments.prompt),
-    };
-    let mut request = request.seconds(arguments.duration).aspect_ratio(match arguments.aspect_ratio {
-        AspectRatioArgument::Landscape => AspectRatio::Landscape,
-        AspectRatioArgument::Portrait => AspectRatio::Portrait,
-    });
-    request.tier = arguments.tier.map(|tier| match tier {
-        TierArgument::Quality => Tier::Quality,
-        TierArgument::Fast => Tier::Fast,
-        TierArgument::Lite => Tier::Lite,
-    });
-    request
-}
-
-fn summary(saved: &Saved) -> String {
-    let (size, media) = (indicatif::HumanBytes(saved.bytes), &saved.media);
-    let sound = if media.has_audio { "with sound" } else { "without sound" };
-    format!("Saved {size}, {}x{}, {:.1} s, {sound}", media.width, media.height, media.seconds)
-}
-
-/// Whether the video can be saved, before it is paid for.
-fn check_output(arguments: &Arguments) -> Result<(), Failure> {
-    let output = &arguments.output;
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let problem = if !folder.is_dir() {
-        format!("there is no folder {}; create it, or choose another with --output", folder.display())
-    } else if output.is_dir() {
-        format!("{} is a folder; name a file in it", output.display())
-    } else if output.exists() && !arguments.force {
-        format!("{} is already there; choose another file with --output, or replace it with --force", output.display())
-    } else {
-        return Ok(());
-    };
-    Err(Failure::Usage(problem))
-}
-
-fn simulated(sim: &Sim, provider: ProviderArgument) -> Result<Client, Failure> {
-    let key = SecretString::from("any key will do");
-    let client = match provider {
-        ProviderArgument::Kie => Client::new(Kie::new(Access::new(key).base_url(sim.url()))?)?,
-        ProviderArgument::Uniall => Client::new(UniAll::new(Access::new(key).base_url(sim.url()))?)?,
-    };
-    // Simulated jobs advance when they are asked about, so there is nothing to wait for but the eye.
-    let pause = Duration::from_millis(300);
-    let client = client.with_downloads(Downloads { allow_private_hosts: true, ..Downloads::default() })?;
-    Ok(client.with_poll(Poll { first: pause, every: pause, ..Poll::default() }))
-}
-
-fn real(provider: Option<ProviderArgument>) -> Result<Client, Failure> {
-    let key = |variable| env::var(variable).ok().filter(|key| !key.trim().is_empty()).map(SecretString::from);
-    let (kie, uniall) = (key("KIE_API_KEY"), key("UNIALL_API_KEY"));
-    match (provider, kie, uniall) {
-        (Some(ProviderArgument::Kie) | None, Some(key), _) => Ok(Client::new(Kie::new(key)?)?),
-        (Some(ProviderArgument::Uniall) | None, _, Some(key)) => Ok(Client::new(UniAll::new(key)?)?),
-        (provider, ..) => Err(Failure::Usage(missing_key(provider))),
+/// The result of one job.
+pub(crate) fn tell_saved(job: &JobRef, made: &Made, output: &Output) {
+    if !output.is_json() {
+        output.tell(&summary(&made.saved));
     }
+    let event = Event::Saved { line: None, job, saved: &made.saved, receipt: made.receipt.as_ref() };
+    output.result(&made.saved.path.display().to_string(), &event);
 }
 
-fn missing_key(provider: Option<ProviderArgument>) -> String {
-    let variable = match provider {
-        Some(ProviderArgument::Kie) => "KIE_API_KEY",
-        Some(ProviderArgument::Uniall) => "UNIALL_API_KEY",
-        None => "KIE_API_KEY or UNIALL_API_KEY",
-    };
-    format!("there is no API key; set {variable}, or try it without one: --sim kie")
+/// A finished job as something to extend, with its URL, so that either provider can.
+async fn finished(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
+    let provider = ProviderName::of(&job.provider)?;
+    jobs::check_place(&setting.config, job)?;
+    match setting.config.client(&[provider], None)?.state(job).await? {
+        State::Succeeded(video) => Ok(Source::from(&*video)),
+        _ => Err(Failure::usage(format!("{job} has not ended yet; wait for it first: veo wait {job}"))),
+    }
 }

@@ -1,26 +1,53 @@
 //! `veo`: makes videos with Veo 3.1 through kie.ai and UniAll.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
-use std::error::Error as StdError;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use veo_core::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
+mod about;
+mod account;
+mod args;
+mod batch;
+mod budget;
+mod config;
+mod failure;
 mod generate;
+mod interrupt;
+mod jobs;
+mod making;
+mod output;
+mod plan;
 mod progress;
+mod sim;
+mod store;
 
-const AFTER_HELP: &str = "\
-Exit codes:
-  0  done
-  1  it failed; the message says what to do
-  2  the command cannot work as it was given; nothing was sent
-  3  the request was sent and its outcome is not known; it may have been charged";
+use failure::{Exit, Failure};
+use output::Output;
 
-/// Makes videos with Veo 3.1 through kie.ai and UniAll.
+const EXAMPLES: &str = "\
+Examples:
+  veo generate --sim kie \"A dog playing in a park\" -o dog.mp4
+      makes a video without a key and without spending
+  veo auth kie
+      keeps a key
+  veo generate \"A dog playing in a park\" -o dog.mp4
+      makes a video
+  veo wait
+      goes on after Ctrl-C, or on another day
+
+Keys come from KIE_API_KEY and UNIALL_API_KEY, or from the file that `veo auth`
+writes.";
+
+/// Makes videos with Veo 3.1 through kie.ai and UniAll, and pays for each once.
 #[derive(Parser)]
-#[command(name = "veo", version, after_help = AFTER_HELP)]
-struct Arguments {
+#[command(name = "veo", version, after_help = format!("{EXAMPLES}\n\n{}", Exit::TABLE), arg_required_else_help = true)]
+struct Cli {
+    /// Print results as JSON, one object a line, and errors as one object.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Show what is said to the provider and what it answers, without secrets.
+    #[arg(short, long, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -28,49 +55,85 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Make a video and save it.
-    Generate(generate::Arguments),
+    Generate(Box<generate::Generate>),
+    /// Make a longer video out of an earlier one, and save it.
+    Extend(Box<generate::Extend>),
+    /// Make the video of a finished job larger, and save it. This costs extra.
+    Upgrade(jobs::Upgrade),
+    /// Ask once how far a job is.
+    Status(jobs::Status),
+    /// Wait for jobs and save their videos.
+    Wait(jobs::Wait),
+    /// Save the video of a finished job.
+    Download(jobs::Download),
+    /// List the jobs of this machine.
+    Jobs(jobs::List),
+    /// Show what would be sent, and to whom, and why not to the others. Nothing is sent.
+    Plan(Box<plan::Plan>),
+    /// Show what each model can do.
+    Models(about::Models),
+    /// Show what is left on the accounts.
+    Credits(account::Credits),
+    /// Put an image where the providers can reach it, and print its URL.
+    Upload(account::Upload),
+    /// Keep the key of a provider in the configuration file.
+    Auth(account::Auth),
+    /// Look into a receipt or a video.
+    Inspect(about::Inspect),
+    /// Print the JSON Schema of a request.
+    Schema,
+    /// Run both providers on this machine, without spending, until Ctrl-C.
+    Sim(sim::Run),
+    /// Print the completions for a shell.
+    Completions(about::Completions),
+    /// Print a manual page.
+    Man(about::Man),
+    /// Print the reference of all commands as Markdown.
+    #[command(hide = true)]
+    Reference,
 }
 
-/// Why the program ends without a result.
-enum Failure {
-    /// The command cannot work as it was given.
-    Usage(String),
-    /// The library says why.
-    Veo(veo_core::Error),
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    let Arguments { command: Command::Generate(arguments) } = Arguments::parse();
-    match generate::run(&arguments).await {
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() && std::env::args().any(|argument| argument == "--json") => {
+            let message = error.to_string();
+            let failure = Failure::usage(message.trim_start_matches("error: ").trim_end());
+            return Output::new(true, false).report(&failure);
+        }
+        Err(error) => error.exit(),
+    };
+    let output = Output::new(cli.json, cli.verbose);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli.command, &output)),
+        Err(error) => Err(Failure::failed(format!("the program cannot start: {error}"))),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(message)) => {
-            eprintln!("error: {message}");
-            ExitCode::from(2)
-        }
-        Err(Failure::Veo(error)) => {
-            eprintln!("error: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprintln!("  because: {error}");
-                cause = error.source();
-            }
-            if error.kind() == ErrorKind::OutcomeUnknown {
-                eprintln!(
-                    "  It may have been charged. Look at the tasks and the balance at the provider before sending it again."
-                );
-            }
-            ExitCode::from(match error.kind() {
-                ErrorKind::InvalidRequest => 2,
-                ErrorKind::OutcomeUnknown => 3,
-                _ => 1,
-            })
-        }
+        Err(failure) => output.report(&failure),
     }
 }
 
-impl From<veo_core::Error> for Failure {
-    fn from(error: veo_core::Error) -> Self {
-        Self::Veo(error)
+async fn run(command: Command, output: &Output) -> Result<(), Failure> {
+    match command {
+        Command::Generate(arguments) => generate::generate(*arguments, output).await,
+        Command::Extend(arguments) => generate::extend(*arguments, output).await,
+        Command::Upgrade(arguments) => jobs::upgrade(arguments, output).await,
+        Command::Status(arguments) => jobs::status(arguments, output).await,
+        Command::Wait(arguments) => jobs::wait(arguments, output).await,
+        Command::Download(arguments) => jobs::download(arguments, output).await,
+        Command::Jobs(arguments) => jobs::list(&arguments, output),
+        Command::Plan(arguments) => plan::plan(*arguments, output),
+        Command::Models(arguments) => about::models(&arguments, output),
+        Command::Credits(arguments) => account::credits(arguments, output).await,
+        Command::Upload(arguments) => account::upload(arguments, output).await,
+        Command::Auth(arguments) => account::auth(&arguments, output),
+        Command::Inspect(arguments) => about::inspect(&arguments, output),
+        Command::Schema => about::schema(output),
+        Command::Sim(arguments) => sim::run(&arguments, output).await,
+        Command::Completions(arguments) => about::completions(&arguments, Cli::command(), output),
+        Command::Man(arguments) => about::man(&arguments, Cli::command(), output),
+        Command::Reference => about::reference(Cli::command(), output),
     }
 }

@@ -1,35 +1,46 @@
-//! How far it is: a bar on a terminal, and a line for each change elsewhere.
+//! How far a job is: a bar on a terminal, a line for each change elsewhere, and an event with `--json`.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use veo_core::State;
+use veo_core::{JobRef, State};
 
-pub(crate) struct Progress {
+use crate::output::{Event, Output};
+
+pub(crate) struct Progress<'a> {
+    output: &'a Output,
+    job: &'a JobRef,
+    /// The line of the batch.
+    line: Option<usize>,
+    /// What tells it from others, with a colon.
+    label: &'a str,
     bar: ProgressBar,
-    /// The last line, so that none comes twice.
-    line: RefCell<String>,
+    /// What was told last, so that nothing is told twice.
+    last: RefCell<(&'static str, Option<u8>)>,
 }
 
-impl Progress {
-    pub(crate) fn start() -> Self {
-        let bar = ProgressBar::no_length();
-        bar.enable_steady_tick(Duration::from_millis(100));
-        let progress = Self { bar, line: RefCell::default() };
-        progress.show("Waiting", "{spinner} {msg} ({elapsed})");
+impl<'a> Progress<'a> {
+    pub(crate) fn start(output: &'a Output, job: &'a JobRef, line: Option<usize>, label: &'a str) -> Self {
+        let bar = spinner(output, String::new());
+        let progress = Self { output, job, line, label, bar, last: RefCell::default() };
+        if !output.is_json() {
+            progress.show("Waiting", WITHOUT_BAR);
+        }
         progress
     }
 
     pub(crate) fn state(&self, state: &State) {
         match state {
-            State::Running { percent: Some(percent) } => {
-                self.bar.set_length(100);
-                self.bar.set_position(u64::from(*percent));
-                self.show("Making the video", "{spinner} {msg} [{bar:30}] {percent}% ({elapsed})");
+            State::Running { percent } => {
+                if let Some(percent) = percent {
+                    self.bar.set_length(100);
+                    self.bar.set_position(u64::from(*percent));
+                }
+                let template = if percent.is_some() { WITH_PERCENT } else { WITHOUT_BAR };
+                self.change("running", *percent, "Making the video", template);
             }
-            State::Running { percent: None } => self.show("Making the video", "{spinner} {msg} ({elapsed})"),
-            State::Pending => self.show("Waiting", "{spinner} {msg} ({elapsed})"),
+            State::Pending => self.change("pending", None, "Waiting", WITHOUT_BAR),
             // What comes next says more.
             _ => {}
         }
@@ -40,29 +51,48 @@ impl Progress {
             self.bar.set_length(total);
         }
         self.bar.set_position(received);
-        self.show("Downloading", "{spinner} {msg} [{bar:30}] {bytes} of {total_bytes} ({elapsed})");
+        self.change("downloading", None, "Downloading", WITH_BYTES);
     }
 
-    pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
+    fn change(&self, state: &'static str, percent: Option<u8>, message: &'static str, template: &str) {
+        if !self.output.is_json() {
+            self.show(message, template);
+        } else if self.last.replace((state, percent)) != (state, percent) {
+            self.output.progress("", &Event::State { line: self.line, job: self.job, state, percent });
+        }
     }
 
     fn show(&self, message: &'static str, template: &str) {
-        if self.line.replace(message.to_owned()) == message && self.bar.is_hidden() {
-            return;
-        }
+        let label = self.label;
         if self.bar.is_hidden() {
-            eprintln!("{message}");
+            if self.last.replace((message, None)).0 != message {
+                self.output.tell(&format!("{label}{message}"));
+            }
         } else if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));
-            self.bar.set_message(message);
+            self.bar.set_message(format!("{label}{message}"));
         }
     }
 }
 
-impl Drop for Progress {
+/// A sign on the terminal that something goes on.
+pub(crate) fn spinner(output: &Output, message: String) -> ProgressBar {
+    let spinner = output.bars.add(ProgressBar::no_length().with_message(message));
+    if let Ok(style) = ProgressStyle::with_template(WITHOUT_BAR) {
+        spinner.set_style(style);
+    }
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}
+
+const WITHOUT_BAR: &str = "{spinner} {msg} ({elapsed})";
+const WITH_PERCENT: &str = "{spinner} {msg} [{bar:30}] {percent}% ({elapsed})";
+const WITH_BYTES: &str = "{spinner} {msg} [{bar:30}] {bytes} of {total_bytes} ({elapsed})";
+
+impl Drop for Progress<'_> {
     /// A bar that is left on the terminal would hide the message that follows.
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+        self.output.bars.remove(&self.bar);
     }
 }

@@ -1,0 +1,231 @@
+//! What can be told without a provider: `models`, `inspect`, `schema`, `completions`, `man` and the reference.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Command};
+use clap_complete::Shell;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use veo_core::{Media, Mode, Model, VideoRequest};
+
+use crate::config::{Config, ProviderName};
+use crate::failure::Failure;
+use crate::making;
+use crate::output::{Event, Output};
+use crate::store::{Event as Happened, Store};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  veo models\n  veo models --provider uniall --json")]
+pub(crate) struct Models {
+    /// Only those of this provider. May be given again.
+    #[arg(long)]
+    provider: Vec<ProviderName>,
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  veo inspect receipt.json\n  veo inspect dog.mp4\n\nOf a receipt it tells whether the \
+                        video it names is still the same file; of a video, what it says about itself, and which job of \
+                        this machine made it."
+)]
+pub(crate) struct Inspect {
+    /// A receipt or a video.
+    file: PathBuf,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  veo completions bash > ~/.local/share/bash-completion/completions/veo\n  \
+                        veo completions zsh > ~/.zfunc/_veo")]
+pub(crate) struct Completions {
+    /// For which shell.
+    shell: Shell,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  veo man > veo.1\n  veo man generate | man -l -")]
+pub(crate) struct Man {
+    /// The page of this command; of the whole program if not given.
+    command: Option<String>,
+}
+
+pub(crate) fn models(arguments: &Models, output: &Output) -> Result<(), Failure> {
+    let config = Config::load()?;
+    for model in config.planner(&arguments.provider)?.models() {
+        let rows = [
+            ("modes", words(model.modes)),
+            ("resolutions", words(model.resolutions)),
+            ("aspect ratios", words(model.aspect_ratios)),
+            ("seconds", words(model.seconds)),
+            ("references", references(model)),
+            ("seeds", span(model.seeds.start(), model.seeds.end())),
+            ("options", words(model.options)),
+        ];
+        let mut text = format!("{}: {} ({})", model.provider, model.name, model.tier);
+        rows.iter().for_each(|(name, values)| text += &format!("\n  {name:13}  {values}"));
+        output.result(&text, &Event::Model(model));
+    }
+    Ok(())
+}
+
+pub(crate) fn inspect(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
+    let path = &arguments.file;
+    let unreadable = |error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
+    let file = path.display().to_string();
+    let (sha256, bytes) = hashed(path).map_err(unreadable)?;
+    // What is that large is no receipt.
+    let receipt = if bytes < 64 << 20 { fs::read(path).map_err(unreadable)? } else { Vec::new() };
+    let receipt = serde_json::from_slice::<Value>(&receipt).ok().filter(|receipt| receipt["saved"].is_object());
+    if let Some(receipt) = receipt {
+        let video = receipt["saved"]["path"].as_str().unwrap_or_default();
+        let is_same = match hashed(Path::new(video)) {
+            Ok((found, _)) if receipt["saved"]["sha256"] == found => "the same file",
+            Ok(_) => "another file now",
+            Err(_) => "not there",
+        };
+        let text = format!("{file}: a receipt\n{}\n  {:13}  {is_same}", described(&receipt), "now");
+        let content = json!({ "receipt": receipt, "video": is_same });
+        output.result(&text, &Event::Inspected { file: &file, kind: "receipt", content });
+        return Ok(());
+    }
+    let made_it = |happened: Happened| match happened {
+        Happened::Saved { receipt } if receipt["saved"]["sha256"] == sha256 => Some(receipt),
+        _ => None,
+    };
+    let receipt = Store::open()?.entries()?.into_iter().rev().find_map(|entry| made_it(entry.last));
+    let told = receipt.as_ref().map_or_else(|| "  no job of this machine made it".to_owned(), described);
+    let media = Media::of_file(path);
+    let (kind, what) = match &media {
+        Ok(media) => ("video", making::picture(media)),
+        Err(error) => ("file", error.to_string()),
+    };
+    let text = format!("{file}: {bytes} bytes\n  {kind:13}  {what}\n  {:13}  {sha256}\n{told}", "sha256");
+    let content = json!({ "bytes": bytes, "sha256": sha256, "media": media.ok(), "receipt": receipt });
+    output.result(&text, &Event::Inspected { file: &file, kind, content });
+    Ok(())
+}
+
+pub(crate) fn schema(output: &Output) -> Result<(), Failure> {
+    let schema = schemars::schema_for!(VideoRequest);
+    let written = if output.is_json() { serde_json::to_string(&schema) } else { serde_json::to_string_pretty(&schema) };
+    // It is JSON anyway.
+    output.print(&written.unwrap_or_default());
+    Ok(())
+}
+
+pub(crate) fn completions(arguments: &Completions, mut command: Command, output: &Output) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command, "veo", &mut script);
+    text(&script, output);
+    Ok(())
+}
+
+pub(crate) fn man(arguments: &Man, mut command: Command, output: &Output) -> Result<(), Failure> {
+    command.build();
+    let command = match &arguments.command {
+        None => command,
+        Some(name) => {
+            let found = command.find_subcommand(name).cloned();
+            let unknown = || Failure::usage(format!("there is no command {name}; `veo --help` lists them"));
+            found.ok_or_else(unknown)?
+        }
+    };
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(command).render(&mut page);
+    rendered.map_err(|error| Failure::failed(format!("the page cannot be made: {error}")))?;
+    text(&page, output);
+    Ok(())
+}
+
+/// The help of every command, for `docs/cli.md`.
+pub(crate) fn reference(command: Command, output: &Output) -> Result<(), Failure> {
+    let mut command = command.term_width(100);
+    command.build();
+    let mut page = String::from("# The commands of `veo`\n\nThis page is what `--help` says. ");
+    page += "`cargo run -p veo-cli -- reference > docs/cli.md` writes it.\n";
+    let mut add = |title: &str, command: &mut Command| {
+        let help = command.render_long_help().to_string();
+        let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
+        page += &format!("\n## {title}\n\n```text\n{}\n```\n", lines.join("\n"));
+    };
+    add("veo", &mut command);
+    for command in command.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
+        let title = format!("veo {}", command.get_name());
+        if title != "veo help" {
+            add(&title, command);
+        }
+    }
+    output.print(page.trim_end());
+    Ok(())
+}
+
+fn text(bytes: &[u8], output: &Output) {
+    let text = String::from_utf8_lossy(bytes);
+    output.result(text.trim_end(), &Event::Text { text: &text });
+}
+
+/// The main things in a receipt.
+fn described(receipt: &Value) -> String {
+    let (offer, saved) = (&receipt["job"]["offer"], &receipt["saved"]);
+    let media = &saved["media"];
+    let picture = format!("{}x{}, {} s", media["width"], media["height"], media["seconds"]);
+    let rows = [
+        ("job", plain(&receipt["job"]["reference"])),
+        ("model", plain(&offer["model"])),
+        ("prompt", plain(&offer["request"]["prompt"])),
+        ("credits", plain(&receipt["credits"])),
+        ("video", plain(&saved["path"])),
+        ("picture", picture),
+        ("sound", plain(&media["has_audio"])),
+        ("sha256", plain(&saved["sha256"])),
+    ];
+    let mut lines: Vec<_> = rows.iter().map(|(name, value)| format!("  {name:13}  {value}")).collect();
+    let discrepancies = receipt["discrepancies"].as_array().into_iter().flatten();
+    lines.extend(discrepancies.map(|discrepancy| format!("  {:13}  {}", "not as asked", plain(discrepancy))));
+    lines.join("\n")
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "not told".to_owned(),
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn hashed(path: &Path) -> io::Result<(String, u64)> {
+    let mut hasher = Sha256::new();
+    let bytes = io::copy(&mut File::open(path)?, &mut HashWriter(&mut hasher))?;
+    Ok((hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
+}
+
+fn references(model: &Model) -> String {
+    let takes_any = model.modes.contains(&Mode::References);
+    if takes_any { span(model.references.start(), model.references.end()) } else { "none".to_owned() }
+}
+
+/// The words of JSON.
+fn words<T: Serialize>(values: &[T]) -> String {
+    let word = |value| plain(&serde_json::to_value(value).unwrap_or_default());
+    values.iter().map(word).collect::<Vec<_>>().join(", ")
+}
+
+fn span<T: ToString + PartialEq>(least: &T, most: &T) -> String {
+    if least == most { least.to_string() } else { format!("{} to {}", least.to_string(), most.to_string()) }
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

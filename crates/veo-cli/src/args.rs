@@ -1,0 +1,323 @@
+//! What several commands are given.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use veo_core::{AspectRatio, Image, Input, Resolution, Source, Tier, VideoRequest};
+
+use crate::config::{Config, ProviderName};
+use crate::failure::Failure;
+use crate::sim::Simulator;
+use crate::store::Store;
+
+/// What to make: a prompt, or a whole request.
+#[derive(Args)]
+pub(crate) struct Prompt {
+    /// What the video shows; @FILE reads it from a file, and - from standard input.
+    prompt: Option<String>,
+    /// A whole request in JSON or YAML, as `veo schema` describes it; - reads it from standard input. Options that are
+    /// given besides count more.
+    #[arg(long, value_name = "FILE", help_heading = "Input")]
+    request: Option<PathBuf>,
+    /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded.
+    #[arg(long, value_name = "URL or FILE", help_heading = "Input", conflicts_with_all = ["first_frame", "reference"])]
+    image: Option<String>,
+    /// The image that the video starts from.
+    #[arg(long, value_name = "URL or FILE", help_heading = "Input", requires = "last_frame")]
+    first_frame: Option<String>,
+    /// The image that the video ends with.
+    #[arg(long, value_name = "URL or FILE", help_heading = "Input", requires = "first_frame")]
+    last_frame: Option<String>,
+    /// An image of something that the video shows; up to three times.
+    #[arg(long, value_name = "URL or FILE", help_heading = "Input", conflicts_with = "first_frame")]
+    reference: Vec<String>,
+}
+
+/// How to make it.
+#[derive(Args)]
+#[command(next_help_heading = "Video")]
+pub(crate) struct Options {
+    /// Quality against price; the cheapest that can do the rest if not given.
+    #[arg(long, value_parser = word::<Tier>(&["lite", "fast", "quality"]))]
+    tier: Option<Tier>,
+    /// Shape of the picture; 16:9 if not given. `auto` follows an image.
+    #[arg(long, value_name = "RATIO", value_parser = word::<AspectRatio>(&["16:9", "9:16", "auto"]))]
+    aspect_ratio: Option<AspectRatio>,
+    /// Size of the picture; 720p if not given.
+    #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = resolutions())]
+    resolution: Option<Resolution>,
+    /// Length in seconds: 4, 6 or 8; 8 if not given.
+    #[arg(long, value_name = "SECONDS")]
+    duration: Option<u32>,
+    /// The same seed makes similar videos.
+    #[arg(long, allow_negative_numbers = true)]
+    seed: Option<i64>,
+    /// Insist on sound.
+    #[arg(long, conflicts_with = "no_audio")]
+    audio: bool,
+    /// Make it without sound.
+    #[arg(long)]
+    no_audio: bool,
+    /// What the video should not show.
+    #[arg(long, value_name = "TEXT")]
+    negative_prompt: Option<String>,
+    /// A text to print on the video.
+    #[arg(long, value_name = "TEXT")]
+    watermark: Option<String>,
+    /// Have the prompt translated to English first.
+    #[arg(long, conflicts_with = "no_translate")]
+    translate: bool,
+    /// Have the prompt taken as it is.
+    #[arg(long)]
+    no_translate: bool,
+    /// Where the provider announces the end of the job.
+    #[arg(long, value_name = "URL")]
+    callback_url: Option<String>,
+    /// A field of a provider's own, such as kie.someField=true; may be given again.
+    #[arg(long, value_name = "PROVIDER.FIELD=JSON", value_parser = extra)]
+    extra: Vec<Extra>,
+}
+
+/// Who makes it.
+#[derive(Args)]
+#[command(next_help_heading = "Provider")]
+pub(crate) struct Who {
+    /// Who makes the video; whoever there is a key for if not given. Given again, the next one is asked when those
+    /// before it have certainly not taken the request.
+    #[arg(long)]
+    pub(crate) provider: Vec<ProviderName>,
+    /// Try it with a simulated provider on this machine, without a key and without spending. Nothing is kept of its
+    /// jobs.
+    #[arg(long, value_name = "PROVIDER", conflicts_with = "provider")]
+    pub(crate) sim: Option<ProviderName>,
+}
+
+/// Where the video goes.
+#[derive(Args)]
+#[command(next_help_heading = "Result")]
+pub(crate) struct Save {
+    /// Where to save the video [default: video.mp4, or what the job was started with].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replace files that are there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Where to save the receipt: what was asked for, what it cost and what came, in JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) receipt: Option<PathBuf>,
+}
+
+/// How long to wait.
+#[derive(Args)]
+pub(crate) struct Patience {
+    /// How long to wait for the video, such as 90s, 20m or 1h; the job goes on all the same [default: 20m].
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Result")]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// A field of a provider's own.
+#[derive(Clone)]
+struct Extra {
+    provider: ProviderName,
+    field: String,
+    value: Value,
+}
+
+/// Everything that is needed to send something.
+pub(crate) struct Setting {
+    pub(crate) config: Config,
+    pub(crate) providers: Vec<ProviderName>,
+    /// It stops when it is dropped.
+    simulator: Option<Simulator>,
+}
+
+impl Prompt {
+    /// The request, with the options.
+    pub(crate) fn request(&self, options: &Options) -> Result<VideoRequest, Failure> {
+        let mut request = match (&self.request, &self.prompt) {
+            (Some(file), _) => read_request(file)?,
+            (None, Some(_)) => VideoRequest::text(""),
+            (None, None) => {
+                let message =
+                    "there is no prompt; say what the video shows, or name a file: @prompt.txt, or --request FILE";
+                return Err(Failure::usage(message));
+            }
+        };
+        if let Some(prompt) = &self.prompt {
+            request.prompt = read_prompt(prompt)?;
+        }
+        if let Some(url) = &self.image {
+            request.input = Input::Image { image: image(url) };
+        }
+        if let (Some(first), Some(last)) = (&self.first_frame, &self.last_frame) {
+            request.input = Input::Frames { first: image(first), last: image(last) };
+        }
+        if !self.reference.is_empty() {
+            request.input = Input::References { images: self.reference.iter().map(|url| image(url)).collect() };
+        }
+        Ok(options.applied(request))
+    }
+}
+
+impl Options {
+    /// An extension of a video.
+    pub(crate) fn extension(&self, prompt: &str, source: Source) -> Result<VideoRequest, Failure> {
+        Ok(self.applied(VideoRequest::extension(read_prompt(prompt)?, source)))
+    }
+
+    fn applied(&self, mut request: VideoRequest) -> VideoRequest {
+        fn set<T: Clone>(field: &mut Option<T>, option: &Option<T>) {
+            if option.is_some() {
+                field.clone_from(option);
+            }
+        }
+        let either = |yes: bool, no: bool| (yes || no).then_some(yes);
+        set(&mut request.tier, &self.tier);
+        set(&mut request.aspect_ratio, &self.aspect_ratio);
+        set(&mut request.resolution, &self.resolution);
+        set(&mut request.seconds, &self.duration);
+        set(&mut request.seed, &self.seed);
+        set(&mut request.audio, &either(self.audio, self.no_audio));
+        set(&mut request.negative_prompt, &self.negative_prompt);
+        set(&mut request.watermark, &self.watermark);
+        set(&mut request.translate_prompt, &either(self.translate, self.no_translate));
+        set(&mut request.callback_url, &self.callback_url);
+        for Extra { provider, field, value } in &self.extra {
+            request = request.extra(provider.name(), field.clone(), value.clone());
+        }
+        request
+    }
+}
+
+impl Who {
+    /// The configuration, or the simulator.
+    pub(crate) async fn setting(&self) -> Result<Setting, Failure> {
+        let Some(provider) = self.sim else {
+            let providers = self.provider.clone();
+            return Ok(Setting { config: Config::load()?, providers, simulator: None });
+        };
+        let simulator = Simulator::start().await?;
+        let config = Config::simulated(&simulator.url());
+        Ok(Setting { config, providers: vec![provider], simulator: Some(simulator) })
+    }
+}
+
+impl Setting {
+    /// Where jobs are kept. Those of the simulator live nowhere after the program, so they are kept nowhere.
+    pub(crate) fn store(&self) -> Result<Store, Failure> {
+        if self.is_simulated() { Store::temporary() } else { Store::open() }
+    }
+
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.simulator.is_some()
+    }
+}
+
+impl Save {
+    /// Where to save a video, and whether that is possible, before it is paid for.
+    pub(crate) fn path(&self, otherwise: impl Into<PathBuf>) -> Result<PathBuf, Failure> {
+        let path = self.output.clone().unwrap_or_else(|| otherwise.into());
+        check_target(&path, "--output", self.force)?;
+        if let Some(receipt) = &self.receipt {
+            check_target(receipt, "--receipt", self.force)?;
+        }
+        Ok(path)
+    }
+}
+
+/// Whether a file can be saved in a place, with the option that names the place.
+pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Err(Failure::usage(if !folder.is_dir() {
+        format!("there is no folder {}; create it, or choose another with {option}", folder.display())
+    } else if path.is_dir() {
+        format!("{} is a folder; name a file in it", path.display())
+    } else if path.exists() && !force {
+        format!("{} is already there; choose another file with {option}, or replace it with --force", path.display())
+    } else {
+        return Ok(());
+    }))
+}
+
+/// A value by its word in JSON.
+pub(crate) fn word<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: DeserializeOwned + Clone + Send + Sync + 'static,
+{
+    let parse = |word: String| serde_json::from_value::<T>(Value::String(word.to_lowercase()));
+    PossibleValuesParser::new(words).try_map(parse)
+}
+
+pub(crate) fn resolutions() -> impl TypedValueParser<Value = Resolution> {
+    word::<Resolution>(&["720p", "1080p", "4k"])
+}
+
+/// An image by its URL or its file.
+pub(crate) fn image(text: &str) -> Image {
+    if text.contains("://") { Image::from(text) } else { Image::from(PathBuf::from(text)) }
+}
+
+fn read_prompt(prompt: &str) -> Result<String, Failure> {
+    let text = match (prompt, prompt.strip_prefix('@')) {
+        ("-", _) => read_input()?,
+        (_, Some(file)) => read_file(Path::new(file))?,
+        _ => return Ok(prompt.to_owned()),
+    };
+    Ok(text.trim_end().to_owned())
+}
+
+/// JSON is YAML as well, but is read by a stricter reader when the name says so.
+fn read_request(file: &Path) -> Result<VideoRequest, Failure> {
+    let from_input = file == Path::new("-");
+    let text = if from_input { read_input()? } else { read_file(file)? };
+    let request = if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    } else {
+        // The lines after the first show the place.
+        serde_saphyr::from_str(&text)
+            .map_err(|error| error.to_string().lines().next().unwrap_or_default().replacen("error: ", "", 1))
+    };
+    let name = if from_input { "standard input".to_owned() } else { file.display().to_string() };
+    let refused = |error| Failure::usage(format!("{name} is no request: {error}\n`veo schema` says what is"));
+    request.map_err(refused)
+}
+
+fn read_file(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file);
+    text.map_err(|error| Failure::usage(format!("{} cannot be read: {error}; correct the path", file.display())))
+}
+
+fn read_input() -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = io::stdin().read_to_string(&mut text);
+    read.map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
+    Ok(text)
+}
+
+fn extra(text: &str) -> Result<Extra, String> {
+    let parts = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
+    let Some(((provider, field), value)) = parts else {
+        return Err("it has to have the form PROVIDER.FIELD=JSON".to_owned());
+    };
+    let provider = ProviderName::of(provider).map_err(|failure| failure.told.message)?;
+    let value = serde_json::from_str(value)
+        .map_err(|_| format!("{value} is not JSON; a text stands in quotes: {}={:?}", field, value))?;
+    Ok(Extra { provider, field: field.to_owned(), value })
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let units = BTreeMap::from([("s", 1), ("m", 60), ("h", 3600)]);
+    let parsed =
+        units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?.parse::<u64>().ok()?, *seconds)));
+    match parsed {
+        Some((number, seconds)) if number > 0 => Ok(Duration::from_secs(number.saturating_mul(seconds))),
+        _ => Err("it has to be a number with a unit, such as 90s, 20m or 1h".to_owned()),
+    }
+}

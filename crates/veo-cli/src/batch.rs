@@ -1,0 +1,370 @@
+//! `veo generate --batch`: many requests from one file, each sent once however often the command is run.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::stream::{self, StreamExt as _};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize as _;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use veo_core::{Client, Offer, VideoRequest};
+
+use crate::args::{Save, Who, check_target};
+use crate::budget::{Budget, Cost};
+use crate::config::ProviderName;
+use crate::failure::{Exit, Failure, LOOK, in_full};
+use crate::interrupt::Interrupts;
+use crate::jobs::gravest;
+use crate::making::{Known, Making, label, possible, summary};
+use crate::output::{Event, Output};
+use crate::store::{Entry, Event as Happened, Store};
+
+#[derive(Args)]
+#[command(next_help_heading = "Batch")]
+pub(crate) struct Batch {
+    /// Make the videos of a file: each line is a request as `veo schema` describes it, with an "output" besides if you
+    /// like. What happens is kept beside the file, in FILE.ledger. The same command goes on after any end: what is done
+    /// is not done again, what was accepted is waited for, and what may have been sent is not sent again. Receipts go
+    /// to standard output, one a line.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["Prompt", "Options", "output", "receipt", "no_wait"])]
+    pub(crate) batch: Option<PathBuf>,
+    /// How many videos are under way at a time [default: 4].
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
+    /// Send no more once the next video could cost more than this, over all runs of the batch. The price of a kind of
+    /// video is not known before one was made, so the first of each kind is made alone and can go over; so can a price
+    /// that rises meanwhile. What others spend from the account at that moment is taken for the price. Needs a provider
+    /// that tells its balance.
+    #[arg(long, value_name = "CREDITS")]
+    max_credits: Option<f64>,
+    /// Where to save the receipts, instead of printing them.
+    #[arg(long, value_name = "FILE")]
+    receipts: Option<PathBuf>,
+    /// Send the lines again whose jobs have failed, as new jobs with a new price.
+    #[arg(long)]
+    retry_failed: bool,
+}
+
+impl Batch {
+    /// Refuses what has a meaning only for a batch. A cap on nothing would be a trap.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let given = [
+            (self.concurrency.is_some(), "--concurrency"),
+            (self.max_credits.is_some(), "--max-credits"),
+            (self.receipts.is_some(), "--receipts"),
+            (self.retry_failed, "--retry-failed"),
+        ];
+        match given.into_iter().find(|(given, _)| *given && self.batch.is_none()) {
+            Some((_, option)) => Err(Failure::usage(format!("{option} is for a batch; name its file with --batch"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The ledger of a batch.
+pub(crate) fn ledger_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".ledger");
+    name.into()
+}
+
+/// A line of the file.
+struct Line {
+    number: usize,
+    request: VideoRequest,
+    output: PathBuf,
+    /// What tells it from other lines, wherever it stands.
+    key: String,
+}
+
+/// What there is to do for a line.
+enum Step {
+    Send(Box<Offer>),
+    Wait(Box<Entry>),
+    /// It is not to be touched.
+    Leave(Failure),
+    Done(Value),
+}
+
+pub(crate) async fn run(
+    file: &Path,
+    batch: &Batch,
+    who: &Who,
+    save: &Save,
+    timeout: Option<Duration>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let text = fs::read_to_string(file);
+    let text = text.map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?;
+    let lines = read(file, &text)?;
+    let setting = who.setting().await?;
+    let client = setting.config.client(&setting.providers, timeout)?;
+    let store = if setting.is_simulated() { Store::temporary()? } else { Store::open_alone(ledger_of(file))? };
+    let entries: HashMap<_, _> =
+        store.entries()?.into_iter().filter_map(|entry| Some((entry.key.clone()?, entry))).collect();
+
+    let steps = steps(&lines, &entries, &client, &store, batch.retry_failed, save.force).map_err(|problems| {
+        Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
+    })?;
+    let budget = match batch.max_credits {
+        Some(cap) => {
+            let chosen =
+                if setting.providers.is_empty() { setting.config.with_keys() } else { setting.providers.clone() };
+            let [provider] = chosen[..] else {
+                return Err(Failure::usage("--max-credits goes with one provider; choose it with --provider"));
+            };
+            Some(budget(&client, provider, cap, &lines, &entries).await?)
+        }
+        None => None,
+    };
+    let mut receipts = match &batch.receipts {
+        Some(path) => Some(File::create(path).map_err(|error| unwritten(path, &error))?),
+        None => None,
+    };
+
+    let interrupts = Interrupts::new().await;
+    let making = Making { client: &client, config: &setting.config, store: &store, interrupts: &interrupts, output };
+    let total = output.bars.add(ProgressBar::new(lines.len() as u64));
+    if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos} of {len} lines{msg} ({elapsed})") {
+        total.set_style(style.progress_chars("=> "));
+    }
+    total.tick();
+
+    let (mut waiting, mut rest) = (Vec::new(), Vec::new());
+    for step in lines.iter().zip(steps) {
+        if matches!(step.1, Step::Wait(_)) { waiting.push(step) } else { rest.push(step) }
+    }
+    // What is paid for comes first.
+    let steps = waiting.into_iter().chain(rest);
+    let work = |(line, step)| {
+        let (making, budget) = (&making, budget.as_ref());
+        async move { (line, take(line, step, making, budget).await) }
+    };
+    let mut results = stream::iter(steps).map(work).buffer_unordered(batch.concurrency.unwrap_or(4).max(1));
+    let (mut done, mut failures) = (0, Vec::new());
+    while let Some((line, result)) = results.next().await {
+        match result {
+            Ok(receipt) => {
+                done += 1;
+                match &mut receipts {
+                    Some(file) => writeln!(file, "{receipt}").map_err(|error| Failure::failed(error.to_string()))?,
+                    None if !output.is_json() => output.print(&receipt.to_string()),
+                    None => {}
+                }
+            }
+            Err(failure) => {
+                let text = format!("line {}: {}", line.number, in_full(&failure.told));
+                output.progress(&text, &Event::Failed { line: line.number, error: &failure.told });
+                failures.push(failure);
+            }
+        }
+        total.inc(1);
+        if let Some(budget) = &budget {
+            total.set_message(format!(", {} credits", budget.spent()));
+        }
+    }
+    total.finish_and_clear();
+    summarize(&lines, done, &failures, output)
+}
+
+fn summarize(lines: &[Line], done: usize, failures: &[Failure], output: &Output) -> Result<(), Failure> {
+    let count = |exits: &[Exit]| failures.iter().filter(|failure| exits.contains(&failure.exit)).count();
+    let (failed, rejected) = (count(&[Exit::Failed]), count(&[Exit::Rejected, Exit::Usage]));
+    let (unknown, unfinished) = (count(&[Exit::Unknown]), count(&[Exit::Unfinished, Exit::Interrupted]));
+    let mut text = format!("{done} of {} lines done", lines.len());
+    for (number, word) in [
+        (failed, "failed"),
+        (rejected, "not taken"),
+        (unknown, "with an unknown outcome"),
+        (unfinished, "not finished"),
+    ] {
+        if number > 0 {
+            text += &format!(", {number} {word}");
+        }
+    }
+    output.progress(&text, &Event::Batch { done, failed, rejected, unknown, unfinished });
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let message = format!("{} of {} lines have no video", failures.len(), lines.len());
+    let next = "The same command goes on, and sends nothing twice.";
+    Err(Failure::failed(message).with_next(next).with_exit(gravest(failures)))
+}
+
+/// Does for a line what is to be done, and gives its receipt.
+async fn take(line: &Line, step: Step, making: &Making<'_>, budget: Option<&Budget<'_>>) -> Result<Value, Failure> {
+    let number = Some(line.number);
+    let (id, job, path, leave) = match step {
+        Step::Leave(failure) => return Err(failure),
+        Step::Done(receipt) => {
+            if making.output.is_json() {
+                making.output.progress("", &Event::Done { line: line.number, receipt: &receipt });
+            }
+            return Ok(receipt);
+        }
+        Step::Wait(entry) => {
+            let Some(job) = entry.job else { return Err(Failure::unknown("its job is not known")) };
+            (entry.id, job, entry.output, None)
+        }
+        Step::Send(_) if making.interrupts.any() => return Err(Failure::interrupted_before()),
+        Step::Send(offer) => {
+            let leave = match budget {
+                Some(budget) => Some((budget, budget.admit(&offer).await?)),
+                None => None,
+            };
+            if making.interrupts.any() {
+                return Err(Failure::interrupted_before());
+            }
+            match making.submit(&line.request, &line.output, Some(&line.key), number).await {
+                Ok((id, job)) => (id, job, line.output.clone(), leave),
+                Err(failure) => {
+                    if let Some((budget, leave)) = leave {
+                        let cost = if failure.exit == Exit::Unknown { Cost::Open } else { Cost::Nothing };
+                        budget.settle(leave, cost).await;
+                    }
+                    return Err(failure);
+                }
+            }
+        }
+    };
+    let label = label(number);
+    let known = Known { reference: &job.reference, record: Some((&id, &job)), line: number, label: &label };
+    let made = making.finish(&known, &path, None).await;
+    if let Some((budget, leave)) = leave {
+        let credits = made.as_ref().map(|made| made.receipt.as_ref().and_then(|receipt| receipt.credits));
+        budget.settle(leave, credits.map_or(Cost::Open, Cost::Video)).await;
+    }
+    let made = made?;
+    let text = format!("{label}{}: {}", summary(&made.saved), made.saved.path.display());
+    let (saved, receipt) = (&made.saved, made.receipt.as_ref());
+    making.output.progress(&text, &Event::Saved { line: number, job: &job.reference, saved, receipt });
+    // Its types have nothing that JSON cannot say.
+    Ok(serde_json::to_value(&made.receipt).unwrap_or_default())
+}
+
+/// All requests of the file, or everything that is wrong with it.
+fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let (mut lines, mut problems) = (Vec::new(), Vec::new());
+    let (mut seen, mut outputs) = (HashMap::<String, usize>::new(), HashSet::new());
+    for (number, text) in (1..).zip(text.lines()) {
+        if text.trim().is_empty() {
+            continue;
+        }
+        let (request, output) = match read_line(text) {
+            Ok(line) => line,
+            Err(problem) => {
+                problems.push(format!("line {number}: {problem}"));
+                continue;
+            }
+        };
+        // The same line twice means two videos.
+        let hash = Sha256::digest(serde_json::to_vec(&(&request, &output)).unwrap_or_default());
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let times = seen.entry(hash.clone()).and_modify(|times| *times += 1).or_insert(1);
+        let key = format!("{hash}-{times}");
+        let output = output.unwrap_or_else(|| format!("{stem}-{number}.mp4").into());
+        if !outputs.insert(output.clone()) {
+            problems.push(format!("line {number}: {} is the output of another line as well", output.display()));
+        }
+        lines.push(Line { number, request, output, key });
+    }
+    if !problems.is_empty() {
+        return Err(Failure::usage(format!(
+            "{} cannot be used, and nothing was sent:\n{}",
+            file.display(),
+            problems.join("\n")
+        )));
+    }
+    Ok(lines)
+}
+
+fn read_line(text: &str) -> Result<(VideoRequest, Option<PathBuf>), String> {
+    let mut value: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    let output = match value.as_object_mut().and_then(|object| object.remove("output")) {
+        None => None,
+        Some(Value::String(output)) => Some(PathBuf::from(output)),
+        Some(other) => return Err(format!("output: {other} is no path of a file")),
+    };
+    let request = VideoRequest::deserialize(value).map_err(|error| format!("it is no request: {error}"))?;
+    Ok((request, output))
+}
+
+/// What there is to do for each line, or everything that stands against the new ones.
+fn steps(
+    lines: &[Line],
+    entries: &HashMap<String, Entry>,
+    client: &Client,
+    store: &Store,
+    retry_failed: bool,
+    force: bool,
+) -> Result<Vec<Step>, Vec<String>> {
+    let (mut steps, mut problems) = (Vec::new(), Vec::new());
+    for line in lines {
+        let entry = entries.get(&line.key);
+        let step = match entry.map(|entry| (&entry.last, entry)) {
+            Some((Happened::Saved { receipt }, _)) => Step::Done(receipt.clone()),
+            Some((Happened::Accepted { .. }, entry)) => Step::Wait(Box::new(entry.clone())),
+            Some((Happened::Intent { .. } | Happened::Unknown { .. }, entry)) => Step::Leave(unknown(entry, store)),
+            Some((Happened::Failed { error }, _)) if !retry_failed => {
+                let failure = Failure { exit: Exit::Failed, told: error.clone() };
+                Step::Leave(failure.with_next("It is not sent again, unless you say so with --retry-failed."))
+            }
+            Some((Happened::Failed { .. } | Happened::Refused { .. }, _)) | None => {
+                let planned = possible(client.plan(&line.request));
+                match planned.and_then(|plan| check_target(&line.output, "\"output\"", force).map(|()| plan)) {
+                    Ok(plan) => steps.extend(plan.offers.into_iter().take(1).map(|offer| Step::Send(Box::new(offer)))),
+                    Err(failure) => {
+                        problems.push(format!("line {}: {}", line.number, failure.told.message.replace('\n', "; ")))
+                    }
+                }
+                continue;
+            }
+        };
+        steps.push(step);
+    }
+    if problems.is_empty() { Ok(steps) } else { Err(problems) }
+}
+
+fn unknown(entry: &Entry, store: &Store) -> Failure {
+    let message = match &entry.last {
+        Happened::Unknown { error } => error.message.clone(),
+        _ => "the program ended while it was being sent".to_owned(),
+    };
+    let ledger = store.path().unwrap_or(Path::new("the ledger")).display();
+    let id = &entry.id;
+    Failure::unknown(message).with_next(format!(
+        "{LOOK}\n  It is not sent again by itself. If it was not taken, remove the lines with {id} from {ledger}"
+    ))
+}
+
+/// A cap, with what earlier runs have spent of it.
+async fn budget<'a>(
+    client: &'a Client,
+    provider: ProviderName,
+    cap: f64,
+    lines: &[Line],
+    entries: &HashMap<String, Entry>,
+) -> Result<Budget<'a>, Failure> {
+    let budget = Budget::new(client, provider.name(), cap).await?;
+    for entry in lines.iter().filter_map(|line| entries.get(&line.key)) {
+        let cost = match &entry.last {
+            Happened::Refused { .. } => Cost::Nothing,
+            Happened::Saved { receipt } => Cost::Video(receipt["credits"].as_f64()),
+            _ => Cost::Open,
+        };
+        if let Some(offer) = client.plan(&entry.request).offers.first() {
+            budget.has_sent(offer, &cost);
+        }
+    }
+    Ok(budget)
+}
+
+fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::usage(format!("{} cannot be written: {error}; nothing was sent", path.display()))
+}

@@ -1,0 +1,270 @@
+//! Keys and addresses of the providers: from the environment, or from a file that nobody else can read.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Deserializer};
+use toml::{Table, Value};
+use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll};
+
+use crate::failure::Failure;
+
+/// Who makes videos.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ProviderName {
+    Kie,
+    Uniall,
+}
+
+/// All that is set.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    kie: Settings,
+    uniall: Settings,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    #[serde(deserialize_with = "secret")]
+    api_key: Option<SecretString>,
+    base_url: Option<String>,
+}
+
+impl ProviderName {
+    pub(crate) const ALL: [Self; 2] = [Self::Kie, Self::Uniall];
+
+    /// The name that jobs carry.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kie => "kie",
+            Self::Uniall => "uniall",
+        }
+    }
+
+    /// The provider with this name.
+    pub(crate) fn of(name: &str) -> Result<Self, Failure> {
+        let known = Self::ALL.into_iter().find(|provider| provider.name() == name);
+        known.ok_or_else(|| Failure::usage(format!("there is no provider {name}; choose kie or uniall")))
+    }
+
+    fn key_variable(self) -> &'static str {
+        match self {
+            Self::Kie => "KIE_API_KEY",
+            Self::Uniall => "UNIALL_API_KEY",
+        }
+    }
+
+    fn url_variable(self) -> &'static str {
+        match self {
+            Self::Kie => "KIE_BASE_URL",
+            Self::Uniall => "UNIALL_BASE_URL",
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file, if there is one, and the environment, which counts more.
+    pub(crate) fn load() -> Result<Self, Failure> {
+        let mut config = match path() {
+            Some(path) => Self::read(&path)?,
+            None => Self::default(),
+        };
+        let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
+        for provider in ProviderName::ALL {
+            let settings = config.settings_mut(provider);
+            settings.api_key = variable(provider.key_variable()).map(SecretString::from).or(settings.api_key.take());
+            settings.base_url = variable(provider.url_variable()).or(settings.base_url.take());
+        }
+        Ok(config)
+    }
+
+    /// The settings for the simulator.
+    pub(crate) fn simulated(url: &str) -> Self {
+        let settings = || Settings { api_key: Some("any key will do".into()), base_url: Some(url.to_owned()) };
+        Self { kie: settings(), uniall: settings() }
+    }
+
+    /// The providers with a key.
+    pub(crate) fn with_keys(&self) -> Vec<ProviderName> {
+        ProviderName::ALL.into_iter().filter(|provider| self.has_key(*provider)).collect()
+    }
+
+    pub(crate) fn has_key(&self, provider: ProviderName) -> bool {
+        self.settings(provider).api_key.is_some()
+    }
+
+    /// Where a provider is, if not at its own address.
+    pub(crate) fn base_url(&self, provider: ProviderName) -> Option<&str> {
+        self.settings(provider).base_url.as_deref()
+    }
+
+    /// A client of the given providers in their order, or of all that there is a key for.
+    pub(crate) fn client(&self, wanted: &[ProviderName], timeout: Option<Duration>) -> Result<Client, Failure> {
+        self.waiting(wanted, timeout, Poll::default())
+    }
+
+    /// The same for jobs that have been under way for a while, which are asked about at once.
+    pub(crate) fn resuming(&self, wanted: &[ProviderName], timeout: Option<Duration>) -> Result<Client, Failure> {
+        self.waiting(wanted, timeout, Poll { first: Duration::ZERO, ..Poll::default() })
+    }
+
+    fn waiting(&self, wanted: &[ProviderName], timeout: Option<Duration>, mut poll: Poll) -> Result<Client, Failure> {
+        let chosen = if wanted.is_empty() { self.with_keys() } else { wanted.to_vec() };
+        if let Some(missing) = chosen.iter().find(|provider| !self.has_key(**provider)) {
+            return Err(missing_key(missing.key_variable(), missing.name()));
+        }
+        let Some(client) = self.unchecked(&chosen)? else {
+            return Err(missing_key("KIE_API_KEY or UNIALL_API_KEY", "kie"));
+        };
+        // On this machine there is only a simulator. Its links lead to this machine, and its jobs advance when they are
+        // asked about, so there is nothing to wait for but the eye.
+        let simulated = chosen.iter().all(|provider| self.base_url(*provider).is_some_and(is_loopback));
+        let pause = Duration::from_millis(300);
+        if simulated {
+            poll = Poll { first: poll.first.min(pause), every: pause, every_upgrade: pause, ..poll };
+        }
+        poll.give_up_after = timeout.unwrap_or(poll.give_up_after);
+        let client = client.with_downloads(Downloads { allow_private_hosts: simulated, ..Downloads::default() })?;
+        Ok(client.with_poll(poll))
+    }
+
+    /// A client that can plan, with a key or without, of everybody: first the wanted ones, or those with a key.
+    pub(crate) fn planner(&self, wanted: &[ProviderName]) -> Result<Client, Failure> {
+        let mut order = if wanted.is_empty() { self.with_keys() } else { wanted.to_vec() };
+        let rest: Vec<_> = ProviderName::ALL.into_iter().filter(|provider| !order.contains(provider)).collect();
+        order.extend(rest.into_iter().filter(|_| wanted.is_empty()));
+        // `order` is never empty.
+        self.unchecked(&order)?.ok_or_else(|| Failure::usage("there is no provider"))
+    }
+
+    fn unchecked(&self, providers: &[ProviderName]) -> Result<Option<Client>, Failure> {
+        let mut client: Option<Client> = None;
+        for (place, provider) in providers.iter().enumerate() {
+            if providers[..place].contains(provider) {
+                continue;
+            }
+            let settings = self.settings(*provider);
+            let mut access = Access::new(settings.api_key.clone().unwrap_or_else(|| "none".into()));
+            if let Some(url) = &settings.base_url {
+                access = access.base_url(url);
+            }
+            client = Some(match (client, provider) {
+                (None, ProviderName::Kie) => Client::new(Kie::new(access)?)?,
+                (None, ProviderName::Uniall) => Client::new(UniAll::new(access)?)?,
+                (Some(client), ProviderName::Kie) => client.or(Kie::new(access)?),
+                (Some(client), ProviderName::Uniall) => client.or(UniAll::new(access)?),
+            });
+        }
+        Ok(client)
+    }
+
+    fn settings(&self, provider: ProviderName) -> &Settings {
+        match provider {
+            ProviderName::Kie => &self.kie,
+            ProviderName::Uniall => &self.uniall,
+        }
+    }
+
+    fn settings_mut(&mut self, provider: ProviderName) -> &mut Settings {
+        match provider {
+            ProviderName::Kie => &mut self.kie,
+            ProviderName::Uniall => &mut self.uniall,
+        }
+    }
+
+    fn read(path: &Path) -> Result<Self, Failure> {
+        match read(path)? {
+            Some(text) => toml::from_str(&text).map_err(|error| not_understood(path, &text, &error)),
+            None => Ok(Self::default()),
+        }
+    }
+}
+
+/// Keeps the key of a provider in the file, and gives the place of the file.
+pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf, Failure> {
+    // What the provider's client would not take is not worth keeping.
+    match provider {
+        ProviderName::Kie => drop(Kie::new(key.clone())?),
+        ProviderName::Uniall => drop(UniAll::new(key.clone())?),
+    }
+    let path = path().ok_or_else(|| Failure::usage("there is no place for it; set HOME or XDG_CONFIG_HOME"))?;
+    let text = read(&path)?.unwrap_or_default();
+    let mut table: Table = toml::from_str(&text).map_err(|error| not_understood(&path, &text, &error))?;
+    let section = table.entry(provider.name()).or_insert_with(|| Value::Table(Table::new()));
+    let Some(section) = section.as_table_mut() else {
+        return Err(Failure::usage(format!("{}: [{}] is no table; correct it", path.display(), provider.name())));
+    };
+    section.insert("api_key".to_owned(), Value::String(key.expose_secret().to_owned()));
+    let written = toml::to_string(&table).map_err(io::Error::other).and_then(|text| write(&path, &text));
+    written.map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
+    Ok(path)
+}
+
+fn path() -> Option<PathBuf> {
+    let folder = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    Some(folder.or_else(|| Some(env::home_dir()?.join(".config")))?.join("veo").join("config.toml"))
+}
+
+/// The text of the file, if there is one and nobody else can read it.
+fn read(path: &Path) -> Result<Option<String>, Failure> {
+    let unreadable = |error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let path = path.display();
+            let message = format!("{path} holds keys and others on this machine can read it; run: chmod 600 {path}");
+            return Err(Failure::usage(message));
+        }
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(unreadable)?;
+    Ok(Some(text))
+}
+
+/// Replaces the file in one step, so that it is never half there.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    // Temporary files are for their owner only.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// The error without the line it is about, which can hold a key.
+fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
+    let start = error.span().map_or(0, |span| span.start);
+    let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
+    Failure::usage(format!("{}, line {line}: {}; correct it", path.display(), error.message()))
+}
+
+fn missing_key(variable: &str, provider: &str) -> Failure {
+    let message = format!(
+        "there is no API key; set {variable}, or keep one with veo auth {provider}; veo generate --sim kie needs none"
+    );
+    Failure::usage(message)
+}
+
+fn is_loopback(url: &str) -> bool {
+    ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"].iter().any(|start| url.starts_with(start))
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(Some(String::deserialize(deserializer)?.into()))
+}

@@ -1,0 +1,254 @@
+//! Why the program ends without a result, for people, for programs and for the record.
+
+use std::error::Error as StdError;
+
+use serde::{Deserialize, Serialize};
+use veo_core::{Charged, Error, ErrorKind, Fault, JobRef, Resend, Subject};
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Failed = 1,
+    Usage = 2,
+    Rejected = 3,
+    Unknown = 4,
+    Unfinished = 5,
+    Interrupted = 130,
+}
+
+impl Exit {
+    pub(crate) const TABLE: &str = "\
+Exit codes:
+    0  done
+    1  it failed; the message says what to do
+    2  the command cannot work as it was given; nothing was sent
+    3  rejected: the provider did not take it, or was not reached; nothing was
+       charged
+    4  the outcome is not known; it may have been charged, so look before
+       sending it again
+    5  paid for and not here yet: it took too long, or the answer or the file
+       did not come; go on with `veo wait`
+  130  interrupted; what was accepted goes on
+
+A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned.";
+
+    fn of(error: &Error) -> Self {
+        let accepted = error.job().is_some();
+        match error.kind() {
+            ErrorKind::InvalidRequest => Self::Usage,
+            ErrorKind::OutcomeUnknown => Self::Unknown,
+            ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
+            ErrorKind::JobFailed => Self::Failed,
+            ErrorKind::Policy if accepted => Self::Failed,
+            // The job goes on, whatever is the matter with the question.
+            ErrorKind::Unauthorized | ErrorKind::KeyExhausted | ErrorKind::RateLimited | ErrorKind::Maintenance
+                if accepted =>
+            {
+                Self::Unfinished
+            }
+            _ => Self::Rejected,
+        }
+    }
+}
+
+/// An error as it is told, recorded and printed as JSON.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Told {
+    pub(crate) kind: String,
+    pub(crate) message: String,
+    /// What led to it, from the near to the far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) causes: Vec<String>,
+    /// What to do next.
+    pub(crate) next: Option<String>,
+    /// `yes`, `no` or `unknown`.
+    pub(crate) charged: String,
+    /// `never`, `same`, `after` or `change_input`.
+    pub(crate) resend: String,
+    pub(crate) resend_after_seconds: Option<u64>,
+    /// `caller`, `provider`, `network` or `policy`.
+    pub(crate) fault: String,
+    /// What the policy is about: `prompt`, `image` or `output`.
+    pub(crate) subject: Option<String>,
+    pub(crate) job: Option<JobRef>,
+    pub(crate) provider_code: Option<String>,
+    pub(crate) provider_words: Option<String>,
+    /// The provider's whole reply, in which the id of a task can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reply: Option<serde_json::Value>,
+}
+
+impl Told {
+    fn new(kind: &str, message: impl Into<String>, charged: &str, resend: &str, fault: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            message: message.into(),
+            causes: Vec::new(),
+            next: None,
+            charged: charged.to_owned(),
+            resend: resend.to_owned(),
+            resend_after_seconds: None,
+            fault: fault.to_owned(),
+            subject: None,
+            job: None,
+            provider_code: None,
+            provider_words: None,
+            reply: None,
+        }
+    }
+}
+
+impl From<&Error> for Told {
+    fn from(error: &Error) -> Self {
+        let (resend, after) = match error.resend() {
+            Resend::Never => ("never", None),
+            Resend::Same => ("same", None),
+            Resend::After(time) => ("after", Some(time.as_secs())),
+            Resend::ChangeInput => ("change_input", None),
+        };
+        let (fault, subject) = match error.fault() {
+            Fault::Caller => ("caller", None),
+            Fault::Provider => ("provider", None),
+            Fault::Network => ("network", None),
+            Fault::Policy(Subject::Prompt) => ("policy", Some("prompt")),
+            Fault::Policy(Subject::Image) => ("policy", Some("image")),
+            Fault::Policy(Subject::Output) => ("policy", Some("output")),
+        };
+        let charged = match error.charged() {
+            Charged::Yes => "yes",
+            Charged::No => "no",
+            Charged::Unknown => "unknown",
+        };
+        let causes =
+            std::iter::successors(error.source(), |cause| (*cause).source()).map(ToString::to_string).collect();
+        Self {
+            causes,
+            next: next(error),
+            resend_after_seconds: after,
+            subject: subject.map(str::to_owned),
+            job: error.job().cloned(),
+            provider_code: error.provider_code().map(str::to_owned),
+            provider_words: error.provider_words().map(str::to_owned),
+            reply: error.reply().cloned(),
+            ..Self::new(&snake_case(&format!("{:?}", error.kind())), error.to_string(), charged, resend, fault)
+        }
+    }
+}
+
+/// What to do next, where the message does not say it.
+fn next(error: &Error) -> Option<String> {
+    let sentence = match (Exit::of(error), error.job(), error.kind()) {
+        (Exit::Unknown, ..) => LOOK,
+        (Exit::Unfinished, Some(job), _) => return Some(format!("It is paid for. Go on with: veo wait {job}")),
+        (.., ErrorKind::Unauthorized) => "Check the key; `veo auth` keeps another one.",
+        (.., ErrorKind::KeyExhausted) => "Raise the limit of the key at the provider, or use another key.",
+        (.., ErrorKind::InsufficientCredits) => "Add credits at the provider, or choose another with --provider.",
+        (.., ErrorKind::Retired) => "Choose another model with --tier; `veo models` lists them.",
+        (.., ErrorKind::NotSent) => "Nothing was paid. Check the network, and try it again.",
+        (.., ErrorKind::JobFailed) => "The same request may be sent again, as a new job with a new price.",
+        (.., ErrorKind::Policy) => match error.fault() {
+            Fault::Policy(Subject::Image) => "Change the image.",
+            _ => "Change the prompt.",
+        },
+        _ => match error.resend() {
+            Resend::After(time) => return Some(format!("Nothing was paid. Try it again in {} s.", time.as_secs())),
+            _ => return None,
+        },
+    };
+    Some(sentence.to_owned())
+}
+
+/// What to do about an unknown outcome.
+pub(crate) const LOOK: &str = "It may have been charged. Look at the tasks and the balance at the provider before \
+                               sending it again; a task that is there goes on with: veo wait PROVIDER:TASK";
+
+/// Why the program ends without a result.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) told: Box<Told>,
+}
+
+impl Failure {
+    /// The command cannot work as it was given.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, told: Box::new(Told::new("usage", message, "no", "change_input", "caller")) }
+    }
+
+    /// Something of this machine does not work.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, told: Box::new(Told::new("failed", message, "no", "same", "caller")) }
+    }
+
+    /// Ctrl-C, while this job is under way.
+    pub(crate) fn interrupted(job: &JobRef) -> Self {
+        let mut told =
+            Told::new("interrupted", format!("{job}: interrupted; the job goes on"), "yes", "never", "caller");
+        told.job = Some(job.clone());
+        told.next = Some(format!("Wait for it again with: veo wait {job}"));
+        Self { exit: Exit::Interrupted, told: Box::new(told) }
+    }
+
+    /// Ctrl-C, before anything was sent.
+    pub(crate) fn interrupted_before() -> Self {
+        let told = Told::new("interrupted", "interrupted; nothing was sent", "no", "same", "caller");
+        Self { exit: Exit::Interrupted, told: Box::new(told) }
+    }
+
+    /// It is not known what became of a paid request.
+    pub(crate) fn unknown(message: impl Into<String>) -> Self {
+        let mut told = Told::new("outcome_unknown", message, "unknown", "never", "network");
+        told.next = Some(LOOK.to_owned());
+        Self { exit: Exit::Unknown, told: Box::new(told) }
+    }
+
+    /// Nothing is sent, since that would cost too much.
+    pub(crate) fn too_dear(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Rejected, told: Box::new(Told::new("over_budget", message, "no", "same", "caller")) }
+    }
+
+    /// The same with another thing to do next.
+    #[must_use]
+    pub(crate) fn with_next(mut self, next: impl Into<String>) -> Self {
+        self.told.next = Some(next.into());
+        self
+    }
+
+    /// The same with the gravest end of several things.
+    #[must_use]
+    pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { exit: Exit::of(&error), told: Box::new((&error).into()) }
+    }
+}
+
+/// An error for people, in as many lines as it needs.
+pub(crate) fn in_full(told: &Told) -> String {
+    let mut text = told.message.clone();
+    for cause in &told.causes {
+        text += &format!("\n  because: {cause}");
+    }
+    if let Some(next) = &told.next {
+        text += &format!("\n  {next}");
+    }
+    text
+}
+
+/// `InvalidRequest` as `invalid_request`.
+fn snake_case(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push('_');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}

@@ -1,0 +1,311 @@
+//! What can be done with jobs that were accepted before: `status`, `wait`, `download`, `upgrade` and `jobs`.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use clap::Args;
+use console::style;
+use futures_util::future::join_all;
+use veo_core::{Client, JobRef, Resolution, State};
+
+use crate::args::{Patience, Save, resolutions};
+use crate::batch::ledger_of;
+use crate::config::{Config, ProviderName};
+use crate::failure::{Exit, Failure, LOOK};
+use crate::generate::tell_saved;
+use crate::interrupt::Interrupts;
+use crate::making::{Known, Made, Making};
+use crate::output::{Event, Output};
+use crate::progress::Progress;
+use crate::store::{Entry, Event as Happened, Listed, Store};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  veo status kie:0f1e2d3c\n  veo status kie:0f1e2d3c --json")]
+pub(crate) struct Status {
+    /// The job, as it was printed when it was accepted.
+    job: JobRef,
+}
+
+const WAIT_EXAMPLES: &str = "\
+Examples:
+  veo wait                                  the latest job that has not ended
+  veo wait kie:0f1e2d3c -o dog.mp4
+  veo wait kie:0f1e2d3c uniall:task_42      both at once
+
+The video is saved where `generate` was to save it, if this machine has sent the
+request.";
+
+#[derive(Args)]
+#[command(after_help = WAIT_EXAMPLES)]
+pub(crate) struct Wait {
+    /// The jobs; the latest of this machine that has not ended if not given.
+    job: Vec<JobRef>,
+    #[command(flatten)]
+    save: Save,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  veo download kie:0f1e2d3c\n  veo download kie:0f1e2d3c -o again.mp4")]
+pub(crate) struct Download {
+    /// The job, which has to have ended.
+    job: JobRef,
+    #[command(flatten)]
+    save: Save,
+}
+
+const UPGRADE_EXAMPLES: &str = "\
+Examples:
+  veo upgrade kie:0f1e2d3c --resolution 1080p
+  veo upgrade kie:0f1e2d3c --resolution 4k -o large.mp4
+
+The same command again goes on with the same upgrade. To have a new video large
+from the start, give --resolution to `veo generate`.";
+
+#[derive(Args)]
+#[command(after_help = UPGRADE_EXAMPLES)]
+pub(crate) struct Upgrade {
+    /// The job, which has to have ended.
+    job: JobRef,
+    /// The size to make.
+    #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = resolutions())]
+    resolution: Resolution,
+    /// Where to save the video [default: the name of the smaller one, with the size].
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  veo jobs\n  veo jobs --json\n  veo jobs --batch jobs.jsonl")]
+pub(crate) struct List {
+    /// List those of a batch, which are kept beside its file.
+    #[arg(long, value_name = "FILE")]
+    batch: Option<PathBuf>,
+}
+
+pub(crate) async fn status(arguments: Status, output: &Output) -> Result<(), Failure> {
+    let Status { job } = arguments;
+    let config = Config::load()?;
+    check_place(&config, &job)?;
+    let client = config.client(&[ProviderName::of(&job.provider)?], None)?;
+    let told = |state, percent| Event::State { line: None, job: &job, state, percent };
+    match client.state(&job).await? {
+        State::Succeeded(video) => {
+            let event = Event::Finished { line: None, job: &job, video: &video };
+            output.result(&format!("succeeded\n{}", video.urls.join("\n")), &event);
+        }
+        State::Running { percent: Some(percent) } => {
+            output.result(&format!("running {percent}%"), &told("running", Some(percent)));
+        }
+        State::Running { percent: None } => output.result("running", &told("running", None)),
+        _ => output.result("pending", &told("pending", None)),
+    }
+    Ok(())
+}
+
+pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure> {
+    let Wait { job: mut jobs, save, patience } = arguments;
+    let (config, store) = (Config::load()?, Store::open()?);
+    if jobs.is_empty() {
+        let here = |entry: &Entry| {
+            let job = entry.unfinished()?;
+            is_here(&config, entry).then(|| job.reference.clone())
+        };
+        let Some(latest) = store.entries()?.iter().rev().find_map(here) else {
+            output.note("There is no job to wait for; `veo jobs` lists those of this machine.");
+            return Ok(());
+        };
+        output.note(&format!("The latest is {latest}"));
+        jobs.push(latest);
+    }
+    if jobs.len() > 1 && (save.output.is_some() || save.receipt.is_some()) {
+        return Err(Failure::usage(
+            "--output and --receipt are for one job; leave them out, or wait for one at a time",
+        ));
+    }
+    let mut providers = Vec::new();
+    for job in &jobs {
+        check_place(&config, job)?;
+        providers.push(ProviderName::of(&job.provider)?);
+    }
+    let client = config.resuming(&providers, patience.timeout)?;
+    let interrupts = Interrupts::new().await;
+    let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
+    let label = |job| if jobs.len() > 1 { format!("{job}: ") } else { String::new() };
+    let fetch = async |job| fetch(&making, job, &label(job), &save).await;
+    let results = join_all(jobs.iter().map(fetch)).await;
+
+    let mut failures: Vec<Failure> = results.into_iter().filter_map(Result::err).collect();
+    if failures.len() < 2 {
+        return failures.pop().map_or(Ok(()), Err);
+    }
+    for failure in &failures {
+        output.report(failure);
+    }
+    let message = format!("{} of {} jobs have no video here", failures.len(), jobs.len());
+    Err(Failure::failed(message).with_exit(gravest(&failures)))
+}
+
+pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(), Failure> {
+    let Download { job, save } = arguments;
+    let (config, store) = (Config::load()?, Store::open()?);
+    check_place(&config, &job)?;
+    let client = config.resuming(&[ProviderName::of(&job.provider)?], None)?;
+    if !matches!(client.state(&job).await?, State::Succeeded(_)) {
+        return Err(Failure::failed(format!("{job}: it has not ended yet"))
+            .with_exit(Exit::Unfinished)
+            .with_next(format!("Wait for it with: veo wait {job}")));
+    }
+    let interrupts = Interrupts::new().await;
+    let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
+    fetch(&making, &job, "", &save).await
+}
+
+pub(crate) async fn upgrade(arguments: Upgrade, output: &Output) -> Result<(), Failure> {
+    let Upgrade { job, resolution, output: path, force, patience } = arguments;
+    let (config, store) = (Config::load()?, Store::open()?);
+    check_place(&config, &job)?;
+    let named = || {
+        let small = path_of(&job, store.find(&job)?.as_ref());
+        let stem = small.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok::<_, Failure>(small.with_file_name(format!("{stem}-{resolution}.mp4")))
+    };
+    let path = path.map_or_else(named, Ok)?;
+    crate::args::check_target(&path, "--output", force)?;
+    let client = config.client(&[ProviderName::of(&job.provider)?], patience.timeout)?;
+    let interrupts = Interrupts::new().await;
+
+    let again = format!("Go on with the same command: veo upgrade {job} --resolution {resolution}");
+    let saved = tokio::select! {
+        saved = upgrade_and_save(&client, &job, resolution, &path, output) => saved,
+        () = interrupts.first() => Err(Failure::interrupted(&job)),
+    };
+    let made = saved.map_err(|failure| match failure.exit {
+        Exit::Interrupted | Exit::Unfinished | Exit::Unknown => failure.with_next(again),
+        _ => failure,
+    })?;
+    tell_saved(&job, &made, output);
+    Ok(())
+}
+
+async fn upgrade_and_save(
+    client: &Client,
+    job: &JobRef,
+    to: Resolution,
+    path: &Path,
+    output: &Output,
+) -> Result<Made, Failure> {
+    let progress = Progress::start(output, job, None, "");
+    let video = client.upgrade(job, to, |state| progress.state(state)).await?;
+    if output.is_json() {
+        output.progress("", &Event::Finished { line: None, job, video: &video });
+    }
+    let saved = client.download(&video, path, |received, total| progress.bytes(received, total)).await?;
+    Ok(Made { saved, receipt: None })
+}
+
+pub(crate) fn list(arguments: &List, output: &Output) -> Result<(), Failure> {
+    let store = match &arguments.batch {
+        Some(file) if !ledger_of(file).exists() => {
+            return Err(Failure::usage(format!(
+                "{} has not been started; there is no ledger beside it",
+                file.display()
+            )));
+        }
+        Some(file) => Store::at(ledger_of(file))?,
+        None => Store::open()?,
+    };
+    let listed: Vec<Listed> = store.entries()?.into_iter().map(Listed::from).collect();
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+    for entry in &listed {
+        let job = entry.job.as_ref().map(ToString::to_string).unwrap_or_else(|| "-".to_owned());
+        let state = format!("{:8}", entry.state);
+        let state = match entry.state {
+            "saved" => style(state).green(),
+            "accepted" => style(state).cyan(),
+            "unknown" => style(state).yellow(),
+            _ => style(state).red(),
+        };
+        let prompt: String = entry.prompt.lines().next().unwrap_or_default().chars().take(40).collect();
+        let (age, path) = (age(now.saturating_sub(entry.at)), entry.output.display());
+        output.result(&format!("{state}  {age:>8}  {job}  {path}  {prompt}"), &Event::Job(entry));
+    }
+    if output.is_json() {
+        return Ok(());
+    }
+    if listed.is_empty() {
+        output.note("There are no jobs yet.");
+    }
+    let unknown = listed.iter().filter(|entry| entry.state == "unknown").count();
+    if unknown > 0 {
+        output.note(&format!("{unknown} with an unknown outcome. {LOOK}"));
+    }
+    Ok(())
+}
+
+/// Waits for a job, saves its video and tells it.
+async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> Result<(), Failure> {
+    let entry = making.store.find(job)?;
+    let is_saved = |entry: &&Entry| matches!(entry.last, Happened::Saved { .. }) && entry.output.exists();
+    if let Some(entry) = entry.as_ref().filter(is_saved)
+        && save.output.is_none()
+        && !save.force
+    {
+        making.output.note(&format!("{job} is saved already"));
+        making.output.result(&entry.output.display().to_string(), &Event::Job(&entry.clone().into()));
+        return Ok(());
+    }
+    let path = save.path(path_of(job, entry.as_ref()))?;
+    let record = entry.as_ref().and_then(|entry| Some((entry.id.as_str(), entry.job.as_ref()?)));
+    let known = Known { reference: job, record, line: None, label };
+    let made = making.finish(&known, &path, save.receipt.as_deref()).await?;
+    tell_saved(job, &made, making.output);
+    Ok(())
+}
+
+/// Where the video of a job goes if nobody says where.
+fn path_of(job: &JobRef, entry: Option<&Entry>) -> PathBuf {
+    let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let named = || PathBuf::from(format!("{}-{}.mp4", job.provider, job.task.replace(odd, "-")));
+    entry.map_or_else(named, |entry| entry.output.clone())
+}
+
+/// Whether a job lives where its provider is asked now. A simulator's would not be found at the provider.
+fn is_here(config: &Config, entry: &Entry) -> bool {
+    let provider = entry.job.as_ref().and_then(|job| ProviderName::of(&job.reference.provider).ok());
+    provider.is_some_and(|provider| entry.base_url.as_deref() == config.base_url(provider))
+}
+
+/// Refuses to ask for a job in a place where it does not live.
+pub(crate) fn check_place(config: &Config, job: &JobRef) -> Result<(), Failure> {
+    let entry = Store::open()?.find(job)?;
+    match entry {
+        Some(entry) if !is_here(config, &entry) => {
+            let place = entry.base_url.as_deref().unwrap_or("the provider's own address");
+            Err(Failure::usage(format!("{job} lives at {place}, and another address is set; correct the base URL")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The end that tells most about the money and what to do.
+pub(crate) fn gravest(failures: &[Failure]) -> Exit {
+    let order = [Exit::Interrupted, Exit::Unknown, Exit::Unfinished, Exit::Failed, Exit::Rejected, Exit::Usage];
+    let has = |exit: &Exit| failures.iter().any(|failure| failure.exit == *exit);
+    order.into_iter().find(has).unwrap_or(Exit::Failed)
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

@@ -1,0 +1,190 @@
+//! One video from the request to the file, with a record of each step on the disk.
+
+use std::fs;
+use std::path::Path;
+use std::pin::pin;
+
+use veo_core::{Client, Job, JobRef, Media, Plan, Receipt, Refusal, Saved, Submission, VideoRequest};
+
+use crate::config::{Config, ProviderName};
+use crate::failure::{Exit, Failure};
+use crate::interrupt::Interrupts;
+use crate::output::{Event, Output};
+use crate::progress::{Progress, spinner};
+use crate::store::{Event as Happened, Store};
+
+/// What is needed to make videos.
+pub(crate) struct Making<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) config: &'a Config,
+    pub(crate) store: &'a Store,
+    pub(crate) interrupts: &'a Interrupts,
+    pub(crate) output: &'a Output,
+}
+
+/// A job, with its name in the store if it is there.
+pub(crate) struct Known<'a> {
+    pub(crate) reference: &'a JobRef,
+    pub(crate) record: Option<(&'a str, &'a Job)>,
+    /// The line of the batch.
+    pub(crate) line: Option<usize>,
+    /// What tells it from others for people, with a colon.
+    pub(crate) label: &'a str,
+}
+
+/// A video that is here.
+pub(crate) struct Made {
+    pub(crate) saved: Saved,
+    /// Nothing for a job that another machine has sent.
+    pub(crate) receipt: Option<Receipt>,
+}
+
+impl Making<'_> {
+    /// Sends a paid request once, and gives the job with its name in the store. It is on the disk before and after.
+    /// `key` and `line` tell the line of a batch.
+    pub(crate) async fn submit(
+        &self,
+        request: &VideoRequest,
+        path: &Path,
+        key: Option<&str>,
+        line: Option<usize>,
+    ) -> Result<(String, Job), Failure> {
+        let plan = possible(self.client.plan(request))?;
+        if !self.output.is_json() {
+            // The events of an accepted job have them.
+            plan.offers.iter().take(1).flat_map(|offer| &offer.warnings).for_each(|warning| self.output.warn(warning));
+        }
+        let id = self.store.intend(request, path, key)?;
+        let label = label(line);
+
+        let spinner = spinner(self.output, format!("{label}Sending"));
+        // Dropped before its end, it would lose what became of the request.
+        let mut submitting = pin!(self.client.submit(request));
+        let outcome = tokio::select! {
+            outcome = &mut submitting => Some(outcome),
+            () = self.interrupts.first() => {
+                self.interrupts.explain(self.output);
+                tokio::select! {
+                    outcome = &mut submitting => Some(outcome),
+                    () = self.interrupts.second() => None,
+                }
+            }
+        };
+        spinner.finish_and_clear();
+        let failure = match outcome {
+            Some(Submission::Accepted(job)) => {
+                self.accepted(&id, &job, line);
+                return Ok((id, job));
+            }
+            Some(Submission::NotAccepted(error)) => {
+                let failure = Failure::from(error);
+                self.record(&id, Happened::Refused { error: failure.told.clone() });
+                return Err(failure);
+            }
+            Some(Submission::Unknown(unknown)) => Failure::from(unknown.error).with_exit(Exit::Unknown),
+            None => Failure::unknown("interrupted again while a paid request was on its way"),
+        };
+        self.record(&id, Happened::Unknown { error: failure.told.clone() });
+        Err(failure)
+    }
+
+    /// Waits for a job and saves its video.
+    pub(crate) async fn finish(
+        &self,
+        job: &Known<'_>,
+        path: &Path,
+        receipt_path: Option<&Path>,
+    ) -> Result<Made, Failure> {
+        let made = tokio::select! {
+            made = self.wait_and_save(job, path) => made,
+            () = self.interrupts.first() => Err(Failure::interrupted(job.reference)),
+        };
+        if let (Err(failure), Some((id, _))) = (&made, job.record)
+            && failure.exit == Exit::Failed
+        {
+            self.record(id, Happened::Failed { error: failure.told.clone() });
+        }
+        let made = made.map_err(|failure| match failure.exit {
+            Exit::Interrupted | Exit::Unfinished if self.store.path().is_none() => {
+                failure.with_next("The simulator ends with the program, and its jobs with it.")
+            }
+            _ => failure,
+        })?;
+        if let Some(receipt) = &made.receipt {
+            receipt.discrepancies.iter().for_each(|discrepancy| self.output.warn(discrepancy));
+            if let Some(path) = receipt_path {
+                write_receipt(path, receipt)?;
+            }
+        } else if receipt_path.is_some() {
+            self.output.warn("there is no receipt, since this machine has not sent the request");
+        }
+        Ok(made)
+    }
+
+    async fn wait_and_save(&self, job: &Known<'_>, path: &Path) -> Result<Made, Failure> {
+        let Known { reference, record, line, label } = *job;
+        let progress = Progress::start(self.output, reference, line, label);
+        let video = self.client.wait(reference, |state| progress.state(state)).await?;
+        if self.output.is_json() {
+            self.output.progress("", &Event::Finished { line, job: reference, video: &video });
+        }
+        let saved = self.client.download(&video, path, |received, total| progress.bytes(received, total)).await?;
+        let receipt = record.map(|(_, job)| Receipt::new(job, &video, &saved));
+        if let (Some((id, _)), Some(receipt)) = (record, &receipt) {
+            // Its types have nothing that JSON cannot say.
+            self.record(id, Happened::Saved { receipt: serde_json::to_value(receipt).unwrap_or_default() });
+        }
+        drop(progress);
+        Ok(Made { saved, receipt })
+    }
+
+    fn accepted(&self, id: &str, job: &Job, line: Option<usize>) {
+        let base_url = ProviderName::of(&job.reference.provider).ok().and_then(|name| self.config.base_url(name));
+        let base_url = base_url.map(str::to_owned);
+        self.record(id, Happened::Accepted { job: Box::new(job.clone()), base_url });
+        let (reference, offer) = (&job.reference, &job.offer);
+        let label = label(line);
+        let event = Event::Accepted { line, job: reference, model: &offer.model, warnings: &offer.warnings };
+        self.output.progress(&format!("{label}Accepted as {reference}"), &event);
+    }
+
+    /// Writes down what is so in any case: that it cannot be written down does not change it.
+    fn record(&self, id: &str, event: Happened) {
+        if let Err(failure) = self.store.record(id, event) {
+            self.output.warn(&failure.told.message);
+        }
+    }
+}
+
+/// What tells a line of a batch from others, with a colon.
+pub(crate) fn label(line: Option<usize>) -> String {
+    line.map(|line| format!("line {line}: ")).unwrap_or_default()
+}
+
+/// The plan, if anybody can make the video.
+pub(crate) fn possible(plan: Plan) -> Result<Plan, Failure> {
+    if plan.offers.is_empty() {
+        let refusals: Vec<_> = plan.refusals.iter().map(Refusal::to_string).collect();
+        return Err(Failure::usage(refusals.join("\n")));
+    }
+    Ok(plan)
+}
+
+/// A file in a few words.
+pub(crate) fn summary(saved: &Saved) -> String {
+    format!("Saved {}, {}", indicatif::HumanBytes(saved.bytes), picture(&saved.media))
+}
+
+/// What a video looks and sounds like.
+pub(crate) fn picture(media: &Media) -> String {
+    let sound = if media.has_audio { "with sound" } else { "without sound" };
+    format!("{}x{}, {:.1} s, {sound}", media.width, media.height, media.seconds)
+}
+
+fn write_receipt(path: &Path, receipt: &Receipt) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(receipt).unwrap_or_default() + "\n";
+    let written = fs::write(path, text);
+    written.map_err(|error| {
+        Failure::failed(format!("the video is here, and its receipt {} cannot be written: {error}", path.display()))
+    })
+}

@@ -1,0 +1,170 @@
+//! What the program says: results on standard output, everything else on standard error.
+
+use std::io::{ErrorKind as IoErrorKind, Write};
+use std::process::ExitCode;
+
+use console::style;
+use indicatif::{MultiProgress, ProgressDrawTarget};
+use serde::Serialize;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use veo_core::{JobRef, Model, Plan, Receipt, Saved, Video};
+
+use crate::failure::{Failure, Told, in_full};
+use crate::store::Listed;
+
+/// A line of standard output with `--json`. `line` is that of the batch.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event<'a> {
+    /// A provider has taken a request. The job is paid for.
+    Accepted {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<usize>,
+        job: &'a JobRef,
+        model: &'a str,
+        warnings: &'a [String],
+    },
+    /// How far a job is: `pending`, `running` or `downloading`.
+    State {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<usize>,
+        job: &'a JobRef,
+        state: &'a str,
+        percent: Option<u8>,
+    },
+    /// A job has ended with a video.
+    Finished {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<usize>,
+        job: &'a JobRef,
+        video: &'a Video,
+    },
+    /// A video is here. There is no receipt for a job that another machine has sent.
+    Saved {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        line: Option<usize>,
+        job: &'a JobRef,
+        saved: &'a Saved,
+        receipt: Option<&'a Receipt>,
+    },
+    /// A line of a batch that was done before.
+    Done { line: usize, receipt: &'a serde_json::Value },
+    /// A line of a batch that has no video.
+    Failed { line: usize, error: &'a Told },
+    /// How many lines of a batch ended how.
+    Batch { done: usize, failed: usize, rejected: usize, unknown: usize, unfinished: usize },
+    /// A job of this machine, as it is known here.
+    Job(&'a Listed),
+    /// What can be made.
+    Plan(&'a Plan),
+    /// What a model can do.
+    Model(&'a Model),
+    /// What is left on an account.
+    Credits { provider: &'a str, credits: f64 },
+    /// Where an image is now.
+    Uploaded { file: &'a str, url: &'a str },
+    /// What a file is.
+    Inspected { file: &'a str, kind: &'a str, content: serde_json::Value },
+    /// Where a key is kept now.
+    Kept { provider: &'a str, file: &'a str },
+    /// The simulator runs.
+    Serving { url: &'a str },
+    /// What can go wrong in the simulator.
+    Scenario { name: &'a str, description: &'a str },
+    /// A text that was asked for, such as completions.
+    Text { text: &'a str },
+    /// Something to know, for people.
+    Note { message: &'a str },
+}
+
+/// Where all that the program says goes through.
+pub(crate) struct Output {
+    json: bool,
+    /// The bars on the terminal, which step aside for a line. Hidden where there is no terminal.
+    pub(crate) bars: MultiProgress,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool, verbose: bool) -> Self {
+        let bars = if json || verbose {
+            // Lines of an exchange would be drawn over.
+            MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
+        } else {
+            MultiProgress::new()
+        };
+        if verbose {
+            let lines = tracing_subscriber::fmt::layer().without_time().with_ansi(false).with_writer(std::io::stderr);
+            let targets =
+                Targets::new().with_target("veo::wire", LevelFilter::DEBUG).with_target("veo_core", LevelFilter::WARN);
+            // There is no other one in this process.
+            let _ = tracing_subscriber::util::SubscriberInitExt::try_init(
+                tracing_subscriber::registry().with(lines).with(targets),
+            );
+        }
+        Self { json, bars }
+    }
+
+    /// Whether JSON is wanted.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// A result: a line of text, or an event.
+    pub(crate) fn result(&self, text: &str, event: &Event) {
+        let line = if self.json { json(event) } else { text.to_owned() };
+        self.print(&line);
+    }
+
+    /// A line of standard output.
+    pub(crate) fn print(&self, line: &str) {
+        self.bars.suspend(|| {
+            let mut stdout = std::io::stdout().lock();
+            let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+            // Whoever stops reading has seen enough; a job goes on all the same.
+            if let Err(error) = written.as_ref()
+                && error.kind() != IoErrorKind::BrokenPipe
+            {
+                let _ = writeln!(std::io::stderr(), "standard output cannot be written: {error}");
+            }
+        });
+    }
+
+    /// What happens, for people: a line of standard error, or an event.
+    pub(crate) fn progress(&self, text: &str, event: &Event) {
+        if self.json { self.print(&json(event)) } else { self.tell(text) }
+    }
+
+    /// Something to know that is no result.
+    pub(crate) fn note(&self, message: &str) {
+        self.progress(message, &Event::Note { message });
+    }
+
+    /// Something that may not be as wanted.
+    pub(crate) fn warn(&self, message: &str) {
+        let text = format!("{}: {message}", style("warning").yellow().bold().for_stderr());
+        self.progress(&text, &Event::Note { message });
+    }
+
+    /// An error, and the code to end with.
+    pub(crate) fn report(&self, failure: &Failure) -> ExitCode {
+        if self.json {
+            self.tell(&json(&failure.told));
+        } else {
+            self.tell(&format!("{}: {}", style("error").red().bold().for_stderr(), in_full(&failure.told)));
+        }
+        ExitCode::from(failure.exit as u8)
+    }
+
+    /// A line of standard error.
+    pub(crate) fn tell(&self, line: &str) {
+        self.bars.suspend(|| {
+            let _ = writeln!(std::io::stderr(), "{line}");
+        });
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    // None of the types has anything that JSON cannot say.
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,51 @@
+//! `veo plan`
+
+use clap::Args;
+
+use crate::args::{Options, Prompt};
+use crate::config::{Config, ProviderName};
+use crate::failure::Failure;
+use crate::making::possible;
+use crate::output::{Event, Output};
+
+const EXAMPLES: &str = "\
+Examples:
+  veo plan \"A dog playing in a park\" --resolution 4k
+  veo plan \"A dog playing in a park\" --negative-prompt \"other dogs\" --provider kie
+
+Who is listed first is asked first. Nothing is sent, and no key is needed.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    prompt: Prompt,
+    #[command(flatten)]
+    options: Options,
+    /// Who is asked; whoever there is a key for, and then the others, if not given. May be given again.
+    #[arg(long, help_heading = "Provider")]
+    provider: Vec<ProviderName>,
+}
+
+pub(crate) fn plan(arguments: Plan, output: &Output) -> Result<(), Failure> {
+    let request = arguments.prompt.request(&arguments.options)?;
+    let config = Config::load()?;
+    let plan = possible(config.planner(&arguments.provider)?.plan(&request))?;
+
+    let mut text = String::new();
+    for offer in &plan.offers {
+        let key = match ProviderName::of(&offer.provider) {
+            Ok(provider) if !config.has_key(provider) => ", for which there is no key here",
+            _ => "",
+        };
+        let body = serde_json::to_string_pretty(&offer.body).unwrap_or_default();
+        text += &format!("{}: {} with {}{key}\n{body}\n", offer.provider, offer.operation, offer.model);
+        offer.warnings.iter().for_each(|warning| text += &format!("  warning: {warning}\n"));
+    }
+    for refusal in &plan.refusals {
+        text += &format!("{}: cannot\n", refusal.provider);
+        refusal.reasons.iter().for_each(|reason| text += &format!("  {}: {}\n", reason.field, reason.message));
+    }
+    output.result(text.trim_end(), &Event::Plan(&plan));
+    Ok(())
+}

@@ -1,0 +1,374 @@
+//! What this machine has asked for: JSON lines, each on the disk before the next step is taken.
+//!
+//! A paid request is written down before it is sent, and what became of it after. So whatever ends the program, the
+//! file says what may have been paid: an intent without an end has an unknown outcome, and is not sent again.
+
+use std::collections::HashMap;
+use std::env;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use veo_core::{Job, JobRef, VideoRequest};
+
+use crate::failure::{Failure, Told};
+
+/// A file of jobs.
+pub(crate) struct Store {
+    /// Nothing for the jobs of a simulator that ends with the program.
+    path: Option<PathBuf>,
+    file: File,
+    /// Whether no other process can write to it until this one ends.
+    alone: bool,
+}
+
+/// What happened to a request, in the order in which it happens.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// It is about to be sent. `key` tells the line of a batch.
+    Intent { request: Box<VideoRequest>, output: PathBuf, key: Option<String> },
+    /// It was taken. `base_url` is where, if that is not the provider's own address.
+    Accepted { job: Box<Job>, base_url: Option<String> },
+    /// It was not taken, and costs nothing.
+    Refused { error: Box<Told> },
+    /// Nobody knows whether it was taken.
+    Unknown { error: Box<Told> },
+    /// The job has ended without a video.
+    Failed { error: Box<Told> },
+    /// The video is here.
+    Saved { receipt: Value },
+}
+
+#[derive(Deserialize, Serialize)]
+struct Line {
+    id: String,
+    /// Seconds since 1970.
+    at: u64,
+    #[serde(flatten)]
+    event: Event,
+}
+
+/// A request, with what is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: String,
+    /// When it was to be sent, in seconds since 1970.
+    pub(crate) at: u64,
+    pub(crate) request: VideoRequest,
+    pub(crate) output: PathBuf,
+    pub(crate) key: Option<String>,
+    /// The job, once it was accepted.
+    pub(crate) job: Option<Job>,
+    pub(crate) base_url: Option<String>,
+    /// The last that happened.
+    pub(crate) last: Event,
+}
+
+/// A request as it is listed.
+#[derive(Serialize)]
+pub(crate) struct Listed {
+    id: String,
+    /// `unknown`, `accepted`, `rejected`, `failed` or `saved`.
+    pub(crate) state: &'static str,
+    pub(crate) job: Option<JobRef>,
+    pub(crate) at: u64,
+    pub(crate) prompt: String,
+    pub(crate) output: PathBuf,
+    base_url: Option<String>,
+    pub(crate) error: Option<Box<Told>>,
+}
+
+impl Store {
+    /// The file of all jobs that are in no batch.
+    pub(crate) fn open() -> Result<Self, Failure> {
+        let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let folder = folder.or_else(|| Some(env::home_dir()?.join(".local/state"))).ok_or_else(|| {
+            Failure::usage("there is no place to keep jobs in, and none is sent without; set HOME or XDG_STATE_HOME")
+        })?;
+        Self::at(folder.join("veo").join("jobs.jsonl"))
+    }
+
+    /// The ledger of a batch, for this process alone.
+    pub(crate) fn open_alone(path: PathBuf) -> Result<Self, Failure> {
+        let mut store = Self::at(path.clone())?;
+        match store.file.try_lock() {
+            Ok(()) => store.alone = true,
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("another veo is at this batch and has {}; wait for its end", path.display());
+                return Err(Failure::usage(message));
+            }
+            Err(TryLockError::Error(error)) => return Err(store.unusable(&error)),
+        }
+        Ok(store)
+    }
+
+    /// A file that goes with the program, for jobs that do.
+    pub(crate) fn temporary() -> Result<Self, Failure> {
+        let file = tempfile::tempfile();
+        let file = file.map_err(|error| Failure::failed(format!("there is no place for temporary files: {error}")))?;
+        Ok(Self { path: None, file, alone: true })
+    }
+
+    /// A file of jobs, which is made if it is not there.
+    pub(crate) fn at(path: PathBuf) -> Result<Self, Failure> {
+        let opened = open(&path);
+        let unusable = |error| Failure::failed(format!("{} cannot be used: {error}; nothing was sent", path.display()));
+        Ok(Self { file: opened.map_err(unusable)?, path: Some(path), alone: false })
+    }
+
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Writes down that a request is about to be sent, and gives the name under which the rest is written.
+    pub(crate) fn intend(&self, request: &VideoRequest, output: &Path, key: Option<&str>) -> Result<String, Failure> {
+        // The standard library keys every hasher anew, which is random enough for a name.
+        let id = format!("{:016x}", RandomState::new().hash_one(()));
+        let key = key.map(str::to_owned);
+        // It has to mean the same to whoever goes on from another folder.
+        let output = std::path::absolute(output).unwrap_or_else(|_| output.to_owned());
+        let intent = Event::Intent { request: Box::new(request.clone()), output, key };
+        self.record(&id, intent)?;
+        Ok(id)
+    }
+
+    /// Writes down what happened; it is on the disk when this returns.
+    pub(crate) fn record(&self, id: &str, event: Event) -> Result<(), Failure> {
+        let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        self.append(&Line { id: id.to_owned(), at, event }).map_err(|error| self.unusable(&error))
+    }
+
+    /// All requests, in the order in which they were to be sent. What is torn or not understood is passed over.
+    pub(crate) fn entries(&self) -> Result<Vec<Entry>, Failure> {
+        let mut bytes = Vec::new();
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes));
+        read.map_err(|error| self.unusable(&error))?;
+
+        let here = env::current_dir().unwrap_or_default();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for line in bytes.split(|byte| *byte == b'\n') {
+            let Ok(Line { id, at, event }) = serde_json::from_slice(line) else { continue };
+            match (event, places.get(&id).and_then(|place| entries.get_mut(*place))) {
+                (Event::Intent { request, output, key }, None) => {
+                    places.insert(id.clone(), entries.len());
+                    let output = output.strip_prefix(&here).map_or(output.clone(), Path::to_owned);
+                    let last = Event::Intent { request: request.clone(), output: output.clone(), key: key.clone() };
+                    entries.push(Entry { id, at, request: *request, output, key, job: None, base_url: None, last });
+                }
+                (event, Some(entry)) => {
+                    if let Event::Accepted { job, base_url } = &event {
+                        (entry.job, entry.base_url) = (Some((**job).clone()), base_url.clone());
+                    }
+                    entry.last = event;
+                }
+                // Without its intent, which somebody has taken out of the file, it is nothing to go by.
+                (_, None) => {}
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The last request that became this job.
+    pub(crate) fn find(&self, job: &JobRef) -> Result<Option<Entry>, Failure> {
+        let is_it = |entry: &Entry| {
+            let found = entry.job.as_ref().map(|found| &found.reference);
+            found.is_some_and(|found| (&found.provider, &found.task) == (&job.provider, &job.task))
+        };
+        Ok(self.entries()?.into_iter().rev().find(is_it))
+    }
+
+    fn append(&self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        if !self.alone {
+            self.file.lock()?;
+        }
+        let written = self.append_locked(text);
+        if !self.alone {
+            self.file.unlock()?;
+        }
+        written
+    }
+
+    fn append_locked(&self, mut text: Vec<u8>) -> io::Result<()> {
+        let mut file = &self.file;
+        // A line that was torn off by the end of its program must not swallow this one.
+        if file.seek(SeekFrom::End(0))? > 0 {
+            let mut last = [0];
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+            if last != *b"\n" {
+                text.insert(0, b'\n');
+            }
+        }
+        file.write_all(&text)?;
+        file.sync_data()
+    }
+
+    fn unusable(&self, error: &io::Error) -> Failure {
+        let path = self.path.as_deref().unwrap_or(Path::new("a temporary file"));
+        Failure::failed(format!("{} cannot be used: {error}", path.display()))
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut folders = fs::DirBuilder::new();
+    folders.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        // Prompts are nobody else's business.
+        options.mode(0o600);
+        folders.mode(0o700);
+    }
+    folders.create(folder)?;
+    let file = options.open(path)?;
+    // A new file is there after a power failure only if its folder says so. Not every file system can do this.
+    #[cfg(unix)]
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(file)
+}
+
+impl Entry {
+    /// The job, if it has not ended.
+    pub(crate) fn unfinished(&self) -> Option<&Job> {
+        self.job.as_ref().filter(|_| matches!(self.last, Event::Accepted { .. }))
+    }
+}
+
+impl From<Entry> for Listed {
+    fn from(entry: Entry) -> Self {
+        let (state, error) = match entry.last {
+            Event::Intent { .. } => ("unknown", None),
+            Event::Accepted { .. } => ("accepted", None),
+            Event::Refused { error } => ("rejected", Some(error)),
+            Event::Unknown { error } => ("unknown", Some(error)),
+            Event::Failed { error } => ("failed", Some(error)),
+            Event::Saved { .. } => ("saved", None),
+        };
+        Self {
+            id: entry.id,
+            state,
+            job: entry.job.map(|job| job.reference),
+            at: entry.at,
+            prompt: entry.request.prompt,
+            output: entry.output,
+            base_url: entry.base_url,
+            error,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "these are tests")]
+mod tests {
+    use super::*;
+
+    fn refused() -> Event {
+        Event::Refused { error: Failure::usage("no").told }
+    }
+
+    #[test]
+    fn a_torn_line_costs_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/jobs.jsonl");
+        let store = Store::at(path.clone()).unwrap();
+        let first = store.intend(&VideoRequest::text("A dog"), Path::new("dog.mp4"), None).unwrap();
+        let whole = fs::read(&path).unwrap();
+        store.record(&first, refused()).unwrap();
+        let both = fs::read(&path).unwrap();
+
+        // Torn after any byte of the second line, the first is there and a third can be added.
+        for end in whole.len()..both.len() {
+            fs::write(&path, &both[..end]).unwrap();
+            let store = Store::at(path.clone()).unwrap();
+            let entries = store.entries().unwrap();
+            // A line that lacks nothing but its end is whole.
+            let unsettled = matches!(entries[0].last, Event::Intent { .. });
+            assert_eq!((entries.len(), unsettled), (1, end < both.len() - 1), "torn at {end} of {}", both.len());
+
+            store.intend(&VideoRequest::text("A cat"), Path::new("cat.mp4"), Some("k")).unwrap();
+            let prompts: Vec<_> = store.entries().unwrap().into_iter().map(|entry| entry.request.prompt).collect();
+            assert_eq!(prompts, ["A dog", "A cat"], "torn at {end}");
+        }
+    }
+
+    #[test]
+    fn lines_of_many_writers_stay_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.jsonl");
+        let write = || {
+            for _ in 0..25 {
+                let store = Store::at(path.clone()).unwrap();
+                let id = store.intend(&VideoRequest::text("A dog"), Path::new("dog.mp4"), None).unwrap();
+                store.record(&id, refused()).unwrap();
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(write))));
+        let entries = Store::at(path.clone()).unwrap().entries().unwrap();
+        assert_eq!(entries.len(), 100);
+        assert!(entries.iter().all(|entry| matches!(entry.last, Event::Refused { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 200);
+    }
+
+    /// Also on a file system on which the lines of two writers could mix.
+    #[test]
+    fn a_line_waits_until_another_one_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jobs.jsonl");
+        let store = Store::at(path.clone()).unwrap();
+        store.intend(&VideoRequest::text("A dog"), Path::new("dog.mp4"), None).unwrap();
+        let line = fs::read(&path).unwrap();
+
+        let mut other = open(&path).unwrap();
+        other.lock().unwrap();
+        let (about_to, ready) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                about_to.send(()).unwrap();
+                store.intend(&VideoRequest::text("A cat"), Path::new("cat.mp4"), None).unwrap();
+            });
+            ready.recv().unwrap();
+            for byte in &line {
+                other.write_all(&[*byte]).unwrap();
+                other.sync_data().unwrap();
+            }
+            other.unlock().unwrap();
+        });
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+        assert_eq!(lines[2]["request"]["prompt"], "A cat");
+    }
+
+    #[test]
+    fn a_batch_belongs_to_one_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("batch.jsonl.ledger");
+        let first = Store::open_alone(path.clone()).unwrap();
+        let refusal = Store::open_alone(path.clone()).err().unwrap();
+        assert!(refusal.told.message.starts_with("another veo is at this batch"), "{}", refusal.told.message);
+        drop(first);
+        assert!(Store::open_alone(path).is_ok());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_file_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("veo/jobs.jsonl");
+        Store::at(path.clone()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+}

@@ -1,0 +1,202 @@
+//! Batches: each line is sent once, however often the command is run.
+
+use std::fs;
+use std::sync::Mutex;
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::sandbox::{Sandbox, lines};
+use crate::server::{Server, accepted, record, refused};
+
+const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
+
+/// A video in a link, so that no media host is needed.
+pub(crate) fn clip() -> String {
+    use std::process::Command;
+    let sandbox = Sandbox::new();
+    let run = sandbox.run(&["generate", "--sim", "kie", "A dog", "--duration", "4", "-o", "clip.mp4"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let base64 = Command::new("base64").args(["-w", "0"]).arg(sandbox.path("clip.mp4")).output().unwrap().stdout;
+    format!("data:video/mp4;base64,{}", String::from_utf8(base64).unwrap())
+}
+
+fn write(sandbox: &Sandbox, requests: &[&str]) {
+    sandbox.write("jobs.jsonl", &(requests.join("\n") + "\n"));
+}
+
+#[test]
+fn what_is_done_is_not_done_again() {
+    let sandbox = Sandbox::with_sim();
+    let dogs = r#"{"prompt": "Two dogs", "seconds": 4, "output": "dogs.mp4"}"#;
+    write(&sandbox, &[r#"{"prompt": "A dog", "seconds": 4}"#, "", dogs, r#"{"prompt": "A dog", "seconds": 4}"#]);
+    let first = sandbox.run(&BATCH);
+    assert_eq!((first.code, sandbox.paid()), (0, 3), "{}", first.err);
+    let receipts: Vec<Value> = first.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut files: Vec<_> = receipts.iter().map(|receipt| receipt["saved"]["path"].as_str().unwrap()).collect();
+    files.sort_unstable();
+    assert_eq!(files, ["dogs.mp4", "jobs-1.mp4", "jobs-4.mp4"]);
+
+    // The same command gives the same receipts and sends nothing.
+    let again = sandbox.run(&BATCH);
+    let sorted = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!((again.code, sandbox.paid(), sorted(&again.out)), (0, 3, sorted(&first.out)), "{}", again.err);
+
+    // A line is the same wherever it stands; a new one is sent.
+    write(&sandbox, &[dogs, r#"{"prompt": "A cat", "output": "cat.mp4"}"#]);
+    let more = sandbox.run(&[&BATCH, ["--receipts", "receipts.jsonl", "--json"].as_slice()].concat());
+    assert_eq!((more.code, sandbox.paid()), (0, 4), "{}", more.err);
+    assert_eq!(lines(&sandbox.path("receipts.jsonl")).len(), 2);
+    let mut shown: Vec<_> = more.out.lines().map(str::to_owned).collect();
+    shown.sort_unstable();
+    assert_snapshot!(sandbox.shown(&BATCH, &crate::sandbox::Run { out: shown.join("\n"), ..more }));
+
+    let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
+    assert!(listed.len() == 4 && listed.iter().all(|job| job["state"] == "saved"), "{listed:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_at_once_and_nothing_is_sent() {
+    let sandbox = Sandbox::with_sim();
+    sandbox.write("there.mp4", "");
+    let table: [&[&str]; 3] = [
+        &[
+            r#"{"prompt": "A dog"}"#,
+            r#"{"prompt": "A dog""#,
+            r#"{"prompt": "A dog", "length": 3}"#,
+            r#"["A dog"]"#,
+            r#"{"prompt": "A dog", "output": 7}"#,
+            r#"{"prompt": "A dog", "output": "jobs-1.mp4"}"#,
+        ],
+        &[
+            r#"{"prompt": "A dog"}"#,
+            r#"{"prompt": ""}"#,
+            r#"{"prompt": "A dog", "seconds": 5}"#,
+            r#"{"prompt": "A dog", "output": "there.mp4"}"#,
+            r#"{"prompt": "A dog", "output": "no/dog.mp4"}"#,
+        ],
+        &[],
+    ];
+    let mut shown = String::new();
+    for requests in table {
+        write(&sandbox, requests);
+        shown += &(sandbox.shown(&BATCH, &sandbox.run(&BATCH)) + "\n");
+    }
+    for arguments in [
+        ["generate", "--batch", "nothing.jsonl"].as_slice(),
+        &["generate", "A dog", "--batch", "jobs.jsonl"],
+        &["generate", "--batch", "jobs.jsonl", "--tier", "fast"],
+        &["generate", "A dog", "--max-credits", "5"],
+        &["generate", "--batch", "jobs.jsonl", "--max-credits", "5"],
+        &["generate", "--batch", "jobs.jsonl", "--max-credits", "5", "--provider", "uniall"],
+        &["jobs", "--batch", "nothing.jsonl"],
+    ] {
+        shown += &(sandbox.shown(arguments, &sandbox.run(arguments)) + "\n");
+    }
+    assert_snapshot!(shown);
+    assert_eq!(sandbox.paid(), 0);
+}
+
+#[test]
+fn what_is_unknown_is_not_sent_again_and_what_was_refused_is() {
+    let video = clip();
+    let good = Mutex::new(false);
+    let server = Server::start(move |line, body| match body {
+        _ if !line.contains("POST") => Some(record("t1", 1, &video)),
+        _ if body.contains("lost") => None,
+        // The first time there is no credit.
+        _ if body.contains("refused") && !std::mem::replace(&mut *good.lock().unwrap(), true) => {
+            Some(refused(402, "Insufficient credits"))
+        }
+        _ => Some(accepted("t1")),
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    write(&sandbox, &[r#"{"prompt": "lost"}"#, r#"{"prompt": "refused"}"#, r#"{"prompt": "good"}"#]);
+
+    let run = sandbox.run(&BATCH);
+    assert_eq!((run.code, server.count("POST")), (4, 3), "{}", run.err);
+    let run = sandbox.run(&BATCH);
+    assert_eq!((run.code, server.count("POST")), (4, 4), "{}", run.err);
+    assert!(
+        run.err.contains("It is not sent again by itself. If it was not taken, remove the lines with"),
+        "{}",
+        run.err
+    );
+    let run = sandbox.run(&BATCH);
+    assert_eq!((run.code, server.count("POST")), (4, 4), "{}", run.err);
+
+    // As the message says: whoever has looked takes it out of the ledger.
+    let ledger = sandbox.path("jobs.jsonl.ledger");
+    let id = lines(&ledger).iter().find(|line| line["request"]["prompt"] == "lost").unwrap()["id"].to_string();
+    let text = fs::read_to_string(&ledger).unwrap();
+    let kept: Vec<_> = text.lines().filter(|line| !line.contains(&id)).collect();
+    fs::write(&ledger, kept.join("\n")).unwrap();
+    let run = sandbox.run(&BATCH);
+    assert_eq!((run.code, server.count("POST")), (4, 5), "{}", run.err);
+}
+
+#[test]
+fn a_failed_job_is_sent_again_only_when_asked_for() {
+    let server =
+        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 3, "") }));
+    let sandbox = Sandbox::new().at("kie", server.url());
+    write(&sandbox, &[r#"{"prompt": "A dog"}"#]);
+    for (options, sent) in [([].as_slice(), 1), (&[], 1), (&["--retry-failed"], 2), (&[], 2)] {
+        let run = sandbox.run(&[&BATCH, options].concat());
+        assert_eq!((run.code, server.count("POST")), (1, sent), "{}", run.err);
+    }
+}
+
+#[test]
+fn two_programs_are_never_at_one_batch() {
+    let server =
+        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 0, "") }));
+    let sandbox = Sandbox::new().at("kie", server.url());
+    write(&sandbox, &[r#"{"prompt": "A dog"}"#, r#"{"prompt": "A cat"}"#]);
+    let mut first = sandbox.start(&BATCH);
+    first.until("line 1: Making the video");
+    let second = sandbox.run(&[&BATCH, ["--timeout", "1s"].as_slice()].concat());
+    assert!(second.code == 2 && second.err.contains("another veo is at this batch"), "{}", second.err);
+    // Listing disturbs nobody.
+    assert!(!sandbox.listed(&["--batch", "jobs.jsonl"]).is_empty());
+    first.interrupt();
+    assert_eq!(first.end().code, 130);
+}
+
+#[test]
+fn a_batch_stops_before_it_costs_too_much() {
+    let video = clip();
+    // Each video costs 60 of 1000, and the record says so or not.
+    for told in [true, false] {
+        let (video, spent) = (video.clone(), std::sync::Arc::new(Mutex::new(0)));
+        let taken = spent.clone();
+        let server = Server::start(move |line, _| {
+            if line.contains("/chat/credit") {
+                return Some(format!(r#"{{"code":200,"msg":"success","data":{}}}"#, 1000 - *taken.lock().unwrap()));
+            }
+            if line.contains("POST") {
+                *taken.lock().unwrap() += 60;
+                return Some(accepted("t1"));
+            }
+            let cost = if told { r#""successFlag":1,"creditsConsumed":60,"# } else { r#""successFlag":1,"# };
+            Some(record("t1", 1, &video).replace(r#""successFlag":1,"#, cost))
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        let requests: Vec<_> = (1..=6).map(|number| format!("{{\"prompt\":\"Dog {number}\",\"seconds\":4}}")).collect();
+        sandbox.write("jobs.jsonl", &requests.join("\n"));
+
+        let capped =
+            |cap: &str| sandbox.run(&[&BATCH, ["--max-credits", cap, "--concurrency", "3"].as_slice()].concat());
+        // Three fit into 200; a fourth would be 240.
+        let run = capped("200");
+        assert_eq!((run.code, *spent.lock().unwrap()), (3, 180), "{}", run.err);
+        assert!(run.err.contains("3 of 6 lines done, 3 not taken"), "{}", run.err);
+        // What earlier runs have spent counts.
+        let run = capped("250");
+        assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
+    }
+}

@@ -1,0 +1,328 @@
+//! Every command, on both streams, in both forms.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use crate::sandbox::Sandbox;
+
+/// Runs the commands one after the other and shows what they did.
+fn session(sandbox: &Sandbox, commands: &[&[&str]]) -> String {
+    let shown = commands.iter().map(|arguments| sandbox.shown(arguments, &sandbox.run(arguments)));
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+/// The job that was accepted last.
+fn latest(sandbox: &Sandbox) -> String {
+    sandbox.listed(&[]).last().unwrap()["job"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_video_is_made_without_a_key() {
+    let sandbox = Sandbox::new();
+    let table: [&[&str]; 5] = [
+        &["generate", "--sim", "kie", "A dog", "-o", "dog.mp4", "--receipt", "dog.json"],
+        &["generate", "--sim", "uniall", "A dog", "--output", "dog2.mp4"],
+        &["generate", "--sim", "kie", "A dog", "--aspect-ratio", "9:16", "--duration", "4", "--tier", "quality"],
+        &[
+            "generate",
+            "--sim",
+            "uniall",
+            "A dog",
+            "--image",
+            "https://img.example.net/a.png",
+            "--force",
+            "--duration",
+            "6",
+        ],
+        &["generate", "--sim", "kie", "A dog", "--json", "-o", "dog3.mp4"],
+    ];
+    assert_snapshot!(session(&sandbox, &table));
+    // The jobs of the simulator end with it, so nothing is kept of them.
+    assert!(!sandbox.store().exists());
+}
+
+#[test]
+fn a_job_goes_through_all_commands() {
+    let sandbox = Sandbox::with_sim();
+    let mut shown = session(&sandbox, &[&["generate", "A dog", "--no-wait"], &["jobs"], &["jobs", "--json"]]);
+    let job = latest(&sandbox);
+    shown += &session(
+        &sandbox,
+        &[
+            &["download", &job],
+            &["wait"],
+            &["status", &job],
+            &["download", &job, "-o", "again.mp4", "--json"],
+            &["wait", &job],
+            &["wait"],
+            &["jobs"],
+            // kie.ai does not extend what has been upgraded.
+            &["extend", &job, "The dog finds a ball", "-o", "longer.mp4"],
+            &["upgrade", &job, "--resolution", "1080p"],
+            &["upgrade", &job, "--resolution", "4K", "-o", "large.mp4", "--json"],
+            &["extend", "https://media.example.net/dog.mp4", "The dog finds a ball", "-o", "long.mp4", "--json"],
+            &["credits"],
+            &["credits", "--json"],
+            &["credits", "--provider", "uniall"],
+        ],
+    );
+    assert_snapshot!(shown);
+    assert_eq!(sandbox.paid(), 3);
+    for file in ["video.mp4", "again.mp4", "video-1080p.mp4", "large.mp4", "longer.mp4", "long.mp4"] {
+        assert!(sandbox.path(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn several_jobs_are_waited_for_at_once() {
+    let sandbox = Sandbox::with_sim();
+    for (provider, file) in [("kie", "a.mp4"), ("uniall", "b.mp4")] {
+        let run = sandbox.run(&["generate", "A dog", "--provider", provider, "--no-wait", "-o", file]);
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+    let jobs: Vec<String> = sandbox.listed(&[]).iter().map(|job| job["job"].as_str().unwrap().to_owned()).collect();
+    let run = sandbox.run(&["wait", &jobs[0], &jobs[1]]);
+    let mut files: Vec<_> = run.out.lines().collect();
+    files.sort_unstable();
+    assert_eq!((run.code, files.as_slice()), (0, ["a.mp4", "b.mp4"].as_slice()), "{}", run.err);
+    assert!(run.err.contains(&format!("{}: Making the video", jobs[1])), "{}", run.err);
+
+    let refused = sandbox.run(&["wait", &jobs[0], &jobs[1], "-o", "c.mp4"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+}
+
+#[test]
+fn a_video_goes_where_it_was_to_go_wherever_one_waits() {
+    let sandbox = Sandbox::with_sim();
+    assert_eq!(sandbox.run(&["generate", "A dog", "--no-wait", "-o", "dog.mp4"]).code, 0);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let output = sandbox.command(&["wait"]).current_dir(elsewhere.path()).output().unwrap();
+    let file = sandbox.path("dog.mp4");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}\n", file.display()));
+    assert!(file.exists());
+}
+
+#[test]
+fn images_of_this_machine_are_uploaded() {
+    let sandbox = Sandbox::with_sim();
+    fs::write(sandbox.path("dog.png"), b"\x89PNG\r\n\x1a\n and so on").unwrap();
+    let shown = session(
+        &sandbox,
+        &[
+            &["upload", "dog.png"],
+            &["upload", "dog.png", "--json"],
+            &["upload", "cat.png"],
+            &["generate", "It starts to rain", "--image", "dog.png"],
+        ],
+    );
+    assert_snapshot!(shown);
+}
+
+#[test]
+fn the_simulator_serves_other_programs_until_ctrl_c() {
+    let mut simulator = Sandbox::new().start(&["sim", "--port", "0"]);
+    let told = simulator.until("Ctrl-C stops it.").to_owned();
+    let url = told.split("KIE_BASE_URL=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let sandbox = Sandbox::new().at("kie", url);
+    let run = sandbox.run(&["generate", "A dog"]);
+    assert_eq!((run.code, run.out.as_str()), (0, "video.mp4\n"), "{}", run.err);
+    simulator.interrupt();
+    let run = simulator.end();
+    assert_eq!((run.code, run.out), (0, format!("{url}\n")));
+}
+
+#[test]
+fn what_needs_no_provider_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["generate", "--sim", "kie", "A dog", "-o", "dog.mp4", "--receipt", "dog.json"]);
+    let shown = session(
+        &sandbox,
+        &[
+            &["plan", "A dog", "--negative-prompt", "cats"],
+            &["plan", "A dog", "--negative-prompt", "cats", "--json"],
+            &["plan", "A dog", "--provider", "kie", "--resolution", "4k", "--seed", "12345"],
+            &["plan", "A dog", "--provider", "kie", "--negative-prompt", "cats"],
+            &["models"],
+            &["models", "--provider", "uniall", "--json"],
+            &["inspect", "dog.json"],
+            &["inspect", "dog.mp4"],
+            &["inspect", "dog.json", "--json"],
+            &["inspect", "nothing.json"],
+            &["jobs"],
+            &["wait"],
+        ],
+    );
+    assert_snapshot!(shown);
+}
+
+#[test]
+fn what_cannot_work_is_refused_in_a_sentence() {
+    let sandbox = Sandbox::new();
+    sandbox.write("there.mp4", "an older video");
+    sandbox.write("request.yaml", "prompt: A dog\nlength: 8\n");
+    sandbox.write("request.json", r#"{"prompt": "A dog", "seconds": "eight"}"#);
+    let table: [&[&str]; 30] = [
+        &["generate", "A dog"],
+        &["generate", "A dog", "--provider", "uniall"],
+        &["generate", "A dog", "--json"],
+        &["generate", "--sim", "kie"],
+        &["generate", "--json", "--sim", "nobody"],
+        &["generate", "--sim", "kie", " "],
+        &["generate", "--sim", "kie", "A dog", "-o", "there.mp4"],
+        &["generate", "--sim", "kie", "A dog", "-o", "no/dog.mp4"],
+        &["generate", "--sim", "kie", "A dog", "-o", "."],
+        &["generate", "--sim", "kie", "A dog", "--receipt", "there.mp4"],
+        &["generate", "--sim", "kie", "A dog", "--duration", "5"],
+        &["generate", "--sim", "kie", "A dog", "--image", "dog.png"],
+        &["generate", "--sim", "uniall", "A dog", "--tier", "lite", "--watermark", "x"],
+        &["generate", "--sim", "kie", "A dog", "--provider", "kie"],
+        &["generate", "--sim", "kie", "A dog", "--no-wait"],
+        &["generate", "--sim", "kie", "A dog", "--first-frame", "https://img.example.net/a.png"],
+        &[
+            "generate",
+            "--sim",
+            "kie",
+            "A dog",
+            "--image",
+            "https://a.example/a.png",
+            "--reference",
+            "https://a.example/b.png",
+        ],
+        &["generate", "--sim", "kie", "A dog", "--timeout", "5"],
+        &["generate", "--sim", "kie", "A dog", "--extra", "kie.x=word"],
+        &["generate", "--sim", "kie", "A dog", "--extra", "other.x=1"],
+        &["generate", "--sim", "kie", "@prompt.txt"],
+        &["generate", "--sim", "kie", "--request", "request.yaml"],
+        &["generate", "--sim", "kie", "--request", "request.json"],
+        &["status", "nonsense"],
+        &["status", "other:1"],
+        &["wait", "kie:1"],
+        &["upgrade", "kie:1"],
+        &["auth", "kie"],
+        &["man", "nothing"],
+        &["nothing"],
+    ];
+    assert_snapshot!(session(&sandbox, &table));
+    assert_eq!(fs::read_to_string(sandbox.path("there.mp4")).unwrap(), "an older video");
+    for arguments in table {
+        assert_eq!(sandbox.run(arguments).code, 2, "{arguments:?}");
+    }
+    // None of them has left anything but what was there.
+    assert_eq!(fs::read_dir(sandbox.path("")).unwrap().count(), 3);
+}
+
+#[test]
+fn a_request_can_be_given_in_many_ways() {
+    let sandbox = Sandbox::new();
+    sandbox.write("prompt.txt", "A dog\nin a park\n");
+    sandbox.write(
+        "request.yaml",
+        "prompt: A dog\naspect_ratio: 9:16\ninput:\n  type: image\n  image: https://img.example.net/a.png\n",
+    );
+    sandbox.write(
+        "request.json",
+        r#"{"prompt": "A dog", "seconds": 4, "input": {"type": "image", "image": {"file": "dog.png"}}}"#,
+    );
+    let body = |arguments: &[&str], input: &str| {
+        let arguments = [&["plan", "--json", "--provider", "kie"], arguments].concat();
+        let run = sandbox.run_with_input(&arguments, input);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let plan: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+        format!("{}\n{}\n", arguments.join(" "), plan["offers"][0]["body"])
+    };
+    let table: [(&[&str], &str); 12] = [
+        (&["A dog"], ""),
+        (&["@prompt.txt"], ""),
+        (&["-"], "A dog\n"),
+        (&["--request", "request.yaml"], ""),
+        (&["--request", "request.json"], ""),
+        (&["--request", "-"], "prompt: A dog\n"),
+        (&["--request", "request.json", "A cat", "--duration", "6"], ""),
+        (&["A dog", "--first-frame", "https://a.example/1.png", "--last-frame", "last.png"], ""),
+        (&["A dog", "--reference", "https://a.example/1.png", "--reference", "https://a.example/2.png"], ""),
+        (&["A dog", "--tier", "fast", "--aspect-ratio", "9:16", "--resolution", "4K", "--duration", "6"], ""),
+        (
+            &[
+                "A dog",
+                "--watermark",
+                "me",
+                "--no-translate",
+                "--callback-url",
+                "https://a.example/cb",
+                "--seed",
+                "12345",
+            ],
+            "",
+        ),
+        (&["A dog", "--extra", "kie.enableFallback=true", "--extra", "kie.note=\"a b\"", "--extra", "uniall.n=1"], ""),
+    ];
+    let shown: Vec<_> = table.iter().map(|(arguments, input)| body(arguments, input)).collect();
+    assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let sandbox = Sandbox::new();
+    let help = sandbox.run(&["--help"]).out;
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names.len(), 18, "{names:?}");
+    // These two take nothing, or any command.
+    for name in names.into_iter().filter(|name| !["schema", "help"].contains(name)) {
+        let run = sandbox.run(&[name, "--help"]);
+        assert!(run.code == 0 && run.out.contains(&format!("Examples:\n  veo {name}")), "{name}: {}", run.out);
+    }
+    let alone = sandbox.run(&[]);
+    assert!(alone.err.contains("Commands:") && alone.code == 2);
+}
+
+#[test]
+fn the_reference_is_what_the_help_says() {
+    let page = Sandbox::new().run(&["reference"]).out;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    let checked_in = fs::read_to_string(file).unwrap_or_default();
+    assert!(page == checked_in, "docs/cli.md is stale; run: cargo run -p veo-cli -- reference > docs/cli.md");
+}
+
+#[test]
+fn the_schema_is_the_checked_in_one() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/video-request.json");
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let printed = Sandbox::new().run(&["schema"]).out;
+    assert_eq!(read(&printed), read(&fs::read_to_string(file).unwrap()));
+    assert_eq!(Sandbox::new().run(&["schema", "--json"]).out.lines().count(), 1);
+}
+
+#[test]
+fn the_exchange_is_shown_when_asked_for_and_never_the_key() {
+    let sandbox = Sandbox::with_sim();
+    for provider in ["kie", "uniall"] {
+        let arguments = ["generate", "A dog", "--provider", provider, "--force"];
+        let quiet = sandbox.run(&arguments);
+        let run = sandbox.run(&[arguments.as_slice(), &["--verbose"]].concat());
+        assert_eq!((run.code, &run.out), (0, &quiet.out), "{}", run.err);
+        for part in ["veo::wire", "POST", r#""prompt":"A dog""#, "GET", "status=200"] {
+            assert!(run.err.contains(part) && !quiet.err.contains("veo::wire"), "{part} is not in {}", run.err);
+        }
+        assert!(!run.err.contains("sk-secret"), "{}", run.err);
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_name_the_commands() {
+    let sandbox = Sandbox::new();
+    let table: [(&[&str], &str); 7] = [
+        (&["completions", "bash"], "complete -F _veo"),
+        (&["completions", "zsh"], "#compdef veo"),
+        (&["completions", "fish"], "complete -c veo"),
+        (&["completions", "powershell"], "Register-ArgumentCompleter"),
+        (&["man"], ".TH veo 1"),
+        (&["man", "generate"], ".TH veo-generate 1"),
+        (&["completions", "bash", "--json"], r#"{"event":"text","text":"#),
+    ];
+    for (arguments, wanted) in table {
+        let run = sandbox.run(arguments);
+        assert!(run.code == 0 && run.out.contains(wanted), "{arguments:?}: {}", run.out);
+    }
+}

@@ -1,0 +1,11 @@
+//! The program as a person runs it: what it prints on both streams, how it ends, and what it leaves on the disk.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "these are tests")]
+
+mod batch;
+mod commands;
+mod config;
+mod interrupt;
+mod kill;
+mod money;
+mod sandbox;
+mod server;

@@ -1,0 +1,112 @@
+//! What became of paid requests, on the streams, in the exit code and on the disk.
+
+use insta::assert_snapshot;
+
+use crate::sandbox::{Sandbox, lines};
+use crate::server::{Server, accepted, record, refused};
+
+const GENERATE: &str = "/veo/generate";
+
+#[test]
+fn every_end_has_its_code() {
+    type Answer = fn(&str) -> Option<String>;
+    let table: [(&str, &[&str], Answer); 9] = [
+        ("no credits", &[], |_| Some(refused(402, "Insufficient credits"))),
+        ("a wrong key", &[], |_| Some(refused(401, "You do not have access permissions"))),
+        ("too many requests", &[], |_| Some(refused(429, "Too many requests"))),
+        ("the prompt", &[], |_| {
+            Some(refused(400, "Your prompt was flagged by Website as violating content policies."))
+        }),
+        ("a server error", &[], |_| Some(refused(500, "Server exception"))),
+        ("nothing", &[], |_| None),
+        ("a job that fails", &[], |path| {
+            Some(if path.contains(GENERATE) { accepted("t1") } else { record("t1", 3, "") })
+        }),
+        ("a job that does not end", &["--timeout", "1s"], |path| {
+            Some(if path.contains(GENERATE) { accepted("t1") } else { record("t1", 0, "") })
+        }),
+        ("a link that leads nowhere", &[], |path| {
+            Some(if path.contains(GENERATE) { accepted("t1") } else { record("t1", 1, "ftp://x/v.mp4") })
+        }),
+    ];
+    let mut shown = String::new();
+    for (what, options, answer) in table {
+        let server = Server::start(move |line, _| answer(line));
+        let sandbox = Sandbox::new().at("kie", server.url());
+        for json in [[].as_slice(), &["--json"]] {
+            let arguments = [&["generate", "A dog"], options, json].concat();
+            let run = sandbox.run(&arguments);
+            shown += &format!("# {what}\n{}\n", sandbox.shown(&arguments, &run));
+        }
+        // Each of the two commands has sent one.
+        assert_eq!(server.count(GENERATE), 2, "{what}");
+        let states: Vec<_> = sandbox.listed(&[]).iter().map(|job| job["state"].to_string()).collect();
+        shown += &format!("# listed as {}\n\n", states.join(" "));
+    }
+    assert_snapshot!(shown);
+}
+
+#[test]
+fn nobody_there_costs_nothing() {
+    let sandbox = Sandbox::new().at("kie", "http://127.0.0.1:1");
+    let run = sandbox.run(&["generate", "A dog"]);
+    assert_eq!(run.code, 3, "{}", run.err);
+    assert_eq!(sandbox.listed(&[])[0]["state"], "rejected");
+}
+
+#[test]
+fn an_unknown_outcome_is_kept_and_explained_and_asked_of_nobody_else() {
+    let lost = Server::start(|_, _| None);
+    let other = Server::start(|_, _| None);
+    let sandbox = Sandbox::new().at("kie", lost.url()).at("uniall", other.url());
+    let run = sandbox.run(&["generate", "A dog", "--provider", "kie", "--provider", "uniall"]);
+    assert_eq!((run.code, lost.count("POST"), other.count("POST")), (4, 1, 0), "{}", run.err);
+    assert!(run.err.contains("Look at the tasks and the balance at the provider"), "{}", run.err);
+
+    let jobs = sandbox.run(&["jobs"]);
+    assert!(jobs.out.starts_with("unknown "), "{}", jobs.out);
+    assert!(jobs.err.contains("1 with an unknown outcome. It may have been charged."), "{}", jobs.err);
+    // There is nothing to wait for, and waiting sends nothing.
+    assert_eq!(sandbox.run(&["wait"]).code, 0);
+    assert_eq!(lost.count("POST"), 1);
+}
+
+#[test]
+fn the_next_provider_is_asked_after_a_refusal() {
+    let refusing = Server::start(|_, _| Some(refused(402, "Insufficient credits")));
+    let sandbox = Sandbox::with_sim().at("kie", refusing.url());
+    let run = sandbox.run(&["generate", "A dog"]);
+    assert_eq!((run.code, run.out.as_str()), (0, "video.mp4\n"), "{}", run.err);
+    assert!(run.err.starts_with("Accepted as uniall:"), "{}", run.err);
+    assert_eq!((refusing.count(GENERATE), sandbox.paid()), (1, 1));
+}
+
+#[test]
+fn nothing_is_sent_that_cannot_be_written_down() {
+    let server = Server::start(|_, _| None);
+    let sandbox = Sandbox::new().at("kie", server.url());
+    std::fs::create_dir_all(sandbox.store()).unwrap();
+    let run = sandbox.run(&["generate", "A dog"]);
+    assert!(run.code == 1 && run.err.contains("cannot be used"), "{}", run.err);
+    assert_eq!(server.count(""), 0);
+}
+
+#[test]
+fn the_intent_is_on_the_disk_before_the_request_and_the_job_before_the_wait() {
+    let sandbox = Sandbox::new();
+    let (intent, job) = (sandbox.store(), sandbox.store());
+    let (known, named) = (
+        |line: &serde_json::Value| line["event"] == "intent",
+        |line: &serde_json::Value| line["job"]["reference"] == "kie:t1",
+    );
+    let server = Server::start(move |line, _| {
+        if line.contains(GENERATE) {
+            assert!(lines(&intent).iter().any(known), "it was sent before it was written down");
+            return Some(accepted("t1"));
+        }
+        // A question that is not answered fails, and then the command does.
+        lines(&job).iter().any(named).then(|| record("t1", 3, ""))
+    });
+    let run = sandbox.at("kie", server.url()).run(&["generate", "A dog"]);
+    assert!(run.code == 1 && run.err.contains("the model gave up"), "{}", run.err);
+}

@@ -1,0 +1,236 @@
+//! A place of its own for a run of the program: nothing of the machine's user is read or written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use veo_sim::{Scenario, Sim};
+
+/// A home, and a folder in which the program runs.
+pub(crate) struct Sandbox {
+    root: TempDir,
+    environment: BTreeMap<String, String>,
+    /// It stops when it is dropped.
+    sim: Option<Sim>,
+}
+
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// The program while it runs.
+pub(crate) struct Running {
+    child: Child,
+    err: BufReader<std::process::ChildStderr>,
+    told: String,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["home", "config", "state", "work"] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        let path = |folder| root.path().join(folder).display().to_string();
+        let environment = [
+            ("HOME", path("home")),
+            ("XDG_CONFIG_HOME", path("config")),
+            ("XDG_STATE_HOME", path("state")),
+            ("TMPDIR", path("home")),
+            ("TERM", "xterm".to_owned()),
+        ];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
+        Self { root, environment, sim: None }
+    }
+
+    /// With both providers on this machine, as `veo sim` has them.
+    pub(crate) fn with_sim() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // Some tests make more videos than the usual balance is good for.
+        let rich = Scenario::new("rich", "There is enough for every test.").credits(1_000_000.25);
+        let sim = runtime.block_on(Sim::builder().scenario(rich).start()).unwrap();
+        let mut sandbox = Self::new().at("kie", &sim.url()).at("uniall", &sim.url());
+        sandbox.sim = Some(sim);
+        sandbox
+    }
+
+    /// With a key for a provider at this address.
+    pub(crate) fn at(self, provider: &str, url: &str) -> Self {
+        let provider = provider.to_uppercase();
+        self.with(&format!("{provider}_API_KEY"), "sk-secret").with(&format!("{provider}_BASE_URL"), url)
+    }
+
+    pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
+        self.environment.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The requests that cost money, as they arrived at the simulator.
+    pub(crate) fn paid(&self) -> usize {
+        self.sim.as_ref().unwrap().submits()
+    }
+
+    /// A file of the folder in which the program runs.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join("work").join(name)
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.root.path().join("config/veo/config.toml")
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.root.path().join("state/veo/jobs.jsonl")
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_veo"));
+        command.args(arguments).env_clear().envs(&self.environment).current_dir(self.path(""));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        finish(self.command(arguments).spawn().unwrap())
+    }
+
+    pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Run {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        finish(child)
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let mut child = self.command(arguments).spawn().unwrap();
+        let err = BufReader::new(child.stderr.take().unwrap());
+        Running { child, err, told: String::new() }
+    }
+
+    /// The states of the jobs that `veo jobs` lists.
+    pub(crate) fn listed(&self, arguments: &[&str]) -> Vec<Value> {
+        let run = self.run(&[&["jobs", "--json"], arguments].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+        run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Both streams and the end of a run, without what differs from run to run.
+    pub(crate) fn shown(&self, arguments: &[&str], run: &Run) -> String {
+        let stream = |name: &str, text: &str| {
+            let lines = text.lines().map(|line| format!("{name} {}\n", self.redacted(line)));
+            lines.collect::<String>().replace(&format!("{name} \n"), &format!("{name}\n"))
+        };
+        let command = self.redacted(&arguments.join(" "));
+        format!("$ veo {command}\n{}{}= {}\n", stream(">", &run.out), stream("!", &run.err), run.code)
+    }
+
+    fn redacted(&self, line: &str) -> String {
+        let line = match serde_json::from_str::<Value>(line) {
+            Ok(mut value) if value.is_object() => {
+                hide(&mut value);
+                value.to_string()
+            }
+            _ => line.to_owned(),
+        };
+        let line = line.replace(&self.root.path().display().to_string(), "ROOT");
+        // Sizes are those of the simulator's clips.
+        let line = match line.split_once("Saved ").map(|(start, rest)| (start, rest.split_once(", "))) {
+            Some((start, Some((_, rest)))) => format!("{start}Saved SIZE, {rest}"),
+            _ => line,
+        };
+        // How long ago a job was sent.
+        let states = ["unknown", "accepted", "rejected", "failed", "saved"];
+        let mut fields: Vec<_> = line.split("  ").filter(|field| !field.trim().is_empty()).collect();
+        let line = match fields.as_mut_slice() {
+            [state, age, _, ..] if states.contains(&state.trim()) => {
+                *age = "AGE";
+                fields.join("  ")
+            }
+            _ => line,
+        };
+        let mut shown = String::new();
+        for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+            let plain = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            let digits = !plain.is_empty() && plain.bytes().all(|byte| byte.is_ascii_digit());
+            let hidden = if shown.ends_with("127.0.0.1:") && digits {
+                "PORT"
+            } else if plain.len() >= 16 && plain.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                "ID"
+            } else {
+                plain
+            };
+            shown += hidden;
+            shown += &word[plain.len()..];
+        }
+        shown
+    }
+}
+
+impl Running {
+    /// Reads standard error until it has this text, and gives all of it so far.
+    pub(crate) fn until(&mut self, text: &str) -> &str {
+        while !self.told.contains(text) {
+            let read = self.err.read_line(&mut self.told).unwrap();
+            assert!(read > 0, "it ended without {text:?}: {}", self.told);
+        }
+        &self.told
+    }
+
+    /// Presses Ctrl-C.
+    pub(crate) fn interrupt(&self) {
+        let killed = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn end(mut self) -> Run {
+        self.err.read_to_string(&mut self.told).unwrap();
+        let run = finish(self.child);
+        Run { err: self.told, ..run }
+    }
+}
+
+fn finish(child: Child) -> Run {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Run { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Takes out what differs from run to run, and what is the simulator's to say.
+fn hide(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match name.as_str() {
+                    "raw" | "seeds" | "bytes" | "made_at" | "accepted_at" | "created_at" | "completed_at" | "at"
+                        if !value.is_null() =>
+                    {
+                        *value = Value::from("HIDDEN");
+                    }
+                    _ => hide(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(hide),
+        _ => {}
+    }
+}
+
+/// The lines of a file of the store.
+pub(crate) fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}

@@ -1,0 +1,84 @@
+//! A provider that does what a test tells it, byte by byte.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// A server on the loopback interface, for as long as the test runs.
+pub(crate) struct Server {
+    url: String,
+    arrived: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Answers each request, given as its first line and its body, with JSON; or reads it and closes the connection.
+    pub(crate) fn start(answer: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let arrived = Arc::new(Mutex::new(Vec::new()));
+        let (seen, answer) = (arrived.clone(), Arc::new(answer));
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (seen, answer) = (seen.clone(), answer.clone());
+                thread::spawn(move || serve(stream, &seen, &*answer));
+            }
+        });
+        Self { url, arrived }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The first lines of the requests for this path.
+    pub(crate) fn count(&self, path: &str) -> usize {
+        self.arrived.lock().unwrap().iter().filter(|line| line.contains(path)).count()
+    }
+}
+
+/// One request for each connection. A client that has been killed is no failure.
+fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str, &str) -> Option<String>) {
+    let Some((head, body)) = read(&mut stream) else { return };
+    let line = head.lines().next().unwrap_or_default().to_owned();
+    seen.lock().unwrap().push(line.clone());
+    if let Some(reply) = answer(&line, &body) {
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
+        let _ = write!(stream, "{head}content-length: {}\r\n\r\n{reply}", reply.len());
+    }
+}
+
+fn read(stream: &mut TcpStream) -> Option<(String, String)> {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length =
+                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if body.len() >= length.unwrap_or(0) {
+                return Some((head.to_owned(), body.to_owned()));
+            }
+        }
+        match stream.read(&mut buffer) {
+            Ok(count) if count > 0 => bytes.extend(&buffer[..count]),
+            _ => return None,
+        }
+    }
+}
+
+/// What kie.ai answers to a request that it takes.
+pub(crate) fn accepted(task: &str) -> String {
+    format!(r#"{{"code":200,"msg":"success","data":{{"taskId":"{task}"}}}}"#)
+}
+
+/// What kie.ai answers to a request that it does not take.
+pub(crate) fn refused(code: u16, words: &str) -> String {
+    format!(r#"{{"code":{code},"msg":"{words}","data":null}}"#)
+}
+
+/// What kie.ai answers about a job: 0 is under way, 1 is done, and 3 has failed.
+pub(crate) fn record(task: &str, flag: u8, url: &str) -> String {
+    let error = if flag == 3 { r#","errorCode":501,"errorMessage":"the model gave up""# } else { "" };
+    let data = format!(r#"{{"taskId":"{task}","successFlag":{flag},"response":{{"resultUrls":["{url}"]}}{error}}}"#);
+    format!(r#"{{"code":200,"msg":"success","data":{data}}}"#)
+}
