@@ -328,8 +328,8 @@ fn a_scenario_that_cannot_be_meant_is_refused_in_a_sentence() {
         ("name = 'a'\ntask = [{ first = 0, fate = 'failed' }]", "calls are counted from 1"),
         ("name = 'a'\nfault = [{ on = 'any', fault = { error = {} } }]", "an error needs a status or a code"),
         (
-            "name = 'a'\nfault = [{ on = 'any', fault = { error = { status = 99 } } }]",
-            "99 is no HTTP status of a reply; those are 200 to 599",
+            "name = 'a'\nfault = [{ on = 'any', fault = { error = { status = 199 } } }]",
+            "199 is no HTTP status of a reply; those are 200 to 599",
         ),
         (
             "name = 'a'\nfault = [{ on = 'any', fault = { reply = { status = 600, body = '' } } }]",
