@@ -155,7 +155,9 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
 
     let sim = Sim::start().await.unwrap();
     let client = eager(Client::new(unreachable.clone()).unwrap().or(uniall(&sim)));
-    assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
+    let Submission::Accepted(job) = client.submit(&request).await else { panic!("UniAll takes it") };
+    assert_eq!((job.reference.provider.as_str(), job.refusals.len()), ("uniall", 1));
+    assert!(job.refusals[0].starts_with("kie: ") && job.refusals[0].contains("nothing was sent"), "{job:?}");
     assert_eq!(sim.calls().len(), 1);
 
     let client = eager(Client::new(uniall(&sim)).unwrap().or(kie(&sim)));

@@ -95,13 +95,14 @@ pub(crate) fn inspect(arguments: &Inspect, output: &Output) -> Result<(), Failur
         _ => None,
     };
     let receipt = Store::open()?.entries()?.into_iter().rev().find_map(|entry| made_it(entry.last));
-    let told = receipt.as_ref().map_or_else(|| "  no job of this machine made it".to_owned(), described);
+    let told = receipt.as_ref().map(described);
+    let told = told.unwrap_or_else(|| format!("  {:13}  {sha256}\n  no job of this machine made it", "sha256"));
     let media = Media::of_file(path);
     let (kind, what) = match &media {
         Ok(media) => ("video", making::picture(media)),
         Err(error) => ("file", error.to_string()),
     };
-    let text = format!("{file}: {bytes} bytes\n  {kind:13}  {what}\n  {:13}  {sha256}\n{told}", "sha256");
+    let text = format!("{file}: {bytes} bytes\n  {kind:13}  {what}\n{told}");
     let content = json!({ "bytes": bytes, "sha256": sha256, "media": media.ok(), "receipt": receipt });
     output.result(&text, &Event::Inspected { file: &file, kind, content });
     Ok(())

@@ -237,7 +237,10 @@ async fn take(line: &Line, step: Step, making: &Making<'_>, budget: Option<&Budg
     let made = making.finish(&known, &path, None).await;
     if let Some((budget, leave)) = leave {
         let credits = made.as_ref().map(|made| made.receipt.as_ref().and_then(|receipt| receipt.credits));
-        budget.settle(leave, credits.map_or(Cost::Open, Cost::Video)).await;
+        // The next run starts with what this one has found out.
+        if let Some(credits) = budget.settle(leave, credits.map_or(Cost::Open, Cost::Video)).await {
+            making.record(&id, Happened::Cost { credits });
+        }
     }
     let made = made?;
     let text = format!("{label}{}: {}", summary(&made.saved), made.saved.path.display());
@@ -310,7 +313,10 @@ fn steps(
         let step = match entry.map(|entry| (&entry.last, entry)) {
             Some((Happened::Saved { receipt }, _)) => Step::Done(receipt.clone()),
             Some((Happened::Accepted { .. }, entry)) => Step::Wait(Box::new(entry.clone())),
-            Some((Happened::Intent { .. } | Happened::Unknown { .. }, entry)) => Step::Leave(unknown(entry, store)),
+            // A cost is never the last that happened.
+            Some((Happened::Intent { .. } | Happened::Unknown { .. } | Happened::Cost { .. }, entry)) => {
+                Step::Leave(unknown(entry, store))
+            }
             Some((Happened::Failed { error }, _)) if !retry_failed => {
                 let failure = Failure { exit: Exit::Failed, told: error.clone() };
                 Step::Leave(failure.with_next("It is not sent again, unless you say so with --retry-failed."))
@@ -355,7 +361,7 @@ async fn budget<'a>(
     for entry in lines.iter().filter_map(|line| entries.get(&line.key)) {
         let cost = match &entry.last {
             Happened::Refused { .. } => Cost::Nothing,
-            Happened::Saved { receipt } => Cost::Video(receipt["credits"].as_f64()),
+            Happened::Saved { receipt } => Cost::Video(receipt["credits"].as_f64().or(entry.credits)),
             _ => Cost::Open,
         };
         if let Some(offer) = client.plan(&entry.request).offers.first() {

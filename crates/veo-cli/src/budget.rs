@@ -28,6 +28,8 @@ struct State {
     charges: Vec<(String, Option<f64>)>,
     /// A video was made, and neither its record nor the balance told its price.
     is_in_the_dark: bool,
+    /// A request was not sent because of the cap.
+    is_refusing: bool,
 }
 
 /// Leave to send one request.
@@ -95,21 +97,30 @@ impl<'a> Budget<'a> {
         Ok(Leave { charge, before, _under_way: UnderWay::Alone(alone) })
     }
 
-    /// Takes up what became of a request.
-    pub(crate) async fn settle(&self, leave: Leave<'_>, mut cost: Cost) {
+    /// Takes up what became of a request, and gives its price if only the balance told it.
+    pub(crate) async fn settle(&self, leave: Leave<'_>, mut cost: Cost) -> Option<f64> {
+        let mut found = None;
         if let (Some(before), Cost::Video(None)) = (leave.before, &cost) {
             // A balance that cannot be read tells nothing.
             let after = self.client.credits(self.provider).await.unwrap_or(before);
-            cost = Cost::Video(Some(before - after).filter(|price| *price > 0.0));
+            found = Some(before - after).filter(|price| *price > 0.0);
+            cost = Cost::Video(found);
             self.state.borrow_mut().is_in_the_dark |= matches!(cost, Cost::Video(None));
         }
         self.state.borrow_mut().settle(leave.charge, &cost);
+        found
     }
 
     fn charge(&self, kind: &str) -> Result<usize, Failure> {
         let mut state = self.state.borrow_mut();
         let (spent, price) = (state.spent(), state.prices.get(kind).copied());
-        if spent + price.unwrap_or_default() > self.cap || (price.is_none() && spent >= self.cap) {
+        // Where a known price is too high, an unknown one is not tried.
+        let too_dear = match price {
+            Some(price) => spent + price > self.cap,
+            None => spent >= self.cap || state.is_refusing,
+        };
+        if too_dear {
+            state.is_refusing = true;
             let price = price.map(|price| format!(", and this one would cost {price}")).unwrap_or_default();
             let message = format!("not sent: {spent} of {} credits are spent or promised{price}", self.cap);
             return Err(Failure::too_dear(message));

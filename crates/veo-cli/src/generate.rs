@@ -22,7 +22,7 @@ Examples:
   veo generate @prompt.txt --provider kie --provider uniall --resolution 1080p
   veo generate --request request.yaml --receipt receipt.json
   veo generate - --no-wait < prompt.txt
-  veo generate --batch jobs.jsonl --concurrency 8 --max-credits 500
+  veo generate --batch jobs.jsonl --provider kie --concurrency 8 --max-credits 500
 
 A request is paid for once it is accepted, and is never sent twice. The job is on
 the disk before the program waits for it: after Ctrl-C or worse, `veo wait` goes

@@ -144,12 +144,15 @@ impl Making<'_> {
         self.record(id, Happened::Accepted { job: Box::new(job.clone()), base_url });
         let (reference, offer) = (&job.reference, &job.offer);
         let label = label(line);
-        let event = Event::Accepted { line, job: reference, model: &offer.model, warnings: &offer.warnings };
+        // Somebody else makes it than was asked first; the event says so too.
+        job.refusals.iter().filter(|_| !self.output.is_json()).for_each(|refusal| self.output.warn(refusal));
+        let (warnings, refusals) = (&offer.warnings, &job.refusals);
+        let event = Event::Accepted { line, job: reference, model: &offer.model, warnings, refusals };
         self.output.progress(&format!("{label}Accepted as {reference}"), &event);
     }
 
     /// Writes down what is so in any case: that it cannot be written down does not change it.
-    fn record(&self, id: &str, event: Happened) {
+    pub(crate) fn record(&self, id: &str, event: Happened) {
         if let Err(failure) = self.store.record(id, event) {
             self.output.warn(&failure.told.message);
         }

@@ -24,6 +24,9 @@ pub(crate) enum Event<'a> {
         job: &'a JobRef,
         model: &'a str,
         warnings: &'a [String],
+        /// Why those that were asked before have not taken it.
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        refusals: &'a [String],
     },
     /// How far a job is: `pending`, `running` or `downloading`.
     State {

@@ -42,6 +42,8 @@ pub(crate) enum Event {
     Failed { error: Box<Told> },
     /// The video is here.
     Saved { receipt: Value },
+    /// What it cost, which the balance told and the provider did not.
+    Cost { credits: f64 },
 }
 
 #[derive(Deserialize, Serialize)]
@@ -65,7 +67,9 @@ pub(crate) struct Entry {
     /// The job, once it was accepted.
     pub(crate) job: Option<Job>,
     pub(crate) base_url: Option<String>,
-    /// The last that happened.
+    /// What it cost, if the balance told.
+    pub(crate) credits: Option<f64>,
+    /// The last that happened, but for the cost.
     pub(crate) last: Event,
 }
 
@@ -160,8 +164,19 @@ impl Store {
                     places.insert(id.clone(), entries.len());
                     let output = output.strip_prefix(&here).map_or(output.clone(), Path::to_owned);
                     let last = Event::Intent { request: request.clone(), output: output.clone(), key: key.clone() };
-                    entries.push(Entry { id, at, request: *request, output, key, job: None, base_url: None, last });
+                    entries.push(Entry {
+                        id,
+                        at,
+                        request: *request,
+                        output,
+                        key,
+                        job: None,
+                        base_url: None,
+                        credits: None,
+                        last,
+                    });
                 }
+                (Event::Cost { credits }, Some(entry)) => entry.credits = Some(credits),
                 (event, Some(entry)) => {
                     if let Event::Accepted { job, base_url } = &event {
                         (entry.job, entry.base_url) = (Some((**job).clone()), base_url.clone());
@@ -249,7 +264,7 @@ impl Entry {
 impl From<Entry> for Listed {
     fn from(entry: Entry) -> Self {
         let (state, error) = match entry.last {
-            Event::Intent { .. } => ("unknown", None),
+            Event::Intent { .. } | Event::Cost { .. } => ("unknown", None),
             Event::Accepted { .. } => ("accepted", None),
             Event::Refused { error } => ("rejected", Some(error)),
             Event::Unknown { error } => ("unknown", Some(error)),

@@ -233,7 +233,7 @@ impl Client {
     }
 
     /// Sends a paid request to the first provider that can make the video, at most once. Only when a provider has certainly
-    /// not taken it, the next one is asked. Images of this machine are uploaded first. Waits if the provider's
+    /// not taken it, the next one is asked; the job then says why. Images of this machine are uploaded first. Waits if the provider's
     /// [limit](Provider::limit) has been reached by this client and its clones.
     ///
     /// Dropping the future after the request has left loses what became of it, as a lost reply does. So put no time-out around
@@ -266,7 +266,7 @@ impl Client {
             Ok(None) => {}
             Err(error) => return Submission::NotAccepted(error),
         }
-        let mut refusal = None;
+        let mut refusals: Vec<(String, Error)> = Vec::new();
         for offer in plan.offers {
             let Some(Entry { provider, window }) = self.entries.iter().find(|entry| entry.is(&offer.provider)) else {
                 continue;
@@ -279,15 +279,17 @@ impl Client {
             let submission = provider.submit(&offer).instrument(span.clone()).await;
             span.record("outcome", submission.outcome());
             match submission {
-                Submission::NotAccepted(error) => refusal = Some(error),
-                Submission::Accepted(job) => {
+                Submission::NotAccepted(error) => refusals.push((offer.provider, error)),
+                Submission::Accepted(mut job) => {
                     span.record("job", display(&job.reference));
+                    job.refusals = refusals.iter().map(|(provider, error)| format!("{provider}: {error}")).collect();
                     return Submission::Accepted(job);
                 }
                 Submission::Unknown(unknown) => return Submission::Unknown(unknown),
             }
         }
-        Submission::NotAccepted(refusal.unwrap_or_else(|| impossible(&plan.refusals)))
+        let last = refusals.pop().map(|(_, error)| error);
+        Submission::NotAccepted(last.unwrap_or_else(|| impossible(&plan.refusals)))
     }
 
     /// Asks once how far a job is.

@@ -107,6 +107,9 @@ pub struct Job {
     /// When it was accepted; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub accepted_at: SystemTime,
+    /// Why those that were asked before have not taken it, if any were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<String>,
 }
 
 impl Job {
@@ -114,7 +117,7 @@ impl Job {
     pub fn new(offer: &Offer, task: impl Into<String>) -> Self {
         let mut reference = JobRef::new(&offer.provider, task);
         reference.resolution = Some(offer.resolution()).filter(|resolution| *resolution > Resolution::P720);
-        Self { reference, offer: offer.clone(), accepted_at: SystemTime::now() }
+        Self { reference, offer: offer.clone(), accepted_at: SystemTime::now(), refusals: Vec::new() }
     }
 }
 

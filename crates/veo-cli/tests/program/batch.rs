@@ -198,5 +198,9 @@ fn a_batch_stops_before_it_costs_too_much() {
         // What earlier runs have spent counts.
         let run = capped("250");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
+        // Where a known price is too high, one that is not known is not tried.
+        sandbox.write("jobs.jsonl", &[requests.join("\n"), r#"{"prompt":"Dog","seconds":8}"#.to_owned()].join("\n"));
+        let run = capped("250");
+        assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
     }
 }

@@ -77,7 +77,8 @@ fn the_next_provider_is_asked_after_a_refusal() {
     let sandbox = Sandbox::with_sim().at("kie", refusing.url());
     let run = sandbox.run(&["generate", "A dog"]);
     assert_eq!((run.code, run.out.as_str()), (0, "video.mp4\n"), "{}", run.err);
-    assert!(run.err.starts_with("Accepted as uniall:"), "{}", run.err);
+    let why = "warning: kie: kie.ai answered with code 402: Insufficient credits\nAccepted as uniall:";
+    assert!(run.err.starts_with(why), "{}", run.err);
     assert_eq!((refusing.count(GENERATE), sandbox.paid()), (1, 1));
 }
 
