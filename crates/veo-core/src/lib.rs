@@ -1,4 +1,6 @@
-// The page shows kie.ai.
+// The page shows kie.ai. Of two definitions of a link the first counts, so that its links to the guides lead to the
+// modules below, which only the documentation has.
+#![cfg_attr(all(feature = "kie", feature = "uniall"), doc = include_str!("links.md"))]
 #![cfg_attr(feature = "kie", doc = include_str!("../../../README.md"))]
 #![cfg_attr(not(feature = "kie"), doc = "Makes videos with Google's Veo 3.1.")]
 //!
@@ -74,3 +76,28 @@ pub use uniall::UniAll;
 pub use wait::Poll;
 #[cfg(feature = "kie")]
 pub use webhook::{Delivery, Notice, Webhooks};
+
+// The guides, as a part of the documentation. So their programs are tested with it.
+#[cfg(all(any(doc, doctest), feature = "kie", feature = "uniall"))]
+#[doc = include_str!("links.md")]
+#[doc = include_str!("../../../docs/README.md")]
+pub mod guides {
+    macro_rules! guides {
+        ($($name:ident $file:literal)*) => {$(
+            #[doc = include_str!("links.md")]
+            #[doc = include_str!(concat!("../../../docs/", $file))]
+            pub mod $name {}
+        )*};
+    }
+    guides! {
+        first_video "first-video.md"
+        images "images.md"
+        extension "extension.md"
+        providers "providers.md"
+        errors "errors.md"
+        batch "batch.md"
+        webhooks "webhooks.md"
+        testing "testing.md"
+        commands "cli.md"
+    }
+}
