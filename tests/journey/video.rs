@@ -164,6 +164,14 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
     assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
     assert_eq!(sim.calls().len(), 2, "the first one is enough");
 
+    let poor = UniAll::new(Access::new("no-credits/1").base_url(sim.url())).unwrap();
+    let error = not_accepted(Client::new(unreachable).unwrap().or(poor).submit(&request).await);
+    assert_eq!(error.kind(), ErrorKind::InsufficientCredits, "the last word counts, and the others are told");
+    assert!(
+        error.to_string().ends_with("(before that, kie: there was no connection to 127.0.0.1, so nothing was sent)")
+    );
+    assert_eq!(sim.calls().len(), 3);
+
     // A server that takes the request and says nothing: nobody else is asked.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -174,7 +182,7 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
     let client = Client::new(Kie::new(Access::new("key").base_url(&url)).unwrap()).unwrap().or(uniall(&sim));
     let Submission::Unknown(unknown) = client.submit(&request).await else { panic!("it may have been charged") };
     silent.await.unwrap();
-    assert_eq!(sim.calls().len(), 2);
+    assert_eq!(sim.calls().len(), 3);
     assert_eq!((unknown.error.charged(), unknown.error.resend()), (Charged::Unknown, Resend::Never));
     assert_eq!((unknown.offer.provider.as_str(), &unknown.offer.body["prompt"]), ("kie", &json!("A red kite")));
 }

@@ -140,6 +140,9 @@ impl From<&Error> for Told {
 fn next(error: &Error) -> Option<String> {
     let sentence = match (Exit::of(error), error.job(), error.kind()) {
         (Exit::Unknown, ..) => LOOK,
+        (Exit::Unfinished, Some(job), ErrorKind::Unavailable) => {
+            return Some(format!("If the provider has such a job, it is paid for and goes on: veo wait {job}"));
+        }
         (Exit::Unfinished, Some(job), _) => return Some(format!("It is paid for. Go on with: veo wait {job}")),
         (.., ErrorKind::Unauthorized) => "Check the key; `veo auth` keeps another one.",
         (.., ErrorKind::KeyExhausted) => "Raise the limit of the key at the provider, or use another key.",

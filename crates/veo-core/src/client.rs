@@ -266,7 +266,7 @@ impl Client {
             Ok(None) => {}
             Err(error) => return Submission::NotAccepted(error),
         }
-        let mut refusals: Vec<(String, Error)> = Vec::new();
+        let (mut refusals, mut last) = (Vec::new(), None::<Error>);
         for offer in plan.offers {
             let Some(Entry { provider, window }) = self.entries.iter().find(|entry| entry.is(&offer.provider)) else {
                 continue;
@@ -279,16 +279,19 @@ impl Client {
             let submission = provider.submit(&offer).instrument(span.clone()).await;
             span.record("outcome", submission.outcome());
             match submission {
-                Submission::NotAccepted(error) => refusals.push((offer.provider, error)),
+                Submission::NotAccepted(error) => {
+                    let said = format!("{}: {error}", offer.provider);
+                    last = Some(error.after(&refusals));
+                    refusals.push(said);
+                }
                 Submission::Accepted(mut job) => {
                     span.record("job", display(&job.reference));
-                    job.refusals = refusals.iter().map(|(provider, error)| format!("{provider}: {error}")).collect();
+                    job.refusals = refusals;
                     return Submission::Accepted(job);
                 }
                 Submission::Unknown(unknown) => return Submission::Unknown(unknown),
             }
         }
-        let last = refusals.pop().map(|(_, error)| error);
         Submission::NotAccepted(last.unwrap_or_else(|| impossible(&plan.refusals)))
     }
 

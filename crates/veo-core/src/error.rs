@@ -186,6 +186,14 @@ impl Error {
         self
     }
 
+    /// The same error with what others have said before it, if any have.
+    pub(crate) fn after(mut self, earlier: &[String]) -> Self {
+        if !earlier.is_empty() {
+            self.0.message = format!("{} (before that, {})", self.0.message, earlier.join("; "));
+        }
+        self
+    }
+
     /// What happened.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
