@@ -46,7 +46,7 @@ type_line 'clear; veo generate --sim kie "A dog" -o dog.mp4'
 see 'Making the video ([0-9]*s)'
 see '^dog.mp4'
 type_line 'clear; veo generate --sim uniall "A dog" -o dog2.mp4'
-see 'Making the video \[=.*\] 50%'
+see 'Making the video \[=.*\] [1-9][0-9]*%'
 see '^dog2.mp4'
 
 type_line 'clear; export KIE_API_KEY=any KIE_BASE_URL=http://127.0.0.1:8797; veo generate "A dog" -o cat.mp4'
