@@ -158,3 +158,24 @@ fn the_models_are_those_of_the_specifications() {
         assert_eq!(model.resolutions.iter().map(ToString::to_string).collect::<BTreeSet<_>>(), sizes, "{}", model.name);
     }
 }
+
+#[test]
+fn an_image_of_this_machine_needs_somebody_who_takes_it() {
+    let here = || Image::File { file: "kite.png".into() };
+    let alone = Client::new(UniAll::new(KEY).unwrap()).unwrap();
+    let why = "uniall: input: an image is on this machine and no provider here has a place for it; put it on the web, or \
+               add kie.ai";
+    for (request, offers, refusal) in [
+        (VideoRequest::image("It flies", here()), 0, Some(why)),
+        (VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n".to_vec()), 0, Some(why)),
+        (VideoRequest::frames("It lands", "https://img.example.net/1.png", here()), 0, Some(why)),
+        (VideoRequest::image("It flies", "https://img.example.net/1.png"), 1, None),
+        (VideoRequest::text("A red kite"), 1, None),
+    ] {
+        let plan = alone.plan(&request);
+        let refusals: Vec<_> = plan.refusals.iter().map(ToString::to_string).collect();
+        assert_eq!((plan.offers.len(), refusals.first().map(String::as_str)), (offers, refusal), "{request:?}");
+        // kie.ai takes it for either.
+        assert_eq!(client().plan(&request).offers.len(), 2, "{request:?}");
+    }
+}

@@ -186,6 +186,13 @@ impl Error {
         self
     }
 
+    /// The same error, about the prompt if it was about an image.
+    pub(crate) fn not_of_an_image(mut self) -> Self {
+        self.0.subject =
+            self.0.subject.map(|subject| if subject == Subject::Image { Subject::Prompt } else { subject });
+        self
+    }
+
     /// The same error with what others have said before it, if any have.
     pub(crate) fn after(mut self, earlier: &[String]) -> Self {
         if !earlier.is_empty() {

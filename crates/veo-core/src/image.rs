@@ -10,6 +10,10 @@ use crate::{Error, ErrorKind, Image, Input, Provider, VideoRequest};
 /// The largest image that the model takes, in bytes.
 const MAX_IMAGE: u64 = 20 << 20;
 
+/// What is said of an image that cannot be uploaded.
+pub(crate) const STRANDED: &str =
+    "is on this machine and no provider here has a place for it; put it on the web, or add kie.ai";
+
 /// The request with all its images as URLs; nothing if it has no others. Local ones are uploaded to the first provider that
 /// has a place for them; the URL then serves any provider.
 pub(crate) async fn uploaded<'a>(
@@ -32,6 +36,14 @@ pub(crate) async fn uploaded<'a>(
     Ok(Some(request))
 }
 
+/// Whether there is an image of this machine, and nobody who could bring it to where a provider reaches it.
+pub(crate) fn is_stranded<'a>(request: &VideoRequest, mut providers: impl Iterator<Item = &'a dyn Provider>) -> bool {
+    let is_here = |image: &&Image| !matches!(image, Image::Url(_));
+    // An upload that nobody waits for does not begin.
+    let takes = |provider: &dyn Provider| provider.upload(Bytes::new(), String::new()).is_some();
+    request.images().iter().any(is_here) && !providers.any(takes)
+}
+
 /// The URL of an image, which is uploaded first if it has none.
 pub(crate) async fn reachable<'a>(
     image: &Image,
@@ -44,10 +56,7 @@ pub(crate) async fn reachable<'a>(
     };
     let stored = stored_name(&bytes, &name)?;
     let Some(uploading) = providers.find_map(|provider| provider.upload(bytes.clone(), stored.clone())) else {
-        let message = format!(
-            "input: {name} is on this machine and no provider here has a place for it; put it on the web, or add kie.ai"
-        );
-        return Err(Error::new(ErrorKind::InvalidRequest, message));
+        return Err(refused(&name, STRANDED));
     };
     uploading.await
 }

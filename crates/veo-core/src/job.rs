@@ -155,6 +155,8 @@ impl Submission {
     pub fn of_error(error: Error, offer: &Offer, sent_at: SystemTime) -> Self {
         match error.kind() {
             ErrorKind::OutcomeUnknown => Self::Unknown(Unknown { error, offer: offer.clone(), sent_at }),
+            // The provider's words can be about an image where there is none, and then mean the prompt.
+            ErrorKind::Policy if offer.request.images().is_empty() => Self::NotAccepted(error.not_of_an_image()),
             _ => Self::NotAccepted(error),
         }
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 /// How many paid requests a provider takes in which time.
 ///
@@ -33,7 +33,7 @@ impl Window {
         let mut times = self.0.lock().await;
         while times.len() >= limit.requests.max(1) {
             let Some(oldest) = times.front() else { break };
-            sleep_until(*oldest + limit.per).await;
+            sleep(limit.per.saturating_sub(oldest.elapsed())).await;
             times.pop_front();
         }
         times.push_back(Instant::now());

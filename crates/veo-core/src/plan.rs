@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use veo_transport::without_queries;
 
+use crate::image;
 use crate::model::nonsense;
 use crate::{Model, Provider, Reason, Resolution, VideoRequest};
 
@@ -104,11 +105,20 @@ impl fmt::Display for Refusal {
 /// Plans a request with some providers.
 pub(crate) fn plan<'a>(providers: impl Iterator<Item = &'a dyn Provider> + Clone, request: &VideoRequest) -> Plan {
     let mut plan = Plan { offers: Vec::new(), refusals: Vec::new() };
+    let is_stranded = image::is_stranded(request, providers.clone());
     for provider in providers.clone() {
-        match choose(provider, request) {
-            Ok(offer) => plan.offers.push(offer),
-            Err(reasons) => plan.refusals.push(Refusal { provider: provider.name().to_owned(), reasons }),
+        let mut reasons = match choose(provider, request) {
+            Ok(offer) if !is_stranded => {
+                plan.offers.push(offer);
+                continue;
+            }
+            Ok(_) => Vec::new(),
+            Err(reasons) => reasons,
+        };
+        if is_stranded {
+            reasons.push(Reason::new("input", format!("an image {}", image::STRANDED)));
         }
+        plan.refusals.push(Refusal { provider: provider.name().to_owned(), reasons });
     }
     // Who else can do what one cannot. A provider's own fields are nobody else's.
     let fields = |refusal: &Refusal| refusal.reasons.iter().map(|reason| reason.field).collect::<Vec<_>>();
