@@ -133,7 +133,7 @@ pub(crate) fn tell_saved(job: &JobRef, made: &Made, output: &Output) {
 /// A finished job as something to extend, with its URL, so that either provider can.
 async fn finished(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
     let provider = ProviderName::of(&job.provider)?;
-    jobs::check_place(&setting.config, job)?;
+    jobs::check_place(&setting.config, &setting.store()?, job)?;
     match setting.config.client(&[provider], None)?.state(job).await? {
         State::Succeeded(video) => Ok(Source::from(&*video)),
         _ => Err(Failure::usage(format!("{job} has not ended yet; wait for it first: veo wait {job}"))),

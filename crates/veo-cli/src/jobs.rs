@@ -92,7 +92,7 @@ pub(crate) struct List {
 pub(crate) async fn status(arguments: Status, output: &Output) -> Result<(), Failure> {
     let Status { job } = arguments;
     let config = Config::load()?;
-    check_place(&config, &job)?;
+    check_place(&config, &Store::open()?, &job)?;
     let client = config.client(&[ProviderName::of(&job.provider)?], None)?;
     let told = |state, percent| Event::State { line: None, job: &job, state, percent };
     match client.state(&job).await? {
@@ -131,7 +131,7 @@ pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure
     }
     let mut providers = Vec::new();
     for job in &jobs {
-        check_place(&config, job)?;
+        check_place(&config, &store, job)?;
         providers.push(ProviderName::of(&job.provider)?);
     }
     let client = config.resuming(&providers, patience.timeout)?;
@@ -155,7 +155,7 @@ pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure
 pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(), Failure> {
     let Download { job, save } = arguments;
     let (config, store) = (Config::load()?, Store::open()?);
-    check_place(&config, &job)?;
+    check_place(&config, &store, &job)?;
     let client = config.resuming(&[ProviderName::of(&job.provider)?], None)?;
     if !matches!(client.state(&job).await?, State::Succeeded(_)) {
         return Err(Failure::failed(format!("{job}: it has not ended yet"))
@@ -170,7 +170,7 @@ pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(),
 pub(crate) async fn upgrade(arguments: Upgrade, output: &Output) -> Result<(), Failure> {
     let Upgrade { job, resolution, output: path, force, patience } = arguments;
     let (config, store) = (Config::load()?, Store::open()?);
-    check_place(&config, &job)?;
+    check_place(&config, &store, &job)?;
     let named = || {
         let small = path_of(&job, store.find(&job)?.as_ref());
         let stem = small.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -283,9 +283,8 @@ fn is_here(config: &Config, entry: &Entry) -> bool {
 }
 
 /// Refuses to ask for a job in a place where it does not live.
-pub(crate) fn check_place(config: &Config, job: &JobRef) -> Result<(), Failure> {
-    let entry = Store::open()?.find(job)?;
-    match entry {
+pub(crate) fn check_place(config: &Config, store: &Store, job: &JobRef) -> Result<(), Failure> {
+    match store.find(job)? {
         Some(entry) if !is_here(config, &entry) => {
             let place = entry.base_url.as_deref().unwrap_or("the provider's own address");
             Err(Failure::usage(format!("{job} lives at {place}, and another address is set; correct the base URL")))

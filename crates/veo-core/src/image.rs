@@ -20,7 +20,7 @@ pub(crate) async fn uploaded<'a>(
     request: &VideoRequest,
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
 ) -> Result<Option<VideoRequest>, Error> {
-    if request.images().iter().all(|image| matches!(image, Image::Url(_))) {
+    if !has_local(request) {
         return Ok(None);
     }
     let mut request = request.clone();
@@ -38,10 +38,9 @@ pub(crate) async fn uploaded<'a>(
 
 /// Whether there is an image of this machine, and nobody who could bring it to where a provider reaches it.
 pub(crate) fn is_stranded<'a>(request: &VideoRequest, mut providers: impl Iterator<Item = &'a dyn Provider>) -> bool {
-    let is_here = |image: &&Image| !matches!(image, Image::Url(_));
     // An upload that nobody waits for does not begin.
     let takes = |provider: &dyn Provider| provider.upload(Bytes::new(), String::new()).is_some();
-    request.images().iter().any(is_here) && !providers.any(takes)
+    has_local(request) && !providers.any(takes)
 }
 
 /// The URL of an image, which is uploaded first if it has none.
@@ -59,6 +58,11 @@ pub(crate) async fn reachable<'a>(
         return Err(refused(&name, STRANDED));
     };
     uploading.await
+}
+
+/// Whether an image is on this machine only.
+fn has_local(request: &VideoRequest) -> bool {
+    request.images().iter().any(|image| !matches!(image, Image::Url(_)))
 }
 
 async fn read(file: &Path) -> Result<Bytes, Error> {

@@ -285,14 +285,13 @@ impl State {
 
     /// Accepts a task, and charges it; not if the balance is too low.
     pub(crate) fn accept(&mut self, operation: &'static str, id: String, mut task: Task, price: f64) -> bool {
-        let Some(account) = self.accounts.get_mut(&task.account) else { return false };
-        if !account.pay(price) {
+        if !self.bill(&task.account, operation, task.call, &id, price) {
             return false;
         }
-        account.accepted += 1;
-        task.fate = account.scenario.fate(account.accepted);
-        let charge = Charge { call: task.call, operation, task: id.clone(), credits: price, refunded: false };
-        self.charges.push(charge, 0);
+        if let Some(account) = self.accounts.get_mut(&task.account) {
+            account.accepted += 1;
+            task.fate = account.scenario.fate(account.accepted);
+        }
         let size = task.request.len();
         self.tasks.put(id.into(), task, size);
         true
@@ -300,14 +299,16 @@ impl State {
 
     /// Charges something that belongs to an accepted task; not if the balance is too low.
     pub(crate) fn charge(&mut self, operation: &'static str, call: usize, id: &str, price: f64) -> bool {
-        let Some(account) = self.tasks.get(id).and_then(|task| self.accounts.get_mut(&task.account)) else {
-            return false;
-        };
-        if !account.pay(price) {
-            return false;
+        let account = self.tasks.get(id).map(|task| task.account.clone());
+        account.is_some_and(|account| self.bill(&account, operation, call, id, price))
+    }
+
+    fn bill(&mut self, account: &str, operation: &'static str, call: usize, task: &str, price: f64) -> bool {
+        let is_paid = self.accounts.get_mut(account).is_some_and(|account| account.pay(price));
+        if is_paid {
+            self.charges.push(Charge { call, operation, task: task.to_owned(), credits: price, refunded: false }, 0);
         }
-        self.charges.push(Charge { call, operation, task: id.to_owned(), credits: price, refunded: false }, 0);
-        true
+        is_paid
     }
 
     /// How far a task is, by itself; and what follows from its end.
