@@ -7,7 +7,7 @@ use veo_core::{
     Access, AspectRatio, Charged, Client, Downloads, ErrorKind, Job, JobRef, Kie, Poll, Receipt, Resend, Resolution,
     State, Submission, Tier, UniAll, Video, VideoRequest,
 };
-use veo_sim::{Fate, Scenario, Sim};
+use veo_sim::{Fate, Fault, Scenario, Sim};
 
 fn kie(sim: &Sim) -> Kie {
     Kie::new(Access::new("key").base_url(sim.url())).unwrap()
@@ -252,4 +252,24 @@ async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
         assert_eq!(json["saved"]["sha256"].as_str().map(str::len), Some(64));
         assert_eq!(json["job"]["offer"]["body"]["prompt"], "A red kite");
     }
+}
+
+/// The record of an upgraded video still has the smaller one.
+#[tokio::test]
+async fn an_expired_link_of_an_upgraded_video_is_not_renewed_by_the_smaller_one() {
+    let scenario = Scenario::new("expired", "The first link to an upgraded video is not taken any more.");
+    let scenario = scenario.task(1.., Fate::Smaller).fault("media", 1..=1, Fault::Expired);
+    let sim = Sim::builder().scenario(scenario).start().await.unwrap();
+    let client = eager(Client::new(kie(&sim)).unwrap());
+    let client = client.with_poll(Poll {
+        every_upgrade: Duration::ZERO,
+        first: Duration::ZERO,
+        every: Duration::ZERO,
+        ..Poll::default()
+    });
+    let job = accepted(client.submit(&VideoRequest::text("A red kite").resolution(Resolution::P1080)).await);
+    let video = client.wait(&job, |_| {}).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let saved = client.download(&video, folder.path().join("kite.mp4"), |_, _| {}).await.unwrap();
+    assert_eq!((saved.media.width, saved.media.height), (1920, 1080), "{}", sim.report());
 }

@@ -475,7 +475,10 @@ impl Client {
                 let Some(provider) = self.provider(&video.job.provider) else { return Ok(None) };
                 match way {
                     0 => match provider.state(&video.job).await? {
-                        State::Succeeded(video) => Ok(video.urls.into_iter().next()),
+                        // After an upgrade this is still the smaller one.
+                        State::Succeeded(again) if again.resolution == video.resolution => {
+                            Ok(again.urls.into_iter().next())
+                        }
                         _ => Ok(None),
                     },
                     _ => provider.fresh_link(&link).await,
