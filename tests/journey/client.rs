@@ -1,17 +1,27 @@
 //! What a client answers besides making a video: a state, a balance, a place for an image, and leave for one more job.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use veo_core::{
-    Access, BoxFuture, Client, Error, ErrorKind, Image, Job, JobRef, Kie, Mode, Model, Offer, Poll, Provider, Reason,
-    State, Submission, Tier, UniAll, Video, VideoRequest,
+    Access, AspectRatio, BoxFuture, Charged, Client, Error, ErrorKind, Fault, Image, Job, JobRef, Kie, Limit, Mode,
+    Model, Offer, Poll, Provider, Reason, Resend, Resolution, State, Submission, Tier, UniAll, Video, VideoRequest,
 };
 use veo_sim::Sim;
 use veo_tests::{KEY, recorder, serve_bytes};
+
+/// What makes anything that these tests ask for.
+fn any_model(provider: &'static str) -> Model {
+    Model::new(provider, "one", Tier::Lite)
+        .modes(&[Mode::Text, Mode::Image])
+        .resolutions(&[Resolution::P720])
+        .aspect_ratios(&[AspectRatio::Landscape])
+        .seconds(&[8])
+}
 
 fn client(url: &str) -> Client {
     let access = Access::new(KEY).base_url(url);
@@ -88,6 +98,123 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
     assert_eq!(sim.calls().len(), 1);
 }
 
+/// A provider at which one step never ends, and which says when it has come to each.
+#[derive(Debug)]
+struct Stuck {
+    name: &'static str,
+    at: &'static str,
+    steps: Steps,
+    models: [Model; 1],
+}
+
+/// The steps that were taken, and the one after which the caller wants to stop.
+#[derive(Clone, Debug)]
+struct Steps(Arc<(Mutex<Vec<String>>, &'static str, Notify)>);
+
+impl Steps {
+    fn new(stop_after: &'static str) -> Self {
+        Self(Arc::new((Mutex::default(), stop_after, Notify::new())))
+    }
+
+    fn take(&self, provider: &str, step: &str) {
+        let step = format!("{provider} {step}");
+        if step == self.0.1 {
+            self.0.2.notify_one();
+        }
+        self.0.0.lock().unwrap().push(step);
+    }
+}
+
+impl Stuck {
+    fn new(name: &'static str, at: &'static str, steps: &Steps) -> Self {
+        Self { name, at, steps: steps.clone(), models: [any_model(name)] }
+    }
+}
+
+impl Provider for Stuck {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    fn limit(&self) -> Option<Limit> {
+        self.steps.take(self.name, "limit");
+        let requests = usize::from(self.at != "limit");
+        Some(Limit { requests, per: Duration::from_secs(60 * 60) })
+    }
+
+    fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
+        Ok(Offer::new(model, request, "make", json!({})))
+    }
+
+    fn upload(&self, _bytes: bytes::Bytes, _name: String) -> Option<BoxFuture<'_, Result<String, Error>>> {
+        Some(Box::pin(async {
+            self.steps.take(self.name, "upload");
+            if self.at == "upload" {
+                std::future::pending::<()>().await;
+            }
+            Ok("https://img.example.net/kite.png".to_owned())
+        }))
+    }
+
+    fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
+        Box::pin(async {
+            self.steps.take(self.name, "submit");
+            // Time enough to be dropped in.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            match self.at {
+                "refusal" => Submission::NotAccepted(Error::new(ErrorKind::Rejected, "no")),
+                _ => Submission::Accepted(Job::new(offer, "t1")),
+            }
+        })
+    }
+
+    fn state<'a>(&'a self, _job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
+        Box::pin(async { Ok(State::Pending) })
+    }
+}
+
+/// Whoever stops a submission loses nothing that may have been paid for, and pays for nothing after.
+#[tokio::test]
+async fn nothing_is_sent_after_a_stop_and_what_was_sent_is_waited_for() {
+    let table = [
+        // What is stopped after which step, where the provider is stuck, all steps that are taken, and the outcome.
+        ("", "", "a upload, a limit, a submit", "a:t1"),
+        ("a upload", "upload", "a upload", "stopped"),
+        ("a upload", "", "a upload, a limit", "stopped"),
+        ("a limit", "limit", "a upload, a limit", "stopped"),
+        ("a submit", "", "a upload, a limit, a submit", "a:t1"),
+        ("a submit", "refusal", "a upload, a limit, a submit, b limit", "stopped (before that, a: no)"),
+        ("b submit", "refusal", "a upload, a limit, a submit, b limit, b submit", "b:t1"),
+    ];
+    for (stop_after, at, taken, wanted) in table {
+        let steps = Steps::new(stop_after);
+        let client = Client::new(Stuck::new("a", at, &steps)).unwrap().or(Stuck::new("b", "", &steps));
+        let request = VideoRequest::image("A red kite", b"\x89PNG\r\n\x1a\n and the rest".to_vec());
+        let submitting = client.submit_until(&request, steps.0.2.notified());
+        let outcome = match tokio::time::timeout(Duration::from_secs(20), submitting).await.unwrap() {
+            Submission::Accepted(job) => job.reference.to_string(),
+            Submission::NotAccepted(error) => {
+                let answers = (error.kind(), error.charged(), error.resend(), error.fault());
+                assert_eq!(answers, (ErrorKind::Stopped, Charged::No, Resend::Same, Fault::Caller), "{stop_after}");
+                error.to_string().replace(" before a paid request was sent; submit it again if you want it", "")
+            }
+            Submission::Unknown(unknown) => panic!("{}", unknown.error),
+        };
+        let steps = steps.0.0.lock().unwrap().join(", ");
+        assert_eq!(
+            (steps.as_str(), outcome.as_str()),
+            (taken, wanted),
+            "stopped after {stop_after:?}, stuck at {at:?}"
+        );
+    }
+}
+
 /// A provider that counts the jobs that are under way.
 #[derive(Debug, Default)]
 struct Counter {
@@ -136,11 +263,7 @@ async fn no_more_jobs_are_under_way_than_there_are_permits() {
     for (cap, wanted) in
         [(None, JOBS), (Some(0), 1), (Some(1), 1), (Some(2), 2), (Some(5), 5), (Some(usize::MAX), JOBS)]
     {
-        let model = Model::new("counting", "one", Tier::Lite)
-            .modes(&[Mode::Text])
-            .resolutions(&[veo_core::Resolution::P720])
-            .aspect_ratios(&[veo_core::AspectRatio::Landscape])
-            .seconds(&[8]);
+        let model = any_model("counting");
         let counter = Arc::<Counter>::default();
         let client = Client::new(Counting(counter.clone(), [model])).unwrap();
         let client = client.with_poll(Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() });

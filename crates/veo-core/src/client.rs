@@ -1,6 +1,8 @@
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::field::{Empty, display};
@@ -237,7 +239,7 @@ impl Client {
     /// [limit](Provider::limit) has been reached by this client and its clones.
     ///
     /// Dropping the future after the request has left loses what became of it, as a lost reply does. So put no time-out around
-    /// it; `Access::submit_timeout` ends in an outcome.
+    /// it; [`submit_until`](Self::submit_until) and `Access::submit_timeout` end in an outcome.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -257,22 +259,48 @@ impl Client {
     /// # Ok(()) }) }
     /// ```
     pub async fn submit(&self, request: &VideoRequest) -> Submission {
+        self.submit_until(request, std::future::pending()).await
+    }
+
+    /// As [`submit`](Self::submit), but once `stop` is done, no paid request leaves any more: not after the uploads, not after
+    /// waiting for the provider's limit, and not to the next provider. One that has left is waited for. So this is what to use
+    /// for Ctrl-C, for a deadline, or when whoever wanted the video has gone. What was stopped is not accepted, with
+    /// [`ErrorKind::Stopped`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// use std::time::Duration;
+    /// use veo_core::{Submission, VideoRequest};
+    ///
+    /// let deadline = tokio::time::sleep(Duration::from_secs(30));
+    /// match client.submit_until(&VideoRequest::text("A dog playing in a park"), deadline).await {
+    ///     Submission::Accepted(job) => println!("paid for: {}", job.reference),
+    ///     Submission::NotAccepted(error) => println!("not charged: {error}"),
+    ///     Submission::Unknown(unknown) => println!("maybe charged: {}", unknown.error),
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    pub async fn submit_until(&self, request: &VideoRequest, stop: impl Future<Output = ()>) -> Submission {
         let mut plan = self.plan(request);
         if plan.offers.is_empty() {
             return Submission::NotAccepted(impossible(&plan.refusals));
         }
-        match image::uploaded(request, self.providers()).await {
-            Ok(Some(uploaded)) => plan = self.plan(&uploaded),
-            Ok(None) => {}
-            Err(error) => return Submission::NotAccepted(error),
-        }
         let (mut refusals, mut last) = (Vec::new(), None::<Error>);
+        let mut stop = pin!(stop);
+        if image::has_local(request) {
+            match before(&mut stop, self.upload_images(request)).await {
+                Some(Ok(uploaded)) => plan = self.plan(&uploaded),
+                Some(Err(error)) => return Submission::NotAccepted(error),
+                None => return Submission::NotAccepted(stopped(&refusals)),
+            }
+        }
         for offer in plan.offers {
             let Some(Entry { provider, window }) = self.entries.iter().find(|entry| entry.is(&offer.provider)) else {
                 continue;
             };
-            if let Some(limit) = provider.limit() {
-                window.enter(limit).await;
+            if before(&mut stop, window.enter(provider.limit())).await.is_none() {
+                return Submission::NotAccepted(stopped(&refusals));
             }
             let span =
                 info_span!("submit", provider = %offer.provider, model = %offer.model, outcome = Empty, job = Empty);
@@ -542,6 +570,26 @@ impl Client {
         image::reachable(image, self.providers()).await
     }
 
+    /// The request with all its images as URLs: those of this machine are [uploaded](Self::upload). [`submit`](Self::submit)
+    /// does this by itself; this is for who wants to have it done before, or by another client, such as one of kie.ai for a
+    /// request that goes to UniAll.
+    ///
+    /// ```
+    /// use veo_core::{Client, Error, Submission, VideoRequest};
+    ///
+    /// async fn with_the_place_of(other: &Client, client: &Client, request: &VideoRequest) -> Result<Submission, Error> {
+    ///     let request = other.upload_images(request).await?;
+    ///     Ok(client.submit(&request).await)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`upload`](Self::upload). Nothing has been paid for then.
+    pub async fn upload_images(&self, request: &VideoRequest) -> Result<VideoRequest, Error> {
+        image::uploaded(request, self.providers()).await
+    }
+
     fn providers(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
         self.entries.iter().map(|entry| &*entry.provider)
     }
@@ -559,6 +607,20 @@ impl Entry {
     fn is(&self, name: &str) -> bool {
         self.provider.name() == name
     }
+}
+
+/// What comes of something, unless `stop` is done first. Not for what must not be dropped.
+async fn before<T>(stop: &mut (impl Future<Output = ()> + Unpin), work: impl Future<Output = T>) -> Option<T> {
+    match select(stop, pin!(work)).await {
+        Either::Left(_) => None,
+        Either::Right((done, _)) => Some(done),
+    }
+}
+
+/// The caller does not want it any more.
+fn stopped(refusals: &[String]) -> Error {
+    Error::new(ErrorKind::Stopped, "stopped before a paid request was sent; submit it again if you want it")
+        .after(refusals)
 }
 
 /// The job lives at a provider that is not here.

@@ -49,6 +49,8 @@ pub enum ErrorKind {
     InvalidRequest,
     /// The provider could not be reached, so nothing was sent; or it did not answer what costs nothing, such as an upload.
     NotSent,
+    /// The caller has [stopped](crate::Client::submit_until) it before it was sent.
+    Stopped,
     /// The provider does not take the key.
     Unauthorized,
     /// The key has used up a limit of its own.
@@ -249,7 +251,7 @@ impl Error {
         const LIMIT: Duration = Duration::from_secs(10);
         const MAINTENANCE: Duration = Duration::from_secs(300);
         match self.0.kind {
-            ErrorKind::NotSent | ErrorKind::JobFailed => Resend::Same,
+            ErrorKind::NotSent | ErrorKind::Stopped | ErrorKind::JobFailed => Resend::Same,
             ErrorKind::RateLimited => Resend::After(self.0.retry_after.unwrap_or(LIMIT)),
             ErrorKind::Maintenance => Resend::After(self.0.retry_after.unwrap_or(MAINTENANCE)),
             ErrorKind::OutcomeUnknown
@@ -276,6 +278,7 @@ impl Error {
             }
             ErrorKind::Maintenance | ErrorKind::Retired | ErrorKind::JobFailed | ErrorKind::TimedOut => Fault::Provider,
             ErrorKind::InvalidRequest
+            | ErrorKind::Stopped
             | ErrorKind::Unauthorized
             | ErrorKind::KeyExhausted
             | ErrorKind::InsufficientCredits

@@ -14,15 +14,17 @@ const MAX_IMAGE: u64 = 20 << 20;
 pub(crate) const STRANDED: &str =
     "is on this machine and no provider here has a place for it; put it on the web, or add kie.ai";
 
-/// The request with all its images as URLs; nothing if it has no others. Local ones are uploaded to the first provider that
-/// has a place for them; the URL then serves any provider.
+/// Whether an image is on this machine only.
+pub(crate) fn has_local(request: &VideoRequest) -> bool {
+    request.images().iter().any(|image| !matches!(image, Image::Url(_)))
+}
+
+/// The request with all its images as URLs. Local ones are uploaded to the first provider that has a place for them; the URL
+/// then serves any provider.
 pub(crate) async fn uploaded<'a>(
     request: &VideoRequest,
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
-) -> Result<Option<VideoRequest>, Error> {
-    if !has_local(request) {
-        return Ok(None);
-    }
+) -> Result<VideoRequest, Error> {
     let mut request = request.clone();
     let images: Vec<&mut Image> = match &mut request.input {
         Input::Image { image } => vec![image],
@@ -33,7 +35,7 @@ pub(crate) async fn uploaded<'a>(
     for image in images {
         *image = Image::Url(reachable(image, providers.clone()).await?);
     }
-    Ok(Some(request))
+    Ok(request)
 }
 
 /// Whether there is an image of this machine, and nobody who could bring it to where a provider reaches it.
@@ -58,11 +60,6 @@ pub(crate) async fn reachable<'a>(
         return Err(refused(&name, STRANDED));
     };
     uploading.await
-}
-
-/// Whether an image is on this machine only.
-fn has_local(request: &VideoRequest) -> bool {
-    request.images().iter().any(|image| !matches!(image, Image::Url(_)))
 }
 
 async fn read(file: &Path) -> Result<Bytes, Error> {

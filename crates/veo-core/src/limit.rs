@@ -29,7 +29,8 @@ pub(crate) struct Window(Arc<Mutex<VecDeque<Instant>>>);
 
 impl Window {
     /// Waits until one more request keeps to the limit. Whoever came first goes first.
-    pub(crate) async fn enter(&self, limit: Limit) {
+    pub(crate) async fn enter(&self, limit: Option<Limit>) {
+        let Some(limit) = limit else { return };
         let mut times = self.0.lock().await;
         while times.len() >= limit.requests.max(1) {
             let Some(oldest) = times.front() else { break };
