@@ -27,6 +27,7 @@ const INVALID_URL: Refusal = Refusal(422, "url is wrong");
 const NO_CREDITS: Refusal =
     Refusal(402, "Credits insufficient : Your current balance isn't enough to run this request.");
 const TOO_MANY: Refusal = Refusal(429, "Your call frequency is too high. Please try again later.");
+const INVALID: Refusal = Refusal(422, "Validation Error - The request parameters failed validation checks");
 const INVALID_BODY: Refusal = Refusal(422, "The request body must be a JSON object.");
 const INVALID_RESOLUTION: Refusal = Refusal(422, "Resolution error");
 const INVALID_DURATION: Refusal = Refusal(422, "Duration error");
@@ -112,7 +113,9 @@ fn generate(visit: &Visit<'_>) -> Answer {
     let resolution = word(&request, "resolution", &["720p", "1080p", "4k"]).and_then(Resolution::of);
     let resolution = resolution.ok_or(INVALID_RESOLUTION)?;
     let seconds = duration(&request).ok_or(INVALID_DURATION)?;
+    let differences = rules(&request, model, seconds)?;
     fits(visit)?;
+    differences.into_iter().for_each(|how| visit.differs(how));
     let prices = PRICES.iter().find(|(name, _)| *name == model).map_or([0.0; 3], |(_, prices)| *prices);
     let params = json!({ "aspectRatio": ratio, "model": model, "prompt": prompt });
     let format = Format { resolution, portrait: ratio == "9:16", seconds, audio: true };
@@ -123,6 +126,7 @@ fn extend(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
     let prompt = text(&request, "prompt").ok_or(NO_PROMPT)?;
     let model = word(&request, "model", &["fast", "quality", "lite"]).ok_or(INVALID_MODEL)?;
+    seeds(&request)?;
     fits(visit)?;
     let source = text(&request, "taskId").unwrap_or_default();
     let (portrait, film) = {
@@ -322,8 +326,47 @@ fn body(visit: &Visit<'_>) -> Result<Map<String, Value>, Refusal> {
 fn fits(visit: &Visit<'_>) -> Result<(), Refusal> {
     match visit.mismatches.is_empty() {
         true => Ok(()),
-        false => Err(Refusal(422, "Validation Error - The request parameters failed validation checks")),
+        false => Err(INVALID),
     }
+}
+
+/// What the pages of kie.ai say of fields together. What is beyond a bound they name is refused. Where they only say what
+/// goes with what, nobody has seen the answer: such a request is taken, and this is how it differs.
+fn rules(request: &Map<String, Value>, model: &str, seconds: u32) -> Result<Vec<&'static str>, Refusal> {
+    const MODES: [&str; 3] = ["TEXT_2_VIDEO", "FIRST_AND_LAST_FRAMES_2_VIDEO", "REFERENCE_2_VIDEO"];
+    seeds(request)?;
+    let images = request.get("imageUrls").and_then(Value::as_array).map_or(0, Vec::len);
+    let mode = match request.contains_key("generationType") {
+        true => word(request, "generationType", &MODES).ok_or(INVALID)?,
+        // It is then found out from the images.
+        false => MODES[usize::from(images > 0)],
+    };
+    let (least, most) = match mode {
+        "TEXT_2_VIDEO" => (0, 2),
+        "REFERENCE_2_VIDEO" => (1, 3),
+        _ => (1, 2),
+    };
+    if images < least || images > most {
+        return Err(INVALID);
+    }
+    let is_reference = mode == "REFERENCE_2_VIDEO";
+    let differences = [
+        (mode == "TEXT_2_VIDEO" && images > 0, "body /imageUrls: are not for TEXT_2_VIDEO"),
+        (
+            is_reference && model == "veo3",
+            "body /model: has to be \"veo3_fast\" or \"veo3_lite\" for REFERENCE_2_VIDEO",
+        ),
+        // Of later pages; the first ones know no duration.
+        (is_reference && seconds != 8, "body /duration: has to be 8 for REFERENCE_2_VIDEO"),
+    ];
+    Ok(differences.into_iter().filter(|(differs, _)| *differs).map(|(_, how)| how).collect())
+}
+
+/// The bounds of the seed.
+fn seeds(request: &Map<String, Value>) -> Result<(), Refusal> {
+    let seeds = request.get("seeds").map(Value::as_f64);
+    let is_within = seeds.is_none_or(|seeds| seeds.is_some_and(|seeds| (10_000.0..=99_999.0).contains(&seeds)));
+    if is_within { Ok(()) } else { Err(INVALID) }
 }
 
 /// A task of the account whose record is still kept.
@@ -360,4 +403,59 @@ impl Fate {
 
 fn success(data: Value) -> Reply {
     Reply::json(200, json!({ "code": 200, "msg": "success", "data": data }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refused or named whether or not requests are checked against the specification as well.
+    #[test]
+    fn what_the_pages_say_of_fields_together_is_kept() {
+        let [one, two, three, four] = [1, 2, 3, 4].map(|count| json!(vec!["https://img.example.net/kite.png"; count]));
+        let (words, frames, reference) = ("TEXT_2_VIDEO", "FIRST_AND_LAST_FRAMES_2_VIDEO", "REFERENCE_2_VIDEO");
+        let refused = || None;
+        let fits = || Some(vec![]);
+        for (request, wanted) in [
+            (json!({}), fits()),
+            (json!({ "imageUrls": [] }), fits()),
+            (json!({ "imageUrls": one }), fits()),
+            (json!({ "imageUrls": two }), fits()),
+            (json!({ "imageUrls": three }), refused()),
+            (json!({ "generationType": words }), fits()),
+            (json!({ "generationType": words, "imageUrls": two }), Some(vec!["/imageUrls"])),
+            (json!({ "generationType": words, "imageUrls": three }), refused()),
+            (json!({ "generationType": frames }), refused()),
+            (json!({ "generationType": frames, "imageUrls": one }), fits()),
+            (json!({ "generationType": frames, "imageUrls": two }), fits()),
+            (json!({ "generationType": frames, "imageUrls": three }), refused()),
+            (json!({ "generationType": reference }), refused()),
+            (json!({ "generationType": reference, "imageUrls": [] }), refused()),
+            (json!({ "generationType": reference, "imageUrls": one }), fits()),
+            (json!({ "generationType": reference, "imageUrls": three }), fits()),
+            (json!({ "generationType": reference, "imageUrls": four }), refused()),
+            (json!({ "generationType": reference, "imageUrls": one, "model": "veo3_lite" }), fits()),
+            (json!({ "generationType": reference, "imageUrls": one, "model": "veo3" }), Some(vec!["/model"])),
+            (json!({ "generationType": reference, "imageUrls": one, "duration": 4 }), Some(vec!["/duration"])),
+            (json!({ "generationType": "AUDIO_2_VIDEO" }), refused()),
+            (json!({ "generationType": null }), refused()),
+            (json!({ "seeds": 10_000 }), fits()),
+            (json!({ "seeds": 99_999 }), fits()),
+            (json!({ "seeds": 9_999 }), refused()),
+            (json!({ "seeds": 100_000 }), refused()),
+            (json!({ "seeds": -1 }), refused()),
+            (json!({ "seeds": "10000" }), refused()),
+            (json!({ "seeds": null }), refused()),
+        ] {
+            let object = request.as_object().unwrap();
+            let model = text(object, "model").unwrap_or("veo3_fast");
+            let seen = rules(object, model, duration(object).unwrap()).ok();
+            let seen = seen.map(|ways| ways.into_iter().map(place).collect::<Vec<_>>());
+            assert_eq!(seen, wanted, "{request}");
+        }
+    }
+
+    fn place(difference: &'static str) -> &'static str {
+        difference.strip_prefix("body ").and_then(|rest| rest.split(':').next()).unwrap()
+    }
 }

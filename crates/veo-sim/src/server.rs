@@ -98,6 +98,13 @@ impl Visit<'_> {
         form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
+    /// Takes down how a request that is taken differs from what the provider's pages describe.
+    pub(crate) fn differs(&self, how: &str) {
+        if let Some(call) = self.shared.state().call(self.call) {
+            call.mismatches.push(how.to_owned());
+        }
+    }
+
     /// The pace of the account, and the simulated time there.
     pub(crate) fn clock(&self) -> (Pace, Duration) {
         let state = self.shared.state();

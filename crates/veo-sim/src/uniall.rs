@@ -1,7 +1,7 @@
 //! The video endpoints of UniAll. Refusals come in two families: an `error` object from routing and keys, and a flat
 //! `code`, `message`, `data` from the tasks themselves.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::Fate;
 use crate::clip::{Format, Resolution};
@@ -93,9 +93,11 @@ fn create(visit: &Visit<'_>) -> Answer {
     let ratio = word(&request, "aspect_ratio", &["16:9", "9:16"]);
     let ratio = ratio.ok_or_else(|| invalid("aspect_ratio must be 16:9 or 9:16"))?;
     let seconds = duration(&request).ok_or_else(|| invalid("duration must be the integer 4, 6 or 8"))?;
+    let differences = rules(&request, model, resolution.word()).ok_or_else(|| invalid("images must be 2 or 3 URLs"))?;
     if let Some(mismatch) = visit.mismatches.first() {
         return Err(invalid(mismatch));
     }
+    differences.into_iter().for_each(|how| visit.differs(how));
     let seconds = if request.contains_key("video") { ADDED_SECONDS } else { seconds };
     let audio = request.get("extra_body").and_then(|extra| extra["generate_audio"].as_bool());
     let format = Format { resolution: *resolution, portrait: ratio == "9:16", seconds, audio: audio.unwrap_or(true) };
@@ -112,6 +114,24 @@ fn create(visit: &Visit<'_>) -> Answer {
         return Err(refusal(403, "insufficient_user_quota", "The balance of the account is too low"));
     }
     Ok(Reply::json(200, reply))
+}
+
+/// What UniAll's pages say of fields together. What is no list of images is refused, and then there is nothing. What does not
+/// go together is taken, since nobody has seen the answer; this is how it differs.
+fn rules(request: &Map<String, Value>, model: &str, resolution: &str) -> Option<Vec<&'static str>> {
+    let has = |name: &str| request.contains_key(name);
+    let images = request.get("images").map(|images| images.as_array().map_or(0, Vec::len));
+    if images.is_some_and(|images| !(2..=3).contains(&images)) {
+        return None;
+    }
+    let inputs = ["image", "images", "video"].into_iter().filter(|input| has(input)).count();
+    let differences = [
+        (has("images") && model.contains("-fast-"), "body /images: are not for the fast models"),
+        (has("last_image") && !has("image"), "body /last_image: is given without image"),
+        (inputs > 1, "body: has more than one of image, images and video"),
+        (text(request, "size").is_some_and(|size| size != resolution), "body /size: is not that of the model"),
+    ];
+    Some(differences.into_iter().filter(|(differs, _)| *differs).map(|(_, how)| how).collect())
 }
 
 fn query(visit: &Visit<'_>) -> Answer {
@@ -157,4 +177,36 @@ fn job(task: &Task, id: &str, task_id: &str, status: &str, progress: u64) -> Val
 
 fn refusal(status: u16, code: &'static str, message: &str) -> Refusal {
     Refusal::Task(status, code, message.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refused or named whether or not requests are checked against the specification as well.
+    #[test]
+    fn what_the_pages_say_of_fields_together_is_kept() {
+        let a = "https://img.example.net/kite.png";
+        for (request, wanted) in [
+            (json!({}), Some(vec![])),
+            (json!({ "images": [a, a] }), Some(vec![])),
+            (json!({ "images": [a, a, a] }), Some(vec![])),
+            (json!({ "images": [a] }), None),
+            (json!({ "images": [a, a, a, a] }), None),
+            (json!({ "images": a }), None),
+            (json!({ "images": [a, a], "model": "veo3.1-fast-video-720p" }), Some(vec!["body /images"])),
+            (json!({ "image": a, "last_image": a }), Some(vec![])),
+            (json!({ "last_image": a }), Some(vec!["body /last_image"])),
+            (json!({ "image": a, "images": [a, a] }), Some(vec!["body"])),
+            (json!({ "image": a, "video": a }), Some(vec!["body"])),
+            (json!({ "size": "720p" }), Some(vec![])),
+            (json!({ "size": "1080p" }), Some(vec!["body /size"])),
+        ] {
+            let object = request.as_object().unwrap();
+            let model = text(object, "model").unwrap_or("veo3.1-video-720p");
+            let seen = rules(object, model, "720p");
+            let seen = seen.map(|ways| ways.iter().filter_map(|way| way.split(':').next()).collect::<Vec<_>>());
+            assert_eq!(seen, wanted, "{request}");
+        }
+    }
 }

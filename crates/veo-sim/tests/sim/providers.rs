@@ -338,6 +338,9 @@ async fn kie_refuses_with_http_200() {
         veo/generate       | {"prompt":"p","seeds":9999}           | 422 | INVALID
         veo/generate       | {"prompt":"p","seeds":100000}         | 422 | INVALID
         veo/generate       | {"prompt":"p","imageUrls":["a","b","c","d"]} | 422 | INVALID
+        veo/generate       | {"prompt":"p","imageUrls":["a","b","c"]} | 422 | INVALID
+        veo/generate       | {"prompt":"p","generationType":"REFERENCE_2_VIDEO"} | 422 | INVALID
+        veo/generate       | {"prompt":"p","generationType":"FIRST_AND_LAST_FRAMES_2_VIDEO"} | 422 | INVALID
         veo/generate       | {"prompt":"p","enableTranslation":"no"} | 422 | INVALID
         veo/record-info    |                                       | 422 | record is null.
         veo/record-info?taskId=none       |                        | 422 | record is null.
@@ -348,6 +351,7 @@ async fn kie_refuses_with_http_200() {
         veo/extend         | {"taskId":"none"}                     | 422 | Please enter prompt.
         veo/extend         | {"prompt":"p"}                        | 422 | INVALID
         veo/extend         | {"prompt":"p","model":"veo3"}         | 422 | Invalid model
+        veo/extend         | {"prompt":"p","taskId":"none","seeds":7} | 422 | INVALID
         veo/extend         | {"prompt":"p","taskId":"none"}        | 404 | The original video does not exist.
         common/download-url | {}                                   | 422 | url is wrong
         common/download-url | {"url":"https://example.net/a.mp4"}  | 422 | url is wrong
@@ -407,8 +411,9 @@ async fn uniall_tasks_refuse_with_a_flat_error() {
         video/generations | "prompt":"p","duration":5         | invalid_request | duration must be the integer 4, 6 or 8
         video/generations | "prompt":"p","duration":"8"       | invalid_request | duration must be the integer 4, 6 or 8
         video/generations | "prompt":"p","size":"4K"          | invalid_request | body /size: "4K" is not one of "720p", "1080p" or "4k"
-        video/generations | "prompt":"p","images":"a"         | invalid_request | body /images: "a" is not of type "array"
-        video/generations | "prompt":"p","images":["a"]       | invalid_request | body /images: ["a"] has less than 2 items
+        video/generations | "prompt":"p","images":"a"         | invalid_request | images must be 2 or 3 URLs
+        video/generations | "prompt":"p","images":["a"]       | invalid_request | images must be 2 or 3 URLs
+        video/generations | "prompt":"p","images":["a","b","c","d"] | invalid_request | images must be 2 or 3 URLs
         video/generations | "prompt":"p","images":[1,"b"]     | invalid_request | body /images/0: 1 is not of type "string"
         videos/none       |                                   | task_not_exist  | task_not_exist
         "#,
@@ -418,6 +423,48 @@ async fn uniall_tasks_refuse_with_a_flat_error() {
         let reply = user.send(&format!("/v1/{path}"), &body).await;
         let expected = json!({ "code": code, "message": message, "data": null });
         assert_eq!(reply, (400, expected), "{path} {body}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_page_does_not_describe_and_nobody_has_seen_refused_is_taken_and_named() {
+    let a = "https://img.example.net/a.png";
+    let model = "veo3.1-fast-video-720p";
+    for (path, request, wanted) in [
+        (
+            "/api/v1/veo/generate",
+            json!({ "prompt": "p", "generationType": "REFERENCE_2_VIDEO", "imageUrls": [a], "model": "veo3", "duration": 4 }),
+            &[
+                "body /model: has to be \"veo3_fast\" or \"veo3_lite\" for REFERENCE_2_VIDEO",
+                "body /duration: has to be 8 for REFERENCE_2_VIDEO",
+            ][..],
+        ),
+        (
+            "/api/v1/veo/generate",
+            json!({ "prompt": "p", "generationType": "TEXT_2_VIDEO", "imageUrls": [a] }),
+            &["body /imageUrls: are not for TEXT_2_VIDEO"],
+        ),
+        (
+            "/v1/video/generations",
+            json!({ "prompt": "p", "model": model, "images": [a, a], "size": "1080p" }),
+            &["body /images: are not for the fast models", "body /size: is not that of the model"],
+        ),
+        (
+            "/v1/video/generations",
+            json!({ "prompt": "p", "model": model, "last_image": a }),
+            &["body /last_image: is given without image"],
+        ),
+        (
+            "/v1/video/generations",
+            json!({ "prompt": "p", "model": model, "image": a, "video": a }),
+            &["body: has more than one of image, images and video"],
+        ),
+    ] {
+        let sim = Sim::start().await.unwrap();
+        User::new(&sim, "key").post(path, request.clone()).await;
+        let named = wanted.iter().map(|how| format!("call 1 (POST {path}): {how}"));
+        assert_eq!(sim.surprises(), named.collect::<Vec<_>>(), "{request}");
+        assert_eq!(sim.charges().len(), 1, "{request}");
     }
 }
 
