@@ -32,7 +32,8 @@ async fn journey(client: &Client, scenario: &str, folder: &Path) -> (String, Opt
         _ => VideoRequest::text("A red kite"),
     };
     // Larger than some scenarios deliver.
-    let request = request.seconds(4).resolution(Resolution::P1080);
+    let resolution = if scenario == "fallback" { Resolution::K4 } else { Resolution::P1080 };
+    let request = request.seconds(4).resolution(resolution);
     let failed = |step: &str, error: &veo_core::Error| {
         (format!("{step}: {:?}, {:?}, {:?}", error.kind(), error.resend(), error.fault()), Some(error.charged()))
     };

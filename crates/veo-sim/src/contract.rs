@@ -93,3 +93,18 @@ impl Operation {
         self.path.split('/').count() == path.split('/').count() && self.path.split('/').zip(path.split('/')).all(fits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::is_about;
+
+    /// Otherwise a scenario about paid requests would leave it out, and a test would not count it.
+    #[test]
+    fn whatever_can_cost_money_is_a_submit_or_an_upgrade() {
+        for operation in Contract::shared().operations() {
+            let is_in_group = ["submit", "upgrade"].into_iter().any(|group| is_about(group, operation.id));
+            assert_eq!(is_in_group, operation.billable, "{}", operation.id);
+        }
+    }
+}

@@ -44,6 +44,8 @@ const UPGRADE_SECONDS: [u64; 2] = [120, 480];
 /// Prices in credits, of the public price feed in September 2026: for 720p, 1080p and 4K.
 const PRICES: [(&str, [f64; 3]); 3] =
     [("veo3_lite", [30.0, 35.0, 150.0]), ("veo3_fast", [60.0, 65.0, 180.0]), ("veo3", [250.0, 255.0, 380.0])];
+/// The one price that is another with images: of `veo3` in 4K.
+const PRICE_4K_WITH_IMAGES: f64 = 370.0;
 const EXTENSION_PRICES: [(&str, f64); 3] = [("fast", 60.0), ("quality", 250.0), ("lite", 30.0)];
 const UPGRADE_PRICES: [f64; 2] = [5.0, 120.0];
 /// How many seconds an extension adds.
@@ -71,7 +73,7 @@ pub(crate) fn error(status: u16, code: Option<u16>, words: Option<&str>) -> Repl
                 "Unauthorized \u{2013} Authentication failed. \
                  Please check that your Authorization and Content-Type headers are correctly set.",
             );
-            return Reply::json(status, json!({ "code": 401, "msg": words }));
+            return reply(status, json!({ "code": 401, "msg": words }));
         }
         402 => NO_CREDITS.1,
         404 => "Not Found",
@@ -85,7 +87,16 @@ pub(crate) fn error(status: u16, code: Option<u16>, words: Option<&str>) -> Repl
         505 => "Feature Disabled - The requested feature is currently disabled",
         _ => "Error",
     };
-    Reply::json(status, json!({ "code": code, "msg": words.unwrap_or(documented), "data": null }))
+    reply(status, json!({ "code": code, "msg": words.unwrap_or(documented), "data": null }))
+}
+
+/// A reply with the head that every one of api.kie.ai was seen to have: a charset, and a session that nobody needs.
+fn reply(status: u16, body: Value) -> Reply {
+    let mut reply = Reply::json(status, body);
+    let session = unique_id().to_uppercase();
+    reply.headers.push(("content-type", "application/json;charset=UTF-8".to_owned()));
+    reply.headers.push(("set-cookie", format!("JSESSIONID={session}; Path=/; HttpOnly")));
+    reply
 }
 
 /// What kie.ai answers.
@@ -97,7 +108,8 @@ pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
         "get_1080p_video" => get_1080p_video(visit),
         "get_4k_video" => get_4k_video(visit),
         "account_credits" => Ok(account_credits(visit)),
-        _ => download_url(visit),
+        "download_url" => download_url(visit),
+        _ => Ok(error(501, None, Some(&visit.is_not_played()))),
     };
     answer.unwrap_or_else(Reply::from)
 }
@@ -117,9 +129,13 @@ fn generate(visit: &Visit<'_>) -> Answer {
     fits(visit)?;
     differences.into_iter().for_each(|how| visit.differs(how));
     let prices = PRICES.iter().find(|(name, _)| *name == model).map_or([0.0; 3], |(_, prices)| *prices);
+    let price = match (model, resolution) {
+        ("veo3", Resolution::K4) if images(&request) > 0 => PRICE_4K_WITH_IMAGES,
+        _ => prices[resolution as usize],
+    };
     let params = json!({ "aspectRatio": ratio, "model": model, "prompt": prompt });
     let format = Format { resolution, portrait: ratio == "9:16", seconds, audio: true };
-    accept(visit, &request, &params, format, None, prices[resolution as usize])
+    accept(visit, &request, &params, format, None, price)
 }
 
 fn extend(visit: &Visit<'_>) -> Answer {
@@ -171,7 +187,11 @@ fn record_info(visit: &Visit<'_>) -> Answer {
             response["fullResultUrls"] = video("_full");
         }
         if task.fate == Fate::Filtered {
-            response["resultUrls"] = json!([]);
+            for name in ["resultUrls", "fullResultUrls"] {
+                if let Some(urls) = response.get_mut(name) {
+                    *urls = json!([]);
+                }
+            }
         }
         response
     });
@@ -223,7 +243,7 @@ fn get_4k_video(visit: &Visit<'_>) -> Answer {
             "The video has been generated successfully"
         }
     };
-    Ok(Reply::json(200, json!({ "code": 422, "msg": message, "data": data })))
+    Ok(reply(200, json!({ "code": 422, "msg": message, "data": data })))
 }
 
 fn account_credits(visit: &Visit<'_>) -> Reply {
@@ -335,7 +355,7 @@ fn fits(visit: &Visit<'_>) -> Result<(), Refusal> {
 fn rules(request: &Map<String, Value>, model: &str, seconds: u32) -> Result<Vec<&'static str>, Refusal> {
     const MODES: [&str; 3] = ["TEXT_2_VIDEO", "FIRST_AND_LAST_FRAMES_2_VIDEO", "REFERENCE_2_VIDEO"];
     seeds(request)?;
-    let images = request.get("imageUrls").and_then(Value::as_array).map_or(0, Vec::len);
+    let images = images(request);
     let mode = match request.contains_key("generationType") {
         true => word(request, "generationType", &MODES).ok_or(INVALID)?,
         // It is then found out from the images.
@@ -360,6 +380,11 @@ fn rules(request: &Map<String, Value>, model: &str, seconds: u32) -> Result<Vec<
         (is_reference && seconds != 8, "body /duration: has to be 8 for REFERENCE_2_VIDEO"),
     ];
     Ok(differences.into_iter().filter(|(differs, _)| *differs).map(|(_, how)| how).collect())
+}
+
+/// How many images a request has.
+fn images(request: &Map<String, Value>) -> usize {
+    request.get("imageUrls").and_then(Value::as_array).map_or(0, Vec::len)
 }
 
 /// The bounds of the seed.
@@ -402,7 +427,7 @@ impl Fate {
 }
 
 fn success(data: Value) -> Reply {
-    Reply::json(200, json!({ "code": 200, "msg": "success", "data": data }))
+    reply(200, json!({ "code": 200, "msg": "success", "data": data }))
 }
 
 #[cfg(test)]

@@ -89,7 +89,8 @@ impl Reply {
         // A scenario can name a status that HTTP does not have.
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = kind.map(|kind| (CONTENT_TYPE_NAME, kind.to_owned()));
-        for (name, value) in self.headers.into_iter().chain(kind) {
+        // Headers of the reply's own come last, and count.
+        for (name, value) in kind.into_iter().chain(self.headers) {
             if let Ok(value) = value.parse() {
                 response.headers_mut().insert(name, value);
             }

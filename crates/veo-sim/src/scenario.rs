@@ -16,13 +16,15 @@ use crate::contract::Contract;
 /// ```
 /// use veo_sim::{Fault, Pace, Scenario};
 ///
-/// let by_hand = Scenario::new("rough-start", "The first paid request is lost, and the first two questions fail.")
+/// let what = "The first paid request is lost, the first two questions fail, and then there is maintenance.";
+/// let by_hand = Scenario::new("rough-start", what)
 ///     .pace(Pace::Polls(1))
 ///     .fault("submit", 1..=1, Fault::Drop)
-///     .fault("query", 1..=2, Fault::status(503));
+///     .fault("query", 1..=2, Fault::status(503))
+///     .fault("generate", 2.., Fault::code(455));
 /// let in_a_file = Scenario::from_toml(r#"
 ///     name = "rough-start"
-///     description = "The first paid request is lost, and the first two questions fail."
+///     description = "The first paid request is lost, the first two questions fail, and then there is maintenance."
 ///     pace = { polls = 1 }
 ///
 ///     [[fault]]
@@ -34,6 +36,11 @@ use crate::contract::Contract;
 ///     on = "query"
 ///     times = 2
 ///     fault = { error = { status = 503 } }
+///
+///     [[fault]]
+///     on = "generate"
+///     first = 2
+///     fault = { error = { code = 455 } }
 /// "#)?;
 /// assert_eq!(by_hand, in_a_file);
 /// # Ok::<(), veo_sim::ScenarioError>(())
@@ -138,17 +145,19 @@ pub enum Pace {
 ///     // Not paid, in the provider's own words.
 ///     .fault("submit", 2..=2, Fault::status(429))
 ///     // An error of kie.ai, with HTTP 200 as usual.
-///     .fault("generate", 3.., Fault::Error {
+///     .fault("generate", 3..=3, Fault::code(455))
+///     // The same in words of one's own.
+///     .fault("generate", 4.., Fault::Error {
 ///         status: None,
 ///         code: Some(Code::Number(455)),
 ///         message: Some("We are moving.".to_owned()),
 ///         retry_after: None,
 ///         accepted: false,
 ///     });
-/// # assert_eq!(scenario.fault.len(), 3);
+/// # assert_eq!(scenario.fault.len(), 4);
 /// ```
 ///
-/// In a file these are `fault = "drop"`, `fault = { error = { status = 429 } }` and
+/// In a file these are `fault = "drop"`, `fault = { error = { status = 429 } }`, `fault = { error = { code = 455 } }` and
 /// `fault = { error = { code = 455, message = "We are moving." } }`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -254,7 +263,8 @@ pub enum Fate {
     Stuck,
     /// It becomes a video of 720p, whatever was asked for.
     Smaller,
-    /// A fallback model makes the video, of 720p, which then cannot be upgraded. Only kie.ai has this.
+    /// A fallback model makes the video, of 1080p and in landscape whatever was asked for, which then cannot be upgraded. Only
+    /// kie.ai has this.
     Fallback,
 }
 
@@ -433,6 +443,12 @@ impl Fault {
     /// An error with an HTTP status, in the provider's words.
     pub fn status(status: u16) -> Self {
         Self::Error { status: Some(status), code: None, message: None, retry_after: None, accepted: false }
+    }
+
+    /// An error with a code in the provider's words. At kie.ai it comes with HTTP 200, as most of its errors do; at UniAll the
+    /// code is the HTTP status.
+    pub fn code(code: u16) -> Self {
+        Self::Error { status: None, code: Some(Code::Number(code)), message: None, retry_after: None, accepted: false }
     }
 
     /// Whether the provider acts on the request although something goes wrong.

@@ -105,6 +105,13 @@ impl Visit<'_> {
         }
     }
 
+    /// Takes down that there is such an operation and nobody here to answer, and says so in a sentence.
+    pub(crate) fn is_not_played(&self) -> String {
+        let why = format!("the simulator does not play {}", self.operation.id);
+        surprise(self.shared, self.call, &why);
+        why
+    }
+
     /// The pace of the account, and the simulated time there.
     pub(crate) fn clock(&self) -> (Pace, Duration) {
         let state = self.shared.state();

@@ -33,7 +33,7 @@ pub enum Shape {
     UnknownFields,
     /// The state of the task is a word or a number that nobody knows.
     UnknownState,
-    /// There is success but nothing else, as at kie.ai just after a task has been accepted.
+    /// There is no data: a success that says nothing else, as at kie.ai just after a task has been accepted.
     NoData,
     /// The HTTP status is the code in the body, which kie.ai allows itself.
     StatusIsCode,
@@ -87,17 +87,23 @@ impl Shape {
                 "status" => *value = json!("dreaming"),
                 _ => {}
             }),
+            Self::NoData if is_task(reply) => *reply = json!({ "code": "success", "message": "", "data": null }),
             Self::NoData => {
-                let kie = reply.get("msg").is_some();
-                *reply = if kie {
-                    json!({ "code": 200, "msg": "success", "data": null })
-                } else {
-                    json!({ "code": "success", "message": "", "data": null })
-                };
+                if let Some(data) = reply.get_mut("data") {
+                    *data = Value::Null;
+                }
             }
             Self::StatusIsCode => {
                 *status = reply["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(*status)
             }
+            // A refusal is no task.
+            Self::Envelope
+            | Self::TaskIdOnly
+            | Self::BareId
+            | Self::StockVideo
+            | Self::ErrorAsText
+            | Self::ErrorIsNull
+                if !is_task(reply) => {}
             Self::Envelope => *reply = enveloped(reply),
             Self::TaskIdOnly => *reply = json!({ "task_id": reply["id"], "status": reply["status"] }),
             Self::BareId => *reply = json!({ "code": "success", "message": "", "data": reply["id"] }),
@@ -141,6 +147,11 @@ const NEEDED: [&str; 12] = [
     "taskId",
     "video_url",
 ];
+
+/// Whether a reply is a task of UniAll.
+fn is_task(reply: &Value) -> bool {
+    reply.get("id").is_some()
+}
 
 /// A task of UniAll as the gateway's table has it.
 fn enveloped(task: &Value) -> Value {

@@ -436,7 +436,13 @@ impl Task {
     /// The size of the video that is delivered.
     pub(crate) fn delivered(&self) -> Format {
         match self.fate {
-            Fate::Smaller | Fate::Fallback => Format { resolution: Resolution::P720, ..self.format },
+            Fate::Smaller => Format { resolution: Resolution::P720, ..self.format },
+            // kie.ai's page about this operation says that its fallback requires 16:9 and uses 1080p by default. No other
+            // page names its resolution, and nobody has seen one; 720p in our fixtures shows a form and not a fact. What
+            // becomes of a portrait is not known. UniAll has no such model.
+            Fate::Fallback if self.upstream.is_none() => {
+                Format { resolution: Resolution::P1080, portrait: false, ..self.format }
+            }
             _ => self.format,
         }
     }

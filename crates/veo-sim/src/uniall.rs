@@ -72,7 +72,8 @@ fn task_error(status: u16, code: &str, words: &str) -> Reply {
 pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
     let answer = match visit.operation.id {
         "create_video" => create(visit),
-        _ => query(visit),
+        "query_video" => query(visit),
+        _ => Ok(error(501, Some("not_implemented"), Some(&visit.is_not_played()))),
     };
     answer.unwrap_or_else(|refusal| match refusal {
         Refusal::Gateway(status, code, words) => gateway_error(status, code, &words),

@@ -45,7 +45,8 @@ pub(crate) async fn answer(visit: &Visit<'_>) -> Reply {
     let answer = match visit.operation.id {
         "upload_base64" => base64_upload(visit),
         "upload_stream" => stream_upload(visit).await,
-        _ => url_upload(visit),
+        "upload_url" => url_upload(visit),
+        _ => Ok(error(501, Some(&visit.is_not_played()))),
     };
     answer.unwrap_or_else(|Refusal(message)| error(400, Some(&message)))
 }

@@ -237,6 +237,50 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
     }
 }
 
+/// The shapes that a refusal can come in too. All others have nothing for it, and leave it as it is.
+const SHAPES_OF_REFUSALS: [&str; 3] = ["nulls", "numbers_as_text", "unknown_fields"];
+
+#[tokio::test]
+async fn a_refusal_stays_a_refusal_in_any_form() {
+    let model = r#""model":"veo3.1-video-720p""#;
+    let calls = [
+        ("/api/v1/veo/generate", r#"{"prompt":" "}"#.to_owned(), "422"),
+        ("/api/v1/veo/generate", r#"{"prompt":"A kite","duration":5}"#.to_owned(), "422"),
+        ("/api/v1/veo/record-info?taskId=none", String::new(), "422"),
+        ("/api/v1/veo/get-1080p-video?taskId=none", String::new(), "422"),
+        ("/api/file-base64-upload", "{}".to_owned(), "400"),
+        ("/v1/video/generations", format!(r#"{{{model},"prompt":"A kite","duration":5}}"#), "invalid_request"),
+        ("/v1/video/generations", "{}".to_owned(), ""),
+        ("/v1/videos/none", String::new(), "task_not_exist"),
+    ];
+    let shapes = words("fault = [{ on = 'any', fault = { shape = 'none' } }]");
+    for shape in &shapes {
+        let sim = start(toml(&format!("fault = [{{ on = 'any', fault = {{ shape = '{shape}' }} }}]"))).await;
+        let plain = Sim::start().await.unwrap();
+        for (path, body, code) in &calls {
+            let case = format!("{shape} {path} {body}");
+            let (status, mut reply) = User::new(&sim, "key").send(path, body).await;
+            let (usual_status, mut wanted) = User::new(&plain, "key").send(path, body).await;
+            let usual_status = if *code == "422" && shape == "status_is_code" { 422 } else { usual_status };
+            assert_eq!(status, usual_status, "{case}");
+            if !SHAPES_OF_REFUSALS.contains(&shape.as_str()) {
+                for reply in [&mut reply, &mut wanted] {
+                    // The gateway adds an id to whatever it says.
+                    reply.pointer_mut("/error/message").map(Value::take);
+                }
+                assert_eq!(reply, wanted, "{case}");
+            }
+            let seen = match reply.pointer("/error/code").unwrap_or(&reply["code"]) {
+                Value::Null => String::new(),
+                Value::String(word) => word.clone(),
+                number => number.to_string(),
+            };
+            assert_eq!(seen, *code, "{case}: {reply}");
+        }
+        assert_eq!(sim.charges(), [], "{shape}");
+    }
+}
+
 /// A time with its letters in place of the digits.
 fn without_digits(time: &str) -> String {
     let pattern = "\"YYYY-MM-DD hh:mm:ss\"";
@@ -251,7 +295,7 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
         // However much time passes.
         let sim = start(toml(&format!("pace = {{ scale = 1.0 }}\ntask = [{{ fate = '{fate}' }}]"))).await;
         let user = User::new(&sim, "key");
-        let id = user.kie_task(json!({ "prompt": "A kite", "resolution": "1080p" })).await;
+        let id = user.kie_task(json!({ "prompt": "A kite", "resolution": "1080p", "aspect_ratio": "9:16" })).await;
         let job_id = user.uniall_task().await;
         sim.advance(std::time::Duration::from_secs(3600));
 
@@ -271,9 +315,16 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
             let url = json!(format!("{}/media/{id}.mp4", sim.url()));
             assert_eq!(user.fetch(&url).await.status(), if is_there { 200 } else { 404 }, "{fate}");
             if is_there {
-                let (_, height, _) = user.size(&url).await;
-                let is_small = ["smaller", "fallback"].contains(fate) || *id == job_id;
-                assert_eq!(height, if is_small { 720 } else { 1080 }, "{fate}");
+                let (width, height, _) = user.size(&url).await;
+                let size = match *fate {
+                    _ if *id == job_id => (1280, 720),
+                    "smaller" => (720, 1280),
+                    "fallback" => (1920, 1080),
+                    _ => (1080, 1920),
+                };
+                assert_eq!((width, height), size, "{fate}");
+                let word = if width.min(height) == 720 { "720p" } else { "1080p" };
+                assert!(*id == job_id || record["response"]["resolution"] == word, "{fate}: {record}");
             }
         }
         let refunds: Vec<_> = sim.charges().iter().map(|charge| charge.refunded).collect();

@@ -26,6 +26,9 @@ async fn what_is_accepted_costs_its_price_once() {
             }
         }
     }
+    let request = json!({ "prompt": "p", "model": "veo3", "resolution": "4k", "imageUrls": ["https://host/a.png"] });
+    user.kie_task(request).await;
+    assert_eq!(charges(&sim).last(), Some(&("generate", 370.0)), "images make the dearest one cheaper");
     let id = user.kie_task(json!({ "prompt": "A kite" })).await;
     assert_eq!(charges(&sim).last(), Some(&("generate", 60.0)), "the fast model if none is named");
     for (model, price) in [("fast", 60.0), ("quality", 250.0), ("lite", 30.0)] {

@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use base64::Engine;
 use reqwest::Method;
 use serde_json::{Value, json};
-use veo_sim::Sim;
+use veo_sim::{Fate, Pace, Scenario, Sim};
 
-use crate::{Size, User, exchange, rows};
+use crate::{Size, User, exchange, rows, start};
 
 /// What can be asked for, and what comes.
 const SIZES: [(&str, &str, u64, Size); 6] = [
@@ -148,6 +148,17 @@ async fn kie_extends_a_finished_video() {
     user.get(&format!("/api/v1/veo/get-1080p-video?taskId={source}")).await;
     let reply = user.post("/api/v1/veo/extend", json!({ "taskId": source, "prompt": "On" })).await;
     assert_eq!(reply["msg"], "Videos upgraded to 1080P cannot be extended.");
+}
+
+#[tokio::test]
+async fn kie_has_no_link_for_an_extension_that_was_filtered() {
+    let sim = start(Scenario::new("test", "").pace(Pace::AtOnce).task(2.., Fate::Filtered)).await;
+    let user = User::new(&sim, "key");
+    let (source, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
+    let reply = user.post("/api/v1/veo/extend", json!({ "taskId": source, "prompt": "It lands" })).await;
+    let record = user.kie_end(reply["data"]["taskId"].as_str().unwrap()).await;
+    assert_eq!(record["successFlag"], 1);
+    assert_eq!((&record["response"]["resultUrls"], &record["response"]["fullResultUrls"]), (&json!([]), &json!([])));
 }
 
 #[tokio::test]
@@ -530,6 +541,55 @@ async fn kie_turns_away_a_client_without_a_name() {
         assert_eq!((reply.status().as_u16(), &reply.headers()["content-type"]), (403, &"text/plain".parse().unwrap()));
         assert_eq!(reply.text().await.unwrap(), "error code: 1010");
     }
+}
+
+/// kie.ai names a charset and gives every reply a session; its uploads, and UniAll, do not.
+#[tokio::test]
+async fn a_reply_has_the_head_that_its_host_was_seen_to_send() {
+    let sim = Sim::start().await.unwrap();
+    let user = User::new(&sim, "key");
+    for (method, path, key) in [
+        (Method::GET, "/api/v1/chat/credit", "key"),
+        (Method::GET, "/api/v1/veo/record-info?taskId=none", "key"),
+        (Method::POST, "/api/v1/veo/get-4k-video", "key"),
+        (Method::GET, "/api/v1/chat/credit", ""),
+        (Method::GET, "/api/v1/none", "key"),
+        (Method::POST, "/api/file-base64-upload", "key"),
+        (Method::GET, "/v1/videos/none", "key"),
+    ] {
+        let reply =
+            User { key: key.to_owned(), ..User::new(&sim, "") }.call(method, path).body("{}").send().await.unwrap();
+        let header =
+            |name: &str| reply.headers().get_all(name).iter().map(|it| it.to_str().unwrap()).collect::<Vec<_>>();
+        let (kinds, cookies) = (header("content-type"), header("set-cookie"));
+        if path.starts_with("/api/v1/") {
+            assert_eq!(kinds, ["application/json;charset=UTF-8"], "{path}");
+            let [cookie] = cookies[..] else { panic!("{path}: {cookies:?}") };
+            let session = cookie.strip_prefix("JSESSIONID=").and_then(|rest| rest.strip_suffix("; Path=/; HttpOnly"));
+            assert_eq!(session.map(str::len), Some(32), "{path}: {cookie}");
+        } else {
+            assert_eq!((kinds, cookies), (vec!["application/json"], vec![]), "{path}");
+        }
+    }
+    assert_eq!(user.balance().await, 1250.75);
+}
+
+/// One that a specification has and nobody here plays would answer 501.
+#[tokio::test]
+async fn every_operation_of_the_specifications_is_played() {
+    let sim = Sim::start().await.unwrap();
+    let user = User::new(&sim, "key");
+    let table = Sim::table();
+    let mut count = 0;
+    for line in table.lines().filter(|line| !line.contains("/media/")) {
+        let [_, method, path] = line.split_whitespace().take(3).collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let (status, reply) = user.send(path, if method == "GET" { "" } else { "{}" }).await;
+        assert!(status < 500, "{line}: {reply}");
+        count += 1;
+    }
+    assert_eq!((count, sim.calls().len()), (12, 12));
+    let surprises = sim.surprises();
+    assert!(!surprises.iter().any(|surprise| surprise.contains("does not play")), "{surprises:?}");
 }
 
 #[tokio::test]
