@@ -84,6 +84,12 @@ pub(crate) fn upgraded_to_4k_in_snake_case(
     json!({ "code": 200, "msg": UPGRADED, "data": data })
 }
 
+/// The body after an upgrade to 4K that has failed.
+pub(crate) fn not_upgraded_to_4k(task_id: &str, code: u16, message: &str, snake_case: bool) -> Value {
+    let name = if snake_case { "task_id" } else { "taskId" };
+    json!({ "code": code, "msg": message, "data": { name: task_id } })
+}
+
 /// How long kie.ai waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 const NOT_HERE: &str = "The simulator sends callbacks over plain http and to this machine only; give a callBackUrl such \
@@ -351,6 +357,14 @@ mod tests {
                 json!({ "code": 200, "msg": "4K Video generated successfully.", "data": {
                     "taskId": "t1", "info": { "resultUrls": video, "imageUrls": picture }, "creditsConsumed": 120,
                 } }),
+            ),
+            (
+                not_upgraded_to_4k("t1", 500, "unavailable", false),
+                json!({ "code": 500, "msg": "unavailable", "data": { "taskId": "t1" } }),
+            ),
+            (
+                not_upgraded_to_4k("t1", 500, "unavailable", true),
+                json!({ "code": 500, "msg": "unavailable", "data": { "task_id": "t1" } }),
             ),
             (
                 upgraded_to_4k_in_snake_case("t1", &video, &["m1".to_owned()], &picture),

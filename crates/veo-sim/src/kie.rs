@@ -22,6 +22,8 @@ const UNFINISHED_TASK: Refusal = Refusal(422, "record status is not success.");
 const EMPTY_TASK: Refusal = Refusal(422, "record result data is empty.");
 const PROCESSING_1080P: Refusal =
     Refusal(400, "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.");
+/// Documented for the callback; what the calls that follow are told is not.
+const NO_4K: Refusal = Refusal(500, "The 4K version of this video is unavailable. Please try a different video.");
 const INVALID_URL: Refusal = Refusal(422, "url is wrong");
 // The words for these are not known in full; they follow those that are.
 const NO_CREDITS: Refusal =
@@ -133,7 +135,11 @@ fn generate(visit: &Visit<'_>) -> Answer {
         ("veo3", Resolution::K4) if images(&request) > 0 => PRICE_4K_WITH_IMAGES,
         _ => prices[resolution as usize],
     };
-    let params = json!({ "aspectRatio": ratio, "model": model, "prompt": prompt });
+    let mut params = json!({ "aspectRatio": ratio, "model": model, "prompt": prompt });
+    // They come back too, and are no results.
+    if let Some(images) = request.get("imageUrls") {
+        params["imageUrls"] = images.clone();
+    }
     let format = Format { resolution, portrait: ratio == "9:16", seconds, audio: true };
     accept(visit, &request, &params, format, None, price)
 }
@@ -203,6 +209,7 @@ fn record_info(visit: &Visit<'_>) -> Answer {
         "successFlag": match (ended, failure) {
             (false, _) => 0,
             (true, None) => 1,
+            (true, Some(_)) if task.fate == Fate::FailedEarly => 2,
             (true, Some(_)) => 3,
         },
         "fallbackFlag": task.fate == Fate::Fallback,
@@ -230,13 +237,14 @@ fn get_4k_video(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
     fits(visit)?;
     let id = text(&request, "taskId").unwrap_or_default();
-    let Upgrade { started, ready } = upgrade(visit, id, Resolution::K4)?;
+    let Upgrade { started, ready, fails } = upgrade(visit, id, Resolution::K4)?;
     if let Some(url) = text(&request, "callBackUrl").filter(|_| started) {
         follow(visit.shared, &mut visit.shared.state(), id, url, Announced::Upgrade4k);
     }
     let mut data = json!({ "taskId": id, "resultUrls": null, "imageUrls": null });
     let message = match (started, ready) {
         (true, _) => return Ok(success(data)),
+        (false, true) if fails => return Err(NO_4K),
         (false, false) => "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.",
         (false, true) => {
             data["resultUrls"] = json!([media::url(&visit.shared.url, id, "_4k")]);
@@ -264,6 +272,8 @@ struct Upgrade {
     /// By this call.
     started: bool,
     ready: bool,
+    /// Then there is nothing to hand out.
+    fails: bool,
 }
 
 fn upgrade(visit: &Visit<'_>, id: &str, to: Resolution) -> Result<Upgrade, Refusal> {
@@ -282,7 +292,7 @@ fn upgrade(visit: &Visit<'_>, id: &str, to: Resolution) -> Result<Upgrade, Refus
     let work = task.upgrades[which].get_or_insert_with(|| Work::new(now, UPGRADE_SECONDS[which]));
     let ready = work.ask(pace, now);
     task.wake();
-    Ok(Upgrade { started, ready })
+    Ok(Upgrade { started, ready, fails: task.has_no_upgrade(to) })
 }
 
 fn accept(
@@ -319,7 +329,10 @@ pub(crate) fn announcement(state: &State, base: &str, id: &str, what: Announced,
     let fallback = task.fate == Fate::Fallback;
     let made =
         callback::Made { urls: &result, origins: &origin, resolution: task.delivered().resolution.word(), fallback };
-    Some(match (what, task.fate.failure()) {
+    let mut body = match (what, task.fate.failure()) {
+        (Announced::Upgrade4k, _) if task.has_no_upgrade(Resolution::K4) => {
+            callback::not_upgraded_to_4k(id, NO_4K.0, NO_4K.1, how.snake_case)
+        }
         (Announced::Upgrade4k, _) if how.snake_case => {
             callback::upgraded_to_4k_in_snake_case(id, &video("_4k"), &[unique_id()], &[])
         }
@@ -327,7 +340,12 @@ pub(crate) fn announcement(state: &State, base: &str, id: &str, what: Announced,
         (_, Some((code, words))) => callback::failed(id, code, words),
         (Announced::Video, None) => callback::generated(id, &task.request, &made),
         (Announced::Extension, None) => callback::extended(id, &made),
-    })
+    };
+    if let Some(shape) = how.shape {
+        // A callback is a request, and so has no status.
+        shape.apply(&mut body, &mut 200);
+    }
+    Some(body)
 }
 
 /// Whether the reply names a video of 720p beside the one that was asked for.
@@ -413,6 +431,13 @@ fn finished<'a>(state: &'a mut State, visit: &Visit<'_>, id: &str) -> Result<&'a
     }
 }
 
+impl Task {
+    /// Whether its upgrade to this size fails, however it begins.
+    pub(crate) fn has_no_upgrade(&self, to: Resolution) -> bool {
+        self.fate == Fate::No4k && to == Resolution::K4
+    }
+}
+
 impl Fate {
     /// The code and the words of a task that has failed.
     pub(crate) fn failure(self) -> Option<(u16, &'static str)> {
@@ -420,8 +445,9 @@ impl Fate {
             Fate::PromptRefused => Some((400, "Your prompt was flagged by Website as violating content policies.")),
             Fate::ImageRefused => Some((400, "public error unsafe image upload.")),
             Fate::NoAudio => Some((400, "The Google model was unable to generate audio for this request.")),
-            Fate::Failed => Some((422, "failed")),
-            Fate::Made | Fate::Filtered | Fate::Stuck | Fate::Smaller | Fate::Fallback => None,
+            Fate::Failed | Fate::FailedButCharged => Some((422, "failed")),
+            Fate::FailedEarly => Some((500, "Internal Error, Please try again later.")),
+            Fate::Made | Fate::Filtered | Fate::Stuck | Fate::Smaller | Fate::Fallback | Fate::No4k => None,
         }
     }
 }

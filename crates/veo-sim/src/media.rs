@@ -130,7 +130,7 @@ impl Known {
         let now = state.now(task.pace);
         let delivered = task.delivered();
         let upgraded = |resolution: Resolution| {
-            let work = task.upgrades[resolution as usize - 1]?;
+            let work = task.upgrades[resolution as usize - 1].filter(|_| !task.has_no_upgrade(resolution))?;
             work.is_done(task.pace, now).then_some(Format { resolution, ..task.format })
         };
         let made = match which {

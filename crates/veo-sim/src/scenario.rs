@@ -257,6 +257,11 @@ pub enum Fate {
     NoAudio,
     /// It fails without a reason. The charge is returned.
     Failed,
+    /// It fails before anything is made, which kie.ai tells by a flag of its own. The charge is returned.
+    FailedEarly,
+    /// It fails without a reason, and is charged all the same. UniAll says that it depends on the model whether a charge is
+    /// returned, and of kie.ai it is only hearsay that it is.
+    FailedButCharged,
     /// It is a success without a video: the result was filtered, and is charged.
     Filtered,
     /// It never ends.
@@ -266,6 +271,10 @@ pub enum Fate {
     /// A fallback model makes the video, of 1080p and in landscape whatever was asked for, which then cannot be upgraded. Only
     /// kie.ai has this.
     Fallback,
+    /// It becomes a video of 720p, and its upgrade to 4K is accepted and charged, and then fails. Whether such a charge is
+    /// returned is not known; here it is not. Only kie.ai has this.
+    #[serde(rename = "no_4k")]
+    No4k,
 }
 
 /// How the callbacks of kie.ai are sent. They go to this machine only, and are tried four times in all.
@@ -290,6 +299,8 @@ pub struct Callbacks {
     pub late: u32,
     /// The one of a 4K upgrade has the other documented shape, in snake_case.
     pub snake_case: bool,
+    /// Their bodies are in this form, such as `urls_in_brackets`, or `no_data`, which kie.ai documents for failures.
+    pub shape: Option<Shape>,
 }
 
 /// A scenario that cannot be read or cannot be meant.

@@ -33,6 +33,12 @@ pub enum Shape {
     UnknownFields,
     /// The state of the task is a word or a number that nobody knows.
     UnknownState,
+    /// The task still runs although its small original is there, beside a video that is larger or in portrait. Seen at kie.ai.
+    OriginFirst,
+    /// The id in the reply about an upgrade to 4K is a new one, and not that of the video. Which of the two it is, is not
+    /// known. The simulator has no record of the new one.
+    #[serde(rename = "new_4k_id")]
+    New4kId,
     /// There is no data: a success that says nothing else, as at kie.ai just after a task has been accepted.
     NoData,
     /// The HTTP status is the code in the body, which kie.ai allows itself.
@@ -45,6 +51,12 @@ pub enum Shape {
     BareId,
     /// The object of stock gateway software, with the URL among the metadata.
     StockVideo,
+    /// The URL of UniAll's video stands in `result.outputs` alone.
+    OutputsOnly,
+    /// UniAll's task is `processing` and has `succeeded`, as at other gateways of its kind.
+    OtherStates,
+    /// UniAll's task is in progress when it is accepted.
+    UnderWay,
     /// The state in capitals.
     UpperCase,
     /// The progress as a text with a percent sign.
@@ -87,6 +99,21 @@ impl Shape {
                 "status" => *value = json!("dreaming"),
                 _ => {}
             }),
+            Self::OriginFirst => {
+                let has_origin = reply.pointer("/data/response/originUrls").is_some_and(Value::is_array);
+                let later = ["/data/successFlag", "/data/completeTime", "/data/response/resultUrls"];
+                for (place, value) in later.into_iter().zip([json!(0), Value::Null, Value::Null]) {
+                    if let Some(found) = reply.pointer_mut(place).filter(|_| has_origin) {
+                        *found = value;
+                    }
+                }
+            }
+            Self::New4kId => {
+                let is_4k = reply.pointer("/data/imageUrls").is_some();
+                if let Some(Value::String(id)) = reply.pointer_mut("/data/taskId").filter(|_| is_4k) {
+                    *id = id.chars().rev().collect();
+                }
+            }
             Self::NoData if is_task(reply) => *reply = json!({ "code": "success", "message": "", "data": null }),
             Self::NoData => {
                 if let Some(data) = reply.get_mut("data") {
@@ -101,6 +128,7 @@ impl Shape {
             | Self::TaskIdOnly
             | Self::BareId
             | Self::StockVideo
+            | Self::OutputsOnly
             | Self::ErrorAsText
             | Self::ErrorIsNull
                 if !is_task(reply) => {}
@@ -108,6 +136,24 @@ impl Shape {
             Self::TaskIdOnly => *reply = json!({ "task_id": reply["id"], "status": reply["status"] }),
             Self::BareId => *reply = json!({ "code": "success", "message": "", "data": reply["id"] }),
             Self::StockVideo => stock(reply),
+            Self::OutputsOnly => {
+                for place in ["", "/result"] {
+                    if let Some(Value::Object(object)) = reply.pointer_mut(place) {
+                        object.remove("video_url");
+                    }
+                }
+            }
+            Self::OtherStates => each_member(reply, &|name, value| match (name, value.as_str()) {
+                ("status", Some("in_progress")) => *value = json!("processing"),
+                ("status", Some("completed")) => *value = json!("succeeded"),
+                _ => {}
+            }),
+            Self::UnderWay => {
+                if reply["status"] == "queued" {
+                    reply["status"] = json!("in_progress");
+                    reply["progress"] = json!(5);
+                }
+            }
             Self::UpperCase => each_member(reply, &|name, value| {
                 if let ("status", Some(word)) = (name, value.as_str()) {
                     *value = Value::from(word.to_uppercase());
@@ -188,7 +234,7 @@ fn stock(task: &mut Value) {
 
 fn each_list_of_urls(reply: &mut Value, change: &dyn Fn(Vec<Value>) -> Value) {
     each_member(reply, &|name, value| {
-        if (name.ends_with("Urls") || name == "outputs")
+        if (name.ends_with("Urls") || name.ends_with("_urls") || name == "outputs")
             && let Value::Array(urls) = value
         {
             *value = change(std::mem::take(urls));

@@ -429,7 +429,7 @@ impl Task {
 
     /// Whether there is a video to download.
     pub(crate) fn has_video(&self, now: Duration) -> bool {
-        let is_kept_back = matches!(self.fate, Fate::Filtered | Fate::Stuck) || self.fate.is_refunded();
+        let is_kept_back = matches!(self.fate, Fate::Filtered | Fate::Stuck) || self.fate.failure().is_some();
         self.work.is_done(self.pace, now) && !is_kept_back
     }
 
@@ -437,12 +437,13 @@ impl Task {
     pub(crate) fn delivered(&self) -> Format {
         match self.fate {
             Fate::Smaller => Format { resolution: Resolution::P720, ..self.format },
+            // The others are known of kie.ai only.
+            _ if self.upstream.is_some() => self.format,
+            Fate::No4k => Format { resolution: Resolution::P720, ..self.format },
             // kie.ai's page about this operation says that its fallback requires 16:9 and uses 1080p by default. No other
             // page names its resolution, and nobody has seen one; 720p in our fixtures shows a form and not a fact. What
-            // becomes of a portrait is not known. UniAll has no such model.
-            Fate::Fallback if self.upstream.is_none() => {
-                Format { resolution: Resolution::P1080, portrait: false, ..self.format }
-            }
+            // becomes of a portrait is not known.
+            Fate::Fallback => Format { resolution: Resolution::P1080, portrait: false, ..self.format },
             _ => self.format,
         }
     }
@@ -494,7 +495,7 @@ impl Work {
 impl Fate {
     /// Whether the charge is returned at the end.
     fn is_refunded(self) -> bool {
-        matches!(self, Fate::PromptRefused | Fate::ImageRefused | Fate::NoAudio | Fate::Failed)
+        self.failure().is_some() && self != Fate::FailedButCharged
     }
 }
 

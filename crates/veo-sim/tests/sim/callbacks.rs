@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
-use veo_sim::{Callbacks, Fate, Fault, Pace, Scenario, Sim};
+use veo_sim::{Callbacks, Fate, Fault, Pace, Scenario, Shape, Sim};
 
 use crate::{LONG, SILENCE, User, start};
 
@@ -111,6 +111,7 @@ async fn a_callback_says_what_became_of_the_task() {
     for (fate, code, words, urls, fallback) in [
         (Fate::PromptRefused, 400, "Your prompt was flagged by Website as violating content policies.", None, false),
         (Fate::Failed, 422, "failed", None, false),
+        (Fate::FailedEarly, 500, "Internal Error, Please try again later.", None, false),
         (Fate::Filtered, 200, "Veo3.1 video generated successfully.", Some(0), false),
         (Fate::Fallback, 200, "Veo3.1 video generated successfully (using fallback model).", Some(1), true),
     ] {
@@ -173,6 +174,51 @@ async fn extensions_and_4k_upgrades_have_callbacks_of_their_own() {
         // Only the call that starts the upgrade has one.
         receiver.nothing().await;
         assert_eq!(user.size(&json!(url)).await, (3840, 2160, 8));
+    }
+}
+
+#[tokio::test]
+async fn a_4k_upgrade_that_fails_is_called_about_in_both_documented_shapes() {
+    for (snake_case, shape) in [(false, None), (true, None), (false, Some(Shape::NoData))] {
+        let mut receiver = Receiver::start(&[]).await;
+        let how = Callbacks { snake_case, shape, ..Callbacks::default() };
+        let sim = start(scenario(FAST, how).task(1.., Fate::No4k)).await;
+        let user = User::new(&sim, "key");
+        let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
+        user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id, "callBackUrl": receiver.url })).await;
+        let words = "The 4K version of this video is unavailable. Please try a different video.";
+        let data = match (snake_case, shape) {
+            (false, None) => json!({ "taskId": id }),
+            (true, None) => json!({ "task_id": id }),
+            _ => Value::Null,
+        };
+        assert_eq!(receiver.next().await.1, json!({ "code": 500, "msg": words, "data": data }));
+    }
+}
+
+#[tokio::test]
+async fn a_callback_comes_in_another_form() {
+    for (shape, place, wanted) in [
+        (Shape::UrlsAsText, "/data/info/resultUrls", json!("[\"URL\"]")),
+        (Shape::UrlsInBrackets, "/data/info/resultUrls", json!("[URL]")),
+        (Shape::NoData, "/data", Value::Null),
+        (Shape::SnakeCase, "/data/info/result_urls", json!(["URL"])),
+    ] {
+        let mut receiver = Receiver::start(&[]).await;
+        let callbacks = Callbacks { shape: Some(shape), key: Some("secret".to_owned()), ..Callbacks::default() };
+        let sim = start(scenario(Pace::AtOnce, callbacks)).await;
+        let images = json!(["https://img.example.net/kite.png"]);
+        let request = json!({ "prompt": "A kite", "imageUrls": images, "callBackUrl": receiver.url });
+        let id = User::new(&sim, "key").kie_task(request).await;
+        let (headers, body) = receiver.next().await;
+        let url = format!("{}/media/{id}.mp4", sim.url());
+        let seen = body.pointer(place).unwrap_or_else(|| panic!("{body}")).to_string();
+        assert_eq!(seen.replace(&url, "URL"), wanted.to_string(), "{shape:?}");
+        assert_eq!((&body["code"], headers.contains_key("x-webhook-signature")), (&json!(200), true), "{shape:?}");
+        if let Some(echo) = body.pointer("/data/promptJson") {
+            let echo: Value = serde_json::from_str(echo.as_str().unwrap()).unwrap();
+            assert_eq!(echo["imageUrls"], images, "what was sent comes back, and is no result");
+        }
     }
 }
 
@@ -316,7 +362,9 @@ async fn nobody_elsewhere_is_called() {
 async fn the_catalogue_has_them_tidy_and_untidy() {
     let mut receiver = Receiver::start(&[]).await;
     let sim = Sim::start().await.unwrap();
-    for (key, count) in [("signed-callbacks", 1), ("untidy-callbacks", 4)] {
+    for (key, count) in
+        [("signed-callbacks", 1), ("untidy-callbacks", 4), ("callbacks-as-text", 1), ("callbacks-without-data", 1)]
+    {
         let user = User::new(&sim, key);
         for _ in 0..1 + count / 4 {
             user.kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url })).await;

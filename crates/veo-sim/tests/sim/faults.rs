@@ -52,6 +52,12 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
     ("numbers_as_text", "made", "job", "/progress", r#""100""#),
     ("unknown_fields", "made", "record", "/data/response/surprise/id", "7"),
     ("unknown_fields", "made", "job", "/surprise/id", "7"),
+    ("origin_first", "made", "record", "/data/successFlag", "0"),
+    ("origin_first", "made", "record", "/data/completeTime", "null"),
+    ("origin_first", "made", "record", "/data/response/originUrls/0", r#""SIM/media/ID_origin.mp4""#),
+    ("origin_first", "made", "record", "/data/response/resultUrls", "null"),
+    ("new_4k_id", "made", "4k", "/data/taskId", r#""DI""#),
+    ("new_4k_id", "made", "record", "/data/taskId", r#""ID""#),
     ("unknown_state", "made", "record", "/data/successFlag", "7"),
     ("unknown_state", "made", "job", "/status", r#""dreaming""#),
     ("no_data", "made", "record", "", r#"{"code":200,"msg":"success","data":null}"#),
@@ -66,6 +72,11 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
     ("task_id_only", "made", "job", "", r#"{"task_id":"ID","status":"completed"}"#),
     ("bare_id", "made", "job", "/data", r#""ID""#),
     ("stock_video", "made", "job", "/metadata/url", r#""SIM/media/ID.mp4""#),
+    ("outputs_only", "made", "job", "/result", r#"{"outputs":["SIM/media/ID.mp4"]}"#),
+    ("other_states", "made", "job", "/status", r#""succeeded""#),
+    ("other_states", "stuck", "job", "/status", r#""processing""#),
+    ("under_way", "made", "create", "/status", r#""in_progress""#),
+    ("under_way", "made", "create", "/progress", "5"),
     ("upper_case", "made", "job", "/status", r#""COMPLETED""#),
     ("percent_as_text", "made", "job", "/progress", r#""100%""#),
     ("error_as_text", "failed", "job", "/error", r#""failed""#),
@@ -95,10 +106,18 @@ const FATES: &[(&str, &str, &str, bool)] = &[
         true,
     ),
     ("failed", r#"3 422 "failed" 0"#, r#"failed "failed" false"#, true),
+    (
+        "failed_early",
+        r#"2 500 "Internal Error, Please try again later." 0"#,
+        r#"failed "Internal Error, Please try again later." false"#,
+        true,
+    ),
+    ("failed_but_charged", r#"3 422 "failed" 0"#, r#"failed "failed" false"#, false),
     ("filtered", "1 null null 0", "completed null false", false),
     ("stuck", "0 null null 0", "in_progress null false", false),
     ("smaller", "1 null null 1", "completed null true", false),
     ("fallback", "1 null null 1", "completed null true", false),
+    ("no_4k", "1 null null 1", "completed null true", false),
 ];
 
 #[tokio::test]
@@ -207,6 +226,7 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
         let case = format!("{shape} {fate} {which} {place}");
         let sim = start(toml(&format!(
             "pace = 'at_once'\ntask = [{{ fate = '{fate}' }}]\nfault = [\n\
+             {{ on = 'create_video', first = 2, fault = {{ shape = '{shape}' }} }},\n\
              {{ on = 'query', fault = {{ shape = '{shape}' }} }},\n\
              {{ on = 'upgrade', fault = {{ shape = '{shape}' }} }},\n\
              {{ on = 'upload', fault = {{ shape = '{shape}' }} }},\n\
@@ -215,22 +235,28 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
         .await;
         let user = User::new(&sim, "key");
         let id = match *which {
-            "job" => user.uniall_task().await,
-            _ => user.kie_task(json!({ "prompt": "A kite" })).await,
+            "job" | "create" => user.uniall_task().await,
+            // In portrait, so that there is an original too.
+            _ => user.kie_task(json!({ "prompt": "A kite", "aspect_ratio": "9:16" })).await,
         };
         let upload = r#"{"base64Data":"aGk=","uploadPath":"in","fileName":"a.png"}"#;
         let (path, body) = match *which {
-            "job" => (format!("/v1/videos/{id}"), ""),
-            "1080p" => (format!("/api/v1/veo/get-1080p-video?taskId={id}"), ""),
-            "credit" => ("/api/v1/chat/credit".to_owned(), ""),
-            "upload" => ("/api/file-base64-upload".to_owned(), upload),
-            _ => (format!("/api/v1/veo/record-info?taskId={id}"), ""),
+            "job" => (format!("/v1/videos/{id}"), String::new()),
+            "create" => {
+                ("/v1/video/generations".to_owned(), r#"{"model":"veo3.1-video-720p","prompt":"A kite"}"#.to_owned())
+            }
+            "4k" => ("/api/v1/veo/get-4k-video".to_owned(), format!(r#"{{"taskId":"{id}"}}"#)),
+            "1080p" => (format!("/api/v1/veo/get-1080p-video?taskId={id}"), String::new()),
+            "credit" => ("/api/v1/chat/credit".to_owned(), String::new()),
+            "upload" => ("/api/file-base64-upload".to_owned(), upload.to_owned()),
+            _ => (format!("/api/v1/veo/record-info?taskId={id}"), String::new()),
         };
-        let (status, reply) = user.send(&path, body).await;
+        let (status, reply) = user.send(&path, &body).await;
         let code = if *shape == "status_is_code" { 422 } else { 200 };
         assert_eq!(status, code, "{case}");
         let found = reply.pointer(place).unwrap_or_else(|| panic!("{case}: {reply}")).to_string();
-        let found = found.replace(&id, "ID").replace(&sim.url(), "SIM");
+        let reversed: String = id.chars().rev().collect();
+        let found = found.replace(&id, "ID").replace(&reversed, "DI").replace(&sim.url(), "SIM");
         let found = if *shape == "times_as_text" { without_digits(&found) } else { found };
         let parsed: Option<(Value, Value)> = serde_json::from_str(&found).ok().zip(serde_json::from_str(wanted).ok());
         assert!(found == *wanted || parsed.is_some_and(|(found, wanted)| found == wanted), "{case}: {found}");
@@ -318,7 +344,7 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
                 let (width, height, _) = user.size(&url).await;
                 let size = match *fate {
                     _ if *id == job_id => (1280, 720),
-                    "smaller" => (720, 1280),
+                    "smaller" | "no_4k" => (720, 1280),
                     "fallback" => (1920, 1080),
                     _ => (1080, 1920),
                 };
@@ -332,7 +358,9 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
         assert_eq!(user.balance().await, if *returned { 1250.75 } else { 1185.75 }, "{fate}");
 
         let refusal = match *fate {
-            "made" | "smaller" => "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.",
+            "made" | "smaller" | "no_4k" => {
+                "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly."
+            }
             "fallback" => "Videos made by the fallback model cannot be upgraded.",
             "filtered" => "record result data is empty.",
             _ => "record status is not success.",
@@ -342,6 +370,27 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
         let is_charged = refusal.starts_with("1080P");
         assert_eq!(sim.charges().len(), 2 + usize::from(is_charged), "{fate}");
     }
+}
+
+#[tokio::test]
+async fn an_upgrade_to_4k_can_fail_after_it_has_been_accepted_and_charged() {
+    let sim = start(toml("task = [{ fate = 'no_4k' }]")).await;
+    let user = User::new(&sim, "key");
+    let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
+    let post_4k = async || user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id })).await;
+    let processing = "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
+    let failed = "The 4K version of this video is unavailable. Please try a different video.";
+    for (code, words) in [(200, "success"), (422, processing), (422, processing), (500, failed), (500, failed)] {
+        let reply = post_4k().await;
+        assert_eq!((&reply["code"], &reply["msg"]), (&json!(code), &json!(words)));
+        assert_eq!(reply.pointer("/data/resultUrls").unwrap_or(&Value::Null), &Value::Null);
+    }
+    let paid: Vec<_> = sim.charges().iter().map(|charge| (charge.operation, charge.refunded)).collect();
+    assert_eq!(paid, [("generate", false), ("get_4k_video", false)]);
+    assert_eq!(user.fetch(&json!(format!("{}/media/{id}_4k.mp4", sim.url()))).await.status(), 404);
+    // The smaller upgrade is not concerned.
+    let get_1080p = async || user.get(&format!("/api/v1/veo/get-1080p-video?taskId={id}")).await;
+    while get_1080p().await["code"] != 200 {}
 }
 
 #[tokio::test]

@@ -69,6 +69,17 @@ async fn kie_makes_the_video_that_was_asked_for() {
 }
 
 #[tokio::test]
+async fn kie_repeats_the_images_of_a_request_in_its_record() {
+    let sim = Sim::start().await.unwrap();
+    let user = User::new(&sim, "key");
+    let images = json!(["https://img.example.net/first.png", "https://img.example.net/last.png"]);
+    let id = user.kie_task(json!({ "prompt": "A kite", "imageUrls": images })).await;
+    let params: Value = serde_json::from_str(user.record(&id).await["paramJson"].as_str().unwrap()).unwrap();
+    let wanted = json!({ "aspectRatio": "16:9", "imageUrls": images, "model": "veo3_fast", "prompt": "A kite" });
+    assert_eq!(params, wanted);
+}
+
+#[tokio::test]
 async fn kie_knows_two_names_of_the_aspect_ratio_and_has_defaults() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "at-once");
