@@ -19,7 +19,7 @@ fn with(page: &str, mark: &str, end: &str, text: &str) -> String {
 }
 
 #[test]
-fn the_page_about_testing_shows_the_example_and_every_scenario() {
+fn the_page_about_testing_shows_the_example_every_scenario_and_every_word_of_one() {
     let page = read(TESTING);
     let example = "crates/veo-core/examples/paid_once.rs";
     let mark = format!("<!-- {example} -->");
@@ -29,7 +29,101 @@ fn the_page_about_testing_shows_the_example_and_every_scenario() {
         format!("| `{}` | {} |\n", scenario.name, scenario.description)
     });
     let table = format!("| key | what happens |\n| --- | --- |\n{}", rows.collect::<String>());
-    published(TESTING, &with(&page, "<!-- scenarios -->", "\nA scenario of your own", &table));
+    let page = with(&page, "<!-- scenarios -->", "\nA scenario of your own", &table);
+    published(TESTING, &with(&page, "<!-- words -->", "\n## Time", &table_of_words()));
+}
+
+/// The types whose words a scenario is made of: where each is, how a word of it is written, and a scenario that has a word
+/// there which is none.
+const PARTS: [(&str, &str, &str, &str); 8] = [
+    ("scenario", "struct Scenario", "WORD", "none = 1"),
+    ("scenario", "enum Pace", "pace = WORD", "pace = 'none'"),
+    ("scenario", "struct FaultRule", "fault.WORD", "fault = [{ none = 1 }]"),
+    ("scenario", "enum Fault", "fault = WORD", "fault = [{ on = 'any', fault = 'none' }]"),
+    ("shape", "enum Shape", "shape = WORD", "fault = [{ on = 'any', fault = { shape = 'none' } }]"),
+    ("scenario", "struct TaskRule", "task.WORD", "task = [{ none = 1 }]"),
+    ("scenario", "enum Fate", "fate = WORD", "task = [{ fate = 'none' }]"),
+    ("scenario", "struct Callbacks", "callback.WORD", "callback = { none = 1 }"),
+];
+
+fn table_of_words() -> String {
+    let mut table = "| part | meaning |\n| --- | --- |\n".to_owned();
+    for (file, declaration, form, wrong) in PARTS {
+        let words = words(&read(&format!("crates/veo-sim/src/{file}.rs")), declaration);
+        // The complaint lists what there is.
+        let complaint = Scenario::from_toml(wrong).unwrap_err().to_string();
+        let (_, known) = complaint.split_once("expected one of ").unwrap_or_else(|| panic!("{complaint}"));
+        let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+        let outer: Vec<_> = words.iter().filter(|word| !word.is_inner).map(|word| &*word.name).collect();
+        assert_eq!(outer, known, "{declaration}");
+        for word in words {
+            let written = if declaration.starts_with("enum") { word.value } else { word.name };
+            table.push_str(&format!("| `{}` | {} |\n", form.replace("WORD", &written), word.meaning));
+        }
+    }
+    table
+}
+
+/// A word of a scenario, as the type that has it is documented.
+struct Word {
+    name: String,
+    /// As a value, with dots for what is inside.
+    value: String,
+    is_inner: bool,
+    meaning: String,
+}
+
+/// The members of a type, in the order of its source, and the members of those.
+fn words(source: &str, declaration: &str) -> Vec<Word> {
+    let (_, body) = source.split_once(&format!("pub {declaration} {{\n")).unwrap();
+    let (body, _) = body.split_once("\n}\n").unwrap();
+    let (mut words, mut meaning, mut renamed, mut outer) = (Vec::new(), String::new(), None, None);
+    for line in body.lines().map(str::trim) {
+        if let Some(text) = line.strip_prefix("///") {
+            meaning.push_str(text);
+        } else if let Some(name) = line.strip_prefix("#[serde(rename = \"") {
+            renamed = name.split('"').next().map(str::to_owned);
+        } else if line == "}," {
+            outer = None;
+        } else if !line.is_empty() && !line.starts_with('#') {
+            let name = line.trim_start_matches("pub ");
+            let (name, rest) = name.split_at(name.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap());
+            let name = renamed.take().unwrap_or_else(|| snake_case(name));
+            let value = match (&outer, rest.trim().chars().next()) {
+                (Some(outer), _) => format!("{{ {outer} = {{ {name} = ... }} }}"),
+                (None, Some('(')) => format!("{{ {name} = ... }}"),
+                (None, Some('{')) => format!("{{ {name} = {{ ... }} }}"),
+                (None, _) => format!("\"{name}\""),
+            };
+            let meaning = without_links(std::mem::take(&mut meaning).trim());
+            words.push(Word { name: name.clone(), value, is_inner: outer.is_some(), meaning });
+            if rest.ends_with('{') {
+                outer = Some(name);
+            }
+        }
+    }
+    words
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
+
+/// Without the targets of links, which lead through the documentation of the crate.
+fn without_links(text: &str) -> String {
+    let mut parts = text.split("[`");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        let (label, rest) = part.split_once("`](").unwrap();
+        format!("{text}`{label}`{}", rest.split_once(')').unwrap().1)
+    })
 }
 
 #[test]

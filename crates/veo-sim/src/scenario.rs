@@ -63,9 +63,10 @@ pub struct Scenario {
     pub fault: Vec<FaultRule>,
     /// What becomes of tasks that have been accepted. They are made if nothing is said.
     pub task: Vec<TaskRule>,
-    /// How callbacks are sent.
+    /// How the callbacks of kie.ai are sent.
     pub callback: Callbacks,
-    /// How often which operation, or group of them together, may be called at most. A call beyond it is named by [`Sim::surprises`](crate::Sim::surprises).
+    /// How often which operation, or group of them together, may be called at most, as in `expect = { submit = 1 }`. A call
+    /// beyond it is named by [`Sim::surprises`](crate::Sim::surprises).
     pub expect: BTreeMap<String, usize>,
 }
 
