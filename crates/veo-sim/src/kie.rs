@@ -10,6 +10,7 @@ use crate::media;
 use crate::reply::Reply;
 use crate::scenario::{LINK_LIFE, RECORD_LIFE};
 use crate::server::Visit;
+use crate::shape::other_id;
 use crate::state::{Progress, State, Task, Work, unique_id};
 use crate::{Callbacks, Fate};
 
@@ -171,7 +172,9 @@ fn extend(visit: &Visit<'_>) -> Answer {
 fn record_info(visit: &Visit<'_>) -> Answer {
     let id = visit.query("taskId").unwrap_or_default();
     let state = &mut *visit.shared.state();
-    let progress = state.ask(&visit.account, &id).ok_or(UNKNOWN_TASK)?;
+    let Some(progress) = state.ask(&visit.account, &id) else {
+        return upgrade_record(state, visit, &id).map(success).ok_or(UNKNOWN_TASK);
+    };
     let task = young(state, visit, &id)?;
     let video = |name: &str| json!([media::url(&visit.shared.url, &id, name)]);
     let ended = matches!(progress, Progress::Ended);
@@ -219,6 +222,35 @@ fn record_info(visit: &Visit<'_>) -> Answer {
         "errorCode": failure.map(|(code, _)| code),
         "errorMessage": failure.map(|(_, words)| words),
     })))
+}
+
+/// The record of an upgrade to 4K under an id of its own, which only [`Shape::New4kId`](crate::Shape) gives out.
+fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Value> {
+    let source = other_id(id);
+    let task = young(state, visit, &source).ok()?;
+    let (pace, fails) = (task.pace, task.has_no_upgrade(Resolution::K4));
+    let now = state.now(pace);
+    let task = state.tasks.get_mut(&source)?;
+    let work = task.upgrades[Resolution::K4 as usize - 1].as_mut()?;
+    let ended = work.ask(pace, now);
+    let (started, end) = (work.started.as_secs() * 1000, work.end(pace, now).as_secs() * 1000);
+    task.wake();
+    let failure = (ended && fails).then_some(NO_4K);
+    let response = (ended && !fails).then(|| {
+        let urls = [media::url(&visit.shared.url, &source, "_4k")];
+        json!({ "taskId": id, "resultUrls": urls, "mediaIds": [source], "resolution": "4k" })
+    });
+    // It has no `fallbackFlag`.
+    Some(json!({
+        "taskId": id,
+        "paramJson": task.request,
+        "response": response,
+        "successFlag": if fails && ended { 3 } else { i32::from(ended) },
+        "completeTime": ended.then_some(end),
+        "createTime": started,
+        "errorCode": failure.as_ref().map(|failure| failure.0),
+        "errorMessage": failure.as_ref().map(|failure| failure.1),
+    }))
 }
 
 fn get_1080p_video(visit: &Visit<'_>) -> Answer {

@@ -35,8 +35,8 @@ pub enum Shape {
     UnknownState,
     /// The task still runs although its small original is there, beside a video that is larger or in portrait. Seen at kie.ai.
     OriginFirst,
-    /// The id in the reply about an upgrade to 4K is a new one, and not that of the video. Which of the two it is, is not
-    /// known. The simulator has no record of the new one.
+    /// The id in the reply about an upgrade to 4K is a new one with a record of its own, and not that of the video. Which of the
+    /// two it is at kie.ai is not known.
     #[serde(rename = "new_4k_id")]
     New4kId,
     /// There is no data: a success that says nothing else, as at kie.ai just after a task has been accepted.
@@ -111,7 +111,7 @@ impl Shape {
             Self::New4kId => {
                 let is_4k = reply.pointer("/data/imageUrls").is_some();
                 if let Some(Value::String(id)) = reply.pointer_mut("/data/taskId").filter(|_| is_4k) {
-                    *id = id.chars().rev().collect();
+                    *id = other_id(id);
                 }
             }
             Self::NoData if is_task(reply) => *reply = json!({ "code": "success", "message": "", "data": null }),
@@ -193,6 +193,11 @@ const NEEDED: [&str; 12] = [
     "taskId",
     "video_url",
 ];
+
+/// The id of an upgrade for that of its video, and the other way round.
+pub(crate) fn other_id(id: &str) -> String {
+    id.chars().rev().collect()
+}
 
 /// Whether a reply is a task of UniAll.
 fn is_task(reply: &Value) -> bool {

@@ -394,6 +394,34 @@ async fn an_upgrade_to_4k_can_fail_after_it_has_been_accepted_and_charged() {
 }
 
 #[tokio::test]
+async fn an_upgrade_to_4k_can_have_an_id_and_a_record_of_its_own() {
+    for (fate, flag, code) in [("smaller", 1, Value::Null), ("no_4k", 3, json!(500))] {
+        let fault = "fault = [{ on = 'get_4k_video', fault = { shape = 'new_4k_id' } }]";
+        let sim = start(toml(&format!("task = [{{ fate = '{fate}' }}]\n{fault}"))).await;
+        let user = User::new(&sim, "key");
+        let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
+        let reversed: String = id.chars().rev().collect();
+        let unknown = user.get(&format!("/api/v1/veo/record-info?taskId={reversed}")).await;
+        assert_eq!(unknown["msg"], "record is null.", "before there is an upgrade");
+
+        let reply = user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id })).await;
+        let upgrade = reply["data"]["taskId"].as_str().unwrap();
+        assert_ne!(upgrade, id);
+        assert_eq!(user.record(upgrade).await["successFlag"], 0);
+        let record = user.kie_end(upgrade).await;
+        assert_eq!((&record["successFlag"], &record["errorCode"]), (&json!(flag), &code), "{fate}");
+        assert_eq!((&record["taskId"], record.get("fallbackFlag")), (&json!(upgrade), None), "{fate}");
+        match fate {
+            "smaller" => assert_eq!(user.size(&record["response"]["resultUrls"][0]).await, (3840, 2160, 8)),
+            _ => assert_eq!(record["response"], Value::Null),
+        }
+        assert_eq!(user.record(&id).await["response"]["resolution"], "720p", "{fate}: that of the video stays");
+        let stranger = User::new(&sim, "another").get(&format!("/api/v1/veo/record-info?taskId={upgrade}")).await;
+        assert_eq!(stranger["msg"], "record is null.");
+    }
+}
+
+#[tokio::test]
 async fn media_go_wrong_as_the_fault_says() {
     for fault in
         ["'truncated'", "'corrupted'", "'without_ranges'", "'expired'", "'cut_body'", "'stall'", "'drop'", "slow"]
