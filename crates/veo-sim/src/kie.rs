@@ -400,8 +400,8 @@ fn fits(visit: &Visit<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// What the pages of kie.ai say of fields together. What is beyond a bound they name is refused. Where they only say what
-/// goes with what, nobody has seen the answer: such a request is taken, and this is how it differs.
+/// What the pages of kie.ai say of fields together. What is beyond a bound they name is refused. Where they only say
+/// what goes with what, nobody has seen the answer: such a request is taken, and this is how it differs.
 fn rules(request: &Map<String, Value>, model: &str, seconds: u32) -> Result<Vec<&'static str>, Refusal> {
     const MODES: [&str; 3] = ["TEXT_2_VIDEO", "FIRST_AND_LAST_FRAMES_2_VIDEO", "REFERENCE_2_VIDEO"];
     seeds(request)?;

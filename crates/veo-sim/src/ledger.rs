@@ -22,7 +22,7 @@ pub struct Call {
     pub body: Option<Value>,
     /// Name of the account's scenario.
     pub scenario: String,
-    /// How it differs from what the provider's specification describes; empty if it fits.
+    /// How it differs from what the provider's specification, or one of its pages, describes; empty if it fits.
     pub mismatches: Vec<String>,
     /// Why it was not expected; nothing if it was.
     pub surprise: Option<String>,

@@ -36,9 +36,10 @@
 //!
 //! # Money
 //!
-//! Whatever is accepted is [charged](Sim::charges), also if the reply is lost, and what fails is returned. What is refused
-//! costs nothing, but is counted by [`Sim::submits`]: more than one for one video is how somebody pays twice. What should not
-//! have arrived is named by [`Sim::surprises`], and [`Sim::report`] shows it all.
+//! Whatever is accepted is [charged](Sim::charges), also if the reply is lost, and what fails is returned, unless its
+//! [`Fate`] says otherwise. What is refused costs nothing, but is counted by [`Sim::submits`]: more than one for one
+//! video is how somebody pays twice. What should not have arrived is named by [`Sim::surprises`], and [`Sim::report`]
+//! shows it all.
 //!
 //! # Bounds
 //!
@@ -161,8 +162,8 @@ impl Sim {
         self.shared.state().callbacks.iter().cloned().collect()
     }
 
-    /// What arrived and should not have, in sentences: requests that do not fit the provider's specification, unknown paths,
-    /// keys at media hosts, and more calls than the scenario [expects](Scenario::expect).
+    /// What arrived and should not have, in sentences: requests that do not fit what the provider describes, unknown
+    /// paths, keys at media hosts, and more calls than the scenario [expects](Scenario::expect).
     ///
     /// ```
     /// # async fn example() -> std::io::Result<()> {

@@ -65,8 +65,8 @@ pub struct Scenario {
     pub task: Vec<TaskRule>,
     /// How the callbacks of kie.ai are sent.
     pub callback: Callbacks,
-    /// How often which operation, or group of them together, may be called at most, as in `expect = { submit = 1 }`. A call
-    /// beyond it is named by [`Sim::surprises`](crate::Sim::surprises).
+    /// How often which operation, or group of them together, may be called at most, as in `expect = { submit = 1 }`. A
+    /// call beyond it is named by [`Sim::surprises`](crate::Sim::surprises).
     pub expect: BTreeMap<String, usize>,
 }
 
@@ -158,8 +158,8 @@ pub enum Pace {
 /// # assert_eq!(scenario.fault.len(), 4);
 /// ```
 ///
-/// In a file these are `fault = "drop"`, `fault = { error = { status = 429 } }`, `fault = { error = { code = 455 } }` and
-/// `fault = { error = { code = 455, message = "We are moving." } }`.
+/// In a file these are `fault = "drop"`, `fault = { error = { status = 429 } }`, `fault = { error = { code = 455 } }`
+/// and `fault = { error = { code = 455, message = "We are moving." } }`.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -260,8 +260,8 @@ pub enum Fate {
     Failed,
     /// It fails before anything is made, which kie.ai tells by a flag of its own. The charge is returned.
     FailedEarly,
-    /// It fails without a reason, and is charged all the same. UniAll says that it depends on the model whether a charge is
-    /// returned, and of kie.ai it is only hearsay that it is.
+    /// It fails without a reason, and is charged all the same. UniAll says that it depends on the model whether a
+    /// charge is returned, and of kie.ai it is only hearsay that it is.
     FailedButCharged,
     /// It is a success without a video: the result was filtered, and is charged.
     Filtered,
@@ -269,11 +269,11 @@ pub enum Fate {
     Stuck,
     /// It becomes a video of 720p, whatever was asked for.
     Smaller,
-    /// A fallback model makes the video, of 1080p and in landscape whatever was asked for, which then cannot be upgraded. Only
-    /// kie.ai has this.
+    /// A fallback model makes the video, of 1080p and in landscape whatever was asked for, which then cannot be
+    /// upgraded. Only kie.ai has this.
     Fallback,
-    /// It becomes a video of 720p, and its upgrade to 4K is accepted and charged, and then fails. Whether such a charge is
-    /// returned is not known; here it is not. Only kie.ai has this.
+    /// It becomes a video of 720p, and its upgrade to 4K is accepted and charged, and then fails. Whether such a charge
+    /// is returned is not known; here it is not. Only kie.ai has this.
     #[serde(rename = "no_4k")]
     No4k,
 }
@@ -457,8 +457,8 @@ impl Fault {
         Self::Error { status: Some(status), code: None, message: None, retry_after: None, accepted: false }
     }
 
-    /// An error with a code in the provider's words. At kie.ai it comes with HTTP 200, as most of its errors do; at UniAll the
-    /// code is the HTTP status.
+    /// An error with a code in the provider's words. At kie.ai it comes with HTTP 200, as most of its errors do; at
+    /// UniAll the code is the HTTP status.
     pub fn code(code: u16) -> Self {
         Self::Error { status: None, code: Some(Code::Number(code)), message: None, retry_after: None, accepted: false }
     }

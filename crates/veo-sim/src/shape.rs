@@ -33,10 +33,11 @@ pub enum Shape {
     UnknownFields,
     /// The state of the task is a word or a number that nobody knows.
     UnknownState,
-    /// The task still runs although its small original is there, beside a video that is larger or in portrait. Seen at kie.ai.
+    /// The task still runs although its small original is there, beside a video that is larger or in portrait. Seen at
+    /// kie.ai.
     OriginFirst,
-    /// The id in the reply about an upgrade to 4K is a new one with a record of its own, and not that of the video. Which of the
-    /// two it is at kie.ai is not known.
+    /// The id in the reply about an upgrade to 4K is a new one with a record of its own, and not that of the video.
+    /// Which of the two it is at kie.ai is not known.
     #[serde(rename = "new_4k_id")]
     New4kId,
     /// There is no data: a success that says nothing else, as at kie.ai just after a task has been accepted.

@@ -440,9 +440,9 @@ impl Task {
             // The others are known of kie.ai only.
             _ if self.upstream.is_some() => self.format,
             Fate::No4k => Format { resolution: Resolution::P720, ..self.format },
-            // kie.ai's page about this operation says that its fallback requires 16:9 and uses 1080p by default. No other
-            // page names its resolution, and nobody has seen one; 720p in our fixtures shows a form and not a fact. What
-            // becomes of a portrait is not known.
+            // kie.ai's page about this operation says that its fallback requires 16:9 and uses 1080p by default. No
+            // other page names its resolution, and nobody has seen one; 720p in our fixtures shows a form and not a
+            // fact. What becomes of a portrait is not known.
             Fate::Fallback => Format { resolution: Resolution::P1080, portrait: false, ..self.format },
             _ => self.format,
         }

@@ -117,8 +117,8 @@ fn create(visit: &Visit<'_>) -> Answer {
     Ok(Reply::json(200, reply))
 }
 
-/// What UniAll's pages say of fields together. What is no list of images is refused, and then there is nothing. What does not
-/// go together is taken, since nobody has seen the answer; this is how it differs.
+/// What UniAll's pages say of fields together. What is no list of images is refused, and then there is nothing. What
+/// does not go together is taken, since nobody has seen the answer; this is how it differs.
 fn rules(request: &Map<String, Value>, model: &str, resolution: &str) -> Option<Vec<&'static str>> {
     let has = |name: &str| request.contains_key(name);
     let images = request.get("images").map(|images| images.as_array().map_or(0, Vec::len));
