@@ -32,7 +32,8 @@
 //! `lost-reply` the reply to the first paid request is lost, for whatever client.
 //!
 //! Each API key is an account of its own, at each of the two providers: with its own balance and tasks, and its own count of
-//! faults. `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario.
+//! faults. `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario. Only the calls that a scenario
+//! [expects](Scenario::expect) are counted for all its accounts together.
 //!
 //! # Money
 //!
@@ -162,8 +163,8 @@ impl Sim {
         self.shared.state().callbacks.iter().cloned().collect()
     }
 
-    /// What arrived and should not have, in sentences: requests that do not fit what the provider describes, unknown
-    /// paths, keys at media hosts, and more calls than the scenario [expects](Scenario::expect).
+    /// What arrived and should not have, in sentences: requests that do not fit what the provider describes, unknown paths,
+    /// keys at media hosts, and more calls than the scenario [expects](Scenario::expect) of all its keys together.
     ///
     /// ```
     /// # async fn example() -> std::io::Result<()> {

@@ -65,8 +65,9 @@ pub struct Scenario {
     pub task: Vec<TaskRule>,
     /// How the callbacks of kie.ai are sent.
     pub callback: Callbacks,
-    /// How often which operation, or group of them together, may be called at most, as in `expect = { submit = 1 }`. A
-    /// call beyond it is named by [`Sim::surprises`](crate::Sim::surprises).
+    /// How often which operation, or group of them together, may be called at most, as in `expect = { submit = 1 }`, by all
+    /// keys with this scenario together and at both providers. A call beyond it is named by
+    /// [`Sim::surprises`](crate::Sim::surprises).
     pub expect: BTreeMap<String, usize>,
 }
 
@@ -388,7 +389,9 @@ impl Scenario {
         self
     }
 
-    /// Says how often an operation, or a group of them together, may be called at most, by each key.
+    /// Says how often an operation, or a group of them together, may be called at most, by all keys with this scenario
+    /// together and at both providers: who pays at one and then at the other has called twice. So has who was refused and
+    /// tries again; [`Sim::charges`](crate::Sim::charges) tells what was paid.
     #[must_use]
     pub fn expect(mut self, operation: impl Into<String>, at_most: usize) -> Self {
         self.expect.insert(operation.into(), at_most);

@@ -55,6 +55,8 @@ pub(crate) struct State {
     /// How many requests have arrived, and how many of them start a paid task.
     pub(crate) arrived: usize,
     pub(crate) submits: usize,
+    /// How many calls each expectation has seen: by the name of its scenario, and by what it is about.
+    counted: HashMap<(String, String), usize>,
     accounts: Recent<Account>,
     /// How many accounts there have been.
     known: u32,
@@ -80,8 +82,6 @@ pub(crate) struct Account {
     pub(crate) number: u32,
     /// How many requests each rule for a fault has seen.
     seen: Vec<u32>,
-    /// How many requests each expectation has seen.
-    counted: Vec<usize>,
     pub(crate) balance: f64,
     /// How many tasks have been accepted.
     accepted: u32,
@@ -166,6 +166,7 @@ impl Shared {
             callbacks: Latest::new(MAX_CALLBACKS),
             arrived: 0,
             submits: 0,
+            counted: HashMap::new(),
             accounts: Recent::new(MAX_ACCOUNTS, MAX_TEXT),
             known: 0,
             tasks: Recent::new(MAX_TASKS, MAX_TEXT),
@@ -229,13 +230,28 @@ impl State {
             self.submits += usize::from(is_about("submit", operation));
             call.scenario.clone_from(&account.scenario.name);
             fault = account.fault(operation);
-            call.surprise = account.surprise(operation);
+            let scenario = account.scenario.clone();
+            call.surprise = self.surprise(&scenario, operation);
         }
         call.fault = fault.as_ref().map(Fault::name);
         let number = call.number;
         let size = call.method.len() + call.path.len();
         self.calls.push(Recorded { call, body: Bytes::new() }, size);
         (number, fault)
+    }
+
+    /// Why the next call of an operation is not expected. All accounts of a scenario are counted together, since an application
+    /// that pays twice may well do it at two providers, with a key for each.
+    fn surprise(&mut self, scenario: &Scenario, operation: &str) -> Option<String> {
+        let mut found = None;
+        for (on, at_most) in scenario.expect.iter().filter(|(on, _)| is_about(on, operation)) {
+            let count = self.counted.entry((scenario.name.clone(), on.clone())).or_insert(0);
+            *count += 1;
+            if found.is_none() && *count > *at_most {
+                found = Some(format!("call {count} of {on}, of which at most {at_most} were expected"));
+            }
+        }
+        found
     }
 
     /// A call that is still remembered.
@@ -348,7 +364,6 @@ impl Account {
         Account {
             number,
             seen: vec![0; scenario.fault.len()],
-            counted: vec![0; scenario.expect.len()],
             // Fractional, as on the wire, whatever the documentation says.
             balance: scenario.credits.unwrap_or(1250.75),
             accepted: 0,
@@ -366,20 +381,6 @@ impl Account {
             self.balance = ((self.balance - price) * 100.0).round() / 100.0;
         }
         is_enough
-    }
-
-    /// Why the next call of an operation is not expected.
-    fn surprise(&mut self, operation: &str) -> Option<String> {
-        let mut found = None;
-        for ((on, at_most), count) in self.scenario.expect.iter().zip(&mut self.counted) {
-            if is_about(on, operation) {
-                *count += 1;
-                if found.is_none() && *count > *at_most {
-                    found = Some(format!("call {count} of {on}, of which at most {at_most} were expected"));
-                }
-            }
-        }
-        found
     }
 
     /// The fault of the next call of an operation.

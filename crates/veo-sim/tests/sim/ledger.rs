@@ -207,7 +207,6 @@ async fn what_the_scenario_does_not_expect_is_named() {
     user.get("/v1/videos/none").await;
     user.get("/v1/none?a=b").await;
     user.call(reqwest::Method::GET, "/media/a%20b.mp4").send().await.unwrap();
-    User::new(&sim, "other").kie_task(json!({ "prompt": "A kite" })).await;
     assert_eq!(
         sim.surprises(),
         [
@@ -219,6 +218,25 @@ async fn what_the_scenario_does_not_expect_is_named() {
              media host",
         ]
     );
+}
+
+#[tokio::test]
+async fn what_a_scenario_expects_is_counted_for_all_its_keys_and_both_providers_together() {
+    let once = |name: &str| Scenario::new(name, "").expect("submit", 1);
+    for (kie, uniall, is_surprise) in [
+        ("key", "key", true),
+        ("key for kie.ai", "key for UniAll", true),
+        ("mine/1", "mine/2", true),
+        ("key", "mine", false),
+        ("key", "at-once", false),
+    ] {
+        let sim = Sim::builder().scenario(once("usual")).also(once("mine")).start().await.unwrap();
+        User::new(&sim, kie).kie_task(json!({ "prompt": "A kite" })).await;
+        User::new(&sim, uniall).uniall_task().await;
+        let second =
+            "call 2 (POST /v1/video/generations): call 2 of submit, of which at most 1 were expected".to_owned();
+        assert_eq!(sim.surprises(), is_surprise.then_some(second).as_slice(), "{kie}, {uniall}");
+    }
 }
 
 #[tokio::test]
@@ -254,6 +272,7 @@ async fn the_report_tells_it_all() {
       does not fit the specification: body /model: \"none\" is not one of \"veo3.1-video-720p\", \"veo3.1-video-1080p\" \
          or 4 other candidates
    4  create_video      no reply  POST /v1/video/generations  fault: drop
+      not expected: call 3 of submit, of which at most 2 were expected
       charged 3.2 for task OTHER
    5  ?                 404       GET /none
       not expected: there is no GET /none
