@@ -78,6 +78,13 @@ impl Call {
 /// A table of all calls with what they cost, for a person.
 pub(crate) fn report(state: &State) -> String {
     let mut text = String::new();
+    let forgotten = state.calls.iter().next().map_or(state.arrived, |oldest| oldest.call.number - 1);
+    if forgotten > 0 {
+        let _ = writeln!(text, "      {forgotten} earlier calls are not remembered any more");
+    }
+    for (_, sentence) in state.surprises.iter().filter(|(number, _)| *number <= forgotten) {
+        let _ = writeln!(text, "      not expected: {sentence}");
+    }
     for Recorded { call, .. } in state.calls.iter() {
         let _ = writeln!(text, "{}", call.line());
         for mismatch in &call.mismatches {

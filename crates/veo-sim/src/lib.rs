@@ -45,7 +45,8 @@
 //! # Bounds
 //!
 //! A simulator remembers the last 10,000 calls and 20,000 tasks, or less if they are larger than 64 MiB together, and up to
-//! 128 MiB of uploads. A task takes 2 to 4 KiB. Bodies of up to 1 MiB are taken, and of 24 MiB for uploads.
+//! 128 MiB of uploads. The first 1,000 [surprises](Sim::surprises) are not forgotten. A task takes 2 to 4 KiB. Bodies of up to
+//! 1 MiB are taken, and of 24 MiB for uploads.
 //!
 //! # Features
 //!
@@ -164,7 +165,8 @@ impl Sim {
     }
 
     /// What arrived and should not have, in sentences: requests that do not fit what the provider describes, unknown paths,
-    /// keys at media hosts, and more calls than the scenario [expects](Scenario::expect) of all its keys together.
+    /// keys at media hosts, and more calls than the scenario [expects](Scenario::expect) of all its keys together. They are in
+    /// the order of the calls; of very many, the first 1,000 stay, so no number of later calls hides them.
     ///
     /// ```
     /// # async fn example() -> std::io::Result<()> {
@@ -177,12 +179,9 @@ impl Sim {
     /// # Ok(()) }
     /// ```
     pub fn surprises(&self) -> Vec<String> {
-        let state = self.shared.state();
-        let surprises = state.calls.iter().flat_map(|Recorded { call, .. }| {
-            let whys = call.surprise.iter().chain(&call.mismatches);
-            whys.map(move |why| format!("call {} ({} {}): {why}", call.number, call.method, call.path))
-        });
-        surprises.collect()
+        let mut surprises = self.shared.state().surprises.clone();
+        surprises.sort_by_key(|(call, _)| *call);
+        surprises.into_iter().map(|(_, sentence)| sentence).collect()
     }
 
     /// A table of all calls with what they cost, for a person:

@@ -100,15 +100,13 @@ impl Visit<'_> {
 
     /// Takes down how a request that is taken differs from what the provider's pages describe.
     pub(crate) fn differs(&self, how: &str) {
-        if let Some(call) = self.shared.state().call(self.call) {
-            call.mismatches.push(how.to_owned());
-        }
+        self.shared.state().differs(self.call, how);
     }
 
     /// Takes down that there is such an operation and nobody here to answer, and says so in a sentence.
     pub(crate) fn is_not_played(&self) -> String {
         let why = format!("the simulator does not play {}", self.operation.id);
-        surprise(self.shared, self.call, &why);
+        self.shared.state().surprise(self.call, &why);
         why
     }
 
@@ -157,11 +155,13 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         operation.mismatches(parts.uri.query().unwrap_or_default(), kind, &body)
     });
-    shared.state().keep_body(call, &body, mismatches.as_deref().unwrap_or_default());
+    let mismatches = mismatches.unwrap_or_default();
+    shared.state().keep_body(call, &body);
+    mismatches.iter().for_each(|how| shared.state().differs(call, how));
     let acts = fault.as_ref().is_none_or(Fault::acts);
     let reply = match (owner.refusal(&parts.headers), operation, owner) {
         (Some(refusal), _, Owner::Media) => {
-            surprise(&shared, call, "a key was sent to a media host");
+            shared.state().surprise(call, "a key was sent to a media host");
             refusal
         }
         (Some(refusal), ..) => refusal,
@@ -169,7 +169,6 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         (None, ..) if !acts => owner.error(500, None, None),
         (None, _, Owner::Media) => media::file(&shared, &path, &parts, fault.as_ref()),
         (None, Some(operation), _) => {
-            let mismatches = mismatches.unwrap_or_default();
             let (shared, parts, path) = (&shared, &parts, &*path);
             let visit = Visit { shared, account, operation, call, parts, path, body, mismatches };
             match owner {
@@ -179,7 +178,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             }
         }
         (None, None, _) => {
-            surprise(&shared, call, &format!("there is no {} {}", parts.method, parts.uri.path()));
+            shared.state().surprise(call, &format!("there is no {} {}", parts.method, parts.uri.path()));
             owner.not_found(&parts.method, &path)
         }
     };
@@ -253,13 +252,6 @@ fn finish(shared: &Shared, number: usize, reply: Result<Reply, Cut>) -> Result<R
         }
     }
     reply.map(Reply::into_response)
-}
-
-fn surprise(shared: &Shared, number: usize, why: &str) {
-    if let Some(call) = shared.state().call(number) {
-        let before = call.surprise.take().map_or(String::new(), |before| format!("{before}; "));
-        call.surprise = Some(before + why);
-    }
 }
 
 impl Owner {

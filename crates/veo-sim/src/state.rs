@@ -15,6 +15,7 @@ use crate::{Call, Charge, Fate, Fault, Pace, Scenario, SentCallback};
 
 const MAX_CALLS: usize = 10_000;
 const MAX_CALLBACKS: usize = 10_000;
+const MAX_SURPRISES: usize = 1_000;
 const MAX_ACCOUNTS: usize = 20_000;
 const MAX_TASKS: usize = 20_000;
 const MAX_UPLOADS: usize = 1_000;
@@ -50,6 +51,9 @@ type OnCall = Box<dyn Fn(&str) + Send + Sync>;
 /// Everything that changes.
 pub(crate) struct State {
     pub(crate) calls: Latest<Recorded>,
+    /// The number of a call, and in a sentence why it should not have arrived. The first ones, so that no number of later calls
+    /// makes a test pass.
+    pub(crate) surprises: Vec<(usize, String)>,
     pub(crate) charges: Latest<Charge>,
     pub(crate) callbacks: Latest<SentCallback>,
     /// How many requests have arrived, and how many of them start a paid task.
@@ -162,6 +166,7 @@ impl Shared {
     pub(crate) fn new(url: String, setup: Setup) -> Shared {
         let state = State {
             calls: Latest::new(MAX_CALLS),
+            surprises: Vec::new(),
             charges: Latest::new(MAX_TASKS),
             callbacks: Latest::new(MAX_CALLBACKS),
             arrived: 0,
@@ -220,7 +225,7 @@ impl State {
     ) -> (usize, Option<Fault>) {
         self.arrived += 1;
         call.number = self.arrived;
-        let mut fault = None;
+        let (mut fault, mut unexpected) = (None, Vec::new());
         let known = &mut self.known;
         let account = self.accounts.get_or_put(account, || {
             *known += 1;
@@ -231,27 +236,47 @@ impl State {
             call.scenario.clone_from(&account.scenario.name);
             fault = account.fault(operation);
             let scenario = account.scenario.clone();
-            call.surprise = self.surprise(&scenario, operation);
+            unexpected = self.unexpected(&scenario, operation);
         }
         call.fault = fault.as_ref().map(Fault::name);
         let number = call.number;
         let size = call.method.len() + call.path.len();
         self.calls.push(Recorded { call, body: Bytes::new() }, size);
+        for why in unexpected {
+            self.surprise(number, &why);
+        }
         (number, fault)
     }
 
     /// Why the next call of an operation is not expected. All accounts of a scenario are counted together, since an application
     /// that pays twice may well do it at two providers, with a key for each.
-    fn surprise(&mut self, scenario: &Scenario, operation: &str) -> Option<String> {
-        let mut found = None;
+    fn unexpected(&mut self, scenario: &Scenario, operation: &str) -> Vec<String> {
+        let mut whys = Vec::new();
         for (on, at_most) in scenario.expect.iter().filter(|(on, _)| is_about(on, operation)) {
             let count = self.counted.entry((scenario.name.clone(), on.clone())).or_insert(0);
             *count += 1;
-            if found.is_none() && *count > *at_most {
-                found = Some(format!("call {count} of {on}, of which at most {at_most} were expected"));
+            if *count > *at_most {
+                whys.push(format!("call {count} of {on}, of which at most {at_most} were expected"));
             }
         }
-        found
+        whys
+    }
+
+    /// Takes down why a call was not expected.
+    pub(crate) fn surprise(&mut self, number: usize, why: &str) {
+        self.name_surprise(number, why);
+        let Some(place) = self.place(number) else { return };
+        let Some(Recorded { call, .. }) = self.calls.get_mut(place) else { return };
+        call.surprise = Some(call.surprise.take().map_or(String::new(), |before| before + "; ") + why);
+        self.calls.grow(place, why.len());
+    }
+
+    fn name_surprise(&mut self, number: usize, why: &str) {
+        let size = |surprises: &[(usize, String)]| surprises.iter().map(|(_, sentence)| sentence.len()).sum::<usize>();
+        if self.surprises.len() < MAX_SURPRISES && size(&self.surprises) < MAX_TEXT {
+            let which = self.call(number).map(|call| format!(" ({} {})", call.method, call.path)).unwrap_or_default();
+            self.surprises.push((number, format!("call {number}{which}: {why}")));
+        }
     }
 
     /// A call that is still remembered.
@@ -264,18 +289,22 @@ impl State {
         number.checked_sub(self.calls.iter().next()?.call.number)
     }
 
-    /// Keeps what came with a call, if it is not too long.
-    pub(crate) fn keep_body(&mut self, number: usize, body: &Bytes, mismatches: &[String]) {
+    /// Takes down how a call differs from what the provider describes.
+    pub(crate) fn differs(&mut self, number: usize, how: &str) {
+        self.name_surprise(number, how);
         let Some(place) = self.place(number) else { return };
+        let Some(Recorded { call, .. }) = self.calls.get_mut(place) else { return };
+        call.mismatches.push(how.to_owned());
+        self.calls.grow(place, how.len());
+    }
+
+    /// Keeps the body of a call, if it is not too long.
+    pub(crate) fn keep_body(&mut self, number: usize, body: &Bytes) {
+        let Some(place) = self.place(number).filter(|_| body.len() <= MAX_RECORDED_BODY) else { return };
         let Some(recorded) = self.calls.get_mut(place) else { return };
-        recorded.call.mismatches = mismatches.to_vec();
-        let mut size: usize = mismatches.iter().map(String::len).sum();
-        if body.len() <= MAX_RECORDED_BODY {
-            // Without what its buffer has room for beside it.
-            recorded.body = Bytes::copy_from_slice(body);
-            size += body.len();
-        }
-        self.calls.grow(place, size);
+        // Without what its buffer has room for beside it.
+        recorded.body = Bytes::copy_from_slice(body);
+        self.calls.grow(place, body.len());
     }
 
     /// The pace of an account.

@@ -214,8 +214,8 @@ async fn what_the_scenario_does_not_expect_is_named() {
             "call 3 (POST /api/v1/veo/extend): body /seeds: 1 is less than the minimum of 10000",
             "call 4 (GET /v1/videos/none): call 1 of query_video, of which at most 0 were expected",
             "call 5 (GET /v1/none?a=b): there is no GET /v1/none",
-            "call 6 (GET /media/a%20b.mp4): call 1 of media, of which at most 0 were expected; a key was sent to a \
-             media host",
+            "call 6 (GET /media/a%20b.mp4): call 1 of media, of which at most 0 were expected",
+            "call 6 (GET /media/a%20b.mp4): a key was sent to a media host",
         ]
     );
 }
@@ -237,6 +237,38 @@ async fn what_a_scenario_expects_is_counted_for_all_its_keys_and_both_providers_
             "call 2 (POST /v1/video/generations): call 2 of submit, of which at most 1 were expected".to_owned();
         assert_eq!(sim.surprises(), is_surprise.then_some(second).as_slice(), "{kie}, {uniall}");
     }
+}
+
+#[tokio::test]
+async fn what_was_not_expected_is_named_however_many_calls_follow() {
+    let sim = Sim::start().await.unwrap();
+    let user = User::new(&sim, "key");
+    user.post("/api/v1/veo/generate", json!({ "prompt": "A kite", "seeds": 1 })).await;
+    user.get("/v1/none").await;
+    // Few calls, but so long that the first ones have to make room.
+    let long = "x".repeat(60_000);
+    let request = json!({ "prompt": long, "model": "veo3.1-fast-video-720p" }).to_string();
+    for _ in 0..600 {
+        user.send(&format!("/v1/video/generations?{long}"), &request).await;
+    }
+    let forgotten = sim.calls()[0].number - 1;
+    assert!(forgotten >= 2, "{forgotten}");
+    let named = [
+        "call 1 (POST /api/v1/veo/generate): body /seeds: 1 is less than the minimum of 10000",
+        "call 2 (GET /v1/none): there is no GET /v1/none",
+    ];
+    assert_eq!(sim.surprises(), named);
+    let beginning: Vec<_> = sim.report().lines().take(3).map(|line| line.trim().to_owned()).collect();
+    let [first, second] = named.map(|sentence| format!("not expected: {sentence}"));
+    assert_eq!(beginning, [format!("{forgotten} earlier calls are not remembered any more"), first, second]);
+
+    // Of very many, the first.
+    for number in 0..1_010 {
+        user.get(&format!("/v1/none/{number}")).await;
+    }
+    let surprises = sim.surprises();
+    assert_eq!((surprises.len(), &surprises[..2]), (1_000, &named.map(str::to_owned)[..]));
+    assert!(surprises[999].ends_with("there is no GET /v1/none/997"), "{}", surprises[999]);
 }
 
 #[tokio::test]
