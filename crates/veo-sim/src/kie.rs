@@ -287,8 +287,7 @@ fn get_4k_video(visit: &Visit<'_>) -> Answer {
 }
 
 fn account_credits(visit: &Visit<'_>) -> Reply {
-    let balance = visit.shared.state().account(&visit.account).map_or(0.0, |account| account.balance);
-    success(json!(balance))
+    success(json!(visit.shared.state().balance(&visit.account)))
 }
 
 fn download_url(visit: &Visit<'_>) -> Answer {

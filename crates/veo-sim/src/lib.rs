@@ -154,9 +154,12 @@ impl Sim {
         self.shared.state().submits
     }
 
-    /// What has been charged so far, in order; of very many charges, the last 20,000.
+    /// What has been charged so far, in order; of very many charges, the last 20,000. What has been returned by now is marked,
+    /// whether or not somebody has asked about its task; with [`Pace::Polls`] it takes questions for a task to fail.
     pub fn charges(&self) -> Vec<Charge> {
-        self.shared.state().charges.iter().cloned().collect()
+        let mut state = self.shared.state();
+        state.settle_due();
+        state.charges.iter().cloned().collect()
     }
 
     /// The callbacks that were sent so far, in order, each attempt by itself; of very many, the last 10,000.
@@ -192,7 +195,9 @@ impl Sim {
     ///    2  record_info       200       GET /api/v1/veo/record-info?taskId=7e84...
     /// ```
     pub fn report(&self) -> String {
-        ledger::report(&self.shared.state())
+        let mut state = self.shared.state();
+        state.settle_due();
+        ledger::report(&state)
     }
 
     /// Lets simulated time pass at once: tasks that take time advance, callbacks that are late or tried again come due, links

@@ -86,7 +86,7 @@ pub(crate) struct Account {
     pub(crate) number: u32,
     /// How many requests each rule for a fault has seen.
     seen: Vec<u32>,
-    pub(crate) balance: f64,
+    balance: f64,
     /// How many tasks have been accepted.
     accepted: u32,
     /// The times of the latest paid requests.
@@ -206,7 +206,7 @@ impl State {
     /// Lets simulated time pass at once.
     pub(crate) fn advance(&mut self, time: Duration) {
         self.advanced = self.advanced.saturating_add(time);
-        for task in self.tasks.values() {
+        for (_, task) in self.tasks.iter() {
             task.wake();
         }
     }
@@ -349,11 +349,34 @@ impl State {
     }
 
     fn bill(&mut self, account: &str, operation: &'static str, call: usize, task: &str, price: f64) -> bool {
-        let is_paid = self.accounts.get_mut(account).is_some_and(|account| account.pay(price));
+        let mut is_paid = self.pay(account, price);
+        if !is_paid {
+            // What has failed since is returned, which can be enough.
+            self.settle_due();
+            is_paid = self.pay(account, price);
+        }
         if is_paid {
             self.charges.push(Charge { call, operation, task: task.to_owned(), credits: price, refunded: false }, 0);
         }
         is_paid
+    }
+
+    fn pay(&mut self, account: &str, price: f64) -> bool {
+        self.accounts.get_mut(account).is_some_and(|account| account.pay(price))
+    }
+
+    /// What is left on an account.
+    pub(crate) fn balance(&mut self, account: &str) -> f64 {
+        self.settle_due();
+        self.accounts.get(account).map_or(0.0, |account| account.balance)
+    }
+
+    /// Returns what tasks have cost that have failed by now, since nobody may ask about them.
+    pub(crate) fn settle_due(&mut self) {
+        let failing = self.tasks.iter().filter(|(_, task)| task.fate.is_refunded() && task.work.done.is_none());
+        for id in failing.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.settle(&id);
+        }
     }
 
     /// How far a task is, by itself; and what follows from its end.
@@ -607,8 +630,8 @@ impl<T> Recent<T> {
         self.entries.get_mut(name).map(|(entry, _)| entry)
     }
 
-    fn values(&self) -> impl Iterator<Item = &T> {
-        self.entries.values().map(|(entry, _)| entry)
+    fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &T)> {
+        self.entries.iter().map(|(name, (entry, _))| (name, entry))
     }
 }
 

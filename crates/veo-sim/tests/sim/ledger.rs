@@ -97,6 +97,33 @@ async fn an_account_is_used_to_the_last_cent_and_no_further() {
 }
 
 #[tokio::test]
+async fn what_has_failed_is_returned_although_nobody_asks_about_it() {
+    let scenario = |pace| Scenario::new("poor", "").pace(pace).credits(60.0).task(1..=1, Fate::Failed);
+    for pace in [Pace::AtOnce, Pace::Scale(1.0)] {
+        // Nothing but this has looked before.
+        for look in ["charges", "report", "balance", "submit"] {
+            let sim = start(scenario(pace)).await;
+            let user = User::new(&sim, "key");
+            user.kie_task(json!({ "prompt": "A kite" })).await;
+            if pace == Pace::Scale(1.0) {
+                assert_eq!((sim.charges()[0].refunded, user.balance().await), (false, 0.0));
+                sim.advance(std::time::Duration::from_secs(90));
+            }
+            match look {
+                "charges" => assert!(sim.charges()[0].refunded, "{pace:?}"),
+                "report" => assert!(sim.report().contains(", returned"), "{pace:?}: {}", sim.report()),
+                "balance" => assert_eq!(user.balance().await, 60.0, "{pace:?}"),
+                _ => {
+                    user.kie_task(json!({ "prompt": "A kite" })).await;
+                    let charges: Vec<_> = sim.charges().iter().map(|charge| charge.refunded).collect();
+                    assert_eq!((charges, user.balance().await), (vec![true, false], 0.0), "{pace:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_refused_request_costs_nothing_and_is_counted() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
@@ -305,7 +332,7 @@ async fn the_report_tells_it_all() {
          or 4 other candidates
    4  create_video      no reply  POST /v1/video/generations  fault: drop
       not expected: call 3 of submit, of which at most 2 were expected
-      charged 3.2 for task OTHER
+      charged 3.2 for task OTHER, returned
    5  ?                 404       GET /none
       not expected: there is no GET /none
       callback of task ID to https://example.net/: The simulator sends callbacks over plain http and to this machine \
