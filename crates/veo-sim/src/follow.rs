@@ -9,7 +9,15 @@ use tokio::time::sleep;
 use crate::callback::{self, Callback};
 use crate::clip::Resolution;
 use crate::state::{Progress, Shared, State};
-use crate::{Fate, Pace, Scenario, SentCallback, kie};
+use crate::{Callbacks, Fate, Pace, Scenario, SentCallback, kie};
+
+/// A callback to be sent. It has no body, which is as long as the prompt: that is made when it is sent.
+#[derive(Clone)]
+pub(crate) struct Announcement {
+    url: String,
+    task: String,
+    what: Announced,
+}
 
 /// What a callback is about.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,9 +44,9 @@ pub(crate) fn follow(shared: &Arc<Shared>, state: &mut State, id: &str, url: &st
     }
     let Some(task) = state.tasks.get_mut(id) else { return };
     let mut follower = Follower { shared: shared.clone(), pace: task.pace, changed: task.watch() };
-    let (id, url) = (id.to_owned(), url.to_owned());
+    let announcement = Announcement { url: url.to_owned(), task: id.to_owned(), what };
     tokio::spawn(async move {
-        if let Some(due) = follower.wait(&id, url, what).await {
+        if let Some(due) = follower.wait(announcement).await {
             // Many wait, and few send at a time; only these need the room for it.
             Box::pin(follower.send(due)).await;
         }
@@ -54,53 +62,53 @@ struct Follower {
 /// Callbacks that it is time for.
 struct Due {
     scenario: Arc<Scenario>,
-    callbacks: Vec<Callback>,
+    announcements: Vec<Announcement>,
 }
 
 impl Follower {
     /// Waits for the end of a task, and until its callback is to be sent. Nothing if there is none to send.
-    async fn wait(&mut self, id: &str, url: String, what: Announced) -> Option<Due> {
+    async fn wait(&mut self, announcement: Announcement) -> Option<Due> {
         let (account, ended) = loop {
-            let remaining = remaining(&mut self.shared.state(), id, what);
+            let remaining = remaining(&mut self.shared.state(), &announcement);
             match remaining {
                 Remaining::Gone => return None,
                 Remaining::Done(account, ended) => break (account, ended),
-                Remaining::Time(time) => self.doze(time).await,
+                Remaining::Time(time) => self.doze(time).await?,
                 Remaining::Questions => self.changed.changed().await.ok()?,
             }
         };
         let scenario = self.shared.state().account(&account)?.scenario.clone();
-        self.until(ended + Duration::from_secs(scenario.callback.late.into())).await;
-        let mut state = self.shared.state();
-        let body = kie::announcement(&state, &self.shared.url, id, what, &scenario.callback)?;
-        let mut callbacks = vec![Callback { url, body, task_id: id.to_owned() }];
+        self.until(ended + Duration::from_secs(scenario.callback.late.into())).await?;
+        let mut announcements = vec![announcement];
         if scenario.callback.reordered {
+            let mut state = self.shared.state();
             let held = &mut state.account(&account)?.held;
             match held.take() {
-                Some(earlier) => callbacks.push(earlier),
-                None => *held = callbacks.pop(),
+                Some(earlier) => announcements.push(earlier),
+                None => *held = announcements.pop(),
             }
         }
-        drop(state);
         if scenario.callback.twice {
-            callbacks = callbacks.into_iter().flat_map(|callback| [callback.clone(), callback]).collect();
+            announcements = announcements.into_iter().flat_map(|it| [it.clone(), it]).collect();
         }
-        Some(Due { scenario, callbacks })
+        Some(Due { scenario, announcements })
     }
 
     /// Sends each callback until it is answered with HTTP 200, at most four times. What may not be sent is not tried again.
-    async fn send(&mut self, due: Due) {
-        for callback in &due.callbacks {
+    /// Nothing more once the task is forgotten.
+    async fn send(&mut self, due: Due) -> Option<()> {
+        for announcement in &due.announcements {
             for attempt in 0..=RETRIES {
                 if attempt > 0 {
-                    self.until(self.now() + RETRY_PAUSE).await;
+                    self.until(self.now() + RETRY_PAUSE).await?;
                 }
+                let Some(callback) = self.callback(announcement, &due.scenario.callback) else { break };
                 let key = due.scenario.callback.key.as_deref();
                 // The receiver looks at its own clock, which is not simulated.
                 let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-                let result = callback::send(callback, key, now.as_secs()).await;
+                let result = callback::send(&callback, key, now.as_secs()).await;
                 let is_over = result == Ok(200) || !callback::is_here(&callback.url);
-                let sent = SentCallback { task: callback.task_id.clone(), url: callback.url.clone(), result };
+                let sent = SentCallback { task: callback.task_id, url: callback.url, result };
                 let size = sent.url.len();
                 self.shared.state().callbacks.push(sent, size);
                 if is_over {
@@ -108,6 +116,13 @@ impl Follower {
                 }
             }
         }
+        Some(())
+    }
+
+    /// A callback with its body; nothing if its task is forgotten.
+    fn callback(&self, Announcement { url, task, what }: &Announcement, how: &Callbacks) -> Option<Callback> {
+        let body = kie::announcement(&self.shared.state(), &self.shared.url, task, *what, how)?;
+        Some(Callback { url: url.clone(), body, task_id: task.clone() })
     }
 
     /// The simulated time.
@@ -116,21 +131,21 @@ impl Follower {
     }
 
     /// Waits for a moment of simulated time.
-    async fn until(&mut self, moment: Duration) {
+    async fn until(&mut self, moment: Duration) -> Option<()> {
         loop {
             let left = moment.saturating_sub(self.now());
             if left.is_zero() {
-                break;
+                return Some(());
             }
-            self.doze(left.div_f64(self.pace.scale())).await;
+            self.doze(left.div_f64(self.pace.scale())).await?;
         }
     }
 
-    /// Waits so long, or until something happens.
-    async fn doze(&mut self, time: Duration) {
+    /// Waits so long, or until something happens. Nothing if the task is forgotten.
+    async fn doze(&mut self, time: Duration) -> Option<()> {
         tokio::select! {
-            () = sleep(time) => {}
-            Ok(()) = self.changed.changed() => {}
+            () = sleep(time) => Some(()),
+            changed = self.changed.changed() => changed.ok(),
         }
     }
 }
@@ -145,7 +160,7 @@ enum Remaining {
     Questions,
 }
 
-fn remaining(state: &mut State, id: &str, what: Announced) -> Remaining {
+fn remaining(state: &mut State, Announcement { task: id, what, .. }: &Announcement) -> Remaining {
     let Some(task) = state.tasks.get(id) else { return Remaining::Gone };
     let (account, pace) = (task.account.clone(), task.pace);
     if task.fate == Fate::Stuck {
@@ -164,5 +179,134 @@ fn remaining(state: &mut State, id: &str, what: Announced) -> Remaining {
         },
         Some(time) => Remaining::Time(time),
         None => Remaining::Questions,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::Call;
+    use crate::clip::Format;
+    use crate::state::{Setup, Task, Work};
+
+    /// A simulator without a server.
+    fn shared() -> Arc<Shared> {
+        let scenario = Arc::default();
+        let setup = Setup { scenario, others: Vec::new(), patience: Duration::ZERO, on_call: None };
+        Arc::new(Shared::new("http://sim".to_owned(), setup))
+    }
+
+    fn scenario(pace: Pace, callbacks: Callbacks) -> Scenario {
+        Scenario::new("test", "").pace(pace).callbacks(callbacks)
+    }
+
+    fn task(state: &State, pace: Pace) -> Task {
+        let now = state.now(pace);
+        Task {
+            account: "kie key".into(),
+            pace,
+            fate: Fate::Made,
+            work: Work::new(now, 90),
+            format: Format { resolution: Resolution::P720, portrait: false, seconds: 8, audio: true },
+            film: None,
+            request: "{}".to_owned(),
+            upstream: None,
+            upgrades: [None, Some(Work::new(now, 480))],
+            call: 1,
+            changed: None,
+        }
+    }
+
+    /// Accepts a task of the only account, with a callback.
+    fn accept(shared: &Arc<Shared>, id: &str, url: &str, scenario: &Scenario) {
+        let state = &mut *shared.state();
+        let task = task(state, scenario.pace);
+        state.arrive(Call::default(), &task.account, || Arc::new(scenario.clone()));
+        state.tasks.put(id.into(), task, 0);
+        follow(shared, state, id, url, Announced::Video);
+    }
+
+    /// Lets a task come that is so large that every other has to go.
+    fn forget_all_tasks(shared: &Shared) {
+        let state = &mut *shared.state();
+        let task = task(state, Pace::AtOnce);
+        state.tasks.put("large".into(), task, 1 << 30);
+    }
+
+    async fn until(shared: &Shared, condition: impl Fn(&mut State) -> bool) {
+        let met = async {
+            while !condition(&mut shared.state()) {
+                yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), met).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_task_that_is_forgotten() {
+        // A port that is taken, and at which nobody listens.
+        let taken = TcpSocket::new_v4().unwrap();
+        taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}/", taken.local_addr().unwrap());
+        let late = |late| Callbacks { late, ..Callbacks::default() };
+        for (scenario, attempts) in [
+            (scenario(Pace::Polls(3), late(0)), 0),
+            (scenario(Pace::Scale(1.0), late(0)), 0),
+            (scenario(Pace::AtOnce, late(3600)), 0),
+            // Until the next attempt it is a thousand seconds; no time passes before the first.
+            (scenario(Pace::Scale(0.001), late(0)), 1),
+        ] {
+            let shared = shared();
+            accept(&shared, "a", &url, &scenario);
+            if attempts > 0 {
+                shared.state().advance(Duration::from_secs(90));
+            }
+            until(&shared, |state| state.callbacks.iter().count() == attempts).await;
+            // It waits now.
+            yield_now().await;
+            assert_eq!(Arc::strong_count(&shared), 2, "{scenario:?}");
+            forget_all_tasks(&shared);
+            until(&shared, |_| Arc::strong_count(&shared) == 1).await;
+            assert_eq!(shared.state().callbacks.iter().count(), attempts, "{scenario:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_callback_that_waits_for_its_partner_is_kept_without_its_body() {
+        let scenario = scenario(Pace::AtOnce, Callbacks { reordered: true, ..Callbacks::default() });
+        // Nothing is sent there, which is noted.
+        let url = "http://elsewhere/";
+        for (is_forgotten, sent) in [(false, &["b", "a"][..]), (true, &["b"])] {
+            let shared = shared();
+            accept(&shared, "a", url, &scenario);
+            until(&shared, |state| state.account(&"kie key".into()).is_some_and(|account| account.held.is_some()))
+                .await;
+            if is_forgotten {
+                forget_all_tasks(&shared);
+            }
+            accept(&shared, "b", url, &scenario);
+            until(&shared, |_| Arc::strong_count(&shared) == 1).await;
+            let tasks: Vec<_> = shared.state().callbacks.iter().map(|sent| sent.task.clone()).collect();
+            assert_eq!(tasks, sent);
+        }
+    }
+
+    #[test]
+    fn a_callback_says_the_same_each_time_it_is_sent() {
+        let shared = shared();
+        let state = &mut *shared.state();
+        let task = task(state, Pace::AtOnce);
+        state.tasks.put("0123456789abcdef0123456789abcdef".into(), task, 0);
+        for what in [Announced::Video, Announced::Extension, Announced::Upgrade4k] {
+            for snake_case in [false, true] {
+                let how = Callbacks { snake_case, ..Callbacks::default() };
+                let body = || kie::announcement(state, "http://sim", "0123456789abcdef0123456789abcdef", what, &how);
+                assert_eq!(body().unwrap(), body().unwrap(), "{what:?}");
+            }
+        }
     }
 }

@@ -365,7 +365,9 @@ pub(crate) fn announcement(state: &State, base: &str, id: &str, what: Announced,
             callback::not_upgraded_to_4k(id, NO_4K.0, NO_4K.1, how.snake_case)
         }
         (Announced::Upgrade4k, _) if how.snake_case => {
-            callback::upgraded_to_4k_in_snake_case(id, &video("_4k"), &[unique_id()], &[])
+            // Each attempt and each copy names the same one.
+            let media_id = id.chars().rev().collect();
+            callback::upgraded_to_4k_in_snake_case(id, &video("_4k"), &[media_id], &[])
         }
         (Announced::Upgrade4k, _) => callback::upgraded_to_4k(id, &video("_4k"), &[], UPGRADE_PRICES[1] as u32),
         (_, Some((code, words))) => callback::failed(id, code, words),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::clip::{Format, Resolution};
+use crate::follow::Announcement;
 use crate::scenario::{applies, is_about};
 use crate::server::Visit;
 use crate::{Call, Charge, Fate, Fault, Pace, Scenario, SentCallback};
@@ -92,7 +93,7 @@ pub(crate) struct Account {
     /// The times of the latest paid requests.
     submits: VecDeque<Duration>,
     /// A callback that waits for its partner.
-    pub(crate) held: Option<crate::callback::Callback>,
+    pub(crate) held: Option<Announcement>,
 }
 
 /// A video in the making, or made.
