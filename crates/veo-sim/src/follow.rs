@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::callback::{self, Callback};
 use crate::clip::Resolution;
-use crate::state::{Progress, Shared, State};
+use crate::state::{Shared, State, Task};
 use crate::{Callbacks, Fate, Pace, Scenario, SentCallback, kie};
 
 /// A callback to be sent. It has no body, which is as long as the prompt: that is made when it is sent.
@@ -166,17 +166,18 @@ fn remaining(state: &mut State, Announcement { task: id, what, .. }: &Announceme
     if task.fate == Fate::Stuck {
         return Remaining::Gone;
     }
-    let work = match what {
+    let work = |task: &Task| match what {
         Announced::Upgrade4k => task.upgrades[Resolution::K4 as usize - 1],
         Announced::Video | Announced::Extension => Some(task.work),
     };
-    let Some(work) = work else { return Remaining::Gone };
+    let Some(running) = work(task) else { return Remaining::Gone };
     let now = state.now(pace);
-    match work.remaining(pace, now) {
-        Some(Duration::ZERO) => match state.settle(id) {
-            Some(Progress::Ended) => Remaining::Done(account, work.end(pace, now)),
-            _ => Remaining::Gone,
-        },
+    match running.remaining(pace, now) {
+        Some(Duration::ZERO) => {
+            state.settle(id);
+            let done = state.tasks.get(id).and_then(work).and_then(|work| work.done);
+            Remaining::Done(account, done.unwrap_or_else(|| running.end(pace, now)))
+        }
         Some(time) => Remaining::Time(time),
         None => Remaining::Questions,
     }
@@ -191,7 +192,7 @@ mod tests {
     use super::*;
     use crate::Call;
     use crate::clip::Format;
-    use crate::state::{Setup, Task, Work};
+    use crate::state::{Setup, Work};
 
     /// A simulator without a server.
     fn shared() -> Arc<Shared> {
@@ -222,12 +223,12 @@ mod tests {
     }
 
     /// Accepts a task of the only account, with a callback.
-    fn accept(shared: &Arc<Shared>, id: &str, url: &str, scenario: &Scenario) {
+    fn accept(shared: &Arc<Shared>, id: &str, url: &str, what: Announced, scenario: &Scenario) {
         let state = &mut *shared.state();
         let task = task(state, scenario.pace);
         state.arrive(Call::default(), &task.account, || Arc::new(scenario.clone()));
         state.tasks.put(id.into(), task, 0);
-        follow(shared, state, id, url, Announced::Video);
+        follow(shared, state, id, url, what);
     }
 
     /// Lets a task come that is so large that every other has to go.
@@ -261,7 +262,7 @@ mod tests {
             (scenario(Pace::Scale(0.001), late(0)), 1),
         ] {
             let shared = shared();
-            accept(&shared, "a", &url, &scenario);
+            accept(&shared, "a", &url, Announced::Video, &scenario);
             if attempts > 0 {
                 shared.state().advance(Duration::from_secs(90));
             }
@@ -282,16 +283,40 @@ mod tests {
         let url = "http://elsewhere/";
         for (is_forgotten, sent) in [(false, &["b", "a"][..]), (true, &["b"])] {
             let shared = shared();
-            accept(&shared, "a", url, &scenario);
+            accept(&shared, "a", url, Announced::Video, &scenario);
             until(&shared, |state| state.account(&"kie key".into()).is_some_and(|account| account.held.is_some()))
                 .await;
             if is_forgotten {
                 forget_all_tasks(&shared);
             }
-            accept(&shared, "b", url, &scenario);
+            accept(&shared, "b", url, Announced::Video, &scenario);
             until(&shared, |_| Arc::strong_count(&shared) == 1).await;
             let tasks: Vec<_> = shared.state().callbacks.iter().map(|sent| sent.task.clone()).collect();
             assert_eq!(tasks, sent);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_late_callback_is_so_long_after_the_end_and_not_after_it_is_noticed() {
+        for pace in [Pace::AtOnce, Pace::Polls(0), Pace::Scale(1.0)] {
+            for what in [Announced::Video, Announced::Upgrade4k] {
+                let shared = shared();
+                let scenario = scenario(pace, Callbacks { late: 600, ..Callbacks::default() });
+                accept(&shared, "a", "http://elsewhere/", what, &scenario);
+                // The one who waits sees nothing of this before all of it has happened.
+                {
+                    let state = &mut *shared.state();
+                    if let Pace::Polls(_) = pace {
+                        let now = state.now(pace);
+                        state.ask(&"kie key".into(), "a");
+                        let upgrade = state.tasks.get_mut("a").and_then(|task| task.upgrades[1].as_mut());
+                        assert!(upgrade.unwrap().ask(pace, now));
+                    }
+                    // The longest upgrade, and the delay.
+                    state.advance(Duration::from_secs(480 + 600));
+                }
+                until(&shared, |state| state.callbacks.iter().count() == 1).await;
+            }
         }
     }
 

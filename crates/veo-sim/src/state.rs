@@ -511,7 +511,10 @@ impl Work {
     /// Counts a question, and says whether it is done.
     pub(crate) fn ask(&mut self, pace: Pace, now: Duration) -> bool {
         self.polls += 1;
-        self.is_done(pace, now)
+        if self.is_done(pace, now) {
+            self.done.get_or_insert(self.end(pace, now));
+        }
+        self.done.is_some()
     }
 
     pub(crate) fn is_done(&self, pace: Pace, now: Duration) -> bool {
@@ -541,7 +544,8 @@ impl Work {
     pub(crate) fn end(&self, pace: Pace, now: Duration) -> Duration {
         match pace {
             Pace::Scale(_) => self.started + self.length,
-            Pace::AtOnce | Pace::Polls(_) => now,
+            Pace::AtOnce => self.started,
+            Pace::Polls(_) => now,
         }
     }
 }
