@@ -45,13 +45,14 @@
 //! # Bounds
 //!
 //! A simulator remembers the last 10,000 calls and 20,000 tasks, or less if they are larger than 64 MiB together, and up to
-//! 128 MiB of uploads. The first 1,000 [surprises](Sim::surprises) are not forgotten. A task takes 2 to 4 KiB. Bodies of up to
+//! 128 MiB of uploads, and the last 20,000 accounts. The first 1,000 [surprises](Sim::surprises) are not forgotten. A task takes 2 to 4 KiB. Bodies of up to
 //! 1 MiB are taken, and of 24 MiB for uploads.
 //!
 //! # Features
 //!
 //! With `contract`, which is on by default, every request is checked against the specification of its provider. Without it the
-//! crate builds in less than half the time, and refuses only what the providers are known to refuse.
+//! crate builds in less than half the time, and refuses only what the providers are known to refuse: [`Sim::surprises`] names no
+//! request that does not fit then.
 
 mod callback;
 #[cfg(feature = "contract")]
@@ -109,7 +110,8 @@ pub struct Builder {
 }
 
 impl Sim {
-    /// Starts on a free loopback port, with everything going well.
+    /// Starts on a free loopback port, with everything going well. It runs on a thread of its own, so the caller's runtime can
+    /// be any, and may block.
     ///
     /// # Errors
     ///
@@ -131,7 +133,8 @@ impl Sim {
         }
     }
 
-    /// Base URL of both providers (their paths do not overlap), without a trailing slash: `http://127.0.0.1:PORT`.
+    /// Base URL of both providers and of kie.ai's uploads (their paths do not overlap), without a trailing slash:
+    /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         self.shared.url.clone()
     }
@@ -218,7 +221,8 @@ impl Sim {
         self.shared.state().advance(time);
     }
 
-    /// What it serves, as a table for a person.
+    /// What it serves, as a table for a person: provider, method, path, the name of the operation as in [`Call::operation`] and
+    /// in the rules of a scenario, and whether it is paid.
     pub fn table() -> String {
         let operations = contract::Contract::shared().operations().iter();
         let lines = operations.map(|it| {
@@ -231,7 +235,7 @@ impl Sim {
 }
 
 impl Builder {
-    /// A port of the loopback interface; a free one if not set.
+    /// A port of the loopback interface; any free one if it is 0 or not set.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -244,20 +248,21 @@ impl Builder {
         self
     }
 
-    /// One more scenario that a key can name, beside those of the catalogue.
+    /// One more scenario that a key can name, beside those of the catalogue, and before one of the same name there.
     pub fn also(mut self, scenario: Scenario) -> Self {
         self.setup.others.push(Arc::new(scenario));
         self
     }
 
-    /// How long a client may take to send its request; 10 s if not set.
+    /// How long a client may take to send its request, and leave a connection idle; 10 s if not set.
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.setup.patience = patience;
+        // The sum of this and the time now has to be a time.
+        self.setup.patience = patience.min(Duration::from_secs(365 * 24 * 3600));
         self
     }
 
     /// What to do with the line that tells of each call once it is answered, such as to print it. It is called on the thread
-    /// of the simulator.
+    /// of the simulator, which does nothing else meanwhile.
     pub fn on_call(mut self, on_call: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.setup.on_call = Some(Box::new(on_call));
         self
@@ -267,12 +272,16 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the port is taken, a scenario names what does not exist, or there is no thread to be had.
+    /// If the port is taken, a scenario cannot be meant, or there is no thread to be had.
     pub async fn start(self) -> io::Result<Sim> {
         for scenario in &self.setup.others {
             scenario.check().map_err(io::Error::other)?;
         }
-        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, self.port))?;
+        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, self.port)).map_err(|error| {
+            let why =
+                format!("port {} of 127.0.0.1 cannot be used: {error}; choose another, or 0 for a free one", self.port);
+            io::Error::new(error.kind(), why)
+        })?;
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared::new(format!("http://{}", listener.local_addr()?), self.setup));
         let (started, starting) = oneshot::channel();

@@ -15,7 +15,7 @@ Simulates kie.ai and UniAll on this machine, until Ctrl-C.
 Usage: veo-sim [--port PORT] [--scenario FILE]
 
 Options:
-  --port PORT      the port of 127.0.0.1 to listen on [default: 8787]
+  --port PORT      the port of 127.0.0.1 to listen on; 0 for any free one [default: 8787]
   --scenario FILE  a TOML file that says what goes wrong, for every key that names no other scenario
   --list           print the scenarios that a key can name, and stop
   --help           print this
@@ -62,6 +62,9 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     say(&format!("one from `veo-sim --list` picks what goes wrong.\n\n{}", Sim::table()));
     tokio::signal::ctrl_c().await?;
     say(&format!("\n{} paid requests, {} charges", sim.submits(), sim.charges().len()));
+    for surprise in sim.surprises() {
+        say(&format!("not expected: {surprise}"));
+    }
     Ok(())
 }
 

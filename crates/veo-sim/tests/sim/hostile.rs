@@ -174,6 +174,12 @@ async fn who_takes_too_long_is_told_so() {
 }
 
 #[tokio::test]
+async fn any_patience_will_do() {
+    let sim = Sim::builder().patience(Duration::MAX).start().await.unwrap();
+    is_well(&sim).await;
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_or_is_malformed_is_not_acted_on() {
     let sim = Sim::start().await.unwrap();
     for (length, body) in [

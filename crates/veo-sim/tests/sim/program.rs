@@ -84,11 +84,15 @@ uniall  GET   /v1/videos/{task_id}              query_video
     assert!(program.get("/v1/videos/7", "busy-answers").starts_with("HTTP/1.1 429 "));
     assert_eq!(program.line(), "   2  query_video       429       GET /v1/videos/7  fault: error");
 
+    program.get("/v1/none", "key");
+    assert_eq!(program.line(), "   3  ?                 404       GET /v1/none");
+
     // A request that hangs does not keep it.
     let _hanging = TcpStream::connect(program.url.strip_prefix("http://").unwrap()).unwrap();
     let kill = Command::new("kill").args(["-INT", &program.child.id().to_string()]).status();
     assert!(kill.unwrap().success());
     assert_eq!(program.line(), "0 paid requests, 0 charges");
+    assert_eq!(program.line(), "not expected: call 3 (GET /v1/none): there is no GET /v1/none");
     assert_eq!(program.child.wait().unwrap().code(), Some(0));
 }
 
@@ -129,7 +133,12 @@ fn it_refuses_what_it_does_not_understand_in_one_sentence() {
         (&["--port"], "error: missing argument for option '--port'"),
         (&["--port", "x"], "error: cannot parse argument \"x\": invalid digit found in string"),
         (&["--port", "1", "2"], "error: unexpected argument \"2\""),
-        (&["--port", &port], "error: the simulator cannot start: Address already in use"),
+        (
+            &["--port", &port],
+            &format!(
+                "error: the simulator cannot start: port {port} of 127.0.0.1 cannot be used: Address already in use"
+            ),
+        ),
         (&["--scenario", "/none.toml"], "error: /none.toml: No such file or directory"),
         (&["--scenario", broken.path()], &format!("error: {}: TOML parse error at line 2, column 8", broken.path())),
         (
