@@ -44,9 +44,9 @@
 //!
 //! # Bounds
 //!
-//! A simulator remembers the last 10,000 calls and 20,000 tasks, or less if they are larger than 64 MiB together, and up to
-//! 128 MiB of uploads, and the last 20,000 accounts. The first 1,000 [surprises](Sim::surprises) are not forgotten. A task takes 2 to 4 KiB. Bodies of up to
-//! 1 MiB are taken, and of 24 MiB for uploads.
+//! A simulator remembers the last 10,000 calls, 20,000 tasks and 20,000 accounts, or fewer if those of a kind are larger than
+//! 64 MiB together, and up to 128 MiB of uploads. The first 1,000 [surprises](Sim::surprises) are not forgotten. A task takes
+//! 2 to 4 KiB. Bodies of up to 1 MiB are taken, and of 24 MiB for uploads.
 //!
 //! # Features
 //!

@@ -338,7 +338,8 @@ impl State {
             account.accepted += 1;
             task.fate = account.scenario.fate(account.accepted);
         }
-        let size = task.request.len();
+        // A key can be long, and stays as long as a task of it.
+        let size = task.request.len() + task.account.len();
         self.tasks.put(id.into(), task, size);
         true
     }

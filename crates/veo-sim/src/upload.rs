@@ -147,7 +147,7 @@ fn keep(visit: &Visit<'_>, target: &Target, content: Bytes) -> Reply {
     let (pace, uploaded) = visit.clock();
     let (account, content_type) = (visit.account.clone(), target.content_type());
     let file = File { account, pace, uploaded, bytes: content, content_type };
-    visit.shared.state().uploads.put(target.media_path().into(), file, size);
+    visit.shared.state().uploads.put(target.media_path().into(), file, size + visit.account.len());
     reply(visit, target, size)
 }
 
