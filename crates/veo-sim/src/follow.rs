@@ -98,10 +98,9 @@ impl Follower {
     /// Nothing more once the task is forgotten.
     async fn send(&mut self, due: Due) -> Option<()> {
         for announcement in &due.announcements {
-            for attempt in 0..=RETRIES {
-                if attempt > 0 {
-                    self.until(self.now() + RETRY_PAUSE).await?;
-                }
+            let mut next = Duration::ZERO;
+            for _ in 0..=RETRIES {
+                self.until(next).await?;
                 let Some(callback) = self.callback(announcement, &due.scenario.callback) else { break };
                 let key = due.scenario.callback.key.as_deref();
                 // The receiver looks at its own clock, which is not simulated.
@@ -110,7 +109,10 @@ impl Follower {
                 let is_over = result == Ok(200) || !callback::is_here(&callback.url);
                 let sent = SentCallback { task: callback.task_id, url: callback.url, result };
                 let size = sent.url.len();
-                self.shared.state().callbacks.push(sent, size);
+                let mut state = self.shared.state();
+                // Whoever sees this attempt and lets time pass has waited for the next one.
+                next = state.now(self.pace) + RETRY_PAUSE;
+                state.callbacks.push(sent, size);
                 if is_over {
                     break;
                 }
@@ -125,15 +127,10 @@ impl Follower {
         Some(Callback { url: url.clone(), body, task_id: task.clone() })
     }
 
-    /// The simulated time.
-    fn now(&self) -> Duration {
-        self.shared.state().now(self.pace)
-    }
-
     /// Waits for a moment of simulated time.
     async fn until(&mut self, moment: Duration) -> Option<()> {
         loop {
-            let left = moment.saturating_sub(self.now());
+            let left = moment.saturating_sub(self.shared.state().now(self.pace));
             if left.is_zero() {
                 return Some(());
             }
