@@ -188,41 +188,15 @@ mod tests {
 
     use super::*;
     use crate::Call;
-    use crate::clip::Format;
-    use crate::state::{Setup, Work};
-
-    /// A simulator without a server.
-    fn shared() -> Arc<Shared> {
-        let scenario = Arc::default();
-        let setup = Setup { scenario, others: Vec::new(), patience: Duration::ZERO, on_call: None };
-        Arc::new(Shared::new("http://sim".to_owned(), setup))
-    }
 
     fn scenario(pace: Pace, callbacks: Callbacks) -> Scenario {
         Scenario::new("test", "").pace(pace).callbacks(callbacks)
     }
 
-    fn task(state: &State, pace: Pace) -> Task {
-        let now = state.now(pace);
-        Task {
-            account: "kie key".into(),
-            pace,
-            fate: Fate::Made,
-            work: Work::new(now, 90),
-            format: Format { resolution: Resolution::P720, portrait: false, seconds: 8, audio: true },
-            film: None,
-            request: "{}".to_owned(),
-            upstream: None,
-            upgrades: [None, Some(Work::new(now, 480))],
-            call: 1,
-            changed: None,
-        }
-    }
-
     /// Accepts a task of the only account, with a callback.
     fn accept(shared: &Arc<Shared>, id: &str, url: &str, what: Announced, scenario: &Scenario) {
         let state = &mut *shared.state();
-        let task = task(state, scenario.pace);
+        let task = Task::sample(state, "kie key", scenario.pace);
         state.arrive(Call::default(), &task.account, || Arc::new(scenario.clone()));
         state.tasks.put(id.into(), task, 0);
         follow(shared, state, id, url, what);
@@ -231,7 +205,7 @@ mod tests {
     /// Lets a task come that is so large that every other has to go.
     fn forget_all_tasks(shared: &Shared) {
         let state = &mut *shared.state();
-        let task = task(state, Pace::AtOnce);
+        let task = Task::sample(state, "kie key", Pace::AtOnce);
         state.tasks.put("large".into(), task, 1 << 30);
     }
 
@@ -258,7 +232,7 @@ mod tests {
             // Until the next attempt it is a thousand seconds; no time passes before the first.
             (scenario(Pace::Scale(0.001), late(0)), 1),
         ] {
-            let shared = shared();
+            let shared = Shared::sample();
             accept(&shared, "a", &url, Announced::Video, &scenario);
             if attempts > 0 {
                 shared.state().advance(Duration::from_secs(90));
@@ -279,7 +253,7 @@ mod tests {
         // Nothing is sent there, which is noted.
         let url = "http://elsewhere/";
         for (is_forgotten, sent) in [(false, &["b", "a"][..]), (true, &["b"])] {
-            let shared = shared();
+            let shared = Shared::sample();
             accept(&shared, "a", url, Announced::Video, &scenario);
             until(&shared, |state| state.account(&"kie key".into()).is_some_and(|account| account.held.is_some()))
                 .await;
@@ -297,7 +271,7 @@ mod tests {
     async fn a_late_callback_is_so_long_after_the_end_and_not_after_it_is_noticed() {
         for pace in [Pace::AtOnce, Pace::Polls(0), Pace::Scale(1.0)] {
             for what in [Announced::Video, Announced::Upgrade4k] {
-                let shared = shared();
+                let shared = Shared::sample();
                 let scenario = scenario(pace, Callbacks { late: 600, ..Callbacks::default() });
                 accept(&shared, "a", "http://elsewhere/", what, &scenario);
                 // The one who waits sees nothing of this before all of it has happened.
@@ -319,9 +293,9 @@ mod tests {
 
     #[test]
     fn a_callback_says_the_same_each_time_it_is_sent() {
-        let shared = shared();
+        let shared = Shared::sample();
         let state = &mut *shared.state();
-        let task = task(state, Pace::AtOnce);
+        let task = Task::sample(state, "kie key", Pace::AtOnce);
         state.tasks.put("0123456789abcdef0123456789abcdef".into(), task, 0);
         for what in [Announced::Video, Announced::Extension, Announced::Upgrade4k] {
             for snake_case in [false, true] {

@@ -707,6 +707,52 @@ mod tests {
         assert_eq!(recent.size, 0);
     }
 
+    impl Shared {
+        /// A simulator without a server.
+        pub(crate) fn sample() -> Arc<Shared> {
+            let scenario = Arc::default();
+            let setup = Setup { scenario, others: Vec::new(), patience: Duration::ZERO, on_call: None };
+            Arc::new(Shared::new("http://sim".to_owned(), setup))
+        }
+    }
+
+    impl Task {
+        /// A video that has just been accepted, with its upgrade to 4K.
+        pub(crate) fn sample(state: &State, account: &str, pace: Pace) -> Task {
+            let now = state.now(pace);
+            Task {
+                account: account.into(),
+                pace,
+                fate: Fate::Made,
+                work: Work::new(now, 90),
+                format: Format { resolution: Resolution::P720, portrait: false, seconds: 8, audio: true },
+                film: None,
+                request: "{}".to_owned(),
+                upstream: None,
+                upgrades: [None, Some(Work::new(now, 480))],
+                call: 1,
+                changed: None,
+            }
+        }
+    }
+
+    #[test]
+    fn what_clients_send_makes_room_if_it_is_large() {
+        let mib = 1 << 20;
+        // The key, the request, and how many tasks of these are kept.
+        for (key, request, kept) in [(1, 1, 100), (mib, 1, 63), (1, mib, 63), (mib, mib, 31)] {
+            let shared = Shared::sample();
+            let state = &mut *shared.state();
+            for number in 0..100 {
+                let account = format!("kie {number}/{}", "k".repeat(key));
+                let task = Task { request: "r".repeat(request), ..Task::sample(state, &account, Pace::AtOnce) };
+                state.arrive(Call::default(), &task.account, Arc::default);
+                assert!(state.accept("generate", number.to_string(), task, 1.0));
+            }
+            assert_eq!(state.tasks.iter().count(), kept, "{key} {request}");
+        }
+    }
+
     #[test]
     fn a_task_in_flight_is_small() {
         // With an id twice, a request of some hundred bytes in the task and in the call, and the charge.

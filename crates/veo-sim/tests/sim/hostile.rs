@@ -380,18 +380,6 @@ async fn odd_keys_are_keys_and_what_is_no_text_is_none() {
 }
 
 #[tokio::test]
-async fn tasks_of_very_long_keys_make_room_as_large_ones_do() {
-    let sim = Sim::start().await.unwrap();
-    let key = |number: u32| format!("{number}/{}", "k".repeat(390_000));
-    let id = User::new(&sim, &key(0)).kie_task(json!({ "prompt": "A kite" })).await;
-    for number in 1..=180 {
-        User::new(&sim, &key(number)).kie_task(json!({ "prompt": "A kite" })).await;
-    }
-    let record = User::new(&sim, &key(0)).get(&format!("/api/v1/veo/record-info?taskId={id}")).await;
-    assert_eq!(record["msg"], "record is null.");
-}
-
-#[tokio::test]
 async fn many_connections_that_do_nothing_do_no_harm() {
     let sim = Sim::builder().scenario(Scenario::new("hang", "").pace(veo_sim::Pace::AtOnce)).start().await.unwrap();
     let mut idle = Vec::new();
