@@ -19,7 +19,8 @@ pub(crate) fn lint(spec: &Spec) -> Vec<Problem> {
             return problems;
         }
     }
-    [words, operations, schemas, uses, examples].iter().flat_map(|check| check(spec)).collect()
+    let problems: Vec<_> = [words, addresses, operations, schemas, uses].iter().flat_map(|check| check(spec)).collect();
+    if problems.is_empty() { examples(spec) } else { problems }
 }
 
 fn version(spec: &Spec) -> Vec<Problem> {
@@ -88,15 +89,47 @@ fn words(spec: &Spec) -> Vec<Problem> {
             }
         }
     });
-    for (at, server) in servers(spec) {
-        if server["url"].as_str().is_none_or(|url| !url.starts_with("https://") || url.ends_with('/')) {
-            problems.push(spec.problem(format!("{at}/url"), "give an https URL without a slash at its end"));
+    problems
+}
+
+/// Where calls go: one server for the file, and one for a path that has its own.
+fn addresses(spec: &Spec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let paths = members(&spec.root["paths"]).map(|(path, item)| (format!("/paths/{}", escape(path)), item));
+    let with_servers = paths.filter(|(_, item)| item.get("servers").is_some());
+    for (at, holder) in std::iter::once((String::new(), &spec.root)).chain(with_servers) {
+        if holder["servers"].as_array().map_or(0, Vec::len) != 1 {
+            problems.push(spec.problem(format!("{at}/servers"), "calls go to one server; give exactly one"));
         }
-        if !server["x-rust-name"].is_string() {
-            problems.push(spec.problem(at, "add x-rust-name, the name of the constant that holds the URL"));
+    }
+    let mut urls = BTreeMap::new();
+    for (at, server) in servers(spec) {
+        let mut refuse = |below: &str, message: String| problems.push(spec.problem(format!("{at}{below}"), message));
+        only(server, &["url", "description", "x-rust-name"], &mut refuse);
+        let url = server["url"].as_str().unwrap_or_default();
+        if !url.starts_with("https://") || url.ends_with('/') || url.contains('{') {
+            refuse("/url", "give an https URL without a slash at its end, and without variables".to_owned());
+        }
+        let name = server["x-rust-name"].as_str().unwrap_or_default();
+        let words = name.strip_suffix("_URL").unwrap_or_default().split('_');
+        if !words.into_iter().all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase())) {
+            refuse("", "add x-rust-name, the name of the constant that holds the URL, such as UPLOAD_URL".to_owned());
+        } else if *urls.entry(name).or_insert(url) != url {
+            refuse("/x-rust-name", format!("{name} is the name of another URL; choose another name"));
         }
     }
     problems
+}
+
+/// Refuses the words that nothing reads: what they say would be lost.
+fn only(value: &Value, words: &[&str], refuse: &mut impl FnMut(&str, String)) {
+    for (word, _) in members(value).filter(|(word, _)| *word != "x-basis" && !words.contains(word)) {
+        let words = words.join(", ");
+        refuse(
+            &format!("/{}", escape(word)),
+            format!("nothing reads this here, so it would be lost; write only {words}"),
+        );
+    }
 }
 
 /// The servers of the file and of its paths.
@@ -112,16 +145,32 @@ pub(crate) fn servers(spec: &Spec) -> Vec<(String, &Value)> {
 }
 
 fn operations(spec: &Spec) -> Vec<Problem> {
+    const OPERATION: &[&str] =
+        &["operationId", "summary", "description", "x-billable", "parameters", "requestBody", "responses", "callbacks"];
     let mut problems = Vec::new();
     let mut ids = BTreeSet::new();
+    for (path, item) in members(&spec.root["paths"]) {
+        only(item, &["servers", "get", "put", "post", "delete", "patch"], &mut |at, message| {
+            problems.push(spec.problem(format!("/paths/{}{at}", escape(path)), message));
+        });
+    }
     for operation in spec.operations() {
         let value = operation.value;
         let mut refuse =
             |at: &str, message: String| problems.push(spec.problem(format!("{}{at}", operation.pointer), message));
+        only(value, OPERATION, &mut refuse);
         described(value, &mut refuse);
         identified(value, &mut ids, &mut refuse);
-        if !value["x-billable"].is_boolean() {
-            refuse("", "add x-billable: true if a call can cost money, false if it cannot".to_owned());
+        match &value["x-billable"] {
+            // Only a call that the generator writes, to the server of the file, is sure to be sent at most once.
+            Value::Bool(true) if operation.server.is_some() || operation.hand_written => refuse(
+                "/x-billable",
+                "a paid call takes the connection for paid calls, which only JSON to the server of the file does; \
+                 remove the path's own server, or send JSON"
+                    .to_owned(),
+            ),
+            Value::Bool(_) => {}
+            _ => refuse("", "add x-billable: true if a call can cost money, false if it cannot".to_owned()),
         }
 
         let declared: BTreeSet<&str> = value["parameters"]
@@ -573,7 +622,45 @@ components:
                 "nothing reads this word; use",
             ),
             ("https://api", "http://api", "/servers/0/url", "give an https URL"),
+            ("//api.", "//{region}.", "/servers/0/url", "without variables"),
             (", x-rust-name: BASE_URL", "", "/servers/0", "add x-rust-name"),
+            ("x-rust-name: BASE_URL", "x-rust-name: the base", "/servers/0", "add x-rust-name"),
+            (
+                "x-rust-name: OTHER_URL",
+                "x-rust-name: BASE_URL",
+                "/paths/~1task~1{id}/servers/0/x-rust-name",
+                "BASE_URL is the name of another URL",
+            ),
+            (
+                "x-rust-name: BASE_URL}",
+                "x-rust-name: BASE_URL, variables: {}}",
+                "/servers/0/variables",
+                "nothing reads this here",
+            ),
+            (
+                "servers:\n  - {url: 'https://api.example.net', x-rust-name: BASE_URL}\n",
+                "",
+                "/servers",
+                "give exactly one",
+            ),
+            (
+                "x-rust-name: OTHER_URL}\n",
+                "x-rust-name: OTHER_URL}\n      - {url: 'https://more.example.net', x-rust-name: MORE_URL}\n",
+                "/paths/~1task~1{id}/servers",
+                "give exactly one",
+            ),
+            (
+                "operationId: make\n",
+                "operationId: make\n      servers: [{url: 'https://more.example.net', x-rust-name: MORE_URL}]\n",
+                "/paths/~1task/post/servers",
+                "nothing reads this here",
+            ),
+            (
+                "      - {url: 'https://other.example.net', x-rust-name: OTHER_URL}\n",
+                "      - {url: 'https://other.example.net', x-rust-name: OTHER_URL}\n    parameters: []\n",
+                "/paths/~1task~1{id}/parameters",
+                "nothing reads this here",
+            ),
             ("      operationId: make\n", "", "/paths/~1task/post", "add an operationId"),
             (
                 "operationId: make",
@@ -583,6 +670,18 @@ components:
             ),
             ("      description: Makes a task.\n", "", "/paths/~1task/post", "add a description"),
             ("      x-billable: true\n", "", "/paths/~1task/post", "add x-billable"),
+            (
+                "x-billable: false",
+                "x-billable: true",
+                "/paths/~1task~1{id}/get/x-billable",
+                "remove the path's own server",
+            ),
+            (
+                "application/json:\n            schema: {$ref: '#/components/schemas/Request'}",
+                "multipart/form-data:\n            schema: {$ref: '#/components/schemas/Request'}",
+                "/paths/~1task/post/x-billable",
+                "or send JSON",
+            ),
             (
                 "        default:",
                 "        '404':\n          description: Other.\n          content: {application/json: {schema: {$ref: '#/components/schemas/Task'}, examples: {one: {value: {}}}}}\n        default:",
