@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use crate::contract::{definitions, json_schema};
 use crate::spec::{Problem, Spec, escape, members};
 
+const UNREAD: &str = "nothing reads this here, so it would be lost";
+const CLOSED: &str = "a reply can be otherwise, and would lose the value or all of it";
 const INLINE: &str = "an inline object, enum or oneOf gets a made-up name that can meet another; \
                       move it to components/schemas and refer to it";
 
@@ -105,7 +107,7 @@ fn addresses(spec: &Spec) -> Vec<Problem> {
     let mut urls = BTreeMap::new();
     for (at, server) in servers(spec) {
         let mut refuse = |below: &str, message: String| problems.push(spec.problem(format!("{at}{below}"), message));
-        only(server, &["url", "description", "x-rust-name"], &mut refuse);
+        only(server, &["url", "description", "x-rust-name"], UNREAD, &mut refuse);
         let url = server["url"].as_str().unwrap_or_default();
         if !url.starts_with("https://") || url.ends_with('/') || url.contains('{') {
             refuse("/url", "give an https URL without a slash at its end, and without variables".to_owned());
@@ -121,14 +123,10 @@ fn addresses(spec: &Spec) -> Vec<Problem> {
     problems
 }
 
-/// Refuses the words that nothing reads: what they say would be lost.
-fn only(value: &Value, words: &[&str], refuse: &mut impl FnMut(&str, String)) {
+/// Refuses all words but some.
+fn only(value: &Value, words: &[&str], why: &str, refuse: &mut impl FnMut(&str, String)) {
     for (word, _) in members(value).filter(|(word, _)| *word != "x-basis" && !words.contains(word)) {
-        let words = words.join(", ");
-        refuse(
-            &format!("/{}", escape(word)),
-            format!("nothing reads this here, so it would be lost; write only {words}"),
-        );
+        refuse(&format!("/{}", escape(word)), format!("{why}; write only {}", words.join(", ")));
     }
 }
 
@@ -145,12 +143,13 @@ pub(crate) fn servers(spec: &Spec) -> Vec<(String, &Value)> {
 }
 
 fn operations(spec: &Spec) -> Vec<Problem> {
+    const PATH: &[&str] = &["servers", "get", "put", "post", "delete", "patch"];
     const OPERATION: &[&str] =
         &["operationId", "summary", "description", "x-billable", "parameters", "requestBody", "responses", "callbacks"];
     let mut problems = Vec::new();
     let mut ids = BTreeSet::new();
     for (path, item) in members(&spec.root["paths"]) {
-        only(item, &["servers", "get", "put", "post", "delete", "patch"], &mut |at, message| {
+        only(item, PATH, UNREAD, &mut |at, message| {
             problems.push(spec.problem(format!("/paths/{}{at}", escape(path)), message));
         });
     }
@@ -158,7 +157,7 @@ fn operations(spec: &Spec) -> Vec<Problem> {
         let value = operation.value;
         let mut refuse =
             |at: &str, message: String| problems.push(spec.problem(format!("{}{at}", operation.pointer), message));
-        only(value, OPERATION, &mut refuse);
+        only(value, OPERATION, UNREAD, &mut refuse);
         described(value, &mut refuse);
         identified(value, &mut ids, &mut refuse);
         match &value["x-billable"] {
@@ -256,6 +255,7 @@ fn body_schema(reply: &Value) -> &Value {
 
 /// Named components only, described, and without names that meet in Rust.
 fn schemas(spec: &Spec) -> Vec<Problem> {
+    let (_, replies) = spec.schema_uses();
     let mut problems = Vec::new();
     for (name, schema) in spec.schemas() {
         let at = format!("/components/schemas/{}", escape(name));
@@ -276,38 +276,76 @@ fn schemas(spec: &Spec) -> Vec<Problem> {
                 );
             }
         }
-        anonymous(schema, "", &mut refuse);
+        readable(schema, "", Place::Component, replies.contains(name), &mut refuse);
     }
     inline_bodies(spec, &mut problems);
     problems
 }
 
-/// Refuses what would need a name of its own below a named schema.
-fn anonymous(schema: &Value, at: &str, refuse: &mut impl FnMut(&str, String)) {
-    let lists = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|list| {
-        let schemas = schema[list].as_array().into_iter().flatten().enumerate();
-        schemas.map(move |(index, schema)| (format!("{at}/{list}/{index}"), schema))
-    });
-    let properties =
-        members(&schema["properties"]).map(|(name, schema)| (format!("{at}/properties/{}", escape(name)), schema));
-    let singles = ["items", "additionalProperties", "not"]
-        .into_iter()
-        .filter_map(|word| Some((format!("{at}/{word}"), schema.get(word)?)));
-    for (at, child) in lists.chain(properties).chain(singles) {
-        let named = ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"]
-            .into_iter()
-            .any(|word| child.get(word).is_some());
-        if child["type"] == "object" || named {
-            refuse(&at, INLINE.to_owned());
-        }
-        if child["allOf"].as_array().is_some_and(|all| all.len() != 1 || all[0].get("$ref").is_none()) {
-            refuse(
-                &format!("{at}/allOf"),
-                "the generator takes allOf around one $ref only, to describe it; write one object".to_owned(),
-            );
-        }
-        anonymous(child, &at, refuse);
+/// Where a schema stands. A part is an item of a list or one of several alternatives.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Component,
+    Property,
+    Part,
+}
+
+/// Refuses, in a schema and all below it, what would be lost, would cost a reply, or would need a name of its own.
+fn readable(schema: &Value, at: &str, place: Place, reply: bool, refuse: &mut impl FnMut(&str, String)) {
+    let named =
+        ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"].iter().any(|word| schema.get(word).is_some());
+    if place != Place::Component && (schema["type"] == "object" || named) {
+        refuse(at, INLINE.to_owned());
+        return;
     }
+    let mut refuse_below = |below: &str, message: String| refuse(&format!("{at}{below}"), message);
+    only(schema, &readable_words(schema, place, reply), if reply { CLOSED } else { UNREAD }, &mut refuse_below);
+    for [least, most] in [["minimum", "maximum"], ["minItems", "maxItems"]] {
+        match (schema[least].as_i64(), schema[most].as_i64()) {
+            (None, None) => {}
+            (None, Some(_)) if most == "maxItems" => {}
+            (Some(least), Some(most)) if least <= most => {}
+            _ => refuse_below("", format!("the bounds become a range; give {least} and {most}, the smaller first")),
+        }
+    }
+    if schema["allOf"].as_array().is_some_and(|all| all.len() != 1 || all[0].get("$ref").is_none()) {
+        refuse_below(
+            "/allOf",
+            "the generator takes allOf around one $ref only, to describe it; write one object".to_owned(),
+        );
+    }
+    let properties = members(&schema["properties"])
+        .map(|(name, schema)| (format!("/properties/{}", escape(name)), schema, Place::Property));
+    let alternatives = schema["oneOf"].as_array().into_iter().flatten().enumerate();
+    let alternatives = alternatives.map(|(index, schema)| (format!("/oneOf/{index}"), schema, Place::Part));
+    let items = schema.get("items").map(|schema| ("/items".to_owned(), schema, Place::Part));
+    for (below, child, place) in properties.chain(alternatives).chain(items) {
+        readable(child, &format!("{at}{below}"), place, reply, refuse);
+    }
+}
+
+/// The words of a schema that something reads.
+fn readable_words(schema: &Value, place: Place, reply: bool) -> Vec<&'static str> {
+    if schema.get("$ref").is_some() {
+        return vec!["$ref"];
+    }
+    let of_type: &[&str] = match (schema["type"].as_str(), place, reply) {
+        (Some("object"), ..) => &["properties", "required", "additionalProperties"],
+        (Some("array"), Place::Property, false) => &["items", "minItems", "maxItems"],
+        (Some("array"), ..) => &["items"],
+        (Some("string"), _, false) => &["format", "minLength", "maxLength"],
+        (Some("integer"), Place::Property, false) => &["format", "minimum", "maximum"],
+        (Some("integer"), ..) => &["format"],
+        (None, Place::Component, _) => &["oneOf"],
+        (None, Place::Property, _) => &["allOf"],
+        _ => &[],
+    };
+    let of_place: &[&str] = match place {
+        Place::Component => &["x-rust-type", "enum", "x-extensible-enum", "x-enum-varnames", "x-enum-descriptions"],
+        Place::Property => &["deprecated", "default", "example"],
+        Place::Part => &[],
+    };
+    [&["type", "description", "nullable"], of_type, of_place].concat()
 }
 
 /// Bodies and parameters outside of the components refer to them.
@@ -321,9 +359,13 @@ fn inline_bodies(spec: &Spec, problems: &mut Vec<Problem>) {
         for (index, parameter) in operation.value["parameters"].as_array().into_iter().flatten().enumerate() {
             let at = format!("{}/parameters/{index}", operation.pointer);
             let parameter = spec.resolve(parameter);
-            described(parameter, &mut |below, message| problems.push(spec.problem(format!("{at}{below}"), message)));
+            let mut refuse =
+                |below: &str, message: String| problems.push(spec.problem(format!("{at}{below}"), message));
+            described(parameter, &mut refuse);
+            let schema = &parameter["schema"];
+            only(schema, &["type", "$ref"], UNREAD, &mut |below, message| refuse(&format!("/schema{below}"), message));
             if parameter.get("example").is_none() {
-                problems.push(spec.problem(at, "add an example"));
+                refuse("", "add an example".to_owned());
             }
         }
     }
@@ -731,6 +773,60 @@ components:
                 "        task_id: {type: string, description: Its id.}\n        taskId:",
                 "/components/schemas/Task/properties/taskId",
                 "this and task_id are one Rust field; keep one of them",
+            ),
+            (
+                "minimum: 1, maximum: 9",
+                "minimum: 1",
+                "/components/schemas/Request/properties/seed",
+                "give minimum and maximum, the smaller first",
+            ),
+            (
+                "minimum: 1, maximum: 9",
+                "maximum: 9",
+                "/components/schemas/Request/properties/seed",
+                "give minimum and maximum, the smaller first",
+            ),
+            (
+                "minimum: 1, maximum: 9",
+                "minimum: 9, maximum: 1",
+                "/components/schemas/Request/properties/seed",
+                "the smaller first",
+            ),
+            (
+                "maxItems: 3",
+                "minItems: 3",
+                "/components/schemas/Request/properties/parts",
+                "give minItems and maxItems, the smaller first",
+            ),
+            (
+                "seed: {type: integer,",
+                "seed: {type: number,",
+                "/components/schemas/Request/properties/seed/maximum",
+                "nothing reads this here",
+            ),
+            (
+                "items: {type: string}, maxItems: 3",
+                "items: {type: integer, minimum: 1, maximum: 9}",
+                "/components/schemas/Request/properties/parts/items/minimum",
+                "nothing reads this here",
+            ),
+            (
+                "schema: {type: integer}, example: 1",
+                "schema: {type: integer, minimum: 1, maximum: 9}, example: 1",
+                "/paths/~1task~1{id}/get/parameters/1/schema/minimum",
+                "nothing reads this here",
+            ),
+            (
+                "      type: integer\n      description: How large.\n",
+                "      type: integer\n      description: How large.\n      minimum: 4\n      maximum: 6\n",
+                "/components/schemas/Size/minimum",
+                "nothing reads this here",
+            ),
+            (
+                "maxItems: 3",
+                "maxItems: 3, uniqueItems: true",
+                "/components/schemas/Request/properties/parts/uniqueItems",
+                "nothing reads this here",
             ),
             (
                 "x-enum-varnames: [Done]",
