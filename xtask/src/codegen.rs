@@ -107,12 +107,12 @@ pub(crate) fn generate(spec: &Spec) -> Result<String, String> {
 /// What the generator is shown of a specification.
 fn prepare(spec: &Spec) -> Spec {
     let mut prepared = spec.clone();
-    let hand_written: Vec<_> =
-        spec.operations().iter().filter(|op| op.hand_written).map(|op| op.path.to_owned()).collect();
     let (_, replies) = spec.schema_uses();
+    // The types of their bodies are generated all the same.
+    for operation in spec.operations().iter().filter(|operation| operation.hand_written) {
+        prepared.root["paths"][operation.path].as_object_mut().map(|item| item.remove(operation.method));
+    }
     if let Some(paths) = prepared.root.get_mut("paths").and_then(Value::as_object_mut) {
-        // The types of their bodies are generated all the same.
-        paths.retain(|path, _| !hand_written.contains(path));
         for item in paths.values_mut().filter_map(Value::as_object_mut) {
             item.remove("servers");
             for operation in item.values_mut().filter_map(Value::as_object_mut) {
@@ -217,6 +217,52 @@ mod tests {
         for (name, _) in SPECS {
             let text = generate(&Spec::read(&workspace(), name).unwrap()).unwrap();
             assert!(!text.contains("serde(default = "), "{name}");
+        }
+    }
+
+    /// What the generator alone would lose.
+    #[test]
+    fn what_a_specification_says_is_generated() {
+        let form = "    put:
+      operationId: fill
+      description: Fills a task.
+      x-billable: false
+      requestBody:
+        content:
+          multipart/form-data: {schema: {$ref: '#/components/schemas/Request'}, examples: {one: {value: {prompt: a}}}}
+      responses:
+        '200':
+          description: The task.
+          content:
+            application/json: {schema: {$ref: '#/components/schemas/Task'}, examples: {one: {value: {}}}}
+        default:
+          description: No task.
+          content:
+            application/json: {schema: {$ref: '#/components/schemas/Failure'}, examples: {one: {value: {}}}}
+    post:
+";
+        let rows = [
+            // A form is sent by hand; what else its path can do is not.
+            ("    post:\n", form, ["pub(crate) const FILL_PATH: &str = \"/task\";", "pub fn make(&self)"]),
+            // A word of the language is a name with something behind it.
+            (
+                "        prompt:",
+                "        type: {type: string, deprecated: true, description: Its kind.}\n        prompt:",
+                ["#[deprecated(note = \"Its kind.\")]", "pub fn type_<T>(mut self, value: T)"],
+            ),
+            (
+                "        taskId:",
+                "        type: {allOf: [{$ref: '#/components/schemas/State'}], description: Its kind.}\n        taskId:",
+                ["///Its kind.", "pub type_: ::std::option::Option<crate::types::State>"],
+            ),
+        ];
+        for (from, to, expected) in rows {
+            assert!(lint::tests::GOOD.contains(from), "the table replaces {from:?}, which is not there");
+            let spec = Spec::parse("openapi/test.yaml", &lint::tests::GOOD.replacen(from, to, 1)).unwrap();
+            let text = generate(&spec).unwrap();
+            for expected in expected {
+                assert!(text.contains(expected), "{to}\nwithout {expected}\n{text}");
+            }
         }
     }
 

@@ -8,7 +8,6 @@ use crate::contract::{definitions, json_schema};
 use crate::spec::{Problem, Spec, escape, members};
 
 const UNREAD: &str = "nothing reads this here, so it would be lost";
-const CLOSED: &str = "a reply can be otherwise, and would lose the value or all of it";
 const INLINE: &str = "an inline object, enum or oneOf gets a made-up name that can meet another; \
                       move it to components/schemas and refer to it";
 
@@ -47,6 +46,12 @@ fn references(spec: &Spec) -> Vec<Problem> {
                 format!("{pointer}/$ref"),
                 format!("{target} is a reference itself; refer to the component directly"),
             )),
+            Some(_) if target.as_str().is_some_and(|target| target.split('/').count() != 4) => {
+                problems.push(spec.problem(
+                    format!("{pointer}/$ref"),
+                    format!("{target} is no component; give it a name and use that"),
+                ))
+            }
             Some(_) => {}
         }
     });
@@ -94,9 +99,16 @@ fn words(spec: &Spec) -> Vec<Problem> {
     problems
 }
 
-/// Where calls go: one server for the file, and one for a path that has its own.
+/// Where calls go, and with what key: one server for the file, one for a path that has its own, and one key for all.
 fn addresses(spec: &Spec) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let schemes: Vec<_> = spec.root["security"].as_array().into_iter().flatten().flat_map(members).collect();
+    let schemes = schemes.iter().map(|(name, _)| &spec.root["components"]["securitySchemes"][name]);
+    let schemes: Vec<_> = schemes.map(|scheme| (&scheme["type"], &scheme["scheme"])).collect();
+    if schemes != [(&json!("http"), &json!("bearer"))] {
+        problems
+            .push(spec.problem("/security", "the clients send the key as a bearer token; describe that and no other"));
+    }
     let paths = members(&spec.root["paths"]).map(|(path, item)| (format!("/paths/{}", escape(path)), item));
     let with_servers = paths.filter(|(_, item)| item.get("servers").is_some());
     for (at, holder) in std::iter::once((String::new(), &spec.root)).chain(with_servers) {
@@ -172,6 +184,18 @@ fn operations(spec: &Spec) -> Vec<Problem> {
             _ => refuse("", "add x-billable: true if a call can cost money, false if it cannot".to_owned()),
         }
 
+        let body = spec.resolve(&value["requestBody"]);
+        only(body, &["required", "description", "content"], UNREAD, &mut |below, message| {
+            refuse(&format!("/requestBody{below}"), message);
+        });
+        if members(&body["content"]).count() > 1 {
+            refuse("/requestBody/content", "the generator sends one kind of body; give exactly one".to_owned());
+        }
+
+        if operation.hand_written && value.get("parameters").is_some() {
+            refuse("/parameters", "hand-written code sends a form, and has the path only; remove this".to_owned());
+        }
+
         let declared: BTreeSet<&str> = value["parameters"]
             .as_array()
             .into_iter()
@@ -191,6 +215,16 @@ fn operations(spec: &Spec) -> Vec<Problem> {
 
         let (success, errors): (Vec<_>, Vec<_>) =
             members(&value["responses"]).partition(|(status, _)| status.starts_with('2'));
+        for (status, reply) in &success {
+            let body = body_schema(spec.resolve(reply));
+            if body.get("$ref").is_some() && spec.resolve(body)["type"] != "object" {
+                refuse(
+                    &format!("/responses/{status}"),
+                    "a reply is decoded field by field, so that one bad value costs one field; make it an object"
+                        .to_owned(),
+                );
+            }
+        }
         for (kind, replies) in [("success", success), ("error", errors)] {
             let bodies: BTreeMap<String, &str> =
                 replies.iter().map(|(status, reply)| (body_schema(spec.resolve(reply)).to_string(), *status)).collect();
@@ -203,7 +237,7 @@ fn operations(spec: &Spec) -> Vec<Problem> {
                 count => refuse(
                     &format!("/responses/{}", bodies.values().max().unwrap_or(&"")),
                     format!(
-                        "there are {count} different {kind} bodies; the generator takes one, so give all of them one schema"
+                        "there are {count} different {kind} bodies; the generator takes one, so give all the same schema"
                     ),
                 ),
             }
@@ -218,13 +252,28 @@ fn operations(spec: &Spec) -> Vec<Problem> {
 }
 
 fn identified<'a>(value: &'a Value, ids: &mut BTreeSet<&'a str>, refuse: &mut impl FnMut(&str, String)) {
-    let snake = |id: &str| id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    let snake = |id: &str| {
+        is_plain(id) && !id.contains(|c: char| c.is_ascii_uppercase()) && syn::parse_str::<syn::Ident>(id).is_ok()
+    };
     match value["operationId"].as_str() {
         None => refuse("", "add an operationId in snake_case; it names the Rust function".to_owned()),
-        Some(id) if !snake(id) => refuse("/operationId", format!("{id} is not snake_case; it names the Rust function")),
+        Some(id) if !snake(id) => refuse(
+            "/operationId",
+            format!("{id} cannot name a Rust function; write words in snake_case, and not a word of the language"),
+        ),
         Some(id) if !ids.insert(id) => refuse("/operationId", format!("{id} is used twice; choose another")),
         Some(_) => {}
     }
+}
+
+/// Whether a name falls into words in one way only, so that the generator spells it in Rust as [`crate::emit`] does.
+fn is_plain(name: &str) -> bool {
+    let boundary = |c: &char| c.is_ascii_uppercase() || *c == '_';
+    let letters: Vec<char> = name.chars().collect();
+    letters.iter().all(|c| c.is_ascii_alphanumeric() || *c == '_')
+        && letters.first().is_some_and(char::is_ascii_alphabetic)
+        && !name.ends_with('_')
+        && letters.windows(2).all(|pair| !pair.iter().all(boundary))
 }
 
 fn described(value: &Value, refuse: &mut impl FnMut(&str, String)) {
@@ -262,11 +311,35 @@ fn schemas(spec: &Spec) -> Vec<Problem> {
         let mut refuse = |below: &str, message: String| problems.push(spec.problem(format!("{at}{below}"), message));
         described(schema, &mut refuse);
         named_values(schema, &mut refuse);
+        told_apart(spec, schema, &mut refuse);
+        if let Some(path) = schema.get("x-rust-type")
+            && path.as_str().is_none_or(|path| syn::parse_str::<syn::TypePath>(path).is_err())
+        {
+            refuse("/x-rust-type", "write the path of a Rust type, such as crate::UrlList".to_owned());
+        }
+        let pascal = |c: char| c.is_ascii_uppercase();
+        if !is_plain(name) || name.contains('_') || !name.starts_with(pascal) || name == "Self" {
+            refuse("", "this names a Rust type; write words in PascalCase, such as UrlList".to_owned());
+        }
+        let open = if replies.contains(name) { json!(true) } else { json!({}) };
+        if schema.get("additionalProperties").is_some_and(|more| *more != open) {
+            refuse(
+                "/additionalProperties",
+                format!("replies have true here and requests {{}}, which is a field for all others; write {open}"),
+            );
+        }
         let mut fields = BTreeMap::new();
         for (property, value) in members(&schema["properties"]) {
             let below = format!("/properties/{}", escape(property));
             if value.get("$ref").is_none() {
                 described(value, &mut |deeper, message| refuse(&format!("{below}{deeper}"), message));
+            }
+            if !is_plain(property) || property == "extra" {
+                refuse(
+                    &below,
+                    "xtask/src/emit.rs and the generator spell this in Rust in two ways; teach it there, or remove this"
+                        .to_owned(),
+                );
             }
             let field = property.replace('_', "").to_lowercase();
             if let Some(other) = fields.insert(field, property) {
@@ -283,7 +356,7 @@ fn schemas(spec: &Spec) -> Vec<Problem> {
 }
 
 /// Where a schema stands. A part is an item of a list or one of several alternatives.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Component,
     Property,
@@ -292,40 +365,59 @@ enum Place {
 
 /// Refuses, in a schema and all below it, what would be lost, would cost a reply, or would need a name of its own.
 fn readable(schema: &Value, at: &str, place: Place, reply: bool, refuse: &mut impl FnMut(&str, String)) {
-    let named =
-        ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"].iter().any(|word| schema.get(word).is_some());
-    if place != Place::Component && (schema["type"] == "object" || named) {
-        refuse(at, INLINE.to_owned());
-        return;
+    let kind = schema["type"].as_str();
+    let words = ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"];
+    if place != Place::Component && (kind == Some("object") || words.iter().any(|word| schema.get(word).is_some())) {
+        return refuse(at, INLINE.to_owned());
     }
-    let mut refuse_below = |below: &str, message: String| refuse(&format!("{at}{below}"), message);
-    only(schema, &readable_words(schema, place, reply), if reply { CLOSED } else { UNREAD }, &mut refuse_below);
+    let mut refuse_here = |below: &str, message: String| refuse(&format!("{at}{below}"), message);
+    let why = format!(
+        "{} in a {} {}",
+        if reply { "a reply that is otherwise would lose a value by this" } else { "nothing keeps to this" },
+        format!("{place:?}").to_lowercase(),
+        kind.map_or("without a type".to_owned(), |kind| format!("of type {kind}")),
+    );
+    only(schema, &words_of(schema, place, reply), &why, &mut refuse_here);
     for [least, most] in [["minimum", "maximum"], ["minItems", "maxItems"]] {
         match (schema[least].as_i64(), schema[most].as_i64()) {
             (None, None) => {}
             (None, Some(_)) if most == "maxItems" => {}
             (Some(least), Some(most)) if least <= most => {}
-            _ => refuse_below("", format!("the bounds become a range; give {least} and {most}, the smaller first")),
+            _ => refuse_here("", format!("the bounds become a range; give {least} and {most}, the smaller first")),
         }
     }
-    if schema["allOf"].as_array().is_some_and(|all| all.len() != 1 || all[0].get("$ref").is_none()) {
-        refuse_below(
+    if schema.get("format").is_some_and(|format| format != "int64" && format != "binary") {
+        refuse_here(
+            "/format",
+            "the generator makes another Rust type of this; only int64 and binary are known".to_owned(),
+        );
+    }
+    if place == Place::Property
+        && schema["allOf"].as_array().is_some_and(|all| all.len() != 1 || all[0].get("$ref").is_none())
+    {
+        refuse_here(
             "/allOf",
             "the generator takes allOf around one $ref only, to describe it; write one object".to_owned(),
         );
     }
+    // What is decoded by hand is not generated, so anything can be said of it.
+    if schema.get("x-rust-type").is_some() {
+        return;
+    }
     let properties = members(&schema["properties"])
         .map(|(name, schema)| (format!("/properties/{}", escape(name)), schema, Place::Property));
-    let alternatives = schema["oneOf"].as_array().into_iter().flatten().enumerate();
-    let alternatives = alternatives.map(|(index, schema)| (format!("/oneOf/{index}"), schema, Place::Part));
+    let parts = ["allOf", "oneOf"].into_iter().flat_map(|list| {
+        let schemas = schema[list].as_array().into_iter().flatten().enumerate();
+        schemas.map(move |(index, schema)| (format!("/{list}/{index}"), schema, Place::Part))
+    });
     let items = schema.get("items").map(|schema| ("/items".to_owned(), schema, Place::Part));
-    for (below, child, place) in properties.chain(alternatives).chain(items) {
+    for (below, child, place) in properties.chain(parts).chain(items) {
         readable(child, &format!("{at}{below}"), place, reply, refuse);
     }
 }
 
 /// The words of a schema that something reads.
-fn readable_words(schema: &Value, place: Place, reply: bool) -> Vec<&'static str> {
+fn words_of(schema: &Value, place: Place, reply: bool) -> Vec<&'static str> {
     if schema.get("$ref").is_some() {
         return vec!["$ref"];
     }
@@ -340,19 +432,33 @@ fn readable_words(schema: &Value, place: Place, reply: bool) -> Vec<&'static str
         (None, Place::Property, _) => &["allOf"],
         _ => &[],
     };
+    // A null in a list would cost the whole list.
     let of_place: &[&str] = match place {
-        Place::Component => &["x-rust-type", "enum", "x-extensible-enum", "x-enum-varnames", "x-enum-descriptions"],
-        Place::Property => &["deprecated", "default", "example"],
+        Place::Component => {
+            &["nullable", "x-rust-type", "enum", "x-extensible-enum", "x-enum-varnames", "x-enum-descriptions"]
+        }
+        Place::Property => &["nullable", "deprecated", "default", "example"],
         Place::Part => &[],
     };
-    [&["type", "description", "nullable"], of_type, of_place].concat()
+    [&["type", "description"], of_type, of_place].concat()
 }
 
 /// Bodies and parameters outside of the components refer to them.
 fn inline_bodies(spec: &Spec, problems: &mut Vec<Problem>) {
     for (pointer, media) in media_types(spec) {
+        let mut refuse =
+            |below: &str, message: String| problems.push(spec.problem(format!("{pointer}{below}"), message));
+        // Forms are for uploads, which are hand-written.
+        let form = pointer.ends_with("/requestBody/content/multipart~1form-data") && !pointer.contains("/callbacks/");
+        if !form && !pointer.ends_with("/application~1json") {
+            refuse(
+                "",
+                "nothing reads or sends this; write application/json, or multipart/form-data for a form".to_owned(),
+            );
+        }
+        only(media, &["schema", "examples"], UNREAD, &mut refuse);
         if media["schema"].get("$ref").is_none() {
-            problems.push(spec.problem(format!("{pointer}/schema"), INLINE));
+            refuse("/schema", INLINE.to_owned());
         }
     }
     for operation in spec.operations() {
@@ -362,8 +468,19 @@ fn inline_bodies(spec: &Spec, problems: &mut Vec<Problem>) {
             let mut refuse =
                 |below: &str, message: String| problems.push(spec.problem(format!("{at}{below}"), message));
             described(parameter, &mut refuse);
+            only(parameter, &["name", "in", "required", "description", "schema", "example"], UNREAD, &mut refuse);
+            if parameter["in"] != "path" && parameter["in"] != "query" {
+                refuse("/in", "only what stands in the path and the query is sent; write one of these".to_owned());
+            }
+            if parameter["in"] == "path" && parameter["required"] != true {
+                refuse("/required", "a path has all of its parameters; write required: true".to_owned());
+            }
             let schema = &parameter["schema"];
             only(schema, &["type", "$ref"], UNREAD, &mut |below, message| refuse(&format!("/schema{below}"), message));
+            let kind = spec.resolve(schema)["type"].as_str().unwrap_or_default();
+            if !["string", "integer", "number", "boolean"].contains(&kind) {
+                refuse("/schema", "write a string, an integer, a number or a boolean".to_owned());
+            }
             if parameter.get("example").is_none() {
                 refuse("", "add an example".to_owned());
             }
@@ -371,18 +488,56 @@ fn inline_bodies(spec: &Spec, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Whether the lists that belong to an enum are as long as it is.
+/// Whether an enum has values of its type, and as many names and descriptions.
 fn named_values(schema: &Value, refuse: &mut impl FnMut(&str, String)) {
-    let Some(values) = schema.get("enum").or_else(|| schema.get("x-extensible-enum")) else { return };
-    let values = values.as_array().map_or(0, Vec::len);
-    for list in ["x-enum-varnames", "x-enum-descriptions"] {
-        if schema[list].as_array().map_or(0, Vec::len) != values {
-            refuse("", format!("{list} has to have one entry for each of the {values} values"));
+    let lists = ["enum", "x-extensible-enum"];
+    let Some((list, values)) = lists.into_iter().find_map(|list| Some((list, schema.get(list)?))) else { return };
+    let values: Vec<&Value> = values.as_array().into_iter().flatten().collect();
+    let kind = schema["type"].as_str().unwrap_or_default();
+    if !["string", "integer"].contains(&kind) {
+        refuse("", "an enum has texts or whole numbers; write type: string or type: integer".to_owned());
+    }
+    for (index, value) in values.iter().enumerate() {
+        if (kind == "string" && !value.is_string()) || (kind == "integer" && !value.is_i64()) {
+            refuse(&format!("/{list}/{index}"), format!("{value} is not of type {kind}; correct it"));
+        } else if values[..index].contains(value) {
+            refuse(&format!("/{list}/{index}"), format!("{value} stands here twice; remove it"));
         }
     }
+    for list in ["x-enum-varnames", "x-enum-descriptions"] {
+        let texts = schema[list].as_array().filter(|texts| texts.iter().all(Value::is_string)).map_or(0, Vec::len);
+        if texts != values.len() {
+            refuse("", format!("{list} has to have one text for each of the {} values", values.len()));
+        }
+    }
+    let mut names = BTreeSet::new();
     for (index, name) in schema["x-enum-varnames"].as_array().into_iter().flatten().enumerate() {
-        if name.as_str().is_none_or(|name| syn::parse_str::<syn::Ident>(name).is_err() || name == "Unknown") {
-            refuse(&format!("/x-enum-varnames/{index}"), format!("{name} cannot name a Rust variant; choose another"));
+        let name = name.as_str().unwrap_or_default();
+        if syn::parse_str::<syn::Ident>(name).is_err() || name == "Unknown" || !names.insert(name) {
+            refuse(
+                &format!("/x-enum-varnames/{index}"),
+                format!("{name} cannot name a Rust variant, or names another; choose another"),
+            );
+        }
+    }
+}
+
+/// Whether the alternatives of a schema differ in type: the first that fits is taken, and a reply's object fits any.
+fn told_apart(spec: &Spec, schema: &Value, refuse: &mut impl FnMut(&str, String)) {
+    if schema.get("x-rust-type").is_some() {
+        return;
+    }
+    let mut types = BTreeSet::new();
+    for (index, alternative) in schema["oneOf"].as_array().into_iter().flatten().enumerate() {
+        let kind = spec.resolve(alternative)["type"].as_str();
+        let kind = if kind == Some("integer") { Some("number") } else { kind };
+        if kind.is_none_or(|kind| !types.insert(kind)) {
+            refuse(
+                &format!("/oneOf/{index}"),
+                "an alternative before this one can take its place; give each another type, or decode it by hand with \
+                 x-rust-type"
+                    .to_owned(),
+            );
         }
     }
 }
@@ -514,6 +669,7 @@ openapi: 3.0.3
 info: {title: Test, version: '1'}
 servers:
   - {url: 'https://api.example.net', x-rust-name: BASE_URL}
+security: [{Key: []}]
 paths:
   /task:
     post:
@@ -575,6 +731,8 @@ paths:
               schema: {$ref: '#/components/schemas/Failure'}
               examples: {one: {value: {msg: no}}}
 components:
+  securitySchemes:
+    Key: {type: http, scheme: bearer}
   schemas:
     Request:
       type: object
@@ -708,7 +866,7 @@ components:
                 "operationId: make",
                 "operationId: makeTask",
                 "/paths/~1task/post/operationId",
-                "makeTask is not snake_case",
+                "makeTask cannot name a Rust function; write",
             ),
             ("      description: Makes a task.\n", "", "/paths/~1task/post", "add a description"),
             ("      x-billable: true\n", "", "/paths/~1task/post", "add x-billable"),
@@ -802,13 +960,13 @@ components:
                 "seed: {type: integer,",
                 "seed: {type: number,",
                 "/components/schemas/Request/properties/seed/maximum",
-                "nothing reads this here",
+                "nothing keeps to this in a property of type number",
             ),
             (
                 "items: {type: string}, maxItems: 3",
                 "items: {type: integer, minimum: 1, maximum: 9}",
                 "/components/schemas/Request/properties/parts/items/minimum",
-                "nothing reads this here",
+                "nothing keeps to this in a part of type integer",
             ),
             (
                 "schema: {type: integer}, example: 1",
@@ -820,19 +978,19 @@ components:
                 "      type: integer\n      description: How large.\n",
                 "      type: integer\n      description: How large.\n      minimum: 4\n      maximum: 6\n",
                 "/components/schemas/Size/minimum",
-                "nothing reads this here",
+                "nothing keeps to this in a component of type integer",
             ),
             (
                 "maxItems: 3",
                 "maxItems: 3, uniqueItems: true",
                 "/components/schemas/Request/properties/parts/uniqueItems",
-                "nothing reads this here",
+                "nothing keeps to this in a property of type array",
             ),
             (
                 "x-enum-varnames: [Done]",
                 "x-enum-varnames: []",
                 "/components/schemas/State",
-                "one entry for each of the 1 values",
+                "one text for each of the 1 values",
             ),
             (
                 "x-enum-varnames: [Done]",
@@ -887,6 +1045,262 @@ components:
                 "taskId: null",
                 "/paths/~1task/post/responses/200/content/application~1json/examples/one/value/taskId",
                 "this example is not valid, null is not of type \"string\"",
+            ),
+            (
+                "time: {$ref: '#/components/schemas/Time'}",
+                "time: {$ref: '#/components/schemas/Task/properties/taskId'}",
+                "/components/schemas/Task/properties/time/$ref",
+                "is no component; give it a name",
+            ),
+            ("type: http, scheme: bearer", "type: apiKey, in: query, name: key", "/security", "describe that"),
+            ("security: [{Key: []}]\n", "", "/security", "describe that"),
+            (
+                "    get:\n",
+                "    head: {responses: {'200': {description: None.}}}\n    get:\n",
+                "/paths/~1task~1{id}/head",
+                "nothing reads this here",
+            ),
+            (
+                "operationId: make",
+                "operationId: move",
+                "/paths/~1task/post/operationId",
+                "move cannot name a Rust function",
+            ),
+            (
+                "operationId: make",
+                "operationId: make__it",
+                "/paths/~1task/post/operationId",
+                "make__it cannot name a Rust function",
+            ),
+            (
+                "name: part, in: query",
+                "name: part, in: header",
+                "/paths/~1task~1{id}/get/parameters/1/in",
+                "only what stands in the path and the query is sent",
+            ),
+            (
+                "{type: integer}, example: 1",
+                "{type: integer}, explode: false, example: 1",
+                "/paths/~1task~1{id}/get/parameters/1/explode",
+                "nothing reads this here",
+            ),
+            (
+                "{type: integer}, example: 1",
+                "{type: integer, enum: [1]}, example: 1",
+                "/paths/~1task~1{id}/get/parameters/1/schema/enum",
+                "nothing reads this here",
+            ),
+            (
+                "{type: integer}, example: 1",
+                "{type: array, items: {type: integer}}, example: 1",
+                "/paths/~1task~1{id}/get/parameters/1/schema",
+                "write a string, an integer",
+            ),
+            (
+                "          application/json:\n            schema: {$ref: '#/components/schemas/Request'}",
+                "          text/plain:\n            schema: {$ref: '#/components/schemas/Request'}",
+                "/paths/~1task/post/requestBody/content/text~1plain",
+                "nothing reads or sends this; write application/json",
+            ),
+            (
+                "          application/json:\n            schema: {$ref: '#/components/schemas/Request'}",
+                "          multipart/form-data: {schema: {$ref: '#/components/schemas/Request'}}\n          application/json:\n            schema: {$ref: '#/components/schemas/Request'}",
+                "/paths/~1task/post/requestBody/content",
+                "one kind of body; give exactly one",
+            ),
+            (
+                "            application/json:\n              schema: {$ref: '#/components/schemas/Task'}",
+                "            text/html: {schema: {$ref: '#/components/schemas/Task'}}\n            application/json:\n              schema: {$ref: '#/components/schemas/Task'}",
+                "/paths/~1task/post/responses/200/content/text~1html",
+                "nothing reads or sends this",
+            ),
+            (
+                "            examples: {one: {value: {prompt",
+                "            encoding: {}\n            examples: {one: {value: {prompt",
+                "/paths/~1task/post/requestBody/content/application~1json/encoding",
+                "nothing reads this here",
+            ),
+            (
+                "            application/json:\n              schema: {$ref: '#/components/schemas/Task'}",
+                "            application/json:\n              schema: {$ref: '#/components/schemas/State'}",
+                "/paths/~1task/post/responses/200",
+                "one bad value costs one field; make it an object",
+            ),
+            (
+                "    Time:\n",
+                "    due_time: {type: string, description: A time.}\n    Time:\n",
+                "/components/schemas/due_time",
+                "write words in PascalCase",
+            ),
+            (
+                "    Time:\n",
+                "    URLTime: {type: string, description: A time.}\n    Time:\n",
+                "/components/schemas/URLTime",
+                "write words in PascalCase",
+            ),
+            (
+                "        taskId:",
+                "        taskURL: {type: string, description: Its URL.}\n        taskId:",
+                "/components/schemas/Task/properties/taskURL",
+                "spell this in Rust in two ways",
+            ),
+            (
+                "        prompt:",
+                "        extra: {type: string, description: More.}\n        prompt:",
+                "/components/schemas/Request/properties/extra",
+                "spell this in Rust in two ways",
+            ),
+            (
+                "      x-basis: documented\n",
+                "      x-basis: documented\n      additionalProperties: false\n",
+                "/components/schemas/Task/additionalProperties",
+                "write true",
+            ),
+            (
+                "additionalProperties: {}",
+                "additionalProperties: {type: string}",
+                "/components/schemas/Request/additionalProperties",
+                "write {}",
+            ),
+            (
+                "taskId: {type: string,",
+                "taskId: {type: string, minLength: 1,",
+                "/components/schemas/Task/properties/taskId/minLength",
+                "a reply that is otherwise would lose a value by this in a property of type string",
+            ),
+            (
+                "seconds: {type: number,",
+                "seconds: {type: integer, format: int32,",
+                "/components/schemas/Task/properties/seconds/format",
+                "only int64 and binary",
+            ),
+            (
+                "prompt: {type: string,",
+                "prompt: {type: string, format: uuid,",
+                "/components/schemas/Request/properties/prompt/format",
+                "only int64 and binary",
+            ),
+            (
+                "prompt: {type: string,",
+                "prompt: {type: string, readOnly: true,",
+                "/components/schemas/Request/properties/prompt/readOnly",
+                "nothing keeps to this",
+            ),
+            (
+                "time: {$ref: '#/components/schemas/Time'}",
+                "time: {allOf: [{$ref: '#/components/schemas/Time'}, {$ref: '#/components/schemas/State'}], description: Its time.}",
+                "/components/schemas/Task/properties/time/allOf",
+                "allOf around one $ref only",
+            ),
+            (
+                "time: {$ref: '#/components/schemas/Time'}",
+                "time: {$ref: '#/components/schemas/Time', nullable: true}",
+                "/components/schemas/Task/properties/time/nullable",
+                "write only $ref",
+            ),
+            (
+                "oneOf: [{type: integer}, {type: string}]",
+                "allOf: [{$ref: '#/components/schemas/State'}]",
+                "/components/schemas/Time/allOf",
+                "in a component without a type",
+            ),
+            (
+                "oneOf: [{type: integer}",
+                "anyOf: [{type: integer}",
+                "/components/schemas/Time/anyOf",
+                "in a component without a type",
+            ),
+            (
+                "      x-rust-type: String\n      oneOf: [{type: integer}, {type: string}]",
+                "      oneOf: [{type: integer}, {type: number}]",
+                "/components/schemas/Time/oneOf/1",
+                "an alternative before this one can take its place",
+            ),
+            (
+                "      x-rust-type: String\n      oneOf: [{type: integer}, {type: string}]",
+                "      oneOf: [{$ref: '#/components/schemas/Failure'}, {$ref: '#/components/schemas/Task'}]",
+                "/components/schemas/Time/oneOf/1",
+                "decode it by hand with x-rust-type",
+            ),
+            (
+                "x-rust-type: String",
+                "x-rust-type: a string",
+                "/components/schemas/Time/x-rust-type",
+                "write the path of a Rust type",
+            ),
+            (
+                "items: {type: string}",
+                "items: {type: string, nullable: true}",
+                "/components/schemas/Request/properties/parts/items/nullable",
+                "in a part of type string",
+            ),
+            (
+                "    Request:\n      type: object\n",
+                "    Request:\n",
+                "/components/schemas/Request/properties",
+                "in a component without a type",
+            ),
+            ("enum: [4, 6]", "enum: [4, '6']", "/components/schemas/Size/enum/1", "is not of type integer"),
+            ("enum: [4, 6]", "enum: [4, 4]", "/components/schemas/Size/enum/1", "4 stands here twice"),
+            (
+                "enum: [done]",
+                "enum: [null]",
+                "/components/schemas/State/x-extensible-enum/0",
+                "null is not of type string",
+            ),
+            (
+                "      type: integer\n      description: How large.",
+                "      type: number\n      description: How large.",
+                "/components/schemas/Size",
+                "write type: string or type: integer",
+            ),
+            (
+                "x-enum-varnames: [Small, Large]",
+                "x-enum-varnames: [Small, Small]",
+                "/components/schemas/Size/x-enum-varnames/1",
+                "names another; choose another",
+            ),
+            (
+                "x-enum-descriptions: [Four., Six.]",
+                "x-enum-descriptions: [Four., {Six: seconds.}]",
+                "/components/schemas/Size",
+                "x-enum-descriptions has to have one text",
+            ),
+            (
+                "security: [{Key: []}]\n",
+                "security: [{Key: []}, {Other: []}]\n",
+                "/security",
+                "describe that and no other",
+            ),
+            (
+                "      requestBody:\n",
+                "      requestBody:\n        requried: true\n",
+                "/paths/~1task/post/requestBody/requried",
+                "nothing reads this here",
+            ),
+            (
+                "      requestBody:\n        content:\n          application/json:",
+                "      parameters: [{name: part, in: query, description: A part., schema: {type: string}, example: a}]\n      requestBody:\n        content:\n          multipart/form-data:",
+                "/paths/~1task/post/parameters",
+                "hand-written code sends a form",
+            ),
+            (
+                "                  application/json:\n",
+                "                  multipart/form-data:\n",
+                "/paths/~1task/post/callbacks/made/{$request.body#~1hook}/post/requestBody/content/multipart~1form-data",
+                "nothing reads or sends this",
+            ),
+            (
+                "in: path, required: true",
+                "in: path, required: false",
+                "/paths/~1task~1{id}/get/parameters/0/required",
+                "write required: true",
+            ),
+            (
+                "    Time:\n",
+                "    Self: {type: string, description: A time.}\n    Time:\n",
+                "/components/schemas/Self",
+                "write words in PascalCase",
             ),
         ];
         for (from, to, pointer, message) in faults {

@@ -68,7 +68,7 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
                 // A new optional field of a provider is then no breaking change.
                 item.attrs.push(parse_quote!(#[non_exhaustive]));
                 if replies.contains(&item.ident.to_string()) {
-                    lenient += make_lenient(item);
+                    lenient += usize::from(make_lenient(item));
                 }
             }
             Item::Enum(item) => item.attrs.push(parse_quote!(#[non_exhaustive])),
@@ -89,7 +89,10 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     for tokens in emit::enums(spec) {
         contents.extend(items(tokens)?);
     }
-    applied(lenient, 1, "making replies lenient")?;
+    let objects = spec.schemas().filter(|(name, schema)| {
+        replies.contains(*name) && schema.get("properties").is_some() && emit::replacement(name, schema).is_none()
+    });
+    applied(lenient, objects.count(), "making replies lenient")?;
     applied(builders, 1, "removing the builders of replies")?;
     let open_requests =
         requests.iter().filter(|name| spec.root["components"]["schemas"][name]["additionalProperties"].is_object());
@@ -97,25 +100,23 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
 }
 
 /// Replies: a null, a wrong type or a missing field costs that field and nothing else.
-fn make_lenient(item: &mut ItemStruct) -> usize {
+fn make_lenient(item: &mut ItemStruct) -> bool {
     if !matches!(item.fields, syn::Fields::Named(_)) {
-        return 0;
+        return false;
     }
     item.attrs.push(parse_quote!(#[serde(default)]));
     for field in &mut item.fields {
         field.attrs.push(parse_quote!(#[serde(deserialize_with = "veo_transport::lenient")]));
     }
-    item.fields.len()
+    true
 }
 
 /// The generator loses the description of a field that refers to a schema.
 fn describe(item: &mut ItemStruct, spec: &Spec) {
     let schema = &spec.root["components"]["schemas"][item.ident.to_string()];
     for (property, value) in members(&schema["properties"]) {
-        let field = item
-            .fields
-            .iter_mut()
-            .find(|field| field.ident.as_ref().is_some_and(|ident| *ident == emit::snake(property)));
+        let field =
+            item.fields.iter_mut().find(|field| field.ident.as_ref().is_some_and(|ident| is_of(ident, property)));
         if let (Some(field), Some(text)) = (field, spec.description(value)) {
             field.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
             field.attrs.insert(0, parse_quote!(#[doc = #text]));
@@ -138,15 +139,20 @@ fn deprecate(item: &mut Item, spec: &Spec) {
         .into_iter()
         .flat_map(|schema| members(&schema["properties"]))
         .filter(|(_, property)| property["deprecated"] == Value::Bool(true))
-        .map(|(name, property)| (emit::snake(name), property["description"].as_str().unwrap_or_default()))
+        .map(|(name, property)| (name, property["description"].as_str().unwrap_or_default()))
         .collect();
     for item in &mut block.items {
         if let ImplItem::Fn(setter) = item
-            && let Some((_, reason)) = deprecated.iter().find(|(name, _)| setter.sig.ident == name)
+            && let Some((_, reason)) = deprecated.iter().find(|(name, _)| is_of(&setter.sig.ident, name))
         {
             setter.attrs.push(parse_quote!(#[deprecated(note = #reason)]));
         }
     }
+}
+
+/// Whether a field or a method is that of a property. A word of the language ends with `_`.
+fn is_of(ident: &syn::Ident, property: &str) -> bool {
+    ident.to_string().trim_end_matches('_') == emit::snake(property)
 }
 
 /// Whether an item of the builder module belongs to one of the types.
@@ -250,7 +256,8 @@ fn send(function: &mut syn::ImplItemFn, spec: &Spec) -> Result<(), String> {
         .iter()
         .find(|operation| operation.value["operationId"].as_str() == id.as_deref())
         .ok_or_else(refuse)?;
-    // A server of its own, `UPLOAD_URL`, is the field `upload_url` and the method `upload` of what the client holds.
+    // A server of its own, `UPLOAD_URL`, is the field `upload_url` and the method `upload` of what the client holds. The
+    // lint has seen that no paid call has one.
     let server = operation.server.map(str::to_lowercase);
     let call = match &server {
         Some(server) => server.trim_end_matches("_url"),
