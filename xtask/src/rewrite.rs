@@ -232,6 +232,7 @@ fn send(function: &mut syn::ImplItemFn, spec: &Spec) -> Result<(), String> {
         .ok_or_else(refuse)?
         .clone();
     let mut id = None;
+    let mut headers = 0;
     let mut kept = Vec::new();
     for statement in &function.block.stmts {
         let text = statement.to_token_stream().to_string();
@@ -247,9 +248,15 @@ fn send(function: &mut syn::ImplItemFn, spec: &Spec) -> Result<(), String> {
         } else if text.starts_with("let info = OperationInfo") {
             id = text.split('"').nth(1).map(str::to_owned);
             break;
-        } else if !text.contains("header_map") {
+        } else if text.contains("header_map") {
+            headers += 1;
+        } else {
             kept.push(statement.clone());
         }
+    }
+    // The map, and the only header in it: the version of the specification.
+    if headers != 2 {
+        return Err(refuse());
     }
     let operations = spec.operations();
     let operation = operations
