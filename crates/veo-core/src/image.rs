@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use crate::{Error, ErrorKind, Image, Input, Provider, VideoRequest};
 
@@ -73,7 +74,8 @@ async fn read(file: &Path) -> Result<Bytes, Error> {
     tokio::fs::read(file).await.map(Bytes::from).map_err(unreadable)
 }
 
-/// A name whose ending tells the truth: hosts take the type from it, and with a wrong type the generation fails.
+/// A name for these bytes and no others, since the same name overwrites. Its ending tells the truth: hosts take the type from
+/// it, and with a wrong type the generation fails.
 fn stored_name(bytes: &[u8], name: &str) -> Result<String, Error> {
     if bytes.len() as u64 > MAX_IMAGE {
         return Err(too_large(&name));
@@ -82,9 +84,8 @@ fn stored_name(bytes: &[u8], name: &str) -> Result<String, Error> {
     let Some(kind) = infer::get(bytes).filter(|kind| known.contains(&kind.mime_type())) else {
         return Err(refused(&name, "is not a JPEG, PNG or WebP image"));
     };
-    let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
-    let plain: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    Ok(format!("{plain}.{}", kind.extension()))
+    let digest: String = Sha256::digest(bytes)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{digest}.{}", kind.extension()))
 }
 
 fn too_large(name: &dyn Display) -> Error {
