@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kie_api::OPERATIONS as KIE;
 use uniall_api::OPERATIONS as UNIALL;
-use veo_core::{Access, Client, Kie, Provider, Resend, Submission, UniAll, Unknown, VideoRequest};
+use veo_core::{Access, Client, JobRef, Kie, Provider, Resend, Submission, UniAll, Unknown, VideoRequest};
 use veo_tests::{KEY, recorder, told};
 
 fn show(submission: Submission) -> String {
@@ -29,10 +29,12 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
     let uniall = UniAll::new(access).unwrap();
     let client = Client::new(kie.clone()).unwrap().or(uniall.clone());
     // The client would wait for kie.ai's limit, so the providers are asked themselves.
-    let offers = client.plan(&VideoRequest::text("A red kite")).offers;
-    let rows: [(&str, &[&str], &str, &dyn Provider); 2] =
-        [("kie", KIE, "generate", &kie), ("uniall", UNIALL, "create_video", &uniall)];
-    for ((provider, operations, paid, asked), offer) in rows.into_iter().zip(offers) {
+    let mut offers = client.plan(&VideoRequest::text("A red kite")).offers;
+    offers.extend(client.plan(&VideoRequest::extension("It goes on", JobRef::new("kie", "t1"))).offers);
+    let rows: [(&str, &[&str], &dyn Provider); 3] =
+        [("kie", KIE, &kie), ("uniall", UNIALL, &uniall), ("kie", KIE, &kie)];
+    for ((provider, operations, asked), offer) in rows.into_iter().zip(offers) {
+        let paid = offer.operation.as_str();
         let texts = told(&server, provider, operations, async |fixture| {
             if fixture.operation != paid {
                 return None;
@@ -46,6 +48,6 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
             Some(format!("{:<56} {outcome}\n", fixture.name))
         });
         let text = &texts.await[paid];
-        insta::assert_snapshot!(format!("{provider}_outcomes"), text);
+        insta::assert_snapshot!(format!("{provider}_{paid}_outcomes"), text);
     }
 }

@@ -94,10 +94,16 @@ impl Kie {
                         .with_reply(json(reply.body())),
                 }
             }
-            Err(error) => match id_of(&error) {
+            Err(error) => match (id_of(&error), &error) {
                 // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
-                Some(id) => return Submission::Accepted(Job::new(offer, id)),
-                None => refused(&error, ErrorKind::OutcomeUnknown),
+                (Some(id), _) => return Submission::Accepted(Job::new(offer, id)),
+                // What is not found is then the video to extend.
+                (None, ApiError::Rejected(rejection))
+                    if offer.operation == "extend" && rejection.code == Some(Code::NotFound) =>
+                {
+                    explained(ErrorKind::Rejected, rejection)
+                }
+                (None, error) => refused(error, ErrorKind::OutcomeUnknown),
             },
         };
         Submission::of_error(error, offer, sent_at)
@@ -332,7 +338,7 @@ fn common(request: &VideoRequest) -> Body {
     body
 }
 
-/// Whether a refusal of an upgrade only says that it is not ready yet.
+/// Whether a refusal only says that something is on its way.
 fn is_in_progress(rejection: &Rejection) -> bool {
     let words = rejection.message.as_deref().unwrap_or_default().to_lowercase();
     let not_yet = ["is processing", "being generated", "generated successfully", "try again later", "check back"];
@@ -344,7 +350,7 @@ fn id_of(error: &ApiError) -> Option<String> {
     match error {
         ApiError::NoReply { partial, .. } => id_in(partial),
         ApiError::Unreadable(reply) => id_in(&reply.body),
-        ApiError::Rejected(rejection) => Some(rejection.data.as_ref()?["taskId"].as_str()?.to_owned()),
+        ApiError::Rejected(rejection) => id_in(rejection.body.to_string().as_bytes()),
         _ => None,
     }
 }
@@ -377,6 +383,8 @@ fn refused(error: &ApiError, unclear: ErrorKind) -> Error {
                 Some(Code::Maintenance) => ErrorKind::Maintenance,
                 Some(Code::NotFound | Code::MethodNotAllowed | Code::FeatureDisabled) => ErrorKind::Retired,
                 Some(Code::ValidationError) if words == "Invalid model" => ErrorKind::Retired,
+                // Documented for a new request too: "1080P is processing". Then something was accepted.
+                Some(Code::BadRequest | Code::ValidationError) if is_in_progress(rejection) => unclear,
                 Some(Code::BadRequest | Code::ValidationError | Code::ImageFetchFailed) => ErrorKind::Rejected,
                 None if is_refusal(rejection.head.status) => refusal_status(rejection.head.status),
                 _ => unclear,

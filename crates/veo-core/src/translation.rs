@@ -51,12 +51,13 @@ pub(crate) fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_default()
 }
 
-/// The text of a member in what may be a part of a JSON document, such as the id of a paid task in a broken reply.
+/// The first text of a member in what may be a part of a JSON document, such as the id of a paid task in a broken reply.
 pub(crate) fn text_in(body: &[u8], member: &str) -> Option<String> {
     let body = String::from_utf8_lossy(body);
-    let (_, rest) = body.split_once(&format!("\"{member}\""))?;
-    let (text, _) = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.split_once('"')?;
-    (!text.is_empty()).then(|| text.to_owned())
+    body.split(&format!("\"{member}\"")).skip(1).find_map(|rest| {
+        let (text, _) = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.split_once('"')?;
+        (!text.is_empty()).then(|| text.to_owned())
+    })
 }
 
 /// A time in milliseconds since 1970.

@@ -208,11 +208,18 @@ fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
 
 /// The id of a task in an error, which is then none.
 fn id_of(error: &ApiError) -> Option<String> {
-    let body = match error {
-        ApiError::NoReply { partial, .. } => partial,
-        ApiError::Unreadable(reply) if reply.head.is_success() => &reply.body,
-        _ => return None,
-    };
+    match error {
+        ApiError::NoReply { partial, .. } => id_in(partial),
+        ApiError::Unreadable(reply) if reply.head.is_success() => id_in(&reply.body),
+        // The `id` of an error can be anything.
+        ApiError::Unreadable(reply) => text_in(&reply.body, "task_id"),
+        ApiError::Rejected(rejection) => text_in(rejection.body.to_string().as_bytes(), "task_id"),
+        _ => None,
+    }
+}
+
+/// The id of a task in a reply that does not have it in its place.
+fn id_in(body: &[u8]) -> Option<String> {
     ["task_id", "id"].into_iter().find_map(|member| text_in(body, member))
 }
 
