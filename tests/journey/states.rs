@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use serde_json::json;
-use veo_core::{Access, Client, Error, Fault, JobRef, Kie, Poll, Provider, Resolution, State, UniAll, VideoRequest};
+use veo_core::{
+    Access, Charged, Client, Error, ErrorKind, Fault, JobRef, Kie, Poll, Provider, Resend, Resolution, State, Subject,
+    UniAll, VideoRequest,
+};
 use veo_tests::{Fixture, KEY, recorder, told};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -27,6 +30,7 @@ fn show(answer: Result<State, Error>) -> String {
         Err(error) => {
             let fault = match error.fault() {
                 Fault::Policy(subject) => format!(" of the {subject:?}"),
+                Fault::Caller if error.kind() == ErrorKind::JobFailed => " of the Input".to_owned(),
                 _ => String::new(),
             };
             let code = error.provider_code().map_or(String::new(), |code| format!(" ({code})"));
@@ -81,7 +85,9 @@ async fn count(server: &MockServer, at: &str) -> usize {
 
 fn client(server: &MockServer) -> Client {
     let none = Duration::ZERO;
-    let poll = Poll { first: none, every: none, every_upgrade: none, ..Poll::default() };
+    // Whoever takes an end for "not yet" does not ask for ever.
+    let give_up_after = Duration::from_secs(20);
+    let poll = Poll { first: none, every: none, every_upgrade: none, give_up_after, ..Poll::default() };
     Client::new(Kie::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap().with_poll(poll)
 }
 
@@ -91,15 +97,19 @@ fn record(resolution: &str) -> serde_json::Value {
     json!({ "code": 200, "msg": "success", "data": { "taskId": "t1", "successFlag": 1, "response": response } })
 }
 
+const SMALL: &str = "/api/v1/veo/get-1080p-video";
+const LARGE: &str = "/api/v1/veo/get-4k-video";
+
 /// What counts is what was delivered: if it is less than was asked for, it is upgraded, and if it cannot be, that is said.
 #[tokio::test]
 async fn a_video_that_is_too_small_is_upgraded() {
-    const SMALL: &str = "/api/v1/veo/get-1080p-video";
-    const LARGE: &str = "/api/v1/veo/get-4k-video";
     let processing = json!({ "code": 400, "msg": "1080P is processing. Please check back shortly.", "data": null });
     let ready =
         json!({ "code": 200, "msg": "success", "data": { "resultUrl": "https://tempfile.example.net/p/large.mp4" } });
     let gone = json!({ "code": 422, "msg": "record status is not success.", "data": null });
+    let empty = json!({ "code": 422, "msg": "record is null.", "data": { "resultUrls": [] } });
+    let poor = json!({ "code": 402, "msg": "Insufficient Credits, try again later", "data": null });
+    let off = json!({ "code": 505, "msg": "Feature Disabled, check back", "data": null });
     let started = json!({ "code": 200, "msg": "success", "data": { "taskId": "t2", "resultUrls": null } });
     let done = json!({ "code": 422, "msg": "The video has been generated successfully",
                        "data": { "taskId": "t2", "resultUrls": ["https://tempfile.example.net/p/large.mp4"] } });
@@ -112,6 +122,9 @@ async fn a_video_that_is_too_small_is_upgraded() {
         (Resolution::P1080, "720p", vec![gone.clone()], 1, small, true),
         (Resolution::K4, "1080p", vec![started.clone(), done], 2, large, false),
         (Resolution::K4, "720p", vec![started, gone], 2, small, true),
+        (Resolution::K4, "720p", vec![empty], 1, small, true),
+        (Resolution::K4, "720p", vec![poor], 1, small, true),
+        (Resolution::P1080, "720p", vec![off], 1, small, true),
         (Resolution::K4, "what is that", vec![], 0, small, false),
     ];
     for (asked, delivered, replies, calls, url, short) in table {
@@ -133,6 +146,73 @@ async fn a_video_that_is_too_small_is_upgraded() {
         assert_eq!((count(&server, at).await, video.urls[0].as_str()), (calls, url), "{asked} {delivered}");
         assert_eq!(video.shortfall.is_some(), short, "{asked} {delivered}: {:?}", video.shortfall);
     }
+}
+
+/// An upgrade that cannot be followed may be paid for, so it is not given up for the smaller video.
+#[tokio::test]
+async fn an_upgrade_that_cannot_be_followed_goes_on_when_it_is_waited_for_again() {
+    let large = "https://tempfile.example.net/p/large.mp4";
+    let ready = json!({ "code": 200, "msg": "success", "data": { "resultUrls": [large] } });
+    let refused = |code: i64, words: &str| json!({ "code": code, "msg": words, "data": null });
+    let table = [
+        (refused(500, "Server Error"), ErrorKind::Unavailable),
+        (refused(455, "Maintenance, check back"), ErrorKind::Unavailable),
+        (refused(430, "Your call frequency is too high. Please try again later."), ErrorKind::Unavailable),
+        (refused(401, "Unauthorized, try again later"), ErrorKind::Unauthorized),
+        (refused(433, "The key is over its limit, try again later"), ErrorKind::KeyExhausted),
+        (json!("maintenance"), ErrorKind::Unavailable),
+        (refused(422, "4k is processing. Please check back shortly."), ErrorKind::TimedOut),
+    ];
+    for (reply, kind) in table {
+        let server = MockServer::start().await;
+        script(&server, "/api/v1/veo/record-info", &[record("720p")]).await;
+        script(&server, LARGE, &[reply.clone(), ready.clone()]).await;
+        let (eager, none) = (client(&server), Duration::ZERO);
+        let poll = Poll { first: none, every: none, every_upgrade: Duration::from_secs(60), ..Poll::default() };
+        let impatient = eager.clone().with_poll(Poll { forgive_for: none, give_up_after: none, ..poll });
+
+        let job: JobRef = "kie:t1:4k".parse().unwrap();
+        let error = impatient.wait(&job, |_| {}).await.unwrap_err();
+        assert_eq!((error.kind(), error.job()), (kind, Some(&job)), "{reply}");
+        assert_eq!((error.charged(), error.resend()), (Charged::Yes, Resend::Never), "{reply}");
+        let video = eager.wait(error.job().unwrap(), |_| {}).await.unwrap();
+        assert_eq!((video.urls[0].as_str(), video.shortfall), (large, None), "{reply}");
+    }
+}
+
+/// With a job there is something to go on with, whatever is wrong, unless the job itself has failed.
+#[test]
+fn what_an_error_says_of_the_money_depends_on_the_job() {
+    use ErrorKind::*;
+    let job: JobRef = "kie:t1".parse().unwrap();
+    let after = |seconds| Resend::After(Duration::from_secs(seconds));
+    let [paid, ended] = [(Charged::Yes, Resend::Never), (Charged::Unknown, Resend::ChangeInput)];
+    // What is said without a job, and with one.
+    let table = [
+        (Error::new(InvalidRequest, ""), (Charged::No, Resend::ChangeInput), paid),
+        (Error::new(NotSent, ""), (Charged::No, Resend::Same), paid),
+        (Error::new(Unauthorized, ""), (Charged::No, Resend::ChangeInput), paid),
+        (Error::new(KeyExhausted, ""), (Charged::No, Resend::ChangeInput), paid),
+        (Error::new(InsufficientCredits, ""), (Charged::No, Resend::ChangeInput), paid),
+        (Error::new(RateLimited, ""), (Charged::No, after(10)), paid),
+        (Error::new(Maintenance, ""), (Charged::No, after(300)), paid),
+        (Error::new(Retired, ""), (Charged::No, Resend::ChangeInput), paid),
+        (Error::new(Rejected, ""), (Charged::No, Resend::ChangeInput), paid),
+        (Error::new(OutcomeUnknown, ""), (Charged::Unknown, Resend::Never), (Charged::Unknown, Resend::Never)),
+        (Error::new(Unavailable, ""), paid, paid),
+        (Error::new(TimedOut, ""), paid, paid),
+        (Error::new(Download, ""), paid, paid),
+        (Error::policy(Subject::Prompt, ""), (Charged::No, Resend::ChangeInput), ended),
+        (Error::new(JobFailed, ""), (Charged::Unknown, Resend::Same), (Charged::Unknown, Resend::Same)),
+        (Error::unusable_input(""), ended, ended),
+    ];
+    for (error, without, with) in table {
+        let said = format!("{error:?}");
+        assert_eq!((error.charged(), error.resend()), without, "{said}");
+        let error = error.with_job(&job);
+        assert_eq!((error.charged(), error.resend()), with, "{said}");
+    }
+    assert_eq!(Error::unusable_input("").fault(), Fault::Caller);
 }
 
 #[tokio::test]

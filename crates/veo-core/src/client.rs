@@ -372,7 +372,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::JobFailed`] and [`ErrorKind::Policy`] if the job failed; any other kind if it could not be followed, and
-    /// then it goes on. The error carries the job.
+    /// then it goes on, as does the making of a larger video: wait again. The error carries the job.
     pub async fn wait(&self, job: impl AsRef<JobRef>, on_state: impl FnMut(&State)) -> Result<Video, Error> {
         let job = job.as_ref();
         let provider = self.provider(&job.provider).ok_or_else(|| nobody(job))?;
@@ -386,10 +386,12 @@ impl Client {
                 // What the smaller one cost is not what both cost.
                 Ok(Video { urls, resolution, raw, .. }) => Ok(Video { urls, resolution, raw, credits: None, ..video }),
                 // The smaller one is paid for and there.
-                Err(error) => Ok(Video {
+                Err(error) if error.refuses_upgrade() => Ok(Video {
                     shortfall: Some(format!("it was to be {wanted} and cannot be upgraded: {error}")),
                     ..video
                 }),
+                // The larger one may be paid for too, so waiting again goes on with it.
+                Err(error) => Err(error.with_job(job)),
             },
             None => Ok(video),
         }
@@ -436,7 +438,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the provider cannot; otherwise as [`wait`](Self::wait).
+    /// [`ErrorKind::InvalidRequest`] if the provider cannot. [`ErrorKind::Rejected`], [`ErrorKind::Retired`] and
+    /// [`ErrorKind::InsufficientCredits`] if it will not: the smaller video is all there is. Any other kind if the upgrade could
+    /// not be followed, and then it goes on. The error carries the job.
     pub async fn upgrade(
         &self,
         job: impl AsRef<JobRef>,
@@ -448,7 +452,7 @@ impl Client {
             let message = format!("{} cannot make a finished video {to}; ask for it when you start", job.provider);
             Error::new(ErrorKind::InvalidRequest, message).with_job(job)
         };
-        let provider = self.provider(&job.provider).ok_or_else(impossible)?;
+        let provider = self.provider(&job.provider).ok_or_else(|| nobody(job))?;
         if provider.upgrade(job, to).is_none() {
             return Err(impossible());
         }

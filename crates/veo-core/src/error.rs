@@ -33,6 +33,8 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     subject: Option<Subject>,
+    /// Whether a job failed for what it was to be made from.
+    unusable_input: bool,
     retry_after: Option<Duration>,
     provider_code: Option<String>,
     provider_words: Option<String>,
@@ -65,13 +67,13 @@ pub enum ErrorKind {
     Retired,
     /// The provider refuses what the video shows, or what it was to be made from; [`Error::fault`] says which.
     Policy,
-    /// The provider refused for another reason, which its words say.
+    /// The provider refused for another reason, which its words say. With a job, it refused to make its video larger.
     Rejected,
     /// The request was sent, and nothing reliable came back.
     OutcomeUnknown,
     /// The state of a job could not be read. The job goes on; wait for it again.
     Unavailable,
-    /// The job failed at the provider.
+    /// The job failed at the provider. [`Error::resend`] says whether the same request can do better.
     JobFailed,
     /// The job did not finish in time. It goes on; wait for it again.
     TimedOut,
@@ -84,7 +86,7 @@ pub enum ErrorKind {
 /// Whether a video was paid for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Charged {
-    /// It was.
+    /// It was: there is a job. What failed is to learn of it, to make it larger or to save it.
     Yes,
     /// It was not.
     No,
@@ -136,6 +138,7 @@ impl Error {
             kind,
             message: without_queries(&message.into()),
             subject: None,
+            unusable_input: false,
             retry_after: None,
             provider_code: None,
             provider_words: None,
@@ -149,6 +152,14 @@ impl Error {
     pub fn policy(subject: Subject, message: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorKind::Policy, message);
         error.0.subject = Some(subject);
+        error
+    }
+
+    /// A job that failed for what it was to be made from, other than by a policy: an image that could not be fetched, or a
+    /// language that is not understood. The same request would fail again.
+    pub fn unusable_input(message: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorKind::JobFailed, message);
+        error.0.unusable_input = true;
         error
     }
 
@@ -239,8 +250,9 @@ impl Error {
         match self.0.kind {
             ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Download => Charged::Yes,
             ErrorKind::OutcomeUnknown | ErrorKind::JobFailed => Charged::Unknown,
-            // With a job it has been accepted before it was refused.
-            _ if self.0.job.is_some() => Charged::Unknown,
+            // It was accepted before the policy was applied.
+            ErrorKind::Policy if self.0.job.is_some() => Charged::Unknown,
+            _ if self.0.job.is_some() => Charged::Yes,
             _ => Charged::No,
         }
     }
@@ -251,7 +263,12 @@ impl Error {
         const LIMIT: Duration = Duration::from_secs(10);
         const MAINTENANCE: Duration = Duration::from_secs(300);
         match self.0.kind {
-            ErrorKind::NotSent | ErrorKind::Stopped | ErrorKind::JobFailed => Resend::Same,
+            ErrorKind::JobFailed if self.0.unusable_input => Resend::ChangeInput,
+            ErrorKind::JobFailed => Resend::Same,
+            ErrorKind::Policy => Resend::ChangeInput,
+            // It has not ended, or it has with a video.
+            _ if self.0.job.is_some() => Resend::Never,
+            ErrorKind::NotSent | ErrorKind::Stopped => Resend::Same,
             ErrorKind::RateLimited => Resend::After(self.0.retry_after.unwrap_or(LIMIT)),
             ErrorKind::Maintenance => Resend::After(self.0.retry_after.unwrap_or(MAINTENANCE)),
             ErrorKind::OutcomeUnknown
@@ -264,15 +281,28 @@ impl Error {
             | ErrorKind::KeyExhausted
             | ErrorKind::InsufficientCredits
             | ErrorKind::Retired
-            | ErrorKind::Policy
             | ErrorKind::Rejected => Resend::ChangeInput,
         }
+    }
+
+    /// Whether it is the provider's last word on making a video larger, and not only a failure to ask.
+    pub(crate) fn refuses_upgrade(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ErrorKind::InvalidRequest
+                | ErrorKind::InsufficientCredits
+                | ErrorKind::Retired
+                | ErrorKind::Policy
+                | ErrorKind::Rejected
+                | ErrorKind::JobFailed
+        )
     }
 
     /// Who or what is to blame.
     pub fn fault(&self) -> Fault {
         match self.0.kind {
             ErrorKind::Policy => Fault::Policy(self.0.subject.unwrap_or(Subject::Prompt)),
+            ErrorKind::JobFailed if self.0.unusable_input => Fault::Caller,
             ErrorKind::NotSent | ErrorKind::OutcomeUnknown | ErrorKind::Unavailable | ErrorKind::Download => {
                 Fault::Network
             }
@@ -291,10 +321,13 @@ impl Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, message, subject, retry_after, provider_code, provider_words, reply: _, job, source } =
-            &*self.0;
+        let inner = &*self.0;
+        let Inner { kind, message, subject, unusable_input, retry_after, provider_code, provider_words, job, .. } =
+            inner;
+        let Inner { source, reply: _, .. } = inner;
         let mut text = f.debug_struct("Error");
-        text.field("kind", kind).field("message", message).field("subject", subject).field("retry_after", retry_after);
+        text.field("kind", kind).field("message", message).field("subject", subject);
+        text.field("unusable_input", unusable_input).field("retry_after", retry_after);
         text.field("provider_code", provider_code).field("provider_words", provider_words).field("job", job);
         text.field("source", source).finish_non_exhaustive()
     }

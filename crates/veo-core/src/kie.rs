@@ -151,6 +151,7 @@ impl Kie {
                 Err(ApiError::Rejected(rejection)) => {
                     let raw = rejection.data.clone().unwrap_or_default();
                     let urls = types::Upgrade4k::deserialize(&raw).ok().and_then(|data| data.result_urls);
+                    let urls = urls.filter(|urls| !urls.0.is_empty());
                     (urls.map(Some).ok_or(ApiError::Rejected(rejection)), raw)
                 }
                 Err(error) => (Err(error), Value::Null),
@@ -172,21 +173,25 @@ impl Kie {
                     ..Video::new(job.clone(), urls)
                 }))),
             },
-            Err(ApiError::Rejected(rejection)) if is_in_progress(&rejection) => Ok(State::Running { percent: None }),
             Err(ApiError::Rejected(rejection)) => {
                 let words = rejection.message.as_deref().unwrap_or_default();
                 let kind = match rejection.code {
                     Some(Code::Unauthorized) => ErrorKind::Unauthorized,
                     Some(Code::InsufficientCredits) => ErrorKind::InsufficientCredits,
+                    Some(Code::KeyLimit) => ErrorKind::KeyExhausted,
+                    Some(Code::FeatureDisabled) => ErrorKind::Retired,
+                    // These say when to come back, and nothing of the upgrade.
+                    Some(Code::RateLimited | Code::CallFrequency | Code::Maintenance) => ErrorKind::Unavailable,
+                    _ if is_in_progress(&rejection) => return Ok(State::Running { percent: None }),
                     Some(Code::BadRequest | Code::NotFound | Code::ValidationError | Code::ImageFetchFailed) => {
                         ErrorKind::Rejected
                     }
-                    Some(Code::FeatureDisabled) => ErrorKind::Retired,
                     // The one server error that says of itself that it will not pass.
                     Some(Code::ServerError) if words.contains("is unavailable") => ErrorKind::Rejected,
                     _ => ErrorKind::Unavailable,
                 };
-                Err(explained(kind, &rejection).with_job(job))
+                // A policy would be the end of the job, which has a video.
+                Err(with_words(Error::new(kind, rejection.to_string()), &rejection).with_job(job))
             }
             Err(error) => Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         }
@@ -397,7 +402,10 @@ fn refused(error: &ApiError, unclear: ErrorKind) -> Error {
 
 /// A refusal with all that kie.ai said.
 fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
-    let error = refusal(kind, rejection, rejection.message.as_deref());
+    with_words(refusal(kind, rejection, rejection.message.as_deref()), rejection)
+}
+
+fn with_words(error: Error, rejection: &Rejection) -> Error {
     error
         .with_provider(rejection.code.map(|code| code.to_string()), rejection.message.clone())
         .with_retry_after(rejection.head.retry_after)

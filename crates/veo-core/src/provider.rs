@@ -74,11 +74,16 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if nothing is known now, which says nothing about the job; [`ErrorKind::JobFailed`](crate::ErrorKind::JobFailed) and
-    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) if the job has failed.
+    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) if the job has failed, and only then.
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>>;
 
     /// Makes a finished video larger, or asks how far that is: the same question until the video is there. The first one
     /// can cost money. Nothing if this provider cannot.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if nothing is known now; [`ErrorKind::Rejected`](crate::ErrorKind::Rejected), [`ErrorKind::Retired`](crate::ErrorKind::Retired) and
+    /// [`ErrorKind::InsufficientCredits`](crate::ErrorKind::InsufficientCredits) if there will be no larger video, so that the smaller one is what there is.
     fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> Option<BoxFuture<'a, Result<State, Error>>> {
         let _ = (job, to);
         None

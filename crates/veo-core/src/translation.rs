@@ -115,7 +115,7 @@ pub(crate) fn failure(words: &str, message: String) -> Error {
     let input = ["english prompts", "fetch the image", "retrieve image"].iter().any(|part| lower.contains(part));
     match policy(words) {
         Some(subject) => Error::policy(subject, message),
-        None if input => Error::new(ErrorKind::Rejected, message),
+        None if input => Error::unusable_input(message),
         None => Error::new(ErrorKind::JobFailed, message),
     }
 }
