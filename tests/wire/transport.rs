@@ -172,6 +172,34 @@ async fn the_key_is_in_no_error_and_in_no_debug_text() {
     }
 }
 
+/// The keys of a simulator are words, and a reply without them would be another one.
+#[tokio::test]
+async fn a_key_that_is_a_word_changes_no_reply() {
+    let server = MockServer::start().await;
+    let reply = r#"{"id":"task_a1","status":"failed","error":{"message":"any reason of 15 letters"}}"#;
+    serve_bytes(&server, 200, reply.into()).await;
+    for key in ["a", "any", "failed", "status", "id", "of 15 letters\"}"] {
+        let config = uniall_api::Config::new(key).base_url(server.uri());
+        let task = uniall_api::Client::new(config).unwrap().query_video().task_id("task_a1").send().await.unwrap();
+        assert_eq!(task.body(), reply, "{key}");
+        assert_eq!((task.poll_id(), task.state()), (Some("task_a1"), uniall_api::State::Failed), "{key}");
+    }
+}
+
+/// A key from a file ends with a line end, which no provider gets to see and which hides nothing.
+#[tokio::test]
+async fn a_key_has_no_space_around_it() {
+    let server = MockServer::start().await;
+    serve_bytes(&server, 401, format!(r#"{{"code":401,"msg":"bad key '{KEY}'"}}"#).into()).await;
+    for key in [KEY.to_owned(), format!("{KEY}\n"), format!("\t {KEY} \r\n")] {
+        let client = kie_api::Client::new(kie_api::Config::new(key).base_url(server.uri())).unwrap();
+        let error = generate(&client).await.unwrap_err();
+        assert_eq!(error.to_string(), "kie.ai answered with code 401: bad key '[key]'");
+        let sent = server.received_requests().await.unwrap().pop().unwrap();
+        assert_eq!(sent.headers["authorization"], format!("Bearer {KEY}").as_str());
+    }
+}
+
 /// An error shows the start of what came instead of a reply, and a link in it can be signed.
 #[tokio::test]
 async fn an_error_shows_links_without_their_signatures() {
@@ -227,6 +255,7 @@ fn a_configuration_that_cannot_work_is_refused() {
     let url = |url: &str| kie_api::Config::new(KEY).base_url(url);
     let table = [
         (kie_api::Config::new(""), "the API key is empty"),
+        (kie_api::Config::new(" \n"), "the API key is empty"),
         (kie_api::Config::new("a\nb"), "characters that no HTTP header can carry"),
         (kie_api::Config::new(KEY).connect_timeout(Duration::from_secs(30)), "the connect time-out has to be shorter"),
         (url("not a url"), "the base URL cannot be used"),

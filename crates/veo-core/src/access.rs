@@ -18,7 +18,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// The provider's own address, and this key.
+    /// The provider's own address, and this key, without white space around it. A key of 16 bytes or more, as all real ones
+    /// have, is hidden where the provider echoes it.
     pub fn new(key: impl Into<SecretString>) -> Self {
         Self { config: Config::new(key) }
     }

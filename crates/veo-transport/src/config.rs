@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::without_queries;
 
@@ -25,10 +25,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// The provider's own address, and the given API key.
+    /// The provider's own address, and the given API key, without white space around it: a key from a file ends with a line
+    /// end.
+    ///
+    /// The key is hidden where a provider echoes it, if it is as long as real keys are: 16 bytes or more.
     pub fn new(key: impl Into<SecretString>) -> Self {
         Self {
-            key: key.into(),
+            key: key.into().expose_secret().trim().into(),
             base_url: None,
             // kie.ai's edge refuses a request without one.
             user_agent: concat!("veo-rs/", env!("CARGO_PKG_VERSION")).to_owned(),
