@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use veo_core::{AspectRatio, Client, Image, JobRef, Kie, Resolution, Source, Tier, UniAll, Video, VideoRequest};
 use veo_tests::KEY;
 
@@ -59,7 +59,11 @@ fn requests() -> Vec<(&'static str, VideoRequest)> {
             request.watermark("Harbour").callback_url("app.example.net")
         }),
         ("auto without an image", text().aspect_ratio(AspectRatio::Auto)),
-        ("an extra field that is none", text().extra("kie", "prompt", "Another").extra("uniall", "model", "another")),
+        ("extra fields that are none", {
+            let request = text().extra("kie", "prompt", "Another").extra("kie", "seeds", 23456);
+            let image = "https://img.example.net/1.png";
+            request.extra("uniall", "image", image).extra("uniall", "size", "4k")
+        }),
     ]
 }
 
@@ -157,6 +161,37 @@ fn the_models_are_those_of_the_specifications() {
         );
         assert_eq!(model.resolutions.iter().map(ToString::to_string).collect::<BTreeSet<_>>(), sizes, "{}", model.name);
     }
+}
+
+/// What the vocabulary covers has no second way in, whether this request sets it or not. A new field of a specification has to
+/// be sorted: it is covered, or it is the caller's.
+#[test]
+fn no_extra_field_is_one_of_the_vocabulary() {
+    let contract: Value = serde_json::from_str(include_str!("../../crates/veo-sim/src/contract.json")).unwrap();
+    let fields = |pointer: &str| contract.pointer(pointer).unwrap().as_object().unwrap().keys().cloned();
+    // The later name of a field is in no specification.
+    let kie = fields("/kie/$defs/GenerateRequest/properties").chain(fields("/kie/$defs/ExtendRequest/properties"));
+    let kie = kie.chain(["aspect_ratio".to_owned()]).map(|field| ("kie", None, field));
+    let uniall = fields("/uniall/$defs/CreateVideoRequest/properties").map(|field| ("uniall", None, field));
+    let options = fields("/uniall/$defs/ExtraBody/properties").map(|field| ("uniall", Some("extra_body"), field));
+    let callers = ["enableFallback", "extra_body"];
+    let video = Video::new(JobRef::new("kie", "t1"), vec!["https://cdn.example.net/kite.mp4".to_owned()]);
+    let client = client();
+    let mut count = 0;
+    for (provider, within, field) in kie.chain(uniall).chain(options).filter(|row| !callers.contains(&&*row.2)) {
+        for request in [VideoRequest::text("A red kite"), VideoRequest::extension("It goes on", &video)] {
+            let request = match within {
+                None => request.extra(provider, &*field, 4),
+                Some(within) => request.extra(provider, within, json!({ (field.as_str()): 4 })),
+            };
+            let plan = client.plan(&request);
+            let said: Vec<_> = plan.refusals.iter().map(ToString::to_string).collect();
+            let wanted = format!("{provider}: extra: {field} is the ");
+            assert!(said.len() == 1 && said[0].starts_with(&wanted), "{provider} {field}: {said:?}");
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
 }
 
 #[test]

@@ -22,6 +22,23 @@ const EVERYTHING: &[Feature] = &[Feature::Watermark, Feature::Translation, Featu
 const WITHOUT_REFERENCES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::Extension];
 const ALL_MODES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::References, Mode::Extension];
 
+/// The fields of its requests that the vocabulary covers, and how they are called there.
+const COVERED: &[(&str, &str)] = &[
+    ("prompt", "prompt"),
+    ("imageUrls", "input"),
+    ("generationType", "input"),
+    ("taskId", "input"),
+    ("model", "tier"),
+    ("aspectRatio", "aspect_ratio"),
+    ("aspect_ratio", "aspect_ratio"),
+    ("resolution", "resolution"),
+    ("duration", "seconds"),
+    ("seeds", "seed"),
+    ("watermark", "watermark"),
+    ("enableTranslation", "translate_prompt"),
+    ("callBackUrl", "callback_url"),
+];
+
 static MODELS: [Model; 3] = [
     model(types::Model::Quality, Tier::Quality, WITHOUT_REFERENCES),
     model(types::Model::Fast, Tier::Fast, ALL_MODES),
@@ -296,7 +313,7 @@ fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason
     body.set("resolution", Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()));
     body.set("duration", Value::from(request.seconds.unwrap_or(8)));
     body.set("enableTranslation", request.translate_prompt.map(Value::from));
-    body.merge(request.extra.get(NAME))?;
+    body.merge(request.extra.get(NAME), COVERED)?;
     body.check::<types::GenerateRequest>()
 }
 
@@ -329,7 +346,7 @@ fn extension(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>
     let mut body = common(request);
     body.set("taskId", job.map(|job| Value::from(job.task.as_str())));
     body.set("model", Value::from(model.as_str()));
-    body.merge(request.extra.get(NAME))?;
+    body.merge(request.extra.get(NAME), COVERED)?;
     body.check::<types::ExtendRequest>()
 }
 

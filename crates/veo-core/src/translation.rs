@@ -22,15 +22,25 @@ impl Body {
         }
     }
 
-    /// Adds the caller's own fields, which may not be those of the vocabulary.
-    pub(crate) fn merge(&mut self, extra: Option<&Map<String, Value>>) -> Result<(), Vec<Reason>> {
+    /// Adds the caller's own fields, which may not be those that the vocabulary covers, each of which is given with its name
+    /// there.
+    pub(crate) fn merge(
+        &mut self,
+        extra: Option<&Map<String, Value>>,
+        covered: &[(&str, &str)],
+    ) -> Result<(), Vec<Reason>> {
+        let mut wrong = Vec::new();
         for (field, value) in extra.into_iter().flatten() {
-            if self.0.insert(field.clone(), value.clone()).is_some() {
-                let message = format!("{field} is set by the request itself; leave it out of the extra fields");
-                return Err(vec![Reason::new("extra", message)]);
+            match covered.iter().find(|(theirs, _)| theirs == field) {
+                Some((_, ours)) => wrong.push(format!("{field} is the {ours} of the request")),
+                None => drop(self.0.insert(field.clone(), value.clone())),
             }
         }
-        Ok(())
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        // One reason for all, so that a model is no farther from the request for them.
+        Err(vec![Reason::new("extra", format!("{}; set that and leave out the extra field", wrong.join(", ")))])
     }
 
     /// The body, if the provider's own type takes it.

@@ -19,6 +19,22 @@ const NAME: &str = "uniall";
 const STANDARD: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::References, Mode::Extension];
 const FAST: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::Extension];
 
+/// The fields of its requests that the vocabulary covers, and how they are called there.
+const COVERED: &[(&str, &str)] = &[
+    ("prompt", "prompt"),
+    ("image", "input"),
+    ("last_image", "input"),
+    ("images", "input"),
+    ("video", "input"),
+    ("model", "tier"),
+    ("size", "resolution"),
+    ("aspect_ratio", "aspect_ratio"),
+    ("duration", "seconds"),
+];
+/// The same of the options of the model.
+const COVERED_OPTIONS: &[(&str, &str)] =
+    &[("generate_audio", "audio"), ("negative_prompt", "negative_prompt"), ("seed", "seed")];
+
 static MODELS: [Model; 6] = [
     model(types::Model::Standard720p, Tier::Quality, STANDARD, &[Resolution::P720]),
     model(types::Model::Standard1080p, Tier::Quality, STANDARD, &[Resolution::P1080]),
@@ -181,11 +197,11 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     options.set("seed", request.seed.map(Value::from));
     match &extra_options {
         None => {}
-        Some(Value::Object(extra)) => options.merge(Some(extra))?,
+        Some(Value::Object(extra)) => options.merge(Some(extra), COVERED_OPTIONS)?,
         Some(_) => return Err(vec![Reason::new("extra", "extra_body has to be an object")]),
     }
     body.set("extra_body", Option::<Value>::from(options));
-    body.merge(Some(&extra))?;
+    body.merge(Some(&extra), COVERED)?;
     body.check::<types::CreateVideoRequest>()
 }
 
