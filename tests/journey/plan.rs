@@ -45,6 +45,10 @@ fn requests() -> Vec<(&'static str, VideoRequest)> {
         ("four references", VideoRequest::references("Kites", [first; 4])),
         ("extension", VideoRequest::extension("It goes on", &video)),
         ("extension by job", VideoRequest::extension("It goes on", by_job).tier(Tier::Fast)),
+        (
+            "extension of a larger video",
+            VideoRequest::extension("It goes on", "kie:t1:1080p".parse::<JobRef>().unwrap()),
+        ),
         ("extension by URL", VideoRequest::extension("It goes on", by_url)),
         (
             "extension with what it cannot have",

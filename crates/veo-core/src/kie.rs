@@ -253,6 +253,14 @@ impl Provider for Kie {
         if request.seed.is_some() && operation == "generate" {
             offer.warnings.push("seed: kie.ai's latest pages do not mention it any more; it may be ignored".to_owned());
         }
+        if let Input::Extension { source } = &request.input
+            && let Some(larger) = source.job.as_ref().and_then(|job| job.resolution)
+            && larger > Resolution::P720
+        {
+            let warning =
+                format!("input: the video was asked for in {larger}, and kie.ai may extend those of 720p only");
+            offer.warnings.push(warning);
+        }
         Ok(offer)
     }
 
