@@ -29,7 +29,8 @@ pub struct Poll {
     /// How long to pause while a finished video is made larger; 25 seconds by default, as kie.ai advises. It grows as
     /// [`every`](Self::every) does.
     pub every_upgrade: Duration,
-    /// For how long it is forgiven that no question is answered; 2 minutes by default. Any answer starts this anew.
+    /// For how long it is forgiven that no question is answered, from the first of them on; 2 minutes by default. Any answer
+    /// ends this, and there is a last question when it is over.
     pub forgive_for: Duration,
 }
 
@@ -75,8 +76,8 @@ where
 pub(crate) struct Waiting {
     poll: Poll,
     start: Instant,
-    /// When a question was last answered.
-    answered: Duration,
+    /// When the first question failed, of those that have failed in a row.
+    failing_since: Option<Duration>,
     /// When to ask next.
     next: Duration,
     /// How many questions have failed in a row.
@@ -85,7 +86,7 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn new(poll: Poll) -> Self {
-        Self { start: Instant::now(), answered: Duration::ZERO, next: poll.first, failures: 0, poll }
+        Self { start: Instant::now(), failing_since: None, next: poll.first, failures: 0, poll }
     }
 
     /// The next state. A question that fails says nothing about the job, and is forgiven for a while.
@@ -106,15 +107,17 @@ impl Waiting {
             match answer {
                 Ok(state) => {
                     tracing::debug!(state = state.word(), "answered");
-                    (self.answered, self.failures) = (now, 0);
+                    (self.failing_since, self.failures) = (None, 0);
                     self.next = self.after(now, self.poll.every.max(now / 20), self.poll.give_up_after);
                     return Ok(state);
                 }
                 Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-                Err(error) if now - self.answered >= self.poll.forgive_for => return Err(error),
                 Err(error) => {
+                    let forgiven = self.failing_since.get_or_insert(now).saturating_add(self.poll.forgive_for);
+                    if now >= forgiven {
+                        return Err(error);
+                    }
                     tracing::warn!(kind = ?error.kind(), code = error.provider_code(), "not answered; the job goes on");
-                    let forgiven = self.answered.saturating_add(self.poll.forgive_for);
                     let pause = self.poll.every.saturating_mul(1 << self.failures.min(3));
                     self.next = self.after(now, pause, forgiven.min(self.poll.give_up_after));
                     self.failures += 1;
@@ -217,12 +220,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn questions_without_an_answer_are_asked_again_ever_more_slowly_and_forgiven_for_a_while() {
         let (result, asked) = wait(Poll::default(), |n| if n < 5 { unavailable() } else { done() }).await;
-        assert!(result.is_ok(), "a minute and a half");
+        assert!(result.is_ok(), "a minute and a quarter");
         check_pauses(&asked, &[5.0, 10.0, 20.0, 40.0]);
 
         let (result, asked) = wait(Poll::default(), |_| unavailable()).await;
-        let end = Some(&Duration::from_secs(120));
-        assert_eq!((result, asked.last()), (Err(ErrorKind::Unavailable), end), "two minutes");
+        let end = Some(&Duration::from_secs(140));
+        assert_eq!((result, asked.last()), (Err(ErrorKind::Unavailable), end), "two minutes from the first of them on");
+        let rarely = Poll { every: Duration::from_secs(5 * 60), ..Poll::default() };
+        let (result, asked) = wait(rarely, |n| if n == 2 { unavailable() } else { [running, done][n / 3]() }).await;
+        assert!(result.is_ok(), "a pause that is longer than what is forgiven is no failure");
+        assert_eq!(asked[2] - asked[1], Duration::from_secs(2 * 60), "the last question");
 
         let restored = |n| if n % 5 == 0 { running() } else { unavailable() };
         let (result, _) = wait(Poll::default(), |n| if n == 23 { done() } else { restored(n) }).await;
