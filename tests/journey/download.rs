@@ -16,6 +16,8 @@ use veo_core::{
 use veo_core::{Submission, VideoRequest};
 use veo_sim::Sim;
 
+use crate::spans::record;
+
 /// A second of video.
 const CLIP: &[u8] = include_bytes!("../../crates/veo-sim/media/3840x2160.mp4");
 const SHA256: &str = "a232377892d5ac4cd150ca4b7194923d9d87c185eac3f875cc898017fb118116";
@@ -453,6 +455,37 @@ async fn a_video_inside_its_link_is_saved_under_the_same_checks() {
         let case = &url[..url.len().min(40)];
         matches(&outcome(&client(impatient()), &url, case).await, wanted, case);
     }
+}
+
+/// What `--verbose` shows of a transfer: where it goes, and not what opens the door there.
+#[tokio::test]
+async fn a_transfer_is_logged_without_signatures_and_without_the_video() {
+    let etag = "\r\netag: \"v1\"";
+    let end = Host::start(&[cut(etag), rest(CUT, etag)]).await;
+    let host = Host::start(&[redirect(&end.url.replace("://", "://me:secret@")), redirect(&end.url)]).await;
+    let (log, recording) = record();
+    outcome(&client(impatient()), &end.url, "logged").await.unwrap();
+    let refused = outcome(&client(impatient()), &host.url, "refused").await;
+    drop(recording);
+    matches(&refused, Err("it holds a user name or a password"), "refused");
+
+    let shown = |url: &str| url.replace("signature=secret", "...");
+    let (end, host) = (shown(&end.url), shown(&host.url));
+    let log = log.take();
+    let wire: Vec<_> = log.lines().filter_map(|line| line.split_once("veo::wire: ")).map(|(_, said)| said).collect();
+    let wanted = [
+        format!("request method=\"GET\" url=\"{end}\""),
+        format!("reply status=200 url=\"{end}\""),
+        "no whole reply error=the download broke off; the video is still there, so download it again cause=".to_owned(),
+        format!("request method=\"GET\" url=\"{end}\" range=\"bytes=9000-\""),
+        format!("reply status=206 url=\"{end}\""),
+        format!("request method=\"GET\" url=\"{host}\""),
+    ];
+    assert_eq!(wire.len(), wanted.len(), "{wire:#?}");
+    for (said, wanted) in wire.iter().zip(&wanted) {
+        assert!(said.starts_with(wanted) && said.len() < 400, "{said} is not {wanted}");
+    }
+    assert!(!log.contains("secret"), "{log}");
 }
 
 #[tokio::test]

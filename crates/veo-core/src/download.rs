@@ -1,3 +1,4 @@
+use std::error::Error as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{sleep, timeout};
-use veo_transport::client_builder;
+use tracing::debug;
+use veo_transport::{WIRE, client_builder, without_queries};
 
 use crate::hosts::{self, Refused};
 use crate::{BoxFuture, Error, ErrorKind, Media};
@@ -122,7 +124,11 @@ impl Downloader {
         let mut part = Part::new(path)?;
         let (mut ways, mut most, mut tries) = (0..WAYS, 0, 0);
         loop {
-            match self.fetch(&url, &mut part, &mut on_bytes).await {
+            let fetched = self.fetch(&url, &mut part, &mut on_bytes).await;
+            if let Err(Stop::Broken(error)) = &fetched {
+                debug!(target: WIRE, %error, cause = error.source(), "no whole reply");
+            }
+            match fetched {
                 Ok(()) => return part.finish().await,
                 Err(Stop::Final(error)) => return Err(error),
                 Err(Stop::Expired(status)) => {
@@ -159,11 +165,18 @@ impl Downloader {
         let url = Url::parse(url).map_err(|_| failure("the link of the video is not a URL"))?;
         hosts::check(&url, self.settings.allow_private_hosts).map_err(|refused| not_followed(&refused))?;
 
+        let shown = without_queries(url.as_str());
         let mut request = self.http.get(url);
-        if let Some((_, validator)) = part.validator.as_ref().filter(|_| part.received > 0) {
-            request = request.header(RANGE, format!("bytes={}-", part.received)).header(IF_RANGE, validator);
+        let range = part.validator.as_ref().filter(|_| part.received > 0).map(|(_, validator)| {
+            let range = format!("bytes={}-", part.received);
+            (range, validator)
+        });
+        debug!(target: WIRE, method = "GET", url = shown, range = range.as_ref().map(|(range, _)| range), "request");
+        if let Some((range, validator)) = range {
+            request = request.header(RANGE, range).header(IF_RANGE, validator);
         }
         let mut response = self.next(request.send(), "the media host cannot be reached").await?;
+        debug!(target: WIRE, status = response.status().as_u16(), url = without_queries(response.url().as_str()), "reply");
         match response.status().as_u16() {
             200 => part.begin(&response)?,
             206 if part.goes_on_with(&response) => {}
@@ -284,7 +297,9 @@ impl<'a> Part<'a> {
 
     /// Moves the file to its place, if it is a video and all of it is on the disk.
     async fn finish(self) -> Result<Saved, Error> {
-        let Self { path, temporary, file, hasher, received, .. } = self;
+        let Self { path, temporary, mut file, hasher, received, .. } = self;
+        // The last bytes may still be on their way, and only this tells what became of them.
+        file.flush().await.map_err(|error| unwritten(path, error))?;
         file.sync_all().await.map_err(|error| unwritten(path, error))?;
         drop(file);
         let target = path.to_owned();
@@ -378,6 +393,21 @@ fn unwritten(path: &Path, error: std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Everything fits into the buffers, and nothing onto the disk.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_full_disk_is_not_the_fault_of_the_media_host() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kite.mp4");
+        let mut part = Part::new(&path).unwrap();
+        part.file = tokio::fs::File::options().write(true).open("/dev/full").await.unwrap();
+        part.write(b"a small video").await.unwrap();
+        let error = part.finish().await.unwrap_err();
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).unwrap();
+        assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull, "{error:?}");
+        assert!(error.to_string().contains("kite.mp4 cannot be written; choose another place"), "{error}");
+    }
 
     /// Links with this name are refused before, so this is what happens to any other name that stands for this machine.
     #[tokio::test]

@@ -17,7 +17,8 @@
 //! | what went wrong | [`Error`]: [`Charged`] or not, when to [`Resend`], whose [`Fault`] |
 //!
 //! All of it needs a running tokio runtime with time and IO. Nothing reads the environment or prints. `tracing` has a span for
-//! each submit, wait, upgrade and download, and with the target `veo::wire` every exchange with a provider.
+//! each submit, wait, upgrade and download, and with the target `veo::wire` every exchange with a provider or a
+//! media host.
 //!
 //! # Features
 //!

@@ -8,7 +8,7 @@
 //! - A reply is read to its end, up to [`MAX_BODY`]. What was read of a broken one is kept, because the id of a paid task
 //!   may be in it.
 //! - The key goes to the configured origin only and is removed from everything that is read.
-//! - Each exchange is told to `tracing` at the level of debugging, with the target `veo::wire`: method, URL and body, and then
+//! - Each exchange is told to `tracing` at the level of debugging, with the target [`WIRE`]: method, URL and body, and then
 //!   status and body, of which the first 4 KiB; without the key, and with links as [`without_queries`] shows them.
 
 mod config;
@@ -24,5 +24,5 @@ pub use error::{Error, Unreadable, without_queries};
 pub use http::{HAS_TLS, client_builder};
 pub use lenient::lenient;
 pub use reply::{Head, RawReply, Reply, Verdict, open};
-pub use transport::{MAX_BODY, Transport};
+pub use transport::{MAX_BODY, Transport, WIRE};
 pub use url_list::UrlList;

@@ -15,7 +15,7 @@ use crate::{Config, Error, Head, RawReply, Unreadable};
 pub const MAX_BODY: usize = 32 << 20;
 
 /// Where exchanges are logged, at the level of debugging.
-const WIRE: &str = "veo::wire";
+pub const WIRE: &str = "veo::wire";
 /// The shortest key that is hidden in bodies, in bytes. Those of kie.ai have 32 and those of UniAll more; a shorter one is one
 /// for a simulator, and can be a word that a reply needs, such as `failed`.
 const SHORTEST_KEY: usize = 16;
