@@ -194,6 +194,23 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
     assert_eq!((unknown.offer.provider.as_str(), &unknown.offer.body["prompt"]), ("kie", &json!("A red kite")));
 }
 
+/// A job names the provider and not the account, so one client cannot have two.
+#[tokio::test]
+async fn a_second_account_at_one_provider_is_refused_and_never_asked() {
+    let sim = Sim::start().await.unwrap();
+    let poor = |number| Kie::new(Access::new(format!("no-credits/{number}")).base_url(sim.url())).unwrap();
+    let client = eager(Client::new(poor(1)).unwrap().or(poor(2)).or(uniall(&sim)));
+    assert_eq!(client.models().filter(|model| model.provider == "kie").count(), 3);
+    for request in [VideoRequest::text("A red kite"), VideoRequest::text("A red kite").watermark("Harbour")] {
+        let plan = client.plan(&request);
+        assert_eq!(plan.offers.iter().filter(|offer| offer.provider == "kie").count(), 1, "{plan:?}");
+        let wanted = "kie: provider: this client has kie already; make another client for the other account";
+        assert_eq!(plan.refusals.last().unwrap().to_string(), wanted);
+    }
+    assert_eq!(accepted(client.submit(&VideoRequest::text("A red kite")).await).provider, "uniall");
+    assert_eq!(sim.calls().len(), 2, "each provider once");
+}
+
 #[tokio::test]
 async fn a_provider_that_is_not_there_was_sent_nothing() {
     let sim = Sim::start().await.unwrap();

@@ -51,6 +51,8 @@ use crate::{image, plan, wait};
 #[derive(Clone, Debug)]
 pub struct Client {
     entries: Vec<Entry>,
+    /// Names of the providers that were given once more, which are never asked.
+    doubles: Vec<&'static str>,
     downloader: Downloader,
     poll: Poll,
     /// One permit for each job that may be under way; clones share them.
@@ -89,6 +91,7 @@ impl Client {
     pub fn new(provider: impl Provider + 'static) -> Result<Self, Error> {
         Ok(Self {
             entries: vec![Entry::new(provider)],
+            doubles: Vec::new(),
             downloader: Downloader::new(Downloads::default())?,
             poll: Poll::default(),
             in_flight: None,
@@ -96,6 +99,9 @@ impl Client {
     }
 
     /// The same client with one more provider, which is asked when those before it have not taken a request.
+    ///
+    /// A client has each provider once, since a [`JobRef`] names the provider and not the account: one that it has already, with
+    /// another key, is never asked, and every [plan](Self::plan) refuses it. Make a client for each account.
     ///
     /// ```
     /// # #[cfg(all(feature = "kie", feature = "uniall"))]
@@ -112,7 +118,13 @@ impl Client {
     /// ```
     #[must_use]
     pub fn or(mut self, provider: impl Provider + 'static) -> Self {
-        self.entries.push(Entry::new(provider));
+        let entry = Entry::new(provider);
+        let name = entry.provider.name();
+        if self.provider(name).is_some() {
+            self.doubles.push(name);
+        } else {
+            self.entries.push(entry);
+        }
         self
     }
 
@@ -231,7 +243,9 @@ impl Client {
     /// # Ok(()) }) }
     /// ```
     pub fn plan(&self, request: &VideoRequest) -> Plan {
-        plan::plan(self.providers(), request)
+        let mut plan = plan::plan(self.providers(), request);
+        plan.refusals.extend(self.doubles.iter().map(|name| Refusal::of_double(name)));
+        plan
     }
 
     /// Sends a paid request to the first provider that can make the video, at most once. Only when a provider has certainly

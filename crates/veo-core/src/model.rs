@@ -72,7 +72,7 @@ pub enum Feature {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Reason {
-    /// The field of [`VideoRequest`].
+    /// The field of [`VideoRequest`]; `provider` if no request could help.
     pub field: &'static str,
     /// What is wrong, and what would be right. Links are shown without their queries.
     pub message: String,

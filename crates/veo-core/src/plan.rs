@@ -84,6 +84,14 @@ impl Offer {
     }
 }
 
+impl Refusal {
+    /// A provider that the client has already.
+    pub(crate) fn of_double(provider: &str) -> Self {
+        let message = format!("this client has {provider} already; make another client for the other account");
+        Self { provider: provider.to_owned(), reasons: vec![Reason::new("provider", message)] }
+    }
+}
+
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { provider, model, operation, body, request, warnings } = self;
