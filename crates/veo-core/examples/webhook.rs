@@ -1,21 +1,20 @@
 //! Receives the webhooks of kie.ai, answers them, and confirms what they say by asking kie.ai.
 //!
 //! ```console
-//! KIE_API_KEY=... KIE_WEBHOOK_KEY=... cargo run -p veo-core --example webhook
+//! KIE_API_KEY=... KIE_WEBHOOK_KEY=... cargo run -p veo-core --example webhook jobs.txt
 //! ```
 //!
-//! With `KIE_BASE_URL` it asks somebody else, such as the simulator. The simulator sends no webhooks; this makes a job
-//! there and sends one for it:
+//! The file has a line for each job that was begun, such as `kie:0f1e2d3c:1080p`: a webhook names the task, and not the
+//! resolution that the video is to have.
+//!
+//! With `KIE_BASE_URL` it asks somebody else, such as the simulator, which sends webhooks too. For this key it signs them:
 //!
 //! ```console
 //! cargo run -p veo-sim &
-//! KIE_BASE_URL=http://127.0.0.1:8787 KIE_API_KEY=any KIE_WEBHOOK_KEY=secret cargo run -p veo-core --example webhook &
-//! task=$(curl -s http://127.0.0.1:8787/api/v1/veo/generate -H 'Authorization: Bearer any' \
-//!     --json '{"prompt":"A red kite","model":"veo3_lite"}' | grep -o '[0-9a-f]\{32\}')
-//! now=$(date +%s)
-//! signature=$(printf %s "$task.$now" | openssl dgst -sha256 -hmac secret -binary | base64)
-//! curl -i http://127.0.0.1:8788/webhook -H "X-Webhook-Timestamp: $now" -H "X-Webhook-Signature: $signature" \
-//!     --json "{\"code\":200,\"msg\":\"success\",\"data\":{\"taskId\":\"$task\"}}"
+//! KIE_BASE_URL=http://127.0.0.1:8787 KIE_API_KEY=signed-callbacks KIE_WEBHOOK_KEY=test_webhook_hmac_key \
+//!     cargo run -p veo-core --example webhook &
+//! curl http://127.0.0.1:8787/api/v1/veo/generate -H 'Authorization: Bearer signed-callbacks' \
+//!     --json '{"prompt":"A red kite","model":"veo3_lite","callBackUrl":"http://127.0.0.1:8788/webhook"}'
 //! ```
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 
@@ -45,7 +44,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
 
     let listener = TcpListener::bind("127.0.0.1:8788").await?;
     println!("Waiting for webhooks at http://{}/webhook", listener.local_addr()?);
-    tokio::spawn(confirm_all(client, jobs));
+    tokio::spawn(confirm_all(client, jobs, env::args().nth(1).unwrap_or_default()));
     Ok(axum::serve(listener, app).await?)
 }
 
@@ -84,11 +83,18 @@ async fn receive(
     }
 }
 
-async fn confirm_all(client: Client, mut jobs: UnboundedReceiver<JobRef>) {
-    while let Some(job) = jobs.recv().await {
+async fn confirm_all(client: Client, mut jobs: UnboundedReceiver<JobRef>, file: String) {
+    while let Some(called) = jobs.recv().await {
         let client = client.clone();
+        let job = stored(&std::fs::read_to_string(&file).unwrap_or_default(), called);
         tokio::spawn(async move { println!("{}", confirm(&client, &job).await) });
     }
+}
+
+/// The job as it was begun, with the resolution that it is to have. One that was begun elsewhere stays as it is.
+fn stored(lines: &str, called: JobRef) -> JobRef {
+    let mut jobs = lines.lines().filter_map(|line| line.parse::<JobRef>().ok());
+    jobs.find(|job| job.provider == called.provider && job.task == called.task).unwrap_or(called)
 }
 
 /// What has become of the job, in the words of the provider and not of the webhook.
@@ -103,7 +109,7 @@ async fn confirm(client: &Client, job: &JobRef) -> String {
 mod tests {
     use std::time::SystemTime;
 
-    use veo_core::{Submission, VideoRequest};
+    use veo_core::{Resolution, Submission, VideoRequest};
     use veo_sim::Sim;
 
     use super::*;
@@ -111,11 +117,13 @@ mod tests {
     #[tokio::test]
     async fn a_signed_webhook_is_confirmed_once_and_a_forged_one_never() {
         let sim = Sim::start().await.unwrap();
-        let poll = Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() };
-        let client = Client::new(Kie::new(Access::new("key").base_url(sim.url())).unwrap()).unwrap().with_poll(poll);
-        let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await else {
-            panic!("the simulator takes this")
-        };
+        let none = Duration::ZERO;
+        let poll = Poll { first: none, every: none, every_upgrade: none, ..Poll::default() };
+        // With this key videos come smaller than they were asked for.
+        let kie = Kie::new(Access::new("smaller").base_url(sim.url())).unwrap();
+        let client = Client::new(kie).unwrap().with_poll(poll);
+        let request = VideoRequest::text("A red kite").resolution(Resolution::P1080);
+        let Submission::Accepted(job) = client.submit(&request).await else { panic!("the simulator takes this") };
         let signer = |key: &str| Webhooks::new(key.to_owned().into()).unwrap();
         let signed = signer("hook").sign(&job.reference.task, SystemTime::now()).unwrap();
         let forged = signer("guessed").sign(&job.reference.task, SystemTime::now()).unwrap();
@@ -134,9 +142,14 @@ mod tests {
             assert_eq!(reply.status(), status);
         }
 
-        assert_eq!(jobs.try_recv().unwrap(), job.reference);
+        let called = jobs.try_recv().unwrap();
+        assert_eq!(called.to_string(), format!("kie:{}", job.reference.task));
         assert!(jobs.try_recv().is_err(), "one webhook came twice, the others were forged");
-        let told = confirm(&client, &job.reference).await;
+        assert_eq!(stored("kie:another\n", called.clone()), called);
+        let begun = stored(&format!("kie:another\n{}\n", job.reference), called);
+        assert_eq!(begun, job.reference);
+        assert_eq!(client.wait(&begun, |_| {}).await.unwrap().resolution.as_deref(), Some("1080p"));
+        let told = confirm(&client, &begun).await;
         assert!(told.starts_with(&format!("{}: finished, the video is at {}", job.reference, sim.url())), "{told}");
     }
 }

@@ -25,17 +25,20 @@ use crate::{Error, ErrorKind, JobRef, kie};
 /// first and confirm afterwards, as `examples/webhook.rs` does with axum:
 ///
 /// ```
-/// use veo_core::{Client, Delivery, Error, Webhooks};
+/// use veo_core::{Client, Delivery, Error, JobRef, Webhooks};
 ///
 /// /// Before the answer: HTTP 200 if there is no error, and 400 if there is one.
 /// fn receive(webhooks: &Webhooks, headers: &http::HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
 ///     webhooks.verify(headers, body)
 /// }
 ///
-/// /// After the answer.
-/// async fn confirm(client: &Client, delivery: Delivery) -> Result<(), Error> {
-///     if let Delivery::First(notice) = delivery {
-///         let video = client.wait(&notice.job, |_state| {}).await?;
+/// /// After the answer, with the jobs that were begun.
+/// async fn confirm(client: &Client, jobs: &[JobRef], delivery: Delivery) -> Result<(), Error> {
+///     let Delivery::First(notice) = delivery else { return Ok(()) };
+///     // Only what was stored says in which resolution the video is wanted.
+///     let same = |job: &&JobRef| job.provider == notice.job.provider && job.task == notice.job.task;
+///     if let Some(job) = jobs.iter().find(same) {
+///         let video = client.wait(job, |_state| {}).await?;
 ///         println!("{} is at {:?}", video.job, video.urls);
 ///     }
 ///     Ok(())
@@ -66,10 +69,14 @@ pub enum Delivery {
 }
 
 /// What a webhook is about. The URLs of its body are left out, since nothing vouches for them.
+///
+/// Its job has no [resolution](JobRef::resolution), which the webhook does not tell: to wait for it would give the smaller video
+/// of a job for 1080p or 4K. So find the job that you have stored, by its provider and its task, and wait for that one, as
+/// in the example of [`Webhooks`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Notice {
-    /// The job that has ended. This is verified.
+    /// The job that has ended, without its resolution. This is verified.
     pub job: JobRef,
     /// The code in the body, where 200 stands for success. Not verified: for logs, and not for decisions.
     pub unverified_code: Option<i64>,
