@@ -20,12 +20,27 @@ pub struct Access {
 impl Access {
     /// The provider's own address, and this key, without white space around it. A key of 16 bytes or more, as all real ones
     /// have, is hidden where the provider echoes it.
+    ///
+    /// ```
+    /// use std::fs;
+    /// use veo_core::Access;
+    ///
+    /// # fn example() -> std::io::Result<()> {
+    /// let access = Access::new(fs::read_to_string("kie.key")?);
+    /// # Ok(()) }
+    /// ```
     pub fn new(key: impl Into<SecretString>) -> Self {
         Self { config: Config::new(key) }
     }
 
     /// Another address than the provider's own, such as a simulator's; also for uploads. Plain http is for loopback addresses
     /// only.
+    ///
+    /// ```
+    /// use veo_core::Access;
+    ///
+    /// let simulated = Access::new("any key").base_url("http://127.0.0.1:8787");
+    /// ```
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.config = self.config.base_url(url);
@@ -33,6 +48,13 @@ impl Access {
     }
 
     /// How long a connection may take to come about; 10 s if not set. Shorter than the other two.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::Access;
+    ///
+    /// let far_away = Access::new("the API key").connect_timeout(Duration::from_secs(20));
+    /// ```
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.config = self.config.connect_timeout(timeout);
@@ -40,6 +62,13 @@ impl Access {
     }
 
     /// How long a question may take; 30 s if not set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::Access;
+    ///
+    /// let slow = Access::new("the API key").query_timeout(Duration::from_secs(60));
+    /// ```
     #[must_use]
     pub fn query_timeout(mut self, timeout: Duration) -> Self {
         self.config = self.config.query_timeout(timeout);
@@ -47,6 +76,13 @@ impl Access {
     }
 
     /// How long a paid request may take; 120 s if not set, since giving up early leaves open whether it was charged.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::Access;
+    ///
+    /// let patient = Access::new("the API key").submit_timeout(Duration::from_secs(300));
+    /// ```
     #[must_use]
     pub fn submit_timeout(mut self, timeout: Duration) -> Self {
         self.config = self.config.submit_timeout(timeout);

@@ -67,6 +67,18 @@ struct Entry {
 }
 
 /// Leave for one job to be under way, which is given back when this is dropped. From [`Client::permit`].
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+/// # fn main() { simulated(async |client| {
+/// let client = client.with_max_in_flight(1);
+/// let permit = client.permit().await;
+/// let job = accepted(&client).await;
+/// client.wait(&job, |_| {}).await?;
+/// // Now the next one may begin.
+/// drop(permit);
+/// # Ok(()) }) }
+/// ```
 #[derive(Debug)]
 #[must_use = "it is given back when it is dropped"]
 pub struct Permit {

@@ -17,7 +17,7 @@ fn simulated(example: impl AsyncFnOnce(veo_core::Client) -> Result<(), Box<dyn S
         #[cfg(all(feature = "uniall", not(feature = "kie")))]
         let provider = veo_core::UniAll::new(access)?;
         #[cfg(not(any(feature = "kie", feature = "uniall")))]
-        return Ok(());
+        return Ok::<(), Box<dyn StdError>>(());
         #[cfg(any(feature = "kie", feature = "uniall"))]
         {
             let poll = veo_core::Poll { first: StdDuration::ZERO, every: StdDuration::ZERO, ..Default::default() };

@@ -53,6 +53,12 @@ impl Default for Downloads {
 /// A video that was saved: all of it, and on the disk.
 ///
 /// From [`Client::download`](crate::Client::download), where there is an example. It serializes to JSON, as a part of a [`Receipt`](crate::Receipt).
+///
+/// ```
+/// fn tell(saved: &veo_core::Saved) {
+///     println!("{}: {} bytes, SHA-256 {}", saved.path.display(), saved.bytes, saved.sha256);
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Saved {

@@ -44,6 +44,17 @@ struct Inner {
 }
 
 /// What happened.
+///
+/// ```
+/// use veo_core::{Error, ErrorKind};
+///
+/// /// Whether somebody has to be woken up.
+/// fn is_urgent(error: &Error) -> bool {
+///     let account = [ErrorKind::Unauthorized, ErrorKind::KeyExhausted, ErrorKind::InsufficientCredits];
+///     account.contains(&error.kind())
+/// }
+/// # assert!(is_urgent(&Error::new(ErrorKind::KeyExhausted, "no more today")));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -84,6 +95,15 @@ pub enum ErrorKind {
 }
 
 /// Whether a video was paid for.
+///
+/// ```
+/// use veo_core::{Charged, Error, ErrorKind, JobRef};
+///
+/// let refused = Error::new(ErrorKind::Unauthorized, "the key is wrong");
+/// assert_eq!(refused.charged(), Charged::No);
+/// // The same while a job is waited for.
+/// assert_eq!(refused.with_job(&JobRef::new("kie", "0f1e2d3c")).charged(), Charged::Yes);
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Charged {
     /// It was: there is a job. What failed is to learn of it, to make it larger or to save it.
@@ -95,6 +115,21 @@ pub enum Charged {
 }
 
 /// Whether the same request may be sent again.
+///
+/// ```
+/// use std::time::Duration;
+/// use veo_core::{Error, Resend};
+///
+/// /// How long to wait before the same request is sent again, if it may be.
+/// fn pause(error: &Error) -> Option<Duration> {
+///     match error.resend() {
+///         Resend::Same => Some(Duration::ZERO),
+///         Resend::After(time) => Some(time),
+///         Resend::Never | Resend::ChangeInput => None,
+///     }
+/// }
+/// # assert_eq!(pause(&Error::new(veo_core::ErrorKind::NotSent, "")), Some(Duration::ZERO));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Resend {
     /// No: it may be charged twice, or there is a job to go on with.
@@ -108,6 +143,20 @@ pub enum Resend {
 }
 
 /// Who or what is to blame.
+///
+/// ```
+/// use veo_core::{Error, Fault, Subject};
+///
+/// fn whose(error: &Error) -> &'static str {
+///     match error.fault() {
+///         Fault::Policy(Subject::Image) => "choose another image",
+///         Fault::Policy(_) => "choose other words",
+///         Fault::Caller => "look at the request, the key and the account",
+///         Fault::Provider | Fault::Network => "nothing of yours",
+///     }
+/// }
+/// # assert_eq!(whose(&Error::policy(Subject::Prompt, "")), "choose other words");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
     /// The request, the key or the account.
@@ -121,6 +170,13 @@ pub enum Fault {
 }
 
 /// What a policy was applied to.
+///
+/// ```
+/// use veo_core::{Error, Fault, Subject};
+///
+/// let error = Error::policy(Subject::Image, "the image shows a minor");
+/// assert_eq!(error.fault(), Fault::Policy(Subject::Image));
+/// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Subject {
     /// The prompt.
@@ -133,6 +189,13 @@ pub enum Subject {
 
 impl Error {
     /// An error, in words that say what to do next.
+    ///
+    /// ```
+    /// use veo_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Unavailable, "the hat is being cleaned; ask again later");
+    /// assert_eq!(error.kind(), ErrorKind::Unavailable);
+    /// ```
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -149,6 +212,12 @@ impl Error {
     }
 
     /// A refusal for reasons of policy.
+    ///
+    /// ```
+    /// use veo_core::{Error, ErrorKind, Subject};
+    ///
+    /// assert_eq!(Error::policy(Subject::Output, "the video was filtered").kind(), ErrorKind::Policy);
+    /// ```
     pub fn policy(subject: Subject, message: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorKind::Policy, message);
         error.0.subject = Some(subject);
@@ -157,6 +226,13 @@ impl Error {
 
     /// A job that failed for what it was to be made from, other than by a policy: an image that could not be fetched, or a
     /// language that is not understood. The same request would fail again.
+    ///
+    /// ```
+    /// use veo_core::{Error, ErrorKind, Resend};
+    ///
+    /// let error = Error::unusable_input("the image could not be fetched; choose one that can be");
+    /// assert_eq!((error.kind(), error.resend()), (ErrorKind::JobFailed, Resend::ChangeInput));
+    /// ```
     pub fn unusable_input(message: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorKind::JobFailed, message);
         error.0.unusable_input = true;
@@ -164,6 +240,15 @@ impl Error {
     }
 
     /// The same error with what caused it.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// use veo_core::{Error, ErrorKind};
+    ///
+    /// let cause = std::io::Error::other("connection reset");
+    /// let error = Error::new(ErrorKind::Unavailable, "the provider does not answer").with_source(cause);
+    /// assert_eq!(error.source().unwrap().to_string(), "connection reset");
+    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
@@ -171,6 +256,13 @@ impl Error {
     }
 
     /// The same error with the job it is about.
+    ///
+    /// ```
+    /// use veo_core::{Error, ErrorKind, JobRef};
+    ///
+    /// let error = Error::new(ErrorKind::TimedOut, "not finished yet").with_job(&JobRef::new("kie", "0f1e2d3c"));
+    /// assert_eq!(error.to_string(), "kie:0f1e2d3c: not finished yet");
+    /// ```
     #[must_use]
     pub fn with_job(mut self, job: &JobRef) -> Self {
         self.0.job = Some(job.clone());
@@ -178,6 +270,14 @@ impl Error {
     }
 
     /// The same error with the provider's own code and words.
+    ///
+    /// ```
+    /// use veo_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Rejected, "the hat is too small");
+    /// let error = error.with_provider(Some("E7".to_owned()), Some("rabbit exceeds hat".to_owned()));
+    /// assert_eq!((error.provider_code(), error.provider_words()), (Some("E7"), Some("rabbit exceeds hat")));
+    /// ```
     #[must_use]
     pub fn with_provider(mut self, code: Option<String>, words: Option<String>) -> Self {
         let shown = |text: Option<String>| text.as_deref().map(without_queries);
@@ -186,6 +286,14 @@ impl Error {
     }
 
     /// The same error with the provider's whole reply; null if that was no JSON.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use veo_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::Rejected, "the hat is too small").with_reply(json!({ "code": "E7" }));
+    /// assert_eq!(error.reply().unwrap()["code"], "E7");
+    /// ```
     #[must_use]
     pub fn with_reply(mut self, reply: Value) -> Self {
         self.0.reply = Some(reply).filter(|reply| !reply.is_null());
@@ -193,6 +301,14 @@ impl Error {
     }
 
     /// The same error with the time after which the provider wants to be asked again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::{Error, ErrorKind, Resend};
+    ///
+    /// let error = Error::new(ErrorKind::RateLimited, "too many rabbits").with_retry_after(Some(Duration::from_secs(7)));
+    /// assert_eq!(error.resend(), Resend::After(Duration::from_secs(7)));
+    /// ```
     #[must_use]
     pub fn with_retry_after(mut self, after: Option<Duration>) -> Self {
         self.0.retry_after = after;
@@ -220,6 +336,12 @@ impl Error {
     }
 
     /// The job it is about, which is not lost with the error.
+    ///
+    /// ```
+    /// fn to_wait_for(error: &veo_core::Error) -> Option<String> {
+    ///     error.job().map(ToString::to_string)
+    /// }
+    /// ```
     pub fn job(&self) -> Option<&JobRef> {
         self.0.job.as_ref()
     }
@@ -230,12 +352,24 @@ impl Error {
     }
 
     /// The provider's words, if it gave some.
+    ///
+    /// ```
+    /// fn for_the_support(error: &veo_core::Error) -> String {
+    ///     format!("code {:?}: {:?}", error.provider_code(), error.provider_words())
+    /// }
+    /// ```
     pub fn provider_words(&self) -> Option<&str> {
         self.0.provider_words.as_deref()
     }
 
     /// The provider's whole reply, as it came, if there was one and it was JSON: a refusal, a failed job, a success without a
     /// video, or what nobody understands. It can hold links with signatures, so it is no part of the error's texts.
+    ///
+    /// ```
+    /// fn for_a_private_log(error: &veo_core::Error) -> String {
+    ///     error.reply().map_or(String::new(), ToString::to_string)
+    /// }
+    /// ```
     pub fn reply(&self) -> Option<&Value> {
         self.0.reply.as_ref()
     }
@@ -246,6 +380,13 @@ impl Error {
     }
 
     /// Whether a video was paid for.
+    ///
+    /// ```
+    /// use veo_core::{Charged, Error, ErrorKind};
+    ///
+    /// assert_eq!(Error::new(ErrorKind::NotSent, "no network").charged(), Charged::No);
+    /// assert_eq!(Error::new(ErrorKind::OutcomeUnknown, "no answer").charged(), Charged::Unknown);
+    /// ```
     pub fn charged(&self) -> Charged {
         match self.0.kind {
             ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Download => Charged::Yes,
@@ -258,6 +399,13 @@ impl Error {
     }
 
     /// Whether the same request may be sent again.
+    ///
+    /// ```
+    /// use veo_core::{Error, ErrorKind, Resend};
+    ///
+    /// assert_eq!(Error::new(ErrorKind::NotSent, "no network").resend(), Resend::Same);
+    /// assert_eq!(Error::new(ErrorKind::OutcomeUnknown, "no answer").resend(), Resend::Never);
+    /// ```
     pub fn resend(&self) -> Resend {
         /// kie.ai counts requests over ten seconds.
         const LIMIT: Duration = Duration::from_secs(10);
@@ -299,6 +447,12 @@ impl Error {
     }
 
     /// Who or what is to blame.
+    ///
+    /// ```
+    /// use veo_core::{Error, ErrorKind, Fault};
+    ///
+    /// assert_eq!(Error::new(ErrorKind::Maintenance, "back at noon").fault(), Fault::Provider);
+    /// ```
     pub fn fault(&self) -> Fault {
         match self.0.kind {
             ErrorKind::Policy => Fault::Policy(self.0.subject.unwrap_or(Subject::Prompt)),

@@ -39,6 +39,12 @@ pub struct JobRef {
 
 impl JobRef {
     /// The job for a task.
+    ///
+    /// ```
+    /// use veo_core::JobRef;
+    ///
+    /// assert_eq!(JobRef::new("kie", "0f1e2d3c").to_string(), "kie:0f1e2d3c");
+    /// ```
     pub fn new(provider: impl Into<String>, task: impl Into<String>) -> Self {
         Self { provider: provider.into(), task: task.into(), resolution: None }
     }
@@ -114,6 +120,14 @@ pub struct Job {
 
 impl Job {
     /// A job that has been accepted now.
+    ///
+    /// ```
+    /// use veo_core::{Job, Offer, Submission};
+    ///
+    /// fn accepted(offer: &Offer, id: &str) -> Submission {
+    ///     Submission::Accepted(Job::new(offer, id))
+    /// }
+    /// ```
     pub fn new(offer: &Offer, task: impl Into<String>) -> Self {
         let mut reference = JobRef::new(&offer.provider, task);
         reference.resolution = Some(offer.resolution()).filter(|resolution| *resolution > Resolution::P720);
@@ -135,6 +149,18 @@ impl AsRef<JobRef> for JobRef {
 
 /// What became of a paid request. It is not a `Result`, so that `?` cannot turn an unknown outcome into a second try.
 ///
+/// ```
+/// use veo_core::Submission;
+///
+/// fn tell(submission: &Submission) -> String {
+///     match submission {
+///         Submission::Accepted(job) => format!("paid for: {}", job.reference),
+///         Submission::NotAccepted(error) => format!("not charged: {error}"),
+///         Submission::Unknown(unknown) => format!("maybe charged: {}", unknown.error),
+///     }
+/// }
+/// ```
+///
 /// What can happen on the way, how often the request then arrives, and what is told (measured on raw sockets by the tests
 /// of this library):
 ///
@@ -152,6 +178,16 @@ pub enum Submission {
 
 impl Submission {
     /// What became of a paid request that ended in an error: unknown if that is what the error says.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use veo_core::{Error, ErrorKind, Offer, Submission};
+    ///
+    /// fn lost(offer: &Offer, sent_at: SystemTime) -> Submission {
+    ///     // Nobody knows, so this is `Submission::Unknown`.
+    ///     Submission::of_error(Error::new(ErrorKind::OutcomeUnknown, "the reply was lost"), offer, sent_at)
+    /// }
+    /// ```
     pub fn of_error(error: Error, offer: &Offer, sent_at: SystemTime) -> Self {
         match error.kind() {
             ErrorKind::OutcomeUnknown => Self::Unknown(Unknown { error, offer: offer.clone(), sent_at }),
@@ -277,6 +313,13 @@ pub struct Video {
 
 impl Video {
     /// A video at the given places.
+    ///
+    /// ```
+    /// use veo_core::{JobRef, Video};
+    ///
+    /// let mut video = Video::new(JobRef::new("hat", "rabbit"), vec!["https://hat.example.net/rabbit.mp4".to_owned()]);
+    /// video.resolution = Some("720p".to_owned());
+    /// ```
     pub fn new(job: JobRef, urls: Vec<String>) -> Self {
         let raw = serde_json::Value::Null;
         Self {

@@ -77,6 +77,16 @@ pub struct Kie {
 impl Kie {
     /// kie.ai with a key, or with [more](Access). Makes no connection yet.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::{Access, Kie};
+    ///
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// let kie = Kie::new(Access::new("the API key").submit_timeout(Duration::from_secs(300)))?;
+    /// assert!(Kie::new("").is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.

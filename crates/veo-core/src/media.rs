@@ -14,6 +14,13 @@ use crate::{Error, ErrorKind};
 /// What a video file says about itself, whatever was asked for.
 ///
 /// From [`Client::download`](crate::Client::download), as a part of [`Saved`](crate::Saved).
+///
+/// ```
+/// fn tell(media: &veo_core::Media) {
+///     let sound = if media.has_audio { "with" } else { "without" };
+///     println!("{} by {}, {:.1} s, {sound} sound", media.width, media.height, media.seconds);
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Media {

@@ -48,6 +48,17 @@ pub struct Model {
 }
 
 /// Something that a request can ask for and not every provider can do.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+/// # fn main() { simulated(async |client| {
+/// use veo_core::Feature;
+///
+/// for model in client.models().filter(|model| model.options.contains(&Feature::NegativePrompt)) {
+///     println!("{} of {} takes a negative prompt", model.name, model.provider);
+/// }
+/// # Ok(()) }) }
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -69,6 +80,13 @@ pub enum Feature {
 }
 
 /// Why a request cannot be made: the field, and what is wrong with it.
+///
+/// ```
+/// use veo_core::Reason;
+///
+/// let reason = Reason::new("seconds", "a hat makes no videos of 4 s; choose 8");
+/// assert_eq!(reason.field, "seconds");
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Reason {
@@ -163,6 +181,18 @@ fn choices<T: ToString>(values: &[T]) -> String {
 
 impl Model {
     /// Everything that stands against making a request with this model; nothing if it can.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").seconds(5);
+    /// for model in client.models() {
+    ///     assert!(model.reasons(&request).iter().any(|reason| reason.field == "seconds"));
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     pub fn reasons(&self, request: &VideoRequest) -> Vec<Reason> {
         let mut reasons = Vec::new();
         let mut refuse = |field, message: String| reasons.push(Reason::new(field, message));

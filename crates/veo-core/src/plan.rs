@@ -38,6 +38,20 @@ pub struct Plan {
 /// A provider can make the video: the exact request it would be sent. It can be stored as JSON, as a part of a
 /// [`Job`](crate::Job).
 /// Its debug text leaves out what a link can hold of signatures.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+/// # fn main() { simulated(async |client| {
+/// use veo_core::VideoRequest;
+///
+/// let plan = client.plan(&VideoRequest::text("A dog playing in a park"));
+/// let offer = &plan.offers[0];
+/// println!("{} with {} of {}: {}", offer.operation, offer.model, offer.provider, offer.body);
+/// for warning in &offer.warnings {
+///     println!("but {warning}");
+/// }
+/// # Ok(()) }) }
+/// ```
 #[derive(Clone, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Offer {
@@ -56,6 +70,17 @@ pub struct Offer {
 }
 
 /// A provider cannot make the video.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+/// # fn main() { simulated(async |client| {
+/// use veo_core::VideoRequest;
+///
+/// let plan = client.plan(&VideoRequest::text(""));
+/// let reason = &plan.refusals[0].reasons[0];
+/// assert_eq!((reason.field, reason.message.as_str()), ("prompt", "it is empty; say what the video shows"));
+/// # Ok(()) }) }
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Refusal {
@@ -67,6 +92,16 @@ pub struct Refusal {
 
 impl Offer {
     /// An offer without warnings.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use veo_core::{Model, Offer, Tier, VideoRequest};
+    ///
+    /// let model = Model::new("hat", "top-hat-1", Tier::Lite);
+    /// let request = VideoRequest::text("A rabbit");
+    /// let offer = Offer::new(&model, &request, "draw", json!({ "text": request.prompt }));
+    /// assert_eq!(offer.model, "top-hat-1");
+    /// ```
     pub fn new(model: &Model, request: &VideoRequest, operation: &str, body: Value) -> Self {
         Self {
             provider: model.provider.to_owned(),

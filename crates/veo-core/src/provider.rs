@@ -6,6 +6,14 @@ use bytes::Bytes;
 use crate::{Error, JobRef, Limit, Model, Offer, Reason, Resolution, State, Submission, VideoRequest};
 
 /// A future of the provider trait.
+///
+/// ```
+/// use veo_core::BoxFuture;
+///
+/// fn soon<'a>(text: &'a str) -> BoxFuture<'a, usize> {
+///     Box::pin(async { text.len() })
+/// }
+/// ```
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Somebody who makes videos. [`Kie`](crate::Kie) and [`UniAll`](crate::UniAll) are two; `examples/third_provider.rs` is one of
@@ -62,6 +70,17 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>>;
 
     /// How many paid requests it takes in which time, if that is known.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::{Limit, Provider};
+    ///
+    /// /// The shortest time in which a provider takes so many requests.
+    /// fn at_least(provider: &dyn Provider, requests: u32) -> Duration {
+    ///     let Some(Limit { requests: at_once, per }) = provider.limit() else { return Duration::ZERO };
+    ///     per * (requests.saturating_sub(1) / at_once as u32)
+    /// }
+    /// ```
     fn limit(&self) -> Option<Limit> {
         None
     }
@@ -80,6 +99,15 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Makes a finished video larger, or asks how far that is: the same question until the video is there. The first one
     /// can cost money. Nothing if this provider cannot.
     ///
+    /// ```
+    /// use veo_core::{JobRef, Provider, Resolution};
+    ///
+    /// fn can_upgrade(provider: &dyn Provider) -> bool {
+    ///     // What nobody waits for does not begin.
+    ///     provider.upgrade(&JobRef::new(provider.name(), "any"), Resolution::K4).is_some()
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if nothing is known now; [`ErrorKind::Rejected`](crate::ErrorKind::Rejected), [`ErrorKind::Retired`](crate::ErrorKind::Retired) and
@@ -91,11 +119,31 @@ pub trait Provider: fmt::Debug + Send + Sync {
 
     /// Another link for a finished video, if the one from [`state`](Self::state) is no longer taken and the provider has a
     /// second way to get one. Nothing by default.
+    ///
+    /// ```
+    /// use veo_core::{Error, Provider, Video};
+    ///
+    /// async fn link(provider: &dyn Provider, video: &Video) -> Result<Option<String>, Error> {
+    ///     let Some(url) = video.urls.first() else { return Ok(None) };
+    ///     provider.fresh_link(url).await
+    /// }
+    /// ```
     fn fresh_link<'a>(&'a self, _url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
     /// What is left on the account, in the provider's own credits; nothing if this provider does not tell.
+    ///
+    /// ```
+    /// use veo_core::{Error, Provider};
+    ///
+    /// async fn balance(provider: &dyn Provider) -> Result<Option<f64>, Error> {
+    ///     match provider.credits() {
+    ///         Some(answer) => answer.await.map(Some),
+    ///         None => Ok(None),
+    ///     }
+    /// }
+    /// ```
     fn credits(&self) -> Option<BoxFuture<'_, Result<f64, Error>>> {
         None
     }

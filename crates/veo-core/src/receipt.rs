@@ -6,6 +6,12 @@ use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 
 /// What was asked for, what was paid for and what came, for one finished video. It serializes to JSON. There is an example at
 /// [`Client::download`](crate::Client::download).
+///
+/// ```
+/// fn keep(receipt: &veo_core::Receipt) -> Result<String, serde_json::Error> {
+///     serde_json::to_string_pretty(receipt)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Receipt {
@@ -34,6 +40,14 @@ pub struct Receipt {
 
 impl Receipt {
     /// The receipt for a saved video.
+    ///
+    /// ```
+    /// use veo_core::{Job, Receipt, Saved, Video};
+    ///
+    /// fn complaints(job: &Job, video: &Video, saved: &Saved) -> Vec<String> {
+    ///     Receipt::new(job, video, saved).discrepancies
+    /// }
+    /// ```
     pub fn new(job: &Job, video: &Video, saved: &Saved) -> Self {
         let mut discrepancies = discrepancies(job, &saved.media);
         discrepancies.extend(video.shortfall.clone());

@@ -171,6 +171,13 @@ pub struct Source {
 }
 
 /// What is asked for, without what it is asked with.
+///
+/// ```
+/// use veo_core::{Mode, VideoRequest};
+///
+/// assert_eq!(VideoRequest::image("It starts to rain", "https://img.example.net/park.png").mode(), Mode::Image);
+/// assert_eq!(Mode::Image.to_string(), "image");
+/// ```
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -188,8 +195,17 @@ pub enum Mode {
 }
 
 /// Quality against price, from the cheapest to the dearest.
+///
+/// ```
+/// use veo_core::{Tier, VideoRequest};
+///
+/// let best = VideoRequest::text("A dog playing in a park").tier(Tier::Quality);
+/// assert!(Tier::Lite < Tier::Quality);
+/// assert_eq!(Tier::Quality.to_string(), "quality");
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[schemars(description = "Quality against price, from the cheapest to the dearest.")]
 #[non_exhaustive]
 pub enum Tier {
     /// The cheapest.
@@ -201,7 +217,15 @@ pub enum Tier {
 }
 
 /// Shape of the picture.
+///
+/// ```
+/// use veo_core::{AspectRatio, VideoRequest};
+///
+/// let upright = VideoRequest::text("A dog playing in a park").aspect_ratio(AspectRatio::Portrait);
+/// assert_eq!(AspectRatio::Portrait.to_string(), "9:16");
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[schemars(description = "Shape of the picture.")]
 #[non_exhaustive]
 pub enum AspectRatio {
     /// 16 to 9.
@@ -216,7 +240,16 @@ pub enum AspectRatio {
 }
 
 /// Size of the picture, for the landscape shape.
+///
+/// ```
+/// use veo_core::Resolution;
+///
+/// assert_eq!("4k".parse(), Ok(Resolution::K4));
+/// assert_eq!(Resolution::P1080.to_string(), "1080p");
+/// assert!(Resolution::P720 < Resolution::K4);
+/// ```
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[schemars(description = "Size of the picture, for the landscape shape.")]
 #[non_exhaustive]
 pub enum Resolution {
     /// 1280 by 720.
@@ -232,26 +265,59 @@ pub enum Resolution {
 
 impl VideoRequest {
     /// A video from text.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park");
+    /// ```
     pub fn text(prompt: impl Into<String>) -> Self {
         Self::new(prompt, Input::Text)
     }
 
     /// A video that starts from an image.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::image("It starts to rain", "https://img.example.net/park.png");
+    /// ```
     pub fn image(prompt: impl Into<String>, image: impl Into<Image>) -> Self {
         Self::new(prompt, Input::Image { image: image.into() })
     }
 
     /// A video from a first to a last frame.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::frames("It lands", "https://img.example.net/1.png", "https://img.example.net/2.png");
+    /// ```
     pub fn frames(prompt: impl Into<String>, first: impl Into<Image>, last: impl Into<Image>) -> Self {
         Self::new(prompt, Input::Frames { first: first.into(), last: last.into() })
     }
 
     /// A video of what is in one to three images.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let images = ["https://img.example.net/dog.png", "https://img.example.net/park.png"];
+    /// let request = VideoRequest::references("The dog in the park", images);
+    /// ```
     pub fn references<I: Into<Image>>(prompt: impl Into<String>, images: impl IntoIterator<Item = I>) -> Self {
         Self::new(prompt, Input::References { images: images.into_iter().map(Into::into).collect() })
     }
 
     /// A video that continues another one.
+    ///
+    /// ```
+    /// use veo_core::{Video, VideoRequest};
+    ///
+    /// fn longer(video: &Video) -> VideoRequest {
+    ///     VideoRequest::extension("The dog finds a stick", video)
+    /// }
+    /// ```
     pub fn extension(prompt: impl Into<String>, source: impl Into<Source>) -> Self {
         Self::new(prompt, Input::Extension { source: source.into() })
     }
@@ -275,6 +341,12 @@ impl VideoRequest {
     }
 
     /// Chooses a tier.
+    ///
+    /// ```
+    /// use veo_core::{Tier, VideoRequest};
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").tier(Tier::Fast);
+    /// ```
     #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = Some(tier);
@@ -282,6 +354,12 @@ impl VideoRequest {
     }
 
     /// Chooses the shape of the picture.
+    ///
+    /// ```
+    /// use veo_core::{AspectRatio, VideoRequest};
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").aspect_ratio(AspectRatio::Portrait);
+    /// ```
     #[must_use]
     pub fn aspect_ratio(mut self, aspect_ratio: AspectRatio) -> Self {
         self.aspect_ratio = Some(aspect_ratio);
@@ -289,6 +367,12 @@ impl VideoRequest {
     }
 
     /// Chooses the size of the picture.
+    ///
+    /// ```
+    /// use veo_core::{Resolution, VideoRequest};
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").resolution(Resolution::P1080);
+    /// ```
     #[must_use]
     pub fn resolution(mut self, resolution: Resolution) -> Self {
         self.resolution = Some(resolution);
@@ -296,6 +380,12 @@ impl VideoRequest {
     }
 
     /// Chooses the length, in seconds.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").seconds(4);
+    /// ```
     #[must_use]
     pub fn seconds(mut self, seconds: u32) -> Self {
         self.seconds = Some(seconds);
@@ -303,6 +393,12 @@ impl VideoRequest {
     }
 
     /// Chooses the seed.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").seed(23456);
+    /// ```
     #[must_use]
     pub fn seed(mut self, seed: i64) -> Self {
         self.seed = Some(seed);
@@ -310,6 +406,12 @@ impl VideoRequest {
     }
 
     /// Chooses whether there is sound.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").audio(false);
+    /// ```
     #[must_use]
     pub fn audio(mut self, audio: bool) -> Self {
         self.audio = Some(audio);
@@ -317,6 +419,12 @@ impl VideoRequest {
     }
 
     /// Says what the video should not show.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").negative_prompt("other dogs");
+    /// ```
     #[must_use]
     pub fn negative_prompt(mut self, prompt: impl Into<String>) -> Self {
         self.negative_prompt = Some(prompt.into());
@@ -324,6 +432,12 @@ impl VideoRequest {
     }
 
     /// Prints a text on the video.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").watermark("Dogs Inc.");
+    /// ```
     #[must_use]
     pub fn watermark(mut self, text: impl Into<String>) -> Self {
         self.watermark = Some(text.into());
@@ -331,6 +445,12 @@ impl VideoRequest {
     }
 
     /// Chooses whether the prompt is translated to English.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("Ein Hund spielt im Park").translate_prompt(true);
+    /// ```
     #[must_use]
     pub fn translate_prompt(mut self, translate: bool) -> Self {
         self.translate_prompt = Some(translate);
@@ -338,6 +458,12 @@ impl VideoRequest {
     }
 
     /// Has the end of the job announced.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").callback_url("https://app.example.net/webhook");
+    /// ```
     #[must_use]
     pub fn callback_url(mut self, url: impl Into<String>) -> Self {
         self.callback_url = Some(url.into());
@@ -370,6 +496,13 @@ impl VideoRequest {
     }
 
     /// The images of the input, in their order.
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::frames("It lands", "https://img.example.net/1.png", "https://img.example.net/2.png");
+    /// assert_eq!(request.images().len(), 2);
+    /// ```
     pub fn images(&self) -> Vec<&Image> {
         match &self.input {
             Input::Image { image } => vec![image],

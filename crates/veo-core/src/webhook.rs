@@ -60,6 +60,18 @@ pub struct Webhooks {
 /// A repeated one is not an error: kie.ai sends a webhook again if it has missed the answer, and an error would make it
 /// send it once more. It is not documented whether kie.ai then signs again. If it does, the second one is another
 /// [`First`](Self::First), so confirming a job twice has to do no harm.
+///
+/// ```
+/// use veo_core::{Delivery, JobRef};
+///
+/// /// The job to confirm, if it is news.
+/// fn news(delivery: Delivery) -> Option<JobRef> {
+///     match delivery {
+///         Delivery::First(notice) => Some(notice.job),
+///         Delivery::Repeated(_) => None,
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Delivery {
     /// Its signature has not been seen before. Answer with HTTP 200, and confirm the job.
@@ -87,6 +99,14 @@ pub struct Notice {
 impl Webhooks {
     /// Webhooks signed with the given key, which is the `webhookHmacKey` of kie.ai's settings and not the API key.
     ///
+    /// ```
+    /// use veo_core::Webhooks;
+    ///
+    /// let webhooks = Webhooks::new("the webhookHmacKey".into())?;
+    /// assert!(Webhooks::new("".into()).is_err());
+    /// # Ok::<(), veo_core::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] if the key is empty, since then anybody could sign.
@@ -109,6 +129,14 @@ impl Webhooks {
     /// 10,000 of them.
     ///
     /// It is not documented how long kie.ai waits before it sends a webhook again.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::Webhooks;
+    ///
+    /// let webhooks = Webhooks::new("the webhookHmacKey".into())?.with_tolerance(Duration::from_secs(60));
+    /// # Ok::<(), veo_core::Error>(())
+    /// ```
     #[must_use]
     pub fn with_tolerance(mut self, tolerance: Duration) -> Self {
         self.tolerance = tolerance;
@@ -116,6 +144,22 @@ impl Webhooks {
     }
 
     /// Verifies a webhook from its headers and its body as it arrived.
+    ///
+    /// ```
+    /// use veo_core::{Delivery, Webhooks};
+    ///
+    /// /// The HTTP status to answer with.
+    /// fn receive(webhooks: &Webhooks, headers: &http::HeaderMap, body: &[u8]) -> u16 {
+    ///     match webhooks.verify(headers, body) {
+    ///         Ok(Delivery::First(notice)) => {
+    ///             println!("look at {}", notice.job);
+    ///             200
+    ///         }
+    ///         Ok(Delivery::Repeated(_)) => 200,
+    ///         Err(_) => 400,
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     ///
@@ -126,6 +170,18 @@ impl Webhooks {
     }
 
     /// The same at another time than now, for tests.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use veo_core::Webhooks;
+    ///
+    /// let webhooks = Webhooks::new("a key for tests".into())?;
+    /// let sent = SystemTime::now();
+    /// let headers = webhooks.sign("0f1e2d3c", sent)?;
+    /// let body = br#"{"data":{"taskId":"0f1e2d3c"}}"#;
+    /// assert!(webhooks.verify_at(sent + Duration::from_secs(600), &headers, body).is_err(), "too old");
+    /// # Ok::<(), veo_core::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
