@@ -121,7 +121,8 @@ impl Kie {
                         .with_reply(json(reply.body())),
                 }
             }
-            Err(error) => match (id_of(&error), &error) {
+            // That of the video to extend says nothing.
+            Err(error) => match (id_of(&error).filter(|id| offer.body["taskId"] != id.as_str()), &error) {
                 // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
                 (Some(id), _) => return Submission::Accepted(Job::new(offer, id)),
                 // What is not found is then the video to extend.
