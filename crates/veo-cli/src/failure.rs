@@ -40,7 +40,8 @@ A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned."
             ErrorKind::OutcomeUnknown => Self::Unknown,
             ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
             ErrorKind::JobFailed => Self::Failed,
-            ErrorKind::Policy if accepted => Self::Failed,
+            // Of an accepted job these say that it has ended.
+            ErrorKind::Policy | ErrorKind::Rejected if accepted => Self::Failed,
             // The job goes on, whatever is the matter with the question.
             ErrorKind::Unauthorized | ErrorKind::KeyExhausted | ErrorKind::RateLimited | ErrorKind::Maintenance
                 if accepted =>
@@ -154,6 +155,7 @@ fn next(error: &Error) -> Option<String> {
             Fault::Policy(Subject::Image) => "Change the image.",
             _ => "Change the prompt.",
         },
+        (Exit::Failed, ..) => "Change what it says, and send it as a new job with a new price.",
         _ => match error.resend() {
             Resend::After(time) => return Some(format!("Nothing was paid. Try it again in {} s.", time.as_secs())),
             _ => return None,
@@ -254,4 +256,36 @@ fn snake_case(name: &str) -> String {
         words.extend(letter.to_lowercase());
     }
     words
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "these are tests")]
+mod tests {
+    use super::*;
+
+    /// Whatever the provider calls it, a job that has ended without a video has failed, and one that has not goes on.
+    #[test]
+    fn what_is_wrong_with_a_job_is_no_refusal() {
+        let table = [
+            (ErrorKind::JobFailed, Exit::Failed, Exit::Failed),
+            (ErrorKind::Policy, Exit::Rejected, Exit::Failed),
+            (ErrorKind::Rejected, Exit::Rejected, Exit::Failed),
+            (ErrorKind::Unauthorized, Exit::Rejected, Exit::Unfinished),
+            (ErrorKind::KeyExhausted, Exit::Rejected, Exit::Unfinished),
+            (ErrorKind::RateLimited, Exit::Rejected, Exit::Unfinished),
+            (ErrorKind::Maintenance, Exit::Rejected, Exit::Unfinished),
+            (ErrorKind::Unavailable, Exit::Unfinished, Exit::Unfinished),
+            (ErrorKind::TimedOut, Exit::Unfinished, Exit::Unfinished),
+            (ErrorKind::Download, Exit::Unfinished, Exit::Unfinished),
+            (ErrorKind::InvalidRequest, Exit::Usage, Exit::Usage),
+        ];
+        let job = "kie:t1".parse().unwrap();
+        for (kind, without, with) in table {
+            let error = Error::new(kind, "no");
+            assert_eq!(Exit::of(&error), without, "{kind:?}");
+            let failure = Failure::from(error.with_job(&job));
+            assert_eq!(failure.exit, with, "{kind:?} of a job");
+            assert!(with == Exit::Usage || failure.told.charged != "no", "{kind:?} of a job");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use insta::assert_snapshot;
 
 use crate::sandbox::Sandbox;
+use crate::server::{Server, accepted, record};
 
 /// Runs the commands one after the other and shows what they did.
 fn session(sandbox: &Sandbox, commands: &[&[&str]]) -> String {
@@ -90,6 +91,24 @@ fn several_jobs_are_waited_for_at_once() {
 
     let refused = sandbox.run(&["wait", &jobs[0], &jobs[1], "-o", "c.mp4"]);
     assert_eq!(refused.code, 2, "{}", refused.err);
+}
+
+/// The provider says what is wrong with the request only after it has taken it, and the job.
+#[test]
+fn a_job_that_fails_for_its_input_has_failed() {
+    for words in ["Failed to fetch the image. Kindly verify the URL.", "Only English prompts are supported."] {
+        let server = Server::start(move |line, _| {
+            let record = || record("t1", 3, "").replace("the model gave up", words);
+            Some(if line.contains("POST") { accepted("t1") } else { record() })
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        let run = sandbox.run(&["generate", "A dog", "--json"]);
+        let error: serde_json::Value = serde_json::from_str(run.err.trim()).unwrap();
+        assert_eq!((run.code, &error["charged"]), (1, &"unknown".into()), "{}", run.err);
+        assert_eq!((sandbox.listed(&[])[0]["state"].as_str(), run.err.contains(words)), (Some("failed"), true));
+        let run = sandbox.run(&["wait"]);
+        assert!(run.code == 0 && run.err.contains("no job to wait for"), "{}", run.err);
+    }
 }
 
 #[test]
