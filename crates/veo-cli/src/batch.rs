@@ -19,7 +19,6 @@ use crate::budget::{Budget, Cost};
 use crate::config::ProviderName;
 use crate::failure::{Exit, Failure, LOOK, in_full};
 use crate::interrupt::Interrupts;
-use crate::jobs::gravest;
 use crate::making::{Known, Making, label, possible, summary};
 use crate::output::{Event, Output};
 use crate::store::{Entry, Event as Happened, Store};
@@ -193,7 +192,7 @@ fn summarize(lines: &[Line], done: usize, failures: &[Failure], output: &Output)
     }
     let message = format!("{} of {} lines have no video", failures.len(), lines.len());
     let next = "The same command goes on, and sends nothing twice.";
-    Err(Failure::failed(message).with_next(next).with_exit(gravest(failures)))
+    Err(Failure::of_several(message, failures).with_next(next))
 }
 
 /// Does for a line what is to be done, and gives its receipt.
@@ -234,7 +233,7 @@ async fn take(line: &Line, step: Step, making: &Making<'_>, budget: Option<&Budg
     };
     let label = label(number);
     let known = Known { reference: &job.reference, record: Some((&id, &job)), line: number, label: &label };
-    let made = making.finish(&known, &path, None).await;
+    let made = making.finish(&known, &path).await;
     if let Some((budget, leave)) = leave {
         let credits = made.as_ref().map(|made| made.receipt.as_ref().and_then(|receipt| receipt.credits));
         // The next run starts with what this one has found out.

@@ -186,6 +186,23 @@ impl Failure {
         Self { exit: Exit::Failed, told: Box::new(Told::new("failed", message, "no", "same", "caller")) }
     }
 
+    /// Something of this machine does not work, and this job is paid for.
+    pub(crate) fn after_payment(job: &JobRef, message: impl Into<String>) -> Self {
+        let mut told = Told::new("failed", message, "yes", "never", "caller");
+        told.job = Some(job.clone());
+        Self { exit: Exit::Failed, told: Box::new(told) }
+    }
+
+    /// The end of several things of which some have failed: what a program goes by is that of the gravest.
+    pub(crate) fn of_several(message: impl Into<String>, failures: &[Self]) -> Self {
+        let Some(gravest) = failures.iter().min_by_key(|failure| failure.gravity()) else {
+            return Self::failed(message);
+        };
+        let Told { charged, resend, resend_after_seconds, fault, subject, .. } = (*gravest.told).clone();
+        let told = Told { resend_after_seconds, subject, ..Told::new("failed", message, &charged, &resend, &fault) };
+        Self { exit: gravest.exit, told: Box::new(told) }
+    }
+
     /// Ctrl-C, while this job is under way.
     pub(crate) fn interrupted(job: &JobRef) -> Self {
         let mut told =
@@ -220,11 +237,22 @@ impl Failure {
         self
     }
 
-    /// The same with the gravest end of several things.
+    /// The same with another end.
     #[must_use]
     pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
+    }
+
+    /// What tells most about the money and what to do comes first.
+    fn gravity(&self) -> [usize; 3] {
+        let exits = [Exit::Interrupted, Exit::Unknown, Exit::Unfinished, Exit::Failed, Exit::Rejected, Exit::Usage];
+        let place = |words: &[&str], word: &str| words.iter().position(|known| *known == word).unwrap_or(words.len());
+        [
+            exits.iter().position(|exit| *exit == self.exit).unwrap_or(exits.len()),
+            place(&["unknown", "yes", "no"], &self.told.charged),
+            place(&["never", "change_input", "after", "same"], &self.told.resend),
+        ]
     }
 }
 

@@ -1,5 +1,7 @@
 //! `veo generate` and `veo extend`
 
+use std::path::Path;
+
 use clap::Args;
 use veo_core::{JobRef, Source, State, VideoRequest};
 
@@ -9,7 +11,7 @@ use crate::config::ProviderName;
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
 use crate::jobs;
-use crate::making::{Known, Made, Making, summary};
+use crate::making::{Known, Made, Making, summary, write_receipt};
 use crate::output::{Event, Output};
 
 const EXAMPLES: &str = "\
@@ -116,18 +118,28 @@ async fn make(request: &VideoRequest, common: &Common, setting: &Setting, output
         return Ok(());
     }
     let known = Known { reference: &job.reference, record: Some((&id, &job)), line: None, label: "" };
-    let made = making.finish(&known, &path, common.save.receipt.as_deref()).await?;
-    tell_saved(&job.reference, &made, output);
-    Ok(())
+    let made = making.finish(&known, &path).await?;
+    tell_saved(&job.reference, &made, common.save.receipt.as_deref(), output)
 }
 
-/// The result of one job.
-pub(crate) fn tell_saved(job: &JobRef, made: &Made, output: &Output) {
+/// The result of one job, and its receipt if it is to be saved.
+pub(crate) fn tell_saved(
+    job: &JobRef,
+    made: &Made,
+    receipt_path: Option<&Path>,
+    output: &Output,
+) -> Result<(), Failure> {
     if !output.is_json() {
         output.tell(&summary(&made.saved));
     }
     let event = Event::Saved { line: None, job, saved: &made.saved, receipt: made.receipt.as_ref() };
     output.result(&made.saved.path.display().to_string(), &event);
+    match (receipt_path, &made.receipt) {
+        (Some(path), Some(receipt)) => write_receipt(path, job, receipt)?,
+        (Some(_), None) => output.warn("there is no receipt, since this machine has not sent the request"),
+        (None, _) => {}
+    }
+    Ok(())
 }
 
 /// A finished job as something to extend, with its URL, so that either provider can.

@@ -149,7 +149,7 @@ pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure
         output.report(failure);
     }
     let message = format!("{} of {} jobs have no video here", failures.len(), jobs.len());
-    Err(Failure::failed(message).with_exit(gravest(&failures)))
+    Err(Failure::of_several(message, &failures))
 }
 
 pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(), Failure> {
@@ -158,7 +158,7 @@ pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(),
     check_place(&config, &store, &job)?;
     let client = config.resuming(&[ProviderName::of(&job.provider)?], None)?;
     if !matches!(client.state(&job).await?, State::Succeeded(_)) {
-        return Err(Failure::failed(format!("{job}: it has not ended yet"))
+        return Err(Failure::after_payment(&job, format!("{job}: it has not ended yet"))
             .with_exit(Exit::Unfinished)
             .with_next(format!("Wait for it with: veo wait {job}")));
     }
@@ -190,8 +190,7 @@ pub(crate) async fn upgrade(arguments: Upgrade, output: &Output) -> Result<(), F
         Exit::Interrupted | Exit::Unfinished | Exit::Unknown => failure.with_next(again),
         _ => failure,
     })?;
-    tell_saved(&job, &made, output);
-    Ok(())
+    tell_saved(&job, &made, None, output)
 }
 
 async fn upgrade_and_save(
@@ -264,9 +263,8 @@ async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> R
     let path = save.path(path_of(job, entry.as_ref()))?;
     let record = entry.as_ref().and_then(|entry| Some((entry.id.as_str(), entry.job.as_ref()?)));
     let known = Known { reference: job, record, line: None, label };
-    let made = making.finish(&known, &path, save.receipt.as_deref()).await?;
-    tell_saved(job, &made, making.output);
-    Ok(())
+    let made = making.finish(&known, &path).await?;
+    tell_saved(job, &made, save.receipt.as_deref(), making.output)
 }
 
 /// Where the video of a job goes if nobody says where.
@@ -291,13 +289,6 @@ pub(crate) fn check_place(config: &Config, store: &Store, job: &JobRef) -> Resul
         }
         _ => Ok(()),
     }
-}
-
-/// The end that tells most about the money and what to do.
-pub(crate) fn gravest(failures: &[Failure]) -> Exit {
-    let order = [Exit::Interrupted, Exit::Unknown, Exit::Unfinished, Exit::Failed, Exit::Rejected, Exit::Usage];
-    let has = |exit: &Exit| failures.iter().any(|failure| failure.exit == *exit);
-    order.into_iter().find(has).unwrap_or(Exit::Failed)
 }
 
 fn age(seconds: u64) -> String {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::pin::pin;
 
+use serde::Serialize;
 use veo_core::{Client, Job, JobRef, Media, Plan, Receipt, Refusal, Saved, Submission, VideoRequest};
 
 use crate::config::{Config, ProviderName};
@@ -89,12 +90,7 @@ impl Making<'_> {
     }
 
     /// Waits for a job and saves its video.
-    pub(crate) async fn finish(
-        &self,
-        job: &Known<'_>,
-        path: &Path,
-        receipt_path: Option<&Path>,
-    ) -> Result<Made, Failure> {
+    pub(crate) async fn finish(&self, job: &Known<'_>, path: &Path) -> Result<Made, Failure> {
         let made = tokio::select! {
             made = self.wait_and_save(job, path) => made,
             () = self.interrupts.first() => Err(Failure::interrupted(job.reference)),
@@ -112,11 +108,6 @@ impl Making<'_> {
         })?;
         if let Some(receipt) = &made.receipt {
             receipt.discrepancies.iter().for_each(|discrepancy| self.output.warn(discrepancy));
-            if let Some(path) = receipt_path {
-                write_receipt(path, receipt)?;
-            }
-        } else if receipt_path.is_some() {
-            self.output.warn("there is no receipt, since this machine has not sent the request");
         }
         Ok(made)
     }
@@ -184,10 +175,10 @@ pub(crate) fn picture(media: &Media) -> String {
     format!("{}x{}, {:.1} s, {sound}", media.width, media.height, media.seconds)
 }
 
-fn write_receipt(path: &Path, receipt: &Receipt) -> Result<(), Failure> {
+pub(crate) fn write_receipt(path: &Path, job: &JobRef, receipt: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(receipt).unwrap_or_default() + "\n";
-    let written = fs::write(path, text);
-    written.map_err(|error| {
-        Failure::failed(format!("the video is here, and its receipt {} cannot be written: {error}", path.display()))
+    fs::write(path, text).map_err(|error| {
+        let message = format!("the video is here, and its receipt {} cannot be written: {error}", path.display());
+        Failure::after_payment(job, message)
     })
 }

@@ -3,9 +3,10 @@
 use std::fs;
 
 use insta::assert_snapshot;
+use serde_json::Value;
 
-use crate::sandbox::Sandbox;
-use crate::server::{Server, accepted, record};
+use crate::sandbox::{Run, Sandbox};
+use crate::server::{Server, accepted, record, refused};
 
 /// Runs the commands one after the other and shows what they did.
 fn session(sandbox: &Sandbox, commands: &[&[&str]]) -> String {
@@ -103,7 +104,7 @@ fn a_job_that_fails_for_its_input_has_failed() {
         });
         let sandbox = Sandbox::new().at("kie", server.url());
         let run = sandbox.run(&["generate", "A dog", "--json"]);
-        let error: serde_json::Value = serde_json::from_str(run.err.trim()).unwrap();
+        let error: Value = serde_json::from_str(run.err.trim()).unwrap();
         assert_eq!((run.code, &error["charged"]), (1, &"unknown".into()), "{}", run.err);
         assert_eq!((sandbox.listed(&[])[0]["state"].as_str(), run.err.contains(words)), (Some("failed"), true));
         let run = sandbox.run(&["wait"]);
@@ -120,6 +121,50 @@ fn a_video_goes_where_it_was_to_go_wherever_one_waits() {
     let file = sandbox.path("dog.mp4");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}\n", file.display()));
     assert!(file.exists());
+}
+
+/// A program that goes by these fields never pays twice.
+#[test]
+fn what_was_paid_for_is_told_as_paid_for_whatever_goes_wrong_after() {
+    let error = |run: &Run| {
+        let error: Value = serde_json::from_str(run.err.lines().last().unwrap()).unwrap();
+        ["charged", "resend", "job"].map(|field| error[field].as_str().unwrap_or("-").to_owned())
+    };
+    // The video is saved, and said to be, before its receipt turns out to fit nowhere.
+    let sandbox = Sandbox::with_sim();
+    let run = sandbox.run(&["generate", "A dog", "--receipt", "/dev/full", "--force", "--json"]);
+    let job = latest(&sandbox);
+    assert_eq!((run.code, error(&run)), (1, ["yes", "never", &job].map(str::to_owned)), "{}", run.err);
+    assert!(run.out.lines().last().unwrap().starts_with(r#"{"event":"saved""#), "{}", run.out);
+    assert_eq!(sandbox.listed(&[])[0]["state"], "saved");
+
+    assert_eq!(sandbox.run(&["generate", "A dog", "--no-wait", "-o", "later.mp4"]).code, 0);
+    let job = latest(&sandbox);
+    let run = sandbox.run(&["download", &job, "--json"]);
+    assert_eq!((run.code, error(&run)), (5, ["yes", "never", &job].map(str::to_owned)), "{}", run.err);
+
+    // One is refused, one is lost, and one fails.
+    let server = Server::start(|line, body| match body {
+        _ if line.contains("POST") && body.contains("lost") => None,
+        _ if body.contains("dear") => Some(refused(402, "Insufficient credits")),
+        _ if line.contains("POST") => Some(accepted("t1")),
+        _ if line.contains("t2") => Some(record("t2", 0, "")),
+        _ => Some(record("t1", 3, "")),
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let table = [
+        (["dear", "dear"], 3, ["no", "change_input"]),
+        (["dear", "failing"], 1, ["unknown", "same"]),
+        (["failing", "lost"], 4, ["unknown", "never"]),
+    ];
+    for (number, (prompts, code, [charged, resend])) in table.into_iter().enumerate() {
+        let file = format!("jobs-{number}.jsonl");
+        sandbox.write(&file, &prompts.map(|prompt| format!("{{\"prompt\":\"{prompt}\"}}\n")).concat());
+        let run = sandbox.run(&["generate", "--batch", &file, "--json"]);
+        assert_eq!((run.code, error(&run)), (code, [charged, resend, "-"].map(str::to_owned)), "{}", run.err);
+    }
+    let run = sandbox.run(&["wait", "kie:t1", "kie:t2", "--timeout", "1s", "--json"]);
+    assert_eq!((run.code, error(&run)), (5, ["yes", "never", "-"].map(str::to_owned)), "{}", run.err);
 }
 
 #[test]
@@ -247,7 +292,7 @@ fn a_request_can_be_given_in_many_ways() {
         let arguments = [&["plan", "--json", "--provider", "kie"], arguments].concat();
         let run = sandbox.run_with_input(&arguments, input);
         assert_eq!(run.code, 0, "{}", run.err);
-        let plan: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+        let plan: Value = serde_json::from_str(&run.out).unwrap();
         format!("{}\n{}\n", arguments.join(" "), plan["offers"][0]["body"])
     };
     let table: [(&[&str], &str); 12] = [
@@ -307,7 +352,7 @@ fn the_reference_is_what_the_help_says() {
 #[test]
 fn the_schema_is_the_checked_in_one() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/video-request.json");
-    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     let printed = Sandbox::new().run(&["schema"]).out;
     assert_eq!(read(&printed), read(&fs::read_to_string(file).unwrap()));
     assert_eq!(Sandbox::new().run(&["schema", "--json"]).out.lines().count(), 1);
