@@ -168,6 +168,9 @@ fn next(error: &Error) -> Option<String> {
 pub(crate) const LOOK: &str = "It may have been charged. Look at the tasks and the balance at the provider before \
                                sending it again; a task that is there goes on with: veo wait PROVIDER:TASK";
 
+/// What to do about a line of a batch that is paid for and not here yet.
+pub(crate) const PAID_IN_A_BATCH: &str = "It is paid for. The same command of the batch goes on with it.";
+
 /// Why the program ends without a result.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {

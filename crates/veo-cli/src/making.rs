@@ -8,7 +8,7 @@ use serde::Serialize;
 use veo_core::{Client, Job, JobRef, Media, Plan, Receipt, Refusal, Saved, Submission, VideoRequest};
 
 use crate::config::{Config, ProviderName};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, PAID_IN_A_BATCH};
 use crate::interrupt::Interrupts;
 use crate::output::{Event, Output};
 use crate::progress::{Progress, spinner};
@@ -104,6 +104,8 @@ impl Making<'_> {
             Exit::Interrupted | Exit::Unfinished if self.store.path().is_none() => {
                 failure.with_next("The simulator ends with the program, and its jobs with it.")
             }
+            // The record of a batch knows nothing of another command.
+            Exit::Interrupted | Exit::Unfinished if job.line.is_some() => failure.with_next(PAID_IN_A_BATCH),
             _ => failure,
         })?;
         if let Some(receipt) = &made.receipt {

@@ -167,6 +167,26 @@ fn what_was_paid_for_is_told_as_paid_for_whatever_goes_wrong_after() {
     assert_eq!((run.code, error(&run)), (5, ["yes", "never", "-"].map(str::to_owned)), "{}", run.err);
 }
 
+/// Whoever waits for a job of a batch with `veo wait` makes a video that the batch never hears of.
+#[test]
+fn a_line_of_a_batch_goes_on_with_the_batch() {
+    let server =
+        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 0, "") }));
+    let sandbox = Sandbox::new().at("kie", server.url());
+    sandbox.write("jobs.jsonl", "{\"prompt\":\"A dog\"}\n");
+    let command = ["generate", "--batch", "jobs.jsonl"];
+    let check = |run: &Run, code| {
+        let wanted = "\n  It is paid for. The same command of the batch goes on with it.\n";
+        assert!(run.err.contains(wanted) && !run.err.contains("veo wait"), "{}", run.err);
+        assert_eq!(run.code, code, "{}", run.err);
+    };
+    check(&sandbox.run(&[&command, ["--timeout", "1s"].as_slice()].concat()), 5);
+    let mut program = sandbox.start(&command);
+    program.until("line 1: Making the video");
+    program.interrupt();
+    check(&program.end(), 130);
+}
+
 #[test]
 fn images_of_this_machine_are_uploaded() {
     let sandbox = Sandbox::with_sim();
