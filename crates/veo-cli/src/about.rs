@@ -1,5 +1,6 @@
 //! What can be told without a provider: `models`, `inspect`, `schema`, `completions`, `man` and the reference.
 
+use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -171,13 +172,15 @@ fn text(bytes: &[u8], output: &Output) {
 fn described(receipt: &Value) -> String {
     let (offer, saved) = (&receipt["job"]["offer"], &receipt["saved"]);
     let media = &saved["media"];
+    let (path, here) = (plain(&saved["path"]), env::current_dir().unwrap_or_default());
+    let path = Path::new(&path);
     let picture = format!("{}x{}, {} s", media["width"], media["height"], media["seconds"]);
     let rows = [
         ("job", plain(&receipt["job"]["reference"])),
         ("model", plain(&offer["model"])),
         ("prompt", plain(&offer["request"]["prompt"])),
         ("credits", plain(&receipt["credits"])),
-        ("video", plain(&saved["path"])),
+        ("video", path.strip_prefix(here).unwrap_or(path).display().to_string()),
         ("picture", picture),
         ("sound", plain(&media["has_audio"])),
         ("sha256", plain(&saved["sha256"])),
@@ -197,7 +200,8 @@ fn plain(value: &Value) -> String {
     }
 }
 
-fn hashed(path: &Path) -> io::Result<(String, u64)> {
+/// The SHA-256 of a file, and its size.
+pub(crate) fn hashed(path: &Path) -> io::Result<(String, u64)> {
     let mut hasher = Sha256::new();
     let bytes = io::copy(&mut File::open(path)?, &mut HashWriter(&mut hasher))?;
     Ok((hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))

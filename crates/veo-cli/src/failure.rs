@@ -98,10 +98,9 @@ impl Told {
             reply: None,
         }
     }
-}
 
-impl From<&Error> for Told {
-    fn from(error: &Error) -> Self {
+    /// An error of the library, and how the program ends with it.
+    fn of(error: &Error, exit: Exit) -> Self {
         let (resend, after) = match error.resend() {
             Resend::Never => ("never", None),
             Resend::Same => ("same", None),
@@ -125,7 +124,7 @@ impl From<&Error> for Told {
             std::iter::successors(error.source(), |cause| (*cause).source()).map(ToString::to_string).collect();
         Self {
             causes,
-            next: next(error),
+            next: next(error, exit),
             resend_after_seconds: after,
             subject: subject.map(str::to_owned),
             job: error.job().cloned(),
@@ -138,8 +137,8 @@ impl From<&Error> for Told {
 }
 
 /// What to do next, where the message does not say it.
-fn next(error: &Error) -> Option<String> {
-    let sentence = match (Exit::of(error), error.job(), error.kind()) {
+fn next(error: &Error, exit: Exit) -> Option<String> {
+    let sentence = match (exit, error.job(), error.kind()) {
         (Exit::Unknown, ..) => LOOK,
         (Exit::Unfinished, Some(job), ErrorKind::Unavailable) => {
             return Some(format!("If the provider has such a job, it is paid for and goes on: veo wait {job}"));
@@ -233,6 +232,16 @@ impl Failure {
         Self { exit: Exit::Rejected, told: Box::new(Told::new("over_budget", message, "no", "same", "caller")) }
     }
 
+    /// An upgrade was not taken, or it is not known whether it was. Its job is there all the same.
+    pub(crate) fn of_upgrade(error: &Error) -> Self {
+        let (exit, charged) = match error.kind() {
+            ErrorKind::InvalidRequest => (Exit::Usage, "no"),
+            ErrorKind::Unavailable | ErrorKind::TimedOut => (Exit::Unknown, "unknown"),
+            _ => (Exit::Rejected, "no"),
+        };
+        Self { exit, told: Box::new(Told { charged: charged.to_owned(), ..Told::of(error, exit) }) }
+    }
+
     /// The same with another thing to do next.
     #[must_use]
     pub(crate) fn with_next(mut self, next: impl Into<String>) -> Self {
@@ -261,7 +270,8 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { exit: Exit::of(&error), told: Box::new((&error).into()) }
+        let exit = Exit::of(&error);
+        Self { exit, told: Box::new(Told::of(&error, exit)) }
     }
 }
 

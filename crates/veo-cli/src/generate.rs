@@ -11,7 +11,7 @@ use crate::config::ProviderName;
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
 use crate::jobs;
-use crate::making::{Known, Made, Making, summary, write_receipt};
+use crate::making::{Known, Made, Making, keep_receipt, summary};
 use crate::output::{Event, Output};
 
 const EXAMPLES: &str = "\
@@ -134,12 +134,7 @@ pub(crate) fn tell_saved(
     }
     let event = Event::Saved { line: None, job, saved: &made.saved, receipt: made.receipt.as_ref() };
     output.result(&made.saved.path.display().to_string(), &event);
-    match (receipt_path, &made.receipt) {
-        (Some(path), Some(receipt)) => write_receipt(path, job, receipt)?,
-        (Some(_), None) => output.warn("there is no receipt, since this machine has not sent the request"),
-        (None, _) => {}
-    }
-    Ok(())
+    keep_receipt(receipt_path, job, made.receipt.as_ref(), output)
 }
 
 /// A finished job as something to extend, with its URL, so that either provider can.

@@ -1,20 +1,23 @@
 //! What can be done with jobs that were accepted before: `status`, `wait`, `download`, `upgrade` and `jobs`.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
 use console::style;
 use futures_util::future::join_all;
-use veo_core::{Client, JobRef, Resolution, State};
+use serde_json::Value;
+use veo_core::{Client, Job, JobRef, Offer, Resolution, State, VideoRequest};
 
-use crate::args::{Patience, Save, resolutions};
+use crate::about::hashed;
+use crate::args::{Patience, Save, check_target, word};
 use crate::batch::ledger_of;
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, LOOK};
 use crate::generate::tell_saved;
 use crate::interrupt::Interrupts;
-use crate::making::{Known, Made, Making};
+use crate::making::{Known, Made, Making, keep_receipt};
 use crate::output::{Event, Output};
 use crate::progress::Progress;
 use crate::store::{Entry, Event as Happened, Listed, Store};
@@ -60,8 +63,8 @@ Examples:
   veo upgrade kie:0f1e2d3c --resolution 1080p
   veo upgrade kie:0f1e2d3c --resolution 4k -o large.mp4
 
-The same command again goes on with the same upgrade. To have a new video large
-from the start, give --resolution to `veo generate`.";
+The same command again goes on with the same upgrade, and so does `veo wait`. To
+have a new video large from the start, give --resolution to `veo generate`.";
 
 #[derive(Args)]
 #[command(after_help = UPGRADE_EXAMPLES)]
@@ -69,7 +72,7 @@ pub(crate) struct Upgrade {
     /// The job, which has to have ended.
     job: JobRef,
     /// The size to make.
-    #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = resolutions())]
+    #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = word::<Resolution>(&["1080p", "4k"]))]
     resolution: Resolution,
     /// Where to save the video [default: the name of the smaller one, with the size].
     #[arg(short, long, value_name = "FILE")]
@@ -171,42 +174,103 @@ pub(crate) async fn upgrade(arguments: Upgrade, output: &Output) -> Result<(), F
     let Upgrade { job, resolution, output: path, force, patience } = arguments;
     let (config, store) = (Config::load()?, Store::open()?);
     check_place(&config, &store, &job)?;
+    let small = store.find(&without_size(&job))?;
     let named = || {
-        let small = path_of(&job, store.find(&job)?.as_ref());
+        let small = path_of(&job, small.as_ref());
         let stem = small.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok::<_, Failure>(small.with_file_name(format!("{stem}-{resolution}.mp4")))
+        small.with_file_name(format!("{stem}-{resolution}.mp4"))
     };
-    let path = path.map_or_else(named, Ok)?;
-    crate::args::check_target(&path, "--output", force)?;
+    let path = path.unwrap_or_else(named);
+    check_target(&path, "--output", force)?;
     let client = config.client(&[ProviderName::of(&job.provider)?], patience.timeout)?;
+    let upgrade = larger(&client, &job, small.and_then(|entry| entry.job), resolution)?;
     let interrupts = Interrupts::new().await;
+    let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
 
-    let again = format!("Go on with the same command: veo upgrade {job} --resolution {resolution}");
-    let saved = tokio::select! {
-        saved = upgrade_and_save(&client, &job, resolution, &path, output) => saved,
-        () = interrupts.first() => Err(Failure::interrupted(&job)),
+    // To ask for it again is to go on with it.
+    let key = upgrade.reference.to_string();
+    let has_ended = |entry: &Entry| matches!(entry.last, Happened::Refused { .. } | Happened::Failed { .. });
+    let is_it = |entry: &Entry| entry.key.as_ref() == Some(&key) && !has_ended(entry);
+    let (id, is_accepted) = match store.entries()?.into_iter().rfind(is_it) {
+        Some(entry) => (entry.id, entry.job.is_some()),
+        None => (store.intend(&upgrade.offer.request, &path, Some(&key))?, false),
     };
-    let made = saved.map_err(|failure| match failure.exit {
-        Exit::Interrupted | Exit::Unfinished | Exit::Unknown => failure.with_next(again),
-        _ => failure,
-    })?;
-    tell_saved(&job, &made, None, output)
+    let made = enlarge(&making, (&id, &upgrade), is_accepted, "", &path).await?;
+    tell_saved(&upgrade.reference, &made, None, output)
 }
 
-async fn upgrade_and_save(
-    client: &Client,
-    job: &JobRef,
-    to: Resolution,
+/// What tells the record of an upgrade from others.
+const UPGRADE: &str = "upgrade";
+
+/// An upgrade as a job, which is like the one whose video it makes larger.
+fn larger(client: &Client, job: &JobRef, small: Option<Job>, to: Resolution) -> Result<Job, Failure> {
+    let mut offer = match (small, client.models().next()) {
+        (Some(small), _) => small.offer,
+        // Another machine has sent it, and knows with which words and to which model.
+        (None, Some(model)) => {
+            let mut offer = Offer::new(model, &VideoRequest::text(""), UPGRADE, Value::Null);
+            offer.model = "unknown".to_owned();
+            offer
+        }
+        (None, None) => return Err(Failure::usage("there is no provider")),
+    };
+    offer.request.resolution = Some(to);
+    // With which words it is asked for is the library's to know.
+    (offer.operation, offer.body, offer.warnings) = (UPGRADE.to_owned(), Value::Null, Vec::new());
+    Ok(Job::new(&offer, &*job.task))
+}
+
+/// Makes a video larger and saves it, with a record of each step. Whoever asks for an upgrade is answered how far it is, so
+/// the first answer says that it was taken.
+async fn enlarge(
+    making: &Making<'_>,
+    (id, job): (&str, &Job),
+    is_accepted: bool,
+    label: &str,
     path: &Path,
-    output: &Output,
 ) -> Result<Made, Failure> {
-    let progress = Progress::start(output, job, None, "");
-    let video = client.upgrade(job, to, |state| progress.state(state)).await?;
-    if output.is_json() {
-        output.progress("", &Event::Finished { line: None, job, video: &video });
-    }
-    let saved = client.download(&video, path, |received, total| progress.bytes(received, total)).await?;
-    Ok(Made { saved, receipt: None })
+    let (reference, to) = (&job.reference, job.offer.resolution());
+    let known = Known { reference, record: Some((id, job)), line: None, label };
+    let is_accepted = Cell::new(is_accepted);
+    let enlarge_and_save = async {
+        let progress = Progress::start(making.output, reference, None, label);
+        let on_state = |state: &State| {
+            if !is_accepted.replace(true) {
+                making.accepted(id, job, None);
+            }
+            progress.state(state);
+        };
+        let video = making.client.upgrade(reference, to, on_state).await;
+        let failure = |error| if is_accepted.get() { Failure::from(error) } else { Failure::of_upgrade(&error) };
+        making.save(&known, &video.map_err(failure)?, path, progress).await
+    };
+    let made = tokio::select! {
+        made = enlarge_and_save => made,
+        () = making.interrupts.first() => Err(if is_accepted.get() {
+            Failure::interrupted(reference)
+        } else {
+            Failure::unknown(format!("{reference}: interrupted while it was asked for")).with_exit(Exit::Interrupted)
+        }),
+    };
+    made.map_err(|failure| {
+        let is_open = !matches!(failure.exit, Exit::Rejected | Exit::Usage | Exit::Failed);
+        if is_open && is_accepted.get() {
+            return failure;
+        }
+        let small = without_size(reference);
+        let again = format!("It may have been charged. To ask again is safe: veo upgrade {small} --resolution {to}");
+        let failure = if is_open { failure.with_next(again) } else { failure };
+        let error = failure.told.clone();
+        making.record(
+            id,
+            match failure.exit {
+                Exit::Rejected | Exit::Usage => Happened::Refused { error },
+                Exit::Failed => Happened::Failed { error },
+                _ => Happened::Unknown { error },
+            },
+        );
+        failure
+    })
 }
 
 pub(crate) fn list(arguments: &List, output: &Output) -> Result<(), Failure> {
@@ -251,20 +315,42 @@ pub(crate) fn list(arguments: &List, output: &Output) -> Result<(), Failure> {
 /// Waits for a job, saves its video and tells it.
 async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> Result<(), Failure> {
     let entry = making.store.find(job)?;
-    let is_saved = |entry: &&Entry| matches!(entry.last, Happened::Saved { .. }) && entry.output.exists();
-    if let Some(entry) = entry.as_ref().filter(is_saved)
+    let small = without_size(job);
+    if let (None, Some(to)) = (&entry, job.resolution)
+        && making.store.find(&small)?.is_some()
+    {
+        let message = format!("{small} was not asked for in {to}; to have it larger, which costs extra, run: ");
+        return Err(Failure::usage(format!("{message}veo upgrade {small} --resolution {to}")));
+    }
+    if let Some(entry) = &entry
+        && let Happened::Saved { receipt } = &entry.last
         && save.output.is_none()
         && !save.force
+        && hashed(&entry.output).is_ok_and(|(sha256, _)| receipt["saved"]["sha256"] == sha256)
     {
+        if let Some(path) = &save.receipt {
+            check_target(path, "--receipt", false)?;
+        }
         making.output.note(&format!("{job} is saved already"));
         making.output.result(&entry.output.display().to_string(), &Event::Job(&entry.clone().into()));
-        return Ok(());
+        let receipt = Some(receipt).filter(|receipt| receipt["job"].is_object());
+        return keep_receipt(save.receipt.as_deref(), job, receipt, making.output);
     }
     let path = save.path(path_of(job, entry.as_ref()))?;
     let record = entry.as_ref().and_then(|entry| Some((entry.id.as_str(), entry.job.as_ref()?)));
-    let known = Known { reference: job, record, line: None, label };
-    let made = making.finish(&known, &path).await?;
+    let made = match record {
+        Some((id, job)) if job.offer.operation == UPGRADE => enlarge(making, (id, job), true, label, &path).await?,
+        _ => {
+            let reference = record.map_or(job, |(_, job)| &job.reference);
+            making.finish(&Known { reference, record, line: None, label }, &path).await?
+        }
+    };
     tell_saved(job, &made, save.receipt.as_deref(), making.output)
+}
+
+/// The job of a task as it is named without saying how large it is to be.
+fn without_size(job: &JobRef) -> JobRef {
+    JobRef::new(&*job.provider, &*job.task)
 }
 
 /// Where the video of a job goes if nobody says where.
@@ -282,7 +368,7 @@ fn is_here(config: &Config, entry: &Entry) -> bool {
 
 /// Refuses to ask for a job in a place where it does not live.
 pub(crate) fn check_place(config: &Config, store: &Store, job: &JobRef) -> Result<(), Failure> {
-    match store.find(job)? {
+    match store.find(&without_size(job))? {
         Some(entry) if !is_here(config, &entry) => {
             let place = entry.base_url.as_deref().unwrap_or("the provider's own address");
             Err(Failure::usage(format!("{job} lives at {place}, and another address is set; correct the base URL")))

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::pin::pin;
 
 use serde::Serialize;
-use veo_core::{Client, Job, JobRef, Media, Plan, Receipt, Refusal, Saved, Submission, VideoRequest};
+use serde_json::json;
+use veo_core::{Client, Job, JobRef, Media, Plan, Receipt, Refusal, Saved, Submission, Video, VideoRequest};
 
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, PAID_IN_A_BATCH};
@@ -100,38 +101,53 @@ impl Making<'_> {
         {
             self.record(id, Happened::Failed { error: failure.told.clone() });
         }
-        let made = made.map_err(|failure| match failure.exit {
+        made.map_err(|failure| match failure.exit {
             Exit::Interrupted | Exit::Unfinished if self.store.path().is_none() => {
                 failure.with_next("The simulator ends with the program, and its jobs with it.")
             }
             // The record of a batch knows nothing of another command.
             Exit::Interrupted | Exit::Unfinished if job.line.is_some() => failure.with_next(PAID_IN_A_BATCH),
             _ => failure,
-        })?;
-        if let Some(receipt) = &made.receipt {
-            receipt.discrepancies.iter().for_each(|discrepancy| self.output.warn(discrepancy));
-        }
-        Ok(made)
+        })
     }
 
-    async fn wait_and_save(&self, job: &Known<'_>, path: &Path) -> Result<Made, Failure> {
-        let Known { reference, record, line, label } = *job;
-        let progress = Progress::start(self.output, reference, line, label);
-        let video = self.client.wait(reference, |state| progress.state(state)).await?;
+    /// Saves the video of a job, and writes down that it is here.
+    pub(crate) async fn save(
+        &self,
+        job: &Known<'_>,
+        video: &Video,
+        path: &Path,
+        progress: Progress<'_>,
+    ) -> Result<Made, Failure> {
         if self.output.is_json() {
-            self.output.progress("", &Event::Finished { line, job: reference, video: &video });
+            self.output.progress("", &Event::Finished { line: job.line, job: job.reference, video });
         }
-        let saved = self.client.download(&video, path, |received, total| progress.bytes(received, total)).await?;
-        let receipt = record.map(|(_, job)| Receipt::new(job, &video, &saved));
-        if let (Some((id, _)), Some(receipt)) = (record, &receipt) {
-            // Its types have nothing that JSON cannot say.
-            self.record(id, Happened::Saved { receipt: serde_json::to_value(receipt).unwrap_or_default() });
-        }
+        let saved = self.client.download(video, path, |received, total| progress.bytes(received, total)).await?;
         drop(progress);
+        let mut kept = saved.clone();
+        // It has to mean the same to whoever reads it in another folder.
+        kept.path = std::path::absolute(path).unwrap_or(kept.path);
+        // Where there is no prompt, another machine knows what was asked for.
+        let sent = job.record.filter(|(_, job)| !job.offer.request.prompt.is_empty());
+        let receipt = sent.map(|(_, job)| Receipt::new(job, video, &kept));
+        if let Some((id, _)) = job.record {
+            let written = receipt.as_ref().map_or_else(|| Ok(json!({ "saved": kept })), serde_json::to_value);
+            // Its types have nothing that JSON cannot say.
+            self.record(id, Happened::Saved { receipt: written.unwrap_or_default() });
+        }
+        let discrepancies = receipt.iter().flat_map(|receipt| &receipt.discrepancies);
+        discrepancies.for_each(|discrepancy| self.output.warn(discrepancy));
         Ok(Made { saved, receipt })
     }
 
-    fn accepted(&self, id: &str, job: &Job, line: Option<usize>) {
+    async fn wait_and_save(&self, job: &Known<'_>, path: &Path) -> Result<Made, Failure> {
+        let progress = Progress::start(self.output, job.reference, job.line, job.label);
+        let video = self.client.wait(job.reference, |state| progress.state(state)).await?;
+        self.save(job, &video, path, progress).await
+    }
+
+    /// Writes down and says that a job was taken.
+    pub(crate) fn accepted(&self, id: &str, job: &Job, line: Option<usize>) {
         let base_url = ProviderName::of(&job.reference.provider).ok().and_then(|name| self.config.base_url(name));
         let base_url = base_url.map(str::to_owned);
         self.record(id, Happened::Accepted { job: Box::new(job.clone()), base_url });
@@ -177,7 +193,18 @@ pub(crate) fn picture(media: &Media) -> String {
     format!("{}x{}, {:.1} s, {sound}", media.width, media.height, media.seconds)
 }
 
-pub(crate) fn write_receipt(path: &Path, job: &JobRef, receipt: &impl Serialize) -> Result<(), Failure> {
+/// Saves the receipt of a video that is here, if that is wanted.
+pub(crate) fn keep_receipt(
+    path: Option<&Path>,
+    job: &JobRef,
+    receipt: Option<&impl Serialize>,
+    output: &Output,
+) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    let Some(receipt) = receipt else {
+        output.warn("there is no receipt, since this machine has not sent the request");
+        return Ok(());
+    };
     let text = serde_json::to_string_pretty(receipt).unwrap_or_default() + "\n";
     fs::write(path, text).map_err(|error| {
         let message = format!("the video is here, and its receipt {} cannot be written: {error}", path.display());

@@ -30,7 +30,7 @@ pub(crate) struct Store {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
-    /// It is about to be sent. `key` tells the line of a batch.
+    /// It is about to be sent. `key` tells the line of a batch, or the job that an upgrade becomes.
     Intent { request: Box<VideoRequest>, output: PathBuf, key: Option<String> },
     /// It was taken. `base_url` is where, if that is not the provider's own address.
     Accepted { job: Box<Job>, base_url: Option<String> },
@@ -62,6 +62,7 @@ pub(crate) struct Entry {
     /// When it was to be sent, in seconds since 1970.
     pub(crate) at: u64,
     pub(crate) request: VideoRequest,
+    /// Where the video is, or is to go.
     pub(crate) output: PathBuf,
     pub(crate) key: Option<String>,
     /// The job, once it was accepted.
@@ -162,7 +163,7 @@ impl Store {
             match (event, places.get(&id).and_then(|place| entries.get_mut(*place))) {
                 (Event::Intent { request, output, key }, None) => {
                     places.insert(id.clone(), entries.len());
-                    let output = output.strip_prefix(&here).map_or(output.clone(), Path::to_owned);
+                    let output = relative(&output, &here);
                     let last = Event::Intent { request: request.clone(), output: output.clone(), key: key.clone() };
                     entries.push(Entry {
                         id,
@@ -178,8 +179,16 @@ impl Store {
                 }
                 (Event::Cost { credits }, Some(entry)) => entry.credits = Some(credits),
                 (event, Some(entry)) => {
-                    if let Event::Accepted { job, base_url } = &event {
-                        (entry.job, entry.base_url) = (Some((**job).clone()), base_url.clone());
+                    match &event {
+                        Event::Accepted { job, base_url } => {
+                            (entry.job, entry.base_url) = (Some((**job).clone()), base_url.clone());
+                        }
+                        // It can be elsewhere than it was to go.
+                        Event::Saved { receipt } => {
+                            let path = receipt["saved"]["path"].as_str().map(Path::new);
+                            entry.output = path.map_or(entry.output.clone(), |path| relative(path, &here));
+                        }
+                        _ => {}
                     }
                     entry.last = event;
                 }
@@ -190,13 +199,17 @@ impl Store {
         Ok(entries)
     }
 
-    /// The last request that became this job.
+    /// The last request that became this job. Without a size, it is also the job as it was sent with one.
     pub(crate) fn find(&self, job: &JobRef) -> Result<Option<Entry>, Failure> {
-        let is_it = |entry: &Entry| {
-            let found = entry.job.as_ref().map(|found| &found.reference);
-            found.is_some_and(|found| (&found.provider, &found.task) == (&job.provider, &job.task))
+        let entries = self.entries()?;
+        let is = |entry: &Entry, is_it: &dyn Fn(&JobRef) -> bool| {
+            entry.job.as_ref().is_some_and(|found| is_it(&found.reference))
         };
-        Ok(self.entries()?.into_iter().rev().find(is_it))
+        let exact = entries.iter().rfind(|entry| is(entry, &|found| found == job));
+        // What was sent comes before its upgrades.
+        let same_task = |found: &JobRef| (&found.provider, &found.task) == (&job.provider, &job.task);
+        let first = || entries.iter().find(|entry| job.resolution.is_none() && is(entry, &same_task));
+        Ok(exact.or_else(first).cloned())
     }
 
     fn append(&self, line: &Line) -> io::Result<()> {
@@ -231,6 +244,11 @@ impl Store {
         let path = self.path.as_deref().unwrap_or(Path::new("a temporary file"));
         Failure::failed(format!("{} cannot be used: {error}", path.display()))
     }
+}
+
+/// A path as one would write it here.
+fn relative(path: &Path, here: &Path) -> PathBuf {
+    path.strip_prefix(here).unwrap_or(path).to_owned()
 }
 
 fn open(path: &Path) -> io::Result<File> {

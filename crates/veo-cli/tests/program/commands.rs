@@ -1,11 +1,16 @@
 //! Every command, on both streams, in both forms.
 
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use insta::assert_snapshot;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::sandbox::{Run, Sandbox};
+use crate::batch::clip;
+use crate::sandbox::{Run, Running, Sandbox, lines};
 use crate::server::{Server, accepted, record, refused};
 
 /// Runs the commands one after the other and shows what they did.
@@ -71,7 +76,7 @@ fn a_job_goes_through_all_commands() {
     );
     assert_snapshot!(shown);
     assert_eq!(sandbox.paid(), 3);
-    for file in ["video.mp4", "again.mp4", "video-1080p.mp4", "large.mp4", "longer.mp4", "long.mp4"] {
+    for file in ["video.mp4", "again.mp4", "again-1080p.mp4", "large.mp4", "longer.mp4", "long.mp4"] {
         assert!(sandbox.path(file).exists(), "{file}");
     }
 }
@@ -92,6 +97,151 @@ fn several_jobs_are_waited_for_at_once() {
 
     let refused = sandbox.run(&["wait", &jobs[0], &jobs[1], "-o", "c.mp4"]);
     assert_eq!(refused.code, 2, "{}", refused.err);
+}
+
+/// An upgrade costs extra, so it is written down as what is paid for from the start.
+#[test]
+fn an_upgrade_is_a_job_of_its_own() {
+    let sandbox = Sandbox::with_sim();
+    assert_eq!(sandbox.run(&["generate", "A dog", "--duration", "4"]).code, 0);
+    let small = latest(&sandbox);
+    let large = format!("{small}:1080p");
+    // What was not asked for is not paid for.
+    let balance = || sandbox.run(&["credits", "--provider", "kie"]).out;
+    let before = balance();
+    let refused = sandbox.run(&["wait", &large]);
+    assert!(refused.code == 2 && refused.err.contains("veo upgrade"), "{}", refused.err);
+    assert_eq!(balance(), before);
+
+    let run = sandbox.run(&["upgrade", &small, "--resolution", "1080p", "--json"]);
+    let saved: Value = serde_json::from_str(run.out.lines().last().unwrap()).unwrap();
+    let receipt = &saved["receipt"];
+    assert_eq!((run.code, &receipt["discrepancies"], &receipt["job"]["reference"]), (0, &json!([]), &json!(large)));
+    assert_eq!(receipt["job"]["offer"]["request"], json!({"prompt": "A dog", "seconds": 4, "resolution": "1080p"}));
+    let listed = sandbox.listed(&[]);
+    assert_eq!((&listed[1]["state"], &listed[1]["job"]), (&json!("saved"), &json!(large)), "{listed:?}");
+    for (job, file) in [(&small, "video.mp4"), (&large, "video-1080p.mp4")] {
+        let run = sandbox.run(&["wait", job]);
+        assert_eq!((run.code, run.out), (0, format!("{file}\n")), "{}", run.err);
+        let run = sandbox.run(&["inspect", file]);
+        assert!(run.out.contains(&format!("  job            {job}\n")), "{}", run.out);
+    }
+    assert_ne!(balance(), before);
+
+    // Somebody else has made the small one, so there is nothing to compare with.
+    fs::remove_file(sandbox.store()).unwrap();
+    let run = sandbox.run(&["upgrade", &small, "--resolution", "4k", "-o", "huge.mp4", "--json"]);
+    let saved: Value = serde_json::from_str(run.out.lines().last().unwrap()).unwrap();
+    assert_eq!((run.code, &saved["receipt"]), (0, &Value::Null), "{}", run.err);
+    let run = sandbox.run(&["wait", &format!("{small}:4k"), "--receipt", "late.json"]);
+    assert!(run.code == 0 && run.err.contains("there is no receipt"), "{}", run.err);
+    assert_eq!(run.out, "huge.mp4\n");
+}
+
+#[test]
+fn an_upgrade_is_on_the_disk_before_it_is_asked_for_and_goes_on_after_a_kill() {
+    let (ready, video) = (Arc::new(Mutex::new(false)), clip());
+    let is_ready = ready.clone();
+    let sandbox = Sandbox::new();
+    let store = sandbox.store();
+    let server = Server::start(move |line, _| {
+        if line.contains("POST") {
+            return Some(accepted("t1"));
+        }
+        if !line.contains("1080p") {
+            return Some(record("t1", 1, &video));
+        }
+        assert!(lines(&store).iter().any(|line| line["key"] == "kie:t1:1080p"), "it was not written down");
+        let url = if *is_ready.lock().unwrap() { &*video } else { "" };
+        Some(format!(r#"{{"code":200,"msg":"success","data":{{"resultUrl":"{url}"}}}}"#))
+    });
+    let sandbox = sandbox.at("kie", server.url());
+    assert_eq!(sandbox.run(&["generate", "A dog", "--duration", "4"]).code, 0);
+    let command = ["upgrade", "kie:t1", "--resolution", "1080p"];
+    for kill in [Running::kill, |program: Running| {
+        program.interrupt();
+        let run = program.end();
+        assert!(run.code == 130 && run.err.contains("Wait for it again with: veo wait kie:t1:1080p"), "{}", run.err);
+    }] {
+        let mut program = sandbox.start(&command);
+        program.until("Making the video");
+        kill(program);
+        let listed = sandbox.listed(&[]);
+        let known = listed.iter().map(|job| (job["job"].as_str().unwrap(), job["state"].as_str().unwrap()));
+        assert_eq!(known.collect::<Vec<_>>(), [("kie:t1", "saved"), ("kie:t1:1080p", "accepted")]);
+    }
+    *ready.lock().unwrap() = true;
+    let asked = server.count("1080p");
+    let run = sandbox.run(&["wait"]);
+    assert!(server.count("1080p") > asked, "it waited for the small one");
+    assert_eq!((run.code, run.out.as_str()), (0, "video-1080p.mp4\n"), "{}", run.err);
+    // The clip is the small one.
+    assert!(run.err.contains("1080p was asked for, and 720 lines came"), "{}", run.err);
+    assert_eq!(sandbox.listed(&[])[1]["state"], "saved");
+}
+
+#[test]
+fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_for_again() {
+    let (arrived, arrival) = channel();
+    let (arrived, asked) = (Mutex::new(arrived), AtomicUsize::new(0));
+    let server = Server::start(move |_, _| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => Some(refused(402, "Insufficient credits")),
+        1 => {
+            arrived.lock().unwrap().send(()).unwrap();
+            loop {
+                thread::park();
+            }
+        }
+        _ => Some(refused(404, "no such task")),
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let command = ["upgrade", "kie:t1", "--resolution", "1080p", "--json"];
+    let states = || sandbox.listed(&[]).iter().map(|job| job["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let run = sandbox.run(&command);
+    assert!(run.code == 3 && run.err.contains(r#""charged":"no""#), "{} {}", run.code, run.err);
+    assert_eq!(states(), ["rejected"]);
+
+    let mut program = sandbox.start(&command);
+    arrival.recv().unwrap();
+    program.interrupt();
+    program.until("To ask again is safe: veo upgrade kie:t1 --resolution 1080p");
+    assert_eq!(program.end().code, 130);
+    assert_eq!(states(), ["rejected", "unknown"]);
+    // The next answer is about the same one.
+    assert_eq!(sandbox.run(&command).code, 3);
+    assert_eq!(states(), ["rejected", "rejected"]);
+}
+
+/// The file that the record names, and not another one in its place.
+#[test]
+fn what_is_saved_already_is_its_own_file() {
+    let sandbox = Sandbox::with_sim();
+    assert_eq!(sandbox.run(&["generate", "A cat", "--no-wait", "-o", "c.mp4"]).code, 0);
+    let cat = latest(&sandbox);
+    assert_eq!(sandbox.run(&["wait", &cat, "-o", "d.mp4"]).code, 0);
+    assert_eq!(sandbox.run(&["generate", "A dog", "-o", "c.mp4", "--receipt", "dog.json", "--duration", "4"]).code, 0);
+    let run = sandbox.run(&["wait", &cat]);
+    assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
+    assert_eq!(sandbox.listed(&[])[0]["output"], "d.mp4");
+
+    // The receipt can be had later, and means the same elsewhere.
+    let run = sandbox.run(&["wait", &cat, "--receipt", "late.json"]);
+    assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
+    assert_eq!(sandbox.run(&["wait", &cat, "--receipt", "late.json"]).code, 2);
+    let elsewhere = tempfile::tempdir().unwrap();
+    for receipt in ["late.json", "dog.json"] {
+        let mut command = sandbox.command(&["inspect"]);
+        let output = command.arg(sandbox.path(receipt)).current_dir(elsewhere.path()).output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(told.ends_with("  now            the same file\n"), "{told}");
+    }
+
+    // Another file in its place is not taken for it, and stays.
+    sandbox.write("d.mp4", "something else");
+    let run = sandbox.run(&["wait", &cat]);
+    assert!(run.code == 2 && run.err.contains("d.mp4 is already there"), "{}", run.err);
+    let run = sandbox.run(&["wait", &cat, "--force"]);
+    assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
 }
 
 /// The provider says what is wrong with the request only after it has taken it, and the job.
