@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use veo_core::{Media, Mode, Model, VideoRequest};
+use veo_core::{Feature, Media, Mode, Model, VideoRequest};
 
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
@@ -62,7 +62,7 @@ pub(crate) fn models(arguments: &Models, output: &Output) -> Result<(), Failure>
             ("seconds", words(model.seconds)),
             ("references", references(model)),
             ("seeds", span(model.seeds.start(), model.seeds.end())),
-            ("options", words(model.options)),
+            ("options", options(model)),
         ];
         let mut text = format!("{}: {} ({})", model.provider, model.name, model.tier);
         rows.iter().for_each(|(name, values)| text += &format!("\n  {name:13}  {values}"));
@@ -210,6 +210,21 @@ pub(crate) fn hashed(path: &Path) -> io::Result<(String, u64)> {
 fn references(model: &Model) -> String {
     let takes_any = model.modes.contains(&Mode::References);
     if takes_any { span(model.references.start(), model.references.end()) } else { "none".to_owned() }
+}
+
+/// What goes with a model, as it is typed.
+fn options(model: &Model) -> String {
+    let typed = |feature: &Feature| match feature {
+        Feature::Silence => "--no-audio".to_owned(),
+        Feature::NegativePrompt => "--negative-prompt".to_owned(),
+        Feature::Watermark => "--watermark".to_owned(),
+        Feature::Translation => "--translate".to_owned(),
+        Feature::Callback => "--callback-url".to_owned(),
+        Feature::ExtendJob => "extend JOB".to_owned(),
+        Feature::ExtendUrl => "extend URL".to_owned(),
+        other => words(&[other]),
+    };
+    model.options.iter().map(typed).collect::<Vec<_>>().join(", ")
 }
 
 /// The words of JSON.

@@ -17,7 +17,7 @@ use veo_core::{Client, Offer, VideoRequest};
 use crate::args::{Save, Who, check_target};
 use crate::budget::{Budget, Cost};
 use crate::config::ProviderName;
-use crate::failure::{Exit, Failure, LOOK, in_full};
+use crate::failure::{Exit, Failure, in_full, look};
 use crate::interrupt::Interrupts;
 use crate::making::{Known, Making, label, possible, summary};
 use crate::output::{Event, Output};
@@ -341,11 +341,7 @@ fn unknown(entry: &Entry, store: &Store) -> Failure {
         Happened::Unknown { error } => error.message.clone(),
         _ => "the program ended while it was being sent".to_owned(),
     };
-    let ledger = store.path().unwrap_or(Path::new("the ledger")).display();
-    let id = &entry.id;
-    Failure::unknown(message).with_next(format!(
-        "{LOOK}\n  It is not sent again by itself. If it was not taken, remove the lines with {id} from {ledger}"
-    ))
+    Failure::unknown(message).with_next(look(&entry.id, store.batch().as_deref()))
 }
 
 /// A cap, with what earlier runs have spent of it.

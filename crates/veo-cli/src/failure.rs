@@ -1,6 +1,7 @@
 //! Why the program ends without a result, for people, for programs and for the record.
 
 use std::error::Error as StdError;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use veo_core::{Charged, Error, ErrorKind, Fault, JobRef, Resend, Subject};
@@ -139,7 +140,7 @@ impl Told {
 /// What to do next, where the message does not say it.
 fn next(error: &Error, exit: Exit) -> Option<String> {
     let sentence = match (exit, error.job(), error.kind()) {
-        (Exit::Unknown, ..) => LOOK,
+        (Exit::Unknown, ..) => return Some(look("ID", None)),
         (Exit::Unfinished, Some(job), ErrorKind::Unavailable) => {
             return Some(format!("If the provider has such a job, it is paid for and goes on: veo wait {job}"));
         }
@@ -163,9 +164,14 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
     Some(sentence.to_owned())
 }
 
-/// What to do about an unknown outcome.
-pub(crate) const LOOK: &str = "It may have been charged. Look at the tasks and the balance at the provider before \
-                               sending it again; a task that is there goes on with: veo wait PROVIDER:TASK";
+/// What to do about an unknown outcome, by its name in the record, and the file of the batch that it is in.
+pub(crate) fn look(id: &str, batch: Option<&Path>) -> String {
+    let batch = batch.map(|file| format!(" --batch {}", file.display())).unwrap_or_default();
+    format!(
+        "It may have been charged. Look at the tasks and the balance at the provider before sending it again. If it is \
+         there, go on with: veo settle {id} --job PROVIDER:TASK{batch}; if not: veo settle {id} --not-taken{batch}"
+    )
+}
 
 /// What to do about a line of a batch that is paid for and not here yet.
 pub(crate) const PAID_IN_A_BATCH: &str = "It is paid for. The same command of the batch goes on with it.";
@@ -223,8 +229,14 @@ impl Failure {
     /// It is not known what became of a paid request.
     pub(crate) fn unknown(message: impl Into<String>) -> Self {
         let mut told = Told::new("outcome_unknown", message, "unknown", "never", "network");
-        told.next = Some(LOOK.to_owned());
+        told.next = Some(look("ID", None));
         Self { exit: Exit::Unknown, told: Box::new(told) }
+    }
+
+    /// It is known by now that nothing became of a request.
+    pub(crate) fn found_not_taken() -> Self {
+        let message = "somebody has looked, and it was not taken";
+        Self { exit: Exit::Rejected, told: Box::new(Told::new("not_taken", message, "no", "same", "network")) }
     }
 
     /// Nothing is sent, since that would cost too much.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use console::style;
+use console::{Alignment, measure_text_width, pad_str, style};
 use futures_util::future::join_all;
 use serde_json::Value;
 use veo_core::{Client, Job, JobRef, Offer, Resolution, State, VideoRequest};
@@ -14,7 +14,7 @@ use crate::about::hashed;
 use crate::args::{Patience, Save, check_target, word};
 use crate::batch::ledger_of;
 use crate::config::{Config, ProviderName};
-use crate::failure::{Exit, Failure, LOOK};
+use crate::failure::{Exit, Failure, look};
 use crate::generate::tell_saved;
 use crate::interrupt::Interrupts;
 use crate::making::{Known, Made, Making, keep_receipt};
@@ -275,41 +275,67 @@ async fn enlarge(
 
 pub(crate) fn list(arguments: &List, output: &Output) -> Result<(), Failure> {
     let store = match &arguments.batch {
-        Some(file) if !ledger_of(file).exists() => {
-            return Err(Failure::usage(format!(
-                "{} has not been started; there is no ledger beside it",
-                file.display()
-            )));
-        }
+        Some(file) if !ledger_of(file).exists() => return Err(not_started(file)),
         Some(file) => Store::at(ledger_of(file))?,
         None => Store::open()?,
     };
     let listed: Vec<Listed> = store.entries()?.into_iter().map(Listed::from).collect();
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-    for entry in &listed {
-        let job = entry.job.as_ref().map(ToString::to_string).unwrap_or_else(|| "-".to_owned());
-        let state = format!("{:8}", entry.state);
-        let state = match entry.state {
-            "saved" => style(state).green(),
-            "accepted" => style(state).cyan(),
-            "unknown" => style(state).yellow(),
-            _ => style(state).red(),
-        };
-        let prompt: String = entry.prompt.lines().next().unwrap_or_default().chars().take(40).collect();
-        let (age, path) = (age(now.saturating_sub(entry.at)), entry.output.display());
-        output.result(&format!("{state}  {age:>8}  {job}  {path}  {prompt}"), &Event::Job(entry));
-    }
     if output.is_json() {
+        listed.iter().for_each(|entry| output.result("", &Event::Job(entry)));
         return Ok(());
     }
     if listed.is_empty() {
         output.note("There are no jobs yet.");
+        return Ok(());
     }
-    let unknown = listed.iter().filter(|entry| entry.state == "unknown").count();
-    if unknown > 0 {
-        output.note(&format!("{unknown} with an unknown outcome. {LOOK}"));
+    table(&listed).iter().for_each(|line| output.print(line));
+    let unknown: Vec<_> = listed.iter().filter(|entry| entry.state == "unknown").collect();
+    let id = if let [only] = unknown[..] { &only.id } else { "ID" };
+    if !unknown.is_empty() {
+        let look = look(id, arguments.batch.as_deref());
+        output.note(&format!("{} with an unknown outcome. {look}", unknown.len()));
     }
     Ok(())
+}
+
+/// A batch of which there is no record.
+pub(crate) fn not_started(file: &Path) -> Failure {
+    Failure::usage(format!("{} has not been started; there is no ledger beside it", file.display()))
+}
+
+/// A line for each job, after one that says what stands in its columns.
+fn table(listed: &[Listed]) -> Vec<String> {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+    let row = |entry: &Listed| {
+        let job = match (&entry.job, entry.state) {
+            (Some(job), _) => job.to_string(),
+            // By this name it is settled.
+            (None, "unknown") => entry.id.clone(),
+            (None, _) => "-".to_owned(),
+        };
+        let prompt: String = entry.prompt.lines().next().unwrap_or_default().chars().take(40).collect();
+        let age = age(now.saturating_sub(entry.at));
+        [entry.state.to_owned(), age, job, entry.output.display().to_string(), prompt]
+    };
+    let head = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(head).chain(listed.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default();
+    // Ages grow, and the rest need not move for that.
+    let widths = [width(0), width(1).max(8), width(2), width(3)];
+    let line = |[state, age, job, video, prompt]: &[String; 5]| {
+        let pad = |text, column: usize, side| pad_str(text, widths[column], side, None);
+        let left = pad(state, 0, Alignment::Left);
+        let state = match &**state {
+            "STATE" => style(left),
+            "saved" => style(left).green(),
+            "accepted" => style(left).cyan(),
+            "unknown" => style(left).yellow(),
+            _ => style(left).red(),
+        };
+        let (age, job) = (pad(age, 1, Alignment::Right), pad(job, 2, Alignment::Left));
+        format!("{state}  {age}  {job}  {}  {prompt}", pad(video, 3, Alignment::Left))
+    };
+    rows.iter().map(|row| line(row).trim_end().to_owned()).collect()
 }
 
 /// Waits for a job, saves its video and tells it.

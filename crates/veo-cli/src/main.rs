@@ -18,6 +18,7 @@ mod making;
 mod output;
 mod plan;
 mod progress;
+mod settle;
 mod sim;
 mod store;
 
@@ -68,6 +69,8 @@ enum Command {
     Download(jobs::Download),
     /// List the jobs of this machine.
     Jobs(jobs::List),
+    /// Say what became of a request whose outcome is not known.
+    Settle(settle::Settle),
     /// Show what would be sent, and to whom, and why not to the others. Nothing is sent.
     Plan(Box<plan::Plan>),
     /// Show what each model can do.
@@ -124,6 +127,7 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Wait(arguments) => jobs::wait(arguments, output).await,
         Command::Download(arguments) => jobs::download(arguments, output).await,
         Command::Jobs(arguments) => jobs::list(&arguments, output),
+        Command::Settle(arguments) => settle::settle(&arguments, output),
         Command::Plan(arguments) => plan::plan(*arguments, output),
         Command::Models(arguments) => about::models(&arguments, output),
         Command::Credits(arguments) => account::credits(arguments, output).await,

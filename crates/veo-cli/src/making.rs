@@ -9,7 +9,7 @@ use serde_json::json;
 use veo_core::{Client, Job, JobRef, Media, Plan, Receipt, Refusal, Saved, Submission, Video, VideoRequest};
 
 use crate::config::{Config, ProviderName};
-use crate::failure::{Exit, Failure, PAID_IN_A_BATCH};
+use crate::failure::{Exit, Failure, PAID_IN_A_BATCH, look};
 use crate::interrupt::Interrupts;
 use crate::output::{Event, Output};
 use crate::progress::{Progress, spinner};
@@ -86,6 +86,7 @@ impl Making<'_> {
             Some(Submission::Unknown(unknown)) => Failure::from(unknown.error).with_exit(Exit::Unknown),
             None => Failure::unknown("interrupted again while a paid request was on its way"),
         };
+        let failure = failure.with_next(look(&id, self.store.batch().as_deref()));
         self.record(&id, Happened::Unknown { error: failure.told.clone() });
         Err(failure)
     }

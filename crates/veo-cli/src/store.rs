@@ -77,7 +77,7 @@ pub(crate) struct Entry {
 /// A request as it is listed.
 #[derive(Serialize)]
 pub(crate) struct Listed {
-    id: String,
+    pub(crate) id: String,
     /// `unknown`, `accepted`, `rejected`, `failed` or `saved`.
     pub(crate) state: &'static str,
     pub(crate) job: Option<JobRef>,
@@ -128,6 +128,12 @@ impl Store {
 
     pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// The file of the batch, if this is the ledger of one.
+    pub(crate) fn batch(&self) -> Option<PathBuf> {
+        let ledger = self.path.as_ref().filter(|path| path.extension().is_some_and(|extension| extension == "ledger"));
+        ledger.map(|ledger| ledger.with_extension(""))
     }
 
     /// Writes down that a request is about to be sent, and gives the name under which the rest is written.

@@ -82,6 +82,34 @@ fn a_job_goes_through_all_commands() {
 }
 
 #[test]
+fn the_list_of_jobs_has_columns_for_people_and_none_for_programs() {
+    let server = Server::start(|line, body| match body {
+        _ if body.contains("dear") => Some(refused(402, "Insufficient credits")),
+        _ if body.contains("lost") => None,
+        _ => Some(accepted(if line.contains("POST") && body.contains("long") { "a-longer-one" } else { "t1" })),
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    for (prompt, file) in
+        [("A dear cat", "c.mp4"), ("A lost dog", "dog.mp4"), ("A fox", "f.mp4"), ("A long fox", "x.mp4")]
+    {
+        sandbox.run(&["generate", prompt, "--no-wait", "-o", file]);
+    }
+    let table = sandbox.run(&["jobs"]).out;
+    let column = |word: &str| table.lines().filter_map(|line| line.find(word)).collect::<Vec<_>>();
+    let starts = ["STATE", "JOB", "VIDEO", "PROMPT"].map(|word| column(word)[0]);
+    let words = [
+        ["rejected", "unknown", "accepted"].as_slice(),
+        &["kie:t1", "kie:a-longer-one"],
+        &["c.mp4", "dog.mp4"],
+        &["A dear", "A fox"],
+    ];
+    for (start, words) in starts.into_iter().zip(words) {
+        words.iter().for_each(|word| assert_eq!(column(word)[0], start, "{word}: {table}"));
+    }
+    assert_eq!((table.lines().count(), sandbox.listed(&[]).len()), (5, 4));
+}
+
+#[test]
 fn several_jobs_are_waited_for_at_once() {
     let sandbox = Sandbox::with_sim();
     for (provider, file) in [("kie", "a.mp4"), ("uniall", "b.mp4")] {
@@ -207,6 +235,9 @@ fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_f
     program.until("To ask again is safe: veo upgrade kie:t1 --resolution 1080p");
     assert_eq!(program.end().code, 130);
     assert_eq!(states(), ["rejected", "unknown"]);
+    let id = sandbox.listed(&[]).last().unwrap()["id"].as_str().unwrap().to_owned();
+    let settled = sandbox.run(&["settle", &id, "--job", "kie:t1"]);
+    assert!(settled.code == 2 && settled.err.contains("is the upgrade kie:t1:1080p"), "{}", settled.err);
     // The next answer is about the same one.
     assert_eq!(sandbox.run(&command).code, 3);
     assert_eq!(states(), ["rejected", "rejected"]);
@@ -242,6 +273,78 @@ fn what_is_saved_already_is_its_own_file() {
     assert!(run.code == 2 && run.err.contains("d.mp4 is already there"), "{}", run.err);
     let run = sandbox.run(&["wait", &cat, "--force"]);
     assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
+}
+
+/// Whoever has looked at the provider tells what was there, and then it goes on as if the reply had not been lost.
+#[test]
+fn an_unknown_outcome_is_settled_by_who_has_looked() {
+    let (lost, video) = (AtomicUsize::new(0), clip());
+    let server = Server::start(move |line, _| match line.contains("POST") {
+        true if lost.fetch_add(1, Ordering::Relaxed) < 4 => None,
+        true => Some(accepted("t9")),
+        false => Some(record("t1", 1, &video)),
+    });
+    let sandbox = Sandbox::new().at("kie", server.url()).with("UNIALL_API_KEY", "sk-secret");
+    // The message has the command, with the name under which it is recorded.
+    let lose = |prompt: &str, file: &str| {
+        let run =
+            sandbox.run(&["generate", prompt, "--duration", "4", "--provider", "kie", "--watermark", "me", "-o", file]);
+        let (_, told) = run.err.split_once("veo settle ").unwrap_or_else(|| panic!("{}", run.err));
+        told.split(' ').next().unwrap().to_owned()
+    };
+    let (taken, not_taken) = (lose("A dog", "dog.mp4"), lose("A cat", "cat.mp4"));
+    let table = sandbox.run(&["jobs"]);
+    assert!(table.out.lines().any(|line| line.contains(&format!("  {taken}  dog.mp4"))), "{}", table.out);
+
+    let run = sandbox.run(&["settle", &taken, "--job", "kie:t1"]);
+    assert_eq!((run.code, run.err.as_str()), (0, "Go on with: veo wait kie:t1\n"));
+    let run = sandbox.run(&["settle", &not_taken, "--not-taken", "--json"]);
+    assert!(run.code == 0 && run.out.contains(r#""state":"rejected""#), "{} {}", run.out, run.err);
+    let run = sandbox.run(&["wait", "--receipt", "dog.json"]);
+    assert_eq!((run.code, run.out.as_str()), (0, "dog.mp4\n"), "{}", run.err);
+    let receipt: Value = serde_json::from_str(&fs::read_to_string(sandbox.path("dog.json")).unwrap()).unwrap();
+    assert_eq!(receipt["job"]["offer"]["request"]["prompt"], "A dog");
+    assert!(!sandbox.run(&["jobs"]).err.contains("unknown outcome"));
+
+    // A batch goes on by itself.
+    sandbox.write("jobs.jsonl", "{\"prompt\":\"A dog\",\"seconds\":4}\n{\"prompt\":\"A cat\",\"seconds\":4}\n");
+    let batch = ["generate", "--batch", "jobs.jsonl", "--provider", "kie"];
+    let run = sandbox.run(&batch);
+    assert!(run.code == 4 && run.err.contains("--not-taken --batch "), "{}", run.err);
+    let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
+    let id = |prompt| listed.iter().find(|job| job["prompt"] == prompt).unwrap()["id"].as_str().unwrap().to_owned();
+    for arguments in [["--job", "kie:t2"].as_slice(), &["--not-taken"]] {
+        let id = if arguments.len() > 1 { id("A dog") } else { id("A cat") };
+        let run = sandbox.run(&[&["settle", &id, "--batch", "jobs.jsonl"], arguments].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+    assert_eq!(server.count("POST"), 4);
+    let run = sandbox.run(&batch);
+    assert_eq!((run.code, server.count("POST")), (0, 5), "{}", run.err);
+
+    // Everything else would make the record say what is not so.
+    let open = {
+        let run = Sandbox::with(sandbox, "KIE_BASE_URL", Server::start(|_, _| None).url());
+        let run = (run.run(&["generate", "A fox", "--provider", "kie", "--watermark", "me"]), run);
+        assert_eq!(run.0.code, 4);
+        run.1
+    };
+    let fox = open.listed(&[]).last().unwrap()["id"].as_str().unwrap().to_owned();
+    let refusals: [(&[&str], &str); 8] = [
+        (&[&fox], "--job <JOB>"),
+        (&[&fox, "--not-taken", "--job", "kie:t3"], "cannot be used with"),
+        (&["0123", "--not-taken"], "there is no request 0123; the unknown ones are listed by: veo jobs\n"),
+        (&["0123", "--not-taken", "--batch", "jobs.jsonl"], "by: veo jobs --batch jobs.jsonl\n"),
+        (&[&fox, "--not-taken", "--batch", "no.jsonl"], "no.jsonl has not been started"),
+        (&[&taken, "--not-taken"], "is saved, and only what is unknown can be settled"),
+        (&[&fox, "--job", "kie:t1"], "kie:t1 is the job of another request"),
+        (&[&fox, "--job", "uniall:t3"], "cannot have become uniall:t3: uniall: watermark: "),
+    ];
+    for (arguments, wanted) in refusals {
+        let run = open.run(&[&["settle"], arguments].concat());
+        assert!(run.code == 2 && run.err.contains(wanted), "{arguments:?}: {}", run.err);
+    }
+    assert_eq!(open.listed(&[]).last().unwrap()["state"], "unknown");
 }
 
 /// The provider says what is wrong with the request only after it has taken it, and the job.
@@ -501,7 +604,7 @@ fn every_command_has_help_with_an_example() {
     let help = sandbox.run(&["--help"]).out;
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names.len(), 18, "{names:?}");
+    assert_eq!(names.len(), 19, "{names:?}");
     // These two take nothing, or any command.
     for name in names.into_iter().filter(|name| !["schema", "help"].contains(name)) {
         let run = sandbox.run(&[name, "--help"]);

@@ -64,7 +64,7 @@ fn an_unknown_outcome_is_kept_and_explained_and_asked_of_nobody_else() {
     assert!(run.err.contains("Look at the tasks and the balance at the provider"), "{}", run.err);
 
     let jobs = sandbox.run(&["jobs"]);
-    assert!(jobs.out.starts_with("unknown "), "{}", jobs.out);
+    assert!(jobs.out.contains("\nunknown "), "{}", jobs.out);
     assert!(jobs.err.contains("1 with an unknown outcome. It may have been charged."), "{}", jobs.err);
     // There is nothing to wait for, and waiting sends nothing.
     assert_eq!(sandbox.run(&["wait"]).code, 0);
