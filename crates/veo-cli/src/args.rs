@@ -237,6 +237,8 @@ pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(),
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Err(Failure::usage(if !folder.is_dir() {
         format!("there is no folder {}; create it, or choose another with {option}", folder.display())
+    } else if path.to_str().is_none() {
+        format!("{} is no text, and cannot be written down; choose another file with {option}", path.display())
     } else if path.is_dir() {
         format!("{} is a folder; name a file in it", path.display())
     } else if path.exists() && !force {

@@ -201,6 +201,11 @@ impl Failure {
         Self { exit: Exit::Failed, told: Box::new(told) }
     }
 
+    /// A result that cannot be printed, whether it was paid for or not.
+    pub(crate) fn unprinted(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, told: Box::new(Told::new("failed", message, "unknown", "never", "caller")) }
+    }
+
     /// The end of several things of which some have failed: what a program goes by is that of the gravest.
     pub(crate) fn of_several(message: impl Into<String>, failures: &[Self]) -> Self {
         let Some(gravest) = failures.iter().min_by_key(|failure| failure.gravity()) else {

@@ -99,12 +99,18 @@ enum Command {
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() && std::env::args().any(|argument| argument == "--json") => {
+        Err(error) if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") => {
             let message = error.to_string();
             let failure = Failure::usage(message.trim_start_matches("error: ").trim_end());
             return Output::new(true, false).report(&failure);
         }
-        Err(error) => error.exit(),
+        Err(error) => {
+            return match error.print().or_else(output::unwritten) {
+                // Help that was asked for is a result.
+                Err(failure) if !error.use_stderr() => Output::new(false, false).report(&failure),
+                _ => ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { 0 }),
+            };
+        }
     };
     let output = Output::new(cli.json, cli.verbose);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -112,10 +118,8 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(run(cli.command, &output)),
         Err(error) => Err(Failure::failed(format!("the program cannot start: {error}"))),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => output.report(&failure),
-    }
+    let ends = [result, output.check()].map(|result| result.err().map(|failure| output.report(&failure)));
+    ends.into_iter().flatten().next().unwrap_or(ExitCode::SUCCESS)
 }
 
 async fn run(command: Command, output: &Output) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! What the program says: results on standard output, everything else on standard error.
 
-use std::io::{ErrorKind as IoErrorKind, Write};
+use std::cell::RefCell;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use console::style;
@@ -86,6 +87,8 @@ pub(crate) struct Output {
     json: bool,
     /// The bars on the terminal, which step aside for a line. Hidden where there is no terminal.
     pub(crate) bars: MultiProgress,
+    /// Why a result could not be printed.
+    unwritten: RefCell<Option<io::Error>>,
 }
 
 impl Output {
@@ -97,7 +100,7 @@ impl Output {
             MultiProgress::new()
         };
         if verbose {
-            let lines = tracing_subscriber::fmt::layer().without_time().with_ansi(false).with_writer(std::io::stderr);
+            let lines = tracing_subscriber::fmt::layer().without_time().with_ansi(false).with_writer(io::stderr);
             let targets =
                 Targets::new().with_target("veo::wire", LevelFilter::DEBUG).with_target("veo_core", LevelFilter::WARN);
             // There is no other one in this process.
@@ -105,7 +108,7 @@ impl Output {
                 tracing_subscriber::registry().with(lines).with(targets),
             );
         }
-        Self { json, bars }
+        Self { json, bars, unwritten: RefCell::default() }
     }
 
     /// Whether JSON is wanted.
@@ -122,15 +125,17 @@ impl Output {
     /// A line of standard output.
     pub(crate) fn print(&self, line: &str) {
         self.bars.suspend(|| {
-            let mut stdout = std::io::stdout().lock();
+            let mut stdout = io::stdout().lock();
             let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-            // Whoever stops reading has seen enough; a job goes on all the same.
-            if let Err(error) = written.as_ref()
-                && error.kind() != IoErrorKind::BrokenPipe
-            {
-                let _ = writeln!(std::io::stderr(), "standard output cannot be written: {error}");
+            if let Err(error) = written {
+                self.unwritten.borrow_mut().get_or_insert(error);
             }
         });
+    }
+
+    /// Whether all results could be printed.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.unwritten.take().map_or(Ok(()), unwritten)
     }
 
     /// What happens, for people: a line of standard error, or an event.
@@ -162,8 +167,17 @@ impl Output {
     /// A line of standard error.
     pub(crate) fn tell(&self, line: &str) {
         self.bars.suspend(|| {
-            let _ = writeln!(std::io::stderr(), "{line}");
+            let _ = writeln!(io::stderr(), "{line}");
         });
+    }
+}
+
+/// A result that cannot be printed. What was paid for is there all the same.
+pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
+    match error.kind() {
+        // Whoever stops reading has seen enough.
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Failure::unprinted(format!("standard output cannot be written: {error}; what was done is done"))),
     }
 }
 

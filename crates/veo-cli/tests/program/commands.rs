@@ -632,6 +632,50 @@ fn the_schema_is_the_checked_in_one() {
 }
 
 #[test]
+fn a_result_that_cannot_be_printed_is_a_failure_and_one_that_nobody_reads_is_none() {
+    let sandbox = Sandbox::with_sim();
+    let table: [&[&str]; 6] = [
+        &["schema"],
+        &["models"],
+        &["--help"],
+        &["generate", "--help"],
+        &["generate", "A dog", "--force"],
+        &["generate", "A dog", "--force", "--json"],
+    ];
+    for arguments in table {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let run = sandbox.command(arguments).stdout(full).output().unwrap();
+        let told = String::from_utf8(run.stderr).unwrap();
+        let sentence =
+            "standard output cannot be written: No space left on device (os error 28); what was done is done";
+        assert_eq!((run.status.code(), told.matches(sentence).count()), (Some(1), 1), "{arguments:?}: {told}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let run = sandbox.command(arguments).stdout(writer).output().unwrap();
+        let told = String::from_utf8(run.stderr).unwrap();
+        assert!(run.status.success() && !told.contains("standard output"), "{arguments:?}: {told}");
+    }
+    let listed = sandbox.listed(&[]);
+    assert!(listed.len() == 4 && listed.iter().all(|job| job["state"] == "saved"), "{listed:?}");
+}
+
+#[test]
+fn what_is_no_text_is_refused_in_a_sentence() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let (sandbox, odd) = (Sandbox::with_sim(), OsStr::from_bytes(b"\xff"));
+    let table: [&[&str]; 5] =
+        [&["status"], &["status", "--json"], &["generate"], &["settle", "--job"], &["generate", "A dog", "--output"]];
+    for arguments in table {
+        let run = sandbox.command(arguments).arg(odd).output().unwrap();
+        let told = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.code() == Some(2) && !told.contains("panicked"), "{arguments:?}: {told}");
+    }
+    assert_eq!(sandbox.paid(), 0);
+}
+
+#[test]
 fn the_exchange_is_shown_when_asked_for_and_never_the_key() {
     let sandbox = Sandbox::with_sim();
     for provider in ["kie", "uniall"] {
