@@ -11,7 +11,7 @@ use crate::output::{Event, Output};
 const EXAMPLES: &str = "\
 Examples:
   veo plan \"A dog playing in a park\" --resolution 4k
-  veo plan \"A dog playing in a park\" --negative-prompt \"other dogs\" --provider kie
+  veo plan \"A dog playing in a park\" --negative-prompt \"other dogs\"
 
 Who is listed first is asked first. Nothing is sent, and no key is needed.";
 

@@ -598,20 +598,92 @@ fn a_request_can_be_given_in_many_ways() {
     assert_snapshot!(shown.join("\n"));
 }
 
+/// All commands that `--help` lists.
+fn commands() -> Vec<String> {
+    let help = Sandbox::new().run(&["--help"]).out;
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
 #[test]
 fn every_command_has_help_with_an_example() {
     let sandbox = Sandbox::new();
-    let help = sandbox.run(&["--help"]).out;
-    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    let names = commands();
     assert_eq!(names.len(), 19, "{names:?}");
     // These two take nothing, or any command.
-    for name in names.into_iter().filter(|name| !["schema", "help"].contains(name)) {
+    for name in names.iter().filter(|name| !["schema", "help"].contains(&name.as_str())) {
         let run = sandbox.run(&[name, "--help"]);
         assert!(run.code == 0 && run.out.contains(&format!("Examples:\n  veo {name}")), "{name}: {}", run.out);
     }
     let alone = sandbox.run(&[]);
     assert!(alone.err.contains("Commands:") && alone.code == 2);
+}
+
+/// The help texts are the table. What they name is there, and the simulator takes the place of the providers.
+#[test]
+fn every_example_of_the_help_works() {
+    let mut names = commands();
+    names.push(String::new());
+    let ran: usize = thread::scope(|scope| {
+        let runs: Vec<_> = names.iter().map(|name| scope.spawn(|| run_examples(name))).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).sum()
+    });
+    assert!(ran > 40, "{ran} of {names:?}");
+}
+
+/// Runs the examples of a command one after the other, and gives their number.
+fn run_examples(name: &str) -> usize {
+    let help = Sandbox::new().run_line(&format!("veo {name} --help")).out;
+    let is_command = |line: &&str| line.starts_with("  veo ") || line.starts_with("  KIE_");
+    let lines: Vec<_> = help.lines().skip_while(|line| *line != "Examples:").filter(is_command).collect();
+    // What it is for can stand behind it.
+    lines.iter().for_each(|line| run_example(line.trim().split("  ").next().unwrap()));
+    lines.len()
+}
+
+fn run_example(example: &str) {
+    // It runs until Ctrl-C, at a port that can be taken here; another test does that.
+    if example == "veo sim" {
+        return;
+    }
+    let sandbox = Sandbox::with_sim();
+    let prepare = |line: &str, code| {
+        let run = sandbox.run_line(line);
+        assert_eq!(run.code, code, "{example}: {line}: {}", run.err);
+    };
+    for image in ["park", "day", "night", "her", "him", "dog"] {
+        fs::write(sandbox.path(&format!("{image}.png")), b"\x89PNG\r\n\x1a\n").unwrap();
+    }
+    sandbox.write("prompt.txt", "A dog playing in a park\n");
+    sandbox.write("request.yaml", "prompt: A dog playing in a park\n");
+    sandbox.write("jobs.jsonl", "{\"prompt\": \"A dog playing in a park\"}\n");
+    sandbox.write("key.txt", "sk-secret\n");
+    prepare("mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc", 0);
+    let mut line = example.replace("http://127.0.0.1:8787", &sandbox.url()).replace("| man -l -", "| cat");
+    let is = |command: &str| example.starts_with(&format!("veo {command}"));
+    if is("auth kie") {
+        // It is typed otherwise, which is seen in a terminal.
+        line += " < key.txt";
+    } else if is("inspect") {
+        prepare("veo generate A_dog -o dog.mp4 --receipt receipt.json", 0);
+    } else if is("jobs --batch") {
+        prepare("veo generate --batch jobs.jsonl --provider kie", 0);
+    } else if is("settle") {
+        let (file, list) = match example.contains("--batch") {
+            true => ("--batch jobs.jsonl", ["--batch", "jobs.jsonl"].as_slice()),
+            false => ("A_dog", [].as_slice()),
+        };
+        prepare(&format!("KIE_API_KEY=lost-reply veo generate {file} --provider kie"), 4);
+        line = line.replace("0f1e2d3c4b5a6978", sandbox.listed(list)[0]["id"].as_str().unwrap());
+    } else {
+        for (shown, provider) in [("kie:0f1e2d3c", "kie"), ("uniall:task_42", "uniall")] {
+            if line.contains(shown) {
+                prepare(&format!("veo generate A_dog --provider {provider} -o first-{provider}.mp4"), 0);
+                line = line.replace(shown, &latest(&sandbox));
+            }
+        }
+    }
+    prepare(&line, if line.contains("lost-reply") { 4 } else { 0 });
 }
 
 #[test]

@@ -76,6 +76,11 @@ impl Sandbox {
         self.sim.as_ref().unwrap().submits()
     }
 
+    /// Where both providers are.
+    pub(crate) fn url(&self) -> String {
+        self.sim.as_ref().unwrap().url()
+    }
+
     /// A file of the folder in which the program runs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join("work").join(name)
@@ -108,6 +113,15 @@ impl Sandbox {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         finish(child)
+    }
+
+    /// Runs a line as a shell does.
+    pub(crate) fn run_line(&self, line: &str) -> Run {
+        let program = Path::new(env!("CARGO_BIN_EXE_veo")).parent().unwrap().display();
+        let path = format!("{program}:{}", std::env::var("PATH").unwrap());
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).env_clear().envs(&self.environment).env("PATH", path).current_dir(self.path(""));
+        finish(shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
