@@ -9,3 +9,5 @@ mod kill;
 mod money;
 mod sandbox;
 mod server;
+#[cfg(target_os = "linux")]
+mod terminal;

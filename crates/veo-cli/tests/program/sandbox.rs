@@ -115,13 +115,19 @@ impl Sandbox {
         finish(child)
     }
 
+    /// Another program, which finds this one.
+    pub(crate) fn shell(&self, program: &str) -> Command {
+        let veo = Path::new(env!("CARGO_BIN_EXE_veo")).parent().unwrap().display();
+        let path = format!("{veo}:{}", std::env::var("PATH").unwrap());
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.environment).env("PATH", path).current_dir(self.path(""));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     /// Runs a line as a shell does.
     pub(crate) fn run_line(&self, line: &str) -> Run {
-        let program = Path::new(env!("CARGO_BIN_EXE_veo")).parent().unwrap().display();
-        let path = format!("{program}:{}", std::env::var("PATH").unwrap());
-        let mut shell = Command::new("sh");
-        shell.args(["-c", line]).env_clear().envs(&self.environment).env("PATH", path).current_dir(self.path(""));
-        finish(shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        finish(self.shell("sh").args(["-c", line]).spawn().unwrap())
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {

@@ -1,0 +1,160 @@
+//! The program in a real terminal, which `script` of util-linux gives it. All that is ever drawn there is kept, so that
+//! nothing depends on the moment of looking.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+use crate::batch::clip;
+use crate::sandbox::Sandbox;
+use crate::server::{Server, accepted, record};
+
+/// A terminal with a program in it.
+struct Terminal {
+    script: Child,
+    keys: ChildStdin,
+    screen: ChildStdout,
+    drawn: Vec<u8>,
+}
+
+impl Terminal {
+    /// Runs a line of a shell, which ends with it.
+    fn start(sandbox: &Sandbox, line: &str) -> Self {
+        let mut script = sandbox.shell("script");
+        script.args(["-qec", &format!("stty cols 100 rows 30; tty; exec {line}"), "/dev/null"]);
+        let started = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
+        let mut script = started.unwrap_or_else(|error| panic!("`script` of util-linux is needed: {error}"));
+        let (keys, screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+        Self { script, keys, screen, drawn: Vec::new() }
+    }
+
+    /// Reads until what was drawn is as it should be, and gives it without colours.
+    fn until(&mut self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            let text = plain(&self.drawn);
+            if is_there(&text) {
+                return text;
+            }
+            let read = self.screen.read(&mut buffer).unwrap();
+            assert!(read > 0, "it ended without {what}: {text}");
+            self.drawn.extend(&buffer[..read]);
+        }
+    }
+
+    fn until_text(&mut self, text: &str) -> String {
+        self.until(text, |drawn| drawn.contains(text))
+    }
+
+    fn press(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// All that was drawn until the program has ended, and its code.
+    fn end(&mut self) -> (Vec<u8>, i32) {
+        self.screen.read_to_end(&mut self.drawn).unwrap();
+        let status = self.script.wait().unwrap();
+        (std::mem::take(&mut self.drawn), status.code().unwrap())
+    }
+}
+
+impl Drop for Terminal {
+    /// What runs in it ends with it.
+    fn drop(&mut self) {
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
+
+/// What was drawn, without the sequences that move and colour it.
+fn plain(drawn: &[u8]) -> String {
+    let text = String::from_utf8_lossy(drawn);
+    let mut parts = text.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| {
+        text + part.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).get(1..).unwrap_or_default()
+    })
+}
+
+#[test]
+fn progress_is_drawn_on_the_terminal_and_the_result_goes_where_it_should() {
+    let ((answer, next), video) = (channel::<Option<u8>>(), clip());
+    let next = Mutex::new(next);
+    let server = Server::start(move |line, _| {
+        if line.contains("POST") {
+            return Some(r#"{"id":"task_1","status":"queued"}"#.to_owned());
+        }
+        // A question is answered when the test has seen enough.
+        Some(match next.lock().unwrap().recv().ok()? {
+            Some(percent) => format!(r#"{{"id":"task_1","status":"in_progress","progress":{percent}}}"#),
+            None => format!(r#"{{"id":"task_1","status":"completed","video_url":"{video}"}}"#),
+        })
+    });
+    let sandbox = Sandbox::new().at("uniall", server.url());
+    // Only standard error is a terminal.
+    let mut terminal = Terminal::start(&sandbox, "veo generate A_dog --duration 4 --timeout 1m -o dog.mp4 > out.txt");
+    answer.send(Some(33)).unwrap();
+    let message = " Making the video [";
+    terminal.until_text("Making the video [=========>                    ] 33% (");
+    // The sign in front of it moves without an answer.
+    let signs = |drawn: &str| drawn.match_indices(message).filter_map(|(at, _)| drawn[..at].chars().last()).collect();
+    terminal.until("a moving sign", |drawn| BTreeSet::<char>::len(&signs(drawn)) > 3);
+    answer.send(Some(66)).unwrap();
+    terminal.until_text("] 66% (");
+    answer.send(None).unwrap();
+    let (drawn, code) = terminal.end();
+    let (drawn, printed) = (plain(&drawn), fs::read_to_string(sandbox.path("out.txt")).unwrap());
+    assert_eq!((code, printed.as_str()), (0, "dog.mp4\n"), "{drawn}");
+    // It stands where the bar was.
+    assert!(drawn.contains("\rSaved ") && drawn.ends_with(" with sound\r\n"), "{drawn:?}");
+}
+
+#[test]
+fn ctrl_c_ends_the_waiting_and_says_how_to_go_on() {
+    let server =
+        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 0, "") }));
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let mut terminal = Terminal::start(&sandbox, "veo generate A_dog --timeout 1m");
+    terminal.until_text("Making the video (");
+    terminal.press(b"\x03");
+    let (drawn, code) = terminal.end();
+    let drawn = plain(&drawn).replace('\r', "");
+    let wanted = "error: kie:t1: interrupted; the job goes on\n  Wait for it again with: veo wait kie:t1\n";
+    assert!(code == 130 && drawn.ends_with(wanted), "{code} {drawn}");
+    assert_eq!(sandbox.listed(&[])[0]["state"], "accepted");
+}
+
+#[test]
+fn colours_are_shown_where_they_are_wanted() {
+    let red = "\u{1b}[31m";
+    for (line, coloured) in [("veo generate", true), ("env NO_COLOR=1 veo generate", false)] {
+        let (drawn, _) = Terminal::start(&Sandbox::new(), line).end();
+        let drawn = String::from_utf8(drawn).unwrap();
+        assert!(drawn.contains("there is no prompt") && drawn.contains(red) == coloured, "{line}: {drawn:?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_typed_does_not_show() {
+    let sandbox = Sandbox::new();
+    let mut terminal = Terminal::start(&sandbox, "veo auth kie");
+    let drawn = terminal.until_text("(it is not shown):");
+    let device = drawn.lines().find(|line| line.starts_with("/dev/")).unwrap().to_owned();
+    // Nobody types before the question can be read; a test can.
+    let is_hidden = || {
+        let settings = Command::new("stty").args(["-F", device.trim(), "-a"]).output().unwrap().stdout;
+        String::from_utf8(settings).unwrap().split_whitespace().any(|word| word == "-echo")
+    };
+    while !is_hidden() {
+        assert!(terminal.script.try_wait().unwrap().is_none(), "it ended without asking");
+    }
+    terminal.press(b"sk-typed\n");
+    let (drawn, code) = terminal.end();
+    let drawn = plain(&drawn);
+    assert!(code == 0 && drawn.contains("Kept in ") && !drawn.contains("sk-typed"), "{drawn}");
+    assert!(fs::read_to_string(sandbox.config()).unwrap().contains("sk-typed"));
+}
