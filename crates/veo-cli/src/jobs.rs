@@ -258,8 +258,13 @@ async fn enlarge(
             return failure;
         }
         let small = without_size(reference);
-        let again = format!("It may have been charged. To ask again is safe: veo upgrade {small} --resolution {to}");
-        let failure = if is_open { failure.with_next(again) } else { failure };
+        let again =
+            format!("It may have been charged. Go on with the same command: veo upgrade {small} --resolution {to}");
+        let failure = match failure.exit {
+            Exit::Rejected | Exit::Usage => failure,
+            Exit::Failed => failure.with_next("The smaller video is there all the same."),
+            _ => failure.with_next(again),
+        };
         let error = failure.told.clone();
         making.record(
             id,

@@ -220,6 +220,7 @@ fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_f
                 thread::park();
             }
         }
+        3 => Some(refused(400, "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.")),
         _ => Some(refused(404, "no such task")),
     });
     let sandbox = Sandbox::new().at("kie", server.url());
@@ -232,15 +233,19 @@ fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_f
     let mut program = sandbox.start(&command);
     arrival.recv().unwrap();
     program.interrupt();
-    program.until("To ask again is safe: veo upgrade kie:t1 --resolution 1080p");
+    program.until("Go on with the same command: veo upgrade kie:t1 --resolution 1080p");
     assert_eq!(program.end().code, 130);
     assert_eq!(states(), ["rejected", "unknown"]);
     let id = sandbox.listed(&[]).last().unwrap()["id"].as_str().unwrap().to_owned();
     let settled = sandbox.run(&["settle", &id, "--job", "kie:t1"]);
     assert!(settled.code == 2 && settled.err.contains("is the upgrade kie:t1:1080p"), "{}", settled.err);
-    // The next answer is about the same one.
+    // The next answers are about the same one.
     assert_eq!(sandbox.run(&command).code, 3);
     assert_eq!(states(), ["rejected", "rejected"]);
+    // What was taken can fail later.
+    let run = sandbox.run(&command);
+    assert!(run.code == 1 && run.err.contains("The smaller video is there all the same."), "{} {}", run.code, run.err);
+    assert_eq!(states(), ["rejected", "rejected", "failed"]);
 }
 
 /// The file that the record names, and not another one in its place.
