@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use veo_core::{Client, Offer, VideoRequest};
 
 use crate::args::{Save, Who, check_target};
-use crate::budget::{Budget, Cost};
+use crate::budget::{Budget, Cost, Leave};
 use crate::config::ProviderName;
 use crate::failure::{Exit, Failure, in_full, look};
 use crate::interrupt::Interrupts;
@@ -37,8 +37,8 @@ pub(crate) struct Batch {
     concurrency: Option<usize>,
     /// Send no more once the next video could cost more than this, over all runs of the batch. The price of a kind of
     /// video is not known before one was made, so the first of each kind is made alone and can go over; so can a price
-    /// that rises meanwhile. What others spend from the account at that moment is taken for the price. Needs a provider
-    /// that tells its balance.
+    /// that rises meanwhile. Jobs that fail or are not here in time count as well. What others spend from the account
+    /// at that moment is taken for the price. Needs a provider that tells its balance.
     #[arg(long, value_name = "CREDITS")]
     max_credits: Option<f64>,
     /// Where to save the receipts, instead of printing them.
@@ -104,8 +104,8 @@ pub(crate) async fn run(
     let setting = who.setting().await?;
     let client = setting.config.client(&setting.providers, timeout)?;
     let store = if setting.is_simulated() { Store::temporary()? } else { Store::open_alone(ledger_of(file))? };
-    let entries: HashMap<_, _> =
-        store.entries()?.into_iter().filter_map(|entry| Some((entry.key.clone()?, entry))).collect();
+    let all = store.entries()?;
+    let entries: HashMap<_, _> = all.iter().filter_map(|entry| Some((entry.key.clone()?, entry.clone()))).collect();
 
     let steps = steps(&lines, &entries, &client, &store, batch.retry_failed, save.force).map_err(|problems| {
         Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
@@ -117,7 +117,7 @@ pub(crate) async fn run(
             let [provider] = chosen[..] else {
                 return Err(Failure::usage("--max-credits goes with one provider; choose it with --provider"));
             };
-            Some(budget(&client, provider, cap, &lines, &entries).await?)
+            Some(budget(&client, provider, cap, &all).await?)
         }
         None => None,
     };
@@ -126,7 +126,7 @@ pub(crate) async fn run(
         None => None,
     };
 
-    let interrupts = Interrupts::new().await;
+    let interrupts = Interrupts::new();
     let making = Making { client: &client, config: &setting.config, store: &store, interrupts: &interrupts, output };
     let total = output.bars.add(ProgressBar::new(lines.len() as u64));
     if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos} of {len} lines{msg} ({elapsed})") {
@@ -219,13 +219,20 @@ async fn take(line: &Line, step: Step, making: &Making<'_>, budget: Option<&Budg
             if making.interrupts.any() {
                 return Err(Failure::interrupted_before());
             }
-            match making.submit(&line.request, &line.output, Some(&line.key), number).await {
-                Ok((id, job)) => (id, job, line.output.clone(), leave),
+            let ready = match making.prepare(&line.request, &line.output, Some(&line.key), number).await {
+                Ok(ready) => ready,
                 Err(failure) => {
                     if let Some((budget, leave)) = leave {
-                        let cost = if failure.exit == Exit::Unknown { Cost::Open } else { Cost::Nothing };
-                        budget.settle(leave, cost).await;
+                        budget.settle(leave, Cost::Nothing).await;
                     }
+                    return Err(failure);
+                }
+            };
+            match making.submit(&ready, number).await {
+                Ok(job) => (ready.id, job, line.output.clone(), leave),
+                Err(failure) => {
+                    let cost = if failure.exit == Exit::Unknown { Cost::Perhaps(None) } else { Cost::Nothing };
+                    settle(making, &ready.id, leave, cost).await;
                     return Err(failure);
                 }
             }
@@ -234,19 +241,22 @@ async fn take(line: &Line, step: Step, making: &Making<'_>, budget: Option<&Budg
     let label = label(number);
     let known = Known { reference: &job.reference, record: Some((&id, &job)), line: number, label: &label };
     let made = making.finish(&known, &path).await;
-    if let Some((budget, leave)) = leave {
-        let credits = made.as_ref().map(|made| made.receipt.as_ref().and_then(|receipt| receipt.credits));
-        // The next run starts with what this one has found out.
-        if let Some(credits) = budget.settle(leave, credits.map_or(Cost::Open, Cost::Video)).await {
-            making.record(&id, Happened::Cost { credits });
-        }
-    }
+    let credits = made.as_ref().ok().and_then(|made| made.receipt.as_ref()?.credits);
+    settle(making, &id, leave, Cost::Perhaps(credits)).await;
     let made = made?;
     let text = format!("{label}{}: {}", summary(&made.saved), made.saved.path.display());
     let (saved, receipt) = (&made.saved, made.receipt.as_ref());
     making.output.progress(&text, &Event::Saved { line: number, job: &job.reference, saved, receipt });
     // Its types have nothing that JSON cannot say.
     Ok(serde_json::to_value(&made.receipt).unwrap_or_default())
+}
+
+/// Takes up what a request has cost. The next run starts with what this one has found out.
+async fn settle(making: &Making<'_>, id: &str, leave: Option<(&Budget<'_>, Leave<'_>)>, cost: Cost) {
+    let Some((budget, leave)) = leave else { return };
+    if let Some(credits) = budget.settle(leave, cost).await {
+        making.record(id, Happened::Cost { credits });
+    }
 }
 
 /// All requests of the file, or everything that is wrong with it.
@@ -344,25 +354,31 @@ fn unknown(entry: &Entry, store: &Store) -> Failure {
     Failure::unknown(message).with_next(look(&entry.id, store.batch().as_deref()))
 }
 
-/// A cap, with what earlier runs have spent of it.
+/// A cap, with what earlier runs have spent of it: also on lines that are gone, and on jobs that have failed.
 async fn budget<'a>(
     client: &'a Client,
     provider: ProviderName,
     cap: f64,
-    lines: &[Line],
-    entries: &HashMap<String, Entry>,
+    entries: &[Entry],
 ) -> Result<Budget<'a>, Failure> {
     let budget = Budget::new(client, provider.name(), cap).await?;
-    for entry in lines.iter().filter_map(|line| entries.get(&line.key)) {
-        let cost = match &entry.last {
-            Happened::Refused { .. } => Cost::Nothing,
-            Happened::Saved { receipt } => Cost::Video(receipt["credits"].as_f64().or(entry.credits)),
-            _ => Cost::Open,
+    let mut open = Vec::new();
+    for entry in entries.iter().filter(|entry| !matches!(entry.last, Happened::Refused { .. })) {
+        let planned = || client.plan(&entry.request).offers.into_iter().next();
+        let Some(offer) = entry.job.as_ref().map(|job| job.offer.clone()).or_else(planned) else { continue };
+        if offer.provider != provider.name() {
+            continue;
+        }
+        let told = match &entry.last {
+            Happened::Saved { receipt } => receipt["credits"].as_f64(),
+            _ => None,
         };
-        if let Some(offer) = client.plan(&entry.request).offers.first() {
-            budget.has_sent(offer, &cost);
+        budget.has_sent(&offer, told.or(entry.credits));
+        if !matches!(entry.last, Happened::Saved { .. } | Happened::Failed { .. }) {
+            open.push(offer);
         }
     }
+    open.iter().for_each(|offer| budget.is_open(offer));
     Ok(budget)
 }
 

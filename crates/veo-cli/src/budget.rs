@@ -8,10 +8,10 @@ use veo_core::{Client, Offer};
 
 use crate::failure::Failure;
 
-/// What is spent, and what a video of each kind has cost at most.
+/// What is spent, and what a job of each kind has cost at most.
 ///
-/// The first video of a kind is made while nothing else is under way, so that the balance tells its price. From then on
-/// it is known what the next one may cost before it is sent.
+/// The first video of a kind is made while nothing else is under way, so that the balance tells its price, also if the
+/// job fails or does not end in time. From then on it is known what the next one may cost before it is sent.
 pub(crate) struct Budget<'a> {
     client: &'a Client,
     provider: &'a str,
@@ -26,7 +26,7 @@ struct State {
     prices: HashMap<String, f64>,
     /// The kind of each job that was sent, and what it cost once that is known.
     charges: Vec<(String, Option<f64>)>,
-    /// A video was made, and neither its record nor the balance told its price.
+    /// What a job costs is not known, neither from its record nor from the balance.
     is_in_the_dark: bool,
     /// A request was not sent because of the cap.
     is_refusing: bool,
@@ -44,10 +44,8 @@ pub(crate) struct Leave<'a> {
 pub(crate) enum Cost {
     /// It was not taken.
     Nothing,
-    /// The video is here, and costs this if the provider said so.
-    Video(Option<f64>),
-    /// It may have been charged.
-    Open,
+    /// It may have been charged, whether there is a video or not; so much, if that is known.
+    Perhaps(Option<f64>),
 }
 
 #[expect(dead_code, reason = "they are held, and never looked at")]
@@ -63,11 +61,18 @@ impl<'a> Budget<'a> {
         Ok(Self { client, provider, cap, state: RefCell::default(), under_way: RwLock::default() })
     }
 
-    /// Takes up what was sent before.
-    pub(crate) fn has_sent(&self, offer: &Offer, cost: &Cost) {
+    /// Takes up what was sent before, and what it has cost if that is known.
+    pub(crate) fn has_sent(&self, offer: &Offer, credits: Option<f64>) {
         let mut state = self.state.borrow_mut();
         let charge = state.begin(kind(offer));
-        state.settle(charge, cost);
+        state.settle(charge, &Cost::Perhaps(credits));
+    }
+
+    /// A job that was sent before has not ended. As long as nothing tells what one of its kind costs, nothing is sent
+    /// to find out: that would be one more in each run.
+    pub(crate) fn is_open(&self, offer: &Offer) {
+        let mut state = self.state.borrow_mut();
+        state.is_in_the_dark |= !state.prices.contains_key(&kind(offer));
     }
 
     pub(crate) fn spent(&self) -> f64 {
@@ -90,7 +95,9 @@ impl<'a> Budget<'a> {
             return Ok(Leave { charge, before: None, _under_way: UnderWay::Shared(alone.downgrade()) });
         }
         if self.state.borrow().is_in_the_dark {
-            return Err(Failure::too_dear("neither the job before nor the balance told what a video costs"));
+            let message = "not sent: what a job before it costs is told neither by its record nor by the balance";
+            let next = "Once all jobs before it have ended, the same command sends one to find out.";
+            return Err(Failure::too_dear(message).with_next(next));
         }
         let before = Some(self.client.credits(self.provider).await?);
         let charge = self.charge(&kind)?;
@@ -100,12 +107,12 @@ impl<'a> Budget<'a> {
     /// Takes up what became of a request, and gives its price if only the balance told it.
     pub(crate) async fn settle(&self, leave: Leave<'_>, mut cost: Cost) -> Option<f64> {
         let mut found = None;
-        if let (Some(before), Cost::Video(None)) = (leave.before, &cost) {
+        if let (Some(before), Cost::Perhaps(None)) = (leave.before, &cost) {
             // A balance that cannot be read tells nothing.
             let after = self.client.credits(self.provider).await.unwrap_or(before);
             found = Some(before - after).filter(|price| *price > 0.0);
-            cost = Cost::Video(found);
-            self.state.borrow_mut().is_in_the_dark |= matches!(cost, Cost::Video(None));
+            cost = Cost::Perhaps(found);
+            self.state.borrow_mut().is_in_the_dark |= found.is_none();
         }
         self.state.borrow_mut().settle(leave.charge, &cost);
         found
@@ -139,13 +146,13 @@ impl State {
         let Some((kind, credits)) = self.charges.get_mut(charge) else { return };
         match cost {
             Cost::Nothing => *credits = Some(0.0),
-            Cost::Video(Some(cost)) => {
+            Cost::Perhaps(Some(cost)) => {
                 *credits = Some(*cost);
                 let price = self.prices.entry(kind.clone()).or_default();
                 *price = price.max(*cost);
             }
             // It counts as much as the dearest of its kind.
-            Cost::Video(None) | Cost::Open => {}
+            Cost::Perhaps(None) => {}
         }
     }
 

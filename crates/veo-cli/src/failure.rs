@@ -39,6 +39,7 @@ A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned."
         match error.kind() {
             ErrorKind::InvalidRequest => Self::Usage,
             ErrorKind::OutcomeUnknown => Self::Unknown,
+            ErrorKind::Stopped => Self::Interrupted,
             ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
             ErrorKind::JobFailed => Self::Failed,
             // Of an accepted job these say that it has ended.

@@ -106,10 +106,11 @@ async fn make(request: &VideoRequest, common: &Common, setting: &Setting, output
     let path = common.save.path("video.mp4")?;
     let client = setting.config.client(&setting.providers, common.patience.timeout)?;
     let store = setting.store()?;
-    let interrupts = Interrupts::new().await;
+    let interrupts = Interrupts::new();
     let making = Making { client: &client, config: &setting.config, store: &store, interrupts: &interrupts, output };
 
-    let (id, job) = making.submit(request, &path, None, None).await?;
+    let ready = making.prepare(request, &path, None, None).await?;
+    let job = making.submit(&ready, None).await?;
     if common.no_wait {
         // The event of the accepted job has said it.
         if !output.is_json() {
@@ -117,7 +118,7 @@ async fn make(request: &VideoRequest, common: &Common, setting: &Setting, output
         }
         return Ok(());
     }
-    let known = Known { reference: &job.reference, record: Some((&id, &job)), line: None, label: "" };
+    let known = Known { reference: &job.reference, record: Some((&ready.id, &job)), line: None, label: "" };
     let made = making.finish(&known, &path).await?;
     tell_saved(&job.reference, &made, common.save.receipt.as_deref(), output)
 }

@@ -1,4 +1,5 @@
-//! Ctrl-C, which ends the waiting and never loses what became of a paid request.
+//! Ctrl-C, which ends the waiting and never loses what became of a paid request. To be told to end is the same, and so
+//! is the end of the terminal.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,16 +14,10 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// From now on Ctrl-C does not end the program by itself.
-    pub(crate) async fn new() -> Self {
+    /// From now on Ctrl-C does not end the program by itself, and neither does being told to end.
+    pub(crate) fn new() -> Self {
         let (counter, count) = watch::channel(0);
-        tokio::spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                counter.send_modify(|count| *count += 1);
-            }
-        });
-        // The task has to run once to hear of anything.
-        tokio::task::yield_now().await;
+        listen(&counter);
         Self { count, explained: AtomicBool::new(false) }
     }
 
@@ -57,4 +52,45 @@ impl Interrupts {
             std::future::pending::<()>().await;
         }
     }
+}
+
+#[cfg(unix)]
+fn listen(counter: &watch::Sender<u32>) {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    // A terminal that is closed can say so several times, which nobody means as giving up.
+    for (kind, gives_up) in
+        [(SignalKind::interrupt(), true), (SignalKind::terminate(), true), (SignalKind::hangup(), false)]
+    {
+        // With nohup it is to go on without the terminal.
+        if kind == SignalKind::hangup() && is_ignored(kind) {
+            continue;
+        }
+        // What cannot be heard of ends the program by itself.
+        let Ok(mut signal) = signal(kind) else { continue };
+        let counter = counter.clone();
+        tokio::spawn(async move {
+            while signal.recv().await.is_some() {
+                counter.send_modify(|count| *count = if gives_up { *count + 1 } else { (*count).max(1) });
+            }
+        });
+    }
+}
+
+/// Whether whoever started the program has it ignore a signal. Only Linux says so.
+#[cfg(unix)]
+fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
+}
+
+#[cfg(not(unix))]
+fn listen(counter: &watch::Sender<u32>) {
+    let counter = counter.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            counter.send_modify(|count| *count += 1);
+        }
+    });
 }

@@ -138,7 +138,7 @@ pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure
         providers.push(ProviderName::of(&job.provider)?);
     }
     let client = config.resuming(&providers, patience.timeout)?;
-    let interrupts = Interrupts::new().await;
+    let interrupts = Interrupts::new();
     let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
     let label = |job| if jobs.len() > 1 { format!("{job}: ") } else { String::new() };
     let fetch = async |job| fetch(&making, job, &label(job), &save).await;
@@ -165,7 +165,7 @@ pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(),
             .with_exit(Exit::Unfinished)
             .with_next(format!("Wait for it with: veo wait {job}")));
     }
-    let interrupts = Interrupts::new().await;
+    let interrupts = Interrupts::new();
     let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
     fetch(&making, &job, "", &save).await
 }
@@ -184,7 +184,7 @@ pub(crate) async fn upgrade(arguments: Upgrade, output: &Output) -> Result<(), F
     check_target(&path, "--output", force)?;
     let client = config.client(&[ProviderName::of(&job.provider)?], patience.timeout)?;
     let upgrade = larger(&client, &job, small.and_then(|entry| entry.job), resolution)?;
-    let interrupts = Interrupts::new().await;
+    let interrupts = Interrupts::new();
     let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
 
     // To ask for it again is to go on with it.

@@ -24,6 +24,14 @@ pub(crate) struct Making<'a> {
     pub(crate) output: &'a Output,
 }
 
+/// A request that is written down and not sent yet.
+pub(crate) struct Ready {
+    /// Its name in the store.
+    pub(crate) id: String,
+    /// With all its images where the provider reaches them.
+    request: VideoRequest,
+}
+
 /// A job, with its name in the store if it is there.
 pub(crate) struct Known<'a> {
     pub(crate) reference: &'a JobRef,
@@ -42,27 +50,38 @@ pub(crate) struct Made {
 }
 
 impl Making<'_> {
-    /// Sends a paid request once, and gives the job with its name in the store. It is on the disk before and after.
-    /// `key` and `line` tell the line of a batch.
-    pub(crate) async fn submit(
+    /// Brings images of this machine to where the provider reaches them, which costs nothing, and then writes down that
+    /// the request is about to be sent. `key` and `line` tell the line of a batch.
+    pub(crate) async fn prepare(
         &self,
         request: &VideoRequest,
         path: &Path,
         key: Option<&str>,
         line: Option<usize>,
-    ) -> Result<(String, Job), Failure> {
+    ) -> Result<Ready, Failure> {
         let plan = possible(self.client.plan(request))?;
         if !self.output.is_json() {
             // The events of an accepted job have them.
             plan.offers.iter().take(1).flat_map(|offer| &offer.warnings).for_each(|warning| self.output.warn(warning));
         }
-        let id = self.store.intend(request, path, key)?;
-        let label = label(line);
+        let spinner = spinner(self.output, format!("{}Preparing", label(line)));
+        let uploaded = tokio::select! {
+            uploaded = self.client.upload_images(request) => uploaded.map_err(Failure::from),
+            () = self.interrupts.first() => Err(Failure::interrupted_before()),
+        };
+        spinner.finish_and_clear();
+        Ok(Ready { request: uploaded?, id: self.store.intend(request, path, key)? })
+    }
 
-        let spinner = spinner(self.output, format!("{label}Sending"));
+    /// Sends a paid request once, unless it is interrupted before. What becomes of it is on the disk when this returns.
+    pub(crate) async fn submit(&self, ready: &Ready, line: Option<usize>) -> Result<Job, Failure> {
+        let Ready { id, request } = ready;
+        let spinner = spinner(self.output, format!("{}Sending", label(line)));
         // Dropped before its end, it would lose what became of the request.
-        let mut submitting = pin!(self.client.submit(request));
+        let mut submitting = pin!(self.client.submit_until(request, self.interrupts.first()));
         let outcome = tokio::select! {
+            // It ends at once if nothing has left.
+            biased;
             outcome = &mut submitting => Some(outcome),
             () = self.interrupts.first() => {
                 self.interrupts.explain(self.output);
@@ -75,19 +94,19 @@ impl Making<'_> {
         spinner.finish_and_clear();
         let failure = match outcome {
             Some(Submission::Accepted(job)) => {
-                self.accepted(&id, &job, line);
-                return Ok((id, job));
+                self.accepted(id, &job, line);
+                return Ok(job);
             }
             Some(Submission::NotAccepted(error)) => {
                 let failure = Failure::from(error);
-                self.record(&id, Happened::Refused { error: failure.told.clone() });
+                self.record(id, Happened::Refused { error: failure.told.clone() });
                 return Err(failure);
             }
             Some(Submission::Unknown(unknown)) => Failure::from(unknown.error).with_exit(Exit::Unknown),
             None => Failure::unknown("interrupted again while a paid request was on its way"),
         };
-        let failure = failure.with_next(look(&id, self.store.batch().as_deref()));
-        self.record(&id, Happened::Unknown { error: failure.told.clone() });
+        let failure = failure.with_next(look(id, self.store.batch().as_deref()));
+        self.record(id, Happened::Unknown { error: failure.told.clone() });
         Err(failure)
     }
 

@@ -196,3 +196,46 @@ fn a_batch_stops_before_it_costs_too_much() {
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
     }
 }
+
+/// A job that has failed, or is not here in time, or of which nobody knows, may be paid for.
+#[test]
+fn what_has_no_video_counts_for_the_cap_as_well() {
+    let failing = |_: &str| Some(record("t1", 3, ""));
+    let endless = |_: &str| Some(record("t1", 0, ""));
+    let lost = |line: &str| (!line.contains("POST")).then(|| record("t1", 0, ""));
+    type Answer = fn(&str) -> Option<String>;
+    // What the balance shows of each job, the cap, the number of lines, and how many are sent after each of three runs.
+    type Row = (&'static str, Answer, u32, &'static str, usize, [usize; 3]);
+    let table: [Row; 6] = [
+        ("failing", failing, 60, "70", 6, [1, 1, 1]),
+        ("endless", endless, 60, "70", 6, [1, 1, 1]),
+        ("lost", lost, 60, "70", 6, [1, 1, 1]),
+        // Each try counts.
+        ("failing", failing, 60, "130", 1, [1, 2, 2]),
+        // What has ended without a trace was most likely given back, so one more is tried.
+        ("failing", failing, 0, "70", 6, [1, 2, 3]),
+        // It can still be charged.
+        ("endless", endless, 0, "70", 6, [1, 1, 1]),
+    ];
+    for (what, answer, price, cap, count, sent) in table {
+        let spent = Mutex::new(0);
+        let server = Server::start(move |line, _| {
+            if line.contains("/chat/credit") {
+                return Some(format!(r#"{{"code":200,"msg":"success","data":{}}}"#, 1000 - *spent.lock().unwrap()));
+            }
+            if line.contains("POST") {
+                *spent.lock().unwrap() += price;
+            }
+            answer(line).map(|reply| if line.contains("POST") { accepted("t1") } else { reply })
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        let requests: Vec<_> = (1..=6).map(|number| format!("{{\"prompt\":\"Dog {number}\",\"seconds\":4}}")).collect();
+        let capped = ["--max-credits", cap, "--concurrency", "3", "--timeout", "1s", "--retry-failed"];
+        for (run, sent) in (1..).zip(sent) {
+            // What was paid stays paid when its line is gone.
+            sandbox.write("jobs.jsonl", &requests[usize::from(run == 3 && count > 1)..count].join("\n"));
+            let ended = sandbox.run(&[&BATCH, capped.as_slice()].concat());
+            assert_eq!(server.count("POST"), sent, "{what}, {price}, run {run}: {}", ended.err);
+        }
+    }
+}

@@ -1,10 +1,11 @@
 //! Ctrl-C at the worst moments.
 
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use crate::sandbox::{Sandbox, lines};
-use crate::server::{Server, accepted, record};
+use crate::sandbox::{Running, Sandbox, lines};
+use crate::server::{Server, accepted, record, refused};
 
 const NOTE: &str = "Ctrl-C again gives up";
 
@@ -24,20 +25,128 @@ fn hesitant() -> (Server, std::sync::mpsc::Receiver<()>, Sender<()>) {
     (server, arrival, release)
 }
 
+/// Also when it is told to end, and when the terminal goes.
 #[test]
 fn while_waiting_it_ends_and_says_how_to_go_on() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let server = Server::start(|line, _| {
+            Some(if line.contains("/veo/generate") { accepted("t1") } else { record("t1", 0, "") })
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        let mut program = sandbox.start(&["generate", "A dog"]);
+        program.until("Making the video");
+        program.signal(signal);
+        let run = program.end();
+        assert_eq!((run.code, run.out.as_str()), (130, ""), "{signal}: {}", run.err);
+        let wanted = "error: kie:t1: interrupted; the job goes on\n  Wait for it again with: veo wait kie:t1\n";
+        assert!(run.err.ends_with(wanted), "{signal}: {}", run.err);
+        assert_eq!(sandbox.listed(&[])[0]["state"], "accepted");
+    }
+}
+
+#[test]
+fn with_nohup_it_goes_on_without_the_terminal() {
+    let open = Arc::new(Mutex::new(true));
+    let is_open = open.clone();
+    let server = Server::start(move |line, _| {
+        let flag = if *is_open.lock().unwrap() { 0 } else { 3 };
+        Some(if line.contains("/veo/generate") { accepted("t1") } else { record("t1", flag, "") })
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let veo = sandbox.command(&["generate", "A dog"]);
+    let mut nohup = Command::new("nohup");
+    nohup.arg(veo.get_program()).args(veo.get_args()).current_dir(sandbox.path(""));
+    nohup.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
+    nohup.envs(veo.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    nohup.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut program = Running::start(&mut nohup);
+    program.until("Making the video");
+    program.signal("-HUP");
+    *open.lock().unwrap() = false;
+    let run = program.end();
+    assert!(run.code == 1 && run.err.contains("the model gave up"), "{} {}", run.code, run.err);
+}
+
+/// Ctrl-C or kill -9 while an image is on its way to where the provider reaches it.
+#[test]
+fn while_uploading_nothing_is_paid_and_nothing_is_open() {
+    let (arrived, arrival) = channel();
+    let (release, released) = channel::<()>();
+    let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
+    let server = Server::start(move |line, _| {
+        if line.contains("/veo/generate") {
+            return Some(accepted("t1"));
+        }
+        arrived.lock().unwrap().send(()).unwrap();
+        let _ = released.lock().unwrap().recv();
+        Some(r#"{"success":true,"code":200,"data":{"downloadUrl":"https://img.example.net/dog.png"}}"#.to_owned())
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    std::fs::write(sandbox.path("dog.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    sandbox.write("jobs.jsonl", r#"{"prompt":"A dog","input":{"type":"image","image":{"file":"dog.png"}}}"#);
+    let single = ["generate", "A dog", "--image", "dog.png"].as_slice();
+    for (command, list) in
+        [(single, [].as_slice()), (&["generate", "--batch", "jobs.jsonl"], &["--batch", "jobs.jsonl"])]
+    {
+        let program = sandbox.start(command);
+        arrival.recv().unwrap();
+        program.interrupt();
+        let run = program.end();
+        assert_eq!(run.code, 130, "{}", run.err);
+        assert!(run.err.contains("interrupted; nothing was sent") && !run.err.contains(NOTE), "{}", run.err);
+
+        let program = sandbox.start(command);
+        arrival.recv().unwrap();
+        program.kill();
+        assert!(sandbox.listed(list).is_empty());
+    }
+    drop(release);
+    assert_eq!(server.count("/veo/generate"), 0);
+}
+
+/// kie.ai takes twenty requests in ten seconds, and the next one waits here.
+#[test]
+fn while_waiting_for_leave_to_send_it_sends_no_more() {
     let server = Server::start(|line, _| {
         Some(if line.contains("/veo/generate") { accepted("t1") } else { record("t1", 0, "") })
     });
     let sandbox = Sandbox::new().at("kie", server.url());
-    let mut program = sandbox.start(&["generate", "A dog"]);
-    program.until("Making the video");
+    let requests: Vec<_> = (1..=21).map(|number| format!("{{\"prompt\":\"Dog {number}\"}}")).collect();
+    sandbox.write("jobs.jsonl", &requests.join("\n"));
+    let mut program = sandbox.start(&["generate", "--batch", "jobs.jsonl", "--concurrency", "21"]);
+    for number in 1..=20 {
+        program.until(&format!("line {number}: Making the video"));
+    }
     program.interrupt();
     let run = program.end();
-    assert_eq!((run.code, run.out.as_str()), (130, ""), "{}", run.err);
-    let wanted = "error: kie:t1: interrupted; the job goes on\n  Wait for it again with: veo wait kie:t1\n";
-    assert!(run.err.ends_with(wanted), "{}", run.err);
-    assert_eq!(sandbox.listed(&[])[0]["state"], "accepted");
+    assert_eq!((run.code, server.count("/veo/generate")), (130, 20), "{}", run.err);
+    assert!(!run.err.contains(NOTE) && run.err.contains("line 21: stopped before a paid request"), "{}", run.err);
+    let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
+    let rejected: Vec<_> = listed.iter().filter(|job| job["state"] != "accepted").map(|job| &job["state"]).collect();
+    assert_eq!(rejected, ["rejected"]);
+}
+
+#[test]
+fn after_it_nobody_else_is_asked() {
+    let (arrived, arrival) = channel();
+    let (release, released) = channel();
+    let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
+    let refusing = Server::start(move |_, _| {
+        arrived.lock().unwrap().send(()).unwrap();
+        let _ = released.lock().unwrap().recv();
+        Some(refused(402, "Insufficient credits"))
+    });
+    let other = Server::start(|_, _| None);
+    let sandbox = Sandbox::new().at("kie", refusing.url()).at("uniall", other.url());
+    let mut program = sandbox.start(&["generate", "A dog", "--provider", "kie", "--provider", "uniall"]);
+    arrival.recv().unwrap();
+    program.interrupt();
+    program.until(NOTE);
+    release.send(()).unwrap();
+    let run = program.end();
+    assert_eq!((run.code, refusing.count("POST"), other.count("POST")), (130, 1, 0), "{}", run.err);
+    assert!(run.err.contains("Insufficient credits"), "{}", run.err);
+    assert_eq!(sandbox.listed(&[])[0]["state"], "rejected");
 }
 
 #[test]

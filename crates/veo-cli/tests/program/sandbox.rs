@@ -131,9 +131,7 @@ impl Sandbox {
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self.command(arguments).spawn().unwrap();
-        let err = BufReader::new(child.stderr.take().unwrap());
-        Running { child, err, told: String::new() }
+        Running::start(&mut self.command(arguments))
     }
 
     /// The states of the jobs that `veo jobs` lists.
@@ -196,6 +194,12 @@ impl Sandbox {
 }
 
 impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let err = BufReader::new(child.stderr.take().unwrap());
+        Self { child, err, told: String::new() }
+    }
+
     /// Reads standard error until it has this text, and gives all of it so far.
     pub(crate) fn until(&mut self, text: &str) -> &str {
         while !self.told.contains(text) {
@@ -207,7 +211,11 @@ impl Running {
 
     /// Presses Ctrl-C.
     pub(crate) fn interrupt(&self) {
-        let killed = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        self.signal("-INT");
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let killed = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
     }
 
