@@ -104,7 +104,7 @@ pub(crate) async fn run(
     let setting = who.setting().await?;
     let client = setting.config.client(&setting.providers, timeout)?;
     let store = if setting.is_simulated() { Store::temporary()? } else { Store::open_alone(ledger_of(file))? };
-    let all = store.entries()?;
+    let all = store.whole()?;
     let entries: HashMap<_, _> = all.iter().filter_map(|entry| Some((entry.key.clone()?, entry.clone()))).collect();
 
     let steps = steps(&lines, &entries, &client, &store, batch.retry_failed, save.force).map_err(|problems| {

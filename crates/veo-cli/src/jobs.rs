@@ -20,7 +20,7 @@ use crate::interrupt::Interrupts;
 use crate::making::{Known, Made, Making, keep_receipt};
 use crate::output::{Event, Output};
 use crate::progress::Progress;
-use crate::store::{Entry, Event as Happened, Listed, Store};
+use crate::store::{Entry, Event as Happened, Listed, Store, named_after};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  veo status kie:0f1e2d3c\n  veo status kie:0f1e2d3c --json")]
@@ -386,9 +386,7 @@ fn without_size(job: &JobRef) -> JobRef {
 
 /// Where the video of a job goes if nobody says where.
 fn path_of(job: &JobRef, entry: Option<&Entry>) -> PathBuf {
-    let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    let named = || PathBuf::from(format!("{}-{}.mp4", job.provider, job.task.replace(odd, "-")));
-    entry.map_or_else(named, |entry| entry.output.clone())
+    entry.map_or_else(|| named_after(job), |entry| entry.output.clone())
 }
 
 /// Whether a job lives where its provider is asked now. A simulator's would not be found at the provider.

@@ -26,6 +26,9 @@ pub(crate) struct Store {
     alone: bool,
 }
 
+/// Ends a line that was torn off, so that it is not taken for one that somebody has damaged.
+const TORN: &[u8] = b" (torn off)";
+
 /// What happened to a request, in the order in which it happens.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -156,16 +159,46 @@ impl Store {
 
     /// All requests, in the order in which they were to be sent. What is torn or not understood is passed over.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>, Failure> {
-        let mut bytes = Vec::new();
-        let mut file = &self.file;
-        let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_end(&mut bytes));
-        read.map_err(|error| self.unusable(&error))?;
+        Ok(self.understood()?.0)
+    }
+
+    /// All requests, if every line is understood. What is not can stand for a request that was paid, which would be
+    /// sent again.
+    pub(crate) fn whole(&self) -> Result<Vec<Entry>, Failure> {
+        let (entries, problems) = self.understood()?;
+        if problems.is_empty() {
+            return Ok(entries);
+        }
+        let path = self.path.as_deref().unwrap_or(Path::new("a temporary file")).display();
+        let message = format!("{path} is damaged, and nothing was sent:\n{}", problems.join("\n"));
+        let next = "Each of these lines can stand for a paid video. Put back what was there, or take the line out if \
+                    nothing was paid for it: what no line stands for is sent.";
+        Err(Failure::usage(message).with_next(next))
+    }
+
+    /// All requests, and what is wrong with the lines that are not understood.
+    fn understood(&self) -> Result<(Vec<Entry>, Vec<String>), Failure> {
+        let bytes = self.read().map_err(|error| self.unusable(&error))?;
+        // An editor can put a mark before the text.
+        let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+        let is_torn = !text.ends_with(b"\n");
 
         let here = env::current_dir().unwrap_or_default();
-        let mut entries: Vec<Entry> = Vec::new();
+        let (mut entries, mut problems) = (Vec::<Entry>::new(), Vec::new());
         let mut places: HashMap<String, usize> = HashMap::new();
-        for line in bytes.split(|byte| *byte == b'\n') {
-            let Ok(Line { id, at, event }) = serde_json::from_slice(line) else { continue };
+        let mut lines = (1..).zip(text.split(|byte| *byte == b'\n')).peekable();
+        while let Some((number, line)) = lines.next() {
+            let Line { id, at, event } = match serde_json::from_slice(line) {
+                Ok(line) => line,
+                Err(_) if line.trim_ascii().is_empty() || line.ends_with(TORN) => continue,
+                // Its program has ended before it was whole, and before the next step was taken.
+                Err(_) if is_torn && lines.peek().is_none() => continue,
+                Err(error) => {
+                    let error = error.to_string().replace(" line 1 column", " character");
+                    problems.push(format!("line {number}: {error}"));
+                    continue;
+                }
+            };
             match (event, places.get(&id).and_then(|place| entries.get_mut(*place))) {
                 (Event::Intent { request, output, key }, None) => {
                     places.insert(id.clone(), entries.len());
@@ -198,11 +231,16 @@ impl Store {
                     }
                     entry.last = event;
                 }
-                // Without its intent, which somebody has taken out of the file, it is nothing to go by.
-                (_, None) => {}
+                (event, None) => {
+                    problems.push(format!("line {number}: no line before it says what was to be sent as {id}"));
+                    if let Some(entry) = Entry::of_job(&id, at, event) {
+                        places.insert(id, entries.len());
+                        entries.push(entry);
+                    }
+                }
             }
         }
-        Ok(entries)
+        Ok((entries, problems))
     }
 
     /// The last request that became this job. Without a size, it is also the job as it was sent with one.
@@ -231,6 +269,13 @@ impl Store {
         written
     }
 
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let (mut bytes, mut file) = (Vec::new(), &self.file);
+        file.seek(SeekFrom::Start(0))?;
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
     fn append_locked(&self, mut text: Vec<u8>) -> io::Result<()> {
         let mut file = &self.file;
         // A line that was torn off by the end of its program must not swallow this one.
@@ -239,7 +284,10 @@ impl Store {
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last)?;
             if last != *b"\n" {
-                text.insert(0, b'\n');
+                let bytes = self.read()?;
+                let torn = bytes.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+                let end = if serde_json::from_slice::<Value>(torn).is_ok() { b"".as_slice() } else { TORN };
+                text.splice(0..0, [end, b"\n"].concat());
             }
         }
         file.write_all(&text)?;
@@ -255,6 +303,12 @@ impl Store {
 /// A path as one would write it here.
 fn relative(path: &Path, here: &Path) -> PathBuf {
     path.strip_prefix(here).unwrap_or(path).to_owned()
+}
+
+/// Where the video of a job goes if nobody has said where.
+pub(crate) fn named_after(job: &JobRef) -> PathBuf {
+    let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    PathBuf::from(format!("{}-{}.mp4", job.provider, job.task.replace(odd, "-")))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -279,6 +333,29 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 impl Entry {
+    /// A request of which only a later line is there, which has its job. What is paid for is not lost.
+    fn of_job(id: &str, at: u64, event: Event) -> Option<Self> {
+        let (job, base_url, path) = match &event {
+            Event::Accepted { job, base_url } => ((**job).clone(), base_url.clone(), None),
+            Event::Saved { receipt } => {
+                let path = receipt["saved"]["path"].as_str().map(PathBuf::from);
+                (Job::deserialize(&receipt["job"]).ok()?, None, path)
+            }
+            _ => return None,
+        };
+        Some(Self {
+            id: id.to_owned(),
+            at,
+            request: job.offer.request.clone(),
+            output: path.unwrap_or_else(|| named_after(&job.reference)),
+            key: None,
+            job: Some(job),
+            base_url,
+            credits: None,
+            last: event,
+        })
+    }
+
     /// The job, if it has not ended.
     pub(crate) fn unfinished(&self) -> Option<&Job> {
         self.job.as_ref().filter(|_| matches!(self.last, Event::Accepted { .. }))
@@ -331,13 +408,16 @@ mod tests {
         for end in whole.len()..both.len() {
             fs::write(&path, &both[..end]).unwrap();
             let store = Store::at(path.clone()).unwrap();
-            let entries = store.entries().unwrap();
+            let entries = store.whole().unwrap();
             // A line that lacks nothing but its end is whole.
             let unsettled = matches!(entries[0].last, Event::Intent { .. });
             assert_eq!((entries.len(), unsettled), (1, end < both.len() - 1), "torn at {end} of {}", both.len());
 
             store.intend(&VideoRequest::text("A cat"), Path::new("cat.mp4"), Some("k")).unwrap();
-            let prompts: Vec<_> = store.entries().unwrap().into_iter().map(|entry| entry.request.prompt).collect();
+            // That stays so when more comes after it, and is no damage.
+            let entries = store.whole().unwrap();
+            assert_eq!(matches!(entries[0].last, Event::Intent { .. }), unsettled, "torn at {end}");
+            let prompts: Vec<_> = entries.into_iter().map(|entry| entry.request.prompt).collect();
             assert_eq!(prompts, ["A dog", "A cat"], "torn at {end}");
         }
     }

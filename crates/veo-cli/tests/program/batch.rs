@@ -1,5 +1,6 @@
 //! Batches: each line is sent once, however often the command is run.
 
+use std::fs;
 use std::sync::Mutex;
 
 use insta::assert_snapshot;
@@ -194,6 +195,33 @@ fn a_batch_stops_before_it_costs_too_much() {
         sandbox.write("jobs.jsonl", &[requests.join("\n"), r#"{"prompt":"Dog","seconds":8}"#.to_owned()].join("\n"));
         let run = capped("250");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
+    }
+}
+
+/// Whatever an editor or a failure of power has made of the ledger.
+#[test]
+fn a_damaged_ledger_is_no_reason_to_pay_again() {
+    type Damage = fn(&str) -> String;
+    let table: [(&str, Damage, i32, &str); 7] = [
+        ("a mark of an editor", |text| format!("\u{feff}{text}"), 0, ""),
+        ("other ends of lines", |text| text.replace('\n', "\r\n"), 0, ""),
+        ("a torn last line", |text| text[..text.len() - 20].to_owned(), 0, ""),
+        ("a torn request", |text| text.replacen("\"A dog\"", "\"A d", 1), 2, "jobs.jsonl.ledger is damaged"),
+        ("no request", |text| text.split_once('\n').unwrap().1.to_owned(), 2, "line 1: no line before it says"),
+        ("another word", |text| text.replacen("\"intent\"", "\"intend\"", 1), 2, "line 1: unknown variant `intend`"),
+        ("something else", |_| "\0\0\0\n".to_owned(), 2, "line 1: expected value at character 1"),
+    ];
+    let sandbox = Sandbox::with_sim();
+    write(&sandbox, &[r#"{"prompt": "A dog", "seconds": 4, "output": "dog.mp4"}"#]);
+    let run = sandbox.run(&BATCH);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let ledger = sandbox.path("jobs.jsonl.ledger");
+    let text = fs::read_to_string(&ledger).unwrap();
+    for (what, damage, code, words) in table {
+        fs::write(&ledger, damage(&text)).unwrap();
+        let run = sandbox.run(&[&BATCH, ["--force"].as_slice()].concat());
+        assert_eq!((run.code, sandbox.paid()), (code, 1), "{what}: {}", run.err);
+        assert!(run.err.contains(words), "{what}: {}", run.err);
     }
 }
 

@@ -111,3 +111,28 @@ fn the_intent_is_on_the_disk_before_the_request_and_the_job_before_the_wait() {
     let run = sandbox.at("kie", server.url()).run(&["generate", "A dog"]);
     assert!(run.code == 1 && run.err.contains("the model gave up"), "{}", run.err);
 }
+
+#[test]
+fn a_paid_job_is_listed_and_waited_for_whatever_happened_to_its_request() {
+    let sandbox = Sandbox::with_sim();
+    let job = sandbox.run(&["generate", "A dog", "--no-wait"]).out.trim().to_owned();
+    let text = std::fs::read_to_string(sandbox.store()).unwrap();
+    for damaged in [
+        text.replacen("\"A dog\"", "\"A d", 1),
+        text.split_once('\n').unwrap().1.to_owned(),
+        format!("\u{feff}{}", text.split_once('\n').unwrap().1),
+    ] {
+        std::fs::write(sandbox.store(), damaged).unwrap();
+        let listed = sandbox.listed(&[]);
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert_eq!((&listed[0]["job"], &listed[0]["prompt"]), (&job.as_str().into(), &"A dog".into()));
+        let run = sandbox.run(&["wait", "--force"]);
+        let file = format!("{}.mp4", job.replace(':', "-"));
+        assert_eq!((run.code, run.out), (0, format!("{file}\n")), "{}", run.err);
+        // Also when only its end is there.
+        let saved = std::fs::read_to_string(sandbox.store()).unwrap();
+        std::fs::write(sandbox.store(), saved.lines().last().unwrap()).unwrap();
+        let listed = sandbox.listed(&[]);
+        assert_eq!((&listed[0]["job"], &listed[0]["state"]), (&job.as_str().into(), &"saved".into()));
+    }
+}
