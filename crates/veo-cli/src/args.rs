@@ -26,7 +26,8 @@ pub(crate) struct Prompt {
     /// given besides count more.
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     request: Option<PathBuf>,
-    /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded.
+    /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded to kie.ai, whoever
+    /// makes the video.
     #[arg(long, value_name = "URL or FILE", help_heading = "Input", conflicts_with_all = ["first_frame", "reference"])]
     image: Option<String>,
     /// The image that the video starts from.

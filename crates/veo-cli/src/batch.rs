@@ -18,6 +18,7 @@ use crate::args::{Save, Who, check_target};
 use crate::budget::{Budget, Cost, Leave};
 use crate::config::ProviderName;
 use crate::failure::{Exit, Failure, in_full, look};
+use crate::images;
 use crate::interrupt::Interrupts;
 use crate::making::{Known, Making, label, possible, summary};
 use crate::output::{Event, Output};
@@ -107,7 +108,7 @@ pub(crate) async fn run(
     let all = store.whole()?;
     let entries: HashMap<_, _> = all.iter().filter_map(|entry| Some((entry.key.clone()?, entry.clone()))).collect();
 
-    let steps = steps(&lines, &entries, &client, &store, batch.retry_failed, save.force).map_err(|problems| {
+    let steps = steps(&lines, &entries, &client, &store, batch.retry_failed, save.force).await.map_err(|problems| {
         Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
     })?;
     let budget = match batch.max_credits {
@@ -156,7 +157,11 @@ pub(crate) async fn run(
                     None => {}
                 }
             }
-            Err(failure) => {
+            Err(mut failure) => {
+                // The command itself was right.
+                if failure.exit == Exit::Usage {
+                    failure.exit = if failure.told.job.is_some() { Exit::Unfinished } else { Exit::Rejected };
+                }
                 let text = format!("line {}: {}", line.number, in_full(&failure.told));
                 output.progress(&text, &Event::Failed { line: line.number, error: &failure.told });
                 failures.push(failure);
@@ -173,7 +178,7 @@ pub(crate) async fn run(
 
 fn summarize(lines: &[Line], done: usize, failures: &[Failure], output: &Output) -> Result<(), Failure> {
     let count = |exits: &[Exit]| failures.iter().filter(|failure| exits.contains(&failure.exit)).count();
-    let (failed, rejected) = (count(&[Exit::Failed]), count(&[Exit::Rejected, Exit::Usage]));
+    let (failed, rejected) = (count(&[Exit::Failed]), count(&[Exit::Rejected]));
     let (unknown, unfinished) = (count(&[Exit::Unknown]), count(&[Exit::Unfinished, Exit::Interrupted]));
     let mut text = format!("{done} of {} lines done", lines.len());
     for (number, word) in [
@@ -308,7 +313,7 @@ fn read_line(text: &str) -> Result<(VideoRequest, Option<PathBuf>), String> {
 }
 
 /// What there is to do for each line, or everything that stands against the new ones.
-fn steps(
+async fn steps(
     lines: &[Line],
     entries: &HashMap<String, Entry>,
     client: &Client,
@@ -332,7 +337,8 @@ fn steps(
             }
             Some((Happened::Failed { .. } | Happened::Refused { .. }, _)) | None => {
                 let planned = possible(client.plan(&line.request));
-                match planned.and_then(|plan| check_target(&line.output, "\"output\"", force).map(|()| plan)) {
+                let planned = planned.and_then(|plan| check_target(&line.output, "\"output\"", force).map(|()| plan));
+                match images::check(&line.request).await.and(planned) {
                     Ok(plan) => steps.extend(plan.offers.into_iter().take(1).map(|offer| Step::Send(Box::new(offer)))),
                     Err(failure) => {
                         problems.push(format!("line {}: {}", line.number, failure.told.message.replace('\n', "; ")))

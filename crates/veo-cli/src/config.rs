@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll};
 
 use crate::failure::Failure;
+use crate::images::WithPlace;
 
 /// Who makes videos.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -146,23 +147,34 @@ impl Config {
 
     fn unchecked(&self, providers: &[ProviderName]) -> Result<Option<Client>, Failure> {
         let mut client: Option<Client> = None;
-        for (place, provider) in providers.iter().enumerate() {
-            if providers[..place].contains(provider) {
+        // Its place for images serves everybody, also who is not to be asked for a video.
+        let place = match self.has_key(ProviderName::Kie) {
+            true => Some(Kie::new(self.access(ProviderName::Kie))?),
+            false => None,
+        };
+        for (number, provider) in providers.iter().enumerate() {
+            if providers[..number].contains(provider) {
                 continue;
             }
-            let settings = self.settings(*provider);
-            let mut access = Access::new(settings.api_key.clone().unwrap_or_else(|| "none".into()));
-            if let Some(url) = &settings.base_url {
-                access = access.base_url(url);
-            }
+            let access = self.access(*provider);
+            let uniall = |access| Ok::<_, Failure>(WithPlace { provider: UniAll::new(access)?, place: place.clone() });
             client = Some(match (client, provider) {
                 (None, ProviderName::Kie) => Client::new(Kie::new(access)?)?,
-                (None, ProviderName::Uniall) => Client::new(UniAll::new(access)?)?,
+                (None, ProviderName::Uniall) => Client::new(uniall(access)?)?,
                 (Some(client), ProviderName::Kie) => client.or(Kie::new(access)?),
-                (Some(client), ProviderName::Uniall) => client.or(UniAll::new(access)?),
+                (Some(client), ProviderName::Uniall) => client.or(uniall(access)?),
             });
         }
         Ok(client)
+    }
+
+    fn access(&self, provider: ProviderName) -> Access {
+        let Settings { api_key, base_url } = self.settings(provider);
+        let access = Access::new(api_key.clone().unwrap_or_else(|| "none".into()));
+        match base_url {
+            Some(url) => access.base_url(url),
+            None => access,
+        }
     }
 
     fn settings(&self, provider: ProviderName) -> &Settings {

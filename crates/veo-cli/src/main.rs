@@ -12,6 +12,7 @@ mod budget;
 mod config;
 mod failure;
 mod generate;
+mod images;
 mod interrupt;
 mod jobs;
 mod making;

@@ -78,6 +78,8 @@ fn what_is_wrong_with_a_file_is_said_at_once_and_nothing_is_sent() {
             r#"{"prompt": "A dog", "seconds": 5}"#,
             r#"{"prompt": "A dog", "output": "there.mp4"}"#,
             r#"{"prompt": "A dog", "output": "no/dog.mp4"}"#,
+            r#"{"prompt": "A dog", "input": {"type": "image", "image": {"file": "nothing.png"}}}"#,
+            r#"{"prompt": "A dog", "input": {"type": "image", "image": {"file": "there.mp4"}}}"#,
         ],
         &[],
     ];
@@ -196,6 +198,31 @@ fn a_batch_stops_before_it_costs_too_much() {
         let run = capped("250");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
     }
+}
+
+/// What a batch ends with says something about its lines, and its command was right.
+#[test]
+fn a_line_that_cannot_be_sent_any_more_makes_no_wrong_command() {
+    let sandbox = Sandbox::new();
+    let image = sandbox.path("dog.png");
+    let gone = image.clone();
+    let server = Server::start(move |line, _| {
+        // It goes while the first line is paid.
+        let _ = fs::remove_file(&gone);
+        Some(if line.contains("POST") { accepted("t1") } else { record("t1", 3, "") })
+    });
+    let sandbox = sandbox.at("kie", server.url());
+    fs::write(image, b"\x89PNG\r\n\x1a\n").unwrap();
+    let second = r#"{"prompt": "2", "input": {"type": "image", "image": {"file": "dog.png"}}}"#;
+    let retried = [&BATCH, ["--concurrency", "1"].as_slice()].concat();
+    write(&sandbox, &[r#"{"prompt": "1"}"#, second]);
+    let run = sandbox.run(&retried);
+    assert_eq!((run.code, server.count("POST")), (1, 1), "{}", run.err);
+    assert!(
+        run.err.contains("line 2: input: dog.png cannot be read") && run.err.contains("1 not taken"),
+        "{}",
+        run.err
+    );
 }
 
 /// Whatever an editor or a failure of power has made of the ledger.

@@ -136,3 +136,38 @@ fn a_paid_job_is_listed_and_waited_for_whatever_happened_to_its_request() {
         assert_eq!((&listed[0]["job"], &listed[0]["state"]), (&job.as_str().into(), &"saved".into()));
     }
 }
+
+/// UniAll has no place for images, and reaches those at kie.ai.
+#[test]
+fn an_image_reaches_uniall_through_the_place_of_kie_without_a_video_from_there() {
+    let sandbox = Sandbox::with_sim();
+    let image = b"\x89PNG\r\n\x1a\n";
+    std::fs::write(sandbox.path("dog.png"), image).unwrap();
+    let command = ["A dog", "--image", "dog.png", "--provider", "uniall"];
+    let plan = sandbox.run(&[&["plan"], command.as_slice()].concat());
+    assert!(plan.code == 0 && plan.out.contains("\"image\": \"dog.png\""), "{}", plan.err);
+    let run = sandbox.run(&[&["generate"], command.as_slice()].concat());
+    assert!(run.code == 0 && run.err.contains("Accepted as uniall:"), "{}", run.err);
+    assert_eq!(sandbox.paid(), 1);
+    let run = Sandbox::new().run(&[
+        "generate",
+        "--sim",
+        "uniall",
+        "A dog",
+        "--image",
+        &sandbox.path("dog.png").display().to_string(),
+    ]);
+    assert_eq!(run.code, 0, "{}", run.err);
+
+    // Without a key for kie.ai there is no way, and the plan says so.
+    let alone = Sandbox::new().at("uniall", "http://127.0.0.1:1");
+    std::fs::write(alone.path("dog.png"), image).unwrap();
+    for start in ["plan", "generate"] {
+        let run = alone.run(&[&[start], command.as_slice()].concat());
+        assert!(run.code == 2 && run.err.contains("no provider here has a place for it"), "{start}: {}", run.err);
+    }
+    let plan = alone.run(&["plan", "A dog", "--image", "dog.png"]);
+    let warning =
+        "warning: input: an image of this machine has to be uploaded to kie.ai, for which there is no key here";
+    assert!(plan.code == 0 && plan.out.contains(warning), "{} {}", plan.out, plan.err);
+}
