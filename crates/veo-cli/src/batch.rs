@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use veo_core::{Client, Offer, VideoRequest};
 
 use crate::args::{Save, Who, check_target};
 use crate::budget::{Budget, Cost, Leave};
-use crate::config::ProviderName;
+use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, in_full, look};
 use crate::images;
 use crate::interrupt::Interrupts;
@@ -106,6 +106,9 @@ pub(crate) async fn run(
     let client = setting.config.client(&setting.providers, timeout)?;
     let store = if setting.is_simulated() { Store::temporary()? } else { Store::open_alone(ledger_of(file))? };
     let all = store.whole()?;
+    for entry in &all {
+        check_place(&setting.config, entry)?;
+    }
     let entries: HashMap<_, _> = all.iter().filter_map(|entry| Some((entry.key.clone()?, entry.clone()))).collect();
 
     let steps = steps(&lines, &entries, &client, &store, batch.retry_failed, save.force).await.map_err(|problems| {
@@ -122,10 +125,7 @@ pub(crate) async fn run(
         }
         None => None,
     };
-    let mut receipts = match &batch.receipts {
-        Some(path) => Some(File::create(path).map_err(|error| unwritten(path, &error))?),
-        None => None,
-    };
+    let mut receipts = Receipts::open(batch.receipts.as_deref(), output)?;
 
     let interrupts = Interrupts::new();
     let making = Making { client: &client, config: &setting.config, store: &store, interrupts: &interrupts, output };
@@ -151,11 +151,7 @@ pub(crate) async fn run(
         match result {
             Ok(receipt) => {
                 done += 1;
-                match &mut receipts {
-                    Some(file) => writeln!(file, "{receipt}").map_err(|error| Failure::failed(error.to_string()))?,
-                    None if !output.is_json() => output.print(&receipt.to_string()),
-                    None => {}
-                }
+                output.bars.suspend(|| receipts.write(&receipt));
             }
             Err(mut failure) => {
                 // The command itself was right.
@@ -173,8 +169,57 @@ pub(crate) async fn run(
         }
     }
     total.finish_and_clear();
-    summarize(&lines, done, &failures, output)
+    let ended = summarize(&lines, done, &failures, output);
+    match (receipts.end(), ended) {
+        (Ok(()), ended) => ended,
+        (Err(unwritten), Ok(())) => Err(unwritten),
+        (Err(unwritten), Err(failure)) => {
+            output.report(&unwritten);
+            let message = failure.told.message.clone();
+            Err(Failure::of_several(message, &[unwritten, failure]).with_next(AGAIN))
+        }
+    }
 }
+
+/// Where the receipts go. That one cannot be written is no reason to leave jobs alone that are under way.
+struct Receipts {
+    name: String,
+    /// With JSON the events have them, and nothing else is printed.
+    sink: Option<Box<dyn Write>>,
+    error: Option<io::Error>,
+}
+
+impl Receipts {
+    fn open(path: Option<&Path>, output: &Output) -> Result<Self, Failure> {
+        let name = path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+        let sink: Option<Box<dyn Write>> = match path {
+            Some(path) => Some(Box::new(
+                File::create(path)
+                    .map_err(|error| Failure::usage(format!("{name} cannot be written: {error}; nothing was sent")))?,
+            )),
+            None if output.is_json() => None,
+            None => Some(Box::new(io::stdout())),
+        };
+        Ok(Self { name, sink, error: None })
+    }
+
+    fn write(&mut self, receipt: &Value) {
+        let Some(sink) = self.sink.as_mut().filter(|_| self.error.is_none()) else { return };
+        self.error = writeln!(sink, "{receipt}").and_then(|()| sink.flush()).err();
+    }
+
+    /// Whether all are written. Whoever stops reading them has seen enough.
+    fn end(self) -> Result<(), Failure> {
+        let Some(error) = self.error.filter(|error| error.kind() != io::ErrorKind::BrokenPipe) else { return Ok(()) };
+        let mut failure = Failure::failed(format!("the receipts cannot be written to {}: {error}", self.name))
+            .with_next("The ledger has them all: the same command writes them again, and sends nothing twice.");
+        (failure.told.charged, failure.told.resend) = ("yes".to_owned(), "never".to_owned());
+        Err(failure)
+    }
+}
+
+/// What to do when a batch has ended before its end.
+const AGAIN: &str = "The same command goes on, and sends nothing twice.";
 
 fn summarize(lines: &[Line], done: usize, failures: &[Failure], output: &Output) -> Result<(), Failure> {
     let count = |exits: &[Exit]| failures.iter().filter(|failure| exits.contains(&failure.exit)).count();
@@ -196,8 +241,7 @@ fn summarize(lines: &[Line], done: usize, failures: &[Failure], output: &Output)
         return Ok(());
     }
     let message = format!("{} of {} lines have no video", failures.len(), lines.len());
-    let next = "The same command goes on, and sends nothing twice.";
-    Err(Failure::of_several(message, failures).with_next(next))
+    Err(Failure::of_several(message, failures).with_next(AGAIN))
 }
 
 /// Does for a line what is to be done, and gives its receipt.
@@ -312,6 +356,19 @@ fn read_line(text: &str) -> Result<(VideoRequest, Option<PathBuf>), String> {
     Ok((request, output))
 }
 
+/// Refuses to go on elsewhere than where the batch was begun. What is done at a simulator is not done at the provider.
+fn check_place(config: &Config, entry: &Entry) -> Result<(), Failure> {
+    let Some(job) = entry.job.as_ref().map(|job| &job.reference) else { return Ok(()) };
+    let (there, here) = (entry.base_url.as_deref(), config.base_url(ProviderName::of(&job.provider)?));
+    if there == here {
+        return Ok(());
+    }
+    let place = |url: Option<&str>| url.unwrap_or("the provider's own address").to_owned();
+    let message = format!("the batch was begun elsewhere: {job} lives at {}, and {} is set", place(there), place(here));
+    let next = "Correct the base URL, or give the file another name to begin anew; nothing was sent.";
+    Err(Failure::usage(message).with_next(next))
+}
+
 /// What there is to do for each line, or everything that stands against the new ones.
 async fn steps(
     lines: &[Line],
@@ -386,8 +443,4 @@ async fn budget<'a>(
     }
     open.iter().for_each(|offer| budget.is_open(offer));
     Ok(budget)
-}
-
-fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("{} cannot be written: {error}; nothing was sent", path.display()))
 }

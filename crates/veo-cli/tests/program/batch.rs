@@ -225,6 +225,48 @@ fn a_line_that_cannot_be_sent_any_more_makes_no_wrong_command() {
     );
 }
 
+#[test]
+fn a_rehearsal_is_not_taken_for_the_performance() {
+    let sandbox = Sandbox::with_sim();
+    write(&sandbox, &[r#"{"prompt": "A dog", "seconds": 4}"#]);
+    assert_eq!(sandbox.run(&BATCH).code, 0);
+    let elsewhere = Server::start(|_, _| Some(accepted("t1")));
+    let sandbox = sandbox.at("kie", elsewhere.url());
+    // Also if the line is another one now.
+    for requests in [r#"{"prompt": "A dog", "seconds": 4}"#, r#"{"prompt": "A cat"}"#] {
+        write(&sandbox, &[requests]);
+        let run = sandbox.run(&BATCH);
+        assert_eq!((run.code, elsewhere.count("")), (2, 0), "{}", run.err);
+        assert!(
+            run.err.contains("lives at http://127.0.0.1:") && run.err.contains(&format!("{} is set", elsewhere.url())),
+            "{}",
+            run.err
+        );
+    }
+}
+
+/// A full disk costs no job that is under way.
+#[test]
+fn receipts_that_cannot_be_written_leave_no_job_alone() {
+    let stdout = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for options in [["--receipts", "/dev/full"].as_slice(), &[]] {
+        let sandbox = Sandbox::with_sim();
+        let requests: Vec<_> = (1..=4).map(|dog| format!("{{\"prompt\":\"Dog {dog}\",\"seconds\":4}}")).collect();
+        sandbox.write("jobs.jsonl", &requests.join("\n"));
+        let mut command = sandbox.command(&[&BATCH, options].concat());
+        let output = command.stdout(stdout()).spawn().unwrap().wait_with_output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), sandbox.paid()), (Some(1), 4), "{err}");
+        let name = options.last().unwrap_or(&"standard output");
+        let wanted = format!("4 of 4 lines done\nerror: the receipts cannot be written to {name}: No space left");
+        assert!(err.contains(&wanted), "{err}");
+        assert!(sandbox.listed(&["--batch", "jobs.jsonl"]).iter().all(|job| job["state"] == "saved"));
+        // As the message says.
+        let run = sandbox.run(&BATCH);
+        assert_eq!((run.code, run.out.lines().count(), sandbox.paid()), (0, 4, 4), "{}", run.err);
+    }
+}
+
 /// Whatever an editor or a failure of power has made of the ledger.
 #[test]
 fn a_damaged_ledger_is_no_reason_to_pay_again() {
