@@ -15,7 +15,7 @@ use veo_core::{AspectRatio, Image, Input, Resolution, Source, Tier, VideoRequest
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::sim::Simulator;
-use crate::store::Store;
+use crate::store::{Entry, Store};
 
 /// What to make: a prompt, or a whole request.
 #[derive(Args)]
@@ -104,7 +104,8 @@ pub(crate) struct Who {
 #[derive(Args)]
 #[command(next_help_heading = "Result")]
 pub(crate) struct Save {
-    /// Where to save the video [default: video.mp4, or what the job was started with].
+    /// Where to save the video [default: video.mp4 or the next name like it that is free, or what the job was started
+    /// with].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Replace files that are there.
@@ -222,15 +223,62 @@ impl Setting {
 }
 
 impl Save {
-    /// Where to save a video, and whether that is possible, before it is paid for.
+    /// Where to save a video, and whether that is possible.
     pub(crate) fn path(&self, otherwise: impl Into<PathBuf>) -> Result<PathBuf, Failure> {
         let path = self.output.clone().unwrap_or_else(|| otherwise.into());
         check_target(&path, "--output", self.force)?;
-        if let Some(receipt) = &self.receipt {
-            check_target(receipt, "--receipt", self.force)?;
-        }
+        self.check_receipt()?;
         Ok(path)
     }
+
+    /// The same for a new video, before it is paid for.
+    pub(crate) fn target(&self, store: &Store) -> Result<Target, Failure> {
+        let Some(path) = &self.output else {
+            self.check_receipt()?;
+            return Ok(Target::Free { like: "video.mp4".into(), replace: self.force });
+        };
+        let path = self.path(path)?;
+        let is_it = |entry: &Entry| entry.unfinished().is_some() && place(&entry.output) == place(&path);
+        match store.entries()?.into_iter().find(is_it).and_then(|entry| entry.job) {
+            Some(job) if !self.force => Err(Failure::usage(format!(
+                "{} is where {} is to be saved; choose another file with --output, or take this one with --force",
+                path.display(),
+                job.reference
+            ))),
+            _ => Ok(Target::Given(path)),
+        }
+    }
+
+    fn check_receipt(&self) -> Result<(), Failure> {
+        self.receipt.as_ref().map_or(Ok(()), |receipt| check_target(receipt, "--receipt", self.force))
+    }
+}
+
+/// Where a new video is to be saved.
+pub(crate) enum Target {
+    /// Somebody has said so.
+    Given(PathBuf),
+    /// Nobody has: this, or the next name like it that is free. A file can be in the way or be replaced.
+    Free { like: PathBuf, replace: bool },
+}
+
+/// What a path means, however it is written.
+pub(crate) fn place(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => absolute,
+    }
+}
+
+/// This name, or the next one like it that is free: video.mp4, video-2.mp4 and so on.
+pub(crate) fn free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
+    let stem = like.file_stem().unwrap_or_default().to_string_lossy();
+    let next = |number: usize| match number {
+        1 => like.to_owned(),
+        _ => like.with_file_name(format!("{stem}-{number}.mp4")),
+    };
+    (1..).map(next).find(|path| !is_taken(path)).unwrap_or_default()
 }
 
 /// Whether a file can be saved in a place, with the option that names the place.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use veo_core::{Client, Offer, VideoRequest};
 
-use crate::args::{Save, Who, check_target};
+use crate::args::{Save, Target, Who, check_target, free, place};
 use crate::budget::{Budget, Cost, Leave};
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, in_full, look};
@@ -77,14 +77,15 @@ pub(crate) fn ledger_of(file: &Path) -> PathBuf {
 struct Line {
     number: usize,
     request: VideoRequest,
-    output: PathBuf,
+    /// Where its video goes, if it says so.
+    output: Option<PathBuf>,
     /// What tells it from other lines, wherever it stands.
     key: String,
 }
 
 /// What there is to do for a line.
 enum Step {
-    Send(Box<Offer>),
+    Send(Box<Offer>, PathBuf),
     Wait(Box<Entry>),
     /// It is not to be touched.
     Leave(Failure),
@@ -111,9 +112,14 @@ pub(crate) async fn run(
     }
     let entries: HashMap<_, _> = all.iter().filter_map(|entry| Some((entry.key.clone()?, entry.clone()))).collect();
 
-    let steps = steps(&lines, &entries, &client, &store, batch.retry_failed, save.force).await.map_err(|problems| {
-        Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
-    })?;
+    let others = if setting.is_simulated() { Vec::new() } else { Store::of_no_batch()? };
+    let others: Vec<_> = others.iter().filter(|_| !save.force).chain(&all).collect();
+    let outputs = Outputs::new(file, &lines, &entries, &others);
+    let steps = steps(&lines, &entries, outputs, &client, &store, batch.retry_failed, save.force).await.map_err(
+        |problems| {
+            Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
+        },
+    )?;
     let budget = match batch.max_credits {
         Some(cap) => {
             let chosen =
@@ -259,8 +265,8 @@ async fn take(line: &Line, step: Step, making: &Making<'_>, budget: Option<&Budg
             let Some(job) = entry.job else { return Err(Failure::unknown("its job is not known")) };
             (entry.id, job, entry.output, None)
         }
-        Step::Send(_) if making.interrupts.any() => return Err(Failure::interrupted_before()),
-        Step::Send(offer) => {
+        Step::Send(..) if making.interrupts.any() => return Err(Failure::interrupted_before()),
+        Step::Send(offer, path) => {
             let leave = match budget {
                 Some(budget) => Some((budget, budget.admit(&offer).await?)),
                 None => None,
@@ -268,7 +274,7 @@ async fn take(line: &Line, step: Step, making: &Making<'_>, budget: Option<&Budg
             if making.interrupts.any() {
                 return Err(Failure::interrupted_before());
             }
-            let ready = match making.prepare(&line.request, &line.output, Some(&line.key), number).await {
+            let ready = match making.prepare(&line.request, &Target::Given(path), Some(&line.key), number).await {
                 Ok(ready) => ready,
                 Err(failure) => {
                     if let Some((budget, leave)) = leave {
@@ -278,7 +284,7 @@ async fn take(line: &Line, step: Step, making: &Making<'_>, budget: Option<&Budg
                 }
             };
             match making.submit(&ready, number).await {
-                Ok(job) => (ready.id, job, line.output.clone(), leave),
+                Ok(job) => (ready.id, job, ready.path, leave),
                 Err(failure) => {
                     let cost = if failure.exit == Exit::Unknown { Cost::Perhaps(None) } else { Cost::Nothing };
                     settle(making, &ready.id, leave, cost).await;
@@ -310,9 +316,7 @@ async fn settle(making: &Making<'_>, id: &str, leave: Option<(&Budget<'_>, Leave
 
 /// All requests of the file, or everything that is wrong with it.
 fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    let (mut lines, mut problems) = (Vec::new(), Vec::new());
-    let (mut seen, mut outputs) = (HashMap::<String, usize>::new(), HashSet::new());
+    let (mut lines, mut problems, mut seen) = (Vec::new(), Vec::new(), HashMap::<String, usize>::new());
     for (number, text) in (1..).zip(text.lines()) {
         if text.trim().is_empty() {
             continue;
@@ -329,10 +333,6 @@ fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let times = seen.entry(hash.clone()).and_modify(|times| *times += 1).or_insert(1);
         let key = format!("{hash}-{times}");
-        let output = output.unwrap_or_else(|| format!("{stem}-{number}.mp4").into());
-        if !outputs.insert(output.clone()) {
-            problems.push(format!("line {number}: {} is the output of another line as well", output.display()));
-        }
         lines.push(Line { number, request, output, key });
     }
     if !problems.is_empty() {
@@ -373,6 +373,7 @@ fn check_place(config: &Config, entry: &Entry) -> Result<(), Failure> {
 async fn steps(
     lines: &[Line],
     entries: &HashMap<String, Entry>,
+    mut outputs: Outputs,
     client: &Client,
     store: &Store,
     retry_failed: bool,
@@ -393,10 +394,8 @@ async fn steps(
                 Step::Leave(failure.with_next("It is not sent again, unless you say so with --retry-failed."))
             }
             Some((Happened::Failed { .. } | Happened::Refused { .. }, _)) | None => {
-                let planned = possible(client.plan(&line.request));
-                let planned = planned.and_then(|plan| check_target(&line.output, "\"output\"", force).map(|()| plan));
-                match images::check(&line.request).await.and(planned) {
-                    Ok(plan) => steps.extend(plan.offers.into_iter().take(1).map(|offer| Step::Send(Box::new(offer)))),
+                match begin(line, &mut outputs, client, force).await {
+                    Ok(step) => steps.extend(step),
                     Err(failure) => {
                         problems.push(format!("line {}: {}", line.number, failure.told.message.replace('\n', "; ")))
                     }
@@ -407,6 +406,72 @@ async fn steps(
         steps.push(step);
     }
     if problems.is_empty() { Ok(steps) } else { Err(problems) }
+}
+/// What there is to do for a line that is to be sent, if nothing stands against it.
+async fn begin(line: &Line, outputs: &mut Outputs, client: &Client, force: bool) -> Result<Option<Step>, Failure> {
+    let plan = possible(client.plan(&line.request))?;
+    images::check(&line.request).await?;
+    let path = outputs.of(line, force)?;
+    check_target(&path, "\"output\"", force)?;
+    Ok(plan.offers.into_iter().next().map(|offer| Step::Send(Box::new(offer), path)))
+}
+
+/// Which files are spoken for.
+struct Outputs {
+    /// The start of the names that nobody has given.
+    stem: String,
+    /// By a line or a job, whose file nobody else may name.
+    claimed: HashMap<PathBuf, String>,
+    /// By a video that is or may come there. A name that nobody has given is another one.
+    used: HashSet<PathBuf>,
+}
+
+impl Outputs {
+    /// Those of the lines, of what the ledger knows, and of the jobs that are in no batch.
+    fn new(file: &Path, lines: &[Line], ledger: &HashMap<String, Entry>, others: &[&Entry]) -> Self {
+        let jobs =
+            others.iter().filter_map(|entry| Some((place(&entry.output), entry.unfinished()?.reference.to_string())));
+        let mut claimed: HashMap<_, _> = jobs.collect();
+        let keeps = |entry: &&Entry| entry.is_open() || matches!(entry.last, Happened::Saved { .. });
+        let kept = |line: &Line| ledger.get(&line.key).filter(keeps).map(|entry| &entry.output);
+        for line in lines {
+            if let Some(path) = kept(line) {
+                claimed.insert(place(path), name(line));
+            }
+        }
+        for line in lines.iter().filter(|line| kept(line).is_none()) {
+            if let Some(path) = &line.output {
+                claimed.entry(place(path)).or_insert_with(|| name(line));
+            }
+        }
+        let used = others.iter().copied().chain(ledger.values()).filter(keeps).map(|entry| place(&entry.output));
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self { stem, claimed, used: used.collect() }
+    }
+
+    /// That of a line that is to be sent.
+    fn of(&mut self, line: &Line, force: bool) -> Result<PathBuf, Failure> {
+        if let Some(path) = &line.output {
+            return match self.claimed.get(&place(path)) {
+                Some(whose) if *whose != name(line) => {
+                    Err(Failure::usage(format!("{} is the output of {whose} as well", path.display())))
+                }
+                _ => Ok(path.clone()),
+            };
+        }
+        let like = PathBuf::from(format!("{}-{}.mp4", self.stem, line.number));
+        let is_taken = |path: &Path| {
+            let place = place(path);
+            self.claimed.contains_key(&place) || self.used.contains(&place) || (!force && path.exists())
+        };
+        let path = free(&like, is_taken);
+        self.claimed.insert(place(&path), name(line));
+        Ok(path)
+    }
+}
+
+fn name(line: &Line) -> String {
+    format!("line {}", line.number)
 }
 
 fn unknown(entry: &Entry, store: &Store) -> Failure {

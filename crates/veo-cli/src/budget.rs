@@ -96,7 +96,8 @@ impl<'a> Budget<'a> {
         }
         if self.state.borrow().is_in_the_dark {
             let message = "not sent: what a job before it costs is told neither by its record nor by the balance";
-            let next = "Once all jobs before it have ended, the same command sends one to find out.";
+            let next =
+                "Once all jobs before it have ended, and none is unknown, the same command sends one to find out.";
             return Err(Failure::too_dear(message).with_next(next));
         }
         let before = Some(self.client.credits(self.provider).await?);

@@ -103,13 +103,13 @@ pub(crate) async fn extend(arguments: Extend, output: &Output) -> Result<(), Fai
 }
 
 async fn make(request: &VideoRequest, common: &Common, setting: &Setting, output: &Output) -> Result<(), Failure> {
-    let path = common.save.path("video.mp4")?;
     let client = setting.config.client(&setting.providers, common.patience.timeout)?;
     let store = setting.store()?;
+    let target = common.save.target(&store)?;
     let interrupts = Interrupts::new();
     let making = Making { client: &client, config: &setting.config, store: &store, interrupts: &interrupts, output };
 
-    let ready = making.prepare(request, &path, None, None).await?;
+    let ready = making.prepare(request, &target, None, None).await?;
     let job = making.submit(&ready, None).await?;
     if common.no_wait {
         // The event of the accepted job has said it.
@@ -119,7 +119,7 @@ async fn make(request: &VideoRequest, common: &Common, setting: &Setting, output
         return Ok(());
     }
     let known = Known { reference: &job.reference, record: Some((&ready.id, &job)), line: None, label: "" };
-    let made = making.finish(&known, &path).await?;
+    let made = making.finish(&known, &ready.path).await?;
     tell_saved(&job.reference, &made, common.save.receipt.as_deref(), output)
 }
 

@@ -1,6 +1,7 @@
 //! What can be done with jobs that were accepted before: `status`, `wait`, `download`, `upgrade` and `jobs`.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 use veo_core::{Client, Job, JobRef, Offer, Resolution, State, VideoRequest};
 
 use crate::about::hashed;
-use crate::args::{Patience, Save, check_target, word};
+use crate::args::{Patience, Save, check_target, place, word};
 use crate::batch::ledger_of;
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, look};
@@ -137,6 +138,7 @@ pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure
         check_place(&config, &store, job)?;
         providers.push(ProviderName::of(&job.provider)?);
     }
+    refuse_one_file_for_two(&jobs, &store)?;
     let client = config.resuming(&providers, patience.timeout)?;
     let interrupts = Interrupts::new();
     let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
@@ -387,6 +389,21 @@ fn without_size(job: &JobRef) -> JobRef {
 /// Where the video of a job goes if nobody says where.
 fn path_of(job: &JobRef, entry: Option<&Entry>) -> PathBuf {
     entry.map_or_else(|| named_after(job), |entry| entry.output.clone())
+}
+
+/// The second would replace the first.
+fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), Failure> {
+    let mut seen = HashMap::new();
+    for job in jobs {
+        let path = path_of(job, store.find(job)?.as_ref());
+        if let Some(other) = seen.insert(place(&path), job) {
+            let path = path.display();
+            let message =
+                format!("{other} and {job} are both to be saved as {path}; wait for one at a time, with --output");
+            return Err(Failure::usage(message));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a job lives where its provider is asked now. A simulator's would not be found at the provider.

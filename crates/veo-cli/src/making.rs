@@ -1,13 +1,14 @@
 //! One video from the request to the file, with a record of each step on the disk.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 
 use serde::Serialize;
 use serde_json::json;
 use veo_core::{Client, Job, JobRef, Media, Plan, Receipt, Refusal, Saved, Submission, Video, VideoRequest};
 
+use crate::args::Target;
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, PAID_IN_A_BATCH, look};
 use crate::interrupt::Interrupts;
@@ -28,6 +29,8 @@ pub(crate) struct Making<'a> {
 pub(crate) struct Ready {
     /// Its name in the store.
     pub(crate) id: String,
+    /// Where its video is to be saved.
+    pub(crate) path: PathBuf,
     /// With all its images where the provider reaches them.
     request: VideoRequest,
 }
@@ -55,7 +58,7 @@ impl Making<'_> {
     pub(crate) async fn prepare(
         &self,
         request: &VideoRequest,
-        path: &Path,
+        target: &Target,
         key: Option<&str>,
         line: Option<usize>,
     ) -> Result<Ready, Failure> {
@@ -70,12 +73,17 @@ impl Making<'_> {
             () = self.interrupts.first() => Err(Failure::interrupted_before()),
         };
         spinner.finish_and_clear();
-        Ok(Ready { request: uploaded?, id: self.store.intend(request, path, key)? })
+        let uploaded = uploaded?;
+        let (id, path) = match target {
+            Target::Given(path) => (self.store.intend(request, path, key)?, path.clone()),
+            Target::Free { like, replace } => self.store.intend_like(request, like, *replace)?,
+        };
+        Ok(Ready { id, path, request: uploaded })
     }
 
     /// Sends a paid request once, unless it is interrupted before. What becomes of it is on the disk when this returns.
     pub(crate) async fn submit(&self, ready: &Ready, line: Option<usize>) -> Result<Job, Failure> {
-        let Ready { id, request } = ready;
+        let Ready { id, request, .. } = ready;
         let spinner = spinner(self.output, format!("{}Sending", label(line)));
         // Dropped before its end, it would lose what became of the request.
         let mut submitting = pin!(self.client.submit_until(request, self.interrupts.first()));

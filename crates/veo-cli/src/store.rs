@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use veo_core::{Job, JobRef, VideoRequest};
 
+use crate::args::{free, place};
 use crate::failure::{Failure, Told};
 
 /// A file of jobs.
@@ -94,11 +95,9 @@ pub(crate) struct Listed {
 impl Store {
     /// The file of all jobs that are in no batch.
     pub(crate) fn open() -> Result<Self, Failure> {
-        let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-        let folder = folder.or_else(|| Some(env::home_dir()?.join(".local/state"))).ok_or_else(|| {
+        Self::at(path_of_all().ok_or_else(|| {
             Failure::usage("there is no place to keep jobs in, and none is sent without; set HOME or XDG_STATE_HOME")
-        })?;
-        Self::at(folder.join("veo").join("jobs.jsonl"))
+        })?)
     }
 
     /// The ledger of a batch, for this process alone.
@@ -122,6 +121,14 @@ impl Store {
         Ok(Self { path: None, file, alone: true })
     }
 
+    /// What is known of the jobs that are in no batch, if there are any.
+    pub(crate) fn of_no_batch() -> Result<Vec<Entry>, Failure> {
+        match path_of_all() {
+            Some(path) if path.exists() => Self::at(path)?.entries(),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// A file of jobs, which is made if it is not there.
     pub(crate) fn at(path: PathBuf) -> Result<Self, Failure> {
         let opened = open(&path);
@@ -141,20 +148,36 @@ impl Store {
 
     /// Writes down that a request is about to be sent, and gives the name under which the rest is written.
     pub(crate) fn intend(&self, request: &VideoRequest, output: &Path, key: Option<&str>) -> Result<String, Failure> {
-        // The standard library keys every hasher anew, which is random enough for a name.
-        let id = format!("{:016x}", RandomState::new().hash_one(()));
-        let key = key.map(str::to_owned);
-        // It has to mean the same to whoever goes on from another folder.
-        let output = std::path::absolute(output).unwrap_or_else(|_| output.to_owned());
-        let intent = Event::Intent { request: Box::new(request.clone()), output, key };
+        let (id, intent) = intent(request, output, key);
         self.record(&id, intent)?;
         Ok(id)
     }
 
+    /// The same for a video whose file nobody has named: it gets the next name that is free, also from those who do this
+    /// at the same time.
+    pub(crate) fn intend_like(
+        &self,
+        request: &VideoRequest,
+        like: &Path,
+        replace: bool,
+    ) -> Result<(String, PathBuf), Failure> {
+        let chosen = self.locked(|| {
+            let entries = self.entries()?;
+            let taken: Vec<_> =
+                entries.iter().filter(|entry| entry.is_open()).map(|entry| place(&entry.output)).collect();
+            let is_there = |path: &Path| if replace { path.is_dir() } else { path.exists() };
+            let output = free(like, |path| taken.contains(&place(path)) || is_there(path));
+            let (id, intent) = intent(request, &output, None);
+            self.append_locked(&Line::now(&id, intent)).map_err(|error| self.unusable(&error))?;
+            Ok((id, output))
+        });
+        chosen.map_err(|error| self.unusable(&error))?
+    }
+
     /// Writes down what happened; it is on the disk when this returns.
     pub(crate) fn record(&self, id: &str, event: Event) -> Result<(), Failure> {
-        let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-        self.append(&Line { id: id.to_owned(), at, event }).map_err(|error| self.unusable(&error))
+        let written = self.locked(|| self.append_locked(&Line::now(id, event))).and_then(|written| written);
+        written.map_err(|error| self.unusable(&error))
     }
 
     /// All requests, in the order in which they were to be sent. What is torn or not understood is passed over.
@@ -256,17 +279,16 @@ impl Store {
         Ok(exact.or_else(first).cloned())
     }
 
-    fn append(&self, line: &Line) -> io::Result<()> {
-        let mut text = serde_json::to_vec(line)?;
-        text.push(b'\n');
+    /// Does something while nobody else writes.
+    fn locked<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
         if !self.alone {
             self.file.lock()?;
         }
-        let written = self.append_locked(text);
+        let done = work();
         if !self.alone {
             self.file.unlock()?;
         }
-        written
+        Ok(done)
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
@@ -276,8 +298,9 @@ impl Store {
         Ok(bytes)
     }
 
-    fn append_locked(&self, mut text: Vec<u8>) -> io::Result<()> {
-        let mut file = &self.file;
+    fn append_locked(&self, line: &Line) -> io::Result<()> {
+        let (mut text, mut file) = (serde_json::to_vec(line)?, &self.file);
+        text.push(b'\n');
         // A line that was torn off by the end of its program must not swallow this one.
         if file.seek(SeekFrom::End(0))? > 0 {
             let mut last = [0];
@@ -305,10 +328,31 @@ fn relative(path: &Path, here: &Path) -> PathBuf {
     path.strip_prefix(here).unwrap_or(path).to_owned()
 }
 
+impl Line {
+    fn now(id: &str, event: Event) -> Self {
+        let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        Self { id: id.to_owned(), at, event }
+    }
+}
+
+/// A request that is about to be sent, with a new name.
+fn intent(request: &VideoRequest, output: &Path, key: Option<&str>) -> (String, Event) {
+    // The standard library keys every hasher anew, which is random enough for a name.
+    let id = format!("{:016x}", RandomState::new().hash_one(()));
+    // It has to mean the same to whoever goes on from another folder.
+    let output = std::path::absolute(output).unwrap_or_else(|_| output.to_owned());
+    (id, Event::Intent { request: Box::new(request.clone()), output, key: key.map(str::to_owned) })
+}
+
 /// Where the video of a job goes if nobody has said where.
 pub(crate) fn named_after(job: &JobRef) -> PathBuf {
     let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
     PathBuf::from(format!("{}-{}.mp4", job.provider, job.task.replace(odd, "-")))
+}
+
+fn path_of_all() -> Option<PathBuf> {
+    let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    Some(folder.or_else(|| Some(env::home_dir()?.join(".local/state")))?.join("veo").join("jobs.jsonl"))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -354,6 +398,11 @@ impl Entry {
             credits: None,
             last: event,
         })
+    }
+
+    /// Whether there may be a video of it that is not here yet.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.last, Event::Intent { .. } | Event::Unknown { .. } | Event::Accepted { .. })
     }
 
     /// The job, if it has not ended.
@@ -438,6 +487,24 @@ mod tests {
         assert_eq!(entries.len(), 100);
         assert!(entries.iter().all(|entry| matches!(entry.last, Event::Refused { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 200);
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_given_is_given_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, like) = (folder.path().join("jobs.jsonl"), folder.path().join("video.mp4"));
+        let intend = || {
+            let store = Store::at(path.clone()).unwrap();
+            (0..25)
+                .map(|_| store.intend_like(&VideoRequest::text("A dog"), &like, false).unwrap().1)
+                .collect::<Vec<_>>()
+        };
+        let names: Vec<PathBuf> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..4).map(|_| scope.spawn(intend)).collect();
+            writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect()
+        });
+        let different: std::collections::HashSet<_> = names.iter().collect();
+        assert_eq!((names.len(), different.len()), (100, 100));
     }
 
     /// Also on a file system on which the lines of two writers could mix.

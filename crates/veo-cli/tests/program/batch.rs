@@ -70,7 +70,6 @@ fn what_is_wrong_with_a_file_is_said_at_once_and_nothing_is_sent() {
             r#"{"prompt": "A dog", "length": 3}"#,
             r#"["A dog"]"#,
             r#"{"prompt": "A dog", "output": 7}"#,
-            r#"{"prompt": "A dog", "output": "jobs-1.mp4"}"#,
         ],
         &[
             r#"{"prompt": "A dog"}"#,
@@ -80,6 +79,9 @@ fn what_is_wrong_with_a_file_is_said_at_once_and_nothing_is_sent() {
             r#"{"prompt": "A dog", "output": "no/dog.mp4"}"#,
             r#"{"prompt": "A dog", "input": {"type": "image", "image": {"file": "nothing.png"}}}"#,
             r#"{"prompt": "A dog", "input": {"type": "image", "image": {"file": "there.mp4"}}}"#,
+            r#"{"prompt": "A dog", "output": "same.mp4"}"#,
+            r#"{"prompt": "A dog", "output": "./same.mp4"}"#,
+            r#"{"prompt": "A dog", "output": "../work/same.mp4"}"#,
         ],
         &[],
     ];
@@ -197,6 +199,57 @@ fn a_batch_stops_before_it_costs_too_much() {
         sandbox.write("jobs.jsonl", &[requests.join("\n"), r#"{"prompt":"Dog","seconds":8}"#.to_owned()].join("\n"));
         let run = capped("250");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
+    }
+}
+
+#[test]
+fn a_new_line_takes_the_file_of_no_other_one() {
+    let sandbox = Sandbox::with_sim();
+    let (dog, cat) = (r#"{"prompt": "A dog", "seconds": 4}"#, r#"{"prompt": "A cat", "seconds": 4}"#);
+    // A name that nobody has given gives way, also where files may be replaced.
+    let fox = r#"{"prompt": "A fox", "seconds": 4}"#;
+    let forced = ["--force"].as_slice();
+    let table: [(&[&str], &[&str]); 4] =
+        [(&[dog], &[]), (&[cat, dog], &[]), (&[dog, dog, cat], forced), (&[fox], forced)];
+    for (requests, options) in table {
+        write(&sandbox, requests);
+        let run = sandbox.run(&[&BATCH, options].concat());
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+    let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
+    let outputs: Vec<_> = listed.iter().map(|job| job["output"].as_str().unwrap()).collect();
+    assert_eq!(outputs, ["jobs-1.mp4", "jobs-1-2.mp4", "jobs-2.mp4", "jobs-1-3.mp4"]);
+
+    // One that somebody has given cannot, and --force is no way.
+    write(&sandbox, &[dog, r#"{"prompt": "A fox", "output": "../work/jobs-1.mp4"}"#]);
+    let run = sandbox.run(&[&BATCH, ["--force"].as_slice()].concat());
+    let wanted = "line 2: ../work/jobs-1.mp4 is the output of line 1 as well\n";
+    assert!(run.code == 2 && run.err.ends_with(wanted), "{}", run.err);
+    assert_eq!(sandbox.paid(), 4);
+}
+
+#[test]
+fn a_new_line_takes_the_file_of_no_job_that_is_under_way() {
+    let server =
+        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 0, "") }));
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let dog = r#"{"prompt": "A dog", "output": "dog.mp4"}"#;
+    write(&sandbox, &[dog]);
+    let batch = [&BATCH, ["--timeout", "1s"].as_slice()].concat();
+    assert_eq!(sandbox.run(&batch).code, 5);
+    assert_eq!(sandbox.run(&["generate", "A cat", "--no-wait", "-o", "cat.mp4"]).code, 0);
+    let table = [
+        (
+            vec![dog, r#"{"prompt": "A fox", "output": "./dog.mp4"}"#],
+            "line 2: ./dog.mp4 is the output of line 1 as well",
+        ),
+        (vec![r#"{"prompt": "A fox", "output": "dog.mp4"}"#], "line 1: dog.mp4 is the output of kie:t1 as well"),
+        (vec![r#"{"prompt": "A fox", "output": "cat.mp4"}"#], "line 1: cat.mp4 is the output of kie:t1 as well"),
+    ];
+    for (requests, wanted) in table {
+        write(&sandbox, &requests);
+        let run = sandbox.run(&batch);
+        assert!((run.code, server.count("POST")) == (2, 2) && run.err.contains(wanted), "{wanted}: {}", run.err);
     }
 }
 

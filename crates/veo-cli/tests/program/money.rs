@@ -171,3 +171,30 @@ fn an_image_reaches_uniall_through_the_place_of_kie_without_a_video_from_there()
         "warning: input: an image of this machine has to be uploaded to kie.ai, for which there is no key here";
     assert!(plan.code == 0 && plan.out.contains(warning), "{} {}", plan.out, plan.err);
 }
+
+#[test]
+fn no_paid_video_is_saved_over_another_one() {
+    let sandbox = Sandbox::with_sim();
+    sandbox.write("video.mp4", "an older video");
+    let first = sandbox.run(&["generate", "A dog", "--no-wait"]).out.trim().to_owned();
+    let second = sandbox.run(&["generate", "A dog", "--no-wait", "--force"]).out.trim().to_owned();
+    let third = sandbox.run(&["generate", "A dog", "--no-wait"]).out.trim().to_owned();
+    let outputs = |sandbox: &Sandbox| sandbox.listed(&[]).iter().map(|job| job["output"].clone()).collect::<Vec<_>>();
+    assert_eq!(outputs(&sandbox), ["video-2.mp4", "video.mp4", "video-3.mp4"]);
+
+    let taken = ["generate", "A cat", "--no-wait", "-o", "./video-3.mp4"];
+    let run = sandbox.run(&taken);
+    let wanted = format!("./video-3.mp4 is where {third} is to be saved");
+    assert!(run.code == 2 && run.err.contains(&wanted), "{}", run.err);
+    assert_eq!(sandbox.paid(), 3);
+    let fourth = sandbox.run(&[&taken, ["--force"].as_slice()].concat()).out.trim().to_owned();
+    let run = sandbox.run(&["wait", &first, &third, &fourth]);
+    let wanted = format!("{third} and {fourth} are both to be saved as video-3.mp4");
+    assert!(run.code == 2 && run.err.contains(&wanted), "{}", run.err);
+
+    let run = sandbox.run(&["wait", &first, &third]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(std::fs::read_to_string(sandbox.path("video.mp4")).unwrap(), "an older video");
+    let run = sandbox.run(&["wait", &second, "--force"]);
+    assert_eq!((run.code, run.out.as_str()), (0, "video.mp4\n"), "{}", run.err);
+}
