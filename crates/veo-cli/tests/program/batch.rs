@@ -318,6 +318,17 @@ fn receipts_that_cannot_be_written_leave_no_job_alone() {
         let run = sandbox.run(&BATCH);
         assert_eq!((run.code, run.out.lines().count(), sandbox.paid()), (0, 4, 4), "{}", run.err);
     }
+    // What else is wrong is told too, and the graver end counts.
+    let sandbox = Sandbox::with_sim();
+    write(&sandbox, &[r#"{"prompt": "Dog 1", "seconds": 4}"#, r#"{"prompt": "Dog 2", "seconds": 4}"#]);
+    let capped = ["--receipts", "/dev/full", "--max-credits", "1", "--provider", "kie", "--json"];
+    let run = sandbox.run(&[&BATCH, capped.as_slice()].concat());
+    assert_eq!((run.code, sandbox.paid()), (1, 1), "{}", run.err);
+    let errors: Vec<Value> = run.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [unwritten, lines] = errors.as_slice() else { panic!("{}", run.err) };
+    assert!(unwritten["message"].as_str().unwrap().contains("/dev/full"), "{unwritten}");
+    assert_eq!((&unwritten["charged"], &unwritten["resend"]), (&"yes".into(), &"never".into()));
+    assert_eq!(lines["message"], "1 of 2 lines have no video");
 }
 
 /// Whatever an editor or a failure of power has made of the ledger.
