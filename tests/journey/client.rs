@@ -98,6 +98,48 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
     assert_eq!(sim.calls().len(), 1);
 }
 
+/// UniAll makes the video, and the image is brought to kie.ai for it, which makes none.
+#[tokio::test]
+async fn an_uploader_gives_images_a_place_and_makes_no_videos() {
+    let sim = Sim::start().await.unwrap();
+    let access = Access::new(KEY).base_url(sim.url());
+    let request = VideoRequest::image("A red kite", b"\x89PNG\r\n\x1a\n and the rest".to_vec());
+    let client = Client::new(UniAll::new(access.clone()).unwrap()).unwrap();
+    let refusal = client.plan(&request).refusals.remove(0).to_string();
+    assert!(refusal.contains("no provider here has a place for it"), "{refusal}");
+
+    let client = client.with_uploader(Kie::new(access).unwrap());
+    let Submission::Accepted(job) = client.submit(&request).await else { panic!("it is accepted") };
+    assert_eq!((job.reference.provider.as_str(), sim.submits()), ("uniall", 1));
+    let paths: Vec<_> = sim.calls().into_iter().map(|call| call.path).collect();
+    assert_eq!(paths, ["/api/file-stream-upload", "/v1/video/generations"]);
+    let body = sim.calls()[1].body.clone().unwrap();
+    assert!(body["image"].as_str().unwrap().starts_with(&sim.url()), "{body}");
+    assert!(client.models().all(|model| model.provider == "uniall"));
+}
+
+#[tokio::test]
+async fn an_image_is_looked_at_before_anything_is_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+        Image::from(folder.path().join(name))
+    };
+    let large = [b"\x89PNG\r\n\x1a\n".as_slice(), &vec![0; 20 << 20]].concat();
+    let table = [
+        (Image::from("https://img.example.net/kite.png"), ""),
+        (file("kite.png", b"\x89PNG\r\n\x1a\n and the rest"), ""),
+        (Image::from(folder.path().join("none.png")), "none.png cannot be read; correct the path"),
+        (file("kite.gif", b"GIF89a"), "kite.gif is not a JPEG, PNG or WebP image"),
+        (file("large.png", &large), "large.png is larger than 20 MiB; make it smaller"),
+        (Image::from(large), "the image is larger than 20 MiB; make it smaller"),
+    ];
+    for (image, wanted) in table {
+        let told = image.check().await.map_or_else(|error| error.to_string(), |()| String::new());
+        assert!(told.ends_with(wanted) && told.is_empty() == wanted.is_empty(), "{told:?} is not {wanted:?}");
+    }
+}
+
 /// A provider at which one step never ends, and which says when it has come to each.
 #[derive(Debug)]
 struct Stuck {

@@ -18,7 +18,6 @@ use crate::args::{Save, Target, Who, check_target, free, place};
 use crate::budget::{Budget, Cost, Leave};
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, in_full, look};
-use crate::images;
 use crate::interrupt::Interrupts;
 use crate::making::{Known, Making, label, possible, summary};
 use crate::output::{Event, Output};
@@ -410,7 +409,9 @@ async fn steps(
 /// What there is to do for a line that is to be sent, if nothing stands against it.
 async fn begin(line: &Line, outputs: &mut Outputs, client: &Client, force: bool) -> Result<Option<Step>, Failure> {
     let plan = possible(client.plan(&line.request))?;
-    images::check(&line.request).await?;
+    for image in line.request.images() {
+        image.check().await?;
+    }
     let path = outputs.of(line, force)?;
     check_target(&path, "\"output\"", force)?;
     Ok(plan.offers.into_iter().next().map(|offer| Step::Send(Box::new(offer), path)))

@@ -13,7 +13,6 @@ use toml::{Table, Value};
 use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll};
 
 use crate::failure::Failure;
-use crate::images::WithPlace;
 
 /// Who makes videos.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -147,25 +146,25 @@ impl Config {
 
     fn unchecked(&self, providers: &[ProviderName]) -> Result<Option<Client>, Failure> {
         let mut client: Option<Client> = None;
-        // Its place for images serves everybody, also who is not to be asked for a video.
-        let place = match self.has_key(ProviderName::Kie) {
-            true => Some(Kie::new(self.access(ProviderName::Kie))?),
-            false => None,
-        };
         for (number, provider) in providers.iter().enumerate() {
             if providers[..number].contains(provider) {
                 continue;
             }
             let access = self.access(*provider);
-            let uniall = |access| Ok::<_, Failure>(WithPlace { provider: UniAll::new(access)?, place: place.clone() });
             client = Some(match (client, provider) {
                 (None, ProviderName::Kie) => Client::new(Kie::new(access)?)?,
-                (None, ProviderName::Uniall) => Client::new(uniall(access)?)?,
+                (None, ProviderName::Uniall) => Client::new(UniAll::new(access)?)?,
                 (Some(client), ProviderName::Kie) => client.or(Kie::new(access)?),
-                (Some(client), ProviderName::Uniall) => client.or(uniall(access)?),
+                (Some(client), ProviderName::Uniall) => client.or(UniAll::new(access)?),
             });
         }
-        Ok(client)
+        Ok(match client {
+            // Its place for images serves everybody, also when it is not to be asked for a video.
+            Some(client) if self.has_key(ProviderName::Kie) => {
+                Some(client.with_uploader(Kie::new(self.access(ProviderName::Kie))?))
+            }
+            client => client,
+        })
     }
 
     fn access(&self, provider: ProviderName) -> Access {

@@ -12,7 +12,6 @@ mod budget;
 mod config;
 mod failure;
 mod generate;
-mod images;
 mod interrupt;
 mod jobs;
 mod making;

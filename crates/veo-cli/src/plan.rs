@@ -1,11 +1,11 @@
 //! `veo plan`
 
 use clap::Args;
+use veo_core::Image;
 
 use crate::args::{Options, Prompt};
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
-use crate::images::has_local;
 use crate::making::possible;
 use crate::output::{Event, Output};
 
@@ -32,7 +32,7 @@ pub(crate) fn plan(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = arguments.prompt.request(&arguments.options)?;
     let config = Config::load()?;
     let mut plan = possible(config.planner(&arguments.provider)?.plan(&request))?;
-    if has_local(&request) && !config.has_key(ProviderName::Kie) {
+    if request.images().iter().any(|image| !matches!(image, Image::Url(_))) && !config.has_key(ProviderName::Kie) {
         let warning = "input: an image of this machine has to be uploaded to kie.ai, for which there is no key here";
         plan.offers.iter_mut().for_each(|offer| offer.warnings.push(warning.to_owned()));
     }

@@ -53,6 +53,8 @@ pub struct Client {
     entries: Vec<Entry>,
     /// Names of the providers that were given once more, which are never asked.
     doubles: Vec<&'static str>,
+    /// Who has a place for images if none of the providers has, and is not asked for videos.
+    uploader: Option<Arc<dyn Provider>>,
     downloader: Downloader,
     poll: Poll,
     /// One permit for each job that may be under way; clones share them.
@@ -104,6 +106,7 @@ impl Client {
         Ok(Self {
             entries: vec![Entry::new(provider)],
             doubles: Vec::new(),
+            uploader: None,
             downloader: Downloader::new(Downloads::default())?,
             poll: Poll::default(),
             in_flight: None,
@@ -137,6 +140,29 @@ impl Client {
         } else {
             self.entries.push(entry);
         }
+        self
+    }
+
+    /// The same client with a place for images of this machine: they are uploaded to this provider if none of those that make
+    /// the videos has a place, such as UniAll. It is asked for no video.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "kie", feature = "uniall"))]
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// use veo_core::{Client, Image, Kie, UniAll, VideoRequest};
+    ///
+    /// let request = VideoRequest::image("It starts to rain", Image::from(vec![0x89, b'P', b'N', b'G']));
+    /// let client = Client::new(UniAll::new("a key")?)?;
+    /// assert!(client.plan(&request).offers.is_empty());
+    /// let client = client.with_uploader(Kie::new("another key")?);
+    /// assert_eq!(client.plan(&request).offers[0].provider, "uniall");
+    /// # Ok(()) }
+    /// # #[cfg(not(all(feature = "kie", feature = "uniall")))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn with_uploader(mut self, provider: impl Provider + 'static) -> Self {
+        self.uploader = Some(Arc::new(provider));
         self
     }
 
@@ -255,7 +281,7 @@ impl Client {
     /// # Ok(()) }) }
     /// ```
     pub fn plan(&self, request: &VideoRequest) -> Plan {
-        let mut plan = plan::plan(self.providers(), request);
+        let mut plan = plan::plan(self.providers(), request, image::is_stranded(request, self.places()));
         plan.refusals.extend(self.doubles.iter().map(|name| Refusal::of_double(name)));
         plan
     }
@@ -597,18 +623,18 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] if the image cannot be read, is not a JPEG, PNG or WebP, is larger than 20 MiB, or if no
     /// provider of this client has a place for it; otherwise why the provider did not take it.
     pub async fn upload(&self, image: &Image) -> Result<String, Error> {
-        image::reachable(image, self.providers()).await
+        image::reachable(image, self.places()).await
     }
 
     /// The request with all its images as URLs: those of this machine are [uploaded](Self::upload). [`submit`](Self::submit)
-    /// does this by itself; this is for who wants to have it done before, or by another client, such as one of kie.ai for a
-    /// request that goes to UniAll.
+    /// does this by itself; this is for who wants to have it done before, such as before a record of the paid request is kept.
     ///
     /// ```
     /// use veo_core::{Client, Error, Submission, VideoRequest};
     ///
-    /// async fn with_the_place_of(other: &Client, client: &Client, request: &VideoRequest) -> Result<Submission, Error> {
-    ///     let request = other.upload_images(request).await?;
+    /// async fn submit_later(client: &Client, request: &VideoRequest) -> Result<Submission, Error> {
+    ///     let request = client.upload_images(request).await?;
+    ///     println!("about to pay for {}", request.prompt);
     ///     Ok(client.submit(&request).await)
     /// }
     /// ```
@@ -617,11 +643,16 @@ impl Client {
     ///
     /// As [`upload`](Self::upload). Nothing has been paid for then.
     pub async fn upload_images(&self, request: &VideoRequest) -> Result<VideoRequest, Error> {
-        image::uploaded(request, self.providers()).await
+        image::uploaded(request, self.places()).await
     }
 
     fn providers(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
         self.entries.iter().map(|entry| &*entry.provider)
+    }
+
+    /// Who may have a place for images, in the order of asking.
+    fn places(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
+        self.providers().chain(self.uploader.as_deref())
     }
 
     fn provider(&self, name: &str) -> Option<&dyn Provider> {

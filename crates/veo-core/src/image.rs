@@ -51,16 +51,56 @@ pub(crate) async fn reachable<'a>(
     image: &Image,
     mut providers: impl Iterator<Item = &'a dyn Provider>,
 ) -> Result<String, Error> {
-    let (bytes, name) = match image {
-        Image::Url(url) => return Ok(url.clone()),
-        Image::File { file } => (read(file).await?, file.display().to_string()),
-        Image::Bytes { bytes } => (bytes.clone(), "the image".to_owned()),
+    let (bytes, name, stored) = match Found::of(image).await? {
+        Found::There(url) => return Ok(url.to_owned()),
+        Found::Here { bytes, name, stored } => (bytes, name, stored),
     };
-    let stored = stored_name(&bytes, &name)?;
     let Some(uploading) = providers.find_map(|provider| provider.upload(bytes.clone(), stored.clone())) else {
         return Err(refused(&name, STRANDED));
     };
     uploading.await
+}
+
+impl Image {
+    /// Whether an image of this machine is there, and is one that a provider takes: what an upload finds out before it sends
+    /// anything. Of a URL it finds out nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use veo_core::Image;
+    ///
+    /// let error = Image::from(b"GIF89a".to_vec()).check().await.unwrap_err();
+    /// assert_eq!(error.to_string(), "input: the image is not a JPEG, PNG or WebP image");
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] with what is wrong.
+    pub async fn check(&self) -> Result<(), Error> {
+        Found::of(self).await.map(drop)
+    }
+}
+
+/// Where an image is.
+enum Found<'a> {
+    /// At a URL.
+    There(&'a str),
+    /// On this machine, with its name here and the one it is to have there. It can be uploaded.
+    Here { bytes: Bytes, name: String, stored: String },
+}
+
+impl<'a> Found<'a> {
+    async fn of(image: &'a Image) -> Result<Self, Error> {
+        let (bytes, name) = match image {
+            Image::Url(url) => return Ok(Self::There(url)),
+            Image::File { file } => (read(file).await?, file.display().to_string()),
+            Image::Bytes { bytes } => (bytes.clone(), "the image".to_owned()),
+        };
+        let stored = stored_name(&bytes, &name)?;
+        Ok(Self::Here { bytes, name, stored })
+    }
 }
 
 async fn read(file: &Path) -> Result<Bytes, Error> {

@@ -145,10 +145,13 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Plans a request with some providers.
-pub(crate) fn plan<'a>(providers: impl Iterator<Item = &'a dyn Provider> + Clone, request: &VideoRequest) -> Plan {
+/// Plans a request with some providers. `is_stranded` says that an image of this machine has no way to them.
+pub(crate) fn plan<'a>(
+    providers: impl Iterator<Item = &'a dyn Provider> + Clone,
+    request: &VideoRequest,
+    is_stranded: bool,
+) -> Plan {
     let mut plan = Plan { offers: Vec::new(), refusals: Vec::new() };
-    let is_stranded = image::is_stranded(request, providers.clone());
     for provider in providers.clone() {
         let mut reasons = match choose(provider, request) {
             Ok(offer) if !is_stranded => {
