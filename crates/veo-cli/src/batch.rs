@@ -406,6 +406,7 @@ async fn steps(
     }
     if problems.is_empty() { Ok(steps) } else { Err(problems) }
 }
+
 /// What there is to do for a line that is to be sent, if nothing stands against it.
 async fn begin(line: &Line, outputs: &mut Outputs, client: &Client, force: bool) -> Result<Option<Step>, Failure> {
     let plan = possible(client.plan(&line.request))?;

@@ -42,14 +42,10 @@ A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned."
             ErrorKind::Stopped => Self::Interrupted,
             ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
             ErrorKind::JobFailed => Self::Failed,
-            // Of an accepted job these say that it has ended.
+            // Of an accepted job or upgrade these say that it has ended.
             ErrorKind::Policy | ErrorKind::Rejected if accepted => Self::Failed,
             // The job goes on, whatever is the matter with the question.
-            ErrorKind::Unauthorized | ErrorKind::KeyExhausted | ErrorKind::RateLimited | ErrorKind::Maintenance
-                if accepted =>
-            {
-                Self::Unfinished
-            }
+            _ if accepted => Self::Unfinished,
             _ => Self::Rejected,
         }
     }
@@ -151,7 +147,9 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
         (.., ErrorKind::InsufficientCredits) => "Add credits at the provider, or choose another with --provider.",
         (.., ErrorKind::Retired) => "Choose another model with --tier; `veo models` lists them.",
         (.., ErrorKind::NotSent) => "Nothing was paid. Check the network, and try it again.",
-        (.., ErrorKind::JobFailed) => "The same request may be sent again, as a new job with a new price.",
+        (.., ErrorKind::JobFailed) if error.resend() == Resend::Same => {
+            "The same request may be sent again, as a new job with a new price."
+        }
         (.., ErrorKind::Policy) => match error.fault() {
             Fault::Policy(Subject::Image) => "Change the image.",
             _ => "Change the prompt.",
@@ -329,6 +327,10 @@ mod tests {
             (ErrorKind::JobFailed, Exit::Failed, Exit::Failed),
             (ErrorKind::Policy, Exit::Rejected, Exit::Failed),
             (ErrorKind::Rejected, Exit::Rejected, Exit::Failed),
+            (ErrorKind::Retired, Exit::Rejected, Exit::Unfinished),
+            (ErrorKind::InsufficientCredits, Exit::Rejected, Exit::Unfinished),
+            (ErrorKind::NotSent, Exit::Rejected, Exit::Unfinished),
+            (ErrorKind::Stopped, Exit::Interrupted, Exit::Interrupted),
             (ErrorKind::Unauthorized, Exit::Rejected, Exit::Unfinished),
             (ErrorKind::KeyExhausted, Exit::Rejected, Exit::Unfinished),
             (ErrorKind::RateLimited, Exit::Rejected, Exit::Unfinished),

@@ -364,6 +364,8 @@ fn a_job_that_fails_for_its_input_has_failed() {
         let run = sandbox.run(&["generate", "A dog", "--json"]);
         let error: Value = serde_json::from_str(run.err.trim()).unwrap();
         assert_eq!((run.code, &error["charged"]), (1, &"unknown".into()), "{}", run.err);
+        let next = "Change what it says, and send it as a new job with a new price.";
+        assert_eq!((&error["resend"], &error["next"]), (&"change_input".into(), &next.into()));
         assert_eq!((sandbox.listed(&[])[0]["state"].as_str(), run.err.contains(words)), (Some("failed"), true));
         let run = sandbox.run(&["wait"]);
         assert!(run.code == 0 && run.err.contains("no job to wait for"), "{}", run.err);
