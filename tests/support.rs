@@ -200,6 +200,9 @@ pub async fn recorder() -> MockServer {
 async fn answer(server: &MockServer, reply: ResponseTemplate) {
     server.reset().await;
     Mock::given(any()).respond_with(reply).mount(server).await;
+    // A task that has done too much without a pause is made to wait, and would do so for ever in the end of the server, which
+    // blocks.
+    tokio::task::yield_now().await;
 }
 
 /// The last request that arrived, as it stood on the wire, with the parts that differ from run to run named.

@@ -18,8 +18,8 @@ pub struct Access {
 }
 
 impl Access {
-    /// The provider's own address, and this key, without white space around it. A key of 16 bytes or more, as all real ones
-    /// have, is hidden where the provider echoes it.
+    /// The provider's own address, and this key, without white space around it. It is hidden where the provider echoes it; at
+    /// a loopback address only if it has 16 bytes or more, since that of a simulator can be a word that a reply needs.
     ///
     /// ```
     /// use std::fs;

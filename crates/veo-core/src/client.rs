@@ -317,7 +317,7 @@ impl Client {
     /// As [`submit`](Self::submit), but once `stop` is done, no paid request leaves any more: not after the uploads, not after
     /// waiting for the provider's limit, and not to the next provider. One that has left is waited for. So this is what to use
     /// for Ctrl-C, for a deadline, or when whoever wanted the video has gone. What was stopped is not accepted, with
-    /// [`ErrorKind::Stopped`].
+    /// [`ErrorKind::Stopped`]. One for which the connection is just being made counts as one that has left.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::translation::{
-    Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, text_in, translated,
+    Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, texts_in, translated,
 };
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Limit, Mode, Model, Offer,
@@ -27,7 +27,6 @@ const COVERED: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("imageUrls", "input"),
     ("generationType", "input"),
-    ("taskId", "input"),
     ("model", "tier"),
     ("aspectRatio", "aspect_ratio"),
     ("aspect_ratio", "aspect_ratio"),
@@ -36,6 +35,15 @@ const COVERED: &[(&str, &str)] = &[
     ("seeds", "seed"),
     ("watermark", "watermark"),
     ("enableTranslation", "translate_prompt"),
+    ("callBackUrl", "callback_url"),
+];
+/// The same for an extension, which has no other fields yet.
+const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
+    ("prompt", "prompt"),
+    ("taskId", "input"),
+    ("model", "tier"),
+    ("seeds", "seed"),
+    ("watermark", "watermark"),
     ("callBackUrl", "callback_url"),
 ];
 
@@ -110,19 +118,21 @@ impl Kie {
                 Err(error) => Err(unread(error)),
             }
         };
+        // That of the video to extend says nothing.
+        let source = offer.body["taskId"].as_str();
         let error = match result {
             Ok(reply) => {
                 let typed = reply.data.as_ref().and_then(|task| task.task_id.clone()).filter(|id| !id.is_empty());
                 // Where the task would be there may be the bare id.
-                let bare = || text_in(reply.body(), "data").filter(|id| reply.code.is_some() && !id.contains(' '));
-                match typed.or_else(|| id_in(reply.body())).or_else(bare) {
+                let is_id = |id: &String| reply.code.is_some() && !id.contains(' ');
+                let bare = || texts_in(reply.body(), "data").into_iter().next().filter(is_id);
+                match typed.or_else(|| id_in(reply.body(), source)).or_else(bare) {
                     Some(id) => return Submission::Accepted(Job::new(offer, id)),
                     None => Error::new(ErrorKind::OutcomeUnknown, "kie.ai accepted the request but named no task")
                         .with_reply(json(reply.body())),
                 }
             }
-            // That of the video to extend says nothing.
-            Err(error) => match (id_of(&error).filter(|id| offer.body["taskId"] != id.as_str()), &error) {
+            Err(error) => match (id_of(&error, source), &error) {
                 // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
                 (Some(id), _) => return Submission::Accepted(Job::new(offer, id)),
                 // What is not found is then the video to extend.
@@ -205,15 +215,19 @@ impl Kie {
                 let words = rejection.message.as_deref().unwrap_or_default();
                 let kind = match rejection.code {
                     Some(Code::Unauthorized) => ErrorKind::Unauthorized,
-                    Some(Code::InsufficientCredits) => ErrorKind::InsufficientCredits,
+                    Some(code) if is_empty_account(code, words) => ErrorKind::InsufficientCredits,
                     Some(Code::KeyLimit) => ErrorKind::KeyExhausted,
                     Some(Code::FeatureDisabled) => ErrorKind::Retired,
                     // These say when to come back, and nothing of the upgrade.
                     Some(Code::RateLimited | Code::CallFrequency | Code::Maintenance) => ErrorKind::Unavailable,
                     _ if is_in_progress(&rejection) => return Ok(State::Running { percent: None }),
-                    Some(Code::BadRequest | Code::NotFound | Code::ValidationError | Code::ImageFetchFailed) => {
-                        ErrorKind::Rejected
-                    }
+                    Some(
+                        Code::BadRequest
+                        | Code::NotFound
+                        | Code::ValidationError
+                        | Code::ImageFetchFailed
+                        | Code::GenerationFailed,
+                    ) => ErrorKind::Rejected,
                     // The one server error that says of itself that it will not pass.
                     Some(Code::ServerError) if words.contains("is unavailable") => ErrorKind::Rejected,
                     _ => ErrorKind::Unavailable,
@@ -365,7 +379,7 @@ fn extension(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>
     let mut body = common(request);
     body.set("taskId", job.map(|job| Value::from(job.task.as_str())));
     body.set("model", Value::from(model.as_str()));
-    body.merge(request.extra.get(NAME), COVERED)?;
+    body.merge(request.extra.get(NAME), COVERED_BY_EXTENSION)?;
     body.check::<types::ExtendRequest>()
 }
 
@@ -379,6 +393,11 @@ fn common(request: &VideoRequest) -> Body {
     body
 }
 
+/// Whether the account has not enough credits. Some of kie.ai's pages give an empty one the code for too many requests.
+fn is_empty_account(code: Code, words: &str) -> bool {
+    code == Code::InsufficientCredits || code == Code::RateLimited && words.to_lowercase().contains("insufficient")
+}
+
 /// Whether a refusal only says that something is on its way.
 fn is_in_progress(rejection: &Rejection) -> bool {
     let words = rejection.message.as_deref().unwrap_or_default().to_lowercase();
@@ -387,18 +406,19 @@ fn is_in_progress(rejection: &Rejection) -> bool {
 }
 
 /// The id of a task in an error, which is then none.
-fn id_of(error: &ApiError) -> Option<String> {
+fn id_of(error: &ApiError, source: Option<&str>) -> Option<String> {
     match error {
-        ApiError::NoReply { partial, .. } => id_in(partial),
-        ApiError::Unreadable(reply) => id_in(&reply.body),
-        ApiError::Rejected(rejection) => id_in(rejection.body.to_string().as_bytes()),
+        ApiError::NoReply { partial, .. } => id_in(partial, source),
+        ApiError::Unreadable(reply) => id_in(&reply.body, source),
+        ApiError::Rejected(rejection) => id_in(rejection.body.to_string().as_bytes(), source),
         _ => None,
     }
 }
 
-/// The id of a task in a reply that does not have it in its place.
-fn id_in(body: &[u8]) -> Option<String> {
-    ["taskId", "task_id"].into_iter().find_map(|member| text_in(body, member))
+/// The id of a task in a reply that does not have it in its place, but for that of the video to extend.
+fn id_in(body: &[u8], source: Option<&str>) -> Option<String> {
+    let mut ids = ["taskId", "task_id"].into_iter().flat_map(|member| texts_in(body, member));
+    ids.find(|id| Some(id.as_str()) != source)
 }
 
 /// What an error of a request says about the money, with the kind for those that say nothing: a call that costs nothing is
@@ -414,11 +434,7 @@ fn refused(error: &ApiError, unclear: ErrorKind) -> Error {
             let words = rejection.message.as_deref().unwrap_or_default();
             let kind = match rejection.code {
                 Some(Code::Unauthorized) => ErrorKind::Unauthorized,
-                Some(Code::InsufficientCredits) => ErrorKind::InsufficientCredits,
-                // Some of kie.ai's pages give this code to an empty account.
-                Some(Code::RateLimited) if words.to_lowercase().contains("insufficient") => {
-                    ErrorKind::InsufficientCredits
-                }
+                Some(code) if is_empty_account(code, words) => ErrorKind::InsufficientCredits,
                 Some(Code::RateLimited | Code::CallFrequency) => ErrorKind::RateLimited,
                 Some(Code::KeyLimit) => ErrorKind::KeyExhausted,
                 Some(Code::Maintenance) => ErrorKind::Maintenance,

@@ -61,13 +61,14 @@ pub(crate) fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_default()
 }
 
-/// The first text of a member in what may be a part of a JSON document, such as the id of a paid task in a broken reply.
-pub(crate) fn text_in(body: &[u8], member: &str) -> Option<String> {
-    let body = String::from_utf8_lossy(body);
-    body.split(&format!("\"{member}\"")).skip(1).find_map(|rest| {
+/// The texts of a member in what may be a part of a JSON document, such as the id of a paid task in a broken reply.
+pub(crate) fn texts_in(body: &[u8], member: &str) -> Vec<String> {
+    let (body, name) = (String::from_utf8_lossy(body), format!("\"{member}\""));
+    let texts = body.split(&name).skip(1).filter_map(|rest| {
         let (text, _) = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.split_once('"')?;
         (!text.is_empty()).then(|| text.to_owned())
-    })
+    });
+    texts.collect()
 }
 
 /// A time in milliseconds since 1970.

@@ -7,7 +7,7 @@ use uniall_api::types;
 use uniall_api::{Error as ApiError, Rejection, bounds};
 
 use crate::translation::{
-    Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, text_in, translated,
+    Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, texts_in, translated,
 };
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
@@ -238,15 +238,15 @@ fn id_of(error: &ApiError) -> Option<String> {
         ApiError::NoReply { partial, .. } => id_in(partial),
         ApiError::Unreadable(reply) if reply.head.is_success() => id_in(&reply.body),
         // The `id` of an error can be anything.
-        ApiError::Unreadable(reply) => text_in(&reply.body, "task_id"),
-        ApiError::Rejected(rejection) => text_in(rejection.body.to_string().as_bytes(), "task_id"),
+        ApiError::Unreadable(reply) => texts_in(&reply.body, "task_id").into_iter().next(),
+        ApiError::Rejected(rejection) => texts_in(rejection.body.to_string().as_bytes(), "task_id").into_iter().next(),
         _ => None,
     }
 }
 
 /// The id of a task in a reply that does not have it in its place.
 fn id_in(body: &[u8]) -> Option<String> {
-    ["task_id", "id"].into_iter().find_map(|member| text_in(body, member))
+    ["task_id", "id"].into_iter().flat_map(|member| texts_in(body, member)).next()
 }
 
 /// What an error of a paid request says about the money.

@@ -28,7 +28,8 @@ impl Config {
     /// The provider's own address, and the given API key, without white space around it: a key from a file ends with a line
     /// end.
     ///
-    /// The key is hidden where a provider echoes it, if it is as long as real keys are: 16 bytes or more.
+    /// The key is hidden where a provider echoes it; at a loopback address only if it has 16 bytes or more, since that of a
+    /// simulator can be a word that a reply needs.
     pub fn new(key: impl Into<SecretString>) -> Self {
         Self {
             key: key.into().expose_secret().trim().into(),

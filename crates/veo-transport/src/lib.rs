@@ -7,7 +7,8 @@
 //!   no redirects, since 307 and 308 would send the body again.
 //! - A reply is read to its end, up to [`MAX_BODY`]. What was read of a broken one is kept, because the id of a paid task
 //!   may be in it.
-//! - The key goes to the configured origin only and is removed from everything that is read.
+//! - The key goes to the configured origin only and is removed from everything that is read, but for one for a
+//!   simulator that may be a word.
 //! - Each exchange is told to `tracing` at the level of debugging, with the target [`WIRE`]: method, URL and body, and then
 //!   status and body, of which the first 4 KiB; without the key, and with links as [`without_queries`] shows them.
 

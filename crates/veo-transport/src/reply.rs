@@ -46,7 +46,7 @@ impl Head {
 pub struct RawReply {
     /// Status and headers.
     pub head: Head,
-    /// The body, without the key if the provider echoed it; a key of less than 16 bytes stays, since it can be a word.
+    /// The body, without the key if the provider echoed it.
     pub body: Bytes,
 }
 

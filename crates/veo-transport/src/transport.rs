@@ -16,8 +16,8 @@ pub const MAX_BODY: usize = 32 << 20;
 
 /// Where exchanges are logged, at the level of debugging.
 pub const WIRE: &str = "veo::wire";
-/// The shortest key that is hidden in bodies, in bytes. Those of kie.ai have 32 and those of UniAll more; a shorter one is one
-/// for a simulator, and can be a word that a reply needs, such as `failed`.
+/// A key for a simulator on this machine can be a word that a reply needs, such as `failed`. So it is hidden in bodies only if
+/// it has as many bytes as this; those of kie.ai have 32 and those of UniAll more.
 const SHORTEST_KEY: usize = 16;
 /// How much of a body is logged, in bytes.
 const SHOWN: usize = 4096;
@@ -29,6 +29,7 @@ pub struct Transport {
     submit: Client,
     authorization: HeaderValue,
     key: Arc<SecretString>,
+    may_be_a_word: bool,
     base_url: String,
     origins: Vec<Url>,
 }
@@ -69,6 +70,7 @@ impl Transport {
             submit: client(config.submit_timeout).pool_max_idle_per_host(0).build().map_err(Error::unbuildable)?,
             authorization,
             key: Arc::new(config.key.clone()),
+            may_be_a_word: config.key.expose_secret().len() < SHORTEST_KEY && is_loopback(&origin),
             base_url,
             origins: vec![origin],
         })
@@ -179,7 +181,7 @@ impl Transport {
     /// Removes the key from a body that echoes it, since bodies end up in errors and logs.
     fn without_key(&self, mut body: BytesMut) -> Bytes {
         let key = self.key.expose_secret().as_bytes();
-        if key.len() < SHORTEST_KEY {
+        if self.may_be_a_word {
             return body.freeze();
         }
         let mut clean = BytesMut::new();
@@ -205,13 +207,10 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     // The URL itself stays out of the message, since it can hold a password.
     let invalid = |what: &str| Error::InvalidRequest(format!("the base URL cannot be used: {what}"));
     let parsed = Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
-    let loopback = match parsed.host_str().map(|host| host.trim_matches(['[', ']'])) {
-        None => return Err(invalid("it has no host")),
-        Some(host) => {
-            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-    };
-    if parsed.scheme() != "https" && !(parsed.scheme() == "http" && loopback) {
+    if parsed.host_str().is_none() {
+        return Err(invalid("it has no host"));
+    }
+    if parsed.scheme() != "https" && !(parsed.scheme() == "http" && is_loopback(&parsed)) {
         return Err(invalid("the key travels over https, or over http to a loopback address"));
     }
     if parsed.scheme() == "https" && !HAS_TLS {
@@ -223,7 +222,38 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     Ok((parsed.as_str().trim_end_matches('/').to_owned(), parsed))
 }
 
+/// Whether a URL leads to this machine.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// The cause of a failure, without the URL, which can hold secrets, and in one line, since callers cannot act on its parts.
 fn cause(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
     causes(&error.without_url()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A word can be the key for a simulator. Whoever is not on this machine has real keys, however long they are.
+    #[test]
+    fn only_a_word_for_this_machine_stays_in_a_reply() {
+        let long = "a-key-as-long-as-real-ones";
+        for (url, key, hides) in [
+            ("https://gateway.example.net", "failed", HAS_TLS),
+            ("https://gateway.example.net", long, HAS_TLS),
+            ("http://127.0.0.1:8787", "failed", false),
+            ("http://localhost:8787", "failed", false),
+            ("http://[::1]:8787", "failed", false),
+            ("http://127.0.0.1:8787", long, true),
+        ] {
+            let config = Config::new(key).base_url(url);
+            // Without TLS there is only this machine.
+            let Ok(transport) = Transport::new::<()>(&config, url) else { continue };
+            let body = transport.without_key(format!("the key is {key}").as_bytes().into());
+            assert_eq!(body == "the key is [key]", hides, "{url} {key}");
+        }
+    }
 }
