@@ -227,15 +227,16 @@ impl Save {
     pub(crate) fn path(&self, otherwise: impl Into<PathBuf>) -> Result<PathBuf, Failure> {
         let path = self.output.clone().unwrap_or_else(|| otherwise.into());
         check_target(&path, "--output", self.force)?;
-        self.check_receipt()?;
+        self.check_receipt(&path)?;
         Ok(path)
     }
 
     /// The same for a new video, before it is paid for.
     pub(crate) fn target(&self, store: &Store) -> Result<Target, Failure> {
         let Some(path) = &self.output else {
-            self.check_receipt()?;
-            return Ok(Target::Free { like: "video.mp4".into(), replace: self.force });
+            let like = PathBuf::from("video.mp4");
+            self.check_receipt(&like)?;
+            return Ok(Target::Free { like, replace: self.force });
         };
         let path = self.path(path)?;
         let is_it = |entry: &Entry| entry.unfinished().is_some() && place(&entry.output) == place(&path);
@@ -249,8 +250,14 @@ impl Save {
         }
     }
 
-    fn check_receipt(&self) -> Result<(), Failure> {
-        self.receipt.as_ref().map_or(Ok(()), |receipt| check_target(receipt, "--receipt", self.force))
+    fn check_receipt(&self, video: &Path) -> Result<(), Failure> {
+        match &self.receipt {
+            Some(receipt) if place(receipt) == place(video) => {
+                Err(Failure::usage(format!("{} cannot be both the video and its receipt", receipt.display())))
+            }
+            Some(receipt) => check_target(receipt, "--receipt", self.force),
+            None => Ok(()),
+        }
     }
 }
 

@@ -102,6 +102,11 @@ pub(crate) async fn run(
     let text = fs::read_to_string(file);
     let text = text.map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?;
     let lines = read(file, &text)?;
+    let own = [place(file), place(&ledger_of(file))];
+    if let Some(receipts) = batch.receipts.as_ref().filter(|receipts| own.contains(&place(receipts))) {
+        let message = format!("{} is the batch or its ledger; choose another file with --receipts", receipts.display());
+        return Err(Failure::usage(message));
+    }
     let setting = who.setting().await?;
     let client = setting.config.client(&setting.providers, timeout)?;
     let store = if setting.is_simulated() { Store::temporary()? } else { Store::open_alone(ledger_of(file))? };
@@ -113,7 +118,8 @@ pub(crate) async fn run(
 
     let others = if setting.is_simulated() { Vec::new() } else { Store::of_no_batch()? };
     let others: Vec<_> = others.iter().filter(|_| !save.force).chain(&all).collect();
-    let outputs = Outputs::new(file, &lines, &entries, &others);
+    let reserved = own.into_iter().chain(batch.receipts.as_deref().map(place)).collect();
+    let outputs = Outputs { reserved, ..Outputs::new(file, &lines, &entries, &others) };
     let steps = steps(&lines, &entries, outputs, &client, &store, batch.retry_failed, save.force).await.map_err(
         |problems| {
             Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
@@ -422,6 +428,8 @@ async fn begin(line: &Line, outputs: &mut Outputs, client: &Client, force: bool)
 struct Outputs {
     /// The start of the names that nobody has given.
     stem: String,
+    /// By the batch itself: its file, its ledger and its receipts.
+    reserved: Vec<PathBuf>,
     /// By a line or a job, whose file nobody else may name.
     claimed: HashMap<PathBuf, String>,
     /// By a video that is or may come there. A name that nobody has given is another one.
@@ -448,12 +456,16 @@ impl Outputs {
         }
         let used = others.iter().copied().chain(ledger.values()).filter(keeps).map(|entry| place(&entry.output));
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self { stem, claimed, used: used.collect() }
+        Self { stem, reserved: Vec::new(), claimed, used: used.collect() }
     }
 
     /// That of a line that is to be sent.
     fn of(&mut self, line: &Line, force: bool) -> Result<PathBuf, Failure> {
         if let Some(path) = &line.output {
+            if self.reserved.contains(&place(path)) {
+                let message = format!("{} is the batch, its ledger or its receipts", path.display());
+                return Err(Failure::usage(message));
+            }
             return match self.claimed.get(&place(path)) {
                 Some(whose) if *whose != name(line) => {
                     Err(Failure::usage(format!("{} is the output of {whose} as well", path.display())))

@@ -102,7 +102,7 @@ impl Config {
 
     /// Where a provider is, if not at its own address.
     pub(crate) fn base_url(&self, provider: ProviderName) -> Option<&str> {
-        self.settings(provider).base_url.as_deref()
+        self.settings(provider).base_url.as_deref().map(|url| url.trim_end_matches('/'))
     }
 
     /// A client of the given providers in their order, or of all that there is a key for.

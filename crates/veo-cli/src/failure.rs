@@ -248,9 +248,16 @@ impl Failure {
         Self { exit: Exit::Rejected, told: Box::new(Told::new("over_budget", message, "no", "same", "caller")) }
     }
 
-    /// An upgrade was not taken, or it is not known whether it was. Its job is there all the same.
-    pub(crate) fn of_upgrade(error: &Error) -> Self {
+    /// An upgrade was not taken, or it is not known whether it was, now or when it was asked for before. Its job is there all
+    /// the same.
+    pub(crate) fn of_upgrade(error: &Error, may_be_taken: bool) -> Self {
         let (exit, charged) = match error.kind() {
+            // They say nothing of what was asked for before.
+            ErrorKind::Unauthorized | ErrorKind::KeyExhausted | ErrorKind::InsufficientCredits | ErrorKind::Retired
+                if may_be_taken =>
+            {
+                (Exit::Unknown, "unknown")
+            }
             ErrorKind::InvalidRequest => (Exit::Usage, "no"),
             ErrorKind::Unavailable | ErrorKind::TimedOut => (Exit::Unknown, "unknown"),
             _ => (Exit::Rejected, "no"),

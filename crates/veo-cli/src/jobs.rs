@@ -21,7 +21,7 @@ use crate::interrupt::Interrupts;
 use crate::making::{Known, Made, Making, keep_receipt};
 use crate::output::{Event, Output};
 use crate::progress::Progress;
-use crate::store::{Entry, Event as Happened, Listed, Store, named_after};
+use crate::store::{Entry, Event as Happened, Listed, Store, UPGRADE, named_after};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  veo status kie:0f1e2d3c\n  veo status kie:0f1e2d3c --json")]
@@ -96,7 +96,14 @@ pub(crate) struct List {
 pub(crate) async fn status(arguments: Status, output: &Output) -> Result<(), Failure> {
     let Status { job } = arguments;
     let config = Config::load()?;
-    check_place(&config, &Store::open()?, &job)?;
+    let store = Store::open()?;
+    check_place(&config, &store, &job)?;
+    // To ask the provider how far an upgrade is can be to pay for it.
+    if let Some(upgrade) = store.find(&job)?.filter(Entry::is_upgrade) {
+        let listed = Listed::from(upgrade);
+        output.result(listed.state, &Event::Job(&listed));
+        return Ok(());
+    }
     let client = config.client(&[ProviderName::of(&job.provider)?], None)?;
     let told = |state, percent| Event::State { line: None, job: &job, state, percent };
     match client.state(&job).await? {
@@ -162,7 +169,9 @@ pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(),
     let (config, store) = (Config::load()?, Store::open()?);
     check_place(&config, &store, &job)?;
     let client = config.resuming(&[ProviderName::of(&job.provider)?], None)?;
-    if !matches!(client.state(&job).await?, State::Succeeded(_)) {
+    let upgrade = store.find(&job)?.filter(Entry::is_upgrade);
+    let is_open = upgrade.as_ref().is_some_and(|upgrade| !matches!(upgrade.last, Happened::Saved { .. }));
+    if is_open || !matches!(client.state(&job).await?, State::Succeeded(_)) {
         return Err(Failure::after_payment(&job, format!("{job}: it has not ended yet"))
             .with_exit(Exit::Unfinished)
             .with_next(format!("Wait for it with: veo wait {job}")));
@@ -193,16 +202,14 @@ pub(crate) async fn upgrade(arguments: Upgrade, output: &Output) -> Result<(), F
     let key = upgrade.reference.to_string();
     let has_ended = |entry: &Entry| matches!(entry.last, Happened::Refused { .. } | Happened::Failed { .. });
     let is_it = |entry: &Entry| entry.key.as_ref() == Some(&key) && !has_ended(entry);
-    let (id, is_accepted) = match store.entries()?.into_iter().rfind(is_it) {
-        Some(entry) => (entry.id, entry.job.is_some()),
-        None => (store.intend(&upgrade.offer.request, &path, Some(&key))?, false),
+    let (id, asked) = match store.entries()?.into_iter().rfind(is_it) {
+        Some(entry) if entry.job.is_some() => (entry.id, Asked::Taken),
+        Some(entry) => (entry.id, Asked::Perhaps),
+        None => (store.intend(&upgrade.offer.request, &path, Some(&key))?, Asked::Never),
     };
-    let made = enlarge(&making, (&id, &upgrade), is_accepted, "", &path).await?;
+    let made = enlarge(&making, (&id, &upgrade), asked, "", &path).await?;
     tell_saved(&upgrade.reference, &made, None, output)
 }
-
-/// What tells the record of an upgrade from others.
-const UPGRADE: &str = "upgrade";
 
 /// An upgrade as a job, which is like the one whose video it makes larger.
 fn larger(client: &Client, job: &JobRef, small: Option<Job>, to: Resolution) -> Result<Job, Failure> {
@@ -222,18 +229,27 @@ fn larger(client: &Client, job: &JobRef, small: Option<Job>, to: Resolution) -> 
     Ok(Job::new(&offer, &*job.task))
 }
 
+/// Whether a provider has been asked for an upgrade before.
+#[derive(Clone, Copy, PartialEq)]
+enum Asked {
+    Never,
+    /// It was, and nobody knows whether it has taken it.
+    Perhaps,
+    Taken,
+}
+
 /// Makes a video larger and saves it, with a record of each step. Whoever asks for an upgrade is answered how far it is, so
 /// the first answer says that it was taken.
 async fn enlarge(
     making: &Making<'_>,
     (id, job): (&str, &Job),
-    is_accepted: bool,
+    asked: Asked,
     label: &str,
     path: &Path,
 ) -> Result<Made, Failure> {
     let (reference, to) = (&job.reference, job.offer.resolution());
     let known = Known { reference, record: Some((id, job)), line: None, label };
-    let is_accepted = Cell::new(is_accepted);
+    let is_accepted = Cell::new(asked == Asked::Taken);
     let enlarge_and_save = async {
         let progress = Progress::start(making.output, reference, None, label);
         let on_state = |state: &State| {
@@ -243,7 +259,10 @@ async fn enlarge(
             progress.state(state);
         };
         let video = making.client.upgrade(reference, to, on_state).await;
-        let failure = |error| if is_accepted.get() { Failure::from(error) } else { Failure::of_upgrade(&error) };
+        let failure = |error| match is_accepted.get() {
+            true => Failure::from(error),
+            false => Failure::of_upgrade(&error, asked == Asked::Perhaps),
+        };
         making.save(&known, &video.map_err(failure)?, path, progress).await
     };
     let made = tokio::select! {
@@ -372,7 +391,9 @@ async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> R
     let path = save.path(path_of(job, entry.as_ref()))?;
     let record = entry.as_ref().and_then(|entry| Some((entry.id.as_str(), entry.job.as_ref()?)));
     let made = match record {
-        Some((id, job)) if job.offer.operation == UPGRADE => enlarge(making, (id, job), true, label, &path).await?,
+        Some((id, job)) if job.offer.operation == UPGRADE => {
+            enlarge(making, (id, job), Asked::Taken, label, &path).await?
+        }
         _ => {
             let reference = record.map_or(job, |(_, job)| &job.reference);
             making.finish(&Known { reference, record, line: None, label }, &path).await?
@@ -414,7 +435,11 @@ fn is_here(config: &Config, entry: &Entry) -> bool {
 
 /// Refuses to ask for a job in a place where it does not live.
 pub(crate) fn check_place(config: &Config, store: &Store, job: &JobRef) -> Result<(), Failure> {
-    match store.find(&without_size(job))? {
+    let found = match store.find(job)? {
+        Some(found) => Some(found),
+        None => store.find(&without_size(job))?,
+    };
+    match found {
         Some(entry) if !is_here(config, &entry) => {
             let place = entry.base_url.as_deref().unwrap_or("the provider's own address");
             Err(Failure::usage(format!("{job} lives at {place}, and another address is set; correct the base URL")))

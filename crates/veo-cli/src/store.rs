@@ -30,6 +30,9 @@ pub(crate) struct Store {
 /// Ends a line that was torn off, so that it is not taken for one that somebody has damaged.
 const TORN: &[u8] = b" (torn off)";
 
+/// What tells the record of an upgrade from others.
+pub(crate) const UPGRADE: &str = "upgrade";
+
 /// What happened to a request, in the order in which it happens.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -215,7 +218,7 @@ impl Store {
                 Ok(line) => line,
                 Err(_) if line.trim_ascii().is_empty() || line.ends_with(TORN) => continue,
                 // Its program has ended before it was whole, and before the next step was taken.
-                Err(_) if is_torn && lines.peek().is_none() => continue,
+                Err(error) if error.is_eof() || is_torn && lines.peek().is_none() => continue,
                 Err(error) => {
                     let error = error.to_string().replace(" line 1 column", " character");
                     problems.push(format!("line {number}: {error}"));
@@ -275,7 +278,8 @@ impl Store {
         let exact = entries.iter().rfind(|entry| is(entry, &|found| found == job));
         // What was sent comes before its upgrades.
         let same_task = |found: &JobRef| (&found.provider, &found.task) == (&job.provider, &job.task);
-        let first = || entries.iter().find(|entry| job.resolution.is_none() && is(entry, &same_task));
+        let sent = |entry: &&Entry| !entry.is_upgrade() && is(entry, &same_task);
+        let first = || entries.iter().filter(|_| job.resolution.is_none()).find(sent);
         Ok(exact.or_else(first).cloned())
     }
 
@@ -403,6 +407,11 @@ impl Entry {
     /// Whether there may be a video of it that is not here yet.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.last, Event::Intent { .. } | Event::Unknown { .. } | Event::Accepted { .. })
+    }
+
+    /// Whether it makes the video of another job larger.
+    pub(crate) fn is_upgrade(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| job.offer.operation == UPGRADE)
     }
 
     /// The job, if it has not ended.

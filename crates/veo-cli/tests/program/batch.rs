@@ -335,7 +335,12 @@ fn receipts_that_cannot_be_written_leave_no_job_alone() {
 #[test]
 fn a_damaged_ledger_is_no_reason_to_pay_again() {
     type Damage = fn(&str) -> String;
-    let table: [(&str, Damage, i32, &str); 7] = [
+    let earlier: Damage = |text| {
+        let (before, last) = text.trim_end().rsplit_once('\n').unwrap();
+        format!("{before}\n{}\n{last}\n", &last[..last.len() / 2])
+    };
+    let table: [(&str, Damage, i32, &str); 8] = [
+        ("a torn line of an earlier version", earlier, 0, ""),
         ("a mark of an editor", |text| format!("\u{feff}{text}"), 0, ""),
         ("other ends of lines", |text| text.replace('\n', "\r\n"), 0, ""),
         ("a torn last line", |text| text[..text.len() - 20].to_owned(), 0, ""),
@@ -356,6 +361,28 @@ fn a_damaged_ledger_is_no_reason_to_pay_again() {
         assert_eq!((run.code, sandbox.paid()), (code, 1), "{what}: {}", run.err);
         assert!(run.err.contains(words), "{what}: {}", run.err);
     }
+}
+
+/// What would replace the record of what was paid, or a video, is refused.
+#[test]
+fn nothing_else_is_written_over_the_batch_and_its_ledger() {
+    let sandbox = Sandbox::with_sim();
+    write(&sandbox, &[r#"{"prompt": "A dog", "seconds": 4, "output": "dog.mp4"}"#]);
+    assert_eq!(sandbox.run(&BATCH).code, 0);
+    let kept = ["jobs.jsonl", "jobs.jsonl.ledger"];
+    let all = || kept.map(|name| fs::read_to_string(sandbox.path(name)).unwrap());
+    let before = all();
+    for name in kept {
+        let run = sandbox.run(&[&BATCH, ["--receipts", name, "--force"].as_slice()].concat());
+        assert_eq!(run.code, 2, "{}", run.err);
+        let text = format!("{{\"prompt\": \"A cat\", \"output\": \"{}\"}}\n", sandbox.path(name).display());
+        sandbox.write("more.jsonl", &text.replace("jobs.jsonl", "more.jsonl"));
+        let run = sandbox.run(&["generate", "--batch", "more.jsonl", "--force"]);
+        assert!(run.code == 2 && run.err.contains("is the batch, its ledger or its receipts"), "{}", run.err);
+    }
+    let run = sandbox.run(&["generate", "A dog", "-o", "new.mp4", "--receipt", "./new.mp4"]);
+    assert!(run.code == 2 && run.err.contains("cannot be both the video and its receipt"), "{}", run.err);
+    assert_eq!((all(), sandbox.paid()), (before, 1));
 }
 
 /// A job that has failed, or is not here in time, or of which nobody knows, may be paid for.

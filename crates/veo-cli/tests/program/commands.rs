@@ -208,6 +208,24 @@ fn an_upgrade_is_on_the_disk_before_it_is_asked_for_and_goes_on_after_a_kill() {
     assert_eq!(sandbox.listed(&[])[1]["state"], "saved");
 }
 
+/// Of a job of another machine only its upgrade is known here.
+#[test]
+fn an_upgrade_is_never_taken_for_the_job_that_it_makes_larger() {
+    let sandbox = Sandbox::with_sim();
+    assert_eq!(sandbox.run(&["generate", "A dog", "--duration", "4"]).code, 0);
+    let job = latest(&sandbox);
+    fs::remove_file(sandbox.store()).unwrap();
+    assert_eq!(sandbox.run(&["upgrade", &job, "--resolution", "1080p", "-o", "large.mp4"]).code, 0);
+    let larger = format!("{job}:1080p");
+    assert_eq!(sandbox.run(&["status", &larger]).out, "saved\n");
+    for command in ["wait", "download"] {
+        let run = sandbox.run(&[command, &job, "-o", "small.mp4", "--force"]);
+        assert!(run.code == 0 && run.err.contains("1280x720"), "{}", run.err);
+        let run = sandbox.run(&[command, &larger]);
+        assert!(run.code == 0 && run.out == "large.mp4\n", "{}{}", run.out, run.err);
+    }
+}
+
 #[test]
 fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_for_again() {
     let (arrived, arrival) = channel();
@@ -220,7 +238,8 @@ fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_f
                 thread::park();
             }
         }
-        3 => Some(refused(400, "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.")),
+        2 => Some(refused(401, "Unauthorized")),
+        4 => Some(refused(400, "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.")),
         _ => Some(refused(404, "no such task")),
     });
     let sandbox = Sandbox::new().at("kie", server.url());
@@ -239,7 +258,10 @@ fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_f
     let id = sandbox.listed(&[]).last().unwrap()["id"].as_str().unwrap().to_owned();
     let settled = sandbox.run(&["settle", &id, "--job", "kie:t1"]);
     assert!(settled.code == 2 && settled.err.contains("is the upgrade kie:t1:1080p"), "{}", settled.err);
-    // The next answers are about the same one.
+    // A key that is not taken says nothing of what was asked for before. The next answers are about the same one.
+    let run = sandbox.run(&command);
+    assert!(run.code == 4 && run.err.contains(r#""charged":"unknown""#), "{} {}", run.code, run.err);
+    assert_eq!(states(), ["rejected", "unknown"]);
     assert_eq!(sandbox.run(&command).code, 3);
     assert_eq!(states(), ["rejected", "rejected"]);
     // What was taken can fail later.
