@@ -16,7 +16,7 @@ use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::making;
 use crate::output::{Event, Output};
-use crate::store::{Event as Happened, Store};
+use crate::store::{Event as Happened, Store, relative};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  veo models\n  veo models --provider uniall --json")]
@@ -173,14 +173,13 @@ fn described(receipt: &Value) -> String {
     let (offer, saved) = (&receipt["job"]["offer"], &receipt["saved"]);
     let media = &saved["media"];
     let (path, here) = (plain(&saved["path"]), env::current_dir().unwrap_or_default());
-    let path = Path::new(&path);
     let picture = format!("{}x{}, {} s", media["width"], media["height"], media["seconds"]);
     let rows = [
         ("job", plain(&receipt["job"]["reference"])),
         ("model", plain(&offer["model"])),
         ("prompt", plain(&offer["request"]["prompt"])),
         ("credits", plain(&receipt["credits"])),
-        ("video", path.strip_prefix(here).unwrap_or(path).display().to_string()),
+        ("video", relative(Path::new(&path), &here).display().to_string()),
         ("picture", picture),
         ("sound", plain(&media["has_audio"])),
         ("sha256", plain(&saved["sha256"])),
@@ -204,7 +203,11 @@ fn plain(value: &Value) -> String {
 pub(crate) fn hashed(path: &Path) -> io::Result<(String, u64)> {
     let mut hasher = Sha256::new();
     let bytes = io::copy(&mut File::open(path)?, &mut HashWriter(&mut hasher))?;
-    Ok((hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
+    Ok((hex(&hasher.finalize()), bytes))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn references(model: &Model) -> String {

@@ -14,11 +14,13 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use veo_core::{Client, Offer, VideoRequest};
 
+use crate::about::hex;
 use crate::args::{Save, Target, Who, check_target, free, place};
 use crate::budget::{Budget, Cost, Leave};
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, in_full, look};
 use crate::interrupt::Interrupts;
+use crate::jobs::{address, is_here};
 use crate::making::{Known, Making, label, possible, summary};
 use crate::output::{Event, Output};
 use crate::store::{Entry, Event as Happened, Store};
@@ -120,11 +122,9 @@ pub(crate) async fn run(
     let others: Vec<_> = others.iter().filter(|_| !save.force).chain(&all).collect();
     let reserved = own.into_iter().chain(batch.receipts.as_deref().map(place)).collect();
     let outputs = Outputs { reserved, ..Outputs::new(file, &lines, &entries, &others) };
-    let steps = steps(&lines, &entries, outputs, &client, &store, batch.retry_failed, save.force).await.map_err(
-        |problems| {
-            Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
-        },
-    )?;
+    let steps = steps(&lines, &entries, outputs, &client, &store, batch.retry_failed, save.force)
+        .await
+        .map_err(|problems| unusable(file, &problems))?;
     let budget = match batch.max_credits {
         Some(cap) => {
             let chosen =
@@ -334,20 +334,17 @@ fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
             }
         };
         // The same line twice means two videos.
-        let hash = Sha256::digest(serde_json::to_vec(&(&request, &output)).unwrap_or_default());
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&Sha256::digest(serde_json::to_vec(&(&request, &output)).unwrap_or_default()));
         let times = seen.entry(hash.clone()).and_modify(|times| *times += 1).or_insert(1);
         let key = format!("{hash}-{times}");
         lines.push(Line { number, request, output, key });
     }
-    if !problems.is_empty() {
-        return Err(Failure::usage(format!(
-            "{} cannot be used, and nothing was sent:\n{}",
-            file.display(),
-            problems.join("\n")
-        )));
-    }
-    Ok(lines)
+    if problems.is_empty() { Ok(lines) } else { Err(unusable(file, &problems)) }
+}
+
+/// Everything that is wrong with the file.
+fn unusable(file: &Path, problems: &[String]) -> Failure {
+    Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
 }
 
 fn read_line(text: &str) -> Result<(VideoRequest, Option<PathBuf>), String> {
@@ -364,12 +361,12 @@ fn read_line(text: &str) -> Result<(VideoRequest, Option<PathBuf>), String> {
 /// Refuses to go on elsewhere than where the batch was begun. What is done at a simulator is not done at the provider.
 fn check_place(config: &Config, entry: &Entry) -> Result<(), Failure> {
     let Some(job) = entry.job.as_ref().map(|job| &job.reference) else { return Ok(()) };
-    let (there, here) = (entry.base_url.as_deref(), config.base_url(ProviderName::of(&job.provider)?));
-    if there == here {
+    if is_here(config, entry) {
         return Ok(());
     }
-    let place = |url: Option<&str>| url.unwrap_or("the provider's own address").to_owned();
-    let message = format!("the batch was begun elsewhere: {job} lives at {}, and {} is set", place(there), place(here));
+    let (there, here) = (entry.base_url.as_deref(), config.base_url(ProviderName::of(&job.provider)?));
+    let (there, here) = (address(there), address(here));
+    let message = format!("the batch was begun elsewhere: {job} lives at {there}, and {here} is set");
     let next = "Correct the base URL, or give the file another name to begin anew; nothing was sent.";
     Err(Failure::usage(message).with_next(next))
 }

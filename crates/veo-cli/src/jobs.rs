@@ -428,9 +428,14 @@ fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), Failure
 }
 
 /// Whether a job lives where its provider is asked now. A simulator's would not be found at the provider.
-fn is_here(config: &Config, entry: &Entry) -> bool {
+pub(crate) fn is_here(config: &Config, entry: &Entry) -> bool {
     let provider = entry.job.as_ref().and_then(|job| ProviderName::of(&job.reference.provider).ok());
     provider.is_some_and(|provider| entry.base_url.as_deref() == config.base_url(provider))
+}
+
+/// Where a job lives, in words.
+pub(crate) fn address(base_url: Option<&str>) -> &str {
+    base_url.unwrap_or("the provider's own address")
 }
 
 /// Refuses to ask for a job in a place where it does not live.
@@ -441,7 +446,7 @@ pub(crate) fn check_place(config: &Config, store: &Store, job: &JobRef) -> Resul
     };
     match found {
         Some(entry) if !is_here(config, &entry) => {
-            let place = entry.base_url.as_deref().unwrap_or("the provider's own address");
+            let place = address(entry.base_url.as_deref());
             Err(Failure::usage(format!("{job} lives at {place}, and another address is set; correct the base URL")))
         }
         _ => Ok(()),

@@ -328,7 +328,7 @@ impl Store {
 }
 
 /// A path as one would write it here.
-fn relative(path: &Path, here: &Path) -> PathBuf {
+pub(crate) fn relative(path: &Path, here: &Path) -> PathBuf {
     path.strip_prefix(here).unwrap_or(path).to_owned()
 }
 

@@ -320,7 +320,7 @@ impl<'a> Part<'a> {
         };
         let done = tokio::task::spawn_blocking(work).await;
         let media = done.map_err(|error| failure("the video could not be looked into").with_source(error))??;
-        let sha256 = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&hasher.finalize());
         Ok(Saved { path: path.to_owned(), bytes: received, sha256, media })
     }
 }
@@ -368,6 +368,10 @@ fn validator(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
 fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     let (range, total) = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn folder_of(path: &Path) -> &Path {

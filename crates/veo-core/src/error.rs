@@ -475,15 +475,13 @@ impl Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &*self.0;
-        let Inner { kind, message, subject, unusable_input, retry_after, provider_code, provider_words, job, .. } =
-            inner;
-        let Inner { source, reply: _, .. } = inner;
+        let error = &*self.0;
         let mut text = f.debug_struct("Error");
-        text.field("kind", kind).field("message", message).field("subject", subject);
-        text.field("unusable_input", unusable_input).field("retry_after", retry_after);
-        text.field("provider_code", provider_code).field("provider_words", provider_words).field("job", job);
-        text.field("source", source).finish_non_exhaustive()
+        text.field("kind", &error.kind).field("message", &error.message).field("subject", &error.subject);
+        text.field("unusable_input", &error.unusable_input).field("retry_after", &error.retry_after);
+        text.field("provider_code", &error.provider_code).field("provider_words", &error.provider_words);
+        // The reply can hold links with signatures.
+        text.field("job", &error.job).field("source", &error.source).finish_non_exhaustive()
     }
 }
 

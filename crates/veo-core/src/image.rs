@@ -6,6 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use crate::download::hex;
 use crate::{Error, ErrorKind, Image, Input, Provider, VideoRequest};
 
 /// The largest image that the model takes, in bytes.
@@ -124,8 +125,7 @@ fn stored_name(bytes: &[u8], name: &str) -> Result<String, Error> {
     let Some(kind) = infer::get(bytes).filter(|kind| known.contains(&kind.mime_type())) else {
         return Err(refused(&name, "is not a JPEG, PNG or WebP image"));
     };
-    let digest: String = Sha256::digest(bytes)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{digest}.{}", kind.extension()))
+    Ok(format!("{}.{}", hex(&Sha256::digest(bytes)[..16]), kind.extension()))
 }
 
 fn too_large(name: &dyn Display) -> Error {
