@@ -210,7 +210,7 @@ impl Provider for Stuck {
                 tokio::task::yield_now().await;
             }
             match self.at {
-                "refusal" => Submission::NotAccepted(Error::new(ErrorKind::Rejected, "no")),
+                "refusal" => Submission::Rejected(Error::new(ErrorKind::Refused, "no")),
                 _ => Submission::Accepted(Job::new(offer, "t1")),
             }
         })
@@ -241,7 +241,7 @@ async fn nothing_is_sent_after_a_stop_and_what_was_sent_is_waited_for() {
         let submitting = client.submit_until(&request, steps.0.2.notified());
         let outcome = match tokio::time::timeout(Duration::from_secs(20), submitting).await.unwrap() {
             Submission::Accepted(job) => job.reference.to_string(),
-            Submission::NotAccepted(error) => {
+            Submission::Rejected(error) => {
                 let answers = (error.kind(), error.charged(), error.resend(), error.fault());
                 assert_eq!(answers, (ErrorKind::Stopped, Charged::No, Resend::Same, Fault::Caller), "{stop_after}");
                 error.to_string().replace(" before a paid request was sent; submit it again if you want it", "")
@@ -294,7 +294,7 @@ impl Provider for Counting {
             }
             self.0.now.fetch_sub(1, Ordering::SeqCst);
             let video = Video::new(job.clone(), vec!["https://cdn.example.net/v.mp4".to_owned()]);
-            Ok(State::Succeeded(Box::new(video)))
+            Ok(State::Finished(Box::new(video)))
         })
     }
 }

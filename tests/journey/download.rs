@@ -158,7 +158,7 @@ impl Provider for Links {
 
     fn state<'a>(&'a self, _: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         let unknown = || Error::new(ErrorKind::Unavailable, "the job is not known");
-        let state = self.state.as_deref().map(|url| State::Succeeded(Box::new(video(url))));
+        let state = self.state.as_deref().map(|url| State::Finished(Box::new(video(url))));
         Box::pin(async move { state.ok_or_else(unknown) })
     }
 
@@ -505,6 +505,6 @@ async fn a_place_that_cannot_be_written_is_named() {
 fn a_signature_is_not_in_the_debug_text_of_a_video() {
     let video = video("https://example.net/kite.mp4?signature=secret");
     let inline = Video::new(video.job.clone(), vec!["data:video/mp4;base64,secret".to_owned()]);
-    let text = format!("{video:?} {inline:?} {:?}", State::Succeeded(Box::new(video.clone())));
+    let text = format!("{video:?} {inline:?} {:?}", State::Finished(Box::new(video.clone())));
     assert!(text.contains("https://example.net/kite.mp4") && !text.contains("secret"), "{text}");
 }

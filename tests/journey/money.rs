@@ -11,11 +11,11 @@ fn show(submission: Submission) -> String {
     match submission {
         Submission::Accepted(job) => format!("accepted     {}", job.reference),
         // A date to come back at is always another time from now.
-        Submission::NotAccepted(error) => match error.resend() {
+        Submission::Rejected(error) => match error.resend() {
             Resend::After(time) if time > Duration::from_secs(3600) => {
-                format!("not accepted {:?}, later", error.kind())
+                format!("rejected {:?}, later", error.kind())
             }
-            resend => format!("not accepted {:?}, {resend:?}", error.kind()),
+            resend => format!("rejected {:?}, {resend:?}", error.kind()),
         },
         Submission::Unknown(unknown) => format!("unknown      {:?}", unknown.error.kind()),
     }
@@ -40,7 +40,7 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
                 return None;
             }
             let submission = asked.submit(&offer).await;
-            if let Submission::NotAccepted(error) | Submission::Unknown(Unknown { error, .. }) = &submission {
+            if let Submission::Rejected(error) | Submission::Unknown(Unknown { error, .. }) = &submission {
                 assert_eq!(error.reply(), fixture.json().as_ref(), "{}", fixture.name);
             }
             let outcome = show(submission);

@@ -108,12 +108,12 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
             for (provider, offer) in [(&kie as &dyn Provider, &offers[0]), (&uniall, &offers[1])] {
                 // The id of a paid task is shown, whatever it is.
                 let submission = provider.submit(offer).await;
-                if let Submission::NotAccepted(error) | Submission::Unknown(Unknown { error, .. }) = &submission {
+                if let Submission::Rejected(error) | Submission::Unknown(Unknown { error, .. }) = &submission {
                     shown += &format!("{submission:?} {}", texts(error));
                 }
                 let job = JobRef::new(provider.name(), "t1");
-                let wait = client.wait(&job, |_| {}).await.map(|video| State::Succeeded(Box::new(video)));
-                let upgrade = client.upgrade(&job, Resolution::K4, |_| {}).await.map(|video| State::Succeeded(Box::new(video)));
+                let wait = client.wait(&job, |_| {}).await.map(|video| State::Finished(Box::new(video)));
+                let upgrade = client.upgrade(&job, Resolution::K4, |_| {}).await.map(|video| State::Finished(Box::new(video)));
                 for answer in [client.state(&job).await, wait, upgrade] {
                     shown += &answer.map_or_else(|error| texts(&error), |state| format!("{state:?}"));
                 }

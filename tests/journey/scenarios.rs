@@ -55,7 +55,7 @@ async fn journey(
     };
     let job = match client.submit(&request).await {
         Submission::Accepted(job) => job,
-        Submission::NotAccepted(error) => return failed("not accepted", &error),
+        Submission::Rejected(error) => return failed("rejected", &error),
         Submission::Unknown(unknown) => return failed("unknown", &unknown.error),
     };
     let video = match client.wait(&job, |_| {}).await {

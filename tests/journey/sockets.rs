@@ -78,7 +78,7 @@ fn cell(submission: &Submission, arrived: usize) -> String {
     assert!(arrived <= 1, "a paid request was sent {arrived} times");
     let told = match submission {
         Submission::Accepted(job) => format!("accepted `{}`", job.reference),
-        Submission::NotAccepted(error) => format!("not accepted, {:?}, resend: {:?}", error.kind(), error.resend()),
+        Submission::Rejected(error) => format!("rejected, {:?}, resend: {:?}", error.kind(), error.resend()),
         Submission::Unknown(_) => "unknown".to_owned(),
     };
     format!("{arrived} | {told}")

@@ -61,7 +61,7 @@ async fn a_log_names_the_job_and_no_secret() {
     let wanted = format!("submit{{provider=kie model=veo3_lite outcome=\"accepted\" job={}}}", job.reference);
     assert!(ours.iter().any(|line| line.contains(&wanted)), "{ours:#?}");
     let wanted = format!("wait{{job={}}}", job.reference);
-    assert!(ours.iter().any(|line| line.contains(&wanted) && line.contains("succeeded")), "{ours:#?}");
+    assert!(ours.iter().any(|line| line.contains(&wanted) && line.contains("finished")), "{ours:#?}");
     for secret in [KEY, "secret prompt", &video.urls[0]] {
         assert!(!ours.iter().any(|line| line.contains(secret)), "{ours:#?}");
     }

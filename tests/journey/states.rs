@@ -14,7 +14,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 fn show(answer: Result<State, Error>) -> String {
     match answer {
-        Ok(State::Succeeded(video)) => {
+        Ok(State::Finished(video)) => {
             let facts = [
                 video.resolution.clone(),
                 video.has_audio.map(|has| if has { "sound" } else { "no sound" }.to_owned()),
@@ -197,7 +197,7 @@ fn what_an_error_says_of_the_money_depends_on_the_job() {
         (Error::new(RateLimited, ""), (Charged::No, after(10)), paid),
         (Error::new(Maintenance, ""), (Charged::No, after(300)), paid),
         (Error::new(Retired, ""), (Charged::No, Resend::ChangeInput), paid),
-        (Error::new(Rejected, ""), (Charged::No, Resend::ChangeInput), paid),
+        (Error::new(Refused, ""), (Charged::No, Resend::ChangeInput), paid),
         (Error::new(OutcomeUnknown, ""), (Charged::Unknown, Resend::Never), (Charged::Unknown, Resend::Never)),
         (Error::new(Unavailable, ""), paid, paid),
         (Error::new(TimedOut, ""), paid, paid),
@@ -223,7 +223,7 @@ async fn the_states_of_a_job_are_a_stream_that_ends() {
     let failed = json!({ "code": 200, "msg": "success",
                          "data": { "taskId": "t1", "successFlag": 3, "errorCode": 500, "errorMessage": "Timeout" } });
     for (replies, wanted) in [
-        (vec![running.clone(), html, record("720p")], vec!["Running { percent: None }", "Succeeded"]),
+        (vec![running.clone(), html, record("720p")], vec!["Running { percent: None }", "Finished"]),
         (
             vec![running.clone(), running, failed],
             vec!["Running { percent: None }", "Running { percent: None }", "Timeout"],

@@ -338,7 +338,7 @@ async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
             let signed = (notice.job.clone(), request.headers["X-Webhook-Timestamp"].clone());
             assert_eq!(first, !told.contains(&signed), "{name}: call {number}");
             told.push(signed);
-            assert!(matches!(client.state(&notice.job).await.unwrap(), veo_core::State::Succeeded(_)), "{name}");
+            assert!(matches!(client.state(&notice.job).await.unwrap(), veo_core::State::Finished(_)), "{name}");
         }
     }
 }

@@ -43,7 +43,7 @@ A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned."
             ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
             ErrorKind::JobFailed => Self::Failed,
             // Of an accepted job or upgrade these say that it has ended.
-            ErrorKind::Policy | ErrorKind::Rejected if accepted => Self::Failed,
+            ErrorKind::Policy | ErrorKind::Refused if accepted => Self::Failed,
             // The job goes on, whatever is the matter with the question.
             _ if accepted => Self::Unfinished,
             _ => Self::Rejected,
@@ -333,7 +333,7 @@ mod tests {
         let table = [
             (ErrorKind::JobFailed, Exit::Failed, Exit::Failed),
             (ErrorKind::Policy, Exit::Rejected, Exit::Failed),
-            (ErrorKind::Rejected, Exit::Rejected, Exit::Failed),
+            (ErrorKind::Refused, Exit::Rejected, Exit::Failed),
             (ErrorKind::Retired, Exit::Rejected, Exit::Unfinished),
             (ErrorKind::InsufficientCredits, Exit::Rejected, Exit::Unfinished),
             (ErrorKind::NotSent, Exit::Rejected, Exit::Unfinished),

@@ -143,7 +143,7 @@ async fn finished(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
     let provider = ProviderName::of(&job.provider)?;
     jobs::check_place(&setting.config, &setting.store()?, job)?;
     match setting.config.client(&[provider], None)?.state(job).await? {
-        State::Succeeded(video) => Ok(Source::from(&*video)),
+        State::Finished(video) => Ok(Source::from(&*video)),
         _ => Err(Failure::usage(format!("{job} has not ended yet; wait for it first: veo wait {job}"))),
     }
 }

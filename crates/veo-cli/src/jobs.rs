@@ -107,9 +107,9 @@ pub(crate) async fn status(arguments: Status, output: &Output) -> Result<(), Fai
     let client = config.client(&[ProviderName::of(&job.provider)?], None)?;
     let told = |state, percent| Event::State { line: None, job: &job, state, percent };
     match client.state(&job).await? {
-        State::Succeeded(video) => {
+        State::Finished(video) => {
             let event = Event::Finished { line: None, job: &job, video: &video };
-            output.result(&format!("succeeded\n{}", video.urls.join("\n")), &event);
+            output.result(&format!("finished\n{}", video.urls.join("\n")), &event);
         }
         State::Running { percent: Some(percent) } => {
             output.result(&format!("running {percent}%"), &told("running", Some(percent)));
@@ -171,7 +171,7 @@ pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(),
     let client = config.resuming(&[ProviderName::of(&job.provider)?], None)?;
     let upgrade = store.find(&job)?.filter(Entry::is_upgrade);
     let is_open = upgrade.as_ref().is_some_and(|upgrade| !matches!(upgrade.last, Happened::Saved { .. }));
-    if is_open || !matches!(client.state(&job).await?, State::Succeeded(_)) {
+    if is_open || !matches!(client.state(&job).await?, State::Finished(_)) {
         return Err(Failure::after_payment(&job, format!("{job}: it has not ended yet"))
             .with_exit(Exit::Unfinished)
             .with_next(format!("Wait for it with: veo wait {job}")));

@@ -105,7 +105,7 @@ impl Making<'_> {
                 self.accepted(id, &job, line);
                 return Ok(job);
             }
-            Some(Submission::NotAccepted(error)) => {
+            Some(Submission::Rejected(error)) => {
                 let failure = Failure::from(error);
                 self.record(id, Happened::Refused { error: failure.told.clone() });
                 return Err(failure);

@@ -14,7 +14,7 @@ use veo_sim::Sim;
 enum Outcome {
     Done(JobRef),
     /// It is safe to send it again.
-    NotAccepted(String),
+    Rejected(String),
     /// It is not, before somebody has looked.
     MaybeCharged(String),
     /// It is paid for, and the job can be waited for again.
@@ -29,7 +29,7 @@ async fn make(client: Client, request: VideoRequest) -> Outcome {
             Ok(video) => Outcome::Done(video.job),
             Err(error) => Outcome::Open(error.to_string()),
         },
-        Submission::NotAccepted(error) => Outcome::NotAccepted(error.to_string()),
+        Submission::Rejected(error) => Outcome::Rejected(error.to_string()),
         Submission::Unknown(unknown) => Outcome::MaybeCharged(unknown.error.to_string()),
     }
 }
@@ -51,7 +51,7 @@ async fn run(videos: usize) -> Result<usize, Box<dyn Error>> {
                 done += 1;
                 println!("{job}: done");
             }
-            Outcome::NotAccepted(why) => println!("not accepted: {why}"),
+            Outcome::Rejected(why) => println!("rejected: {why}"),
             Outcome::MaybeCharged(why) => println!("maybe charged: {why}"),
             Outcome::Open(why) => println!("wait again: {why}"),
         }

@@ -33,7 +33,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
                     requests.push(VideoRequest::extension("It finds a stick", &video));
                 }
             }
-            Submission::NotAccepted(error) => return Err(error.into()),
+            Submission::Rejected(error) => return Err(error.into()),
             Submission::Unknown(unknown) => return Err(unknown.error.into()),
         }
     }

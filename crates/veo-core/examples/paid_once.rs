@@ -24,7 +24,7 @@ async fn place_order(base_url: &str, key: &str, prompt: &str) -> Result<Order, v
     let client = Client::new(Kie::new(access)?)?;
     Ok(match client.submit(&VideoRequest::text(prompt)).await {
         Submission::Accepted(job) => Order::Accepted(job.reference),
-        Submission::NotAccepted(error) => Order::Refused(error.to_string()),
+        Submission::Rejected(error) => Order::Refused(error.to_string()),
         Submission::Unknown(unknown) => Order::Unclear(unknown.error.to_string()),
     })
 }

@@ -13,7 +13,7 @@ async fn begin(url: &str) -> Result<String, Box<dyn Error>> {
     let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;
     match client.submit(&VideoRequest::text("A dog playing in a park")).await {
         Submission::Accepted(job) => Ok(job.reference.to_string()),
-        Submission::NotAccepted(error) => Err(error.into()),
+        Submission::Rejected(error) => Err(error.into()),
         Submission::Unknown(unknown) => Err(unknown.error.into()),
     }
 }

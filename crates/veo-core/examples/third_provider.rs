@@ -50,7 +50,7 @@ impl Provider for Hat {
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         let video = Video::new(job.clone(), vec!["https://hat.example.net/rabbit.mp4".to_owned()]);
-        Box::pin(async move { Ok(State::Succeeded(Box::new(video))) })
+        Box::pin(async move { Ok(State::Finished(Box::new(video))) })
     }
 }
 

@@ -43,7 +43,7 @@ use crate::{image, plan, wait};
 ///         let saved = client.download(&video, &file, |_received, _total| {}).await?;
 ///         assert_eq!((saved.media.width, saved.media.height), (1280, 720));
 ///     }
-///     Submission::NotAccepted(error) => println!("not charged: {error}"),
+///     Submission::Rejected(error) => println!("not charged: {error}"),
 ///     Submission::Unknown(unknown) => println!("maybe charged: {}", unknown.error),
 /// }
 /// # Ok(()) }) }
@@ -300,7 +300,7 @@ impl Client {
     ///
     /// match client.submit(&VideoRequest::text("A dog playing in a park")).await {
     ///     Submission::Accepted(job) => println!("paid for; keep this line: {}", job.reference),
-    ///     Submission::NotAccepted(error) => match error.resend() {
+    ///     Submission::Rejected(error) => match error.resend() {
     ///         Resend::Same | Resend::After(_) => println!("not charged, and worth another try: {error}"),
     ///         _ => println!("not charged: {error}"),
     ///     },
@@ -316,7 +316,7 @@ impl Client {
 
     /// As [`submit`](Self::submit), but once `stop` is done, no paid request leaves any more: not after the uploads, not after
     /// waiting for the provider's limit, and not to the next provider. One that has left is waited for. So this is what to use
-    /// for Ctrl-C, for a deadline, or when whoever wanted the video has gone. What was stopped is not accepted, with
+    /// for Ctrl-C, for a deadline, or when whoever wanted the video has gone. What was stopped is rejected, with
     /// [`ErrorKind::Stopped`]. One for which the connection is just being made counts as one that has left.
     ///
     /// ```
@@ -328,7 +328,7 @@ impl Client {
     /// let deadline = tokio::time::sleep(Duration::from_secs(30));
     /// match client.submit_until(&VideoRequest::text("A dog playing in a park"), deadline).await {
     ///     Submission::Accepted(job) => println!("paid for: {}", job.reference),
-    ///     Submission::NotAccepted(error) => println!("not charged: {error}"),
+    ///     Submission::Rejected(error) => println!("not charged: {error}"),
     ///     Submission::Unknown(unknown) => println!("maybe charged: {}", unknown.error),
     /// }
     /// # Ok(()) }) }
@@ -336,15 +336,15 @@ impl Client {
     pub async fn submit_until(&self, request: &VideoRequest, stop: impl Future<Output = ()>) -> Submission {
         let mut plan = self.plan(request);
         if plan.offers.is_empty() {
-            return Submission::NotAccepted(impossible(&plan.refusals));
+            return Submission::Rejected(impossible(&plan.refusals));
         }
         let (mut refusals, mut last) = (Vec::new(), None::<Error>);
         let mut stop = pin!(stop);
         if image::has_local(request) {
             match before(&mut stop, self.upload_images(request)).await {
                 Some(Ok(uploaded)) => plan = self.plan(&uploaded),
-                Some(Err(error)) => return Submission::NotAccepted(error),
-                None => return Submission::NotAccepted(stopped(&refusals)),
+                Some(Err(error)) => return Submission::Rejected(error),
+                None => return Submission::Rejected(stopped(&refusals)),
             }
         }
         for offer in plan.offers {
@@ -352,14 +352,14 @@ impl Client {
                 continue;
             };
             if before(&mut stop, window.enter(provider.limit())).await.is_none() {
-                return Submission::NotAccepted(stopped(&refusals));
+                return Submission::Rejected(stopped(&refusals));
             }
             let span =
                 info_span!("submit", provider = %offer.provider, model = %offer.model, outcome = Empty, job = Empty);
             let submission = provider.submit(&offer).instrument(span.clone()).await;
             span.record("outcome", submission.outcome());
             match submission {
-                Submission::NotAccepted(error) => {
+                Submission::Rejected(error) => {
                     let said = format!("{}: {error}", offer.provider);
                     last = Some(error.after(&refusals));
                     refusals.push(said);
@@ -372,7 +372,7 @@ impl Client {
                 Submission::Unknown(unknown) => return Submission::Unknown(unknown),
             }
         }
-        Submission::NotAccepted(last.unwrap_or_else(|| impossible(&plan.refusals)))
+        Submission::Rejected(last.unwrap_or_else(|| impossible(&plan.refusals)))
     }
 
     /// Asks once how far a job is.
@@ -384,7 +384,7 @@ impl Client {
     /// use veo_core::State;
     ///
     /// match client.state(&job).await? {
-    ///     State::Succeeded(video) => println!("{:?}", video.urls),
+    ///     State::Finished(video) => println!("{:?}", video.urls),
     ///     State::Running { percent: Some(percent) } => println!("{percent} %"),
     ///     _ => println!("not yet"),
     /// }
@@ -490,7 +490,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the provider cannot. [`ErrorKind::Rejected`], [`ErrorKind::Retired`] and
+    /// [`ErrorKind::InvalidRequest`] if the provider cannot. [`ErrorKind::Refused`], [`ErrorKind::Retired`] and
     /// [`ErrorKind::InsufficientCredits`] if it will not: the smaller video is all there is. Any other kind if the upgrade could
     /// not be followed, and then it goes on. The error carries the job.
     pub async fn upgrade(
@@ -560,7 +560,7 @@ impl Client {
                 match way {
                     0 => match provider.state(&video.job).await? {
                         // After an upgrade this is still the smaller one.
-                        State::Succeeded(again) if again.resolution == video.resolution => {
+                        State::Finished(again) if again.resolution == video.resolution => {
                             Ok(again.urls.into_iter().next())
                         }
                         _ => Ok(None),

@@ -1,7 +1,9 @@
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use veo_transport::without_queries;
 
@@ -27,8 +29,24 @@ use crate::JobRef;
 /// ```
 ///
 /// It shows links without their queries, which can be signatures; also those in the words of a provider.
+///
+/// An error can be stored as JSON and read again. The JSON has the answers to the four questions, so that a program need not
+/// know the kinds: `charged` is `yes`, `no` or `unknown`; `resend` is `never`, `same`, `after` or `change_input`; `fault` is
+/// `caller`, `provider`, `network` or `policy`. The causes are kept as texts.
+///
+/// ```
+/// use veo_core::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::NotSent, "there was no connection");
+/// let json = serde_json::to_value(&error)?;
+/// assert_eq!((&json["kind"], &json["charged"], &json["resend"]), (&"not_sent".into(), &"no".into(), &"same".into()));
+/// assert_eq!(serde_json::from_value::<Error>(json)?, error);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
@@ -40,7 +58,7 @@ struct Inner {
     provider_words: Option<String>,
     reply: Option<Value>,
     job: Option<JobRef>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What happened.
@@ -55,7 +73,8 @@ struct Inner {
 /// }
 /// # assert!(is_urgent(&Error::new(ErrorKind::KeyExhausted, "no more today")));
 /// ```
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The request or the configuration cannot work. Nothing was sent.
@@ -79,9 +98,17 @@ pub enum ErrorKind {
     /// The provider refuses what the video shows, or what it was to be made from; [`Error::fault`] says which.
     Policy,
     /// The provider refused for another reason, which its words say. With a job, it refused to make its video larger.
-    Rejected,
+    Refused,
+    /// The key stands for another request in the [ledger](crate::ledger). Nothing was sent; use another key.
+    KeyReused,
+    /// The request would cost more than the [budget](crate::ledger::Budget) has left. Nothing was sent.
+    OverBudget,
+    /// The record of what was paid cannot be kept or read, so nothing was sent.
+    Ledger,
     /// The request was sent, and nothing reliable came back.
     OutcomeUnknown,
+    /// The request of this key is on its way in another task or process. Ask again; it is never sent by two.
+    OnItsWay,
     /// The state of a job could not be read. The job goes on; wait for it again.
     Unavailable,
     /// The job failed at the provider. [`Error::resend`] says whether the same request can do better.
@@ -104,7 +131,8 @@ pub enum ErrorKind {
 /// // The same while a job is waited for.
 /// assert_eq!(refused.with_job(&JobRef::new("kie", "0f1e2d3c")).charged(), Charged::Yes);
 /// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Charged {
     /// It was: there is a job. What failed is to learn of it, to make it larger or to save it.
     Yes,
@@ -130,7 +158,8 @@ pub enum Charged {
 /// }
 /// # assert_eq!(pause(&Error::new(veo_core::ErrorKind::NotSent, "")), Some(Duration::ZERO));
 /// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Resend {
     /// No: it may be charged twice, or there is a job to go on with.
     Never,
@@ -157,7 +186,8 @@ pub enum Resend {
 /// }
 /// # assert_eq!(whose(&Error::policy(Subject::Prompt, "")), "choose other words");
 /// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// The request, the key or the account.
     Caller,
@@ -177,7 +207,8 @@ pub enum Fault {
 /// let error = Error::policy(Subject::Image, "the image shows a minor");
 /// assert_eq!(error.fault(), Fault::Policy(Subject::Image));
 /// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// The prompt.
     Prompt,
@@ -251,7 +282,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -274,7 +305,7 @@ impl Error {
     /// ```
     /// use veo_core::{Error, ErrorKind};
     ///
-    /// let error = Error::new(ErrorKind::Rejected, "the hat is too small");
+    /// let error = Error::new(ErrorKind::Refused, "the hat is too small");
     /// let error = error.with_provider(Some("E7".to_owned()), Some("rabbit exceeds hat".to_owned()));
     /// assert_eq!((error.provider_code(), error.provider_words()), (Some("E7"), Some("rabbit exceeds hat")));
     /// ```
@@ -291,7 +322,7 @@ impl Error {
     /// use serde_json::json;
     /// use veo_core::{Error, ErrorKind};
     ///
-    /// let error = Error::new(ErrorKind::Rejected, "the hat is too small").with_reply(json!({ "code": "E7" }));
+    /// let error = Error::new(ErrorKind::Refused, "the hat is too small").with_reply(json!({ "code": "E7" }));
     /// assert_eq!(error.reply().unwrap()["code"], "E7");
     /// ```
     #[must_use]
@@ -390,7 +421,7 @@ impl Error {
     pub fn charged(&self) -> Charged {
         match self.0.kind {
             ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Download => Charged::Yes,
-            ErrorKind::OutcomeUnknown | ErrorKind::JobFailed => Charged::Unknown,
+            ErrorKind::OutcomeUnknown | ErrorKind::OnItsWay | ErrorKind::JobFailed => Charged::Unknown,
             // It was accepted before the policy was applied.
             ErrorKind::Policy if self.0.job.is_some() => Charged::Unknown,
             _ if self.0.job.is_some() => Charged::Yes,
@@ -416,20 +447,23 @@ impl Error {
             ErrorKind::Policy => Resend::ChangeInput,
             // It has not ended, or it has with a video.
             _ if self.0.job.is_some() => Resend::Never,
-            ErrorKind::NotSent | ErrorKind::Stopped => Resend::Same,
+            ErrorKind::NotSent | ErrorKind::Stopped | ErrorKind::Ledger => Resend::Same,
             ErrorKind::RateLimited => Resend::After(self.0.retry_after.unwrap_or(LIMIT)),
             ErrorKind::Maintenance => Resend::After(self.0.retry_after.unwrap_or(MAINTENANCE)),
             ErrorKind::OutcomeUnknown
+            | ErrorKind::OnItsWay
             | ErrorKind::Unavailable
             | ErrorKind::TimedOut
             | ErrorKind::Download
             | ErrorKind::InvalidWebhook => Resend::Never,
             ErrorKind::InvalidRequest
+            | ErrorKind::KeyReused
+            | ErrorKind::OverBudget
             | ErrorKind::Unauthorized
             | ErrorKind::KeyExhausted
             | ErrorKind::InsufficientCredits
             | ErrorKind::Retired
-            | ErrorKind::Rejected => Resend::ChangeInput,
+            | ErrorKind::Refused => Resend::ChangeInput,
         }
     }
 
@@ -441,7 +475,7 @@ impl Error {
                 | ErrorKind::InsufficientCredits
                 | ErrorKind::Retired
                 | ErrorKind::Policy
-                | ErrorKind::Rejected
+                | ErrorKind::Refused
                 | ErrorKind::JobFailed
         )
     }
@@ -463,12 +497,16 @@ impl Error {
             ErrorKind::Maintenance | ErrorKind::Retired | ErrorKind::JobFailed | ErrorKind::TimedOut => Fault::Provider,
             ErrorKind::InvalidRequest
             | ErrorKind::Stopped
+            | ErrorKind::KeyReused
+            | ErrorKind::OverBudget
+            | ErrorKind::Ledger
+            | ErrorKind::OnItsWay
             | ErrorKind::Unauthorized
             | ErrorKind::KeyExhausted
             | ErrorKind::InsufficientCredits
             | ErrorKind::RateLimited
             | ErrorKind::InvalidWebhook
-            | ErrorKind::Rejected => Fault::Caller,
+            | ErrorKind::Refused => Fault::Caller,
         }
     }
 }
@@ -497,5 +535,122 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Two errors are equal if they are told alike.
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        Told::of(self) == Told::of(other)
+    }
+}
+
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Told::of(self).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Error {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Told::deserialize(deserializer).map(Told::into_error)
+    }
+}
+
+/// An error as JSON. What follows from the kind is written for those who read it, and not read again.
+#[derive(Deserialize, PartialEq, Serialize)]
+struct Told {
+    kind: ErrorKind,
+    message: String,
+    /// What led to it, from the near to the far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<String>,
+    #[serde(skip_deserializing)]
+    charged: Option<Charged>,
+    #[serde(skip_deserializing)]
+    resend: &'static str,
+    #[serde(skip_deserializing)]
+    resend_after_seconds: Option<u64>,
+    #[serde(skip_deserializing)]
+    fault: &'static str,
+    subject: Option<Subject>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unusable_input: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
+    job: Option<JobRef>,
+    provider_code: Option<String>,
+    provider_words: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reply: Option<Value>,
+}
+
+impl Told {
+    fn of(error: &Error) -> Self {
+        let (resend, after) = match error.resend() {
+            Resend::Never => ("never", None),
+            Resend::Same => ("same", None),
+            Resend::After(time) => ("after", Some(time.as_secs())),
+            Resend::ChangeInput => ("change_input", None),
+        };
+        let fault = match error.fault() {
+            Fault::Caller => "caller",
+            Fault::Provider => "provider",
+            Fault::Network => "network",
+            Fault::Policy(_) => "policy",
+        };
+        let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+        let inner = &*error.0;
+        Self {
+            kind: inner.kind,
+            message: inner.message.clone(),
+            causes: causes.map(ToString::to_string).collect(),
+            charged: Some(error.charged()),
+            resend,
+            resend_after_seconds: after,
+            fault,
+            subject: inner.subject,
+            unusable_input: inner.unusable_input,
+            retry_after_seconds: inner.retry_after.map(|after| after.as_secs()),
+            job: inner.job.clone(),
+            provider_code: inner.provider_code.clone(),
+            provider_words: inner.provider_words.clone(),
+            reply: inner.reply.clone(),
+        }
+    }
+
+    fn into_error(self) -> Error {
+        let nearest = self.causes.into_iter().rev().fold(None, |source, text| Some(Arc::new(Cause { text, source })));
+        Error(Box::new(Inner {
+            kind: self.kind,
+            message: self.message,
+            subject: self.subject,
+            unusable_input: self.unusable_input,
+            retry_after: self.retry_after_seconds.map(Duration::from_secs),
+            provider_code: self.provider_code,
+            provider_words: self.provider_words,
+            reply: self.reply,
+            job: self.job,
+            source: nearest.map(|cause| cause as Arc<dyn StdError + Send + Sync>),
+        }))
+    }
+}
+
+/// A cause that was read from JSON.
+#[derive(Debug)]
+struct Cause {
+    text: String,
+    source: Option<Arc<Cause>>,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|cause| cause as _)
     }
 }

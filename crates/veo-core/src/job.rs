@@ -1,6 +1,6 @@
 use std::fmt;
 use std::str::FromStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use schemars::JsonSchema;
@@ -131,7 +131,7 @@ impl Job {
     pub fn new(offer: &Offer, task: impl Into<String>) -> Self {
         let mut reference = JobRef::new(&offer.provider, task);
         reference.resolution = Some(offer.resolution()).filter(|resolution| *resolution > Resolution::P720);
-        Self { reference, offer: offer.clone(), accepted_at: SystemTime::now(), refusals: Vec::new() }
+        Self { reference, offer: offer.clone(), accepted_at: now(), refusals: Vec::new() }
     }
 }
 
@@ -155,7 +155,7 @@ impl AsRef<JobRef> for JobRef {
 /// fn tell(submission: &Submission) -> String {
 ///     match submission {
 ///         Submission::Accepted(job) => format!("paid for: {}", job.reference),
-///         Submission::NotAccepted(error) => format!("not charged: {error}"),
+///         Submission::Rejected(error) => format!("not charged: {error}"),
 ///         Submission::Unknown(unknown) => format!("maybe charged: {}", unknown.error),
 ///     }
 /// }
@@ -171,7 +171,7 @@ pub enum Submission {
     /// The provider has taken it. The job is paid for.
     Accepted(Job),
     /// No provider has taken it: it was refused, or it was not sent. It is safe to send it again, here or elsewhere.
-    NotAccepted(Error),
+    Rejected(Error),
     /// It was sent, and nothing reliable came back. It may have been charged, and is not sent again by this library.
     Unknown(Unknown),
 }
@@ -192,8 +192,8 @@ impl Submission {
         match error.kind() {
             ErrorKind::OutcomeUnknown => Self::Unknown(Unknown { error, offer: offer.clone(), sent_at }),
             // The provider's words can be about an image where there is none, and then mean the prompt.
-            ErrorKind::Policy if offer.request.images().is_empty() => Self::NotAccepted(error.not_of_an_image()),
-            _ => Self::NotAccepted(error),
+            ErrorKind::Policy if offer.request.images().is_empty() => Self::Rejected(error.not_of_an_image()),
+            _ => Self::Rejected(error),
         }
     }
 
@@ -201,7 +201,7 @@ impl Submission {
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Accepted(_) => "accepted",
-            Self::NotAccepted(_) => "not accepted",
+            Self::Rejected(_) => "rejected",
             Self::Unknown(_) => "unknown",
         }
     }
@@ -216,14 +216,15 @@ impl Submission {
 ///     println!("for {}: {}", unknown.offer.body, unknown.error);
 /// }
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Unknown {
     /// What happened.
     pub error: Error,
     /// What was sent, and to whom.
     pub offer: Offer,
-    /// When it was sent. Look for a task or a charge from then on.
+    /// When it was sent. Look for a task or a charge from then on. In JSON the seconds since 1970.
+    #[serde(with = "unix_seconds")]
     pub sent_at: SystemTime,
 }
 
@@ -236,13 +237,17 @@ pub struct Unknown {
 ///     match state {
 ///         State::Running { percent: Some(percent) } => format!("being made, {percent} %"),
 ///         State::Running { percent: None } => "being made".to_owned(),
-///         State::Succeeded(video) => format!("finished: {:?}", video.urls),
+///         State::Finished(video) => format!("finished: {:?}", video.urls),
 ///         _ => "waiting".to_owned(),
 ///     }
 /// }
 /// # assert_eq!(line(&State::Pending), "waiting");
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+///
+/// In JSON it is an object whose `state` is `pending`, `running` or `finished`; a finished one has the fields of the
+/// [`Video`] besides.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
     /// Not started yet, or in a state that this library does not know.
@@ -253,7 +258,7 @@ pub enum State {
         percent: Option<u8>,
     },
     /// Finished.
-    Succeeded(Box<Video>),
+    Finished(Box<Video>),
 }
 
 impl State {
@@ -262,7 +267,7 @@ impl State {
         match self {
             Self::Pending => "pending",
             Self::Running { .. } => "running",
-            Self::Succeeded(_) => "succeeded",
+            Self::Finished(_) => "finished",
         }
     }
 }
@@ -354,6 +359,12 @@ impl fmt::Debug for Video {
         text.field("created_at", created_at).field("completed_at", completed_at);
         text.field("shortfall", shortfall).finish_non_exhaustive()
     }
+}
+
+/// The time in whole seconds, so that it is the same after JSON.
+pub(crate) fn now() -> SystemTime {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
 }
 
 /// Times as the seconds since 1970.

@@ -8,6 +8,7 @@ use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::job::now;
 use crate::translation::{
     Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, texts_in, translated,
 };
@@ -104,7 +105,7 @@ impl Kie {
     }
 
     async fn submit(&self, offer: &Offer) -> Submission {
-        let sent_at = SystemTime::now();
+        let sent_at = now();
         let unread = |error: serde_json::Error| ApiError::InvalidRequest(error.to_string());
         // What was planned is what is sent, to the letter.
         let result = if offer.operation == "extend" {
@@ -139,7 +140,7 @@ impl Kie {
                 (None, ApiError::Rejected(rejection))
                     if offer.operation == "extend" && rejection.code == Some(Code::NotFound) =>
                 {
-                    explained(ErrorKind::Rejected, rejection)
+                    explained(ErrorKind::Refused, rejection)
                 }
                 (None, error) => refused(error, ErrorKind::OutcomeUnknown),
             },
@@ -205,7 +206,7 @@ impl Kie {
         match result {
             Ok(urls) => match urls.unwrap_or_default().0 {
                 urls if urls.iter().all(String::is_empty) => Ok(State::Running { percent: None }),
-                urls => Ok(State::Succeeded(Box::new(Video {
+                urls => Ok(State::Finished(Box::new(Video {
                     resolution: Some(to.to_string()),
                     raw,
                     ..Video::new(job.clone(), urls)
@@ -227,9 +228,9 @@ impl Kie {
                         | Code::ValidationError
                         | Code::ImageFetchFailed
                         | Code::GenerationFailed,
-                    ) => ErrorKind::Rejected,
+                    ) => ErrorKind::Refused,
                     // The one server error that says of itself that it will not pass.
-                    Some(Code::ServerError) if words.contains("is unavailable") => ErrorKind::Rejected,
+                    Some(Code::ServerError) if words.contains("is unavailable") => ErrorKind::Refused,
                     _ => ErrorKind::Unavailable,
                 };
                 // A policy would be the end of the job, which has a video.
@@ -442,7 +443,7 @@ fn refused(error: &ApiError, unclear: ErrorKind) -> Error {
                 Some(Code::ValidationError) if words == "Invalid model" => ErrorKind::Retired,
                 // Documented for a new request too: "1080P is processing". Then something was accepted.
                 Some(Code::BadRequest | Code::ValidationError) if is_in_progress(rejection) => unclear,
-                Some(Code::BadRequest | Code::ValidationError | Code::ImageFetchFailed) => ErrorKind::Rejected,
+                Some(Code::BadRequest | Code::ValidationError | Code::ImageFetchFailed) => ErrorKind::Refused,
                 None if is_refusal(rejection.head.status) => refusal_status(rejection.head.status),
                 _ => unclear,
             };
@@ -468,7 +469,7 @@ fn succeeded(record: types::Record, job: &JobRef, raw: Value) -> Result<State, E
     let result = record.response.unwrap_or_default();
     let places = [result.full_result_urls, result.result_urls, record.result_urls];
     match places.into_iter().flatten().map(|urls| urls.0).find(|urls| !urls.is_empty()) {
-        Some(urls) => Ok(State::Succeeded(Box::new(Video {
+        Some(urls) => Ok(State::Finished(Box::new(Video {
             resolution: result.resolution,
             has_audio: (!result.has_audio_list.is_empty()).then(|| result.has_audio_list.iter().all(|has| *has)),
             seeds: result.seeds,

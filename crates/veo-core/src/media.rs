@@ -7,7 +7,7 @@ use std::path::Path;
 use mp4_atom::{
     Atom, DecodeMaybe, FourCC, Ftyp, Hdlr, Header, Mdat, Mdhd, Mdia, Minf, Moov, Mvhd, ReadFrom, Stbl, Stts, Tkhd, Trak,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind};
 
@@ -21,7 +21,7 @@ use crate::{Error, ErrorKind};
 ///     println!("{} by {}, {:.1} s, {sound} sound", media.width, media.height, media.seconds);
 /// }
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Media {
     /// Width of the picture in pixels.

@@ -48,7 +48,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 ///     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
 ///         let video = Video::new(job.clone(), vec!["https://hat.example.net/rabbit.mp4".to_owned()]);
-///         Box::pin(async { Ok(State::Succeeded(Box::new(video))) })
+///         Box::pin(async { Ok(State::Finished(Box::new(video))) })
 ///     }
 /// }
 ///
@@ -110,7 +110,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if nothing is known now; [`ErrorKind::Rejected`](crate::ErrorKind::Rejected), [`ErrorKind::Retired`](crate::ErrorKind::Retired) and
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if nothing is known now; [`ErrorKind::Refused`](crate::ErrorKind::Refused), [`ErrorKind::Retired`](crate::ErrorKind::Retired) and
     /// [`ErrorKind::InsufficientCredits`](crate::ErrorKind::InsufficientCredits) if there will be no larger video, so that the smaller one is what there is.
     fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> Option<BoxFuture<'a, Result<State, Error>>> {
         let _ = (job, to);

@@ -1,7 +1,8 @@
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::job::now;
 use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 
 /// What was asked for, what was paid for and what came, for one finished video. It serializes to JSON. There is an example at
@@ -12,7 +13,7 @@ use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 ///     serde_json::to_string_pretty(receipt)
 /// }
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Receipt {
     /// The job: who made it, with which model, from which request as sent, and when it was accepted.
@@ -59,7 +60,7 @@ impl Receipt {
             created_at: video.created_at,
             completed_at: video.completed_at,
             saved: saved.clone(),
-            made_at: SystemTime::now(),
+            made_at: now(),
             discrepancies,
         }
     }

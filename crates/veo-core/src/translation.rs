@@ -91,7 +91,7 @@ pub(crate) fn refusal_status(status: u16) -> ErrorKind {
         429 => ErrorKind::RateLimited,
         // kie.ai's own, for maintenance.
         455 => ErrorKind::Maintenance,
-        _ => ErrorKind::Rejected,
+        _ => ErrorKind::Refused,
     }
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn refusal_status(status: u16) -> ErrorKind {
 pub(crate) fn refusal(kind: ErrorKind, message: &dyn Display, words: Option<&str>) -> Error {
     let (message, words) = (message.to_string(), words.unwrap_or_default());
     match (kind, policy(words)) {
-        (ErrorKind::Rejected, Some(subject)) => Error::policy(subject, message),
+        (ErrorKind::Refused, Some(subject)) => Error::policy(subject, message),
         (ErrorKind::JobFailed, _) => failure(words, message),
         (kind, _) => Error::new(kind, message),
     }

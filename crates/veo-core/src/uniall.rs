@@ -6,6 +6,7 @@ use serde_json::Value;
 use uniall_api::types;
 use uniall_api::{Error as ApiError, Rejection, bounds};
 
+use crate::job::now;
 use crate::translation::{
     Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, texts_in, translated,
 };
@@ -96,7 +97,7 @@ impl UniAll {
     }
 
     async fn submit(&self, offer: &Offer) -> Submission {
-        let sent_at = SystemTime::now();
+        let sent_at = now();
         // What was planned is what is sent, to the letter.
         let result = match serde_json::from_value::<types::CreateVideoRequest>(offer.body.clone()) {
             Ok(body) => self.client.create_video().body(body).send().await,
@@ -132,7 +133,7 @@ impl UniAll {
         match task.state() {
             uniall_api::State::Succeeded => {
                 let urls = task.urls().into_iter().map(str::to_owned).collect();
-                Ok(State::Succeeded(Box::new(Video {
+                Ok(State::Finished(Box::new(Video {
                     resolution: task.size.clone(),
                     created_at: task.created_at.and_then(time),
                     completed_at: task.completed_at.and_then(time),

@@ -66,7 +66,7 @@ where
     loop {
         let state = waiting.next(&mut ask).await?;
         on_state(&state);
-        if let State::Succeeded(video) = state {
+        if let State::Finished(video) = state {
             return Ok(*video);
         }
     }
@@ -163,7 +163,7 @@ mod tests {
 
     fn done() -> Answer {
         let urls = vec!["https://cdn.example.net/v.mp4".to_owned()];
-        Ok(State::Succeeded(Box::new(Video::new(JobRef::new("test", "t1"), urls))))
+        Ok(State::Finished(Box::new(Video::new(JobRef::new("test", "t1"), urls))))
     }
 
     /// Waits with the given answer to each question; the outcome, and the times of the questions.
