@@ -41,7 +41,7 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
             }
             let submission = asked.submit(&offer).await;
             if let Submission::Rejected(error) | Submission::Unknown(Unknown { error, .. }) = &submission {
-                assert_eq!(error.reply(), fixture.json().as_ref(), "{}", fixture.name);
+                assert_eq!(error.reply(), fixture.kept().as_deref(), "{}", fixture.name);
             }
             let outcome = show(submission);
             assert_eq!(server.received_requests().await.unwrap().len(), 1, "{}", fixture.name);

@@ -21,7 +21,8 @@ const SIGNED: &str = "https://me:hidden@cdn.example.net/v.mp4?signature=hidden&t
 /// Everything that an error shows by itself.
 fn texts(error: &Error) -> String {
     let causes = std::iter::successors(error.source(), |error| (*error).source());
-    causes.fold(format!("{error} {error:?}"), |text, cause| format!("{text} {cause} {cause:?}"))
+    let shown = format!("{error} {error:?} {:?} {:?}", error.reply(), error.provider_words());
+    causes.fold(shown, |text, cause| format!("{text} {cause} {cause:?}"))
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -115,7 +116,10 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
                 let wait = client.wait(&job, |_| {}).await.map(|video| State::Finished(Box::new(video)));
                 let upgrade = client.upgrade(&job, Resolution::K4, |_| {}).await.map(|video| State::Finished(Box::new(video)));
                 for answer in [client.state(&job).await, wait, upgrade] {
-                    shown += &answer.map_or_else(|error| texts(&error), |state| format!("{state:?}"));
+                    shown += &answer.map_or_else(|error| texts(&error), |state| match state {
+                        State::Finished(video) => format!("{video:?} {}", video.raw),
+                        state => format!("{state:?}"),
+                    });
                 }
                 if let Err(error) = client.credits(provider.name()).await {
                     shown += &texts(&error);

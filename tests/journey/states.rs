@@ -59,7 +59,7 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
         };
         if let Err(error) = &answer {
             assert_eq!(error.job().map(|job| job.task.as_str()), Some("t1"), "{}", fixture.name);
-            assert_eq!(error.reply(), fixture.json().as_ref(), "{}", fixture.name);
+            assert_eq!(error.reply(), fixture.kept().as_deref(), "{}", fixture.name);
         }
         Some(format!("{:<52} {}\n", fixture.name, show(answer)))
     };

@@ -141,7 +141,7 @@ async fn a_reply_without_end_is_cut_off() {
     Mock::given(any()).respond_with(endless).mount(&server).await;
     let client = kie_api::Client::new(kie_api::Config::new(KEY).base_url(server.uri())).unwrap();
     let error = generate(&client).await.unwrap_err();
-    assert!(error.to_string().contains("the body is longer than 32 MiB"), "{error}");
+    assert!(error.to_string().contains("the body is longer than 40 MiB"), "{error}");
 }
 
 /// Whatever a provider echoes, the key does not come back out of the client.

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use veo_transport::{Head, RawReply, Reply, Verdict, without_queries};
+use veo_transport::{Head, RawReply, Reply, Verdict, lenient, without_queries, words};
 
 use crate::Error;
-use crate::types::{Code, ErrorReply};
+use crate::types::Code;
 
 /// A refusal in kie.ai's words.
 #[derive(Clone, Debug)]
@@ -18,12 +18,12 @@ pub struct Rejection {
     pub head: Head,
     /// kie.ai's code, if it gave one.
     pub code: Option<Code>,
-    /// kie.ai's words, if it gave some.
+    /// kie.ai's words, if it gave some; the first few KiB of them.
     pub message: Option<String>,
     /// What came along. With code 422 from `get_4k_video` it is the state of the upgrade.
     pub data: Option<Value>,
-    /// The whole reply.
-    pub body: Value,
+    /// The whole reply, as it came.
+    pub body: Bytes,
 }
 
 impl fmt::Display for Rejection {
@@ -42,31 +42,38 @@ pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error
     veo_transport::open(raw, judge)
 }
 
-fn judge(head: &Head, mut json: Value) -> Verdict<Rejection> {
+fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     if !["code", "msg", "data"].into_iter().any(|field| json.get(field).is_some()) {
         return Verdict::Foreign("the body is not kie.ai's envelope");
     }
-    let Ok(mut envelope) = ErrorReply::deserialize(&json) else {
-        return Verdict::Foreign("the body is not kie.ai's envelope");
-    };
+    let code: Option<Code> = lenient(&json["code"]).unwrap_or_default();
+    if let Some(data) = json.get_mut("data") {
+        settle_spellings(data);
+    }
     // A code that is missing or unreadable is no reason to throw away a task that has been paid for.
-    let accepted = match envelope.code {
+    let accepted = match code {
         Some(code) => code == Code::Success,
-        None => envelope.data.is_some(),
+        None => !json["data"].is_null(),
     };
-    if accepted && head.is_success() {
-        json.get_mut("data").into_iter().for_each(settle_spellings);
+    if accepted && raw.head.is_success() {
         return Verdict::Reply(json);
     }
-    envelope.data.iter_mut().for_each(settle_spellings);
-    let ErrorReply { code, msg: message, data, .. } = envelope;
-    Verdict::Rejected(Rejection { head: head.clone(), code, message, data, body: json })
+    let message: Option<String> = lenient(&json["msg"]).unwrap_or_default();
+    Verdict::Rejected(Rejection {
+        head: raw.head.clone(),
+        code,
+        message: message.map(words),
+        data: Some(json["data"].take()).filter(|data| !data.is_null()),
+        body: raw.body.clone(),
+    })
 }
 
 /// Two spellings of one field cannot both be in the specification, so the rarer one is brought to the other.
 fn settle_spellings(data: &mut Value) {
     settle_spelling(data);
-    data.get_mut("response").into_iter().for_each(settle_spelling);
+    if let Some(response) = data.get_mut("response") {
+        settle_spelling(response);
+    }
 }
 
 fn settle_spelling(object: &mut Value) {

@@ -1,10 +1,12 @@
 //! UniAll's replies: a task as it is or in an envelope, and errors of two families.
 
 use std::fmt;
+use std::mem;
 
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use veo_transport::{Head, RawReply, Reply, Verdict, without_queries};
+use veo_transport::{Head, RawReply, Reply, Verdict, without_queries, words};
 
 use crate::types::ErrorReply;
 use crate::{Error, task};
@@ -17,10 +19,10 @@ pub struct Rejection {
     pub head: Head,
     /// The code of the error, a word or a number, if there was one.
     pub code: Option<String>,
-    /// The words of the error, if there were some. They can hold JSON of the service behind UniAll.
+    /// The words of the error, if there were some; the first few KiB of them. They can hold JSON of the service behind UniAll.
     pub message: Option<String>,
-    /// The whole reply.
-    pub body: Value,
+    /// The whole reply, as it came.
+    pub body: Bytes,
 }
 
 impl fmt::Display for Rejection {
@@ -38,43 +40,44 @@ pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error
     veo_transport::open(raw, judge)
 }
 
-fn judge(head: &Head, json: Value) -> Verdict<Rejection> {
-    let Value::Object(json) = json else { return Verdict::Foreign("the body is not a JSON object") };
-    if head.is_success()
-        && let Some(task) = unwrapped(&json)
+fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
+    let Value::Object(mut json) = json else { return Verdict::Foreign("the body is not a JSON object") };
+    if raw.head.is_success()
+        && let Some(task) = unwrapped(&mut json)
     {
         return Verdict::Reply(Value::Object(task));
     }
-    if head.is_success() && json.get("code").is_some_and(|code| code == "success") {
+    if raw.head.is_success() && json.get("code").is_some_and(|code| code == "success") {
         return Verdict::Foreign("the body says success and has no task");
     }
     let known = ["error", "code", "message", "success"]
         .into_iter()
         .any(|field| json.get(field).is_some_and(|value| !value.is_null()));
-    let body = Value::Object(json);
-    match serde_json::from_value::<ErrorReply>(body.clone()) {
+    match serde_json::from_value::<ErrorReply>(Value::Object(json)) {
         Ok(reply) if known => {
             let error = reply.error.unwrap_or_default();
             Verdict::Rejected(Rejection {
-                head: head.clone(),
-                code: error.code.or_else(|| reply.code.as_ref().and_then(task::word)),
-                message: error.message.or(reply.message),
-                body,
+                head: raw.head.clone(),
+                code: error.code.or_else(|| reply.code.as_ref().and_then(task::word)).map(words),
+                message: error.message.or(reply.message).map(words),
+                body: raw.body.clone(),
             })
         }
         _ => Verdict::Foreign("the body is neither a task of UniAll nor an error"),
     }
 }
 
-/// The task of a reply, out of its envelope if it is in one.
-fn unwrapped(json: &Map<String, Value>) -> Option<Map<String, Value>> {
-    match json.get("data") {
-        Some(Value::Object(data)) if is_task(data) => Some(real_id(data.clone())),
+/// The task of a reply, taken out of its envelope if it is in one.
+fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
+    let is_bare = !is_task(json);
+    match json.get_mut("data") {
+        Some(Value::Object(data)) if is_task(data) => Some(real_id(mem::take(data))),
         // An envelope around the bare id, or around nothing and then a refusal.
-        Some(Value::String(id)) if !is_task(json) && !id.is_empty() => {
-            Some(Map::from_iter([("id".to_owned(), Value::from(id.as_str()))]))
+        Some(Value::String(id)) if is_bare && !id.is_empty() => {
+            Some(Map::from_iter([("id".to_owned(), Value::from(mem::take(id)))]))
         }
-        _ => is_task(json).then(|| real_id(json.clone())),
+        _ if is_bare => None,
+        _ => Some(real_id(mem::take(json))),
     }
 }
 

@@ -73,9 +73,9 @@ pub(crate) struct Told {
     pub(crate) job: Option<JobRef>,
     pub(crate) provider_code: Option<String>,
     pub(crate) provider_words: Option<String>,
-    /// The provider's whole reply, in which the id of a task can be.
+    /// The start of the provider's reply, in which the id of a task can be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reply: Option<serde_json::Value>,
+    pub(crate) reply: Option<String>,
 }
 
 impl Told {
@@ -128,7 +128,7 @@ impl Told {
             job: error.job().cloned(),
             provider_code: error.provider_code().map(str::to_owned),
             provider_words: error.provider_words().map(str::to_owned),
-            reply: error.reply().cloned(),
+            reply: error.reply().map(str::to_owned),
             ..Self::new(&snake_case(&format!("{:?}", error.kind())), error.to_string(), charged, resend, fault)
         }
     }

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
-use veo_transport::without_queries;
+use veo_transport::{excerpt, without_queries};
 
 use crate::JobRef;
 
@@ -46,6 +45,9 @@ use crate::JobRef;
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+/// How much of a reply and of its words is kept, in bytes.
+pub(crate) const KEPT: usize = 4096;
+
 #[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
@@ -56,7 +58,7 @@ struct Inner {
     retry_after: Option<Duration>,
     provider_code: Option<String>,
     provider_words: Option<String>,
-    reply: Option<Value>,
+    reply: Option<String>,
     job: Option<JobRef>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -311,23 +313,22 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_provider(mut self, code: Option<String>, words: Option<String>) -> Self {
-        let shown = |text: Option<String>| text.as_deref().map(without_queries);
+        let shown = |text: Option<String>| text.map(|text| excerpt(text.as_bytes(), KEPT));
         (self.0.provider_code, self.0.provider_words) = (shown(code), shown(words));
         self
     }
 
-    /// The same error with the provider's whole reply; null if that was no JSON.
+    /// The same error with the provider's reply, of which the first 4 KiB are kept.
     ///
     /// ```
-    /// use serde_json::json;
     /// use veo_core::{Error, ErrorKind};
     ///
-    /// let error = Error::new(ErrorKind::Refused, "the hat is too small").with_reply(json!({ "code": "E7" }));
-    /// assert_eq!(error.reply().unwrap()["code"], "E7");
+    /// let error = Error::new(ErrorKind::Refused, "the hat is too small").with_reply(r#"{"code":"E7"}"#);
+    /// assert_eq!(error.reply(), Some(r#"{"code":"E7"}"#));
     /// ```
     #[must_use]
-    pub fn with_reply(mut self, reply: Value) -> Self {
-        self.0.reply = Some(reply).filter(|reply| !reply.is_null());
+    pub fn with_reply(mut self, reply: impl AsRef<[u8]>) -> Self {
+        self.0.reply = Some(excerpt(reply.as_ref(), KEPT)).filter(|reply| !reply.is_empty());
         self
     }
 
@@ -393,16 +394,16 @@ impl Error {
         self.0.provider_words.as_deref()
     }
 
-    /// The provider's whole reply, as it came, if there was one and it was JSON: a refusal, a failed job, a success without a
-    /// video, or what nobody understands. It can hold links with signatures, so it is no part of the error's texts.
+    /// The provider's reply as it came, if there was one: a refusal, a failed job, a success without a video, or what nobody
+    /// understands. Of a long one it is the start, and its links are without their queries.
     ///
     /// ```
-    /// fn for_a_private_log(error: &veo_core::Error) -> String {
-    ///     error.reply().map_or(String::new(), ToString::to_string)
+    /// fn for_a_log(error: &veo_core::Error) -> &str {
+    ///     error.reply().unwrap_or_default()
     /// }
     /// ```
-    pub fn reply(&self) -> Option<&Value> {
-        self.0.reply.as_ref()
+    pub fn reply(&self) -> Option<&str> {
+        self.0.reply.as_deref()
     }
 
     /// After which time the provider wants to be asked again, if it said so.
@@ -518,7 +519,7 @@ impl fmt::Debug for Error {
         text.field("kind", &error.kind).field("message", &error.message).field("subject", &error.subject);
         text.field("unusable_input", &error.unusable_input).field("retry_after", &error.retry_after);
         text.field("provider_code", &error.provider_code).field("provider_words", &error.provider_words);
-        // The reply can hold links with signatures.
+        // The reply says the same, at length.
         text.field("job", &error.job).field("source", &error.source).finish_non_exhaustive()
     }
 }
@@ -582,7 +583,7 @@ struct Told {
     provider_code: Option<String>,
     provider_words: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reply: Option<Value>,
+    reply: Option<String>,
 }
 
 impl Told {

@@ -312,8 +312,8 @@ pub struct Video {
     pub completed_at: Option<SystemTime>,
     /// Why it is smaller than was asked for, if it is and could not be made larger.
     pub shortfall: Option<String>,
-    /// The provider's last reply, as it came.
-    pub raw: serde_json::Value,
+    /// The provider's last reply: the first 4 KiB of it, as text, with links without their queries.
+    pub raw: String,
 }
 
 impl Video {
@@ -326,7 +326,6 @@ impl Video {
     /// video.resolution = Some("720p".to_owned());
     /// ```
     pub fn new(job: JobRef, urls: Vec<String>) -> Self {
-        let raw = serde_json::Value::Null;
         Self {
             job,
             urls,
@@ -337,7 +336,7 @@ impl Video {
             created_at: None,
             completed_at: None,
             shortfall: None,
-            raw,
+            raw: String::new(),
         }
     }
 

@@ -7,11 +7,10 @@ use kie_api::types::{self, Code, SuccessFlag};
 use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
 use serde::Deserialize;
 use serde_json::Value;
+use veo_transport::{members, words};
 
 use crate::job::now;
-use crate::translation::{
-    Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, texts_in, translated,
-};
+use crate::translation::{Body, at_milliseconds, failure, is_refusal, refusal, refusal_status, start, translated};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Limit, Mode, Model, Offer,
     Provider, Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
@@ -126,11 +125,11 @@ impl Kie {
                 let typed = reply.data.as_ref().and_then(|task| task.task_id.clone()).filter(|id| !id.is_empty());
                 // Where the task would be there may be the bare id.
                 let is_id = |id: &String| reply.code.is_some() && !id.contains(' ');
-                let bare = || texts_in(reply.body(), "data").into_iter().next().filter(is_id);
+                let bare = || members(reply.body(), "data").next().filter(is_id);
                 match typed.or_else(|| id_in(reply.body(), source)).or_else(bare) {
                     Some(id) => return Submission::Accepted(Job::new(offer, id)),
                     None => Error::new(ErrorKind::OutcomeUnknown, "kie.ai accepted the request but named no task")
-                        .with_reply(json(reply.body())),
+                        .with_reply(reply.body()),
                 }
             }
             Err(error) => match (id_of(&error, source), &error) {
@@ -163,7 +162,7 @@ impl Kie {
             }
             Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         };
-        let raw = json(reply.body());
+        let raw = start(reply.body());
         let Some(record) = reply.into_inner().data else {
             let message = "kie.ai does not know the job, or not yet";
             return Err(Error::new(ErrorKind::Unavailable, message).with_reply(raw).with_job(job));
@@ -184,23 +183,24 @@ impl Kie {
         let (result, raw) = match to {
             Resolution::K4 => match self.client.get_4k_video().body_map(|body| body.task_id(&*job.task)).send().await {
                 Ok(reply) => {
-                    let raw = json(reply.body());
+                    let raw = start(reply.body());
                     (Ok(reply.into_inner().data.and_then(|data| data.result_urls)), raw)
                 }
                 Err(ApiError::Rejected(rejection)) => {
-                    let raw = rejection.data.clone().unwrap_or_default();
-                    let urls = types::Upgrade4k::deserialize(&raw).ok().and_then(|data| data.result_urls);
+                    let raw = start(&rejection.body);
+                    let data = rejection.data.as_ref().and_then(|data| types::Upgrade4k::deserialize(data).ok());
+                    let urls = data.and_then(|data| data.result_urls);
                     let urls = urls.filter(|urls| !urls.0.is_empty());
                     (urls.map(Some).ok_or(ApiError::Rejected(rejection)), raw)
                 }
-                Err(error) => (Err(error), Value::Null),
+                Err(error) => (Err(error), String::new()),
             },
             _ => match self.client.get_1080p_video().task_id(&job.task).send().await {
                 Ok(reply) => {
-                    let raw = json(reply.body());
+                    let raw = start(reply.body());
                     (Ok(reply.into_inner().data.and_then(|data| data.result_url).map(|url| UrlList(vec![url]))), raw)
                 }
-                Err(error) => (Err(error), Value::Null),
+                Err(error) => (Err(error), String::new()),
             },
         };
         match result {
@@ -411,15 +411,15 @@ fn id_of(error: &ApiError, source: Option<&str>) -> Option<String> {
     match error {
         ApiError::NoReply { partial, .. } => id_in(partial, source),
         ApiError::Unreadable(reply) => id_in(&reply.body, source),
-        ApiError::Rejected(rejection) => id_in(rejection.body.to_string().as_bytes(), source),
+        ApiError::Rejected(rejection) => id_in(&rejection.body, source),
         _ => None,
     }
 }
 
 /// The id of a task in a reply that does not have it in its place, but for that of the video to extend.
 fn id_in(body: &[u8], source: Option<&str>) -> Option<String> {
-    let mut ids = ["taskId", "task_id"].into_iter().flat_map(|member| texts_in(body, member));
-    ids.find(|id| Some(id.as_str()) != source)
+    let mut ids = ["taskId", "task_id"].into_iter().flat_map(|member| members(body, member));
+    ids.find(|id| !id.is_empty() && Some(id.as_str()) != source)
 }
 
 /// What an error of a request says about the money, with the kind for those that say nothing: a call that costs nothing is
@@ -462,15 +462,15 @@ fn with_words(error: Error, rejection: &Rejection) -> Error {
     error
         .with_provider(rejection.code.map(|code| code.to_string()), rejection.message.clone())
         .with_retry_after(rejection.head.retry_after)
-        .with_reply(rejection.body.clone())
+        .with_reply(&rejection.body)
 }
 
-fn succeeded(record: types::Record, job: &JobRef, raw: Value) -> Result<State, Error> {
+fn succeeded(record: types::Record, job: &JobRef, raw: String) -> Result<State, Error> {
     let result = record.response.unwrap_or_default();
     let places = [result.full_result_urls, result.result_urls, record.result_urls];
     match places.into_iter().flatten().map(|urls| urls.0).find(|urls| !urls.is_empty()) {
         Some(urls) => Ok(State::Finished(Box::new(Video {
-            resolution: result.resolution,
+            resolution: result.resolution.map(words),
             has_audio: (!result.has_audio_list.is_empty()).then(|| result.has_audio_list.iter().all(|has| *has)),
             seeds: result.seeds,
             credits: record.credits_consumed.or(result.credits_consumed),
@@ -496,7 +496,8 @@ fn time(time: types::Timestamp) -> Option<SystemTime> {
 }
 
 fn failed(record: &types::Record) -> Error {
-    let words = record.error_message.as_deref().filter(|words| !words.is_empty());
+    let words = record.error_message.clone().map(words).filter(|words| !words.is_empty());
+    let words = words.as_deref();
     let code = record.error_code.map(|code| code.to_string());
     let message = match &code {
         Some(code) => format!("kie.ai failed to make the video, code {code}: {}", words.unwrap_or("no reason given")),

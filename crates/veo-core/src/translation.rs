@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use veo_transport::excerpt;
 
+use crate::error::KEPT;
 use crate::{Error, ErrorKind, Reason, Subject};
 
 /// The JSON body of a request in the making.
@@ -56,19 +58,9 @@ impl From<Body> for Option<Value> {
     }
 }
 
-/// A reply as it came.
-pub(crate) fn json(body: &[u8]) -> Value {
-    serde_json::from_slice(body).unwrap_or_default()
-}
-
-/// The texts of a member in what may be a part of a JSON document, such as the id of a paid task in a broken reply.
-pub(crate) fn texts_in(body: &[u8], member: &str) -> Vec<String> {
-    let (body, name) = (String::from_utf8_lossy(body), format!("\"{member}\""));
-    let texts = body.split(&name).skip(1).filter_map(|rest| {
-        let (text, _) = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?.split_once('"')?;
-        (!text.is_empty()).then(|| text.to_owned())
-    });
-    texts.collect()
+/// The start of a reply as it came.
+pub(crate) fn start(body: &[u8]) -> String {
+    excerpt(body, KEPT)
 }
 
 /// A time in milliseconds since 1970.
@@ -141,7 +133,7 @@ where
         translated = translated.with_source(cause.to_string());
     }
     match error {
-        veo_transport::Error::Unreadable(reply) => translated.with_reply(json(&reply.body)),
+        veo_transport::Error::Unreadable(reply) => translated.with_reply(&reply.body),
         _ => translated,
     }
 }

@@ -5,11 +5,10 @@ use std::time::SystemTime;
 use serde_json::Value;
 use uniall_api::types;
 use uniall_api::{Error as ApiError, Rejection, bounds};
+use veo_transport::{members, words};
 
 use crate::job::now;
-use crate::translation::{
-    Body, at_milliseconds, failure, is_refusal, json, refusal, refusal_status, texts_in, translated,
-};
+use crate::translation::{Body, at_milliseconds, failure, is_refusal, refusal, refusal_status, start, translated};
 use crate::{
     Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
     Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
@@ -107,7 +106,7 @@ impl UniAll {
             Ok(task) => match task.poll_id() {
                 Some(id) => return Submission::Accepted(Job::new(offer, id)),
                 None => Error::new(ErrorKind::OutcomeUnknown, "UniAll answered without naming a task")
-                    .with_reply(json(task.body())),
+                    .with_reply(task.body()),
             },
             Err(error) => match id_of(&error) {
                 // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
@@ -129,12 +128,12 @@ impl UniAll {
             }
             Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         };
-        let raw = json(task.body());
+        let raw = start(task.body());
         match task.state() {
             uniall_api::State::Succeeded => {
                 let urls = task.urls().into_iter().map(str::to_owned).collect();
                 Ok(State::Finished(Box::new(Video {
-                    resolution: task.size.clone(),
+                    resolution: task.size.clone().map(words),
                     created_at: task.created_at.and_then(time),
                     completed_at: task.completed_at.and_then(time),
                     raw,
@@ -239,8 +238,8 @@ fn id_of(error: &ApiError) -> Option<String> {
         ApiError::NoReply { partial, .. } => id_in(partial),
         ApiError::Unreadable(reply) if reply.head.is_success() => id_in(&reply.body),
         // The `id` of an error can be anything.
-        ApiError::Unreadable(reply) => texts_in(&reply.body, "task_id").into_iter().next(),
-        ApiError::Rejected(rejection) => texts_in(rejection.body.to_string().as_bytes(), "task_id").into_iter().next(),
+        ApiError::Unreadable(reply) => texts_in(&reply.body, "task_id").next(),
+        ApiError::Rejected(rejection) => texts_in(&rejection.body, "task_id").next(),
         _ => None,
     }
 }
@@ -248,6 +247,10 @@ fn id_of(error: &ApiError) -> Option<String> {
 /// The id of a task in a reply that does not have it in its place.
 fn id_in(body: &[u8]) -> Option<String> {
     ["task_id", "id"].into_iter().flat_map(|member| texts_in(body, member)).next()
+}
+
+fn texts_in(body: &[u8], member: &str) -> impl Iterator<Item = String> {
+    members(body, member).filter(|text| !text.is_empty())
 }
 
 /// What an error of a paid request says about the money.
@@ -282,7 +285,7 @@ fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
     error
         .with_provider(rejection.code.clone(), rejection.message.clone())
         .with_retry_after(rejection.head.retry_after)
-        .with_reply(rejection.body.clone())
+        .with_reply(&rejection.body)
 }
 
 /// UniAll counts seconds.
@@ -291,7 +294,8 @@ fn time(seconds: i64) -> Option<SystemTime> {
 }
 
 fn failed(task: &types::VideoTask) -> Error {
-    let words = task.failure();
+    let words = task.failure().map(|text| words(text.to_owned()));
+    let words = words.as_deref();
     let code = task.error.as_ref().and_then(|error| error.code.clone());
     let message = format!("UniAll failed to make the video: {}", words.unwrap_or("no reason given"));
     // The code can be the only one to say that it is a matter of policy.

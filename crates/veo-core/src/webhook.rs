@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sha2::Sha256;
-use veo_transport::without_queries;
+use veo_transport::{json, without_queries};
 
 use crate::{Error, ErrorKind, JobRef, kie};
 
@@ -321,7 +321,7 @@ fn read(body: &[u8]) -> Result<Notice, Error> {
     if body.len() > LONGEST_BODY {
         return Err(refused("the body is longer than 1 MiB; it was not sent by kie.ai"));
     }
-    let body: Value = serde_json::from_slice(body).map_err(|error| {
+    let body = json(body).map_err(|error| {
         refused("the body is not JSON; give the bytes as they arrived if it was sent by kie.ai").with_source(error)
     })?;
     let code = &body["code"];

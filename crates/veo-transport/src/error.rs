@@ -112,15 +112,30 @@ pub fn without_queries(text: &str) -> String {
     shown + rest
 }
 
-/// The start of a body as text for logs and error messages.
-pub(crate) fn excerpt(body: &[u8], most: usize) -> String {
-    if body.len() <= most {
-        return without_queries(&String::from_utf8_lossy(body));
+/// The start of a text of somebody else for logs and error messages, as [`without_queries`] shows it. It has at most so many
+/// bytes of the text, and ends with dots if there are more.
+///
+/// ```
+/// assert_eq!(veo_transport::excerpt(b"moved to https://cdn.example.net/v.mp4", 20), "moved to ...");
+/// ```
+pub fn excerpt(text: &[u8], most: usize) -> String {
+    if text.len() <= most {
+        return without_queries(&String::from_utf8_lossy(text));
     }
-    let start = String::from_utf8_lossy(&body[..most]);
-    // What is cut short does not show what it is: a password looks like a host.
-    let whole = start.rfind(ends_link).unwrap_or_default();
-    without_queries(&start[..whole]) + " ..."
+    let is_first_of_a_character = |at: &usize| text[*at] & 0b1100_0000 != 0b1000_0000;
+    let end = (0..=most).rev().find(is_first_of_a_character).unwrap_or_default();
+    let start = String::from_utf8_lossy(&text[..end]);
+    // A link that is cut short does not show what it is: a password looks like a host.
+    let word = start.rfind(ends_link).unwrap_or_default();
+    let whole = if start[word..].contains(':') { &start[..word] } else { &start };
+    without_queries(whole) + " ..."
+}
+
+/// The words of a provider, of which a few KiB are kept.
+pub fn words(text: String) -> String {
+    const KEPT: usize = 4096;
+    // As they came, since they are looked into.
+    if text.len() <= KEPT { text } else { excerpt(text.as_bytes(), KEPT) }
 }
 
 /// A quote ends a link in JSON and HTML. Commas and backslashes do not: they can be part of a query.

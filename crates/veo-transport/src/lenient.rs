@@ -1,6 +1,8 @@
+use serde::Deserializer;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use crate::json::{bounded, json};
 
 /// Decodes a field of a reply so that nothing in it can cost the rest: a null, or what is not of the expected type even
 /// when text is read as a number or a number as text, becomes the default. [`Reply::body`](crate::Reply::body) has all.
@@ -15,7 +17,7 @@ where
     D: Deserializer<'de>,
     T: DeserializeOwned + Default,
 {
-    let value = Value::deserialize(deserializer)?;
+    let value = bounded(deserializer)?;
     let decoded = if value.is_null() {
         None
     } else {
@@ -27,7 +29,7 @@ where
 /// The same thing as text if it was none, and as what the text says if it was.
 fn respelled(value: &Value) -> Option<Value> {
     match value {
-        Value::String(text) => serde_json::from_str(text.trim()).ok(),
+        Value::String(text) => json(text.trim().as_bytes()).ok(),
         Value::Number(number) => Some(Value::String(number.to_string())),
         Value::Bool(boolean) => Some(Value::String(boolean.to_string())),
         _ => None,

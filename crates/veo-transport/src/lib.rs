@@ -7,6 +7,7 @@
 //!   no redirects, since 307 and 308 would send the body again.
 //! - A reply is read to its end, up to [`MAX_BODY`]. What was read of a broken one is kept, because the id of a paid task
 //!   may be in it.
+//! - To decode a reply takes the memory of what is wanted of it, whatever else is in it ([`json`]).
 //! - The key goes to the configured origin only and is removed from everything that is read, but for one for a
 //!   simulator that may be a word.
 //! - Each exchange is told to `tracing` at the level of debugging, with the target [`WIRE`]: method, URL and body, and then
@@ -15,14 +16,16 @@
 mod config;
 mod error;
 mod http;
+mod json;
 mod lenient;
 mod reply;
 mod transport;
 mod url_list;
 
 pub use config::Config;
-pub use error::{Error, Unreadable, without_queries};
+pub use error::{Error, Unreadable, excerpt, without_queries, words};
 pub use http::{HAS_TLS, client_builder};
+pub use json::{json, members};
 pub use lenient::lenient;
 pub use reply::{Head, RawReply, Reply, Verdict, open};
 pub use transport::{MAX_BODY, Transport, WIRE};

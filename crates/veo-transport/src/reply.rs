@@ -7,7 +7,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Error, Unreadable};
+use crate::json::json;
+use crate::{Error, Unreadable, words};
 
 /// Status and headers of a reply, as far as they matter.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -106,15 +107,15 @@ pub enum Verdict<R> {
 /// [`Error::Rejected`] and [`Error::Unreadable`].
 pub fn open<T: DeserializeOwned, R>(
     raw: RawReply,
-    judge: impl FnOnce(&Head, Value) -> Verdict<R>,
+    judge: impl FnOnce(&RawReply, Value) -> Verdict<R>,
 ) -> Result<Reply<T>, Error<R>> {
-    let verdict = match serde_json::from_slice(&raw.body) {
-        Ok(json) => judge(&raw.head, json),
+    let verdict = match json(&raw.body) {
+        Ok(json) => judge(&raw, json),
         Err(_) if raw.body.is_empty() => Verdict::Foreign("the body is empty"),
         Err(_) => Verdict::Foreign("the body is not JSON"),
     };
     let unreadable = |reason: String, raw: RawReply| {
-        Err(Error::Unreadable(Box::new(Unreadable { head: raw.head, reason, body: raw.body })))
+        Err(Error::Unreadable(Box::new(Unreadable { head: raw.head, reason: words(reason), body: raw.body })))
     };
     match verdict {
         Verdict::Rejected(rejection) => Err(Error::Rejected(Box::new(rejection))),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use memchr::memmem;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Body, Client, Request, Url, redirect, retry};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,8 +12,8 @@ use crate::error::{causes, excerpt, without_queries};
 use crate::http::{HAS_TLS, client_builder};
 use crate::{Config, Error, Head, RawReply, Unreadable};
 
-/// The longest body that is read, in bytes. Large because a video can come inside a reply as a data URL.
-pub const MAX_BODY: usize = 32 << 20;
+/// The longest body that is read, in bytes. A video of 25 MiB, the size of a real one, fits into it as a data URL.
+pub const MAX_BODY: usize = 40 << 20;
 
 /// Where exchanges are logged, at the level of debugging.
 pub const WIRE: &str = "veo::wire";
@@ -185,7 +186,7 @@ impl Transport {
             return body.freeze();
         }
         let mut clean = BytesMut::new();
-        while let Some(at) = body.windows(key.len()).position(|window| window == key) {
+        while let Some(at) = memmem::find(&body, key) {
             clean.unsplit(body.split_to(at));
             clean.extend_from_slice(b"[key]");
             let _ = body.split_to(key.len());

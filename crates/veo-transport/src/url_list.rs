@@ -1,6 +1,8 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::json::{bounded, json};
+
 /// URLs, from whichever form a provider gives them in: an array, JSON text that holds an array, text in brackets without
 /// quotes, or a single URL.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
@@ -9,27 +11,39 @@ pub struct UrlList(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for UrlList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(urls(Value::deserialize(deserializer)?)))
+        Ok(Self(urls(bounded(deserializer)?)))
     }
 }
 
+/// How many URLs are read of a list that is no JSON.
+const MOST: usize = 200;
+
 fn urls(value: Value) -> Vec<String> {
-    match value {
-        Value::Array(items) => items
-            .into_iter()
-            .filter_map(|item| item.as_str().map(str::to_owned))
-            .filter(|url| !url.is_empty())
-            .collect(),
-        Value::String(text) => match serde_json::from_str(&text) {
-            Ok(value @ Value::Array(_)) => urls(value),
-            _ => {
-                let text = text.trim();
-                let inside = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-                // A comma outside of brackets belongs to a single URL.
-                let parts: Vec<_> = inside.map_or_else(|| vec![text], |inside| inside.split(',').collect());
-                parts.into_iter().map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect()
-            }
-        },
-        _ => Vec::new(),
+    let text = match value {
+        Value::Array(items) => return texts(items),
+        Value::String(text) => text,
+        _ => return Vec::new(),
+    };
+    // A single URL can be a whole video, which is not copied.
+    if !text.trim_start().starts_with('[') {
+        return if text.trim().is_empty() { Vec::new() } else { vec![trimmed(text)] };
     }
+    if let Ok(Value::Array(items)) = json(text.as_bytes()) {
+        return texts(items);
+    }
+    match text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        Some(inside) => {
+            inside.split(',').map(str::trim).filter(|url| !url.is_empty()).take(MOST).map(str::to_owned).collect()
+        }
+        None => vec![trimmed(text)],
+    }
+}
+
+fn texts(items: Vec<Value>) -> Vec<String> {
+    let text = |item| if let Value::String(text) = item { Some(text) } else { None };
+    items.into_iter().filter_map(text).filter(|url| !url.is_empty()).collect()
+}
+
+fn trimmed(text: String) -> String {
+    if text.trim().len() == text.len() { text } else { text.trim().to_owned() }
 }
