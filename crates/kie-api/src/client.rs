@@ -47,4 +47,9 @@ impl Client {
             inner: Inner { transport, upload_url },
         })
     }
+
+    /// Where it is reached, if that is not the provider's own address.
+    pub fn base_url(&self) -> Option<&str> {
+        Some(self.inner.base_url()).filter(|url| *url != BASE_URL)
+    }
 }

@@ -511,6 +511,20 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub error_message: ::std::option::Option<::std::string::String>,
+        ///Why the task failed, where there is no `errorCode`, as the records of kie.ai's other models have it.
+        #[serde(
+            rename = "failCode",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub fail_code: ::std::option::Option<::std::string::String>,
+        ///Why the task failed in words, where there is no `errorMessage`, as these records have it.
+        #[serde(
+            rename = "failMsg",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub fail_msg: ::std::option::Option<::std::string::String>,
         ///True if a backup model made the video. Absent for 4K tasks.
         #[serde(
             rename = "fallbackFlag",
@@ -529,6 +543,13 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub response: ::std::option::Option<RecordResult>,
+        ///The result where there is no `response`, as the records of kie.ai's other models have it.
+        #[serde(
+            rename = "resultJson",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub result_json: ::std::option::Option<crate::types::RecordResult>,
         ///The URLs outside of `response`, as sample code of kie.ai reads them.
         #[serde(
             rename = "resultUrls",
@@ -536,6 +557,10 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub result_urls: ::std::option::Option<crate::UrlList>,
+        ///The state of the task where there is no `successFlag`, as the records of kie.ai's other models have it.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub state: ::std::option::Option<crate::types::RecordState>,
         ///The state of the task.
         #[serde(
             rename = "successFlag",
@@ -2558,6 +2583,67 @@ pub mod types {
     impl ::std::fmt::Display for Code {
         fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
             write!(f, "{}", self.value())
+        }
+    }
+    ///The state of a task in a word.
+    #[derive(
+        Clone,
+        Debug,
+        Eq,
+        Hash,
+        PartialEq,
+        ::serde::Deserialize,
+        ::serde::Serialize
+    )]
+    #[serde(from = "::std::string::String", into = "::std::string::String")]
+    #[non_exhaustive]
+    pub enum RecordState {
+        ///Accepted, not started.
+        Waiting,
+        ///In the queue.
+        Queuing,
+        ///Being made.
+        Generating,
+        ///Finished.
+        Succeeded,
+        ///Failed.
+        Failed,
+        /// A word that the specification does not list.
+        Unknown(::std::string::String),
+    }
+    impl RecordState {
+        /// The word on the wire.
+        pub fn as_str(&self) -> &str {
+            match self {
+                Self::Waiting => "waiting",
+                Self::Queuing => "queuing",
+                Self::Generating => "generating",
+                Self::Succeeded => "success",
+                Self::Failed => "fail",
+                Self::Unknown(word) => word,
+            }
+        }
+    }
+    impl ::std::convert::From<::std::string::String> for RecordState {
+        fn from(word: ::std::string::String) -> Self {
+            match word.as_str() {
+                "waiting" => Self::Waiting,
+                "queuing" => Self::Queuing,
+                "generating" => Self::Generating,
+                "success" => Self::Succeeded,
+                "fail" => Self::Failed,
+                _ => Self::Unknown(word),
+            }
+        }
+    }
+    impl ::std::convert::From<RecordState> for ::std::string::String {
+        fn from(value: RecordState) -> Self {
+            value.as_str().to_owned()
+        }
+    }
+    impl ::std::fmt::Display for RecordState {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            f.write_str(self.as_str())
         }
     }
     ///The state of a task.

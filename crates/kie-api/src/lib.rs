@@ -16,7 +16,9 @@
 //!
 //! This crate says what kie.ai says and no more; `veo-core` makes videos with it. Types and calls are generated from
 //! `openapi/kie.yaml`, where every field tells what it rests on. By hand are the constructor, the reading of kie.ai's
-//! envelope and the uploads.
+//! envelope, the uploads, and what replies say in their
+//! many forms: which task was started ([`started_task`]), how far it is ([`types::Record`]), and its upgrades
+//! ([`UpgradeReply`]).
 //!
 //! - kie.ai answers errors with HTTP 200 and another `code`. Here that is an error, [`Error::Rejected`], which keeps the
 //!   code, the words and any data.
@@ -27,11 +29,17 @@
 
 mod client;
 mod generated;
+mod record;
 mod reply;
+mod task;
+mod upgrade;
 mod upload;
 
 pub use generated::*;
+pub use record::{Asked, State};
 pub use reply::Rejection;
+pub use task::{EMPTY_ACCOUNT, IN_PROGRESS, started_task};
+pub use upgrade::UpgradeReply;
 pub use upload::UploadStream;
 pub use veo_transport::{Config, Head, Reply, Unreadable, UrlList};
 

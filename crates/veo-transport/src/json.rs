@@ -38,23 +38,36 @@ pub(crate) fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Valu
 /// Every text and every whole number that a member of this name has, in order, in what may be a part of a JSON document: the
 /// reply to a paid request can be broken, and has the id of a task all the same. A value that is cut short is not whole.
 pub fn members<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = String> + use<'a> {
+    values(body, name).filter_map(|value| text(value).or_else(|| digits(value)))
+}
+
+/// As [`members`], of texts alone.
+pub fn member_texts<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = String> + use<'a> {
+    values(body, name).filter_map(text)
+}
+
+/// The places at which the values of a member begin.
+fn values<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     let name = format!("\"{name}\"");
     let mut rest = body;
     let after_name = iter::from_fn(move || {
         rest = &rest[memmem::find(rest, name.as_bytes())? + name.len()..];
         Some(rest)
     });
-    after_name.filter_map(|text| scalar(text.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start()))
+    after_name.filter_map(|text| Some(text.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start()))
 }
 
-/// The text or the whole number at the start of something.
-fn scalar(start: &[u8]) -> Option<String> {
-    if start.starts_with(b"\"") {
-        return String::deserialize(&mut serde_json::Deserializer::from_slice(start)).ok();
-    }
-    let digits = start.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_whole = start.get(digits).is_some_and(|end| b",}] \t\r\n".contains(end));
-    (digits > 0 && is_whole).then(|| String::from_utf8_lossy(&start[..digits]).into_owned())
+/// The text at the start of something.
+fn text(start: &[u8]) -> Option<String> {
+    let mut json = serde_json::Deserializer::from_slice(start);
+    if start.starts_with(b"\"") { String::deserialize(&mut json).ok() } else { None }
+}
+
+/// The whole number at the start of something, however long it is.
+fn digits(start: &[u8]) -> Option<String> {
+    let count = start.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let is_whole = start.get(count).is_some_and(|end| b",}] \t\r\n".contains(end));
+    (count > 0 && is_whole).then(|| String::from_utf8_lossy(&start[..count]).into_owned())
 }
 
 /// A value to read, with how many more may be read at its depth and at those below it.

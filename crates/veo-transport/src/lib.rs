@@ -25,7 +25,7 @@ mod url_list;
 pub use config::Config;
 pub use error::{Error, Unreadable, excerpt, without_queries, words};
 pub use http::{HAS_TLS, client_builder};
-pub use json::{json, members};
+pub use json::{json, member_texts, members};
 pub use lenient::lenient;
 pub use reply::{Head, RawReply, Reply, Verdict, open};
 pub use transport::{MAX_BODY, Transport, WIRE};

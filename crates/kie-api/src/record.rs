@@ -1,0 +1,128 @@
+//! What a record says of a task, in whichever of its forms.
+
+use std::time::{Duration, SystemTime};
+
+use veo_transport::{json, words};
+
+use crate::types::{Code, Record, RecordResult, RecordState, SuccessFlag, Timestamp};
+
+/// The state of a task, from the number and the word for it, and from what else the record has if neither is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum State {
+    /// Accepted, not started.
+    Pending,
+    /// Being made.
+    Running,
+    /// Finished, with at least one video.
+    Succeeded,
+    /// Finished, and without a video, which is most often filtered.
+    Empty,
+    /// Failed.
+    Failed,
+}
+
+/// What was asked for, as the server understood it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Asked {
+    /// The prompt.
+    pub prompt: Option<String>,
+    /// The model, in the words of the operation that was used.
+    pub model: Option<String>,
+}
+
+impl Record {
+    /// The state. What nobody knows is neither a success nor a failure by itself: with a video the task has succeeded, with an
+    /// error it has failed, and else it goes on.
+    pub fn state(&self) -> State {
+        let finished = if self.urls().is_empty() { State::Empty } else { State::Succeeded };
+        match (self.success_flag, &self.state) {
+            (Some(SuccessFlag::Generating), _) => State::Running,
+            (Some(SuccessFlag::Succeeded), _) => finished,
+            (Some(SuccessFlag::Failed | SuccessFlag::GenerationFailed), _) => State::Failed,
+            (_, Some(RecordState::Succeeded)) => finished,
+            (_, Some(RecordState::Failed)) => State::Failed,
+            (_, Some(RecordState::Generating)) => State::Running,
+            (_, Some(RecordState::Waiting | RecordState::Queuing)) => State::Pending,
+            _ if finished == State::Succeeded => finished,
+            _ if self.failure().is_some() || self.failure_code().is_some() => State::Failed,
+            _ => State::Pending,
+        }
+    }
+
+    /// The URLs of the videos, from whichever place has some. That of a whole film comes before that of the part which an
+    /// extension has added.
+    pub fn urls(&self) -> &[String] {
+        let results = || [&self.response, &self.result_json].into_iter().flatten();
+        let films = results().filter_map(|result| result.full_result_urls.as_ref());
+        let parts = results().filter_map(|result| result.result_urls.as_ref());
+        let mut places = films.chain(parts).chain(&self.result_urls);
+        places.find(|urls| !urls.0.is_empty()).map_or(&[], |urls| &urls.0)
+    }
+
+    /// Why the task failed, in kie.ai's words; the first few KiB of them.
+    pub fn failure(&self) -> Option<String> {
+        let mut places = [&self.error_message, &self.fail_msg].into_iter().flatten();
+        places.find(|text| !text.is_empty()).cloned().map(words)
+    }
+
+    /// The code of a failure.
+    pub fn failure_code(&self) -> Option<String> {
+        let number = self.error_code.filter(|code| *code != Code::Success && code.value() != 0);
+        let word = || self.fail_code.clone().filter(|code| !code.is_empty());
+        number.map(|code| code.to_string()).or_else(word).map(words)
+    }
+
+    /// What it cost. A number below zero tells nothing.
+    pub fn credits(&self) -> Option<f64> {
+        let credits = self.credits_consumed.or_else(|| self.result()?.credits_consumed);
+        credits.filter(|credits| credits.is_finite() && *credits >= 0.0)
+    }
+
+    /// Size of the picture that was delivered, such as 720p.
+    pub fn resolution(&self) -> Option<String> {
+        self.result()?.resolution.clone().map(words)
+    }
+
+    /// Whether all videos have sound.
+    pub fn has_audio(&self) -> Option<bool> {
+        let list = &self.result()?.has_audio_list;
+        (!list.is_empty()).then(|| list.iter().all(|has| *has))
+    }
+
+    /// The seed of each video.
+    pub fn seeds(&self) -> &[i64] {
+        self.result().map_or(&[], |result| &result.seeds)
+    }
+
+    /// When the task was accepted.
+    pub fn created_at(&self) -> Option<SystemTime> {
+        self.create_time.as_ref().and_then(time)
+    }
+
+    /// When the task ended.
+    pub fn completed_at(&self) -> Option<SystemTime> {
+        self.complete_time.as_ref().and_then(time)
+    }
+
+    /// What was asked for.
+    pub fn asked(&self) -> Asked {
+        let asked = self.param_json.as_ref().and_then(|text| json(text.as_bytes()).ok()).unwrap_or_default();
+        let text = |member: &str| asked[member].as_str().map(str::to_owned);
+        Asked { prompt: text("prompt"), model: text("model") }
+    }
+
+    fn result(&self) -> Option<&RecordResult> {
+        self.response.as_ref().or(self.result_json.as_ref())
+    }
+}
+
+/// A time that is a number. The pages show a text instead that does not name its time zone.
+fn time(time: &Timestamp) -> Option<SystemTime> {
+    let milliseconds = match time {
+        Timestamp::Int64(milliseconds) => *milliseconds,
+        Timestamp::String(text) => text.parse().ok()?,
+    };
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(milliseconds).ok()?))
+}

@@ -1,0 +1,112 @@
+//! What the two calls that make a video larger answer, in all their forms.
+
+use bytes::Bytes;
+use serde::Deserialize as _;
+use serde_json::Value;
+use veo_transport::{Reply, UrlList, json};
+
+use crate::Error;
+
+/// What one call for an upgrade says of it. The same call begins an upgrade and asks for it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UpgradeReply {
+    /// The larger videos are there.
+    Finished {
+        /// Where.
+        urls: Vec<String>,
+        /// The whole reply.
+        body: Bytes,
+    },
+    /// They are being made.
+    Running {
+        /// The id of the upgrade, if it was told. It can be that of the smaller video.
+        task: Option<String>,
+    },
+    /// There will be none, in kie.ai's last word.
+    Refused(Error),
+    /// The call was not taken, and says nothing of one before it: the key, a limit, maintenance or the network stands against
+    /// it.
+    NotNow(Error),
+    /// The call may have been taken, and nothing is known of it.
+    Unknown(Error),
+}
+
+impl UpgradeReply {
+    /// The reply to `get_1080p_video` or `get_4k_video`.
+    ///
+    /// What stands for "not yet" differs: a success without a URL, and the codes 400, 422 and 500 with words that say so. A
+    /// refusal can carry the URLs of the finished videos.
+    pub fn of<T>(result: Result<Reply<T>, Error>) -> Self {
+        let body = match &result {
+            Ok(reply) => reply.body().clone(),
+            Err(Error::Rejected(rejection)) => rejection.body.clone(),
+            Err(_) => Bytes::new(),
+        };
+        let data = json(&body).ok().and_then(|mut json| Some(json.get_mut("data")?.take())).unwrap_or_default();
+        let urls = urls(&data);
+        if !urls.is_empty() {
+            return Self::Finished { urls, body };
+        }
+        let task = ["taskId", "task_id"].into_iter().find_map(|name| data[name].as_str());
+        let task = task.filter(|id| !id.is_empty()).map(str::to_owned);
+        match result {
+            Ok(_) => Self::Running { task },
+            Err(error) => Self::of_error(error, task),
+        }
+    }
+
+    fn of_error(error: Error, task: Option<String>) -> Self {
+        let number = match &error {
+            Error::Rejected(rejection) if rejection.is_empty_account() => return Self::Refused(error),
+            Error::Rejected(rejection) => rejection.number(),
+            // An error page in front of kie.ai has a status and no code.
+            Error::Unreadable(reply) => reply.head.status.into(),
+            Error::InvalidRequest(_) => return Self::Refused(error),
+            Error::NotConnected { .. } => return Self::NotNow(error),
+            _ => return Self::Unknown(error),
+        };
+        let Error::Rejected(rejection) = &error else {
+            return if is_not_now(number) { Self::NotNow(error) } else { Self::Unknown(error) };
+        };
+        match number {
+            505 => Self::Refused(error),
+            // These say when to come back, and nothing of the upgrade.
+            _ if is_not_now(number) => Self::NotNow(error),
+            _ if rejection.is_in_progress() => Self::Running { task },
+            400 | 404 | 422 | 451 | 501 => Self::Refused(error),
+            // The one server error that says of itself that it will not pass.
+            500 if rejection.says(&["is unavailable"]) => Self::Refused(error),
+            _ if task.is_some() => Self::Running { task },
+            _ => Self::Unknown(error),
+        }
+    }
+}
+
+fn is_not_now(number: i64) -> bool {
+    matches!(number, 401 | 403 | 405 | 413 | 429 | 430 | 433 | 455)
+}
+
+/// The URLs of the larger videos, wherever the data has them.
+fn urls(data: &Value) -> Vec<String> {
+    const MEMBERS: [&str; 4] = ["resultUrls", "result_urls", "resultUrl", "result_url"];
+    const WRAPPERS: [&str; 3] = ["response", "info", "resultJson"];
+    let object = match data {
+        Value::Object(object) => object,
+        Value::String(url) if is_url(url) => return vec![url.clone()],
+        // JSON in a text.
+        Value::String(text) => match json(text.as_bytes()) {
+            Ok(inside @ Value::Object(_)) => return urls(&inside),
+            _ => return Vec::new(),
+        },
+        _ => return Vec::new(),
+    };
+    let here = MEMBERS.into_iter().filter_map(|name| Some(UrlList::deserialize(object.get(name)?).ok()?.0));
+    let inside = WRAPPERS.into_iter().filter_map(|name| object.get(name)).map(urls);
+    here.chain(inside).find(|urls| !urls.is_empty()).unwrap_or_default()
+}
+
+fn is_url(text: &str) -> bool {
+    let start: String = text.chars().take(16).flat_map(char::to_lowercase).collect();
+    ["http://", "https://", "data:video/"].into_iter().any(|scheme| start.starts_with(scheme))
+}
