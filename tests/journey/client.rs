@@ -8,8 +8,9 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use veo_core::{
-    Access, AspectRatio, BoxFuture, Charged, Client, Error, ErrorKind, Fault, Image, Job, JobRef, Kie, Limit, Mode,
-    Model, Offer, Poll, Provider, Reason, Resend, Resolution, State, Submission, Tier, UniAll, Video, VideoRequest,
+    Access, AspectRatio, BoxFuture, Capabilities, Charged, Client, Error, ErrorKind, Fault, Image, Job, JobRef, Kie,
+    Limit, Mode, Model, Offer, Operation, Poll, Provider, Reason, Resend, Resolution, State, Submission, Tier, UniAll,
+    Upgrade, Video, VideoRequest,
 };
 use veo_sim::Sim;
 use veo_tests::{KEY, recorder, serve_bytes};
@@ -182,24 +183,28 @@ impl Provider for Stuck {
         &self.models
     }
 
-    fn limit(&self) -> Option<Limit> {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default().uploads().limit(Limit { requests: 1, per: Duration::from_secs(60 * 60) })
+    }
+
+    /// The last thing before the limit is kept.
+    fn marked(&self, offer: &Offer, _marker: &str) -> Offer {
         self.steps.take(self.name, "limit");
-        let requests = usize::from(self.at != "limit");
-        Some(Limit { requests, per: Duration::from_secs(60 * 60) })
+        offer.clone()
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        Ok(Offer::new(model, request, "make", json!({})))
+        Ok(Offer::new(model, request, Operation::Generate, json!({})))
     }
 
-    fn upload(&self, _bytes: bytes::Bytes, _name: String) -> Option<BoxFuture<'_, Result<String, Error>>> {
-        Some(Box::pin(async {
+    fn upload(&self, _bytes: bytes::Bytes, _name: String) -> BoxFuture<'_, Result<String, Error>> {
+        Box::pin(async {
             self.steps.take(self.name, "upload");
             if self.at == "upload" {
                 std::future::pending::<()>().await;
             }
             Ok("https://img.example.net/kite.png".to_owned())
-        }))
+        })
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
@@ -277,7 +282,11 @@ impl Provider for Counting {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        Ok(Offer::new(model, request, "make", json!({})))
+        Ok(Offer::new(model, request, Operation::Generate, json!({})))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
@@ -326,5 +335,134 @@ async fn no_more_jobs_are_under_way_than_there_are_permits() {
             done.unwrap();
         }
         assert_eq!(counter.most.load(Ordering::SeqCst), wanted, "{cap:?}");
+    }
+}
+
+/// A wrapper that forgets something says so itself, and no balance and no place for images is made up for it.
+#[tokio::test]
+async fn what_a_provider_cannot_do_is_an_error_that_names_it() {
+    let provider = Counting(Arc::default(), [any_model("counting")]);
+    let job = JobRef::new("counting", "t1");
+    assert_eq!(provider.capabilities(), Capabilities::default());
+    let errors = [
+        (provider.upload(bytes::Bytes::new(), String::new()).await.unwrap_err(), "counting cannot keep images"),
+        (provider.credits().await.unwrap_err(), "counting cannot tell its balance to programs"),
+        (
+            match provider.upgrade(&job, Resolution::K4).await {
+                Upgrade::Rejected(error) => error,
+                other => panic!("{other:?}"),
+            },
+            "counting:t1: counting cannot make a finished video 4k",
+        ),
+    ];
+    for (error, wanted) in errors {
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidRequest, wanted));
+    }
+    assert_eq!(provider.fresh_link("https://cdn.example.net/v.mp4").await.unwrap(), None);
+    assert_eq!((provider.account(), provider.base_url()), ("counting".to_owned(), None));
+}
+
+/// An offer says who would pay, and where if that is not the provider's own address.
+#[tokio::test]
+async fn an_offer_names_the_account_and_another_address() {
+    let request = VideoRequest::text("A red kite");
+    let own = Client::new(Kie::new(KEY).unwrap()).unwrap().or(UniAll::new(KEY).unwrap().named("studio"));
+    let json = serde_json::to_value(own.plan(&request)).unwrap();
+    let accounts = [&json["offers"][0]["account"], &json["offers"][1]["account"]];
+    assert_eq!(accounts, ["kie", "uniall@studio"]);
+    assert!(json["offers"][0].get("base_url").is_none(), "{json}");
+    for offer in client("http://127.0.0.1:8787/").plan(&request).offers {
+        assert_eq!(offer.base_url.as_deref(), Some("http://127.0.0.1:8787"));
+        let stored: Offer = serde_json::from_str(&serde_json::to_string(&offer).unwrap()).unwrap();
+        assert_eq!(stored, offer);
+    }
+}
+
+#[tokio::test]
+async fn a_callback_address_takes_a_marker_and_is_else_as_the_caller_wrote_it() {
+    let sim = Sim::start().await.unwrap();
+    let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
+    let client = Client::new(kie.clone()).unwrap();
+    let table = [
+        ("https://app.example.net/hook", "https://app.example.net/hook?veo=M"),
+        ("https://app.example.net", "https://app.example.net?veo=M"),
+        ("https://app.example.net/hook?", "https://app.example.net/hook?veo=M"),
+        ("https://app.example.net/hook?a=%20b&c", "https://app.example.net/hook?a=%20b&c&veo=M"),
+        ("https://app.example.net/hook?a=b&", "https://app.example.net/hook?a=b&veo=M"),
+        ("https://app.example.net/hook?veo=1#top?x", "https://app.example.net/hook?veo=1&veo=M#top?x"),
+        ("https://app.example.net/hook#top", "https://app.example.net/hook?veo=M#top"),
+    ];
+    for (url, wanted) in table {
+        let request = VideoRequest::text("A red kite").callback_url(url);
+        let planned = client.plan(&request).offers.remove(0);
+        assert_eq!(planned.body["callBackUrl"], wanted.replace("=M", "=..."));
+        assert_eq!(planned.request.callback_url.as_deref(), Some(url));
+        let marked = kie.marked(&planned, "M");
+        assert_eq!(marked.body["callBackUrl"], wanted);
+        // Whatever it was marked with before.
+        assert_eq!(kie.marked(&marked, "N").body["callBackUrl"], wanted.replace("=M", "=N"));
+        let plain = kie.marked(&marked, "");
+        assert_eq!(plain.body["callBackUrl"], url);
+
+        // Nobody would look for it without a record.
+        let Submission::Accepted(job) = client.submit(&request).await else { panic!("{url}") };
+        assert_eq!(sim.calls().pop().unwrap().body.unwrap()["callBackUrl"], url);
+        assert_eq!(job.offer, plain);
+    }
+    let without = client.plan(&VideoRequest::text("A red kite")).offers.remove(0);
+    assert_eq!(kie.marked(&without, "M"), without);
+    let uniall = UniAll::new(KEY).unwrap();
+    assert!(!uniall.capabilities().marks_callbacks && kie.capabilities().marks_callbacks);
+    assert_eq!(uniall.marked(&without, "M"), without);
+}
+
+/// What the record says was asked is evidence for whose job it is.
+#[tokio::test]
+async fn a_job_is_described_by_its_record() {
+    let server = recorder().await;
+    let access = Access::new(KEY).base_url(server.uri());
+    let (kie, uniall) = (Kie::new(access.clone()).unwrap(), UniAll::new(access).unwrap());
+    type Row<'a> = (&'a dyn Provider, &'a str, [Option<&'a str>; 2], &'a str);
+    let table: [Row; 7] = [
+        (
+            &kie,
+            r#"{"code":200,"data":{"successFlag":0,"paramJson":"{\"model\":\"veo3_fast\",\"prompt\":\"A \\\"red\\\" kite\"}"}}"#,
+            [Some("A \"red\" kite"), Some("veo3_fast")],
+            "running",
+        ),
+        (
+            &kie,
+            r#"{"code":200,"data":{"successFlag":3,"errorMessage":"no","paramJson":"{\"prompt\":\"A kite\"}"}}"#,
+            [Some("A kite"), None],
+            "failed",
+        ),
+        (&kie, r#"{"code":200,"data":{"successFlag":0,"paramJson":"{"}}"#, [None, None], "running"),
+        (&kie, r#"{"code":200,"data":{"successFlag":0,"paramJson":null}}"#, [None, None], "running"),
+        (&kie, r#"{"code":501,"msg":"no","data":null}"#, [None, None], "failed"),
+        (
+            &uniall,
+            r#"{"id":"t1","status":"queued","model":"veo3.1-fast-video-720p"}"#,
+            [None, Some("veo3.1-fast-video-720p")],
+            "pending",
+        ),
+        (&uniall, r#"{"id":"t1","status":"failed","error":"no"}"#, [None, None], "failed"),
+    ];
+    for (provider, body, asked, state) in table {
+        serve_bytes(&server, 200, body.into()).await;
+        let job = JobRef::new(provider.name(), "t1");
+        let described = provider.describe(&job).await.unwrap();
+        assert_eq!([described.prompt.as_deref(), described.model.as_deref()], asked, "{body}");
+        assert_eq!(serde_json::to_value(&described.state).unwrap()["state"], state, "{body}");
+        assert_eq!(provider.state(&job).await.unwrap(), described.state, "{body}");
+        if let State::Failed(error) = &described.state {
+            assert_eq!(error.job(), Some(&job), "{body}");
+            let stored: State = serde_json::from_str(&serde_json::to_string(&described.state).unwrap()).unwrap();
+            assert_eq!(stored, described.state, "{body}");
+        }
+    }
+    serve_bytes(&server, 200, b"<html>".to_vec()).await;
+    for provider in [&kie as &dyn Provider, &uniall] {
+        let job = JobRef::new(provider.name(), "t1");
+        assert_eq!(provider.describe(&job).await.unwrap_err().kind(), ErrorKind::Unavailable);
     }
 }

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use veo_core::{
-    Access, BoxFuture, Client, Downloads, Error, ErrorKind, JobRef, Kie, Model, Offer, Provider, Reason, Saved, State,
-    Video,
+    Access, BoxFuture, Capabilities, Client, Downloads, Error, ErrorKind, JobRef, Kie, Model, Offer, Provider, Reason,
+    Saved, State, Video,
 };
 use veo_core::{Submission, VideoRequest};
 use veo_sim::Sim;
@@ -150,6 +150,10 @@ impl Provider for Links {
 
     fn offer(&self, _: &Model, _: &VideoRequest) -> Result<Offer, Vec<Reason>> {
         Err(Vec::new())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
     }
 
     fn submit<'a>(&'a self, _: &'a Offer) -> BoxFuture<'a, Submission> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kie_api::OPERATIONS as KIE;
 use uniall_api::OPERATIONS as UNIALL;
 use veo_core::{Access, Client, JobRef, Kie, Provider, Resend, Submission, UniAll, Unknown, VideoRequest};
-use veo_tests::{KEY, recorder, told};
+use veo_tests::{KEY, recorder, serve_bytes, told};
 
 fn show(submission: Submission) -> String {
     match submission {
@@ -31,10 +31,9 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
     // The client would wait for kie.ai's limit, so the providers are asked themselves.
     let mut offers = client.plan(&VideoRequest::text("A red kite")).offers;
     offers.extend(client.plan(&VideoRequest::extension("It goes on", JobRef::new("kie", "t1"))).offers);
-    let rows: [(&str, &[&str], &dyn Provider); 3] =
-        [("kie", KIE, &kie), ("uniall", UNIALL, &uniall), ("kie", KIE, &kie)];
-    for ((provider, operations, asked), offer) in rows.into_iter().zip(offers) {
-        let paid = offer.operation.as_str();
+    let rows: [(&str, &[&str], &dyn Provider, &str); 3] =
+        [("kie", KIE, &kie, "generate"), ("uniall", UNIALL, &uniall, "create_video"), ("kie", KIE, &kie, "extend")];
+    for ((provider, operations, asked, paid), offer) in rows.into_iter().zip(offers) {
         let texts = told(&server, provider, operations, async |fixture| {
             if fixture.operation != paid {
                 return None;
@@ -49,5 +48,25 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
         });
         let text = &texts.await[paid];
         insta::assert_snapshot!(format!("{provider}_{paid}_outcomes"), text);
+    }
+}
+
+/// A text without end would be no id that anybody could ask with, or keep.
+#[tokio::test]
+async fn the_longest_id_has_four_kibibytes() {
+    let server = recorder().await;
+    let access = Access::new(KEY).base_url(server.uri());
+    let clients = [
+        ("kie", "taskId", Client::new(Kie::new(access.clone()).unwrap()).unwrap()),
+        ("uniall", "id", Client::new(UniAll::new(access).unwrap()).unwrap()),
+    ];
+    for (provider, member, client) in clients {
+        for (length, status) in [(4096, 200), (4097, 200), (4096, 402), (4097, 402)] {
+            let body = format!(r#"{{"code":200,"data":{{"{member}":"{}"}}}}"#, "a".repeat(length));
+            serve_bytes(&server, status, body.into()).await;
+            let outcome = show(client.submit(&VideoRequest::text("A red kite")).await);
+            let wanted = if length == 4096 { format!("accepted     {provider}:aaa") } else { "unknown".to_owned() };
+            assert!(outcome.starts_with(&wanted), "{provider} {status}: {outcome}");
+        }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
-use veo_core::{AspectRatio, Client, Image, JobRef, Kie, Resolution, Source, Tier, UniAll, Video, VideoRequest};
+use veo_core::{
+    AspectRatio, Client, Image, JobRef, Kie, Operation, Resolution, Source, Tier, UniAll, Video, VideoRequest,
+};
 use veo_tests::KEY;
 
 fn client() -> Client {
@@ -204,7 +206,7 @@ fn no_extra_field_is_one_of_the_vocabulary() {
 
     // What kie.ai may have for an extension one day has no other way in.
     let offer = client.plan(&extension.clone().extra("kie", "resolution", "1080p")).offers.remove(0);
-    assert_eq!((offer.operation.as_str(), &offer.body["resolution"]), ("extend", &json!("1080p")));
+    assert_eq!((offer.operation, &offer.body["resolution"]), (Operation::Extend, &json!("1080p")));
 }
 
 #[test]

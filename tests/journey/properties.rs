@@ -51,8 +51,14 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn a_job_is_a_line_that_parses(provider in ".{1,20}", task in ".{1,60}", size in 0..4) {
+    fn a_job_is_a_line_that_parses(
+        provider in ".{1,20}",
+        account in prop::option::of(".{1,20}"),
+        task in ".{1,60}",
+        size in 0..4,
+    ) {
         let mut job = JobRef::new(provider, task);
+        job.account = account;
         job.resolution = [None, Some(Resolution::P720), Some(Resolution::P1080), Some(Resolution::K4)][size as usize];
         let line = job.to_string();
         prop_assert!(line.chars().all(|c| c.is_ascii_graphic()), "{line}");

@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 use veo_core::{
     Access, Charged, Client, Error, ErrorKind, Fault, JobRef, Kie, Poll, Provider, Resend, Resolution, State, Subject,
-    UniAll, VideoRequest,
+    UniAll, Upgrade, VideoRequest,
 };
 use veo_tests::{Fixture, KEY, recorder, told};
 use wiremock::matchers::{method, path};
@@ -26,17 +26,32 @@ fn show(answer: Result<State, Error>) -> String {
             let facts: Vec<_> = facts.into_iter().flatten().collect();
             format!("succeeded {} {}", video.urls.join(" "), facts.join(", "))
         }
+        Ok(State::Failed(error)) => format!("failed {}", why(&error)),
         Ok(state) => format!("{state:?}"),
-        Err(error) => {
-            let fault = match error.fault() {
-                Fault::Policy(subject) => format!(" of the {subject:?}"),
-                Fault::Caller if error.kind() == ErrorKind::JobFailed => " of the Input".to_owned(),
-                _ => String::new(),
-            };
-            let code = error.provider_code().map_or(String::new(), |code| format!(" ({code})"));
-            format!("{:?}{fault}{code}: {}", error.kind(), error.provider_words().unwrap_or_default())
-        }
+        Err(error) => why(&error),
     }
+}
+
+fn show_upgrade(upgrade: Upgrade) -> String {
+    match upgrade {
+        Upgrade::Finished(video) => show(Ok(State::Finished(video))),
+        Upgrade::Running { task: Some(task) } => format!("running as {task}"),
+        Upgrade::Running { task: None } => "running".to_owned(),
+        Upgrade::Rejected(error) => format!("rejected {}", why(&error)),
+        Upgrade::Unavailable(error) => format!("not now, {}", why(&error)),
+        Upgrade::Unknown(error) => format!("unknown, {}", why(&error)),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn why(error: &Error) -> String {
+    let fault = match error.fault() {
+        Fault::Policy(subject) => format!(" of the {subject:?}"),
+        Fault::Caller if error.kind() == ErrorKind::JobFailed => " of the Input".to_owned(),
+        _ => String::new(),
+    };
+    let code = error.provider_code().map_or(String::new(), |code| format!(" ({code})"));
+    format!("{:?}{fault}{code}: {}", error.kind(), error.provider_words().unwrap_or_default())
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -50,18 +65,33 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
     let uniall = UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap();
     let (kie_job, uniall_job) = (JobRef::new("kie", "t1"), JobRef::new("uniall", "t1"));
     let tell = async |fixture: &Fixture| {
-        let answer = match fixture.operation.as_str() {
-            "record_info" => kie.state(&kie_job).await,
-            "query_video" => uniall.state(&uniall_job).await,
-            "get_1080p_video" => kie.upgrade(&kie_job, Resolution::P1080).unwrap().await,
-            "get_4k_video" => kie.upgrade(&kie_job, Resolution::K4).unwrap().await,
-            _ => return None,
-        };
-        if let Err(error) = &answer {
+        let check = |error: &Error| {
             assert_eq!(error.job().map(|job| job.task.as_str()), Some("t1"), "{}", fixture.name);
             assert_eq!(error.reply(), fixture.kept().as_deref(), "{}", fixture.name);
-        }
-        Some(format!("{:<52} {}\n", fixture.name, show(answer)))
+        };
+        let shown = match fixture.operation.as_str() {
+            operation @ ("record_info" | "query_video") => {
+                let (provider, job): (&dyn Provider, _) =
+                    if operation == "record_info" { (&kie, &kie_job) } else { (&uniall, &uniall_job) };
+                let state = provider.state(job).await;
+                match &state {
+                    Ok(State::Failed(error)) => check(error),
+                    Ok(_) => {}
+                    Err(error) => check(error),
+                }
+                show(state)
+            }
+            operation @ ("get_1080p_video" | "get_4k_video") => {
+                let to = if operation == "get_4k_video" { Resolution::K4 } else { Resolution::P1080 };
+                let upgrade = kie.upgrade(&kie_job, to).await;
+                if let Upgrade::Rejected(error) | Upgrade::Unavailable(error) | Upgrade::Unknown(error) = &upgrade {
+                    check(error);
+                }
+                show_upgrade(upgrade)
+            }
+            _ => return None,
+        };
+        Some(format!("{:<52} {shown}\n", fixture.name))
     };
     for (provider, operations) in [("kie", kie_api::OPERATIONS), ("uniall", uniall_api::OPERATIONS)] {
         for (operation, text) in told(&server, provider, operations, &tell).await {
@@ -226,7 +256,7 @@ async fn the_states_of_a_job_are_a_stream_that_ends() {
         (vec![running.clone(), html, record("720p")], vec!["Running { percent: None }", "Finished"]),
         (
             vec![running.clone(), running, failed],
-            vec!["Running { percent: None }", "Running { percent: None }", "Timeout"],
+            vec!["Running { percent: None }", "Running { percent: None }", "Ok(Failed(Error { kind: JobFailed"],
         ),
     ] {
         server.reset().await;
@@ -258,8 +288,17 @@ async fn who_cannot_upgrade_says_so() {
 
 #[test]
 fn a_job_is_one_line() {
-    let lines =
-        ["kie:0f1e2d3c", "uniall:task_Zk3vQ8mW", "kie:0f1e2d3c:1080p", "kie:t1:4k", "other:a%20b%3Ac%2F", "x:%C3%A9"];
+    let lines = [
+        "kie:0f1e2d3c",
+        "uniall:task_Zk3vQ8mW",
+        "kie:0f1e2d3c:1080p",
+        "kie:t1:4k",
+        "other:a%20b%3Ac%2F",
+        "x:%C3%A9",
+        "kie@studio:0f1e2d3c",
+        "kie@studio:t1:4k",
+        "a%40b@c%3Ad%2Be:%40%2B%3A",
+    ];
     for line in lines {
         let job: JobRef = line.parse().unwrap();
         assert_eq!(job.to_string(), line);
@@ -273,6 +312,11 @@ fn a_job_is_one_line() {
         "kie:t1:",
         "kie:t1:8k",
         "kie:t1:4k:5",
+        "kie@:t1",
+        "@studio:t1",
+        "kie@a@b:t1",
+        "kie:a@b",
+        "kie+jobs:t1",
         "kie:a b",
         "kie:%zz",
         "kie:%ff",

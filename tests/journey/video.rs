@@ -194,21 +194,42 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
     assert_eq!((unknown.offer.provider.as_str(), &unknown.offer.body["prompt"]), ("kie", &json!("A red kite")));
 }
 
-/// A job names the provider and not the account, so one client cannot have two.
+/// A job names the account, so two accounts at one provider need two names.
 #[tokio::test]
-async fn a_second_account_at_one_provider_is_refused_and_never_asked() {
+async fn an_account_is_asked_once_and_another_one_at_the_same_provider_too() {
     let sim = Sim::start().await.unwrap();
-    let poor = |number| Kie::new(Access::new(format!("no-credits/{number}")).base_url(sim.url())).unwrap();
+    let at = |key: &str| Kie::new(Access::new(key).base_url(sim.url())).unwrap();
+    let poor = |number| at(&format!("no-credits/{number}"));
     let client = eager(Client::new(poor(1)).unwrap().or(poor(2)).or(uniall(&sim)));
     assert_eq!(client.models().filter(|model| model.provider == "kie").count(), 3);
     for request in [VideoRequest::text("A red kite"), VideoRequest::text("A red kite").watermark("Harbour")] {
         let plan = client.plan(&request);
         assert_eq!(plan.offers.iter().filter(|offer| offer.provider == "kie").count(), 1, "{plan:?}");
-        let wanted = "kie: provider: this client has kie already; make another client for the other account";
+        let wanted = "kie: provider: this client has kie already; give the other account a name of its own";
         assert_eq!(plan.refusals.last().unwrap().to_string(), wanted);
     }
     assert_eq!(accepted(client.submit(&VideoRequest::text("A red kite")).await).provider, "uniall");
-    assert_eq!(sim.calls().len(), 2, "each provider once");
+    assert_eq!(sim.calls().len(), 2, "each account once");
+
+    let rich = || at("key").named("studio");
+    let client = eager(Client::new(poor(3)).unwrap().or(rich()).or(rich()).or(uniall(&sim)));
+    let plan = client.plan(&VideoRequest::text("A red kite"));
+    let accounts: Vec<_> = plan.offers.iter().map(|offer| (offer.provider.as_str(), offer.account.as_str())).collect();
+    assert_eq!(accounts, [("kie", "kie"), ("kie", "kie@studio"), ("uniall", "uniall")]);
+    assert!(plan.refusals[0].to_string().starts_with("kie@studio: provider: this client has kie@studio already"));
+    let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await else {
+        panic!("the second account takes it")
+    };
+    assert!(job.reference.to_string().starts_with("kie@studio:"), "{}", job.reference);
+    assert!(job.refusals.len() == 1 && job.refusals[0].starts_with("kie: "), "{:?}", job.refusals);
+    let job: JobRef = job.reference.to_string().parse().unwrap();
+    assert_eq!(client.wait(&job, |_| {}).await.unwrap().job, job);
+    assert!(client.credits("kie@studio").await.unwrap() > 0.0);
+    for (client, reference) in [(&client, "kie@office:t1"), (&eager(Client::new(rich()).unwrap()), "kie:t1")] {
+        let error = client.wait(reference.parse::<JobRef>().unwrap(), |_| {}).await.unwrap_err();
+        let (account, _) = reference.split_once(':').unwrap();
+        assert_eq!(error.to_string(), format!("{reference}: this client has no provider {account}; add it"));
+    }
 }
 
 #[tokio::test]

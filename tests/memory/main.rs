@@ -105,6 +105,7 @@ fn shown(result: Result<State, Error>) -> String {
             assert!(video.raw.len() <= 4100, "{}", video.raw.len());
             format!("finished with {}", video.urls.len())
         }
+        Ok(State::Failed(error)) => format!("failed {}", kind(&error)),
         Ok(state) => format!("{state:?}"),
         Err(error) => kind(&error),
     }
@@ -152,14 +153,14 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
         (
             (8, 100),
             [r#"{"code":200,"data":{"taskId":"t1","successFlag":1,"resultUrls":"["#, "[],", r#"0]","response":"[]"}}"#],
-            ["accepted kie:t1, Policy, TimedOut, TimedOut, NotSent", unclear[1]],
+            ["accepted kie:t1, failed Policy, TimedOut, TimedOut, NotSent", unclear[1]],
         ),
         // A list that is no JSON.
         (
             (8, 100),
             [r#"{"code":200,"data":{"id":"t1","successFlag":1,"status":"done","resultUrls":"["#, "a,", r#"]"}}"#],
             [
-                "unknown, finished with 200, TimedOut, finished with 200, NotSent",
+                "unknown, finished with 200, finished with 200, finished with 200, NotSent",
                 "accepted uniall:t1, Pending, InvalidRequest",
             ],
         ),

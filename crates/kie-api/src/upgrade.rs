@@ -9,7 +9,6 @@ use crate::Error;
 
 /// What one call for an upgrade says of it. The same call begins an upgrade and asks for it.
 #[derive(Debug)]
-#[non_exhaustive]
 pub enum UpgradeReply {
     /// The larger videos are there.
     Finished {

@@ -15,4 +15,9 @@ impl Client {
         let transport = Transport::new(&config, BASE_URL)?;
         Ok(Self { baseurl: transport.base_url().to_owned(), client: transport.http().clone(), inner: transport })
     }
+
+    /// Where it is reached, if that is not the provider's own address.
+    pub fn base_url(&self) -> Option<&str> {
+        Some(self.inner.base_url()).filter(|url| *url != BASE_URL)
+    }
 }

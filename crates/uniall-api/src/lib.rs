@@ -31,7 +31,7 @@ mod task;
 
 pub use generated::*;
 pub use reply::Rejection;
-pub use task::{Percent, State, TaskError};
+pub use task::{Percent, State, TaskError, started_task};
 pub use veo_transport::{Config, Head, Reply, Unreadable, UrlList};
 
 /// Why a call has no result.

@@ -42,7 +42,7 @@ pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error
 
 fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
     let Value::Object(mut json) = json else { return Verdict::Foreign("the body is not a JSON object") };
-    if raw.head.is_success()
+    if (raw.head.is_success() || names_task(&json))
         && let Some(task) = unwrapped(&mut json)
     {
         return Verdict::Reply(Value::Object(task));
@@ -65,6 +65,20 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
         }
         _ => Verdict::Foreign("the body is neither a task of UniAll nor an error"),
     }
+}
+
+/// Whether a reply with the status of an error names a task all the same. An id beside an error is not that of a task.
+fn names_task(json: &Map<String, Value>) -> bool {
+    let says = |field: &str| json.get(field).is_some_and(|value| !value.is_null() && value != "");
+    let code = json.get("code").and_then(task::word).unwrap_or_default();
+    let is_error = says("error")
+        || !["", "0", "200", "success"].contains(&code.as_str())
+        || json.get("success") == Some(&Value::Bool(false))
+        || says("message") && !says("status") && !says("data");
+    let has_id = |json: &Map<String, Value>| {
+        ["id", "task_id"].into_iter().any(|field| json.get(field).and_then(task::word).is_some())
+    };
+    !is_error && (has_id(json) || json.get("data").and_then(Value::as_object).is_some_and(has_id))
 }
 
 /// The task of a reply, taken out of its envelope if it is in one.

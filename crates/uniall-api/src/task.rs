@@ -1,9 +1,44 @@
 //! What a task says, in whichever of its forms.
 
+use std::time::{Duration, SystemTime};
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use veo_transport::{Reply, member_texts, members};
 
+use crate::Error;
 use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
+
+/// The id of the task that a reply to `create_video` names. A reply that names one is an acceptance, whatever else is wrong
+/// with it: it is looked for in refusals, in error pages and in what was read of a broken reply.
+///
+/// An `id` beside an error can be anything, such as that of the request; a `task_id` is one wherever it stands.
+pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<String> {
+    let text_in = |body, member| member_texts(body, member).find(|text| !text.is_empty());
+    match result {
+        Ok(task) => task.poll_id().map(|id| whole(id, task.body())),
+        Err(Error::NoReply { partial, .. }) => text_in(partial, "task_id").or_else(|| text_in(partial, "id")),
+        Err(Error::Unreadable(reply)) => {
+            let body = &reply.body;
+            let is_error = || ["error", "code", "message"].into_iter().any(|member| text_in(body, member).is_some());
+            let id = || text_in(body, "id").filter(|_| reply.head.is_success() || !is_error());
+            text_in(body, "task_id").or_else(id)
+        }
+        Err(Error::Rejected(rejection)) => text_in(&rejection.body, "task_id"),
+        Err(_) => None,
+    }
+}
+
+/// An id with all its digits: a number of many digits loses some when it is decoded, and only the body has them all.
+fn whole(id: &str, body: &[u8]) -> String {
+    let named = || ["id", "task_id"].into_iter().flat_map(|member| members(body, member));
+    let is_number = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse() == id.parse::<f64>();
+    if named().any(|named| named == id) {
+        id.to_owned()
+    } else {
+        named().find(is_number).unwrap_or_else(|| id.to_owned())
+    }
+}
 
 /// The state of a task, from all the words for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,6 +96,16 @@ impl VideoTask {
         urls
     }
 
+    /// When the task was accepted.
+    pub fn created(&self) -> Option<SystemTime> {
+        self.created_at.and_then(time)
+    }
+
+    /// A time by which the task may have ended; it is filled before that.
+    pub fn completed(&self) -> Option<SystemTime> {
+        self.completed_at.and_then(time)
+    }
+
     /// Why the task failed, in UniAll's words. Gateways also put it where the URL would be.
     pub fn failure(&self) -> Option<&str> {
         let error = self.error.as_ref().and_then(|error| error.message.as_deref());
@@ -73,6 +118,11 @@ impl VideoTask {
         ];
         places.into_iter().flatten().find(|text| !text.is_empty() && !is_url(text))
     }
+}
+
+/// UniAll counts the seconds since 1970.
+fn time(seconds: i64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
 fn is_url(text: &str) -> bool {

@@ -144,6 +144,7 @@ async fn finished(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
     jobs::check_place(&setting.config, &setting.store()?, job)?;
     match setting.config.client(&[provider], None)?.state(job).await? {
         State::Finished(video) => Ok(Source::from(&*video)),
+        State::Failed(error) => Err(Failure::from(*error)),
         _ => Err(Failure::usage(format!("{job} has not ended yet; wait for it first: veo wait {job}"))),
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use console::{Alignment, measure_text_width, pad_str, style};
 use futures_util::future::join_all;
 use serde_json::Value;
-use veo_core::{Client, Job, JobRef, Offer, Resolution, State, VideoRequest};
+use veo_core::{Client, Job, JobRef, Offer, Operation, Resolution, State, VideoRequest};
 
 use crate::about::hashed;
 use crate::args::{Patience, Save, check_target, place, word};
@@ -21,7 +21,7 @@ use crate::interrupt::Interrupts;
 use crate::making::{Known, Made, Making, keep_receipt};
 use crate::output::{Event, Output};
 use crate::progress::Progress;
-use crate::store::{Entry, Event as Happened, Listed, Store, UPGRADE, named_after};
+use crate::store::{Entry, Event as Happened, Listed, Store, named_after};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  veo status kie:0f1e2d3c\n  veo status kie:0f1e2d3c --json")]
@@ -115,6 +115,7 @@ pub(crate) async fn status(arguments: Status, output: &Output) -> Result<(), Fai
             output.result(&format!("running {percent}%"), &told("running", Some(percent)));
         }
         State::Running { percent: None } => output.result("running", &told("running", None)),
+        State::Failed(error) => return Err(Failure::from(*error)),
         _ => output.result("pending", &told("pending", None)),
     }
     Ok(())
@@ -171,10 +172,15 @@ pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(),
     let client = config.resuming(&[ProviderName::of(&job.provider)?], None)?;
     let upgrade = store.find(&job)?.filter(Entry::is_upgrade);
     let is_open = upgrade.as_ref().is_some_and(|upgrade| !matches!(upgrade.last, Happened::Saved { .. }));
-    if is_open || !matches!(client.state(&job).await?, State::Finished(_)) {
-        return Err(Failure::after_payment(&job, format!("{job}: it has not ended yet"))
-            .with_exit(Exit::Unfinished)
-            .with_next(format!("Wait for it with: veo wait {job}")));
+    let state = if is_open { State::Pending } else { client.state(&job).await? };
+    match state {
+        State::Finished(_) => {}
+        State::Failed(error) => return Err(Failure::from(*error)),
+        _ => {
+            return Err(Failure::after_payment(&job, format!("{job}: it has not ended yet"))
+                .with_exit(Exit::Unfinished)
+                .with_next(format!("Wait for it with: veo wait {job}")));
+        }
     }
     let interrupts = Interrupts::new();
     let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
@@ -217,7 +223,7 @@ fn larger(client: &Client, job: &JobRef, small: Option<Job>, to: Resolution) -> 
         (Some(small), _) => small.offer,
         // Another machine has sent it, and knows with which words and to which model.
         (None, Some(model)) => {
-            let mut offer = Offer::new(model, &VideoRequest::text(""), UPGRADE, Value::Null);
+            let mut offer = Offer::new(model, &VideoRequest::text(""), Operation::Upgrade, Value::Null);
             offer.model = "unknown".to_owned();
             offer
         }
@@ -225,7 +231,7 @@ fn larger(client: &Client, job: &JobRef, small: Option<Job>, to: Resolution) -> 
     };
     offer.request.resolution = Some(to);
     // With which words it is asked for is the library's to know.
-    (offer.operation, offer.body, offer.warnings) = (UPGRADE.to_owned(), Value::Null, Vec::new());
+    (offer.operation, offer.body, offer.warnings) = (Operation::Upgrade, Value::Null, Vec::new());
     Ok(Job::new(&offer, &*job.task))
 }
 
@@ -391,7 +397,7 @@ async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> R
     let path = save.path(path_of(job, entry.as_ref()))?;
     let record = entry.as_ref().and_then(|entry| Some((entry.id.as_str(), entry.job.as_ref()?)));
     let made = match record {
-        Some((id, job)) if job.offer.operation == UPGRADE => {
+        Some((id, job)) if job.offer.operation == Operation::Upgrade => {
             enlarge(making, (id, job), Asked::Taken, label, &path).await?
         }
         _ => {
@@ -404,7 +410,9 @@ async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> R
 
 /// The job of a task as it is named without saying how large it is to be.
 fn without_size(job: &JobRef) -> JobRef {
-    JobRef::new(&*job.provider, &*job.task)
+    let mut job = job.clone();
+    job.resolution = None;
+    job
 }
 
 /// Where the video of a job goes if nobody says where.

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use veo_core::{Job, JobRef, VideoRequest};
+use veo_core::{Job, JobRef, Operation, VideoRequest};
 
 use crate::args::{free, place};
 use crate::failure::{Failure, Told};
@@ -29,9 +29,6 @@ pub(crate) struct Store {
 
 /// Ends a line that was torn off, so that it is not taken for one that somebody has damaged.
 const TORN: &[u8] = b" (torn off)";
-
-/// What tells the record of an upgrade from others.
-pub(crate) const UPGRADE: &str = "upgrade";
 
 /// What happened to a request, in the order in which it happens.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -411,7 +408,7 @@ impl Entry {
 
     /// Whether it makes the video of another job larger.
     pub(crate) fn is_upgrade(&self) -> bool {
-        self.job.as_ref().is_some_and(|job| job.offer.operation == UPGRADE)
+        self.job.as_ref().is_some_and(|job| job.offer.operation == Operation::Upgrade)
     }
 
     /// The job, if it has not ended.

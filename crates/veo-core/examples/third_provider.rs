@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use veo_core::{
-    AspectRatio, BoxFuture, Client, Error, Job, JobRef, Limit, Mode, Model, Offer, Poll, Provider, Reason, Resolution,
-    State, Submission, Tier, Video, VideoRequest,
+    AspectRatio, BoxFuture, Capabilities, Client, Error, Job, JobRef, Limit, Mode, Model, Offer, Operation, Poll,
+    Provider, Reason, Resolution, State, Submission, Tier, Video, VideoRequest,
 };
 
 /// Has one model, for text, and finishes at once.
@@ -37,11 +37,11 @@ impl Provider for Hat {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        Ok(Offer::new(model, request, "draw", json!({ "text": request.prompt })))
+        Ok(Offer::new(model, request, Operation::Generate, json!({ "text": request.prompt })))
     }
 
-    fn limit(&self) -> Option<Limit> {
-        Some(Limit { requests: 5, per: Duration::from_secs(10) })
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default().limit(Limit { requests: 5, per: Duration::from_secs(10) })
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {

@@ -13,7 +13,7 @@ use crate::limit::Window;
 use crate::wait::Waiting;
 use crate::{
     BoxFuture, Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, Saved,
-    State, Submission, Video, VideoRequest,
+    State, Submission, Upgrade, Video, VideoRequest,
 };
 use crate::{image, plan, wait};
 
@@ -51,8 +51,8 @@ use crate::{image, plan, wait};
 #[derive(Clone, Debug)]
 pub struct Client {
     entries: Vec<Entry>,
-    /// Names of the providers that were given once more, which are never asked.
-    doubles: Vec<&'static str>,
+    /// The accounts that were given once more, which are never asked.
+    doubles: Vec<String>,
     /// Who has a place for images if none of the providers has, and is not asked for videos.
     uploader: Option<Arc<dyn Provider>>,
     downloader: Downloader,
@@ -115,8 +115,8 @@ impl Client {
 
     /// The same client with one more provider, which is asked when those before it have not taken a request.
     ///
-    /// A client has each provider once, since a [`JobRef`] names the provider and not the account: one that it has already, with
-    /// another key, is never asked, and every [plan](Self::plan) refuses it. Make a client for each account.
+    /// A client has each account once, since a [`JobRef`] names it: a second account at a provider needs a name of its own, as
+    /// by `Kie::named`. One that the client has already is never asked, and every [plan](Self::plan) refuses it.
     ///
     /// ```
     /// # #[cfg(all(feature = "kie", feature = "uniall"))]
@@ -134,9 +134,9 @@ impl Client {
     #[must_use]
     pub fn or(mut self, provider: impl Provider + 'static) -> Self {
         let entry = Entry::new(provider);
-        let name = entry.provider.name();
-        if self.provider(name).is_some() {
-            self.doubles.push(name);
+        let account = entry.provider.account();
+        if self.account(&account).is_some() {
+            self.doubles.push(account);
         } else {
             self.entries.push(entry);
         }
@@ -288,7 +288,7 @@ impl Client {
 
     /// Sends a paid request to the first provider that can make the video, at most once. Only when a provider has certainly
     /// not taken it, the next one is asked; the job then says why. Images of this machine are uploaded first. Waits if the provider's
-    /// [limit](Provider::limit) has been reached by this client and its clones.
+    /// [limit](crate::Capabilities::limit) has been reached by this client and its clones.
     ///
     /// Dropping the future after the request has left loses what became of it, as a lost reply does. So put no time-out around
     /// it; [`submit_until`](Self::submit_until) and `Access::submit_timeout` end in an outcome.
@@ -348,19 +348,21 @@ impl Client {
             }
         }
         for offer in plan.offers {
-            let Some(Entry { provider, window }) = self.entries.iter().find(|entry| entry.is(&offer.provider)) else {
+            let Some(Entry { provider, window }) = self.entries.iter().find(|entry| entry.is(&offer.account)) else {
                 continue;
             };
-            if before(&mut stop, window.enter(provider.limit())).await.is_none() {
+            // There is no record that could find it by a marker.
+            let offer = provider.marked(&offer, "");
+            if before(&mut stop, window.enter(provider.capabilities().limit)).await.is_none() {
                 return Submission::Rejected(stopped(&refusals));
             }
             let span =
-                info_span!("submit", provider = %offer.provider, model = %offer.model, outcome = Empty, job = Empty);
+                info_span!("submit", provider = %offer.account, model = %offer.model, outcome = Empty, job = Empty);
             let submission = provider.submit(&offer).instrument(span.clone()).await;
             span.record("outcome", submission.outcome());
             match submission {
                 Submission::Rejected(error) => {
-                    let said = format!("{}: {error}", offer.provider);
+                    let said = format!("{}: {error}", offer.account);
                     last = Some(error.after(&refusals));
                     refusals.push(said);
                 }
@@ -385,6 +387,7 @@ impl Client {
     ///
     /// match client.state(&job).await? {
     ///     State::Finished(video) => println!("{:?}", video.urls),
+    ///     State::Failed(error) => println!("{error}"),
     ///     State::Running { percent: Some(percent) } => println!("{percent} %"),
     ///     _ => println!("not yet"),
     /// }
@@ -393,12 +396,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait), but nothing is forgiven: [`ErrorKind::Unavailable`] if nothing is known now, which says nothing
-    /// about the job. The error carries the job.
+    /// Only that the question failed, which says nothing about the job: [`ErrorKind::Unavailable`] if nothing is known now. The
+    /// error carries the job.
     pub async fn state(&self, job: impl AsRef<JobRef>) -> Result<State, Error> {
         let job = job.as_ref();
-        let provider = self.provider(&job.provider).ok_or_else(|| nobody(job))?;
-        provider.state(job).await.map_err(|error| error.with_job(job))
+        let provider = self.account(&job.account()).ok_or_else(|| nobody(job))?;
+        provider.state(job).await.map(|state| state.with_job(job)).map_err(|error| error.with_job(job))
     }
 
     /// Waits until a job has ended, and tells every state on the way; as often as [`Poll`] says. Dropping the future ends the
@@ -427,7 +430,7 @@ impl Client {
     /// then it goes on, as does the making of a larger video: wait again. The error carries the job.
     pub async fn wait(&self, job: impl AsRef<JobRef>, on_state: impl FnMut(&State)) -> Result<Video, Error> {
         let job = job.as_ref();
-        let provider = self.provider(&job.provider).ok_or_else(|| nobody(job))?;
+        let provider = self.account(&job.account()).ok_or_else(|| nobody(job))?;
         let mut on_state = on_state;
         let span = info_span!("wait", job = %job);
         let ask = || provider.state(job);
@@ -449,8 +452,8 @@ impl Client {
         }
     }
 
-    /// The states of a job as a stream, which ends with the finished video or with an error that carries the job. Dropping it
-    /// ends the asking and not the job. Unlike [`wait`](Self::wait) it leaves a video as small as it is.
+    /// The states of a job as a stream, which ends with the finished video, with the failure of the job, or with an error if
+    /// the job could not be followed. Dropping it ends the asking and not the job. Unlike [`wait`](Self::wait) it leaves a video as small as it is.
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -464,12 +467,16 @@ impl Client {
     /// ```
     pub fn states(&self, job: &JobRef) -> impl Stream<Item = Result<State, Error>> + Send + use<> {
         let job = job.clone();
-        let found = self.entries.iter().find(|entry| entry.is(&job.provider)).map(|entry| entry.provider.clone());
+        let account = job.account();
+        let found = self.entries.iter().find(|entry| entry.is(&account)).map(|entry| entry.provider.clone());
         let start = Some((Waiting::new(self.poll.clone()), found, job));
         stream::unfold(start, |waiting| async {
             let (mut waiting, provider, job) = waiting?;
             let state = match &provider {
-                Some(provider) => waiting.next(|| provider.state(&job)).await.map_err(|error| error.with_job(&job)),
+                Some(provider) => {
+                    let state = waiting.next(|| provider.state(&job)).await;
+                    state.map(|state| state.with_job(&job)).map_err(|error| error.with_job(&job))
+                }
                 None => Err(nobody(&job)),
             };
             let goes_on = matches!(state, Ok(State::Pending | State::Running { .. }));
@@ -504,14 +511,15 @@ impl Client {
             let message = format!("{} cannot make a finished video {to}; ask for it when you start", job.provider);
             Error::new(ErrorKind::InvalidRequest, message).with_job(job)
         };
-        let provider = self.provider(&job.provider).ok_or_else(|| nobody(job))?;
-        if provider.upgrade(job, to).is_none() {
+        let provider = self.account(&job.account()).ok_or_else(|| nobody(job))?;
+        if !provider.capabilities().upgrades.contains(&to) {
             return Err(impossible());
         }
         let ask = || async {
-            match provider.upgrade(job, to) {
-                Some(step) => step.await,
-                None => Err(impossible()),
+            match provider.upgrade(job, to).await {
+                Upgrade::Finished(video) => Ok(State::Finished(video)),
+                Upgrade::Running { .. } => Ok(State::Running { percent: None }),
+                Upgrade::Rejected(error) | Upgrade::Unavailable(error) | Upgrade::Unknown(error) => Err(error),
             }
         };
         let poll = self.poll.for_upgrade();
@@ -556,7 +564,7 @@ impl Client {
         };
         let renew = |way, link: String| -> BoxFuture<'_, Result<Option<String>, Error>> {
             Box::pin(async move {
-                let Some(provider) = self.provider(&video.job.provider) else { return Ok(None) };
+                let Some(provider) = self.account(&video.job.account()) else { return Ok(None) };
                 match way {
                     0 => match provider.state(&video.job).await? {
                         // After an upgrade this is still the smaller one.
@@ -574,7 +582,8 @@ impl Client {
         saved.map_err(|error| error.with_job(&video.job))
     }
 
-    /// What is left on the account at a provider, in the provider's credits. It can be a fraction, and less than nothing. Only
+    /// What is left on an account, in the provider's credits; that of a provider is called as it is, a named one as
+    /// `kie@studio`. It can be a fraction, and less than nothing. Only
     /// kie.ai tells, where a credit has cost half a US cent.
     ///
     /// ```
@@ -589,17 +598,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if this client does not have the provider, or if the provider does not tell, as UniAll;
+    /// [`ErrorKind::InvalidRequest`] if this client does not have the account, or if the provider does not tell, as UniAll;
     /// otherwise why there is no answer. Asking costs nothing.
-    pub async fn credits(&self, provider: &str) -> Result<f64, Error> {
+    pub async fn credits(&self, account: &str) -> Result<f64, Error> {
         let refuse = |message| Error::new(ErrorKind::InvalidRequest, message);
-        let Some(found) = self.provider(provider) else {
-            return Err(refuse(format!("this client has no provider {provider}; add it")));
+        let Some(provider) = self.account(account) else {
+            return Err(refuse(format!("this client has no provider {account}; add it")));
         };
-        match found.credits() {
-            Some(answer) => answer.await,
-            None => Err(refuse(format!("{provider} does not tell its balance to programs; look at its web site"))),
+        if !provider.capabilities().credits {
+            return Err(refuse(format!("{account} does not tell its balance to programs; look at its web site")));
         }
+        provider.credits().await
     }
 
     /// Brings an image of this machine to where every provider can reach it, and gives its URL. The URL of an image that has
@@ -655,8 +664,8 @@ impl Client {
         self.providers().chain(self.uploader.as_deref())
     }
 
-    fn provider(&self, name: &str) -> Option<&dyn Provider> {
-        self.providers().find(|provider| provider.name() == name)
+    fn account(&self, account: &str) -> Option<&dyn Provider> {
+        self.providers().find(|provider| provider.account() == account)
     }
 }
 
@@ -665,8 +674,8 @@ impl Entry {
         Self { provider: Arc::new(provider), window: Window::default() }
     }
 
-    fn is(&self, name: &str) -> bool {
-        self.provider.name() == name
+    fn is(&self, account: &str) -> bool {
+        self.provider.account() == account
     }
 }
 
@@ -686,7 +695,7 @@ fn stopped(refusals: &[String]) -> Error {
 
 /// The job lives at a provider that is not here.
 fn nobody(job: &JobRef) -> Error {
-    let message = format!("this client has no provider {}; add it", job.provider);
+    let message = format!("this client has no provider {}; add it", job.account());
     Error::new(ErrorKind::InvalidRequest, message).with_job(job)
 }
 

@@ -42,9 +42,7 @@ pub(crate) async fn uploaded<'a>(
 
 /// Whether there is an image of this machine, and nobody who could bring it to where a provider reaches it.
 pub(crate) fn is_stranded<'a>(request: &VideoRequest, mut providers: impl Iterator<Item = &'a dyn Provider>) -> bool {
-    // An upload that nobody waits for does not begin.
-    let takes = |provider: &dyn Provider| provider.upload(Bytes::new(), String::new()).is_some();
-    has_local(request) && !providers.any(takes)
+    has_local(request) && !providers.any(|provider| provider.capabilities().uploads)
 }
 
 /// The URL of an image, which is uploaded first if it has none.
@@ -56,10 +54,10 @@ pub(crate) async fn reachable<'a>(
         Found::There(url) => return Ok(url.to_owned()),
         Found::Here { bytes, name, stored } => (bytes, name, stored),
     };
-    let Some(uploading) = providers.find_map(|provider| provider.upload(bytes.clone(), stored.clone())) else {
-        return Err(refused(&name, STRANDED));
-    };
-    uploading.await
+    match providers.find(|provider| provider.capabilities().uploads) {
+        Some(provider) => provider.upload(bytes, stored).await,
+        None => Err(refused(&name, STRANDED)),
+    }
 }
 
 impl Image {

@@ -30,6 +30,8 @@ use crate::{Error, ErrorKind, Offer, Resolution};
 pub struct JobRef {
     /// [`Provider::name`](crate::Provider::name) of the provider.
     pub provider: String,
+    /// The name of the account at the provider, if it has one: `studio` in `kie@studio:0f1e2d3c`.
+    pub account: Option<String>,
     /// The provider's id of the task. Any text.
     pub task: String,
     /// The resolution to bring the video to, if it is more than 720p. It stands at the end of the line, as in
@@ -46,7 +48,23 @@ impl JobRef {
     /// assert_eq!(JobRef::new("kie", "0f1e2d3c").to_string(), "kie:0f1e2d3c");
     /// ```
     pub fn new(provider: impl Into<String>, task: impl Into<String>) -> Self {
-        Self { provider: provider.into(), task: task.into(), resolution: None }
+        Self { provider: provider.into(), account: None, task: task.into(), resolution: None }
+    }
+
+    /// The account that it lives at: the provider, or a named account at it.
+    ///
+    /// ```
+    /// use veo_core::JobRef;
+    ///
+    /// let job: JobRef = "kie@studio:0f1e2d3c".parse()?;
+    /// assert_eq!((job.provider.as_str(), job.account()), ("kie", "kie@studio".to_owned()));
+    /// # Ok::<(), veo_core::Error>(())
+    /// ```
+    pub fn account(&self) -> String {
+        match &self.account {
+            Some(account) => format!("{}@{account}", self.provider),
+            None => self.provider.clone(),
+        }
     }
 }
 
@@ -56,7 +74,11 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 impl fmt::Display for JobRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let escaped = |text| utf8_percent_encode(text, ESCAPED);
-        write!(f, "{}:{}", escaped(&self.provider), escaped(&self.task))?;
+        write!(f, "{}", escaped(&self.provider))?;
+        if let Some(account) = &self.account {
+            write!(f, "@{}", escaped(account))?;
+        }
+        write!(f, ":{}", escaped(&self.task))?;
         self.resolution.map_or(Ok(()), |resolution| write!(f, ":{resolution}"))
     }
 }
@@ -71,8 +93,13 @@ impl FromStr for JobRef {
         };
         let part = |text| percent_decode_str(text).decode_utf8().ok().filter(|part| !part.is_empty());
         let mut parts = text.trim().splitn(3, ':');
-        let (provider, task) = parts.next().and_then(part).zip(parts.next().and_then(part)).ok_or_else(refuse)?;
-        let mut job = Self::new(provider, task);
+        let account = parts.next().ok_or_else(refuse)?;
+        let (provider, account) = match account.split_once('@') {
+            Some((provider, account)) => (part(provider), Some(part(account).ok_or_else(refuse)?)),
+            None => (part(account), None),
+        };
+        let (provider, task) = provider.zip(parts.next().and_then(part)).ok_or_else(refuse)?;
+        let mut job = Self { account: account.map(Into::into), ..Self::new(provider, task) };
         if let Some(resolution) = parts.next() {
             job.resolution = Some(resolution.parse().map_err(|_| refuse())?);
         }
@@ -130,6 +157,8 @@ impl Job {
     /// ```
     pub fn new(offer: &Offer, task: impl Into<String>) -> Self {
         let mut reference = JobRef::new(&offer.provider, task);
+        let name = offer.account.strip_prefix(&offer.provider).and_then(|rest| rest.strip_prefix('@'));
+        reference.account = name.map(str::to_owned);
         reference.resolution = Some(offer.resolution()).filter(|resolution| *resolution > Resolution::P720);
         Self { reference, offer: offer.clone(), accepted_at: now(), refusals: Vec::new() }
     }
@@ -238,14 +267,15 @@ pub struct Unknown {
 ///         State::Running { percent: Some(percent) } => format!("being made, {percent} %"),
 ///         State::Running { percent: None } => "being made".to_owned(),
 ///         State::Finished(video) => format!("finished: {:?}", video.urls),
+///         State::Failed(error) => format!("failed: {error}"),
 ///         _ => "waiting".to_owned(),
 ///     }
 /// }
 /// # assert_eq!(line(&State::Pending), "waiting");
 /// ```
 ///
-/// In JSON it is an object whose `state` is `pending`, `running` or `finished`; a finished one has the fields of the
-/// [`Video`] besides.
+/// In JSON it is an object whose `state` is `pending`, `running`, `finished` or `failed`; a finished one has
+/// the fields of the [`Video`] besides, and a failed one those of the [`Error`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -259,15 +289,26 @@ pub enum State {
     },
     /// Finished.
     Finished(Box<Video>),
+    /// It has failed: there will be no video. The error says why, and carries the job.
+    Failed(Box<Error>),
 }
 
 impl State {
+    /// The same state, with the job in the error of one that has failed.
+    pub(crate) fn with_job(self, job: &JobRef) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(Box::new(error.with_job(job))),
+            state => state,
+        }
+    }
+
     /// One word for logs.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Running { .. } => "running",
             Self::Finished(_) => "finished",
+            Self::Failed(_) => "failed",
         }
     }
 }

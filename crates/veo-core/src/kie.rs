@@ -1,19 +1,18 @@
 //! Translation to and from `kie-api`, which no other file names.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use kie_api::types::{self, Code, SuccessFlag};
-use kie_api::{Error as ApiError, Rejection, UrlList, bounds};
-use serde::Deserialize;
+use kie_api::types;
+use kie_api::{EMPTY_ACCOUNT, Error as ApiError, Head, IN_PROGRESS, Rejection, UpgradeReply, bounds, started_task};
 use serde_json::Value;
-use veo_transport::{members, words};
 
-use crate::job::now;
-use crate::translation::{Body, at_milliseconds, failure, is_refusal, refusal, refusal_status, start, translated};
+use crate::submit::{self, Row, Said, explained, refused, with_words};
+use crate::translation::{Body, failure, named, start, translated};
 use crate::{
-    Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Limit, Mode, Model, Offer,
-    Provider, Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
+    Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image, Input, JobRef, Limit,
+    Mode, Model, Offer, Operation, Provider, Reason, Resolution, State, Subject, Submission, Tier, Upgrade, Video,
+    VideoRequest,
 };
 
 pub(crate) const NAME: &str = "kie";
@@ -37,6 +36,10 @@ const COVERED: &[(&str, &str)] = &[
     ("enableTranslation", "translate_prompt"),
     ("callBackUrl", "callback_url"),
 ];
+/// The field with the callback address.
+const CALLBACK: &str = "callBackUrl";
+/// The name of the pair that is added to its query.
+const MARKER: &str = "veo";
 /// The same for an extension, which has no other fields yet.
 const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("prompt", "prompt"),
@@ -46,6 +49,23 @@ const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("watermark", "watermark"),
     ("callBackUrl", "callback_url"),
 ];
+
+/// What its refusals of a paid request mean, by the code in the envelope, or by the HTTP status without one.
+const REFUSALS: &[Row] = &[
+    // Documented for a new request too: "1080P is processing". Then something was accepted.
+    Row::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(IN_PROGRESS),
+    Row::new(&[401], ErrorKind::Unauthorized),
+    Row::new(&[402], ErrorKind::InsufficientCredits),
+    Row::new(&[429], ErrorKind::InsufficientCredits).saying(EMPTY_ACCOUNT),
+    Row::new(&[429, 430], ErrorKind::RateLimited),
+    Row::new(&[433], ErrorKind::KeyExhausted),
+    Row::new(&[455], ErrorKind::Maintenance),
+    Row::new(&[422], ErrorKind::Retired).saying(&["invalid model"]),
+    Row::new(&[404, 405, 505], ErrorKind::Retired),
+    Row::new(&[400, 403, 413, 422, 451], ErrorKind::Refused),
+];
+/// The same for an extension, before those: what is not found is then the video to extend.
+const REFUSALS_OF_EXTENSION: &[Row] = &[Row::new(&[404], ErrorKind::Refused)];
 
 static MODELS: [Model; 3] = [
     model(types::Model::Quality, Tier::Quality, WITHOUT_REFERENCES),
@@ -80,6 +100,7 @@ const fn model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model 
 #[derive(Clone, Debug)]
 pub struct Kie {
     client: kie_api::Client,
+    account: String,
 }
 
 impl Kie {
@@ -100,65 +121,53 @@ impl Kie {
     /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
         let client = kie_api::Client::new(access.into().config);
-        Ok(Self { client: client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))? })
+        let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
+        Ok(Self { client, account: NAME.to_owned() })
+    }
+
+    /// The same as an account with a name, which its jobs carry: `kie@studio` for `studio`. So one [`Client`](crate::Client) can
+    /// have several.
+    ///
+    /// ```
+    /// use veo_core::{Client, Kie};
+    ///
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// let client = Client::new(Kie::new("a key")?)?.or(Kie::new("another key")?.named("studio"));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn named(mut self, account: &str) -> Self {
+        self.account = named(NAME, account);
+        self
     }
 
     async fn submit(&self, offer: &Offer) -> Submission {
-        let sent_at = now();
-        let unread = |error: serde_json::Error| ApiError::InvalidRequest(error.to_string());
         // What was planned is what is sent, to the letter.
-        let result = if offer.operation == "extend" {
-            match serde_json::from_value::<types::ExtendRequest>(offer.body.clone()) {
-                Ok(body) => self.client.extend().body(body).send().await,
-                Err(error) => Err(unread(error)),
-            }
-        } else {
-            match serde_json::from_value::<types::GenerateRequest>(offer.body.clone()) {
-                Ok(body) => self.client.generate().body(body).send().await,
-                Err(error) => Err(unread(error)),
+        let (first, source) = match offer.operation {
+            Operation::Extend => (REFUSALS_OF_EXTENSION, offer.body["taskId"].as_str()),
+            _ => (&[] as &[Row], None),
+        };
+        let sending = async {
+            match offer.operation {
+                Operation::Extend => self.client.extend().body(read::<types::ExtendRequest>(offer)?).send().await,
+                _ => self.client.generate().body(read::<types::GenerateRequest>(offer)?).send().await,
             }
         };
-        // That of the video to extend says nothing.
-        let source = offer.body["taskId"].as_str();
-        let error = match result {
-            Ok(reply) => {
-                let typed = reply.data.as_ref().and_then(|task| task.task_id.clone()).filter(|id| !id.is_empty());
-                // Where the task would be there may be the bare id.
-                let is_id = |id: &String| reply.code.is_some() && !id.contains(' ');
-                let bare = || members(reply.body(), "data").next().filter(is_id);
-                match typed.or_else(|| id_in(reply.body(), source)).or_else(bare) {
-                    Some(id) => return Submission::Accepted(Job::new(offer, id)),
-                    None => Error::new(ErrorKind::OutcomeUnknown, "kie.ai accepted the request but named no task")
-                        .with_reply(reply.body()),
-                }
-            }
-            Err(error) => match (id_of(&error, source), &error) {
-                // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
-                (Some(id), _) => return Submission::Accepted(Job::new(offer, id)),
-                // What is not found is then the video to extend.
-                (None, ApiError::Rejected(rejection))
-                    if offer.operation == "extend" && rejection.code == Some(Code::NotFound) =>
-                {
-                    explained(ErrorKind::Refused, rejection)
-                }
-                (None, error) => refused(error, ErrorKind::OutcomeUnknown),
-            },
-        };
-        Submission::of_error(error, offer, sent_at)
+        let table = first.iter().chain(REFUSALS);
+        submit::submit(offer, "kie.ai", table, sending, |result| started_task(result, source)).await
     }
 
-    async fn state(&self, job: &JobRef) -> Result<State, Error> {
+    async fn describe(&self, job: &JobRef) -> Result<Described, Error> {
         let reply = match self.client.record_info().task_id(&job.task).send().await {
             Ok(reply) => reply,
+            Err(ApiError::Rejected(rejection)) if rejection.is_failed_task() => {
+                let error = explained(ErrorKind::JobFailed, &*rejection).with_job(job);
+                return Ok(Described::new(State::Failed(Box::new(error))));
+            }
             Err(ApiError::Rejected(rejection)) => {
-                let kind = match rejection.code {
-                    Some(Code::Unauthorized) => ErrorKind::Unauthorized,
-                    // Documented for the failure of the job, and seen while a larger video is being made.
-                    Some(Code::BadRequest) if !is_in_progress(&rejection) => ErrorKind::JobFailed,
-                    Some(Code::ImageFetchFailed | Code::GenerationFailed) => ErrorKind::JobFailed,
-                    _ => ErrorKind::Unavailable,
-                };
-                return Err(explained(kind, &rejection).with_job(job));
+                let is_unauthorized = rejection.code == Some(types::Code::Unauthorized);
+                let kind = if is_unauthorized { ErrorKind::Unauthorized } else { ErrorKind::Unavailable };
+                return Err(explained(kind, &*rejection).with_job(job));
             }
             Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         };
@@ -167,76 +176,42 @@ impl Kie {
             let message = "kie.ai does not know the job, or not yet";
             return Err(Error::new(ErrorKind::Unavailable, message).with_reply(raw).with_job(job));
         };
-        match record.success_flag {
-            Some(SuccessFlag::Succeeded) => succeeded(record, job, raw),
-            Some(SuccessFlag::Failed | SuccessFlag::GenerationFailed) => {
-                Err(failed(&record).with_reply(raw).with_job(job))
-            }
-            Some(SuccessFlag::Generating) => Ok(State::Running { percent: None }),
-            _ => Ok(State::Pending),
-        }
+        let asked = record.asked();
+        Ok(Described { prompt: asked.prompt, model: asked.model, ..Described::new(state(&record, job, raw)) })
     }
 
-    /// One call of the upgrade. To call again is how kie.ai has its progress asked for, in words that differ: codes 400, 422
-    /// and 500 all stand for "not yet", and a 422 can carry the finished URLs.
-    async fn upgrade(&self, job: &JobRef, to: Resolution) -> Result<State, Error> {
-        let (result, raw) = match to {
-            Resolution::K4 => match self.client.get_4k_video().body_map(|body| body.task_id(&*job.task)).send().await {
-                Ok(reply) => {
-                    let raw = start(reply.body());
-                    (Ok(reply.into_inner().data.and_then(|data| data.result_urls)), raw)
-                }
-                Err(ApiError::Rejected(rejection)) => {
-                    let raw = start(&rejection.body);
-                    let data = rejection.data.as_ref().and_then(|data| types::Upgrade4k::deserialize(data).ok());
-                    let urls = data.and_then(|data| data.result_urls);
-                    let urls = urls.filter(|urls| !urls.0.is_empty());
-                    (urls.map(Some).ok_or(ApiError::Rejected(rejection)), raw)
-                }
-                Err(error) => (Err(error), String::new()),
-            },
-            _ => match self.client.get_1080p_video().task_id(&job.task).send().await {
-                Ok(reply) => {
-                    let raw = start(reply.body());
-                    (Ok(reply.into_inner().data.and_then(|data| data.result_url).map(|url| UrlList(vec![url]))), raw)
-                }
-                Err(error) => (Err(error), String::new()),
-            },
+    async fn upgrade(&self, job: &JobRef, to: Resolution) -> Upgrade {
+        let reply = match to {
+            Resolution::K4 => {
+                UpgradeReply::of(self.client.get_4k_video().body_map(|body| body.task_id(&*job.task)).send().await)
+            }
+            _ => UpgradeReply::of(self.client.get_1080p_video().task_id(&job.task).send().await),
         };
-        match result {
-            Ok(urls) => match urls.unwrap_or_default().0 {
-                urls if urls.iter().all(String::is_empty) => Ok(State::Running { percent: None }),
-                urls => Ok(State::Finished(Box::new(Video {
-                    resolution: Some(to.to_string()),
-                    raw,
-                    ..Video::new(job.clone(), urls)
-                }))),
-            },
-            Err(ApiError::Rejected(rejection)) => {
-                let words = rejection.message.as_deref().unwrap_or_default();
-                let kind = match rejection.code {
-                    Some(Code::Unauthorized) => ErrorKind::Unauthorized,
-                    Some(code) if is_empty_account(code, words) => ErrorKind::InsufficientCredits,
-                    Some(Code::KeyLimit) => ErrorKind::KeyExhausted,
-                    Some(Code::FeatureDisabled) => ErrorKind::Retired,
-                    // These say when to come back, and nothing of the upgrade.
-                    Some(Code::RateLimited | Code::CallFrequency | Code::Maintenance) => ErrorKind::Unavailable,
-                    _ if is_in_progress(&rejection) => return Ok(State::Running { percent: None }),
-                    Some(
-                        Code::BadRequest
-                        | Code::NotFound
-                        | Code::ValidationError
-                        | Code::ImageFetchFailed
-                        | Code::GenerationFailed,
-                    ) => ErrorKind::Refused,
-                    // The one server error that says of itself that it will not pass.
-                    Some(Code::ServerError) if words.contains("is unavailable") => ErrorKind::Refused,
+        match reply {
+            UpgradeReply::Finished { urls, body } => Upgrade::Finished(Box::new(Video {
+                resolution: Some(to.to_string()),
+                raw: start(&body),
+                ..Video::new(job.clone(), urls)
+            })),
+            UpgradeReply::Running { task } => Upgrade::Running { task: task.filter(|task| *task != job.task) },
+            UpgradeReply::Refused(error) => {
+                let kind = match &error {
+                    ApiError::InvalidRequest(_) => ErrorKind::InvalidRequest,
+                    ApiError::Rejected(rejection) if rejection.is_empty_account() => ErrorKind::InsufficientCredits,
+                    ApiError::Rejected(rejection) if rejection.number() == 505 => ErrorKind::Retired,
+                    _ => ErrorKind::Refused,
+                };
+                Upgrade::Rejected(of_upgrade(kind, &error, job))
+            }
+            UpgradeReply::NotNow(error) => {
+                let kind = match &error {
+                    ApiError::Rejected(rejection) if rejection.number() == 401 => ErrorKind::Unauthorized,
+                    ApiError::Rejected(rejection) if rejection.number() == 433 => ErrorKind::KeyExhausted,
                     _ => ErrorKind::Unavailable,
                 };
-                // A policy would be the end of the job, which has a video.
-                Err(with_words(Error::new(kind, rejection.to_string()), &rejection).with_job(job))
+                Upgrade::Unavailable(of_upgrade(kind, &error, job))
             }
-            Err(error) => Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
+            UpgradeReply::Unknown(error) => Upgrade::Unknown(of_upgrade(ErrorKind::Unavailable, &error, job)),
         }
     }
 
@@ -248,14 +223,14 @@ impl Kie {
     }
 
     async fn credits(&self) -> Result<f64, Error> {
-        let reply = self.client.account_credits().send().await.map_err(|error| refused(&error, ErrorKind::NotSent))?;
+        let reply = self.client.account_credits().send().await.map_err(|error| of_free_call(&error))?;
         let credits = reply.into_inner().data;
         credits.ok_or_else(|| Error::new(ErrorKind::NotSent, "kie.ai answered without a balance; ask again"))
     }
 
     async fn upload(&self, image: Bytes, name: String) -> Result<String, Error> {
         let sent = self.client.upload_stream().file(image).upload_path("veo").file_name(name).send().await;
-        let reply = sent.map_err(|error| refused(&error, ErrorKind::NotSent))?;
+        let reply = sent.map_err(|error| of_free_call(&error))?;
         let url = reply.into_inner().data.and_then(|file| file.download_url).filter(|url| !url.is_empty());
         url.ok_or_else(|| Error::new(ErrorKind::NotSent, "kie.ai took the image but gave no URL for it; try again"))
     }
@@ -272,11 +247,11 @@ impl Provider for Kie {
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
         let (operation, body) = match &request.input {
-            Input::Extension { .. } => ("extend", extension(model, request)?),
-            _ => ("generate", generation(model, request)?),
+            Input::Extension { .. } => (Operation::Extend, extension(model, request)?),
+            _ => (Operation::Generate, generation(model, request)?),
         };
         let mut offer = Offer::new(model, request, operation, body);
-        if request.seed.is_some() && operation == "generate" {
+        if request.seed.is_some() && operation == Operation::Generate {
             offer.warnings.push("seed: kie.ai's latest pages do not mention it any more; it may be ignored".to_owned());
         }
         if let Input::Extension { source } = &request.input
@@ -290,8 +265,18 @@ impl Provider for Kie {
         Ok(offer)
     }
 
-    fn limit(&self) -> Option<Limit> {
-        Some(Limit { requests: 20, per: Duration::from_secs(10) })
+    fn capabilities(&self) -> Capabilities {
+        let limit = Limit { requests: 20, per: Duration::from_secs(10) };
+        let upgrades = &[Resolution::P1080, Resolution::K4];
+        Capabilities::default().limit(limit).uploads().credits().upgrades(upgrades).marks_callbacks()
+    }
+
+    fn account(&self) -> String {
+        self.account.clone()
+    }
+
+    fn base_url(&self) -> Option<&str> {
+        self.client.base_url()
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
@@ -299,23 +284,35 @@ impl Provider for Kie {
     }
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
-        Box::pin(self.state(job))
+        Box::pin(async { self.describe(job).await.map(|described| described.state) })
     }
 
-    fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> Option<BoxFuture<'a, Result<State, Error>>> {
-        (to > Resolution::P720).then(|| Box::pin(self.upgrade(job, to)) as BoxFuture<'a, _>)
+    fn marked(&self, offer: &Offer, marker: &str) -> Offer {
+        let mut marked = offer.clone();
+        if let Some(url) = &offer.request.callback_url {
+            marked.body[CALLBACK] = Value::from(with_marker(url, marker));
+        }
+        marked
+    }
+
+    fn describe<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Described, Error>> {
+        Box::pin(self.describe(job))
+    }
+
+    fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> BoxFuture<'a, Upgrade> {
+        Box::pin(self.upgrade(job, to))
     }
 
     fn fresh_link<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
         Box::pin(self.fresh_link(url))
     }
 
-    fn credits(&self) -> Option<BoxFuture<'_, Result<f64, Error>>> {
-        Some(Box::pin(self.credits()))
+    fn credits(&self) -> BoxFuture<'_, Result<f64, Error>> {
+        Box::pin(self.credits())
     }
 
-    fn upload<'a>(&'a self, image: Bytes, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
-        Some(Box::pin(self.upload(image, name)))
+    fn upload<'a>(&'a self, image: Bytes, name: String) -> BoxFuture<'a, Result<String, Error>> {
+        Box::pin(self.upload(image, name))
     }
 }
 
@@ -390,118 +387,95 @@ fn common(request: &VideoRequest) -> Body {
     body.set("prompt", Value::from(request.prompt.as_str()));
     body.set("seeds", request.seed.map(Value::from));
     body.set("watermark", request.watermark.as_deref().map(Value::from));
-    body.set("callBackUrl", request.callback_url.as_deref().map(Value::from));
+    // Where a record of what was paid puts a marker.
+    body.set(CALLBACK, request.callback_url.as_deref().map(|url| Value::from(with_marker(url, "..."))));
     body
 }
 
-/// Whether the account has not enough credits. Some of kie.ai's pages give an empty one the code for too many requests.
-fn is_empty_account(code: Code, words: &str) -> bool {
-    code == Code::InsufficientCredits || code == Code::RateLimited && words.to_lowercase().contains("insufficient")
+/// A callback address with a marker as the last pair of its query, and else as the caller has written it.
+fn with_marker(url: &str, marker: &str) -> String {
+    if marker.is_empty() {
+        return url.to_owned();
+    }
+    let (address, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
+    let separator = match address.split_once('?') {
+        None => "?",
+        Some((_, query)) if query.is_empty() || query.ends_with('&') => "",
+        Some(_) => "&",
+    };
+    format!("{address}{separator}{MARKER}={marker}{fragment}")
 }
 
-/// Whether a refusal only says that something is on its way.
-fn is_in_progress(rejection: &Rejection) -> bool {
-    let words = rejection.message.as_deref().unwrap_or_default().to_lowercase();
-    let not_yet = ["is processing", "being generated", "generated successfully", "try again later", "check back"];
-    not_yet.iter().any(|part| words.contains(part))
+/// The body of an offer in kie.ai's own type.
+fn read<T: serde::de::DeserializeOwned>(offer: &Offer) -> Result<T, ApiError> {
+    T::deserialize(&offer.body).map_err(|error| ApiError::InvalidRequest(error.to_string()))
 }
 
-/// The id of a task in an error, which is then none.
-fn id_of(error: &ApiError, source: Option<&str>) -> Option<String> {
-    match error {
-        ApiError::NoReply { partial, .. } => id_in(partial, source),
-        ApiError::Unreadable(reply) => id_in(&reply.body, source),
-        ApiError::Rejected(rejection) => id_in(&rejection.body, source),
-        _ => None,
+impl Said for Rejection {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn number(&self) -> i64 {
+        self.number()
+    }
+
+    fn code(&self) -> Option<String> {
+        self.code.map(|code| code.to_string())
+    }
+
+    fn words(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.body
     }
 }
 
-/// The id of a task in a reply that does not have it in its place, but for that of the video to extend.
-fn id_in(body: &[u8], source: Option<&str>) -> Option<String> {
-    let mut ids = ["taskId", "task_id"].into_iter().flat_map(|member| members(body, member));
-    ids.find(|id| !id.is_empty() && Some(id.as_str()) != source)
+/// An error of a call that costs nothing.
+fn of_free_call(error: &ApiError) -> Error {
+    refused(error, REFUSALS, ErrorKind::NotSent)
 }
 
-/// What an error of a request says about the money, with the kind for those that say nothing: a call that costs nothing is
-/// never in doubt in a way that matters.
-fn refused(error: &ApiError, unclear: ErrorKind) -> Error {
-    match error {
-        ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
-        ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
-        ApiError::Unreadable(reply) if is_refusal(reply.head.status) => {
-            translated(refusal_status(reply.head.status), error)
-        }
-        ApiError::Rejected(rejection) => {
-            let words = rejection.message.as_deref().unwrap_or_default();
-            let kind = match rejection.code {
-                Some(Code::Unauthorized) => ErrorKind::Unauthorized,
-                Some(code) if is_empty_account(code, words) => ErrorKind::InsufficientCredits,
-                Some(Code::RateLimited | Code::CallFrequency) => ErrorKind::RateLimited,
-                Some(Code::KeyLimit) => ErrorKind::KeyExhausted,
-                Some(Code::Maintenance) => ErrorKind::Maintenance,
-                Some(Code::NotFound | Code::MethodNotAllowed | Code::FeatureDisabled) => ErrorKind::Retired,
-                Some(Code::ValidationError) if words == "Invalid model" => ErrorKind::Retired,
-                // Documented for a new request too: "1080P is processing". Then something was accepted.
-                Some(Code::BadRequest | Code::ValidationError) if is_in_progress(rejection) => unclear,
-                Some(Code::BadRequest | Code::ValidationError | Code::ImageFetchFailed) => ErrorKind::Refused,
-                None if is_refusal(rejection.head.status) => refusal_status(rejection.head.status),
-                _ => unclear,
-            };
-            explained(kind, rejection)
-        }
-        _ => translated(unclear, error),
-    }
+/// An error of an upgrade. If it were one of policy, it would be the end of the job, which has a video.
+fn of_upgrade(kind: ErrorKind, error: &ApiError, job: &JobRef) -> Error {
+    let error = match error {
+        ApiError::Rejected(rejection) => with_words(Error::new(kind, rejection.to_string()), &**rejection),
+        error => translated(kind, error),
+    };
+    error.with_job(job)
 }
 
-/// A refusal with all that kie.ai said.
-fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
-    with_words(refusal(kind, rejection, rejection.message.as_deref()), rejection)
-}
-
-fn with_words(error: Error, rejection: &Rejection) -> Error {
-    error
-        .with_provider(rejection.code.map(|code| code.to_string()), rejection.message.clone())
-        .with_retry_after(rejection.head.retry_after)
-        .with_reply(&rejection.body)
-}
-
-fn succeeded(record: types::Record, job: &JobRef, raw: String) -> Result<State, Error> {
-    let result = record.response.unwrap_or_default();
-    let places = [result.full_result_urls, result.result_urls, record.result_urls];
-    match places.into_iter().flatten().map(|urls| urls.0).find(|urls| !urls.is_empty()) {
-        Some(urls) => Ok(State::Finished(Box::new(Video {
-            resolution: result.resolution.map(words),
-            has_audio: (!result.has_audio_list.is_empty()).then(|| result.has_audio_list.iter().all(|has| *has)),
-            seeds: result.seeds,
-            credits: record.credits_consumed.or(result.credits_consumed),
-            created_at: record.create_time.and_then(time),
-            completed_at: record.complete_time.and_then(time),
+fn state(record: &types::Record, job: &JobRef, raw: String) -> State {
+    match record.state() {
+        kie_api::State::Succeeded => State::Finished(Box::new(Video {
+            resolution: record.resolution(),
+            has_audio: record.has_audio(),
+            seeds: record.seeds().to_vec(),
+            credits: record.credits(),
+            created_at: record.created_at(),
+            completed_at: record.completed_at(),
             raw,
-            ..Video::new(job.clone(), urls)
-        }))),
-        None => {
+            ..Video::new(job.clone(), record.urls().to_vec())
+        })),
+        kie_api::State::Empty => {
             let message = "kie.ai reports success without a video; it was most likely filtered";
-            Err(Error::policy(Subject::Output, message).with_reply(raw).with_job(job))
+            let error = Error::policy(Subject::Output, message).with_reply(raw).with_job(job);
+            State::Failed(Box::new(error))
         }
-    }
-}
-
-/// A time that is a number. What kie.ai documents instead is a text that does not name its time zone.
-fn time(time: types::Timestamp) -> Option<SystemTime> {
-    match time {
-        types::Timestamp::Int64(milliseconds) => at_milliseconds(milliseconds),
-        types::Timestamp::String(text) => at_milliseconds(text.parse().ok()?),
-        _ => None,
+        kie_api::State::Failed => State::Failed(Box::new(failed(record).with_reply(raw).with_job(job))),
+        kie_api::State::Running => State::Running { percent: None },
+        _ => State::Pending,
     }
 }
 
 fn failed(record: &types::Record) -> Error {
-    let words = record.error_message.clone().map(words).filter(|words| !words.is_empty());
-    let words = words.as_deref();
-    let code = record.error_code.map(|code| code.to_string());
+    let (code, words) = (record.failure_code(), record.failure());
+    let because = words.as_deref().unwrap_or("no reason given");
     let message = match &code {
-        Some(code) => format!("kie.ai failed to make the video, code {code}: {}", words.unwrap_or("no reason given")),
-        None => format!("kie.ai failed to make the video: {}", words.unwrap_or("no reason given")),
+        Some(code) => format!("kie.ai failed to make the video, code {code}: {because}"),
+        None => format!("kie.ai failed to make the video: {because}"),
     };
-    failure(words.unwrap_or_default(), message).with_provider(code, words.map(str::to_owned))
+    failure(words.as_deref().unwrap_or_default(), message).with_provider(code, words)
 }

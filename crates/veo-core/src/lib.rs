@@ -9,7 +9,7 @@
 //! | of | are |
 //! | --- | --- |
 //! | what to make | [`VideoRequest`] with its [`Input`], [`Image`] and [`Source`] |
-//! | who makes it | [`Client`] of one [`Provider`] or several; [`Model`] says what each can do |
+//! | who makes it | [`Client`] of one [`Provider`] or several; [`Model`] and [`Capabilities`] say what each can do |
 //! | what it would be | [`Plan`] with its [`Offer`]s and [`Refusal`]s, offline |
 //! | paying | [`Submission`], which is a [`Job`], an [`Error`] or [`Unknown`] |
 //! | waiting | [`JobRef`], the job as one line; [`State`]; [`Poll`] |
@@ -49,6 +49,8 @@ mod provider;
 mod receipt;
 mod request;
 #[cfg(any(feature = "kie", feature = "uniall"))]
+mod submit;
+#[cfg(any(feature = "kie", feature = "uniall"))]
 mod translation;
 #[cfg(feature = "uniall")]
 mod uniall;
@@ -67,8 +69,8 @@ pub use kie::Kie;
 pub use limit::Limit;
 pub use media::Media;
 pub use model::{Feature, Model, Reason};
-pub use plan::{Offer, Plan, Refusal};
-pub use provider::{BoxFuture, Provider};
+pub use plan::{Offer, Operation, Plan, Refusal};
+pub use provider::{BoxFuture, Capabilities, Described, Provider, Upgrade};
 pub use receipt::Receipt;
 pub use request::{AspectRatio, Image, Input, Mode, Resolution, Source, Tier, VideoRequest};
 pub use secrecy::SecretString;

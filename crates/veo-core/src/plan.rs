@@ -57,16 +57,42 @@ pub struct Plan {
 pub struct Offer {
     /// Name of the provider.
     pub provider: String,
+    /// The account that pays: the name of the provider, or a named account at it.
+    #[serde(default)]
+    pub account: String,
+    /// Where the provider is reached, if that is not its own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
     /// The model in the provider's words.
     pub model: String,
-    /// The operation of the provider's specification.
-    pub operation: String,
+    /// What the provider is asked to do.
+    pub operation: Operation,
     /// The JSON body.
     pub body: Value,
     /// What the body says, in our own words.
     pub request: VideoRequest,
     /// What may not come out as asked. A local image stands in the body as its path until it is uploaded.
     pub warnings: Vec<String>,
+}
+
+/// What a provider is asked to do.
+///
+/// ```
+/// use veo_core::Operation;
+///
+/// assert_eq!(Operation::Extend.to_string(), "extend");
+/// ```
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Operation {
+    /// To make a new video.
+    #[serde(alias = "create_video")]
+    Generate,
+    /// To make an earlier video longer.
+    Extend,
+    /// To make a finished video larger.
+    Upgrade,
 }
 
 /// A provider cannot make the video.
@@ -84,7 +110,7 @@ pub struct Offer {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// Name of the provider.
+    /// The account: the name of the provider, or a named account at it.
     pub provider: String,
     /// Everything that stands against it.
     pub reasons: Vec<Reason>,
@@ -95,18 +121,20 @@ impl Offer {
     ///
     /// ```
     /// use serde_json::json;
-    /// use veo_core::{Model, Offer, Tier, VideoRequest};
+    /// use veo_core::{Model, Offer, Operation, Tier, VideoRequest};
     ///
     /// let model = Model::new("hat", "top-hat-1", Tier::Lite);
     /// let request = VideoRequest::text("A rabbit");
-    /// let offer = Offer::new(&model, &request, "draw", json!({ "text": request.prompt }));
+    /// let offer = Offer::new(&model, &request, Operation::Generate, json!({ "text": request.prompt }));
     /// assert_eq!(offer.model, "top-hat-1");
     /// ```
-    pub fn new(model: &Model, request: &VideoRequest, operation: &str, body: Value) -> Self {
+    pub fn new(model: &Model, request: &VideoRequest, operation: Operation, body: Value) -> Self {
         Self {
             provider: model.provider.to_owned(),
+            account: model.provider.to_owned(),
+            base_url: None,
             model: model.name.to_owned(),
-            operation: operation.to_owned(),
+            operation,
             body,
             request: request.clone(),
             warnings: Vec::new(),
@@ -120,20 +148,27 @@ impl Offer {
 }
 
 impl Refusal {
-    /// A provider that the client has already.
-    pub(crate) fn of_double(provider: &str) -> Self {
-        let message = format!("this client has {provider} already; make another client for the other account");
-        Self { provider: provider.to_owned(), reasons: vec![Reason::new("provider", message)] }
+    /// An account that the client has already.
+    pub(crate) fn of_double(account: &str) -> Self {
+        let message = format!("this client has {account} already; give the other account a name of its own");
+        Self { provider: account.to_owned(), reasons: vec![Reason::new("provider", message)] }
     }
 }
 
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { provider, model, operation, body, request, warnings } = self;
+        let Self { provider, account, base_url, model, operation, body, request, warnings } = self;
         let mut text = f.debug_struct("Offer");
-        text.field("provider", provider).field("model", model).field("operation", operation);
+        text.field("provider", provider).field("account", account).field("base_url", base_url);
+        text.field("model", model).field("operation", operation);
         text.field("body", &format_args!("{}", without_queries(&body.to_string())));
         text.field("request", request).field("warnings", warnings).finish()
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -164,7 +199,7 @@ pub(crate) fn plan<'a>(
         if is_stranded {
             reasons.push(Reason::new("input", format!("an image {}", image::STRANDED)));
         }
-        plan.refusals.push(Refusal { provider: provider.name().to_owned(), reasons });
+        plan.refusals.push(Refusal { provider: provider.account(), reasons });
     }
     // Who else can do what one cannot. A provider's own fields are nobody else's.
     let fields = |refusal: &Refusal| refusal.reasons.iter().map(|reason| reason.field).collect::<Vec<_>>();
@@ -173,7 +208,7 @@ pub(crate) fn plan<'a>(
         for reason in refusal.reasons.iter_mut().filter(|reason| reason.field != "extra") {
             let able: Vec<_> = providers
                 .clone()
-                .map(Provider::name)
+                .map(Provider::account)
                 .filter(|name| !refused.iter().any(|(other, fields)| other == name && fields.contains(&reason.field)))
                 .collect();
             if !able.is_empty() {
@@ -219,7 +254,7 @@ fn offered(
 ) -> Result<Offer, Vec<Reason>> {
     reasons.splice(0..0, nonsense(request));
     match provider.offer(model, request) {
-        Ok(offer) if reasons.is_empty() => Ok(offer),
+        Ok(offer) if reasons.is_empty() => Ok(of_account(provider, offer)),
         Ok(_) => Err(reasons),
         Err(more) => {
             // A body with a wrong field does not fit its type either, which says nothing new.
@@ -229,4 +264,9 @@ fn offered(
             Err(reasons)
         }
     }
+}
+
+/// An offer that names who pays, and where the provider is.
+fn of_account(provider: &dyn Provider, offer: Offer) -> Offer {
+    Offer { account: provider.account(), base_url: provider.base_url().map(str::to_owned), ..offer }
 }

@@ -3,7 +3,9 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 
-use crate::{Error, JobRef, Limit, Model, Offer, Reason, Resolution, State, Submission, VideoRequest};
+use crate::{
+    Error, ErrorKind, JobRef, Limit, Model, Offer, Reason, Resolution, State, Submission, Video, VideoRequest,
+};
 
 /// A future of the provider trait.
 ///
@@ -21,7 +23,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// ```
 /// use veo_core::{
-///     BoxFuture, Client, Error, Job, JobRef, Model, Offer, Provider, Reason, State, Submission, Video, VideoRequest,
+///     BoxFuture, Capabilities, Client, Error, Job, JobRef, Model, Offer, Operation, Provider, Reason, State, Submission,
+///     Video, VideoRequest,
 /// };
 ///
 /// #[derive(Debug)]
@@ -39,7 +42,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///     }
 ///
 ///     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-///         Ok(Offer::new(model, request, "draw", serde_json::json!({ "text": request.prompt })))
+///         Ok(Offer::new(model, request, Operation::Generate, serde_json::json!({ "text": request.prompt })))
+///     }
+///
+///     fn capabilities(&self) -> Capabilities {
+///         Capabilities::default()
 ///     }
 ///
 ///     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
@@ -69,21 +76,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// What stands against it beyond [`Model::reasons`].
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>>;
 
-    /// How many paid requests it takes in which time, if that is known.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use veo_core::{Limit, Provider};
-    ///
-    /// /// The shortest time in which a provider takes so many requests.
-    /// fn at_least(provider: &dyn Provider, requests: u32) -> Duration {
-    ///     let Some(Limit { requests: at_once, per }) = provider.limit() else { return Duration::ZERO };
-    ///     per * (requests.saturating_sub(1) / at_once as u32)
-    /// }
-    /// ```
-    fn limit(&self) -> Option<Limit> {
-        None
-    }
+    /// What it can do besides making videos.
+    fn capabilities(&self) -> Capabilities;
 
     /// Sends a paid request, at most once.
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission>;
@@ -92,29 +86,54 @@ pub trait Provider: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if nothing is known now, which says nothing about the job; [`ErrorKind::JobFailed`](crate::ErrorKind::JobFailed) and
-    /// [`ErrorKind::Policy`](crate::ErrorKind::Policy) if the job has failed, and only then.
+    /// Only that the question failed, which says nothing about the job: [`ErrorKind::Unavailable`] if nothing is known now. A
+    /// job that has failed is a [`State::Failed`].
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>>;
 
-    /// Makes a finished video larger, or asks how far that is: the same question until the video is there. The first one
-    /// can cost money. Nothing if this provider cannot.
+    /// The account that pays: the name of the provider, which is the default, or a named account at it, such as `kie@studio`.
+    /// Jobs carry it, and a client can have several accounts at one provider.
+    fn account(&self) -> String {
+        self.name().to_owned()
+    }
+
+    /// Where it is reached, if that is not its own address: a simulator, for example. The jobs of one address are not known at
+    /// another. Nothing by default.
+    fn base_url(&self) -> Option<&str> {
+        None
+    }
+
+    /// The offer with a marker as the last pair of the query of its callback address, from a provider that [marks
+    /// callbacks](Capabilities::marks_callbacks). Without a marker the address is as the caller has said it; in a plan it has
+    /// `veo=...` where the marker would be. By default the same offer.
+    fn marked(&self, offer: &Offer, marker: &str) -> Offer {
+        let _ = marker;
+        offer.clone()
+    }
+
+    /// Asks how far a job is, and what the provider's record says that was asked: to see whether a task can be that of a
+    /// paid request whose reply was lost. By default the state alone.
     ///
     /// ```
-    /// use veo_core::{JobRef, Provider, Resolution};
+    /// use veo_core::{Error, JobRef, Provider};
     ///
-    /// fn can_upgrade(provider: &dyn Provider) -> bool {
-    ///     // What nobody waits for does not begin.
-    ///     provider.upgrade(&JobRef::new(provider.name(), "any"), Resolution::K4).is_some()
+    /// async fn asked(provider: &dyn Provider, job: &JobRef) -> Result<String, Error> {
+    ///     let described = provider.describe(job).await?;
+    ///     Ok(described.prompt.unwrap_or_else(|| "the provider does not say".to_owned()))
     /// }
     /// ```
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if nothing is known now; [`ErrorKind::Refused`](crate::ErrorKind::Refused), [`ErrorKind::Retired`](crate::ErrorKind::Retired) and
-    /// [`ErrorKind::InsufficientCredits`](crate::ErrorKind::InsufficientCredits) if there will be no larger video, so that the smaller one is what there is.
-    fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> Option<BoxFuture<'a, Result<State, Error>>> {
-        let _ = (job, to);
-        None
+    /// As [`state`](Self::state).
+    fn describe<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Described, Error>> {
+        Box::pin(async move { Ok(Described::new(self.state(job).await?)) })
+    }
+
+    /// Makes a finished video larger, or asks how far that is: one call, which can cost money. It is made for the sizes of
+    /// [`Capabilities::upgrades`] only.
+    fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> BoxFuture<'a, Upgrade> {
+        let error = cannot(self.name(), &format!("make a finished video {to}")).with_job(job);
+        Box::pin(std::future::ready(Upgrade::Rejected(error)))
     }
 
     /// Another link for a finished video, if the one from [`state`](Self::state) is no longer taken and the provider has a
@@ -132,25 +151,154 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// What is left on the account, in the provider's own credits; nothing if this provider does not tell.
+    /// What is left on the account, in the provider's own credits. It is asked only if it [tells](Capabilities::credits).
     ///
     /// ```
     /// use veo_core::{Error, Provider};
     ///
     /// async fn balance(provider: &dyn Provider) -> Result<Option<f64>, Error> {
-    ///     match provider.credits() {
-    ///         Some(answer) => answer.await.map(Some),
-    ///         None => Ok(None),
+    ///     if !provider.capabilities().credits {
+    ///         return Ok(None);
     ///     }
+    ///     provider.credits().await.map(Some)
     /// }
     /// ```
-    fn credits(&self) -> Option<BoxFuture<'_, Result<f64, Error>>> {
-        None
+    fn credits(&self) -> BoxFuture<'_, Result<f64, Error>> {
+        Box::pin(std::future::ready(Err(cannot(self.name(), "tell its balance to programs"))))
     }
 
-    /// Puts an image where every provider can reach it, and gives its URL; nothing if this provider has no such place.
-    fn upload<'a>(&'a self, image: Bytes, name: String) -> Option<BoxFuture<'a, Result<String, Error>>> {
+    /// Puts an image where every provider can reach it, and gives its URL. It is asked only if it [has a place for
+    /// images](Capabilities::uploads).
+    fn upload<'a>(&'a self, image: Bytes, name: String) -> BoxFuture<'a, Result<String, Error>> {
         let _ = (image, name);
-        None
+        Box::pin(std::future::ready(Err(cannot(self.name(), "keep images"))))
     }
+}
+
+/// What a provider can do besides making videos. Nothing by default.
+///
+/// ```
+/// use std::time::Duration;
+/// use veo_core::{Capabilities, Limit};
+///
+/// let capabilities = Capabilities::default().limit(Limit { requests: 5, per: Duration::from_secs(10) });
+/// assert!(!capabilities.uploads);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// How many paid requests an account takes in which time, if that is known.
+    pub limit: Option<Limit>,
+    /// Whether it has a place for images.
+    pub uploads: bool,
+    /// Whether it tells the balance of an account.
+    pub credits: bool,
+    /// The sizes to which it can bring a finished video.
+    pub upgrades: &'static [Resolution],
+    /// Whether it calls the callback address back as it was given, with its query.
+    pub marks_callbacks: bool,
+}
+
+impl Capabilities {
+    /// The same with a limit.
+    #[must_use]
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// The same with a place for images.
+    #[must_use]
+    pub fn uploads(mut self) -> Self {
+        self.uploads = true;
+        self
+    }
+
+    /// The same with a balance.
+    #[must_use]
+    pub fn credits(mut self) -> Self {
+        self.credits = true;
+        self
+    }
+
+    /// The same with upgrades to these sizes.
+    ///
+    /// ```
+    /// use veo_core::{Capabilities, Resolution};
+    ///
+    /// let capabilities = Capabilities::default().upgrades(&[Resolution::P1080, Resolution::K4]);
+    /// assert!(capabilities.upgrades.contains(&Resolution::K4));
+    /// ```
+    #[must_use]
+    pub fn upgrades(mut self, sizes: &'static [Resolution]) -> Self {
+        self.upgrades = sizes;
+        self
+    }
+
+    /// The same with callbacks that arrive with their query.
+    #[must_use]
+    pub fn marks_callbacks(mut self) -> Self {
+        self.marks_callbacks = true;
+        self
+    }
+}
+
+/// A job as the provider's record has it. From [`Provider::describe`].
+///
+/// ```
+/// use veo_core::{Described, State};
+///
+/// let mut described = Described::new(State::Pending);
+/// described.prompt = Some("A rabbit".to_owned());
+/// assert_eq!(described.model, None);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Described {
+    /// The prompt, if the record has it.
+    pub prompt: Option<String>,
+    /// The model in the provider's words, if the record has it.
+    pub model: Option<String>,
+    /// How far the job is.
+    pub state: State,
+}
+
+impl Described {
+    /// A job of which only the state is known.
+    pub fn new(state: State) -> Self {
+        Self { prompt: None, model: None, state }
+    }
+}
+
+/// The answer to one call of [`Provider::upgrade`].
+///
+/// ```
+/// use veo_core::Upgrade;
+///
+/// /// Whether this call can have been charged.
+/// fn may_be_charged(upgrade: &Upgrade) -> bool {
+///     !matches!(upgrade, Upgrade::Rejected(_) | Upgrade::Unavailable(_))
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Upgrade {
+    /// The larger video is there.
+    Finished(Box<Video>),
+    /// It is being made.
+    Running {
+        /// The id of a task of its own, if it has one.
+        task: Option<String>,
+    },
+    /// There will be no larger video: the smaller one is all there is. The call was not charged.
+    Rejected(Error),
+    /// The call was not taken now, and not charged: the key, a limit, maintenance or the network stands against it. It says
+    /// nothing of a call before it.
+    Unavailable(Error),
+    /// The call may have been taken; nothing reliable came back.
+    Unknown(Error),
+}
+
+fn cannot(name: &str, what: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, format!("{name} cannot {what}"))
 }

@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::fmt::Display;
-use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -58,33 +57,14 @@ impl From<Body> for Option<Value> {
     }
 }
 
+/// The account at a provider with this name; without one it is the provider.
+pub(crate) fn named(provider: &str, account: &str) -> String {
+    if account.is_empty() { provider.to_owned() } else { format!("{provider}@{account}") }
+}
+
 /// The start of a reply as it came.
 pub(crate) fn start(body: &[u8]) -> String {
     excerpt(body, KEPT)
-}
-
-/// A time in milliseconds since 1970.
-pub(crate) fn at_milliseconds(milliseconds: i64) -> Option<SystemTime> {
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(milliseconds).ok()?))
-}
-
-/// Whether an HTTP status says for certain that the request was not acted on.
-pub(crate) fn is_refusal(status: u16) -> bool {
-    // 408 comes from whoever waited in vain for somebody else.
-    (400..500).contains(&status) && status != 408
-}
-
-/// What an HTTP status that [refuses](is_refusal) says by itself.
-pub(crate) fn refusal_status(status: u16) -> ErrorKind {
-    match status {
-        401 => ErrorKind::Unauthorized,
-        402 => ErrorKind::InsufficientCredits,
-        404 | 405 | 410 => ErrorKind::Retired,
-        429 => ErrorKind::RateLimited,
-        // kie.ai's own, for maintenance.
-        455 => ErrorKind::Maintenance,
-        _ => ErrorKind::Refused,
-    }
 }
 
 /// A refusal of some kind, which its words can tell to be one of policy.
@@ -105,7 +85,7 @@ fn policy(words: &str) -> Option<Subject> {
         Some(Subject::Image)
     } else if has(&["unable to generate audio", "filtered because"]) {
         Some(Subject::Output)
-    } else if has(&["content polic", "usage guidelines", "content_filter"]) {
+    } else if has(&["content polic", "content rejected", "usage guidelines", "content_filter"]) {
         Some(Subject::Prompt)
     } else {
         None

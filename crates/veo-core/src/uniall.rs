@@ -1,17 +1,15 @@
 //! Translation to and from `uniall-api`, which no other file names.
 
-use std::time::SystemTime;
-
+use serde::Deserialize as _;
 use serde_json::Value;
-use uniall_api::types;
-use uniall_api::{Error as ApiError, Rejection, bounds};
-use veo_transport::{members, words};
+use uniall_api::{Error as ApiError, Head, Rejection, bounds, started_task, types};
+use veo_transport::words;
 
-use crate::job::now;
-use crate::translation::{Body, at_milliseconds, failure, is_refusal, refusal, refusal_status, start, translated};
+use crate::submit::{self, Row, Said, explained};
+use crate::translation::{Body, failure, named, start, translated};
 use crate::{
-    Access, AspectRatio, BoxFuture, Error, ErrorKind, Feature, Image, Input, Job, JobRef, Mode, Model, Offer, Provider,
-    Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
+    Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image, Input, JobRef, Mode,
+    Model, Offer, Operation, Provider, Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
 };
 
 const NAME: &str = "uniall";
@@ -34,6 +32,22 @@ const COVERED: &[(&str, &str)] = &[
 /// The same of the options of the model.
 const COVERED_OPTIONS: &[(&str, &str)] =
     &[("generate_audio", "audio"), ("negative_prompt", "negative_prompt"), ("seed", "seed")];
+
+/// The HTTP statuses with which it refuses a paid request.
+const REFUSED: &[i64] = &[400, 401, 402, 403, 404, 405, 413, 429];
+/// What its refusals mean, by the HTTP status.
+const REFUSALS: &[Row] = &[
+    // The gateway found nobody to pass the request to. It is the only word that is taken for one with a server error.
+    Row::new(&[400, 401, 402, 403, 404, 405, 413, 429, 503], ErrorKind::Retired).named(&["model_not_found"]),
+    Row::new(REFUSED, ErrorKind::InsufficientCredits).named(&["insufficient_user_quota", "quota_not_enough"]),
+    Row::new(REFUSED, ErrorKind::KeyExhausted).named(&["pre_consume_token_quota_failed"]),
+    Row::new(REFUSED, ErrorKind::KeyExhausted).saying(&["quota is exhausted"]),
+    Row::new(&[401], ErrorKind::Unauthorized),
+    Row::new(&[402], ErrorKind::InsufficientCredits),
+    Row::new(&[429], ErrorKind::RateLimited),
+    Row::new(&[404, 405], ErrorKind::Retired),
+    Row::new(REFUSED, ErrorKind::Refused),
+];
 
 static MODELS: [Model; 6] = [
     model(types::Model::Standard720p, Tier::Quality, STANDARD, &[Resolution::P720]),
@@ -72,6 +86,7 @@ const fn model(name: types::Model, tier: Tier, modes: &'static [Mode], resolutio
 #[derive(Clone, Debug)]
 pub struct UniAll {
     client: uniall_api::Client,
+    account: String,
 }
 
 impl UniAll {
@@ -92,62 +107,48 @@ impl UniAll {
     /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
         let client = uniall_api::Client::new(access.into().config);
-        Ok(Self { client: client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))? })
+        let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
+        Ok(Self { client, account: NAME.to_owned() })
+    }
+
+    /// The same as an account with a name, which its jobs carry: `uniall@studio` for `studio`. So one
+    /// [`Client`](crate::Client) can have several.
+    ///
+    /// ```
+    /// use veo_core::{Client, UniAll};
+    ///
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// let client = Client::new(UniAll::new("a key")?)?.or(UniAll::new("another key")?.named("studio"));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn named(mut self, account: &str) -> Self {
+        self.account = named(NAME, account);
+        self
     }
 
     async fn submit(&self, offer: &Offer) -> Submission {
-        let sent_at = now();
-        // What was planned is what is sent, to the letter.
-        let result = match serde_json::from_value::<types::CreateVideoRequest>(offer.body.clone()) {
-            Ok(body) => self.client.create_video().body(body).send().await,
-            Err(error) => Err(ApiError::InvalidRequest(error.to_string())),
+        let sending = async {
+            // What was planned is what is sent, to the letter.
+            let body = types::CreateVideoRequest::deserialize(&offer.body);
+            let body = body.map_err(|error| ApiError::InvalidRequest(error.to_string()))?;
+            self.client.create_video().body(body).send().await
         };
-        let error = match result {
-            Ok(task) => match task.poll_id() {
-                Some(id) => return Submission::Accepted(Job::new(offer, id)),
-                None => Error::new(ErrorKind::OutcomeUnknown, "UniAll answered without naming a task")
-                    .with_reply(task.body()),
-            },
-            Err(error) => match id_of(&error) {
-                // A reply that holds the id of a task is an acceptance, whatever else is wrong with it.
-                Some(id) => return Submission::Accepted(Job::new(offer, id)),
-                None => refused(&error),
-            },
-        };
-        Submission::of_error(error, offer, sent_at)
+        submit::submit(offer, "UniAll", REFUSALS, sending, started_task).await
     }
 
-    async fn state(&self, job: &JobRef) -> Result<State, Error> {
+    async fn describe(&self, job: &JobRef) -> Result<Described, Error> {
         let task = match self.client.query_video().task_id(&job.task).send().await {
             Ok(task) => task,
-            Err(ApiError::Rejected(rejection)) if rejection.head.status == 401 => {
-                return Err(explained(ErrorKind::Unauthorized, &rejection).with_job(job));
-            }
             Err(ApiError::Rejected(rejection)) => {
-                return Err(explained(ErrorKind::Unavailable, &rejection).with_job(job));
+                let is_unauthorized = rejection.head.status == 401;
+                let kind = if is_unauthorized { ErrorKind::Unauthorized } else { ErrorKind::Unavailable };
+                return Err(explained(kind, &*rejection).with_job(job));
             }
             Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         };
         let raw = start(task.body());
-        match task.state() {
-            uniall_api::State::Succeeded => {
-                let urls = task.urls().into_iter().map(str::to_owned).collect();
-                Ok(State::Finished(Box::new(Video {
-                    resolution: task.size.clone().map(words),
-                    created_at: task.created_at.and_then(time),
-                    completed_at: task.completed_at.and_then(time),
-                    raw,
-                    ..Video::new(job.clone(), urls)
-                })))
-            }
-            uniall_api::State::Empty => {
-                let message = "UniAll reports success without a video; it was most likely filtered";
-                Err(Error::policy(Subject::Output, message).with_reply(raw).with_job(job))
-            }
-            uniall_api::State::Failed => Err(failed(&task).with_reply(raw).with_job(job)),
-            uniall_api::State::Running => Ok(State::Running { percent: task.progress.map(|percent| percent.0) }),
-            _ => Ok(State::Pending),
-        }
+        Ok(Described { model: task.model.clone(), ..Described::new(state(&task, job, raw)) })
     }
 }
 
@@ -161,9 +162,22 @@ impl Provider for UniAll {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        let mut offer = Offer::new(model, request, "create_video", body(model, request)?);
+        let operation = if request.mode() == Mode::Extension { Operation::Extend } else { Operation::Generate };
+        let mut offer = Offer::new(model, request, operation, body(model, request)?);
         offer.warnings = warnings(request, offer.resolution());
         Ok(offer)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn account(&self) -> String {
+        self.account.clone()
+    }
+
+    fn base_url(&self) -> Option<&str> {
+        self.client.base_url()
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
@@ -171,7 +185,11 @@ impl Provider for UniAll {
     }
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
-        Box::pin(self.state(job))
+        Box::pin(async { self.describe(job).await.map(|described| described.state) })
+    }
+
+    fn describe<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Described, Error>> {
+        Box::pin(self.describe(job))
     }
 }
 
@@ -232,65 +250,49 @@ fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
     table.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
 }
 
-/// The id of a task in an error, which is then none.
-fn id_of(error: &ApiError) -> Option<String> {
-    match error {
-        ApiError::NoReply { partial, .. } => id_in(partial),
-        ApiError::Unreadable(reply) if reply.head.is_success() => id_in(&reply.body),
-        // The `id` of an error can be anything.
-        ApiError::Unreadable(reply) => texts_in(&reply.body, "task_id").next(),
-        ApiError::Rejected(rejection) => texts_in(&rejection.body, "task_id").next(),
-        _ => None,
+impl Said for Rejection {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn number(&self) -> i64 {
+        self.head.status.into()
+    }
+
+    fn code(&self) -> Option<String> {
+        self.code.clone()
+    }
+
+    fn words(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.body
     }
 }
 
-/// The id of a task in a reply that does not have it in its place.
-fn id_in(body: &[u8]) -> Option<String> {
-    ["task_id", "id"].into_iter().flat_map(|member| texts_in(body, member)).next()
-}
-
-fn texts_in(body: &[u8], member: &str) -> impl Iterator<Item = String> {
-    members(body, member).filter(|text| !text.is_empty())
-}
-
-/// What an error of a paid request says about the money.
-fn refused(error: &ApiError) -> Error {
-    match error {
-        ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
-        ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
-        ApiError::Unreadable(reply) if is_refusal(reply.head.status) => {
-            translated(refusal_status(reply.head.status), error)
+fn state(task: &types::VideoTask, job: &JobRef, raw: String) -> State {
+    match task.state() {
+        uniall_api::State::Succeeded => {
+            let urls = task.urls().into_iter().map(str::to_owned).collect();
+            State::Finished(Box::new(Video {
+                resolution: task.size.clone().map(words),
+                created_at: task.created(),
+                completed_at: task.completed(),
+                raw,
+                ..Video::new(job.clone(), urls)
+            }))
         }
-        ApiError::Rejected(rejection) => {
-            let kind = match rejection.code.as_deref() {
-                // The gateway found nobody to pass the request to.
-                Some("model_not_found") => ErrorKind::Retired,
-                Some("insufficient_user_quota" | "quota_not_enough") => ErrorKind::InsufficientCredits,
-                Some("pre_consume_token_quota_failed") => ErrorKind::KeyExhausted,
-                _ if !is_refusal(rejection.head.status) => ErrorKind::OutcomeUnknown,
-                _ if rejection.message.as_deref().is_some_and(|words| words.contains("quota is exhausted")) => {
-                    ErrorKind::KeyExhausted
-                }
-                _ => refusal_status(rejection.head.status),
-            };
-            explained(kind, rejection)
+        uniall_api::State::Empty => {
+            let message = "UniAll reports success without a video; it was most likely filtered";
+            let error = Error::policy(Subject::Output, message).with_reply(raw).with_job(job);
+            State::Failed(Box::new(error))
         }
-        _ => translated(ErrorKind::OutcomeUnknown, error),
+        uniall_api::State::Failed => State::Failed(Box::new(failed(task).with_reply(raw).with_job(job))),
+        uniall_api::State::Running => State::Running { percent: task.progress.map(|percent| percent.0) },
+        _ => State::Pending,
     }
-}
-
-/// A refusal with all that UniAll said.
-fn explained(kind: ErrorKind, rejection: &Rejection) -> Error {
-    let error = refusal(kind, rejection, rejection.message.as_deref());
-    error
-        .with_provider(rejection.code.clone(), rejection.message.clone())
-        .with_retry_after(rejection.head.retry_after)
-        .with_reply(&rejection.body)
-}
-
-/// UniAll counts seconds.
-fn time(seconds: i64) -> Option<SystemTime> {
-    at_milliseconds(seconds.checked_mul(1000)?)
 }
 
 fn failed(task: &types::VideoTask) -> Error {

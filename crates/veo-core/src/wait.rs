@@ -66,8 +66,10 @@ where
     loop {
         let state = waiting.next(&mut ask).await?;
         on_state(&state);
-        if let State::Finished(video) = state {
-            return Ok(*video);
+        match state {
+            State::Finished(video) => return Ok(*video),
+            State::Failed(error) => return Err(*error),
+            State::Pending | State::Running { .. } => {}
         }
     }
 }
@@ -200,7 +202,8 @@ mod tests {
         assert!(result.is_ok());
         check_pauses(&asked, &[5.0; 9]);
 
-        let failed = |n| if n == 2 { Err(Error::new(ErrorKind::JobFailed, "no")) } else { running() };
+        let no = || Box::new(Error::new(ErrorKind::JobFailed, "no"));
+        let failed = |n| if n == 2 { Ok(State::Failed(no())) } else { running() };
         let (result, asked) = wait(Poll::default(), failed).await;
         assert_eq!((result, asked.len()), (Err(ErrorKind::JobFailed), 2), "a job that fails");
     }

@@ -1,0 +1,148 @@
+//! Was it paid? One answer for all providers: what a reply to a paid request means for the money.
+
+use std::error::Error as StdError;
+use std::fmt::Display;
+
+use veo_transport::{Error as ApiError, Head, Reply};
+
+use crate::error::KEPT;
+use crate::job::now;
+use crate::translation::{refusal, start, translated};
+use crate::{Error, ErrorKind, Job, Offer, Submission};
+
+/// A refusal in a provider's own words, which are its display.
+pub(crate) trait Said: Display {
+    /// Status and headers.
+    fn head(&self) -> &Head;
+
+    /// The number that the table goes by: the code of the provider, or the HTTP status.
+    fn number(&self) -> i64;
+
+    /// The provider's code, a number or a word.
+    fn code(&self) -> Option<String>;
+
+    /// The provider's words.
+    fn words(&self) -> Option<&str>;
+
+    /// The whole reply.
+    fn body(&self) -> &[u8];
+}
+
+/// A row of the table of refusals, in which a provider says what each of its refusals means. The first row that fits counts.
+/// What is in no row may have been taken, and so may what is in one of [`ErrorKind::OutcomeUnknown`].
+pub(crate) struct Row {
+    numbers: &'static [i64],
+    codes: &'static [&'static str],
+    words: &'static [&'static str],
+    kind: ErrorKind,
+}
+
+impl Row {
+    /// Refusals with one of these numbers.
+    pub(crate) const fn new(numbers: &'static [i64], kind: ErrorKind) -> Self {
+        Self { numbers, codes: &[], words: &[], kind }
+    }
+
+    /// Of them, those with one of these codes. Those of kie.ai are its numbers.
+    #[cfg(feature = "uniall")]
+    pub(crate) const fn named(mut self, codes: &'static [&'static str]) -> Self {
+        self.codes = codes;
+        self
+    }
+
+    /// Of them, those that say one of these things, which are given in lower case.
+    pub(crate) const fn saying(mut self, words: &'static [&'static str]) -> Self {
+        self.words = words;
+        self
+    }
+
+    fn fits(&self, number: i64, code: Option<&str>, words: &str) -> bool {
+        self.numbers.contains(&number)
+            && (self.codes.is_empty() || code.is_some_and(|code| self.codes.contains(&code)))
+            && (self.words.is_empty() || self.words.iter().any(|part| words.contains(part)))
+    }
+}
+
+/// Sends a paid request, and says what became of it: a reply that names a task is a job, whatever else it says; a refusal is
+/// looked up in the table; and all else is unknown.
+pub(crate) async fn submit<T, R: Said>(
+    offer: &Offer,
+    provider: &str,
+    table: impl IntoIterator<Item = &Row>,
+    sending: impl Future<Output = Result<Reply<T>, ApiError<R>>>,
+    started_task: impl FnOnce(&Result<Reply<T>, ApiError<R>>) -> Option<String>,
+) -> Submission
+where
+    ApiError<R>: StdError,
+{
+    let sent_at = now();
+    let result = sending.await;
+    let error = match (started_task(&result), result) {
+        (Some(id), _) if id.len() <= KEPT => return Submission::Accepted(Job::new(offer, id)),
+        (Some(id), result) => {
+            let message = format!("{provider} named a task by {} bytes, which is no id", id.len());
+            Error::new(ErrorKind::OutcomeUnknown, message).with_reply(body(&result))
+        }
+        (None, Ok(reply)) => {
+            let message = format!("{provider} took the request but named no task");
+            Error::new(ErrorKind::OutcomeUnknown, message).with_reply(reply.body())
+        }
+        (None, Err(error)) => refused(&error, table, ErrorKind::OutcomeUnknown),
+    };
+    Submission::of_error(error, offer, sent_at)
+}
+
+/// An error of a request, with the kind for what may have been taken: a call that costs nothing is never in doubt in a way
+/// that matters.
+pub(crate) fn refused<'a, R: Said>(
+    error: &ApiError<R>,
+    table: impl IntoIterator<Item = &'a Row>,
+    unclear: ErrorKind,
+) -> Error
+where
+    ApiError<R>: StdError,
+{
+    let kind = |number, code: Option<&str>, words: &str| {
+        let words = words.to_lowercase();
+        let row = table.into_iter().find(|row| row.fits(number, code, &words));
+        row.map(|row| row.kind).filter(|kind| *kind != ErrorKind::OutcomeUnknown).unwrap_or(unclear)
+    };
+    match error {
+        ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
+        ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
+        // Something in front of the provider, which has a status and no code.
+        ApiError::Unreadable(reply) => {
+            let kind = kind(reply.head.status.into(), None, &start(&reply.body));
+            translated(kind, error).with_retry_after(reply.head.retry_after)
+        }
+        ApiError::Rejected(said) => {
+            let kind = kind(said.number(), said.code().as_deref(), said.words().unwrap_or_default());
+            explained(kind, &**said)
+        }
+        _ => translated(unclear, error),
+    }
+}
+
+/// A refusal with all that the provider said. Its words can tell that it was one of policy.
+pub(crate) fn explained(kind: ErrorKind, said: &impl Said) -> Error {
+    with_words(refusal(kind, said, said.words()), said)
+}
+
+/// An error with all that the provider said.
+pub(crate) fn with_words(error: Error, said: &impl Said) -> Error {
+    error
+        .with_provider(said.code(), said.words().map(str::to_owned))
+        .with_retry_after(said.head().retry_after)
+        .with_reply(said.body())
+}
+
+/// What was read of a reply.
+fn body<T, R: Said>(result: &Result<Reply<T>, ApiError<R>>) -> &[u8] {
+    match result {
+        Ok(reply) => reply.body(),
+        Err(ApiError::NoReply { partial, .. }) => partial,
+        Err(ApiError::Unreadable(reply)) => &reply.body,
+        Err(ApiError::Rejected(said)) => said.body(),
+        Err(_) => &[],
+    }
+}
