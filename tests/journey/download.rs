@@ -120,7 +120,7 @@ fn redirect(to: &str) -> Reply {
 /// Settings that wait for nothing and may reach this machine.
 fn impatient() -> Downloads {
     let stalled_after = Duration::from_millis(200);
-    Downloads { stalled_after, pause: Duration::ZERO, allow_private_hosts: true, max_bytes: 100_000 }
+    Downloads { stalled_after, pause: Duration::ZERO, replace: true, allow_private_hosts: true, max_bytes: 100_000 }
 }
 
 fn client(downloads: Downloads) -> Client {

@@ -81,7 +81,11 @@ async fn called(receiver: &MockServer) -> String {
             None => tokio::task::yield_now().await,
         }
     };
-    match Webhooks::new("test_webhook_hmac_key".to_owned().into()).unwrap().verify(&call.headers, &call.body) {
+    match Webhooks::new("test_webhook_hmac_key".to_owned().into()).unwrap().verify(
+        call.url.as_str(),
+        &call.headers,
+        &call.body,
+    ) {
         Ok(delivery) => {
             let (Delivery::First(notice) | Delivery::Repeated(notice)) = delivery;
             format!("{} {:?}", notice.job.provider, notice.unverified_code)

@@ -59,13 +59,13 @@ fn words(error: &Error) -> String {
 fn a_signature_is_the_one_that_the_provider_describes() {
     let known = headers(&TIME.to_string(), SIGNATURE);
     assert_eq!(webhooks().sign(TASK, at(TIME)).unwrap(), known);
-    let notice = first(webhooks().verify_at(at(TIME), &known, &body(TASK)));
+    let notice = first(webhooks().verify_at(at(TIME), "/webhook", &known, &body(TASK)));
     assert_eq!(notice.job.to_string(), format!("kie:{TASK}"));
 
     let error = webhooks().sign(TASK, UNIX_EPOCH - Duration::from_secs(1)).unwrap_err();
     assert_eq!(error.to_string(), "a webhook cannot be signed for a time before 1970");
     let now = webhooks().sign(TASK, SystemTime::now()).unwrap();
-    first(webhooks().verify(&now, &body(TASK)));
+    first(webhooks().verify("/webhook", &now, &body(TASK)));
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn every_known_callback_is_read_or_refused() {
         };
         // Each at a second of its own, so that none is a repetition.
         let now = at(TIME + number as u64);
-        let told = match webhooks.verify_at(now, &webhooks.sign(task, now).unwrap(), &body) {
+        let told = match webhooks.verify_at(now, "/webhook", &webhooks.sign(task, now).unwrap(), &body) {
             Ok(Delivery::First(notice)) => {
                 assert!(!format!("{notice:?}").contains("http"), "{name} gives away what nobody vouches for");
                 format!("{} {:?} {:?}", notice.job, notice.unverified_code, notice.unverified_message)
@@ -187,7 +187,7 @@ fn a_forgery_is_refused_and_says_why() {
     ];
     let webhooks = webhooks();
     for (name, headers, body, wanted) in table {
-        let error = webhooks.verify_at(at(TIME), &headers, &body).expect_err(name);
+        let error = webhooks.verify_at(at(TIME), "/webhook", &headers, &body).expect_err(name);
         assert_eq!(error.kind(), ErrorKind::InvalidWebhook, "{name}: {error}");
         assert!(error.to_string().contains(wanted), "{name}: {error}");
         assert_eq!(error.job(), None, "{name}: nobody vouches for the job");
@@ -196,14 +196,14 @@ fn a_forgery_is_refused_and_says_why() {
         assert!(!words.contains("foreign-task") && !words.contains(TASK), "{name}: {words}");
     }
     // None of them has used up the true one, whose body may be as long as this.
-    first(webhooks.verify_at(at(TIME), &good(), &padded(1024 * 1024)));
+    first(webhooks.verify_at(at(TIME), "/webhook", &good(), &padded(1024 * 1024)));
 }
 
 #[test]
 fn a_webhook_is_repeated_if_task_and_time_are() {
     let webhooks = webhooks();
     let signed = |task: &str, time: u64| webhooks.sign(task, at(time)).unwrap();
-    let verify = |now: u64, headers: &HeaderMap, body: &[u8]| webhooks.verify_at(at(now), headers, body);
+    let verify = |now: u64, headers: &HeaderMap, body: &[u8]| webhooks.verify_at(at(now), "/webhook", headers, body);
 
     let once = signed(TASK, TIME);
     let notice = first(verify(TIME, &once, &body(TASK)));
@@ -228,7 +228,7 @@ fn a_webhook_is_repeated_if_task_and_time_are() {
 fn of_many_at_once_one_is_the_first() {
     let webhooks = webhooks();
     let signed = webhooks.sign(TASK, at(TIME)).unwrap();
-    let verify = || matches!(webhooks.verify_at(at(TIME), &signed, &body(TASK)), Ok(Delivery::First(_)));
+    let verify = || matches!(webhooks.verify_at(at(TIME), "/webhook", &signed, &body(TASK)), Ok(Delivery::First(_)));
     let firsts = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(verify)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).filter(|first| *first).count()
@@ -256,7 +256,7 @@ fn clocks_may_differ_by_the_tolerance_and_no_more() {
         (ever, 0, ""),
     ];
     for (webhooks, now, wanted) in table {
-        let result = webhooks.verify_at(at(now), &headers(&TIME.to_string(), SIGNATURE), &body(TASK));
+        let result = webhooks.verify_at(at(now), "/webhook", &headers(&TIME.to_string(), SIGNATURE), &body(TASK));
         match result {
             Ok(Delivery::First(_)) => assert_eq!(wanted, "", "{webhooks:?} at {now}"),
             Err(error) if !wanted.is_empty() => assert!(error.to_string().contains(wanted), "{now}: {error}"),
@@ -268,7 +268,8 @@ fn clocks_may_differ_by_the_tolerance_and_no_more() {
 #[test]
 fn the_key_is_never_shown_and_never_empty() {
     let webhooks = webhooks();
-    let delivery = webhooks.verify_at(at(TIME), &headers(&TIME.to_string(), SIGNATURE), &body(TASK)).unwrap();
+    let delivery =
+        webhooks.verify_at(at(TIME), "/webhook", &headers(&TIME.to_string(), SIGNATURE), &body(TASK)).unwrap();
     assert_eq!(format!("{webhooks:?}"), "Webhooks { tolerance: 300s, .. }");
     assert!(!format!("{delivery:?}").contains(KEY));
 
@@ -329,7 +330,7 @@ async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
         let webhooks = webhooks();
         let mut told = Vec::new();
         for (number, (request, whose)) in requests.iter().zip(wanted).enumerate() {
-            let (notice, first) = match webhooks.verify(&request.headers, &request.body).unwrap() {
+            let (notice, first) = match webhooks.verify("/webhook", &request.headers, &request.body).unwrap() {
                 Delivery::First(notice) => (notice, true),
                 Delivery::Repeated(notice) => (notice, false),
             };
@@ -363,7 +364,7 @@ async fn both_forms_of_the_callback_of_a_4k_upgrade_name_the_job() {
 
         let webhooks = webhooks();
         for request in &received(&receiver, 2).await {
-            let delivery = webhooks.verify(&request.headers, &request.body).unwrap();
+            let delivery = webhooks.verify("/webhook", &request.headers, &request.body).unwrap();
             let (Delivery::First(notice) | Delivery::Repeated(notice)) = delivery;
             assert_eq!(notice.job, made);
         }

@@ -1,6 +1,5 @@
 //! What can be told without a provider: `models`, `inspect`, `schema`, `completions`, `man` and the reference.
 
-use std::env;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,13 +9,15 @@ use clap_complete::Shell;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use veo_core::{Feature, Media, Mode, Model, VideoRequest};
+use veo_core::ledger::{Delivered, Entry, EntryState, Which};
+use veo_core::{Feature, JobRef, Media, Mode, Model, Receipt, VideoRequest};
 
+use crate::args::place;
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::making;
 use crate::output::{Event, Output};
-use crate::store::{Event as Happened, Store, relative};
+use crate::store::{Store, relative};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  veo models\n  veo models --provider uniall --json")]
@@ -71,18 +72,16 @@ pub(crate) fn models(arguments: &Models, output: &Output) -> Result<(), Failure>
     Ok(())
 }
 
-pub(crate) fn inspect(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn inspect(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
     let path = &arguments.file;
     let unreadable = |error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
     let file = path.display().to_string();
     let (sha256, bytes) = hashed(path).map_err(unreadable)?;
     // What is that large is no receipt.
     let receipt = if bytes < 64 << 20 { fs::read(path).map_err(unreadable)? } else { Vec::new() };
-    let receipt = serde_json::from_slice::<Value>(&receipt).ok().filter(|receipt| receipt["saved"].is_object());
-    if let Some(receipt) = receipt {
-        let video = receipt["saved"]["path"].as_str().unwrap_or_default();
-        let is_same = match hashed(Path::new(video)) {
-            Ok((found, _)) if receipt["saved"]["sha256"] == found => "the same file",
+    if let Ok(receipt) = serde_json::from_slice::<Receipt>(&receipt) {
+        let is_same = match hashed(&receipt.saved.path) {
+            Ok((found, _)) if receipt.saved.sha256 == found => "the same file",
             Ok(_) => "another file now",
             Err(_) => "not there",
         };
@@ -91,13 +90,10 @@ pub(crate) fn inspect(arguments: &Inspect, output: &Output) -> Result<(), Failur
         output.result(&text, &Event::Inspected { file: &file, kind: "receipt", content });
         return Ok(());
     }
-    let made_it = |happened: Happened| match happened {
-        Happened::Saved { receipt } if receipt["saved"]["sha256"] == sha256 => Some(receipt),
-        _ => None,
-    };
-    let receipt = Store::open()?.entries()?.into_iter().rev().find_map(|entry| made_it(entry.last));
-    let told = receipt.as_ref().map(described);
+    let entry = made_it(path, &sha256).await?;
+    let told = entry.as_ref().map(described_entry);
     let told = told.unwrap_or_else(|| format!("  {:13}  {sha256}\n  no job of this machine made it", "sha256"));
+    let receipt = entry.as_ref().and_then(Entry::receipt);
     let media = Media::of_file(path);
     let (kind, what) = match &media {
         Ok(media) => ("video", making::picture(media)),
@@ -168,25 +164,53 @@ fn text(bytes: &[u8], output: &Output) {
     output.result(text.trim_end(), &Event::Text { text: &text });
 }
 
+/// The entry whose video a file is: by the place where it was saved, and else by its content.
+async fn made_it(path: &Path, sha256: &str) -> Result<Option<Entry>, Failure> {
+    let Some(store) = Store::of_no_batch().await? else { return Ok(None) };
+    let is_it = |entry: &Entry| entry.delivered.as_ref().is_some_and(|delivered| delivered.saved.sha256 == sha256);
+    let place = place(path).display().to_string();
+    let done = store.list(Which::All).await?.into_iter().rev().filter(|listed| listed.state == EntryState::Done);
+    let (here, elsewhere): (Vec<_>, Vec<_>) = done.partition(|listed| listed.target.as_deref() == Some(&*place));
+    for listed in here.into_iter().chain(elsewhere) {
+        if let Some(entry) = store.entry(&listed.key).await?.filter(is_it) {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
+}
+
 /// The main things in a receipt.
-fn described(receipt: &Value) -> String {
-    let (offer, saved) = (&receipt["job"]["offer"], &receipt["saved"]);
-    let media = &saved["media"];
-    let (path, here) = (plain(&saved["path"]), env::current_dir().unwrap_or_default());
-    let picture = format!("{}x{}, {} s", media["width"], media["height"], media["seconds"]);
+fn described(receipt: &Receipt) -> String {
+    let request = &receipt.job.offer.request;
+    rows(&receipt.job.reference, Some(&receipt.job.offer.model), Some(&request.prompt), &Delivered::new(receipt))
+}
+
+/// The same of an entry, which can lack what was asked for.
+fn described_entry(entry: &Entry) -> String {
+    let asked = entry.wish.asked().map(|request| request.prompt.as_str());
+    let model = entry.attempts.last().map(|attempt| attempt.sent.model.as_str());
+    match (entry.reference(), &entry.delivered) {
+        (Some(job), Some(delivered)) => rows(job, model, asked, delivered),
+        _ => String::new(),
+    }
+}
+
+fn rows(job: &JobRef, model: Option<&str>, prompt: Option<&str>, delivered: &Delivered) -> String {
+    let Delivered { saved, credits, discrepancies, .. } = delivered;
+    let media = &saved.media;
+    let told = |text: Option<String>| text.unwrap_or_else(|| "not told".to_owned());
     let rows = [
-        ("job", plain(&receipt["job"]["reference"])),
-        ("model", plain(&offer["model"])),
-        ("prompt", plain(&offer["request"]["prompt"])),
-        ("credits", plain(&receipt["credits"])),
-        ("video", relative(Path::new(&path), &here).display().to_string()),
-        ("picture", picture),
-        ("sound", plain(&media["has_audio"])),
-        ("sha256", plain(&saved["sha256"])),
+        ("job", job.to_string()),
+        ("model", told(model.map(str::to_owned))),
+        ("prompt", told(prompt.map(str::to_owned))),
+        ("credits", told(credits.map(|credits| credits.to_string()))),
+        ("video", relative(&saved.path).display().to_string()),
+        ("picture", format!("{}x{}, {:?} s", media.width, media.height, media.seconds)),
+        ("sound", if media.has_audio { "yes" } else { "no" }.to_owned()),
+        ("sha256", saved.sha256.clone()),
     ];
     let mut lines: Vec<_> = rows.iter().map(|(name, value)| format!("  {name:13}  {value}")).collect();
-    let discrepancies = receipt["discrepancies"].as_array().into_iter().flatten();
-    lines.extend(discrepancies.map(|discrepancy| format!("  {:13}  {}", "not as asked", plain(discrepancy))));
+    lines.extend(discrepancies.iter().map(|discrepancy| format!("  {:13}  {discrepancy}", "not as asked")));
     lines.join("\n")
 }
 

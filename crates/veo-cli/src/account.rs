@@ -90,7 +90,7 @@ pub(crate) async fn credits(arguments: Credits, output: &Output) -> Result<(), F
     match silent {
         Some(failure) if !told => Err(failure),
         Some(failure) => {
-            output.note(&failure.told.message);
+            output.note(&failure.message());
             Ok(())
         }
         None => Ok(()),

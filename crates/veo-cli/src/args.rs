@@ -15,7 +15,7 @@ use veo_core::{AspectRatio, Image, Input, Resolution, Source, Tier, VideoRequest
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::sim::Simulator;
-use crate::store::{Entry, Store};
+use crate::store::Store;
 
 /// What to make: a prompt, or a whole request.
 #[derive(Args)]
@@ -213,8 +213,8 @@ impl Who {
 
 impl Setting {
     /// Where jobs are kept. Those of the simulator live nowhere after the program, so they are kept nowhere.
-    pub(crate) fn store(&self) -> Result<Store, Failure> {
-        if self.is_simulated() { Store::temporary() } else { Store::open() }
+    pub(crate) async fn store(&self) -> Result<Store, Failure> {
+        if self.is_simulated() { Store::temporary().await } else { Store::open().await }
     }
 
     pub(crate) fn is_simulated(&self) -> bool {
@@ -232,21 +232,21 @@ impl Save {
     }
 
     /// The same for a new video, before it is paid for.
-    pub(crate) fn target(&self, store: &Store) -> Result<Target, Failure> {
+    pub(crate) async fn target(&self, store: &Store) -> Result<Target, Failure> {
         let Some(path) = &self.output else {
             let like = PathBuf::from("video.mp4");
             self.check_receipt(&like)?;
             return Ok(Target::Free { like, replace: self.force });
         };
         let path = self.path(path)?;
-        let is_it = |entry: &Entry| entry.unfinished().is_some() && place(&entry.output) == place(&path);
-        match store.entries()?.into_iter().find(is_it).and_then(|entry| entry.job) {
-            Some(job) if !self.force => Err(Failure::usage(format!(
-                "{} is where {} is to be saved; choose another file with --output, or take this one with --force",
-                path.display(),
-                job.reference
-            ))),
-            _ => Ok(Target::Given(path)),
+        match store.at(&place(&path).display().to_string()).await? {
+            Some(entry) => {
+                let whose = entry.reference().map_or_else(|| entry.key.clone(), ToString::to_string);
+                let message =
+                    format!("{} is where {whose} is to be saved; choose another file with --output", path.display());
+                Err(Failure::usage(message))
+            }
+            None => Ok(Target::Given(path)),
         }
     }
 
@@ -267,6 +267,13 @@ pub(crate) enum Target {
     Given(PathBuf),
     /// Nobody has: this, or the next name like it that is free. A file can be in the way or be replaced.
     Free { like: PathBuf, replace: bool },
+}
+
+impl Target {
+    /// Whether another name would do.
+    pub(crate) fn is_free(&self) -> bool {
+        matches!(self, Self::Free { .. })
+    }
 }
 
 /// What a path means, however it is written.
@@ -364,7 +371,7 @@ fn extra(text: &str) -> Result<Extra, String> {
     let Some(((provider, field), value)) = parts else {
         return Err("it has to have the form PROVIDER.FIELD=JSON".to_owned());
     };
-    let provider = ProviderName::of(provider).map_err(|failure| failure.told.message)?;
+    let provider = ProviderName::of(provider).map_err(|failure| failure.message())?;
     let value = serde_json::from_str(value)
         .map_err(|_| format!("{value} is not JSON; a text stands in quotes: {}={:?}", field, value))?;
     Ok(Extra { provider, field: field.to_owned(), value })

@@ -1,8 +1,9 @@
 //! `veo generate --batch`: many requests from one file, each sent once however often the command is run.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,18 +13,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use veo_core::{Client, Offer, VideoRequest};
+use veo_core::ledger::{Budget, Entry, EntryState, Ledger as _, Listed, Which};
+use veo_core::{Charged, Client, ErrorKind, Receipt, Resend, VideoRequest};
 
 use crate::about::hex;
-use crate::args::{Save, Target, Who, check_target, free, place};
-use crate::budget::{Budget, Cost, Leave};
-use crate::config::{Config, ProviderName};
-use crate::failure::{Exit, Failure, in_full, look};
+use crate::args::{Save, Who, check_target, free, place};
+use crate::failure::{Exit, Failure, look};
 use crate::interrupt::Interrupts;
-use crate::jobs::{address, is_here};
 use crate::making::{Known, Making, label, possible, summary};
+use crate::names;
 use crate::output::{Event, Output};
-use crate::store::{Entry, Event as Happened, Store};
+use crate::store::{Store, ledger_of};
 
 #[derive(Args)]
 #[command(next_help_heading = "Batch")]
@@ -41,7 +41,7 @@ pub(crate) struct Batch {
     /// video is not known before one was made, so the first of each kind is made alone and can go over; so can a price
     /// that rises meanwhile. Jobs that fail or are not here in time count as well. What others spend from the account
     /// at that moment is taken for the price. Needs a provider that tells its balance.
-    #[arg(long, value_name = "CREDITS")]
+    #[arg(long, value_name = "CREDITS", allow_negative_numbers = true)]
     max_credits: Option<f64>,
     /// Where to save the receipts, instead of printing them.
     #[arg(long, value_name = "FILE")]
@@ -60,19 +60,19 @@ impl Batch {
             (self.receipts.is_some(), "--receipts"),
             (self.retry_failed, "--retry-failed"),
         ];
-        match given.into_iter().find(|(given, _)| *given && self.batch.is_none()) {
-            Some((_, option)) => Err(Failure::usage(format!("{option} is for a batch; name its file with --batch"))),
+        if let Some((_, option)) = given.into_iter().find(|(given, _)| *given && self.batch.is_none()) {
+            return Err(Failure::usage(format!("{option} is for a batch; name its file with --batch")));
+        }
+        match self.max_credits {
+            // It is checked before anybody is asked for a balance.
+            Some(cap) => Ok(Budget::new(BUDGET, "any", cap).map(drop)?),
             None => Ok(()),
         }
     }
 }
 
-/// The ledger of a batch.
-pub(crate) fn ledger_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".ledger");
-    name.into()
-}
+/// The name of the cap of a batch in its ledger.
+const BUDGET: &str = "--max-credits";
 
 /// A line of the file.
 struct Line {
@@ -80,17 +80,20 @@ struct Line {
     request: VideoRequest,
     /// Where its video goes, if it says so.
     output: Option<PathBuf>,
-    /// What tells it from other lines, wherever it stands.
+    /// Its own fields as they are written, and which of several such lines it is.
     key: String,
 }
 
 /// What there is to do for a line.
 enum Step {
-    Send(Box<Offer>, PathBuf),
+    Send {
+        key: String,
+        path: PathBuf,
+    },
     Wait(Box<Entry>),
     /// It is not to be touched.
-    Leave(Failure),
-    Done(Value),
+    Leave(Box<Failure>),
+    Done(Box<Entry>),
 }
 
 pub(crate) async fn run(
@@ -104,91 +107,226 @@ pub(crate) async fn run(
     let text = fs::read_to_string(file);
     let text = text.map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?;
     let lines = read(file, &text)?;
-    let own = [place(file), place(&ledger_of(file))];
-    if let Some(receipts) = batch.receipts.as_ref().filter(|receipts| own.contains(&place(receipts))) {
-        let message = format!("{} is the batch or its ledger; choose another file with --receipts", receipts.display());
-        return Err(Failure::usage(message));
-    }
+    let own = [place(file), ledger_of(file)?];
+    check_receipts(batch.receipts.as_deref(), &own)?;
     let setting = who.setting().await?;
-    let client = setting.config.client(&setting.providers, timeout)?;
-    let store = if setting.is_simulated() { Store::temporary()? } else { Store::open_alone(ledger_of(file))? };
-    let all = store.whole()?;
-    for entry in &all {
-        check_place(&setting.config, entry)?;
+    let client = setting.config.client(&setting.providers, timeout)?.with_replacing(save.force);
+    let store = if setting.is_simulated() {
+        Store::temporary().await?
+    } else {
+        names::check(file)?;
+        Store::open_batch(file, Some(&mut keys_of(&lines))).await?
+    };
+    // Nothing is sent from a ledger that cannot be trusted, and nothing is begun that could not go on.
+    store.check().await.map_err(|failure| failure.with_next(DAMAGED))?;
+    if store.ledger().is_new().await && !setting.is_simulated() {
+        output.note(&format!("{} has no record yet, so all of its lines are new.", file.display()));
     }
-    let entries: HashMap<_, _> = all.iter().filter_map(|entry| Some((entry.key.clone()?, entry.clone()))).collect();
-
-    let others = if setting.is_simulated() { Vec::new() } else { Store::of_no_batch()? };
-    let others: Vec<_> = others.iter().filter(|_| !save.force).chain(&all).collect();
+    let client = client.with_ledger(store.ledger().clone());
+    let known = Ledger::of(&store, &client).await?;
+    let mut others = Vec::new();
+    if !setting.is_simulated()
+        && !save.force
+        && let Some(store) = Store::of_no_batch().await?
+    {
+        others = store.list(Which::Open).await?;
+    }
     let reserved = own.into_iter().chain(batch.receipts.as_deref().map(place)).collect();
-    let outputs = Outputs { reserved, ..Outputs::new(file, &lines, &entries, &others) };
-    let steps = steps(&lines, &entries, outputs, &client, &store, batch.retry_failed, save.force)
+    let outputs = Outputs::new(file, &lines, &known, &others, reserved);
+    let steps = steps(&lines, &known, outputs, &client, &store, batch.retry_failed, save.force)
         .await
         .map_err(|problems| unusable(file, &problems))?;
-    let budget = match batch.max_credits {
+    let client = match batch.max_credits {
         Some(cap) => {
             let chosen =
                 if setting.providers.is_empty() { setting.config.with_keys() } else { setting.providers.clone() };
             let [provider] = chosen[..] else {
                 return Err(Failure::usage("--max-credits goes with one provider; choose it with --provider"));
             };
-            Some(budget(&client, provider, cap, &all).await?)
+            // Who does not tell a balance tells no price.
+            client.credits(provider.name()).await?;
+            client.with_budget(Budget::new(BUDGET, provider.name(), cap)?)
         }
-        None => None,
+        None => client,
     };
-    let mut receipts = Receipts::open(batch.receipts.as_deref(), output)?;
+    let receipts = Receipts::open(batch.receipts.as_deref(), output)?;
 
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, config: &setting.config, store: &store, interrupts: &interrupts, output };
-    let total = output.bars.add(ProgressBar::new(lines.len() as u64));
-    if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos} of {len} lines{msg} ({elapsed})") {
-        total.set_style(style.progress_chars("=> "));
-    }
-    total.tick();
+    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
+    let run = Running { making, is_capped: batch.max_credits.is_some(), halted: RefCell::default() };
+    run.all(&lines, steps, batch.concurrency.unwrap_or(4).max(1), receipts).await
+}
 
-    let (mut waiting, mut rest) = (Vec::new(), Vec::new());
-    for step in lines.iter().zip(steps) {
-        if matches!(step.1, Step::Wait(_)) { waiting.push(step) } else { rest.push(step) }
-    }
-    // What is paid for comes first.
-    let steps = waiting.into_iter().chain(rest);
-    let work = |(line, step)| {
-        let (making, budget) = (&making, budget.as_ref());
-        async move { (line, take(line, step, making, budget).await) }
-    };
-    let mut results = stream::iter(steps).map(work).buffer_unordered(batch.concurrency.unwrap_or(4).max(1));
-    let (mut done, mut failures) = (0, Vec::new());
-    while let Some((line, result)) = results.next().await {
-        match result {
-            Ok(receipt) => {
-                done += 1;
-                output.bars.suspend(|| receipts.write(&receipt));
-            }
-            Err(mut failure) => {
-                // The command itself was right.
-                if failure.exit == Exit::Usage {
-                    failure.exit = if failure.told.job.is_some() { Exit::Unfinished } else { Exit::Rejected };
+/// A batch that is under way.
+struct Running<'a> {
+    making: Making<'a>,
+    is_capped: bool,
+    /// Why no further line is sent, if that is so.
+    halted: RefCell<Option<String>>,
+}
+
+impl Running<'_> {
+    async fn all(
+        &self,
+        lines: &[Line],
+        steps: Vec<Step>,
+        concurrency: usize,
+        mut receipts: Receipts,
+    ) -> Result<(), Failure> {
+        let output = self.making.output;
+        let total = output.bars.add(ProgressBar::new(lines.len() as u64));
+        if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos} of {len} lines{msg} ({elapsed})") {
+            total.set_style(style.progress_chars("=> "));
+        }
+        total.tick();
+        let (waiting, rest): (Vec<_>, Vec<_>) =
+            lines.iter().zip(steps).partition(|(_, step)| matches!(step, Step::Wait(_)));
+        // What is paid for comes first.
+        let steps = waiting.into_iter().chain(rest);
+        let work = |(line, step)| async move { (line, self.take(line, step).await) };
+        let mut results = stream::iter(steps).map(work).buffer_unordered(concurrency);
+        let (mut done, mut failures) = (0, Vec::new());
+        while let Some((line, result)) = results.next().await {
+            match result {
+                Ok(receipt) => {
+                    done += 1;
+                    output.bars.suspend(|| receipts.write(receipt.as_deref()));
                 }
-                let text = format!("line {}: {}", line.number, in_full(&failure.told));
-                output.progress(&text, &Event::Failed { line: line.number, error: &failure.told });
-                failures.push(failure);
+                Err(mut failure) => {
+                    // The command itself was right.
+                    if failure.exit == Exit::Usage {
+                        let is_paid = failure.error.job().is_some();
+                        failure.exit = if is_paid { Exit::Unfinished } else { Exit::Rejected };
+                    }
+                    let text = format!("line {}: {}", line.number, failure.in_full());
+                    output.progress(&text, &Event::Failed { line: line.number, error: failure.told() });
+                    failures.push(failure);
+                }
+            }
+            total.inc(1);
+            if self.is_capped
+                && let Ok(spent) = self.making.store.ledger().spent(BUDGET).await
+            {
+                total.set_message(format!(", {spent} credits"));
             }
         }
-        total.inc(1);
-        if let Some(budget) = &budget {
-            total.set_message(format!(", {} credits", budget.spent()));
+        total.finish_and_clear();
+        let ended = match summarize(lines, done, &failures, output) {
+            Ok(()) => self.making.store.check().await,
+            ended => ended,
+        };
+        match (receipts.end(), ended) {
+            (Ok(()), ended) => ended,
+            (Err(unwritten), Ok(())) => Err(unwritten),
+            (Err(unwritten), Err(failure)) => {
+                output.report(&unwritten);
+                let message = failure.message();
+                Err(Failure::of_several(message, &[unwritten, failure]).with_next(AGAIN))
+            }
         }
     }
-    total.finish_and_clear();
-    let ended = summarize(&lines, done, &failures, output);
-    match (receipts.end(), ended) {
-        (Ok(()), ended) => ended,
-        (Err(unwritten), Ok(())) => Err(unwritten),
-        (Err(unwritten), Err(failure)) => {
-            output.report(&unwritten);
-            let message = failure.told.message.clone();
-            Err(Failure::of_several(message, &[unwritten, failure]).with_next(AGAIN))
+
+    /// Does for a line what is to be done, and gives its receipt.
+    async fn take(&self, line: &Line, step: Step) -> Result<Option<Box<Receipt>>, Failure> {
+        let (making, number) = (&self.making, Some(line.number));
+        let (key, job, path) = match step {
+            Step::Leave(failure) => return Err(*failure),
+            Step::Done(entry) => {
+                let receipt = entry.receipt().map(Box::new);
+                if making.output.is_json() {
+                    let event = Event::Done { line: line.number, receipt: receipt.as_deref() };
+                    making.output.progress("", &event);
+                }
+                return Ok(receipt);
+            }
+            Step::Wait(entry) => {
+                let Some(job) = entry.job() else {
+                    return Err(Failure::failed(format!("the record of {} has no job", entry.key)));
+                };
+                let target = entry.target.as_deref().map(PathBuf::from);
+                let path = target.unwrap_or_else(|| crate::store::named_after(&job.reference));
+                (entry.key, job, crate::store::relative(&path))
+            }
+            Step::Send { key, path } => {
+                let job = self.send(line, &key, &path).await?;
+                (key, job, path)
+            }
+        };
+        let label = label(number);
+        let known = Known { reference: &job.reference, key: Some(&key), job: Some(&job), line: number, label: &label };
+        let made = making.finish(&known, &path).await?;
+        let text = format!("{label}{}: {}", summary(&made.saved), made.saved.path.display());
+        let (saved, receipt) = (&made.saved, made.receipt.as_ref());
+        making.output.progress(&text, &Event::Saved { line: number, job: &job.reference, saved, receipt });
+        Ok(made.receipt.map(Box::new))
+    }
+
+    /// Sends a line. What the provider takes later is sent later.
+    async fn send(&self, line: &Line, key: &str, path: &Path) -> Result<veo_core::Job, Failure> {
+        let (making, number) = (&self.making, Some(line.number));
+        loop {
+            if making.interrupts.any() {
+                return Err(Failure::interrupted_before());
+            }
+            if let Some(why) = &*self.halted.borrow() {
+                let message = format!("not sent: {why}");
+                return Err(Failure::from(veo_core::Error::new(ErrorKind::Ledger, message)).with_exit(Exit::Rejected));
+            }
+            let prepared = making.prepare(&line.request, number).await?.key(key);
+            let failure = match making.submit(prepared, path, number).await {
+                Ok(job) => {
+                    if job.unrecorded.is_some() {
+                        let why = "a job before it could not be written down; correct that first";
+                        *self.halted.borrow_mut() = Some(why.to_owned());
+                    }
+                    return Ok(job);
+                }
+                Err(failure) => failure,
+            };
+            match failure.error.resend() {
+                Resend::After(pause) if failure.error.kind() == ErrorKind::RateLimited => {
+                    making.output.note(&format!("{}{}", label(number), failure.message()));
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = making.interrupts.first() => return Err(Failure::interrupted_before()),
+                    }
+                }
+                _ => return Err(failure),
+            }
         }
+    }
+}
+
+/// What the ledger of a batch knows.
+struct Ledger {
+    entries: HashMap<String, Listed>,
+}
+
+impl Ledger {
+    /// All of it, if it was begun where the providers are now. What is done at a simulator is not done at the provider.
+    async fn of(store: &Store, client: &Client) -> Result<Self, Failure> {
+        let listed = store.list(Which::All).await?;
+        let mut checked = HashSet::new();
+        for listed in &listed {
+            let (account, base_url) =
+                (listed.job.as_ref().and_then(|job| job.split(':').next()), listed.base_url.as_deref());
+            if !checked.insert((account, base_url)) {
+                continue;
+            }
+            let Some(job) = listed.job.as_ref().and_then(|job| job.parse().ok()) else { continue };
+            if let Err(error) = client.check_place(&job, base_url) {
+                let next = "Correct the base URL, or give the file another name to begin anew; nothing was sent.";
+                let failure = Failure::usage(format!("the batch was begun elsewhere: {error}"));
+                return Err(failure.with_next(next));
+            }
+        }
+        Ok(Self { entries: listed.into_iter().map(|listed| (listed.key.clone(), listed)).collect() })
+    }
+
+    /// The entry of a line, or the last of its further tries.
+    fn of_line(&self, line: &Line) -> Option<&Listed> {
+        let tries = (2..).map_while(|number| self.entries.get(&format!("{}/{number}", line.key)));
+        tries.last().or_else(|| self.entries.get(&line.key))
     }
 }
 
@@ -214,35 +352,58 @@ impl Receipts {
         Ok(Self { name, sink, error: None })
     }
 
-    fn write(&mut self, receipt: &Value) {
+    fn write(&mut self, receipt: Option<&Receipt>) {
         let Some(sink) = self.sink.as_mut().filter(|_| self.error.is_none()) else { return };
-        self.error = writeln!(sink, "{receipt}").and_then(|()| sink.flush()).err();
+        // Its types have nothing that JSON cannot say.
+        let text = serde_json::to_string(&receipt).unwrap_or_default();
+        self.error = writeln!(sink, "{text}").and_then(|()| sink.flush()).err();
     }
 
     /// Whether all are written. Whoever stops reading them has seen enough.
     fn end(self) -> Result<(), Failure> {
         let Some(error) = self.error.filter(|error| error.kind() != io::ErrorKind::BrokenPipe) else { return Ok(()) };
-        let mut failure = Failure::failed(format!("the receipts cannot be written to {}: {error}", self.name))
-            .with_next("The ledger has them all: the same command writes them again, and sends nothing twice.");
-        (failure.told.charged, failure.told.resend) = ("yes".to_owned(), "never".to_owned());
-        Err(failure)
+        let message = format!("the receipts cannot be written to {}: {error}", self.name);
+        let error = veo_core::Error::new(ErrorKind::Local, message).with_charged(Charged::Yes);
+        let next = "The ledger has them all: the same command writes them again, and sends nothing twice.";
+        Err(Failure::from(error).with_next(next))
     }
+}
+
+/// Refuses to write receipts over anything but receipts.
+fn check_receipts(path: Option<&Path>, own: &[PathBuf]) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    if own.contains(&place(path)) {
+        let message = format!("{} is the batch or its ledger; choose another file with --receipts", path.display());
+        return Err(Failure::usage(message));
+    }
+    let Ok(file) = File::open(path) else { return Ok(()) };
+    if !file.metadata().is_ok_and(|file| file.is_file() && file.len() > 0) {
+        return Ok(());
+    }
+    let mut first = Vec::new();
+    let read = io::Read::take(BufReader::new(file), 16 << 20).read_until(b'\n', &mut first);
+    let is_receipt = read.is_ok() && serde_json::from_slice::<Option<Receipt>>(&first).is_ok();
+    if is_receipt {
+        return Ok(());
+    }
+    let message = format!("{} holds something else than receipts; choose another file with --receipts", path.display());
+    Err(Failure::usage(message))
 }
 
 /// What to do when a batch has ended before its end.
 const AGAIN: &str = "The same command goes on, and sends nothing twice.";
+/// What to do about a damaged ledger.
+const DAMAGED: &str = "Each of these lines can stand for a paid video, so nothing was sent. Put back what was there. What can be \
+                       read is listed by veo jobs --batch, and veo wait goes on with its jobs.";
 
 fn summarize(lines: &[Line], done: usize, failures: &[Failure], output: &Output) -> Result<(), Failure> {
     let count = |exits: &[Exit]| failures.iter().filter(|failure| exits.contains(&failure.exit)).count();
     let (failed, rejected) = (count(&[Exit::Failed]), count(&[Exit::Rejected]));
     let (unknown, unfinished) = (count(&[Exit::Unknown]), count(&[Exit::Unfinished, Exit::Interrupted]));
     let mut text = format!("{done} of {} lines done", lines.len());
-    for (number, word) in [
-        (failed, "failed"),
-        (rejected, "not taken"),
-        (unknown, "with an unknown outcome"),
-        (unfinished, "not finished"),
-    ] {
+    for (number, word) in
+        [(failed, "failed"), (rejected, "rejected"), (unknown, "with an unknown outcome"), (unfinished, "not finished")]
+    {
         if number > 0 {
             text += &format!(", {number} {word}");
         }
@@ -255,70 +416,6 @@ fn summarize(lines: &[Line], done: usize, failures: &[Failure], output: &Output)
     Err(Failure::of_several(message, failures).with_next(AGAIN))
 }
 
-/// Does for a line what is to be done, and gives its receipt.
-async fn take(line: &Line, step: Step, making: &Making<'_>, budget: Option<&Budget<'_>>) -> Result<Value, Failure> {
-    let number = Some(line.number);
-    let (id, job, path, leave) = match step {
-        Step::Leave(failure) => return Err(failure),
-        Step::Done(receipt) => {
-            if making.output.is_json() {
-                making.output.progress("", &Event::Done { line: line.number, receipt: &receipt });
-            }
-            return Ok(receipt);
-        }
-        Step::Wait(entry) => {
-            let Some(job) = entry.job else { return Err(Failure::unknown("its job is not known")) };
-            (entry.id, job, entry.output, None)
-        }
-        Step::Send(..) if making.interrupts.any() => return Err(Failure::interrupted_before()),
-        Step::Send(offer, path) => {
-            let leave = match budget {
-                Some(budget) => Some((budget, budget.admit(&offer).await?)),
-                None => None,
-            };
-            if making.interrupts.any() {
-                return Err(Failure::interrupted_before());
-            }
-            let ready = match making.prepare(&line.request, &Target::Given(path), Some(&line.key), number).await {
-                Ok(ready) => ready,
-                Err(failure) => {
-                    if let Some((budget, leave)) = leave {
-                        budget.settle(leave, Cost::Nothing).await;
-                    }
-                    return Err(failure);
-                }
-            };
-            match making.submit(&ready, number).await {
-                Ok(job) => (ready.id, job, ready.path, leave),
-                Err(failure) => {
-                    let cost = if failure.exit == Exit::Unknown { Cost::Perhaps(None) } else { Cost::Nothing };
-                    settle(making, &ready.id, leave, cost).await;
-                    return Err(failure);
-                }
-            }
-        }
-    };
-    let label = label(number);
-    let known = Known { reference: &job.reference, record: Some((&id, &job)), line: number, label: &label };
-    let made = making.finish(&known, &path).await;
-    let credits = made.as_ref().ok().and_then(|made| made.receipt.as_ref()?.credits);
-    settle(making, &id, leave, Cost::Perhaps(credits)).await;
-    let made = made?;
-    let text = format!("{label}{}: {}", summary(&made.saved), made.saved.path.display());
-    let (saved, receipt) = (&made.saved, made.receipt.as_ref());
-    making.output.progress(&text, &Event::Saved { line: number, job: &job.reference, saved, receipt });
-    // Its types have nothing that JSON cannot say.
-    Ok(serde_json::to_value(&made.receipt).unwrap_or_default())
-}
-
-/// Takes up what a request has cost. The next run starts with what this one has found out.
-async fn settle(making: &Making<'_>, id: &str, leave: Option<(&Budget<'_>, Leave<'_>)>, cost: Cost) {
-    let Some((budget, leave)) = leave else { return };
-    if let Some(credits) = budget.settle(leave, cost).await {
-        making.record(id, Happened::Cost { credits });
-    }
-}
-
 /// All requests of the file, or everything that is wrong with it.
 fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
     let (mut lines, mut problems, mut seen) = (Vec::new(), Vec::new(), HashMap::<String, usize>::new());
@@ -326,20 +423,30 @@ fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
         if text.trim().is_empty() {
             continue;
         }
-        let (request, output) = match read_line(text) {
-            Ok(line) => line,
-            Err(problem) => {
-                problems.push(format!("line {number}: {problem}"));
-                continue;
+        match read_line(text) {
+            Ok((fields, request, output)) => {
+                // The same line twice means two videos.
+                let times = seen.entry(fields.clone()).and_modify(|times| *times += 1).or_insert(1);
+                let key = if *times > 1 { format!("{fields}-{times}") } else { fields };
+                lines.push(Line { number, request, output, key });
             }
-        };
-        // The same line twice means two videos.
-        let hash = hex(&Sha256::digest(serde_json::to_vec(&(&request, &output)).unwrap_or_default()));
-        let times = seen.entry(hash.clone()).and_modify(|times| *times += 1).or_insert(1);
-        let key = format!("{hash}-{times}");
-        lines.push(Line { number, request, output, key });
+            Err(problem) => problems.push(format!("line {number}: {problem}")),
+        }
     }
     if problems.is_empty() { Ok(lines) } else { Err(unusable(file, &problems)) }
+}
+
+/// Which key a request has that was sent by an earlier version: that of the line which says the same.
+fn keys_of(lines: &[Line]) -> impl FnMut(&VideoRequest, &Path) -> Option<String> {
+    let mut left: Vec<&Line> = lines.iter().collect();
+    move |request, output| {
+        // A line that names no file was given one, so it is known by the request alone.
+        let same = |line: &&Line| {
+            line.request == *request && line.output.as_ref().is_none_or(|named| place(named) == place(output))
+        };
+        let at = left.iter().position(same)?;
+        Some(left.remove(at).key.clone())
+    }
 }
 
 /// Everything that is wrong with the file.
@@ -347,34 +454,25 @@ fn unusable(file: &Path, problems: &[String]) -> Failure {
     Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
 }
 
-fn read_line(text: &str) -> Result<(VideoRequest, Option<PathBuf>), String> {
+/// What stands for the fields of a line as they are written, the request, and where the video goes.
+fn read_line(text: &str) -> Result<(String, VideoRequest, Option<PathBuf>), String> {
     let mut value: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    // A later version that knows more fields finds the same ones in this line.
+    value.sort_all_objects();
+    let fields = hex(&Sha256::digest(value.to_string().as_bytes())[..8]);
     let output = match value.as_object_mut().and_then(|object| object.remove("output")) {
         None => None,
         Some(Value::String(output)) => Some(PathBuf::from(output)),
         Some(other) => return Err(format!("output: {other} is no path of a file")),
     };
     let request = VideoRequest::deserialize(value).map_err(|error| format!("it is no request: {error}"))?;
-    Ok((request, output))
-}
-
-/// Refuses to go on elsewhere than where the batch was begun. What is done at a simulator is not done at the provider.
-fn check_place(config: &Config, entry: &Entry) -> Result<(), Failure> {
-    let Some(job) = entry.job.as_ref().map(|job| &job.reference) else { return Ok(()) };
-    if is_here(config, entry) {
-        return Ok(());
-    }
-    let (there, here) = (entry.base_url.as_deref(), config.base_url(ProviderName::of(&job.provider)?));
-    let (there, here) = (address(there), address(here));
-    let message = format!("the batch was begun elsewhere: {job} lives at {there}, and {here} is set");
-    let next = "Correct the base URL, or give the file another name to begin anew; nothing was sent.";
-    Err(Failure::usage(message).with_next(next))
+    Ok((fields, request, output))
 }
 
 /// What there is to do for each line, or everything that stands against the new ones.
 async fn steps(
     lines: &[Line],
-    entries: &HashMap<String, Entry>,
+    known: &Ledger,
     mut outputs: Outputs,
     client: &Client,
     store: &Store,
@@ -383,45 +481,62 @@ async fn steps(
 ) -> Result<Vec<Step>, Vec<String>> {
     let (mut steps, mut problems) = (Vec::new(), Vec::new());
     for line in lines {
-        let entry = entries.get(&line.key);
-        let step = match entry.map(|entry| (&entry.last, entry)) {
-            Some((Happened::Saved { receipt }, _)) => Step::Done(receipt.clone()),
-            Some((Happened::Accepted { .. }, entry)) => Step::Wait(Box::new(entry.clone())),
-            // A cost is never the last that happened.
-            Some((Happened::Intent { .. } | Happened::Unknown { .. } | Happened::Cost { .. }, entry)) => {
-                Step::Leave(unknown(entry, store))
+        let listed = known.of_line(line);
+        let entry = match listed {
+            Some(listed) => store.entry(&listed.key).await.map_err(|failure| vec![failure.message()])?,
+            None => None,
+        };
+        let key = entry.as_ref().map_or(line.key.clone(), |entry| entry.key.clone());
+        let (state, key) = match entry.as_ref().map(|entry| entry.state) {
+            // A failed job ends its key, and a further try has one of its own.
+            Some(EntryState::Failed) if retry_failed => (None, next_try(&key)),
+            state => (state, key),
+        };
+        let step = match (state, entry) {
+            (Some(EntryState::Done), Some(entry)) => Step::Done(Box::new(entry)),
+            (Some(EntryState::Accepted | EntryState::Finished), Some(entry)) => Step::Wait(Box::new(entry)),
+            (Some(EntryState::Unknown | EntryState::OnItsWay), Some(entry)) => {
+                Step::Leave(Box::new(unknown(&entry, store)))
             }
-            Some((Happened::Failed { error }, _)) if !retry_failed => {
-                let failure = Failure { exit: Exit::Failed, told: error.clone() };
-                Step::Leave(failure.with_next("It is not sent again, unless you say so with --retry-failed."))
+            (Some(EntryState::Failed), Some(entry)) => {
+                let why = entry.why().cloned();
+                let why = why.unwrap_or_else(|| veo_core::Error::new(ErrorKind::JobFailed, "the job has failed"));
+                let next = "It is not sent again, unless you say so with --retry-failed.";
+                Step::Leave(Box::new(Failure::from(why).with_exit(Exit::Failed).with_next(next)))
             }
-            Some((Happened::Failed { .. } | Happened::Refused { .. }, _)) | None => {
-                match begin(line, &mut outputs, client, force).await {
-                    Ok(step) => steps.extend(step),
-                    Err(failure) => {
-                        problems.push(format!("line {}: {}", line.number, failure.told.message.replace('\n', "; ")))
-                    }
+            _ => match begin(line, &mut outputs, client, force).await {
+                Ok(path) => Step::Send { key, path },
+                Err(failure) => {
+                    problems.push(format!("line {}: {}", line.number, failure.message().replace('\n', "; ")));
+                    continue;
                 }
-                continue;
-            }
+            },
         };
         steps.push(step);
     }
     if problems.is_empty() { Ok(steps) } else { Err(problems) }
 }
 
-/// What there is to do for a line that is to be sent, if nothing stands against it.
-async fn begin(line: &Line, outputs: &mut Outputs, client: &Client, force: bool) -> Result<Option<Step>, Failure> {
-    let plan = possible(client.plan(&line.request))?;
+/// The key after one whose job has failed: `KEY/2` and so on.
+fn next_try(key: &str) -> String {
+    match key.split_once('/') {
+        Some((key, number)) => format!("{key}/{}", number.parse::<u32>().unwrap_or(1) + 1),
+        None => format!("{key}/2"),
+    }
+}
+
+/// Where the video of a line goes that is to be sent, if it can be sent.
+async fn begin(line: &Line, outputs: &mut Outputs, client: &Client, force: bool) -> Result<PathBuf, Failure> {
+    possible(client.plan(&line.request))?;
     for image in line.request.images() {
         image.check().await?;
     }
     let path = outputs.of(line, force)?;
     check_target(&path, "\"output\"", force)?;
-    Ok(plan.offers.into_iter().next().map(|offer| Step::Send(Box::new(offer), path)))
+    Ok(path)
 }
 
-/// Which files are spoken for.
+/// Where the videos of a batch go.
 struct Outputs {
     /// The start of the names that nobody has given.
     stem: String,
@@ -434,16 +549,21 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// Those of the lines, of what the ledger knows, and of the jobs that are in no batch.
-    fn new(file: &Path, lines: &[Line], ledger: &HashMap<String, Entry>, others: &[&Entry]) -> Self {
-        let jobs =
-            others.iter().filter_map(|entry| Some((place(&entry.output), entry.unfinished()?.reference.to_string())));
-        let mut claimed: HashMap<_, _> = jobs.collect();
-        let keeps = |entry: &&Entry| entry.is_open() || matches!(entry.last, Happened::Saved { .. });
-        let kept = |line: &Line| ledger.get(&line.key).filter(keeps).map(|entry| &entry.output);
+    /// Those of the lines, of what the ledger knows, and of the open jobs that are in no batch.
+    fn new(file: &Path, lines: &[Line], known: &Ledger, others: &[Listed], reserved: Vec<PathBuf>) -> Self {
+        let target = |listed: &Listed| listed.target.as_deref().map(PathBuf::from);
+        let keeps = |listed: &&Listed| listed.state.is_open() || listed.state == EntryState::Done;
+        let mut claimed = HashMap::new();
+        let open = others.iter().chain(known.entries.values().filter(|listed| listed.state.is_open()));
+        for listed in open {
+            if let (Some(path), Some(job)) = (target(listed), &listed.job) {
+                claimed.insert(path, job.clone());
+            }
+        }
+        let kept = |line: &Line| known.of_line(line).filter(keeps).and_then(target);
         for line in lines {
             if let Some(path) = kept(line) {
-                claimed.insert(place(path), name(line));
+                claimed.insert(path, name(line));
             }
         }
         for line in lines.iter().filter(|line| kept(line).is_none()) {
@@ -451,9 +571,9 @@ impl Outputs {
                 claimed.entry(place(path)).or_insert_with(|| name(line));
             }
         }
-        let used = others.iter().copied().chain(ledger.values()).filter(keeps).map(|entry| place(&entry.output));
+        let used = others.iter().chain(known.entries.values()).filter(keeps).filter_map(target).collect();
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self { stem, reserved: Vec::new(), claimed, used: used.collect() }
+        Self { stem, reserved, claimed, used }
     }
 
     /// That of a line that is to be sent.
@@ -486,37 +606,12 @@ fn name(line: &Line) -> String {
 }
 
 fn unknown(entry: &Entry, store: &Store) -> Failure {
-    let message = match &entry.last {
-        Happened::Unknown { error } => error.message.clone(),
-        _ => "the program ended while it was being sent".to_owned(),
+    let failure = match entry.unknown() {
+        Some(unknown) => Failure::from(unknown.error),
+        None => {
+            let message = "another process is sending it, or its record is damaged";
+            Failure::from(veo_core::Error::new(ErrorKind::OutcomeUnknown, message))
+        }
     };
-    Failure::unknown(message).with_next(look(&entry.id, store.batch().as_deref()))
-}
-
-/// A cap, with what earlier runs have spent of it: also on lines that are gone, and on jobs that have failed.
-async fn budget<'a>(
-    client: &'a Client,
-    provider: ProviderName,
-    cap: f64,
-    entries: &[Entry],
-) -> Result<Budget<'a>, Failure> {
-    let budget = Budget::new(client, provider.name(), cap).await?;
-    let mut open = Vec::new();
-    for entry in entries.iter().filter(|entry| !matches!(entry.last, Happened::Refused { .. })) {
-        let planned = || client.plan(&entry.request).offers.into_iter().next();
-        let Some(offer) = entry.job.as_ref().map(|job| job.offer.clone()).or_else(planned) else { continue };
-        if offer.provider != provider.name() {
-            continue;
-        }
-        let told = match &entry.last {
-            Happened::Saved { receipt } => receipt["credits"].as_f64(),
-            _ => None,
-        };
-        budget.has_sent(&offer, told.or(entry.credits));
-        if !matches!(entry.last, Happened::Saved { .. } | Happened::Failed { .. }) {
-            open.push(offer);
-        }
-    }
-    open.iter().for_each(|offer| budget.is_open(offer));
-    Ok(budget)
+    failure.with_exit(Exit::Unknown).with_next(look(&entry.key, store.batch()))
 }

@@ -125,7 +125,7 @@ impl Config {
         };
         // On this machine there is only a simulator. Its links lead to this machine, and its jobs advance when they are
         // asked about, so there is nothing to wait for but the eye.
-        let simulated = chosen.iter().all(|provider| self.base_url(*provider).is_some_and(is_loopback));
+        let simulated = self.is_simulated(&chosen);
         let pause = Duration::from_millis(300);
         if simulated {
             poll = Poll { first: poll.first.min(pause), every: pause, every_upgrade: pause, ..poll };
@@ -133,6 +133,11 @@ impl Config {
         poll.give_up_after = timeout.unwrap_or(poll.give_up_after);
         let client = client.with_downloads(Downloads { allow_private_hosts: simulated, ..Downloads::default() })?;
         Ok(client.with_poll(poll))
+    }
+
+    /// Whether all of these are on this machine.
+    fn is_simulated(&self, providers: &[ProviderName]) -> bool {
+        providers.iter().all(|provider| self.base_url(*provider).is_some_and(is_loopback))
     }
 
     /// A client that can plan, with a key or without, of everybody: first the wanted ones, or those with a key.

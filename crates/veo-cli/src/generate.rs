@@ -103,24 +103,27 @@ pub(crate) async fn extend(arguments: Extend, output: &Output) -> Result<(), Fai
 }
 
 async fn make(request: &VideoRequest, common: &Common, setting: &Setting, output: &Output) -> Result<(), Failure> {
+    let store = setting.store().await?;
     let client = setting.config.client(&setting.providers, common.patience.timeout)?;
-    let store = setting.store()?;
-    let target = common.save.target(&store)?;
+    let client = client.with_replacing(common.save.force).with_ledger(store.ledger().clone());
+    let target = common.save.target(&store).await?;
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, config: &setting.config, store: &store, interrupts: &interrupts, output };
+    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
 
-    let ready = making.prepare(request, &target, None, None).await?;
-    let job = making.submit(&ready, None).await?;
+    let prepared = making.prepare(request, None).await?;
+    let key = prepared.chosen_key().to_owned();
+    let (job, path) = making.send(prepared, &target).await?;
     if common.no_wait {
         // The event of the accepted job has said it.
         if !output.is_json() {
             output.print(&job.reference.to_string());
         }
-        return Ok(());
+        return store.check().await;
     }
-    let known = Known { reference: &job.reference, record: Some((&ready.id, &job)), line: None, label: "" };
-    let made = making.finish(&known, &ready.path).await?;
-    tell_saved(&job.reference, &made, common.save.receipt.as_deref(), output)
+    let known = Known { reference: &job.reference, key: Some(&key), job: Some(&job), line: None, label: "" };
+    let made = making.finish(&known, &path).await?;
+    tell_saved(&job.reference, &made, common.save.receipt.as_deref(), output)?;
+    store.check().await
 }
 
 /// The result of one job, and its receipt if it is to be saved.
@@ -141,8 +144,10 @@ pub(crate) fn tell_saved(
 /// A finished job as something to extend, with its URL, so that either provider can.
 async fn finished(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
     let provider = ProviderName::of(&job.provider)?;
-    jobs::check_place(&setting.config, &setting.store()?, job)?;
-    match setting.config.client(&[provider], None)?.state(job).await? {
+    let store = setting.store().await?;
+    let client = setting.config.client(&[provider], None)?.with_ledger(store.ledger().clone());
+    jobs::check_place(&client, &store, job).await?;
+    match client.state(job).await? {
         State::Finished(video) => Ok(Source::from(&*video)),
         State::Failed(error) => Err(Failure::from(*error)),
         _ => Err(Failure::usage(format!("{job} has not ended yet; wait for it first: veo wait {job}"))),

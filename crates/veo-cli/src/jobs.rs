@@ -1,6 +1,5 @@
 //! What can be done with jobs that were accepted before: `status`, `wait`, `download`, `upgrade` and `jobs`.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -8,20 +7,19 @@ use std::time::SystemTime;
 use clap::Args;
 use console::{Alignment, measure_text_width, pad_str, style};
 use futures_util::future::join_all;
-use serde_json::Value;
-use veo_core::{Client, Job, JobRef, Offer, Operation, Resolution, State, VideoRequest};
+use serde::Serialize;
+use veo_core::ledger::{Entry, EntryState, Listed, Which, Wish};
+use veo_core::{Error, JobRef, Resolution, State};
 
 use crate::about::hashed;
 use crate::args::{Patience, Save, check_target, place, word};
-use crate::batch::ledger_of;
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, look};
 use crate::generate::tell_saved;
 use crate::interrupt::Interrupts;
-use crate::making::{Known, Made, Making, keep_receipt};
-use crate::output::{Event, Output};
-use crate::progress::Progress;
-use crate::store::{Entry, Event as Happened, Listed, Store, named_after};
+use crate::making::{Known, Making, keep_receipt};
+use crate::output::{Event, Output, json};
+use crate::store::{Store, current_folder, named_after, relative, relative_to};
 
 #[derive(Args)]
 #[command(after_help = "Examples:\n  veo status kie:0f1e2d3c\n  veo status kie:0f1e2d3c --json")]
@@ -93,18 +91,58 @@ pub(crate) struct List {
     batch: Option<PathBuf>,
 }
 
+/// A job as it is listed.
+#[derive(Serialize)]
+pub(crate) struct Listing {
+    pub(crate) key: String,
+    pub(crate) state: EntryState,
+    pub(crate) job: Option<String>,
+    /// When it was first written down, in seconds since 1970.
+    pub(crate) at: u64,
+    pub(crate) prompt: String,
+    /// Where the video is, or is to go.
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) error: Option<Error>,
+}
+
+impl Listing {
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let at = entry.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self {
+            key: entry.key.clone(),
+            state: entry.state,
+            job: entry.reference().map(ToString::to_string),
+            at,
+            prompt: entry.wish.asked().map(|request| request.prompt.clone()).unwrap_or_default(),
+            output: path_in(entry),
+            error: entry.why().cloned(),
+        }
+    }
+
+    /// The same without the error. Paths are told from the current folder.
+    fn in_short(listed: Listed, here: &Path) -> Self {
+        Self {
+            key: listed.key,
+            state: listed.state,
+            job: listed.job,
+            at: listed.at,
+            prompt: listed.prompt,
+            output: listed.target.map(|target| relative_to(here, Path::new(&target))),
+            error: None,
+        }
+    }
+}
+
 pub(crate) async fn status(arguments: Status, output: &Output) -> Result<(), Failure> {
     let Status { job } = arguments;
-    let config = Config::load()?;
-    let store = Store::open()?;
-    check_place(&config, &store, &job)?;
+    let (config, store) = (Config::load()?, Store::open().await?);
     // To ask the provider how far an upgrade is can be to pay for it.
-    if let Some(upgrade) = store.find(&job)?.filter(Entry::is_upgrade) {
-        let listed = Listed::from(upgrade);
-        output.result(listed.state, &Event::Job(&listed));
-        return Ok(());
+    if let Some(upgrade) = store.find(&job).await?.filter(|entry| entry.upgrade().is_some()) {
+        output.result(&upgrade.state.to_string(), &Event::Job(&Listing::of(&upgrade)));
+        return store.check().await;
     }
-    let client = config.client(&[ProviderName::of(&job.provider)?], None)?;
+    let client = config.client(&[ProviderName::of(&job.provider)?], None)?.with_ledger(store.ledger().clone());
+    check_place(&client, &store, &job).await?;
     let told = |state, percent| Event::State { line: None, job: &job, state, percent };
     match client.state(&job).await? {
         State::Finished(video) => {
@@ -118,20 +156,16 @@ pub(crate) async fn status(arguments: Status, output: &Output) -> Result<(), Fai
         State::Failed(error) => return Err(Failure::from(*error)),
         _ => output.result("pending", &told("pending", None)),
     }
-    Ok(())
+    store.check().await
 }
 
 pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure> {
     let Wait { job: mut jobs, save, patience } = arguments;
-    let (config, store) = (Config::load()?, Store::open()?);
+    let (config, store) = (Config::load()?, Store::open().await?);
     if jobs.is_empty() {
-        let here = |entry: &Entry| {
-            let job = entry.unfinished()?;
-            is_here(&config, entry).then(|| job.reference.clone())
-        };
-        let Some(latest) = store.entries()?.iter().rev().find_map(here) else {
+        let Some(latest) = latest(&config, &store).await? else {
             output.note("There is no job to wait for; `veo jobs` lists those of this machine.");
-            return Ok(());
+            return store.check().await;
         };
         output.note(&format!("The latest is {latest}"));
         jobs.push(latest);
@@ -143,20 +177,26 @@ pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure
     }
     let mut providers = Vec::new();
     for job in &jobs {
-        check_place(&config, &store, job)?;
         providers.push(ProviderName::of(&job.provider)?);
     }
-    refuse_one_file_for_two(&jobs, &store)?;
-    let client = config.resuming(&providers, patience.timeout)?;
+    refuse_one_file_for_two(&jobs, &store).await?;
+    let client = config.resuming(&providers, patience.timeout)?.with_ledger(store.ledger().clone());
+    let client = client.with_replacing(save.force);
+    for job in &jobs {
+        check_place(&client, &store, job).await?;
+    }
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
+    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
     let label = |job| if jobs.len() > 1 { format!("{job}: ") } else { String::new() };
     let fetch = async |job| fetch(&making, job, &label(job), &save).await;
     let results = join_all(jobs.iter().map(fetch)).await;
 
     let mut failures: Vec<Failure> = results.into_iter().filter_map(Result::err).collect();
     if failures.len() < 2 {
-        return failures.pop().map_or(Ok(()), Err);
+        return match failures.pop() {
+            Some(failure) => Err(failure),
+            None => store.check().await,
+        };
     }
     for failure in &failures {
         output.report(failure);
@@ -167,245 +207,186 @@ pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure
 
 pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(), Failure> {
     let Download { job, save } = arguments;
-    let (config, store) = (Config::load()?, Store::open()?);
-    check_place(&config, &store, &job)?;
-    let client = config.resuming(&[ProviderName::of(&job.provider)?], None)?;
-    let upgrade = store.find(&job)?.filter(Entry::is_upgrade);
-    let is_open = upgrade.as_ref().is_some_and(|upgrade| !matches!(upgrade.last, Happened::Saved { .. }));
-    let state = if is_open { State::Pending } else { client.state(&job).await? };
+    let (config, store) = (Config::load()?, Store::open().await?);
+    let client = config.resuming(&[ProviderName::of(&job.provider)?], None)?.with_ledger(store.ledger().clone());
+    let client = client.with_replacing(save.force);
+    check_place(&client, &store, &job).await?;
+    let upgrade = store.find(&job).await?.filter(|entry| entry.upgrade().is_some());
+    let is_open = upgrade.as_ref().is_some_and(|upgrade| upgrade.state != EntryState::Done);
+    let state = match upgrade {
+        Some(_) if is_open => Some(State::Pending),
+        Some(_) => None,
+        None => Some(client.state(&job).await?),
+    };
     match state {
-        State::Finished(_) => {}
-        State::Failed(error) => return Err(Failure::from(*error)),
-        _ => {
-            return Err(Failure::after_payment(&job, format!("{job}: it has not ended yet"))
+        None | Some(State::Finished(_)) => {}
+        Some(State::Failed(error)) => return Err(Failure::from(*error)),
+        Some(_) => {
+            return Err(Failure::after_payment(&job, "it has not ended yet")
                 .with_exit(Exit::Unfinished)
                 .with_next(format!("Wait for it with: veo wait {job}")));
         }
     }
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
-    fetch(&making, &job, "", &save).await
+    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
+    fetch(&making, &job, "", &save).await?;
+    store.check().await
 }
 
 pub(crate) async fn upgrade(arguments: Upgrade, output: &Output) -> Result<(), Failure> {
     let Upgrade { job, resolution, output: path, force, patience } = arguments;
-    let (config, store) = (Config::load()?, Store::open()?);
-    check_place(&config, &store, &job)?;
-    let small = store.find(&without_size(&job))?;
+    let (config, store) = (Config::load()?, Store::open().await?);
+    let small = without_size(&job);
+    let larger = with_size(&job, resolution);
+    let entry = store.find(&small).await?;
     let named = || {
-        let small = path_of(&job, small.as_ref());
+        let small = path_of(&job, entry.as_ref());
         let stem = small.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         small.with_file_name(format!("{stem}-{resolution}.mp4"))
     };
     let path = path.unwrap_or_else(named);
     check_target(&path, "--output", force)?;
     let client = config.client(&[ProviderName::of(&job.provider)?], patience.timeout)?;
-    let upgrade = larger(&client, &job, small.and_then(|entry| entry.job), resolution)?;
+    let client = client.with_ledger(store.ledger().clone());
+    let client = client.with_replacing(force);
+    check_place(&client, &store, &job).await?;
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, config: &config, store: &store, interrupts: &interrupts, output };
-
-    // To ask for it again is to go on with it.
-    let key = upgrade.reference.to_string();
-    let has_ended = |entry: &Entry| matches!(entry.last, Happened::Refused { .. } | Happened::Failed { .. });
-    let is_it = |entry: &Entry| entry.key.as_ref() == Some(&key) && !has_ended(entry);
-    let (id, asked) = match store.entries()?.into_iter().rfind(is_it) {
-        Some(entry) if entry.job.is_some() => (entry.id, Asked::Taken),
-        Some(entry) => (entry.id, Asked::Perhaps),
-        None => (store.intend(&upgrade.offer.request, &path, Some(&key))?, Asked::Never),
-    };
-    let made = enlarge(&making, (&id, &upgrade), asked, "", &path).await?;
-    tell_saved(&upgrade.reference, &made, None, output)
+    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
+    let key = larger.to_string();
+    client.want_upgrade(&small, resolution, Some(&place(&path).display().to_string())).await?;
+    let known = Known { reference: &larger, key: Some(&key), job: None, line: None, label: "" };
+    let made = making.enlarge(&small, resolution, &known, &path).await?;
+    tell_saved(&larger, &made, None, output)?;
+    store.check().await
 }
 
-/// An upgrade as a job, which is like the one whose video it makes larger.
-fn larger(client: &Client, job: &JobRef, small: Option<Job>, to: Resolution) -> Result<Job, Failure> {
-    let mut offer = match (small, client.models().next()) {
-        (Some(small), _) => small.offer,
-        // Another machine has sent it, and knows with which words and to which model.
-        (None, Some(model)) => {
-            let mut offer = Offer::new(model, &VideoRequest::text(""), Operation::Upgrade, Value::Null);
-            offer.model = "unknown".to_owned();
-            offer
-        }
-        (None, None) => return Err(Failure::usage("there is no provider")),
-    };
-    offer.request.resolution = Some(to);
-    // With which words it is asked for is the library's to know.
-    (offer.operation, offer.body, offer.warnings) = (Operation::Upgrade, Value::Null, Vec::new());
-    Ok(Job::new(&offer, &*job.task))
-}
-
-/// Whether a provider has been asked for an upgrade before.
-#[derive(Clone, Copy, PartialEq)]
-enum Asked {
-    Never,
-    /// It was, and nobody knows whether it has taken it.
-    Perhaps,
-    Taken,
-}
-
-/// Makes a video larger and saves it, with a record of each step. Whoever asks for an upgrade is answered how far it is, so
-/// the first answer says that it was taken.
-async fn enlarge(
-    making: &Making<'_>,
-    (id, job): (&str, &Job),
-    asked: Asked,
-    label: &str,
-    path: &Path,
-) -> Result<Made, Failure> {
-    let (reference, to) = (&job.reference, job.offer.resolution());
-    let known = Known { reference, record: Some((id, job)), line: None, label };
-    let is_accepted = Cell::new(asked == Asked::Taken);
-    let enlarge_and_save = async {
-        let progress = Progress::start(making.output, reference, None, label);
-        let on_state = |state: &State| {
-            if !is_accepted.replace(true) {
-                making.accepted(id, job, None);
-            }
-            progress.state(state);
-        };
-        let video = making.client.upgrade(reference, to, on_state).await;
-        let failure = |error| match is_accepted.get() {
-            true => Failure::from(error),
-            false => Failure::of_upgrade(&error, asked == Asked::Perhaps),
-        };
-        making.save(&known, &video.map_err(failure)?, path, progress).await
-    };
-    let made = tokio::select! {
-        made = enlarge_and_save => made,
-        () = making.interrupts.first() => Err(if is_accepted.get() {
-            Failure::interrupted(reference)
-        } else {
-            Failure::unknown(format!("{reference}: interrupted while it was asked for")).with_exit(Exit::Interrupted)
-        }),
-    };
-    made.map_err(|failure| {
-        let is_open = !matches!(failure.exit, Exit::Rejected | Exit::Usage | Exit::Failed);
-        if is_open && is_accepted.get() {
-            return failure;
-        }
-        let small = without_size(reference);
-        let again =
-            format!("It may have been charged. Go on with the same command: veo upgrade {small} --resolution {to}");
-        let failure = match failure.exit {
-            Exit::Rejected | Exit::Usage => failure,
-            Exit::Failed => failure.with_next("The smaller video is there all the same."),
-            _ => failure.with_next(again),
-        };
-        let error = failure.told.clone();
-        making.record(
-            id,
-            match failure.exit {
-                Exit::Rejected | Exit::Usage => Happened::Refused { error },
-                Exit::Failed => Happened::Failed { error },
-                _ => Happened::Unknown { error },
-            },
-        );
-        failure
-    })
-}
-
-pub(crate) fn list(arguments: &List, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn list(arguments: &List, output: &Output) -> Result<(), Failure> {
     let store = match &arguments.batch {
-        Some(file) if !ledger_of(file).exists() => return Err(not_started(file)),
-        Some(file) => Store::at(ledger_of(file))?,
-        None => Store::open()?,
+        Some(file) => Some(Store::of_batch(file).await?),
+        None => Store::of_no_batch().await?,
     };
-    let listed: Vec<Listed> = store.entries()?.into_iter().map(Listed::from).collect();
-    if output.is_json() {
-        listed.iter().for_each(|entry| output.result("", &Event::Job(entry)));
+    let Some(store) = store else {
+        if !output.is_json() {
+            output.note("There are no jobs yet.");
+        }
         return Ok(());
+    };
+    let (listed, here) = (store.list(Which::WithPrompts).await?, current_folder());
+    if output.is_json() {
+        let mut lines = Vec::with_capacity(listed.len());
+        for listed in listed {
+            let has_error = matches!(listed.state, EntryState::Rejected | EntryState::Unknown | EntryState::Failed);
+            // What is listed says all else.
+            let entry = if has_error { store.entry(&listed.key).await? } else { None };
+            let listing = entry.map_or_else(|| Listing::in_short(listed, &here), |entry| Listing::of(&entry));
+            lines.push(json(&Event::Job(&listing)));
+        }
+        output.print_all(lines);
+        return store.check().await;
     }
     if listed.is_empty() {
         output.note("There are no jobs yet.");
-        return Ok(());
+        return store.check().await;
     }
-    table(&listed).iter().for_each(|line| output.print(line));
-    let unknown: Vec<_> = listed.iter().filter(|entry| entry.state == "unknown").collect();
-    let id = if let [only] = unknown[..] { &only.id } else { "ID" };
+    let listed: Vec<_> = listed.into_iter().map(|listed| Listing::in_short(listed, &here)).collect();
+    output.print_all(table(&listed));
+    let unknown: Vec<_> = listed.iter().filter(|entry| entry.state == EntryState::Unknown).collect();
+    let key = if let [only] = unknown[..] { &only.key } else { "KEY" };
     if !unknown.is_empty() {
-        let look = look(id, arguments.batch.as_deref());
+        let look = look(key, arguments.batch.as_deref());
         output.note(&format!("{} with an unknown outcome. {look}", unknown.len()));
     }
-    Ok(())
-}
-
-/// A batch of which there is no record.
-pub(crate) fn not_started(file: &Path) -> Failure {
-    Failure::usage(format!("{} has not been started; there is no ledger beside it", file.display()))
+    store.check().await
 }
 
 /// A line for each job, after one that says what stands in its columns.
-fn table(listed: &[Listed]) -> Vec<String> {
+fn table(listed: &[Listing]) -> impl Iterator<Item = String> {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-    let row = |entry: &Listed| {
+    let row = |entry: &Listing| {
         let job = match (&entry.job, entry.state) {
-            (Some(job), _) => job.to_string(),
+            (Some(job), _) => job.clone(),
             // By this name it is settled.
-            (None, "unknown") => entry.id.clone(),
+            (None, EntryState::Unknown) => entry.key.clone(),
             (None, _) => "-".to_owned(),
         };
         let prompt: String = entry.prompt.lines().next().unwrap_or_default().chars().take(40).collect();
         let age = age(now.saturating_sub(entry.at));
-        [entry.state.to_owned(), age, job, entry.output.display().to_string(), prompt]
+        let output = entry.output.as_deref().map_or("-".to_owned(), |path| path.display().to_string());
+        [entry.state.to_string(), age, job, output, prompt]
     };
     let head = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(listed.iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default();
     // Ages grow, and the rest need not move for that.
     let widths = [width(0), width(1).max(8), width(2), width(3)];
-    let line = |[state, age, job, video, prompt]: &[String; 5]| {
+    let line = move |[state, age, job, video, prompt]: [String; 5]| {
         let pad = |text, column: usize, side| pad_str(text, widths[column], side, None);
-        let left = pad(state, 0, Alignment::Left);
-        let state = match &**state {
+        let left = pad(&state, 0, Alignment::Left);
+        let state = match &*state {
             "STATE" => style(left),
-            "saved" => style(left).green(),
-            "accepted" => style(left).cyan(),
+            "done" | "finished" => style(left).green(),
+            "accepted" | "on its way" | "wanted" => style(left).cyan(),
             "unknown" => style(left).yellow(),
             _ => style(left).red(),
         };
-        let (age, job) = (pad(age, 1, Alignment::Right), pad(job, 2, Alignment::Left));
-        format!("{state}  {age}  {job}  {}  {prompt}", pad(video, 3, Alignment::Left))
+        let (age, job) = (pad(&age, 1, Alignment::Right), pad(&job, 2, Alignment::Left));
+        let line = format!("{state}  {age}  {job}  {}  {prompt}", pad(&video, 3, Alignment::Left));
+        line.trim_end().to_owned()
     };
-    rows.iter().map(|row| line(row).trim_end().to_owned()).collect()
+    rows.into_iter().map(line)
 }
 
 /// Waits for a job, saves its video and tells it.
 async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> Result<(), Failure> {
-    let entry = making.store.find(job)?;
+    let entry = making.store.find(job).await?;
     let small = without_size(job);
     if let (None, Some(to)) = (&entry, job.resolution)
-        && making.store.find(&small)?.is_some()
+        && making.store.find(&small).await?.is_some()
     {
         let message = format!("{small} was not asked for in {to}; to have it larger, which costs extra, run: ");
         return Err(Failure::usage(format!("{message}veo upgrade {small} --resolution {to}")));
     }
     if let Some(entry) = &entry
-        && let Happened::Saved { receipt } = &entry.last
+        && let Some(delivered) = &entry.delivered
         && save.output.is_none()
         && !save.force
-        && hashed(&entry.output).is_ok_and(|(sha256, _)| receipt["saved"]["sha256"] == sha256)
+        && hashed(&delivered.saved.path).is_ok_and(|(sha256, _)| delivered.saved.sha256 == sha256)
     {
         if let Some(path) = &save.receipt {
             check_target(path, "--receipt", false)?;
         }
         making.output.note(&format!("{job} is saved already"));
-        making.output.result(&entry.output.display().to_string(), &Event::Job(&entry.clone().into()));
-        let receipt = Some(receipt).filter(|receipt| receipt["job"].is_object());
-        return keep_receipt(save.receipt.as_deref(), job, receipt, making.output);
+        let path = relative(&delivered.saved.path);
+        making.output.result(&path.display().to_string(), &Event::Job(&Listing::of(entry)));
+        return keep_receipt(save.receipt.as_deref(), job, entry.receipt().as_ref(), making.output);
     }
     let path = save.path(path_of(job, entry.as_ref()))?;
-    let record = entry.as_ref().and_then(|entry| Some((entry.id.as_str(), entry.job.as_ref()?)));
-    let made = match record {
-        Some((id, job)) if job.offer.operation == Operation::Upgrade => {
-            enlarge(making, (id, job), Asked::Taken, label, &path).await?
+    let (key, sent) = (entry.as_ref().map(|entry| entry.key.as_str()), entry.as_ref().and_then(Entry::job));
+    let reference = sent.as_ref().map_or(job, |job| &job.reference);
+    let made = match entry.as_ref().and_then(Entry::upgrade) {
+        Some(to) => {
+            let known = Known { reference: job, key, job: None, line: None, label };
+            making.enlarge(&small, to, &known, &path).await?
         }
-        _ => {
-            let reference = record.map_or(job, |(_, job)| &job.reference);
-            making.finish(&Known { reference, record, line: None, label }, &path).await?
+        None => {
+            let known = Known { reference, key, job: sent.as_ref(), line: None, label };
+            making.finish(&known, &path).await?
         }
     };
     tell_saved(job, &made, save.receipt.as_deref(), making.output)
+}
+
+/// The latest job that has not ended and lives where its provider is asked now.
+async fn latest(config: &Config, store: &Store) -> Result<Option<JobRef>, Failure> {
+    let open = store.list(Which::Open).await?;
+    for listed in open.into_iter().rev().filter(|listed| listed.state != EntryState::Unknown) {
+        let Some(job) = listed.job.and_then(|job| job.parse::<JobRef>().ok()) else { continue };
+        let here = ProviderName::of(&job.provider).ok().and_then(|provider| config.base_url(provider));
+        if listed.base_url.as_deref() == here {
+            return Ok(Some(job));
+        }
+    }
+    Ok(None)
 }
 
 /// The job of a task as it is named without saying how large it is to be.
@@ -415,16 +396,28 @@ fn without_size(job: &JobRef) -> JobRef {
     job
 }
 
+fn with_size(job: &JobRef, size: Resolution) -> JobRef {
+    let mut job = job.clone();
+    job.resolution = Some(size);
+    job
+}
+
+/// Where the video of an entry is, or is to go.
+fn path_in(entry: &Entry) -> Option<PathBuf> {
+    let saved = entry.delivered.as_ref().map(|delivered| delivered.saved.path.as_path());
+    saved.or(entry.target.as_deref().map(Path::new)).map(relative)
+}
+
 /// Where the video of a job goes if nobody says where.
 fn path_of(job: &JobRef, entry: Option<&Entry>) -> PathBuf {
-    entry.map_or_else(|| named_after(job), |entry| entry.output.clone())
+    entry.and_then(path_in).unwrap_or_else(|| named_after(job))
 }
 
 /// The second would replace the first.
-fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), Failure> {
+async fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), Failure> {
     let mut seen = HashMap::new();
     for job in jobs {
-        let path = path_of(job, store.find(job)?.as_ref());
+        let path = path_of(job, store.find(job).await?.as_ref());
         if let Some(other) = seen.insert(place(&path), job) {
             let path = path.display();
             let message =
@@ -435,27 +428,16 @@ fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), Failure
     Ok(())
 }
 
-/// Whether a job lives where its provider is asked now. A simulator's would not be found at the provider.
-pub(crate) fn is_here(config: &Config, entry: &Entry) -> bool {
-    let provider = entry.job.as_ref().and_then(|job| ProviderName::of(&job.reference.provider).ok());
-    provider.is_some_and(|provider| entry.base_url.as_deref() == config.base_url(provider))
-}
-
-/// Where a job lives, in words.
-pub(crate) fn address(base_url: Option<&str>) -> &str {
-    base_url.unwrap_or("the provider's own address")
-}
-
 /// Refuses to ask for a job in a place where it does not live.
-pub(crate) fn check_place(config: &Config, store: &Store, job: &JobRef) -> Result<(), Failure> {
-    let found = match store.find(job)? {
+pub(crate) async fn check_place(client: &veo_core::Client, store: &Store, job: &JobRef) -> Result<(), Failure> {
+    let found = match store.find(job).await? {
         Some(found) => Some(found),
-        None => store.find(&without_size(job))?,
+        None => store.find(&without_size(job)).await?,
     };
     match found {
-        Some(entry) if !is_here(config, &entry) => {
-            let place = address(entry.base_url.as_deref());
-            Err(Failure::usage(format!("{job} lives at {place}, and another address is set; correct the base URL")))
+        // Nobody knows where an entry was sent whose line is damaged.
+        Some(entry) if !matches!(entry.wish, Wish::Lost) && !entry.attempts.is_empty() => {
+            Ok(client.check_place(job, entry.base_url())?)
         }
         _ => Ok(()),
     }

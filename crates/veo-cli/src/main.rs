@@ -8,13 +8,14 @@ mod about;
 mod account;
 mod args;
 mod batch;
-mod budget;
 mod config;
+mod earlier;
 mod failure;
 mod generate;
 mod interrupt;
 mod jobs;
 mod making;
+mod names;
 mod output;
 mod plan;
 mod progress;
@@ -69,7 +70,7 @@ enum Command {
     Download(jobs::Download),
     /// List the jobs of this machine.
     Jobs(jobs::List),
-    /// Say what became of a request whose outcome is not known.
+    /// Say what became of a request whose outcome is unknown.
     Settle(settle::Settle),
     /// Show what would be sent, and to whom, and why not to the others. Nothing is sent.
     Plan(Box<plan::Plan>),
@@ -115,7 +116,12 @@ fn main() -> ExitCode {
     let output = Output::new(cli.json, cli.verbose);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli.command, &output)),
+        Ok(runtime) => {
+            let result = runtime.block_on(run(cli.command, &output));
+            // What waits for the file of another process is not waited for.
+            runtime.shutdown_background();
+            result
+        }
         Err(error) => Err(Failure::failed(format!("the program cannot start: {error}"))),
     };
     let ends = [result, output.check()].map(|result| result.err().map(|failure| output.report(&failure)));
@@ -130,14 +136,14 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Status(arguments) => jobs::status(arguments, output).await,
         Command::Wait(arguments) => jobs::wait(arguments, output).await,
         Command::Download(arguments) => jobs::download(arguments, output).await,
-        Command::Jobs(arguments) => jobs::list(&arguments, output),
-        Command::Settle(arguments) => settle::settle(&arguments, output),
+        Command::Jobs(arguments) => jobs::list(&arguments, output).await,
+        Command::Settle(arguments) => settle::settle(&arguments, output).await,
         Command::Plan(arguments) => plan::plan(*arguments, output),
         Command::Models(arguments) => about::models(&arguments, output),
         Command::Credits(arguments) => account::credits(arguments, output).await,
         Command::Upload(arguments) => account::upload(arguments, output).await,
         Command::Auth(arguments) => account::auth(&arguments, output),
-        Command::Inspect(arguments) => about::inspect(&arguments, output),
+        Command::Inspect(arguments) => about::inspect(&arguments, output).await,
         Command::Schema => about::schema(output),
         Command::Sim(arguments) => sim::run(&arguments, output).await,
         Command::Completions(arguments) => about::completions(&arguments, Cli::command(), output),

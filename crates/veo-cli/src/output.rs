@@ -1,7 +1,8 @@
 //! What the program says: results on standard output, everything else on standard error.
 
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::fmt::Display;
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use console::style;
@@ -11,8 +12,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use veo_core::{JobRef, Model, Plan, Receipt, Saved, Video};
 
-use crate::failure::{Failure, Told, in_full};
-use crate::store::Listed;
+use crate::failure::{Failure, Told};
+use crate::jobs::Listing;
 
 /// A line of standard output with `--json`. `line` is that of the batch.
 #[derive(Serialize)]
@@ -53,13 +54,13 @@ pub(crate) enum Event<'a> {
         receipt: Option<&'a Receipt>,
     },
     /// A line of a batch that was done before.
-    Done { line: usize, receipt: &'a serde_json::Value },
+    Done { line: usize, receipt: Option<&'a Receipt> },
     /// A line of a batch that has no video.
-    Failed { line: usize, error: &'a Told },
+    Failed { line: usize, error: Told<'a> },
     /// How many lines of a batch ended how.
     Batch { done: usize, failed: usize, rejected: usize, unknown: usize, unfinished: usize },
     /// A job of this machine, as it is known here.
-    Job(&'a Listed),
+    Job(&'a Listing),
     /// What can be made.
     Plan(&'a Plan),
     /// What a model can do.
@@ -124,9 +125,15 @@ impl Output {
 
     /// A line of standard output.
     pub(crate) fn print(&self, line: &str) {
+        self.print_all([line]);
+    }
+
+    /// Many lines of standard output, at once.
+    pub(crate) fn print_all(&self, lines: impl IntoIterator<Item = impl Display>) {
         self.bars.suspend(|| {
-            let mut stdout = io::stdout().lock();
-            let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+            let mut stdout = BufWriter::new(io::stdout().lock());
+            let written = lines.into_iter().try_for_each(|line| writeln!(stdout, "{line}"));
+            let written = written.and_then(|()| stdout.flush());
             if let Err(error) = written {
                 self.unwritten.borrow_mut().get_or_insert(error);
             }
@@ -157,9 +164,9 @@ impl Output {
     /// An error, and the code to end with.
     pub(crate) fn report(&self, failure: &Failure) -> ExitCode {
         if self.json {
-            self.tell(&json(&failure.told));
+            self.tell(&json(&failure.told()));
         } else {
-            self.tell(&format!("{}: {}", style("error").red().bold().for_stderr(), in_full(&failure.told)));
+            self.tell(&format!("{}: {}", style("error").red().bold().for_stderr(), failure.in_full()));
         }
         ExitCode::from(failure.exit as u8)
     }
@@ -181,7 +188,7 @@ pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
     }
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(crate) fn json(value: &impl Serialize) -> String {
     // None of the types has anything that JSON cannot say.
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::routing::post;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -61,10 +61,11 @@ fn receiver(webhooks: Webhooks) -> (Router, UnboundedReceiver<JobRef>) {
 /// Answers at once. kie.ai waits for 15 seconds, and asking it can take longer.
 async fn receive(
     State((webhooks, jobs)): State<(Arc<Webhooks>, UnboundedSender<JobRef>)>,
+    target: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    match webhooks.verify(&headers, &body) {
+    match webhooks.verify(&target.to_string(), &headers, &body) {
         Ok(Delivery::First(notice)) => {
             println!("{}: a webhook has come; confirming it", notice.job);
             // Nobody listens only while the program ends.

@@ -1,21 +1,22 @@
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::field::{Empty, display};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, broadcast};
 use tracing::{Instrument, info_span};
 
 use crate::download::Downloader;
-use crate::limit::Window;
+use crate::ledger::{Budget, Ledger, Unrecorded, Wish};
+use crate::send::Wire;
 use crate::wait::Waiting;
 use crate::{
-    BoxFuture, Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution, Saved,
-    State, Submission, Upgrade, Video, VideoRequest,
+    BoxFuture, Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal, Saved, State, Video,
+    VideoRequest,
 };
 use crate::{image, plan, wait};
+
+/// How many keys can be in a hurry at a time. A run that is behind looks at all of them.
+const HURRIED: usize = 256;
 
 /// Makes videos with one provider or several. Clones are cheap, and share connections, limits and permits.
 ///
@@ -24,7 +25,9 @@ use crate::{image, plan, wait};
 /// | to | use |
 /// | --- | --- |
 /// | see what would be sent, and to whom | [`plan`](Self::plan), [`models`](Self::models) |
-/// | pay for a video | [`submit`](Self::submit) |
+/// | keep a record of what is paid | [`with_ledger`](Self::with_ledger), [`with_budget`](Self::with_budget) |
+/// | pay for a video | [`submit_once`](Self::submit_once), [`submit`](Self::submit); [`prepare`](Self::prepare) and [`send`](Self::send) |
+/// | go on after a crash | [`run`](Self::run), [`run_until`](Self::run_until) or [`step`](Self::step); [`settle`](Self::settle) |
 /// | get it | [`wait`](Self::wait) or [`states`](Self::states), [`download`](Self::download), [`upgrade`](Self::upgrade) |
 /// | make many | [`permit`](Self::permit) |
 /// | look after the account | [`credits`](Self::credits), [`upload`](Self::upload) |
@@ -50,22 +53,26 @@ use crate::{image, plan, wait};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    entries: Vec<Entry>,
-    /// The accounts that were given once more, which are never asked.
+    /// One for each account, in the order of asking.
+    providers: Vec<Arc<dyn Provider>>,
+    /// Accounts that were given once more, which are never asked.
     doubles: Vec<String>,
     /// Who has a place for images if none of the providers has, and is not asked for videos.
     uploader: Option<Arc<dyn Provider>>,
+    ledger: Arc<dyn Ledger>,
+    /// Whether the ledger is one that the caller has given.
+    keeps_record: bool,
+    budget: Option<Budget>,
+    /// The balance of the account of the budget when it was asked last.
+    balance: Arc<Mutex<Option<f64>>>,
+    /// What is being sent; clones share it.
+    wire: Wire,
+    /// The keys that a run is to step now.
+    hurry: broadcast::Sender<String>,
     downloader: Downloader,
     poll: Poll,
     /// One permit for each job that may be under way; clones share them.
     in_flight: Option<Arc<Semaphore>>,
-}
-
-/// A provider, and when it was last sent paid requests.
-#[derive(Clone, Debug)]
-struct Entry {
-    provider: Arc<dyn Provider>,
-    window: Window,
 }
 
 /// Leave for one job to be under way, which is given back when this is dropped. From [`Client::permit`].
@@ -104,9 +111,15 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] if there can be no HTTP client on this machine.
     pub fn new(provider: impl Provider + 'static) -> Result<Self, Error> {
         Ok(Self {
-            entries: vec![Entry::new(provider)],
+            providers: vec![Arc::new(provider)],
             doubles: Vec::new(),
             uploader: None,
+            ledger: Arc::new(Unrecorded::new()),
+            keeps_record: false,
+            budget: None,
+            balance: Arc::default(),
+            wire: Wire::new(),
+            hurry: broadcast::Sender::new(HURRIED),
             downloader: Downloader::new(Downloads::default())?,
             poll: Poll::default(),
             in_flight: None,
@@ -115,8 +128,8 @@ impl Client {
 
     /// The same client with one more provider, which is asked when those before it have not taken a request.
     ///
-    /// A client has each account once, since a [`JobRef`] names it: a second account at a provider needs a name of its own, as
-    /// by `Kie::named`. One that the client has already is never asked, and every [plan](Self::plan) refuses it.
+    /// A client has each account once, since a [`JobRef`] names the account: one that it has already, with another key, is never
+    /// asked, and every [plan](Self::plan) refuses it. A second account at a provider has a name of its own.
     ///
     /// ```
     /// # #[cfg(all(feature = "kie", feature = "uniall"))]
@@ -133,12 +146,11 @@ impl Client {
     /// ```
     #[must_use]
     pub fn or(mut self, provider: impl Provider + 'static) -> Self {
-        let entry = Entry::new(provider);
-        let account = entry.provider.account();
+        let account = provider.account();
         if self.account(&account).is_some() {
             self.doubles.push(account);
         } else {
-            self.entries.push(entry);
+            self.providers.push(Arc::new(provider));
         }
         self
     }
@@ -163,6 +175,39 @@ impl Client {
     #[must_use]
     pub fn with_uploader(mut self, provider: impl Provider + 'static) -> Self {
         self.uploader = Some(Arc::new(provider));
+        self
+    }
+
+    /// The same client with a record of what is paid: each paid call is written down before it leaves, and what became of it
+    /// after. Then nothing is paid twice under one key, whatever ends the process, and nothing that was paid is lost.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("jobs.ledger");
+    /// use veo_core::VideoRequest;
+    /// use veo_core::ledger::{EntryState, FileLedger};
+    ///
+    /// let client = client.with_ledger(FileLedger::open(path).await?);
+    /// let _ = client.submit_once("order 17", &VideoRequest::text("A dog playing in a park")).await;
+    /// let entry = client.entry("order 17").await?;
+    /// assert_eq!(entry.map(|entry| entry.state), Some(EntryState::Accepted));
+    /// # Ok(()) }) }
+    /// ```
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: impl Ledger + 'static) -> Self {
+        (self.ledger, self.keeps_record) = (Arc::new(ledger), true);
+        self
+    }
+
+    /// The same client under a cap: no paid call leaves that could cost more than the budget has left. It needs a
+    /// [ledger](Self::with_ledger), which counts what all have spent that use the budget, and only its account is used.
+    ///
+    /// A price that nobody knows is found out by the first call of its kind, which is made alone.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Budget) -> Self {
+        (self.budget, self.balance) = (Some(budget), Arc::default());
         self
     }
 
@@ -200,6 +245,13 @@ impl Client {
     pub fn with_downloads(mut self, downloads: Downloads) -> Result<Self, Error> {
         self.downloader = Downloader::new(downloads)?;
         Ok(self)
+    }
+
+    /// The same client, where a downloaded video replaces a file that is there, or not. See [`Downloads::replace`].
+    #[must_use]
+    pub fn with_replacing(mut self, replace: bool) -> Self {
+        self.downloader = self.downloader.replacing(replace);
+        self
     }
 
     /// The same client with a cap on how many [permits](Self::permit) it and its clones give out at a time; at least 1. Without
@@ -282,99 +334,8 @@ impl Client {
     /// ```
     pub fn plan(&self, request: &VideoRequest) -> Plan {
         let mut plan = plan::plan(self.providers(), request, image::is_stranded(request, self.places()));
-        plan.refusals.extend(self.doubles.iter().map(|name| Refusal::of_double(name)));
+        plan.refusals.extend(self.doubles.iter().map(|account| Refusal::of_double(account)));
         plan
-    }
-
-    /// Sends a paid request to the first provider that can make the video, at most once. Only when a provider has certainly
-    /// not taken it, the next one is asked; the job then says why. Images of this machine are uploaded first. Waits if the provider's
-    /// [limit](crate::Capabilities::limit) has been reached by this client and its clones.
-    ///
-    /// Dropping the future after the request has left loses what became of it, as a lost reply does. So put no time-out around
-    /// it; [`submit_until`](Self::submit_until) and `Access::submit_timeout` end in an outcome.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
-    /// # fn main() { simulated(async |client| {
-    /// use veo_core::{Resend, Submission, VideoRequest};
-    ///
-    /// match client.submit(&VideoRequest::text("A dog playing in a park")).await {
-    ///     Submission::Accepted(job) => println!("paid for; keep this line: {}", job.reference),
-    ///     Submission::Rejected(error) => match error.resend() {
-    ///         Resend::Same | Resend::After(_) => println!("not charged, and worth another try: {error}"),
-    ///         _ => println!("not charged: {error}"),
-    ///     },
-    ///     Submission::Unknown(unknown) => {
-    ///         println!("look for a task from {:?} on before you send it again: {}", unknown.sent_at, unknown.error);
-    ///     }
-    /// }
-    /// # Ok(()) }) }
-    /// ```
-    pub async fn submit(&self, request: &VideoRequest) -> Submission {
-        self.submit_until(request, std::future::pending()).await
-    }
-
-    /// As [`submit`](Self::submit), but once `stop` is done, no paid request leaves any more: not after the uploads, not after
-    /// waiting for the provider's limit, and not to the next provider. One that has left is waited for. So this is what to use
-    /// for Ctrl-C, for a deadline, or when whoever wanted the video has gone. What was stopped is rejected, with
-    /// [`ErrorKind::Stopped`]. One for which the connection is just being made counts as one that has left.
-    ///
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
-    /// # fn main() { simulated(async |client| {
-    /// use std::time::Duration;
-    /// use veo_core::{Submission, VideoRequest};
-    ///
-    /// let deadline = tokio::time::sleep(Duration::from_secs(30));
-    /// match client.submit_until(&VideoRequest::text("A dog playing in a park"), deadline).await {
-    ///     Submission::Accepted(job) => println!("paid for: {}", job.reference),
-    ///     Submission::Rejected(error) => println!("not charged: {error}"),
-    ///     Submission::Unknown(unknown) => println!("maybe charged: {}", unknown.error),
-    /// }
-    /// # Ok(()) }) }
-    /// ```
-    pub async fn submit_until(&self, request: &VideoRequest, stop: impl Future<Output = ()>) -> Submission {
-        let mut plan = self.plan(request);
-        if plan.offers.is_empty() {
-            return Submission::Rejected(impossible(&plan.refusals));
-        }
-        let (mut refusals, mut last) = (Vec::new(), None::<Error>);
-        let mut stop = pin!(stop);
-        if image::has_local(request) {
-            match before(&mut stop, self.upload_images(request)).await {
-                Some(Ok(uploaded)) => plan = self.plan(&uploaded),
-                Some(Err(error)) => return Submission::Rejected(error),
-                None => return Submission::Rejected(stopped(&refusals)),
-            }
-        }
-        for offer in plan.offers {
-            let Some(Entry { provider, window }) = self.entries.iter().find(|entry| entry.is(&offer.account)) else {
-                continue;
-            };
-            // There is no record that could find it by a marker.
-            let offer = provider.marked(&offer, "");
-            if before(&mut stop, window.enter(provider.capabilities().limit)).await.is_none() {
-                return Submission::Rejected(stopped(&refusals));
-            }
-            let span =
-                info_span!("submit", provider = %offer.account, model = %offer.model, outcome = Empty, job = Empty);
-            let submission = provider.submit(&offer).instrument(span.clone()).await;
-            span.record("outcome", submission.outcome());
-            match submission {
-                Submission::Rejected(error) => {
-                    let said = format!("{}: {error}", offer.account);
-                    last = Some(error.after(&refusals));
-                    refusals.push(said);
-                }
-                Submission::Accepted(mut job) => {
-                    span.record("job", display(&job.reference));
-                    job.refusals = refusals;
-                    return Submission::Accepted(job);
-                }
-                Submission::Unknown(unknown) => return Submission::Unknown(unknown),
-            }
-        }
-        Submission::Rejected(last.unwrap_or_else(|| impossible(&plan.refusals)))
     }
 
     /// Asks once how far a job is.
@@ -387,8 +348,8 @@ impl Client {
     ///
     /// match client.state(&job).await? {
     ///     State::Finished(video) => println!("{:?}", video.urls),
-    ///     State::Failed(error) => println!("{error}"),
     ///     State::Running { percent: Some(percent) } => println!("{percent} %"),
+    ///     State::Failed(error) => println!("{error}"),
     ///     _ => println!("not yet"),
     /// }
     /// # Ok(()) }) }
@@ -400,8 +361,7 @@ impl Client {
     /// error carries the job.
     pub async fn state(&self, job: impl AsRef<JobRef>) -> Result<State, Error> {
         let job = job.as_ref();
-        let provider = self.account(&job.account()).ok_or_else(|| nobody(job))?;
-        provider.state(job).await.map(|state| state.with_job(job)).map_err(|error| error.with_job(job))
+        self.ask(job).await
     }
 
     /// Waits until a job has ended, and tells every state on the way; as often as [`Poll`] says. Dropping the future ends the
@@ -429,15 +389,38 @@ impl Client {
     /// [`ErrorKind::JobFailed`] and [`ErrorKind::Policy`] if the job failed; any other kind if it could not be followed, and
     /// then it goes on, as does the making of a larger video: wait again. The error carries the job.
     pub async fn wait(&self, job: impl AsRef<JobRef>, on_state: impl FnMut(&State)) -> Result<Video, Error> {
-        let job = job.as_ref();
-        let provider = self.account(&job.account()).ok_or_else(|| nobody(job))?;
-        let mut on_state = on_state;
+        let (job, mut on_state) = (job.as_ref(), on_state);
+        if self.provider_of(job).is_none() {
+            return Err(nobody(job));
+        }
+        let entry = self.entry_of(job).await;
+        if let Some(entry) = &entry {
+            // Nobody knows where an entry was sent whose line is damaged.
+            if !matches!(entry.wish, Wish::Lost) {
+                self.check_place(job, entry.base_url())?;
+            }
+            if let Some(to) = entry.upgrade() {
+                return self.enlarge(&job.without_size(), to, false, on_state).await;
+            }
+        }
         let span = info_span!("wait", job = %job);
-        let ask = || provider.state(job);
+        let ask = || self.ask(job);
         let waiting = wait::until_done(&self.poll, ask, &mut on_state).instrument(span);
-        let video = waiting.await.map_err(|error| error.with_job(job))?;
+        let ended = waiting.await.map_err(|error| error.with_job(job));
+        if let Some(entry) = &entry {
+            let written = match &ended {
+                Ok(video) => self.finished(entry, video).await,
+                Err(error) if error.ends_job() => self.failed(entry, error).await,
+                Err(_) => Ok(()),
+            };
+            // What has become of the job is so, whether it can be written down or not.
+            if let Err(error) = written {
+                tracing::error!(%error, %job, "the ledger cannot be written");
+            }
+        }
+        let video = ended?;
         match job.resolution.filter(|wanted| video.is_below(*wanted)) {
-            Some(wanted) => match self.upgrade(&video.job, wanted, on_state).await {
+            Some(wanted) => match self.enlarge(&video.job, wanted, false, on_state).await {
                 // What the smaller one cost is not what both cost.
                 Ok(Video { urls, resolution, raw, .. }) => Ok(Video { urls, resolution, raw, credits: None, ..video }),
                 // The smaller one is paid for and there.
@@ -453,7 +436,8 @@ impl Client {
     }
 
     /// The states of a job as a stream, which ends with the finished video, with the failure of the job, or with an error if
-    /// the job could not be followed. Dropping it ends the asking and not the job. Unlike [`wait`](Self::wait) it leaves a video as small as it is.
+    /// the job could not be followed. Dropping it ends the asking and not the job. Unlike [`wait`](Self::wait) it leaves a
+    /// video as small as it is.
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -467,8 +451,7 @@ impl Client {
     /// ```
     pub fn states(&self, job: &JobRef) -> impl Stream<Item = Result<State, Error>> + Send + use<> {
         let job = job.clone();
-        let account = job.account();
-        let found = self.entries.iter().find(|entry| entry.is(&account)).map(|entry| entry.provider.clone());
+        let found = self.shared_account(&job.account());
         let start = Some((Waiting::new(self.poll.clone()), found, job));
         stream::unfold(start, |waiting| async {
             let (mut waiting, provider, job) = waiting?;
@@ -482,49 +465,6 @@ impl Client {
             let goes_on = matches!(state, Ok(State::Pending | State::Running { .. }));
             Some((state, goes_on.then_some((waiting, provider, job))))
         })
-    }
-
-    /// Makes the video of a finished job larger, which costs extra, and waits for it. Calling it again for the same job and
-    /// resolution goes on with the same upgrade. Only kie.ai can.
-    ///
-    /// ```
-    /// use veo_core::{Client, Error, Job, Resolution};
-    ///
-    /// async fn in_4k(client: &Client, job: &Job) -> Result<Vec<String>, Error> {
-    ///     Ok(client.upgrade(job, Resolution::K4, |_state| {}).await?.urls)
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidRequest`] if the provider cannot. [`ErrorKind::Refused`], [`ErrorKind::Retired`] and
-    /// [`ErrorKind::InsufficientCredits`] if it will not: the smaller video is all there is. Any other kind if the upgrade could
-    /// not be followed, and then it goes on. The error carries the job.
-    pub async fn upgrade(
-        &self,
-        job: impl AsRef<JobRef>,
-        to: Resolution,
-        on_state: impl FnMut(&State),
-    ) -> Result<Video, Error> {
-        let job = job.as_ref();
-        let impossible = || {
-            let message = format!("{} cannot make a finished video {to}; ask for it when you start", job.provider);
-            Error::new(ErrorKind::InvalidRequest, message).with_job(job)
-        };
-        let provider = self.account(&job.account()).ok_or_else(|| nobody(job))?;
-        if !provider.capabilities().upgrades.contains(&to) {
-            return Err(impossible());
-        }
-        let ask = || async {
-            match provider.upgrade(job, to).await {
-                Upgrade::Finished(video) => Ok(State::Finished(video)),
-                Upgrade::Running { .. } => Ok(State::Running { percent: None }),
-                Upgrade::Rejected(error) | Upgrade::Unavailable(error) | Upgrade::Unknown(error) => Err(error),
-            }
-        };
-        let poll = self.poll.for_upgrade();
-        let span = info_span!("upgrade", job = %job, to = %to);
-        wait::until_done(&poll, ask, on_state).instrument(span).await.map_err(|error| error.with_job(job))
     }
 
     /// Saves a finished video as an MP4 file, and tells how many bytes there are so far, and of how many if that is known.
@@ -564,7 +504,7 @@ impl Client {
         };
         let renew = |way, link: String| -> BoxFuture<'_, Result<Option<String>, Error>> {
             Box::pin(async move {
-                let Some(provider) = self.account(&video.job.account()) else { return Ok(None) };
+                let Some(provider) = self.provider_of(&video.job) else { return Ok(None) };
                 match way {
                     0 => match provider.state(&video.job).await? {
                         // After an upgrade this is still the smaller one.
@@ -598,17 +538,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if this client does not have the account, or if the provider does not tell, as UniAll;
+    /// [`ErrorKind::InvalidRequest`] if this client does not have the provider, or if the provider does not tell, as UniAll;
     /// otherwise why there is no answer. Asking costs nothing.
-    pub async fn credits(&self, account: &str) -> Result<f64, Error> {
+    pub async fn credits(&self, provider: &str) -> Result<f64, Error> {
         let refuse = |message| Error::new(ErrorKind::InvalidRequest, message);
-        let Some(provider) = self.account(account) else {
-            return Err(refuse(format!("this client has no provider {account}; add it")));
+        let Some(found) = self.account(provider) else {
+            return Err(refuse(format!("this client has no provider {provider}; add it")));
         };
-        if !provider.capabilities().credits {
-            return Err(refuse(format!("{account} does not tell its balance to programs; look at its web site")));
+        if !found.capabilities().credits {
+            return Err(refuse(format!("{provider} does not tell its balance to programs; look at its web site")));
         }
-        provider.credits().await
+        found.credits().await
     }
 
     /// Brings an image of this machine to where every provider can reach it, and gives its URL. The URL of an image that has
@@ -655,52 +595,87 @@ impl Client {
         image::uploaded(request, self.places()).await
     }
 
+    pub(crate) fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.ledger
+    }
+
+    /// Refuses to ask for a job in a place where it does not live: a simulator's is not known at the provider. `base_url` is
+    /// where it was sent to, as its entry says.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if this client has another address for its account.
+    pub fn check_place(&self, job: &JobRef, base_url: Option<&str>) -> Result<(), Error> {
+        let Some(provider) = self.provider_of(job) else { return Ok(()) };
+        if provider.base_url() == base_url {
+            return Ok(());
+        }
+        let address = |base_url: Option<&str>| base_url.unwrap_or("the provider's own address").to_owned();
+        let (there, here) = (address(base_url), address(provider.base_url()));
+        let message = format!("it lives at {there}, and {here} is set; correct the base URL");
+        Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
+    }
+
+    pub(crate) fn keeps_record(&self) -> bool {
+        self.keeps_record
+    }
+
+    pub(crate) fn budget(&self) -> Option<&Budget> {
+        self.budget.as_ref()
+    }
+
+    pub(crate) fn balance(&self) -> &Mutex<Option<f64>> {
+        &self.balance
+    }
+
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    pub(crate) fn hurry(&self) -> &broadcast::Sender<String> {
+        &self.hurry
+    }
+
+    pub(crate) fn poll(&self) -> &Poll {
+        &self.poll
+    }
+
+    /// Asks once about a job.
+    pub(crate) async fn ask(&self, job: &JobRef) -> Result<State, Error> {
+        let provider = self.provider_of(job).ok_or_else(|| nobody(job))?;
+        provider.state(job).await.map(|state| state.with_job(job)).map_err(|error| error.with_job(job))
+    }
+
+    pub(crate) fn account(&self, account: &str) -> Option<&dyn Provider> {
+        self.providers().find(|provider| provider.account() == account)
+    }
+
+    pub(crate) fn shared_account(&self, account: &str) -> Option<Arc<dyn Provider>> {
+        self.providers.iter().find(|provider| provider.account() == account).cloned()
+    }
+
+    pub(crate) fn provider_of(&self, job: &JobRef) -> Option<&dyn Provider> {
+        self.account(&job.account())
+    }
+
     fn providers(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
-        self.entries.iter().map(|entry| &*entry.provider)
+        self.providers.iter().map(|provider| &**provider)
     }
 
     /// Who may have a place for images, in the order of asking.
     fn places(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
         self.providers().chain(self.uploader.as_deref())
     }
-
-    fn account(&self, account: &str) -> Option<&dyn Provider> {
-        self.providers().find(|provider| provider.account() == account)
-    }
-}
-
-impl Entry {
-    fn new(provider: impl Provider + 'static) -> Self {
-        Self { provider: Arc::new(provider), window: Window::default() }
-    }
-
-    fn is(&self, account: &str) -> bool {
-        self.provider.account() == account
-    }
-}
-
-/// What comes of something, unless `stop` is done first. Not for what must not be dropped.
-async fn before<T>(stop: &mut (impl Future<Output = ()> + Unpin), work: impl Future<Output = T>) -> Option<T> {
-    match select(stop, pin!(work)).await {
-        Either::Left(_) => None,
-        Either::Right((done, _)) => Some(done),
-    }
-}
-
-/// The caller does not want it any more.
-fn stopped(refusals: &[String]) -> Error {
-    Error::new(ErrorKind::Stopped, "stopped before a paid request was sent; submit it again if you want it")
-        .after(refusals)
 }
 
 /// The job lives at a provider that is not here.
-fn nobody(job: &JobRef) -> Error {
+pub(crate) fn nobody(job: &JobRef) -> Error {
     let message = format!("this client has no provider {}; add it", job.account());
     Error::new(ErrorKind::InvalidRequest, message).with_job(job)
 }
 
 /// Nobody here can make it, for all these reasons.
-fn impossible(refusals: &[Refusal]) -> Error {
+pub(crate) fn impossible(refusals: &[Refusal]) -> Error {
     let refusals: Vec<_> = refusals.iter().map(Refusal::to_string).collect();
     Error::new(ErrorKind::InvalidRequest, refusals.join("\n"))
 }

@@ -1,4 +1,5 @@
 use std::error::Error as _;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +36,9 @@ pub struct Downloads {
     /// How long to pause before a broken transfer is taken up anew; 1 second by default. The pause doubles each time
     /// that nothing new arrived, and after the fifth time in a row the download fails.
     pub pause: Duration,
+    /// Whether a file that is there is replaced, which is the default. Otherwise it stays and the video goes to the next free
+    /// name like it, such as `dog-2.mp4`; a file that is the same video already counts as saved.
+    pub replace: bool,
     /// Whether links may lead to this machine and into private networks, as those of a simulator do; not by default.
     pub allow_private_hosts: bool,
 }
@@ -45,6 +49,7 @@ impl Default for Downloads {
             max_bytes: 4 << 30,
             stalled_after: Duration::from_secs(30),
             pause: Duration::from_secs(1),
+            replace: true,
             allow_private_hosts: false,
         }
     }
@@ -117,6 +122,11 @@ impl Downloader {
         Ok(Self { http, settings })
     }
 
+    pub(crate) fn replacing(mut self, replace: bool) -> Self {
+        self.settings.replace = replace;
+        self
+    }
+
     /// Saves a video: all of it or nothing. A file that is already there is replaced. `renew` gives another link for one,
     /// in the way with the given number, if there is one.
     pub(crate) async fn save<'r>(
@@ -135,7 +145,7 @@ impl Downloader {
                 debug!(target: WIRE, %error, cause = error.source(), "no whole reply");
             }
             match fetched {
-                Ok(()) => return part.finish().await,
+                Ok(()) => return part.finish(self.settings.replace).await,
                 Err(Stop::Final(error)) => return Err(error),
                 Err(Stop::Expired(status)) => {
                     url = another(&url, &mut ways, &renew, status).await?;
@@ -302,26 +312,74 @@ impl<'a> Part<'a> {
     }
 
     /// Moves the file to its place, if it is a video and all of it is on the disk.
-    async fn finish(self) -> Result<Saved, Error> {
+    async fn finish(self, replace: bool) -> Result<Saved, Error> {
         let Self { path, temporary, mut file, hasher, received, .. } = self;
         // The last bytes may still be on their way, and only this tells what became of them.
         file.flush().await.map_err(|error| unwritten(path, error))?;
         file.sync_all().await.map_err(|error| unwritten(path, error))?;
         drop(file);
         let target = path.to_owned();
+        let sha256 = hex(&hasher.finalize());
+        let sum = sha256.clone();
         let work = move || {
             let media = Media::read(temporary.as_file())
                 .map_err(|wrong| failure(&format!("what the media host sent {wrong}")))?;
-            temporary.persist(&target).map_err(|error| unwritten(&target, error.error))?;
+            let target = if replace {
+                temporary.persist(&target).map_err(|error| unwritten(&target, error.error))?;
+                target
+            } else {
+                persist_beside(temporary, target, &sum)?
+            };
             // Not every file system can do this for a folder, and the video is whole without it.
             #[cfg(unix)]
             let _ = std::fs::File::open(folder_of(&target)).and_then(|folder| folder.sync_all());
-            Ok(media)
+            Ok((media, target))
         };
         let done = tokio::task::spawn_blocking(work).await;
-        let media = done.map_err(|error| failure("the video could not be looked into").with_source(error))??;
-        let sha256 = hex(&hasher.finalize());
-        Ok(Saved { path: path.to_owned(), bytes: received, sha256, media })
+        let (media, path) =
+            done.map_err(|error| failure("the video could not be looked into").with_source(error))??;
+        Ok(Saved { path, bytes: received, sha256, media })
+    }
+}
+
+/// Moves a video to its place or, if another file is there, to the next free name like it. A file with the same content is
+/// this video, saved by a process that has ended before it could say so.
+fn persist_beside(mut temporary: NamedTempFile, wanted: PathBuf, sha256: &str) -> Result<PathBuf, Error> {
+    let mut target = wanted.clone();
+    for number in 2_u32.. {
+        match temporary.persist_noclobber(&target) {
+            Ok(_) => break,
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                if sha256_of(&target).is_ok_and(|found| found == sha256) {
+                    break;
+                }
+                temporary = error.file;
+                target = wanted.with_file_name(numbered(&wanted, number));
+            }
+            Err(error) => return Err(unwritten(&target, error.error)),
+        }
+    }
+    Ok(target)
+}
+
+/// `dog-2.mp4` for `dog.mp4`.
+fn numbered(path: &Path, number: u32) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    match path.extension() {
+        Some(extension) => format!("{stem}-{number}.{}", extension.to_string_lossy()),
+        None => format!("{stem}-{number}"),
+    }
+}
+
+/// The SHA-256 of a file.
+fn sha256_of(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hasher.finalize())),
+            read => hasher.update(&buffer[..read]),
+        }
     }
 }
 
@@ -374,7 +432,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -413,7 +471,7 @@ mod tests {
         let mut part = Part::new(&path).unwrap();
         part.file = tokio::fs::File::options().write(true).open("/dev/full").await.unwrap();
         part.write(b"a small video").await.unwrap();
-        let error = part.finish().await.unwrap_err();
+        let error = part.finish(true).await.unwrap_err();
         let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).unwrap();
         assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull, "{error:?}");
         assert!(error.to_string().contains("kite.mp4 cannot be written; choose another place"), "{error}");

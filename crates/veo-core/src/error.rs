@@ -60,6 +60,8 @@ struct Inner {
     provider_words: Option<String>,
     reply: Option<String>,
     job: Option<JobRef>,
+    /// Whether a video was paid for, where that does not follow from the kind and the job.
+    paid: Option<Charged>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -103,10 +105,15 @@ pub enum ErrorKind {
     Refused,
     /// The key stands for another request in the [ledger](crate::ledger). Nothing was sent; use another key.
     KeyReused,
+    /// Another open entry of the [ledger](crate::ledger) is to be saved in the same place. Nothing was sent.
+    TargetTaken,
     /// The request would cost more than the [budget](crate::ledger::Budget) has left. Nothing was sent.
     OverBudget,
-    /// The record of what was paid cannot be kept or read, so nothing was sent.
+    /// The [ledger](crate::ledger) cannot be read or written. If this comes from sending, nothing was sent; from
+    /// [`done`](crate::Client::done) or in [`Job::unrecorded`](crate::Job::unrecorded), the video is paid for.
     Ledger,
+    /// The [ledger](crate::ledger) is damaged, or is something else, so nothing is sent from it.
+    LedgerDamaged,
     /// The request was sent, and nothing reliable came back.
     OutcomeUnknown,
     /// The request of this key is on its way in another task or process. Ask again; it is never sent by two.
@@ -119,6 +126,8 @@ pub enum ErrorKind {
     TimedOut,
     /// The finished video could not be saved. It is paid for and still there; download it again.
     Download,
+    /// Something of this machine does not work, such as a file or the disk.
+    Local,
     /// A webhook is forged, too old or unreadable. Do not act on it; the jobs can still be waited for.
     InvalidWebhook,
 }
@@ -240,6 +249,7 @@ impl Error {
             provider_words: None,
             reply: None,
             job: None,
+            paid: None,
             source: None,
         }))
     }
@@ -302,6 +312,37 @@ impl Error {
         self
     }
 
+    /// The same error about something that was paid for, or may have been, whatever its kind says.
+    ///
+    /// ```
+    /// use veo_core::{Charged, Error, ErrorKind, Resend};
+    ///
+    /// let error = Error::new(ErrorKind::Local, "the receipt cannot be written").with_charged(Charged::Yes);
+    /// assert_eq!((error.charged(), error.resend()), (Charged::Yes, Resend::Never));
+    /// ```
+    #[must_use]
+    pub fn with_charged(mut self, charged: Charged) -> Self {
+        self.0.paid = Some(charged);
+        self
+    }
+
+    /// What the error says of money, blame and what to do, in other words and about no single job.
+    ///
+    /// ```
+    /// use veo_core::{Error, ErrorKind, JobRef};
+    ///
+    /// let error = Error::new(ErrorKind::TimedOut, "not finished yet").with_job(&JobRef::new("kie", "0f1e2d3c"));
+    /// let all = error.summarized("1 of 2 jobs have no video here");
+    /// assert_eq!((all.charged(), all.job()), (error.charged(), None));
+    /// ```
+    #[must_use]
+    pub fn summarized(&self, message: impl Into<String>) -> Self {
+        let mut all = Self::new(self.0.kind, message).with_charged(self.charged());
+        (all.0.subject, all.0.unusable_input) = (self.0.subject, self.0.unusable_input);
+        all.0.retry_after = self.0.retry_after;
+        all
+    }
+
     /// The same error with the provider's own code and words.
     ///
     /// ```
@@ -344,6 +385,12 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(mut self, after: Option<Duration>) -> Self {
         self.0.retry_after = after;
+        self
+    }
+
+    /// The same error of another kind.
+    pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
         self
     }
 
@@ -421,6 +468,7 @@ impl Error {
     /// ```
     pub fn charged(&self) -> Charged {
         match self.0.kind {
+            _ if self.0.paid.is_some() => self.0.paid.unwrap_or(Charged::Unknown),
             ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Download => Charged::Yes,
             ErrorKind::OutcomeUnknown | ErrorKind::OnItsWay | ErrorKind::JobFailed => Charged::Unknown,
             // It was accepted before the policy was applied.
@@ -448,7 +496,8 @@ impl Error {
             ErrorKind::Policy => Resend::ChangeInput,
             // It has not ended, or it has with a video.
             _ if self.0.job.is_some() => Resend::Never,
-            ErrorKind::NotSent | ErrorKind::Stopped | ErrorKind::Ledger => Resend::Same,
+            _ if matches!(self.0.paid, Some(Charged::Yes | Charged::Unknown)) => Resend::Never,
+            ErrorKind::NotSent | ErrorKind::Stopped | ErrorKind::Ledger | ErrorKind::Local => Resend::Same,
             ErrorKind::RateLimited => Resend::After(self.0.retry_after.unwrap_or(LIMIT)),
             ErrorKind::Maintenance => Resend::After(self.0.retry_after.unwrap_or(MAINTENANCE)),
             ErrorKind::OutcomeUnknown
@@ -459,6 +508,8 @@ impl Error {
             | ErrorKind::InvalidWebhook => Resend::Never,
             ErrorKind::InvalidRequest
             | ErrorKind::KeyReused
+            | ErrorKind::TargetTaken
+            | ErrorKind::LedgerDamaged
             | ErrorKind::OverBudget
             | ErrorKind::Unauthorized
             | ErrorKind::KeyExhausted
@@ -468,7 +519,12 @@ impl Error {
         }
     }
 
-    /// Whether it is the provider's last word on making a video larger, and not only a failure to ask.
+    /// Whether it says of a job that it has failed.
+    pub(crate) fn ends_job(&self) -> bool {
+        matches!(self.0.kind, ErrorKind::JobFailed | ErrorKind::Policy)
+    }
+
+    /// Whether nothing comes of making a video larger, and it is not only a failure to ask.
     pub(crate) fn refuses_upgrade(&self) -> bool {
         matches!(
             self.0.kind,
@@ -478,6 +534,8 @@ impl Error {
                 | ErrorKind::Policy
                 | ErrorKind::Refused
                 | ErrorKind::JobFailed
+                | ErrorKind::OverBudget
+                | ErrorKind::KeyReused
         )
     }
 
@@ -499,8 +557,11 @@ impl Error {
             ErrorKind::InvalidRequest
             | ErrorKind::Stopped
             | ErrorKind::KeyReused
+            | ErrorKind::TargetTaken
             | ErrorKind::OverBudget
             | ErrorKind::Ledger
+            | ErrorKind::LedgerDamaged
+            | ErrorKind::Local
             | ErrorKind::OnItsWay
             | ErrorKind::Unauthorized
             | ErrorKind::KeyExhausted
@@ -580,6 +641,8 @@ struct Told {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
     job: Option<JobRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paid: Option<Charged>,
     provider_code: Option<String>,
     provider_words: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -614,6 +677,7 @@ impl Told {
             unusable_input: inner.unusable_input,
             retry_after_seconds: inner.retry_after.map(|after| after.as_secs()),
             job: inner.job.clone(),
+            paid: inner.paid,
             provider_code: inner.provider_code.clone(),
             provider_words: inner.provider_words.clone(),
             reply: inner.reply.clone(),
@@ -632,6 +696,7 @@ impl Told {
             provider_words: self.provider_words,
             reply: self.reply,
             job: self.job,
+            paid: self.paid,
             source: nearest.map(|cause| cause as Arc<dyn StdError + Send + Sync>),
         }))
     }

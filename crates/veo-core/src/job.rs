@@ -66,6 +66,16 @@ impl JobRef {
             None => self.provider.clone(),
         }
     }
+
+    /// The same job with another size at its end.
+    pub(crate) fn with_size(&self, size: Resolution) -> Self {
+        Self { resolution: Some(size), ..self.clone() }
+    }
+
+    /// The same job without a size.
+    pub(crate) fn without_size(&self) -> Self {
+        Self { resolution: None, ..self.clone() }
+    }
 }
 
 /// What stays as it is, which is all that real ids are made of.
@@ -143,6 +153,9 @@ pub struct Job {
     /// Why those that were asked before have not taken it, if any were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<String>,
+    /// Why the [ledger](crate::ledger) does not know of it, if it could not be written down. Keep the reference yourself then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrecorded: Option<Box<Error>>,
 }
 
 impl Job {
@@ -160,7 +173,7 @@ impl Job {
         let name = offer.account.strip_prefix(&offer.provider).and_then(|rest| rest.strip_prefix('@'));
         reference.account = name.map(str::to_owned);
         reference.resolution = Some(offer.resolution()).filter(|resolution| *resolution > Resolution::P720);
-        Self { reference, offer: offer.clone(), accepted_at: now(), refusals: Vec::new() }
+        Self { reference, offer: offer.clone(), accepted_at: now(), refusals: Vec::new(), unrecorded: None }
     }
 }
 
@@ -199,7 +212,9 @@ impl AsRef<JobRef> for JobRef {
 pub enum Submission {
     /// The provider has taken it. The job is paid for.
     Accepted(Job),
-    /// No provider has taken it: it was refused, or it was not sent. It is safe to send it again, here or elsewhere.
+    /// No provider has taken it: it was refused, or it was not sent. It is safe to send it again, here or elsewhere. With
+    /// [`ErrorKind::Ledger`] or [`ErrorKind::LedgerDamaged`] this call has sent nothing, but an earlier one under the same key may be
+    /// paid for: do not use another key.
     Rejected(Error),
     /// It was sent, and nothing reliable came back. It may have been charged, and is not sent again by this library.
     Unknown(Unknown),
@@ -219,7 +234,7 @@ impl Submission {
     /// ```
     pub fn of_error(error: Error, offer: &Offer, sent_at: SystemTime) -> Self {
         match error.kind() {
-            ErrorKind::OutcomeUnknown => Self::Unknown(Unknown { error, offer: offer.clone(), sent_at }),
+            ErrorKind::OutcomeUnknown => Self::Unknown(Unknown { key: None, error, offer: offer.clone(), sent_at }),
             // The provider's words can be about an image where there is none, and then mean the prompt.
             ErrorKind::Policy if offer.request.images().is_empty() => Self::Rejected(error.not_of_an_image()),
             _ => Self::Rejected(error),
@@ -248,6 +263,9 @@ impl Submission {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Unknown {
+    /// Its key in the [ledger](crate::ledger), if there is one: by this name it is [settled](crate::Client::settle).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// What happened.
     pub error: Error,
     /// What was sent, and to whom.

@@ -101,6 +101,7 @@ const fn model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model 
 pub struct Kie {
     client: kie_api::Client,
     account: String,
+    limit: Limit,
 }
 
 impl Kie {
@@ -122,7 +123,23 @@ impl Kie {
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
         let client = kie_api::Client::new(access.into().config);
         let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
-        Ok(Self { client, account: NAME.to_owned() })
+        Ok(Self { client, account: NAME.to_owned(), limit: Limit { requests: 20, per: Duration::from_secs(10) } })
+    }
+
+    /// The same with another limit than the usual 20 requests in 10 seconds, for an account whose limit was raised.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::{Kie, Limit};
+    ///
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// let kie = Kie::new("the API key")?.limit(Limit { requests: 100, per: Duration::from_secs(10) });
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limit = limit;
+        self
     }
 
     /// The same as an account with a name, which its jobs carry: `kie@studio` for `studio`. So one [`Client`](crate::Client) can
@@ -266,9 +283,8 @@ impl Provider for Kie {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let limit = Limit { requests: 20, per: Duration::from_secs(10) };
         let upgrades = &[Resolution::P1080, Resolution::K4];
-        Capabilities::default().limit(limit).uploads().credits().upgrades(upgrades).marks_callbacks()
+        Capabilities::default().limit(self.limit).uploads().credits().upgrades(upgrades).marks_callbacks()
     }
 
     fn account(&self) -> String {

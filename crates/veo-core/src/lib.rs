@@ -41,6 +41,7 @@ mod image;
 mod job;
 #[cfg(feature = "kie")]
 mod kie;
+pub mod ledger;
 mod limit;
 mod media;
 mod model;
@@ -48,12 +49,15 @@ mod plan;
 mod provider;
 mod receipt;
 mod request;
+mod send;
+mod steps;
 #[cfg(any(feature = "kie", feature = "uniall"))]
 mod submit;
 #[cfg(any(feature = "kie", feature = "uniall"))]
 mod translation;
 #[cfg(feature = "uniall")]
 mod uniall;
+mod upgrade;
 mod wait;
 #[cfg(feature = "kie")]
 mod webhook;
@@ -74,6 +78,8 @@ pub use provider::{BoxFuture, Capabilities, Described, Provider, Upgrade};
 pub use receipt::Receipt;
 pub use request::{AspectRatio, Image, Input, Mode, Resolution, Source, Tier, VideoRequest};
 pub use secrecy::SecretString;
+pub use send::Prepared;
+pub use steps::{Settlement, Step};
 #[cfg(feature = "uniall")]
 pub use uniall::UniAll;
 pub use wait::Poll;
@@ -100,6 +106,7 @@ pub mod guides {
         errors "errors.md"
         batch "batch.md"
         webhooks "webhooks.md"
+        web_backend "web-backend.md"
         testing "testing.md"
         commands "cli.md"
     }

@@ -1,11 +1,7 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
-
-/// How many paid requests a provider takes in which time.
+/// How many paid requests an account takes in which time.
 ///
 /// What is over it is refused there, so it waits here. kie.ai's pages say 20 in 10 seconds for an account; UniAll's say nothing.
 ///
@@ -17,26 +13,64 @@ use tokio::time::{Instant, sleep};
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limit {
-    /// So many.
+    /// The most requests that may arrive; more than 1000 count as 1000.
     pub requests: usize,
     /// In any span of this length.
     pub per: Duration,
 }
 
-/// The times of the last requests; clones share them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Window(Arc<Mutex<VecDeque<Instant>>>);
+impl Limit {
+    /// The span in which requests are counted here. A request that takes long to arrive is counted there when the next ones
+    /// are sent already, so this is longer by more than the way to the provider takes.
+    fn span(self) -> Duration {
+        self.per.saturating_add(self.per / 40)
+    }
+}
 
-impl Window {
-    /// Waits until one more request keeps to the limit. Whoever came first goes first.
-    pub(crate) async fn enter(&self, limit: Option<Limit>) {
-        let Some(limit) = limit else { return };
-        let mut times = self.0.lock().await;
-        while times.len() >= limit.requests.max(1) {
-            let Some(oldest) = times.front() else { break };
-            sleep(limit.per.saturating_sub(oldest.elapsed())).await;
-            times.pop_front();
+/// How many requests are remembered: more than any provider allows in the time that is looked at.
+const KEPT: usize = 1000;
+
+/// When the last paid requests of an account were sent, in time since some beginning.
+#[derive(Debug, Default)]
+pub(crate) struct Starts {
+    times: VecDeque<Duration>,
+    /// The provider has asked for a pause until then.
+    not_before: Duration,
+}
+
+impl Starts {
+    /// Takes up a request that is sent now, or says how long to wait before one may be sent.
+    pub(crate) fn begin(&mut self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
+        let pause = self.pause(limit, now);
+        if pause.is_none() {
+            self.sent(now);
         }
-        times.push_back(Instant::now());
+        pause
+    }
+
+    /// How long to wait before a request may be sent.
+    pub(crate) fn pause(&self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
+        let mut free = self.not_before;
+        if let Some(limit) = limit {
+            // The request before which there is room for one more.
+            let oldest = self.times.len().checked_sub(limit.requests.clamp(1, KEPT)).and_then(|at| self.times.get(at));
+            // A clock that was set back has no requests of the future.
+            let oldest = oldest.map(|time| (*time).min(now).saturating_add(limit.span()));
+            free = free.max(oldest.unwrap_or_default());
+        }
+        free.checked_sub(now).filter(|pause| !pause.is_zero())
+    }
+
+    /// Takes up a request that was sent.
+    pub(crate) fn sent(&mut self, at: Duration) {
+        self.times.push_back(at);
+        if self.times.len() > KEPT {
+            self.times.pop_front();
+        }
+    }
+
+    /// The provider does not want a request before this time.
+    pub(crate) fn hold(&mut self, until: Duration) {
+        self.not_before = self.not_before.max(until);
     }
 }

@@ -8,7 +8,7 @@ use veo_transport::without_queries;
 
 use crate::image;
 use crate::model::nonsense;
-use crate::{Model, Provider, Reason, Resolution, VideoRequest};
+use crate::{Error, ErrorKind, Model, Provider, Reason, Resolution, VideoRequest};
 
 /// What each provider would do with a request. Nothing is sent to find out. It serializes to JSON.
 ///
@@ -264,6 +264,18 @@ fn offered(
             Err(reasons)
         }
     }
+}
+
+/// An offer that was planned, with the images of the request where the provider reaches them.
+pub(crate) fn rendered(provider: &dyn Provider, offer: &Offer, uploaded: &VideoRequest) -> Result<Offer, Error> {
+    let impossible = |reasons: Vec<Reason>| {
+        let refusal = Refusal { provider: offer.account.clone(), reasons };
+        Error::new(ErrorKind::InvalidRequest, refusal.to_string())
+    };
+    let Some(model) = provider.models().iter().find(|model| model.name == offer.model) else {
+        return Ok(offer.clone());
+    };
+    provider.offer(model, uploaded).map(|offer| of_account(provider, offer)).map_err(impossible)
 }
 
 /// An offer that names who pays, and where the provider is.

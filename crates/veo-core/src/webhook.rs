@@ -28,8 +28,8 @@ use crate::{Error, ErrorKind, JobRef, kie};
 /// use veo_core::{Client, Delivery, Error, JobRef, Webhooks};
 ///
 /// /// Before the answer: HTTP 200 if there is no error, and 400 if there is one.
-/// fn receive(webhooks: &Webhooks, headers: &http::HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
-///     webhooks.verify(headers, body)
+/// fn receive(webhooks: &Webhooks, target: &str, headers: &http::HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
+///     webhooks.verify(target, headers, body)
 /// }
 ///
 /// /// After the answer, with the jobs that were begun.
@@ -92,6 +92,9 @@ pub struct Notice {
     pub job: JobRef,
     /// The code in the body, where 200 stands for success. Not verified: for logs, and not for decisions.
     pub unverified_code: Option<i64>,
+    /// The marker in the address at which it arrived, by which a [ledger](crate::ledger) finds its attempt. Not verified: the
+    /// task is asked.
+    pub marker: Option<String>,
     /// The words in the body. Not verified: for logs, and not for decisions.
     pub unverified_message: Option<String>,
 }
@@ -143,14 +146,15 @@ impl Webhooks {
         self
     }
 
-    /// Verifies a webhook from its headers and its body as it arrived.
+    /// Verifies a webhook from the target at which it arrived (the path with its query), its headers, and its body as it came.
+    /// From the target comes the [marker](Notice::marker) that a client with a ledger has put there.
     ///
     /// ```
     /// use veo_core::{Delivery, Webhooks};
     ///
     /// /// The HTTP status to answer with.
-    /// fn receive(webhooks: &Webhooks, headers: &http::HeaderMap, body: &[u8]) -> u16 {
-    ///     match webhooks.verify(headers, body) {
+    /// fn receive(webhooks: &Webhooks, request: &http::Request<Vec<u8>>) -> u16 {
+    ///     match webhooks.verify(&request.uri().to_string(), request.headers(), request.body()) {
     ///         Ok(Delivery::First(notice)) => {
     ///             println!("look at {}", notice.job);
     ///             200
@@ -165,8 +169,8 @@ impl Webhooks {
     ///
     /// [`ErrorKind::InvalidWebhook`] if it is not signed with the key, is too far from now, is longer than 1 MiB, or
     /// names no task or more than one. Do not act on it; the jobs themselves can still be waited for.
-    pub fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
-        self.verify_at(SystemTime::now(), headers, body)
+    pub fn verify(&self, target: &str, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
+        self.verify_at(SystemTime::now(), target, headers, body)
     }
 
     /// The same at another time than now, for tests.
@@ -179,14 +183,20 @@ impl Webhooks {
     /// let sent = SystemTime::now();
     /// let headers = webhooks.sign("0f1e2d3c", sent)?;
     /// let body = br#"{"data":{"taskId":"0f1e2d3c"}}"#;
-    /// assert!(webhooks.verify_at(sent + Duration::from_secs(600), &headers, body).is_err(), "too old");
+    /// assert!(webhooks.verify_at(sent + Duration::from_secs(600), "/webhook", &headers, body).is_err(), "too old");
     /// # Ok::<(), veo_core::Error>(())
     /// ```
     ///
     /// # Errors
     ///
     /// As [`verify`](Self::verify).
-    pub fn verify_at(&self, now: SystemTime, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
+    pub fn verify_at(
+        &self,
+        now: SystemTime,
+        target: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Delivery, Error> {
         let now = unix_seconds(now).unwrap_or_default();
         let time = header(headers, TIMESTAMP)?;
         let signature = header(headers, SIGNATURE)?;
@@ -195,7 +205,7 @@ impl Webhooks {
             STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
                 refused(format!("the header {SIGNATURE} is not 32 bytes in base64; it was not made by kie.ai"))
             })?;
-        let notice = read(body)?;
+        let notice = Notice { marker: marker(target), ..read(body)? };
         // The comparison takes the same time for every wrong signature.
         self.mac(&notice.job.task, time).verify_slice(&signature).map_err(|_| {
             refused(
@@ -220,8 +230,8 @@ impl Webhooks {
     /// let webhooks = Webhooks::new("a key for tests".to_owned().into())?;
     /// let headers = webhooks.sign("0f1e2d3c", SystemTime::now())?;
     /// let body = br#"{"code":200,"msg":"success","data":{"taskId":"0f1e2d3c"}}"#;
-    /// assert!(matches!(webhooks.verify(&headers, body)?, Delivery::First(_)));
-    /// assert!(matches!(webhooks.verify(&headers, body)?, Delivery::Repeated(_)));
+    /// assert!(matches!(webhooks.verify("/webhook", &headers, body)?, Delivery::First(_)));
+    /// assert!(matches!(webhooks.verify("/webhook", &headers, body)?, Delivery::Repeated(_)));
     /// # Ok(()) }
     /// ```
     ///
@@ -282,6 +292,9 @@ const PLACES: [(&str, &str); 4] = [
     ("task_id", "/task_id"),
 ];
 
+/// What stands before the marker in the query of a callback address.
+const MARKER: &str = "veo=";
+
 /// Far more than any webhook has.
 const LONGEST_BODY: usize = 1024 * 1024;
 
@@ -316,6 +329,14 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Result<&[u8], Error> {
     })
 }
 
+/// The marker in a target, if there is one: a word of letters and digits in the last pair of its query with this name.
+fn marker(target: &str) -> Option<String> {
+    let (_, query) = target.split('#').next()?.split_once('?')?;
+    let marker = query.split('&').rev().find_map(|pair| pair.strip_prefix(MARKER))?;
+    let is_word = marker.len() <= 64 && marker.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    Some(marker.to_owned()).filter(|marker| is_word && !marker.is_empty())
+}
+
 /// What the body says. Nothing of it is quoted in an error, since anybody may have written it.
 fn read(body: &[u8]) -> Result<Notice, Error> {
     if body.len() > LONGEST_BODY {
@@ -329,6 +350,7 @@ fn read(body: &[u8]) -> Result<Notice, Error> {
         job: JobRef::new(kie::NAME, task(&body)?),
         unverified_code: code.as_i64().or_else(|| code.as_str()?.parse().ok()),
         unverified_message: body["msg"].as_str().map(without_queries),
+        marker: None,
     })
 }
 

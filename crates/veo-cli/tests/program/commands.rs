@@ -147,7 +147,7 @@ fn an_upgrade_is_a_job_of_its_own() {
     assert_eq!((run.code, &receipt["discrepancies"], &receipt["job"]["reference"]), (0, &json!([]), &json!(large)));
     assert_eq!(receipt["job"]["offer"]["request"], json!({"prompt": "A dog", "seconds": 4, "resolution": "1080p"}));
     let listed = sandbox.listed(&[]);
-    assert_eq!((&listed[1]["state"], &listed[1]["job"]), (&json!("saved"), &json!(large)), "{listed:?}");
+    assert_eq!((&listed[1]["state"], &listed[1]["job"]), (&json!("done"), &json!(large)), "{listed:?}");
     for (job, file) in [(&small, "video.mp4"), (&large, "video-1080p.mp4")] {
         let run = sandbox.run(&["wait", job]);
         assert_eq!((run.code, run.out), (0, format!("{file}\n")), "{}", run.err);
@@ -179,7 +179,7 @@ fn an_upgrade_is_on_the_disk_before_it_is_asked_for_and_goes_on_after_a_kill() {
         if !line.contains("1080p") {
             return Some(record("t1", 1, &video));
         }
-        assert!(lines(&store).iter().any(|line| line["key"] == "kie:t1:1080p"), "it was not written down");
+        assert!(lines(&store).iter().any(|line| line["short"]["key"] == "kie:t1:1080p"), "it was not written down");
         let url = if *is_ready.lock().unwrap() { &*video } else { "" };
         Some(format!(r#"{{"code":200,"msg":"success","data":{{"resultUrl":"{url}"}}}}"#))
     });
@@ -196,7 +196,7 @@ fn an_upgrade_is_on_the_disk_before_it_is_asked_for_and_goes_on_after_a_kill() {
         kill(program);
         let listed = sandbox.listed(&[]);
         let known = listed.iter().map(|job| (job["job"].as_str().unwrap(), job["state"].as_str().unwrap()));
-        assert_eq!(known.collect::<Vec<_>>(), [("kie:t1", "saved"), ("kie:t1:1080p", "accepted")]);
+        assert_eq!(known.collect::<Vec<_>>(), [("kie:t1", "done"), ("kie:t1:1080p", "accepted")]);
     }
     *ready.lock().unwrap() = true;
     let asked = server.count("1080p");
@@ -205,7 +205,7 @@ fn an_upgrade_is_on_the_disk_before_it_is_asked_for_and_goes_on_after_a_kill() {
     assert_eq!((run.code, run.out.as_str()), (0, "video-1080p.mp4\n"), "{}", run.err);
     // The clip is the small one.
     assert!(run.err.contains("1080p was asked for, and 720 lines came"), "{}", run.err);
-    assert_eq!(sandbox.listed(&[])[1]["state"], "saved");
+    assert_eq!(sandbox.listed(&[])[1]["state"], "done");
 }
 
 /// Of a job of another machine only its upgrade is known here.
@@ -217,7 +217,7 @@ fn an_upgrade_is_never_taken_for_the_job_that_it_makes_larger() {
     fs::remove_file(sandbox.store()).unwrap();
     assert_eq!(sandbox.run(&["upgrade", &job, "--resolution", "1080p", "-o", "large.mp4"]).code, 0);
     let larger = format!("{job}:1080p");
-    assert_eq!(sandbox.run(&["status", &larger]).out, "saved\n");
+    assert_eq!(sandbox.run(&["status", &larger]).out, "done\n");
     for command in ["wait", "download"] {
         let run = sandbox.run(&[command, &job, "-o", "small.mp4", "--force"]);
         assert!(run.code == 0 && run.err.contains("1280x720"), "{}", run.err);
@@ -254,20 +254,24 @@ fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_f
     program.interrupt();
     program.until("Go on with the same command: veo upgrade kie:t1 --resolution 1080p");
     assert_eq!(program.end().code, 130);
-    assert_eq!(states(), ["rejected", "unknown"]);
-    let id = sandbox.listed(&[]).last().unwrap()["id"].as_str().unwrap().to_owned();
+    assert_eq!(states(), ["unknown"]);
+    let id = sandbox.listed(&[]).last().unwrap()["key"].as_str().unwrap().to_owned();
     let settled = sandbox.run(&["settle", &id, "--job", "kie:t1"]);
-    assert!(settled.code == 2 && settled.err.contains("is the upgrade kie:t1:1080p"), "{}", settled.err);
-    // A key that is not taken says nothing of what was asked for before. The next answers are about the same one.
+    assert!(
+        settled.code == 2 && settled.err.contains("kie:t1:1080p is an upgrade; ask for the upgrade again"),
+        "{}",
+        settled.err
+    );
+    // A refusal says nothing of what was asked for before. The next answers are about the same one.
     let run = sandbox.run(&command);
     assert!(run.code == 4 && run.err.contains(r#""charged":"unknown""#), "{} {}", run.code, run.err);
-    assert_eq!(states(), ["rejected", "unknown"]);
-    assert_eq!(sandbox.run(&command).code, 3);
-    assert_eq!(states(), ["rejected", "rejected"]);
+    assert_eq!(states(), ["unknown"]);
+    assert_eq!(sandbox.run(&command).code, 4);
+    assert_eq!(states(), ["unknown"]);
     // What was taken can fail later.
     let run = sandbox.run(&command);
     assert!(run.code == 1 && run.err.contains("The smaller video is there all the same."), "{} {}", run.code, run.err);
-    assert_eq!(states(), ["rejected", "rejected", "failed"]);
+    assert_eq!(states(), ["failed"]);
 }
 
 /// The file that the record names, and not another one in its place.
@@ -339,7 +343,7 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
     let run = sandbox.run(&batch);
     assert!(run.code == 4 && run.err.contains("--not-taken --batch "), "{}", run.err);
     let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
-    let id = |prompt| listed.iter().find(|job| job["prompt"] == prompt).unwrap()["id"].as_str().unwrap().to_owned();
+    let id = |prompt| listed.iter().find(|job| job["prompt"] == prompt).unwrap()["key"].as_str().unwrap().to_owned();
     for arguments in [["--job", "kie:t2"].as_slice(), &["--not-taken"]] {
         let id = if arguments.len() > 1 { id("A dog") } else { id("A cat") };
         let run = sandbox.run(&[&["settle", &id, "--batch", "jobs.jsonl"], arguments].concat());
@@ -356,16 +360,16 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
         assert_eq!(run.0.code, 4);
         run.1
     };
-    let fox = open.listed(&[]).last().unwrap()["id"].as_str().unwrap().to_owned();
+    let fox = open.listed(&[]).last().unwrap()["key"].as_str().unwrap().to_owned();
     let refusals: [(&[&str], &str); 8] = [
         (&[&fox], "--job <JOB>"),
         (&[&fox, "--not-taken", "--job", "kie:t3"], "cannot be used with"),
         (&["0123", "--not-taken"], "there is no request 0123; the unknown ones are listed by: veo jobs\n"),
         (&["0123", "--not-taken", "--batch", "jobs.jsonl"], "by: veo jobs --batch jobs.jsonl\n"),
-        (&[&fox, "--not-taken", "--batch", "no.jsonl"], "no.jsonl has not been started"),
-        (&[&taken, "--not-taken"], "is saved, and only what is unknown can be settled"),
-        (&[&fox, "--job", "kie:t1"], "kie:t1 is the job of another request"),
-        (&[&fox, "--job", "uniall:t3"], "cannot have become uniall:t3: uniall: watermark: "),
+        (&[&fox, "--not-taken", "--batch", "no.jsonl"], "no.jsonl has not been begun"),
+        (&[&taken, "--not-taken"], "is done, and only what is unknown can be settled"),
+        (&[&fox, "--job", "kie:t1"], "kie:t1 is the job of "),
+        (&[&fox, "--job", "uniall:t3"], "was sent to kie, so it cannot have become uniall:t3"),
     ];
     for (arguments, wanted) in refusals {
         let run = open.run(&[&["settle"], arguments].concat());
@@ -418,7 +422,7 @@ fn what_was_paid_for_is_told_as_paid_for_whatever_goes_wrong_after() {
     let job = latest(&sandbox);
     assert_eq!((run.code, error(&run)), (1, ["yes", "never", &job].map(str::to_owned)), "{}", run.err);
     assert!(run.out.lines().last().unwrap().starts_with(r#"{"event":"saved""#), "{}", run.out);
-    assert_eq!(sandbox.listed(&[])[0]["state"], "saved");
+    assert_eq!(sandbox.listed(&[])[0]["state"], "done");
 
     assert_eq!(sandbox.run(&["generate", "A dog", "--no-wait", "-o", "later.mp4"]).code, 0);
     let job = latest(&sandbox);
@@ -703,7 +707,10 @@ fn run_example(example: &str) {
             false => ("A_dog", [].as_slice()),
         };
         prepare(&format!("KIE_API_KEY=lost-reply veo generate {file} --provider kie"), 4);
-        line = line.replace("0f1e2d3c4b5a6978", sandbox.listed(list)[0]["id"].as_str().unwrap());
+        line = line.replace("0f1e2d3c4b5a6978", sandbox.listed(list)[0]["key"].as_str().unwrap());
+        // The provider is asked about the task, by whoever has sent it.
+        line =
+            format!("KIE_API_KEY=lost-reply {}", line.replace("kie:0f1e2d3c", &format!("kie:{}", sandbox.last_task())));
     } else {
         for (shown, provider) in [("kie:0f1e2d3c", "kie"), ("uniall:task_42", "uniall")] {
             if line.contains(shown) {
@@ -712,7 +719,8 @@ fn run_example(example: &str) {
             }
         }
     }
-    prepare(&line, if line.contains("lost-reply") { 4 } else { 0 });
+    let is_lost = line.contains("lost-reply") && !line.contains("veo settle");
+    prepare(&line, if is_lost { 4 } else { 0 });
 }
 
 #[test]
@@ -758,7 +766,7 @@ fn a_result_that_cannot_be_printed_is_a_failure_and_one_that_nobody_reads_is_non
         assert!(run.status.success() && !told.contains("standard output"), "{arguments:?}: {told}");
     }
     let listed = sandbox.listed(&[]);
-    assert!(listed.len() == 4 && listed.iter().all(|job| job["state"] == "saved"), "{listed:?}");
+    assert!(listed.len() == 4 && listed.iter().all(|job| job["state"] == "done"), "{listed:?}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use crate::sandbox::{Running, Sandbox, lines};
+use crate::sandbox::{Running, Sandbox};
 use crate::server::{Server, accepted, record, refused};
 
 const NOTE: &str = "Ctrl-C again gives up";
@@ -122,8 +122,8 @@ fn while_waiting_for_leave_to_send_it_sends_no_more() {
     assert_eq!((run.code, server.count("/veo/generate")), (130, 20), "{}", run.err);
     assert!(!run.err.contains(NOTE) && run.err.contains("line 21: stopped before a paid request"), "{}", run.err);
     let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
-    let rejected: Vec<_> = listed.iter().filter(|job| job["state"] != "accepted").map(|job| &job["state"]).collect();
-    assert_eq!(rejected, ["rejected"]);
+    // Of what has not left, nothing is known and nothing is in doubt.
+    assert!(listed.len() == 20 && listed.iter().all(|job| job["state"] == "accepted"), "{listed:?}");
 }
 
 #[test]
@@ -175,7 +175,6 @@ fn twice_while_sending_it_gives_up_and_keeps_that_nobody_knows() {
     let run = program.end();
     assert!(run.code == 4 && run.err.contains("It may have been charged"), "{} {}", run.code, run.err);
     assert_eq!((server.count("POST"), sandbox.listed(&[])[0]["state"].as_str()), (1, Some("unknown")));
-    assert_eq!(lines(&sandbox.store()).last().unwrap()["event"], "unknown");
 }
 
 #[test]

@@ -2,12 +2,24 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "these are tests")]
 
 mod batch;
+mod cap;
+mod chance;
 mod commands;
 mod config;
+mod damage;
+#[cfg(target_os = "linux")]
+mod disk;
+mod earlier;
+#[cfg(unix)]
+mod files;
 mod interrupt;
 mod kill;
+mod limit;
+#[cfg(target_os = "linux")]
+mod many;
 mod money;
 mod sandbox;
 mod server;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod upgrades;

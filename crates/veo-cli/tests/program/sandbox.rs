@@ -44,6 +44,9 @@ impl Sandbox {
             ("XDG_STATE_HOME", path("state")),
             ("TMPDIR", path("home")),
             ("TERM", "xterm".to_owned()),
+            // Nothing here leaves this machine, and to read its certificates is most of the time of a short command.
+            ("SSL_CERT_FILE", "/dev/null".to_owned()),
+            ("SSL_CERT_DIR", "/dev/null".to_owned()),
         ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
         Self { root, environment, sim: None }
@@ -76,6 +79,11 @@ impl Sandbox {
         self.sim.as_ref().unwrap().submits()
     }
 
+    /// The task that was charged last.
+    pub(crate) fn last_task(&self) -> String {
+        self.sim.as_ref().unwrap().charges().last().unwrap().task.clone()
+    }
+
     /// Where both providers are.
     pub(crate) fn url(&self) -> String {
         self.sim.as_ref().unwrap().url()
@@ -84,6 +92,32 @@ impl Sandbox {
     /// A file of the folder in which the program runs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join("work").join(name)
+    }
+
+    /// The folder of what the program keeps of jobs that are in no batch.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.path().join("state")
+    }
+
+    /// All files of the folder in which the program runs and of its state.
+    pub(crate) fn files(&self) -> Files {
+        let mut files = files_in(&self.path(""));
+        files.append(&mut files_in(&self.state()));
+        files
+    }
+
+    /// Brings all files back to what they were. They stay the same files, for a program that looks at that.
+    pub(crate) fn restore(&self, files: &Files) {
+        for (path, bytes) in self.files() {
+            match files.get(&path) {
+                None => fs::remove_file(path).unwrap(),
+                Some(before) if *before != bytes => fs::write(path, before).unwrap(),
+                Some(_) => {}
+            }
+        }
+        for (path, bytes) in files.iter().filter(|(path, _)| !path.exists()) {
+            fs::write(path, bytes).unwrap();
+        }
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -166,7 +200,7 @@ impl Sandbox {
             _ => line,
         };
         // How long ago a job was sent.
-        let states = ["unknown", "accepted", "rejected", "failed", "saved"];
+        let states = ["wanted", "on its way", "unknown", "accepted", "rejected", "failed", "finished", "done"];
         let mut fields: Vec<_> = line.split("  ").filter(|field| !field.trim().is_empty()).collect();
         let line = match fields.as_mut_slice() {
             [state, age, _, ..] if states.contains(&state.trim()) => {
@@ -202,7 +236,12 @@ impl Running {
 
     /// Reads standard error until it has this text, and gives all of it so far.
     pub(crate) fn until(&mut self, text: &str) -> &str {
-        while !self.told.contains(text) {
+        self.until_times(text, 1)
+    }
+
+    /// The same, until it has the text so many times.
+    pub(crate) fn until_times(&mut self, text: &str, times: usize) -> &str {
+        while self.told.matches(text).count() < times {
             let read = self.err.read_line(&mut self.told).unwrap();
             assert!(read > 0, "it ended without {text:?}: {}", self.told);
         }
@@ -255,6 +294,22 @@ fn hide(value: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(hide),
         _ => {}
     }
+}
+
+/// What is in files, by their paths.
+pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// The files of a folder and of those in it. One that goes meanwhile was not there.
+pub(crate) fn files_in(folder: &Path) -> Files {
+    let mut files = Files::new();
+    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            files.append(&mut files_in(&path));
+        } else if let Ok(bytes) = fs::read(&path) {
+            files.insert(path, bytes);
+        }
+    }
+    files
 }
 
 /// The lines of a file of the store.

@@ -5,6 +5,13 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use serde_json::Value;
+
+use crate::batch::video;
+
+/// A link to a video of four seconds at the server that gives it.
+pub(crate) const VIDEO: &str = "{origin}/video.mp4";
+
 /// A server on the loopback interface, for as long as the test runs.
 pub(crate) struct Server {
     url: String,
@@ -12,16 +19,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers each request, given as its first line and its body, with JSON; or reads it and closes the connection.
+    /// Answers each request, given as its first line and its body, with JSON, in which `{origin}` is the address of the
+    /// server; or reads it and closes the connection. Of what [`VIDEO`] leads to it is not asked.
     pub(crate) fn start(answer: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let arrived = Arc::new(Mutex::new(Vec::new()));
-        let (seen, answer) = (arrived.clone(), Arc::new(answer));
+        let (seen, answer, origin) = (arrived.clone(), Arc::new(answer), url.clone());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (seen, answer) = (seen.clone(), answer.clone());
-                thread::spawn(move || serve(stream, &seen, &*answer));
+                let (seen, answer, origin) = (seen.clone(), answer.clone(), origin.clone());
+                thread::spawn(move || serve(stream, &origin, &seen, &*answer));
             }
         });
         Self { url, arrived }
@@ -31,6 +39,11 @@ impl Server {
         &self.url
     }
 
+    /// Counts anew.
+    pub(crate) fn forget(&self) {
+        self.arrived.lock().unwrap().clear();
+    }
+
     /// The first lines of the requests for this path.
     pub(crate) fn count(&self, path: &str) -> usize {
         self.arrived.lock().unwrap().iter().filter(|line| line.contains(path)).count()
@@ -38,25 +51,35 @@ impl Server {
 }
 
 /// One request for each connection. A client that has been killed is no failure.
-fn serve(mut stream: TcpStream, seen: &Mutex<Vec<String>>, answer: &dyn Fn(&str, &str) -> Option<String>) {
+fn serve(
+    mut stream: TcpStream,
+    origin: &str,
+    seen: &Mutex<Vec<String>>,
+    answer: &dyn Fn(&str, &str) -> Option<String>,
+) {
     let Some((head, body)) = read(&mut stream) else { return };
     let line = head.lines().next().unwrap_or_default().to_owned();
-    seen.lock().unwrap().push(line.clone());
-    if let Some(reply) = answer(&line, &body) {
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n";
-        let _ = write!(stream, "{head}content-length: {}\r\n\r\n{reply}", reply.len());
-    }
+    let (kind, reply) = if line.contains("/video.mp4") {
+        ("video/mp4", video().to_vec())
+    } else {
+        seen.lock().unwrap().push(line.clone());
+        let Some(reply) = answer(&line, &body) else { return };
+        ("application/json", reply.replace("{origin}", origin).into_bytes())
+    };
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n");
+    let _ = write!(stream, "{head}content-length: {}\r\n\r\n", reply.len()).and_then(|()| stream.write_all(&reply));
 }
 
+/// A body can be an image, so its bytes are counted and not its letters.
 fn read(stream: &mut TcpStream) -> Option<(String, String)> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+        if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let (head, body) = (String::from_utf8_lossy(&bytes[..end]).into_owned(), &bytes[end + 4..]);
             let length =
                 head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
             if body.len() >= length.unwrap_or(0) {
-                return Some((head.to_owned(), body.to_owned()));
+                return Some((head, String::from_utf8_lossy(body).into_owned()));
             }
         }
         match stream.read(&mut buffer) {
@@ -64,6 +87,17 @@ fn read(stream: &mut TcpStream) -> Option<(String, String)> {
             _ => return None,
         }
     }
+}
+
+/// The prompt of a paid request.
+pub(crate) fn prompt(body: &str) -> Option<String> {
+    serde_json::from_str::<Value>(body).ok()?["prompt"].as_str().map(str::to_owned)
+}
+
+/// The task that a question is about.
+pub(crate) fn task(line: &str) -> &str {
+    let rest = line.split_once("taskId=").map_or("", |(_, rest)| rest);
+    rest.split([' ', '&']).next().unwrap_or_default()
 }
 
 /// What kie.ai answers to a request that it takes.

@@ -1,0 +1,103 @@
+//! A cap on what a batch may cost, whatever is given as one and whatever a record says of a cost.
+
+use std::sync::{Arc, Mutex};
+
+use crate::sandbox::Sandbox;
+use crate::server::{Server, VIDEO, accepted, prompt, record, task};
+
+const LINES: usize = 8;
+
+/// A provider whose balance falls by so much for each request, and whose records say another cost, or none.
+fn provider(price: i64, told: &'static str) -> (Server, Arc<Mutex<usize>>) {
+    let sent = Arc::new(Mutex::new(0));
+    let count = sent.clone();
+    let server = Server::start(move |line, body| {
+        if line.contains("/chat/credit") {
+            let left = 1000 - price * i64::try_from(*count.lock().unwrap()).unwrap();
+            return Some(format!(r#"{{"code":200,"msg":"success","data":{left}}}"#));
+        }
+        if prompt(body).is_none() {
+            let cost = format!(r#""successFlag":1,"creditsConsumed":{told},"#);
+            return Some(record(task(line), 1, VIDEO).replace(r#""successFlag":1,"#, &cost));
+        }
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        Some(accepted(&format!("t{count}")))
+    });
+    (server, sent)
+}
+
+fn sandbox(server: &Server) -> Sandbox {
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let lines = (1..=LINES).map(|dog| format!("{{\"prompt\":\"Dog {dog}\",\"seconds\":4}}\n"));
+    sandbox.write("jobs.jsonl", &lines.collect::<String>());
+    sandbox
+}
+
+/// Not even the balance is asked for.
+#[test]
+fn what_is_no_cap_is_refused_before_anything_is_asked() {
+    let (server, _) = provider(60, "60");
+    let sandbox = sandbox(&server);
+    let (files, mut wrong) = (sandbox.files(), Vec::new());
+    let caps =
+        ["nan", "NaN", "-nan", "inf", "Infinity", "-inf", "1e400", "-1e400", "-1", "-0", "-0.0", "-1e-400", "ten", ""];
+    for cap in caps {
+        let cap = format!("--max-credits={cap}");
+        let run = sandbox.run(&["generate", "--batch", "jobs.jsonl", "--timeout", "1s", &cap]);
+        // Whoever wants no cap says none.
+        let is_endless = cap.contains("=inf") || cap.contains("=Inf") || cap.contains("=1e400");
+        let is_explained = !is_endless || run.err.contains("leave");
+        if (run.code, server.count("")) != (2, 0) || !is_explained {
+            wrong.push(format!(
+                "{cap}: {}, {} requests: {}",
+                run.code,
+                server.count(""),
+                run.err.lines().last().unwrap_or_default()
+            ));
+        }
+        sandbox.restore(&files);
+        server.forget();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What a record says and what the balance shows are two witnesses, and the larger counts.
+#[test]
+fn a_record_that_tells_too_little_gives_no_room_for_another_line() {
+    // The fall of the balance for each, what the record says, how many at a time, and how many are made below 100.
+    let table = [
+        (60, "0", "1", 1),
+        (60, "-60", "1", 1),
+        (60, "1", "1", 1),
+        (60, "59.5", "1", 1),
+        (60, "null", "1", 1),
+        (60, "60", "1", 1),
+        (1, "60", "1", 1),
+        // Two fit, and what the record says of the second one is as wrong.
+        (40, "0", "1", 2),
+        (40, "-40", "4", 2),
+        (40, "1", "4", 2),
+    ];
+    let mut wrong = Vec::new();
+    for (price, told, concurrency, made) in table {
+        let (server, sent) = provider(price, told);
+        let sandbox = sandbox(&server);
+        let command = ["generate", "--batch", "jobs.jsonl", "--max-credits", "100", "--concurrency", concurrency];
+        // What earlier runs have spent counts as much.
+        for run in 1..=2 {
+            let ended = sandbox.run(&command);
+            let sent = *sent.lock().unwrap();
+            let summary = format!("{made} of {LINES} lines done, {} rejected", LINES - made);
+            if (ended.code, sent) != (3, made) || !ended.err.contains(&summary) {
+                let last = ended.err.lines().find(|line| line.contains("lines done")).unwrap_or(&ended.err);
+                wrong.push(format!(
+                    "{price}, told {told}, {concurrency} at a time, run {run}: {sent} sent, {}: {last}",
+                    ended.code
+                ));
+            }
+        }
+    }
+    println!("{} runs of {} are wrong", wrong.len(), table.len() * 2);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,289 @@
+//! The record of what was paid, damaged in every way: no line is paid twice, and none that was paid is lost.
+//!
+//! It is changed as bytes, whatever its format is, so a case says nothing of what stands where. `scripts/damage.sh` tries
+//! many more of them than the usual run.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::chance::Chance;
+use crate::sandbox::{Files, Sandbox};
+use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
+
+/// A wait that is known to have no end takes a second, so several cases wait side by side.
+const WORKERS: usize = 8;
+
+/// What happens to the bytes of a record.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Change {
+    Untouched,
+    /// One bit is another.
+    Bit,
+    /// The newline between two lines is another byte.
+    LineEnd,
+    /// A line that is not the last one has lost its tail, and its newline is there.
+    Cut,
+    /// The last line has lost its end, or is gone.
+    Torn,
+    /// More than the last line is gone.
+    Shorter,
+    /// Everything is gone, and the file is there.
+    Empty,
+}
+
+/// A damaged record, and what is right for it.
+struct Damaged {
+    what: String,
+    bytes: Vec<u8>,
+    codes: &'static [i32],
+    /// The number of the line that is told, if it has to be; of two that have become one, either.
+    lines: Vec<usize>,
+}
+
+impl Change {
+    fn apply(self, ledger: &[u8], chance: &mut Chance) -> Damaged {
+        let mut bytes = ledger.to_vec();
+        let ends: Vec<_> = (1..).zip(ledger).filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end).collect();
+        // The first byte of each line.
+        let starts: Vec<_> = [0].iter().chain(&ends[..ends.len() - 1]).copied().collect();
+        let last = starts[starts.len() - 1];
+        let number = |at: usize| starts.iter().filter(|start| **start <= at).count();
+        let (what, codes, lines): (_, &[i32], _) = match self {
+            Self::Untouched => ("untouched".to_owned(), &[4], Vec::new()),
+            Self::Bit => {
+                let (at, bit) = (chance.below(bytes.len()), chance.below(8));
+                bytes[at] ^= 1 << bit;
+                let also = usize::from(ledger[at] == b'\n');
+                (format!("bit {bit} of byte {at}"), &[2], (number(at)..=number(at) + also).collect())
+            }
+            Self::LineEnd => {
+                let (end, bit) = (ends[chance.below(ends.len() - 1)] - 1, chance.below(8));
+                bytes[end] ^= 1 << bit;
+                (format!("bit {bit} of the line end at byte {end}"), &[2], vec![number(end), number(end) + 1])
+            }
+            Self::Cut => {
+                let line = chance.below(starts.len() - 1);
+                let kept = chance.below(ends[line] - 1 - starts[line]);
+                bytes.drain(starts[line] + kept..ends[line] - 1);
+                (format!("{kept} bytes of line {}", line + 1), &[2], vec![line + 1])
+            }
+            Self::Torn => {
+                let lost = 1 + chance.below(bytes.len() - last);
+                bytes.truncate(bytes.len() - lost);
+                // What has lost nothing but its newline may be whole all the same, and then is the end that it was.
+                let codes: &[i32] = if lost == 1 { &[4, 2, 5] } else { &[4, 2] };
+                (format!("without the last {lost} bytes of the last line"), codes, Vec::new())
+            }
+            Self::Shorter => {
+                bytes.truncate(chance.below(last));
+                (format!("{} of {} bytes", bytes.len(), ledger.len()), &[2], Vec::new())
+            }
+            Self::Empty => {
+                bytes.clear();
+                ("no byte".to_owned(), &[2], Vec::new())
+            }
+        };
+        Damaged { what: format!("{self:?}, {what}"), bytes, codes, lines }
+    }
+}
+
+/// What a provider has seen since the start was made.
+#[derive(Default)]
+struct Seen {
+    is_made: AtomicBool,
+    paid: Mutex<Vec<String>>,
+    asked: Mutex<Vec<String>>,
+}
+
+/// The state that each case begins with.
+struct Start {
+    sandbox: Sandbox,
+    seen: Arc<Seen>,
+    files: Files,
+    ledger: Vec<u8>,
+    _server: Server,
+}
+
+impl Start {
+    /// A batch of A, which becomes a video, B, which fails, C, which never ends, and U, on whose way the program is
+    /// killed. From then on each paid request is refused, so that each one that arrives is seen.
+    fn killed() -> Self {
+        Self::of(&["A", "B", "C", "U"], &["saved", "failed", "accepted", "unknown"])
+    }
+
+    /// The same without U, so that the last line says how the sending of C has ended.
+    fn ended() -> Self {
+        Self::of(&["A", "B", "C"], &["saved", "failed", "accepted"])
+    }
+
+    fn of(names: &[&str], states: &[&str]) -> Self {
+        let seen = Arc::<Seen>::default();
+        let (arrived, arrival) = channel();
+        let (told, arrived) = (seen.clone(), Mutex::new(arrived));
+        let server = Server::start(move |line, body| {
+            let Some(name) = prompt(body) else {
+                told.asked.lock().unwrap().push(task(line).to_owned());
+                let flag = match task(line) {
+                    "task-of-A" => 1,
+                    "task-of-B" => 2,
+                    _ => 0,
+                };
+                return Some(record(task(line), flag, VIDEO));
+            };
+            if told.is_made.load(Ordering::Relaxed) {
+                told.paid.lock().unwrap().push(name);
+                return Some(refused(402, "Insufficient credits"));
+            }
+            if name == "U" {
+                arrived.lock().unwrap().send(()).unwrap();
+                loop {
+                    thread::park();
+                }
+            }
+            Some(accepted(&format!("task-of-{name}")))
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        let lines =
+            names.iter().map(|name| format!("{{\"prompt\":\"{name}\",\"seconds\":4,\"output\":\"{name}.mp4\"}}\n"));
+        sandbox.write("jobs.jsonl", &lines.collect::<String>());
+        // One at a time, so that the lines stand in the order in which they are told of.
+        let command = ["generate", "--batch", "jobs.jsonl", "--concurrency", "1", "--timeout", "1s"];
+        if names.contains(&"U") {
+            let program = sandbox.start(&command);
+            arrival.recv_timeout(Duration::from_secs(60)).unwrap();
+            program.kill();
+        } else {
+            assert_eq!(sandbox.run(&command).code, 5);
+        }
+        let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
+        let found: Vec<_> = listed.iter().map(|job| job["state"].as_str().unwrap().replace("done", "saved")).collect();
+        assert_eq!(found, states);
+        seen.is_made.store(true, Ordering::Relaxed);
+        let (files, ledger) = (sandbox.files(), std::fs::read(sandbox.path("jobs.jsonl.ledger")).unwrap());
+        Self { sandbox, seen, files, ledger, _server: server }
+    }
+
+    /// Tries a change, and gives whether anything was sent and what is wrong.
+    fn check(&self, change: Change, chance: &mut Chance) -> Tried {
+        let Damaged { what, bytes, codes, lines } = change.apply(&self.ledger, chance);
+        self.sandbox.restore(&self.files);
+        std::fs::write(self.sandbox.path("jobs.jsonl.ledger"), &bytes).unwrap();
+        let listing = self.sandbox.run(&["jobs", "--batch", "jobs.jsonl", "--json"]);
+        self.seen.asked.lock().unwrap().clear();
+        let run = self.sandbox.run(&["generate", "--batch", "jobs.jsonl", "--force", "--timeout", "1s", "--json"]);
+        let paid = std::mem::take(&mut *self.seen.paid.lock().unwrap());
+
+        let mut wrong = Vec::new();
+        if !codes.contains(&run.code) {
+            wrong.push(format!("ended with {}", run.code));
+        }
+        // Errors stand alone on that stream with --json, so the number is none of a line of the batch.
+        if !lines.is_empty() && !lines.iter().any(|line| tells_line(&run.err, *line)) {
+            wrong.push(format!("line {lines:?} is not named"));
+        }
+        if codes == [2] && !run.err.contains("jobs.jsonl.ledger") {
+            wrong.push("the file is not named".to_owned());
+        }
+        // What is paid for and undamaged is still known, and waited for where the end is all that is gone.
+        if self.is_whole("task-of-C", &bytes) {
+            if !listing.out.contains("kie:task-of-C") {
+                wrong.push("C is not listed".to_owned());
+            }
+            let is_end = matches!(change, Change::Untouched | Change::Torn | Change::Shorter);
+            if is_end && !self.seen.asked.lock().unwrap().iter().any(|task| task == "task-of-C") {
+                wrong.push("C is not waited for".to_owned());
+            }
+        }
+        let said: String = run.err.chars().take(160).collect();
+        let wrong = wrong.into_iter().map(|wrong| format!("{what}: {wrong}: {said}")).collect();
+        Tried { what, change, paid, wrong }
+    }
+
+    /// Whether a whole line of the record that has this text is as it was.
+    fn is_whole(&self, text: &str, bytes: &[u8]) -> bool {
+        let lines = |bytes: &[u8]| bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let is_it = |line: &Vec<u8>| line.ends_with(b"\n") && String::from_utf8_lossy(line).contains(text);
+        let before = lines(&self.ledger);
+        lines(bytes).iter().any(|line| is_it(line) && before.contains(line))
+    }
+}
+
+struct Tried {
+    what: String,
+    change: Change,
+    /// The lines that were sent.
+    paid: Vec<String>,
+    wrong: Vec<String>,
+}
+
+/// Whether a text speaks of the line with this number, and not only of one whose number begins with it.
+fn tells_line(text: &str, number: usize) -> bool {
+    let told = format!("line {number}");
+    text.split(&told).skip(1).any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Tries each change on a fresh copy of the start, and tells how many of each kind there were.
+fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
+    let mut chance = Chance::new();
+    let cases = changes.iter().flat_map(|(change, count)| vec![*change; *count]);
+    let mut parts: Vec<Vec<(Change, Chance)>> = (0..WORKERS).map(|_| Vec::new()).collect();
+    for (number, change) in cases.enumerate() {
+        parts[number % WORKERS].push((change, chance.branch()));
+    }
+    parts.retain(|part| !part.is_empty());
+    let tried: Vec<Tried> = thread::scope(|scope| {
+        let work = |part: Vec<(Change, Chance)>| {
+            let start = start();
+            part.into_iter().map(|(change, mut chance)| start.check(change, &mut chance)).collect::<Vec<_>>()
+        };
+        let workers: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || work(part))).collect();
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+
+    let mut figures: BTreeMap<Change, [usize; 3]> = BTreeMap::new();
+    for tried in &tried {
+        let [cases, sent, wrong] = figures.entry(tried.change).or_default();
+        *cases += 1;
+        *sent += usize::from(!tried.paid.is_empty());
+        *wrong += usize::from(!tried.wrong.is_empty());
+    }
+    for (change, [cases, sent, wrong]) in figures {
+        println!("{change:?}: {cases} cases, {sent} sent something, {wrong} ended wrongly");
+    }
+    let sent = tried.iter().filter(|tried| !tried.paid.is_empty());
+    let sent = sent.map(|tried| format!("{}: {} was paid again", tried.what, tried.paid.join(" and ")));
+    let wrong: Vec<_> = sent.chain(tried.iter().flat_map(|tried| tried.wrong.clone())).collect();
+    let shown = wrong.iter().take(20).map(|wrong| format!("\n{wrong}")).collect::<String>();
+    assert!(wrong.is_empty(), "{} things are wrong, and the first are:{shown}", wrong.len());
+}
+
+/// How many bits, cuts and ends to try: three numbers with strokes between them.
+fn numbers() -> [usize; 3] {
+    let given = std::env::var("VEO_TEST_DAMAGE").unwrap_or_else(|_| "60/20/20".to_owned());
+    let numbers: Vec<_> = given.split('/').map(|number| number.parse().unwrap()).collect();
+    numbers.try_into().unwrap()
+}
+
+#[test]
+fn a_damaged_record_pays_no_line_twice_and_says_where_it_is_damaged() {
+    let [bits, cuts, _] = numbers();
+    let changes =
+        [(Change::Untouched, 1), (Change::Bit, bits), (Change::LineEnd, bits.div_ceil(10)), (Change::Cut, cuts)];
+    check(Start::killed, &changes);
+}
+
+#[test]
+fn a_record_that_has_lost_its_end_pays_no_line_twice_and_is_gone_on_with() {
+    let [.., ends] = numbers();
+    check(Start::killed, &[(Change::Torn, ends / 3), (Change::Shorter, ends / 3), (Change::Empty, 1)]);
+}
+
+#[test]
+fn an_end_that_is_torn_leaves_its_request_unknown() {
+    let [.., ends] = numbers();
+    check(Start::ended, &[(Change::Torn, ends / 3)]);
+}

@@ -1,0 +1,321 @@
+//! What happens to the files of the user and to the record meanwhile: each line is paid for once, and nothing that is there
+//! is written over.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::batch::video;
+use crate::sandbox::{Sandbox, files_in};
+use crate::server::{Server, VIDEO, accepted, prompt, record, task};
+
+const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
+
+/// A whole picture of one pixel.
+const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\0\0\0\n\
+    IDATx\x9cc\xf8\x0f\0\x01\x01\x01\0\xb18\xf6\x14\0\0\0\0IEND\xaeB`\x82";
+
+/// How often each prompt was paid for.
+type Counts = Arc<Mutex<BTreeMap<String, usize>>>;
+
+/// A provider that counts, and whose jobs are as they are told to be: 0 goes on, 1 has a video and 3 has failed.
+fn provider(flag: impl Fn() -> u8 + Send + Sync + 'static) -> (Server, Counts) {
+    let (counts, tasks) = (Counts::default(), AtomicUsize::new(1));
+    let told = counts.clone();
+    let server = Server::start(move |line, body| {
+        let Some(prompt) = prompt(body) else { return Some(record(task(line), flag(), VIDEO)) };
+        *told.lock().unwrap().entry(prompt).or_default() += 1;
+        Some(accepted(&format!("t{}", tasks.fetch_add(1, Ordering::Relaxed))))
+    });
+    (server, counts)
+}
+
+fn write(sandbox: &Sandbox, file: &str, prompts: &[String]) {
+    let line = |prompt: &String| format!("{{\"prompt\":\"{prompt}\",\"seconds\":4}}\n");
+    sandbox.write(file, &prompts.iter().map(line).collect::<String>());
+}
+
+fn dogs(count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("Dog {number}")).collect()
+}
+
+/// Makes a file known by another name.
+type Link = fn(&Path, &Path);
+
+const LINKS: [(&str, Link); 2] = [
+    ("symlink", |file, link| symlink(file, link).unwrap()),
+    ("hard link", |file, link| fs::hard_link(file, link).unwrap()),
+];
+
+#[test]
+fn a_record_that_is_deleted_meanwhile_pays_no_line_twice() {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let over = is_over.clone();
+    let (server, counts) = provider(move || if over.load(Ordering::Relaxed) { 3 } else { 0 });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    write(&sandbox, "jobs.jsonl", &dogs(6));
+    let command = [BATCH.as_slice(), &["--concurrency", "2"]].concat();
+    let mut first = sandbox.start(&command);
+    first.until("line 1: Making the video");
+    first.until("line 2: Making the video");
+    fs::remove_file(sandbox.path("jobs.jsonl.ledger")).unwrap();
+    let second = sandbox.run(&[&command, ["--timeout", "1s"].as_slice()].concat());
+    is_over.store(true, Ordering::Relaxed);
+    let first = first.end();
+    let counts = counts.lock().unwrap();
+    let ends = (first.code, second.code);
+    assert!(counts.values().all(|count| *count == 1), "ended with {ends:?}, {counts:?}");
+}
+
+/// Deleted while an image is on its way to the provider, which can take long.
+#[test]
+fn a_request_is_on_record_before_it_leaves_also_when_the_folder_is_deleted_meanwhile() {
+    let (arrived, arrival) = channel();
+    let (release, released) = channel::<()>();
+    let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
+    let sandbox = Sandbox::new();
+    let (state, is_on_record) = (sandbox.state(), Arc::new(Mutex::new(Vec::new())));
+    let told = is_on_record.clone();
+    let server = Server::start(move |line, body| {
+        if line.contains("upload") {
+            arrived.lock().unwrap().send(()).unwrap();
+            let _ = released.lock().unwrap().recv();
+            return Some(
+                r#"{"code":200,"msg":"success","success":true,"data":{"downloadUrl":"{origin}/dog.png"}}"#.to_owned(),
+            );
+        }
+        if prompt(body).is_none() {
+            return Some(record(task(line), 0, ""));
+        }
+        let has_it = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("A very particular dog");
+        told.lock().unwrap().push(files_in(&state).values().any(has_it));
+        Some(accepted("t1"))
+    });
+    let sandbox = sandbox.at("kie", server.url());
+    // The folder is there before, as it is for most.
+    assert_eq!(sandbox.run(&["generate", "A dog", "--no-wait"]).code, 0);
+    fs::write(sandbox.path("dog.png"), PICTURE).unwrap();
+    let before = server.count("/veo/generate");
+    is_on_record.lock().unwrap().clear();
+    let program = sandbox.start(&["generate", "A very particular dog", "--image", "dog.png", "--no-wait"]);
+    arrival.recv_timeout(Duration::from_secs(60)).unwrap();
+    fs::remove_dir_all(sandbox.state().join("veo")).unwrap();
+    release.send(()).unwrap();
+    let run = program.end();
+    let sent = server.count("/veo/generate") - before;
+    assert_eq!(*is_on_record.lock().unwrap(), vec![true; sent], "{}", run.err);
+    let listed = sandbox.listed(&[]);
+    assert_eq!(listed.iter().filter(|job| job["prompt"] == "A very particular dog").count(), sent, "{listed:?}");
+    assert!(sent == 1 && run.code == 0 || sent == 0 && run.code == 1, "{sent} sent: {} {}", run.code, run.err);
+}
+
+#[test]
+fn a_batch_by_another_name_is_the_same_batch() {
+    let mut wrong = Vec::new();
+    for (what, link) in LINKS {
+        let (server, counts) = provider(|| 1);
+        let sandbox = Sandbox::new().at("kie", server.url());
+        write(&sandbox, "jobs.jsonl", &dogs(3));
+        let run = sandbox.run(&BATCH);
+        assert_eq!(run.code, 0, "{}", run.err);
+        link(&sandbox.path("jobs.jsonl"), &sandbox.path("again.jsonl"));
+        for options in [[].as_slice(), &["--force"]] {
+            let run = sandbox.run(&[&["generate", "--batch", "again.jsonl"], options].concat());
+            // What is the same file by each of its names is told, and what only this file has to say is done already.
+            let is_told = what == "hard link" && run.code == 2 && run.err.contains("jobs.jsonl");
+            let counts = counts.lock().unwrap();
+            if !(run.code == 0 || is_told) || counts.values().any(|count| *count != 1) {
+                wrong.push(format!("{what} {options:?}: {} {counts:?} {}", run.code, run.err));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_batch_by_two_names_at_once_pays_each_line_once() {
+    let mut wrong = Vec::new();
+    for (what, link) in LINKS {
+        for _ in 0..3 {
+            let (server, counts) = provider(|| 3);
+            let sandbox = Sandbox::new().at("kie", server.url());
+            write(&sandbox, "jobs.jsonl", &dogs(4));
+            link(&sandbox.path("jobs.jsonl"), &sandbox.path("again.jsonl"));
+            let start = |file| sandbox.start(&["generate", "--batch", file]);
+            let ends = [start("jobs.jsonl"), start("again.jsonl")].map(|program| program.end().code);
+            let counts = counts.lock().unwrap();
+            // One of them may be told that there is another name.
+            if counts.len() != 4 || counts.values().any(|count| *count != 1) {
+                wrong.push(format!("{what}: ended with {ends:?}, {counts:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The first is on its way, or both begin at once.
+#[test]
+fn of_two_requests_for_one_file_one_is_not_sent() {
+    let (arrived, arrival) = channel();
+    let (release, released) = channel::<()>();
+    let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
+    let server = Server::start(move |line, body| {
+        let Some(prompt) = prompt(body) else { return Some(record(task(line), 0, "")) };
+        if prompt == "P" {
+            arrived.lock().unwrap().send(()).unwrap();
+            let _ = released.lock().unwrap().recv();
+        }
+        Some(accepted(&prompt))
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let first = sandbox.start(&["generate", "P", "-o", "same.mp4", "--no-wait"]);
+    arrival.recv_timeout(Duration::from_secs(60)).unwrap();
+    let second = sandbox.run(&["generate", "Q", "-o", "./same.mp4", "--no-wait"]);
+    let sent = server.count("POST");
+    release.send(()).unwrap();
+    let first = first.end();
+    let mut wrong = Vec::new();
+    if (first.code, second.code, sent) != (0, 2, 1) {
+        wrong.push(format!("on its way: {} and {}, {sent} sent: {}", first.code, second.code, second.err));
+    }
+    for round in 0..5 {
+        let file = format!("same-{round}.mp4");
+        let start = |prompt: &str| sandbox.start(&["generate", prompt, "-o", &file, "--no-wait"]);
+        let before = server.count("POST");
+        let mut codes = [start("R"), start("S")].map(|program| program.end().code);
+        codes.sort_unstable();
+        let sent = server.count("POST") - before;
+        if (codes, sent) != ([0, 2], 1) {
+            wrong.push(format!("at once: ended with {codes:?}, {sent} sent"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn thirty_requests_at_once_have_thirty_jobs_and_thirty_files() {
+    let (server, counts) = provider(|| 1);
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let programs: Vec<_> =
+        (1..=30).map(|dog| sandbox.start(&["generate", &format!("Dog {dog}"), "--duration", "4"])).collect();
+    for program in programs {
+        let run = program.end();
+        assert_eq!(run.code, 0, "{}", run.err);
+    }
+    let counts = counts.lock().unwrap();
+    assert!(counts.len() == 30 && counts.values().all(|count| *count == 1), "{counts:?}");
+    let listed = sandbox.listed(&[]);
+    let different = |field: &str| {
+        let values = listed.iter().map(|job| (job[field].as_str().unwrap().to_owned(), 1));
+        values.collect::<HashMap<_, _>>().len()
+    };
+    assert_eq!((listed.len(), different("job"), different("output")), (30, 30, 30));
+    for job in &listed {
+        let file = sandbox.path(job["output"].as_str().unwrap());
+        assert_eq!(fs::read(&file).unwrap(), video(), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_file_that_appears_at_the_target_stays_and_the_video_goes_to_the_next_free_name() {
+    let mut wrong = Vec::new();
+    let table: [(&str, &[&str], &str); 4] = [
+        ("named", &["generate", "Dog 1", "--duration", "4", "-o", "mine.mp4"], "mine.mp4"),
+        ("not named", &["generate", "Dog 1", "--duration", "4"], "video.mp4"),
+        ("waited for", &["wait", "kie:t1"], "mine.mp4"),
+        ("a line", &["generate", "--batch", "jobs.jsonl"], "mine.mp4"),
+    ];
+    for (what, command, name) in table {
+        let place = Arc::new(Mutex::new(None::<PathBuf>));
+        let appears = place.clone();
+        let (server, counts) = provider(move || {
+            if let Some(path) = appears.lock().unwrap().as_ref() {
+                fs::write(path, "of the user").unwrap();
+            }
+            1
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        sandbox.write("jobs.jsonl", r#"{"prompt":"Dog 1","seconds":4,"output":"mine.mp4"}"#);
+        if command[0] == "wait" {
+            let run = sandbox.run(&["generate", "Dog 1", "--duration", "4", "-o", "mine.mp4", "--no-wait"]);
+            assert_eq!(run.code, 0, "{}", run.err);
+        }
+        *place.lock().unwrap() = Some(sandbox.path(name));
+        let run = sandbox.run(command);
+        let other = files_in(&sandbox.path(""))
+            .into_iter()
+            .find(|(path, bytes)| path.extension().is_some_and(|extension| extension == "mp4") && bytes == video());
+        let said = format!("{}{}", run.out, run.err);
+        let is_kept = fs::read(sandbox.path(name)).is_ok_and(|bytes| bytes == b"of the user");
+        let is_told = other.as_ref().is_some_and(|(path, _)| {
+            // Both names are told, and the record has the one that counts.
+            let file = path.file_name().unwrap().to_str().unwrap();
+            let listed = sandbox.run(if what == "a line" {
+                &["jobs", "--json", "--batch", "jobs.jsonl"]
+            } else {
+                &["jobs", "--json"]
+            });
+            said.contains(file) && said.replace(file, "").contains(name) && listed.out.contains(file)
+        });
+        if run.code != 0 || !is_kept || !is_told || counts.lock().unwrap().len() != 1 {
+            wrong.push(format!("{what}: {}, kept: {is_kept}, told: {is_told}: {said}", run.code));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// By its own name, and by a link to it.
+#[test]
+fn receipts_are_written_over_no_video_and_no_record() {
+    let (server, counts) = provider(|| 1);
+    let sandbox = Sandbox::new().at("kie", server.url());
+    assert_eq!(sandbox.run(&["generate", "A fox", "--duration", "4"]).code, 0);
+    for file in ["jobs.jsonl", "other.jsonl"] {
+        write(&sandbox, file, &[format!("The dog of {file}")]);
+        assert_eq!(sandbox.run(&["generate", "--batch", file]).code, 0);
+    }
+    // There is something to send.
+    write(&sandbox, "jobs.jsonl", &["The dog of jobs.jsonl".to_owned(), "A cat".to_owned()]);
+    let mut targets: Vec<_> =
+        ["jobs-1.mp4", "video.mp4", "jobs.jsonl.ledger", "other.jsonl.ledger"].map(|name| sandbox.path(name)).into();
+    // The list of all jobs, wherever it is.
+    let has_it = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("A fox");
+    targets.extend(files_in(&sandbox.state()).into_iter().filter(|(_, bytes)| has_it(bytes)).map(|(path, _)| path));
+    assert_eq!(targets.len(), 5, "{targets:?}");
+
+    let (files, mut wrong) = (sandbox.files(), Vec::new());
+    for target in &targets {
+        let itself: (&str, Link) = ("its own name", |_, _| {});
+        for (what, link) in [itself].into_iter().chain(LINKS) {
+            let name = if what == "its own name" { target.clone() } else { sandbox.path("link.jsonl") };
+            let text = name.display().to_string();
+            for command in [
+                vec!["generate", "--batch", "jobs.jsonl", "--receipts", &text],
+                vec!["generate", "--batch", "jobs.jsonl", "--receipts", &text, "--force"],
+                vec!["generate", "A cow", "--duration", "4", "--receipt", &text],
+            ] {
+                sandbox.restore(&files);
+                counts.lock().unwrap().clear();
+                link(target, &name);
+                let run = sandbox.run(&command);
+                let sent = counts.lock().unwrap().len();
+                let is_whole = fs::read(target).is_ok_and(|bytes| bytes == files[target]);
+                if (run.code, sent, is_whole) != (2, 0, true) {
+                    let words = command[2..].join(" ").replace(&sandbox.path("").display().to_string(), "");
+                    wrong.push(format!(
+                        "{} by {what}, {words}: ended with {}, {sent} sent, whole: {is_whole}",
+                        target.file_name().unwrap().display(),
+                        run.code
+                    ));
+                }
+            }
+        }
+    }
+    println!("{} of {} ways are wrong", wrong.len(), targets.len() * 9);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,202 @@
+//! kie.ai takes twenty requests in any ten seconds. What waits for its turn was never sent, and what has its turn is in
+//! time.
+//!
+//! The tests that need ten seconds and more run with `scripts/kills.sh` only.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::chance::{Chance, number};
+use crate::sandbox::Sandbox;
+use crate::server::{Server, accepted, prompt, record, refused, task};
+
+const REQUESTS: usize = 20;
+const SPAN: Duration = Duration::from_secs(10);
+
+/// Whether the tests run that take a minute.
+fn has_time() -> bool {
+    let has_time = number("VEO_TEST_LONG", 0) > 0;
+    if !has_time {
+        println!("skipped, since it takes a minute; scripts/kills.sh runs it");
+    }
+    has_time
+}
+
+/// A provider with the limit of kie.ai, which counts.
+#[derive(Default)]
+struct Provider {
+    /// When the last requests arrived that were taken.
+    window: Mutex<VecDeque<Instant>>,
+    /// When each request was taken, and how often each prompt was.
+    taken: Mutex<Vec<Instant>>,
+    prompts: Mutex<HashMap<String, usize>>,
+    /// Those that have arrived and are not answered.
+    on_the_wire: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Provider {
+    /// Each request needs a time to arrive, and one to be answered. A job ends at once, without a video.
+    fn start(way: Duration, answer: Duration) -> (Server, Arc<Self>) {
+        let provider = Arc::<Self>::default();
+        let (told, chance) = (provider.clone(), Mutex::new(Chance::new()));
+        let wait = move |most: Duration| {
+            let most = usize::try_from(most.as_micros()).unwrap();
+            let micros = chance.lock().unwrap().below(most);
+            thread::sleep(Duration::from_micros(u64::try_from(micros).unwrap()));
+        };
+        let server = Server::start(move |line, body| {
+            let Some(prompt) = prompt(body) else { return Some(record(task(line), 3, "")) };
+            told.on_the_wire.fetch_add(1, Ordering::SeqCst);
+            wait(way);
+            let reply = told.take(prompt);
+            wait(answer);
+            told.on_the_wire.fetch_sub(1, Ordering::SeqCst);
+            Some(reply)
+        });
+        (server, provider)
+    }
+
+    fn take(&self, prompt: String) -> String {
+        let now = Instant::now();
+        let mut window = self.window.lock().unwrap();
+        while window.front().is_some_and(|first| now - *first >= SPAN) {
+            window.pop_front();
+        }
+        if window.len() >= REQUESTS {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return refused(429, "Too many requests");
+        }
+        window.push_back(now);
+        let mut taken = self.taken.lock().unwrap();
+        taken.push(now);
+        *self.prompts.lock().unwrap().entry(prompt).or_default() += 1;
+        accepted(&format!("t{}", taken.len()))
+    }
+}
+
+fn write(sandbox: &Sandbox, lines: usize) {
+    let requests = (1..=lines).map(|number| format!("{{\"prompt\":\"Dog {number}\"}}\n"));
+    sandbox.write("jobs.jsonl", &requests.collect::<String>());
+}
+
+fn count(sandbox: &Sandbox, state: &str) -> usize {
+    sandbox.listed(&["--batch", "jobs.jsonl"]).iter().filter(|job| job["state"] == state).count()
+}
+
+/// The last words, which sum up.
+fn end(text: &str) -> &str {
+    text.rmatch_indices('\n').nth(4).map_or(text, |(at, _)| &text[at..])
+}
+
+/// Two are held on the way, and four wait for their turn.
+#[test]
+fn what_waits_for_its_turn_when_the_program_is_killed_is_not_unknown() {
+    let counts = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
+    let told = counts.clone();
+    let server = Server::start(move |line, body| {
+        let Some(prompt) = prompt(body) else { return Some(record(task(line), 0, "")) };
+        let arrived = {
+            let mut counts = told.lock().unwrap();
+            *counts.entry(prompt).or_default() += 1;
+            counts.values().sum::<usize>()
+        };
+        if [7, 13].contains(&arrived) {
+            loop {
+                thread::park();
+            }
+        }
+        Some(accepted(&format!("t{arrived}")))
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    write(&sandbox, REQUESTS + 4);
+    let command = ["generate", "--batch", "jobs.jsonl", "--concurrency", "30", "--timeout", "1s"];
+    let mut program = sandbox.start(&command);
+    // Each of them is on record by then.
+    program.until_times("Accepted as", REQUESTS - 2);
+    program.kill();
+    let (unknown, sent) = (count(&sandbox, "unknown"), server.count("POST"));
+    println!("{sent} of {} lines were sent, and {unknown} are unknown", REQUESTS + 4);
+    assert!(sent <= REQUESTS, "{sent} were sent in a moment");
+    assert!(unknown <= 2, "{unknown} are unknown, and 2 were on the way");
+
+    let run = sandbox.run(&command);
+    let counts = counts.lock().unwrap();
+    assert!(counts.len() == REQUESTS + 4 && counts.values().all(|count| *count == 1), "{counts:?}: {}", end(&run.err));
+    assert_eq!((run.code, count(&sandbox, "unknown")), (4, 2), "{}", end(&run.err));
+}
+
+/// What was on the way when it was killed is unknown, and the same command sends the rest.
+#[test]
+fn a_killed_batch_with_more_at_a_time_than_the_limit_leaves_unknown_what_was_on_the_way() {
+    if !has_time() {
+        return;
+    }
+    let mut wrong = Vec::new();
+    for (lines, concurrency, seconds) in [(100, "60", 3), (64, "64", 2)] {
+        let (server, provider) = Provider::start(Duration::ZERO, Duration::from_secs(5));
+        let sandbox = Sandbox::new().at("kie", server.url());
+        write(&sandbox, lines);
+        let command = ["generate", "--batch", "jobs.jsonl", "--concurrency", concurrency];
+        let program = sandbox.start(&command);
+        // The case is about this moment.
+        thread::sleep(Duration::from_secs(seconds));
+        // A reply that has just left may not be on record, so those count that were there a moment ago as well.
+        let before = provider.on_the_wire.load(Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(100));
+        let on_the_wire = before.max(provider.on_the_wire.load(Ordering::SeqCst));
+        program.kill();
+        let unknown = count(&sandbox, "unknown");
+        println!("{lines} lines: {on_the_wire} were on the way, and {unknown} are unknown");
+        if unknown > on_the_wire {
+            wrong.push(format!("{unknown} of {lines} lines are unknown, and {on_the_wire} were on the way"));
+            continue;
+        }
+        let mut last = sandbox.run(&command);
+        // What was refused for being too much is sent by the same command.
+        for _ in 0..lines {
+            if provider.prompts.lock().unwrap().len() == lines {
+                break;
+            }
+            thread::sleep(Duration::from_secs(1));
+            last = sandbox.run(&command);
+        }
+        let prompts = provider.prompts.lock().unwrap();
+        assert!(prompts.values().all(|count| *count == 1), "{prompts:?}");
+        assert_eq!(prompts.len(), lines, "some were never sent: {}", end(&last.err));
+        assert_eq!(
+            (count(&sandbox, "unknown"), count(&sandbox, "failed")),
+            (unknown, lines - unknown),
+            "{}",
+            end(&last.err)
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The delays on the way differ, so what leaves in time can arrive too close to what left before.
+#[test]
+fn no_request_is_refused_for_being_too_much_and_the_limit_is_used() {
+    if !has_time() {
+        return;
+    }
+    const LINES: usize = 120;
+    let (server, provider) = Provider::start(Duration::from_millis(250), Duration::ZERO);
+    let sandbox = Sandbox::new().at("kie", server.url());
+    write(&sandbox, LINES);
+    let run = sandbox.run(&["generate", "--batch", "jobs.jsonl", "--concurrency", "60"]);
+    let (taken, refused) = (provider.taken.lock().unwrap(), provider.refused.load(Ordering::Relaxed));
+    let last = taken.iter().max().unwrap().duration_since(*taken.iter().min().unwrap());
+    // The first twenty can all leave at once.
+    let least = SPAN.as_secs_f64() * ((LINES - REQUESTS) as f64 / REQUESTS as f64);
+    let rate = least / last.as_secs_f64() * 100.0;
+    println!(
+        "{} of {LINES} taken and {refused} refused; the last after {last:.1?}, {rate:.1} % of the rate",
+        taken.len()
+    );
+    assert_eq!((refused, taken.len()), (0, LINES), "{}", end(&run.err));
+    assert!(rate >= 97.0, "only {rate:.1} % of the rate");
+}

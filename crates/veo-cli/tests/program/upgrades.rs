@@ -1,0 +1,183 @@
+//! Upgrades of kie.ai's old form: each paid call is on record before it leaves, and none is made for nothing.
+
+use std::sync::{Arc, Mutex};
+
+use crate::sandbox::{Sandbox, files_in};
+use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
+
+/// What a provider was asked for.
+#[derive(Default)]
+struct Asked {
+    calls: usize,
+    /// The questions about the task of the upgrade.
+    own: usize,
+}
+
+/// A provider that has made the job t1, and answers the calls of an upgrade in this way; each call is given its number, from
+/// 1, and each question about the task of the upgrade too.
+fn provider(
+    call: impl Fn(usize) -> Option<String> + Send + Sync + 'static,
+    own: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> (Server, Arc<Mutex<Asked>>) {
+    let asked = Arc::<Mutex<Asked>>::default();
+    let told = asked.clone();
+    let server = Server::start(move |line, body| {
+        if prompt(body).is_some() {
+            return Some(accepted("t1"));
+        }
+        let mut asked = told.lock().unwrap();
+        if line.contains("/get-") {
+            asked.calls += 1;
+            return call(asked.calls);
+        }
+        if task(line) == "t1" {
+            return Some(made("t1", "720p"));
+        }
+        asked.own += 1;
+        Some(own(asked.own))
+    });
+    (server, asked)
+}
+
+fn made(task: &str, resolution: &str) -> String {
+    record(task, 1, VIDEO).replace(r#""resultUrls""#, &format!(r#""resolution":"{resolution}","resultUrls""#))
+}
+
+/// The replies to a call for 4K: taken as this task, not yet, and done.
+fn taken(task: &str) -> String {
+    format!(r#"{{"code":200,"msg":"success","data":{{"taskId":"{task}","resultUrls":null}}}}"#)
+}
+
+fn not_yet(task: &str) -> String {
+    let data = format!(r#"{{"taskId":"{task}","resultUrls":null}}"#);
+    let words = "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
+    format!(r#"{{"code":422,"msg":"{words}","data":{data}}}"#)
+}
+
+fn done(task: &str) -> String {
+    let data = format!(r#"{{"taskId":"{task}","resultUrls":["{VIDEO}"]}}"#);
+    format!(r#"{{"code":422,"msg":"The video has been generated successfully","data":{data}}}"#)
+}
+
+fn larger() -> String {
+    format!(r#"{{"code":200,"msg":"success","data":{{"resultUrl":"{VIDEO}"}}}}"#)
+}
+
+const WORDS: &str = "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.";
+
+/// A sandbox in which the job t1 is done.
+fn sandbox(server: &Server) -> Sandbox {
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let run = sandbox.run(&["generate", "A dog", "--duration", "4"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    sandbox
+}
+
+fn upgrade(size: &str) -> [&str; 6] {
+    ["upgrade", "kie:t1", "--resolution", size, "--timeout", "8s"]
+}
+
+/// To ask again is the only way to find out what its task is, and is done once.
+#[test]
+fn a_lost_reply_to_a_call_for_4k_is_followed_by_one_more_call() {
+    let call = |number| (number > 1).then(|| not_yet("t1-4k"));
+    let (server, asked) =
+        provider(call, |number| if number > 2 { made("t1-4k", "4k") } else { record("t1-4k", 0, "") });
+    let sandbox = sandbox(&server);
+    let run = sandbox.run(&upgrade("4k"));
+    let asked = asked.lock().unwrap();
+    assert!(
+        run.code == 0 && asked.calls == 2 && asked.own >= 3,
+        "{}, {} calls, {} questions: {}",
+        run.code,
+        asked.calls,
+        asked.own,
+        run.err
+    );
+}
+
+#[test]
+fn a_lost_reply_to_a_call_for_1080p_is_unknown_and_nothing_is_called_by_itself() {
+    let (server, asked) = provider(|number| (number > 1).then(larger), |_| record("none", 0, ""));
+    let sandbox = sandbox(&server);
+    let run = sandbox.run(&upgrade("1080p"));
+    assert_eq!((run.code, asked.lock().unwrap().calls), (4, 1), "{}", run.err);
+    // There is nothing to wait for, and nothing is begun.
+    sandbox.run(&["wait"]);
+    assert_eq!(asked.lock().unwrap().calls, 1);
+    assert!(sandbox.listed(&[]).iter().any(|job| job["state"] == "unknown"));
+}
+
+#[test]
+fn an_upgrade_that_is_not_there_yet_is_asked_for_as_its_page_says() {
+    // For 4K its own task is asked, and for 1080p there is only the call itself.
+    for (size, calls) in [("4k", 1), ("1080p", 9)] {
+        let call = move |number| {
+            Some(match (size, number) {
+                ("4k", 1) => taken("t1-4k"),
+                ("4k", 9..) => done("t1-4k"),
+                ("4k", _) => not_yet("t1-4k"),
+                (_, 9..) => larger(),
+                _ => refused(400, WORDS),
+            })
+        };
+        let own = |number| if number > 8 { made("t1-4k", "4k") } else { record("t1-4k", 0, "") };
+        let (server, asked) = provider(call, own);
+        let run = sandbox(&server).run(&upgrade(size));
+        assert_eq!((run.code, asked.lock().unwrap().calls), (0, calls), "{size}: {}", run.err);
+    }
+}
+
+/// Then what is asked about is the smaller video, which is there.
+#[test]
+fn a_task_for_4k_with_the_id_of_its_video_is_not_done_before_4k_is_there() {
+    let call = |number| {
+        Some(if number == 1 {
+            taken("t1")
+        } else if number < 4 {
+            not_yet("t1")
+        } else {
+            done("t1")
+        })
+    };
+    let (server, asked) = provider(call, |_| record("none", 0, ""));
+    let run = sandbox(&server).run(&upgrade("4k"));
+    let calls = asked.lock().unwrap().calls;
+    assert!(run.code != 0 || calls >= 4, "the smaller video was told as 4K after {calls} calls: {}", run.err);
+}
+
+/// Less came than was asked for, so whoever waits begins the upgrade.
+#[test]
+fn an_upgrade_that_begins_by_itself_is_on_record_before_it_is_called_for() {
+    for start in [&["generate", "A particular dog", "--resolution", "1080p"][..], &["wait"]] {
+        let sandbox = Sandbox::new();
+        let state = sandbox.state();
+        // What the record has when the job is asked about, and when the upgrade is called for.
+        let seen = Arc::new(Mutex::new((Vec::new(), Vec::new())));
+        let told = seen.clone();
+        let server = Server::start(move |line, body| {
+            if prompt(body).is_some() {
+                return Some(accepted("t1"));
+            }
+            let files = files_in(&state).into_values();
+            let record =
+                files.filter(|bytes| String::from_utf8_lossy(bytes).contains("A particular dog")).collect::<Vec<_>>();
+            let mut seen = told.lock().unwrap();
+            if line.contains("/get-1080p-video") {
+                seen.1.push(record);
+                return Some(larger());
+            }
+            seen.0.push(record);
+            Some(made("t1", "720p"))
+        });
+        let sandbox = sandbox.at("kie", server.url());
+        if start == ["wait"] {
+            sandbox.run(&["generate", "A particular dog", "--resolution", "1080p", "--no-wait"]);
+        }
+        let run = sandbox.run(start);
+        let (asked, called) = &*seen.lock().unwrap();
+        assert!(!called.is_empty(), "{start:?}: no upgrade was called for: {}", run.err);
+        // The bytes themselves would say nothing.
+        assert!(asked.last() != called.first(), "{start:?}: it was called for before it was on record");
+    }
+}

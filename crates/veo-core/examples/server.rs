@@ -1,0 +1,275 @@
+//! A web backend that makes videos and pays for each once, whatever happens to it. To be copied; `docs/web-backend.md` is about
+//! it. With the simulator in place of kie.ai it needs no key:
+//!
+//! ```console
+//! cargo run -p veo-sim &
+//! KIE_BASE_URL=http://127.0.0.1:8787 KIE_API_KEY=signed-callbacks KIE_WEBHOOK_KEY=test_webhook_hmac_key \
+//!     cargo run -p veo-core --example server &
+//! curl http://127.0.0.1:8788/videos -H 'Idempotency-Key: order-17' --json '{"prompt":"A red kite"}'
+//! curl http://127.0.0.1:8788/videos/order-17
+//! ```
+//!
+//! | variable | |
+//! | --- | --- |
+//! | `KIE_API_KEY` | the API key of kie.ai |
+//! | `KIE_WEBHOOK_KEY` | the `webhookHmacKey` of its settings |
+//! | `KIE_BASE_URL` | somebody else than kie.ai, such as the simulator |
+//! | `ADDRESS` | where this listens; `127.0.0.1:8788` if not set |
+//! | `PUBLIC_URL` | how kie.ai reaches that; `http://` and the address if not set. It has to stay the same |
+//! | `LEDGER` | the record of what was paid, on a disk that survives; `videos.ledger` if not set |
+//! | `VIDEOS` | the folder for the videos; `videos` if not set |
+//! | `ADMIN_KEY` | lets an operator settle what is unknown; nobody can if not set |
+#![allow(clippy::print_stdout, reason = "a program talks to its user")]
+
+use std::env;
+use std::error::Error as StdError;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use veo_core::ledger::{Entry, EntryState, FileLedger};
+use veo_core::{
+    Access, Client, Delivery, Downloads, Error, ErrorKind, JobRef, Kie, Poll, Receipt, Settlement, Step, Video,
+    VideoRequest, Webhooks,
+};
+
+#[derive(Clone)]
+struct App {
+    client: Client,
+    webhooks: Arc<Webhooks>,
+    callback_url: String,
+    videos: Arc<PathBuf>,
+    admin_key: Option<Arc<str>>,
+}
+
+/// What a customer may choose. Not a whole [`VideoRequest`]: that can name files of this machine.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    prompt: String,
+    seconds: Option<u32>,
+}
+
+/// What an operator has found out at kie.ai: the job, or that there is none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum Found {
+    Job(JobRef),
+    NotTaken,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn StdError>> {
+    let set = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+    let needed = |name: &str| env::var(name).map_err(|_| format!("Set {name}."));
+    let listener = TcpListener::bind(set("ADDRESS", "127.0.0.1:8788")).await?;
+    let address = listener.local_addr()?;
+
+    let mut access = Access::new(needed("KIE_API_KEY")?);
+    let mut downloads = Downloads::default();
+    if let Ok(base_url) = env::var("KIE_BASE_URL") {
+        access = access.base_url(base_url);
+        // The links of a simulator lead to this machine.
+        downloads.allow_private_hosts = true;
+    }
+    let client = Client::new(Kie::new(access)?)?
+        .with_downloads(downloads)?
+        // Webhooks say when to ask; these questions are for those that get lost.
+        .with_poll(Poll { first: Duration::from_secs(60), every: Duration::from_secs(30), ..Poll::default() })
+        .with_ledger(FileLedger::open(set("LEDGER", "videos.ledger")).await?);
+    let app = App {
+        client,
+        webhooks: Arc::new(Webhooks::new(needed("KIE_WEBHOOK_KEY")?.into())?),
+        callback_url: format!("{}/webhook", set("PUBLIC_URL", &format!("http://{address}"))),
+        videos: Arc::new(set("VIDEOS", "videos").into()),
+        admin_key: env::var("ADMIN_KEY").ok().filter(|key| !key.is_empty()).map(Into::into),
+    };
+    std::fs::create_dir_all(&*app.videos)?;
+
+    println!("Listening at http://{address}");
+    // When this is told to end, the worker ends first, and then the server.
+    let worker = tokio::spawn(work(app.clone(), told_to_end()));
+    let worker_ended = async {
+        if let Err(error) = worker.await {
+            println!("The worker has failed, so this ends: {error}");
+        }
+    };
+    axum::serve(listener, routes(app.clone())).with_graceful_shutdown(worker_ended).await?;
+    // What is on the wire is paid for, and its job is written down before this ends.
+    app.client.drain().await;
+    Ok(())
+}
+
+async fn told_to_end() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut end) = signal(SignalKind::terminate()) {
+            tokio::select! { _ = end.recv() => {}, _ = tokio::signal::ctrl_c() => {} }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+fn routes(app: App) -> Router {
+    Router::new()
+        .route("/videos", post(want))
+        .route("/videos/{key}", get(look))
+        .route("/videos/{key}/settle", post(settle))
+        .route("/webhook", post(webhook))
+        .with_state(app)
+}
+
+/// Stores a wish and sends nothing. The worker sends it, also if this process ends now.
+async fn want(State(app): State<App>, headers: HeaderMap, Json(wanted): Json<Wanted>) -> Result<Response, Answer> {
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
+    if !is_key(key) {
+        let sentence = "Give the header Idempotency-Key: up to 64 letters, digits, - and _, new for each video.";
+        return Err(Answer(StatusCode::BAD_REQUEST, sentence.to_owned()));
+    }
+    let mut request = VideoRequest::text(wanted.prompt).callback_url(&app.callback_url);
+    request.seconds = wanted.seconds;
+    let entry = app.client.want(key, &request).await?;
+    Ok((StatusCode::ACCEPTED, Json(told(&entry))).into_response())
+}
+
+async fn look(State(app): State<App>, Path(key): Path<String>) -> Result<Response, Answer> {
+    let entry = if is_key(&key) { app.client.entry(&key).await? } else { None };
+    let nothing = || Answer(StatusCode::NOT_FOUND, "There is no video of this key.".to_owned());
+    Ok(Json(told(&entry.ok_or_else(nothing)?)).into_response())
+}
+
+/// Believes a webhook only in which job it is about. What has become of that is asked of kie.ai by the worker, at once.
+async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let notice = match app.webhooks.verify(&uri.to_string(), &headers, &body) {
+        // A repeated one may be due to an error below, and does no harm.
+        Ok(Delivery::First(notice) | Delivery::Repeated(notice)) => notice,
+        // Whoever sent it is not told why.
+        Err(error) => {
+            println!("Refused a webhook: {error}");
+            return StatusCode::BAD_REQUEST;
+        }
+    };
+    // kie.ai waits for 15 seconds, and sends it again after another answer than 200.
+    match tokio::time::timeout(Duration::from_secs(10), app.client.settle_by(&notice)).await {
+        Ok(Ok(_)) => StatusCode::OK,
+        Ok(Err(error)) => {
+            println!("{}: a webhook came to nothing: {error}", notice.job);
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Takes the word of an operator for what has become of an unknown request. A job is checked by asking kie.ai.
+async fn settle(
+    State(app): State<App>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    Json(found): Json<Found>,
+) -> Result<Response, Answer> {
+    if !is_operator(&app, &headers) {
+        return Err(Answer(StatusCode::UNAUTHORIZED, "This is for operators, with the ADMIN_KEY.".to_owned()));
+    }
+    let entry = match found {
+        Found::Job(job) => app.client.settle(&key, Settlement::Accepted(job)).await?,
+        Found::NotTaken => {
+            let entry = app.client.settle(&key, Settlement::NotTaken).await?;
+            match entry.wish.asked() {
+                // It was ordered, so it is sent again.
+                Some(request) => app.client.want(&key, request).await?,
+                None => entry,
+            }
+        }
+    };
+    Ok(Json(told(&entry)).into_response())
+}
+
+fn is_operator(app: &App, headers: &HeaderMap) -> bool {
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    // How long it takes to compare digests says nothing about the key.
+    let is_it = |(given, key): (&str, &str)| Sha256::digest(given) == Sha256::digest(key);
+    given.zip(app.admin_key.as_deref()).is_some_and(is_it)
+}
+
+/// Sends what is wanted, asks about what is accepted and saves what is finished, until it is to stop. It begins with all that
+/// was open when the last process ended.
+async fn work(app: App, stop: impl Future<Output = ()>) {
+    let handle = |key: String, step| {
+        let app = app.clone();
+        async move {
+            match step {
+                Step::Video(video) => match save(&app, &key, &video).await {
+                    Ok(()) => println!("{key}: saved"),
+                    // It is handed on again in a minute.
+                    Err(error) => println!("{key}: not saved: {error}"),
+                },
+                Step::Failed(error) => println!("{key}: there will be no video: {error}"),
+                Step::LookAtIt(unknown) => println!("{key}: unknown, settle it: {}", unknown.error),
+                _ => {}
+            }
+        }
+    };
+    if let Err(error) = app.client.run_until(stop, handle).await {
+        println!("nothing is made: {error}");
+    }
+}
+
+/// Saves a video under its key. One that is there was saved just before a crash, and is replaced by the same.
+async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
+    let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else { return Ok(()) };
+    let saved = app.client.download(video, app.videos.join(file_name(key)), |_received, _total| {}).await?;
+    app.client.done(key, &Receipt::new(&job, video, &saved)).await
+}
+
+/// A key is the name of a file too, so it cannot lead elsewhere.
+fn is_key(key: &str) -> bool {
+    (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+fn file_name(key: &str) -> String {
+    format!("{key}.mp4")
+}
+
+fn told(entry: &Entry) -> serde_json::Value {
+    let is_over = matches!(entry.state, EntryState::Rejected | EntryState::Failed | EntryState::Unknown);
+    json!({
+        "key": entry.key,
+        "state": entry.state,
+        "job": entry.reference(),
+        "error": entry.why().filter(|_| is_over).map(ToString::to_string),
+        "video": (entry.state == EntryState::Done).then(|| file_name(&entry.key)),
+    })
+}
+
+/// An error as a status and a sentence.
+struct Answer(StatusCode, String);
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Self {
+        let status = match error.kind() {
+            ErrorKind::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorKind::InvalidRequest => StatusCode::BAD_REQUEST,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}

@@ -1,0 +1,433 @@
+//! What a ledger knows of all its entries in short, and what follows from it for the next paid call.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Begin, Begun, EntryState, Event, Outcome, told};
+use crate::limit::Starts;
+use crate::{Error, ErrorKind, JobRef, Offer};
+
+/// How long an account is left alone after it has said that there were too many requests, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// An event in short: all that decisions need. It stands at the start of a line, so that the rest need not be read.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Short {
+    /// The number of the line.
+    pub(super) n: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: u64,
+    pub(super) key: String,
+    /// The state of the entry after it; none if it does not change it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) state: Option<EntryState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) job: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) marker: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) account: Option<String>,
+    /// Where the provider was reached, if not at its own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) base_url: Option<String>,
+    /// What has the same price: account, model, operation, mode, size and seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) budget: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reserved: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credits: Option<f64>,
+    /// Whether it can be the first of its key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) first: bool,
+    /// Whether there are links in the line that are needed to send it, and for nothing after.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) links: bool,
+    /// The process that sends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<String>,
+    /// The provider of the account does not want a request for so many milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pause: Option<u64>,
+    /// The balance has fallen by so much; the key is that of a budget then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fall: Option<f64>,
+}
+
+/// An entry in short.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) key: Box<str>,
+    pub(super) state: EntryState,
+    /// Milliseconds since 1970.
+    pub(super) at: u64,
+    pub(super) job: Option<Box<str>>,
+    pub(super) target: Option<Box<str>>,
+    pub(super) owner: Option<Box<str>>,
+    /// Where its lines are: offset and length.
+    pub(super) lines: Vec<(u64, u32)>,
+    address: Option<u32>,
+    kind: u32,
+    budget: Option<u32>,
+    reserved: Option<f64>,
+    credits: Option<f64>,
+    /// What of it is in the sum of its budget.
+    counted: f64,
+    /// Whether a line of it has links that are needed to send it.
+    links: bool,
+}
+
+/// All entries in short.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    pub(super) rows: Vec<Row>,
+    by_key: HashMap<Box<str>, u32>,
+    /// By account and task, without the size.
+    by_job: HashMap<Box<str>, Vec<u32>>,
+    by_target: HashMap<Box<str>, u32>,
+    by_marker: HashMap<Box<str>, u32>,
+    accounts: HashMap<Box<str>, Starts>,
+    addresses: Names,
+    kinds: Names,
+    /// The highest price of each kind.
+    prices: HashMap<u32, f64>,
+    budgets: Names,
+    spent: HashMap<u32, Spent>,
+    /// How many entries are being sent, or were when their process ended.
+    pub(super) on_their_way: usize,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    numbers: HashMap<Box<str>, u32>,
+    names: Vec<Box<str>>,
+}
+
+/// What counts for a budget.
+#[derive(Debug, Default)]
+struct Spent {
+    /// The sum of what is known.
+    told: f64,
+    /// The sum by which the balance has fallen.
+    falls: f64,
+    /// The entries whose cost is not known.
+    untold: BTreeSet<u32>,
+}
+
+impl Short {
+    /// What an event says in short.
+    pub(super) fn of(key: &str, at: u64, event: &Event) -> Self {
+        let mut short = Self { at, key: key.to_owned(), ..Self::default() };
+        match event {
+            Event::Wanted { wish, target } => {
+                (short.state, short.target) = (Some(EntryState::Wanted), target.clone());
+                short.first = wish.is_some();
+                short.links = wish.as_ref().is_some_and(|wish| wish.redacted() != *wish);
+            }
+            Event::Begun { wish, target, attempt } => {
+                short.state = Some(EntryState::OnItsWay);
+                short.first = wish.is_some();
+                short.target.clone_from(target);
+                short.marker.clone_from(&attempt.marker);
+                short.account = Some(attempt.sent.account.clone());
+                short.base_url.clone_from(&attempt.sent.base_url);
+                short.budget.clone_from(&attempt.budget);
+                short.reserved = attempt.reserved;
+            }
+            Event::Ended { outcome } | Event::Settled { outcome, .. } => match outcome {
+                Outcome::Accepted { job, .. } => {
+                    (short.state, short.job) = (Some(EntryState::Accepted), Some(job.to_string()));
+                }
+                Outcome::Rejected { error, .. } => {
+                    short.state = Some(EntryState::Rejected);
+                    short.pause = pause_after(error);
+                }
+                Outcome::Unknown { .. } => short.state = Some(EntryState::Unknown),
+            },
+            Event::Finished { credits } => {
+                (short.state, short.credits) = (Some(EntryState::Finished), told(*credits));
+            }
+            Event::Failed { .. } => short.state = Some(EntryState::Failed),
+            Event::Cost { credits } => short.credits = told(Some(*credits)),
+            Event::Done { delivered } => {
+                (short.state, short.credits) = (Some(EntryState::Done), told(delivered.credits));
+                short.target = Some(delivered.saved.path.display().to_string());
+            }
+            Event::Fall { credits } => short.fall = told(Some(*credits)),
+            Event::Entry { entry } => {
+                (short.state, short.first) = (Some(entry.state), true);
+                short.links = entry.wish.redacted() != entry.wish;
+                short.target.clone_from(&entry.target);
+                short.job = entry.reference().map(JobRef::to_string);
+                if let Some(attempt) = entry.attempts.last() {
+                    short.marker.clone_from(&attempt.marker);
+                    short.account = Some(attempt.sent.account.clone());
+                    short.base_url.clone_from(&attempt.sent.base_url);
+                    short.budget.clone_from(&attempt.budget);
+                    (short.reserved, short.credits) = (attempt.reserved, attempt.credits);
+                    let mut offer = entry.offer(attempt);
+                    offer.request.resolution = entry.upgrade().or(offer.request.resolution);
+                    short.kind = Some(kind(&offer));
+                }
+                if let Some(delivered) = &entry.delivered {
+                    short.target = Some(delivered.saved.path.display().to_string());
+                }
+            }
+            Event::Torn => (short.state, short.first) = (Some(EntryState::Unknown), true),
+            Event::CalledAgain { .. } => {}
+        }
+        short
+    }
+}
+
+impl Book {
+    pub(super) fn get(&self, key: &str) -> Option<&Row> {
+        self.row(*self.by_key.get(key)?)
+    }
+
+    pub(super) fn by_marker(&self, marker: &str) -> Option<&Row> {
+        self.row(*self.by_marker.get(marker)?)
+    }
+
+    /// The open entry that is to be saved in a place.
+    pub(super) fn by_target(&self, target: &str) -> Option<&Row> {
+        self.row(*self.by_target.get(target)?).filter(|row| row.state.is_open())
+    }
+
+    /// The latest entry with a job. Without a size, what was sent comes before its upgrades.
+    pub(super) fn by_job(&self, job: &JobRef) -> Option<&Row> {
+        let line = job.to_string();
+        let rows = self.by_job.get(&*bare(&line))?;
+        let mut rows = rows.iter().filter_map(|number| self.row(*number));
+        let is_upgrade = |row: &&Row| row.job.as_deref() == Some(&*row.key);
+        let exact = rows.clone().rfind(|row| row.job.as_deref() == Some(&*line));
+        exact.or_else(|| rows.find(|row| job.resolution.is_none() && !is_upgrade(row)))
+    }
+
+    /// Where the provider of an entry was reached, if not at its own address.
+    pub(super) fn base_url(&self, row: &Row) -> Option<&str> {
+        self.addresses.names.get(row.address? as usize).map(|address| &**address)
+    }
+
+    /// Whether there are links in the file that nothing needs any more.
+    pub(super) fn has_spent_links(&self) -> bool {
+        let is_sent =
+            |row: &Row| !matches!(row.state, EntryState::Wanted | EntryState::Rejected | EntryState::OnItsWay);
+        self.rows.iter().any(|row| row.links && is_sent(row))
+    }
+
+    /// By how much the balance has fallen while each budget was in use.
+    pub(super) fn falls(&self) -> Vec<(String, f64)> {
+        let names = self.budgets.numbers.iter();
+        let fall = |number| self.spent.get(number).map(|spent| spent.falls).filter(|fall| *fall > 0.0);
+        names.filter_map(|(name, number)| Some((name.to_string(), fall(number)?))).collect()
+    }
+
+    fn row(&self, number: u32) -> Option<&Row> {
+        self.rows.get(number as usize)
+    }
+
+    /// Takes up what happened. Whether there was a line before that this one can follow.
+    pub(super) fn apply(&mut self, short: &Short, line: (u64, u32)) -> bool {
+        if let Some(fall) = short.fall {
+            let budget = self.budgets.number(&short.key);
+            self.spent.entry(budget).or_default().falls += fall;
+            return true;
+        }
+        let (number, follows) = match self.by_key.get(&*short.key) {
+            Some(number) => (*number, true),
+            // Without its first line there may be a job all the same, which is paid for.
+            None => {
+                let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+                self.rows.push(Row::new(short));
+                self.by_key.insert(short.key.clone().into(), number);
+                (number, short.first)
+            }
+        };
+        let address = short.base_url.as_ref().map(|address| self.addresses.number(address));
+        let kind = short.kind.as_ref().map(|kind| self.kinds.number(kind));
+        let budget = short.budget.as_ref().map(|budget| self.budgets.number(budget));
+        let Some(row) = self.rows.get_mut(number as usize) else { return false };
+        row.lines.push(line);
+        if short.state == Some(EntryState::OnItsWay) && short.account.is_some() {
+            // A further attempt, after a rejected one.
+            (row.credits, row.reserved) = (None, None);
+        }
+        row.kind = kind.unwrap_or(row.kind);
+        row.address = address.or(row.address);
+        row.budget = budget.or(row.budget);
+        row.reserved = short.reserved.or(row.reserved);
+        if let Some(credits) = short.credits {
+            row.credits = Some(row.credits.unwrap_or_default().max(credits));
+            let price = self.prices.entry(row.kind).or_default();
+            *price = price.max(credits);
+        }
+        if let Some(target) = &short.target {
+            row.target = Some(target.as_str().into());
+        }
+        if let Some(job) = &short.job {
+            row.job = Some(job.as_str().into());
+            self.by_job.entry(bare(job)).or_default().push(number);
+        }
+        if let Some(state) = short.state {
+            self.on_their_way += usize::from(state == EntryState::OnItsWay);
+            self.on_their_way -= usize::from(row.state == EntryState::OnItsWay);
+            row.state = state;
+            row.owner = short.owner.as_deref().map(Into::into);
+        }
+        if let Some(target) = row.target.as_ref().filter(|_| row.state.is_open()) {
+            self.by_target.insert(target.clone(), number);
+        }
+        if let Some(marker) = &short.marker {
+            self.by_marker.insert(marker.as_str().into(), number);
+        }
+        if let Some(account) = &short.account {
+            let starts = self.accounts.entry(account.as_str().into()).or_default();
+            let at = Duration::from_millis(short.at);
+            match short.pause {
+                // The provider wants no request for a while.
+                Some(pause) => starts.hold(at + Duration::from_millis(pause).min(LONGEST_PAUSE)),
+                None => starts.sent(at),
+            }
+        }
+        self.count(number);
+        follows
+    }
+
+    /// What stands against a paid call now, if anything does; and what has to be set aside for it.
+    pub(super) fn admit(&mut self, begin: &Begin, now: u64) -> Result<Option<f64>, Begun> {
+        if let Some(row) = begin.want.target.as_deref().and_then(|target| self.by_target(target))
+            && *row.key != *begin.want.key
+        {
+            return Err(Begun::TargetTaken(row.key.to_string()));
+        }
+        let starts = self.accounts.entry(begin.offer.account.as_str().into()).or_default();
+        if let Some(pause) = starts.pause(begin.limit, Duration::from_millis(now)) {
+            return Err(Begun::NotBefore(pause.min(LONGEST_PAUSE)));
+        }
+        let Some(budget) = &begin.budget else { return Ok(None) };
+        if budget.account != begin.offer.account {
+            let (wanted, account) = (&budget.account, &begin.offer.account);
+            return Err(Begun::OverBudget(format!("the budget {} is for {wanted} and not for {account}", budget.name)));
+        }
+        let kind = self.kinds.number(&kind(&begin.offer));
+        let price = budget.price.or_else(|| self.prices.get(&kind).copied());
+        let name = self.budgets.number(&budget.name);
+        let left = budget.cap - self.sum(name);
+        let untold = self.spent.get(&name).map(|spent| &spent.untold).into_iter().flatten();
+        let mut untold = untold.filter_map(|number| self.row(*number));
+        // The price of what is under way gets known when it ends, and what is set aside for it may be more.
+        let is_open = |row: &Row| matches!(row.state, EntryState::OnItsWay | EntryState::Accepted);
+        // Where not even the cheapest known price fits, one that is not known is not tried.
+        let known = self.prices.iter().filter(|(kind, _)| self.kinds.is_of(**kind, &begin.offer.account));
+        let least = known.map(|(_, price)| *price).min_by(f64::total_cmp);
+        let needed = price.or(budget.most).unwrap_or(left.max(least.unwrap_or_default()));
+        match price {
+            None if untold.any(is_open) => Err(Begun::Held),
+            _ if needed <= left && left > 0.0 => {
+                let known = self.prices.contains_key(&kind) && budget.price.is_none();
+                Ok(Some(needed).filter(|_| !known))
+            }
+            Some(_) if untold.any(|row| is_open(row) && row.reserved.is_some()) => Err(Begun::Held),
+            _ => {
+                let spent = budget.cap - left;
+                let price = price.map(|price| format!(", and this one would cost {price}")).unwrap_or_default();
+                Err(Begun::OverBudget(format!("{spent} of {} credits are spent or promised{price}", budget.cap)))
+            }
+        }
+    }
+
+    pub(super) fn spent(&mut self, budget: &str) -> f64 {
+        let budget = self.budgets.number(budget);
+        self.sum(budget)
+    }
+
+    fn sum(&self, budget: u32) -> f64 {
+        let Some(spent) = self.spent.get(&budget) else { return 0.0 };
+        let untold = spent.untold.iter().filter_map(|number| self.row(*number));
+        let untold = untold.map(|row| self.prices.get(&row.kind).copied().or(row.reserved).unwrap_or_default());
+        (spent.told + untold.sum::<f64>()).max(spent.falls)
+    }
+
+    /// Brings the sum of the budget of an entry up to date.
+    fn count(&mut self, number: u32) {
+        let Some(row) = self.rows.get_mut(number as usize) else { return };
+        let Some(budget) = row.budget else { return };
+        let spent = self.spent.entry(budget).or_default();
+        let costs_nothing = matches!(row.state, EntryState::Rejected | EntryState::Wanted);
+        let told = row.credits.filter(|_| !costs_nothing).unwrap_or_default();
+        spent.told += told - row.counted;
+        row.counted = told;
+        if row.credits.is_none() && !costs_nothing {
+            spent.untold.insert(number);
+        } else {
+            spent.untold.remove(&number);
+        }
+    }
+}
+
+impl Row {
+    fn new(short: &Short) -> Self {
+        Self {
+            key: short.key.as_str().into(),
+            state: EntryState::Wanted,
+            at: short.at,
+            job: None,
+            target: None,
+            owner: None,
+            lines: Vec::with_capacity(4),
+            address: None,
+            kind: u32::MAX,
+            budget: None,
+            reserved: None,
+            credits: None,
+            counted: 0.0,
+            links: short.links,
+        }
+    }
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(name.into(), number);
+        self.names.push(name.into());
+        number
+    }
+
+    /// Whether the first word of a name is this one.
+    fn is_of(&self, number: u32, first: &str) -> bool {
+        self.names.get(number as usize).is_some_and(|name| name.split(' ').next() == Some(first))
+    }
+}
+
+/// What has the same price and takes about as long.
+pub(super) fn kind(offer: &Offer) -> String {
+    let request = &offer.request;
+    let seconds = request.seconds.unwrap_or(8);
+    format!("{} {} {} {} {} {seconds}", offer.account, offer.model, offer.operation, request.mode(), offer.resolution())
+}
+
+/// How long the provider wants to be left alone after a rejection, in milliseconds.
+fn pause_after(error: &Error) -> Option<u64> {
+    let is_limit = error.kind() == ErrorKind::RateLimited;
+    let pause = error.retry_after().unwrap_or(Duration::from_secs(10)).min(LONGEST_PAUSE);
+    u64::try_from(pause.as_millis()).ok().filter(|_| is_limit)
+}
+
+/// The line of a job without its size: the first two of its parts.
+fn bare(job: &str) -> Box<str> {
+    let mut colons = job.match_indices(':').map(|(at, _)| at);
+    let end = colons.nth(1).unwrap_or(job.len());
+    job[..end].into()
+}

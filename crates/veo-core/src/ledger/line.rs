@@ -1,0 +1,131 @@
+//! How a ledger stands in a file: a first line that says how far it reaches, and a line for each event.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Event;
+use super::book::Short;
+
+/// The first line of the file.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Head {
+    #[serde(rename = "veo-ledger")]
+    pub(super) version: u32,
+    /// Random, to know the file again when it was rewritten.
+    pub(super) id: String,
+    /// How many lines there are after this one.
+    pub(super) lines: u64,
+    /// Where the last one ends.
+    pub(super) end: u64,
+    /// The start of the SHA-256 of the key of the last line.
+    pub(super) last: String,
+}
+
+pub(super) const VERSION: u32 = 1;
+/// How long the first line is, with the end of the line.
+pub(super) const HEAD: u64 = 192;
+/// What every line starts with, before its checksum.
+pub(super) const START: &[u8] = b"{\"crc\":\"";
+/// What stands between the checksum and the event in short.
+const SHORT: &[u8] = b"\",\"short\":";
+/// What stands between the event in short and the event.
+const EVENT: &[u8] = b",\"event\":";
+/// What stands before a prompt.
+const PROMPT: &[u8] = b"\"prompt\":";
+
+/// A line: the event with a checksum, its number, and what it says in short.
+pub(super) fn line(short: &Short, event: &Event) -> io::Result<Vec<u8>> {
+    let mut rest = SHORT.to_vec();
+    serde_json::to_writer(&mut rest, short)?;
+    rest.extend_from_slice(EVENT);
+    serde_json::to_writer(&mut rest, event)?;
+    rest.extend_from_slice(b"}\n");
+    let mut line = START.to_vec();
+    line.extend_from_slice(format!("{:08x}", crc32fast::hash(&rest)).as_bytes());
+    line.append(&mut rest);
+    Ok(line)
+}
+
+/// What a line says in short, if it is whole.
+pub(super) fn short_of(bytes: &[u8]) -> Result<Short, String> {
+    let changed = || "it is changed".to_owned();
+    let (crc, rest) = bytes.strip_prefix(START).and_then(|line| line.split_at_checked(8)).ok_or_else(changed)?;
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(rest);
+    if !rest.ends_with(b"\n") {
+        hasher.update(b"\n");
+    }
+    if format!("{:08x}", hasher.finalize()).as_bytes() != crc {
+        return Err(changed());
+    }
+    let short = rest.strip_prefix(SHORT).ok_or_else(changed)?;
+    // The rest of the line is for who wants to know more.
+    let mut shorts = serde_json::Deserializer::from_slice(short).into_iter::<Short>();
+    match shorts.next() {
+        Some(Ok(short)) => Ok(short),
+        Some(Err(error)) => Err(format!("it is not understood: {error}")),
+        None => Err(changed()),
+    }
+}
+
+/// The two parts of a line: the event in short, and the event.
+pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = bytes.get(START.len() + 8..)?.strip_prefix(SHORT)?;
+    // Within a text a quote has a backslash before it, so this stands between the two parts and nowhere before.
+    let end = find(rest, EVENT)?;
+    let (short, event) = (rest.get(..end)?, rest.get(end + EVENT.len()..)?);
+    Some((short, event.strip_suffix(b"}\n").or_else(|| event.strip_suffix(b"}"))?))
+}
+
+/// The prompt of an event. It is the first of its name, and nothing else of a long line is read.
+pub(super) fn prompt_in(bytes: &[u8]) -> Option<String> {
+    let (_, event) = split(bytes)?;
+    let prompt = event.get(find(event, PROMPT)? + PROMPT.len()..)?;
+    serde_json::Deserializer::from_slice(prompt).into_iter().next()?.ok()
+}
+
+/// What stands where nothing is written yet.
+pub(super) fn is_room(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\0')
+}
+
+/// Whether there is nothing but room: spaces, which a process has written, and zeros, which some file systems put where
+/// the power has failed. One zero alone is damage.
+pub(super) fn is_room_only(room: &[u8]) -> bool {
+    let spaces = room.iter().take_while(|byte| **byte == b' ').count();
+    let zeros = room.get(spaces..).unwrap_or_default();
+    zeros.len() != 1 && zeros.iter().all(|byte| *byte == b'\0')
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+/// The first line, with spaces up to its length.
+pub(super) fn head_line(head: &Head) -> Vec<u8> {
+    let text = serde_json::to_string(head).unwrap_or_default();
+    let crc = crc32fast::hash(text.as_bytes());
+    let line = format!("{},\"crc\":\"{crc:08x}\"}}", text.trim_end_matches('}'));
+    let width = usize::try_from(HEAD).unwrap_or_default() - 1;
+    format!("{line:width$}\n").into_bytes()
+}
+
+/// The first line, if it is whole.
+pub(super) fn read_head(file: &File) -> io::Result<Option<Head>> {
+    let mut bytes = vec![0; usize::try_from(HEAD).unwrap_or_default()];
+    match read_at(file, &mut bytes, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let head = serde_json::from_slice::<Value>(&bytes).ok().and_then(|head| Head::deserialize(head).ok());
+    Ok(head.filter(|head| head_line(head) == bytes))
+}
+
+pub(super) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut file = file;
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
+}

@@ -1,0 +1,291 @@
+//! The record of what was paid: written before a paid request leaves, so that whatever ends a process, nothing is paid twice
+//! and nothing that was paid is lost.
+//!
+//! A [`Client`](crate::Client) with a ledger writes down each paid call before it leaves, and what became of it after. The
+//! [`FileLedger`] is a file on this machine, which processes can share; [`Ledger`] is the trait for others.
+//!
+//! # Keys and states
+//!
+//! A key is the caller's name for one wish. An [`Entry`] is what is known of a key:
+//!
+//! | state | meaning | what the same key does |
+//! | --- | --- | --- |
+//! | wanted | it is stored, and nothing was sent, or only what was rejected | it is sent |
+//! | on its way | a live process is sending it | it is waited for, and not sent |
+//! | accepted | there is a job, which is paid for | the job is given |
+//! | rejected | no provider has taken it; nothing was charged | it is sent again |
+//! | unknown | it may have been charged | it is not sent again until somebody [settles](crate::Client::settle) it |
+//! | finished | there is a video | the job is given |
+//! | failed | there will be no video | the job is given, whose failure is told; a new wish needs a new key |
+//! | done | the caller has saved the video | the job is given |
+//!
+//! # Files
+//!
+//! Prompts are kept, since an unknown outcome is found by its prompt at the provider. Links are kept without their queries,
+//! but for those of a wanted or rejected entry, which are needed to send it; they go when the file is next rewritten after
+//! that. Keys of providers are never kept. The file is for its owner only.
+//!
+//! A symbolic link to the file leads to the same ledger. Nothing is sent from a file with a second hard link, since whoever uses
+//! the other name would not see who sends.
+
+mod book;
+mod entry;
+mod file;
+mod line;
+mod none;
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{BoxFuture, Error, ErrorKind, JobRef, Limit, Offer};
+
+pub(crate) use entry::told;
+pub use entry::{Attempt, Delivered, Entry, EntryState, Event, Outcome, Sent, Wish};
+pub use file::FileLedger;
+pub(crate) use none::Unrecorded;
+
+/// The record of what was paid.
+///
+/// All that share a ledger, processes and machines, share its keys, limits and budgets. Each method is one transaction, and
+/// what it has written is durable when it returns.
+pub trait Ledger: fmt::Debug + Send + Sync {
+    /// Stores a wish, and sends nothing. A key with the same wish is left as it is, unless it was rejected: then it is wanted
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::KeyReused`] if the key stands for another wish; [`ErrorKind::TargetTaken`] if another open entry is to
+    /// be saved in the same place; [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`].
+    fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>>;
+
+    /// Asks for leave to make a paid call, and writes the call down if it is given.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`]: then nothing may be sent.
+    fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>>;
+
+    /// Writes down what happened to an entry, unless it [comes too late](Event::is_late), and gives the entry.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ledger`] if it cannot be written, and [`ErrorKind::InvalidRequest`] if there is no such key.
+    fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>>;
+
+    /// What is known of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ledger`] if it cannot be read.
+    fn entry<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>>;
+
+    /// The entry with this job, marker or target. A job without a size finds the video, and not what it was upgraded to.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ledger`] if it cannot be read.
+    fn find<'a>(&'a self, find: Find<'a>) -> BoxFuture<'a, Result<Option<Entry>, Error>>;
+
+    /// All entries in short, in the order in which they were written down first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ledger`] if they cannot be read.
+    fn list(&self, which: Which) -> BoxFuture<'_, Result<Vec<Listed>, Error>>;
+
+    /// What counts as spent of a budget, in the account's credits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ledger`] if it cannot be read.
+    fn spent<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<f64, Error>>;
+}
+
+/// A wish to store.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Want {
+    /// The caller's name for it.
+    pub key: String,
+    /// What is wanted.
+    pub wish: Wish,
+    /// Where it is to be saved, as a text that means the same to all who share the ledger.
+    pub target: Option<String>,
+}
+
+/// A paid call for which leave is asked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Begin {
+    /// What is wanted, where, and under which key.
+    pub want: Want,
+    /// What is to be sent.
+    pub offer: Offer,
+    /// The marker of its callback address.
+    pub marker: Option<String>,
+    /// How many paid calls the account takes in which time.
+    pub limit: Option<Limit>,
+    /// The budget that it counts for.
+    pub budget: Option<Budget>,
+}
+
+/// The answer to a [`Begin`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Begun {
+    /// It is written down and may be sent now, by whoever has asked and nobody else.
+    Yours,
+    /// It was begun before, and this is what is known of it.
+    Known(Box<Entry>),
+    /// The key stands for another wish.
+    KeyReused,
+    /// Another open entry, which is named, is to be saved in the same place.
+    TargetTaken(String),
+    /// The limit of the account has been reached. Ask again after this time.
+    NotBefore(Duration),
+    /// What is left of the budget is set aside for calls under way. Ask again when one of them has ended.
+    Held,
+    /// The budget has not enough left, which is final. The text says how much is spent.
+    OverBudget(String),
+}
+
+/// What to find an entry by.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Find<'a> {
+    /// Its job.
+    Job(&'a JobRef),
+    /// The marker in the callback address of one of its attempts.
+    Marker(&'a str),
+    /// The place where its video is to be saved, of an open entry.
+    Target(&'a str),
+}
+
+/// Which entries to list.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Which {
+    /// All of them.
+    All,
+    /// All of them with their prompts, which takes longer.
+    WithPrompts,
+    /// Those which [may need something](EntryState::is_open).
+    Open,
+}
+
+/// An entry in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The caller's name for it.
+    pub key: String,
+    /// Its state.
+    pub state: EntryState,
+    /// The job, if there is one.
+    pub job: Option<String>,
+    /// Where the provider was reached, if not at its own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// When it was first written down, in seconds since 1970.
+    pub at: u64,
+    /// The prompt, if it was [asked for](Which::WithPrompts).
+    pub prompt: String,
+    /// Where it is to be saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+/// A cap on what one account may spend, in the account's own unit.
+///
+/// ```
+/// use veo_core::ledger::Budget;
+///
+/// let budget = Budget::new("june", "kie", 500.0)?.price(60.0)?;
+/// assert!(Budget::new("june", "kie", f64::NAN).is_err());
+/// # Ok::<(), veo_core::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Budget {
+    /// Its name. All calls under this name count together, whoever makes them.
+    pub name: String,
+    /// The account: the name of a provider, or a named account at one. Under a budget no other account is used.
+    pub account: String,
+    /// The most that may be spent, in the account's credits.
+    pub cap: f64,
+    /// What one call costs, if the caller knows.
+    pub price: Option<f64>,
+    /// What one call can cost at most, if the caller knows. Without it an unknown price sets aside all that is left.
+    pub most: Option<f64>,
+}
+
+impl Budget {
+    /// A cap for an account.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if the cap is not finite or below zero.
+    pub fn new(name: impl Into<String>, account: impl Into<String>, cap: f64) -> Result<Self, Error> {
+        let cap = amount("the cap of a budget", cap)?;
+        Ok(Self { name: name.into(), account: account.into(), cap, price: None, most: None })
+    }
+
+    /// The same with a known price of one call.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if the price is not finite or below zero.
+    pub fn price(mut self, price: f64) -> Result<Self, Error> {
+        self.price = Some(amount("the price of a video", price)?);
+        Ok(self)
+    }
+
+    /// The same with the most that one call can cost.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if that is not finite or below zero.
+    pub fn most(mut self, most: f64) -> Result<Self, Error> {
+        self.most = Some(amount("the highest price of a video", most)?);
+        Ok(self)
+    }
+}
+
+impl Begun {
+    /// Why the call is refused, if asking again does not help.
+    pub(crate) fn refusal(&self, want: &Want) -> Option<Error> {
+        match self {
+            Self::KeyReused => Some(key_reused(&want.key)),
+            Self::TargetTaken(key) => Some(target_taken(want.target.as_deref().unwrap_or_default(), key)),
+            Self::OverBudget(why) => Some(Error::new(ErrorKind::OverBudget, format!("not sent: {why}"))),
+            Self::Yours | Self::Known(_) | Self::NotBefore(_) | Self::Held => None,
+        }
+    }
+}
+
+impl Want {
+    /// A wish under a key.
+    pub fn new(key: impl Into<String>, wish: Wish) -> Self {
+        Self { key: key.into(), wish, target: None }
+    }
+}
+
+fn amount(what: &str, credits: f64) -> Result<f64, Error> {
+    if credits.is_finite() && credits >= 0.0 && credits.is_sign_positive() {
+        return Ok(credits);
+    }
+    let message = format!("{what} cannot be {credits}; give a number from 0 on, or leave it out for none");
+    Err(Error::new(ErrorKind::InvalidRequest, message))
+}
+
+pub(crate) fn key_reused(key: &str) -> Error {
+    let message = format!("the key {key:?} stands for another request; give this one a key of its own");
+    Error::new(ErrorKind::KeyReused, message)
+}
+
+pub(crate) fn target_taken(target: &str, key: &str) -> Error {
+    let message = format!("{target} is where the video of {key} is to be saved; choose another place");
+    Error::new(ErrorKind::TargetTaken, message)
+}

@@ -1,0 +1,67 @@
+use std::collections::HashMap;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{Begin, Begun, Entry, Event, Find, Ledger, Listed, Want, Which};
+use crate::limit::Starts;
+use crate::{BoxFuture, Error, ErrorKind};
+
+/// The ledger of a client without one: it keeps to the limits of the accounts and writes nothing down.
+#[derive(Debug)]
+pub(crate) struct Unrecorded {
+    since: Instant,
+    accounts: Mutex<HashMap<String, Starts>>,
+}
+
+impl Unrecorded {
+    pub(crate) fn new() -> Self {
+        Self { since: Instant::now(), accounts: Mutex::default() }
+    }
+}
+
+impl Ledger for Unrecorded {
+    fn want(&self, _want: Want) -> BoxFuture<'_, Result<Entry, Error>> {
+        refused()
+    }
+
+    fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>> {
+        Box::pin(async move {
+            if begin.budget.is_some() {
+                return refused().await;
+            }
+            let now = self.since.elapsed();
+            let mut accounts = self.accounts.lock().await;
+            let starts = accounts.entry(begin.offer.account).or_default();
+            Ok(match starts.begin(begin.limit, now) {
+                None => Begun::Yours,
+                Some(pause) => Begun::NotBefore(pause),
+            })
+        })
+    }
+
+    fn record<'a>(&'a self, _key: &'a str, _event: Event) -> BoxFuture<'a, Result<Entry, Error>> {
+        refused()
+    }
+
+    fn entry<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn find<'a>(&'a self, _find: Find<'a>) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn list(&self, _which: Which) -> BoxFuture<'_, Result<Vec<Listed>, Error>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn spent<'a>(&'a self, _budget: &'a str) -> BoxFuture<'a, Result<f64, Error>> {
+        refused()
+    }
+}
+
+fn refused<T>() -> BoxFuture<'static, Result<T, Error>> {
+    let message = "this client keeps no record; give it one with Client::with_ledger";
+    Box::pin(async move { Err(Error::new(ErrorKind::InvalidRequest, message)) })
+}

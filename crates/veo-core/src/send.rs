@@ -1,0 +1,613 @@
+//! From a request to a paid call that is written down before it leaves.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tracing::field::{Empty, display};
+use tracing::{Instrument, info_span};
+
+use crate::client::{Client, impossible};
+use crate::ledger::{Begin, Begun, Entry, EntryState, Event, Find, Outcome, Want, Wish, key_reused};
+use crate::{Error, ErrorKind, Offer, Provider, Refusal, Submission, Unknown, VideoRequest, image, plan};
+
+/// A request that is planned and whose images are where the providers reach them. It can be sent, which costs money.
+///
+/// From [`Client::prepare`]; [`Client::send`] sends it.
+///
+/// ```
+/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+/// # fn main() { simulated(async |client| {
+/// use veo_core::{Submission, VideoRequest};
+///
+/// let prepared = client.prepare(&VideoRequest::text("A dog playing in a park")).await?;
+/// println!("{} would be sent {}", prepared.offers()[0].account, prepared.offers()[0].body);
+/// match client.send(prepared.key("order 17")).await {
+///     Submission::Accepted(job) => println!("paid for: {}", job.reference),
+///     Submission::Rejected(error) => println!("not charged: {error}"),
+///     Submission::Unknown(unknown) => println!("maybe charged: {}", unknown.error),
+/// }
+/// # Ok(()) }) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "it is not sent yet"]
+pub struct Prepared {
+    want: Want,
+    offers: Vec<Offer>,
+    refusals: Vec<Refusal>,
+}
+
+impl Prepared {
+    /// Who would be sent what, in the order of asking. There is one at least.
+    pub fn offers(&self) -> &[Offer] {
+        &self.offers
+    }
+
+    /// Who cannot make the video, with every reason.
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+
+    /// The same under a key of the caller's choice. Without one it has a random key.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.want.key = key.into();
+        self
+    }
+
+    /// The same with the place where the video is to be saved, as a text that means the same to all who share the ledger. No
+    /// two open entries may have the same place.
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.want.target = Some(target.into());
+        self
+    }
+
+    /// The key under which it is sent.
+    pub fn chosen_key(&self) -> &str {
+        &self.want.key
+    }
+
+    /// Leaves out those accounts.
+    pub(crate) fn leave_out(&mut self, accounts: &[&str]) {
+        self.offers.retain(|offer| !accounts.contains(&offer.account.as_str()));
+    }
+}
+
+/// What is on the wire, so that one can wait for its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire(Arc<watch::Sender<usize>>);
+
+struct OnWire(Wire);
+
+impl Wire {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    fn enter(&self) -> OnWire {
+        self.0.send_modify(|calls| *calls += 1);
+        OnWire(self.clone())
+    }
+
+    pub(crate) async fn empty(&self) {
+        // The sender lives as long as this.
+        let _ = self.0.subscribe().wait_for(|calls| *calls == 0).await;
+    }
+}
+
+impl Drop for OnWire {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|calls| *calls -= 1);
+    }
+}
+
+/// How long to wait for whoever sends the same key: as long as a paid call may take.
+const SUBMIT_PATIENCE: Duration = Duration::from_secs(120);
+/// How often to look whether somebody else has finished something.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl Client {
+    /// Plans a request and brings its images to where the providers reach them. Nothing is paid for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] with every reason if nobody can make it; otherwise why an image could not be uploaded.
+    pub async fn prepare(&self, request: &VideoRequest) -> Result<Prepared, Error> {
+        let plan = self.plan(request);
+        if plan.offers.is_empty() {
+            return Err(impossible(&plan.refusals));
+        }
+        let wish = Wish::request(request).await;
+        let mut offers = plan.offers;
+        if image::has_local(request) {
+            let uploaded = self.upload_images(request).await?;
+            let rendered = offers.iter().map(|offer| match self.account(&offer.account) {
+                Some(provider) => plan::rendered(provider, offer, &uploaded),
+                None => Ok(offer.clone()),
+            });
+            offers = rendered.collect::<Result<_, _>>()?;
+        }
+        let want = Want::new(random_key(), wish);
+        Ok(Prepared { want, offers, refusals: plan.refusals })
+    }
+
+    /// Sends a prepared request to the first provider that can make the video, at most once. The next one is asked only when
+    /// a provider has certainly not taken it; the job then says why. It waits while the account's [limit](crate::Limit) is
+    /// reached, and, up to [`Poll::give_up_after`](crate::Poll::give_up_after), while its budget is set aside for calls under way.
+    ///
+    /// With a [ledger](Self::with_ledger) each call is written down before it leaves, and what became of it after. Both happen in
+    /// a task of their own, so dropping this future loses nothing.
+    pub async fn send(&self, prepared: Prepared) -> Submission {
+        self.send_until(prepared, std::future::pending()).await
+    }
+
+    /// As [`send`](Self::send), but once `stop` is done, no paid request leaves any more.
+    pub async fn send_until(&self, prepared: Prepared, stop: impl Future<Output = ()>) -> Submission {
+        let mut stop = pin!(stop);
+        let Prepared { want, offers, refusals: impossible_for } = prepared;
+        let (mut refusals, mut last) = (Vec::new(), None::<Error>);
+        for offer in offers {
+            let Some(provider) = self.shared_account(&offer.account) else { continue };
+            let account = offer.account.clone();
+            let sent = self.send_one(&provider, &want, offer, &refusals, stop.as_mut()).await;
+            match sent {
+                Submission::Rejected(error) if is_final(&error) => return Submission::Rejected(error),
+                Submission::Rejected(error) => {
+                    let said = format!("{account}: {error}");
+                    last = Some(error.after(&refusals));
+                    refusals.push(said);
+                }
+                sent => return sent,
+            }
+        }
+        Submission::Rejected(last.unwrap_or_else(|| impossible(&impossible_for)))
+    }
+
+    /// Sends a paid request to the first provider that can make the video, at most once: [`prepare`](Self::prepare) and
+    /// [`send`](Self::send) in one.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// use veo_core::{Resend, Submission, VideoRequest};
+    ///
+    /// match client.submit(&VideoRequest::text("A dog playing in a park")).await {
+    ///     Submission::Accepted(job) => println!("paid for; keep this line: {}", job.reference),
+    ///     Submission::Rejected(error) => match error.resend() {
+    ///         Resend::Same | Resend::After(_) => println!("not charged, and worth another try: {error}"),
+    ///         _ => println!("not charged: {error}"),
+    ///     },
+    ///     Submission::Unknown(unknown) => {
+    ///         println!("look for a task from {:?} on before you send it again: {}", unknown.sent_at, unknown.error);
+    ///     }
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    pub async fn submit(&self, request: &VideoRequest) -> Submission {
+        self.submit_until(request, std::future::pending()).await
+    }
+
+    /// Sends a paid request once for a key, however often this is called, and by whatever process that shares the
+    /// [ledger](Self::with_ledger). The same key with the same request gives what became of it the first time; after a
+    /// rejection it is sent again. With another request it is rejected, with [`ErrorKind::KeyReused`].
+    ///
+    /// If another task or process is sending it at this moment, this waits for it, up to two minutes, and then ends as
+    /// unknown with [`ErrorKind::OnItsWay`].
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("jobs.ledger");
+    /// use veo_core::ledger::FileLedger;
+    /// use veo_core::{Submission, VideoRequest};
+    ///
+    /// let client = client.with_ledger(FileLedger::open(path).await?);
+    /// let request = VideoRequest::text("A dog playing in a park");
+    /// let Submission::Accepted(job) = client.submit_once("order 17", &request).await else { return Ok(()) };
+    /// let Submission::Accepted(same) = client.submit_once("order 17", &request).await else { return Ok(()) };
+    /// assert_eq!(job.reference, same.reference);
+    /// # Ok(()) }) }
+    /// ```
+    pub async fn submit_once(&self, key: &str, request: &VideoRequest) -> Submission {
+        if let Err(error) = self.check_record() {
+            return Submission::Rejected(error);
+        }
+        // What is known needs no plan, no image and no upload.
+        match self.ledger().entry(key).await {
+            Ok(Some(entry))
+                if !matches!(entry.state, EntryState::Wanted | EntryState::Rejected) && !entry.attempts.is_empty() =>
+            {
+                let wish = Wish::request(request).await;
+                if wish.is_same(&entry.wish) {
+                    return self.known(entry, None, &mut pin!(std::future::pending())).await;
+                }
+                return Submission::Rejected(key_reused(key));
+            }
+            Ok(_) => {}
+            Err(error) => return Submission::Rejected(error),
+        }
+        match self.prepare(request).await {
+            Ok(prepared) => self.send(prepared.key(key)).await,
+            Err(error) => Submission::Rejected(error),
+        }
+    }
+
+    /// As [`submit`](Self::submit), but once `stop` is done, no paid request leaves any more: not after the uploads, not after
+    /// waiting for the provider's limit, and not to the next provider. One that has left is waited for. So this is what to use
+    /// for Ctrl-C, for a deadline, or when whoever wanted the video has gone. What was stopped is rejected, with
+    /// [`ErrorKind::Stopped`]. One for which the connection is just being made counts as one that has left.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// use std::time::Duration;
+    /// use veo_core::{Submission, VideoRequest};
+    ///
+    /// let deadline = tokio::time::sleep(Duration::from_secs(30));
+    /// match client.submit_until(&VideoRequest::text("A dog playing in a park"), deadline).await {
+    ///     Submission::Accepted(job) => println!("paid for: {}", job.reference),
+    ///     Submission::Rejected(error) => println!("not charged: {error}"),
+    ///     Submission::Unknown(unknown) => println!("maybe charged: {}", unknown.error),
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    pub async fn submit_until(&self, request: &VideoRequest, stop: impl Future<Output = ()>) -> Submission {
+        let mut stop = pin!(stop);
+        match before(stop.as_mut(), self.prepare(request)).await {
+            Some(Ok(prepared)) => self.send_until(prepared, stop).await,
+            Some(Err(error)) => Submission::Rejected(error),
+            None => Submission::Rejected(stopped(&[])),
+        }
+    }
+
+    /// Waits until nothing of this client and its clones is on the wire any more, and what became of it is written down.
+    /// Call it before the runtime ends. What is on the wire when the runtime ends becomes unknown.
+    pub async fn drain(&self) {
+        self.wire().empty().await;
+    }
+
+    /// Sends one offer, once it may be sent.
+    async fn send_one(
+        &self,
+        provider: &Arc<dyn Provider>,
+        want: &Want,
+        offer: Offer,
+        refusals: &[String],
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Submission {
+        let begin = self.beginning(&**provider, want, &offer);
+        let mut held_since = None;
+        loop {
+            // Once it is begun it is sent, whatever becomes of the caller.
+            let sending = self.begin_and_send(provider.clone(), begin.clone(), refusals.to_vec());
+            let begun = match before(stop.as_mut(), std::future::ready(())).await {
+                Some(()) => sending.await,
+                None => return Submission::Rejected(stopped(refusals)),
+            };
+            let pause = match begun {
+                Ok(Sent::Gone(submission)) => return *submission,
+                Ok(Sent::Known(entry)) => return self.known(*entry, Some(&offer), &mut stop).await,
+                Ok(Sent::NotBefore(pause)) => pause,
+                // Calls under way are waited for as long as jobs are.
+                Ok(Sent::Held) if held_since.get_or_insert_with(Instant::now).elapsed() < self.poll().give_up_after => {
+                    LOOK_EVERY
+                }
+                Ok(Sent::Held) => {
+                    let message = "not sent: what is left of the budget is set aside for calls under way, whose price is not known";
+                    return Submission::Rejected(Error::new(ErrorKind::OverBudget, message));
+                }
+                Err(error) => return Submission::Rejected(error),
+            };
+            if before(stop.as_mut(), sleep(pause)).await.is_none() {
+                return Submission::Rejected(stopped(refusals));
+            }
+        }
+    }
+
+    /// Sends to the first provider now, or says how long to wait before that is possible.
+    pub(crate) async fn send_now(&self, prepared: Prepared) -> Result<Result<Submission, Duration>, Error> {
+        let Prepared { want, offers, refusals } = prepared;
+        let Some(offer) = offers.into_iter().next() else { return Err(impossible(&refusals)) };
+        let Some(provider) = self.shared_account(&offer.account) else { return Err(impossible(&refusals)) };
+        let begin = self.beginning(&*provider, &want, &offer);
+        Ok(match self.begin_and_send(provider, begin, Vec::new()).await? {
+            Sent::Gone(submission) => Ok(*submission),
+            // Its outcome is not known yet, and soon will be.
+            Sent::Known(entry) if entry.state == EntryState::OnItsWay => Err(Duration::from_secs(1)),
+            Sent::Known(entry) => Ok(self.known(*entry, Some(&offer), &mut pin!(std::future::ready(()))).await),
+            Sent::NotBefore(pause) => Err(pause),
+            Sent::Held => Err(LOOK_EVERY),
+        })
+    }
+
+    /// What is to be written down before an offer is sent.
+    fn beginning(&self, provider: &dyn Provider, want: &Want, offer: &Offer) -> Begin {
+        let capabilities = provider.capabilities();
+        let is_marked = capabilities.marks_callbacks && self.keeps_record() && offer.request.callback_url.is_some();
+        let marker = is_marked.then(random_marker);
+        Begin {
+            want: want.clone(),
+            offer: provider.marked(offer, marker.as_deref().unwrap_or_default()),
+            marker,
+            limit: capabilities.limit,
+            budget: self.budget().cloned(),
+        }
+    }
+
+    /// Writes a call down, makes it, and writes down what became of it: in a task of its own, so that nothing is lost with the
+    /// caller.
+    async fn begin_and_send(
+        &self,
+        provider: Arc<dyn Provider>,
+        begin: Begin,
+        refusals: Vec<String>,
+    ) -> Result<Sent, Error> {
+        let (client, key, offer) = (self.clone(), begin.want.key.clone(), begin.offer.clone());
+        let sending = async move {
+            let (key, offer) = (begin.want.key.clone(), begin.offer.clone());
+            let begun = client.ledger().begin(begin.clone()).await?;
+            if let Some(error) = begun.refusal(&begin.want) {
+                return Ok(Sent::Gone(Box::new(Submission::Rejected(error))));
+            }
+            match begun {
+                Begun::Yours => {}
+                Begun::Known(entry) => return Ok(Sent::Known(entry)),
+                Begun::NotBefore(pause) => return Ok(Sent::NotBefore(pause)),
+                _ => return Ok(Sent::Held),
+            }
+            // What it costs may have to be told from the balance.
+            client.observe_balance().await;
+            let (model, account) = (&offer.model, &offer.account);
+            let span = info_span!("submit", provider = %account, model = %model, outcome = Empty, job = Empty);
+            let mut submission = provider.submit(&offer).instrument(span.clone()).await;
+            span.record("outcome", submission.outcome());
+            match &mut submission {
+                Submission::Accepted(job) => {
+                    span.record("job", display(&job.reference));
+                    job.refusals = refusals;
+                }
+                Submission::Unknown(unknown) if client.keeps_record() => unknown.key = Some(key.clone()),
+                _ => {}
+            }
+            client.ended(&key, &mut submission).await;
+            Ok(Sent::Gone(Box::new(submission)))
+        };
+        let sent_at = crate::job::now();
+        match self.detached(sending).await {
+            // A provider that panics may have sent it.
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                let recorded = self.keeps_record().then(|| key.clone());
+                let mut submission = Submission::Unknown(Unknown { key: recorded, error, offer, sent_at });
+                self.ended(&key, &mut submission).await;
+                Ok(Sent::Gone(Box::new(submission)))
+            }
+            sent => sent,
+        }
+    }
+
+    /// Refuses what only a client with a ledger can do.
+    pub(crate) fn check_record(&self) -> Result<(), Error> {
+        if self.keeps_record() {
+            return Ok(());
+        }
+        let message = "a key needs a record; give this client a ledger with Client::with_ledger";
+        Err(Error::new(ErrorKind::InvalidRequest, message))
+    }
+
+    /// Writes down what became of a call.
+    async fn ended(&self, key: &str, submission: &mut Submission) {
+        if !self.keeps_record() {
+            return;
+        }
+        let outcome = match &*submission {
+            Submission::Accepted(job) => Outcome::Accepted {
+                job: job.reference.clone(),
+                task: None,
+                at: job.accepted_at,
+                refusals: job.refusals.clone(),
+            },
+            Submission::Rejected(error) => Outcome::rejected(error.clone()),
+            Submission::Unknown(unknown) => Outcome::Unknown { error: unknown.error.clone() },
+        };
+        let event = Event::Ended { outcome };
+        match (self.write(key, event).await, submission) {
+            // A job is never hidden because it cannot be written down.
+            (Err(error), Submission::Accepted(job)) => job.unrecorded = Some(Box::new(error)),
+            (Ok(_), Submission::Accepted(_)) => self.learn_price(key).await,
+            _ => {}
+        }
+    }
+
+    /// Writes down what is so in any case, and tries it once more if it does not work at first.
+    pub(crate) async fn write(&self, key: &str, event: Event) -> Result<Entry, Error> {
+        match self.ledger().record(key, event.clone()).await {
+            Ok(entry) => Ok(entry),
+            Err(_) => {
+                let written = self.ledger().record(key, event).await;
+                if let Err(error) = &written {
+                    tracing::error!(%error, key, "the ledger cannot be written");
+                }
+                written
+            }
+        }
+    }
+
+    /// What became of a key before. `offer` is what would be sent now.
+    async fn known(
+        &self,
+        entry: Entry,
+        offer: Option<&Offer>,
+        stop: &mut Pin<&mut impl Future<Output = ()>>,
+    ) -> Submission {
+        let (mut entry, deadline) = (entry, Instant::now() + SUBMIT_PATIENCE);
+        while entry.state == EntryState::OnItsWay && Instant::now() < deadline {
+            if before(stop.as_mut(), sleep(LOOK_EVERY)).await.is_none() {
+                break;
+            }
+            match self.ledger().entry(&entry.key).await {
+                Ok(Some(later)) => entry = later,
+                Ok(None) => break,
+                // The call that is under way may be charged.
+                Err(error) => return unread(entry, error),
+            }
+        }
+        if entry.state == EntryState::OnItsWay {
+            let message = "another task or process is sending it at this moment; ask again for what became of it";
+            let error = Error::new(ErrorKind::OnItsWay, message);
+            return unread(entry, error);
+        }
+        if let Some(unknown) = entry.unknown() {
+            return Submission::Unknown(unknown);
+        }
+        let is_sent = !matches!(entry.state, EntryState::Wanted | EntryState::Rejected);
+        if is_sent
+            && entry.attempts.is_empty()
+            && let Some(offer) = offer
+        {
+            let message = "its line in the ledger is damaged, so it may have been sent";
+            let error = Error::new(ErrorKind::OutcomeUnknown, message);
+            let (key, offer, sent_at) = (Some(entry.key), offer.clone(), entry.at);
+            return Submission::Unknown(Unknown { key, error, offer, sent_at });
+        }
+        match (entry.job(), entry.why()) {
+            (Some(job), _) => Submission::Accepted(job),
+            (None, Some(error)) => Submission::Rejected(error.clone()),
+            (None, None) => {
+                let message = format!("nothing is known of {:?}; ask again", entry.key);
+                Submission::Rejected(Error::new(ErrorKind::Ledger, message))
+            }
+        }
+    }
+
+    /// Runs something to its end, also if whoever waits for it goes.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Ok(runtime) = Handle::try_current() else {
+            let message = "there is no tokio runtime; call this from within one";
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        };
+        let on_wire = self.wire().enter();
+        let task = runtime.spawn(async move {
+            let done = work.await;
+            drop(on_wire);
+            done
+        });
+        task.await.unwrap_or_else(|error| {
+            Err(Error::new(ErrorKind::OutcomeUnknown, "the task that sent it has ended early").with_source(error))
+        })
+    }
+
+    /// Looks at the balance, if there is a budget and the account tells it, and writes down by how much it has fallen.
+    pub(crate) async fn observe_balance(&self) -> Option<f64> {
+        self.budget()?;
+        let client = self.clone();
+        // Whoever looks at it keeps all others waiting, so it does not depend on the caller to be asked to go on.
+        self.detached(async move { Ok(client.observed().await) }).await.ok().flatten()
+    }
+
+    async fn observed(&self) -> Option<f64> {
+        let budget = self.budget()?;
+        let provider = self.account(&budget.account)?;
+        if !provider.capabilities().credits {
+            return None;
+        }
+        let mut last = self.balance().lock().await;
+        let now = provider.credits().await.ok().filter(|credits| credits.is_finite())?;
+        let fall = last.replace(now).map(|before| (before - now).max(0.0));
+        if let Some(credits) = fall.filter(|fall| *fall > 0.0) {
+            let _ = self.write(&budget.name, Event::Fall { credits }).await;
+        }
+        fall
+    }
+
+    /// Finds out from the balance what a call has cost whose price was not known. Nothing else was under way meanwhile.
+    pub(crate) async fn learn_price(&self, key: &str) {
+        // With a price from the caller others may have been under way.
+        if self.budget().is_none_or(|budget| budget.price.is_some()) {
+            return;
+        }
+        let Some(credits) = self.observe_balance().await else { return };
+        let Some(entry) = self.ledger().entry(key).await.ok().flatten() else { return };
+        let is_alone =
+            entry.attempts.last().is_some_and(|attempt| attempt.reserved.is_some() && attempt.budget.is_some());
+        // What has left no trace can still be charged.
+        if is_alone && credits > 0.0 {
+            let _ = self.write(key, Event::Cost { credits }).await;
+        }
+    }
+
+    /// The entry of a job, if there is one.
+    pub(crate) async fn entry_of(&self, job: &crate::JobRef) -> Option<Entry> {
+        // A ledger that cannot be read is no reason not to wait for a job.
+        self.ledger().find(Find::Job(job)).await.ok().flatten()
+    }
+}
+
+/// A call that has ended, or what keeps it from being made now.
+enum Sent {
+    Gone(Box<Submission>),
+    /// It was made before.
+    Known(Box<Entry>),
+    /// The account takes no request before this time has passed.
+    NotBefore(Duration),
+    /// The budget is set aside for calls under way.
+    Held,
+}
+
+/// What is told of an entry that is being sent by somebody else.
+fn unread(entry: Entry, error: Error) -> Submission {
+    let attempt = entry.attempts.last().map(|attempt| (entry.offer(attempt), attempt.at));
+    match attempt {
+        Some((offer, sent_at)) => Submission::Unknown(Unknown { key: Some(entry.key), error, offer, sent_at }),
+        None => Submission::Rejected(error),
+    }
+}
+
+/// Whether no other provider is to be asked after this.
+pub(crate) fn is_final(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Stopped
+            | ErrorKind::KeyReused
+            | ErrorKind::TargetTaken
+            | ErrorKind::Ledger
+            | ErrorKind::LedgerDamaged
+            | ErrorKind::OnItsWay
+    )
+}
+
+/// What comes of something, unless `stop` is done first. Not for what must not be dropped.
+pub(crate) async fn before<T>(stop: Pin<&mut impl Future<Output = ()>>, work: impl Future<Output = T>) -> Option<T> {
+    match select(stop, pin!(work)).await {
+        Either::Left(_) => None,
+        Either::Right((done, _)) => Some(done),
+    }
+}
+
+/// The caller does not want it any more.
+fn stopped(refusals: &[String]) -> Error {
+    Error::new(ErrorKind::Stopped, "stopped before a paid request was sent; submit it again if you want it")
+        .after(refusals)
+}
+
+fn random_key() -> String {
+    random::<8>()
+}
+
+/// 128 random bits, so that nobody guesses the marker of a callback.
+fn random_marker() -> String {
+    random::<16>()
+}
+
+fn random<const BYTES: usize>() -> String {
+    let mut bytes = [0; BYTES];
+    // Without a source of random bits there is hardly a machine.
+    let _ = getrandom::fill(&mut bytes);
+    crate::download::hex(&bytes)
+}

@@ -1,0 +1,657 @@
+//! Work on the entries of a ledger, one call at a time: for queues, servers and whoever begins again after a crash.
+
+use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Fuse, FusedFuture as _, FutureExt as _};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::time::{Instant, sleep_until};
+
+use crate::client::Client;
+use crate::ledger::{Delivered, Entry, EntryState, Event, Find, Listed, Outcome, Want, Which, Wish};
+use crate::send::{before, is_final};
+use crate::{
+    Charged, Described, Error, ErrorKind, JobRef, Receipt, Resend, State, Submission, Unknown, Video, VideoRequest,
+};
+
+/// What a [step](Client::step) has found.
+///
+/// ```
+/// use veo_core::Step;
+///
+/// fn tell(step: &Step) -> String {
+///     match step {
+///         Step::AgainAfter(pause) => format!("step again in {} s", pause.as_secs()),
+///         Step::Video(video) => format!("save {:?}, then say that it is done", video.urls),
+///         Step::Failed(error) => format!("there will be no video: {error}"),
+///         Step::LookAtIt(unknown) => format!("look for a task from {:?} on, then settle it", unknown.sent_at),
+///         Step::Done(receipt) => format!("saved before: {receipt:?}"),
+///         _ => "something new".to_owned(),
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Nothing to do before this time has passed.
+    AgainAfter(Duration),
+    /// There is a video. Save it, and then say [`Client::done`].
+    Video(Box<Video>),
+    /// There will be no video under this key. [`Error::charged`] says whether it was paid for.
+    Failed(Box<Error>),
+    /// It may have been charged, and is not sent again. [Settle](Client::settle) it.
+    LookAtIt(Box<Unknown>),
+    /// It was saved before. There is no receipt for an upgrade of a job that the ledger does not know.
+    Done(Option<Box<Receipt>>),
+}
+
+/// What somebody has found out about an unknown outcome.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Settlement {
+    /// It was taken, and is this job.
+    Accepted(JobRef),
+    /// It was not taken, and may be sent again.
+    NotTaken,
+}
+
+/// How long to wait before a step is tried again that could not be made. A run waits longer each time, up to a minute.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a server waits before it steps again what is still open after it was handed on.
+const HANDED_AGAIN: Duration = Duration::from_secs(60);
+/// How often a server looks at what other processes have written.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Longer than any run.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// How many steps of a run are under way at a time.
+const AT_A_TIME: usize = 64;
+
+impl Client {
+    /// Stores a wish under a key, and sends nothing. [`step`](Self::step) or [`run`](Self::run) sends it. Storing the same
+    /// wish again changes nothing, unless it was rejected: then it is wanted again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if nobody can make it or there is no ledger; [`ErrorKind::KeyReused`] if the key stands
+    /// for another request; [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`].
+    pub async fn want(&self, key: &str, request: &VideoRequest) -> Result<Entry, Error> {
+        let plan = self.plan(request);
+        if plan.offers.is_empty() {
+            return Err(crate::client::impossible(&plan.refusals));
+        }
+        let entry = self.ledger().want(Want::new(key, Wish::request(request).await)).await?;
+        self.hurry_on(&entry);
+        Ok(entry)
+    }
+
+    /// Does what is next for a key, with at most one paid call: it sends what is wanted, asks about
+    /// what is accepted, and begins an upgrade if the video came smaller than it was asked for. It never downloads.
+    ///
+    /// A video can be handed over more than once: until [`done`](Self::done) is said, every step gives it again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if there is no such key, or no ledger; [`ErrorKind::Ledger`] and
+    /// [`ErrorKind::LedgerDamaged`]; otherwise why the provider could not be asked, or an image could not be uploaded. The step can
+    /// be made again.
+    pub async fn step(&self, key: &str) -> Result<Step, Error> {
+        self.check_record()?;
+        let entry = self.ledger().entry(key).await?.ok_or_else(|| no_such(key))?;
+        match entry.state {
+            EntryState::Wanted => self.begin_step(&entry).await,
+            EntryState::Rejected => match entry.why() {
+                Some(error) if is_worth_another_try(error) && entry.can_be_sent() => self.begin_step(&entry).await,
+                Some(error) => Ok(Step::Failed(Box::new(error.clone()))),
+                None => self.begin_step(&entry).await,
+            },
+            EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
+            EntryState::Unknown if crate::upgrade::is_called_again(&entry) => self.upgrade_step(&entry).await,
+            EntryState::Unknown => match entry.unknown() {
+                Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
+                None => Err(lost(key)),
+            },
+            EntryState::Accepted | EntryState::Finished => self.ask_step(&entry).await,
+            EntryState::Failed => {
+                let error =
+                    entry.error.clone().unwrap_or_else(|| Error::new(ErrorKind::JobFailed, "the job has failed"));
+                Ok(Step::Failed(Box::new(error)))
+            }
+            EntryState::Done => Ok(Step::Done(entry.receipt().map(Box::new))),
+        }
+    }
+
+    /// Steps everything that is open and not unknown, until none is left, and hands on each video, each failure, and each outcome
+    /// that becomes unknown. What is wanted or settled meanwhile by this client or its clones is taken up as well. On
+    /// [`Step::Video`], save it and call [`done`](Self::done). [`Step::LookAtIt`] can be settled later.
+    ///
+    /// Outcomes that were unknown before are not handed on: [list](crate::ledger::Ledger::list) them with [`Which::Open`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ledger`] if the ledger cannot be read, and [`ErrorKind::InvalidRequest`] if there is none.
+    pub async fn run<F>(&self, handle: impl FnMut(String, Step) -> F) -> Result<(), Error>
+    where
+        F: Future<Output = ()>,
+    {
+        self.drive(handle, false).await
+    }
+
+    /// As [`run`](Self::run), but for a server: it goes on when nothing is open, until `stop` is done. It takes up what other
+    /// processes have written as well, and hands a video on again after a minute if it is not [`done`](Self::done) by then.
+    ///
+    /// Once `stop` is done, what is being handed on is dropped, and so is every question. The next run goes on with it. A
+    /// paid call that has left is not dropped: [`drain`](Self::drain) waits for it.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let client = client.with_ledger(veo_core::ledger::FileLedger::open(folder.path().join("jobs.ledger")).await?);
+    /// use veo_core::{Step, VideoRequest};
+    ///
+    /// client.want("order 17", &VideoRequest::text("A dog playing in a park")).await?;
+    /// let (sender, mut videos) = tokio::sync::mpsc::unbounded_channel();
+    /// let stop = async { assert_eq!(videos.recv().await.as_deref(), Some("order 17")) };
+    /// client
+    ///     .run_until(stop, |key, step| {
+    ///         let sender = sender.clone();
+    ///         async move {
+    ///             if let Step::Video(video) = step {
+    ///                 println!("save {:?}, and say that it is done", video.urls);
+    ///                 let _ = sender.send(key);
+    ///             }
+    ///         }
+    ///     })
+    ///     .await?;
+    /// client.drain().await;
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if there is no ledger. One that cannot be read is tried again.
+    pub async fn run_until<F>(
+        &self,
+        stop: impl Future<Output = ()>,
+        handle: impl FnMut(String, Step) -> F,
+    ) -> Result<(), Error>
+    where
+        F: Future<Output = ()>,
+    {
+        before(pin!(stop), self.drive(handle, true)).await.unwrap_or(Ok(()))
+    }
+
+    /// Says that the caller has saved the video of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if there is no such key, and [`ErrorKind::Ledger`] if it cannot be written.
+    pub async fn done(&self, key: &str, receipt: &Receipt) -> Result<(), Error> {
+        let delivered = Box::new(Delivered::new(receipt));
+        let written = self.ledger().record(key, Event::Done { delivered }).await;
+        written.map(drop).map_err(|error| error.with_charged(Charged::Yes))
+    }
+
+    /// Says what became of a key whose outcome is unknown. A job is accepted only if the provider knows the task and shows no other
+    /// prompt or model for it. [`Settlement::NotTaken`] can be taken back until something is sent under the key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if the key is not unknown, or the job cannot be it; otherwise why the provider did not
+    /// answer, or the ledger could not be written.
+    pub async fn settle(&self, key: &str, settlement: Settlement) -> Result<Entry, Error> {
+        let entry = self.settled(key, settlement).await?;
+        self.hurry_on(&entry);
+        Ok(entry)
+    }
+
+    /// Settles what a verified webhook is about, if that is an unknown attempt of this ledger: by the marker in the address at
+    /// which the webhook arrived. The webhook proves nothing, so the task is asked. Gives the entry of the job, if there is one.
+    /// A [run](Self::run) of this client or its clones steps it at once.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if the job cannot be it, or there is no ledger; otherwise why the provider did not answer, or the
+    /// ledger could not be written.
+    #[cfg(feature = "kie")]
+    pub async fn settle_by(&self, notice: &crate::Notice) -> Result<Option<Entry>, Error> {
+        let entry = self.settled_by(notice).await?;
+        if let Some(entry) = &entry {
+            self.hurry_on(entry);
+        }
+        Ok(entry)
+    }
+
+    /// What the ledger knows of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ledger`] if it cannot be read.
+    pub async fn entry(&self, key: &str) -> Result<Option<Entry>, Error> {
+        self.ledger().entry(key).await
+    }
+
+    /// Steps what is open; to the end, or for ever.
+    async fn drive<F>(&self, mut handle: impl FnMut(String, Step) -> F, for_ever: bool) -> Result<(), Error>
+    where
+        F: Future<Output = ()>,
+    {
+        self.check_record()?;
+        let mut agenda = Agenda::default();
+        let mut hurried = self.hurry().subscribe();
+        let (mut under_way, mut handling) = (FuturesUnordered::new(), FuturesUnordered::new());
+        let (mut look_at, mut looking) = (Instant::now(), pin!(Fuse::terminated()));
+        loop {
+            if look_at <= Instant::now() && looking.is_terminated() {
+                looking.set(self.ledger().list(Which::Open).fuse());
+                look_at = Instant::now() + if for_ever { LOOK_EVERY } else { NEVER };
+            }
+            while under_way.len() < AT_A_TIME
+                && let Some(key) = agenda.next()
+            {
+                under_way.push(async move { (self.step(&key).await, key) });
+            }
+            let mut wake_at = if looking.is_terminated() { look_at } else { Instant::now() + NEVER };
+            if under_way.len() < AT_A_TIME {
+                wake_at = agenda.first().map_or(wake_at, |due| due.min(wake_at));
+            }
+            let is_idle = under_way.is_empty() && handling.is_empty() && looking.is_terminated();
+            if !for_ever && is_idle && agenda.first().is_none() {
+                match hurried.try_recv() {
+                    Ok(key) => agenda.hurry(key),
+                    Err(TryRecvError::Lagged(_)) => look_at = Instant::now(),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(()),
+                }
+                continue;
+            }
+            tokio::select! {
+                listed = &mut looking, if !looking.is_terminated() => match listed {
+                    Ok(listed) => agenda.take_up(listed),
+                    Err(error) if for_ever => tracing::warn!(%error, "the ledger cannot be read"),
+                    Err(error) => return Err(error),
+                },
+                Some((step, key)) = under_way.next(), if !under_way.is_empty() => match step {
+                    Ok(Step::AgainAfter(pause)) => agenda.again(key, pause),
+                    // Somebody else was faster.
+                    Ok(Step::Done(_)) => agenda.handled(key, true, for_ever, false),
+                    Ok(step) => {
+                        let is_video = matches!(step, Step::Video(_));
+                        let handled = handle(key.clone(), step);
+                        handling.push(async move {
+                            handled.await;
+                            let is_left = for_ever && self.is_left(&key).await;
+                            (key, is_video, is_left)
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, key, "a step was not possible");
+                        agenda.failed(key);
+                    }
+                },
+                Some((key, is_video, is_left)) = handling.next(), if !handling.is_empty() => {
+                    agenda.handled(key, is_video, for_ever, is_left);
+                }
+                key = hurried.recv() => match key {
+                    Ok(key) => agenda.hurry(key),
+                    // There were too many to say which.
+                    Err(_) => look_at = Instant::now(),
+                },
+                () = sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    /// Whether there is still something to do for a key after it was handed on.
+    async fn is_left(&self, key: &str) -> bool {
+        let entry = self.ledger().entry(key).await.ok().flatten();
+        entry.is_some_and(|entry| entry.is_open() && entry.state != EntryState::Unknown)
+    }
+
+    async fn settled(&self, key: &str, settlement: Settlement) -> Result<Entry, Error> {
+        self.check_record()?;
+        let entry = self.ledger().entry(key).await?.ok_or_else(|| no_such(key))?;
+        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidRequest, message));
+        match settlement {
+            Settlement::NotTaken if entry.state == EntryState::Unknown => {
+                let error = Error::new(ErrorKind::NotSent, "somebody has looked, and it was not taken");
+                let (outcome, attempts) = (Outcome::Rejected { error, is_settled: true }, entry.attempts.len());
+                self.ledger().record(key, Event::Settled { outcome, attempts }).await
+            }
+            Settlement::Accepted(job) if entry.can_be_settled() => {
+                if let Some(other) = self.ledger().find(Find::Job(&job)).await?
+                    && other.key != key
+                {
+                    return refuse(format!("{job} is the job of {}", other.key));
+                }
+                self.check_evidence(&entry, &job).await?;
+                self.accept(&entry, &job).await
+            }
+            _ => refuse(format!("{key} is {}, and only what is unknown can be settled", entry.state)),
+        }
+    }
+
+    #[cfg(feature = "kie")]
+    async fn settled_by(&self, notice: &crate::Notice) -> Result<Option<Entry>, Error> {
+        self.check_record()?;
+        if let Some(entry) = self.ledger().find(Find::Job(&notice.job)).await? {
+            return Ok(Some(entry));
+        }
+        let Some(marker) = &notice.marker else { return Ok(None) };
+        let Some(entry) = self.ledger().find(Find::Marker(marker)).await? else { return Ok(None) };
+        // The callback does not say which account it is about, and the attempt does.
+        let mut job = notice.job.clone();
+        if let Some(attempt) = entry.attempts.last() {
+            job.account = attempt.sent.account.split_once('@').map(|(_, name)| name.to_owned());
+        }
+        match entry.state {
+            EntryState::Unknown => {
+                self.check_evidence(&entry, &job).await?;
+                self.accept(&entry, &job).await.map(Some)
+            }
+            // Whoever sends it will hear of the job as well.
+            _ => Ok(Some(entry)),
+        }
+    }
+
+    /// Lets a run step an entry at once, if there is something to do for it.
+    fn hurry_on(&self, entry: &Entry) {
+        if entry.is_open() && entry.state != EntryState::Unknown {
+            // Without a run nobody listens.
+            let _ = self.hurry().send(entry.key.clone());
+        }
+    }
+
+    /// Whether a task can be what was sent.
+    async fn check_evidence(&self, entry: &Entry, job: &JobRef) -> Result<(), Error> {
+        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidRequest, message));
+        if entry.upgrade().is_some() {
+            let again = "ask for the upgrade again, which goes on with it";
+            return refuse(format!("{} is an upgrade; {again}", entry.key));
+        }
+        let (account, attempt) = (job.account(), entry.attempts.last());
+        if let Some(attempt) = attempt.filter(|attempt| attempt.sent.account != account) {
+            let sent_to = &attempt.sent.account;
+            return refuse(format!("{} was sent to {sent_to}, so it cannot have become {job}", entry.key));
+        }
+        let provider = self.shared_account(&account).ok_or_else(|| crate::client::nobody(job))?;
+        let Described { prompt, model, .. } = provider.describe(job).await.map_err(|error| error.with_job(job))?;
+        // A line that was torn off says nothing to compare with.
+        if let Some(asked) = entry.wish.asked()
+            && prompt.is_some_and(|prompt| prompt.trim() != asked.prompt.trim())
+        {
+            return refuse(format!("{job} has another prompt than {}", entry.key));
+        }
+        if let Some(attempt) = attempt
+            && let Some(model) = model.filter(|model| *model != attempt.sent.model)
+        {
+            return refuse(format!(
+                "{job} was made with {model}, and {} was sent to {}",
+                entry.key, attempt.sent.model
+            ));
+        }
+        Ok(())
+    }
+
+    async fn accept(&self, entry: &Entry, job: &JobRef) -> Result<Entry, Error> {
+        let mut job = job.clone();
+        let asked = entry.wish.asked().and_then(|request| request.resolution);
+        job.resolution = asked.filter(|resolution| *resolution > crate::Resolution::P720);
+        let at = entry.attempts.last().map_or(entry.at, |attempt| attempt.at);
+        let (outcome, attempts) =
+            (Outcome::Accepted { job, task: None, at, refusals: Vec::new() }, entry.attempts.len());
+        self.ledger().record(&entry.key, Event::Settled { outcome, attempts }).await
+    }
+
+    /// Sends what is wanted to the next provider that has not rejected it.
+    async fn begin_step(&self, entry: &Entry) -> Result<Step, Error> {
+        let Wish::Request { request, .. } = &entry.wish else { return self.upgrade_step(entry).await };
+        let rejected: Vec<_> = entry.attempts.iter().map(|attempt| attempt.sent.account.as_str()).collect();
+        let mut prepared = self.prepare(request).await?.key(&entry.key);
+        // Those that have rejected it are asked again only when everybody has.
+        let left = prepared.offers().iter().filter(|offer| !rejected.contains(&offer.account.as_str())).count();
+        if left > 0 {
+            prepared.leave_out(&rejected);
+        }
+        if let Some(target) = &entry.target {
+            prepared = prepared.target(target);
+        }
+        let want = Want { target: entry.target.clone(), ..Want::new(&*entry.key, entry.wish.clone()) };
+        let (client, first) = (self.clone(), self.poll().first);
+        let longer = pause_after(rejected.len());
+        // What is rejected and wanted again is so also if the caller goes.
+        let step = async move {
+            match client.send_now(prepared).await? {
+                Ok(Submission::Accepted(_)) => Ok(Step::AgainAfter(first)),
+                Ok(Submission::Unknown(unknown)) => Ok(Step::LookAtIt(Box::new(unknown))),
+                Ok(Submission::Rejected(error)) => {
+                    let again = match error.resend() {
+                        Resend::After(pause) => pause,
+                        Resend::Same => longer,
+                        _ if left > 1 && error.kind() != ErrorKind::OverBudget && !is_final(&error) => Duration::ZERO,
+                        _ => return Ok(Step::Failed(Box::new(error))),
+                    };
+                    client.ledger().want(want).await?;
+                    Ok(Step::AgainAfter(again))
+                }
+                // What has to wait for its turn is stepped again.
+                Err(pause) => Ok(Step::AgainAfter(pause)),
+            }
+        };
+        self.detached(step).await
+    }
+
+    /// Asks once about a job.
+    async fn ask_step(&self, entry: &Entry) -> Result<Step, Error> {
+        if entry.upgrade().is_some() {
+            return self.upgrade_step(entry).await;
+        }
+        let Some(job) = entry.job() else { return Err(lost(&entry.key)) };
+        let wanted = job.reference.resolution;
+        // An upgrade that is under way goes on.
+        if let Some(to) = wanted
+            && let Some(upgrade) = self.ledger().entry(&job.reference.with_size(to).to_string()).await?
+            && upgrade.key != entry.key
+            && upgrade.state != EntryState::Rejected
+        {
+            return self.larger_step(entry, &upgrade).await;
+        }
+        let state = match self.ask(&job.reference).await {
+            Ok(state) => state,
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                return Ok(Step::AgainAfter(error.retry_after().unwrap_or(self.poll().every)));
+            }
+            Err(error) => return Err(error),
+        };
+        match state {
+            State::Finished(video) => {
+                self.finished(entry, &video).await?;
+                match wanted.filter(|to| video.is_below(*to) && self.can_upgrade(&job.reference, *to)) {
+                    Some(to) => {
+                        let upgrade = self.want_upgrade(&job.reference, to, None).await?;
+                        self.larger_step(entry, &upgrade).await
+                    }
+                    None => Ok(Step::Video(video)),
+                }
+            }
+            State::Failed(error) => {
+                let error = error.with_job(&job.reference);
+                self.failed(entry, &error).await?;
+                Ok(Step::Failed(Box::new(error)))
+            }
+            _ => Ok(Step::AgainAfter(self.poll().every)),
+        }
+    }
+
+    /// The step of an upgrade, for the video that it makes larger.
+    async fn larger_step(&self, small: &Entry, upgrade: &Entry) -> Result<Step, Error> {
+        match Box::pin(self.step(&upgrade.key)).await? {
+            // The smaller one is paid for and there.
+            Step::Failed(error) => {
+                let Some(job) = small.job() else { return Err(lost(&small.key)) };
+                match self.ask(&job.reference).await? {
+                    State::Finished(video) => {
+                        let shortfall = Some(format!("it was to be larger and cannot be upgraded: {error}"));
+                        Ok(Step::Video(Box::new(Video { shortfall, ..*video })))
+                    }
+                    _ => Ok(Step::AgainAfter(AGAIN)),
+                }
+            }
+            step => Ok(step),
+        }
+    }
+
+    /// Makes the next call of an upgrade.
+    async fn upgrade_step(&self, entry: &Entry) -> Result<Step, Error> {
+        let (Some(to), Wish::Upgrade { job, .. }) = (entry.upgrade(), &entry.wish) else {
+            return Err(lost(&entry.key));
+        };
+        match self.upgrade_once(job, to, false).await {
+            Ok(State::Finished(video)) => Ok(Step::Video(video)),
+            Ok(State::Failed(error)) => Ok(Step::Failed(error)),
+            Ok(_) => Ok(Step::AgainAfter(self.poll().every_upgrade)),
+            Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                let entry = self.ledger().entry(&entry.key).await?;
+                match entry.and_then(|entry| entry.unknown()) {
+                    Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
+                    None => Err(error),
+                }
+            }
+            Err(error) if error.refuses_upgrade() => Ok(Step::Failed(Box::new(error))),
+            Err(error) if error.kind() == ErrorKind::Unavailable => Ok(Step::AgainAfter(self.poll().every_upgrade)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes down that a job has a video.
+    pub(crate) async fn finished(&self, entry: &Entry, video: &Video) -> Result<(), Error> {
+        if entry.state == EntryState::Accepted {
+            self.write(&entry.key, Event::Finished { credits: video.credits }).await?;
+            self.learn_price(&entry.key).await;
+        }
+        Ok(())
+    }
+
+    /// Writes down that a job has failed.
+    pub(crate) async fn failed(&self, entry: &Entry, error: &Error) -> Result<(), Error> {
+        if matches!(entry.state, EntryState::Accepted | EntryState::Finished) {
+            self.write(&entry.key, Event::Failed { error: error.clone() }).await?;
+            self.learn_price(&entry.key).await;
+        }
+        Ok(())
+    }
+}
+
+/// What a run has to do, and when.
+#[derive(Default)]
+struct Agenda {
+    due: BTreeSet<(Instant, String)>,
+    turns: HashMap<String, Turn>,
+    /// How often in a row the step of a key was not possible.
+    failures: HashMap<String, usize>,
+}
+
+/// How far a run is with a key.
+enum Turn {
+    /// It is stepped at this time.
+    Due(Instant),
+    /// It is being stepped or handled.
+    Busy {
+        /// Something happened to it meanwhile.
+        is_hurried: bool,
+    },
+    /// It was handed on, and a video is not handed on twice.
+    Handed { is_video: bool },
+}
+
+impl Agenda {
+    /// When something is due first.
+    fn first(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// A key that is due now.
+    fn next(&mut self) -> Option<String> {
+        let (_, key) = self.first().filter(|at| *at <= Instant::now()).and_then(|_| self.due.pop_first())?;
+        self.turns.insert(key.clone(), Turn::Busy { is_hurried: false });
+        Some(key)
+    }
+
+    /// Takes up what is open and not on the agenda. What is unknown waits for somebody to settle it.
+    fn take_up(&mut self, open: Vec<Listed>) {
+        for Listed { key, state, .. } in open {
+            if state != EntryState::Unknown && !self.turns.contains_key(&key) {
+                self.put(key, Instant::now());
+            }
+        }
+    }
+
+    /// Something has happened to a key, so there is no reason to wait.
+    fn hurry(&mut self, key: String) {
+        match self.turns.get_mut(&key) {
+            Some(Turn::Busy { is_hurried }) => *is_hurried = true,
+            Some(Turn::Handed { is_video: true }) => {}
+            Some(Turn::Due(_) | Turn::Handed { is_video: false }) | None => self.put(key, Instant::now()),
+        }
+    }
+
+    /// Its step is to be made again after a time.
+    fn again(&mut self, key: String, pause: Duration) {
+        self.failures.remove(&key);
+        let is_hurried = matches!(self.turns.get(&key), Some(Turn::Busy { is_hurried: true }));
+        self.put(key, Instant::now() + if is_hurried { Duration::ZERO } else { pause.min(NEVER) });
+    }
+
+    /// Its step was not possible.
+    fn failed(&mut self, key: String) {
+        let failures = self.failures.entry(key.clone()).or_default();
+        let pause = pause_after(*failures);
+        *failures += 1;
+        self.put(key, Instant::now() + pause);
+    }
+
+    /// It was handed on, and is still open or not.
+    fn handled(&mut self, key: String, is_video: bool, for_ever: bool, is_left: bool) {
+        self.failures.remove(&key);
+        match self.turns.get(&key) {
+            Some(Turn::Busy { is_hurried: true }) if for_ever || !is_video => self.put(key, Instant::now()),
+            _ if is_left => self.put(key, Instant::now() + HANDED_AGAIN),
+            _ if for_ever => drop(self.turns.remove(&key)),
+            _ => drop(self.turns.insert(key, Turn::Handed { is_video })),
+        }
+    }
+
+    fn put(&mut self, key: String, at: Instant) {
+        if let Some(Turn::Due(before)) = self.turns.insert(key.clone(), Turn::Due(at)) {
+            self.due.remove(&(before, key.clone()));
+        }
+        self.due.insert((at, key));
+    }
+}
+
+impl Entry {
+    /// Whether the request is whole, so that it can be sent from here.
+    fn can_be_sent(&self) -> bool {
+        !matches!(&self.wish, Wish::Request { redacted: true, .. } | Wish::Lost)
+    }
+}
+
+/// How long to wait after so many tries that came to nothing: longer each time, up to a minute.
+fn pause_after(tries: usize) -> Duration {
+    HANDED_AGAIN.min(AGAIN * (1 << tries.min(6)))
+}
+
+/// Whether a step tries again after a rejection by itself.
+fn is_worth_another_try(error: &Error) -> bool {
+    matches!(error.resend(), Resend::Same | Resend::After(_))
+}
+
+fn no_such(key: &str) -> Error {
+    Error::new(ErrorKind::InvalidRequest, format!("there is no {key:?} in the ledger"))
+}
+
+fn lost(key: &str) -> Error {
+    let message = format!("the record of {key:?} is damaged; look for its task at the provider");
+    Error::new(ErrorKind::LedgerDamaged, message)
+}
