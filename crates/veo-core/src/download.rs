@@ -432,6 +432,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Random bytes as text.
+pub(crate) fn random<const BYTES: usize>() -> String {
+    let mut bytes = [0; BYTES];
+    // Without a source of random bits there is hardly a machine.
+    let _ = getrandom::fill(&mut bytes);
+    hex(&bytes)
+}
+
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -12,6 +12,7 @@ use tracing::field::{Empty, display};
 use tracing::{Instrument, info_span};
 
 use crate::client::{Client, impossible};
+use crate::download::random;
 use crate::ledger::{Begin, Begun, Entry, EntryState, Event, Find, Outcome, Want, Wish, key_reused};
 use crate::{Error, ErrorKind, Offer, Provider, Refusal, Submission, Unknown, VideoRequest, image, plan};
 
@@ -603,11 +604,4 @@ fn random_key() -> String {
 /// 128 random bits, so that nobody guesses the marker of a callback.
 fn random_marker() -> String {
     random::<16>()
-}
-
-fn random<const BYTES: usize>() -> String {
-    let mut bytes = [0; BYTES];
-    // Without a source of random bits there is hardly a machine.
-    let _ = getrandom::fill(&mut bytes);
-    crate::download::hex(&bytes)
 }

@@ -507,7 +507,7 @@ impl Client {
         let (Some(to), Wish::Upgrade { job, .. }) = (entry.upgrade(), &entry.wish) else {
             return Err(lost(&entry.key));
         };
-        match self.upgrade_once(job, to, false).await {
+        match self.upgrade_call(job, to, false, &mut None).await {
             Ok(State::Finished(video)) => Ok(Step::Video(video)),
             Ok(State::Failed(error)) => Ok(Step::Failed(error)),
             Ok(_) => Ok(Step::AgainAfter(self.poll().every_upgrade)),

@@ -104,13 +104,8 @@ impl Client {
         self.ledger().want(want).await
     }
 
-    /// One call of an upgrade, whose progress is kept by the ledger alone.
-    pub(crate) async fn upgrade_once(&self, job: &JobRef, to: Resolution, again: bool) -> Result<State, Error> {
-        self.upgrade_call(job, to, again, &mut None).await
-    }
-
     /// Makes the call of an upgrade, or asks its own task, whichever tells how far it is. `own` is that task, once it is known.
-    async fn upgrade_call(
+    pub(crate) async fn upgrade_call(
         &self,
         job: &JobRef,
         to: Resolution,

@@ -359,13 +359,8 @@ impl Wish {
                 // What is known by its content may have another name now.
                 let pairs = contents.iter().zip(stored_contents);
                 let known: Vec<bool> = pairs.map(|(now, then)| now.is_some() && then.is_some()).collect();
-                for (at, image) in images(&mut request).into_iter().enumerate() {
-                    if known.get(at) == Some(&true) {
-                        *image = Image::Url(String::new());
-                    }
-                }
-                for (at, image) in images(&mut stored).into_iter().enumerate() {
-                    if known.get(at) == Some(&true) {
+                for request in [&mut request, &mut stored] {
+                    for (image, _) in images(request).into_iter().zip(&known).filter(|(_, known)| **known) {
                         *image = Image::Url(String::new());
                     }
                 }

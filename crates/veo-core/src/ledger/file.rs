@@ -20,7 +20,7 @@ use super::{
     Attempt, Begin, Begun, Entry, EntryState, Event, Find, Ledger, Listed, Outcome, Want, Which, key_reused,
     target_taken,
 };
-use crate::download::{folder_of, hex};
+use crate::download::{folder_of, hex, random};
 use crate::{BoxFuture, Error, ErrorKind};
 
 /// A ledger in a file, which processes of one machine can share.
@@ -132,7 +132,7 @@ impl FileLedger {
     /// [`ErrorKind::Ledger`] if it cannot be written.
     pub fn create(path: impl AsRef<Path>, entries: impl IntoIterator<Item = Entry>) -> Result<(), Error> {
         let path = path.as_ref();
-        let written = write_whole(path, &random(), entries.into_iter().map(Ok), Vec::new(), false);
+        let written = write_whole(path, &random::<8>(), entries.into_iter().map(Ok), Vec::new(), false);
         written.map_err(|error| unusable(path, error))
     }
 
@@ -319,7 +319,7 @@ impl Inner {
         let is_new = create && !path.exists();
         if is_new {
             make_folder(folder_of(path)).map_err(|error| unusable(path, error))?;
-            match write_whole(path, &random(), std::iter::empty(), Vec::new(), false) {
+            match write_whole(path, &random::<8>(), std::iter::empty(), Vec::new(), false) {
                 // Another process was faster.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 written => written.map_err(|error| unusable(path, error))?,
@@ -849,7 +849,7 @@ impl Inner {
             return Ok(mark.id.clone());
         }
         self.remove_old_marks();
-        let id = random();
+        let id = random::<8>();
         let path = mark_path(&self.path, &id);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -1042,14 +1042,6 @@ fn absolute(path: &Path) -> Result<PathBuf, Error> {
 fn mark_path(ledger: &Path, id: &str) -> PathBuf {
     let name = ledger.file_name().unwrap_or_default().to_string_lossy();
     ledger.with_file_name(format!(".{name}.{id}"))
-}
-
-/// 64 random bits as text.
-fn random() -> String {
-    let mut bytes = [0; 8];
-    // Without a source of random bits there is hardly a machine.
-    let _ = getrandom::fill(&mut bytes);
-    hex(&bytes)
 }
 
 /// The start of the SHA-256 of a key.
