@@ -35,19 +35,33 @@ impl Fixture {
     async fn serve(&self, server: &MockServer) {
         let reply = ResponseTemplate::new(self.status).set_body_bytes(self.body.clone());
         let headers = self.headers.iter();
-        let reply = headers.fold(reply, |reply, (name, value)| reply.insert_header(name.as_str(), value.as_str()));
+        let reply = headers.fold(reply, |reply, (name, value)| {
+            reply.insert_header(name.as_str(), value.as_str())
+        });
         answer(server, reply).await;
     }
 
     fn read(operation: &str, trust: &str, path: &Path) -> Self {
         let raw = std::fs::read(path).unwrap();
-        let split =
-            raw.windows(2).position(|window| window == b"\n\n").unwrap_or_else(|| panic!("{path:?} has no empty line"));
+        let split = raw
+            .windows(2)
+            .position(|window| window == b"\n\n")
+            .unwrap_or_else(|| panic!("{path:?} has no empty line"));
         let head = std::str::from_utf8(&raw[..split]).unwrap();
         let mut lines = head.lines();
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let header =
-            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned())).unwrap();
+        let status = lines
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        let header = |line: &str| {
+            line.split_once(": ")
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .unwrap()
+        };
         let stem = path.file_stem().unwrap().to_str().unwrap();
         Self {
             operation: operation.to_owned(),
@@ -61,18 +75,29 @@ impl Fixture {
 
 /// All replies of a provider, in order. A file that no test would read fails, and so does an operation without one.
 fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(provider);
     let mut fixtures = Vec::new();
-    for (operation, path) in entries(&folder).into_iter().filter(|(name, _)| !NOT_REPLIES.contains(&name.as_str())) {
+    for (operation, path) in entries(&folder)
+        .into_iter()
+        .filter(|(name, _)| !NOT_REPLIES.contains(&name.as_str()))
+    {
         for (trust, path) in entries(&path) {
-            assert!(["documented", "observed", "inferred"].contains(&trust.as_str()), "nothing reads {path:?}");
+            assert!(
+                ["documented", "observed", "inferred"].contains(&trust.as_str()),
+                "nothing reads {path:?}"
+            );
             for (name, path) in entries(&path) {
                 assert!(name.ends_with(".http"), "nothing reads {path:?}");
                 fixtures.push(Fixture::read(&operation, &trust, &path));
             }
         }
     }
-    let covered: BTreeSet<&str> = fixtures.iter().map(|fixture| fixture.operation.as_str()).collect();
+    let covered: BTreeSet<&str> = fixtures
+        .iter()
+        .map(|fixture| fixture.operation.as_str())
+        .collect();
     assert_eq!(
         covered,
         operations.iter().copied().collect(),
@@ -103,9 +128,14 @@ pub fn callbacks() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/kie/callbacks");
     let mut callbacks = Vec::new();
     for (trust, path) in entries(&folder) {
-        assert!(["documented", "observed", "inferred"].contains(&trust.as_str()), "nothing reads {path:?}");
+        assert!(
+            ["documented", "observed", "inferred"].contains(&trust.as_str()),
+            "nothing reads {path:?}"
+        );
         for (name, path) in entries(&path) {
-            let stem = name.strip_suffix(".json").unwrap_or_else(|| panic!("nothing reads {path:?}"));
+            let stem = name
+                .strip_suffix(".json")
+                .unwrap_or_else(|| panic!("nothing reads {path:?}"));
             callbacks.push((format!("{trust}/{stem}"), std::fs::read(&path).unwrap()));
         }
     }
@@ -114,9 +144,15 @@ pub fn callbacks() -> Vec<(String, Vec<u8>)> {
 
 /// The request bodies of a provider's page: name and JSON.
 pub fn requests(provider: &str) -> Vec<(String, Value)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(provider).join("requests");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(provider)
+        .join("requests");
     let read = |path: &Path| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    entries(&folder).into_iter().map(|(name, path)| (name, read(&path))).collect()
+    entries(&folder)
+        .into_iter()
+        .map(|(name, path)| (name, read(&path)))
+        .collect()
 }
 
 /// What the folder of a provider has besides replies.
@@ -168,12 +204,15 @@ pub fn variations(reply: &Value, keep: &str) -> Vec<(String, Value)> {
 
 fn pointers(value: &Value, at: String) -> Vec<String> {
     let below: Vec<_> = match value {
-        Value::Object(object) => {
-            object.iter().flat_map(|(name, value)| pointers(value, format!("{at}/{name}"))).collect()
-        }
-        Value::Array(items) => {
-            items.iter().enumerate().flat_map(|(index, value)| pointers(value, format!("{at}/{index}"))).collect()
-        }
+        Value::Object(object) => object
+            .iter()
+            .flat_map(|(name, value)| pointers(value, format!("{at}/{name}")))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .flat_map(|(index, value)| pointers(value, format!("{at}/{index}")))
+            .collect(),
         _ => Vec::new(),
     };
     std::iter::once(at).chain(below).collect()
@@ -192,7 +231,11 @@ pub async fn serve_json(server: &MockServer, json: &Value) {
 /// A server that accepts anything, for looking at what arrives.
 pub async fn recorder() -> MockServer {
     let server = MockServer::start().await;
-    serve_json(&server, &json!({ "code": 200, "id": "task_1", "data": null })).await;
+    serve_json(
+        &server,
+        &json!({ "code": 200, "id": "task_1", "data": null }),
+    )
+    .await;
     server
 }
 
@@ -220,7 +263,10 @@ pub fn retry_after(head: &Head) -> String {
 }
 
 fn request_text(request: &Request) -> String {
-    let query = request.url.query().map_or(String::new(), |query| format!("?{query}"));
+    let query = request
+        .url
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
     let mut text = format!("{} {}{query}\n", request.method, request.url.path());
     let mut boundary = String::new();
     let mut headers: Vec<String> = Vec::new();
@@ -242,7 +288,11 @@ fn request_text(request: &Request) -> String {
     text.extend(headers);
     if !request.body.is_empty() {
         let body = String::from_utf8_lossy(&request.body).replace("\r\n", "\n");
-        let body = if boundary.is_empty() { body } else { body.replace(&boundary, "<boundary>") };
+        let body = if boundary.is_empty() {
+            body
+        } else {
+            body.replace(&boundary, "<boundary>")
+        };
         let _ = writeln!(text, "\n{}", body.trim_end());
     }
     text
@@ -255,5 +305,10 @@ pub fn published(path: &str, text: &str) {
         std::fs::write(&file, text).unwrap();
     }
     let published = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(text, published, "run with INSTA_UPDATE=always, and read the change of {}", file.display());
+    assert_eq!(
+        text,
+        published,
+        "run with INSTA_UPDATE=always, and read the change of {}",
+        file.display()
+    );
 }

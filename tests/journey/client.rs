@@ -8,9 +8,9 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use veo_core::{
-    Access, AspectRatio, BoxFuture, Capabilities, Charged, Client, Error, ErrorKind, Fault, Image, Job, JobRef, Kie,
-    Limit, Mode, Model, Offer, Operation, Poll, Provider, Reason, Resend, Resolution, State, Submission, Tier, UniAll,
-    Upgrade, Video, VideoRequest,
+    Access, AspectRatio, BoxFuture, Capabilities, Charged, Client, Error, ErrorKind, Fault, Image,
+    Job, JobRef, Kie, Limit, Mode, Model, Offer, Operation, Poll, Provider, Reason, Resend,
+    Resolution, State, Submission, Tier, UniAll, Upgrade, Video, VideoRequest,
 };
 use veo_sim::Sim;
 use veo_tests::{KEY, recorder, serve_bytes};
@@ -26,7 +26,9 @@ fn any_model(provider: &'static str) -> Model {
 
 fn client(url: &str) -> Client {
     let access = Access::new(KEY).base_url(url);
-    Client::new(Kie::new(access.clone()).unwrap()).unwrap().or(UniAll::new(access).unwrap())
+    Client::new(Kie::new(access.clone()).unwrap())
+        .unwrap()
+        .or(UniAll::new(access).unwrap())
 }
 
 #[tokio::test]
@@ -37,14 +39,27 @@ async fn a_state_is_one_question_and_its_error_names_the_job() {
         panic!("it is accepted")
     };
     let before = sim.calls().len();
-    assert_eq!(client.state(&job).await.unwrap(), State::Running { percent: None });
+    assert_eq!(
+        client.state(&job).await.unwrap(),
+        State::Running { percent: None }
+    );
     assert_eq!(sim.calls().len(), before + 1);
 
     let unknown = JobRef::new("kie", "no-such-task");
     let error = client.state(&unknown).await.unwrap_err();
-    assert_eq!((error.kind(), error.job()), (ErrorKind::Unavailable, Some(&unknown)), "{error}");
-    let error = client.state(JobRef::new("somebody", "t1")).await.unwrap_err();
-    assert_eq!(error.to_string(), "somebody:t1: this client has no provider somebody; add it");
+    assert_eq!(
+        (error.kind(), error.job()),
+        (ErrorKind::Unavailable, Some(&unknown)),
+        "{error}"
+    );
+    let error = client
+        .state(JobRef::new("somebody", "t1"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "somebody:t1: this client has no provider somebody; add it"
+    );
 }
 
 #[tokio::test]
@@ -52,27 +67,61 @@ async fn a_balance_is_a_number_or_an_error_that_costs_nothing() {
     let server = recorder().await;
     let client = client(&server.uri());
     let table = [
-        (200, r#"{"code":200,"msg":"success","data":5916.25}"#, Ok(5916.25)),
+        (
+            200,
+            r#"{"code":200,"msg":"success","data":5916.25}"#,
+            Ok(5916.25),
+        ),
         (200, r#"{"code":200,"msg":"success","data":"-3"}"#, Ok(-3.0)),
-        (200, r#"{"code":200,"msg":"success","data":null}"#, Err(ErrorKind::NotSent)),
-        (200, r#"{"code":401,"msg":"Unauthorized"}"#, Err(ErrorKind::Unauthorized)),
-        (200, r#"{"code":455,"msg":"maintenance","data":null}"#, Err(ErrorKind::Maintenance)),
-        (200, r#"{"code":500,"msg":"error","data":null}"#, Err(ErrorKind::NotSent)),
+        (
+            200,
+            r#"{"code":200,"msg":"success","data":null}"#,
+            Err(ErrorKind::NotSent),
+        ),
+        (
+            200,
+            r#"{"code":401,"msg":"Unauthorized"}"#,
+            Err(ErrorKind::Unauthorized),
+        ),
+        (
+            200,
+            r#"{"code":455,"msg":"maintenance","data":null}"#,
+            Err(ErrorKind::Maintenance),
+        ),
+        (
+            200,
+            r#"{"code":500,"msg":"error","data":null}"#,
+            Err(ErrorKind::NotSent),
+        ),
         (502, "<html>", Err(ErrorKind::NotSent)),
     ];
     for (status, body, wanted) in table {
         serve_bytes(&server, status, body.into()).await;
-        assert_eq!(client.credits("kie").await.map_err(|error| error.kind()), wanted, "{body}");
+        assert_eq!(
+            client.credits("kie").await.map_err(|error| error.kind()),
+            wanted,
+            "{body}"
+        );
     }
     serve_bytes(&server, 200, Vec::new()).await;
     for (provider, wanted) in [
-        ("uniall", "uniall does not tell its balance to programs; look at its web site"),
+        (
+            "uniall",
+            "uniall does not tell its balance to programs; look at its web site",
+        ),
         ("somebody", "this client has no provider somebody; add it"),
     ] {
         let error = client.credits(provider).await.unwrap_err();
-        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidRequest, wanted));
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::InvalidRequest, wanted)
+        );
     }
-    assert_eq!(server.received_requests().await.unwrap().len(), 0, "nobody is asked in vain");
+    assert_eq!(
+        server.received_requests().await.unwrap().len(),
+        0,
+        "nobody is asked in vain"
+    );
 }
 
 #[tokio::test]
@@ -85,16 +134,26 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
 
     let here = Image::from(b"\x89PNG\r\n\x1a\n and the rest".to_vec());
     let url = client.upload(&here).await.unwrap();
-    assert!(url.starts_with(&sim.url()) && url.ends_with("/8fd214381bde91b2640ee9a6c4b0c144.png"), "{url}");
+    assert!(
+        url.starts_with(&sim.url()) && url.ends_with("/8fd214381bde91b2640ee9a6c4b0c144.png"),
+        "{url}"
+    );
     assert_eq!(sim.calls().len(), 1);
 
     let alone = Client::new(UniAll::new(KEY).unwrap()).unwrap();
     for (client, image, wanted) in [
         (&alone, here, "no provider here has a place for it"),
-        (&client, b"GIF89a".to_vec().into(), "is not a JPEG, PNG or WebP image"),
+        (
+            &client,
+            b"GIF89a".to_vec().into(),
+            "is not a JPEG, PNG or WebP image",
+        ),
     ] {
         let error = client.upload(&image).await.unwrap_err();
-        assert!(error.kind() == ErrorKind::InvalidRequest && error.to_string().contains(wanted), "{error}");
+        assert!(
+            error.kind() == ErrorKind::InvalidRequest && error.to_string().contains(wanted),
+            "{error}"
+        );
     }
     assert_eq!(sim.calls().len(), 1);
 }
@@ -107,15 +166,26 @@ async fn an_uploader_gives_images_a_place_and_makes_no_videos() {
     let request = VideoRequest::image("A red kite", b"\x89PNG\r\n\x1a\n and the rest".to_vec());
     let client = Client::new(UniAll::new(access.clone()).unwrap()).unwrap();
     let refusal = client.plan(&request).refusals.remove(0).to_string();
-    assert!(refusal.contains("no provider here has a place for it"), "{refusal}");
+    assert!(
+        refusal.contains("no provider here has a place for it"),
+        "{refusal}"
+    );
 
     let client = client.with_uploader(Kie::new(access).unwrap());
-    let Submission::Accepted(job) = client.submit(&request).await else { panic!("it is accepted") };
-    assert_eq!((job.reference.provider.as_str(), sim.submits()), ("uniall", 1));
+    let Submission::Accepted(job) = client.submit(&request).await else {
+        panic!("it is accepted")
+    };
+    assert_eq!(
+        (job.reference.provider.as_str(), sim.submits()),
+        ("uniall", 1)
+    );
     let paths: Vec<_> = sim.calls().into_iter().map(|call| call.path).collect();
     assert_eq!(paths, ["/api/file-stream-upload", "/v1/video/generations"]);
     let body = sim.calls()[1].body.clone().unwrap();
-    assert!(body["image"].as_str().unwrap().starts_with(&sim.url()), "{body}");
+    assert!(
+        body["image"].as_str().unwrap().starts_with(&sim.url()),
+        "{body}"
+    );
     assert!(client.models().all(|model| model.provider == "uniall"));
 }
 
@@ -130,14 +200,32 @@ async fn an_image_is_looked_at_before_anything_is_sent() {
     let table = [
         (Image::from("https://img.example.net/kite.png"), ""),
         (file("kite.png", b"\x89PNG\r\n\x1a\n and the rest"), ""),
-        (Image::from(folder.path().join("none.png")), "none.png cannot be read; correct the path"),
-        (file("kite.gif", b"GIF89a"), "kite.gif is not a JPEG, PNG or WebP image"),
-        (file("large.png", &large), "large.png is larger than 20 MiB; make it smaller"),
-        (Image::from(large), "the image is larger than 20 MiB; make it smaller"),
+        (
+            Image::from(folder.path().join("none.png")),
+            "none.png cannot be read; correct the path",
+        ),
+        (
+            file("kite.gif", b"GIF89a"),
+            "kite.gif is not a JPEG, PNG or WebP image",
+        ),
+        (
+            file("large.png", &large),
+            "large.png is larger than 20 MiB; make it smaller",
+        ),
+        (
+            Image::from(large),
+            "the image is larger than 20 MiB; make it smaller",
+        ),
     ];
     for (image, wanted) in table {
-        let told = image.check().await.map_or_else(|error| error.to_string(), |()| String::new());
-        assert!(told.ends_with(wanted) && told.is_empty() == wanted.is_empty(), "{told:?} is not {wanted:?}");
+        let told = image
+            .check()
+            .await
+            .map_or_else(|error| error.to_string(), |()| String::new());
+        assert!(
+            told.ends_with(wanted) && told.is_empty() == wanted.is_empty(),
+            "{told:?} is not {wanted:?}"
+        );
     }
 }
 
@@ -170,7 +258,12 @@ impl Steps {
 
 impl Stuck {
     fn new(name: &'static str, at: &'static str, steps: &Steps) -> Self {
-        Self { name, at, steps: steps.clone(), models: [any_model(name)] }
+        Self {
+            name,
+            at,
+            steps: steps.clone(),
+            models: [any_model(name)],
+        }
     }
 }
 
@@ -184,7 +277,10 @@ impl Provider for Stuck {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default().uploads().limit(Limit { requests: 1, per: Duration::from_secs(60 * 60) })
+        Capabilities::default().uploads().limit(Limit {
+            requests: 1,
+            per: Duration::from_secs(60 * 60),
+        })
     }
 
     /// The last thing before the limit is kept.
@@ -236,20 +332,42 @@ async fn nothing_is_sent_after_a_stop_and_what_was_sent_is_waited_for() {
         ("a upload", "", "a upload, a limit", "stopped"),
         ("a limit", "limit", "a upload, a limit", "stopped"),
         ("a submit", "", "a upload, a limit, a submit", "a:t1"),
-        ("a submit", "refusal", "a upload, a limit, a submit, b limit", "stopped (before that, a: no)"),
-        ("b submit", "refusal", "a upload, a limit, a submit, b limit, b submit", "b:t1"),
+        (
+            "a submit",
+            "refusal",
+            "a upload, a limit, a submit, b limit",
+            "stopped (before that, a: no)",
+        ),
+        (
+            "b submit",
+            "refusal",
+            "a upload, a limit, a submit, b limit, b submit",
+            "b:t1",
+        ),
     ];
     for (stop_after, at, taken, wanted) in table {
         let steps = Steps::new(stop_after);
-        let client = Client::new(Stuck::new("a", at, &steps)).unwrap().or(Stuck::new("b", "", &steps));
+        let client = Client::new(Stuck::new("a", at, &steps))
+            .unwrap()
+            .or(Stuck::new("b", "", &steps));
         let request = VideoRequest::image("A red kite", b"\x89PNG\r\n\x1a\n and the rest".to_vec());
         let submitting = client.submit_until(&request, steps.0.2.notified());
-        let outcome = match tokio::time::timeout(Duration::from_secs(20), submitting).await.unwrap() {
+        let outcome = match tokio::time::timeout(Duration::from_secs(20), submitting)
+            .await
+            .unwrap()
+        {
             Submission::Accepted(job) => job.reference.to_string(),
             Submission::Rejected(error) => {
                 let answers = (error.kind(), error.charged(), error.resend(), error.fault());
-                assert_eq!(answers, (ErrorKind::Stopped, Charged::No, Resend::Same, Fault::Caller), "{stop_after}");
-                error.to_string().replace(" before a paid request was sent; submit it again if you want it", "")
+                assert_eq!(
+                    answers,
+                    (ErrorKind::Stopped, Charged::No, Resend::Same, Fault::Caller),
+                    "{stop_after}"
+                );
+                error.to_string().replace(
+                    " before a paid request was sent; submit it again if you want it",
+                    "",
+                )
             }
             Submission::Unknown(unknown) => panic!("{}", unknown.error),
         };
@@ -302,7 +420,10 @@ impl Provider for Counting {
                 tokio::task::yield_now().await;
             }
             self.0.now.fetch_sub(1, Ordering::SeqCst);
-            let video = Video::new(job.clone(), vec!["https://cdn.example.net/v.mp4".to_owned()]);
+            let video = Video::new(
+                job.clone(),
+                vec!["https://cdn.example.net/v.mp4".to_owned()],
+            );
             Ok(State::Finished(Box::new(video)))
         })
     }
@@ -311,13 +432,22 @@ impl Provider for Counting {
 #[tokio::test]
 async fn no_more_jobs_are_under_way_than_there_are_permits() {
     const JOBS: usize = 12;
-    for (cap, wanted) in
-        [(None, JOBS), (Some(0), 1), (Some(1), 1), (Some(2), 2), (Some(5), 5), (Some(usize::MAX), JOBS)]
-    {
+    for (cap, wanted) in [
+        (None, JOBS),
+        (Some(0), 1),
+        (Some(1), 1),
+        (Some(2), 2),
+        (Some(5), 5),
+        (Some(usize::MAX), JOBS),
+    ] {
         let model = any_model("counting");
         let counter = Arc::<Counter>::default();
         let client = Client::new(Counting(counter.clone(), [model])).unwrap();
-        let client = client.with_poll(Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() });
+        let client = client.with_poll(Poll {
+            first: Duration::ZERO,
+            every: Duration::ZERO,
+            ..Poll::default()
+        });
         let client = cap.map_or(client.clone(), |cap| client.with_max_in_flight(cap));
 
         let mut tasks = JoinSet::new();
@@ -325,7 +455,9 @@ async fn no_more_jobs_are_under_way_than_there_are_permits() {
             let client = client.clone();
             tasks.spawn(async move {
                 let _permit = client.permit().await;
-                let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await else {
+                let Submission::Accepted(job) =
+                    client.submit(&VideoRequest::text("A red kite")).await
+                else {
                     panic!("it is accepted")
                 };
                 client.wait(&job, |_| {}).await.unwrap();
@@ -345,8 +477,17 @@ async fn what_a_provider_cannot_do_is_an_error_that_names_it() {
     let job = JobRef::new("counting", "t1");
     assert_eq!(provider.capabilities(), Capabilities::default());
     let errors = [
-        (provider.upload(bytes::Bytes::new(), String::new()).await.unwrap_err(), "counting cannot keep images"),
-        (provider.credits().await.unwrap_err(), "counting cannot tell its balance to programs"),
+        (
+            provider
+                .upload(bytes::Bytes::new(), String::new())
+                .await
+                .unwrap_err(),
+            "counting cannot keep images",
+        ),
+        (
+            provider.credits().await.unwrap_err(),
+            "counting cannot tell its balance to programs",
+        ),
         (
             match provider.upgrade(&job, Resolution::K4).await {
                 Upgrade::Rejected(error) => error,
@@ -356,17 +497,31 @@ async fn what_a_provider_cannot_do_is_an_error_that_names_it() {
         ),
     ];
     for (error, wanted) in errors {
-        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidRequest, wanted));
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::InvalidRequest, wanted)
+        );
     }
-    assert_eq!(provider.fresh_link("https://cdn.example.net/v.mp4").await.unwrap(), None);
-    assert_eq!((provider.account(), provider.base_url()), ("counting".to_owned(), None));
+    assert_eq!(
+        provider
+            .fresh_link("https://cdn.example.net/v.mp4")
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(
+        (provider.account(), provider.base_url()),
+        ("counting".to_owned(), None)
+    );
 }
 
 /// An offer says who would pay, and where if that is not the provider's own address.
 #[tokio::test]
 async fn an_offer_names_the_account_and_another_address() {
     let request = VideoRequest::text("A red kite");
-    let own = Client::new(Kie::new(KEY).unwrap()).unwrap().or(UniAll::new(KEY).unwrap().named("studio"));
+    let own = Client::new(Kie::new(KEY).unwrap())
+        .unwrap()
+        .or(UniAll::new(KEY).unwrap().named("studio"));
     let json = serde_json::to_value(own.plan(&request)).unwrap();
     let accounts = [&json["offers"][0]["account"], &json["offers"][1]["account"]];
     assert_eq!(accounts, ["kie", "uniall@studio"]);
@@ -384,13 +539,31 @@ async fn a_callback_address_takes_a_marker_and_is_else_as_the_caller_wrote_it() 
     let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
     let client = Client::new(kie.clone()).unwrap();
     let table = [
-        ("https://app.example.net/hook", "https://app.example.net/hook?veo=M"),
+        (
+            "https://app.example.net/hook",
+            "https://app.example.net/hook?veo=M",
+        ),
         ("https://app.example.net", "https://app.example.net?veo=M"),
-        ("https://app.example.net/hook?", "https://app.example.net/hook?veo=M"),
-        ("https://app.example.net/hook?a=%20b&c", "https://app.example.net/hook?a=%20b&c&veo=M"),
-        ("https://app.example.net/hook?a=b&", "https://app.example.net/hook?a=b&veo=M"),
-        ("https://app.example.net/hook?veo=1#top?x", "https://app.example.net/hook?veo=1&veo=M#top?x"),
-        ("https://app.example.net/hook#top", "https://app.example.net/hook?veo=M#top"),
+        (
+            "https://app.example.net/hook?",
+            "https://app.example.net/hook?veo=M",
+        ),
+        (
+            "https://app.example.net/hook?a=%20b&c",
+            "https://app.example.net/hook?a=%20b&c&veo=M",
+        ),
+        (
+            "https://app.example.net/hook?a=b&",
+            "https://app.example.net/hook?a=b&veo=M",
+        ),
+        (
+            "https://app.example.net/hook?veo=1#top?x",
+            "https://app.example.net/hook?veo=1&veo=M#top?x",
+        ),
+        (
+            "https://app.example.net/hook#top",
+            "https://app.example.net/hook?veo=M#top",
+        ),
     ];
     for (url, wanted) in table {
         let request = VideoRequest::text("A red kite").callback_url(url);
@@ -400,16 +573,24 @@ async fn a_callback_address_takes_a_marker_and_is_else_as_the_caller_wrote_it() 
         let marked = kie.marked(&planned, "M");
         assert_eq!(marked.body["callBackUrl"], wanted);
         // Whatever it was marked with before.
-        assert_eq!(kie.marked(&marked, "N").body["callBackUrl"], wanted.replace("=M", "=N"));
+        assert_eq!(
+            kie.marked(&marked, "N").body["callBackUrl"],
+            wanted.replace("=M", "=N")
+        );
         let plain = kie.marked(&marked, "");
         assert_eq!(plain.body["callBackUrl"], url);
 
         // Nobody would look for it without a record.
-        let Submission::Accepted(job) = client.submit(&request).await else { panic!("{url}") };
+        let Submission::Accepted(job) = client.submit(&request).await else {
+            panic!("{url}")
+        };
         assert_eq!(sim.calls().pop().unwrap().body.unwrap()["callBackUrl"], url);
         assert_eq!(job.offer, plain);
     }
-    let without = client.plan(&VideoRequest::text("A red kite")).offers.remove(0);
+    let without = client
+        .plan(&VideoRequest::text("A red kite"))
+        .offers
+        .remove(0);
     assert_eq!(kie.marked(&without, "M"), without);
     let uniall = UniAll::new(KEY).unwrap();
     assert!(!uniall.capabilities().marks_callbacks && kie.capabilities().marks_callbacks);
@@ -421,7 +602,10 @@ async fn a_callback_address_takes_a_marker_and_is_else_as_the_caller_wrote_it() 
 async fn a_job_is_described_by_its_record() {
     let server = recorder().await;
     let access = Access::new(KEY).base_url(server.uri());
-    let (kie, uniall) = (Kie::new(access.clone()).unwrap(), UniAll::new(access).unwrap());
+    let (kie, uniall) = (
+        Kie::new(access.clone()).unwrap(),
+        UniAll::new(access).unwrap(),
+    );
     type Row<'a> = (&'a dyn Provider, &'a str, [Option<&'a str>; 2], &'a str);
     let table: [Row; 7] = [
         (
@@ -436,33 +620,69 @@ async fn a_job_is_described_by_its_record() {
             [Some("A kite"), None],
             "failed",
         ),
-        (&kie, r#"{"code":200,"data":{"successFlag":0,"paramJson":"{"}}"#, [None, None], "running"),
-        (&kie, r#"{"code":200,"data":{"successFlag":0,"paramJson":null}}"#, [None, None], "running"),
-        (&kie, r#"{"code":501,"msg":"no","data":null}"#, [None, None], "failed"),
+        (
+            &kie,
+            r#"{"code":200,"data":{"successFlag":0,"paramJson":"{"}}"#,
+            [None, None],
+            "running",
+        ),
+        (
+            &kie,
+            r#"{"code":200,"data":{"successFlag":0,"paramJson":null}}"#,
+            [None, None],
+            "running",
+        ),
+        (
+            &kie,
+            r#"{"code":501,"msg":"no","data":null}"#,
+            [None, None],
+            "failed",
+        ),
         (
             &uniall,
             r#"{"id":"t1","status":"queued","model":"veo3.1-fast-video-720p"}"#,
             [None, Some("veo3.1-fast-video-720p")],
             "pending",
         ),
-        (&uniall, r#"{"id":"t1","status":"failed","error":"no"}"#, [None, None], "failed"),
+        (
+            &uniall,
+            r#"{"id":"t1","status":"failed","error":"no"}"#,
+            [None, None],
+            "failed",
+        ),
     ];
     for (provider, body, asked, state) in table {
         serve_bytes(&server, 200, body.into()).await;
         let job = JobRef::new(provider.name(), "t1");
         let described = provider.describe(&job).await.unwrap();
-        assert_eq!([described.prompt.as_deref(), described.model.as_deref()], asked, "{body}");
-        assert_eq!(serde_json::to_value(&described.state).unwrap()["state"], state, "{body}");
-        assert_eq!(provider.state(&job).await.unwrap(), described.state, "{body}");
+        assert_eq!(
+            [described.prompt.as_deref(), described.model.as_deref()],
+            asked,
+            "{body}"
+        );
+        assert_eq!(
+            serde_json::to_value(&described.state).unwrap()["state"],
+            state,
+            "{body}"
+        );
+        assert_eq!(
+            provider.state(&job).await.unwrap(),
+            described.state,
+            "{body}"
+        );
         if let State::Failed(error) = &described.state {
             assert_eq!(error.job(), Some(&job), "{body}");
-            let stored: State = serde_json::from_str(&serde_json::to_string(&described.state).unwrap()).unwrap();
+            let stored: State =
+                serde_json::from_str(&serde_json::to_string(&described.state).unwrap()).unwrap();
             assert_eq!(stored, described.state, "{body}");
         }
     }
     serve_bytes(&server, 200, b"<html>".to_vec()).await;
     for provider in [&kie as &dyn Provider, &uniall] {
         let job = JobRef::new(provider.name(), "t1");
-        assert_eq!(provider.describe(&job).await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(
+            provider.describe(&job).await.unwrap_err().kind(),
+            ErrorKind::Unavailable
+        );
     }
 }

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use veo_core::{
-    Access, BoxFuture, Capabilities, Client, Downloads, Error, ErrorKind, JobRef, Kie, Model, Offer, Provider, Reason,
-    Saved, State, Video,
+    Access, BoxFuture, Capabilities, Client, Downloads, Error, ErrorKind, JobRef, Kie, Model,
+    Offer, Provider, Reason, Saved, State, Video,
 };
 use veo_core::{Submission, VideoRequest};
 use veo_sim::Sim;
@@ -44,7 +44,10 @@ impl Host {
     /// `{host}` in a reply is its own address.
     async fn start(script: &[Reply]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/v/kite.mp4?signature=secret", listener.local_addr().unwrap());
+        let url = format!(
+            "http://{}/v/kite.mp4?signature=secret",
+            listener.local_addr().unwrap()
+        );
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let (mut script, log) = (VecDeque::from(script.to_vec()), asked.clone());
         tokio::spawn(async move {
@@ -53,8 +56,14 @@ impl Host {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 let mut request = vec![0; 4096];
                 let read = socket.read(&mut request).await.unwrap();
-                log.lock().unwrap().push(String::from_utf8_lossy(&request[..read]).to_lowercase());
-                let next = if script.len() > 1 { script.pop_front().unwrap() } else { script[0].clone() };
+                log.lock()
+                    .unwrap()
+                    .push(String::from_utf8_lossy(&request[..read]).to_lowercase());
+                let next = if script.len() > 1 {
+                    script.pop_front().unwrap()
+                } else {
+                    script[0].clone()
+                };
                 let (Reply::Send(bytes) | Reply::Stall(bytes)) = &next;
                 // The client may have heard enough before the end.
                 let _ = socket.write_all(bytes).await;
@@ -69,16 +78,25 @@ impl Host {
     /// The ranges that were asked for, with what they depend on.
     fn ranges(&self) -> Vec<String> {
         let line = |request: &str, name: &str| {
-            let lines = request.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
+            let lines = request
+                .lines()
+                .find_map(|line| line.strip_prefix(name).map(str::to_owned));
             lines.unwrap_or_default()
         };
         let asked = self.asked.lock().unwrap();
-        asked.iter().map(|asked| format!("{}{}", line(asked, "range: "), line(asked, "if-range"))).collect()
+        asked
+            .iter()
+            .map(|asked| format!("{}{}", line(asked, "range: "), line(asked, "if-range")))
+            .collect()
     }
 }
 
 fn reply(head: &str, body: &[u8]) -> Vec<u8> {
-    [format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n").as_bytes(), body].concat()
+    [
+        format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n").as_bytes(),
+        body,
+    ]
+    .concat()
 }
 
 fn send(head: &str, body: &[u8]) -> Reply {
@@ -92,21 +110,29 @@ fn whole(body: &[u8]) -> Reply {
 
 /// A reply that announces all of the clip and breaks off, with a header.
 fn cut(header: &str) -> Reply {
-    send(&format!("200 OK\r\ncontent-length: {}{header}", CLIP.len()), &CLIP[..CUT])
+    send(
+        &format!("200 OK\r\ncontent-length: {}{header}", CLIP.len()),
+        &CLIP[..CUT],
+    )
 }
 
 /// A part of the clip, with a header.
 fn rest(first: usize, header: &str) -> Reply {
     let (length, last, total) = (CLIP.len() - CUT, CLIP.len() - 1, CLIP.len());
-    let head =
-        format!("206 Partial Content\r\ncontent-range: bytes {first}-{last}/{total}\r\ncontent-length: {length}");
+    let head = format!(
+        "206 Partial Content\r\ncontent-range: bytes {first}-{last}/{total}\r\ncontent-length: {length}"
+    );
     send(&format!("{head}{header}"), &CLIP[CUT..])
 }
 
 fn chunked(body: &[u8]) -> Reply {
-    let chunks =
-        body.chunks(5000).flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
-    send("200 OK\r\ntransfer-encoding: chunked", &chunks.chain(*b"0\r\n\r\n").collect::<Vec<u8>>())
+    let chunks = body
+        .chunks(5000)
+        .flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+    send(
+        "200 OK\r\ntransfer-encoding: chunked",
+        &chunks.chain(*b"0\r\n\r\n").collect::<Vec<u8>>(),
+    )
 }
 
 fn status(status: &str) -> Reply {
@@ -114,18 +140,33 @@ fn status(status: &str) -> Reply {
 }
 
 fn redirect(to: &str) -> Reply {
-    send(&format!("302 Found\r\nlocation: {to}\r\ncontent-length: 0"), b"")
+    send(
+        &format!("302 Found\r\nlocation: {to}\r\ncontent-length: 0"),
+        b"",
+    )
 }
 
 /// Settings that wait for nothing and may reach this machine.
 fn impatient() -> Downloads {
     let stalled_after = Duration::from_millis(200);
-    Downloads { stalled_after, pause: Duration::ZERO, replace: true, allow_private_hosts: true, max_bytes: 100_000 }
+    Downloads {
+        stalled_after,
+        pause: Duration::ZERO,
+        replace: true,
+        allow_private_hosts: true,
+        max_bytes: 100_000,
+    }
 }
 
 fn client(downloads: Downloads) -> Client {
-    let provider = Links { state: None, fresh: None };
-    Client::new(provider).unwrap().with_downloads(downloads).unwrap()
+    let provider = Links {
+        state: None,
+        fresh: None,
+    };
+    Client::new(provider)
+        .unwrap()
+        .with_downloads(downloads)
+        .unwrap()
 }
 
 fn video(url: &str) -> Video {
@@ -162,12 +203,19 @@ impl Provider for Links {
 
     fn state<'a>(&'a self, _: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         let unknown = || Error::new(ErrorKind::Unavailable, "the job is not known");
-        let state = self.state.as_deref().map(|url| State::Finished(Box::new(video(url))));
+        let state = self
+            .state
+            .as_deref()
+            .map(|url| State::Finished(Box::new(video(url))));
         Box::pin(async move { state.ok_or_else(unknown) })
     }
 
     fn fresh_link<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
-        assert_eq!(Some(url), self.state.as_deref(), "the link as the job has it now");
+        assert_eq!(
+            Some(url),
+            self.state.as_deref(),
+            "the link as the job has it now"
+        );
         Box::pin(async { Ok(self.fresh.clone()) })
     }
 }
@@ -182,23 +230,43 @@ async fn outcome(client: &Client, url: &str, case: &str) -> Result<Saved, String
     let file = folder.path().join("kite.mp4");
     std::fs::write(&file, "an older video").unwrap();
     let mut last = 0;
-    let result = client.download(&video(url), &file, |received, _| last = received).await;
+    let result = client
+        .download(&video(url), &file, |received, _| last = received)
+        .await;
     let bytes = std::fs::read(&file).unwrap();
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{case} leaves something behind");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "{case} leaves something behind"
+    );
     match result {
         Ok(saved) => {
             assert!(bytes == CLIP, "{case}");
-            assert_eq!((saved.path.as_path(), saved.bytes, last), (file.as_path(), bytes.len() as u64, saved.bytes));
+            assert_eq!(
+                (saved.path.as_path(), saved.bytes, last),
+                (file.as_path(), bytes.len() as u64, saved.bytes)
+            );
             assert_eq!(saved.sha256, SHA256, "{case}");
             let media = &saved.media;
-            assert_eq!((media.width, media.height, media.seconds, media.has_audio), (3840, 2160, 1.0, true), "{case}");
+            assert_eq!(
+                (media.width, media.height, media.seconds, media.has_audio),
+                (3840, 2160, 1.0, true),
+                "{case}"
+            );
             Ok(saved)
         }
         Err(error) => {
             assert_eq!(bytes, b"an older video", "{case}");
-            assert!(error.kind() == ErrorKind::Download && error.job().is_some(), "{case}: {error:?}");
-            let causes: Vec<_> = std::iter::successors(error.source(), |error| (*error).source()).collect();
-            assert!(!format!("{error} {error:?} {causes:?}").contains("secret"), "{case}: {error:?}");
+            assert!(
+                error.kind() == ErrorKind::Download && error.job().is_some(),
+                "{case}: {error:?}"
+            );
+            let causes: Vec<_> =
+                std::iter::successors(error.source(), |error| (*error).source()).collect();
+            assert!(
+                !format!("{error} {error:?} {causes:?}").contains("secret"),
+                "{case}: {error:?}"
+            );
             Err(error.to_string())
         }
     }
@@ -214,35 +282,89 @@ fn matches(result: &Result<Saved, String>, wanted: Result<(), &str>, case: &str)
 
 #[tokio::test]
 async fn a_broken_transfer_is_taken_up_where_it_can_be() {
-    let (etag, date) = ("\r\netag: \"v1\"", "\r\nlast-modified: Fri, 02 Oct 2026 10:00:00 GMT");
+    let (etag, date) = (
+        "\r\netag: \"v1\"",
+        "\r\nlast-modified: Fri, 02 Oct 2026 10:00:00 GMT",
+    );
     let by_etag = "bytes=9000-: \"v1\"";
     let by_date = "bytes=9000-: fri, 02 oct 2026 10:00:00 gmt";
-    let stalled = Reply::Stall(reply(&format!("200 OK\r\ncontent-length: {}{etag}", CLIP.len()), &CLIP[..CUT]));
+    let stalled = Reply::Stall(reply(
+        &format!("200 OK\r\ncontent-length: {}{etag}", CLIP.len()),
+        &CLIP[..CUT],
+    ));
     let (broken, total) = ("the download broke off", CLIP.len());
     // The script, the ranges that are asked for, and the outcome.
     let table = [
         ("whole", vec![whole(CLIP)], vec![""], Ok(())),
         ("of unknown length", vec![chunked(CLIP)], vec![""], Ok(())),
-        ("cut, with an ETag", vec![cut(etag), rest(CUT, etag)], vec!["", by_etag], Ok(())),
-        ("cut, with a date", vec![cut(date), rest(CUT, date)], vec!["", by_date], Ok(())),
-        ("cut, with both", vec![cut(&format!("{etag}{date}")), rest(CUT, "")], vec!["", by_etag], Ok(())),
-        ("changed, and said so", vec![cut(etag), whole(CLIP)], vec!["", by_etag], Ok(())),
+        (
+            "cut, with an ETag",
+            vec![cut(etag), rest(CUT, etag)],
+            vec!["", by_etag],
+            Ok(()),
+        ),
+        (
+            "cut, with a date",
+            vec![cut(date), rest(CUT, date)],
+            vec!["", by_date],
+            Ok(()),
+        ),
+        (
+            "cut, with both",
+            vec![cut(&format!("{etag}{date}")), rest(CUT, "")],
+            vec!["", by_etag],
+            Ok(()),
+        ),
+        (
+            "changed, and said so",
+            vec![cut(etag), whole(CLIP)],
+            vec!["", by_etag],
+            Ok(()),
+        ),
         (
             "changed, and resumed all the same",
             vec![cut(etag), rest(CUT, "\r\netag: \"v2\""), whole(CLIP)],
             vec!["", by_etag, ""],
             Ok(()),
         ),
-        ("cut, with nothing to know it by", vec![cut(""), whole(CLIP)], vec!["", ""], Ok(())),
-        ("cut, with a weak ETag", vec![cut("\r\netag: W/\"v1\""), whole(CLIP)], vec!["", ""], Ok(())),
-        ("the wrong part", vec![cut(etag), rest(CUT - 1, etag), whole(CLIP)], vec!["", by_etag, ""], Ok(())),
-        ("no such part", vec![cut(etag), status("416 No"), whole(CLIP)], vec!["", by_etag, ""], Ok(())),
-        ("a part nobody asked for", vec![rest(CUT, etag), whole(CLIP)], vec!["", ""], Ok(())),
+        (
+            "cut, with nothing to know it by",
+            vec![cut(""), whole(CLIP)],
+            vec!["", ""],
+            Ok(()),
+        ),
+        (
+            "cut, with a weak ETag",
+            vec![cut("\r\netag: W/\"v1\""), whole(CLIP)],
+            vec!["", ""],
+            Ok(()),
+        ),
+        (
+            "the wrong part",
+            vec![cut(etag), rest(CUT - 1, etag), whole(CLIP)],
+            vec!["", by_etag, ""],
+            Ok(()),
+        ),
+        (
+            "no such part",
+            vec![cut(etag), status("416 No"), whole(CLIP)],
+            vec!["", by_etag, ""],
+            Ok(()),
+        ),
+        (
+            "a part nobody asked for",
+            vec![rest(CUT, etag), whole(CLIP)],
+            vec!["", ""],
+            Ok(()),
+        ),
         (
             "less than was asked for",
             vec![
                 cut(etag),
-                send(&format!("206 Partial Content\r\ncontent-range: bytes 9000-9999/{total}"), &CLIP[CUT..10_000]),
+                send(
+                    &format!("206 Partial Content\r\ncontent-range: bytes 9000-9999/{total}"),
+                    &CLIP[CUT..10_000],
+                ),
                 whole(CLIP),
             ],
             vec!["", by_etag, "bytes=10000-: \"v1\""],
@@ -260,9 +382,24 @@ async fn a_broken_transfer_is_taken_up_where_it_can_be() {
             vec!["", by_etag],
             Err("more than it had announced"),
         ),
-        ("stalled", vec![stalled, rest(CUT, etag)], vec!["", by_etag], Ok(())),
-        ("silent", vec![Reply::Stall(Vec::new()), whole(CLIP)], vec!["", ""], Ok(())),
-        ("busy", vec![status("503 Busy"), status("429 Busy"), whole(CLIP)], vec!["", "", ""], Ok(())),
+        (
+            "stalled",
+            vec![stalled, rest(CUT, etag)],
+            vec!["", by_etag],
+            Ok(()),
+        ),
+        (
+            "silent",
+            vec![Reply::Stall(Vec::new()), whole(CLIP)],
+            vec!["", ""],
+            Ok(()),
+        ),
+        (
+            "busy",
+            vec![status("503 Busy"), status("429 Busy"), whole(CLIP)],
+            vec!["", "", ""],
+            Ok(()),
+        ),
         (
             "gone in the middle",
             vec![cut(etag), Reply::Send(Vec::new()), rest(CUT, "")],
@@ -276,8 +413,18 @@ async fn a_broken_transfer_is_taken_up_where_it_can_be() {
             [vec![""], vec![by_etag; 5]].concat(),
             Err("HTTP 500"),
         ),
-        ("never there", vec![Reply::Send(Vec::new())], vec![""; 5], Err("the media host cannot be reached")),
-        ("forbidden otherwise", vec![status("418 No")], vec![""], Err("the media host answered HTTP 418")),
+        (
+            "never there",
+            vec![Reply::Send(Vec::new())],
+            vec![""; 5],
+            Err("the media host cannot be reached"),
+        ),
+        (
+            "forbidden otherwise",
+            vec![status("418 No")],
+            vec![""],
+            Err("the media host answered HTTP 418"),
+        ),
     ];
     for (case, script, ranges, wanted) in table {
         let host = Host::start(&script).await;
@@ -296,20 +443,62 @@ async fn only_a_whole_video_is_saved() {
         ("a page", whole(b"<html>expired</html> "), not_mp4),
         ("nothing", whole(b""), not_mp4),
         ("half of a length", whole(b"\0\0"), not_mp4),
-        ("a picture", whole(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), not_mp4),
-        ("only the first box", whole(b"\0\0\0\x14ftypisom\0\0\0\0isom"), "a part of it is missing"),
-        ("truncated, with an honest length", whole(&CLIP[..CLIP.len() - 1]), broken),
-        ("truncated, without a length", send("200 OK", &CLIP[..CUT]), broken),
-        ("a wrong length of a box", whole(&with(0, &[0, 0, 1])), broken),
-        ("zeros after the end", whole(&[CLIP, &[0; 16]].concat()), broken),
-        ("more after the end", whole(&[CLIP, b"garbage"].concat()), broken),
-        ("no index", whole(&with(CLIP.windows(4).position(|w| w == b"moov").unwrap(), b"free")), "is missing"),
+        (
+            "a picture",
+            whole(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+            not_mp4,
+        ),
+        (
+            "only the first box",
+            whole(b"\0\0\0\x14ftypisom\0\0\0\0isom"),
+            "a part of it is missing",
+        ),
+        (
+            "truncated, with an honest length",
+            whole(&CLIP[..CLIP.len() - 1]),
+            broken,
+        ),
+        (
+            "truncated, without a length",
+            send("200 OK", &CLIP[..CUT]),
+            broken,
+        ),
+        (
+            "a wrong length of a box",
+            whole(&with(0, &[0, 0, 1])),
+            broken,
+        ),
+        (
+            "zeros after the end",
+            whole(&[CLIP, &[0; 16]].concat()),
+            broken,
+        ),
+        (
+            "more after the end",
+            whole(&[CLIP, b"garbage"].concat()),
+            broken,
+        ),
+        (
+            "no index",
+            whole(&with(
+                CLIP.windows(4).position(|w| w == b"moov").unwrap(),
+                b"free",
+            )),
+            "is missing",
+        ),
         (
             "no track",
-            whole(&with(CLIP.windows(4).position(|w| w == b"vide").unwrap(), b"none")),
+            whole(&with(
+                CLIP.windows(4).position(|w| w == b"vide").unwrap(),
+                b"none",
+            )),
             "index cannot be read",
         ),
-        ("announced too long", send("200 OK\r\ncontent-length: 100001", b""), long),
+        (
+            "announced too long",
+            send("200 OK\r\ncontent-length: 100001", b""),
+            long,
+        ),
         ("too long", chunked(&[CLIP; 8].concat()), long),
     ];
     for (case, reply, wanted) in table {
@@ -323,8 +512,13 @@ async fn only_a_whole_video_is_saved() {
 async fn an_expired_link_is_renewed_in_two_ways() {
     let fresh = Host::start(&[whole(CLIP)]).await;
     let inline = format!("data:video/mp4;base64,{}", base64(CLIP));
-    let half =
-        Host::start(&[cut("\r\netag: \"v1\""), status("403 No"), cut("\r\netag: \"v1\""), status("403 No")]).await;
+    let half = Host::start(&[
+        cut("\r\netag: \"v1\""),
+        status("403 No"),
+        cut("\r\netag: \"v1\""),
+        status("403 No"),
+    ])
+    .await;
     let expired: Vec<Host> = vec![
         Host::start(&[status("401 No")]).await,
         Host::start(&[status("403 No")]).await,
@@ -334,20 +528,69 @@ async fn an_expired_link_is_renewed_in_two_ways() {
     let (good, bad) = (fresh.url.as_str(), expired[1].url.as_str());
     let mut table = vec![
         ("the job has another", bad, Some(good), None, Ok(())),
-        ("the provider makes another", bad, Some(bad), Some(good), Ok(())),
-        ("expired in the middle", half.url.as_str(), Some(good), None, Ok(())),
-        ("expired in the middle, then inside its link", half.url.as_str(), Some(inline.as_str()), None, Ok(())),
-        ("none works", bad, Some(bad), Some(bad), Err("HTTP 403, and there is no other link that works")),
-        ("there is none", bad, Some(bad), None, Err("HTTP 403, and there is no other link that works")),
-        ("another that may not be followed", bad, Some("ftp://example.net"), None, Err("neither http nor https")),
+        (
+            "the provider makes another",
+            bad,
+            Some(bad),
+            Some(good),
+            Ok(()),
+        ),
+        (
+            "expired in the middle",
+            half.url.as_str(),
+            Some(good),
+            None,
+            Ok(()),
+        ),
+        (
+            "expired in the middle, then inside its link",
+            half.url.as_str(),
+            Some(inline.as_str()),
+            None,
+            Ok(()),
+        ),
+        (
+            "none works",
+            bad,
+            Some(bad),
+            Some(bad),
+            Err("HTTP 403, and there is no other link that works"),
+        ),
+        (
+            "there is none",
+            bad,
+            Some(bad),
+            None,
+            Err("HTTP 403, and there is no other link that works"),
+        ),
+        (
+            "another that may not be followed",
+            bad,
+            Some("ftp://example.net"),
+            None,
+            Err("neither http nor https"),
+        ),
     ];
-    table.extend(expired.iter().map(|host| ("each status", host.url.as_str(), Some(good), None, Ok(()))));
+    table.extend(
+        expired
+            .iter()
+            .map(|host| ("each status", host.url.as_str(), Some(good), None, Ok(()))),
+    );
     for (case, url, state, fresh, wanted) in table {
-        let links = Links { state: state.map(str::to_owned), fresh: fresh.map(str::to_owned) };
-        let client = Client::new(links).unwrap().with_downloads(impatient()).unwrap();
+        let links = Links {
+            state: state.map(str::to_owned),
+            fresh: fresh.map(str::to_owned),
+        };
+        let client = Client::new(links)
+            .unwrap()
+            .with_downloads(impatient())
+            .unwrap();
         matches(&outcome(&client, url, case).await, wanted, case);
     }
-    assert!(fresh.ranges().iter().all(String::is_empty), "another link need not lead to the same file");
+    assert!(
+        fresh.ranges().iter().all(String::is_empty),
+        "another link need not lead to the same file"
+    );
 }
 
 /// What kie.ai itself offers for that.
@@ -355,19 +598,36 @@ async fn an_expired_link_is_renewed_in_two_ways() {
 async fn kie_makes_a_link_for_a_video_that_it_knows() {
     let sim = Sim::start().await.unwrap();
     let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
-    let error = kie.fresh_link("https://elsewhere.example.net/kite.mp4?signature=secret").await.unwrap_err();
-    assert!(error.kind() == ErrorKind::Download && !format!("{error:?}").contains("secret"), "{error:?}");
+    let error = kie
+        .fresh_link("https://elsewhere.example.net/kite.mp4?signature=secret")
+        .await
+        .unwrap_err();
+    assert!(
+        error.kind() == ErrorKind::Download && !format!("{error:?}").contains("secret"),
+        "{error:?}"
+    );
 
     let client = Client::new(kie.clone()).unwrap();
-    let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite").seconds(4)).await else { panic!() };
-    let client =
-        client.with_poll(veo_core::Poll { first: Duration::ZERO, every: Duration::ZERO, ..Default::default() });
+    let Submission::Accepted(job) = client
+        .submit(&VideoRequest::text("A red kite").seconds(4))
+        .await
+    else {
+        panic!()
+    };
+    let client = client.with_poll(veo_core::Poll {
+        first: Duration::ZERO,
+        every: Duration::ZERO,
+        ..Default::default()
+    });
     let made = client.wait(&job, |_| {}).await.unwrap();
     let link = kie.fresh_link(&made.urls[0]).await.unwrap().unwrap();
     assert_ne!(link, made.urls[0]);
     let client = client.with_downloads(impatient()).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let saved = client.download(&video(&link), folder.path().join("kite.mp4"), |_, _| {}).await.unwrap();
+    let saved = client
+        .download(&video(&link), folder.path().join("kite.mp4"), |_, _| {})
+        .await
+        .unwrap();
     assert_eq!(saved.media.seconds, 4.0);
 }
 
@@ -375,7 +635,10 @@ async fn kie_makes_a_link_for_a_video_that_it_knows() {
 async fn links_into_private_networks_are_not_followed() {
     let host = Host::start(&[whole(CLIP)]).await;
     let port = host.url.split([':', '/']).nth(4).unwrap();
-    let public = Downloads { allow_private_hosts: false, ..impatient() };
+    let public = Downloads {
+        allow_private_hosts: false,
+        ..impatient()
+    };
     for name in [
         "127.0.0.1",
         "127.1",
@@ -392,52 +655,94 @@ async fn links_into_private_networks_are_not_followed() {
         "[fe80::1]",
         "[fd00::1]",
     ] {
-        let result = outcome(&client(public.clone()), &format!("http://{name}:{port}/kite.mp4?secret"), name).await;
-        matches(&result, Err("it leads to this machine or into a private network"), name);
+        let result = outcome(
+            &client(public.clone()),
+            &format!("http://{name}:{port}/kite.mp4?secret"),
+            name,
+        )
+        .await;
+        matches(
+            &result,
+            Err("it leads to this machine or into a private network"),
+            name,
+        );
     }
     assert_eq!(host.ranges().len(), 0, "nobody was asked");
     for name in ["127.0.0.1", "127.1", "localhost"] {
-        outcome(&client(impatient()), &format!("http://{name}:{port}/kite.mp4"), name).await.unwrap();
+        outcome(
+            &client(impatient()),
+            &format!("http://{name}:{port}/kite.mp4"),
+            name,
+        )
+        .await
+        .unwrap();
     }
 
     let table = [
-        ("http://user:secret@127.0.0.1/kite.mp4", "it holds a user name or a password"),
-        ("http://secret@127.0.0.1/kite.mp4", "it holds a user name or a password"),
+        (
+            "http://user:secret@127.0.0.1/kite.mp4",
+            "it holds a user name or a password",
+        ),
+        (
+            "http://secret@127.0.0.1/kite.mp4",
+            "it holds a user name or a password",
+        ),
         ("file:///etc/secret", "it is neither http nor https"),
         ("ftp://example.net/secret", "it is neither http nor https"),
         ("secret", "is not a URL"),
         ("", "is not a URL"),
     ];
     for (url, wanted) in table {
-        matches(&outcome(&client(impatient()), url, url).await, Err(wanted), url);
+        matches(
+            &outcome(&client(impatient()), url, url).await,
+            Err(wanted),
+            url,
+        );
     }
     // The same at the end of a redirect.
     let table = [
-        ("http://user:secret@127.0.0.1/kite.mp4", "it holds a user name or a password"),
+        (
+            "http://user:secret@127.0.0.1/kite.mp4",
+            "it holds a user name or a password",
+        ),
         ("file://host/secret", "it is neither http nor https"),
         ("file:///etc/secret", "the media host answered HTTP 302"),
         ("ftp://example.net/secret", "it is neither http nor https"),
     ];
     for (url, wanted) in table {
         let host = Host::start(&[redirect(url)]).await;
-        matches(&outcome(&client(impatient()), &host.url, url).await, Err(wanted), url);
+        matches(
+            &outcome(&client(impatient()), &host.url, url).await,
+            Err(wanted),
+            url,
+        );
     }
 }
 
 #[tokio::test]
 async fn redirects_are_followed_five_times_and_take_nothing_along() {
     let end = Host::start(&[whole(CLIP)]).await;
-    for (steps, wanted) in [(1, Ok(())), (5, Ok(())), (6, Err("it is redirected too often"))] {
+    for (steps, wanted) in [
+        (1, Ok(())),
+        (5, Ok(())),
+        (6, Err("it is redirected too often")),
+    ] {
         let mut url = end.url.clone();
         let mut hosts = Vec::new();
         for _ in 0..steps {
             hosts.push(Host::start(&[redirect(&url)]).await);
             url = hosts.last().unwrap().url.clone();
         }
-        matches(&outcome(&client(impatient()), &url, "redirects").await, wanted, &format!("{steps} redirects"));
+        matches(
+            &outcome(&client(impatient()), &url, "redirects").await,
+            wanted,
+            &format!("{steps} redirects"),
+        );
     }
     for asked in end.asked.lock().unwrap().iter() {
-        let unwanted = ["authorization", "key", "referer", "cookie"].iter().find(|header| asked.contains(*header));
+        let unwanted = ["authorization", "key", "referer", "cookie"]
+            .iter()
+            .find(|header| asked.contains(*header));
         assert_eq!(unwanted, None, "{asked}");
     }
 }
@@ -448,16 +753,38 @@ async fn a_video_inside_its_link_is_saved_under_the_same_checks() {
     let long = base64(&[CLIP; 8].concat());
     let table = [
         (format!("data:video/mp4;base64,{text}"), Ok(())),
-        (format!("data:video/mp4;base64,{}", base64(&CLIP[..CUT])), Err("is truncated or corrupted")),
-        (format!("data:video/mp4;base64,{}", base64(b"a secret")), Err("is not an MP4 file")),
-        (format!("data:video/mp4;base64,secret{text}"), Err("inside its link, but not as base64")),
-        (format!("data:video/mp4,{text}"), Err("inside its link, but not as base64")),
-        ("data:secret".to_owned(), Err("inside its link, but not as base64")),
-        (format!("data:video/mp4;base64,{long}"), Err("the video is longer than 100000 bytes")),
+        (
+            format!("data:video/mp4;base64,{}", base64(&CLIP[..CUT])),
+            Err("is truncated or corrupted"),
+        ),
+        (
+            format!("data:video/mp4;base64,{}", base64(b"a secret")),
+            Err("is not an MP4 file"),
+        ),
+        (
+            format!("data:video/mp4;base64,secret{text}"),
+            Err("inside its link, but not as base64"),
+        ),
+        (
+            format!("data:video/mp4,{text}"),
+            Err("inside its link, but not as base64"),
+        ),
+        (
+            "data:secret".to_owned(),
+            Err("inside its link, but not as base64"),
+        ),
+        (
+            format!("data:video/mp4;base64,{long}"),
+            Err("the video is longer than 100000 bytes"),
+        ),
     ];
     for (url, wanted) in table {
         let case = &url[..url.len().min(40)];
-        matches(&outcome(&client(impatient()), &url, case).await, wanted, case);
+        matches(
+            &outcome(&client(impatient()), &url, case).await,
+            wanted,
+            case,
+        );
     }
 }
 
@@ -466,17 +793,31 @@ async fn a_video_inside_its_link_is_saved_under_the_same_checks() {
 async fn a_transfer_is_logged_without_signatures_and_without_the_video() {
     let etag = "\r\netag: \"v1\"";
     let end = Host::start(&[cut(etag), rest(CUT, etag)]).await;
-    let host = Host::start(&[redirect(&end.url.replace("://", "://me:secret@")), redirect(&end.url)]).await;
+    let host = Host::start(&[
+        redirect(&end.url.replace("://", "://me:secret@")),
+        redirect(&end.url),
+    ])
+    .await;
     let (log, recording) = record();
-    outcome(&client(impatient()), &end.url, "logged").await.unwrap();
+    outcome(&client(impatient()), &end.url, "logged")
+        .await
+        .unwrap();
     let refused = outcome(&client(impatient()), &host.url, "refused").await;
     drop(recording);
-    matches(&refused, Err("it holds a user name or a password"), "refused");
+    matches(
+        &refused,
+        Err("it holds a user name or a password"),
+        "refused",
+    );
 
     let shown = |url: &str| url.replace("signature=secret", "...");
     let (end, host) = (shown(&end.url), shown(&host.url));
     let log = log.take();
-    let wire: Vec<_> = log.lines().filter_map(|line| line.split_once("veo::wire: ")).map(|(_, said)| said).collect();
+    let wire: Vec<_> = log
+        .lines()
+        .filter_map(|line| line.split_once("veo::wire: "))
+        .map(|(_, said)| said)
+        .collect();
     let wanted = [
         format!("request method=\"GET\" url=\"{end}\""),
         format!("reply status=200 url=\"{end}\""),
@@ -487,7 +828,10 @@ async fn a_transfer_is_logged_without_signatures_and_without_the_video() {
     ];
     assert_eq!(wire.len(), wanted.len(), "{wire:#?}");
     for (said, wanted) in wire.iter().zip(&wanted) {
-        assert!(said.starts_with(wanted) && said.len() < 400, "{said} is not {wanted}");
+        assert!(
+            said.starts_with(wanted) && said.len() < 400,
+            "{said} is not {wanted}"
+        );
     }
     assert!(!log.contains("secret"), "{log}");
 }
@@ -499,16 +843,32 @@ async fn a_place_that_cannot_be_written_is_named() {
     let file = folder.path().join("missing").join("kite.mp4");
     // The future can go to another thread.
     let (client, video, place) = (client(impatient()), video(&host.url), file.clone());
-    let result = tokio::spawn(async move { client.download(&video, &place, |_, _| {}).await }).await.unwrap();
+    let result = tokio::spawn(async move { client.download(&video, &place, |_, _| {}).await })
+        .await
+        .unwrap();
     let error = result.unwrap_err();
-    assert!(error.to_string().contains("kite.mp4 cannot be written; choose another place"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("kite.mp4 cannot be written; choose another place"),
+        "{error}"
+    );
     assert!(!Path::new(&file).exists());
 }
 
 #[test]
 fn a_signature_is_not_in_the_debug_text_of_a_video() {
     let video = video("https://example.net/kite.mp4?signature=secret");
-    let inline = Video::new(video.job.clone(), vec!["data:video/mp4;base64,secret".to_owned()]);
-    let text = format!("{video:?} {inline:?} {:?}", State::Finished(Box::new(video.clone())));
-    assert!(text.contains("https://example.net/kite.mp4") && !text.contains("secret"), "{text}");
+    let inline = Video::new(
+        video.job.clone(),
+        vec!["data:video/mp4;base64,secret".to_owned()],
+    );
+    let text = format!(
+        "{video:?} {inline:?} {:?}",
+        State::Finished(Box::new(video.clone()))
+    );
+    assert!(
+        text.contains("https://example.net/kite.mp4") && !text.contains("secret"),
+        "{text}"
+    );
 }

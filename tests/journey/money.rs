@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use kie_api::OPERATIONS as KIE;
 use uniall_api::OPERATIONS as UNIALL;
-use veo_core::{Access, Client, JobRef, Kie, Provider, Resend, Submission, UniAll, Unknown, VideoRequest};
+use veo_core::{
+    Access, Client, JobRef, Kie, Provider, Resend, Submission, UniAll, Unknown, VideoRequest,
+};
 use veo_tests::{KEY, recorder, serve_bytes, told};
 
 fn show(submission: Submission) -> String {
@@ -30,20 +32,37 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
     let client = Client::new(kie.clone()).unwrap().or(uniall.clone());
     // The client would wait for kie.ai's limit, so the providers are asked themselves.
     let mut offers = client.plan(&VideoRequest::text("A red kite")).offers;
-    offers.extend(client.plan(&VideoRequest::extension("It goes on", JobRef::new("kie", "t1"))).offers);
-    let rows: [(&str, &[&str], &dyn Provider, &str); 3] =
-        [("kie", KIE, &kie, "generate"), ("uniall", UNIALL, &uniall, "create_video"), ("kie", KIE, &kie, "extend")];
+    offers.extend(
+        client
+            .plan(&VideoRequest::extension(
+                "It goes on",
+                JobRef::new("kie", "t1"),
+            ))
+            .offers,
+    );
+    let rows: [(&str, &[&str], &dyn Provider, &str); 3] = [
+        ("kie", KIE, &kie, "generate"),
+        ("uniall", UNIALL, &uniall, "create_video"),
+        ("kie", KIE, &kie, "extend"),
+    ];
     for ((provider, operations, asked, paid), offer) in rows.into_iter().zip(offers) {
         let texts = told(&server, provider, operations, async |fixture| {
             if fixture.operation != paid {
                 return None;
             }
             let submission = asked.submit(&offer).await;
-            if let Submission::Rejected(error) | Submission::Unknown(Unknown { error, .. }) = &submission {
+            if let Submission::Rejected(error) | Submission::Unknown(Unknown { error, .. }) =
+                &submission
+            {
                 assert_eq!(error.reply(), fixture.kept().as_deref(), "{}", fixture.name);
             }
             let outcome = show(submission);
-            assert_eq!(server.received_requests().await.unwrap().len(), 1, "{}", fixture.name);
+            assert_eq!(
+                server.received_requests().await.unwrap().len(),
+                1,
+                "{}",
+                fixture.name
+            );
             Some(format!("{:<56} {outcome}\n", fixture.name))
         });
         let text = &texts.await[paid];
@@ -57,16 +76,34 @@ async fn the_longest_id_has_four_kibibytes() {
     let server = recorder().await;
     let access = Access::new(KEY).base_url(server.uri());
     let clients = [
-        ("kie", "taskId", Client::new(Kie::new(access.clone()).unwrap()).unwrap()),
-        ("uniall", "id", Client::new(UniAll::new(access).unwrap()).unwrap()),
+        (
+            "kie",
+            "taskId",
+            Client::new(Kie::new(access.clone()).unwrap()).unwrap(),
+        ),
+        (
+            "uniall",
+            "id",
+            Client::new(UniAll::new(access).unwrap()).unwrap(),
+        ),
     ];
     for (provider, member, client) in clients {
         for (length, status) in [(4096, 200), (4097, 200), (4096, 402), (4097, 402)] {
-            let body = format!(r#"{{"code":200,"data":{{"{member}":"{}"}}}}"#, "a".repeat(length));
+            let body = format!(
+                r#"{{"code":200,"data":{{"{member}":"{}"}}}}"#,
+                "a".repeat(length)
+            );
             serve_bytes(&server, status, body.into()).await;
             let outcome = show(client.submit(&VideoRequest::text("A red kite")).await);
-            let wanted = if length == 4096 { format!("accepted     {provider}:aaa") } else { "unknown".to_owned() };
-            assert!(outcome.starts_with(&wanted), "{provider} {status}: {outcome}");
+            let wanted = if length == 4096 {
+                format!("accepted     {provider}:aaa")
+            } else {
+                "unknown".to_owned()
+            };
+            assert!(
+                outcome.starts_with(&wanted),
+                "{provider} {status}: {outcome}"
+            );
         }
     }
 }

@@ -13,8 +13,12 @@ fn read(path: &str) -> String {
 
 /// The page with another text between a mark and the next heading or paragraph after it.
 fn with(page: &str, mark: &str, end: &str, text: &str) -> String {
-    let (before, after) = page.split_once(mark).unwrap_or_else(|| panic!("the page has no {mark}"));
-    let (_, after) = after.split_once(end).unwrap_or_else(|| panic!("nothing follows {mark}"));
+    let (before, after) = page
+        .split_once(mark)
+        .unwrap_or_else(|| panic!("the page has no {mark}"));
+    let (_, after) = after
+        .split_once(end)
+        .unwrap_or_else(|| panic!("nothing follows {mark}"));
     format!("{before}{mark}\n{text}{end}{after}")
 }
 
@@ -23,14 +27,33 @@ fn the_page_about_testing_shows_the_example_every_scenario_and_every_word_of_one
     let page = read(TESTING);
     let example = "crates/veo-core/examples/paid_once.rs";
     let mark = format!("<!-- {example} -->");
-    let page = with(&page, &mark, "\nWhat a test can ask", &format!("```rust\n{}```\n", read(example)));
+    let page = with(
+        &page,
+        &mark,
+        "\nWhat a test can ask",
+        &format!("```rust\n{}```\n", read(example)),
+    );
     let rows = Scenario::catalogue().iter().map(|scenario| {
-        assert!(scenario.description.ends_with('.') && scenario.description.len() < 120, "{scenario:?}");
+        assert!(
+            scenario.description.ends_with('.') && scenario.description.len() < 120,
+            "{scenario:?}"
+        );
         format!("| `{}` | {} |\n", scenario.name, scenario.description)
     });
-    let table = format!("| key | what happens |\n| --- | --- |\n{}", rows.collect::<String>());
-    let page = with(&page, "<!-- scenarios -->", "\nA scenario of your own", &table);
-    published(TESTING, &with(&page, "<!-- words -->", "\n## Time", &table_of_words()));
+    let table = format!(
+        "| key | what happens |\n| --- | --- |\n{}",
+        rows.collect::<String>()
+    );
+    let page = with(
+        &page,
+        "<!-- scenarios -->",
+        "\nA scenario of your own",
+        &table,
+    );
+    published(
+        TESTING,
+        &with(&page, "<!-- words -->", "\n## Time", &table_of_words()),
+    );
 }
 
 /// The types whose words a scenario is made of: where each is, how a word of it is written, and a scenario that has a word
@@ -38,12 +61,42 @@ fn the_page_about_testing_shows_the_example_every_scenario_and_every_word_of_one
 const PARTS: [(&str, &str, &str, &str); 8] = [
     ("scenario", "struct Scenario", "WORD", "none = 1"),
     ("scenario", "enum Pace", "pace = WORD", "pace = 'none'"),
-    ("scenario", "struct FaultRule", "fault.WORD", "fault = [{ none = 1 }]"),
-    ("scenario", "enum Fault", "fault = WORD", "fault = [{ on = 'any', fault = 'none' }]"),
-    ("shape", "enum Shape", "shape = WORD", "fault = [{ on = 'any', fault = { shape = 'none' } }]"),
-    ("scenario", "struct TaskRule", "task.WORD", "task = [{ none = 1 }]"),
-    ("scenario", "enum Fate", "fate = WORD", "task = [{ fate = 'none' }]"),
-    ("scenario", "struct Callbacks", "callback.WORD", "callback = { none = 1 }"),
+    (
+        "scenario",
+        "struct FaultRule",
+        "fault.WORD",
+        "fault = [{ none = 1 }]",
+    ),
+    (
+        "scenario",
+        "enum Fault",
+        "fault = WORD",
+        "fault = [{ on = 'any', fault = 'none' }]",
+    ),
+    (
+        "shape",
+        "enum Shape",
+        "shape = WORD",
+        "fault = [{ on = 'any', fault = { shape = 'none' } }]",
+    ),
+    (
+        "scenario",
+        "struct TaskRule",
+        "task.WORD",
+        "task = [{ none = 1 }]",
+    ),
+    (
+        "scenario",
+        "enum Fate",
+        "fate = WORD",
+        "task = [{ fate = 'none' }]",
+    ),
+    (
+        "scenario",
+        "struct Callbacks",
+        "callback.WORD",
+        "callback = { none = 1 }",
+    ),
 ];
 
 fn table_of_words() -> String {
@@ -52,13 +105,27 @@ fn table_of_words() -> String {
         let words = words(&read(&format!("crates/veo-sim/src/{file}.rs")), declaration);
         // The complaint lists what there is.
         let complaint = Scenario::from_toml(wrong).unwrap_err().to_string();
-        let (_, known) = complaint.split_once("expected one of ").unwrap_or_else(|| panic!("{complaint}"));
+        let (_, known) = complaint
+            .split_once("expected one of ")
+            .unwrap_or_else(|| panic!("{complaint}"));
         let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
-        let outer: Vec<_> = words.iter().filter(|word| !word.is_inner).map(|word| &*word.name).collect();
+        let outer: Vec<_> = words
+            .iter()
+            .filter(|word| !word.is_inner)
+            .map(|word| &*word.name)
+            .collect();
         assert_eq!(outer, known, "{declaration}");
         for word in words {
-            let written = if declaration.starts_with("enum") { word.value } else { word.name };
-            table.push_str(&format!("| `{}` | {} |\n", form.replace("WORD", &written), word.meaning));
+            let written = if declaration.starts_with("enum") {
+                word.value
+            } else {
+                word.name
+            };
+            table.push_str(&format!(
+                "| `{}` | {} |\n",
+                form.replace("WORD", &written),
+                word.meaning
+            ));
         }
     }
     table
@@ -75,7 +142,9 @@ struct Word {
 
 /// The members of a type, in the order of its source, and the members of those.
 fn words(source: &str, declaration: &str) -> Vec<Word> {
-    let (_, body) = source.split_once(&format!("pub {declaration} {{\n")).unwrap();
+    let (_, body) = source
+        .split_once(&format!("pub {declaration} {{\n"))
+        .unwrap();
     let (body, _) = body.split_once("\n}\n").unwrap();
     let (mut words, mut meaning, mut renamed, mut outer) = (Vec::new(), String::new(), None, None);
     for line in body.lines().map(str::trim) {
@@ -87,7 +156,10 @@ fn words(source: &str, declaration: &str) -> Vec<Word> {
             outer = None;
         } else if !line.is_empty() && !line.starts_with('#') {
             let name = line.trim_start_matches("pub ");
-            let (name, rest) = name.split_at(name.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap());
+            let (name, rest) = name.split_at(
+                name.find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                    .unwrap(),
+            );
             let name = renamed.take().unwrap_or_else(|| snake_case(name));
             let value = match (&outer, rest.trim().chars().next()) {
                 (Some(outer), _) => format!("{{ {outer} = {{ {name} = ... }} }}"),
@@ -96,7 +168,12 @@ fn words(source: &str, declaration: &str) -> Vec<Word> {
                 (None, _) => format!("\"{name}\""),
             };
             let meaning = without_links(std::mem::take(&mut meaning).trim());
-            words.push(Word { name: name.clone(), value, is_inner: outer.is_some(), meaning });
+            words.push(Word {
+                name: name.clone(),
+                value,
+                is_inner: outer.is_some(),
+                meaning,
+            });
             if rest.ends_with('{') {
                 outer = Some(name);
             }
@@ -129,10 +206,29 @@ fn without_links(text: &str) -> String {
 #[test]
 fn the_scenario_on_the_page_can_be_read() {
     let page = read(TESTING);
-    let toml = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let toml = page
+        .split("```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
     let scenario = Scenario::from_toml(toml).unwrap();
-    assert_eq!((scenario.name.as_str(), scenario.credits, scenario.task.len()), ("rough-day", Some(500.0), 1));
+    assert_eq!(
+        (
+            scenario.name.as_str(),
+            scenario.credits,
+            scenario.task.len()
+        ),
+        ("rough-day", Some(500.0), 1)
+    );
     assert_eq!(scenario.fault[0].fault, Fault::Drop);
-    let busy = Fault::Error { status: Some(503), code: None, message: None, retry_after: Some(1), accepted: false };
+    let busy = Fault::Error {
+        status: Some(503),
+        code: None,
+        message: None,
+        retry_after: Some(1),
+        accepted: false,
+    };
     assert_eq!(scenario.fault[1].fault, busy);
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use veo_core::{
-    AspectRatio, Client, Image, JobRef, Kie, Operation, Resolution, Source, Tier, UniAll, Video, VideoRequest,
+    AspectRatio, Client, Image, JobRef, Kie, Operation, Resolution, Source, Tier, UniAll, Video,
+    VideoRequest,
 };
 use veo_tests::KEY;
 
@@ -16,42 +17,113 @@ fn client() -> Client {
 
 /// Requests that say everything the vocabulary has, each with a name.
 fn requests() -> Vec<(&'static str, VideoRequest)> {
-    let [first, last] = ["https://img.example.net/1.png", "https://img.example.net/2.png"];
+    let [first, last] = [
+        "https://img.example.net/1.png",
+        "https://img.example.net/2.png",
+    ];
     let text = || VideoRequest::text("A red kite");
-    let video = Video::new(JobRef::new("kie", "t1"), vec!["https://cdn.example.net/kite.mp4".to_owned()]);
+    let video = Video::new(
+        JobRef::new("kie", "t1"),
+        vec!["https://cdn.example.net/kite.mp4".to_owned()],
+    );
     let by_job: Source = JobRef::new("kie", "t1").into();
     let by_url = Source::url("https://cdn.example.net/kite.mp4");
     vec![
         ("text", text()),
         ("everything of kie.ai", {
-            let request = text().tier(Tier::Quality).aspect_ratio(AspectRatio::Portrait).resolution(Resolution::P1080);
-            let request = request.seconds(6).seed(23456).watermark("Harbour").translate_prompt(false);
-            request.callback_url("https://app.example.net/hook").extra("kie", "enableFallback", false)
+            let request = text()
+                .tier(Tier::Quality)
+                .aspect_ratio(AspectRatio::Portrait)
+                .resolution(Resolution::P1080);
+            let request = request
+                .seconds(6)
+                .seed(23456)
+                .watermark("Harbour")
+                .translate_prompt(false);
+            request.callback_url("https://app.example.net/hook").extra(
+                "kie",
+                "enableFallback",
+                false,
+            )
         }),
         ("everything of UniAll", {
-            let request = text().tier(Tier::Quality).aspect_ratio(AspectRatio::Portrait).resolution(Resolution::K4);
-            let request = request.seconds(6).seed(7).audio(false).negative_prompt("blur");
-            request.extra("uniall", "extra_body", json!({ "person_generation": "allow_adult" })).extra("uniall", "n", 1)
+            let request = text()
+                .tier(Tier::Quality)
+                .aspect_ratio(AspectRatio::Portrait)
+                .resolution(Resolution::K4);
+            let request = request
+                .seconds(6)
+                .seed(7)
+                .audio(false)
+                .negative_prompt("blur");
+            request
+                .extra(
+                    "uniall",
+                    "extra_body",
+                    json!({ "person_generation": "allow_adult" }),
+                )
+                .extra("uniall", "n", 1)
         }),
         ("a tier that only one has", text().tier(Tier::Lite)),
-        ("fast", text().tier(Tier::Fast).resolution(Resolution::P1080)),
-        ("image", VideoRequest::image("It flies", first).aspect_ratio(AspectRatio::Auto)),
-        ("an image of this machine", VideoRequest::image("It flies", Image::File { file: "kite.png".into() })),
-        ("an image in memory", VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n".to_vec())),
+        (
+            "fast",
+            text().tier(Tier::Fast).resolution(Resolution::P1080),
+        ),
+        (
+            "image",
+            VideoRequest::image("It flies", first).aspect_ratio(AspectRatio::Auto),
+        ),
+        (
+            "an image of this machine",
+            VideoRequest::image(
+                "It flies",
+                Image::File {
+                    file: "kite.png".into(),
+                },
+            ),
+        ),
+        (
+            "an image in memory",
+            VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n".to_vec()),
+        ),
         ("frames", VideoRequest::frames("It lands", first, last)),
-        ("one reference", VideoRequest::references("The kite", [first])),
-        ("references", VideoRequest::references("The kites", [first, last])),
-        ("references of 4 s", VideoRequest::references("The kites", [first, last]).seconds(4)),
-        ("references with the fast tier", VideoRequest::references("The kites", [first, last]).tier(Tier::Fast)),
-        ("references with the best tier", VideoRequest::references("The kites", [first, last]).tier(Tier::Quality)),
-        ("four references", VideoRequest::references("Kites", [first; 4])),
+        (
+            "one reference",
+            VideoRequest::references("The kite", [first]),
+        ),
+        (
+            "references",
+            VideoRequest::references("The kites", [first, last]),
+        ),
+        (
+            "references of 4 s",
+            VideoRequest::references("The kites", [first, last]).seconds(4),
+        ),
+        (
+            "references with the fast tier",
+            VideoRequest::references("The kites", [first, last]).tier(Tier::Fast),
+        ),
+        (
+            "references with the best tier",
+            VideoRequest::references("The kites", [first, last]).tier(Tier::Quality),
+        ),
+        (
+            "four references",
+            VideoRequest::references("Kites", [first; 4]),
+        ),
         ("extension", VideoRequest::extension("It goes on", &video)),
-        ("extension by job", VideoRequest::extension("It goes on", by_job).tier(Tier::Fast)),
+        (
+            "extension by job",
+            VideoRequest::extension("It goes on", by_job).tier(Tier::Fast),
+        ),
         (
             "extension of a larger video",
             VideoRequest::extension("It goes on", "kie:t1:1080p".parse::<JobRef>().unwrap()),
         ),
-        ("extension by URL", VideoRequest::extension("It goes on", by_url)),
+        (
+            "extension by URL",
+            VideoRequest::extension("It goes on", by_url),
+        ),
         (
             "extension with what it cannot have",
             VideoRequest::extension("It goes on", &video)
@@ -59,16 +131,29 @@ fn requests() -> Vec<(&'static str, VideoRequest)> {
                 .resolution(Resolution::K4)
                 .seconds(4),
         ),
-        ("extension of nothing", VideoRequest::extension("It goes on", Source::default())),
+        (
+            "extension of nothing",
+            VideoRequest::extension("It goes on", Source::default()),
+        ),
         ("all that is wrong at once", {
-            let request = VideoRequest::image(" ", "kite.png").seconds(5).seed(-1).negative_prompt("blur");
+            let request = VideoRequest::image(" ", "kite.png")
+                .seconds(5)
+                .seed(-1)
+                .negative_prompt("blur");
             request.watermark("Harbour").callback_url("app.example.net")
         }),
-        ("auto without an image", text().aspect_ratio(AspectRatio::Auto)),
+        (
+            "auto without an image",
+            text().aspect_ratio(AspectRatio::Auto),
+        ),
         ("extra fields that are none", {
-            let request = text().extra("kie", "prompt", "Another").extra("kie", "seeds", 23456);
+            let request = text()
+                .extra("kie", "prompt", "Another")
+                .extra("kie", "seeds", 23456);
             let image = "https://img.example.net/1.png";
-            request.extra("uniall", "image", image).extra("uniall", "size", "4k")
+            request
+                .extra("uniall", "image", image)
+                .extra("uniall", "size", "4k")
         }),
     ]
 }
@@ -81,7 +166,11 @@ fn every_request_is_planned_for_every_provider() {
         let plan = client.plan(&request);
         let _ = writeln!(text, "# {name}");
         for offer in plan.offers {
-            let _ = writeln!(text, "{} {} {}\n  {}", offer.provider, offer.operation, offer.model, offer.body);
+            let _ = writeln!(
+                text,
+                "{} {} {}\n  {}",
+                offer.provider, offer.operation, offer.model, offer.body
+            );
             for warning in offer.warnings {
                 let _ = writeln!(text, "  warning: {warning}");
             }
@@ -102,17 +191,38 @@ fn every_request_is_planned_for_every_provider() {
 fn requests_are_json() {
     for (name, request) in requests() {
         let json = serde_json::to_string(&request).unwrap();
-        assert_eq!(serde_json::from_str::<VideoRequest>(&json).unwrap(), request, "{name}: {json}");
+        assert_eq!(
+            serde_json::from_str::<VideoRequest>(&json).unwrap(),
+            request,
+            "{name}: {json}"
+        );
     }
-    assert_eq!(serde_json::to_value(VideoRequest::text("A red kite")).unwrap(), json!({ "prompt": "A red kite" }));
+    assert_eq!(
+        serde_json::to_value(VideoRequest::text("A red kite")).unwrap(),
+        json!({ "prompt": "A red kite" })
+    );
     for (wrong, wanted) in [
         (json!({}), "missing field `prompt`"),
-        (json!({ "prompt": "A", "duration": 8 }), "unknown field `duration`"),
-        (json!({ "prompt": "A", "tier": "best" }), "unknown variant `best`"),
-        (json!({ "prompt": "A", "input": { "type": "image" } }), "missing field `image`"),
-        (json!({ "prompt": "A", "input": { "type": "extension", "source": { "job": "t1" } } }), "is not a job"),
+        (
+            json!({ "prompt": "A", "duration": 8 }),
+            "unknown field `duration`",
+        ),
+        (
+            json!({ "prompt": "A", "tier": "best" }),
+            "unknown variant `best`",
+        ),
+        (
+            json!({ "prompt": "A", "input": { "type": "image" } }),
+            "missing field `image`",
+        ),
+        (
+            json!({ "prompt": "A", "input": { "type": "extension", "source": { "job": "t1" } } }),
+            "is not a job",
+        ),
     ] {
-        let error = serde_json::from_value::<VideoRequest>(wrong).unwrap_err().to_string();
+        let error = serde_json::from_value::<VideoRequest>(wrong)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(wanted), "{error}");
     }
 }
@@ -120,8 +230,10 @@ fn requests_are_json() {
 /// The schema that is checked in is that of the type, and it accepts what the type writes.
 #[test]
 fn the_schema_of_a_request_is_checked_in() {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/video-request.json");
-    let checked_in: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let file =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/video-request.json");
+    let checked_in: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let schema = serde_json::to_value(schemars::schema_for!(VideoRequest)).unwrap();
     assert_eq!(schema, checked_in, "run: cargo xtask schema");
     let validator = jsonschema::validator_for(&schema).unwrap();
@@ -129,43 +241,101 @@ fn the_schema_of_a_request_is_checked_in() {
         let request = serde_json::to_value(&request).unwrap();
         assert!(validator.is_valid(&request), "{name}: {request}");
     }
-    assert!(!validator.is_valid(&json!({ "prompt": "A red kite", "duration": 8 })), "an unknown field");
+    assert!(
+        !validator.is_valid(&json!({ "prompt": "A red kite", "duration": 8 })),
+        "an unknown field"
+    );
 }
 
 /// The table of models has a row for each model of the specifications, and no other; and their bounds.
 #[test]
 fn the_models_are_those_of_the_specifications() {
     let client = client();
-    let rows: BTreeSet<_> = client.models().map(|model| (model.provider, model.name)).collect();
-    let kie = kie_api::types::Model::ALL.iter().map(|model| ("kie", model.as_str()));
-    let uniall = uniall_api::types::Model::ALL.iter().map(|model| ("uniall", model.as_str()));
+    let rows: BTreeSet<_> = client
+        .models()
+        .map(|model| (model.provider, model.name))
+        .collect();
+    let kie = kie_api::types::Model::ALL
+        .iter()
+        .map(|model| ("kie", model.as_str()));
+    let uniall = uniall_api::types::Model::ALL
+        .iter()
+        .map(|model| ("uniall", model.as_str()));
     assert_eq!(rows, kie.chain(uniall).collect());
     assert_eq!(rows.len(), client.models().count(), "each model once");
     for model in client.models() {
         let seconds: Vec<i64> = match model.provider {
-            "kie" => kie_api::types::Duration::ALL.iter().map(|duration| duration.value()).collect(),
-            _ => uniall_api::types::Duration::ALL.iter().map(|duration| duration.value()).collect(),
+            "kie" => kie_api::types::Duration::ALL
+                .iter()
+                .map(|duration| duration.value())
+                .collect(),
+            _ => uniall_api::types::Duration::ALL
+                .iter()
+                .map(|duration| duration.value())
+                .collect(),
         };
-        assert_eq!(model.seconds.iter().map(|s| i64::from(*s)).collect::<Vec<_>>(), seconds, "{}", model.name);
-        let words = |words: Vec<&str>| words.iter().map(|word| word.to_lowercase()).collect::<BTreeSet<_>>();
+        assert_eq!(
+            model
+                .seconds
+                .iter()
+                .map(|s| i64::from(*s))
+                .collect::<Vec<_>>(),
+            seconds,
+            "{}",
+            model.name
+        );
+        let words = |words: Vec<&str>| {
+            words
+                .iter()
+                .map(|word| word.to_lowercase())
+                .collect::<BTreeSet<_>>()
+        };
         let (ratios, sizes) = match model.provider {
             "kie" => (
-                words(kie_api::types::AspectRatio::ALL.iter().map(|ratio| ratio.as_str()).collect()),
-                words(kie_api::types::Resolution::ALL.iter().map(|size| size.as_str()).collect()),
+                words(
+                    kie_api::types::AspectRatio::ALL
+                        .iter()
+                        .map(|ratio| ratio.as_str())
+                        .collect(),
+                ),
+                words(
+                    kie_api::types::Resolution::ALL
+                        .iter()
+                        .map(|size| size.as_str())
+                        .collect(),
+                ),
             ),
             _ => (
-                words(uniall_api::types::AspectRatio::ALL.iter().map(|ratio| ratio.as_str()).collect()),
+                words(
+                    uniall_api::types::AspectRatio::ALL
+                        .iter()
+                        .map(|ratio| ratio.as_str())
+                        .collect(),
+                ),
                 // The name of the model has it.
                 words(model.name.rsplit('-').take(1).collect()),
             ),
         };
         assert_eq!(
-            model.aspect_ratios.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
+            model
+                .aspect_ratios
+                .iter()
+                .map(ToString::to_string)
+                .collect::<BTreeSet<_>>(),
             ratios,
             "{}",
             model.name
         );
-        assert_eq!(model.resolutions.iter().map(ToString::to_string).collect::<BTreeSet<_>>(), sizes, "{}", model.name);
+        assert_eq!(
+            model
+                .resolutions
+                .iter()
+                .map(ToString::to_string)
+                .collect::<BTreeSet<_>>(),
+            sizes,
+            "{}",
+            model.name
+        );
     }
 }
 
@@ -173,16 +343,34 @@ fn the_models_are_those_of_the_specifications() {
 /// be sorted: it is covered, or it is the caller's.
 #[test]
 fn no_extra_field_is_one_of_the_vocabulary() {
-    let contract: Value = serde_json::from_str(include_str!("../../crates/veo-sim/src/contract.json")).unwrap();
-    let fields = |pointer: &str| contract.pointer(pointer).unwrap().as_object().unwrap().keys().cloned();
-    let video = Video::new(JobRef::new("kie", "t1"), vec!["https://cdn.example.net/kite.mp4".to_owned()]);
-    let (text, extension) = (&VideoRequest::text("A red kite"), &VideoRequest::extension("It goes on", &video));
+    let contract: Value =
+        serde_json::from_str(include_str!("../../crates/veo-sim/src/contract.json")).unwrap();
+    let fields = |pointer: &str| {
+        contract
+            .pointer(pointer)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+    };
+    let video = Video::new(
+        JobRef::new("kie", "t1"),
+        vec!["https://cdn.example.net/kite.mp4".to_owned()],
+    );
+    let (text, extension) = (
+        &VideoRequest::text("A red kite"),
+        &VideoRequest::extension("It goes on", &video),
+    );
     // The later name of a field is in no specification.
-    let generate = fields("/kie/$defs/GenerateRequest/properties").chain(["aspect_ratio".to_owned()]);
+    let generate =
+        fields("/kie/$defs/GenerateRequest/properties").chain(["aspect_ratio".to_owned()]);
     let generate = generate.map(|field| ("kie", None, field, vec![text]));
-    let extend = fields("/kie/$defs/ExtendRequest/properties").map(|field| ("kie", None, field, vec![extension]));
+    let extend = fields("/kie/$defs/ExtendRequest/properties")
+        .map(|field| ("kie", None, field, vec![extension]));
     let both = || vec![text, extension];
-    let uniall = fields("/uniall/$defs/CreateVideoRequest/properties").map(|field| ("uniall", None, field, both()));
+    let uniall = fields("/uniall/$defs/CreateVideoRequest/properties")
+        .map(|field| ("uniall", None, field, both()));
     let options = fields("/uniall/$defs/ExtraBody/properties");
     let options = options.map(|field| ("uniall", Some("extra_body"), field, both()));
     let callers = ["enableFallback", "extra_body"];
@@ -193,38 +381,69 @@ fn no_extra_field_is_one_of_the_vocabulary() {
         for request in requests {
             let request = match within {
                 None => request.clone().extra(provider, &*field, 4),
-                Some(within) => request.clone().extra(provider, within, json!({ (field.as_str()): 4 })),
+                Some(within) => {
+                    request
+                        .clone()
+                        .extra(provider, within, json!({ (field.as_str()): 4 }))
+                }
             };
             let plan = client.plan(&request);
             let said: Vec<_> = plan.refusals.iter().map(ToString::to_string).collect();
             let wanted = format!("{provider}: extra: {field} is the ");
-            assert!(said.len() == 1 && said[0].starts_with(&wanted), "{provider} {field}: {said:?}");
+            assert!(
+                said.len() == 1 && said[0].starts_with(&wanted),
+                "{provider} {field}: {said:?}"
+            );
             count += 1;
         }
     }
     assert!(count > 35, "{count}");
 
     // What kie.ai may have for an extension one day has no other way in.
-    let offer = client.plan(&extension.clone().extra("kie", "resolution", "1080p")).offers.remove(0);
-    assert_eq!((offer.operation, &offer.body["resolution"]), (Operation::Extend, &json!("1080p")));
+    let offer = client
+        .plan(&extension.clone().extra("kie", "resolution", "1080p"))
+        .offers
+        .remove(0);
+    assert_eq!(
+        (offer.operation, &offer.body["resolution"]),
+        (Operation::Extend, &json!("1080p"))
+    );
 }
 
 #[test]
 fn an_image_of_this_machine_needs_somebody_who_takes_it() {
-    let here = || Image::File { file: "kite.png".into() };
+    let here = || Image::File {
+        file: "kite.png".into(),
+    };
     let alone = Client::new(UniAll::new(KEY).unwrap()).unwrap();
     let why = "uniall: input: an image is on this machine and no provider here has a place for it; put it on the web, or \
                add kie.ai";
     for (request, offers, refusal) in [
         (VideoRequest::image("It flies", here()), 0, Some(why)),
-        (VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n".to_vec()), 0, Some(why)),
-        (VideoRequest::frames("It lands", "https://img.example.net/1.png", here()), 0, Some(why)),
-        (VideoRequest::image("It flies", "https://img.example.net/1.png"), 1, None),
+        (
+            VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n".to_vec()),
+            0,
+            Some(why),
+        ),
+        (
+            VideoRequest::frames("It lands", "https://img.example.net/1.png", here()),
+            0,
+            Some(why),
+        ),
+        (
+            VideoRequest::image("It flies", "https://img.example.net/1.png"),
+            1,
+            None,
+        ),
         (VideoRequest::text("A red kite"), 1, None),
     ] {
         let plan = alone.plan(&request);
         let refusals: Vec<_> = plan.refusals.iter().map(ToString::to_string).collect();
-        assert_eq!((plan.offers.len(), refusals.first().map(String::as_str)), (offers, refusal), "{request:?}");
+        assert_eq!(
+            (plan.offers.len(), refusals.first().map(String::as_str)),
+            (offers, refusal),
+            "{request:?}"
+        );
         // kie.ai takes it for either.
         assert_eq!(client().plan(&request).offers.len(), 2, "{request:?}");
     }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use veo_core::{
-    Access, Client, Error, ErrorKind, Image, Job, JobRef, Kie, Poll, Provider, Resolution, Source, State, Submission,
-    UniAll, Unknown, VideoRequest,
+    Access, Client, Error, ErrorKind, Image, Job, JobRef, Kie, Poll, Provider, Resolution, Source,
+    State, Submission, UniAll, Unknown, VideoRequest,
 };
 use veo_tests::{KEY, serve_bytes};
 use wiremock::MockServer;
@@ -16,12 +16,17 @@ use wiremock::MockServer;
 use crate::spans::record;
 
 /// A link with all that can be secret in one.
-const SIGNED: &str = "https://me:hidden@cdn.example.net/v.mp4?signature=hidden&to=https://b.example/,hidden#hidden";
+const SIGNED: &str =
+    "https://me:hidden@cdn.example.net/v.mp4?signature=hidden&to=https://b.example/,hidden#hidden";
 
 /// Everything that an error shows by itself.
 fn texts(error: &Error) -> String {
     let causes = std::iter::successors(error.source(), |error| (*error).source());
-    let shown = format!("{error} {error:?} {:?} {:?}", error.reply(), error.provider_words());
+    let shown = format!(
+        "{error} {error:?} {:?} {:?}",
+        error.reply(),
+        error.provider_words()
+    );
     causes.fold(shown, |text, cause| format!("{text} {cause} {cause:?}"))
 }
 
@@ -33,7 +38,9 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         ".{0,12}".prop_map(Value::from),
         Just(json!(SIGNED)),
-        Just(json!(format!("see {SIGNED}, or <a href='{SIGNED}'>here</a>"))),
+        Just(json!(format!(
+            "see {SIGNED}, or <a href='{SIGNED}'>here</a>"
+        ))),
     ];
     // The names that the decoders look for, and any other.
     let name = prop_oneof![
@@ -44,7 +51,8 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 40, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(name.clone(), inner, 0..6).prop_map(|map| map.into_iter().collect()),
+            prop::collection::btree_map(name.clone(), inner, 0..6)
+                .prop_map(|map| map.into_iter().collect()),
         ]
     })
 }
@@ -87,7 +95,10 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(MockServer::start());
     let access = Access::new(KEY).base_url(server.uri());
-    let (kie, uniall) = (Kie::new(access.clone()).unwrap(), UniAll::new(access).unwrap());
+    let (kie, uniall) = (
+        Kie::new(access.clone()).unwrap(),
+        UniAll::new(access).unwrap(),
+    );
     let client = Client::new(kie.clone()).unwrap().or(uniall.clone());
     let poll = Poll {
         first: Duration::ZERO,
@@ -102,12 +113,22 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
     let (log, _recording) = record();
     let replies = prop_oneof![
         any_json().prop_map(|json| json.to_string().into_bytes()),
-        any_json().prop_map(|data| json!({ "code": 200, "msg": KEY, "data": data }).to_string().into_bytes()),
+        any_json().prop_map(|data| json!({ "code": 200, "msg": KEY, "data": data })
+            .to_string()
+            .into_bytes()),
         // As the JSON of other languages is written.
-        any_json().prop_map(|json| json.to_string().replace('&', "\\u0026").replace('/', "\\/").into_bytes()),
+        any_json().prop_map(|json| json
+            .to_string()
+            .replace('&', "\\u0026")
+            .replace('/', "\\/")
+            .into_bytes()),
         prop::collection::vec(any::<u8>(), 0..200),
     ];
-    let config = ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     proptest!(config, |(body in replies, status in prop::sample::select(vec![200_u16, 201, 400, 401, 429, 500, 503]))| {
         let mut shown = runtime.block_on(async {
             serve_bytes(&server, status, body).await;
@@ -144,7 +165,9 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
 /// A request shows its links without signatures and its images without their bytes, also in what is said against it.
 #[test]
 fn no_request_shows_a_secret() {
-    let client = Client::new(Kie::new(KEY).unwrap()).unwrap().or(UniAll::new(KEY).unwrap());
+    let client = Client::new(Kie::new(KEY).unwrap())
+        .unwrap()
+        .or(UniAll::new(KEY).unwrap());
     let link = || {
         prop::sample::select(vec![
             SIGNED,
@@ -153,17 +176,29 @@ fn no_request_shows_a_secret() {
             "https://a.example/b",
         ])
     };
-    let image = prop_oneof![link().prop_map(Image::from), Just(Image::from(b"hidden".to_vec()))];
-    let source = (any::<bool>(), link())
-        .prop_map(|(job, url)| Source { job: job.then(|| JobRef::new("kie", "t1")), url: Some(url.to_owned()) });
+    let image = prop_oneof![
+        link().prop_map(Image::from),
+        Just(Image::from(b"hidden".to_vec()))
+    ];
+    let source = (any::<bool>(), link()).prop_map(|(job, url)| Source {
+        job: job.then(|| JobRef::new("kie", "t1")),
+        url: Some(url.to_owned()),
+    });
     let request = prop_oneof![
         Just(VideoRequest::text(format!("as in {SIGNED}"))),
-        image.clone().prop_map(|image| VideoRequest::image("It flies", image)),
-        (image.clone(), image.clone()).prop_map(|(first, last)| VideoRequest::frames("It flies", first, last)),
-        prop::collection::vec(image, 1..4).prop_map(|images| VideoRequest::references("It flies", images)),
+        image
+            .clone()
+            .prop_map(|image| VideoRequest::image("It flies", image)),
+        (image.clone(), image.clone())
+            .prop_map(|(first, last)| VideoRequest::frames("It flies", first, last)),
+        prop::collection::vec(image, 1..4)
+            .prop_map(|images| VideoRequest::references("It flies", images)),
         source.prop_map(|source| VideoRequest::extension("It flies", source)),
     ];
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
     proptest!(config, |(request in request, callback in link(), extra in any_json())| {
         let all = request.clone().callback_url(callback).watermark(SIGNED).extra("kie", "field", extra);
         // This field is a boolean, which the refusal says with what it is instead.

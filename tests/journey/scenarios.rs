@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use veo_core::{
-    Access, Charged, Client, Delivery, Downloads, Kie, Poll, Receipt, Resolution, Submission, UniAll, VideoRequest,
-    Webhooks,
+    Access, Charged, Client, Delivery, Downloads, Kie, Poll, Receipt, Resolution, Submission,
+    UniAll, VideoRequest, Webhooks,
 };
 use veo_sim::{Charge, Scenario, Sim};
 use veo_tests::recorder;
@@ -17,17 +17,40 @@ fn client(sim: &Sim, provider: &str, scenario: &str) -> Client {
     let (short, long) = (Duration::from_secs(1), Duration::from_secs(2));
     let hangs = ["hang", "stall"].contains(&scenario);
     let access = Access::new(format!("{scenario}/a-key")).base_url(sim.url());
-    let access = if hangs { access.connect_timeout(short).submit_timeout(long) } else { access };
+    let access = if hangs {
+        access.connect_timeout(short).submit_timeout(long)
+    } else {
+        access
+    };
     let client = match provider {
         "kie" => Client::new(Kie::new(access).unwrap()),
         _ => Client::new(UniAll::new(access).unwrap()),
     };
     let endless = ["stuck", "real-time"].contains(&scenario);
-    let give_up_after = if endless { short } else { Poll::default().give_up_after };
+    let give_up_after = if endless {
+        short
+    } else {
+        Poll::default().give_up_after
+    };
     let none = Duration::ZERO;
-    let poll = Poll { first: none, every: none, every_upgrade: none, give_up_after, ..Poll::default() };
-    let downloads = Downloads { allow_private_hosts: true, stalled_after: short, pause: none, ..Downloads::default() };
-    client.unwrap().with_poll(poll).with_downloads(downloads).unwrap()
+    let poll = Poll {
+        first: none,
+        every: none,
+        every_upgrade: none,
+        give_up_after,
+        ..Poll::default()
+    };
+    let downloads = Downloads {
+        allow_private_hosts: true,
+        stalled_after: short,
+        pause: none,
+        ..Downloads::default()
+    };
+    client
+        .unwrap()
+        .with_poll(poll)
+        .with_downloads(downloads)
+        .unwrap()
 }
 
 /// From a request to a file and its receipt, told in a line; and what the user was told of the charge.
@@ -38,9 +61,13 @@ async fn journey(
     folder: &Path,
 ) -> (String, Option<Charged>) {
     let request = match (scenario, client.models().next().map(|model| model.provider)) {
-        ("lost-upload", Some("kie")) => VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n and the rest".to_vec()),
+        ("lost-upload", Some("kie")) => {
+            VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n and the rest".to_vec())
+        }
         // Its URL is in the record, where there is no other.
-        ("filtered", Some("kie")) => VideoRequest::image("It flies", "https://img.example.net/kite.png"),
+        ("filtered", Some("kie")) => {
+            VideoRequest::image("It flies", "https://img.example.net/kite.png")
+        }
         _ => VideoRequest::text("A red kite"),
     };
     // Larger than some scenarios deliver.
@@ -51,7 +78,15 @@ async fn journey(
     let mut request = request.seconds(4).resolution(resolution);
     request.callback_url = callback_url;
     let failed = |step: &str, error: &veo_core::Error| {
-        (format!("{step}: {:?}, {:?}, {:?}", error.kind(), error.resend(), error.fault()), Some(error.charged()))
+        (
+            format!(
+                "{step}: {:?}, {:?}, {:?}",
+                error.kind(),
+                error.resend(),
+                error.fault()
+            ),
+            Some(error.charged()),
+        )
     };
     let job = match client.submit(&request).await {
         Submission::Accepted(job) => job,
@@ -62,15 +97,30 @@ async fn journey(
         Ok(video) => video,
         Err(error) => return failed("waiting", &error),
     };
-    let saved = match client.download(&video, folder.join("kite.mp4"), |_, _| {}).await {
+    let saved = match client
+        .download(&video, folder.join("kite.mp4"), |_, _| {})
+        .await
+    {
         Ok(saved) => saved,
         Err(error) => return failed("saving", &error),
     };
     let media = &saved.media;
     let receipt = Receipt::new(&job, &video, &saved);
-    let complaints: Vec<_> =
-        receipt.discrepancies.iter().map(|it| format!("; {it}").replace(&job.reference.task, "...")).collect();
-    (format!("saved {}x{}, {} s{}", media.width, media.height, media.seconds, complaints.concat()), None)
+    let complaints: Vec<_> = receipt
+        .discrepancies
+        .iter()
+        .map(|it| format!("; {it}").replace(&job.reference.task, "..."))
+        .collect();
+    (
+        format!(
+            "saved {}x{}, {} s{}",
+            media.width,
+            media.height,
+            media.seconds,
+            complaints.concat()
+        ),
+        None,
+    )
 }
 
 /// What the first callback of a scenario says, to somebody who takes only what is signed.
@@ -81,11 +131,10 @@ async fn called(receiver: &MockServer) -> String {
             None => tokio::task::yield_now().await,
         }
     };
-    match Webhooks::new("test_webhook_hmac_key".to_owned().into()).unwrap().verify(
-        call.url.as_str(),
-        &call.headers,
-        &call.body,
-    ) {
+    match Webhooks::new("test_webhook_hmac_key".to_owned().into())
+        .unwrap()
+        .verify(call.url.as_str(), &call.headers, &call.body)
+    {
         Ok(delivery) => {
             let (Delivery::First(notice) | Delivery::Repeated(notice)) = delivery;
             format!("{} {:?}", notice.job.provider, notice.unverified_code)
@@ -123,20 +172,41 @@ async fn every_scenario(provider: &str) {
         let callback = &scenario.callback;
         let calls = provider == "kie" && callback.key.is_some() && !callback.reordered;
         let callback_url = calls.then(|| receiver.uri());
-        let (end, told) = journey(&client(&sim, provider, name), name, callback_url, folder.path()).await;
+        let (end, told) = journey(
+            &client(&sim, provider, name),
+            name,
+            callback_url,
+            folder.path(),
+        )
+        .await;
         let charges = sim.charges();
 
-        assert!(sim.submits() <= 1, "{provider} {name}: at most one paid request\n{}", sim.report());
+        assert!(
+            sim.submits() <= 1,
+            "{provider} {name}: at most one paid request\n{}",
+            sim.report()
+        );
         assert_eq!(sim.surprises(), [""; 0], "{provider} {name}");
-        let videos = charges.iter().filter(|charge| !charge.operation.starts_with("get_")).count();
+        let videos = charges
+            .iter()
+            .filter(|charge| !charge.operation.starts_with("get_"))
+            .count();
         match told {
             Some(Charged::No) => assert_eq!(videos, 0, "{provider} {name}: {end}"),
             Some(Charged::Yes) | None => assert_eq!(videos, 1, "{provider} {name}: {end}"),
             Some(Charged::Unknown) => assert!(videos <= 1, "{provider} {name}: {end}"),
         }
         let is_saved = folder.path().join("kite.mp4").exists();
-        assert_eq!(is_saved, told.is_none(), "{provider} {name}: a file means success, and success a file");
-        text.push_str(&format!("{name:<26} {end}\n{:26} paid: {}\n", "", paid(&charges)));
+        assert_eq!(
+            is_saved,
+            told.is_none(),
+            "{provider} {name}: a file means success, and success a file"
+        );
+        text.push_str(&format!(
+            "{name:<26} {end}\n{:26} paid: {}\n",
+            "",
+            paid(&charges)
+        ));
         if calls {
             text.push_str(&format!("{:26} called: {}\n", "", called(&receiver).await));
         }

@@ -18,7 +18,10 @@ enum Then {
 }
 
 fn answer(head: &str, body: &str) -> Then {
-    Then::Answer(format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+    Then::Answer(format!(
+        "HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ))
 }
 
 /// A server that counts the paid requests that reach it whole.
@@ -39,7 +42,13 @@ async fn serve(mut socket: TcpStream, then: Then, count: Arc<AtomicUsize>) {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
     // The JSON of a paid request ends with the only brace at the end of anything.
-    let whole = |request: &[u8]| request.ends_with(if request.starts_with(b"GET") { b"\r\n\r\n" } else { b"}" });
+    let whole = |request: &[u8]| {
+        request.ends_with(if request.starts_with(b"GET") {
+            b"\r\n\r\n"
+        } else {
+            b"}"
+        })
+    };
     while !whole(&request) {
         match socket.read(&mut chunk).await {
             Ok(read) if read > 0 => request.extend_from_slice(&chunk[..read]),
@@ -58,10 +67,17 @@ async fn serve(mut socket: TcpStream, then: Then, count: Arc<AtomicUsize>) {
 
 fn clients(url: &str) -> [Client; 2] {
     let access = || {
-        let access = Access::new("key").base_url(url).connect_timeout(Duration::from_millis(150));
-        access.query_timeout(Duration::from_millis(400)).submit_timeout(Duration::from_millis(400))
+        let access = Access::new("key")
+            .base_url(url)
+            .connect_timeout(Duration::from_millis(150));
+        access
+            .query_timeout(Duration::from_millis(400))
+            .submit_timeout(Duration::from_millis(400))
     };
-    [Client::new(Kie::new(access()).unwrap()).unwrap(), Client::new(UniAll::new(access()).unwrap()).unwrap()]
+    [
+        Client::new(Kie::new(access()).unwrap()).unwrap(),
+        Client::new(UniAll::new(access()).unwrap()).unwrap(),
+    ]
 }
 
 /// Submits once with each provider.
@@ -78,7 +94,9 @@ fn cell(submission: &Submission, arrived: usize) -> String {
     assert!(arrived <= 1, "a paid request was sent {arrived} times");
     let told = match submission {
         Submission::Accepted(job) => format!("accepted `{}`", job.reference),
-        Submission::Rejected(error) => format!("rejected, {:?}, resend: {:?}", error.kind(), error.resend()),
+        Submission::Rejected(error) => {
+            format!("rejected, {:?}, resend: {:?}", error.kind(), error.resend())
+        }
         Submission::Unknown(_) => "unknown".to_owned(),
     };
     format!("{arrived} | {told}")
@@ -106,35 +124,59 @@ async fn no_paid_request_arrives_twice() {
     let full = full.listen(0).unwrap();
     let address = full.local_addr().unwrap();
     let mut waiting = Vec::new();
-    while let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+    while let Ok(Ok(stream)) =
+        tokio::time::timeout(Duration::from_millis(100), TcpStream::connect(address)).await
+    {
         waiting.push(stream);
     }
-    table += &row("the connection never comes about", &format!("http://{address}"), &AtomicUsize::new(0)).await;
+    table += &row(
+        "the connection never comes about",
+        &format!("http://{address}"),
+        &AtomicUsize::new(0),
+    )
+    .await;
 
     table += &stale_connections().await;
 
     let html = "<html><h1>Bad gateway</h1></html>";
     let cut_kie = r#"{"code":200,"msg":"success","data":{"taskId":"t1"#.to_owned() + "\"";
     let cut = format!("HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n{cut_kie},\"task_id\":\"t1\"");
-    let refusal =
-        r#"{"code":422,"msg":"Ratio error","error":{"message":"Ratio error","code":"invalid_request"},"data":null}"#;
+    let refusal = r#"{"code":422,"msg":"Ratio error","error":{"message":"Ratio error","code":"invalid_request"},"data":null}"#;
     let busy = r#"{"code":429,"msg":"Rate Limited","message":"Rate Limited","data":null}"#;
     let rows = [
-        ("it is read, and the connection closed", Then::Answer(String::new())),
-        ("the head of the reply is cut", Then::Answer("HTTP/1.1 200 OK\r\ncontent-len".to_owned())),
+        (
+            "it is read, and the connection closed",
+            Then::Answer(String::new()),
+        ),
+        (
+            "the head of the reply is cut",
+            Then::Answer("HTTP/1.1 200 OK\r\ncontent-len".to_owned()),
+        ),
         (
             "the body is cut before the id",
             Then::Answer("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"code\":2".to_owned()),
         ),
         ("the body is cut after the id", Then::Answer(cut)),
         ("302", answer("302 Found\r\nlocation: /elsewhere", "")),
-        ("307", answer("307 Temporary Redirect\r\nlocation: /elsewhere", "")),
-        ("308", answer("308 Permanent Redirect\r\nlocation: /elsewhere", "")),
+        (
+            "307",
+            answer("307 Temporary Redirect\r\nlocation: /elsewhere", ""),
+        ),
+        (
+            "308",
+            answer("308 Permanent Redirect\r\nlocation: /elsewhere", ""),
+        ),
         ("408", answer("408 Request Timeout", "")),
         ("429", answer("429 Too Many Requests", "")),
-        ("429 with Retry-After", answer("429 Too Many Requests\r\nretry-after: 7", busy)),
+        (
+            "429 with Retry-After",
+            answer("429 Too Many Requests\r\nretry-after: 7", busy),
+        ),
         ("500", answer("500 Internal Server Error", "")),
-        ("502 with HTML", answer("502 Bad Gateway\r\ncontent-type: text/html", html)),
+        (
+            "502 with HTML",
+            answer("502 Bad Gateway\r\ncontent-type: text/html", html),
+        ),
         ("503", answer("503 Service Unavailable", "")),
         ("504", answer("504 Gateway Timeout", "")),
         ("200 with `{}`", answer("200 OK", "{}")),
@@ -151,15 +193,27 @@ async fn no_paid_request_arrives_twice() {
 /// The server closes the connection of a question without a word; the paid request that follows does not use it.
 async fn stale_connections() -> String {
     let body = r#"{"code":200,"msg":"success","data":{"taskId":"t1","task_id":"t1"}}"#;
-    let Then::Answer(reply) = answer("200 OK", body) else { unreachable!() };
+    let Then::Answer(reply) = answer("200 OK", body) else {
+        unreachable!()
+    };
     let (url, count) = server(Then::Answer(reply)).await;
     let mut cells = Vec::new();
     for (provider, client) in ["kie", "uniall"].into_iter().zip(clients(&url)) {
         let none = Duration::ZERO;
-        let client = client.with_poll(Poll { first: none, give_up_after: none, ..Poll::default() });
-        client.wait(JobRef::new(provider, "t1"), |_| {}).await.unwrap_err();
+        let client = client.with_poll(Poll {
+            first: none,
+            give_up_after: none,
+            ..Poll::default()
+        });
+        client
+            .wait(JobRef::new(provider, "t1"), |_| {})
+            .await
+            .unwrap_err();
         let submission = client.submit(&VideoRequest::text("A red kite")).await;
         cells.push(cell(&submission, count.swap(0, Ordering::SeqCst)));
     }
-    format!("| a connection of an earlier question has died | {} |\n", cells.join(" | "))
+    format!(
+        "| a connection of an earlier question has died | {} |\n",
+        cells.join(" | ")
+    )
 }

@@ -49,19 +49,35 @@ async fn a_log_names_the_job_and_no_secret() {
     let (log, recording) = record();
     let sim = Sim::start().await.unwrap();
     let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
-    let poll = Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() };
+    let poll = Poll {
+        first: Duration::ZERO,
+        every: Duration::ZERO,
+        ..Poll::default()
+    };
     let client = Client::new(kie).unwrap().with_poll(poll);
     let request = VideoRequest::text("A secret prompt");
-    let Submission::Accepted(job) = client.submit(&request).await else { panic!("it is accepted") };
+    let Submission::Accepted(job) = client.submit(&request).await else {
+        panic!("it is accepted")
+    };
     let video = client.wait(&job, |_| {}).await.unwrap();
     drop(recording);
 
     let log = log.take();
-    let ours: Vec<_> = log.lines().filter(|line| line.contains("veo_core")).collect();
-    let wanted = format!("submit{{provider=kie model=veo3_lite outcome=\"accepted\" job={}}}", job.reference);
+    let ours: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("veo_core"))
+        .collect();
+    let wanted = format!(
+        "submit{{provider=kie model=veo3_lite outcome=\"accepted\" job={}}}",
+        job.reference
+    );
     assert!(ours.iter().any(|line| line.contains(&wanted)), "{ours:#?}");
     let wanted = format!("wait{{job={}}}", job.reference);
-    assert!(ours.iter().any(|line| line.contains(&wanted) && line.contains("finished")), "{ours:#?}");
+    assert!(
+        ours.iter()
+            .any(|line| line.contains(&wanted) && line.contains("finished")),
+        "{ours:#?}"
+    );
     for secret in [KEY, "secret prompt", &video.urls[0]] {
         assert!(!ours.iter().any(|line| line.contains(secret)), "{ours:#?}");
     }
@@ -75,7 +91,8 @@ async fn an_exchange_is_logged_without_secrets_and_not_at_length() {
     let access = Access::new(KEY).base_url(server.uri());
     let client = Client::new(Kie::new(access).unwrap()).unwrap();
     let signed = "https://me:hidden@cdn.example.net/v.mp4?signature=hidden";
-    let reply = format!(r#"{{"code":200,"msg":"for {KEY}","data":{{"taskId":"t1","at":"{signed}"}}}}"#);
+    let reply =
+        format!(r#"{{"code":200,"msg":"for {KEY}","data":{{"taskId":"t1","at":"{signed}"}}}}"#);
     let long = format!("<html>\n{}hidden", "<p>too long</p>".repeat(1000));
     let table = [
         // The status and the body of the reply, and what is logged of it.
@@ -84,17 +101,25 @@ async fn an_exchange_is_logged_without_secrets_and_not_at_length() {
             reply,
             r#"reply status=200 body={"code":200,"msg":"for [key]","data":{"taskId":"t1","at":"https://cdn.example.net/v.mp4?..."}}"#,
         ),
-        (502, long, "reply status=502 body=<html> <p>too long</p><p>too"),
+        (
+            502,
+            long,
+            "reply status=502 body=<html> <p>too long</p><p>too",
+        ),
     ];
     for (status, body, wanted) in table {
         serve_bytes(&server, status, body.into()).await;
         let (log, recording) = record();
-        let request = VideoRequest::image(format!("With {KEY}, as in {signed}"), signed).callback_url(signed);
+        let request =
+            VideoRequest::image(format!("With {KEY}, as in {signed}"), signed).callback_url(signed);
         let _ = client.submit(&request).await;
         drop(recording);
 
         let log = log.take();
-        let wire: Vec<_> = log.lines().filter(|line| line.contains("veo::wire")).collect();
+        let wire: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("veo::wire"))
+            .collect();
         assert_eq!(wire.len(), 2, "{wire:#?}");
         let sent = [
             "DEBUG submit{provider=kie model=veo3_lite}: veo::wire: request method=POST url=",
@@ -103,12 +128,20 @@ async fn an_exchange_is_logged_without_secrets_and_not_at_length() {
             r#""prompt":"With [key], as in https://cdn.example.net/v.mp4?...""#,
         ];
         assert!(sent.iter().all(|part| wire[0].contains(part)), "{wire:#?}");
-        assert!(wire[1].contains(wanted) && wire[1].len() < 5000, "{wire:#?}");
+        assert!(
+            wire[1].contains(wanted) && wire[1].len() < 5000,
+            "{wire:#?}"
+        );
         assert!(!log.contains(KEY) && !log.contains("hidden"), "{log}");
     }
 
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let client = Client::new(Kie::new(Access::new(KEY).base_url(format!("http://{closed}"))).unwrap()).unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let client =
+        Client::new(Kie::new(Access::new(KEY).base_url(format!("http://{closed}"))).unwrap())
+            .unwrap();
     let (log, recording) = record();
     let _ = client.submit(&VideoRequest::text("A red kite")).await;
     drop(recording);

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt;
 use serde_json::json;
 use veo_core::{
-    Access, Charged, Client, Error, ErrorKind, Fault, JobRef, Kie, Poll, Provider, Resend, Resolution, State, Subject,
-    UniAll, Upgrade, VideoRequest,
+    Access, Charged, Client, Error, ErrorKind, Fault, JobRef, Kie, Poll, Provider, Resend,
+    Resolution, State, Subject, UniAll, Upgrade, VideoRequest,
 };
 use veo_tests::{Fixture, KEY, recorder, told};
 use wiremock::matchers::{method, path};
@@ -17,11 +17,17 @@ fn show(answer: Result<State, Error>) -> String {
         Ok(State::Finished(video)) => {
             let facts = [
                 video.resolution.clone(),
-                video.has_audio.map(|has| if has { "sound" } else { "no sound" }.to_owned()),
+                video
+                    .has_audio
+                    .map(|has| if has { "sound" } else { "no sound" }.to_owned()),
                 video.credits.map(|credits| format!("{credits} credits")),
                 (!video.seeds.is_empty()).then(|| format!("seeds {:?}", video.seeds)),
-                video.created_at.map(|time| format!("created {}", seconds(time))),
-                video.completed_at.map(|time| format!("completed {}", seconds(time))),
+                video
+                    .created_at
+                    .map(|time| format!("created {}", seconds(time))),
+                video
+                    .completed_at
+                    .map(|time| format!("completed {}", seconds(time))),
             ];
             let facts: Vec<_> = facts.into_iter().flatten().collect();
             format!("succeeded {} {}", video.urls.join(" "), facts.join(", "))
@@ -50,12 +56,20 @@ fn why(error: &Error) -> String {
         Fault::Caller if error.kind() == ErrorKind::JobFailed => " of the Input".to_owned(),
         _ => String::new(),
     };
-    let code = error.provider_code().map_or(String::new(), |code| format!(" ({code})"));
-    format!("{:?}{fault}{code}: {}", error.kind(), error.provider_words().unwrap_or_default())
+    let code = error
+        .provider_code()
+        .map_or(String::new(), |code| format!(" ({code})"));
+    format!(
+        "{:?}{fault}{code}: {}",
+        error.kind(),
+        error.provider_words().unwrap_or_default()
+    )
 }
 
 fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 #[tokio::test]
@@ -66,13 +80,21 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
     let (kie_job, uniall_job) = (JobRef::new("kie", "t1"), JobRef::new("uniall", "t1"));
     let tell = async |fixture: &Fixture| {
         let check = |error: &Error| {
-            assert_eq!(error.job().map(|job| job.task.as_str()), Some("t1"), "{}", fixture.name);
+            assert_eq!(
+                error.job().map(|job| job.task.as_str()),
+                Some("t1"),
+                "{}",
+                fixture.name
+            );
             assert_eq!(error.reply(), fixture.kept().as_deref(), "{}", fixture.name);
         };
         let shown = match fixture.operation.as_str() {
             operation @ ("record_info" | "query_video") => {
-                let (provider, job): (&dyn Provider, _) =
-                    if operation == "record_info" { (&kie, &kie_job) } else { (&uniall, &uniall_job) };
+                let (provider, job): (&dyn Provider, _) = if operation == "record_info" {
+                    (&kie, &kie_job)
+                } else {
+                    (&uniall, &uniall_job)
+                };
                 let state = provider.state(job).await;
                 match &state {
                     Ok(State::Failed(error)) => check(error),
@@ -82,9 +104,16 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
                 show(state)
             }
             operation @ ("get_1080p_video" | "get_4k_video") => {
-                let to = if operation == "get_4k_video" { Resolution::K4 } else { Resolution::P1080 };
+                let to = if operation == "get_4k_video" {
+                    Resolution::K4
+                } else {
+                    Resolution::P1080
+                };
                 let upgrade = kie.upgrade(&kie_job, to).await;
-                if let Upgrade::Rejected(error) | Upgrade::Unavailable(error) | Upgrade::Unknown(error) = &upgrade {
+                if let Upgrade::Rejected(error)
+                | Upgrade::Unavailable(error)
+                | Upgrade::Unknown(error) = &upgrade
+                {
                     check(error);
                 }
                 show_upgrade(upgrade)
@@ -93,7 +122,10 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
         };
         Some(format!("{:<52} {shown}\n", fixture.name))
     };
-    for (provider, operations) in [("kie", kie_api::OPERATIONS), ("uniall", uniall_api::OPERATIONS)] {
+    for (provider, operations) in [
+        ("kie", kie_api::OPERATIONS),
+        ("uniall", uniall_api::OPERATIONS),
+    ] {
         for (operation, text) in told(&server, provider, operations, &tell).await {
             insta::assert_snapshot!(format!("{provider}_{operation}_states"), text);
         }
@@ -103,22 +135,41 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
 /// A server that gives the replies to a path in their order, and the last of them for ever.
 async fn script(server: &MockServer, at: &str, replies: &[serde_json::Value]) {
     for (index, reply) in replies.iter().enumerate() {
-        let mock = Mock::given(path(at)).respond_with(ResponseTemplate::new(200).set_body_json(reply));
-        let mock = if index + 1 < replies.len() { mock.up_to_n_times(1) } else { mock };
+        let mock =
+            Mock::given(path(at)).respond_with(ResponseTemplate::new(200).set_body_json(reply));
+        let mock = if index + 1 < replies.len() {
+            mock.up_to_n_times(1)
+        } else {
+            mock
+        };
         mock.mount(server).await;
     }
 }
 
 async fn count(server: &MockServer, at: &str) -> usize {
-    server.received_requests().await.unwrap().iter().filter(|request| request.url.path() == at).count()
+    server
+        .received_requests()
+        .await
+        .unwrap()
+        .iter()
+        .filter(|request| request.url.path() == at)
+        .count()
 }
 
 fn client(server: &MockServer) -> Client {
     let none = Duration::ZERO;
     // Whoever takes an end for "not yet" does not ask for ever.
     let give_up_after = Duration::from_secs(20);
-    let poll = Poll { first: none, every: none, every_upgrade: none, give_up_after, ..Poll::default() };
-    Client::new(Kie::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap().with_poll(poll)
+    let poll = Poll {
+        first: none,
+        every: none,
+        every_upgrade: none,
+        give_up_after,
+        ..Poll::default()
+    };
+    Client::new(Kie::new(Access::new(KEY).base_url(server.uri())).unwrap())
+        .unwrap()
+        .with_poll(poll)
 }
 
 fn record(resolution: &str) -> serde_json::Value {
@@ -134,23 +185,47 @@ const LARGE: &str = "/api/v1/veo/get-4k-video";
 #[tokio::test]
 async fn a_video_that_is_too_small_is_upgraded() {
     let processing = json!({ "code": 400, "msg": "1080P is processing. Please check back shortly.", "data": null });
-    let ready =
-        json!({ "code": 200, "msg": "success", "data": { "resultUrl": "https://tempfile.example.net/p/large.mp4" } });
+    let ready = json!({ "code": 200, "msg": "success", "data": { "resultUrl": "https://tempfile.example.net/p/large.mp4" } });
     let gone = json!({ "code": 422, "msg": "record status is not success.", "data": null });
     let empty = json!({ "code": 422, "msg": "record is null.", "data": { "resultUrls": [] } });
     let poor = json!({ "code": 402, "msg": "Insufficient Credits, try again later", "data": null });
     let off = json!({ "code": 505, "msg": "Feature Disabled, check back", "data": null });
-    let started = json!({ "code": 200, "msg": "success", "data": { "taskId": "t2", "resultUrls": null } });
+    let started =
+        json!({ "code": 200, "msg": "success", "data": { "taskId": "t2", "resultUrls": null } });
     let done = json!({ "code": 422, "msg": "The video has been generated successfully",
                        "data": { "taskId": "t2", "resultUrls": ["https://tempfile.example.net/p/large.mp4"] } });
-    let [large, small] = ["https://tempfile.example.net/p/large.mp4", "https://tempfile.example.net/v/small.mp4"];
+    let [large, small] = [
+        "https://tempfile.example.net/p/large.mp4",
+        "https://tempfile.example.net/v/small.mp4",
+    ];
     // Asked for, delivered, the calls for the upgrade, and then: the calls made, the URL, and whether it fell short.
     let table = [
         (Resolution::P720, "720p", vec![], 0, small, false),
         (Resolution::P1080, "1080p", vec![], 0, small, false),
-        (Resolution::P1080, "720p", vec![processing.clone(), processing, ready], 3, large, false),
-        (Resolution::P1080, "720p", vec![gone.clone()], 1, small, true),
-        (Resolution::K4, "1080p", vec![started.clone(), done], 2, large, false),
+        (
+            Resolution::P1080,
+            "720p",
+            vec![processing.clone(), processing, ready],
+            3,
+            large,
+            false,
+        ),
+        (
+            Resolution::P1080,
+            "720p",
+            vec![gone.clone()],
+            1,
+            small,
+            true,
+        ),
+        (
+            Resolution::K4,
+            "1080p",
+            vec![started.clone(), done],
+            2,
+            large,
+            false,
+        ),
         (Resolution::K4, "720p", vec![started, gone], 2, small, true),
         (Resolution::K4, "720p", vec![empty], 1, small, true),
         (Resolution::K4, "720p", vec![poor], 1, small, true),
@@ -162,19 +237,34 @@ async fn a_video_that_is_too_small_is_upgraded() {
         let accepted = json!({ "code": 200, "msg": "success", "data": { "taskId": "t1" } });
         script(&server, "/api/v1/veo/generate", &[accepted]).await;
         script(&server, "/api/v1/veo/record-info", &[record(delivered)]).await;
-        let at = if asked == Resolution::K4 { LARGE } else { SMALL };
+        let at = if asked == Resolution::K4 {
+            LARGE
+        } else {
+            SMALL
+        };
         script(&server, at, &replies).await;
 
         let client = client(&server);
-        let veo_core::Submission::Accepted(job) = client.submit(&VideoRequest::text("A kite").resolution(asked)).await
+        let veo_core::Submission::Accepted(job) = client
+            .submit(&VideoRequest::text("A kite").resolution(asked))
+            .await
         else {
             panic!("it is accepted")
         };
         // Elsewhere, only the line is known.
         let job: JobRef = job.reference.to_string().parse().unwrap();
         let video = client.wait(&job, |_| {}).await.unwrap();
-        assert_eq!((count(&server, at).await, video.urls[0].as_str()), (calls, url), "{asked} {delivered}");
-        assert_eq!(video.shortfall.is_some(), short, "{asked} {delivered}: {:?}", video.shortfall);
+        assert_eq!(
+            (count(&server, at).await, video.urls[0].as_str()),
+            (calls, url),
+            "{asked} {delivered}"
+        );
+        assert_eq!(
+            video.shortfall.is_some(),
+            short,
+            "{asked} {delivered}: {:?}",
+            video.shortfall
+        );
     }
 }
 
@@ -186,27 +276,62 @@ async fn an_upgrade_that_cannot_be_followed_goes_on_when_it_is_waited_for_again(
     let refused = |code: i64, words: &str| json!({ "code": code, "msg": words, "data": null });
     let table = [
         (refused(500, "Server Error"), ErrorKind::Unavailable),
-        (refused(455, "Maintenance, check back"), ErrorKind::Unavailable),
-        (refused(430, "Your call frequency is too high. Please try again later."), ErrorKind::Unavailable),
-        (refused(401, "Unauthorized, try again later"), ErrorKind::Unauthorized),
-        (refused(433, "The key is over its limit, try again later"), ErrorKind::KeyExhausted),
+        (
+            refused(455, "Maintenance, check back"),
+            ErrorKind::Unavailable,
+        ),
+        (
+            refused(
+                430,
+                "Your call frequency is too high. Please try again later.",
+            ),
+            ErrorKind::Unavailable,
+        ),
+        (
+            refused(401, "Unauthorized, try again later"),
+            ErrorKind::Unauthorized,
+        ),
+        (
+            refused(433, "The key is over its limit, try again later"),
+            ErrorKind::KeyExhausted,
+        ),
         (json!("maintenance"), ErrorKind::Unavailable),
-        (refused(422, "4k is processing. Please check back shortly."), ErrorKind::TimedOut),
+        (
+            refused(422, "4k is processing. Please check back shortly."),
+            ErrorKind::TimedOut,
+        ),
     ];
     for (reply, kind) in table {
         let server = MockServer::start().await;
         script(&server, "/api/v1/veo/record-info", &[record("720p")]).await;
         script(&server, LARGE, &[reply.clone(), ready.clone()]).await;
         let (eager, none) = (client(&server), Duration::ZERO);
-        let poll = Poll { first: none, every: none, every_upgrade: Duration::from_secs(60), ..Poll::default() };
-        let impatient = eager.clone().with_poll(Poll { forgive_for: none, give_up_after: none, ..poll });
+        let poll = Poll {
+            first: none,
+            every: none,
+            every_upgrade: Duration::from_secs(60),
+            ..Poll::default()
+        };
+        let impatient = eager.clone().with_poll(Poll {
+            forgive_for: none,
+            give_up_after: none,
+            ..poll
+        });
 
         let job: JobRef = "kie:t1:4k".parse().unwrap();
         let error = impatient.wait(&job, |_| {}).await.unwrap_err();
         assert_eq!((error.kind(), error.job()), (kind, Some(&job)), "{reply}");
-        assert_eq!((error.charged(), error.resend()), (Charged::Yes, Resend::Never), "{reply}");
+        assert_eq!(
+            (error.charged(), error.resend()),
+            (Charged::Yes, Resend::Never),
+            "{reply}"
+        );
         let video = eager.wait(error.job().unwrap(), |_| {}).await.unwrap();
-        assert_eq!((video.urls[0].as_str(), video.shortfall), (large, None), "{reply}");
+        assert_eq!(
+            (video.urls[0].as_str(), video.shortfall),
+            (large, None),
+            "{reply}"
+        );
     }
 }
 
@@ -216,24 +341,63 @@ fn what_an_error_says_of_the_money_depends_on_the_job() {
     use ErrorKind::*;
     let job: JobRef = "kie:t1".parse().unwrap();
     let after = |seconds| Resend::After(Duration::from_secs(seconds));
-    let [paid, ended] = [(Charged::Yes, Resend::Never), (Charged::Unknown, Resend::ChangeInput)];
+    let [paid, ended] = [
+        (Charged::Yes, Resend::Never),
+        (Charged::Unknown, Resend::ChangeInput),
+    ];
     // What is said without a job, and with one.
     let table = [
-        (Error::new(InvalidRequest, ""), (Charged::No, Resend::ChangeInput), paid),
+        (
+            Error::new(InvalidRequest, ""),
+            (Charged::No, Resend::ChangeInput),
+            paid,
+        ),
         (Error::new(NotSent, ""), (Charged::No, Resend::Same), paid),
-        (Error::new(Unauthorized, ""), (Charged::No, Resend::ChangeInput), paid),
-        (Error::new(KeyExhausted, ""), (Charged::No, Resend::ChangeInput), paid),
-        (Error::new(InsufficientCredits, ""), (Charged::No, Resend::ChangeInput), paid),
+        (
+            Error::new(Unauthorized, ""),
+            (Charged::No, Resend::ChangeInput),
+            paid,
+        ),
+        (
+            Error::new(KeyExhausted, ""),
+            (Charged::No, Resend::ChangeInput),
+            paid,
+        ),
+        (
+            Error::new(InsufficientCredits, ""),
+            (Charged::No, Resend::ChangeInput),
+            paid,
+        ),
         (Error::new(RateLimited, ""), (Charged::No, after(10)), paid),
         (Error::new(Maintenance, ""), (Charged::No, after(300)), paid),
-        (Error::new(Retired, ""), (Charged::No, Resend::ChangeInput), paid),
-        (Error::new(Refused, ""), (Charged::No, Resend::ChangeInput), paid),
-        (Error::new(OutcomeUnknown, ""), (Charged::Unknown, Resend::Never), (Charged::Unknown, Resend::Never)),
+        (
+            Error::new(Retired, ""),
+            (Charged::No, Resend::ChangeInput),
+            paid,
+        ),
+        (
+            Error::new(Refused, ""),
+            (Charged::No, Resend::ChangeInput),
+            paid,
+        ),
+        (
+            Error::new(OutcomeUnknown, ""),
+            (Charged::Unknown, Resend::Never),
+            (Charged::Unknown, Resend::Never),
+        ),
         (Error::new(Unavailable, ""), paid, paid),
         (Error::new(TimedOut, ""), paid, paid),
         (Error::new(Download, ""), paid, paid),
-        (Error::policy(Subject::Prompt, ""), (Charged::No, Resend::ChangeInput), ended),
-        (Error::new(JobFailed, ""), (Charged::Unknown, Resend::Same), (Charged::Unknown, Resend::Same)),
+        (
+            Error::policy(Subject::Prompt, ""),
+            (Charged::No, Resend::ChangeInput),
+            ended,
+        ),
+        (
+            Error::new(JobFailed, ""),
+            (Charged::Unknown, Resend::Same),
+            (Charged::Unknown, Resend::Same),
+        ),
         (Error::unusable_input(""), ended, ended),
     ];
     for (error, without, with) in table {
@@ -248,15 +412,23 @@ fn what_an_error_says_of_the_money_depends_on_the_job() {
 #[tokio::test]
 async fn the_states_of_a_job_are_a_stream_that_ends() {
     let server = MockServer::start().await;
-    let running = json!({ "code": 200, "msg": "success", "data": { "taskId": "t1", "successFlag": 0 } });
+    let running =
+        json!({ "code": 200, "msg": "success", "data": { "taskId": "t1", "successFlag": 0 } });
     let html = json!("maintenance");
     let failed = json!({ "code": 200, "msg": "success",
                          "data": { "taskId": "t1", "successFlag": 3, "errorCode": 500, "errorMessage": "Timeout" } });
     for (replies, wanted) in [
-        (vec![running.clone(), html, record("720p")], vec!["Running { percent: None }", "Finished"]),
+        (
+            vec![running.clone(), html, record("720p")],
+            vec!["Running { percent: None }", "Finished"],
+        ),
         (
             vec![running.clone(), running, failed],
-            vec!["Running { percent: None }", "Running { percent: None }", "Ok(Failed(Error { kind: JobFailed"],
+            vec![
+                "Running { percent: None }",
+                "Running { percent: None }",
+                "Ok(Failed(Error { kind: JobFailed",
+            ],
         ),
     ] {
         server.reset().await;
@@ -271,19 +443,39 @@ async fn the_states_of_a_job_are_a_stream_that_ends() {
             assert!(state.contains(wanted), "{states:?}");
         }
     }
-    let nobody: Vec<_> = client(&server).states(&JobRef::new("somebody", "t1")).collect().await;
+    let nobody: Vec<_> = client(&server)
+        .states(&JobRef::new("somebody", "t1"))
+        .collect()
+        .await;
     assert!(nobody.len() == 1 && nobody[0].is_err(), "{nobody:?}");
 }
 
 #[tokio::test]
 async fn who_cannot_upgrade_says_so() {
     let server = MockServer::start().await;
-    Mock::given(method("GET")).respond_with(ResponseTemplate::new(200)).expect(0).mount(&server).await;
-    let uniall = Client::new(UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap();
-    let error = uniall.upgrade(JobRef::new("uniall", "t1"), Resolution::K4, |_| {}).await.unwrap_err();
-    assert_eq!(error.to_string(), "uniall:t1: uniall cannot make a finished video 4k; ask for it when you start");
-    let error = client(&server).upgrade(JobRef::new("kie", "t1"), Resolution::P720, |_| {}).await.unwrap_err();
-    assert_eq!(error.to_string(), "kie:t1: kie cannot make a finished video 720p; ask for it when you start");
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(200))
+        .expect(0)
+        .mount(&server)
+        .await;
+    let uniall =
+        Client::new(UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap();
+    let error = uniall
+        .upgrade(JobRef::new("uniall", "t1"), Resolution::K4, |_| {})
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "uniall:t1: uniall cannot make a finished video 4k; ask for it when you start"
+    );
+    let error = client(&server)
+        .upgrade(JobRef::new("kie", "t1"), Resolution::P720, |_| {})
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "kie:t1: kie cannot make a finished video 720p; ask for it when you start"
+    );
 }
 
 #[test]
@@ -302,7 +494,10 @@ fn a_job_is_one_line() {
     for line in lines {
         let job: JobRef = line.parse().unwrap();
         assert_eq!(job.to_string(), line);
-        assert_eq!(serde_json::from_str::<JobRef>(&serde_json::to_string(&job).unwrap()).unwrap(), job);
+        assert_eq!(
+            serde_json::from_str::<JobRef>(&serde_json::to_string(&job).unwrap()).unwrap(),
+            job
+        );
     }
     for wrong in [
         "",
@@ -323,6 +518,9 @@ fn a_job_is_one_line() {
         "kie:t1\n:4k",
     ] {
         let error = wrong.parse::<JobRef>().unwrap_err().to_string();
-        assert!(error.contains("is not a job; it has the form provider:task"), "{wrong:?}: {error}");
+        assert!(
+            error.contains("is not a job; it has the form provider:task"),
+            "{wrong:?}: {error}"
+        );
     }
 }

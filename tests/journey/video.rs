@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use veo_core::{
-    Access, AspectRatio, Charged, Client, Downloads, ErrorKind, Job, JobRef, Kie, Poll, Receipt, Resend, Resolution,
-    State, Submission, Tier, UniAll, Video, VideoRequest,
+    Access, AspectRatio, Charged, Client, Downloads, ErrorKind, Job, JobRef, Kie, Poll, Receipt,
+    Resend, Resolution, State, Submission, Tier, UniAll, Video, VideoRequest,
 };
 use veo_sim::{Fate, Fault, Scenario, Sim};
 
@@ -19,12 +19,24 @@ fn uniall(sim: &Sim) -> UniAll {
 
 /// The same client, asking without a pause.
 fn eager(client: Client) -> Client {
-    let client = client.with_poll(Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() });
-    client.with_downloads(Downloads { allow_private_hosts: true, ..Downloads::default() }).unwrap()
+    let client = client.with_poll(Poll {
+        first: Duration::ZERO,
+        every: Duration::ZERO,
+        ..Poll::default()
+    });
+    client
+        .with_downloads(Downloads {
+            allow_private_hosts: true,
+            ..Downloads::default()
+        })
+        .unwrap()
 }
 
 fn clients(sim: &Sim) -> [(&'static str, Client); 2] {
-    [("kie", eager(Client::new(kie(sim)).unwrap())), ("uniall", eager(Client::new(uniall(sim)).unwrap()))]
+    [
+        ("kie", eager(Client::new(kie(sim)).unwrap())),
+        ("uniall", eager(Client::new(uniall(sim)).unwrap())),
+    ]
 }
 
 fn accepted(submission: Submission) -> JobRef {
@@ -43,23 +55,45 @@ fn not_accepted(submission: Submission) -> veo_core::Error {
 
 /// The JSON bodies that arrived, without those of uploads.
 fn paid(sim: &Sim) -> Vec<Value> {
-    sim.calls().into_iter().filter_map(|request| request.body).collect()
+    sim.calls()
+        .into_iter()
+        .filter_map(|request| request.body)
+        .collect()
 }
 
 #[tokio::test]
 async fn every_mode_becomes_a_file_in_every_resolution() {
     let image = "https://img.example.net/kite.png";
-    let earlier = Video::new(JobRef::new("kie", "t1"), vec!["https://cdn.example.net/kite.mp4".to_owned()]);
+    let earlier = Video::new(
+        JobRef::new("kie", "t1"),
+        vec!["https://cdn.example.net/kite.mp4".to_owned()],
+    );
     let table = [
         ("text", VideoRequest::text("A red kite")),
-        ("image", VideoRequest::image("It flies", image).tier(Tier::Quality).seconds(4)),
-        ("frames", VideoRequest::frames("It lands", image, "https://img.example.net/landed.png")),
-        ("references", VideoRequest::references("Two kites", [image, image])),
+        (
+            "image",
+            VideoRequest::image("It flies", image)
+                .tier(Tier::Quality)
+                .seconds(4),
+        ),
+        (
+            "frames",
+            VideoRequest::frames("It lands", image, "https://img.example.net/landed.png"),
+        ),
+        (
+            "references",
+            VideoRequest::references("Two kites", [image, image]),
+        ),
         ("extension", VideoRequest::extension("It goes on", &earlier)),
     ];
-    let sizes = [(Resolution::P720, 1280, 720), (Resolution::P1080, 1920, 1080), (Resolution::K4, 3840, 2160)];
-    for ((mode, request), (resolution, width, height)) in
-        table.into_iter().flat_map(|row| sizes.map(|size| (row.clone(), size)))
+    let sizes = [
+        (Resolution::P720, 1280, 720),
+        (Resolution::P1080, 1920, 1080),
+        (Resolution::K4, 3840, 2160),
+    ];
+    for ((mode, request), (resolution, width, height)) in table
+        .into_iter()
+        .flat_map(|row| sizes.map(|size| (row.clone(), size)))
     {
         let sim = Sim::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -77,27 +111,63 @@ async fn every_mode_becomes_a_file_in_every_resolution() {
             let before = paid(&sim).len();
             let planned = client.plan(&request).offers.remove(0);
 
-            let Submission::Accepted(job) = client.submit(&request).await else { panic!("{case} is accepted") };
+            let Submission::Accepted(job) = client.submit(&request).await else {
+                panic!("{case} is accepted")
+            };
             let mut states = Vec::new();
-            let video = client.wait(&job, |state| states.push(state.clone())).await.unwrap();
-            assert!(states.len() > 1 && matches!(states.last(), Some(State::Finished(_))), "{case}: {states:?}");
+            let video = client
+                .wait(&job, |state| states.push(state.clone()))
+                .await
+                .unwrap();
+            assert!(
+                states.len() > 1 && matches!(states.last(), Some(State::Finished(_))),
+                "{case}: {states:?}"
+            );
             let file = folder.path().join(format!("{name}.mp4"));
             let mut last = (0, None);
-            let saved = client.download(&video, &file, |received, total| last = (received, total)).await.unwrap();
+            let saved = client
+                .download(&video, &file, |received, total| last = (received, total))
+                .await
+                .unwrap();
 
             let bytes = std::fs::read(&file).unwrap();
-            assert_eq!(last, (bytes.len() as u64, Some(bytes.len() as u64)), "{case}");
+            assert_eq!(
+                last,
+                (bytes.len() as u64, Some(bytes.len() as u64)),
+                "{case}"
+            );
             assert_eq!(saved.bytes, bytes.len() as u64);
-            assert_eq!((saved.media.width, saved.media.height), (width, height), "{case}");
+            assert_eq!(
+                (saved.media.width, saved.media.height),
+                (width, height),
+                "{case}"
+            );
             let receipt = Receipt::new(&job, &video, &saved);
             assert_eq!(receipt.discrepancies, [""; 0], "{case}");
             // UniAll does not say when it was done.
-            assert_eq!((receipt.created_at.is_some(), receipt.completed_at.is_some()), (true, name == "kie"), "{case}");
-            let stored: Video = serde_json::from_str(&serde_json::to_string(&video).unwrap()).unwrap();
+            assert_eq!(
+                (receipt.created_at.is_some(), receipt.completed_at.is_some()),
+                (true, name == "kie"),
+                "{case}"
+            );
+            let stored: Video =
+                serde_json::from_str(&serde_json::to_string(&video).unwrap()).unwrap();
             assert_eq!(stored.created_at, video.created_at, "{case}");
-            assert_eq!(serde_json::from_str::<Job>(&serde_json::to_string(&job).unwrap()).unwrap(), job, "{case}");
-            assert_eq!(paid(&sim)[before..], [planned.body], "{case}: what was planned, once");
-            assert_eq!(job.reference, job.reference.to_string().parse().unwrap(), "{case}");
+            assert_eq!(
+                serde_json::from_str::<Job>(&serde_json::to_string(&job).unwrap()).unwrap(),
+                job,
+                "{case}"
+            );
+            assert_eq!(
+                paid(&sim)[before..],
+                [planned.body],
+                "{case}: what was planned, once"
+            );
+            assert_eq!(
+                job.reference,
+                job.reference.to_string().parse().unwrap(),
+                "{case}"
+            );
         }
         assert_eq!(sim.surprises(), [""; 0], "{mode}");
         let files = std::fs::read_dir(folder.path())
@@ -120,19 +190,40 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     // kie.ai cannot leave out the sound, so UniAll makes the video from the image that kie.ai stores.
     let client = eager(Client::new(kie(&sim)).unwrap().or(uniall(&sim)));
     assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
-    let arrived: Vec<_> = sim.calls().into_iter().map(|request| request.path).collect();
-    assert_eq!(arrived, ["/api/file-stream-upload", "/v1/video/generations"]);
+    let arrived: Vec<_> = sim
+        .calls()
+        .into_iter()
+        .map(|request| request.path)
+        .collect();
+    assert_eq!(
+        arrived,
+        ["/api/file-stream-upload", "/v1/video/generations"]
+    );
     let url = paid(&sim)[0]["image"].as_str().unwrap().to_owned();
-    assert!(url.starts_with(&sim.url()) && url.ends_with(".png"), "{url}");
+    assert!(
+        url.starts_with(&sim.url()) && url.ends_with(".png"),
+        "{url}"
+    );
 
     // At kie.ai a file overwrites another one of its name, so each is named by its bytes.
-    let [jpeg, png] = [b"\xff\xd8\xff\xe0 and the rest".to_vec(), b"\x89PNG\r\n\x1a\n and another rest".to_vec()];
+    let [jpeg, png] = [
+        b"\xff\xd8\xff\xe0 and the rest".to_vec(),
+        b"\x89PNG\r\n\x1a\n and another rest".to_vec(),
+    ];
     let named = "8fd214381bde91b2640ee9a6c4b0c144.png";
-    for (first, wanted) in [(jpeg, ".jpg"), (png, ".png"), (std::fs::read(&image).unwrap(), named)] {
+    for (first, wanted) in [
+        (jpeg, ".jpg"),
+        (png, ".png"),
+        (std::fs::read(&image).unwrap(), named),
+    ] {
         let before = sim.calls().len();
         let frames = VideoRequest::frames("It flies", first, image.clone());
         assert_eq!(accepted(client.submit(&frames).await).provider, "kie");
-        assert_eq!(sim.calls().len(), before + 3, "two uploads and one paid request more");
+        assert_eq!(
+            sim.calls().len(),
+            before + 3,
+            "two uploads and one paid request more"
+        );
         let urls = paid(&sim).pop().unwrap()["imageUrls"].clone();
         let [first, last] = [0, 1].map(|index| urls[index].as_str().unwrap());
         assert!(first.ends_with(wanted) && last.ends_with(named), "{urls}");
@@ -142,12 +233,29 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
 
     let alone = eager(Client::new(uniall(&sim)).unwrap());
     let error = not_accepted(alone.submit(&request).await);
-    assert!(error.to_string().contains("no provider here has a place for it"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("no provider here has a place for it"),
+        "{error}"
+    );
 
     std::fs::write(&image, b"GIF89a").unwrap();
     let error = not_accepted(client.submit(&request).await);
-    assert!(error.to_string().contains("is not a JPEG, PNG or WebP image"), "{error}");
-    let error = not_accepted(client.submit(&VideoRequest::image("It flies", folder.path().join("none.png"))).await);
+    assert!(
+        error
+            .to_string()
+            .contains("is not a JPEG, PNG or WebP image"),
+        "{error}"
+    );
+    let error = not_accepted(
+        client
+            .submit(&VideoRequest::image(
+                "It flies",
+                folder.path().join("none.png"),
+            ))
+            .await,
+    );
     assert!(error.to_string().contains("cannot be read"), "{error}");
     assert_eq!(sim.calls().len(), arrived, "nothing more is sent");
 }
@@ -162,9 +270,17 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
 
     let sim = Sim::start().await.unwrap();
     let client = eager(Client::new(unreachable.clone()).unwrap().or(uniall(&sim)));
-    let Submission::Accepted(job) = client.submit(&request).await else { panic!("UniAll takes it") };
-    assert_eq!((job.reference.provider.as_str(), job.refusals.len()), ("uniall", 1));
-    assert!(job.refusals[0].starts_with("kie: ") && job.refusals[0].contains("nothing was sent"), "{job:?}");
+    let Submission::Accepted(job) = client.submit(&request).await else {
+        panic!("UniAll takes it")
+    };
+    assert_eq!(
+        (job.reference.provider.as_str(), job.refusals.len()),
+        ("uniall", 1)
+    );
+    assert!(
+        job.refusals[0].starts_with("kie: ") && job.refusals[0].contains("nothing was sent"),
+        "{job:?}"
+    );
     assert_eq!(sim.calls().len(), 1);
 
     let client = eager(Client::new(uniall(&sim)).unwrap().or(kie(&sim)));
@@ -172,11 +288,21 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
     assert_eq!(sim.calls().len(), 2, "the first one is enough");
 
     let poor = UniAll::new(Access::new("no-credits/1").base_url(sim.url())).unwrap();
-    let error = not_accepted(Client::new(unreachable).unwrap().or(poor).submit(&request).await);
-    assert_eq!(error.kind(), ErrorKind::InsufficientCredits, "the last word counts, and the others are told");
-    assert!(
-        error.to_string().ends_with("(before that, kie: there was no connection to 127.0.0.1, so nothing was sent)")
+    let error = not_accepted(
+        Client::new(unreachable)
+            .unwrap()
+            .or(poor)
+            .submit(&request)
+            .await,
     );
+    assert_eq!(
+        error.kind(),
+        ErrorKind::InsufficientCredits,
+        "the last word counts, and the others are told"
+    );
+    assert!(error.to_string().ends_with(
+        "(before that, kie: there was no connection to 127.0.0.1, so nothing was sent)"
+    ));
     assert_eq!(sim.calls().len(), 3);
 
     // A server that takes the request and says nothing: nobody else is asked.
@@ -184,14 +310,29 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let silent = tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
-        tokio::io::AsyncReadExt::read(&mut socket, &mut [0; 4096]).await.unwrap();
+        tokio::io::AsyncReadExt::read(&mut socket, &mut [0; 4096])
+            .await
+            .unwrap();
     });
-    let client = Client::new(Kie::new(Access::new("key").base_url(&url)).unwrap()).unwrap().or(uniall(&sim));
-    let Submission::Unknown(unknown) = client.submit(&request).await else { panic!("it may have been charged") };
+    let client = Client::new(Kie::new(Access::new("key").base_url(&url)).unwrap())
+        .unwrap()
+        .or(uniall(&sim));
+    let Submission::Unknown(unknown) = client.submit(&request).await else {
+        panic!("it may have been charged")
+    };
     silent.await.unwrap();
     assert_eq!(sim.calls().len(), 3);
-    assert_eq!((unknown.error.charged(), unknown.error.resend()), (Charged::Unknown, Resend::Never));
-    assert_eq!((unknown.offer.provider.as_str(), &unknown.offer.body["prompt"]), ("kie", &json!("A red kite")));
+    assert_eq!(
+        (unknown.error.charged(), unknown.error.resend()),
+        (Charged::Unknown, Resend::Never)
+    );
+    assert_eq!(
+        (
+            unknown.offer.provider.as_str(),
+            &unknown.offer.body["prompt"]
+        ),
+        ("kie", &json!("A red kite"))
+    );
 }
 
 /// A job names the account, so two accounts at one provider need two names.
@@ -201,34 +342,88 @@ async fn an_account_is_asked_once_and_another_one_at_the_same_provider_too() {
     let at = |key: &str| Kie::new(Access::new(key).base_url(sim.url())).unwrap();
     let poor = |number| at(&format!("no-credits/{number}"));
     let client = eager(Client::new(poor(1)).unwrap().or(poor(2)).or(uniall(&sim)));
-    assert_eq!(client.models().filter(|model| model.provider == "kie").count(), 3);
-    for request in [VideoRequest::text("A red kite"), VideoRequest::text("A red kite").watermark("Harbour")] {
+    assert_eq!(
+        client
+            .models()
+            .filter(|model| model.provider == "kie")
+            .count(),
+        3
+    );
+    for request in [
+        VideoRequest::text("A red kite"),
+        VideoRequest::text("A red kite").watermark("Harbour"),
+    ] {
         let plan = client.plan(&request);
-        assert_eq!(plan.offers.iter().filter(|offer| offer.provider == "kie").count(), 1, "{plan:?}");
-        let wanted = "kie: provider: this client has kie already; give the other account a name of its own";
+        assert_eq!(
+            plan.offers
+                .iter()
+                .filter(|offer| offer.provider == "kie")
+                .count(),
+            1,
+            "{plan:?}"
+        );
+        let wanted =
+            "kie: provider: this client has kie already; give the other account a name of its own";
         assert_eq!(plan.refusals.last().unwrap().to_string(), wanted);
     }
-    assert_eq!(accepted(client.submit(&VideoRequest::text("A red kite")).await).provider, "uniall");
+    assert_eq!(
+        accepted(client.submit(&VideoRequest::text("A red kite")).await).provider,
+        "uniall"
+    );
     assert_eq!(sim.calls().len(), 2, "each account once");
 
     let rich = || at("key").named("studio");
-    let client = eager(Client::new(poor(3)).unwrap().or(rich()).or(rich()).or(uniall(&sim)));
+    let client = eager(
+        Client::new(poor(3))
+            .unwrap()
+            .or(rich())
+            .or(rich())
+            .or(uniall(&sim)),
+    );
     let plan = client.plan(&VideoRequest::text("A red kite"));
-    let accounts: Vec<_> = plan.offers.iter().map(|offer| (offer.provider.as_str(), offer.account.as_str())).collect();
-    assert_eq!(accounts, [("kie", "kie"), ("kie", "kie@studio"), ("uniall", "uniall")]);
-    assert!(plan.refusals[0].to_string().starts_with("kie@studio: provider: this client has kie@studio already"));
+    let accounts: Vec<_> = plan
+        .offers
+        .iter()
+        .map(|offer| (offer.provider.as_str(), offer.account.as_str()))
+        .collect();
+    assert_eq!(
+        accounts,
+        [("kie", "kie"), ("kie", "kie@studio"), ("uniall", "uniall")]
+    );
+    assert!(
+        plan.refusals[0]
+            .to_string()
+            .starts_with("kie@studio: provider: this client has kie@studio already")
+    );
     let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await else {
         panic!("the second account takes it")
     };
-    assert!(job.reference.to_string().starts_with("kie@studio:"), "{}", job.reference);
-    assert!(job.refusals.len() == 1 && job.refusals[0].starts_with("kie: "), "{:?}", job.refusals);
+    assert!(
+        job.reference.to_string().starts_with("kie@studio:"),
+        "{}",
+        job.reference
+    );
+    assert!(
+        job.refusals.len() == 1 && job.refusals[0].starts_with("kie: "),
+        "{:?}",
+        job.refusals
+    );
     let job: JobRef = job.reference.to_string().parse().unwrap();
     assert_eq!(client.wait(&job, |_| {}).await.unwrap().job, job);
     assert!(client.credits("kie@studio").await.unwrap() > 0.0);
-    for (client, reference) in [(&client, "kie@office:t1"), (&eager(Client::new(rich()).unwrap()), "kie:t1")] {
-        let error = client.wait(reference.parse::<JobRef>().unwrap(), |_| {}).await.unwrap_err();
+    for (client, reference) in [
+        (&client, "kie@office:t1"),
+        (&eager(Client::new(rich()).unwrap()), "kie:t1"),
+    ] {
+        let error = client
+            .wait(reference.parse::<JobRef>().unwrap(), |_| {})
+            .await
+            .unwrap_err();
         let (account, _) = reference.split_once(':').unwrap();
-        assert_eq!(error.to_string(), format!("{reference}: this client has no provider {account}; add it"));
+        assert_eq!(
+            error.to_string(),
+            format!("{reference}: this client has no provider {account}; add it")
+        );
     }
 }
 
@@ -239,7 +434,11 @@ async fn a_provider_that_is_not_there_was_sent_nothing() {
     drop(sim);
     for (name, client) in clients {
         let error = not_accepted(client.submit(&VideoRequest::text("A red kite")).await);
-        assert_eq!((error.kind(), error.charged()), (ErrorKind::NotSent, Charged::No), "{name}: {error}");
+        assert_eq!(
+            (error.kind(), error.charged()),
+            (ErrorKind::NotSent, Charged::No),
+            "{name}: {error}"
+        );
         assert_eq!(error.resend(), Resend::Same);
     }
 }
@@ -249,15 +448,37 @@ async fn a_provider_that_is_not_there_was_sent_nothing() {
 async fn a_job_is_never_lost_with_the_error() {
     let sim = Sim::start().await.unwrap();
     for (name, client) in clients(&sim) {
-        let impatient =
-            Poll { first: Duration::ZERO, every: Duration::ZERO, forgive_for: Duration::ZERO, ..Poll::default() };
+        let impatient = Poll {
+            first: Duration::ZERO,
+            every: Duration::ZERO,
+            forgive_for: Duration::ZERO,
+            ..Poll::default()
+        };
         let job = JobRef::new(name, "no-such-task");
-        let error = client.clone().with_poll(impatient).wait(&job, |_| {}).await.unwrap_err();
-        assert_eq!((error.kind(), error.job()), (ErrorKind::Unavailable, Some(&job)), "{error}");
-        assert_eq!((error.charged(), error.resend()), (Charged::Yes, Resend::Never));
+        let error = client
+            .clone()
+            .with_poll(impatient)
+            .wait(&job, |_| {})
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.job()),
+            (ErrorKind::Unavailable, Some(&job)),
+            "{error}"
+        );
+        assert_eq!(
+            (error.charged(), error.resend()),
+            (Charged::Yes, Resend::Never)
+        );
 
-        let error = client.wait(JobRef::new("somebody", "t1"), |_| {}).await.unwrap_err();
-        assert_eq!(error.to_string(), "somebody:t1: this client has no provider somebody; add it");
+        let error = client
+            .wait(JobRef::new("somebody", "t1"), |_| {})
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "somebody:t1: this client has no provider somebody; add it"
+        );
     }
 }
 
@@ -270,18 +491,35 @@ async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
     let text = || VideoRequest::text("A red kite");
     let table = [
         (text(), vec![]),
-        (text().audio(true).seconds(6).aspect_ratio(AspectRatio::Portrait), vec![]),
+        (
+            text()
+                .audio(true)
+                .seconds(6)
+                .aspect_ratio(AspectRatio::Portrait),
+            vec![],
+        ),
         (text().audio(false), vec![]),
-        (text().resolution(Resolution::K4), vec!["4k was asked for, and 720 lines came"]),
+        (
+            text().resolution(Resolution::K4),
+            vec!["4k was asked for, and 720 lines came"],
+        ),
     ];
     for (request, wanted) in table {
-        let Submission::Accepted(mut job) = client.submit(&request).await else { panic!("it is accepted") };
+        let Submission::Accepted(mut job) = client.submit(&request).await else {
+            panic!("it is accepted")
+        };
         let video = client.wait(&job, |_| {}).await.unwrap();
-        let saved = client.download(&video, folder.path().join("kite.mp4"), |_, _| {}).await.unwrap();
+        let saved = client
+            .download(&video, folder.path().join("kite.mp4"), |_, _| {})
+            .await
+            .unwrap();
         assert_eq!(Receipt::new(&job, &video, &saved).discrepancies, wanted);
 
         // As if something else had been asked for.
-        job.offer.request = text().seconds(4).aspect_ratio(AspectRatio::Auto).audio(!saved.media.has_audio);
+        job.offer.request = text()
+            .seconds(4)
+            .aspect_ratio(AspectRatio::Auto)
+            .audio(!saved.media.has_audio);
         let receipt = Receipt::new(&job, &video, &saved);
         let sound = if saved.media.has_audio {
             "no sound was asked for, and sound came"
@@ -290,10 +528,16 @@ async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
         };
         assert_eq!(
             receipt.discrepancies,
-            [&format!("4 s were asked for, and {:.1} s came", saved.media.seconds), sound]
+            [
+                &format!("4 s were asked for, and {:.1} s came", saved.media.seconds),
+                sound
+            ]
         );
         let json = serde_json::to_value(&receipt).unwrap();
-        assert!(json["made_at"].is_u64() && json["job"]["accepted_at"].is_u64(), "{json}");
+        assert!(
+            json["made_at"].is_u64() && json["job"]["accepted_at"].is_u64(),
+            "{json}"
+        );
         assert_eq!(json["saved"]["sha256"].as_str().map(str::len), Some(64));
         assert_eq!(json["job"]["offer"]["body"]["prompt"], "A red kite");
     }
@@ -302,8 +546,13 @@ async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
 /// The record of an upgraded video still has the smaller one.
 #[tokio::test]
 async fn an_expired_link_of_an_upgraded_video_is_not_renewed_by_the_smaller_one() {
-    let scenario = Scenario::new("expired", "The first link to an upgraded video is not taken any more.");
-    let scenario = scenario.task(1.., Fate::Smaller).fault("media", 1..=1, Fault::Expired);
+    let scenario = Scenario::new(
+        "expired",
+        "The first link to an upgraded video is not taken any more.",
+    );
+    let scenario = scenario
+        .task(1.., Fate::Smaller)
+        .fault("media", 1..=1, Fault::Expired);
     let sim = Sim::builder().scenario(scenario).start().await.unwrap();
     let client = eager(Client::new(kie(&sim)).unwrap());
     let client = client.with_poll(Poll {
@@ -312,9 +561,21 @@ async fn an_expired_link_of_an_upgraded_video_is_not_renewed_by_the_smaller_one(
         every: Duration::ZERO,
         ..Poll::default()
     });
-    let job = accepted(client.submit(&VideoRequest::text("A red kite").resolution(Resolution::P1080)).await);
+    let job = accepted(
+        client
+            .submit(&VideoRequest::text("A red kite").resolution(Resolution::P1080))
+            .await,
+    );
     let video = client.wait(&job, |_| {}).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let saved = client.download(&video, folder.path().join("kite.mp4"), |_, _| {}).await.unwrap();
-    assert_eq!((saved.media.width, saved.media.height), (1920, 1080), "{}", sim.report());
+    let saved = client
+        .download(&video, folder.path().join("kite.mp4"), |_, _| {})
+        .await
+        .unwrap();
+    assert_eq!(
+        (saved.media.width, saved.media.height),
+        (1920, 1080),
+        "{}",
+        sim.report()
+    );
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use veo_core::{
-    Access, Client, Delivery, Error, ErrorKind, JobRef, Kie, Notice, Poll, Submission, VideoRequest, Webhooks,
+    Access, Client, Delivery, Error, ErrorKind, JobRef, Kie, Notice, Poll, Submission,
+    VideoRequest, Webhooks,
 };
 use veo_sim::{Callbacks, Pace, Scenario, Sim};
 use veo_tests::callbacks;
@@ -27,8 +28,14 @@ fn at(seconds: u64) -> SystemTime {
 
 fn headers(timestamp: &str, signature: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for (name, value) in [("x-webhook-timestamp", timestamp), ("x-webhook-signature", signature)] {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    for (name, value) in [
+        ("x-webhook-timestamp", timestamp),
+        ("x-webhook-signature", signature),
+    ] {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+        );
     }
     headers
 }
@@ -62,8 +69,13 @@ fn a_signature_is_the_one_that_the_provider_describes() {
     let notice = first(webhooks().verify_at(at(TIME), "/webhook", &known, &body(TASK)));
     assert_eq!(notice.job.to_string(), format!("kie:{TASK}"));
 
-    let error = webhooks().sign(TASK, UNIX_EPOCH - Duration::from_secs(1)).unwrap_err();
-    assert_eq!(error.to_string(), "a webhook cannot be signed for a time before 1970");
+    let error = webhooks()
+        .sign(TASK, UNIX_EPOCH - Duration::from_secs(1))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a webhook cannot be signed for a time before 1970"
+    );
     let now = webhooks().sign(TASK, SystemTime::now()).unwrap();
     first(webhooks().verify("/webhook", &now, &body(TASK)));
 }
@@ -79,14 +91,21 @@ fn every_known_callback_is_read_or_refused() {
         };
         // Each at a second of its own, so that none is a repetition.
         let now = at(TIME + number as u64);
-        let told = match webhooks.verify_at(now, "/webhook", &webhooks.sign(task, now).unwrap(), &body) {
-            Ok(Delivery::First(notice)) => {
-                assert!(!format!("{notice:?}").contains("http"), "{name} gives away what nobody vouches for");
-                format!("{} {:?} {:?}", notice.job, notice.unverified_code, notice.unverified_message)
-            }
-            Ok(repeated) => panic!("{name}: {repeated:?}"),
-            Err(error) => format!("refused: {error}"),
-        };
+        let told =
+            match webhooks.verify_at(now, "/webhook", &webhooks.sign(task, now).unwrap(), &body) {
+                Ok(Delivery::First(notice)) => {
+                    assert!(
+                        !format!("{notice:?}").contains("http"),
+                        "{name} gives away what nobody vouches for"
+                    );
+                    format!(
+                        "{} {:?} {:?}",
+                        notice.job, notice.unverified_code, notice.unverified_message
+                    )
+                }
+                Ok(repeated) => panic!("{name}: {repeated:?}"),
+                Err(error) => format!("refused: {error}"),
+            };
         text.push_str(&format!("{name}\n    {told}\n"));
     }
     insta::assert_snapshot!("callbacks", text);
@@ -123,49 +142,204 @@ fn a_forgery_is_refused_and_says_why() {
 
     let table = [
         ("no headers", HeaderMap::new(), body(TASK), missing),
-        ("no timestamp", without("x-webhook-timestamp"), body(TASK), "x-webhook-timestamp is missing"),
-        ("no signature", without("x-webhook-signature"), body(TASK), "x-webhook-signature is missing"),
-        ("timestamp empty", headers("", SIGNATURE), body(TASK), no_time),
-        ("timestamp in words", headers("yesterday", SIGNATURE), body(TASK), no_time),
-        ("timestamp with a sign", headers("+1769670760", SIGNATURE), body(TASK), no_time),
-        ("timestamp with a fraction", headers("1769670760.0", SIGNATURE), body(TASK), no_time),
-        ("timestamp without end", headers(&"9".repeat(30), SIGNATURE), body(TASK), no_time),
-        ("timestamp not ASCII", headers("١٧٦٩٦٧٠٧٦٠", SIGNATURE), body(TASK), no_time),
-        ("timestamp in milliseconds", headers("1769670760000", SIGNATURE), body(TASK), "seconds in the future"),
-        ("timestamp in other digits", headers("01769670760", SIGNATURE), body(TASK), wrong),
+        (
+            "no timestamp",
+            without("x-webhook-timestamp"),
+            body(TASK),
+            "x-webhook-timestamp is missing",
+        ),
+        (
+            "no signature",
+            without("x-webhook-signature"),
+            body(TASK),
+            "x-webhook-signature is missing",
+        ),
+        (
+            "timestamp empty",
+            headers("", SIGNATURE),
+            body(TASK),
+            no_time,
+        ),
+        (
+            "timestamp in words",
+            headers("yesterday", SIGNATURE),
+            body(TASK),
+            no_time,
+        ),
+        (
+            "timestamp with a sign",
+            headers("+1769670760", SIGNATURE),
+            body(TASK),
+            no_time,
+        ),
+        (
+            "timestamp with a fraction",
+            headers("1769670760.0", SIGNATURE),
+            body(TASK),
+            no_time,
+        ),
+        (
+            "timestamp without end",
+            headers(&"9".repeat(30), SIGNATURE),
+            body(TASK),
+            no_time,
+        ),
+        (
+            "timestamp not ASCII",
+            headers("١٧٦٩٦٧٠٧٦٠", SIGNATURE),
+            body(TASK),
+            no_time,
+        ),
+        (
+            "timestamp in milliseconds",
+            headers("1769670760000", SIGNATURE),
+            body(TASK),
+            "seconds in the future",
+        ),
+        (
+            "timestamp in other digits",
+            headers("01769670760", SIGNATURE),
+            body(TASK),
+            wrong,
+        ),
         ("signature empty", headers(&time, ""), body(TASK), no_base64),
-        ("signature not base64", headers(&time, "?????"), body(TASK), no_base64),
-        ("signature not padded", headers(&time, SIGNATURE.trim_end_matches('=')), body(TASK), no_base64),
-        ("signature in the URL alphabet", headers(&time, &SIGNATURE.replace('/', "_")), body(TASK), no_base64),
-        ("signature in hex", headers(&time, &"7d".repeat(32)), body(TASK), no_base64),
-        ("signature cut short", headers(&time, "dfR2UA=="), body(TASK), no_base64),
-        ("first byte changed", headers(&time, &SIGNATURE.replacen('d', "e", 1)), body(TASK), wrong),
-        ("last byte changed", headers(&time, &SIGNATURE.replace("w=", "x=")), body(TASK), no_base64),
-        ("last bits changed", headers(&time, &SIGNATURE.replace("/w=", "/g=")), body(TASK), wrong),
-        ("signature of nothing", headers(&time, &format!("{}=", "A".repeat(43))), body(TASK), wrong),
-        ("signed with another key", other("guessed", TASK, TIME), body(TASK), wrong),
-        ("signed for another task", other(KEY, "foreign-task", TIME), body(TASK), wrong),
+        (
+            "signature not base64",
+            headers(&time, "?????"),
+            body(TASK),
+            no_base64,
+        ),
+        (
+            "signature not padded",
+            headers(&time, SIGNATURE.trim_end_matches('=')),
+            body(TASK),
+            no_base64,
+        ),
+        (
+            "signature in the URL alphabet",
+            headers(&time, &SIGNATURE.replace('/', "_")),
+            body(TASK),
+            no_base64,
+        ),
+        (
+            "signature in hex",
+            headers(&time, &"7d".repeat(32)),
+            body(TASK),
+            no_base64,
+        ),
+        (
+            "signature cut short",
+            headers(&time, "dfR2UA=="),
+            body(TASK),
+            no_base64,
+        ),
+        (
+            "first byte changed",
+            headers(&time, &SIGNATURE.replacen('d', "e", 1)),
+            body(TASK),
+            wrong,
+        ),
+        (
+            "last byte changed",
+            headers(&time, &SIGNATURE.replace("w=", "x=")),
+            body(TASK),
+            no_base64,
+        ),
+        (
+            "last bits changed",
+            headers(&time, &SIGNATURE.replace("/w=", "/g=")),
+            body(TASK),
+            wrong,
+        ),
+        (
+            "signature of nothing",
+            headers(&time, &format!("{}=", "A".repeat(43))),
+            body(TASK),
+            wrong,
+        ),
+        (
+            "signed with another key",
+            other("guessed", TASK, TIME),
+            body(TASK),
+            wrong,
+        ),
+        (
+            "signed for another task",
+            other(KEY, "foreign-task", TIME),
+            body(TASK),
+            wrong,
+        ),
         ("body of another task", good(), body("foreign-task"), wrong),
         ("timestamp of another webhook", changed, body(TASK), wrong),
-        ("task and time split elsewhere", other(KEY, &format!("{TASK}.1"), TIME), body(TASK), wrong),
+        (
+            "task and time split elsewhere",
+            other(KEY, &format!("{TASK}.1"), TIME),
+            body(TASK),
+            wrong,
+        ),
         ("body empty", good(), Vec::new(), no_json),
         ("body not JSON", good(), json("<html>"), no_json),
-        ("body broken off", good(), body(TASK)[..80].to_vec(), no_json),
-        ("body not UTF-8", good(), b"{\"taskId\":\"\xff\"}".to_vec(), no_json),
-        ("body very deep", good(), "[".repeat(100_000).into_bytes(), no_json),
-        ("body too long", good(), padded(1024 * 1024 + 1), "the body is longer than 1 MiB"),
-        ("body an array", good(), named(r#"[{"taskId":"TASK"}]"#), no_task),
+        (
+            "body broken off",
+            good(),
+            body(TASK)[..80].to_vec(),
+            no_json,
+        ),
+        (
+            "body not UTF-8",
+            good(),
+            b"{\"taskId\":\"\xff\"}".to_vec(),
+            no_json,
+        ),
+        (
+            "body very deep",
+            good(),
+            "[".repeat(100_000).into_bytes(),
+            no_json,
+        ),
+        (
+            "body too long",
+            good(),
+            padded(1024 * 1024 + 1),
+            "the body is longer than 1 MiB",
+        ),
+        (
+            "body an array",
+            good(),
+            named(r#"[{"taskId":"TASK"}]"#),
+            no_task,
+        ),
         ("body null", good(), json("null"), no_task),
-        ("no task", good(), json(r#"{"code":200,"msg":"success"}"#), no_task),
-        ("data null", good(), json(r#"{"code":200,"data":null}"#), no_task),
-        ("task elsewhere", good(), named(r#"{"data":{"info":{"taskId":"TASK"}}}"#), no_task),
+        (
+            "no task",
+            good(),
+            json(r#"{"code":200,"msg":"success"}"#),
+            no_task,
+        ),
+        (
+            "data null",
+            good(),
+            json(r#"{"code":200,"data":null}"#),
+            no_task,
+        ),
+        (
+            "task elsewhere",
+            good(),
+            named(r#"{"data":{"info":{"taskId":"TASK"}}}"#),
+            no_task,
+        ),
         (
             "task an object",
             good(),
             json(r#"{"data":{"taskId":{}}}"#),
             "no id of a task in data.taskId, but something else",
         ),
-        ("task a fraction", good(), json(r#"{"task_id":1.5}"#), "no id of a task in task_id, but something else"),
+        (
+            "task a fraction",
+            good(),
+            json(r#"{"task_id":1.5}"#),
+            "no id of a task in task_id, but something else",
+        ),
         (
             "two tasks, the first signed",
             good(),
@@ -187,13 +361,21 @@ fn a_forgery_is_refused_and_says_why() {
     ];
     let webhooks = webhooks();
     for (name, headers, body, wanted) in table {
-        let error = webhooks.verify_at(at(TIME), "/webhook", &headers, &body).expect_err(name);
+        let error = webhooks
+            .verify_at(at(TIME), "/webhook", &headers, &body)
+            .expect_err(name);
         assert_eq!(error.kind(), ErrorKind::InvalidWebhook, "{name}: {error}");
         assert!(error.to_string().contains(wanted), "{name}: {error}");
         assert_eq!(error.job(), None, "{name}: nobody vouches for the job");
         let words = words(&error);
-        assert!(!words.contains(KEY) && !words.contains(&SIGNATURE[..10]), "{name}: {words}");
-        assert!(!words.contains("foreign-task") && !words.contains(TASK), "{name}: {words}");
+        assert!(
+            !words.contains(KEY) && !words.contains(&SIGNATURE[..10]),
+            "{name}: {words}"
+        );
+        assert!(
+            !words.contains("foreign-task") && !words.contains(TASK),
+            "{name}: {words}"
+        );
     }
     // None of them has used up the true one, whose body may be as long as this.
     first(webhooks.verify_at(at(TIME), "/webhook", &good(), &padded(1024 * 1024)));
@@ -203,7 +385,9 @@ fn a_forgery_is_refused_and_says_why() {
 fn a_webhook_is_repeated_if_task_and_time_are() {
     let webhooks = webhooks();
     let signed = |task: &str, time: u64| webhooks.sign(task, at(time)).unwrap();
-    let verify = |now: u64, headers: &HeaderMap, body: &[u8]| webhooks.verify_at(at(now), "/webhook", headers, body);
+    let verify = |now: u64, headers: &HeaderMap, body: &[u8]| {
+        webhooks.verify_at(at(now), "/webhook", headers, body)
+    };
 
     let once = signed(TASK, TIME);
     let notice = first(verify(TIME, &once, &body(TASK)));
@@ -212,26 +396,53 @@ fn a_webhook_is_repeated_if_task_and_time_are() {
         other => panic!("{other:?}"),
     }
     let other_words = format!(r#"{{"code":500,"task_id":"{TASK}"}}"#);
-    assert!(is_repeated(verify(TIME, &once, other_words.as_bytes())), "whatever else the body says");
+    assert!(
+        is_repeated(verify(TIME, &once, other_words.as_bytes())),
+        "whatever else the body says"
+    );
 
-    first(verify(TIME, &signed("foreign-task", TIME), &body("foreign-task")));
+    first(verify(
+        TIME,
+        &signed("foreign-task", TIME),
+        &body("foreign-task"),
+    ));
     first(verify(TIME + 15, &signed(TASK, TIME + 15), &body(TASK)));
 
-    assert!(is_repeated(verify(TIME + 300, &once, &body(TASK))), "as long as it could be used");
-    assert!(verify(TIME + 301, &once, &body(TASK)).unwrap_err().to_string().contains("301 seconds in the past"));
+    assert!(
+        is_repeated(verify(TIME + 300, &once, &body(TASK))),
+        "as long as it could be used"
+    );
+    assert!(
+        verify(TIME + 301, &once, &body(TASK))
+            .unwrap_err()
+            .to_string()
+            .contains("301 seconds in the past")
+    );
     let early = signed(TASK, TIME + 600);
     first(verify(TIME + 300, &early, &body(TASK)));
-    assert!(is_repeated(verify(TIME + 900, &early, &body(TASK))), "also if it came early");
+    assert!(
+        is_repeated(verify(TIME + 900, &early, &body(TASK))),
+        "also if it came early"
+    );
 }
 
 #[test]
 fn of_many_at_once_one_is_the_first() {
     let webhooks = webhooks();
     let signed = webhooks.sign(TASK, at(TIME)).unwrap();
-    let verify = || matches!(webhooks.verify_at(at(TIME), "/webhook", &signed, &body(TASK)), Ok(Delivery::First(_)));
+    let verify = || {
+        matches!(
+            webhooks.verify_at(at(TIME), "/webhook", &signed, &body(TASK)),
+            Ok(Delivery::First(_))
+        )
+    };
     let firsts = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(verify)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).filter(|first| *first).count()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .filter(|first| *first)
+            .count()
     });
     assert_eq!(firsts, 1);
 }
@@ -244,22 +455,45 @@ fn clocks_may_differ_by_the_tolerance_and_no_more() {
     let table = [
         (default(), TIME, ""),
         (default(), TIME + 300, ""),
-        (default(), TIME + 301, "from 301 seconds in the past, and 300 are tolerated; it is an old one sent again, or"),
+        (
+            default(),
+            TIME + 301,
+            "from 301 seconds in the past, and 300 are tolerated; it is an old one sent again, or",
+        ),
         (default(), TIME - 300, ""),
-        (default(), TIME - 301, "from 301 seconds in the future, and 300 are tolerated"),
+        (
+            default(),
+            TIME - 301,
+            "from 301 seconds in the future, and 300 are tolerated",
+        ),
         (default(), 0, "from 1769670760 seconds in the future"),
         (within(0), TIME, ""),
-        (within(0), TIME + 1, "from 1 seconds in the past, and 0 are tolerated"),
-        (within(0), TIME - 1, "from 1 seconds in the future, and 0 are tolerated"),
+        (
+            within(0),
+            TIME + 1,
+            "from 1 seconds in the past, and 0 are tolerated",
+        ),
+        (
+            within(0),
+            TIME - 1,
+            "from 1 seconds in the future, and 0 are tolerated",
+        ),
         (within(3600), TIME + 3600, ""),
         (within(3600), TIME + 3601, "from 3601 seconds in the past"),
         (ever, 0, ""),
     ];
     for (webhooks, now, wanted) in table {
-        let result = webhooks.verify_at(at(now), "/webhook", &headers(&TIME.to_string(), SIGNATURE), &body(TASK));
+        let result = webhooks.verify_at(
+            at(now),
+            "/webhook",
+            &headers(&TIME.to_string(), SIGNATURE),
+            &body(TASK),
+        );
         match result {
             Ok(Delivery::First(_)) => assert_eq!(wanted, "", "{webhooks:?} at {now}"),
-            Err(error) if !wanted.is_empty() => assert!(error.to_string().contains(wanted), "{now}: {error}"),
+            Err(error) if !wanted.is_empty() => {
+                assert!(error.to_string().contains(wanted), "{now}: {error}")
+            }
             other => panic!("{webhooks:?} at {now}: {other:?}"),
         }
     }
@@ -268,15 +502,24 @@ fn clocks_may_differ_by_the_tolerance_and_no_more() {
 #[test]
 fn the_key_is_never_shown_and_never_empty() {
     let webhooks = webhooks();
-    let delivery =
-        webhooks.verify_at(at(TIME), "/webhook", &headers(&TIME.to_string(), SIGNATURE), &body(TASK)).unwrap();
+    let delivery = webhooks
+        .verify_at(
+            at(TIME),
+            "/webhook",
+            &headers(&TIME.to_string(), SIGNATURE),
+            &body(TASK),
+        )
+        .unwrap();
     assert_eq!(format!("{webhooks:?}"), "Webhooks { tolerance: 300s, .. }");
     assert!(!format!("{delivery:?}").contains(KEY));
 
     for key in ["", " \n"] {
         let error = Webhooks::new(key.to_owned().into()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidRequest);
-        assert!(error.to_string().starts_with("the webhook key is empty"), "{error}");
+        assert!(
+            error.to_string().starts_with("the webhook key is empty"),
+            "{error}"
+        );
     }
 }
 
@@ -292,7 +535,10 @@ async fn received(receiver: &MockServer, count: usize) -> Vec<wiremock::Request>
 }
 
 async fn job(client: &Client, callback_url: &str) -> JobRef {
-    match client.submit(&VideoRequest::text("A red kite").callback_url(callback_url)).await {
+    match client
+        .submit(&VideoRequest::text("A red kite").callback_url(callback_url))
+        .await
+    {
         Submission::Accepted(job) => job.reference,
         other => panic!("{other:?}"),
     }
@@ -302,13 +548,42 @@ async fn job(client: &Client, callback_url: &str) -> JobRef {
 /// is confirmed by asking.
 #[tokio::test]
 async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
-    let how = Callbacks { key: Some(KEY.to_owned()), ..Callbacks::default() };
-    let untidy = Callbacks { twice: true, reordered: true, late: 60, ..how.clone() };
+    let how = Callbacks {
+        key: Some(KEY.to_owned()),
+        ..Callbacks::default()
+    };
+    let untidy = Callbacks {
+        twice: true,
+        reordered: true,
+        late: 60,
+        ..how.clone()
+    };
     // The scenario, how many jobs, how often the receiver fails, how many calls come, and whose job they are.
     let table = [
-        (Scenario::new("plain", "").pace(Pace::AtOnce).callbacks(how.clone()), 1, 0, vec![0]),
-        (Scenario::new("tried-again", "").pace(Pace::Scale(1000.0)).callbacks(how), 1, 2, vec![0, 0, 0]),
-        (Scenario::new("untidy", "").pace(Pace::Scale(1000.0)).callbacks(untidy), 2, 0, vec![1, 1, 0, 0]),
+        (
+            Scenario::new("plain", "")
+                .pace(Pace::AtOnce)
+                .callbacks(how.clone()),
+            1,
+            0,
+            vec![0],
+        ),
+        (
+            Scenario::new("tried-again", "")
+                .pace(Pace::Scale(1000.0))
+                .callbacks(how),
+            1,
+            2,
+            vec![0, 0, 0],
+        ),
+        (
+            Scenario::new("untidy", "")
+                .pace(Pace::Scale(1000.0))
+                .callbacks(untidy),
+            2,
+            0,
+            vec![1, 1, 0, 0],
+        ),
     ];
     for (scenario, count, failures, wanted) in table {
         let name = scenario.name.clone();
@@ -317,7 +592,10 @@ async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
             let busy = Mock::given(any()).respond_with(ResponseTemplate::new(503));
             busy.up_to_n_times(failures).mount(&receiver).await;
         }
-        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&receiver).await;
+        Mock::given(any())
+            .respond_with(ResponseTemplate::new(200))
+            .mount(&receiver)
+            .await;
         let sim = Sim::builder().scenario(scenario).start().await.unwrap();
         let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
         let client = Client::new(kie).unwrap();
@@ -330,16 +608,33 @@ async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
         let webhooks = webhooks();
         let mut told = Vec::new();
         for (number, (request, whose)) in requests.iter().zip(wanted).enumerate() {
-            let (notice, first) = match webhooks.verify("/webhook", &request.headers, &request.body).unwrap() {
+            let (notice, first) = match webhooks
+                .verify("/webhook", &request.headers, &request.body)
+                .unwrap()
+            {
                 Delivery::First(notice) => (notice, true),
                 Delivery::Repeated(notice) => (notice, false),
             };
-            assert_eq!(notice.job, jobs[whose], "{name}: call {number}\n{}", sim.report());
+            assert_eq!(
+                notice.job,
+                jobs[whose],
+                "{name}: call {number}\n{}",
+                sim.report()
+            );
             // What is sent again in another second has another signature.
-            let signed = (notice.job.clone(), request.headers["X-Webhook-Timestamp"].clone());
+            let signed = (
+                notice.job.clone(),
+                request.headers["X-Webhook-Timestamp"].clone(),
+            );
             assert_eq!(first, !told.contains(&signed), "{name}: call {number}");
             told.push(signed);
-            assert!(matches!(client.state(&notice.job).await.unwrap(), veo_core::State::Finished(_)), "{name}");
+            assert!(
+                matches!(
+                    client.state(&notice.job).await.unwrap(),
+                    veo_core::State::Finished(_)
+                ),
+                "{name}"
+            );
         }
     }
 }
@@ -348,23 +643,37 @@ async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
 async fn both_forms_of_the_callback_of_a_4k_upgrade_name_the_job() {
     for snake_case in [false, true] {
         let receiver = MockServer::start().await;
-        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&receiver).await;
-        let how = Callbacks { key: Some(KEY.to_owned()), snake_case, ..Callbacks::default() };
+        Mock::given(any())
+            .respond_with(ResponseTemplate::new(200))
+            .mount(&receiver)
+            .await;
+        let how = Callbacks {
+            key: Some(KEY.to_owned()),
+            snake_case,
+            ..Callbacks::default()
+        };
         let scenario = Scenario::new("4k", "").pace(Pace::AtOnce).callbacks(how);
         let sim = Sim::builder().scenario(scenario).start().await.unwrap();
         let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
         let none = Duration::ZERO;
-        let client = Client::new(kie).unwrap().with_poll(Poll { first: none, every: none, ..Poll::default() });
+        let client = Client::new(kie).unwrap().with_poll(Poll {
+            first: none,
+            every: none,
+            ..Poll::default()
+        });
         let made = job(&client, &receiver.uri()).await;
         // veo-core asks for upgrades without a callback; somebody else may have asked for one.
         let body = serde_json::json!({ "taskId": made.task, "callBackUrl": receiver.uri() });
-        let upgrade = kie_api::Client::new(veo_transport::Config::new("key").base_url(sim.url())).unwrap();
+        let upgrade =
+            kie_api::Client::new(veo_transport::Config::new("key").base_url(sim.url())).unwrap();
         let body = serde_json::from_value::<kie_api::types::Upgrade4kRequest>(body).unwrap();
         upgrade.get_4k_video().body(body).send().await.unwrap();
 
         let webhooks = webhooks();
         for request in &received(&receiver, 2).await {
-            let delivery = webhooks.verify("/webhook", &request.headers, &request.body).unwrap();
+            let delivery = webhooks
+                .verify("/webhook", &request.headers, &request.body)
+                .unwrap();
             let (Delivery::First(notice) | Delivery::Repeated(notice)) = delivery;
             assert_eq!(notice.job, made);
         }

@@ -12,15 +12,25 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use veo_core::{Access, Client, Error, JobRef, Kie, Poll, Resolution, State, Submission, UniAll, VideoRequest};
+use veo_core::{
+    Access, Client, Error, JobRef, Kie, Poll, Resolution, State, Submission, UniAll, VideoRequest,
+};
 
 const MIB: usize = 1 << 20;
 
 /// The most memory that this process has had so far, in bytes.
 fn peak() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    line.trim()
+        .strip_suffix(" kB")
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * 1024
 }
 
 /// A server that answers everything with the file that was named last. It reads it piece by piece.
@@ -40,7 +50,13 @@ fn answer(socket: &mut TcpStream, body: &Path) {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
     // A body of a request ends with the only brace at the end of anything.
-    let is_whole = |request: &[u8]| request.ends_with(if request.starts_with(b"GET") { b"\r\n\r\n" } else { b"}" });
+    let is_whole = |request: &[u8]| {
+        request.ends_with(if request.starts_with(b"GET") {
+            b"\r\n\r\n"
+        } else {
+            b"}"
+        })
+    };
     while !is_whole(&request) {
         match socket.read(&mut chunk) {
             Ok(read) if read > 0 => request.extend_from_slice(&chunk[..read]),
@@ -51,7 +67,9 @@ fn answer(socket: &mut TcpStream, body: &Path) {
     let length = file.metadata().unwrap().len();
     let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
     // Whoever has read enough may hang up.
-    let _ = socket.write_all(head.as_bytes()).and_then(|()| std::io::copy(&mut file, socket));
+    let _ = socket
+        .write_all(head.as_bytes())
+        .and_then(|()| std::io::copy(&mut file, socket));
 }
 
 /// A file that begins with one text, has another as often as there is room, and ends with a third.
@@ -70,8 +88,10 @@ fn file(folder: &Path, name: &str, size: usize, [start, middle, end]: [&str; 3])
 /// A reply with a finished video of 25 MiB inside.
 fn video(folder: &Path) -> PathBuf {
     const FREE: usize = 25 * MIB;
-    let clip =
-        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/veo-sim/media/1280x720.mp4")).unwrap();
+    let clip = std::fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/veo-sim/media/1280x720.mp4"),
+    )
+    .unwrap();
     let mut bytes = clip;
     bytes.extend_from_slice(&u32::try_from(8 + FREE).unwrap().to_be_bytes());
     bytes.extend_from_slice(b"free");
@@ -82,7 +102,11 @@ fn video(folder: &Path) -> PathBuf {
     let path = folder.join("video");
     let mut file = BufWriter::new(File::create(&path).unwrap());
     let start = STANDARD.encode(&bytes);
-    write!(file, r#"{{"id":"t1","status":"completed","url":"data:video/mp4;base64,{start}"#).unwrap();
+    write!(
+        file,
+        r#"{{"id":"t1","status":"completed","url":"data:video/mp4;base64,{start}"#
+    )
+    .unwrap();
     for _ in 0..FREE / 3 {
         file.write_all(b"AAAA").unwrap();
     }
@@ -95,7 +119,10 @@ fn video(folder: &Path) -> PathBuf {
 fn kind(error: &Error) -> String {
     let reply = error.reply().map_or(0, str::len);
     let length = format!("{error} {error:?}").len();
-    assert!(reply <= 4100 && length < 20_000, "{reply} bytes of a reply, and {length} of what is said about it");
+    assert!(
+        reply <= 4100 && length < 20_000,
+        "{reply} bytes of a reply, and {length} of what is said about it"
+    );
     format!("{:?}", error.kind())
 }
 
@@ -120,11 +147,16 @@ async fn ask(client: &Client, provider: &str) -> String {
     };
     let job = JobRef::new(provider, "t1");
     let state = shown(client.state(&job).await);
-    let upgrades = [Resolution::P1080, Resolution::K4].into_iter().filter(|_| provider == "kie");
+    let upgrades = [Resolution::P1080, Resolution::K4]
+        .into_iter()
+        .filter(|_| provider == "kie");
     let mut upgraded = String::new();
     for to in upgrades {
         let video = client.upgrade(&job, to, |_| {}).await;
-        upgraded += &format!(", {}", shown(video.map(|video| State::Finished(Box::new(video)))));
+        upgraded += &format!(
+            ", {}",
+            shown(video.map(|video| State::Finished(Box::new(video))))
+        );
     }
     let credits = match client.credits(provider).await {
         Ok(credits) => credits.to_string(),
@@ -139,39 +171,98 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
     let body = Arc::new(Mutex::new(PathBuf::new()));
     let url = serve(body.clone());
     let none = Duration::ZERO;
-    let poll = Poll { first: none, every: none, every_upgrade: none, give_up_after: none, forgive_for: none };
+    let poll = Poll {
+        first: none,
+        every: none,
+        every_upgrade: none,
+        give_up_after: none,
+        forgive_for: none,
+    };
     let access = Access::new("key").base_url(&url);
-    let kie = Client::new(Kie::new(access.clone()).unwrap()).unwrap().with_poll(poll.clone());
-    let uniall = Client::new(UniAll::new(access).unwrap()).unwrap().with_poll(poll);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let kie = Client::new(Kie::new(access.clone()).unwrap())
+        .unwrap()
+        .with_poll(poll.clone());
+    let uniall = Client::new(UniAll::new(access).unwrap())
+        .unwrap()
+        .with_poll(poll);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
 
-    let unclear = ["unknown, Unavailable, Unavailable, Unavailable, NotSent", "unknown, Unavailable, InvalidRequest"];
+    let unclear = [
+        "unknown, Unavailable, Unavailable, Unavailable, NotSent",
+        "unknown, Unavailable, InvalidRequest",
+    ];
     // How much of it, and how much memory it may take in MiB. How it begins, what it has very often, and how it ends. Then
     // what it says about a paid request, a job, the upgrades of its video and the balance, for each provider.
     let table = [
         // JSON in a text.
         (
             (8, 100),
-            [r#"{"code":200,"data":{"taskId":"t1","successFlag":1,"resultUrls":"["#, "[],", r#"0]","response":"[]"}}"#],
-            ["accepted kie:t1, failed Policy, TimedOut, TimedOut, NotSent", unclear[1]],
+            [
+                r#"{"code":200,"data":{"taskId":"t1","successFlag":1,"resultUrls":"["#,
+                "[],",
+                r#"0]","response":"[]"}}"#,
+            ],
+            [
+                "accepted kie:t1, failed Policy, TimedOut, TimedOut, NotSent",
+                unclear[1],
+            ],
         ),
         // A list that is no JSON.
         (
             (8, 100),
-            [r#"{"code":200,"data":{"id":"t1","successFlag":1,"status":"done","resultUrls":"["#, "a,", r#"]"}}"#],
+            [
+                r#"{"code":200,"data":{"id":"t1","successFlag":1,"status":"done","resultUrls":"["#,
+                "a,",
+                r#"]"}}"#,
+            ],
             [
                 "unknown, finished with 200, finished with 200, finished with 200, NotSent",
                 "accepted uniall:t1, Pending, InvalidRequest",
             ],
         ),
         // Words without end.
-        ((8, 100), [r#"{"code":500,"msg":""#, "no ", r#"","message":"","data":null}"#], unclear),
-        ((8, 100), [r#"{"code":500,"message":""#, "no", r#"","data":null}"#], unclear),
-        ((8, 100), [r#"{"code":500,"error":{"code":""#, "no ", r#""},"msg":[],"data":""}"#], unclear),
+        (
+            (8, 100),
+            [
+                r#"{"code":500,"msg":""#,
+                "no ",
+                r#"","message":"","data":null}"#,
+            ],
+            unclear,
+        ),
+        (
+            (8, 100),
+            [r#"{"code":500,"message":""#, "no", r#"","data":null}"#],
+            unclear,
+        ),
+        (
+            (8, 100),
+            [
+                r#"{"code":500,"error":{"code":""#,
+                "no ",
+                r#""},"msg":[],"data":""}"#,
+            ],
+            unclear,
+        ),
         // Ids that are none, in what is no JSON.
-        ((8, 100), ["", r#""taskId":"","id":1.5,"data":[],"#, ""], unclear),
+        (
+            (8, 100),
+            ["", r#""taskId":"","id":1.5,"data":[],"#, ""],
+            unclear,
+        ),
         // As many small values as there can be.
-        ((32, 200), [r#"{"code":500,"msg":"x","error":{"message":"x"},"data":["#, r#"{"a":0},"#, "0]}"], unclear),
+        (
+            (32, 200),
+            [
+                r#"{"code":500,"msg":"x","error":{"message":"x"},"data":["#,
+                r#"{"a":0},"#,
+                "0]}",
+            ],
+            unclear,
+        ),
         (
             (32, 200),
             [
@@ -186,20 +277,38 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
         ),
     ];
     for (index, ((size, most), [start, middle, end], wanted)) in table.into_iter().enumerate() {
-        *body.lock().unwrap() = file(folder.path(), &index.to_string(), size * MIB, [start, middle, end]);
-        for ((provider, client), wanted) in [("kie", &kie), ("uniall", &uniall)].into_iter().zip(wanted) {
+        *body.lock().unwrap() = file(
+            folder.path(),
+            &index.to_string(),
+            size * MIB,
+            [start, middle, end],
+        );
+        for ((provider, client), wanted) in
+            [("kie", &kie), ("uniall", &uniall)].into_iter().zip(wanted)
+        {
             let told = runtime.block_on(ask(client, provider));
             assert_eq!(told, wanted, "{provider}: {start}{middle}..{end}");
-            assert!(peak() < most * MIB, "{} MiB after {provider}: {start}{middle}..{end}", peak() / MIB);
+            assert!(
+                peak() < most * MIB,
+                "{} MiB after {provider}: {start}{middle}..{end}",
+                peak() / MIB
+            );
         }
     }
 
     *body.lock().unwrap() = video(folder.path());
     let file = folder.path().join("kite.mp4");
     let saved = runtime.block_on(async {
-        let video = uniall.wait(JobRef::new("uniall", "t1"), |_| {}).await.unwrap();
+        let video = uniall
+            .wait(JobRef::new("uniall", "t1"), |_| {})
+            .await
+            .unwrap();
         uniall.download(&video, &file, |_, _| {}).await.unwrap()
     });
     assert!(saved.bytes > 25 * MIB as u64, "{saved:?}");
-    assert!(peak() < 200 * MIB, "{} MiB for a video inside a reply", peak() / MIB);
+    assert!(
+        peak() < 200 * MIB,
+        "{} MiB for a video inside a reply",
+        peak() / MIB
+    );
 }

@@ -1,7 +1,9 @@
 //! kie.ai: every request as sent, every reply as decoded.
 
 use bytes::Bytes;
-use kie_api::types::{AspectRatio, Duration, ExtendModel, GenerateRequest, GenerationType, Model, Resolution};
+use kie_api::types::{
+    AspectRatio, Duration, ExtendModel, GenerateRequest, GenerationType, Model, Resolution,
+};
 use kie_api::{Client, Config, Error, OPERATIONS, Reply};
 use serde::Serialize;
 use serde_json::json;
@@ -20,11 +22,31 @@ async fn call(client: &Client, operation: &str) -> Result<String, Error> {
         serde_json::to_string(&reply.into_inner()).unwrap()
     }
     match operation {
-        "generate" => client.generate().body_map(|body| body.prompt("A red kite")).send().await.map(json),
+        "generate" => client
+            .generate()
+            .body_map(|body| body.prompt("A red kite"))
+            .send()
+            .await
+            .map(json),
         "record_info" => client.record_info().task_id(TASK).send().await.map(json),
-        "get_1080p_video" => client.get_1080p_video().task_id(TASK).send().await.map(json),
-        "get_4k_video" => client.get_4k_video().body_map(|body| body.task_id(TASK)).send().await.map(json),
-        "extend" => client.extend().body_map(|body| body.task_id(TASK).prompt("It dives")).send().await.map(json),
+        "get_1080p_video" => client
+            .get_1080p_video()
+            .task_id(TASK)
+            .send()
+            .await
+            .map(json),
+        "get_4k_video" => client
+            .get_4k_video()
+            .body_map(|body| body.task_id(TASK))
+            .send()
+            .await
+            .map(json),
+        "extend" => client
+            .extend()
+            .body_map(|body| body.task_id(TASK).prompt("It dives"))
+            .send()
+            .await
+            .map(json),
         "account_credits" => client.account_credits().send().await.map(json),
         "download_url" => client
             .download_url()
@@ -38,15 +60,22 @@ async fn call(client: &Client, operation: &str) -> Result<String, Error> {
             .send()
             .await
             .map(json),
-        "upload_stream" => {
-            client.upload_stream().file(Bytes::from_static(b"bytes")).upload_path("images").send().await.map(json)
-        }
+        "upload_stream" => client
+            .upload_stream()
+            .file(Bytes::from_static(b"bytes"))
+            .upload_path("images")
+            .send()
+            .await
+            .map(json),
         "upload_url" => {
             let body = client.upload_url();
-            body.body_map(|body| body.file_url("https://img.example.net/a.png").upload_path("images"))
-                .send()
-                .await
-                .map(json)
+            body.body_map(|body| {
+                body.file_url("https://img.example.net/a.png")
+                    .upload_path("images")
+            })
+            .send()
+            .await
+            .map(json)
         }
         _ => panic!("no test calls {operation}; add it here"),
     }
@@ -56,9 +85,14 @@ fn show(result: &Result<String, Error>) -> String {
     match result {
         Ok(json) => format!("ok {json}"),
         Err(Error::Rejected(rejection)) => {
-            let code = rejection.code.map_or("no code".to_owned(), |code| format!("{code:?}"));
+            let code = rejection
+                .code
+                .map_or("no code".to_owned(), |code| format!("{code:?}"));
             let retry = retry_after(&rejection.head);
-            let data = rejection.data.as_ref().map_or(String::new(), |data| format!("\n   data {data}"));
+            let data = rejection
+                .data
+                .as_ref()
+                .map_or(String::new(), |data| format!("\n   data {data}"));
             format!("rejected {code}{retry}, {rejection}{data}")
         }
         Err(error) => error.to_string(),
@@ -87,12 +121,22 @@ async fn nothing_in_a_reply_costs_the_task_id() {
         json!({ "code": 200, "msg": "success", "data": { "taskId": TASK, "recordId": TASK } }),
         json!({ "code": 500, "msg": "Server Error", "data": { "taskId": TASK } }),
     ];
-    for (name, reply) in replies.iter().flat_map(|reply| variations(reply, "/data/taskId")) {
+    for (name, reply) in replies
+        .iter()
+        .flat_map(|reply| variations(reply, "/data/taskId"))
+    {
         serve_json(&server, &reply).await;
-        let result = client.generate().body_map(|body| body.prompt("A red kite")).send().await;
+        let result = client
+            .generate()
+            .body_map(|body| body.prompt("A red kite"))
+            .send()
+            .await;
         let id = match &result {
             Ok(reply) => reply.data.as_ref().and_then(|task| task.task_id.as_deref()),
-            Err(Error::Rejected(rejection)) => rejection.data.as_ref().and_then(|data| data["taskId"].as_str()),
+            Err(Error::Rejected(rejection)) => rejection
+                .data
+                .as_ref()
+                .and_then(|data| data["taskId"].as_str()),
             Err(_) => None,
         };
         assert_eq!(id, Some(TASK), "{name}: {result:?}");
@@ -114,11 +158,21 @@ async fn nothing_in_a_record_costs_the_url() {
         serve_json(&server, &reply).await;
         let urls = match client.record_info().task_id(TASK).send().await {
             Ok(record) => {
-                record.data.as_ref().and_then(|data| data.response.as_ref()?.result_urls.clone()).unwrap_or_default().0
+                record
+                    .data
+                    .as_ref()
+                    .and_then(|data| data.response.as_ref()?.result_urls.clone())
+                    .unwrap_or_default()
+                    .0
             }
             // Another code is a refusal; what came with it is kept.
             Err(Error::Rejected(rejection)) => {
-                vec![rejection.data.unwrap()["response"]["resultUrls"][0].as_str().unwrap().to_owned()]
+                vec![
+                    rejection.data.unwrap()["response"]["resultUrls"][0]
+                        .as_str()
+                        .unwrap()
+                        .to_owned(),
+                ]
             }
             Err(error) => panic!("{name}: {error}"),
         };
@@ -133,7 +187,10 @@ async fn every_request_is_sent_as_written() {
     let mut text = String::new();
     for operation in OPERATIONS {
         call(&client, operation).await.unwrap();
-        text.push_str(&format!("# {operation}, as short as can be\n{}\n", last_request(&server).await));
+        text.push_str(&format!(
+            "# {operation}, as short as can be\n{}\n",
+            last_request(&server).await
+        ));
     }
 
     let everything = client.generate().body_map(|body| {
@@ -151,10 +208,16 @@ async fn every_request_is_sent_as_written() {
             .watermark("Harbour".to_owned())
             .resolution(Resolution::P1080)
             .duration(Duration::Seconds4)
-            .extra(serde_json::Map::from_iter([("aspect_ratio".to_owned(), json!("9:16"))]))
+            .extra(serde_json::Map::from_iter([(
+                "aspect_ratio".to_owned(),
+                json!("9:16"),
+            )]))
     });
     everything.send().await.unwrap();
-    text.push_str(&format!("# generate, with every field\n{}\n", last_request(&server).await));
+    text.push_str(&format!(
+        "# generate, with every field\n{}\n",
+        last_request(&server).await
+    ));
 
     let everything = client.extend().body_map(|body| {
         body.task_id(TASK)
@@ -165,18 +228,37 @@ async fn every_request_is_sent_as_written() {
             .call_back_url("https://app.example.net/hook".to_owned())
     });
     everything.send().await.unwrap();
-    text.push_str(&format!("# extend, with every field\n{}\n", last_request(&server).await));
-
-    client.get_1080p_video().task_id(TASK).index(1).send().await.unwrap();
-    text.push_str(&format!("# get_1080p_video, with every field\n{}\n", last_request(&server).await));
+    text.push_str(&format!(
+        "# extend, with every field\n{}\n",
+        last_request(&server).await
+    ));
 
     client
-        .get_4k_video()
-        .body_map(|body| body.task_id(TASK).index(1).call_back_url("https://app.example.net/hook".to_owned()))
+        .get_1080p_video()
+        .task_id(TASK)
+        .index(1)
         .send()
         .await
         .unwrap();
-    text.push_str(&format!("# get_4k_video, with every field\n{}\n", last_request(&server).await));
+    text.push_str(&format!(
+        "# get_1080p_video, with every field\n{}\n",
+        last_request(&server).await
+    ));
+
+    client
+        .get_4k_video()
+        .body_map(|body| {
+            body.task_id(TASK)
+                .index(1)
+                .call_back_url("https://app.example.net/hook".to_owned())
+        })
+        .send()
+        .await
+        .unwrap();
+    text.push_str(&format!(
+        "# get_4k_video, with every field\n{}\n",
+        last_request(&server).await
+    ));
 
     client
         .upload_stream()
@@ -186,7 +268,10 @@ async fn every_request_is_sent_as_written() {
         .send()
         .await
         .unwrap();
-    text.push_str(&format!("# upload_stream, with every field\n{}\n", last_request(&server).await));
+    text.push_str(&format!(
+        "# upload_stream, with every field\n{}\n",
+        last_request(&server).await
+    ));
 
     insta::assert_snapshot!("kie_requests", text);
 }
@@ -198,8 +283,20 @@ async fn the_request_of_the_page_is_sent_as_it_stands_there() {
     for (name, page) in requests("kie") {
         let request: GenerateRequest = serde_json::from_value(page.clone()).unwrap();
         assert!(request.extra.is_empty(), "{name}: {:?}", request.extra);
-        client(&server.uri()).generate().body(request).send().await.unwrap();
-        let sent: serde_json::Value = server.received_requests().await.unwrap().pop().unwrap().body_json().unwrap();
+        client(&server.uri())
+            .generate()
+            .body(request)
+            .send()
+            .await
+            .unwrap();
+        let sent: serde_json::Value = server
+            .received_requests()
+            .await
+            .unwrap()
+            .pop()
+            .unwrap()
+            .body_json()
+            .unwrap();
         assert_eq!(sent, page, "{name}");
     }
 }
@@ -211,13 +308,31 @@ async fn an_invalid_request_is_not_sent() {
     let client = client(&server.uri());
     let results = [
         client.generate().send().await.map(drop),
-        client.generate().body_map(|body| body.prompt("")).send().await.map(drop),
-        client.extend().body_map(|body| body.prompt("It dives")).send().await.map(drop),
+        client
+            .generate()
+            .body_map(|body| body.prompt(""))
+            .send()
+            .await
+            .map(drop),
+        client
+            .extend()
+            .body_map(|body| body.prompt("It dives"))
+            .send()
+            .await
+            .map(drop),
         client.record_info().send().await.map(drop),
-        client.upload_stream().file(Bytes::new()).send().await.map(drop),
+        client
+            .upload_stream()
+            .file(Bytes::new())
+            .send()
+            .await
+            .map(drop),
     ];
     for result in results {
-        assert!(matches!(result, Err(Error::InvalidRequest(_))), "{result:?}");
+        assert!(
+            matches!(result, Err(Error::InvalidRequest(_))),
+            "{result:?}"
+        );
     }
     assert_eq!(server.received_requests().await.unwrap().len(), 0);
 }

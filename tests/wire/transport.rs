@@ -25,8 +25,14 @@ fn config(url: &str) -> kie_api::Config {
         .submit_timeout(short)
 }
 
-async fn generate(client: &kie_api::Client) -> Result<kie_api::Reply<kie_api::types::TaskReply>, kie_api::Error> {
-    client.generate().body_map(|body| body.prompt("A red kite")).send().await
+async fn generate(
+    client: &kie_api::Client,
+) -> Result<kie_api::Reply<kie_api::types::TaskReply>, kie_api::Error> {
+    client
+        .generate()
+        .body_map(|body| body.prompt("A red kite"))
+        .send()
+        .await
 }
 
 /// A server that reads a whole request, answers with the given bytes, and closes; and how often it was asked.
@@ -68,16 +74,30 @@ async fn a_submit_arrives_at_most_once() {
         let (url, count) = raw(reply).await;
         let error = generate(&kie(&url)).await.unwrap_err();
         let kind = format!("{error:?}");
-        assert!(kind.starts_with(wanted), "{}: {kind}", String::from_utf8_lossy(reply));
-        assert_eq!(count.load(Ordering::SeqCst), 1, "{}", String::from_utf8_lossy(reply));
+        assert!(
+            kind.starts_with(wanted),
+            "{}: {kind}",
+            String::from_utf8_lossy(reply)
+        );
+        assert_eq!(
+            count.load(Ordering::SeqCst),
+            1,
+            "{}",
+            String::from_utf8_lossy(reply)
+        );
     }
 }
 
 #[tokio::test]
 async fn what_was_read_of_a_broken_reply_is_kept() {
-    let (url, _) = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"code\":200,\"data\":{\"taskId\":\"t1\"").await;
+    let (url, _) = raw(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"code\":200,\"data\":{\"taskId\":\"t1\"",
+    )
+    .await;
     match generate(&kie(&url)).await {
-        Err(kie_api::Error::NoReply { partial, .. }) => assert_eq!(partial, r#"{"code":200,"data":{"taskId":"t1""#),
+        Err(kie_api::Error::NoReply { partial, .. }) => {
+            assert_eq!(partial, r#"{"code":200,"data":{"taskId":"t1""#)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -98,9 +118,15 @@ async fn a_refused_connection_is_known_to_have_sent_nothing() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let error = generate(&kie(&url)).await.unwrap_err();
-    assert!(matches!(error, kie_api::Error::NotConnected { .. }), "{error:?}");
+    assert!(
+        matches!(error, kie_api::Error::NotConnected { .. }),
+        "{error:?}"
+    );
     let cause = std::error::Error::source(&error).unwrap().to_string();
-    assert!(cause.contains("refused") && !cause.contains(&url), "{cause}");
+    assert!(
+        cause.contains("refused") && !cause.contains(&url),
+        "{cause}"
+    );
 }
 
 /// A pooled connection that the server closes at the wrong moment makes a submit look lost that was never sent.
@@ -138,19 +164,30 @@ async fn every_submit_has_a_connection_of_its_own_and_questions_share_one() {
 async fn a_reply_without_end_is_cut_off() {
     let server = MockServer::start().await;
     let endless = ResponseTemplate::new(200).set_body_bytes(vec![b' '; MAX_BODY + 1]);
-    Mock::given(any()).respond_with(endless).mount(&server).await;
+    Mock::given(any())
+        .respond_with(endless)
+        .mount(&server)
+        .await;
     let client = kie_api::Client::new(kie_api::Config::new(KEY).base_url(server.uri())).unwrap();
     let error = generate(&client).await.unwrap_err();
-    assert!(error.to_string().contains("the body is longer than 40 MiB"), "{error}");
+    assert!(
+        error.to_string().contains("the body is longer than 40 MiB"),
+        "{error}"
+    );
 }
 
 /// Whatever a provider echoes, the key does not come back out of the client.
 #[tokio::test]
 async fn the_key_is_in_no_error_and_in_no_debug_text() {
     let server = MockServer::start().await;
-    let uniall = uniall_api::Client::new(uniall_api::Config::new(KEY).base_url(server.uri())).unwrap();
+    let uniall =
+        uniall_api::Client::new(uniall_api::Config::new(KEY).base_url(server.uri())).unwrap();
     let kie = kie(&server.uri());
-    let mut texts = vec![format!("{kie:?} {uniall:?} {:?} {:?}", config("http://127.0.0.1"), kie.generate())];
+    let mut texts = vec![format!(
+        "{kie:?} {uniall:?} {:?} {:?}",
+        config("http://127.0.0.1"),
+        kie.generate()
+    )];
     let bodies = [
         format!("<html>Authorization: Bearer {KEY}</html>"),
         format!(r#"{{"code":401,"msg":"bad key {KEY}","data":{{"key":"{KEY}"}}}}"#),
@@ -176,13 +213,24 @@ async fn the_key_is_in_no_error_and_in_no_debug_text() {
 #[tokio::test]
 async fn a_key_that_is_a_word_changes_no_reply() {
     let server = MockServer::start().await;
-    let reply = r#"{"id":"task_a1","status":"failed","error":{"message":"any reason of 15 letters"}}"#;
+    let reply =
+        r#"{"id":"task_a1","status":"failed","error":{"message":"any reason of 15 letters"}}"#;
     serve_bytes(&server, 200, reply.into()).await;
     for key in ["a", "any", "failed", "status", "id", "of 15 letters\"}"] {
         let config = uniall_api::Config::new(key).base_url(server.uri());
-        let task = uniall_api::Client::new(config).unwrap().query_video().task_id("task_a1").send().await.unwrap();
+        let task = uniall_api::Client::new(config)
+            .unwrap()
+            .query_video()
+            .task_id("task_a1")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(task.body(), reply, "{key}");
-        assert_eq!((task.poll_id(), task.state()), (Some("task_a1"), uniall_api::State::Failed), "{key}");
+        assert_eq!(
+            (task.poll_id(), task.state()),
+            (Some("task_a1"), uniall_api::State::Failed),
+            "{key}"
+        );
     }
 }
 
@@ -190,13 +238,25 @@ async fn a_key_that_is_a_word_changes_no_reply() {
 #[tokio::test]
 async fn a_key_has_no_space_around_it() {
     let server = MockServer::start().await;
-    serve_bytes(&server, 401, format!(r#"{{"code":401,"msg":"bad key '{KEY}'"}}"#).into()).await;
+    serve_bytes(
+        &server,
+        401,
+        format!(r#"{{"code":401,"msg":"bad key '{KEY}'"}}"#).into(),
+    )
+    .await;
     for key in [KEY.to_owned(), format!("{KEY}\n"), format!("\t {KEY} \r\n")] {
-        let client = kie_api::Client::new(kie_api::Config::new(key).base_url(server.uri())).unwrap();
+        let client =
+            kie_api::Client::new(kie_api::Config::new(key).base_url(server.uri())).unwrap();
         let error = generate(&client).await.unwrap_err();
-        assert_eq!(error.to_string(), "kie.ai answered with code 401: bad key '[key]'");
+        assert_eq!(
+            error.to_string(),
+            "kie.ai answered with code 401: bad key '[key]'"
+        );
         let sent = server.received_requests().await.unwrap().pop().unwrap();
-        assert_eq!(sent.headers["authorization"], format!("Bearer {KEY}").as_str());
+        assert_eq!(
+            sent.headers["authorization"],
+            format!("Bearer {KEY}").as_str()
+        );
     }
 }
 
@@ -204,12 +264,14 @@ async fn a_key_has_no_space_around_it() {
 #[tokio::test]
 async fn an_error_shows_links_without_their_signatures() {
     let server = MockServer::start().await;
-    let short =
-        r#"<a href="https://cdn.example.net/v.mp4?signature=hidden">moved</a> What now? https://b.example/?k=hidden"#;
+    let short = r#"<a href="https://cdn.example.net/v.mp4?signature=hidden">moved</a> What now? https://b.example/?k=hidden"#;
     // Only the start is shown, and it ends within the password.
     let long = format!("{} https://me:hidden@b.example/", "x".repeat(180));
     for (page, shown) in [
-        (short, r#"<a href=\"https://cdn.example.net/v.mp4?...\">moved</a> What now? https://b.example/?..."#),
+        (
+            short,
+            r#"<a href=\"https://cdn.example.net/v.mp4?...\">moved</a> What now? https://b.example/?..."#,
+        ),
         (&long, "xxx ..."),
     ] {
         serve_bytes(&server, 502, page.into()).await;
@@ -226,18 +288,39 @@ fn links_are_shown_without_what_can_be_secret() {
         ("https://a.example/v.mp4", "https://a.example/v.mp4"),
         ("https://a.example?k=hidden", "https://a.example?..."),
         ("https://a.example/v#t=hidden", "https://a.example/v?..."),
-        ("at https://me:hidden@a.example:8443/v, or not", "at https://a.example:8443/v, or not"),
+        (
+            "at https://me:hidden@a.example:8443/v, or not",
+            "at https://a.example:8443/v, or not",
+        ),
         ("https://me:hid@den@a.example", "https://a.example"),
-        ("<a href='https://a.example/v?k=hidden'>x</a>", "<a href='https://a.example/v?...>x</a>"),
-        (r#"{"url":"https://a.example/v?k=hidden","code":1}"#, r#"{"url":"https://a.example/v?...","code":1}"#),
-        (r#"{"url":"https:\/\/a.example\/v?a=b\u0026k=hidden"}"#, r#"{"url":"https:\/\/a.example\/v?..."}"#),
-        (r#"{\"url\":\"https://a.example/v?k=hidden\"}"#, r#"{\"url\":\"https://a.example/v?..."}"#),
-        ("[https://a.example/v?k=hidden,x,https://b.example/v?k=hidden]", "[https://a.example/v?..."),
+        (
+            "<a href='https://a.example/v?k=hidden'>x</a>",
+            "<a href='https://a.example/v?...>x</a>",
+        ),
+        (
+            r#"{"url":"https://a.example/v?k=hidden","code":1}"#,
+            r#"{"url":"https://a.example/v?...","code":1}"#,
+        ),
+        (
+            r#"{"url":"https:\/\/a.example\/v?a=b\u0026k=hidden"}"#,
+            r#"{"url":"https:\/\/a.example\/v?..."}"#,
+        ),
+        (
+            r#"{\"url\":\"https://a.example/v?k=hidden\"}"#,
+            r#"{\"url\":\"https://a.example/v?..."}"#,
+        ),
+        (
+            "[https://a.example/v?k=hidden,x,https://b.example/v?k=hidden]",
+            "[https://a.example/v?...",
+        ),
         (
             "[https://a.example/v,https://me:hidden@b.example/v?k=hidden]",
             "[https://a.example/v,https://b.example/v?...",
         ),
-        ("https://a.example/to=https://me:hidden@b.example/?k=hidden", "https://a.example/to=https://b.example/?..."),
+        (
+            "https://a.example/to=https://me:hidden@b.example/?k=hidden",
+            "https://a.example/to=https://b.example/?...",
+        ),
         (
             "data:video/mp4;base64,hidden and https://b.example/?k=hidden",
             "data:video/mp4;base64,... and https://b.example/?...",
@@ -256,18 +339,33 @@ fn a_configuration_that_cannot_work_is_refused() {
     let table = [
         (kie_api::Config::new(""), "the API key is empty"),
         (kie_api::Config::new(" \n"), "the API key is empty"),
-        (kie_api::Config::new("a\nb"), "characters that no HTTP header can carry"),
-        (kie_api::Config::new(KEY).connect_timeout(Duration::from_secs(30)), "the connect time-out has to be shorter"),
+        (
+            kie_api::Config::new("a\nb"),
+            "characters that no HTTP header can carry",
+        ),
+        (
+            kie_api::Config::new(KEY).connect_timeout(Duration::from_secs(30)),
+            "the connect time-out has to be shorter",
+        ),
         (url("not a url"), "the base URL cannot be used"),
         (url("ftp://api.kie.ai"), "travels over https"),
         (url("http://api.kie.ai"), "travels over https"),
         (url("http://127.0.0.1.example.net"), "travels over https"),
-        (url("https://user:password@api.kie.ai"), "more than a host and a path"),
-        (url("https://api.kie.ai/?a=b"), "more than a host and a path"),
+        (
+            url("https://user:password@api.kie.ai"),
+            "more than a host and a path",
+        ),
+        (
+            url("https://api.kie.ai/?a=b"),
+            "more than a host and a path",
+        ),
     ];
     for (config, wanted) in table {
         let error = kie_api::Client::new(config).unwrap_err().to_string();
-        assert!(error.contains(wanted) && !error.contains("password@"), "{error}");
+        assert!(
+            error.contains(wanted) && !error.contains("password@"),
+            "{error}"
+        );
     }
     for good in [
         "https://api.kie.ai/",

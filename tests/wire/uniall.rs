@@ -1,7 +1,9 @@
 //! UniAll: every request as sent, every reply as decoded.
 
 use serde_json::json;
-use uniall_api::types::{AspectRatio, CreateVideoRequest, Duration, ExtraBody, Model, Size, VideoTask};
+use uniall_api::types::{
+    AspectRatio, CreateVideoRequest, Duration, ExtraBody, Model, Size, VideoTask,
+};
 use uniall_api::{Client, Config, Error, OPERATIONS, Reply};
 
 use veo_tests::{KEY, last_request, recorder, requests, retry_after, serve_json, told, variations};
@@ -31,10 +33,22 @@ fn show(result: &Result<Reply<VideoTask>, Error>) -> String {
     match result {
         Ok(task) => {
             let id = task.poll_id().unwrap_or("no id");
-            let progress = task.progress.map_or(String::new(), |progress| format!(" {}%", progress.0));
-            let urls = task.urls().iter().map(|url| format!(" {url}")).collect::<String>();
-            let failure = task.failure().map_or(String::new(), |reason| format!(", because: {reason}"));
-            format!("{:?}{progress} {id}{urls}{failure}\n   {}", task.state(), serde_json::to_string(&**task).unwrap())
+            let progress = task
+                .progress
+                .map_or(String::new(), |progress| format!(" {}%", progress.0));
+            let urls = task
+                .urls()
+                .iter()
+                .map(|url| format!(" {url}"))
+                .collect::<String>();
+            let failure = task
+                .failure()
+                .map_or(String::new(), |reason| format!(", because: {reason}"));
+            format!(
+                "{:?}{progress} {id}{urls}{failure}\n   {}",
+                task.state(),
+                serde_json::to_string(&**task).unwrap()
+            )
         }
         Err(Error::Rejected(rejection)) => {
             let retry = retry_after(&rejection.head);
@@ -66,12 +80,17 @@ async fn nothing_in_a_reply_costs_the_task_id() {
                        "status": "queued", "progress": 0, "created_at": 1773984104, "seconds": "8", "error": null,
                        "result": { "outputs": [] }, "metadata": { "url": "" } });
     let enveloped = json!({ "code": "success", "message": "", "data": { "task_id": TASK, "status": "QUEUED" } });
-    for (name, reply) in
-        [(&task, "/id"), (&enveloped, "/data/task_id")].into_iter().flat_map(|(reply, keep)| variations(reply, keep))
+    for (name, reply) in [(&task, "/id"), (&enveloped, "/data/task_id")]
+        .into_iter()
+        .flat_map(|(reply, keep)| variations(reply, keep))
     {
         serve_json(&server, &reply).await;
         let result = call(&client, "create_video").await;
-        assert_eq!(result.as_ref().ok().and_then(|task| task.poll_id()), Some(TASK), "{name}: {result:?}");
+        assert_eq!(
+            result.as_ref().ok().and_then(|task| task.poll_id()),
+            Some(TASK),
+            "{name}: {result:?}"
+        );
     }
 }
 
@@ -82,19 +101,28 @@ async fn every_request_is_sent_as_written() {
     let mut text = String::new();
     for operation in OPERATIONS {
         call(&client, operation).await.unwrap();
-        text.push_str(&format!("# {operation}, as short as can be\n{}\n", last_request(&server).await));
+        text.push_str(&format!(
+            "# {operation}, as short as can be\n{}\n",
+            last_request(&server).await
+        ));
     }
 
     let options = ExtraBody::builder()
         .generate_audio(false)
         .negative_prompt("blur".to_owned())
         .seed(7)
-        .extra(serde_json::Map::from_iter([("person_generation".to_owned(), json!("allow_adult"))]));
+        .extra(serde_json::Map::from_iter([(
+            "person_generation".to_owned(),
+            json!("allow_adult"),
+        )]));
     let everything = client.create_video().body_map(|body| {
         body.model(Model::Standard4k)
             .prompt("The kite climbs".to_owned())
             .image("https://img.example.net/first.png".to_owned())
-            .images(vec!["https://img.example.net/1.png".to_owned(), "https://img.example.net/2.png".to_owned()])
+            .images(vec![
+                "https://img.example.net/1.png".to_owned(),
+                "https://img.example.net/2.png".to_owned(),
+            ])
             .last_image("https://img.example.net/last.png".to_owned())
             .video("https://cdn.example.net/kite.mp4".to_owned())
             .size(Size::K4)
@@ -108,8 +136,16 @@ async fn every_request_is_sent_as_written() {
         last_request(&server).await
     ));
 
-    client.query_video().task_id("../models?a=b#c").send().await.unwrap();
-    text.push_str(&format!("# query_video, with an id that is not one\n{}\n", last_request(&server).await));
+    client
+        .query_video()
+        .task_id("../models?a=b#c")
+        .send()
+        .await
+        .unwrap();
+    text.push_str(&format!(
+        "# query_video, with an id that is not one\n{}\n",
+        last_request(&server).await
+    ));
 
     insta::assert_snapshot!("uniall_requests", text);
 }
@@ -123,9 +159,24 @@ async fn the_requests_of_the_page_are_sent_as_they_stand_there() {
     for (name, page) in pages {
         let request: CreateVideoRequest = serde_json::from_value(page.clone()).unwrap();
         let options = request.extra_body.as_ref().unwrap();
-        assert!(request.extra.is_empty() && options.extra.is_empty(), "{name}: {request:?}");
-        client(&server.uri()).create_video().body(request).send().await.unwrap();
-        let sent: serde_json::Value = server.received_requests().await.unwrap().pop().unwrap().body_json().unwrap();
+        assert!(
+            request.extra.is_empty() && options.extra.is_empty(),
+            "{name}: {request:?}"
+        );
+        client(&server.uri())
+            .create_video()
+            .body(request)
+            .send()
+            .await
+            .unwrap();
+        let sent: serde_json::Value = server
+            .received_requests()
+            .await
+            .unwrap()
+            .pop()
+            .unwrap()
+            .body_json()
+            .unwrap();
         assert_eq!(sent, page, "{name}");
     }
 }
@@ -135,9 +186,15 @@ async fn the_requests_of_the_page_are_sent_as_they_stand_there() {
 async fn an_invalid_request_is_not_sent() {
     let server = recorder().await;
     let client = client(&server.uri());
-    let results = [client.create_video().send().await.map(drop), client.query_video().send().await.map(drop)];
+    let results = [
+        client.create_video().send().await.map(drop),
+        client.query_video().send().await.map(drop),
+    ];
     for result in results {
-        assert!(matches!(result, Err(Error::InvalidRequest(_))), "{result:?}");
+        assert!(
+            matches!(result, Err(Error::InvalidRequest(_))),
+            "{result:?}"
+        );
     }
     assert_eq!(server.received_requests().await.unwrap().len(), 0);
 }

@@ -28,11 +28,16 @@ pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
         let current = std::fs::read_to_string(&path).unwrap_or_default();
         let lines = text.lines().count();
         let milliseconds = started.elapsed().as_millis();
-        let state = if current == text { "is up to date" } else { "written" };
+        let state = if current == text {
+            "is up to date"
+        } else {
+            "written"
+        };
         if check {
             stale.push_str(&difference(file, &current, &text, "cargo xtask codegen"));
         } else if current != text {
-            std::fs::write(&path, &text).map_err(|error| format!("{file} cannot be written: {error}"))?;
+            std::fs::write(&path, &text)
+                .map_err(|error| format!("{file} cannot be written: {error}"))?;
         }
         let _ = writeln!(report, "{file} {state} ({lines} lines, {milliseconds} ms)");
         Ok::<_, String>(())
@@ -41,12 +46,20 @@ pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
     for (name, package) in SPECS {
         let started = Instant::now();
         let spec = Spec::read(workspace, name).map_err(|problem| problem.to_string())?;
-        put(&format!("crates/{package}/src/generated.rs"), generate(&spec)?, started)?;
+        put(
+            &format!("crates/{package}/src/generated.rs"),
+            generate(&spec)?,
+            started,
+        )?;
         specs.push(spec);
     }
     let started = Instant::now();
     put(contract::FILE, contract::generate(&specs), started)?;
-    if stale.is_empty() { Ok(report) } else { Err(stale) }
+    if stale.is_empty() {
+        Ok(report)
+    } else {
+        Err(stale)
+    }
 }
 
 /// What is stale about a generated file, ending with the command to run; nothing if it is up to date.
@@ -55,7 +68,11 @@ pub(crate) fn difference(file: &str, current: &str, wanted: &str, command: &str)
         return String::new();
     }
     let diff = similar::TextDiff::from_lines(current, wanted);
-    let diff = diff.unified_diff().context_radius(2).header(file, "what it should be").to_string();
+    let diff = diff
+        .unified_diff()
+        .context_radius(2)
+        .header(file, "what it should be")
+        .to_string();
     format!("{diff}{file} is stale. Run: {command}\n")
 }
 
@@ -67,31 +84,42 @@ pub(crate) fn difference(file: &str, current: &str, wanted: &str, command: &str)
 pub(crate) fn generate(spec: &Spec) -> Result<String, String> {
     let problems = lint::lint(spec);
     if !problems.is_empty() {
-        return Err(problems.iter().map(|problem| format!("{problem}\n")).collect());
+        return Err(problems
+            .iter()
+            .map(|problem| format!("{problem}\n"))
+            .collect());
     }
     let refuse = |message: String| spec.problem("", message).to_string();
     let prepared = prepare(spec);
-    let document = serde_json::from_value(prepared.root.clone()).map_err(|error| refuse(error.to_string()))?;
+    let document =
+        serde_json::from_value(prepared.root.clone()).map_err(|error| refuse(error.to_string()))?;
 
     let mut settings = GenerationSettings::default();
-    settings.with_interface(InterfaceStyle::Builder).with_inner_type(quote::quote!(crate::client::Inner));
+    settings
+        .with_interface(InterfaceStyle::Builder)
+        .with_inner_type(quote::quote!(crate::client::Inner));
     for (name, schema) in spec.schemas() {
         if let Some(path) = emit::replacement(name, schema) {
             settings.with_replacement(name, path, std::iter::empty());
         }
     }
     // The lint refuses all that is known to make progenitor panic; what is left still gets a sentence.
-    let tokens =
-        catch_unwind(move || Generator::new(&settings).generate_tokens(&document).map_err(|error| error.to_string()))
-            .unwrap_or_else(|panic| {
-                let words =
-                    panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-                Err(format!(
-                    "the generator gave up ({}); simplify what was added last",
-                    words.unwrap_or("no reason given")
-                ))
-            })
-            .map_err(refuse)?;
+    let tokens = catch_unwind(move || {
+        Generator::new(&settings)
+            .generate_tokens(&document)
+            .map_err(|error| error.to_string())
+    })
+    .unwrap_or_else(|panic| {
+        let words = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(panic.downcast_ref::<&str>().copied());
+        Err(format!(
+            "the generator gave up ({}); simplify what was added last",
+            words.unwrap_or("no reason given")
+        ))
+    })
+    .map_err(refuse)?;
 
     let mut file: syn::File = syn::parse2(tokens).map_err(|error| refuse(error.to_string()))?;
     rewrite::rewrite(&mut file, spec).map_err(refuse)?;
@@ -109,22 +137,39 @@ fn prepare(spec: &Spec) -> Spec {
     let mut prepared = spec.clone();
     let (_, replies) = spec.schema_uses();
     // The types of their bodies are generated all the same.
-    for operation in spec.operations().iter().filter(|operation| operation.hand_written) {
-        prepared.root["paths"][operation.path].as_object_mut().map(|item| item.remove(operation.method));
+    for operation in spec
+        .operations()
+        .iter()
+        .filter(|operation| operation.hand_written)
+    {
+        prepared.root["paths"][operation.path]
+            .as_object_mut()
+            .map(|item| item.remove(operation.method));
     }
-    if let Some(paths) = prepared.root.get_mut("paths").and_then(Value::as_object_mut) {
+    if let Some(paths) = prepared
+        .root
+        .get_mut("paths")
+        .and_then(Value::as_object_mut)
+    {
         for item in paths.values_mut().filter_map(Value::as_object_mut) {
             item.remove("servers");
             for operation in item.values_mut().filter_map(Value::as_object_mut) {
                 operation.remove("callbacks");
                 // Errors are read by the transport, which keeps status and content type; the generator's reading does not.
-                if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+                if let Some(responses) = operation
+                    .get_mut("responses")
+                    .and_then(Value::as_object_mut)
+                {
                     responses.retain(|status, _| status.starts_with('2'));
                 }
             }
         }
     }
-    if let Some(schemas) = prepared.root.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+    if let Some(schemas) = prepared
+        .root
+        .pointer_mut("/components/schemas")
+        .and_then(Value::as_object_mut)
+    {
         for (name, schema) in schemas {
             if replies.contains(name)
                 && let Some(schema) = schema.as_object_mut()
@@ -140,17 +185,27 @@ fn prepare(spec: &Spec) -> Spec {
 
 /// Removes what must not reach the wire or the types: defaults, nulls and the wrapping that only carries a description.
 fn relax(schema: &mut Value) {
-    let Some(object) = schema.as_object_mut() else { return };
+    let Some(object) = schema.as_object_mut() else {
+        return;
+    };
     for word in ["default", "nullable", "example"] {
         object.remove(word);
     }
-    if let Some(target) = object.get("allOf").and_then(|all| all[0].get("$ref")).cloned() {
+    if let Some(target) = object
+        .get("allOf")
+        .and_then(|all| all[0].get("$ref"))
+        .cloned()
+    {
         object.clear();
         object.insert("$ref".to_owned(), target);
     }
     for (word, value) in object {
         match word.as_str() {
-            "properties" => value.as_object_mut().into_iter().flatten().for_each(|(_, property)| relax(property)),
+            "properties" => value
+                .as_object_mut()
+                .into_iter()
+                .flatten()
+                .for_each(|(_, property)| relax(property)),
             "items" | "additionalProperties" => relax(value),
             "oneOf" | "anyOf" => value.as_array_mut().into_iter().flatten().for_each(relax),
             _ => {}
@@ -184,7 +239,11 @@ mod tests {
                 "How long a video is, in seconds.",
                 "-    ///Length of a video in seconds.\n+    ///How long a video is, in seconds.\n",
             ),
-            ("maxItems: 3", "maxItems: 5", "-            \"maxItems\": 3\n+            \"maxItems\": 5\n"),
+            (
+                "maxItems: 3",
+                "maxItems: 5",
+                "-            \"maxItems\": 3\n+            \"maxItems\": 5\n",
+            ),
         ];
         for (from, to, shown) in rows {
             let copy = tempfile::tempdir().unwrap();
@@ -193,7 +252,10 @@ mod tests {
             for (name, package) in SPECS {
                 let spec = std::fs::read_to_string(workspace().join("openapi").join(name)).unwrap();
                 let changed = spec.replace(from, to);
-                assert_ne!(spec, changed, "{name} no longer has the line that this test changes");
+                assert_ne!(
+                    spec, changed,
+                    "{name} no longer has the line that this test changes"
+                );
                 std::fs::write(copy.path().join("openapi").join(name), changed).unwrap();
                 files.push(format!("crates/{package}/src/generated.rs"));
             }
@@ -204,8 +266,15 @@ mod tests {
 
             let difference = run(copy.path(), true).unwrap_err();
             assert!(difference.contains(shown), "{difference}");
-            assert!(difference.ends_with("Run: cargo xtask codegen\n"), "{difference}");
-            assert_eq!(run(copy.path(), true).unwrap_err(), difference, "the check must not write");
+            assert!(
+                difference.ends_with("Run: cargo xtask codegen\n"),
+                "{difference}"
+            );
+            assert_eq!(
+                run(copy.path(), true).unwrap_err(),
+                difference,
+                "the check must not write"
+            );
 
             run(copy.path(), false).unwrap();
             run(copy.path(), true).unwrap();
@@ -243,22 +312,42 @@ mod tests {
 ";
         let rows = [
             // A form is sent by hand; what else its path can do is not.
-            ("    post:\n", form, ["pub(crate) const FILL_PATH: &str = \"/task\";", "pub fn make(&self)"]),
+            (
+                "    post:\n",
+                form,
+                [
+                    "pub(crate) const FILL_PATH: &str = \"/task\";",
+                    "pub fn make(&self)",
+                ],
+            ),
             // A word of the language is a name with something behind it.
             (
                 "        prompt:",
                 "        type: {type: string, deprecated: true, description: Its kind.}\n        prompt:",
-                ["#[deprecated(note = \"Its kind.\")]", "pub fn type_<T>(mut self, value: T)"],
+                [
+                    "#[deprecated(note = \"Its kind.\")]",
+                    "pub fn type_<T>(mut self, value: T)",
+                ],
             ),
             (
                 "        taskId:",
                 "        type: {allOf: [{$ref: '#/components/schemas/State'}], description: Its kind.}\n        taskId:",
-                ["///Its kind.", "pub type_: ::std::option::Option<crate::types::State>"],
+                [
+                    "///Its kind.",
+                    "pub type_: ::std::option::Option<crate::types::State>",
+                ],
             ),
         ];
         for (from, to, expected) in rows {
-            assert!(lint::tests::GOOD.contains(from), "the table replaces {from:?}, which is not there");
-            let spec = Spec::parse("openapi/test.yaml", &lint::tests::GOOD.replacen(from, to, 1)).unwrap();
+            assert!(
+                lint::tests::GOOD.contains(from),
+                "the table replaces {from:?}, which is not there"
+            );
+            let spec = Spec::parse(
+                "openapi/test.yaml",
+                &lint::tests::GOOD.replacen(from, to, 1),
+            )
+            .unwrap();
             let text = generate(&spec).unwrap();
             for expected in expected {
                 assert!(text.contains(expected), "{to}\nwithout {expected}\n{text}");
@@ -272,15 +361,23 @@ mod tests {
         let spec = Spec::parse("openapi/test.yaml", lint::tests::GOOD).unwrap();
         generate(&spec).unwrap();
         let mut bad = Vec::new();
-        let wrong = [json!(null), json!("text"), json!(7), json!({}), json!([]), json!([{}])];
+        let wrong = [
+            json!(null),
+            json!("text"),
+            json!(7),
+            json!({}),
+            json!([]),
+            json!([{}]),
+        ];
         for pointer in pointers(&spec.root, String::new()) {
             for wrong in &wrong {
                 let mut broken = spec.clone();
                 *broken.root.pointer_mut(&pointer).unwrap() = wrong.clone();
                 match generate(&broken) {
                     Ok(_) => assert!(contract::generate(&[broken]).contains("$defs")),
-                    Err(problems) if problems.starts_with("openapi/test.yaml at ") && !problems.contains("gave up") => {
-                    }
+                    Err(problems)
+                        if problems.starts_with("openapi/test.yaml at ")
+                            && !problems.contains("gave up") => {}
                     Err(problems) => bad.push(format!("{pointer} = {wrong}: {problems}")),
                 }
             }
@@ -292,11 +389,15 @@ mod tests {
         let below: Vec<String> = match value {
             Value::Object(object) => object
                 .iter()
-                .flat_map(|(key, value)| pointers(value, format!("{at}/{}", crate::spec::escape(key))))
+                .flat_map(|(key, value)| {
+                    pointers(value, format!("{at}/{}", crate::spec::escape(key)))
+                })
                 .collect(),
-            Value::Array(items) => {
-                items.iter().enumerate().flat_map(|(index, value)| pointers(value, format!("{at}/{index}"))).collect()
-            }
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .flat_map(|(index, value)| pointers(value, format!("{at}/{index}")))
+                .collect(),
             _ => Vec::new(),
         };
         std::iter::once(at).chain(below).collect()

@@ -9,24 +9,41 @@ pub(crate) const FILE: &str = "crates/veo-sim/src/contract.json";
 
 /// The text of `contract.json` for specifications that are in order.
 pub(crate) fn generate(specs: &[Spec]) -> String {
-    let providers: Map<String, Value> = specs.iter().map(|spec| (spec.provider().to_owned(), provider(spec))).collect();
+    let providers: Map<String, Value> = specs
+        .iter()
+        .map(|spec| (spec.provider().to_owned(), provider(spec)))
+        .collect();
     format!("{:#}\n", Value::Object(providers))
 }
 
 /// A schema as JSON Schema says it, without what only describes. Its references lead to [`definitions`].
 pub(crate) fn json_schema(schema: &Value) -> Value {
-    const DESCRIBING: [&str; 6] = ["default", "deprecated", "description", "example", "format", "title"];
-    let Some(object) = schema.as_object() else { return schema.clone() };
+    const DESCRIBING: [&str; 6] = [
+        "default",
+        "deprecated",
+        "description",
+        "example",
+        "format",
+        "title",
+    ];
+    let Some(object) = schema.as_object() else {
+        return schema.clone();
+    };
     let plain: Map<String, Value> = object
         .iter()
-        .filter(|(word, _)| !word.starts_with("x-") && *word != "nullable" && !DESCRIBING.contains(&word.as_str()))
+        .filter(|(word, _)| {
+            !word.starts_with("x-") && *word != "nullable" && !DESCRIBING.contains(&word.as_str())
+        })
         .map(|(word, value)| {
             let value = match (word.as_str(), value) {
                 ("$ref", Value::String(target)) => json!(target.replacen(SCHEMAS, "#/$defs/", 1)),
-                ("properties", Value::Object(properties)) => {
-                    properties.iter().map(|(name, property)| (name.clone(), json_schema(property))).collect()
+                ("properties", Value::Object(properties)) => properties
+                    .iter()
+                    .map(|(name, property)| (name.clone(), json_schema(property)))
+                    .collect(),
+                ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => {
+                    schemas.iter().map(json_schema).collect()
                 }
-                ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => schemas.iter().map(json_schema).collect(),
                 ("items" | "additionalProperties" | "not", schema) => json_schema(schema),
                 _ => value.clone(),
             };
@@ -43,12 +60,18 @@ pub(crate) fn json_schema(schema: &Value) -> Value {
 /// The named schemas that are wanted, as `$defs`.
 pub(crate) fn definitions(spec: &Spec, wanted: impl Fn(&str) -> bool) -> Value {
     let schemas = spec.schemas().filter(|(name, _)| wanted(name));
-    schemas.map(|(name, schema)| (name.to_owned(), json_schema(schema))).collect()
+    schemas
+        .map(|(name, schema)| (name.to_owned(), json_schema(schema)))
+        .collect()
 }
 
 fn provider(spec: &Spec) -> Value {
     let (requests, _) = spec.schema_uses();
-    let operations: Value = spec.operations().iter().map(|it| operation(spec, it)).collect();
+    let operations: Value = spec
+        .operations()
+        .iter()
+        .map(|it| operation(spec, it))
+        .collect();
     json!({ "operations": operations, "$defs": definitions(spec, |name| requests.contains(name)) })
 }
 
@@ -156,7 +179,10 @@ mod tests {
                 json!({ "allOf": [{ "$ref": "#/components/schemas/A" }], "nullable": true, "description": "An A." }),
                 json!({ "anyOf": [{ "type": "null" }, { "allOf": [{ "$ref": "#/$defs/A" }] }] }),
             ),
-            (json!({ "type": "integer", "nullable": false, "format": "int64" }), json!({ "type": "integer" })),
+            (
+                json!({ "type": "integer", "nullable": false, "format": "int64" }),
+                json!({ "type": "integer" }),
+            ),
             (
                 json!({ "type": "array", "minItems": 2, "items": { "type": "integer", "example": 7 } }),
                 json!({ "type": "array", "minItems": 2, "items": { "type": "integer" } }),
@@ -169,7 +195,10 @@ mod tests {
                 json!({ "additionalProperties": { "type": "string", "nullable": true } }),
                 json!({ "additionalProperties": { "anyOf": [{ "type": "null" }, { "type": "string" }] } }),
             ),
-            (json!({ "additionalProperties": false }), json!({ "additionalProperties": false })),
+            (
+                json!({ "additionalProperties": false }),
+                json!({ "additionalProperties": false }),
+            ),
         ];
         for (schema, expected) in rows {
             assert_eq!(json_schema(&schema), expected, "{schema}");

@@ -21,20 +21,31 @@ pub(crate) fn replacement(name: &str, schema: &Value) -> Option<String> {
 pub(crate) fn constants(spec: &Spec) -> TokenStream {
     let servers = servers(spec).into_iter().map(|(_, server)| {
         let (name, url) = (ident(&server["x-rust-name"]), server["url"].as_str());
-        let doc = format!("Base URL. {}", server["description"].as_str().unwrap_or_default());
-        (name.to_string(), quote! { #[doc = #doc] pub const #name: &str = #url; })
+        let doc = format!(
+            "Base URL. {}",
+            server["description"].as_str().unwrap_or_default()
+        );
+        (
+            name.to_string(),
+            quote! { #[doc = #doc] pub const #name: &str = #url; },
+        )
     });
     // Several paths can name the same server.
     let servers: std::collections::BTreeMap<_, _> = servers.collect();
     let servers = servers.values();
     let operations = spec.operations();
-    let ids = operations.iter().map(|operation| operation.value["operationId"].as_str());
-    let paths = operations.iter().filter(|operation| operation.hand_written).map(|operation| {
-        let id = operation.value["operationId"].as_str().unwrap_or_default();
-        let (name, path) = (format_ident!("{}_PATH", id.to_uppercase()), operation.path);
-        let doc = format!("Path of `{id}`.");
-        quote! { #[doc = #doc] pub(crate) const #name: &str = #path; }
-    });
+    let ids = operations
+        .iter()
+        .map(|operation| operation.value["operationId"].as_str());
+    let paths = operations
+        .iter()
+        .filter(|operation| operation.hand_written)
+        .map(|operation| {
+            let id = operation.value["operationId"].as_str().unwrap_or_default();
+            let (name, path) = (format_ident!("{}_PATH", id.to_uppercase()), operation.path);
+            let doc = format!("Path of `{id}`.");
+            quote! { #[doc = #doc] pub(crate) const #name: &str = #path; }
+        });
     quote! {
         #(#servers)*
         /// The operations of the specification, in its order.
@@ -46,12 +57,19 @@ pub(crate) fn constants(spec: &Spec) -> TokenStream {
 /// The module of bounds: what the types of requests do not enforce.
 pub(crate) fn bounds(spec: &Spec) -> TokenStream {
     let (requests, _) = spec.schema_uses();
-    let modules = spec.objects().filter(|(name, _)| requests.contains(*name)).filter_map(|(name, properties)| {
-        let constants: Vec<_> = properties.iter().flat_map(|(property, value)| bound(property, value)).collect();
-        let module = format_ident!("{}", snake(name));
-        let doc = format!("Bounds of [`{name}`](super::types::{name}).");
-        (!constants.is_empty()).then(|| quote! { #[doc = #doc] pub mod #module { #(#constants)* } })
-    });
+    let modules = spec
+        .objects()
+        .filter(|(name, _)| requests.contains(*name))
+        .filter_map(|(name, properties)| {
+            let constants: Vec<_> = properties
+                .iter()
+                .flat_map(|(property, value)| bound(property, value))
+                .collect();
+            let module = format_ident!("{}", snake(name));
+            let doc = format!("Bounds of [`{name}`](super::types::{name}).");
+            (!constants.is_empty())
+                .then(|| quote! { #[doc = #doc] pub mod #module { #(#constants)* } })
+        });
     quote! {
         /// What a request has to keep to beyond its types, by type and field.
         pub mod bounds { #(#modules)* }
@@ -63,23 +81,33 @@ fn bound(property: &str, value: &Value) -> Option<TokenStream> {
     let number = |value: &Value| value.as_i64().map(Literal::i64_unsuffixed);
     if value["type"] == "array" {
         let length = |word| value[word].as_u64().map(Literal::u64_unsuffixed);
-        let (least, most) = (length("minItems").unwrap_or_else(|| Literal::u64_unsuffixed(0)), length("maxItems")?);
+        let (least, most) = (
+            length("minItems").unwrap_or_else(|| Literal::u64_unsuffixed(0)),
+            length("maxItems")?,
+        );
         let doc = format!("How many `{property}` there may be.");
-        return Some(quote! { #[doc = #doc] pub const #name: ::std::ops::RangeInclusive<usize> = #least..=#most; });
+        return Some(
+            quote! { #[doc = #doc] pub const #name: ::std::ops::RangeInclusive<usize> = #least..=#most; },
+        );
     }
     if value["type"] != "integer" {
         return None;
     }
     let (least, most) = (number(&value["minimum"])?, number(&value["maximum"])?);
     let doc = format!("The range of `{property}`.");
-    Some(quote! { #[doc = #doc] pub const #name: ::std::ops::RangeInclusive<i64> = #least..=#most; })
+    Some(
+        quote! { #[doc = #doc] pub const #name: ::std::ops::RangeInclusive<i64> = #least..=#most; },
+    )
 }
 
 /// The enums, for the module of types.
 pub(crate) fn enums(spec: &Spec) -> Vec<TokenStream> {
     spec.schemas()
         .filter_map(|(name, schema)| {
-            let (values, open) = match (schema["enum"].as_array(), schema["x-extensible-enum"].as_array()) {
+            let (values, open) = match (
+                schema["enum"].as_array(),
+                schema["x-extensible-enum"].as_array(),
+            ) {
                 (Some(values), _) => (values, false),
                 (None, Some(values)) => (values, true),
                 (None, None) => return None,
@@ -89,7 +117,9 @@ pub(crate) fn enums(spec: &Spec) -> Vec<TokenStream> {
                 name: format_ident!("{name}"),
                 doc: schema["description"].as_str().unwrap_or_default(),
                 variants: list("x-enum-varnames").map(ident).collect(),
-                docs: list("x-enum-descriptions").filter_map(Value::as_str).collect(),
+                docs: list("x-enum-descriptions")
+                    .filter_map(Value::as_str)
+                    .collect(),
                 values: values.iter().map(literal).collect(),
             };
             Some(match (open, schema["type"] == "integer") {
@@ -113,7 +143,13 @@ struct Enum<'a> {
 impl Enum<'_> {
     /// A word outside of the list is an error, so that it never leaves the process.
     fn closed_text(&self) -> TokenStream {
-        let Self { name, doc, variants, docs, values } = self;
+        let Self {
+            name,
+            doc,
+            variants,
+            docs,
+            values,
+        } = self;
         quote! {
             #[doc = #doc]
             #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, ::serde::Deserialize, ::serde::Serialize)]
@@ -137,7 +173,13 @@ impl Enum<'_> {
 
     /// A number outside of the list is an error, so that it never leaves the process.
     fn closed_integer(&self) -> TokenStream {
-        let Self { name, doc, variants, docs, values } = self;
+        let Self {
+            name,
+            doc,
+            variants,
+            docs,
+            values,
+        } = self;
         quote! {
             #[doc = #doc]
             #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, ::serde::Deserialize, ::serde::Serialize)]
@@ -171,7 +213,13 @@ impl Enum<'_> {
 
     /// A word outside of the list is kept.
     fn open_text(&self) -> TokenStream {
-        let Self { name, doc, variants, docs, values } = self;
+        let Self {
+            name,
+            doc,
+            variants,
+            docs,
+            values,
+        } = self;
         quote! {
             #[doc = #doc]
             #[derive(Clone, Debug, Eq, Hash, PartialEq, ::serde::Deserialize, ::serde::Serialize)]
@@ -206,7 +254,13 @@ impl Enum<'_> {
 
     /// A number outside of the list is kept.
     fn open_integer(&self) -> TokenStream {
-        let Self { name, doc, variants, docs, values } = self;
+        let Self {
+            name,
+            doc,
+            variants,
+            docs,
+            values,
+        } = self;
         quote! {
             #[doc = #doc]
             #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, ::serde::Deserialize, ::serde::Serialize)]
@@ -246,14 +300,19 @@ fn ident(name: &Value) -> Ident {
 }
 
 fn literal(value: &Value) -> Literal {
-    value.as_i64().map_or_else(|| Literal::string(value.as_str().unwrap_or_default()), Literal::i64_unsuffixed)
+    value.as_i64().map_or_else(
+        || Literal::string(value.as_str().unwrap_or_default()),
+        Literal::i64_unsuffixed,
+    )
 }
 
 /// `imageUrls` and `GenerateRequest` as the generator spells them in modules and constants.
 pub(crate) fn snake(name: &str) -> String {
     let boundary = |(index, c): (usize, char)| {
         let separator = (index > 0 && c.is_ascii_uppercase()).then_some('_');
-        separator.into_iter().chain(iter::once(c.to_ascii_lowercase()))
+        separator
+            .into_iter()
+            .chain(iter::once(c.to_ascii_lowercase()))
     };
     name.chars().enumerate().flat_map(boundary).collect()
 }

@@ -20,8 +20,15 @@ pub(crate) fn lint(spec: &Spec) -> Vec<Problem> {
             return problems;
         }
     }
-    let problems: Vec<_> = [words, addresses, operations, schemas, uses].iter().flat_map(|check| check(spec)).collect();
-    if problems.is_empty() { examples(spec) } else { problems }
+    let problems: Vec<_> = [words, addresses, operations, schemas, uses]
+        .iter()
+        .flat_map(|check| check(spec))
+        .collect();
+    if problems.is_empty() {
+        examples(spec)
+    } else {
+        problems
+    }
 }
 
 fn version(spec: &Spec) -> Vec<Problem> {
@@ -29,24 +36,38 @@ fn version(spec: &Spec) -> Vec<Problem> {
     if version.starts_with("3.0.") {
         return Vec::new();
     }
-    vec![spec.problem("/openapi", format!("this is {version}; write OpenAPI 3.0, which the generator reads"))]
+    vec![spec.problem(
+        "/openapi",
+        format!("this is {version}; write OpenAPI 3.0, which the generator reads"),
+    )]
 }
 
 fn references(spec: &Spec) -> Vec<Problem> {
     let mut problems = Vec::new();
     walk(&spec.root, String::new(), &mut |pointer, value| {
-        let Some(target) = value.get("$ref") else { return };
-        let found = target.as_str().and_then(|target| target.strip_prefix('#')).and_then(|at| spec.root.pointer(at));
+        let Some(target) = value.get("$ref") else {
+            return;
+        };
+        let found = target
+            .as_str()
+            .and_then(|target| target.strip_prefix('#'))
+            .and_then(|at| spec.root.pointer(at));
         match found {
             None => problems.push(spec.problem(
                 format!("{pointer}/$ref"),
-                format!("{target} leads nowhere in this file; correct the name or add the component"),
+                format!(
+                    "{target} leads nowhere in this file; correct the name or add the component"
+                ),
             )),
             Some(found) if found.get("$ref").is_some() => problems.push(spec.problem(
                 format!("{pointer}/$ref"),
                 format!("{target} is a reference itself; refer to the component directly"),
             )),
-            Some(_) if target.as_str().is_some_and(|target| target.split('/').count() != 4) => {
+            Some(_)
+                if target
+                    .as_str()
+                    .is_some_and(|target| target.split('/').count() != 4) =>
+            {
                 problems.push(spec.problem(
                     format!("{pointer}/$ref"),
                     format!("{target} is no component; give it a name and use that"),
@@ -61,14 +82,25 @@ fn references(spec: &Spec) -> Vec<Problem> {
 /// Whether the document has the form of OpenAPI, as the generator's own reader sees it.
 fn structure(spec: &Spec) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (pointer, what) in [("/info", "object"), ("/paths", "object"), ("/components/schemas", "object")] {
+    for (pointer, what) in [
+        ("/info", "object"),
+        ("/paths", "object"),
+        ("/components/schemas", "object"),
+    ] {
         if !spec.root.pointer(pointer).is_some_and(Value::is_object) {
             problems.push(spec.problem(pointer, format!("this has to be an {what}; add it")));
         }
     }
     if let Err(error) = serde_path_to_error::deserialize::<_, openapiv3::OpenAPI>(&spec.root) {
-        let pointer: String = error.path().iter().map(|segment| format!("/{}", escape(&segment.to_string()))).collect();
-        problems.push(spec.problem(pointer, format!("this is not OpenAPI 3.0: {}; correct it", error.inner())));
+        let pointer: String = error
+            .path()
+            .iter()
+            .map(|segment| format!("/{}", escape(&segment.to_string())))
+            .collect();
+        problems.push(spec.problem(
+            pointer,
+            format!("this is not OpenAPI 3.0: {}; correct it", error.inner()),
+        ));
     }
     problems
 }
@@ -89,8 +121,13 @@ fn words(spec: &Spec) -> Vec<Problem> {
         for (word, meaning) in members(value).filter(|(word, _)| word.starts_with("x-")) {
             let at = format!("{pointer}/{}", escape(word));
             if !WORDS.contains(&word) {
-                problems.push(spec.problem(at, "nothing reads this word; use one of openapi/README.md"));
-            } else if word == "x-basis" && !["documented", "observed", "inferred"].iter().any(|basis| meaning == basis)
+                problems.push(
+                    spec.problem(at, "nothing reads this word; use one of openapi/README.md"),
+                );
+            } else if word == "x-basis"
+                && !["documented", "observed", "inferred"]
+                    .iter()
+                    .any(|basis| meaning == basis)
             {
                 problems.push(spec.problem(at, "say documented, observed or inferred"));
             }
@@ -102,34 +139,69 @@ fn words(spec: &Spec) -> Vec<Problem> {
 /// Where calls go, and with what key: one server for the file, one for a path that has its own, and one key for all.
 fn addresses(spec: &Spec) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let schemes: Vec<_> = spec.root["security"].as_array().into_iter().flatten().flat_map(members).collect();
-    let schemes = schemes.iter().map(|(name, _)| &spec.root["components"]["securitySchemes"][name]);
-    let schemes: Vec<_> = schemes.map(|scheme| (&scheme["type"], &scheme["scheme"])).collect();
+    let schemes: Vec<_> = spec.root["security"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(members)
+        .collect();
+    let schemes = schemes
+        .iter()
+        .map(|(name, _)| &spec.root["components"]["securitySchemes"][name]);
+    let schemes: Vec<_> = schemes
+        .map(|scheme| (&scheme["type"], &scheme["scheme"]))
+        .collect();
     if schemes != [(&json!("http"), &json!("bearer"))] {
-        problems
-            .push(spec.problem("/security", "the clients send the key as a bearer token; describe that and no other"));
+        problems.push(spec.problem(
+            "/security",
+            "the clients send the key as a bearer token; describe that and no other",
+        ));
     }
-    let paths = members(&spec.root["paths"]).map(|(path, item)| (format!("/paths/{}", escape(path)), item));
+    let paths =
+        members(&spec.root["paths"]).map(|(path, item)| (format!("/paths/{}", escape(path)), item));
     let with_servers = paths.filter(|(_, item)| item.get("servers").is_some());
     for (at, holder) in std::iter::once((String::new(), &spec.root)).chain(with_servers) {
         if holder["servers"].as_array().map_or(0, Vec::len) != 1 {
-            problems.push(spec.problem(format!("{at}/servers"), "calls go to one server; give exactly one"));
+            problems.push(spec.problem(
+                format!("{at}/servers"),
+                "calls go to one server; give exactly one",
+            ));
         }
     }
     let mut urls = BTreeMap::new();
     for (at, server) in servers(spec) {
-        let mut refuse = |below: &str, message: String| problems.push(spec.problem(format!("{at}{below}"), message));
-        only(server, &["url", "description", "x-rust-name"], UNREAD, &mut refuse);
+        let mut refuse = |below: &str, message: String| {
+            problems.push(spec.problem(format!("{at}{below}"), message))
+        };
+        only(
+            server,
+            &["url", "description", "x-rust-name"],
+            UNREAD,
+            &mut refuse,
+        );
         let url = server["url"].as_str().unwrap_or_default();
         if !url.starts_with("https://") || url.ends_with('/') || url.contains('{') {
-            refuse("/url", "give an https URL without a slash at its end, and without variables".to_owned());
+            refuse(
+                "/url",
+                "give an https URL without a slash at its end, and without variables".to_owned(),
+            );
         }
         let name = server["x-rust-name"].as_str().unwrap_or_default();
         let words = name.strip_suffix("_URL").unwrap_or_default().split('_');
-        if !words.into_iter().all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase())) {
-            refuse("", "add x-rust-name, the name of the constant that holds the URL, such as UPLOAD_URL".to_owned());
+        if !words
+            .into_iter()
+            .all(|word| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase()))
+        {
+            refuse(
+                "",
+                "add x-rust-name, the name of the constant that holds the URL, such as UPLOAD_URL"
+                    .to_owned(),
+            );
         } else if *urls.entry(name).or_insert(url) != url {
-            refuse("/x-rust-name", format!("{name} is the name of another URL; choose another name"));
+            refuse(
+                "/x-rust-name",
+                format!("{name} is the name of another URL; choose another name"),
+            );
         }
     }
     problems
@@ -137,18 +209,27 @@ fn addresses(spec: &Spec) -> Vec<Problem> {
 
 /// Refuses all words but some.
 fn only(value: &Value, words: &[&str], why: &str, refuse: &mut impl FnMut(&str, String)) {
-    for (word, _) in members(value).filter(|(word, _)| *word != "x-basis" && !words.contains(word)) {
-        refuse(&format!("/{}", escape(word)), format!("{why}; write only {}", words.join(", ")));
+    for (word, _) in members(value).filter(|(word, _)| *word != "x-basis" && !words.contains(word))
+    {
+        refuse(
+            &format!("/{}", escape(word)),
+            format!("{why}; write only {}", words.join(", ")),
+        );
     }
 }
 
 /// The servers of the file and of its paths.
 pub(crate) fn servers(spec: &Spec) -> Vec<(String, &Value)> {
     let own = std::iter::once((String::new(), &spec.root));
-    let of_paths = members(&spec.root["paths"]).map(|(path, item)| (format!("/paths/{}", escape(path)), item));
+    let of_paths =
+        members(&spec.root["paths"]).map(|(path, item)| (format!("/paths/{}", escape(path)), item));
     own.chain(of_paths)
         .flat_map(|(at, holder)| {
-            let servers = holder["servers"].as_array().into_iter().flatten().enumerate();
+            let servers = holder["servers"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .enumerate();
             servers.map(move |(index, server)| (format!("{at}/servers/{index}"), server))
         })
         .collect()
@@ -156,8 +237,16 @@ pub(crate) fn servers(spec: &Spec) -> Vec<(String, &Value)> {
 
 fn operations(spec: &Spec) -> Vec<Problem> {
     const PATH: &[&str] = &["servers", "get", "put", "post", "delete", "patch"];
-    const OPERATION: &[&str] =
-        &["operationId", "summary", "description", "x-billable", "parameters", "requestBody", "responses", "callbacks"];
+    const OPERATION: &[&str] = &[
+        "operationId",
+        "summary",
+        "description",
+        "x-billable",
+        "parameters",
+        "requestBody",
+        "responses",
+        "callbacks",
+    ];
     let mut problems = Vec::new();
     let mut ids = BTreeSet::new();
     for (path, item) in members(&spec.root["paths"]) {
@@ -167,8 +256,9 @@ fn operations(spec: &Spec) -> Vec<Problem> {
     }
     for operation in spec.operations() {
         let value = operation.value;
-        let mut refuse =
-            |at: &str, message: String| problems.push(spec.problem(format!("{}{at}", operation.pointer), message));
+        let mut refuse = |at: &str, message: String| {
+            problems.push(spec.problem(format!("{}{at}", operation.pointer), message))
+        };
         only(value, OPERATION, UNREAD, &mut refuse);
         described(value, &mut refuse);
         identified(value, &mut ids, &mut refuse);
@@ -185,15 +275,26 @@ fn operations(spec: &Spec) -> Vec<Problem> {
         }
 
         let body = spec.resolve(&value["requestBody"]);
-        only(body, &["required", "description", "content"], UNREAD, &mut |below, message| {
-            refuse(&format!("/requestBody{below}"), message);
-        });
+        only(
+            body,
+            &["required", "description", "content"],
+            UNREAD,
+            &mut |below, message| {
+                refuse(&format!("/requestBody{below}"), message);
+            },
+        );
         if members(&body["content"]).count() > 1 {
-            refuse("/requestBody/content", "the generator sends one kind of body; give exactly one".to_owned());
+            refuse(
+                "/requestBody/content",
+                "the generator sends one kind of body; give exactly one".to_owned(),
+            );
         }
 
         if operation.hand_written && value.get("parameters").is_some() {
-            refuse("/parameters", "hand-written code sends a form, and has the path only; remove this".to_owned());
+            refuse(
+                "/parameters",
+                "hand-written code sends a form, and has the path only; remove this".to_owned(),
+            );
         }
 
         let declared: BTreeSet<&str> = value["parameters"]
@@ -204,12 +305,18 @@ fn operations(spec: &Spec) -> Vec<Problem> {
             .filter(|parameter| parameter["in"] == "path")
             .filter_map(|parameter| parameter["name"].as_str())
             .collect();
-        let used: BTreeSet<&str> =
-            operation.path.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).collect();
+        let used: BTreeSet<&str> = operation
+            .path
+            .split('{')
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('}')?.0))
+            .collect();
         if declared != used {
             refuse(
                 "/parameters",
-                format!("the path has the parameters {used:?} and this declares {declared:?}; make them agree"),
+                format!(
+                    "the path has the parameters {used:?} and this declares {declared:?}; make them agree"
+                ),
             );
         }
 
@@ -226,12 +333,17 @@ fn operations(spec: &Spec) -> Vec<Problem> {
             }
         }
         for (kind, replies) in [("success", success), ("error", errors)] {
-            let bodies: BTreeMap<String, &str> =
-                replies.iter().map(|(status, reply)| (body_schema(spec.resolve(reply)).to_string(), *status)).collect();
+            let bodies: BTreeMap<String, &str> = replies
+                .iter()
+                .map(|(status, reply)| (body_schema(spec.resolve(reply)).to_string(), *status))
+                .collect();
             match bodies.len() {
                 0 => refuse("/responses", format!("there is no {kind} body; add one")),
                 1 if bodies.contains_key("null") => {
-                    refuse("/responses", format!("the {kind} reply has no JSON schema; add application/json"));
+                    refuse(
+                        "/responses",
+                        format!("the {kind} reply has no JSON schema; add application/json"),
+                    );
                 }
                 1 => {}
                 count => refuse(
@@ -243,7 +355,8 @@ fn operations(spec: &Spec) -> Vec<Problem> {
             }
         }
         for (at, callback) in callbacks(value) {
-            let mut refuse = |below: &str, message: String| refuse(&format!("{at}{below}"), message);
+            let mut refuse =
+                |below: &str, message: String| refuse(&format!("{at}{below}"), message);
             described(callback, &mut refuse);
             identified(callback, &mut ids, &mut refuse);
         }
@@ -251,17 +364,31 @@ fn operations(spec: &Spec) -> Vec<Problem> {
     problems
 }
 
-fn identified<'a>(value: &'a Value, ids: &mut BTreeSet<&'a str>, refuse: &mut impl FnMut(&str, String)) {
+fn identified<'a>(
+    value: &'a Value,
+    ids: &mut BTreeSet<&'a str>,
+    refuse: &mut impl FnMut(&str, String),
+) {
     let snake = |id: &str| {
-        is_plain(id) && !id.contains(|c: char| c.is_ascii_uppercase()) && syn::parse_str::<syn::Ident>(id).is_ok()
+        is_plain(id)
+            && !id.contains(|c: char| c.is_ascii_uppercase())
+            && syn::parse_str::<syn::Ident>(id).is_ok()
     };
     match value["operationId"].as_str() {
-        None => refuse("", "add an operationId in snake_case; it names the Rust function".to_owned()),
+        None => refuse(
+            "",
+            "add an operationId in snake_case; it names the Rust function".to_owned(),
+        ),
         Some(id) if !snake(id) => refuse(
             "/operationId",
-            format!("{id} cannot name a Rust function; write words in snake_case, and not a word of the language"),
+            format!(
+                "{id} cannot name a Rust function; write words in snake_case, and not a word of the language"
+            ),
         ),
-        Some(id) if !ids.insert(id) => refuse("/operationId", format!("{id} is used twice; choose another")),
+        Some(id) if !ids.insert(id) => refuse(
+            "/operationId",
+            format!("{id} is used twice; choose another"),
+        ),
         Some(_) => {}
     }
 }
@@ -270,7 +397,9 @@ fn identified<'a>(value: &'a Value, ids: &mut BTreeSet<&'a str>, refuse: &mut im
 fn is_plain(name: &str) -> bool {
     let boundary = |c: &char| c.is_ascii_uppercase() || *c == '_';
     let letters: Vec<char> = name.chars().collect();
-    letters.iter().all(|c| c.is_ascii_alphanumeric() || *c == '_')
+    letters
+        .iter()
+        .all(|c| c.is_ascii_alphanumeric() || *c == '_')
         && letters.first().is_some_and(char::is_ascii_alphabetic)
         && !name.ends_with('_')
         && letters.windows(2).all(|pair| !pair.iter().all(boundary))
@@ -281,7 +410,10 @@ fn described(value: &Value, refuse: &mut impl FnMut(&str, String)) {
         None | Some("") => refuse("", "add a description".to_owned()),
         // Rustdoc would compile them as examples.
         Some(text) if text.contains("```") || text.contains("\n    ") => {
-            refuse("/description", "write prose without code blocks, which rustdoc would run".to_owned());
+            refuse(
+                "/description",
+                "write prose without code blocks, which rustdoc would run".to_owned(),
+            );
         }
         Some(_) => {}
     }
@@ -292,7 +424,14 @@ fn callbacks(operation: &Value) -> impl Iterator<Item = (String, &Value)> {
     members(&operation["callbacks"]).flat_map(|(name, expressions)| {
         members(expressions).flat_map(move |(expression, item)| {
             members(item).map(move |(method, callback)| {
-                (format!("/callbacks/{}/{}/{method}", escape(name), escape(expression)), callback)
+                (
+                    format!(
+                        "/callbacks/{}/{}/{method}",
+                        escape(name),
+                        escape(expression)
+                    ),
+                    callback,
+                )
             })
         })
     })
@@ -308,31 +447,52 @@ fn schemas(spec: &Spec) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, schema) in spec.schemas() {
         let at = format!("/components/schemas/{}", escape(name));
-        let mut refuse = |below: &str, message: String| problems.push(spec.problem(format!("{at}{below}"), message));
+        let mut refuse = |below: &str, message: String| {
+            problems.push(spec.problem(format!("{at}{below}"), message))
+        };
         described(schema, &mut refuse);
         named_values(schema, &mut refuse);
         told_apart(spec, schema, &mut refuse);
         if let Some(path) = schema.get("x-rust-type")
-            && path.as_str().is_none_or(|path| syn::parse_str::<syn::TypePath>(path).is_err())
+            && path
+                .as_str()
+                .is_none_or(|path| syn::parse_str::<syn::TypePath>(path).is_err())
         {
-            refuse("/x-rust-type", "write the path of a Rust type, such as crate::UrlList".to_owned());
+            refuse(
+                "/x-rust-type",
+                "write the path of a Rust type, such as crate::UrlList".to_owned(),
+            );
         }
         let pascal = |c: char| c.is_ascii_uppercase();
         if !is_plain(name) || name.contains('_') || !name.starts_with(pascal) || name == "Self" {
-            refuse("", "this names a Rust type; write words in PascalCase, such as UrlList".to_owned());
+            refuse(
+                "",
+                "this names a Rust type; write words in PascalCase, such as UrlList".to_owned(),
+            );
         }
-        let open = if replies.contains(name) { json!(true) } else { json!({}) };
-        if schema.get("additionalProperties").is_some_and(|more| *more != open) {
+        let open = if replies.contains(name) {
+            json!(true)
+        } else {
+            json!({})
+        };
+        if schema
+            .get("additionalProperties")
+            .is_some_and(|more| *more != open)
+        {
             refuse(
                 "/additionalProperties",
-                format!("replies have true here and requests {{}}, which is a field for all others; write {open}"),
+                format!(
+                    "replies have true here and requests {{}}, which is a field for all others; write {open}"
+                ),
             );
         }
         let mut fields = BTreeMap::new();
         for (property, value) in members(&schema["properties"]) {
             let below = format!("/properties/{}", escape(property));
             if value.get("$ref").is_none() {
-                described(value, &mut |deeper, message| refuse(&format!("{below}{deeper}"), message));
+                described(value, &mut |deeper, message| {
+                    refuse(&format!("{below}{deeper}"), message)
+                });
             }
             if !is_plain(property) || property == "extra" {
                 refuse(
@@ -345,11 +505,19 @@ fn schemas(spec: &Spec) -> Vec<Problem> {
             if let Some(other) = fields.insert(field, property) {
                 refuse(
                     &below,
-                    format!("this and {other} are one Rust field; keep one of them and say so in its description"),
+                    format!(
+                        "this and {other} are one Rust field; keep one of them and say so in its description"
+                    ),
                 );
             }
         }
-        readable(schema, "", Place::Component, replies.contains(name), &mut refuse);
+        readable(
+            schema,
+            "",
+            Place::Component,
+            replies.contains(name),
+            &mut refuse,
+        );
     }
     inline_bodies(spec, &mut problems);
     problems
@@ -364,53 +532,89 @@ enum Place {
 }
 
 /// Refuses, in a schema and all below it, what would be lost, would cost a reply, or would need a name of its own.
-fn readable(schema: &Value, at: &str, place: Place, reply: bool, refuse: &mut impl FnMut(&str, String)) {
+fn readable(
+    schema: &Value,
+    at: &str,
+    place: Place,
+    reply: bool,
+    refuse: &mut impl FnMut(&str, String),
+) {
     let kind = schema["type"].as_str();
     let words = ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"];
-    if place != Place::Component && (kind == Some("object") || words.iter().any(|word| schema.get(word).is_some())) {
+    if place != Place::Component
+        && (kind == Some("object") || words.iter().any(|word| schema.get(word).is_some()))
+    {
         return refuse(at, INLINE.to_owned());
     }
     let mut refuse_here = |below: &str, message: String| refuse(&format!("{at}{below}"), message);
     let why = format!(
         "{} in a {} {}",
-        if reply { "a reply that is otherwise would lose a value by this" } else { "nothing keeps to this" },
+        if reply {
+            "a reply that is otherwise would lose a value by this"
+        } else {
+            "nothing keeps to this"
+        },
         format!("{place:?}").to_lowercase(),
-        kind.map_or("without a type".to_owned(), |kind| format!("of type {kind}")),
+        kind.map_or("without a type".to_owned(), |kind| format!(
+            "of type {kind}"
+        )),
     );
-    only(schema, &words_of(schema, place, reply), &why, &mut refuse_here);
+    only(
+        schema,
+        &words_of(schema, place, reply),
+        &why,
+        &mut refuse_here,
+    );
     for [least, most] in [["minimum", "maximum"], ["minItems", "maxItems"]] {
         match (schema[least].as_i64(), schema[most].as_i64()) {
             (None, None) => {}
             (None, Some(_)) if most == "maxItems" => {}
             (Some(least), Some(most)) if least <= most => {}
-            _ => refuse_here("", format!("the bounds become a range; give {least} and {most}, the smaller first")),
+            _ => refuse_here(
+                "",
+                format!("the bounds become a range; give {least} and {most}, the smaller first"),
+            ),
         }
     }
-    if schema.get("format").is_some_and(|format| format != "int64" && format != "binary") {
+    if schema
+        .get("format")
+        .is_some_and(|format| format != "int64" && format != "binary")
+    {
         refuse_here(
             "/format",
-            "the generator makes another Rust type of this; only int64 and binary are known".to_owned(),
+            "the generator makes another Rust type of this; only int64 and binary are known"
+                .to_owned(),
         );
     }
     if place == Place::Property
-        && schema["allOf"].as_array().is_some_and(|all| all.len() != 1 || all[0].get("$ref").is_none())
+        && schema["allOf"]
+            .as_array()
+            .is_some_and(|all| all.len() != 1 || all[0].get("$ref").is_none())
     {
         refuse_here(
             "/allOf",
-            "the generator takes allOf around one $ref only, to describe it; write one object".to_owned(),
+            "the generator takes allOf around one $ref only, to describe it; write one object"
+                .to_owned(),
         );
     }
     // What is decoded by hand is not generated, so anything can be said of it.
     if schema.get("x-rust-type").is_some() {
         return;
     }
-    let properties = members(&schema["properties"])
-        .map(|(name, schema)| (format!("/properties/{}", escape(name)), schema, Place::Property));
+    let properties = members(&schema["properties"]).map(|(name, schema)| {
+        (
+            format!("/properties/{}", escape(name)),
+            schema,
+            Place::Property,
+        )
+    });
     let parts = ["allOf", "oneOf"].into_iter().flat_map(|list| {
         let schemas = schema[list].as_array().into_iter().flatten().enumerate();
         schemas.map(move |(index, schema)| (format!("/{list}/{index}"), schema, Place::Part))
     });
-    let items = schema.get("items").map(|schema| ("/items".to_owned(), schema, Place::Part));
+    let items = schema
+        .get("items")
+        .map(|schema| ("/items".to_owned(), schema, Place::Part));
     for (below, child, place) in properties.chain(parts).chain(items) {
         readable(child, &format!("{at}{below}"), place, reply, refuse);
     }
@@ -434,9 +638,14 @@ fn words_of(schema: &Value, place: Place, reply: bool) -> Vec<&'static str> {
     };
     // A null in a list would cost the whole list.
     let of_place: &[&str] = match place {
-        Place::Component => {
-            &["nullable", "x-rust-type", "enum", "x-extensible-enum", "x-enum-varnames", "x-enum-descriptions"]
-        }
+        Place::Component => &[
+            "nullable",
+            "x-rust-type",
+            "enum",
+            "x-extensible-enum",
+            "x-enum-varnames",
+            "x-enum-descriptions",
+        ],
         Place::Property => &["nullable", "deprecated", "default", "example"],
         Place::Part => &[],
     };
@@ -446,10 +655,12 @@ fn words_of(schema: &Value, place: Place, reply: bool) -> Vec<&'static str> {
 /// Bodies and parameters outside of the components refer to them.
 fn inline_bodies(spec: &Spec, problems: &mut Vec<Problem>) {
     for (pointer, media) in media_types(spec) {
-        let mut refuse =
-            |below: &str, message: String| problems.push(spec.problem(format!("{pointer}{below}"), message));
+        let mut refuse = |below: &str, message: String| {
+            problems.push(spec.problem(format!("{pointer}{below}"), message))
+        };
         // Forms are for uploads, which are hand-written.
-        let form = pointer.ends_with("/requestBody/content/multipart~1form-data") && !pointer.contains("/callbacks/");
+        let form = pointer.ends_with("/requestBody/content/multipart~1form-data")
+            && !pointer.contains("/callbacks/");
         if !form && !pointer.ends_with("/application~1json") {
             refuse(
                 "",
@@ -462,24 +673,47 @@ fn inline_bodies(spec: &Spec, problems: &mut Vec<Problem>) {
         }
     }
     for operation in spec.operations() {
-        for (index, parameter) in operation.value["parameters"].as_array().into_iter().flatten().enumerate() {
+        for (index, parameter) in operation.value["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
             let at = format!("{}/parameters/{index}", operation.pointer);
             let parameter = spec.resolve(parameter);
-            let mut refuse =
-                |below: &str, message: String| problems.push(spec.problem(format!("{at}{below}"), message));
+            let mut refuse = |below: &str, message: String| {
+                problems.push(spec.problem(format!("{at}{below}"), message))
+            };
             described(parameter, &mut refuse);
-            only(parameter, &["name", "in", "required", "description", "schema", "example"], UNREAD, &mut refuse);
+            only(
+                parameter,
+                &["name", "in", "required", "description", "schema", "example"],
+                UNREAD,
+                &mut refuse,
+            );
             if parameter["in"] != "path" && parameter["in"] != "query" {
-                refuse("/in", "only what stands in the path and the query is sent; write one of these".to_owned());
+                refuse(
+                    "/in",
+                    "only what stands in the path and the query is sent; write one of these"
+                        .to_owned(),
+                );
             }
             if parameter["in"] == "path" && parameter["required"] != true {
-                refuse("/required", "a path has all of its parameters; write required: true".to_owned());
+                refuse(
+                    "/required",
+                    "a path has all of its parameters; write required: true".to_owned(),
+                );
             }
             let schema = &parameter["schema"];
-            only(schema, &["type", "$ref"], UNREAD, &mut |below, message| refuse(&format!("/schema{below}"), message));
+            only(schema, &["type", "$ref"], UNREAD, &mut |below, message| {
+                refuse(&format!("/schema{below}"), message)
+            });
             let kind = spec.resolve(schema)["type"].as_str().unwrap_or_default();
             if !["string", "integer", "number", "boolean"].contains(&kind) {
-                refuse("/schema", "write a string, an integer, a number or a boolean".to_owned());
+                refuse(
+                    "/schema",
+                    "write a string, an integer, a number or a boolean".to_owned(),
+                );
             }
             if parameter.get("example").is_none() {
                 refuse("", "add an example".to_owned());
@@ -491,27 +725,55 @@ fn inline_bodies(spec: &Spec, problems: &mut Vec<Problem>) {
 /// Whether an enum has values of its type, and as many names and descriptions.
 fn named_values(schema: &Value, refuse: &mut impl FnMut(&str, String)) {
     let lists = ["enum", "x-extensible-enum"];
-    let Some((list, values)) = lists.into_iter().find_map(|list| Some((list, schema.get(list)?))) else { return };
+    let Some((list, values)) = lists
+        .into_iter()
+        .find_map(|list| Some((list, schema.get(list)?)))
+    else {
+        return;
+    };
     let values: Vec<&Value> = values.as_array().into_iter().flatten().collect();
     let kind = schema["type"].as_str().unwrap_or_default();
     if !["string", "integer"].contains(&kind) {
-        refuse("", "an enum has texts or whole numbers; write type: string or type: integer".to_owned());
+        refuse(
+            "",
+            "an enum has texts or whole numbers; write type: string or type: integer".to_owned(),
+        );
     }
     for (index, value) in values.iter().enumerate() {
         if (kind == "string" && !value.is_string()) || (kind == "integer" && !value.is_i64()) {
-            refuse(&format!("/{list}/{index}"), format!("{value} is not of type {kind}; correct it"));
+            refuse(
+                &format!("/{list}/{index}"),
+                format!("{value} is not of type {kind}; correct it"),
+            );
         } else if values[..index].contains(value) {
-            refuse(&format!("/{list}/{index}"), format!("{value} stands here twice; remove it"));
+            refuse(
+                &format!("/{list}/{index}"),
+                format!("{value} stands here twice; remove it"),
+            );
         }
     }
     for list in ["x-enum-varnames", "x-enum-descriptions"] {
-        let texts = schema[list].as_array().filter(|texts| texts.iter().all(Value::is_string)).map_or(0, Vec::len);
+        let texts = schema[list]
+            .as_array()
+            .filter(|texts| texts.iter().all(Value::is_string))
+            .map_or(0, Vec::len);
         if texts != values.len() {
-            refuse("", format!("{list} has to have one text for each of the {} values", values.len()));
+            refuse(
+                "",
+                format!(
+                    "{list} has to have one text for each of the {} values",
+                    values.len()
+                ),
+            );
         }
     }
     let mut names = BTreeSet::new();
-    for (index, name) in schema["x-enum-varnames"].as_array().into_iter().flatten().enumerate() {
+    for (index, name) in schema["x-enum-varnames"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         let name = name.as_str().unwrap_or_default();
         if syn::parse_str::<syn::Ident>(name).is_err() || name == "Unknown" || !names.insert(name) {
             refuse(
@@ -530,7 +792,11 @@ fn told_apart(spec: &Spec, schema: &Value, refuse: &mut impl FnMut(&str, String)
     let mut types = BTreeSet::new();
     for (index, alternative) in schema["oneOf"].as_array().into_iter().flatten().enumerate() {
         let kind = spec.resolve(alternative)["type"].as_str();
-        let kind = if kind == Some("integer") { Some("number") } else { kind };
+        let kind = if kind == Some("integer") {
+            Some("number")
+        } else {
+            kind
+        };
         if kind.is_none_or(|kind| !types.insert(kind)) {
             refuse(
                 &format!("/oneOf/{index}"),
@@ -547,10 +813,13 @@ fn uses(spec: &Spec) -> Vec<Problem> {
     let (requests, replies) = spec.schema_uses();
     let mut problems = Vec::new();
     for (name, schema) in spec.schemas() {
-        let mut refuse =
-            |message: &str| problems.push(spec.problem(format!("/components/schemas/{}", escape(name)), message));
+        let mut refuse = |message: &str| {
+            problems.push(spec.problem(format!("/components/schemas/{}", escape(name)), message))
+        };
         match (requests.contains(name), replies.contains(name)) {
-            (true, true) => refuse("requests and replies both use this; give each a schema of its own"),
+            (true, true) => {
+                refuse("requests and replies both use this; give each a schema of its own")
+            }
             (false, false) => refuse("nothing uses this; remove it"),
             (true, false) if schema.get("x-extensible-enum").is_some() => {
                 refuse("a request uses this; write enum, which is closed")
@@ -559,7 +828,9 @@ fn uses(spec: &Spec) -> Vec<Problem> {
                 refuse("a request uses this; only replies are decoded by hand")
             }
             (false, true) if schema.get("enum").is_some() => {
-                refuse("a reply uses this; write x-extensible-enum, or a new word costs a paid task");
+                refuse(
+                    "a reply uses this; write x-extensible-enum, or a new word costs a paid task",
+                );
             }
             _ => {}
         }
@@ -576,21 +847,42 @@ fn examples(spec: &Spec) -> Vec<Problem> {
         }
         for (name, example) in members(&media["examples"]) {
             let at = format!("{pointer}/examples/{}/value", escape(name));
-            check_example(spec, &media["schema"], &example["value"], &at, &mut problems);
+            check_example(
+                spec,
+                &media["schema"],
+                &example["value"],
+                &at,
+                &mut problems,
+            );
         }
     }
     for operation in spec.operations() {
-        for (index, parameter) in operation.value["parameters"].as_array().into_iter().flatten().enumerate() {
+        for (index, parameter) in operation.value["parameters"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
             let at = format!("{}/parameters/{index}/example", operation.pointer);
             let parameter = spec.resolve(parameter);
-            check_example(spec, &parameter["schema"], &parameter["example"], &at, &mut problems);
+            check_example(
+                spec,
+                &parameter["schema"],
+                &parameter["example"],
+                &at,
+                &mut problems,
+            );
         }
     }
     for (name, schema) in spec.schemas() {
         for (property, value) in members(&schema["properties"]) {
             for word in ["example", "default"] {
                 if let Some(example) = value.get(word) {
-                    let at = format!("/components/schemas/{}/properties/{}/{word}", escape(name), escape(property));
+                    let at = format!(
+                        "/components/schemas/{}/properties/{}/{word}",
+                        escape(name),
+                        escape(property)
+                    );
                     check_example(spec, value, example, &at, &mut problems);
                 }
             }
@@ -599,12 +891,19 @@ fn examples(spec: &Spec) -> Vec<Problem> {
     problems
 }
 
-fn check_example(spec: &Spec, schema: &Value, example: &Value, at: &str, problems: &mut Vec<Problem>) {
+fn check_example(
+    spec: &Spec,
+    schema: &Value,
+    example: &Value,
+    at: &str,
+    problems: &mut Vec<Problem>,
+) {
     let root = json!({ "allOf": [json_schema(schema)], "$defs": definitions(spec, |_| true) });
     match jsonschema::draft202012::new(&root) {
-        Err(error) => {
-            problems.push(spec.problem(at, format!("its schema cannot be checked ({error}); correct the schema")))
-        }
+        Err(error) => problems.push(spec.problem(
+            at,
+            format!("its schema cannot be checked ({error}); correct the schema"),
+        )),
         Ok(validator) => problems.extend(validator.iter_errors(example).map(|error| {
             spec.problem(
                 format!("{at}{}", error.instance_path()),
@@ -618,7 +917,10 @@ fn check_example(spec: &Spec, schema: &Value, example: &Value, at: &str, problem
 fn media_types(spec: &Spec) -> Vec<(String, &Value)> {
     let mut holders: Vec<(String, &Value)> = Vec::new();
     for operation in spec.operations() {
-        holders.push((format!("{}/requestBody", operation.pointer), spec.resolve(&operation.value["requestBody"])));
+        holders.push((
+            format!("{}/requestBody", operation.pointer),
+            spec.resolve(&operation.value["requestBody"]),
+        ));
         for (status, reply) in members(&operation.value["responses"]) {
             // A shared reply is looked at once, where it stands.
             if reply.get("$ref").is_none() {
@@ -626,7 +928,10 @@ fn media_types(spec: &Spec) -> Vec<(String, &Value)> {
             }
         }
         for (at, callback) in callbacks(operation.value) {
-            holders.push((format!("{}{at}/requestBody", operation.pointer), &callback["requestBody"]));
+            holders.push((
+                format!("{}{at}/requestBody", operation.pointer),
+                &callback["requestBody"],
+            ));
         }
     }
     for (name, reply) in members(&spec.root["components"]["responses"]) {
@@ -635,8 +940,9 @@ fn media_types(spec: &Spec) -> Vec<(String, &Value)> {
     holders
         .into_iter()
         .flat_map(|(at, holder)| {
-            members(&holder["content"])
-                .map(move |(media_type, media)| (format!("{at}/content/{}", escape(media_type)), media))
+            members(&holder["content"]).map(move |(media_type, media)| {
+                (format!("{at}/content/{}", escape(media_type)), media)
+            })
         })
         .collect()
 }
@@ -792,10 +1098,25 @@ components:
     fn every_fault_is_named_with_its_place_and_its_remedy() {
         // What is replaced, by what, where the problem is, and what it says.
         let faults = [
-            ("    post:\n", "    post: [\n", "/", "not valid YAML in line"),
-            ("openapi: 3.0.3\n", "openapi: 3.0.3\nopenapi: 3.0.3\n", "/", "not valid YAML in line 2"),
+            (
+                "    post:\n",
+                "    post: [\n",
+                "/",
+                "not valid YAML in line",
+            ),
+            (
+                "openapi: 3.0.3\n",
+                "openapi: 3.0.3\nopenapi: 3.0.3\n",
+                "/",
+                "not valid YAML in line 2",
+            ),
             (GOOD, "[]", "/", "not a YAML mapping; write"),
-            ("openapi: 3.0.3", "openapi: 3.1.0", "/openapi", "this is 3.1.0; write OpenAPI 3.0"),
+            (
+                "openapi: 3.0.3",
+                "openapi: 3.1.0",
+                "/openapi",
+                "this is 3.1.0; write OpenAPI 3.0",
+            ),
             (
                 "schemas/Size'",
                 "schemas/Sice'",
@@ -821,10 +1142,30 @@ components:
                 "/components/schemas/Task/x-bassi",
                 "nothing reads this word; use",
             ),
-            ("https://api", "http://api", "/servers/0/url", "give an https URL"),
-            ("//api.", "//{region}.", "/servers/0/url", "without variables"),
-            (", x-rust-name: BASE_URL", "", "/servers/0", "add x-rust-name"),
-            ("x-rust-name: BASE_URL", "x-rust-name: the base", "/servers/0", "add x-rust-name"),
+            (
+                "https://api",
+                "http://api",
+                "/servers/0/url",
+                "give an https URL",
+            ),
+            (
+                "//api.",
+                "//{region}.",
+                "/servers/0/url",
+                "without variables",
+            ),
+            (
+                ", x-rust-name: BASE_URL",
+                "",
+                "/servers/0",
+                "add x-rust-name",
+            ),
+            (
+                "x-rust-name: BASE_URL",
+                "x-rust-name: the base",
+                "/servers/0",
+                "add x-rust-name",
+            ),
             (
                 "x-rust-name: OTHER_URL",
                 "x-rust-name: BASE_URL",
@@ -861,15 +1202,30 @@ components:
                 "/paths/~1task~1{id}/parameters",
                 "nothing reads this here",
             ),
-            ("      operationId: make\n", "", "/paths/~1task/post", "add an operationId"),
+            (
+                "      operationId: make\n",
+                "",
+                "/paths/~1task/post",
+                "add an operationId",
+            ),
             (
                 "operationId: make",
                 "operationId: makeTask",
                 "/paths/~1task/post/operationId",
                 "makeTask cannot name a Rust function; write",
             ),
-            ("      description: Makes a task.\n", "", "/paths/~1task/post", "add a description"),
-            ("      x-billable: true\n", "", "/paths/~1task/post", "add x-billable"),
+            (
+                "      description: Makes a task.\n",
+                "",
+                "/paths/~1task/post",
+                "add a description",
+            ),
+            (
+                "      x-billable: true\n",
+                "",
+                "/paths/~1task/post",
+                "add x-billable",
+            ),
             (
                 "x-billable: false",
                 "x-billable: true",
@@ -894,8 +1250,18 @@ components:
                 "/paths/~1task/post/responses/201",
                 "there are 2 different success bodies",
             ),
-            ("/task/{id}:", "/task/{name}:", "/paths/~1task~1{name}/get/parameters", "make them agree"),
-            ("        default:", "        '202':", "/paths/~1task/post/responses", "there is no error body; add one"),
+            (
+                "/task/{id}:",
+                "/task/{name}:",
+                "/paths/~1task~1{name}/get/parameters",
+                "make them agree",
+            ),
+            (
+                "        default:",
+                "        '202':",
+                "/paths/~1task/post/responses",
+                "there is no error body; add one",
+            ),
             (
                 "schema: {$ref: '#/components/schemas/Task'}",
                 "schema: {type: object, properties: {taskId: {type: string}}}",
@@ -1052,7 +1418,12 @@ components:
                 "/components/schemas/Task/properties/time/$ref",
                 "is no component; give it a name",
             ),
-            ("type: http, scheme: bearer", "type: apiKey, in: query, name: key", "/security", "describe that"),
+            (
+                "type: http, scheme: bearer",
+                "type: apiKey, in: query, name: key",
+                "/security",
+                "describe that",
+            ),
             ("security: [{Key: []}]\n", "", "/security", "describe that"),
             (
                 "    get:\n",
@@ -1240,8 +1611,18 @@ components:
                 "/components/schemas/Request/properties",
                 "in a component without a type",
             ),
-            ("enum: [4, 6]", "enum: [4, '6']", "/components/schemas/Size/enum/1", "is not of type integer"),
-            ("enum: [4, 6]", "enum: [4, 4]", "/components/schemas/Size/enum/1", "4 stands here twice"),
+            (
+                "enum: [4, 6]",
+                "enum: [4, '6']",
+                "/components/schemas/Size/enum/1",
+                "is not of type integer",
+            ),
+            (
+                "enum: [4, 6]",
+                "enum: [4, 4]",
+                "/components/schemas/Size/enum/1",
+                "4 stands here twice",
+            ),
             (
                 "enum: [done]",
                 "enum: [null]",
@@ -1304,11 +1685,16 @@ components:
             ),
         ];
         for (from, to, pointer, message) in faults {
-            assert!(GOOD.contains(from), "the table replaces {from:?}, which is not there");
+            assert!(
+                GOOD.contains(from),
+                "the table replaces {from:?}, which is not there"
+            );
             let found = problems(&GOOD.replacen(from, to, 1));
             let wanted = format!("openapi/test.yaml at {pointer}: ");
             assert!(
-                found.iter().any(|problem| problem.starts_with(&wanted) && problem.contains(message)),
+                found
+                    .iter()
+                    .any(|problem| problem.starts_with(&wanted) && problem.contains(message)),
                 "{from:?} -> {to:?}\nwanted {wanted}... {message}\nfound {found:#?}",
             );
         }
@@ -1318,8 +1704,10 @@ components:
     fn the_specifications_are_in_order() {
         let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for (name, _) in crate::spec::SPECS {
-            let problems: Vec<String> =
-                lint(&Spec::read(&workspace, name).unwrap()).iter().map(ToString::to_string).collect();
+            let problems: Vec<String> = lint(&Spec::read(&workspace, name).unwrap())
+                .iter()
+                .map(ToString::to_string)
+                .collect();
             assert_eq!(problems, [""; 0]);
         }
     }

@@ -1,5 +1,9 @@
 //! Tasks of this repository: `cargo xtask <task>`.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a program"
+)]
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -64,11 +68,21 @@ fn run_lint(workspace: &Path) -> Result<String, String> {
             Ok(spec) => {
                 let found = lint::lint(&spec);
                 if found.is_empty() {
-                    report.push_str(&format!("{} is in order ({} operations)\n", spec.file, spec.operations().len()));
+                    report.push_str(&format!(
+                        "{} is in order ({} operations)\n",
+                        spec.file,
+                        spec.operations().len()
+                    ));
                 }
-                found.iter().for_each(|problem| problems.push_str(&format!("{problem}\n")));
+                found
+                    .iter()
+                    .for_each(|problem| problems.push_str(&format!("{problem}\n")));
             }
         }
     }
-    if problems.is_empty() { Ok(report) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(report)
+    } else {
+        Err(problems)
+    }
 }

@@ -8,7 +8,9 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote};
 use serde_json::Value;
 use syn::visit_mut::{self, VisitMut};
-use syn::{Attribute, Expr, ImplItem, Item, ItemImpl, ItemMod, ItemStruct, Stmt, Type, parse_quote};
+use syn::{
+    Attribute, Expr, ImplItem, Item, ItemImpl, ItemMod, ItemStruct, Stmt, Type, parse_quote,
+};
 
 use crate::emit;
 use crate::spec::{Spec, members};
@@ -21,13 +23,25 @@ pub(crate) fn rewrite(file: &mut syn::File, spec: &Spec) -> Result<(), String> {
         removed += usize::from(!keep);
         keep
     });
-    applied(removed, 6, "removing the generator's own client, imports and hooks")?;
+    applied(
+        removed,
+        6,
+        "removing the generator's own client, imports and hooks",
+    )?;
 
-    let client = find(file, |item| matches!(item, Item::Struct(item) if item.ident == "Client"))?;
+    let client = find(
+        file,
+        |item| matches!(item, Item::Struct(item) if item.ident == "Client"),
+    )?;
     if let Item::Struct(client) = client {
         // The generator's text holds a version that means nothing to these providers.
-        let doc = format!("Client for {}.", spec.root["info"]["title"].as_str().unwrap_or_default());
-        client.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
+        let doc = format!(
+            "Client for {}.",
+            spec.root["info"]["title"].as_str().unwrap_or_default()
+        );
+        client
+            .attrs
+            .retain(|attribute| !attribute.path().is_ident("doc"));
         client.attrs.insert(0, parse_quote!(#[doc = #doc]));
     }
     types(module(file, "types")?, spec)?;
@@ -45,7 +59,10 @@ fn is_replaced(item: &Item) -> bool {
         Item::Use(_) => true,
         Item::Mod(module) => module.ident == "prelude",
         Item::Impl(block) => {
-            let hooks = block.trait_.as_ref().and_then(|(path, _)| path.segments.last());
+            let hooks = block
+                .trait_
+                .as_ref()
+                .and_then(|(path, _)| path.segments.last());
             let constructor = |item: &ImplItem| matches!(item, ImplItem::Fn(function) if function.sig.ident == "new");
             hooks.is_some_and(|name| name.ident == "ClientInfo" || name.ident == "ClientHooks")
                 || block.items.iter().any(constructor)
@@ -58,7 +75,9 @@ fn is_replaced(item: &Item) -> bool {
 fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     let (requests, replies) = spec.schema_uses();
     let replies: BTreeSet<_> = replies.difference(&requests).cloned().collect();
-    module.attrs.retain(|attribute| !attribute.path().is_ident("allow"));
+    module
+        .attrs
+        .retain(|attribute| !attribute.path().is_ident("allow"));
     let contents = contents(module)?;
     let (mut lenient, mut builders, mut defaults) = (0, 0, 0);
     for item in contents.iter_mut() {
@@ -73,7 +92,9 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
             }
             Item::Enum(item) => item.attrs.push(parse_quote!(#[non_exhaustive])),
             Item::Mod(module) if module.ident == "builder" => {
-                let Some((_, items)) = &mut module.content else { continue };
+                let Some((_, items)) = &mut module.content else {
+                    continue;
+                };
                 let before = items.len();
                 items.retain(|item| !concerns(item, &replies));
                 builders += before - items.len();
@@ -90,13 +111,20 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
         contents.extend(items(tokens)?);
     }
     let objects = spec.schemas().filter(|(name, schema)| {
-        replies.contains(*name) && schema.get("properties").is_some() && emit::replacement(name, schema).is_none()
+        replies.contains(*name)
+            && schema.get("properties").is_some()
+            && emit::replacement(name, schema).is_none()
     });
     applied(lenient, objects.count(), "making replies lenient")?;
     applied(builders, 1, "removing the builders of replies")?;
-    let open_requests =
-        requests.iter().filter(|name| spec.root["components"]["schemas"][name]["additionalProperties"].is_object());
-    applied(defaults, open_requests.count(), "defaulting the additional properties of requests")
+    let open_requests = requests.iter().filter(|name| {
+        spec.root["components"]["schemas"][name]["additionalProperties"].is_object()
+    });
+    applied(
+        defaults,
+        open_requests.count(),
+        "defaulting the additional properties of requests",
+    )
 }
 
 /// Replies: a null, a wrong type or a missing field costs that field and nothing else.
@@ -106,7 +134,9 @@ fn make_lenient(item: &mut ItemStruct) -> bool {
     }
     item.attrs.push(parse_quote!(#[serde(default)]));
     for field in &mut item.fields {
-        field.attrs.push(parse_quote!(#[serde(deserialize_with = "veo_transport::lenient")]));
+        field
+            .attrs
+            .push(parse_quote!(#[serde(deserialize_with = "veo_transport::lenient")]));
     }
     true
 }
@@ -115,15 +145,24 @@ fn make_lenient(item: &mut ItemStruct) -> bool {
 fn describe(item: &mut ItemStruct, spec: &Spec) {
     let schema = &spec.root["components"]["schemas"][item.ident.to_string()];
     for (property, value) in members(&schema["properties"]) {
-        let field =
-            item.fields.iter_mut().find(|field| field.ident.as_ref().is_some_and(|ident| is_of(ident, property)));
+        let field = item.fields.iter_mut().find(|field| {
+            field
+                .ident
+                .as_ref()
+                .is_some_and(|ident| is_of(ident, property))
+        });
         if let (Some(field), Some(text)) = (field, spec.description(value)) {
-            field.attrs.retain(|attribute| !attribute.path().is_ident("doc"));
+            field
+                .attrs
+                .retain(|attribute| !attribute.path().is_ident("doc"));
             field.attrs.insert(0, parse_quote!(#[doc = #text]));
         }
     }
     if schema["additionalProperties"].is_object() {
-        let field = item.fields.iter_mut().find(|field| field.ident.as_ref().is_some_and(|ident| ident == "extra"));
+        let field = item
+            .fields
+            .iter_mut()
+            .find(|field| field.ident.as_ref().is_some_and(|ident| ident == "extra"));
         field.into_iter().for_each(|field| {
             field.attrs.insert(0, parse_quote!(#[doc = "Fields that this version of the specification does not know."]))
         });
@@ -133,8 +172,13 @@ fn describe(item: &mut ItemStruct, spec: &Spec) {
 /// Setting a deprecated field of a request is a warning for whoever does it.
 fn deprecate(item: &mut Item, spec: &Spec) {
     let Item::Impl(block) = item else { return };
-    let Type::Path(name) = &*block.self_ty else { return };
-    let schema = name.path.get_ident().map(|name| &spec.root["components"]["schemas"][name.to_string()]);
+    let Type::Path(name) = &*block.self_ty else {
+        return;
+    };
+    let schema = name
+        .path
+        .get_ident()
+        .map(|name| &spec.root["components"]["schemas"][name.to_string()]);
     let deprecated: Vec<_> = schema
         .into_iter()
         .flat_map(|schema| members(&schema["properties"]))
@@ -143,9 +187,13 @@ fn deprecate(item: &mut Item, spec: &Spec) {
         .collect();
     for item in &mut block.items {
         if let ImplItem::Fn(setter) = item
-            && let Some((_, reason)) = deprecated.iter().find(|(name, _)| is_of(&setter.sig.ident, name))
+            && let Some((_, reason)) = deprecated
+                .iter()
+                .find(|(name, _)| is_of(&setter.sig.ident, name))
         {
-            setter.attrs.push(parse_quote!(#[deprecated(note = #reason)]));
+            setter
+                .attrs
+                .push(parse_quote!(#[deprecated(note = #reason)]));
         }
     }
 }
@@ -170,7 +218,10 @@ fn named(ty: &Type, names: &BTreeSet<String>) -> bool {
 
 fn has_builder(block: &ItemImpl) -> bool {
     block.trait_.is_none()
-        && block.items.iter().any(|item| matches!(item, ImplItem::Fn(function) if function.sig.ident == "builder"))
+        && block
+            .items
+            .iter()
+            .any(|item| matches!(item, ImplItem::Fn(function) if function.sig.ident == "builder"))
 }
 
 /// The builder of a request with additional properties demands them; they are empty unless somebody fills them.
@@ -181,7 +232,13 @@ struct DefaultExtra {
 impl VisitMut for DefaultExtra {
     fn visit_field_value_mut(&mut self, field: &mut syn::FieldValue) {
         let is_extra = matches!(&field.member, syn::Member::Named(name) if name == "extra");
-        if is_extra && field.expr.to_token_stream().to_string().contains("no value supplied") {
+        if is_extra
+            && field
+                .expr
+                .to_token_stream()
+                .to_string()
+                .contains("no value supplied")
+        {
             field.expr = parse_quote!(Ok(::std::default::Default::default()));
             self.changed += 1;
         }
@@ -190,7 +247,9 @@ impl VisitMut for DefaultExtra {
 
 /// Calls: sent and read by our transport.
 fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
-    module.attrs.retain(|attribute| !attribute.path().is_ident("allow"));
+    module
+        .attrs
+        .retain(|attribute| !attribute.path().is_ident("allow"));
     let contents = contents(module)?;
     contents.retain(|item| !matches!(item, Item::Use(_)));
     contents.splice(
@@ -203,7 +262,13 @@ fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     );
     let sends: Vec<_> = contents
         .iter_mut()
-        .filter_map(|item| if let Item::Impl(block) = item { Some(block) } else { None })
+        .filter_map(|item| {
+            if let Item::Impl(block) = item {
+                Some(block)
+            } else {
+                None
+            }
+        })
         .flat_map(|block| &mut block.items)
         .filter_map(|item| match item {
             ImplItem::Fn(function) if function.sig.ident == "send" => Some(function),
@@ -212,10 +277,15 @@ fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
         .collect();
     applied(
         sends.len(),
-        spec.operations().iter().filter(|operation| !operation.hand_written).count(),
+        spec.operations()
+            .iter()
+            .filter(|operation| !operation.hand_written)
+            .count(),
         "finding the calls",
     )?;
-    sends.into_iter().try_for_each(|function| send(function, spec))
+    sends
+        .into_iter()
+        .try_for_each(|function| send(function, spec))
 }
 
 /// Rewrites one `send`: no header that the provider does not know, no error that loses the reply, and for a call that can
@@ -277,7 +347,10 @@ fn send(function: &mut syn::ImplItemFn, spec: &Spec) -> Result<(), String> {
     function.block.stmts = kept;
     if let Some(server) = server {
         let field = format_ident!("{server}");
-        let mut base = Base { wanted: parse_quote!(client.inner.#field), tokens: 0 };
+        let mut base = Base {
+            wanted: parse_quote!(client.inner.#field),
+            tokens: 0,
+        };
         base.visit_block_mut(&mut function.block);
         applied(base.tokens, 1, "choosing the server of a call")?;
     }
@@ -293,7 +366,10 @@ struct Base {
 
 impl VisitMut for Base {
     fn visit_macro_mut(&mut self, call: &mut syn::Macro) {
-        let (plain, wanted) = (quote!(client.baseurl).to_string(), self.wanted.to_token_stream().to_string());
+        let (plain, wanted) = (
+            quote!(client.baseurl).to_string(),
+            self.wanted.to_token_stream().to_string(),
+        );
         let text = call.tokens.to_string();
         if let Ok(tokens) = text.replace(&plain, &wanted).parse()
             && text.contains(&plain)
@@ -305,17 +381,27 @@ impl VisitMut for Base {
 }
 
 fn return_type(output: &syn::ReturnType) -> Option<&Type> {
-    if let syn::ReturnType::Type(_, ty) = output { Some(ty) } else { None }
+    if let syn::ReturnType::Type(_, ty) = output {
+        Some(ty)
+    } else {
+        None
+    }
 }
 
 /// `T` of `Wrapper<T, ..>`.
 fn first_argument(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
-    let syn::PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else { return None };
-    arguments
-        .args
-        .iter()
-        .find_map(|argument| if let syn::GenericArgument::Type(ty) = argument { Some(ty) } else { None })
+    let syn::PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments
+    else {
+        return None;
+    };
+    arguments.args.iter().find_map(|argument| {
+        if let syn::GenericArgument::Type(ty) = argument {
+            Some(ty)
+        } else {
+            None
+        }
+    })
 }
 
 /// Example calls of the generator are not compiled by anybody.
@@ -325,7 +411,10 @@ impl VisitMut for Docs {
     fn visit_attribute_mut(&mut self, attribute: &mut Attribute) {
         if let syn::Meta::NameValue(doc) = &mut attribute.meta
             && doc.path.is_ident("doc")
-            && let Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) = &doc.value
+            && let Expr::Lit(syn::ExprLit {
+                lit: syn::Lit::Str(text),
+                ..
+            }) = &doc.value
             && let Some((prose, _)) = text.value().split_once("```")
         {
             let prose = prose.trim_end();
@@ -336,29 +425,44 @@ impl VisitMut for Docs {
 }
 
 fn module<'a>(file: &'a mut syn::File, name: &str) -> Result<&'a mut ItemMod, String> {
-    match find(file, |item| matches!(item, Item::Mod(module) if module.ident == name))? {
+    match find(
+        file,
+        |item| matches!(item, Item::Mod(module) if module.ident == name),
+    )? {
         Item::Mod(module) => Ok(module),
-        _ => Err(format!("the generator makes no module {name} any more; adapt xtask/src/rewrite.rs")),
+        _ => Err(format!(
+            "the generator makes no module {name} any more; adapt xtask/src/rewrite.rs"
+        )),
     }
 }
 
 fn find(file: &mut syn::File, wanted: impl Fn(&Item) -> bool) -> Result<&mut Item, String> {
     let found = file.items.iter_mut().find(|item| wanted(item));
-    found.ok_or_else(|| "the generator makes other items than before; adapt xtask/src/rewrite.rs".to_owned())
+    found.ok_or_else(|| {
+        "the generator makes other items than before; adapt xtask/src/rewrite.rs".to_owned()
+    })
 }
 
 fn contents(module: &mut ItemMod) -> Result<&mut Vec<Item>, String> {
     let name = module.ident.to_string();
-    module.content.as_mut().map(|(_, items)| items).ok_or_else(|| format!("the generator's module {name} is empty"))
+    module
+        .content
+        .as_mut()
+        .map(|(_, items)| items)
+        .ok_or_else(|| format!("the generator's module {name} is empty"))
 }
 
 fn items(tokens: TokenStream) -> Result<Vec<Item>, String> {
-    syn::parse2::<syn::File>(tokens).map(|file| file.items).map_err(|error| error.to_string())
+    syn::parse2::<syn::File>(tokens)
+        .map(|file| file.items)
+        .map_err(|error| error.to_string())
 }
 
 fn applied(count: usize, least: usize, what: &str) -> Result<(), String> {
     if count >= least {
         return Ok(());
     }
-    Err(format!("{what}: found {count} places and not {least}; adapt xtask/src/rewrite.rs to the generator"))
+    Err(format!(
+        "{what}: found {count} places and not {least}; adapt xtask/src/rewrite.rs to the generator"
+    ))
 }

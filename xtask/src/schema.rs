@@ -16,17 +16,35 @@ pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
     // Cargo tells its subcommands where it is.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--package", "veo-core", "--example", "schema"]).current_dir(workspace);
-    let output = command.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
+    command
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "veo-core",
+            "--example",
+            "schema",
+        ])
+        .current_dir(workspace);
+    let output = command
+        .output()
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
     if !output.status.success() {
-        return Err(format!("veo-core cannot print its schema:\n{}", String::from_utf8_lossy(&output.stderr)));
+        return Err(format!(
+            "veo-core cannot print its schema:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
     }
     let wanted = String::from_utf8_lossy(&output.stdout).into_owned();
     let path = workspace.join(FILE);
     let current = std::fs::read_to_string(&path).unwrap_or_default();
     if check {
         let difference = difference(FILE, &current, &wanted, "cargo xtask schema");
-        return if difference.is_empty() { Ok(format!("{FILE} is up to date\n")) } else { Err(difference) };
+        return if difference.is_empty() {
+            Ok(format!("{FILE} is up to date\n"))
+        } else {
+            Err(difference)
+        };
     }
     std::fs::write(&path, &wanted).map_err(|error| format!("{FILE} cannot be written: {error}"))?;
     Ok(format!("{FILE} written\n"))

@@ -8,7 +8,8 @@ use std::path::Path;
 use serde_json::Value;
 
 /// What each specification is generated into: file under `openapi/`, crate under `crates/`.
-pub(crate) const SPECS: [(&str, &str); 2] = [("kie.yaml", "kie-api"), ("uniall.yaml", "uniall-api")];
+pub(crate) const SPECS: [(&str, &str); 2] =
+    [("kie.yaml", "kie-api"), ("uniall.yaml", "uniall-api")];
 
 /// Where a reference to a named schema points.
 pub(crate) const SCHEMAS: &str = "#/components/schemas/";
@@ -45,7 +46,11 @@ pub(crate) struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pointer = if self.pointer.is_empty() { "/" } else { &self.pointer };
+        let pointer = if self.pointer.is_empty() {
+            "/"
+        } else {
+            &self.pointer
+        };
         write!(f, "{} at {}: {}", self.file, pointer, self.message)
     }
 }
@@ -66,44 +71,77 @@ impl Spec {
 
     /// Parses the text of a file.
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self, Problem> {
-        let problem = |message| Problem { file: file.to_owned(), pointer: String::new(), message };
-        let root: Value = serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })
-            .map_err(|error| {
-            let location = error.location().map_or(String::new(), |at| format!(" in line {}", at.line()));
+        let problem = |message| Problem {
+            file: file.to_owned(),
+            pointer: String::new(),
+            message,
+        };
+        let root: Value = serde_saphyr::from_str_with_options(
+            text,
+            serde_saphyr::options! { strict_booleans: true },
+        )
+        .map_err(|error| {
+            let location = error
+                .location()
+                .map_or(String::new(), |at| format!(" in line {}", at.line()));
             let text = error.without_snippet().to_string();
-            problem(format!("this is not valid YAML{location}; mend it ({})", text.lines().next().unwrap_or_default()))
+            problem(format!(
+                "this is not valid YAML{location}; mend it ({})",
+                text.lines().next().unwrap_or_default()
+            ))
         })?;
         if !root.is_object() {
-            return Err(problem("this is not a YAML mapping; write an OpenAPI 3.0 document".to_owned()));
+            return Err(problem(
+                "this is not a YAML mapping; write an OpenAPI 3.0 document".to_owned(),
+            ));
         }
-        Ok(Self { file: file.to_owned(), root })
+        Ok(Self {
+            file: file.to_owned(),
+            root,
+        })
     }
 
     /// The provider, as the file is named: `kie` of `openapi/kie.yaml`.
     pub(crate) fn provider(&self) -> &str {
-        Path::new(&self.file).file_stem().and_then(OsStr::to_str).unwrap_or(&self.file)
+        Path::new(&self.file)
+            .file_stem()
+            .and_then(OsStr::to_str)
+            .unwrap_or(&self.file)
     }
 
-    pub(crate) fn problem(&self, pointer: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { file: self.file.clone(), pointer: pointer.into(), message: message.into() }
+    pub(crate) fn problem(
+        &self,
+        pointer: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Problem {
+        Problem {
+            file: self.file.clone(),
+            pointer: pointer.into(),
+            message: message.into(),
+        }
     }
 
     /// The operations in the order of the file, without those of callbacks.
     pub(crate) fn operations(&self) -> Vec<Operation<'_>> {
         members(&self.root["paths"])
             .flat_map(|(path, item)| {
-                ["get", "put", "post", "delete", "patch"].into_iter().filter_map(move |method| {
-                    let value = item.get(method)?;
-                    let body = value.get("requestBody").map(|body| &self.resolve(body)["content"]);
-                    Some(Operation {
-                        pointer: format!("/paths/{}/{method}", escape(path)),
-                        method,
-                        path,
-                        value,
-                        server: item["servers"][0]["x-rust-name"].as_str(),
-                        hand_written: body.is_some_and(|content| content.get("application/json").is_none()),
+                ["get", "put", "post", "delete", "patch"]
+                    .into_iter()
+                    .filter_map(move |method| {
+                        let value = item.get(method)?;
+                        let body = value
+                            .get("requestBody")
+                            .map(|body| &self.resolve(body)["content"]);
+                        Some(Operation {
+                            pointer: format!("/paths/{}/{method}", escape(path)),
+                            method,
+                            path,
+                            value,
+                            server: item["servers"][0]["x-rust-name"].as_str(),
+                            hand_written: body
+                                .is_some_and(|content| content.get("application/json").is_none()),
+                        })
                     })
-                })
             })
             .collect()
     }
@@ -115,20 +153,29 @@ impl Spec {
 
     /// The named schemas that are objects, with their properties.
     pub(crate) fn objects(&self) -> impl Iterator<Item = (&str, Vec<(&str, &Value)>)> {
-        let objects = self.schemas().filter(|(_, schema)| schema["type"] == "object");
+        let objects = self
+            .schemas()
+            .filter(|(_, schema)| schema["type"] == "object");
         objects.map(|(name, schema)| (name, members(&schema["properties"]).collect()))
     }
 
     /// The description of a property: its own, or that of the schema it refers to.
     pub(crate) fn description<'a>(&'a self, property: &'a Value) -> Option<&'a str> {
         let referring = property["allOf"].get(0).unwrap_or(property);
-        property["description"].as_str().or_else(|| self.resolve(referring)["description"].as_str())
+        property["description"]
+            .as_str()
+            .or_else(|| self.resolve(referring)["description"].as_str())
     }
 
     /// Follows a `$ref`, or gives the value itself.
     pub(crate) fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
-        let target = value.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix('#'));
-        target.and_then(|pointer| self.root.pointer(pointer)).unwrap_or(value)
+        let target = value
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|target| target.strip_prefix('#'));
+        target
+            .and_then(|pointer| self.root.pointer(pointer))
+            .unwrap_or(value)
     }
 
     /// The names of the schemas that requests use, and of those that replies and callbacks use.
@@ -143,7 +190,11 @@ impl Spec {
             }
         }
         let schemas = |targets: BTreeSet<String>| {
-            targets.iter().filter_map(|target| target.strip_prefix(SCHEMAS)).map(str::to_owned).collect()
+            targets
+                .iter()
+                .filter_map(|target| target.strip_prefix(SCHEMAS))
+                .map(str::to_owned)
+                .collect()
         };
         (schemas(requests), schemas(replies))
     }
@@ -156,9 +207,13 @@ impl Spec {
                 {
                     self.collect_targets(self.resolve(value), targets);
                 }
-                object.values().for_each(|value| self.collect_targets(value, targets));
+                object
+                    .values()
+                    .for_each(|value| self.collect_targets(value, targets));
             }
-            Value::Array(items) => items.iter().for_each(|value| self.collect_targets(value, targets)),
+            Value::Array(items) => items
+                .iter()
+                .for_each(|value| self.collect_targets(value, targets)),
             _ => {}
         }
     }
@@ -166,7 +221,11 @@ impl Spec {
 
 /// The members of an object; of anything else none.
 pub(crate) fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    value.as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.as_str(), value))
 }
 
 /// Escapes a key for a JSON pointer.

@@ -44,7 +44,10 @@ impl Client {
         Ok(Self {
             baseurl: transport.base_url().to_owned(),
             client: transport.http().clone(),
-            inner: Inner { transport, upload_url },
+            inner: Inner {
+                transport,
+                upload_url,
+            },
         })
     }
 

@@ -36,7 +36,11 @@ impl Record {
     /// The state. What nobody knows is neither a success nor a failure by itself: with a video the task has succeeded, with an
     /// error it has failed, and else it goes on.
     pub fn state(&self) -> State {
-        let finished = if self.urls().is_empty() { State::Empty } else { State::Succeeded };
+        let finished = if self.urls().is_empty() {
+            State::Empty
+        } else {
+            State::Succeeded
+        };
         match (self.success_flag, &self.state) {
             (Some(SuccessFlag::Generating), _) => State::Running,
             (Some(SuccessFlag::Succeeded), _) => finished,
@@ -58,7 +62,9 @@ impl Record {
         let films = results().filter_map(|result| result.full_result_urls.as_ref());
         let parts = results().filter_map(|result| result.result_urls.as_ref());
         let mut places = films.chain(parts).chain(&self.result_urls);
-        places.find(|urls| !urls.0.is_empty()).map_or(&[], |urls| &urls.0)
+        places
+            .find(|urls| !urls.0.is_empty())
+            .map_or(&[], |urls| &urls.0)
     }
 
     /// Why the task failed, in kie.ai's words; the first few KiB of them.
@@ -69,14 +75,18 @@ impl Record {
 
     /// The code of a failure.
     pub fn failure_code(&self) -> Option<String> {
-        let number = self.error_code.filter(|code| *code != Code::Success && code.value() != 0);
+        let number = self
+            .error_code
+            .filter(|code| *code != Code::Success && code.value() != 0);
         let word = || self.fail_code.clone().filter(|code| !code.is_empty());
         number.map(|code| code.to_string()).or_else(word).map(words)
     }
 
     /// What it cost. A number below zero tells nothing.
     pub fn credits(&self) -> Option<f64> {
-        let credits = self.credits_consumed.or_else(|| self.result()?.credits_consumed);
+        let credits = self
+            .credits_consumed
+            .or_else(|| self.result()?.credits_consumed);
         credits.filter(|credits| credits.is_finite() && *credits >= 0.0)
     }
 
@@ -108,9 +118,16 @@ impl Record {
 
     /// What was asked for.
     pub fn asked(&self) -> Asked {
-        let asked = self.param_json.as_ref().and_then(|text| json(text.as_bytes()).ok()).unwrap_or_default();
+        let asked = self
+            .param_json
+            .as_ref()
+            .and_then(|text| json(text.as_bytes()).ok())
+            .unwrap_or_default();
         let text = |member: &str| asked[member].as_str().map(str::to_owned);
-        Asked { prompt: text("prompt"), model: text("model") }
+        Asked {
+            prompt: text("prompt"),
+            model: text("model"),
+        }
     }
 
     fn result(&self) -> Option<&RecordResult> {

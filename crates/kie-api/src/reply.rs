@@ -33,7 +33,11 @@ impl fmt::Display for Rejection {
             Some(code) if code != Code::Success => write!(f, " with code {code}")?,
             _ => write!(f, " with HTTP {}", self.head.status)?,
         }
-        write!(f, ": {}", without_queries(self.message.as_deref().unwrap_or("no reason given")))
+        write!(
+            f,
+            ": {}",
+            without_queries(self.message.as_deref().unwrap_or("no reason given"))
+        )
     }
 }
 
@@ -43,7 +47,10 @@ pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error
 }
 
 fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
-    if !["code", "msg", "data"].into_iter().any(|field| json.get(field).is_some()) {
+    if !["code", "msg", "data"]
+        .into_iter()
+        .any(|field| json.get(field).is_some())
+    {
         return Verdict::Foreign("the body is not kie.ai's envelope");
     }
     let code: Option<Code> = lenient(&json["code"]).unwrap_or_default();
@@ -77,8 +84,14 @@ fn settle_spellings(data: &mut Value) {
 }
 
 fn settle_spelling(object: &mut Value) {
-    let Some(object) = object.as_object_mut() else { return };
-    for (rare, usual) in [("task_id", "taskId"), ("result_url", "resultUrl"), ("result_urls", "resultUrls")] {
+    let Some(object) = object.as_object_mut() else {
+        return;
+    };
+    for (rare, usual) in [
+        ("task_id", "taskId"),
+        ("result_url", "resultUrl"),
+        ("result_urls", "resultUrls"),
+    ] {
         if !object.contains_key(usual)
             && let Some(value) = object.remove(rare)
         {

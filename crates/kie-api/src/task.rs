@@ -7,8 +7,13 @@ use crate::types::TaskReply;
 use crate::{Error, Rejection};
 
 /// What kie.ai says, in lower case, while something is on its way. It says so with codes that stand for refusals elsewhere.
-pub const IN_PROGRESS: &[&str] =
-    &["is processing", "being generated", "generated successfully", "try again later", "check back"];
+pub const IN_PROGRESS: &[&str] = &[
+    "is processing",
+    "being generated",
+    "generated successfully",
+    "try again later",
+    "check back",
+];
 
 /// What kie.ai says, in lower case, of an account without credits. Some of its pages give it the code for too many requests.
 pub const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
@@ -17,17 +22,34 @@ pub const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
 /// wrong with it: it is looked for in refusals, in error pages and in what was read of a broken reply.
 ///
 /// The id of the video to extend, `source`, is not that of a task which was started.
-pub fn started_task(result: &Result<Reply<TaskReply>, Error>, source: Option<&str>) -> Option<String> {
+pub fn started_task(
+    result: &Result<Reply<TaskReply>, Error>,
+    source: Option<&str>,
+) -> Option<String> {
     let is_new = |id: &String| !id.is_empty() && Some(id.as_str()) != source;
     let body = body(result)?;
-    let named = || ["taskId", "task_id"].into_iter().flat_map(|member| members(body, member)).filter(is_new);
-    let Ok(reply) = result else { return named().next() };
-    let typed = reply.data.as_ref().and_then(|task| task.task_id.clone()).filter(is_new);
+    let named = || {
+        ["taskId", "task_id"]
+            .into_iter()
+            .flat_map(|member| members(body, member))
+            .filter(is_new)
+    };
+    let Ok(reply) = result else {
+        return named().next();
+    };
+    let typed = reply
+        .data
+        .as_ref()
+        .and_then(|task| task.task_id.clone())
+        .filter(is_new);
     // A number of many digits loses some when it is decoded, and only the body has them all.
     let typed = typed.filter(|id| named().next().is_none() || named().any(|named| named == *id));
     // Where the task would be there may be the bare id.
-    let bare =
-        || member_texts(body, "data").next().filter(|id| reply.code.is_some() && is_new(id) && looks_like_an_id(id));
+    let bare = || {
+        member_texts(body, "data")
+            .next()
+            .filter(|id| reply.code.is_some() && is_new(id) && looks_like_an_id(id))
+    };
     typed.or_else(|| named().next()).or_else(bare)
 }
 
@@ -46,14 +68,17 @@ fn body(result: &Result<Reply<TaskReply>, Error>) -> Option<&Bytes> {
 fn looks_like_an_id(text: &str) -> bool {
     const SHORTEST: usize = 8;
     text.len() >= SHORTEST
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         && text.contains(|c: char| c.is_ascii_digit())
 }
 
 impl Rejection {
     /// kie.ai's code, or the HTTP status if there is none.
     pub fn number(&self) -> i64 {
-        self.code.map_or_else(|| self.head.status.into(), |code| code.value())
+        self.code
+            .map_or_else(|| self.head.status.into(), |code| code.value())
     }
 
     /// Whether it only says that something is on its way.

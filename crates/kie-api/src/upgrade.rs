@@ -42,12 +42,17 @@ impl UpgradeReply {
             Err(Error::Rejected(rejection)) => rejection.body.clone(),
             Err(_) => Bytes::new(),
         };
-        let data = json(&body).ok().and_then(|mut json| Some(json.get_mut("data")?.take())).unwrap_or_default();
+        let data = json(&body)
+            .ok()
+            .and_then(|mut json| Some(json.get_mut("data")?.take()))
+            .unwrap_or_default();
         let urls = urls(&data);
         if !urls.is_empty() {
             return Self::Finished { urls, body };
         }
-        let task = ["taskId", "task_id"].into_iter().find_map(|name| data[name].as_str());
+        let task = ["taskId", "task_id"]
+            .into_iter()
+            .find_map(|name| data[name].as_str());
         let task = task.filter(|id| !id.is_empty()).map(str::to_owned);
         match result {
             Ok(_) => Self::Running { task },
@@ -57,7 +62,9 @@ impl UpgradeReply {
 
     fn of_error(error: Error, task: Option<String>) -> Self {
         let number = match &error {
-            Error::Rejected(rejection) if rejection.is_empty_account() => return Self::Refused(error),
+            Error::Rejected(rejection) if rejection.is_empty_account() => {
+                return Self::Refused(error);
+            }
             Error::Rejected(rejection) => rejection.number(),
             // An error page in front of kie.ai has a status and no code.
             Error::Unreadable(reply) => reply.head.status.into(),
@@ -66,7 +73,11 @@ impl UpgradeReply {
             _ => return Self::Unknown(error),
         };
         let Error::Rejected(rejection) = &error else {
-            return if is_not_now(number) { Self::NotNow(error) } else { Self::Unknown(error) };
+            return if is_not_now(number) {
+                Self::NotNow(error)
+            } else {
+                Self::Unknown(error)
+            };
         };
         match number {
             505 => Self::Refused(error),
@@ -100,12 +111,21 @@ fn urls(data: &Value) -> Vec<String> {
         },
         _ => return Vec::new(),
     };
-    let here = MEMBERS.into_iter().filter_map(|name| Some(UrlList::deserialize(object.get(name)?).ok()?.0));
-    let inside = WRAPPERS.into_iter().filter_map(|name| object.get(name)).map(urls);
-    here.chain(inside).find(|urls| !urls.is_empty()).unwrap_or_default()
+    let here = MEMBERS
+        .into_iter()
+        .filter_map(|name| Some(UrlList::deserialize(object.get(name)?).ok()?.0));
+    let inside = WRAPPERS
+        .into_iter()
+        .filter_map(|name| object.get(name))
+        .map(urls);
+    here.chain(inside)
+        .find(|urls| !urls.is_empty())
+        .unwrap_or_default()
 }
 
 fn is_url(text: &str) -> bool {
     let start: String = text.chars().take(16).flat_map(char::to_lowercase).collect();
-    ["http://", "https://", "data:video/"].into_iter().any(|scheme| start.starts_with(scheme))
+    ["http://", "https://", "data:video/"]
+        .into_iter()
+        .any(|scheme| start.starts_with(scheme))
 }

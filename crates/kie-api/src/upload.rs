@@ -13,7 +13,12 @@ impl Client {
     ///
     /// Sends a `POST` request to `/api/file-stream-upload`
     pub fn upload_stream(&self) -> UploadStream<'_> {
-        UploadStream { client: self, file: Bytes::new(), upload_path: String::new(), file_name: None }
+        UploadStream {
+            client: self,
+            file: Bytes::new(),
+            upload_path: String::new(),
+            file_name: None,
+        }
     }
 }
 
@@ -54,18 +59,38 @@ impl UploadStream<'_> {
     ///
     /// As every call.
     pub async fn send(self) -> Result<Reply<UploadReply>, Error> {
-        let Self { client, file, upload_path, file_name } = self;
+        let Self {
+            client,
+            file,
+            upload_path,
+            file_name,
+        } = self;
         let refuse = |field| move |error| Error::InvalidRequest(format!("{field} is {error}"));
         let upload_path = UploadPath::try_from(upload_path).map_err(refuse("upload_path"))?;
-        let file_name = file_name.map(FileName::try_from).transpose().map_err(refuse("file_name"))?;
+        let file_name = file_name
+            .map(FileName::try_from)
+            .transpose()
+            .map_err(refuse("file_name"))?;
         // A part without a file name would be a text field.
-        let part = Part::stream(file).file_name(file_name.as_ref().map_or("file", |name| name.as_str()).to_owned());
-        let mut form = Form::new().part("file", part).text("uploadPath", upload_path.to_string());
+        let part = Part::stream(file).file_name(
+            file_name
+                .as_ref()
+                .map_or("file", |name| name.as_str())
+                .to_owned(),
+        );
+        let mut form = Form::new()
+            .part("file", part)
+            .text("uploadPath", upload_path.to_string());
         if let Some(name) = file_name {
             form = form.text("fileName", name.to_string());
         }
         let url = format!("{}{UPLOAD_STREAM_PATH}", client.inner.upload_url);
-        let request = client.client.post(url).multipart(form).build().map_err(Error::unbuildable)?;
+        let request = client
+            .client
+            .post(url)
+            .multipart(form)
+            .build()
+            .map_err(Error::unbuildable)?;
         crate::reply::open(client.inner.upload(request).await?)
     }
 }

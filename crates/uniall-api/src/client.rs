@@ -13,7 +13,11 @@ impl Client {
     /// [`Error::InvalidRequest`] if the configuration cannot work.
     pub fn new(config: Config) -> Result<Self, Error> {
         let transport = Transport::new(&config, BASE_URL)?;
-        Ok(Self { baseurl: transport.base_url().to_owned(), client: transport.http().clone(), inner: transport })
+        Ok(Self {
+            baseurl: transport.base_url().to_owned(),
+            client: transport.http().clone(),
+            inner: transport,
+        })
     }
 
     /// Where it is reached, if that is not the provider's own address.

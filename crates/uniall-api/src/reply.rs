@@ -31,7 +31,11 @@ impl fmt::Display for Rejection {
         if let Some(code) = &self.code {
             write!(f, ", {code}")?;
         }
-        write!(f, ": {}", without_queries(self.message.as_deref().unwrap_or("no reason given")))
+        write!(
+            f,
+            ": {}",
+            without_queries(self.message.as_deref().unwrap_or("no reason given"))
+        )
     }
 }
 
@@ -41,7 +45,9 @@ pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error
 }
 
 fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
-    let Value::Object(mut json) = json else { return Verdict::Foreign("the body is not a JSON object") };
+    let Value::Object(mut json) = json else {
+        return Verdict::Foreign("the body is not a JSON object");
+    };
     if (raw.head.is_success() || names_task(&json))
         && let Some(task) = unwrapped(&mut json)
     {
@@ -58,7 +64,10 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
             let error = reply.error.unwrap_or_default();
             Verdict::Rejected(Rejection {
                 head: raw.head.clone(),
-                code: error.code.or_else(|| reply.code.as_ref().and_then(task::word)).map(words),
+                code: error
+                    .code
+                    .or_else(|| reply.code.as_ref().and_then(task::word))
+                    .map(words),
                 message: error.message.or(reply.message).map(words),
                 body: raw.body.clone(),
             })
@@ -69,16 +78,26 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
 
 /// Whether a reply with the status of an error names a task all the same. An id beside an error is not that of a task.
 fn names_task(json: &Map<String, Value>) -> bool {
-    let says = |field: &str| json.get(field).is_some_and(|value| !value.is_null() && value != "");
+    let says = |field: &str| {
+        json.get(field)
+            .is_some_and(|value| !value.is_null() && value != "")
+    };
     let code = json.get("code").and_then(task::word).unwrap_or_default();
     let is_error = says("error")
         || !["", "0", "200", "success"].contains(&code.as_str())
         || json.get("success") == Some(&Value::Bool(false))
         || says("message") && !says("status") && !says("data");
     let has_id = |json: &Map<String, Value>| {
-        ["id", "task_id"].into_iter().any(|field| json.get(field).and_then(task::word).is_some())
+        ["id", "task_id"]
+            .into_iter()
+            .any(|field| json.get(field).and_then(task::word).is_some())
     };
-    !is_error && (has_id(json) || json.get("data").and_then(Value::as_object).is_some_and(has_id))
+    !is_error
+        && (has_id(json)
+            || json
+                .get("data")
+                .and_then(Value::as_object)
+                .is_some_and(has_id))
 }
 
 /// The task of a reply, taken out of its envelope if it is in one.
@@ -87,9 +106,10 @@ fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     match json.get_mut("data") {
         Some(Value::Object(data)) if is_task(data) => Some(real_id(mem::take(data))),
         // An envelope around the bare id, or around nothing and then a refusal.
-        Some(Value::String(id)) if is_bare && !id.is_empty() => {
-            Some(Map::from_iter([("id".to_owned(), Value::from(mem::take(id)))]))
-        }
+        Some(Value::String(id)) if is_bare && !id.is_empty() => Some(Map::from_iter([(
+            "id".to_owned(),
+            Value::from(mem::take(id)),
+        )])),
         _ if is_bare => None,
         _ => Some(real_id(mem::take(json))),
     }
@@ -97,14 +117,17 @@ fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
 
 /// A task has an id or a state.
 fn is_task(json: &Map<String, Value>) -> bool {
-    ["id", "task_id", "status"]
-        .into_iter()
-        .any(|field| json.get(field).is_some_and(|value| !value.is_null() && value != ""))
+    ["id", "task_id", "status"].into_iter().any(|field| {
+        json.get(field)
+            .is_some_and(|value| !value.is_null() && value != "")
+    })
 }
 
 /// Some gateways put the number of a database row into `id`.
 fn real_id(mut task: Map<String, Value>) -> Map<String, Value> {
-    if !task.get("id").is_some_and(Value::is_string) && task.get("task_id").is_some_and(Value::is_string) {
+    if !task.get("id").is_some_and(Value::is_string)
+        && task.get("task_id").is_some_and(Value::is_string)
+    {
         task.remove("id");
     }
     task

@@ -17,10 +17,16 @@ pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<String> 
     let text_in = |body, member| member_texts(body, member).find(|text| !text.is_empty());
     match result {
         Ok(task) => task.poll_id().map(|id| whole(id, task.body())),
-        Err(Error::NoReply { partial, .. }) => text_in(partial, "task_id").or_else(|| text_in(partial, "id")),
+        Err(Error::NoReply { partial, .. }) => {
+            text_in(partial, "task_id").or_else(|| text_in(partial, "id"))
+        }
         Err(Error::Unreadable(reply)) => {
             let body = &reply.body;
-            let is_error = || ["error", "code", "message"].into_iter().any(|member| text_in(body, member).is_some());
+            let is_error = || {
+                ["error", "code", "message"]
+                    .into_iter()
+                    .any(|member| text_in(body, member).is_some())
+            };
             let id = || text_in(body, "id").filter(|_| reply.head.is_success() || !is_error());
             text_in(body, "task_id").or_else(id)
         }
@@ -31,8 +37,14 @@ pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<String> 
 
 /// An id with all its digits: a number of many digits loses some when it is decoded, and only the body has them all.
 fn whole(id: &str, body: &[u8]) -> String {
-    let named = || ["id", "task_id"].into_iter().flat_map(|member| members(body, member));
-    let is_number = |text: &String| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse() == id.parse::<f64>();
+    let named = || {
+        ["id", "task_id"]
+            .into_iter()
+            .flat_map(|member| members(body, member))
+    };
+    let is_number = |text: &String| {
+        text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse() == id.parse::<f64>()
+    };
     if named().any(|named| named == id) {
         id.to_owned()
     } else {
@@ -59,17 +71,31 @@ pub enum State {
 impl VideoTask {
     /// The id to ask with. In query replies `task_id` is another service's.
     pub fn poll_id(&self) -> Option<&str> {
-        [&self.id, &self.task_id].into_iter().flatten().map(String::as_str).find(|id| !id.is_empty())
+        [&self.id, &self.task_id]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .find(|id| !id.is_empty())
     }
 
     /// The state.
     pub fn state(&self) -> State {
-        let word = self.status.as_ref().map_or("", VideoStatus::as_str).trim().to_lowercase();
+        let word = self
+            .status
+            .as_ref()
+            .map_or("", VideoStatus::as_str)
+            .trim()
+            .to_lowercase();
         match word.as_str() {
             "in_progress" | "processing" | "running" | "generating" => State::Running,
-            "completed" | "complete" | "success" | "succeeded" | "finished" if self.urls().is_empty() => State::Empty,
+            "completed" | "complete" | "success" | "succeeded" | "finished"
+                if self.urls().is_empty() =>
+            {
+                State::Empty
+            }
             "completed" | "complete" | "success" | "succeeded" | "finished" => State::Succeeded,
-            "failed" | "failure" | "fail" | "error" | "cancelled" | "canceled" | "expired" | "timeout" => State::Failed,
+            "failed" | "failure" | "fail" | "error" | "cancelled" | "canceled" | "expired"
+            | "timeout" => State::Failed,
             _ => State::Pending,
         }
     }
@@ -77,18 +103,26 @@ impl VideoTask {
     /// The URLs of the videos, from all the places they can be in, each once. `data:` URLs are among them.
     pub fn urls(&self) -> Vec<&str> {
         let result = self.result.as_ref();
-        let outputs = result.and_then(|result| result.outputs.as_ref()).into_iter().flat_map(|outputs| &outputs.0);
+        let outputs = result
+            .and_then(|result| result.outputs.as_ref())
+            .into_iter()
+            .flat_map(|outputs| &outputs.0);
         let singles = [
             result.and_then(|result| result.video_url.as_deref()),
             self.video_url.as_deref(),
             self.url.as_deref(),
             self.result_url.as_deref(),
-            self.metadata.as_ref().and_then(|metadata| metadata.url.as_deref()),
+            self.metadata
+                .as_ref()
+                .and_then(|metadata| metadata.url.as_deref()),
             // Where old gateway software puts it on success, and the reason on failure.
             self.fail_reason.as_deref(),
         ];
         let mut urls = Vec::new();
-        for url in outputs.map(String::as_str).chain(singles.into_iter().flatten()) {
+        for url in outputs
+            .map(String::as_str)
+            .chain(singles.into_iter().flatten())
+        {
             if is_url(url) && !urls.contains(&url) {
                 urls.push(url);
             }
@@ -108,7 +142,10 @@ impl VideoTask {
 
     /// Why the task failed, in UniAll's words. Gateways also put it where the URL would be.
     pub fn failure(&self) -> Option<&str> {
-        let error = self.error.as_ref().and_then(|error| error.message.as_deref());
+        let error = self
+            .error
+            .as_ref()
+            .and_then(|error| error.message.as_deref());
         let places = [
             error,
             self.fail_reason.as_deref(),
@@ -116,7 +153,10 @@ impl VideoTask {
             self.result_url.as_deref(),
             self.url.as_deref(),
         ];
-        places.into_iter().flatten().find(|text| !text.is_empty() && !is_url(text))
+        places
+            .into_iter()
+            .flatten()
+            .find(|text| !text.is_empty() && !is_url(text))
     }
 }
 
@@ -126,7 +166,9 @@ fn time(seconds: i64) -> Option<SystemTime> {
 }
 
 fn is_url(text: &str) -> bool {
-    ["http://", "https://", "data:video/"].into_iter().any(|start| text.starts_with(start))
+    ["http://", "https://", "data:video/"]
+        .into_iter()
+        .any(|start| text.starts_with(start))
 }
 
 /// Progress from 0 to 100.
@@ -136,9 +178,18 @@ pub struct Percent(pub u8);
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        let number = value.as_f64().or_else(|| value.as_str()?.trim().trim_end_matches('%').trim_end().parse().ok());
-        let number =
-            number.filter(|number| number.is_finite()).ok_or_else(|| serde::de::Error::custom("not a percentage"))?;
+        let number = value.as_f64().or_else(|| {
+            value
+                .as_str()?
+                .trim()
+                .trim_end_matches('%')
+                .trim_end()
+                .parse()
+                .ok()
+        });
+        let number = number
+            .filter(|number| number.is_finite())
+            .ok_or_else(|| serde::de::Error::custom("not a percentage"))?;
         // In range after the clamp, and the fraction is of no use.
         Ok(Self(number.clamp(0.0, 100.0) as u8))
     }
@@ -165,7 +216,10 @@ impl<'de> Deserialize<'de> for TaskError {
         let value = Value::deserialize(deserializer)?;
         let object = TaskErrorObject::deserialize(&value).unwrap_or_default();
         let message = value.as_str().map(str::to_owned).or(object.message);
-        Ok(Self { code: object.code.as_ref().and_then(word), message: message.filter(|text| !text.is_empty()) })
+        Ok(Self {
+            code: object.code.as_ref().and_then(word),
+            message: message.filter(|text| !text.is_empty()),
+        })
     }
 }
 

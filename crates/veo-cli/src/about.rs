@@ -39,8 +39,10 @@ pub(crate) struct Inspect {
 }
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  veo completions bash > ~/.local/share/bash-completion/completions/veo\n  \
-                        veo completions zsh > ~/.zfunc/_veo")]
+#[command(
+    after_help = "Examples:\n  veo completions bash > ~/.local/share/bash-completion/completions/veo\n  \
+                        veo completions zsh > ~/.zfunc/_veo"
+)]
 pub(crate) struct Completions {
     /// For which shell.
     shell: Shell,
@@ -66,7 +68,8 @@ pub(crate) fn models(arguments: &Models, output: &Output) -> Result<(), Failure>
             ("options", options(model)),
         ];
         let mut text = format!("{}: {} ({})", model.provider, model.name, model.tier);
-        rows.iter().for_each(|(name, values)| text += &format!("\n  {name:13}  {values}"));
+        rows.iter()
+            .for_each(|(name, values)| text += &format!("\n  {name:13}  {values}"));
         output.result(&text, &Event::Model(model));
     }
     Ok(())
@@ -78,21 +81,41 @@ pub(crate) async fn inspect(arguments: &Inspect, output: &Output) -> Result<(), 
     let file = path.display().to_string();
     let (sha256, bytes) = hashed(path).map_err(unreadable)?;
     // What is that large is no receipt.
-    let receipt = if bytes < 64 << 20 { fs::read(path).map_err(unreadable)? } else { Vec::new() };
+    let receipt = if bytes < 64 << 20 {
+        fs::read(path).map_err(unreadable)?
+    } else {
+        Vec::new()
+    };
     if let Ok(receipt) = serde_json::from_slice::<Receipt>(&receipt) {
         let is_same = match hashed(&receipt.saved.path) {
             Ok((found, _)) if receipt.saved.sha256 == found => "the same file",
             Ok(_) => "another file now",
             Err(_) => "not there",
         };
-        let text = format!("{file}: a receipt\n{}\n  {:13}  {is_same}", described(&receipt), "now");
+        let text = format!(
+            "{file}: a receipt\n{}\n  {:13}  {is_same}",
+            described(&receipt),
+            "now"
+        );
         let content = json!({ "receipt": receipt, "video": is_same });
-        output.result(&text, &Event::Inspected { file: &file, kind: "receipt", content });
+        output.result(
+            &text,
+            &Event::Inspected {
+                file: &file,
+                kind: "receipt",
+                content,
+            },
+        );
         return Ok(());
     }
     let entry = made_it(path, &sha256).await?;
     let told = entry.as_ref().map(described_entry);
-    let told = told.unwrap_or_else(|| format!("  {:13}  {sha256}\n  no job of this machine made it", "sha256"));
+    let told = told.unwrap_or_else(|| {
+        format!(
+            "  {:13}  {sha256}\n  no job of this machine made it",
+            "sha256"
+        )
+    });
     let receipt = entry.as_ref().and_then(Entry::receipt);
     let media = Media::of_file(path);
     let (kind, what) = match &media {
@@ -100,20 +123,36 @@ pub(crate) async fn inspect(arguments: &Inspect, output: &Output) -> Result<(), 
         Err(error) => ("file", error.to_string()),
     };
     let text = format!("{file}: {bytes} bytes\n  {kind:13}  {what}\n{told}");
-    let content = json!({ "bytes": bytes, "sha256": sha256, "media": media.ok(), "receipt": receipt });
-    output.result(&text, &Event::Inspected { file: &file, kind, content });
+    let content =
+        json!({ "bytes": bytes, "sha256": sha256, "media": media.ok(), "receipt": receipt });
+    output.result(
+        &text,
+        &Event::Inspected {
+            file: &file,
+            kind,
+            content,
+        },
+    );
     Ok(())
 }
 
 pub(crate) fn schema(output: &Output) -> Result<(), Failure> {
     let schema = schemars::schema_for!(VideoRequest);
-    let written = if output.is_json() { serde_json::to_string(&schema) } else { serde_json::to_string_pretty(&schema) };
+    let written = if output.is_json() {
+        serde_json::to_string(&schema)
+    } else {
+        serde_json::to_string_pretty(&schema)
+    };
     // It is JSON anyway.
     output.print(&written.unwrap_or_default());
     Ok(())
 }
 
-pub(crate) fn completions(arguments: &Completions, mut command: Command, output: &Output) -> Result<(), Failure> {
+pub(crate) fn completions(
+    arguments: &Completions,
+    mut command: Command,
+    output: &Output,
+) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "veo", &mut script);
     text(&script, output);
@@ -126,7 +165,11 @@ pub(crate) fn man(arguments: &Man, mut command: Command, output: &Output) -> Res
         None => command,
         Some(name) => {
             let found = command.find_subcommand(name).cloned();
-            let unknown = || Failure::usage(format!("there is no command {name}; `veo --help` lists them"));
+            let unknown = || {
+                Failure::usage(format!(
+                    "there is no command {name}; `veo --help` lists them"
+                ))
+            };
             found.ok_or_else(unknown)?
         }
     };
@@ -149,7 +192,10 @@ pub(crate) fn reference(command: Command, output: &Output) -> Result<(), Failure
         page += &format!("\n## {title}\n\n```text\n{}\n```\n", lines.join("\n"));
     };
     add("veo", &mut command);
-    for command in command.get_subcommands_mut().filter(|command| !command.is_hide_set()) {
+    for command in command
+        .get_subcommands_mut()
+        .filter(|command| !command.is_hide_set())
+    {
         let title = format!("veo {}", command.get_name());
         if title != "veo help" {
             add(&title, command);
@@ -166,11 +212,24 @@ fn text(bytes: &[u8], output: &Output) {
 
 /// The entry whose video a file is: by the place where it was saved, and else by its content.
 async fn made_it(path: &Path, sha256: &str) -> Result<Option<Entry>, Failure> {
-    let Some(store) = Store::of_no_batch().await? else { return Ok(None) };
-    let is_it = |entry: &Entry| entry.delivered.as_ref().is_some_and(|delivered| delivered.saved.sha256 == sha256);
+    let Some(store) = Store::of_no_batch().await? else {
+        return Ok(None);
+    };
+    let is_it = |entry: &Entry| {
+        entry
+            .delivered
+            .as_ref()
+            .is_some_and(|delivered| delivered.saved.sha256 == sha256)
+    };
     let place = place(path).display().to_string();
-    let done = store.list(Which::All).await?.into_iter().rev().filter(|listed| listed.state == EntryState::Done);
-    let (here, elsewhere): (Vec<_>, Vec<_>) = done.partition(|listed| listed.target.as_deref() == Some(&*place));
+    let done = store
+        .list(Which::All)
+        .await?
+        .into_iter()
+        .rev()
+        .filter(|listed| listed.state == EntryState::Done);
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        done.partition(|listed| listed.target.as_deref() == Some(&*place));
     for listed in here.into_iter().chain(elsewhere) {
         if let Some(entry) = store.entry(&listed.key).await?.filter(is_it) {
             return Ok(Some(entry));
@@ -182,13 +241,21 @@ async fn made_it(path: &Path, sha256: &str) -> Result<Option<Entry>, Failure> {
 /// The main things in a receipt.
 fn described(receipt: &Receipt) -> String {
     let request = &receipt.job.offer.request;
-    rows(&receipt.job.reference, Some(&receipt.job.offer.model), Some(&request.prompt), &Delivered::new(receipt))
+    rows(
+        &receipt.job.reference,
+        Some(&receipt.job.offer.model),
+        Some(&request.prompt),
+        &Delivered::new(receipt),
+    )
 }
 
 /// The same of an entry, which can lack what was asked for.
 fn described_entry(entry: &Entry) -> String {
     let asked = entry.wish.asked().map(|request| request.prompt.as_str());
-    let model = entry.attempts.last().map(|attempt| attempt.sent.model.as_str());
+    let model = entry
+        .attempts
+        .last()
+        .map(|attempt| attempt.sent.model.as_str());
     match (entry.reference(), &entry.delivered) {
         (Some(job), Some(delivered)) => rows(job, model, asked, delivered),
         _ => String::new(),
@@ -196,7 +263,12 @@ fn described_entry(entry: &Entry) -> String {
 }
 
 fn rows(job: &JobRef, model: Option<&str>, prompt: Option<&str>, delivered: &Delivered) -> String {
-    let Delivered { saved, credits, discrepancies, .. } = delivered;
+    let Delivered {
+        saved,
+        credits,
+        discrepancies,
+        ..
+    } = delivered;
     let media = &saved.media;
     let told = |text: Option<String>| text.unwrap_or_else(|| "not told".to_owned());
     let rows = [
@@ -205,12 +277,25 @@ fn rows(job: &JobRef, model: Option<&str>, prompt: Option<&str>, delivered: &Del
         ("prompt", told(prompt.map(str::to_owned))),
         ("credits", told(credits.map(|credits| credits.to_string()))),
         ("video", relative(&saved.path).display().to_string()),
-        ("picture", format!("{}x{}, {:?} s", media.width, media.height, media.seconds)),
-        ("sound", if media.has_audio { "yes" } else { "no" }.to_owned()),
+        (
+            "picture",
+            format!("{}x{}, {:?} s", media.width, media.height, media.seconds),
+        ),
+        (
+            "sound",
+            if media.has_audio { "yes" } else { "no" }.to_owned(),
+        ),
         ("sha256", saved.sha256.clone()),
     ];
-    let mut lines: Vec<_> = rows.iter().map(|(name, value)| format!("  {name:13}  {value}")).collect();
-    lines.extend(discrepancies.iter().map(|discrepancy| format!("  {:13}  {discrepancy}", "not as asked")));
+    let mut lines: Vec<_> = rows
+        .iter()
+        .map(|(name, value)| format!("  {name:13}  {value}"))
+        .collect();
+    lines.extend(
+        discrepancies
+            .iter()
+            .map(|discrepancy| format!("  {:13}  {discrepancy}", "not as asked")),
+    );
     lines.join("\n")
 }
 
@@ -236,7 +321,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 fn references(model: &Model) -> String {
     let takes_any = model.modes.contains(&Mode::References);
-    if takes_any { span(model.references.start(), model.references.end()) } else { "none".to_owned() }
+    if takes_any {
+        span(model.references.start(), model.references.end())
+    } else {
+        "none".to_owned()
+    }
 }
 
 /// What goes with a model, as it is typed.
@@ -251,7 +340,12 @@ fn options(model: &Model) -> String {
         Feature::ExtendUrl => "extend URL".to_owned(),
         other => words(&[other]),
     };
-    model.options.iter().map(typed).collect::<Vec<_>>().join(", ")
+    model
+        .options
+        .iter()
+        .map(typed)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The words of JSON.
@@ -261,7 +355,11 @@ fn words<T: Serialize>(values: &[T]) -> String {
 }
 
 fn span<T: ToString + PartialEq>(least: &T, most: &T) -> String {
-    if least == most { least.to_string() } else { format!("{} to {}", least.to_string(), most.to_string()) }
+    if least == most {
+        least.to_string()
+    } else {
+        format!("{} to {}", least.to_string(), most.to_string())
+    }
 }
 
 struct HashWriter<'a>(&'a mut Sha256);

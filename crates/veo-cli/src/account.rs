@@ -57,30 +57,51 @@ pub(crate) fn auth(arguments: &Auth, output: &Output) -> Result<(), Failure> {
     let provider = arguments.provider;
     let unreadable = |error| Failure::usage(format!("the key cannot be read: {error}"));
     let key = if io::stdin().is_terminal() {
-        output.tell(&format!("The key of {} (it is not shown):", provider.name()));
+        output.tell(&format!(
+            "The key of {} (it is not shown):",
+            provider.name()
+        ));
         Term::stderr().read_secure_line().map_err(unreadable)?
     } else {
         io::read_to_string(io::stdin()).map_err(unreadable)?
     };
     if key.trim().is_empty() {
-        return Err(Failure::usage("there is no key; type it when asked, or give it on standard input"));
+        return Err(Failure::usage(
+            "there is no key; type it when asked, or give it on standard input",
+        ));
     }
     let path = config::keep(provider, &SecretString::from(key.trim()))?;
     let file = path.display().to_string();
-    output.result(&format!("Kept in {file}"), &Event::Kept { provider: provider.name(), file: &file });
+    output.result(
+        &format!("Kept in {file}"),
+        &Event::Kept {
+            provider: provider.name(),
+            file: &file,
+        },
+    );
     Ok(())
 }
 
 pub(crate) async fn credits(arguments: Credits, output: &Output) -> Result<(), Failure> {
     let config = Config::load()?;
     let client = config.client(&arguments.provider, None)?;
-    let all = if arguments.provider.is_empty() { config.with_keys() } else { arguments.provider };
+    let all = if arguments.provider.is_empty() {
+        config.with_keys()
+    } else {
+        arguments.provider
+    };
     let (mut told, mut silent) = (false, None);
     for name in all.into_iter().map(ProviderName::name) {
         match client.credits(name).await.map_err(Failure::from) {
             Ok(credits) => {
                 told = true;
-                output.result(&format!("{name}: {credits} credits"), &Event::Credits { provider: name, credits });
+                output.result(
+                    &format!("{name}: {credits} credits"),
+                    &Event::Credits {
+                        provider: name,
+                        credits,
+                    },
+                );
             }
             // Who does not tell is no failure as long as somebody does.
             Err(failure) if failure.exit == Exit::Usage => silent = Some(failure),
@@ -100,6 +121,12 @@ pub(crate) async fn credits(arguments: Credits, output: &Output) -> Result<(), F
 pub(crate) async fn upload(arguments: Upload, output: &Output) -> Result<(), Failure> {
     let client = Config::load()?.client(&[], None)?;
     let url = client.upload(&image(&arguments.file)).await?;
-    output.result(&url, &Event::Uploaded { file: &arguments.file, url: &url });
+    output.result(
+        &url,
+        &Event::Uploaded {
+            file: &arguments.file,
+            url: &url,
+        },
+    );
     Ok(())
 }

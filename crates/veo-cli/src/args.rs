@@ -31,13 +31,28 @@ pub(crate) struct Prompt {
     #[arg(long, value_name = "URL or FILE", help_heading = "Input", conflicts_with_all = ["first_frame", "reference"])]
     image: Option<String>,
     /// The image that the video starts from.
-    #[arg(long, value_name = "URL or FILE", help_heading = "Input", requires = "last_frame")]
+    #[arg(
+        long,
+        value_name = "URL or FILE",
+        help_heading = "Input",
+        requires = "last_frame"
+    )]
     first_frame: Option<String>,
     /// The image that the video ends with.
-    #[arg(long, value_name = "URL or FILE", help_heading = "Input", requires = "first_frame")]
+    #[arg(
+        long,
+        value_name = "URL or FILE",
+        help_heading = "Input",
+        requires = "first_frame"
+    )]
     last_frame: Option<String>,
     /// An image of something that the video shows; up to three times.
-    #[arg(long, value_name = "URL or FILE", help_heading = "Input", conflicts_with = "first_frame")]
+    #[arg(
+        long,
+        value_name = "URL or FILE",
+        help_heading = "Input",
+        conflicts_with = "first_frame"
+    )]
     reference: Vec<String>,
 }
 
@@ -147,8 +162,7 @@ impl Prompt {
             (Some(file), _) => read_request(file)?,
             (None, Some(_)) => VideoRequest::text(""),
             (None, None) => {
-                let message =
-                    "there is no prompt; say what the video shows, or name a file: @prompt.txt, or --request FILE";
+                let message = "there is no prompt; say what the video shows, or name a file: @prompt.txt, or --request FILE";
                 return Err(Failure::usage(message));
             }
         };
@@ -159,10 +173,15 @@ impl Prompt {
             request.input = Input::Image { image: image(url) };
         }
         if let (Some(first), Some(last)) = (&self.first_frame, &self.last_frame) {
-            request.input = Input::Frames { first: image(first), last: image(last) };
+            request.input = Input::Frames {
+                first: image(first),
+                last: image(last),
+            };
         }
         if !self.reference.is_empty() {
-            request.input = Input::References { images: self.reference.iter().map(|url| image(url)).collect() };
+            request.input = Input::References {
+                images: self.reference.iter().map(|url| image(url)).collect(),
+            };
         }
         Ok(options.applied(request))
     }
@@ -189,9 +208,17 @@ impl Options {
         set(&mut request.audio, &either(self.audio, self.no_audio));
         set(&mut request.negative_prompt, &self.negative_prompt);
         set(&mut request.watermark, &self.watermark);
-        set(&mut request.translate_prompt, &either(self.translate, self.no_translate));
+        set(
+            &mut request.translate_prompt,
+            &either(self.translate, self.no_translate),
+        );
         set(&mut request.callback_url, &self.callback_url);
-        for Extra { provider, field, value } in &self.extra {
+        for Extra {
+            provider,
+            field,
+            value,
+        } in &self.extra
+        {
             request = request.extra(provider.name(), field.clone(), value.clone());
         }
         request
@@ -203,18 +230,30 @@ impl Who {
     pub(crate) async fn setting(&self) -> Result<Setting, Failure> {
         let Some(provider) = self.sim else {
             let providers = self.provider.clone();
-            return Ok(Setting { config: Config::load()?, providers, simulator: None });
+            return Ok(Setting {
+                config: Config::load()?,
+                providers,
+                simulator: None,
+            });
         };
         let simulator = Simulator::start().await?;
         let config = Config::simulated(&simulator.url());
-        Ok(Setting { config, providers: vec![provider], simulator: Some(simulator) })
+        Ok(Setting {
+            config,
+            providers: vec![provider],
+            simulator: Some(simulator),
+        })
     }
 }
 
 impl Setting {
     /// Where jobs are kept. Those of the simulator live nowhere after the program, so they are kept nowhere.
     pub(crate) async fn store(&self) -> Result<Store, Failure> {
-        if self.is_simulated() { Store::temporary().await } else { Store::open().await }
+        if self.is_simulated() {
+            Store::temporary().await
+        } else {
+            Store::open().await
+        }
     }
 
     pub(crate) fn is_simulated(&self) -> bool {
@@ -236,14 +275,21 @@ impl Save {
         let Some(path) = &self.output else {
             let like = PathBuf::from("video.mp4");
             self.check_receipt(&like)?;
-            return Ok(Target::Free { like, replace: self.force });
+            return Ok(Target::Free {
+                like,
+                replace: self.force,
+            });
         };
         let path = self.path(path)?;
         match store.at(&place(&path).display().to_string()).await? {
             Some(entry) => {
-                let whose = entry.reference().map_or_else(|| entry.key.clone(), ToString::to_string);
-                let message =
-                    format!("{} is where {whose} is to be saved; choose another file with --output", path.display());
+                let whose = entry
+                    .reference()
+                    .map_or_else(|| entry.key.clone(), ToString::to_string);
+                let message = format!(
+                    "{} is where {whose} is to be saved; choose another file with --output",
+                    path.display()
+                );
                 Err(Failure::usage(message))
             }
             None => Ok(Target::Given(path)),
@@ -252,9 +298,10 @@ impl Save {
 
     fn check_receipt(&self, video: &Path) -> Result<(), Failure> {
         match &self.receipt {
-            Some(receipt) if place(receipt) == place(video) => {
-                Err(Failure::usage(format!("{} cannot be both the video and its receipt", receipt.display())))
-            }
+            Some(receipt) if place(receipt) == place(video) => Err(Failure::usage(format!(
+                "{} cannot be both the video and its receipt",
+                receipt.display()
+            ))),
             Some(receipt) => check_target(receipt, "--receipt", self.force),
             None => Ok(()),
         }
@@ -279,7 +326,10 @@ impl Target {
 /// What a path means, however it is written.
 pub(crate) fn place(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+    match (
+        absolute.parent().map(Path::canonicalize),
+        absolute.file_name(),
+    ) {
         (Some(Ok(folder)), Some(name)) => folder.join(name),
         _ => absolute,
     }
@@ -292,20 +342,35 @@ pub(crate) fn free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
         1 => like.to_owned(),
         _ => like.with_file_name(format!("{stem}-{number}.mp4")),
     };
-    (1..).map(next).find(|path| !is_taken(path)).unwrap_or_default()
+    (1..)
+        .map(next)
+        .find(|path| !is_taken(path))
+        .unwrap_or_default()
 }
 
 /// Whether a file can be saved in a place, with the option that names the place.
 pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     Err(Failure::usage(if !folder.is_dir() {
-        format!("there is no folder {}; create it, or choose another with {option}", folder.display())
+        format!(
+            "there is no folder {}; create it, or choose another with {option}",
+            folder.display()
+        )
     } else if path.to_str().is_none() {
-        format!("{} is no text, and cannot be written down; choose another file with {option}", path.display())
+        format!(
+            "{} is no text, and cannot be written down; choose another file with {option}",
+            path.display()
+        )
     } else if path.is_dir() {
         format!("{} is a folder; name a file in it", path.display())
     } else if path.exists() && !force {
-        format!("{} is already there; choose another file with {option}, or replace it with --force", path.display())
+        format!(
+            "{} is already there; choose another file with {option}, or replace it with --force",
+            path.display()
+        )
     } else {
         return Ok(());
     }))
@@ -326,7 +391,11 @@ pub(crate) fn resolutions() -> impl TypedValueParser<Value = Resolution> {
 
 /// An image by its URL or its file.
 pub(crate) fn image(text: &str) -> Image {
-    if text.contains("://") { Image::from(text) } else { Image::from(PathBuf::from(text)) }
+    if text.contains("://") {
+        Image::from(text)
+    } else {
+        Image::from(PathBuf::from(text))
+    }
 }
 
 fn read_prompt(prompt: &str) -> Result<String, Failure> {
@@ -341,22 +410,48 @@ fn read_prompt(prompt: &str) -> Result<String, Failure> {
 /// JSON is YAML as well, but is read by a stricter reader when the name says so.
 fn read_request(file: &Path) -> Result<VideoRequest, Failure> {
     let from_input = file == Path::new("-");
-    let text = if from_input { read_input()? } else { read_file(file)? };
-    let request = if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
+    let text = if from_input {
+        read_input()?
+    } else {
+        read_file(file)?
+    };
+    let request = if file
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
+    {
         serde_json::from_str(&text).map_err(|error| error.to_string())
     } else {
         // The lines after the first show the place.
-        serde_saphyr::from_str(&text)
-            .map_err(|error| error.to_string().lines().next().unwrap_or_default().replacen("error: ", "", 1))
+        serde_saphyr::from_str(&text).map_err(|error| {
+            error
+                .to_string()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .replacen("error: ", "", 1)
+        })
     };
-    let name = if from_input { "standard input".to_owned() } else { file.display().to_string() };
-    let refused = |error| Failure::usage(format!("{name} is no request: {error}\n`veo schema` says what is"));
+    let name = if from_input {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
+    };
+    let refused = |error| {
+        Failure::usage(format!(
+            "{name} is no request: {error}\n`veo schema` says what is"
+        ))
+    };
     request.map_err(refused)
 }
 
 fn read_file(file: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(file);
-    text.map_err(|error| Failure::usage(format!("{} cannot be read: {error}; correct the path", file.display())))
+    text.map_err(|error| {
+        Failure::usage(format!(
+            "{} cannot be read: {error}; correct the path",
+            file.display()
+        ))
+    })
 }
 
 fn read_input() -> Result<String, Failure> {
@@ -367,22 +462,35 @@ fn read_input() -> Result<String, Failure> {
 }
 
 fn extra(text: &str) -> Result<Extra, String> {
-    let parts = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
+    let parts = text
+        .split_once('=')
+        .and_then(|(name, value)| Some((name.split_once('.')?, value)));
     let Some(((provider, field), value)) = parts else {
         return Err("it has to have the form PROVIDER.FIELD=JSON".to_owned());
     };
     let provider = ProviderName::of(provider).map_err(|failure| failure.message())?;
-    let value = serde_json::from_str(value)
-        .map_err(|_| format!("{value} is not JSON; a text stands in quotes: {}={:?}", field, value))?;
-    Ok(Extra { provider, field: field.to_owned(), value })
+    let value = serde_json::from_str(value).map_err(|_| {
+        format!(
+            "{value} is not JSON; a text stands in quotes: {}={:?}",
+            field, value
+        )
+    })?;
+    Ok(Extra {
+        provider,
+        field: field.to_owned(),
+        value,
+    })
 }
 
 fn time(text: &str) -> Result<Duration, String> {
     let units = BTreeMap::from([("s", 1), ("m", 60), ("h", 3600)]);
-    let parsed =
-        units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?.parse::<u64>().ok()?, *seconds)));
+    let parsed = units.iter().find_map(|(unit, seconds)| {
+        Some((text.strip_suffix(unit)?.parse::<u64>().ok()?, *seconds))
+    });
     match parsed {
-        Some((number, seconds)) if number > 0 => Ok(Duration::from_secs(number.saturating_mul(seconds))),
+        Some((number, seconds)) if number > 0 => {
+            Ok(Duration::from_secs(number.saturating_mul(seconds)))
+        }
         _ => Err("it has to be a number with a unit, such as 90s, 20m or 1h".to_owned()),
     }
 }

@@ -60,8 +60,13 @@ impl Batch {
             (self.receipts.is_some(), "--receipts"),
             (self.retry_failed, "--retry-failed"),
         ];
-        if let Some((_, option)) = given.into_iter().find(|(given, _)| *given && self.batch.is_none()) {
-            return Err(Failure::usage(format!("{option} is for a batch; name its file with --batch")));
+        if let Some((_, option)) = given
+            .into_iter()
+            .find(|(given, _)| *given && self.batch.is_none())
+        {
+            return Err(Failure::usage(format!(
+                "{option} is for a batch; name its file with --batch"
+            )));
         }
         match self.max_credits {
             // It is checked before anybody is asked for a balance.
@@ -105,12 +110,16 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<(), Failure> {
     let text = fs::read_to_string(file);
-    let text = text.map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?;
+    let text = text
+        .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?;
     let lines = read(file, &text)?;
     let own = [place(file), ledger_of(file)?];
     check_receipts(batch.receipts.as_deref(), &own)?;
     let setting = who.setting().await?;
-    let client = setting.config.client(&setting.providers, timeout)?.with_replacing(save.force);
+    let client = setting
+        .config
+        .client(&setting.providers, timeout)?
+        .with_replacing(save.force);
     let store = if setting.is_simulated() {
         Store::temporary().await?
     } else {
@@ -118,9 +127,15 @@ pub(crate) async fn run(
         Store::open_batch(file, Some(&mut keys_of(&lines))).await?
     };
     // Nothing is sent from a ledger that cannot be trusted, and nothing is begun that could not go on.
-    store.check().await.map_err(|failure| failure.with_next(DAMAGED))?;
+    store
+        .check()
+        .await
+        .map_err(|failure| failure.with_next(DAMAGED))?;
     if store.ledger().is_new().await && !setting.is_simulated() {
-        output.note(&format!("{} has no record yet, so all of its lines are new.", file.display()));
+        output.note(&format!(
+            "{} has no record yet, so all of its lines are new.",
+            file.display()
+        ));
     }
     let client = client.with_ledger(store.ledger().clone());
     let known = Ledger::of(&store, &client).await?;
@@ -131,17 +146,33 @@ pub(crate) async fn run(
     {
         others = store.list(Which::Open).await?;
     }
-    let reserved = own.into_iter().chain(batch.receipts.as_deref().map(place)).collect();
+    let reserved = own
+        .into_iter()
+        .chain(batch.receipts.as_deref().map(place))
+        .collect();
     let outputs = Outputs::new(file, &lines, &known, &others, reserved);
-    let steps = steps(&lines, &known, outputs, &client, &store, batch.retry_failed, save.force)
-        .await
-        .map_err(|problems| unusable(file, &problems))?;
+    let steps = steps(
+        &lines,
+        &known,
+        outputs,
+        &client,
+        &store,
+        batch.retry_failed,
+        save.force,
+    )
+    .await
+    .map_err(|problems| unusable(file, &problems))?;
     let client = match batch.max_credits {
         Some(cap) => {
-            let chosen =
-                if setting.providers.is_empty() { setting.config.with_keys() } else { setting.providers.clone() };
+            let chosen = if setting.providers.is_empty() {
+                setting.config.with_keys()
+            } else {
+                setting.providers.clone()
+            };
             let [provider] = chosen[..] else {
-                return Err(Failure::usage("--max-credits goes with one provider; choose it with --provider"));
+                return Err(Failure::usage(
+                    "--max-credits goes with one provider; choose it with --provider",
+                ));
             };
             // Who does not tell a balance tells no price.
             client.credits(provider.name()).await?;
@@ -152,9 +183,24 @@ pub(crate) async fn run(
     let receipts = Receipts::open(batch.receipts.as_deref(), output)?;
 
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
-    let run = Running { making, is_capped: batch.max_credits.is_some(), halted: RefCell::default() };
-    run.all(&lines, steps, batch.concurrency.unwrap_or(4).max(1), receipts).await
+    let making = Making {
+        client: &client,
+        store: &store,
+        interrupts: &interrupts,
+        output,
+    };
+    let run = Running {
+        making,
+        is_capped: batch.max_credits.is_some(),
+        halted: RefCell::default(),
+    };
+    run.all(
+        &lines,
+        steps,
+        batch.concurrency.unwrap_or(4).max(1),
+        receipts,
+    )
+    .await
 }
 
 /// A batch that is under way.
@@ -175,12 +221,16 @@ impl Running<'_> {
     ) -> Result<(), Failure> {
         let output = self.making.output;
         let total = output.bars.add(ProgressBar::new(lines.len() as u64));
-        if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos} of {len} lines{msg} ({elapsed})") {
+        if let Ok(style) =
+            ProgressStyle::with_template("[{bar:30}] {pos} of {len} lines{msg} ({elapsed})")
+        {
             total.set_style(style.progress_chars("=> "));
         }
         total.tick();
-        let (waiting, rest): (Vec<_>, Vec<_>) =
-            lines.iter().zip(steps).partition(|(_, step)| matches!(step, Step::Wait(_)));
+        let (waiting, rest): (Vec<_>, Vec<_>) = lines
+            .iter()
+            .zip(steps)
+            .partition(|(_, step)| matches!(step, Step::Wait(_)));
         // What is paid for comes first.
         let steps = waiting.into_iter().chain(rest);
         let work = |(line, step)| async move { (line, self.take(line, step).await) };
@@ -196,10 +246,20 @@ impl Running<'_> {
                     // The command itself was right.
                     if failure.exit == Exit::Usage {
                         let is_paid = failure.error.job().is_some();
-                        failure.exit = if is_paid { Exit::Unfinished } else { Exit::Rejected };
+                        failure.exit = if is_paid {
+                            Exit::Unfinished
+                        } else {
+                            Exit::Rejected
+                        };
                     }
                     let text = format!("line {}: {}", line.number, failure.in_full());
-                    output.progress(&text, &Event::Failed { line: line.number, error: failure.told() });
+                    output.progress(
+                        &text,
+                        &Event::Failed {
+                            line: line.number,
+                            error: failure.told(),
+                        },
+                    );
                     failures.push(failure);
                 }
             }
@@ -234,14 +294,20 @@ impl Running<'_> {
             Step::Done(entry) => {
                 let receipt = entry.receipt().map(Box::new);
                 if making.output.is_json() {
-                    let event = Event::Done { line: line.number, receipt: receipt.as_deref() };
+                    let event = Event::Done {
+                        line: line.number,
+                        receipt: receipt.as_deref(),
+                    };
                     making.output.progress("", &event);
                 }
                 return Ok(receipt);
             }
             Step::Wait(entry) => {
                 let Some(job) = entry.job() else {
-                    return Err(Failure::failed(format!("the record of {} has no job", entry.key)));
+                    return Err(Failure::failed(format!(
+                        "the record of {} has no job",
+                        entry.key
+                    )));
                 };
                 let target = entry.target.as_deref().map(PathBuf::from);
                 let path = target.unwrap_or_else(|| crate::store::named_after(&job.reference));
@@ -253,11 +319,29 @@ impl Running<'_> {
             }
         };
         let label = label(number);
-        let known = Known { reference: &job.reference, key: Some(&key), job: Some(&job), line: number, label: &label };
+        let known = Known {
+            reference: &job.reference,
+            key: Some(&key),
+            job: Some(&job),
+            line: number,
+            label: &label,
+        };
         let made = making.finish(&known, &path).await?;
-        let text = format!("{label}{}: {}", summary(&made.saved), made.saved.path.display());
+        let text = format!(
+            "{label}{}: {}",
+            summary(&made.saved),
+            made.saved.path.display()
+        );
         let (saved, receipt) = (&made.saved, made.receipt.as_ref());
-        making.output.progress(&text, &Event::Saved { line: number, job: &job.reference, saved, receipt });
+        making.output.progress(
+            &text,
+            &Event::Saved {
+                line: number,
+                job: &job.reference,
+                saved,
+                receipt,
+            },
+        );
         Ok(made.receipt.map(Box::new))
     }
 
@@ -270,7 +354,10 @@ impl Running<'_> {
             }
             if let Some(why) = &*self.halted.borrow() {
                 let message = format!("not sent: {why}");
-                return Err(Failure::from(veo_core::Error::new(ErrorKind::Ledger, message)).with_exit(Exit::Rejected));
+                return Err(
+                    Failure::from(veo_core::Error::new(ErrorKind::Ledger, message))
+                        .with_exit(Exit::Rejected),
+                );
             }
             let prepared = making.prepare(&line.request, number).await?.key(key);
             let failure = match making.submit(prepared, path, number).await {
@@ -285,7 +372,9 @@ impl Running<'_> {
             };
             match failure.error.resend() {
                 Resend::After(pause) if failure.error.kind() == ErrorKind::RateLimited => {
-                    making.output.note(&format!("{}{}", label(number), failure.message()));
+                    making
+                        .output
+                        .note(&format!("{}{}", label(number), failure.message()));
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = making.interrupts.first() => return Err(Failure::interrupted_before()),
@@ -308,19 +397,28 @@ impl Ledger {
         let listed = store.list(Which::All).await?;
         let mut checked = HashSet::new();
         for listed in &listed {
-            let (account, base_url) =
-                (listed.job.as_ref().and_then(|job| job.split(':').next()), listed.base_url.as_deref());
+            let (account, base_url) = (
+                listed.job.as_ref().and_then(|job| job.split(':').next()),
+                listed.base_url.as_deref(),
+            );
             if !checked.insert((account, base_url)) {
                 continue;
             }
-            let Some(job) = listed.job.as_ref().and_then(|job| job.parse().ok()) else { continue };
+            let Some(job) = listed.job.as_ref().and_then(|job| job.parse().ok()) else {
+                continue;
+            };
             if let Err(error) = client.check_place(&job, base_url) {
                 let next = "Correct the base URL, or give the file another name to begin anew; nothing was sent.";
                 let failure = Failure::usage(format!("the batch was begun elsewhere: {error}"));
                 return Err(failure.with_next(next));
             }
         }
-        Ok(Self { entries: listed.into_iter().map(|listed| (listed.key.clone(), listed)).collect() })
+        Ok(Self {
+            entries: listed
+                .into_iter()
+                .map(|listed| (listed.key.clone(), listed))
+                .collect(),
+        })
     }
 
     /// The entry of a line, or the last of its further tries.
@@ -340,20 +438,30 @@ struct Receipts {
 
 impl Receipts {
     fn open(path: Option<&Path>, output: &Output) -> Result<Self, Failure> {
-        let name = path.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+        let name = path.map_or_else(
+            || "standard output".to_owned(),
+            |path| path.display().to_string(),
+        );
         let sink: Option<Box<dyn Write>> = match path {
-            Some(path) => Some(Box::new(
-                File::create(path)
-                    .map_err(|error| Failure::usage(format!("{name} cannot be written: {error}; nothing was sent")))?,
-            )),
+            Some(path) => Some(Box::new(File::create(path).map_err(|error| {
+                Failure::usage(format!(
+                    "{name} cannot be written: {error}; nothing was sent"
+                ))
+            })?)),
             None if output.is_json() => None,
             None => Some(Box::new(io::stdout())),
         };
-        Ok(Self { name, sink, error: None })
+        Ok(Self {
+            name,
+            sink,
+            error: None,
+        })
     }
 
     fn write(&mut self, receipt: Option<&Receipt>) {
-        let Some(sink) = self.sink.as_mut().filter(|_| self.error.is_none()) else { return };
+        let Some(sink) = self.sink.as_mut().filter(|_| self.error.is_none()) else {
+            return;
+        };
         // Its types have nothing that JSON cannot say.
         let text = serde_json::to_string(&receipt).unwrap_or_default();
         self.error = writeln!(sink, "{text}").and_then(|()| sink.flush()).err();
@@ -361,10 +469,16 @@ impl Receipts {
 
     /// Whether all are written. Whoever stops reading them has seen enough.
     fn end(self) -> Result<(), Failure> {
-        let Some(error) = self.error.filter(|error| error.kind() != io::ErrorKind::BrokenPipe) else { return Ok(()) };
+        let Some(error) = self
+            .error
+            .filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+        else {
+            return Ok(());
+        };
         let message = format!("the receipts cannot be written to {}: {error}", self.name);
         let error = veo_core::Error::new(ErrorKind::Local, message).with_charged(Charged::Yes);
-        let next = "The ledger has them all: the same command writes them again, and sends nothing twice.";
+        let next =
+            "The ledger has them all: the same command writes them again, and sends nothing twice.";
         Err(Failure::from(error).with_next(next))
     }
 }
@@ -373,11 +487,19 @@ impl Receipts {
 fn check_receipts(path: Option<&Path>, own: &[PathBuf]) -> Result<(), Failure> {
     let Some(path) = path else { return Ok(()) };
     if own.contains(&place(path)) {
-        let message = format!("{} is the batch or its ledger; choose another file with --receipts", path.display());
+        let message = format!(
+            "{} is the batch or its ledger; choose another file with --receipts",
+            path.display()
+        );
         return Err(Failure::usage(message));
     }
-    let Ok(file) = File::open(path) else { return Ok(()) };
-    if !file.metadata().is_ok_and(|file| file.is_file() && file.len() > 0) {
+    let Ok(file) = File::open(path) else {
+        return Ok(());
+    };
+    if !file
+        .metadata()
+        .is_ok_and(|file| file.is_file() && file.len() > 0)
+    {
         return Ok(());
     }
     let mut first = Vec::new();
@@ -386,7 +508,10 @@ fn check_receipts(path: Option<&Path>, own: &[PathBuf]) -> Result<(), Failure> {
     if is_receipt {
         return Ok(());
     }
-    let message = format!("{} holds something else than receipts; choose another file with --receipts", path.display());
+    let message = format!(
+        "{} holds something else than receipts; choose another file with --receipts",
+        path.display()
+    );
     Err(Failure::usage(message))
 }
 
@@ -396,19 +521,44 @@ const AGAIN: &str = "The same command goes on, and sends nothing twice.";
 const DAMAGED: &str = "Each of these lines can stand for a paid video, so nothing was sent. Put back what was there. What can be \
                        read is listed by veo jobs --batch, and veo wait goes on with its jobs.";
 
-fn summarize(lines: &[Line], done: usize, failures: &[Failure], output: &Output) -> Result<(), Failure> {
-    let count = |exits: &[Exit]| failures.iter().filter(|failure| exits.contains(&failure.exit)).count();
+fn summarize(
+    lines: &[Line],
+    done: usize,
+    failures: &[Failure],
+    output: &Output,
+) -> Result<(), Failure> {
+    let count = |exits: &[Exit]| {
+        failures
+            .iter()
+            .filter(|failure| exits.contains(&failure.exit))
+            .count()
+    };
     let (failed, rejected) = (count(&[Exit::Failed]), count(&[Exit::Rejected]));
-    let (unknown, unfinished) = (count(&[Exit::Unknown]), count(&[Exit::Unfinished, Exit::Interrupted]));
+    let (unknown, unfinished) = (
+        count(&[Exit::Unknown]),
+        count(&[Exit::Unfinished, Exit::Interrupted]),
+    );
     let mut text = format!("{done} of {} lines done", lines.len());
-    for (number, word) in
-        [(failed, "failed"), (rejected, "rejected"), (unknown, "with an unknown outcome"), (unfinished, "not finished")]
-    {
+    for (number, word) in [
+        (failed, "failed"),
+        (rejected, "rejected"),
+        (unknown, "with an unknown outcome"),
+        (unfinished, "not finished"),
+    ] {
         if number > 0 {
             text += &format!(", {number} {word}");
         }
     }
-    output.progress(&text, &Event::Batch { done, failed, rejected, unknown, unfinished });
+    output.progress(
+        &text,
+        &Event::Batch {
+            done,
+            failed,
+            rejected,
+            unknown,
+            unfinished,
+        },
+    );
     if failures.is_empty() {
         return Ok(());
     }
@@ -418,7 +568,8 @@ fn summarize(lines: &[Line], done: usize, failures: &[Failure], output: &Output)
 
 /// All requests of the file, or everything that is wrong with it.
 fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
-    let (mut lines, mut problems, mut seen) = (Vec::new(), Vec::new(), HashMap::<String, usize>::new());
+    let (mut lines, mut problems, mut seen) =
+        (Vec::new(), Vec::new(), HashMap::<String, usize>::new());
     for (number, text) in (1..).zip(text.lines()) {
         if text.trim().is_empty() {
             continue;
@@ -426,14 +577,30 @@ fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
         match read_line(text) {
             Ok((fields, request, output)) => {
                 // The same line twice means two videos.
-                let times = seen.entry(fields.clone()).and_modify(|times| *times += 1).or_insert(1);
-                let key = if *times > 1 { format!("{fields}-{times}") } else { fields };
-                lines.push(Line { number, request, output, key });
+                let times = seen
+                    .entry(fields.clone())
+                    .and_modify(|times| *times += 1)
+                    .or_insert(1);
+                let key = if *times > 1 {
+                    format!("{fields}-{times}")
+                } else {
+                    fields
+                };
+                lines.push(Line {
+                    number,
+                    request,
+                    output,
+                    key,
+                });
             }
             Err(problem) => problems.push(format!("line {number}: {problem}")),
         }
     }
-    if problems.is_empty() { Ok(lines) } else { Err(unusable(file, &problems)) }
+    if problems.is_empty() {
+        Ok(lines)
+    } else {
+        Err(unusable(file, &problems))
+    }
 }
 
 /// Which key a request has that was sent by an earlier version: that of the line which says the same.
@@ -442,7 +609,11 @@ fn keys_of(lines: &[Line]) -> impl FnMut(&VideoRequest, &Path) -> Option<String>
     move |request, output| {
         // A line that names no file was given one, so it is known by the request alone.
         let same = |line: &&Line| {
-            line.request == *request && line.output.as_ref().is_none_or(|named| place(named) == place(output))
+            line.request == *request
+                && line
+                    .output
+                    .as_ref()
+                    .is_none_or(|named| place(named) == place(output))
         };
         let at = left.iter().position(same)?;
         Some(left.remove(at).key.clone())
@@ -451,21 +622,30 @@ fn keys_of(lines: &[Line]) -> impl FnMut(&VideoRequest, &Path) -> Option<String>
 
 /// Everything that is wrong with the file.
 fn unusable(file: &Path, problems: &[String]) -> Failure {
-    Failure::usage(format!("{} cannot be used, and nothing was sent:\n{}", file.display(), problems.join("\n")))
+    Failure::usage(format!(
+        "{} cannot be used, and nothing was sent:\n{}",
+        file.display(),
+        problems.join("\n")
+    ))
 }
 
 /// What stands for the fields of a line as they are written, the request, and where the video goes.
 fn read_line(text: &str) -> Result<(String, VideoRequest, Option<PathBuf>), String> {
-    let mut value: Value = serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    let mut value: Value =
+        serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
     // A later version that knows more fields finds the same ones in this line.
     value.sort_all_objects();
     let fields = hex(&Sha256::digest(value.to_string().as_bytes())[..8]);
-    let output = match value.as_object_mut().and_then(|object| object.remove("output")) {
+    let output = match value
+        .as_object_mut()
+        .and_then(|object| object.remove("output"))
+    {
         None => None,
         Some(Value::String(output)) => Some(PathBuf::from(output)),
         Some(other) => return Err(format!("output: {other} is no path of a file")),
     };
-    let request = VideoRequest::deserialize(value).map_err(|error| format!("it is no request: {error}"))?;
+    let request =
+        VideoRequest::deserialize(value).map_err(|error| format!("it is no request: {error}"))?;
     Ok((fields, request, output))
 }
 
@@ -483,10 +663,15 @@ async fn steps(
     for line in lines {
         let listed = known.of_line(line);
         let entry = match listed {
-            Some(listed) => store.entry(&listed.key).await.map_err(|failure| vec![failure.message()])?,
+            Some(listed) => store
+                .entry(&listed.key)
+                .await
+                .map_err(|failure| vec![failure.message()])?,
             None => None,
         };
-        let key = entry.as_ref().map_or(line.key.clone(), |entry| entry.key.clone());
+        let key = entry
+            .as_ref()
+            .map_or(line.key.clone(), |entry| entry.key.clone());
         let (state, key) = match entry.as_ref().map(|entry| entry.state) {
             // A failed job ends its key, and a further try has one of its own.
             Some(EntryState::Failed) if retry_failed => (None, next_try(&key)),
@@ -494,27 +679,41 @@ async fn steps(
         };
         let step = match (state, entry) {
             (Some(EntryState::Done), Some(entry)) => Step::Done(Box::new(entry)),
-            (Some(EntryState::Accepted | EntryState::Finished), Some(entry)) => Step::Wait(Box::new(entry)),
+            (Some(EntryState::Accepted | EntryState::Finished), Some(entry)) => {
+                Step::Wait(Box::new(entry))
+            }
             (Some(EntryState::Unknown | EntryState::OnItsWay), Some(entry)) => {
                 Step::Leave(Box::new(unknown(&entry, store)))
             }
             (Some(EntryState::Failed), Some(entry)) => {
                 let why = entry.why().cloned();
-                let why = why.unwrap_or_else(|| veo_core::Error::new(ErrorKind::JobFailed, "the job has failed"));
+                let why = why.unwrap_or_else(|| {
+                    veo_core::Error::new(ErrorKind::JobFailed, "the job has failed")
+                });
                 let next = "It is not sent again, unless you say so with --retry-failed.";
-                Step::Leave(Box::new(Failure::from(why).with_exit(Exit::Failed).with_next(next)))
+                Step::Leave(Box::new(
+                    Failure::from(why).with_exit(Exit::Failed).with_next(next),
+                ))
             }
             _ => match begin(line, &mut outputs, client, force).await {
                 Ok(path) => Step::Send { key, path },
                 Err(failure) => {
-                    problems.push(format!("line {}: {}", line.number, failure.message().replace('\n', "; ")));
+                    problems.push(format!(
+                        "line {}: {}",
+                        line.number,
+                        failure.message().replace('\n', "; ")
+                    ));
                     continue;
                 }
             },
         };
         steps.push(step);
     }
-    if problems.is_empty() { Ok(steps) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(steps)
+    } else {
+        Err(problems)
+    }
 }
 
 /// The key after one whose job has failed: `KEY/2` and so on.
@@ -526,7 +725,12 @@ fn next_try(key: &str) -> String {
 }
 
 /// Where the video of a line goes that is to be sent, if it can be sent.
-async fn begin(line: &Line, outputs: &mut Outputs, client: &Client, force: bool) -> Result<PathBuf, Failure> {
+async fn begin(
+    line: &Line,
+    outputs: &mut Outputs,
+    client: &Client,
+    force: bool,
+) -> Result<PathBuf, Failure> {
     possible(client.plan(&line.request))?;
     for image in line.request.images() {
         image.check().await?;
@@ -550,11 +754,22 @@ struct Outputs {
 
 impl Outputs {
     /// Those of the lines, of what the ledger knows, and of the open jobs that are in no batch.
-    fn new(file: &Path, lines: &[Line], known: &Ledger, others: &[Listed], reserved: Vec<PathBuf>) -> Self {
+    fn new(
+        file: &Path,
+        lines: &[Line],
+        known: &Ledger,
+        others: &[Listed],
+        reserved: Vec<PathBuf>,
+    ) -> Self {
         let target = |listed: &Listed| listed.target.as_deref().map(PathBuf::from);
         let keeps = |listed: &&Listed| listed.state.is_open() || listed.state == EntryState::Done;
         let mut claimed = HashMap::new();
-        let open = others.iter().chain(known.entries.values().filter(|listed| listed.state.is_open()));
+        let open = others.iter().chain(
+            known
+                .entries
+                .values()
+                .filter(|listed| listed.state.is_open()),
+        );
         for listed in open {
             if let (Some(path), Some(job)) = (target(listed), &listed.job) {
                 claimed.insert(path, job.clone());
@@ -571,29 +786,49 @@ impl Outputs {
                 claimed.entry(place(path)).or_insert_with(|| name(line));
             }
         }
-        let used = others.iter().chain(known.entries.values()).filter(keeps).filter_map(target).collect();
-        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self { stem, reserved, claimed, used }
+        let used = others
+            .iter()
+            .chain(known.entries.values())
+            .filter(keeps)
+            .filter_map(target)
+            .collect();
+        let stem = file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        Self {
+            stem,
+            reserved,
+            claimed,
+            used,
+        }
     }
 
     /// That of a line that is to be sent.
     fn of(&mut self, line: &Line, force: bool) -> Result<PathBuf, Failure> {
         if let Some(path) = &line.output {
             if self.reserved.contains(&place(path)) {
-                let message = format!("{} is the batch, its ledger or its receipts", path.display());
+                let message = format!(
+                    "{} is the batch, its ledger or its receipts",
+                    path.display()
+                );
                 return Err(Failure::usage(message));
             }
             return match self.claimed.get(&place(path)) {
-                Some(whose) if *whose != name(line) => {
-                    Err(Failure::usage(format!("{} is the output of {whose} as well", path.display())))
-                }
+                Some(whose) if *whose != name(line) => Err(Failure::usage(format!(
+                    "{} is the output of {whose} as well",
+                    path.display()
+                ))),
                 _ => Ok(path.clone()),
             };
         }
         let like = PathBuf::from(format!("{}-{}.mp4", self.stem, line.number));
         let is_taken = |path: &Path| {
             let place = place(path);
-            self.claimed.contains_key(&place) || self.used.contains(&place) || (!force && path.exists())
+            self.claimed.contains_key(&place)
+                || self.used.contains(&place)
+                || (!force && path.exists())
         };
         let path = free(&like, is_taken);
         self.claimed.insert(place(&path), name(line));
@@ -613,5 +848,7 @@ fn unknown(entry: &Entry, store: &Store) -> Failure {
             Failure::from(veo_core::Error::new(ErrorKind::OutcomeUnknown, message))
         }
     };
-    failure.with_exit(Exit::Unknown).with_next(look(&entry.key, store.batch()))
+    failure
+        .with_exit(Exit::Unknown)
+        .with_next(look(&entry.key, store.batch()))
 }

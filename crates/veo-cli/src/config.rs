@@ -50,8 +50,12 @@ impl ProviderName {
 
     /// The provider with this name.
     pub(crate) fn of(name: &str) -> Result<Self, Failure> {
-        let known = Self::ALL.into_iter().find(|provider| provider.name() == name);
-        known.ok_or_else(|| Failure::usage(format!("there is no provider {name}; choose kie or uniall")))
+        let known = Self::ALL
+            .into_iter()
+            .find(|provider| provider.name() == name);
+        known.ok_or_else(|| {
+            Failure::usage(format!("there is no provider {name}; choose kie or uniall"))
+        })
     }
 
     fn key_variable(self) -> &'static str {
@@ -79,7 +83,9 @@ impl Config {
         let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
         for provider in ProviderName::ALL {
             let settings = config.settings_mut(provider);
-            settings.api_key = variable(provider.key_variable()).map(SecretString::from).or(settings.api_key.take());
+            settings.api_key = variable(provider.key_variable())
+                .map(SecretString::from)
+                .or(settings.api_key.take());
             settings.base_url = variable(provider.url_variable()).or(settings.base_url.take());
         }
         Ok(config)
@@ -87,13 +93,22 @@ impl Config {
 
     /// The settings for the simulator.
     pub(crate) fn simulated(url: &str) -> Self {
-        let settings = || Settings { api_key: Some("any key will do".into()), base_url: Some(url.to_owned()) };
-        Self { kie: settings(), uniall: settings() }
+        let settings = || Settings {
+            api_key: Some("any key will do".into()),
+            base_url: Some(url.to_owned()),
+        };
+        Self {
+            kie: settings(),
+            uniall: settings(),
+        }
     }
 
     /// The providers with a key.
     pub(crate) fn with_keys(&self) -> Vec<ProviderName> {
-        ProviderName::ALL.into_iter().filter(|provider| self.has_key(*provider)).collect()
+        ProviderName::ALL
+            .into_iter()
+            .filter(|provider| self.has_key(*provider))
+            .collect()
     }
 
     pub(crate) fn has_key(&self, provider: ProviderName) -> bool {
@@ -102,21 +117,48 @@ impl Config {
 
     /// Where a provider is, if not at its own address.
     pub(crate) fn base_url(&self, provider: ProviderName) -> Option<&str> {
-        self.settings(provider).base_url.as_deref().map(|url| url.trim_end_matches('/'))
+        self.settings(provider)
+            .base_url
+            .as_deref()
+            .map(|url| url.trim_end_matches('/'))
     }
 
     /// A client of the given providers in their order, or of all that there is a key for.
-    pub(crate) fn client(&self, wanted: &[ProviderName], timeout: Option<Duration>) -> Result<Client, Failure> {
+    pub(crate) fn client(
+        &self,
+        wanted: &[ProviderName],
+        timeout: Option<Duration>,
+    ) -> Result<Client, Failure> {
         self.waiting(wanted, timeout, Poll::default())
     }
 
     /// The same for jobs that have been under way for a while, which are asked about at once.
-    pub(crate) fn resuming(&self, wanted: &[ProviderName], timeout: Option<Duration>) -> Result<Client, Failure> {
-        self.waiting(wanted, timeout, Poll { first: Duration::ZERO, ..Poll::default() })
+    pub(crate) fn resuming(
+        &self,
+        wanted: &[ProviderName],
+        timeout: Option<Duration>,
+    ) -> Result<Client, Failure> {
+        self.waiting(
+            wanted,
+            timeout,
+            Poll {
+                first: Duration::ZERO,
+                ..Poll::default()
+            },
+        )
     }
 
-    fn waiting(&self, wanted: &[ProviderName], timeout: Option<Duration>, mut poll: Poll) -> Result<Client, Failure> {
-        let chosen = if wanted.is_empty() { self.with_keys() } else { wanted.to_vec() };
+    fn waiting(
+        &self,
+        wanted: &[ProviderName],
+        timeout: Option<Duration>,
+        mut poll: Poll,
+    ) -> Result<Client, Failure> {
+        let chosen = if wanted.is_empty() {
+            self.with_keys()
+        } else {
+            wanted.to_vec()
+        };
         if let Some(missing) = chosen.iter().find(|provider| !self.has_key(**provider)) {
             return Err(missing_key(missing.key_variable(), missing.name()));
         }
@@ -128,25 +170,43 @@ impl Config {
         let simulated = self.is_simulated(&chosen);
         let pause = Duration::from_millis(300);
         if simulated {
-            poll = Poll { first: poll.first.min(pause), every: pause, every_upgrade: pause, ..poll };
+            poll = Poll {
+                first: poll.first.min(pause),
+                every: pause,
+                every_upgrade: pause,
+                ..poll
+            };
         }
         poll.give_up_after = timeout.unwrap_or(poll.give_up_after);
-        let client = client.with_downloads(Downloads { allow_private_hosts: simulated, ..Downloads::default() })?;
+        let client = client.with_downloads(Downloads {
+            allow_private_hosts: simulated,
+            ..Downloads::default()
+        })?;
         Ok(client.with_poll(poll))
     }
 
     /// Whether all of these are on this machine.
     fn is_simulated(&self, providers: &[ProviderName]) -> bool {
-        providers.iter().all(|provider| self.base_url(*provider).is_some_and(is_loopback))
+        providers
+            .iter()
+            .all(|provider| self.base_url(*provider).is_some_and(is_loopback))
     }
 
     /// A client that can plan, with a key or without, of everybody: first the wanted ones, or those with a key.
     pub(crate) fn planner(&self, wanted: &[ProviderName]) -> Result<Client, Failure> {
-        let mut order = if wanted.is_empty() { self.with_keys() } else { wanted.to_vec() };
-        let rest: Vec<_> = ProviderName::ALL.into_iter().filter(|provider| !order.contains(provider)).collect();
+        let mut order = if wanted.is_empty() {
+            self.with_keys()
+        } else {
+            wanted.to_vec()
+        };
+        let rest: Vec<_> = ProviderName::ALL
+            .into_iter()
+            .filter(|provider| !order.contains(provider))
+            .collect();
         order.extend(rest.into_iter().filter(|_| wanted.is_empty()));
         // `order` is never empty.
-        self.unchecked(&order)?.ok_or_else(|| Failure::usage("there is no provider"))
+        self.unchecked(&order)?
+            .ok_or_else(|| Failure::usage("there is no provider"))
     }
 
     fn unchecked(&self, providers: &[ProviderName]) -> Result<Option<Client>, Failure> {
@@ -197,7 +257,9 @@ impl Config {
 
     fn read(path: &Path) -> Result<Self, Failure> {
         match read(path)? {
-            Some(text) => toml::from_str(&text).map_err(|error| not_understood(path, &text, &error)),
+            Some(text) => {
+                toml::from_str(&text).map_err(|error| not_understood(path, &text, &error))
+            }
             None => Ok(Self::default()),
         }
     }
@@ -210,22 +272,44 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
         ProviderName::Kie => drop(Kie::new(key.clone())?),
         ProviderName::Uniall => drop(UniAll::new(key.clone())?),
     }
-    let path = path().ok_or_else(|| Failure::usage("there is no place for it; set HOME or XDG_CONFIG_HOME"))?;
+    let path = path()
+        .ok_or_else(|| Failure::usage("there is no place for it; set HOME or XDG_CONFIG_HOME"))?;
     let text = read(&path)?.unwrap_or_default();
-    let mut table: Table = toml::from_str(&text).map_err(|error| not_understood(&path, &text, &error))?;
-    let section = table.entry(provider.name()).or_insert_with(|| Value::Table(Table::new()));
+    let mut table: Table =
+        toml::from_str(&text).map_err(|error| not_understood(&path, &text, &error))?;
+    let section = table
+        .entry(provider.name())
+        .or_insert_with(|| Value::Table(Table::new()));
     let Some(section) = section.as_table_mut() else {
-        return Err(Failure::usage(format!("{}: [{}] is no table; correct it", path.display(), provider.name())));
+        return Err(Failure::usage(format!(
+            "{}: [{}] is no table; correct it",
+            path.display(),
+            provider.name()
+        )));
     };
-    section.insert("api_key".to_owned(), Value::String(key.expose_secret().to_owned()));
-    let written = toml::to_string(&table).map_err(io::Error::other).and_then(|text| write(&path, &text));
-    written.map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
+    section.insert(
+        "api_key".to_owned(),
+        Value::String(key.expose_secret().to_owned()),
+    );
+    let written = toml::to_string(&table)
+        .map_err(io::Error::other)
+        .and_then(|text| write(&path, &text));
+    written.map_err(|error| {
+        Failure::failed(format!("{} cannot be written: {error}", path.display()))
+    })?;
     Ok(path)
 }
 
 fn path() -> Option<PathBuf> {
-    let folder = env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-    Some(folder.or_else(|| Some(env::home_dir()?.join(".config")))?.join("veo").join("config.toml"))
+    let folder = env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute());
+    Some(
+        folder
+            .or_else(|| Some(env::home_dir()?.join(".config")))?
+            .join("veo")
+            .join("config.toml"),
+    )
 }
 
 /// The text of the file, if there is one and nobody else can read it.
@@ -242,7 +326,9 @@ fn read(path: &Path) -> Result<Option<String>, Failure> {
         let mode = file.metadata().map_err(unreadable)?.permissions().mode();
         if mode & 0o077 != 0 {
             let path = path.display();
-            let message = format!("{path} holds keys and others on this machine can read it; run: chmod 600 {path}");
+            let message = format!(
+                "{path} holds keys and others on this machine can read it; run: chmod 600 {path}"
+            );
             return Err(Failure::usage(message));
         }
     }
@@ -266,8 +352,17 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 /// The error without the line it is about, which can hold a key.
 fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let start = error.span().map_or(0, |span| span.start);
-    let line = text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-    Failure::usage(format!("{}, line {line}: {}; correct it", path.display(), error.message()))
+    let line = text
+        .bytes()
+        .take(start)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        + 1;
+    Failure::usage(format!(
+        "{}, line {line}: {}; correct it",
+        path.display(),
+        error.message()
+    ))
 }
 
 fn missing_key(variable: &str, provider: &str) -> Failure {
@@ -278,7 +373,9 @@ fn missing_key(variable: &str, provider: &str) -> Failure {
 }
 
 fn is_loopback(url: &str) -> bool {
-    ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"].iter().any(|start| url.starts_with(start))
+    ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"]
+        .iter()
+        .any(|start| url.starts_with(start))
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {

@@ -40,13 +40,18 @@ struct Earlier {
 }
 
 /// All that can happen to a request.
-const EVENTS: [&str; 7] = ["intent", "accepted", "refused", "unknown", "failed", "saved", "cost"];
+const EVENTS: [&str; 7] = [
+    "intent", "accepted", "refused", "unknown", "failed", "saved", "cost",
+];
 
 /// What some editors put before a text.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Turns an earlier record into a ledger, if there is one. `key_of` says which key a request of a batch has now.
-pub(crate) fn read(path: &Path, key_of: impl FnMut(&VideoRequest, &Path) -> Option<String>) -> Result<(), Failure> {
+pub(crate) fn read(
+    path: &Path,
+    key_of: impl FnMut(&VideoRequest, &Path) -> Option<String>,
+) -> Result<(), Failure> {
     if !is_earlier(path) {
         return Ok(());
     }
@@ -56,17 +61,24 @@ pub(crate) fn read(path: &Path, key_of: impl FnMut(&VideoRequest, &Path) -> Opti
     if !is_earlier(path) {
         return Ok(());
     }
-    let Ok(text) = fs::read(path) else { return Ok(()) };
+    let Ok(text) = fs::read(path) else {
+        return Ok(());
+    };
     let text = text.strip_prefix(MARK).unwrap_or(&text);
     let entries = entries(text, key_of).map_err(|problem| {
         let path = path.display();
-        let message = format!("{path} is a record of an earlier version of veo, and {problem}; nothing was sent");
+        let message = format!(
+            "{path} is a record of an earlier version of veo, and {problem}; nothing was sent"
+        );
         Failure::from(Error::new(ErrorKind::LedgerDamaged, message))
     })?;
     let kept = sibling(path, "earlier");
     let new = sibling(path, "new");
     let unwritten = |error: std::io::Error| {
-        Failure::failed(format!("{} cannot be turned into a ledger: {error}; nothing was sent", path.display()))
+        Failure::failed(format!(
+            "{} cannot be turned into a ledger: {error}; nothing was sent",
+            path.display()
+        ))
     };
     let _ = fs::remove_file(&new);
     FileLedger::create(&new, entries)?;
@@ -88,7 +100,11 @@ fn unlocked(path: &Path, error: &std::io::Error) -> Failure {
 fn is_earlier(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
-    read.is_ok() && start.strip_prefix(MARK).unwrap_or(&start).starts_with(b"{\"id\":")
+    read.is_ok()
+        && start
+            .strip_prefix(MARK)
+            .unwrap_or(&start)
+            .starts_with(b"{\"id\":")
 }
 
 fn sibling(path: &Path, ending: &str) -> PathBuf {
@@ -99,7 +115,10 @@ fn sibling(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// All requests as entries, or what is wrong with a line.
-fn entries(text: &[u8], mut key_of: impl FnMut(&VideoRequest, &Path) -> Option<String>) -> Result<Vec<Entry>, String> {
+fn entries(
+    text: &[u8],
+    mut key_of: impl FnMut(&VideoRequest, &Path) -> Option<String>,
+) -> Result<Vec<Entry>, String> {
     let (mut order, mut known) = (Vec::new(), HashMap::<String, Earlier>::new());
     let is_torn = !text.ends_with(b"\n");
     let mut lines = (1..).zip(text.split(|byte| *byte == b'\n')).peekable();
@@ -115,21 +134,36 @@ fn entries(text: &[u8], mut key_of: impl FnMut(&VideoRequest, &Path) -> Option<S
             Err(error) => return Err(format!("its line {number} is not understood: {error}")),
         };
         if !EVENTS.contains(&line.event.as_str()) {
-            return Err(format!("its line {number} is not understood: {} is no event", line.event));
+            return Err(format!(
+                "its line {number} is not understood: {} is no event",
+                line.event
+            ));
         }
         if line.event == "intent" {
             order.push(line.id.clone());
-            known.insert(line.id.clone(), Earlier { at: line.at, ..Earlier::default() });
+            known.insert(
+                line.id.clone(),
+                Earlier {
+                    at: line.at,
+                    ..Earlier::default()
+                },
+            );
         }
         let Some(earlier) = known.get_mut(&line.id) else {
-            return Err(format!("its line {number} is about something that no line before it says"));
+            return Err(format!(
+                "its line {number} is about something that no line before it says"
+            ));
         };
-        take(earlier, line).map_err(|problem| format!("its line {number} is not understood: {problem}"))?;
+        take(earlier, line)
+            .map_err(|problem| format!("its line {number} is not understood: {problem}"))?;
     }
     let mut entries: Vec<Entry> = Vec::new();
     for id in order {
-        let Some(earlier) = known.remove(&id) else { continue };
-        let entry = entry(&id, earlier, &mut key_of).map_err(|problem| format!("{id} is not understood: {problem}"))?;
+        let Some(earlier) = known.remove(&id) else {
+            continue;
+        };
+        let entry = entry(&id, earlier, &mut key_of)
+            .map_err(|problem| format!("{id} is not understood: {problem}"))?;
         // Of several tries for one thing, the last is what became of it.
         entries.retain(|other| other.key != entry.key);
         entries.push(entry);
@@ -139,11 +173,17 @@ fn entries(text: &[u8], mut key_of: impl FnMut(&VideoRequest, &Path) -> Option<S
 
 fn take(earlier: &mut Earlier, line: Line) -> Result<(), String> {
     let mut rest = line.rest;
-    let mut part = |name: &str| rest.get_mut(name).map(Value::take).filter(|value| !value.is_null());
+    let mut part = |name: &str| {
+        rest.get_mut(name)
+            .map(Value::take)
+            .filter(|value| !value.is_null())
+    };
     match line.event.as_str() {
         "intent" => {
             earlier.request = part("request").ok_or("it has no request")?;
-            earlier.output = part("output").and_then(|path| Some(path.as_str()?.into())).ok_or("it has no output")?;
+            earlier.output = part("output")
+                .and_then(|path| Some(path.as_str()?.into()))
+                .ok_or("it has no output")?;
             earlier.key = part("key").and_then(|key| Some(key.as_str()?.to_owned()));
         }
         "accepted" => {
@@ -167,10 +207,15 @@ fn entry(
     key_of: &mut impl FnMut(&VideoRequest, &Path) -> Option<String>,
 ) -> Result<Entry, String> {
     let request = VideoRequest::deserialize(&earlier.request).map_err(|error| error.to_string())?;
-    let upgrade = earlier.key.as_deref().and_then(|key| key.parse::<JobRef>().ok());
+    let upgrade = earlier
+        .key
+        .as_deref()
+        .and_then(|key| key.parse::<JobRef>().ok());
     let key = match (&upgrade, &earlier.key) {
         (Some(job), _) => job.to_string(),
-        (None, Some(_)) => key_of(&request, &earlier.output).unwrap_or_else(|| format!("earlier-{id}")),
+        (None, Some(_)) => {
+            key_of(&request, &earlier.output).unwrap_or_else(|| format!("earlier-{id}"))
+        }
         (None, None) => id.to_owned(),
     };
     let asked = Some(&earlier.request).filter(|_| !request.prompt.is_empty());
@@ -188,7 +233,10 @@ fn entry(
     };
     let error = earlier.error.as_ref().map(error_of);
     let receipt = earlier.receipt.unwrap_or_default();
-    let job = earlier.job.or_else(|| receipt.get("job").cloned()).unwrap_or_default();
+    let job = earlier
+        .job
+        .or_else(|| receipt.get("job").cloned())
+        .unwrap_or_default();
     let offer = &job["offer"];
     let provider = offer["provider"].as_str().unwrap_or("kie");
     let outcome = match (state, job["reference"].as_str()) {
@@ -248,10 +296,14 @@ fn error_of(told: &Value) -> Error {
     let job: Option<JobRef> = text("job").and_then(|job| job.parse().ok());
     let message = text("message").unwrap_or_default();
     let message = match &job {
-        Some(job) => message.strip_prefix(&format!("{job}: ")).unwrap_or(&message).to_owned(),
+        Some(job) => message
+            .strip_prefix(&format!("{job}: "))
+            .unwrap_or(&message)
+            .to_owned(),
         None => message,
     };
-    let error = Error::new(kind, message).with_provider(text("provider_code"), text("provider_words"));
+    let error =
+        Error::new(kind, message).with_provider(text("provider_code"), text("provider_words"));
     match job {
         Some(job) => error.with_job(&job),
         None => error,

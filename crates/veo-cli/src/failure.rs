@@ -38,9 +38,10 @@ A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned."
     fn of(error: &Error) -> Self {
         let accepted = error.job().is_some();
         match error.kind() {
-            ErrorKind::InvalidRequest | ErrorKind::KeyReused | ErrorKind::TargetTaken | ErrorKind::LedgerDamaged => {
-                Self::Usage
-            }
+            ErrorKind::InvalidRequest
+            | ErrorKind::KeyReused
+            | ErrorKind::TargetTaken
+            | ErrorKind::LedgerDamaged => Self::Usage,
             ErrorKind::OutcomeUnknown | ErrorKind::OnItsWay => Self::Unknown,
             ErrorKind::Stopped => Self::Interrupted,
             ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
@@ -86,7 +87,11 @@ impl Failure {
     pub(crate) fn after_payment(job: &JobRef, message: impl Into<String>) -> Self {
         // The message names the job where that helps.
         let error = Error::new(ErrorKind::Local, message).with_job(job);
-        Self { exit: Exit::Failed, error: Box::new(error), next: None }
+        Self {
+            exit: Exit::Failed,
+            error: Box::new(error),
+            next: None,
+        }
     }
 
     /// A result that cannot be printed, whether it was paid for or not.
@@ -99,24 +104,38 @@ impl Failure {
         let Some(gravest) = failures.iter().min_by_key(|failure| failure.gravity()) else {
             return Self::failed(message);
         };
-        Self { exit: gravest.exit, error: Box::new(gravest.error.summarized(message)), next: None }
+        Self {
+            exit: gravest.exit,
+            error: Box::new(gravest.error.summarized(message)),
+            next: None,
+        }
     }
 
     /// Ctrl-C, while this job is under way.
     pub(crate) fn interrupted(job: &JobRef) -> Self {
         let error = Error::new(ErrorKind::Stopped, "interrupted; the job goes on").with_job(job);
         let next = Some(format!("Wait for it again with: veo wait {job}"));
-        Self { exit: Exit::Interrupted, error: Box::new(error), next }
+        Self {
+            exit: Exit::Interrupted,
+            error: Box::new(error),
+            next,
+        }
     }
 
     /// Ctrl-C, before anything was sent.
     pub(crate) fn interrupted_before() -> Self {
-        Self::from(Error::new(ErrorKind::Stopped, "interrupted; nothing was sent"))
+        Self::from(Error::new(
+            ErrorKind::Stopped,
+            "interrupted; nothing was sent",
+        ))
     }
 
     /// Ctrl-C twice, while a paid request was on its way.
     pub(crate) fn given_up() -> Self {
-        Self::from(Error::new(ErrorKind::OutcomeUnknown, "interrupted again while a paid request was on its way"))
+        Self::from(Error::new(
+            ErrorKind::OutcomeUnknown,
+            "interrupted again while a paid request was on its way",
+        ))
     }
 
     /// The same with another thing to do next.
@@ -138,7 +157,10 @@ impl Failure {
     }
 
     pub(crate) fn told(&self) -> Told<'_> {
-        Told { error: &self.error, next: self.next.as_deref() }
+        Told {
+            error: &self.error,
+            next: self.next.as_deref(),
+        }
     }
 
     /// For people, in as many lines as it needs.
@@ -156,8 +178,18 @@ impl Failure {
 
     /// What tells most about the money and what to do comes first.
     fn gravity(&self) -> (usize, usize, usize) {
-        let exits = [Exit::Interrupted, Exit::Unknown, Exit::Unfinished, Exit::Failed, Exit::Rejected, Exit::Usage];
-        let exit = exits.iter().position(|exit| *exit == self.exit).unwrap_or(exits.len());
+        let exits = [
+            Exit::Interrupted,
+            Exit::Unknown,
+            Exit::Unfinished,
+            Exit::Failed,
+            Exit::Rejected,
+            Exit::Usage,
+        ];
+        let exit = exits
+            .iter()
+            .position(|exit| *exit == self.exit)
+            .unwrap_or(exits.len());
         let charged = match self.error.charged() {
             Charged::Unknown => 0,
             Charged::Yes => 1,
@@ -176,7 +208,11 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = Exit::of(&error);
-        Self { exit, next: next(&error, exit), error: Box::new(error) }
+        Self {
+            exit,
+            next: next(&error, exit),
+            error: Box::new(error),
+        }
     }
 }
 
@@ -194,12 +230,20 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
         }
         (Exit::Unknown, ..) => return Some(look("ID", None)),
         (Exit::Unfinished, Some(job), ErrorKind::Unavailable) => {
-            return Some(format!("If the provider has such a job, it is paid for and goes on: veo wait {job}"));
+            return Some(format!(
+                "If the provider has such a job, it is paid for and goes on: veo wait {job}"
+            ));
         }
-        (Exit::Unfinished, Some(job), _) => return Some(format!("It is paid for. Go on with: veo wait {job}")),
+        (Exit::Unfinished, Some(job), _) => {
+            return Some(format!("It is paid for. Go on with: veo wait {job}"));
+        }
         (.., ErrorKind::Unauthorized) => "Check the key; `veo auth` keeps another one.",
-        (.., ErrorKind::KeyExhausted) => "Raise the limit of the key at the provider, or use another key.",
-        (.., ErrorKind::InsufficientCredits) => "Add credits at the provider, or choose another with --provider.",
+        (.., ErrorKind::KeyExhausted) => {
+            "Raise the limit of the key at the provider, or use another key."
+        }
+        (.., ErrorKind::InsufficientCredits) => {
+            "Add credits at the provider, or choose another with --provider."
+        }
         (.., ErrorKind::Retired) => "Choose another model with --tier; `veo models` lists them.",
         (.., ErrorKind::NotSent) => "Nothing was paid. Check the network, and try it again.",
         (.., ErrorKind::JobFailed) if error.resend() == Resend::Same => {
@@ -211,7 +255,12 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
         },
         (Exit::Failed, ..) => "Change what it says, and send it as a new job with a new price.",
         _ => match error.resend() {
-            Resend::After(time) => return Some(format!("Nothing was paid. Try it again in {} s.", time.as_secs())),
+            Resend::After(time) => {
+                return Some(format!(
+                    "Nothing was paid. Try it again in {} s.",
+                    time.as_secs()
+                ));
+            }
             _ => return None,
         },
     };
@@ -220,7 +269,9 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
 
 /// What to do about an unknown outcome, by its key in the record, and the file of the batch that it is in.
 pub(crate) fn look(key: &str, batch: Option<&Path>) -> String {
-    let batch = batch.map(|file| format!(" --batch {}", file.display())).unwrap_or_default();
+    let batch = batch
+        .map(|file| format!(" --batch {}", file.display()))
+        .unwrap_or_default();
     format!(
         "It may have been charged. Look at the tasks and the balance at the provider before sending it again. If it is \
          there, go on with: veo settle {key} --job PROVIDER:TASK{batch}; if not: veo settle {key} --not-taken{batch}"
@@ -228,7 +279,8 @@ pub(crate) fn look(key: &str, batch: Option<&Path>) -> String {
 }
 
 /// What to do about a line of a batch that is paid for and not here yet.
-pub(crate) const PAID_IN_A_BATCH: &str = "It is paid for. The same command of the batch goes on with it.";
+pub(crate) const PAID_IN_A_BATCH: &str =
+    "It is paid for. The same command of the batch goes on with it.";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "these are tests")]
@@ -243,7 +295,11 @@ mod tests {
             (ErrorKind::Policy, Exit::Rejected, Exit::Failed),
             (ErrorKind::Refused, Exit::Rejected, Exit::Failed),
             (ErrorKind::Retired, Exit::Rejected, Exit::Unfinished),
-            (ErrorKind::InsufficientCredits, Exit::Rejected, Exit::Unfinished),
+            (
+                ErrorKind::InsufficientCredits,
+                Exit::Rejected,
+                Exit::Unfinished,
+            ),
             (ErrorKind::NotSent, Exit::Rejected, Exit::Unfinished),
             (ErrorKind::Stopped, Exit::Interrupted, Exit::Interrupted),
             (ErrorKind::Unauthorized, Exit::Rejected, Exit::Unfinished),
@@ -266,7 +322,10 @@ mod tests {
             assert_eq!(Exit::of(&error), without, "{kind:?}");
             let failure = Failure::from(error.with_job(&job));
             assert_eq!(failure.exit, with, "{kind:?} of a job");
-            assert!(with == Exit::Usage || failure.error.charged() != Charged::No, "{kind:?} of a job");
+            assert!(
+                with == Exit::Usage || failure.error.charged() != Charged::No,
+                "{kind:?} of a job"
+            );
         }
     }
 }

@@ -79,10 +79,23 @@ struct Common {
 }
 
 pub(crate) async fn generate(arguments: Generate, output: &Output) -> Result<(), Failure> {
-    let Generate { prompt, options, common, batch } = arguments;
+    let Generate {
+        prompt,
+        options,
+        common,
+        batch,
+    } = arguments;
     batch.check()?;
     if let Some(file) = &batch.batch {
-        return batch::run(file, &batch, &common.who, &common.save, common.patience.timeout, output).await;
+        return batch::run(
+            file,
+            &batch,
+            &common.who,
+            &common.save,
+            common.patience.timeout,
+            output,
+        )
+        .await;
     }
     let request = prompt.request(&options)?;
     let setting = common.who.setting().await?;
@@ -90,25 +103,48 @@ pub(crate) async fn generate(arguments: Generate, output: &Output) -> Result<(),
 }
 
 pub(crate) async fn extend(arguments: Extend, output: &Output) -> Result<(), Failure> {
-    let Extend { source, prompt, options, common } = arguments;
+    let Extend {
+        source,
+        prompt,
+        options,
+        common,
+    } = arguments;
     let setting = common.who.setting().await?;
     let source = if source.contains("://") {
         Source::url(source)
     } else {
         let job: JobRef = source.parse()?;
-        if setting.is_simulated() { Source::from(job) } else { finished(&setting, &job).await? }
+        if setting.is_simulated() {
+            Source::from(job)
+        } else {
+            finished(&setting, &job).await?
+        }
     };
     let request = options.extension(&prompt, source)?;
     make(&request, &common, &setting, output).await
 }
 
-async fn make(request: &VideoRequest, common: &Common, setting: &Setting, output: &Output) -> Result<(), Failure> {
+async fn make(
+    request: &VideoRequest,
+    common: &Common,
+    setting: &Setting,
+    output: &Output,
+) -> Result<(), Failure> {
     let store = setting.store().await?;
-    let client = setting.config.client(&setting.providers, common.patience.timeout)?;
-    let client = client.with_replacing(common.save.force).with_ledger(store.ledger().clone());
+    let client = setting
+        .config
+        .client(&setting.providers, common.patience.timeout)?;
+    let client = client
+        .with_replacing(common.save.force)
+        .with_ledger(store.ledger().clone());
     let target = common.save.target(&store).await?;
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
+    let making = Making {
+        client: &client,
+        store: &store,
+        interrupts: &interrupts,
+        output,
+    };
 
     let prepared = making.prepare(request, None).await?;
     let key = prepared.chosen_key().to_owned();
@@ -120,9 +156,20 @@ async fn make(request: &VideoRequest, common: &Common, setting: &Setting, output
         }
         return store.check().await;
     }
-    let known = Known { reference: &job.reference, key: Some(&key), job: Some(&job), line: None, label: "" };
+    let known = Known {
+        reference: &job.reference,
+        key: Some(&key),
+        job: Some(&job),
+        line: None,
+        label: "",
+    };
     let made = making.finish(&known, &path).await?;
-    tell_saved(&job.reference, &made, common.save.receipt.as_deref(), output)?;
+    tell_saved(
+        &job.reference,
+        &made,
+        common.save.receipt.as_deref(),
+        output,
+    )?;
     store.check().await
 }
 
@@ -136,7 +183,12 @@ pub(crate) fn tell_saved(
     if !output.is_json() {
         output.tell(&summary(&made.saved));
     }
-    let event = Event::Saved { line: None, job, saved: &made.saved, receipt: made.receipt.as_ref() };
+    let event = Event::Saved {
+        line: None,
+        job,
+        saved: &made.saved,
+        receipt: made.receipt.as_ref(),
+    };
     output.result(&made.saved.path.display().to_string(), &event);
     keep_receipt(receipt_path, job, made.receipt.as_ref(), output)
 }
@@ -145,11 +197,16 @@ pub(crate) fn tell_saved(
 async fn finished(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
     let provider = ProviderName::of(&job.provider)?;
     let store = setting.store().await?;
-    let client = setting.config.client(&[provider], None)?.with_ledger(store.ledger().clone());
+    let client = setting
+        .config
+        .client(&[provider], None)?
+        .with_ledger(store.ledger().clone());
     jobs::check_place(&client, &store, job).await?;
     match client.state(job).await? {
         State::Finished(video) => Ok(Source::from(&*video)),
         State::Failed(error) => Err(Failure::from(*error)),
-        _ => Err(Failure::usage(format!("{job} has not ended yet; wait for it first: veo wait {job}"))),
+        _ => Err(Failure::usage(format!(
+            "{job} has not ended yet; wait for it first: veo wait {job}"
+        ))),
     }
 }

@@ -18,7 +18,10 @@ impl Interrupts {
     pub(crate) fn new() -> Self {
         let (counter, count) = watch::channel(0);
         listen(&counter);
-        Self { count, explained: AtomicBool::new(false) }
+        Self {
+            count,
+            explained: AtomicBool::new(false),
+        }
     }
 
     /// Until Ctrl-C is pressed.
@@ -59,19 +62,29 @@ fn listen(counter: &watch::Sender<u32>) {
     use tokio::signal::unix::{SignalKind, signal};
 
     // A terminal that is closed can say so several times, which nobody means as giving up.
-    for (kind, gives_up) in
-        [(SignalKind::interrupt(), true), (SignalKind::terminate(), true), (SignalKind::hangup(), false)]
-    {
+    for (kind, gives_up) in [
+        (SignalKind::interrupt(), true),
+        (SignalKind::terminate(), true),
+        (SignalKind::hangup(), false),
+    ] {
         // With nohup it is to go on without the terminal.
         if kind == SignalKind::hangup() && is_ignored(kind) {
             continue;
         }
         // What cannot be heard of ends the program by itself.
-        let Ok(mut signal) = signal(kind) else { continue };
+        let Ok(mut signal) = signal(kind) else {
+            continue;
+        };
         let counter = counter.clone();
         tokio::spawn(async move {
             while signal.recv().await.is_some() {
-                counter.send_modify(|count| *count = if gives_up { *count + 1 } else { (*count).max(1) });
+                counter.send_modify(|count| {
+                    *count = if gives_up {
+                        *count + 1
+                    } else {
+                        (*count).max(1)
+                    }
+                });
             }
         });
     }
@@ -81,7 +94,9 @@ fn listen(counter: &watch::Sender<u32>) {
 #[cfg(unix)]
 fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    let mask = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
 }
 

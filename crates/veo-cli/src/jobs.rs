@@ -49,7 +49,9 @@ pub(crate) struct Wait {
 }
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  veo download kie:0f1e2d3c\n  veo download kie:0f1e2d3c -o again.mp4")]
+#[command(
+    after_help = "Examples:\n  veo download kie:0f1e2d3c\n  veo download kie:0f1e2d3c -o again.mp4"
+)]
 pub(crate) struct Download {
     /// The job, which has to have ended.
     job: JobRef,
@@ -107,13 +109,21 @@ pub(crate) struct Listing {
 
 impl Listing {
     pub(crate) fn of(entry: &Entry) -> Self {
-        let at = entry.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let at = entry
+            .at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
         Self {
             key: entry.key.clone(),
             state: entry.state,
             job: entry.reference().map(ToString::to_string),
             at,
-            prompt: entry.wish.asked().map(|request| request.prompt.clone()).unwrap_or_default(),
+            prompt: entry
+                .wish
+                .asked()
+                .map(|request| request.prompt.clone())
+                .unwrap_or_default(),
             output: path_in(entry),
             error: entry.why().cloned(),
         }
@@ -127,7 +137,9 @@ impl Listing {
             job: listed.job,
             at: listed.at,
             prompt: listed.prompt,
-            output: listed.target.map(|target| relative_to(here, Path::new(&target))),
+            output: listed
+                .target
+                .map(|target| relative_to(here, Path::new(&target))),
             error: None,
         }
     }
@@ -137,20 +149,43 @@ pub(crate) async fn status(arguments: Status, output: &Output) -> Result<(), Fai
     let Status { job } = arguments;
     let (config, store) = (Config::load()?, Store::open().await?);
     // To ask the provider how far an upgrade is can be to pay for it.
-    if let Some(upgrade) = store.find(&job).await?.filter(|entry| entry.upgrade().is_some()) {
-        output.result(&upgrade.state.to_string(), &Event::Job(&Listing::of(&upgrade)));
+    if let Some(upgrade) = store
+        .find(&job)
+        .await?
+        .filter(|entry| entry.upgrade().is_some())
+    {
+        output.result(
+            &upgrade.state.to_string(),
+            &Event::Job(&Listing::of(&upgrade)),
+        );
         return store.check().await;
     }
-    let client = config.client(&[ProviderName::of(&job.provider)?], None)?.with_ledger(store.ledger().clone());
+    let client = config
+        .client(&[ProviderName::of(&job.provider)?], None)?
+        .with_ledger(store.ledger().clone());
     check_place(&client, &store, &job).await?;
-    let told = |state, percent| Event::State { line: None, job: &job, state, percent };
+    let told = |state, percent| Event::State {
+        line: None,
+        job: &job,
+        state,
+        percent,
+    };
     match client.state(&job).await? {
         State::Finished(video) => {
-            let event = Event::Finished { line: None, job: &job, video: &video };
+            let event = Event::Finished {
+                line: None,
+                job: &job,
+                video: &video,
+            };
             output.result(&format!("finished\n{}", video.urls.join("\n")), &event);
         }
-        State::Running { percent: Some(percent) } => {
-            output.result(&format!("running {percent}%"), &told("running", Some(percent)));
+        State::Running {
+            percent: Some(percent),
+        } => {
+            output.result(
+                &format!("running {percent}%"),
+                &told("running", Some(percent)),
+            );
         }
         State::Running { percent: None } => output.result("running", &told("running", None)),
         State::Failed(error) => return Err(Failure::from(*error)),
@@ -160,7 +195,11 @@ pub(crate) async fn status(arguments: Status, output: &Output) -> Result<(), Fai
 }
 
 pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure> {
-    let Wait { job: mut jobs, save, patience } = arguments;
+    let Wait {
+        job: mut jobs,
+        save,
+        patience,
+    } = arguments;
     let (config, store) = (Config::load()?, Store::open().await?);
     if jobs.is_empty() {
         let Some(latest) = latest(&config, &store).await? else {
@@ -180,14 +219,27 @@ pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure
         providers.push(ProviderName::of(&job.provider)?);
     }
     refuse_one_file_for_two(&jobs, &store).await?;
-    let client = config.resuming(&providers, patience.timeout)?.with_ledger(store.ledger().clone());
+    let client = config
+        .resuming(&providers, patience.timeout)?
+        .with_ledger(store.ledger().clone());
     let client = client.with_replacing(save.force);
     for job in &jobs {
         check_place(&client, &store, job).await?;
     }
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
-    let label = |job| if jobs.len() > 1 { format!("{job}: ") } else { String::new() };
+    let making = Making {
+        client: &client,
+        store: &store,
+        interrupts: &interrupts,
+        output,
+    };
+    let label = |job| {
+        if jobs.len() > 1 {
+            format!("{job}: ")
+        } else {
+            String::new()
+        }
+    };
     let fetch = async |job| fetch(&making, job, &label(job), &save).await;
     let results = join_all(jobs.iter().map(fetch)).await;
 
@@ -201,18 +253,29 @@ pub(crate) async fn wait(arguments: Wait, output: &Output) -> Result<(), Failure
     for failure in &failures {
         output.report(failure);
     }
-    let message = format!("{} of {} jobs have no video here", failures.len(), jobs.len());
+    let message = format!(
+        "{} of {} jobs have no video here",
+        failures.len(),
+        jobs.len()
+    );
     Err(Failure::of_several(message, &failures))
 }
 
 pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(), Failure> {
     let Download { job, save } = arguments;
     let (config, store) = (Config::load()?, Store::open().await?);
-    let client = config.resuming(&[ProviderName::of(&job.provider)?], None)?.with_ledger(store.ledger().clone());
+    let client = config
+        .resuming(&[ProviderName::of(&job.provider)?], None)?
+        .with_ledger(store.ledger().clone());
     let client = client.with_replacing(save.force);
     check_place(&client, &store, &job).await?;
-    let upgrade = store.find(&job).await?.filter(|entry| entry.upgrade().is_some());
-    let is_open = upgrade.as_ref().is_some_and(|upgrade| upgrade.state != EntryState::Done);
+    let upgrade = store
+        .find(&job)
+        .await?
+        .filter(|entry| entry.upgrade().is_some());
+    let is_open = upgrade
+        .as_ref()
+        .is_some_and(|upgrade| upgrade.state != EntryState::Done);
     let state = match upgrade {
         Some(_) if is_open => Some(State::Pending),
         Some(_) => None,
@@ -228,20 +291,35 @@ pub(crate) async fn download(arguments: Download, output: &Output) -> Result<(),
         }
     }
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
+    let making = Making {
+        client: &client,
+        store: &store,
+        interrupts: &interrupts,
+        output,
+    };
     fetch(&making, &job, "", &save).await?;
     store.check().await
 }
 
 pub(crate) async fn upgrade(arguments: Upgrade, output: &Output) -> Result<(), Failure> {
-    let Upgrade { job, resolution, output: path, force, patience } = arguments;
+    let Upgrade {
+        job,
+        resolution,
+        output: path,
+        force,
+        patience,
+    } = arguments;
     let (config, store) = (Config::load()?, Store::open().await?);
     let small = without_size(&job);
     let larger = with_size(&job, resolution);
     let entry = store.find(&small).await?;
     let named = || {
         let small = path_of(&job, entry.as_ref());
-        let stem = small.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = small
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         small.with_file_name(format!("{stem}-{resolution}.mp4"))
     };
     let path = path.unwrap_or_else(named);
@@ -251,10 +329,27 @@ pub(crate) async fn upgrade(arguments: Upgrade, output: &Output) -> Result<(), F
     let client = client.with_replacing(force);
     check_place(&client, &store, &job).await?;
     let interrupts = Interrupts::new();
-    let making = Making { client: &client, store: &store, interrupts: &interrupts, output };
+    let making = Making {
+        client: &client,
+        store: &store,
+        interrupts: &interrupts,
+        output,
+    };
     let key = larger.to_string();
-    client.want_upgrade(&small, resolution, Some(&place(&path).display().to_string())).await?;
-    let known = Known { reference: &larger, key: Some(&key), job: None, line: None, label: "" };
+    client
+        .want_upgrade(
+            &small,
+            resolution,
+            Some(&place(&path).display().to_string()),
+        )
+        .await?;
+    let known = Known {
+        reference: &larger,
+        key: Some(&key),
+        job: None,
+        line: None,
+        label: "",
+    };
     let made = making.enlarge(&small, resolution, &known, &path).await?;
     tell_saved(&larger, &made, None, output)?;
     store.check().await
@@ -275,10 +370,20 @@ pub(crate) async fn list(arguments: &List, output: &Output) -> Result<(), Failur
     if output.is_json() {
         let mut lines = Vec::with_capacity(listed.len());
         for listed in listed {
-            let has_error = matches!(listed.state, EntryState::Rejected | EntryState::Unknown | EntryState::Failed);
+            let has_error = matches!(
+                listed.state,
+                EntryState::Rejected | EntryState::Unknown | EntryState::Failed
+            );
             // What is listed says all else.
-            let entry = if has_error { store.entry(&listed.key).await? } else { None };
-            let listing = entry.map_or_else(|| Listing::in_short(listed, &here), |entry| Listing::of(&entry));
+            let entry = if has_error {
+                store.entry(&listed.key).await?
+            } else {
+                None
+            };
+            let listing = entry.map_or_else(
+                || Listing::in_short(listed, &here),
+                |entry| Listing::of(&entry),
+            );
             lines.push(json(&Event::Job(&listing)));
         }
         output.print_all(lines);
@@ -288,20 +393,36 @@ pub(crate) async fn list(arguments: &List, output: &Output) -> Result<(), Failur
         output.note("There are no jobs yet.");
         return store.check().await;
     }
-    let listed: Vec<_> = listed.into_iter().map(|listed| Listing::in_short(listed, &here)).collect();
+    let listed: Vec<_> = listed
+        .into_iter()
+        .map(|listed| Listing::in_short(listed, &here))
+        .collect();
     output.print_all(table(&listed));
-    let unknown: Vec<_> = listed.iter().filter(|entry| entry.state == EntryState::Unknown).collect();
-    let key = if let [only] = unknown[..] { &only.key } else { "KEY" };
+    let unknown: Vec<_> = listed
+        .iter()
+        .filter(|entry| entry.state == EntryState::Unknown)
+        .collect();
+    let key = if let [only] = unknown[..] {
+        &only.key
+    } else {
+        "KEY"
+    };
     if !unknown.is_empty() {
         let look = look(key, arguments.batch.as_deref());
-        output.note(&format!("{} with an unknown outcome. {look}", unknown.len()));
+        output.note(&format!(
+            "{} with an unknown outcome. {look}",
+            unknown.len()
+        ));
     }
     store.check().await
 }
 
 /// A line for each job, after one that says what stands in its columns.
 fn table(listed: &[Listing]) -> impl Iterator<Item = String> {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+    let now = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default()
+        .as_secs();
     let row = |entry: &Listing| {
         let job = match (&entry.job, entry.state) {
             (Some(job), _) => job.clone(),
@@ -309,14 +430,31 @@ fn table(listed: &[Listing]) -> impl Iterator<Item = String> {
             (None, EntryState::Unknown) => entry.key.clone(),
             (None, _) => "-".to_owned(),
         };
-        let prompt: String = entry.prompt.lines().next().unwrap_or_default().chars().take(40).collect();
+        let prompt: String = entry
+            .prompt
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(40)
+            .collect();
         let age = age(now.saturating_sub(entry.at));
-        let output = entry.output.as_deref().map_or("-".to_owned(), |path| path.display().to_string());
+        let output = entry
+            .output
+            .as_deref()
+            .map_or("-".to_owned(), |path| path.display().to_string());
         [entry.state.to_string(), age, job, output, prompt]
     };
     let head = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(head).chain(listed.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or_default();
+    let rows: Vec<_> = std::iter::once(head)
+        .chain(listed.iter().map(row))
+        .collect();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| measure_text_width(&row[column]))
+            .max()
+            .unwrap_or_default()
+    };
     // Ages grow, and the rest need not move for that.
     let widths = [width(0), width(1).max(8), width(2), width(3)];
     let line = move |[state, age, job, video, prompt]: [String; 5]| {
@@ -329,8 +467,14 @@ fn table(listed: &[Listing]) -> impl Iterator<Item = String> {
             "unknown" => style(left).yellow(),
             _ => style(left).red(),
         };
-        let (age, job) = (pad(&age, 1, Alignment::Right), pad(&job, 2, Alignment::Left));
-        let line = format!("{state}  {age}  {job}  {}  {prompt}", pad(&video, 3, Alignment::Left));
+        let (age, job) = (
+            pad(&age, 1, Alignment::Right),
+            pad(&job, 2, Alignment::Left),
+        );
+        let line = format!(
+            "{state}  {age}  {job}  {}  {prompt}",
+            pad(&video, 3, Alignment::Left)
+        );
         line.trim_end().to_owned()
     };
     rows.into_iter().map(line)
@@ -343,8 +487,12 @@ async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> R
     if let (None, Some(to)) = (&entry, job.resolution)
         && making.store.find(&small).await?.is_some()
     {
-        let message = format!("{small} was not asked for in {to}; to have it larger, which costs extra, run: ");
-        return Err(Failure::usage(format!("{message}veo upgrade {small} --resolution {to}")));
+        let message = format!(
+            "{small} was not asked for in {to}; to have it larger, which costs extra, run: "
+        );
+        return Err(Failure::usage(format!(
+            "{message}veo upgrade {small} --resolution {to}"
+        )));
     }
     if let Some(entry) = &entry
         && let Some(delivered) = &entry.delivered
@@ -357,19 +505,42 @@ async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> R
         }
         making.output.note(&format!("{job} is saved already"));
         let path = relative(&delivered.saved.path);
-        making.output.result(&path.display().to_string(), &Event::Job(&Listing::of(entry)));
-        return keep_receipt(save.receipt.as_deref(), job, entry.receipt().as_ref(), making.output);
+        making.output.result(
+            &path.display().to_string(),
+            &Event::Job(&Listing::of(entry)),
+        );
+        return keep_receipt(
+            save.receipt.as_deref(),
+            job,
+            entry.receipt().as_ref(),
+            making.output,
+        );
     }
     let path = save.path(path_of(job, entry.as_ref()))?;
-    let (key, sent) = (entry.as_ref().map(|entry| entry.key.as_str()), entry.as_ref().and_then(Entry::job));
+    let (key, sent) = (
+        entry.as_ref().map(|entry| entry.key.as_str()),
+        entry.as_ref().and_then(Entry::job),
+    );
     let reference = sent.as_ref().map_or(job, |job| &job.reference);
     let made = match entry.as_ref().and_then(Entry::upgrade) {
         Some(to) => {
-            let known = Known { reference: job, key, job: None, line: None, label };
+            let known = Known {
+                reference: job,
+                key,
+                job: None,
+                line: None,
+                label,
+            };
             making.enlarge(&small, to, &known, &path).await?
         }
         None => {
-            let known = Known { reference, key, job: sent.as_ref(), line: None, label };
+            let known = Known {
+                reference,
+                key,
+                job: sent.as_ref(),
+                line: None,
+                label,
+            };
             making.finish(&known, &path).await?
         }
     };
@@ -379,9 +550,17 @@ async fn fetch(making: &Making<'_>, job: &JobRef, label: &str, save: &Save) -> R
 /// The latest job that has not ended and lives where its provider is asked now.
 async fn latest(config: &Config, store: &Store) -> Result<Option<JobRef>, Failure> {
     let open = store.list(Which::Open).await?;
-    for listed in open.into_iter().rev().filter(|listed| listed.state != EntryState::Unknown) {
-        let Some(job) = listed.job.and_then(|job| job.parse::<JobRef>().ok()) else { continue };
-        let here = ProviderName::of(&job.provider).ok().and_then(|provider| config.base_url(provider));
+    for listed in open
+        .into_iter()
+        .rev()
+        .filter(|listed| listed.state != EntryState::Unknown)
+    {
+        let Some(job) = listed.job.and_then(|job| job.parse::<JobRef>().ok()) else {
+            continue;
+        };
+        let here = ProviderName::of(&job.provider)
+            .ok()
+            .and_then(|provider| config.base_url(provider));
         if listed.base_url.as_deref() == here {
             return Ok(Some(job));
         }
@@ -404,8 +583,13 @@ fn with_size(job: &JobRef, size: Resolution) -> JobRef {
 
 /// Where the video of an entry is, or is to go.
 fn path_in(entry: &Entry) -> Option<PathBuf> {
-    let saved = entry.delivered.as_ref().map(|delivered| delivered.saved.path.as_path());
-    saved.or(entry.target.as_deref().map(Path::new)).map(relative)
+    let saved = entry
+        .delivered
+        .as_ref()
+        .map(|delivered| delivered.saved.path.as_path());
+    saved
+        .or(entry.target.as_deref().map(Path::new))
+        .map(relative)
 }
 
 /// Where the video of a job goes if nobody says where.
@@ -420,8 +604,9 @@ async fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), F
         let path = path_of(job, store.find(job).await?.as_ref());
         if let Some(other) = seen.insert(place(&path), job) {
             let path = path.display();
-            let message =
-                format!("{other} and {job} are both to be saved as {path}; wait for one at a time, with --output");
+            let message = format!(
+                "{other} and {job} are both to be saved as {path}; wait for one at a time, with --output"
+            );
             return Err(Failure::usage(message));
         }
     }
@@ -429,7 +614,11 @@ async fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), F
 }
 
 /// Refuses to ask for a job in a place where it does not live.
-pub(crate) async fn check_place(client: &veo_core::Client, store: &Store, job: &JobRef) -> Result<(), Failure> {
+pub(crate) async fn check_place(
+    client: &veo_core::Client,
+    store: &Store,
+    job: &JobRef,
+) -> Result<(), Failure> {
     let found = match store.find(job).await? {
         Some(found) => Some(found),
         None => store.find(&without_size(job)).await?,

@@ -100,7 +100,9 @@ enum Command {
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") => {
+        Err(error)
+            if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") =>
+        {
             let message = error.to_string();
             let failure = Failure::usage(message.trim_start_matches("error: ").trim_end());
             return Output::new(true, false).report(&failure);
@@ -109,12 +111,18 @@ fn main() -> ExitCode {
             return match error.print().or_else(output::unwritten) {
                 // Help that was asked for is a result.
                 Err(failure) if !error.use_stderr() => Output::new(false, false).report(&failure),
-                _ => ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { 0 }),
+                _ => ExitCode::from(if error.use_stderr() {
+                    Exit::Usage as u8
+                } else {
+                    0
+                }),
             };
         }
     };
     let output = Output::new(cli.json, cli.verbose);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let result = match runtime {
         Ok(runtime) => {
             let result = runtime.block_on(run(cli.command, &output));
@@ -122,10 +130,16 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             result
         }
-        Err(error) => Err(Failure::failed(format!("the program cannot start: {error}"))),
+        Err(error) => Err(Failure::failed(format!(
+            "the program cannot start: {error}"
+        ))),
     };
-    let ends = [result, output.check()].map(|result| result.err().map(|failure| output.report(&failure)));
-    ends.into_iter().flatten().next().unwrap_or(ExitCode::SUCCESS)
+    let ends =
+        [result, output.check()].map(|result| result.err().map(|failure| output.report(&failure)));
+    ends.into_iter()
+        .flatten()
+        .next()
+        .unwrap_or(ExitCode::SUCCESS)
 }
 
 async fn run(command: Command, output: &Output) -> Result<(), Failure> {

@@ -7,8 +7,8 @@ use std::pin::pin;
 
 use veo_core::ledger::{Entry, EntryState};
 use veo_core::{
-    Client, ErrorKind, Job, JobRef, Media, Plan, Prepared, Receipt, Refusal, Resolution, Saved, State, Submission,
-    Video, VideoRequest,
+    Client, ErrorKind, Job, JobRef, Media, Plan, Prepared, Receipt, Refusal, Resolution, Saved,
+    State, Submission, Video, VideoRequest,
 };
 
 use crate::args::{Target, free, place};
@@ -46,7 +46,11 @@ pub(crate) struct Made {
 
 impl Making<'_> {
     /// Plans a request and brings its images to where the provider reaches them, which costs nothing.
-    pub(crate) async fn prepare(&self, request: &VideoRequest, line: Option<usize>) -> Result<Prepared, Failure> {
+    pub(crate) async fn prepare(
+        &self,
+        request: &VideoRequest,
+        line: Option<usize>,
+    ) -> Result<Prepared, Failure> {
         let spinner = spinner(self.output, format!("{}Preparing", label(line)));
         let prepared = tokio::select! {
             prepared = self.client.prepare(request) => prepared.map_err(Failure::from),
@@ -56,7 +60,11 @@ impl Making<'_> {
         let prepared = prepared?;
         if !self.output.is_json() {
             // The events of an accepted job have them.
-            let warnings = prepared.offers().iter().take(1).flat_map(|offer| &offer.warnings);
+            let warnings = prepared
+                .offers()
+                .iter()
+                .take(1)
+                .flat_map(|offer| &offer.warnings);
             warnings.for_each(|warning| self.output.warn(warning));
         }
         Ok(prepared)
@@ -64,7 +72,11 @@ impl Making<'_> {
 
     /// Sends a request whose video goes to a place, or to the next one like it that is free. What becomes of it is in the
     /// ledger when this returns.
-    pub(crate) async fn send(&self, prepared: Prepared, target: &Target) -> Result<(Job, PathBuf), Failure> {
+    pub(crate) async fn send(
+        &self,
+        prepared: Prepared,
+        target: &Target,
+    ) -> Result<(Job, PathBuf), Failure> {
         loop {
             let path = match target {
                 Target::Given(path) => path.clone(),
@@ -72,14 +84,20 @@ impl Making<'_> {
             };
             match self.submit(prepared.clone(), &path, None).await {
                 // Another process has chosen the same name at the same moment.
-                Err(failure) if target.is_free() && failure.error.kind() == ErrorKind::TargetTaken => {}
+                Err(failure)
+                    if target.is_free() && failure.error.kind() == ErrorKind::TargetTaken => {}
                 sent => return sent.map(|job| (job, path)),
             }
         }
     }
 
     /// Sends a paid request once, unless it is interrupted before.
-    pub(crate) async fn submit(&self, prepared: Prepared, path: &Path, line: Option<usize>) -> Result<Job, Failure> {
+    pub(crate) async fn submit(
+        &self,
+        prepared: Prepared,
+        path: &Path,
+        line: Option<usize>,
+    ) -> Result<Job, Failure> {
         let key = prepared.chosen_key().to_owned();
         let prepared = prepared.target(place(path).display().to_string());
         let spinner = spinner(self.output, format!("{}Sending", label(line)));
@@ -106,7 +124,9 @@ impl Making<'_> {
             Some(Submission::Rejected(error)) => Err(Failure::from(error)),
             Some(Submission::Unknown(unknown)) => {
                 let key = unknown.key.unwrap_or(key);
-                Err(Failure::from(unknown.error).with_exit(Exit::Unknown).with_next(look(&key, batch)))
+                Err(Failure::from(unknown.error)
+                    .with_exit(Exit::Unknown)
+                    .with_next(look(&key, batch)))
             }
             None => Err(Failure::given_up().with_next(look(&key, batch))),
         }
@@ -123,7 +143,9 @@ impl Making<'_> {
                 failure.with_next("The simulator ends with the program, and its jobs with it.")
             }
             // The ledger of a batch knows nothing of another command.
-            Exit::Interrupted | Exit::Unfinished if job.line.is_some() => failure.with_next(PAID_IN_A_BATCH),
+            Exit::Interrupted | Exit::Unfinished if job.line.is_some() => {
+                failure.with_next(PAID_IN_A_BATCH)
+            }
             _ => failure,
         })
     }
@@ -137,7 +159,11 @@ impl Making<'_> {
         path: &Path,
     ) -> Result<Made, Failure> {
         let is_new = match known.key {
-            Some(key) => self.store.entry(key).await?.is_none_or(|entry| entry.reference().is_none()),
+            Some(key) => self
+                .store
+                .entry(key)
+                .await?
+                .is_none_or(|entry| entry.reference().is_none()),
             None => true,
         };
         let is_told = Cell::new(!is_new);
@@ -149,9 +175,17 @@ impl Making<'_> {
             let on_state = |state: &State| {
                 // The first answer says that it was taken.
                 if !matches!(state, State::Pending) && !is_told.replace(true) {
-                    let event =
-                        Event::Accepted { line: None, job: known.reference, model, warnings: &[], refusals: &[] };
-                    self.output.progress(&format!("{}Accepted as {}", known.label, known.reference), &event);
+                    let event = Event::Accepted {
+                        line: None,
+                        job: known.reference,
+                        model,
+                        warnings: &[],
+                        refusals: &[],
+                    };
+                    self.output.progress(
+                        &format!("{}Accepted as {}", known.label, known.reference),
+                        &event,
+                    );
                 }
                 progress.state(state);
             };
@@ -173,12 +207,22 @@ impl Making<'_> {
             // Its error carries the job whose video it was to make larger, and which is paid for.
             Some(EntryState::Rejected) if failure.exit != Exit::Interrupted => {
                 let error = failure.error.clone().with_charged(veo_core::Charged::No);
-                let exit = if failure.exit == Exit::Usage { Exit::Usage } else { Exit::Rejected };
+                let exit = if failure.exit == Exit::Usage {
+                    Exit::Usage
+                } else {
+                    Exit::Rejected
+                };
                 Failure::from(error).with_exit(exit)
             }
-            Some(EntryState::Failed) => failure.with_next("The smaller video is there all the same."),
+            Some(EntryState::Failed) => {
+                failure.with_next("The smaller video is there all the same.")
+            }
             Some(EntryState::Unknown | EntryState::OnItsWay) => {
-                let exit = if failure.exit == Exit::Interrupted { Exit::Interrupted } else { Exit::Unknown };
+                let exit = if failure.exit == Exit::Interrupted {
+                    Exit::Interrupted
+                } else {
+                    Exit::Unknown
+                };
                 let error = failure.error.with_charged(veo_core::Charged::Unknown);
                 let next = match (to, known.key) {
                     // It was called for again already.
@@ -200,13 +244,28 @@ impl Making<'_> {
         progress: Progress<'_>,
     ) -> Result<Made, Failure> {
         if self.output.is_json() {
-            self.output.progress("", &Event::Finished { line: job.line, job: job.reference, video });
+            self.output.progress(
+                "",
+                &Event::Finished {
+                    line: job.line,
+                    job: job.reference,
+                    video,
+                },
+            );
         }
-        let saved = self.client.download(video, path, |received, total| progress.bytes(received, total)).await?;
+        let saved = self
+            .client
+            .download(video, path, |received, total| {
+                progress.bytes(received, total)
+            })
+            .await?;
         drop(progress);
         if saved.path != path {
-            let message =
-                format!("{} was not there before, and stays; the video is {}", path.display(), saved.path.display());
+            let message = format!(
+                "{} was not there before, and stays; the video is {}",
+                path.display(),
+                saved.path.display()
+            );
             self.output.warn(&message);
         }
         let mut kept = saved.clone();
@@ -220,7 +279,9 @@ impl Making<'_> {
         let of_entry = entry.as_ref().and_then(Entry::job);
         let sent = job.job.or(of_entry.as_ref());
         let receipt = sent.map(|job| Receipt::new(job, video, &kept));
-        let is_asked = entry.as_ref().is_none_or(|entry| entry.wish.asked().is_some());
+        let is_asked = entry
+            .as_ref()
+            .is_none_or(|entry| entry.wish.asked().is_some());
         if let (Some(key), Some(receipt)) = (job.key, &receipt)
             && let Err(error) = self.client.done(key, receipt).await
         {
@@ -235,7 +296,10 @@ impl Making<'_> {
 
     async fn wait_and_save(&self, job: &Known<'_>, path: &Path) -> Result<Made, Failure> {
         let progress = Progress::start(self.output, job.reference, job.line, job.label);
-        let video = self.client.wait(job.reference, |state| progress.state(state)).await?;
+        let video = self
+            .client
+            .wait(job.reference, |state| progress.state(state))
+            .await?;
         self.save(job, &video, path, progress).await
     }
 
@@ -244,10 +308,20 @@ impl Making<'_> {
         let (reference, offer) = (&job.reference, &job.offer);
         let label = label(line);
         // Somebody else makes it than was asked first; the event says so too.
-        job.refusals.iter().filter(|_| !self.output.is_json()).for_each(|refusal| self.output.warn(refusal));
+        job.refusals
+            .iter()
+            .filter(|_| !self.output.is_json())
+            .for_each(|refusal| self.output.warn(refusal));
         let (warnings, refusals) = (&offer.warnings, &job.refusals);
-        let event = Event::Accepted { line, job: reference, model: &offer.model, warnings, refusals };
-        self.output.progress(&format!("{label}Accepted as {reference}"), &event);
+        let event = Event::Accepted {
+            line,
+            job: reference,
+            model: &offer.model,
+            warnings,
+            refusals,
+        };
+        self.output
+            .progress(&format!("{label}Accepted as {reference}"), &event);
         if let Some(error) = &job.unrecorded {
             let message = format!(
                 "{label}{reference} is paid for and is not on record: {error}. Keep its name: veo wait {reference}"
@@ -259,15 +333,25 @@ impl Making<'_> {
     /// The next name that is free, also from those which others are to save.
     async fn free(&self, like: &Path, replace: bool) -> Result<PathBuf, Failure> {
         let open = self.store.list(veo_core::ledger::Which::Open).await?;
-        let taken: std::collections::HashSet<_> = open.into_iter().filter_map(|entry| entry.target).collect();
-        let is_there = |path: &Path| if replace { path.is_dir() } else { path.exists() };
-        Ok(free(like, |path| taken.contains(&place(path).display().to_string()) || is_there(path)))
+        let taken: std::collections::HashSet<_> =
+            open.into_iter().filter_map(|entry| entry.target).collect();
+        let is_there = |path: &Path| {
+            if replace {
+                path.is_dir()
+            } else {
+                path.exists()
+            }
+        };
+        Ok(free(like, |path| {
+            taken.contains(&place(path).display().to_string()) || is_there(path)
+        }))
     }
 }
 
 /// What tells a line of a batch from others, with a colon.
 pub(crate) fn label(line: Option<usize>) -> String {
-    line.map(|line| format!("line {line}: ")).unwrap_or_default()
+    line.map(|line| format!("line {line}: "))
+        .unwrap_or_default()
 }
 
 /// The plan, if anybody can make the video.
@@ -281,13 +365,24 @@ pub(crate) fn possible(plan: Plan) -> Result<Plan, Failure> {
 
 /// A file in a few words.
 pub(crate) fn summary(saved: &Saved) -> String {
-    format!("Saved {}, {}", indicatif::HumanBytes(saved.bytes), picture(&saved.media))
+    format!(
+        "Saved {}, {}",
+        indicatif::HumanBytes(saved.bytes),
+        picture(&saved.media)
+    )
 }
 
 /// What a video looks and sounds like.
 pub(crate) fn picture(media: &Media) -> String {
-    let sound = if media.has_audio { "with sound" } else { "without sound" };
-    format!("{}x{}, {:.1} s, {sound}", media.width, media.height, media.seconds)
+    let sound = if media.has_audio {
+        "with sound"
+    } else {
+        "without sound"
+    };
+    format!(
+        "{}x{}, {:.1} s, {sound}",
+        media.width, media.height, media.seconds
+    )
 }
 
 /// Saves the receipt of a video that is here, if that is wanted.
@@ -304,7 +399,10 @@ pub(crate) fn keep_receipt(
     };
     let text = serde_json::to_string_pretty(receipt).unwrap_or_default() + "\n";
     fs::write(path, text).map_err(|error| {
-        let message = format!("the video is here, and its receipt {} cannot be written: {error}", path.display());
+        let message = format!(
+            "the video is here, and its receipt {} cannot be written: {error}",
+            path.display()
+        );
         Failure::after_payment(job, message)
     })
 }

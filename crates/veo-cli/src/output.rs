@@ -54,11 +54,20 @@ pub(crate) enum Event<'a> {
         receipt: Option<&'a Receipt>,
     },
     /// A line of a batch that was done before.
-    Done { line: usize, receipt: Option<&'a Receipt> },
+    Done {
+        line: usize,
+        receipt: Option<&'a Receipt>,
+    },
     /// A line of a batch that has no video.
     Failed { line: usize, error: Told<'a> },
     /// How many lines of a batch ended how.
-    Batch { done: usize, failed: usize, rejected: usize, unknown: usize, unfinished: usize },
+    Batch {
+        done: usize,
+        failed: usize,
+        rejected: usize,
+        unknown: usize,
+        unfinished: usize,
+    },
     /// A job of this machine, as it is known here.
     Job(&'a Listing),
     /// What can be made.
@@ -70,7 +79,11 @@ pub(crate) enum Event<'a> {
     /// Where an image is now.
     Uploaded { file: &'a str, url: &'a str },
     /// What a file is.
-    Inspected { file: &'a str, kind: &'a str, content: serde_json::Value },
+    Inspected {
+        file: &'a str,
+        kind: &'a str,
+        content: serde_json::Value,
+    },
     /// Where a key is kept now.
     Kept { provider: &'a str, file: &'a str },
     /// The simulator runs.
@@ -101,15 +114,23 @@ impl Output {
             MultiProgress::new()
         };
         if verbose {
-            let lines = tracing_subscriber::fmt::layer().without_time().with_ansi(false).with_writer(io::stderr);
-            let targets =
-                Targets::new().with_target("veo::wire", LevelFilter::DEBUG).with_target("veo_core", LevelFilter::WARN);
+            let lines = tracing_subscriber::fmt::layer()
+                .without_time()
+                .with_ansi(false)
+                .with_writer(io::stderr);
+            let targets = Targets::new()
+                .with_target("veo::wire", LevelFilter::DEBUG)
+                .with_target("veo_core", LevelFilter::WARN);
             // There is no other one in this process.
             let _ = tracing_subscriber::util::SubscriberInitExt::try_init(
                 tracing_subscriber::registry().with(lines).with(targets),
             );
         }
-        Self { json, bars, unwritten: RefCell::default() }
+        Self {
+            json,
+            bars,
+            unwritten: RefCell::default(),
+        }
     }
 
     /// Whether JSON is wanted.
@@ -119,7 +140,11 @@ impl Output {
 
     /// A result: a line of text, or an event.
     pub(crate) fn result(&self, text: &str, event: &Event) {
-        let line = if self.json { json(event) } else { text.to_owned() };
+        let line = if self.json {
+            json(event)
+        } else {
+            text.to_owned()
+        };
         self.print(&line);
     }
 
@@ -132,7 +157,9 @@ impl Output {
     pub(crate) fn print_all(&self, lines: impl IntoIterator<Item = impl Display>) {
         self.bars.suspend(|| {
             let mut stdout = BufWriter::new(io::stdout().lock());
-            let written = lines.into_iter().try_for_each(|line| writeln!(stdout, "{line}"));
+            let written = lines
+                .into_iter()
+                .try_for_each(|line| writeln!(stdout, "{line}"));
             let written = written.and_then(|()| stdout.flush());
             if let Err(error) = written {
                 self.unwritten.borrow_mut().get_or_insert(error);
@@ -147,7 +174,11 @@ impl Output {
 
     /// What happens, for people: a line of standard error, or an event.
     pub(crate) fn progress(&self, text: &str, event: &Event) {
-        if self.json { self.print(&json(event)) } else { self.tell(text) }
+        if self.json {
+            self.print(&json(event))
+        } else {
+            self.tell(text)
+        }
     }
 
     /// Something to know that is no result.
@@ -157,7 +188,10 @@ impl Output {
 
     /// Something that may not be as wanted.
     pub(crate) fn warn(&self, message: &str) {
-        let text = format!("{}: {message}", style("warning").yellow().bold().for_stderr());
+        let text = format!(
+            "{}: {message}",
+            style("warning").yellow().bold().for_stderr()
+        );
         self.progress(&text, &Event::Note { message });
     }
 
@@ -166,7 +200,11 @@ impl Output {
         if self.json {
             self.tell(&json(&failure.told()));
         } else {
-            self.tell(&format!("{}: {}", style("error").red().bold().for_stderr(), failure.in_full()));
+            self.tell(&format!(
+                "{}: {}",
+                style("error").red().bold().for_stderr(),
+                failure.in_full()
+            ));
         }
         ExitCode::from(failure.exit as u8)
     }
@@ -184,7 +222,9 @@ pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
     match error.kind() {
         // Whoever stops reading has seen enough.
         io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(Failure::unprinted(format!("standard output cannot be written: {error}; what was done is done"))),
+        _ => Err(Failure::unprinted(format!(
+            "standard output cannot be written: {error}; what was done is done"
+        ))),
     }
 }
 

@@ -32,9 +32,16 @@ pub(crate) fn plan(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = arguments.prompt.request(&arguments.options)?;
     let config = Config::load()?;
     let mut plan = possible(config.planner(&arguments.provider)?.plan(&request))?;
-    if request.images().iter().any(|image| !matches!(image, Image::Url(_))) && !config.has_key(ProviderName::Kie) {
+    if request
+        .images()
+        .iter()
+        .any(|image| !matches!(image, Image::Url(_)))
+        && !config.has_key(ProviderName::Kie)
+    {
         let warning = "input: an image of this machine has to be uploaded to kie.ai, for which there is no key here";
-        plan.offers.iter_mut().for_each(|offer| offer.warnings.push(warning.to_owned()));
+        plan.offers
+            .iter_mut()
+            .for_each(|offer| offer.warnings.push(warning.to_owned()));
     }
 
     let mut text = String::new();
@@ -44,12 +51,21 @@ pub(crate) fn plan(arguments: Plan, output: &Output) -> Result<(), Failure> {
             _ => "",
         };
         let body = serde_json::to_string_pretty(&offer.body).unwrap_or_default();
-        text += &format!("{}: {} with {}{key}\n{body}\n", offer.provider, offer.operation, offer.model);
-        offer.warnings.iter().for_each(|warning| text += &format!("  warning: {warning}\n"));
+        text += &format!(
+            "{}: {} with {}{key}\n{body}\n",
+            offer.provider, offer.operation, offer.model
+        );
+        offer
+            .warnings
+            .iter()
+            .for_each(|warning| text += &format!("  warning: {warning}\n"));
     }
     for refusal in &plan.refusals {
         text += &format!("{}: cannot\n", refusal.provider);
-        refusal.reasons.iter().for_each(|reason| text += &format!("  {}: {}\n", reason.field, reason.message));
+        refusal
+            .reasons
+            .iter()
+            .for_each(|reason| text += &format!("  {}: {}\n", reason.field, reason.message));
     }
     output.result(text.trim_end(), &Event::Plan(&plan));
     Ok(())

@@ -21,9 +21,21 @@ pub(crate) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(crate) fn start(output: &'a Output, job: &'a JobRef, line: Option<usize>, label: &'a str) -> Self {
+    pub(crate) fn start(
+        output: &'a Output,
+        job: &'a JobRef,
+        line: Option<usize>,
+        label: &'a str,
+    ) -> Self {
         let bar = spinner(output, String::new());
-        let progress = Self { output, job, line, label, bar, last: RefCell::default() };
+        let progress = Self {
+            output,
+            job,
+            line,
+            label,
+            bar,
+            last: RefCell::default(),
+        };
         if !output.is_json() {
             progress.show("Waiting", WITHOUT_BAR);
         }
@@ -37,7 +49,11 @@ impl<'a> Progress<'a> {
                     self.bar.set_length(100);
                     self.bar.set_position(u64::from(*percent));
                 }
-                let template = if percent.is_some() { WITH_PERCENT } else { WITHOUT_BAR };
+                let template = if percent.is_some() {
+                    WITH_PERCENT
+                } else {
+                    WITHOUT_BAR
+                };
                 self.change("running", *percent, "Making the video", template);
             }
             State::Pending => self.change("pending", None, "Waiting", WITHOUT_BAR),
@@ -54,11 +70,25 @@ impl<'a> Progress<'a> {
         self.change("downloading", None, "Downloading", WITH_BYTES);
     }
 
-    fn change(&self, state: &'static str, percent: Option<u8>, message: &'static str, template: &str) {
+    fn change(
+        &self,
+        state: &'static str,
+        percent: Option<u8>,
+        message: &'static str,
+        template: &str,
+    ) {
         if !self.output.is_json() {
             self.show(message, template);
         } else if self.last.replace((state, percent)) != (state, percent) {
-            self.output.progress("", &Event::State { line: self.line, job: self.job, state, percent });
+            self.output.progress(
+                "",
+                &Event::State {
+                    line: self.line,
+                    job: self.job,
+                    state,
+                    percent,
+                },
+            );
         }
     }
 
@@ -77,7 +107,9 @@ impl<'a> Progress<'a> {
 
 /// A sign on the terminal that something goes on.
 pub(crate) fn spinner(output: &Output, message: String) -> ProgressBar {
-    let spinner = output.bars.add(ProgressBar::no_length().with_message(message));
+    let spinner = output
+        .bars
+        .add(ProgressBar::no_length().with_message(message));
     if let Ok(style) = ProgressStyle::with_template(WITHOUT_BAR) {
         spinner.set_style(style);
     }

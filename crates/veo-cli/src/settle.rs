@@ -26,7 +26,12 @@ pub(crate) struct Settle {
     /// The key of the request with an unknown outcome, as `veo jobs` lists it.
     key: String,
     /// It was taken, and is this job.
-    #[arg(long, value_name = "JOB", required_unless_present = "not_taken", conflicts_with = "not_taken")]
+    #[arg(
+        long,
+        value_name = "JOB",
+        required_unless_present = "not_taken",
+        conflicts_with = "not_taken"
+    )]
     job: Option<JobRef>,
     /// It was not taken, and may be sent again. This can be taken back with --job until something was sent.
     #[arg(long)]
@@ -37,16 +42,23 @@ pub(crate) struct Settle {
 }
 
 pub(crate) async fn settle(arguments: &Settle, output: &Output) -> Result<(), Failure> {
-    let Settle { key, job, batch, .. } = arguments;
+    let Settle {
+        key, job, batch, ..
+    } = arguments;
     let (store, list) = match batch {
         Some(file) => {
             drop(Store::of_batch(file).await?);
-            (Store::open_batch(file, None).await?, format!("veo jobs --batch {}", file.display()))
+            (
+                Store::open_batch(file, None).await?,
+                format!("veo jobs --batch {}", file.display()),
+            )
         }
         None => (Store::open().await?, "veo jobs".to_owned()),
     };
     if store.entry(key).await?.is_none() {
-        return Err(Failure::usage(format!("there is no request {key}; the unknown ones are listed by: {list}")));
+        return Err(Failure::usage(format!(
+            "there is no request {key}; the unknown ones are listed by: {list}"
+        )));
     }
     let config = Config::load()?;
     let (client, settlement, text, next) = match job {
@@ -56,14 +68,27 @@ pub(crate) async fn settle(arguments: &Settle, output: &Output) -> Result<(), Fa
                 None => format!("Go on with: veo wait {job}"),
             };
             let client = config.client(&[ProviderName::of(&job.provider)?], None)?;
-            (client, Settlement::Accepted(job.clone()), format!("{key} is {job}"), next)
+            (
+                client,
+                Settlement::Accepted(job.clone()),
+                format!("{key} is {job}"),
+                next,
+            )
         }
         None => {
             let next = "It may be sent again.".to_owned();
-            (config.planner(&[])?, Settlement::NotTaken, format!("{key} was not taken"), next)
+            (
+                config.planner(&[])?,
+                Settlement::NotTaken,
+                format!("{key} was not taken"),
+                next,
+            )
         }
     };
-    let settled = client.with_ledger(store.ledger().clone()).settle(key, settlement).await?;
+    let settled = client
+        .with_ledger(store.ledger().clone())
+        .settle(key, settlement)
+        .await?;
     output.result(&text, &Event::Job(&Listing::of(&settled)));
     if !output.is_json() {
         output.tell(&next);

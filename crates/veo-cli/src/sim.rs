@@ -45,8 +45,14 @@ impl Simulator {
 
 pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure> {
     if arguments.list {
-        for Scenario { name, description, .. } in Scenario::catalogue() {
-            output.result(&format!("{name:<26}{description}"), &Event::Scenario { name, description });
+        for Scenario {
+            name, description, ..
+        } in Scenario::catalogue()
+        {
+            output.result(
+                &format!("{name:<26}{description}"),
+                &Event::Scenario { name, description },
+            );
         }
         return Ok(());
     }
@@ -54,9 +60,12 @@ pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure>
     let log = |line: &str| drop(writeln!(io::stderr(), "{line}"));
     let mut builder = Sim::builder().port(arguments.port).on_call(log);
     if let Some(file) = &arguments.scenario {
-        let text = fs::read_to_string(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+        let text = fs::read_to_string(file)
+            .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
         let scenario = Scenario::from_toml(&text);
-        builder = builder.scenario(scenario.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?);
+        builder = builder.scenario(
+            scenario.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?,
+        );
     }
     let sim = started(builder).await?;
     let url = sim.url();
@@ -70,9 +79,14 @@ pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure>
             Sim::table()
         ));
     }
-    tokio::signal::ctrl_c().await.map_err(|error| Failure::failed(format!("Ctrl-C cannot be waited for: {error}")))
+    tokio::signal::ctrl_c()
+        .await
+        .map_err(|error| Failure::failed(format!("Ctrl-C cannot be waited for: {error}")))
 }
 
 async fn started(builder: Builder) -> Result<Sim, Failure> {
-    builder.start().await.map_err(|error| Failure::failed(format!("the simulator cannot start: {error}")))
+    builder
+        .start()
+        .await
+        .map_err(|error| Failure::failed(format!("the simulator cannot start: {error}")))
 }

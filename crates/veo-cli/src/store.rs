@@ -32,24 +32,42 @@ impl Store {
             Failure::usage("there is no place to keep jobs in, and none is sent without; set HOME or XDG_STATE_HOME")
         })?;
         earlier::read(&path, |_, _| None)?;
-        Ok(Self { ledger: FileLedger::open(path).await?, batch: None, _alone: None, temporary: None })
+        Ok(Self {
+            ledger: FileLedger::open(path).await?,
+            batch: None,
+            _alone: None,
+            temporary: None,
+        })
     }
 
     /// The same if there is one.
     pub(crate) async fn of_no_batch() -> Result<Option<Self>, Failure> {
-        let Some(path) = path_of_all() else { return Ok(None) };
+        let Some(path) = path_of_all() else {
+            return Ok(None);
+        };
         earlier::read(&path, |_, _| None)?;
         let ledger = FileLedger::open_existing(path).await?;
-        Ok(ledger.map(|ledger| Self { ledger, batch: None, _alone: None, temporary: None }))
+        Ok(ledger.map(|ledger| Self {
+            ledger,
+            batch: None,
+            _alone: None,
+            temporary: None,
+        }))
     }
 
     /// The ledger of a batch, for this process alone. The lock is on the file of the batch, so that whoever names it in
     /// another way meets it too.
     /// `key_of` says which key a request of an earlier record of it has now. Without it, such a record is refused: its
     /// requests would not be known again.
-    pub(crate) async fn open_batch(file: &Path, key_of: Option<&mut KeyOf<'_>>) -> Result<Self, Failure> {
+    pub(crate) async fn open_batch(
+        file: &Path,
+        key_of: Option<&mut KeyOf<'_>>,
+    ) -> Result<Self, Failure> {
         let busy = || {
-            let message = format!("another veo is at this batch and has {}; wait for its end", file.display());
+            let message = format!(
+                "another veo is at this batch and has {}; wait for its end",
+                file.display()
+            );
             Failure::usage(message)
         };
         let locked = File::open(file).map_err(|error| unreadable(file, &error))?;
@@ -57,8 +75,13 @@ impl Store {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(busy()),
             Err(TryLockError::Error(error)) => {
-                let message = format!("{} cannot be locked; put a copy of it on another file system", file.display());
-                return Err(Error::new(ErrorKind::Ledger, message).with_source(error).into());
+                let message = format!(
+                    "{} cannot be locked; put a copy of it on another file system",
+                    file.display()
+                );
+                return Err(Error::new(ErrorKind::Ledger, message)
+                    .with_source(error)
+                    .into());
             }
         }
         let path = ledger_of(file)?;
@@ -66,26 +89,48 @@ impl Store {
             earlier::read(&path, key_of)?;
         }
         let ledger = FileLedger::open(path).await?;
-        Ok(Self { ledger, batch: Some(file.to_owned()), _alone: Some(locked), temporary: None })
+        Ok(Self {
+            ledger,
+            batch: Some(file.to_owned()),
+            _alone: Some(locked),
+            temporary: None,
+        })
     }
 
     /// The ledger of a batch, to look at, if the batch was begun.
     pub(crate) async fn of_batch(file: &Path) -> Result<Self, Failure> {
-        let not_begun =
-            || Failure::usage(format!("{} has not been begun; there is no ledger beside it", file.display()));
+        let not_begun = || {
+            Failure::usage(format!(
+                "{} has not been begun; there is no ledger beside it",
+                file.display()
+            ))
+        };
         // A batch that is not there has no ledger that could be found.
         let path = ledger_of(file).map_err(|_| not_begun())?;
-        let ledger = FileLedger::open_existing(path).await?.ok_or_else(not_begun)?;
-        Ok(Self { ledger, batch: Some(file.to_owned()), _alone: None, temporary: None })
+        let ledger = FileLedger::open_existing(path)
+            .await?
+            .ok_or_else(not_begun)?;
+        Ok(Self {
+            ledger,
+            batch: Some(file.to_owned()),
+            _alone: None,
+            temporary: None,
+        })
     }
 
     /// A ledger that goes with the program, for jobs that do.
     pub(crate) async fn temporary() -> Result<Self, Failure> {
         let folder = tempfile::tempdir();
-        let folder =
-            folder.map_err(|error| Failure::failed(format!("there is no place for temporary files: {error}")))?;
+        let folder = folder.map_err(|error| {
+            Failure::failed(format!("there is no place for temporary files: {error}"))
+        })?;
         let ledger = FileLedger::open(folder.path().join("jobs.jsonl")).await?;
-        Ok(Self { ledger, batch: None, _alone: None, temporary: Some(folder) })
+        Ok(Self {
+            ledger,
+            batch: None,
+            _alone: None,
+            temporary: Some(folder),
+        })
     }
 
     pub(crate) fn ledger(&self) -> &FileLedger {
@@ -124,14 +169,20 @@ impl Store {
         if problems.is_empty() {
             return Ok(());
         }
-        let message = format!("{} is damaged:\n{}", self.ledger.path().display(), problems.join("\n"));
+        let message = format!(
+            "{} is damaged:\n{}",
+            self.ledger.path().display(),
+            problems.join("\n")
+        );
         Err(Error::new(ErrorKind::LedgerDamaged, message).into())
     }
 }
 
 /// The ledger of a batch, by the file itself and not by a link to it.
 pub(crate) fn ledger_of(file: &Path) -> Result<PathBuf, Failure> {
-    let file = file.canonicalize().map_err(|error| unreadable(file, &error))?;
+    let file = file
+        .canonicalize()
+        .map_err(|error| unreadable(file, &error))?;
     let mut name = file.into_os_string();
     name.push(".ledger");
     Ok(name.into())
@@ -164,8 +215,14 @@ pub(crate) fn path_of_all() -> Option<PathBuf> {
 
 /// The folder in which the program keeps what it has to know later.
 pub(crate) fn state_folder() -> Option<PathBuf> {
-    let folder = env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-    Some(folder.or_else(|| Some(env::home_dir()?.join(".local/state")))?.join("veo"))
+    let folder = env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|folder| folder.is_absolute());
+    Some(
+        folder
+            .or_else(|| Some(env::home_dir()?.join(".local/state")))?
+            .join("veo"),
+    )
 }
 
 pub(crate) fn unreadable(file: &Path, error: &std::io::Error) -> Failure {

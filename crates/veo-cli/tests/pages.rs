@@ -27,16 +27,29 @@ const NOT_RUN: [(&str, &str); 3] = [
 const REFERENCE: &str = "docs/cli.md";
 
 /// What the pages have images of. All of them are the same.
-const IMAGES: [&str; 6] = ["park.png", "day.png", "night.png", "dog.png", "cat.png", "logo.png"];
+const IMAGES: [&str; 6] = [
+    "park.png",
+    "day.png",
+    "night.png",
+    "dog.png",
+    "cat.png",
+    "logo.png",
+];
 
 #[test]
 fn the_commands_print_what_the_pages_show() {
     let pages = pages();
     let problems: Vec<String> = thread::scope(|scope| {
         let runs: Vec<_> = pages.iter().map(|page| scope.spawn(|| run(page))).collect();
-        runs.into_iter().flat_map(|run| run.join().unwrap()).collect()
+        runs.into_iter()
+            .flat_map(|run| run.join().unwrap())
+            .collect()
     });
-    assert!(problems.is_empty(), "run with INSTA_UPDATE=always, and read the change:\n\n{}", problems.join("\n"));
+    assert!(
+        problems.is_empty(),
+        "run with INSTA_UPDATE=always, and read the change:\n\n{}",
+        problems.join("\n")
+    );
 }
 
 #[test]
@@ -44,14 +57,27 @@ fn what_is_not_run_is_known_and_has_a_reason() {
     let mut found = Vec::new();
     for page in pages() {
         for block in page.blocks() {
-            if block.note.is_some_and(|note| note.starts_with(NOT_RUN_MARK)) {
-                assert_eq!(block.language, "console", "{}: only commands need a reason", page.name);
+            if block
+                .note
+                .is_some_and(|note| note.starts_with(NOT_RUN_MARK))
+            {
+                assert_eq!(
+                    block.language, "console",
+                    "{}: only commands need a reason",
+                    page.name
+                );
                 found.push((page.name.clone(), block.lines[0].clone()));
             }
         }
     }
-    let known: Vec<_> = NOT_RUN.iter().map(|(page, line)| ((*page).to_owned(), (*line).to_owned())).collect();
-    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), known.into_iter().collect());
+    let known: Vec<_> = NOT_RUN
+        .iter()
+        .map(|(page, line)| ((*page).to_owned(), (*line).to_owned()))
+        .collect();
+    assert_eq!(
+        found.into_iter().collect::<BTreeSet<_>>(),
+        known.into_iter().collect()
+    );
 }
 
 /// Every kind of block has its reader.
@@ -60,21 +86,40 @@ fn nothing_on_the_pages_stays_unread() {
     let library = read("crates/veo-core/src/lib.rs");
     for page in pages() {
         let name = &page.name;
-        let commands: Vec<_> = page.blocks().flat_map(|block| block.commands()).map(|(command, _)| command).collect();
+        let commands: Vec<_> = page
+            .blocks()
+            .flat_map(|block| block.commands())
+            .map(|(command, _)| command)
+            .collect();
         for block in page.blocks() {
             match (block.language.as_str(), block.file()) {
-                ("console", None) => assert!(block.lines[0].starts_with("$ "), "{name}: {:?}", block.lines),
+                ("console", None) => assert!(
+                    block.lines[0].starts_with("$ "),
+                    "{name}: {:?}",
+                    block.lines
+                ),
                 ("rust", None) => {
                     let included = format!("\"{}\"", name.trim_start_matches("docs/"));
-                    assert!(library.contains(&included) || name == "README.md", "no documentation test reads {name}");
+                    assert!(
+                        library.contains(&included) || name == "README.md",
+                        "no documentation test reads {name}"
+                    );
                 }
-                ("toml", Some(file)) => drop(Scenario::from_toml(&block.text()).unwrap_or_else(|error| {
-                    panic!("{name}: {file} is no scenario: {error}");
-                })),
+                ("toml", Some(file)) => {
+                    drop(Scenario::from_toml(&block.text()).unwrap_or_else(|error| {
+                        panic!("{name}: {file} is no scenario: {error}");
+                    }))
+                }
                 ("json" | "yaml", Some(file)) => {
-                    assert!(commands.iter().any(|command| command.contains(file)), "{name}: no command reads {file}");
+                    assert!(
+                        commands.iter().any(|command| command.contains(file)),
+                        "{name}: no command reads {file}"
+                    );
                 }
-                (language, _) => panic!("{name}: nothing reads a block of {language:?}: {:?}", block.lines),
+                (language, _) => panic!(
+                    "{name}: nothing reads a block of {language:?}: {:?}",
+                    block.lines
+                ),
             }
         }
     }
@@ -85,20 +130,36 @@ fn nothing_on_the_pages_stays_unread() {
 #[test]
 fn every_link_leads_somewhere_in_both_places() {
     let documented = read("crates/veo-core/src/links.md");
-    let labels: BTreeSet<_> = documented.lines().filter_map(definition).map(|(label, _)| label).collect();
+    let labels: BTreeSet<_> = documented
+        .lines()
+        .filter_map(definition)
+        .map(|(label, _)| label)
+        .collect();
     let index = read("docs/README.md");
     for page in pages() {
         let name = &page.name;
         let defined: BTreeMap<_, _> = page.prose().filter_map(definition).collect();
         for (label, target) in &defined {
             let file = repository().join(name).parent().unwrap().join(target);
-            assert!(target.contains("://") || file.exists(), "{name}: there is no {target}");
-            assert!(target.contains("://") || labels.contains(label), "{name}: links.md does not have {label}");
+            assert!(
+                target.contains("://") || file.exists(),
+                "{name}: there is no {target}"
+            );
+            assert!(
+                target.contains("://") || labels.contains(label),
+                "{name}: links.md does not have {label}"
+            );
         }
         for line in page.prose().filter(|line| definition(line).is_none()) {
-            assert!(!line.contains("]("), "{name}: the target of a link stands at the end of the page: {line}");
+            assert!(
+                !line.contains("]("),
+                "{name}: the target of a link stands at the end of the page: {line}"
+            );
             let mut rest = line;
-            while let Some((label, after)) = rest.split_once('[').and_then(|(_, open)| open.split_once(']')) {
+            while let Some((label, after)) = rest
+                .split_once('[')
+                .and_then(|(_, open)| open.split_once(']'))
+            {
                 // In `[text][label]` the label comes next.
                 assert!(
                     defined.contains_key(label) || after.starts_with('['),
@@ -108,17 +169,25 @@ fn every_link_leads_somewhere_in_both_places() {
             }
         }
         let listed = format!("]: {}", name.trim_start_matches("docs/"));
-        assert!(name.ends_with("README.md") || index.contains(&listed), "docs/README.md does not list {name}");
+        assert!(
+            name.ends_with("README.md") || index.contains(&listed),
+            "docs/README.md does not list {name}"
+        );
     }
     assert!(index.contains("]: cli.md"));
 }
 
 #[test]
 fn the_picture_shows_the_first_command() {
-    let picture = read("docs/first-command.svg").replace("&#160;", " ").replace("&quot;", "\"");
+    let picture = read("docs/first-command.svg")
+        .replace("&#160;", " ")
+        .replace("&quot;", "\"");
     let page = Page::read("README.md".to_owned());
     let command = &page.blocks().next().unwrap().lines[0];
-    assert!(picture.contains(command.as_str()), "run scripts/picture.sh: the picture does not show {command}");
+    assert!(
+        picture.contains(command.as_str()),
+        "run scripts/picture.sh: the picture does not show {command}"
+    );
 }
 
 const NOT_RUN_MARK: &str = "not run: ";
@@ -150,8 +219,14 @@ impl Page {
         for line in text.lines() {
             match (line.strip_prefix("```"), block.take()) {
                 (Some(language), None) => {
-                    let note = last.strip_prefix("<!-- ").and_then(|note| note.strip_suffix(" -->"));
-                    block = Some(Block { note, language: language.to_owned(), lines: Vec::new() });
+                    let note = last
+                        .strip_prefix("<!-- ")
+                        .and_then(|note| note.strip_suffix(" -->"));
+                    block = Some(Block {
+                        note,
+                        language: language.to_owned(),
+                        lines: Vec::new(),
+                    });
                 }
                 (Some(_), Some(done)) => parts.push(Part::Block(done)),
                 (None, Some(mut open)) => {
@@ -167,11 +242,23 @@ impl Page {
     }
 
     fn blocks(&self) -> impl Iterator<Item = &Block> {
-        self.parts.iter().filter_map(|part| if let Part::Block(block) = part { Some(block) } else { None })
+        self.parts.iter().filter_map(|part| {
+            if let Part::Block(block) = part {
+                Some(block)
+            } else {
+                None
+            }
+        })
     }
 
     fn prose(&self) -> impl Iterator<Item = &str> {
-        self.parts.iter().filter_map(|part| if let Part::Line(line) = part { Some(line.as_str()) } else { None })
+        self.parts.iter().filter_map(|part| {
+            if let Part::Line(line) = part {
+                Some(line.as_str())
+            } else {
+                None
+            }
+        })
     }
 
     fn text(&self) -> String {
@@ -216,9 +303,13 @@ impl Block {
 
 /// README.md and the guides.
 fn pages() -> Vec<Page> {
-    let guides = fs::read_dir(repository().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let guides = fs::read_dir(repository().join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
     let guides = guides.map(|name| format!("docs/{}", name.to_str().unwrap()));
-    let mut names: Vec<_> = guides.filter(|name| name.ends_with(".md") && name != REFERENCE).collect();
+    let mut names: Vec<_> = guides
+        .filter(|name| name.ends_with(".md") && name != REFERENCE)
+        .collect();
     names.push("README.md".to_owned());
     names.sort();
     names.into_iter().map(Page::read).collect()
@@ -247,11 +338,19 @@ fn run(page: &Page) -> Vec<String> {
                 let shown = terminal.fit(expected, &printed);
                 if shown != *expected && !updates() {
                     let (expected, shown) = (expected.join("\n"), shown.join("\n"));
-                    problems.push(format!("{}: {command}\n--- the page\n{expected}\n--- here\n{shown}\n", page.name));
+                    problems.push(format!(
+                        "{}: {command}\n--- the page\n{expected}\n--- here\n{shown}\n",
+                        page.name
+                    ));
                 }
-                let asked = commands.get(place + 1).is_some_and(|(next, _)| next == "echo $?");
+                let asked = commands
+                    .get(place + 1)
+                    .is_some_and(|(next, _)| next == "echo $?");
                 if code != 0 && !asked {
-                    problems.push(format!("{}: {command}\nends with {code}, and no `echo $?` shows it\n", page.name));
+                    problems.push(format!(
+                        "{}: {command}\nends with {code}, and no `echo $?` shows it\n",
+                        page.name
+                    ));
                 }
                 block.lines.push(format!("$ {command}"));
                 block.lines.extend(shown);
@@ -260,14 +359,21 @@ fn run(page: &Page) -> Vec<String> {
         parts.push(Part::Block(block));
     }
     let before = page.text();
-    let mut after = Page { name: page.name.clone(), parts }.text();
+    let mut after = Page {
+        name: page.name.clone(),
+        parts,
+    }
+    .text();
     for (mark, table) in tables() {
         after = with_table(&after, mark, &table(&mut terminal));
     }
     if updates() {
         fs::write(repository().join(&page.name), &after).unwrap();
     } else if before != after && problems.is_empty() {
-        problems.push(format!("{}: a table is not what the program says\n", page.name));
+        problems.push(format!(
+            "{}: a table is not what the program says\n",
+            page.name
+        ));
     }
     problems
 }
@@ -293,7 +399,10 @@ const END: u8 = 0x1e;
 
 impl Terminal {
     fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let sim = runtime.block_on(Sim::start()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (work, bin) = (folder.path().join("work"), folder.path().join("bin"));
@@ -306,15 +415,33 @@ impl Terminal {
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
         let mut shell = Command::new("sh")
             .env_clear()
-            .envs([("PATH", path), ("HOME", folder.path().display().to_string()), ("KIE_BASE_URL", sim.url())])
-            .envs([("KIE_API_KEY", "any"), ("UNIALL_API_KEY", "any"), ("UNIALL_BASE_URL", &sim.url())])
+            .envs([
+                ("PATH", path),
+                ("HOME", folder.path().display().to_string()),
+                ("KIE_BASE_URL", sim.url()),
+            ])
+            .envs([
+                ("KIE_API_KEY", "any"),
+                ("UNIALL_API_KEY", "any"),
+                ("UNIALL_BASE_URL", &sim.url()),
+            ])
             .current_dir(work)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (input, output) = (shell.stdin.take().unwrap(), BufReader::new(shell.stdout.take().unwrap()));
-        Self { folder, _sim: sim, shell, input, output, jobs: Jobs::new() }
+        let (input, output) = (
+            shell.stdin.take().unwrap(),
+            BufReader::new(shell.stdout.take().unwrap()),
+        );
+        Self {
+            folder,
+            _sim: sim,
+            shell,
+            input,
+            output,
+            jobs: Jobs::new(),
+        }
     }
 
     /// Runs a line of a page, and gives what it prints on both streams, and its code.
@@ -324,14 +451,19 @@ impl Terminal {
             command = command.replace(name, real);
         }
         // The next command can ask for the code.
-        let script = format!("{{ {command}\n}} < /dev/null 2>&1; code=$?; printf '\\036%s\\n' $code; (exit $code)\n");
+        let script = format!(
+            "{{ {command}\n}} < /dev/null 2>&1; code=$?; printf '\\036%s\\n' $code; (exit $code)\n"
+        );
         self.input.write_all(script.as_bytes()).unwrap();
         let (mut printed, mut code) = (Vec::new(), String::new());
         self.output.read_until(END, &mut printed).unwrap();
         self.output.read_line(&mut code).unwrap();
         assert_eq!(printed.pop(), Some(END), "the shell ended at: {command}");
         let printed = String::from_utf8(printed).unwrap();
-        (printed.lines().map(str::to_owned).collect(), code.trim().parse().unwrap())
+        (
+            printed.lines().map(str::to_owned).collect(),
+            code.trim().parse().unwrap(),
+        )
     }
 
     /// What the page should show: what it does if that fits, and otherwise what was printed.
@@ -357,38 +489,63 @@ type Jobs = BTreeMap<String, String>;
 /// The jobs, if what was printed is what the page shows. `...` stands for lines, or for a part of a line. A job that
 /// has no name yet gets that of the page.
 fn fitting(expected: &[String], printed: &[String], jobs: &Jobs) -> Option<Jobs> {
-    let Some((first, rest)) = expected.split_first() else { return printed.is_empty().then(|| jobs.clone()) };
+    let Some((first, rest)) = expected.split_first() else {
+        return printed.is_empty().then(|| jobs.clone());
+    };
     if first == "..." {
         return (1..=printed.len()).find_map(|skipped| fitting(rest, &printed[skipped..], jobs));
     }
     let line = named(printed.first()?, jobs);
-    let new = |line| jobs_of(line).into_iter().filter(|job| !jobs.contains_key(job)).collect::<Vec<_>>();
+    let new = |line| {
+        jobs_of(line)
+            .into_iter()
+            .filter(|job| !jobs.contains_key(job))
+            .collect::<Vec<_>>()
+    };
     let (names, real) = (new(first), new(&line));
     let mut jobs = jobs.clone();
     if names.len() == real.len() {
         jobs.extend(names.into_iter().zip(real));
     }
-    if is_like(first, &named(&line, &jobs)) { fitting(rest, &printed[1..], &jobs) } else { None }
+    if is_like(first, &named(&line, &jobs)) {
+        fitting(rest, &printed[1..], &jobs)
+    } else {
+        None
+    }
 }
 
 /// A line with the names of the page.
 fn named(line: &str, jobs: &Jobs) -> String {
-    jobs.iter().fold(line.to_owned(), |line, (name, real)| line.replace(real.as_str(), name))
+    jobs.iter().fold(line.to_owned(), |line, (name, real)| {
+        line.replace(real.as_str(), name)
+    })
 }
 
 /// Whether a line is as the page has it, where `...` stands for anything.
 fn is_like(pattern: &str, line: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once("...") else { return pattern == line };
-    let Some(line) = line.strip_prefix(start) else { return false };
-    line.char_indices().map(|(place, _)| place).chain([line.len()]).any(|place| is_like(rest, &line[place..]))
+    let Some((start, rest)) = pattern.split_once("...") else {
+        return pattern == line;
+    };
+    let Some(line) = line.strip_prefix(start) else {
+        return false;
+    };
+    line.char_indices()
+        .map(|(place, _)| place)
+        .chain([line.len()])
+        .any(|place| is_like(rest, &line[place..]))
 }
 
 /// What looks like `kie:0f1e2d3c` in a line.
 fn jobs_of(line: &str) -> Vec<String> {
     let is_id = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let starts = ["kie:", "uniall:"].into_iter().flat_map(|start| line.match_indices(start));
+    let starts = ["kie:", "uniall:"]
+        .into_iter()
+        .flat_map(|start| line.match_indices(start));
     let job = |(place, start): (usize, &str)| {
-        let id: String = line[place + start.len()..].chars().take_while(|c| is_id(*c)).collect();
+        let id: String = line[place + start.len()..]
+            .chars()
+            .take_while(|c| is_id(*c))
+            .collect();
         (!id.is_empty()).then(|| format!("{start}{id}"))
     };
     starts.filter_map(job).collect()
@@ -398,13 +555,19 @@ type Table = fn(&mut Terminal) -> String;
 
 /// The tables that are made here, by the comment before them.
 fn tables() -> [(&'static str, Table); 3] {
-    [("exit codes", exit_codes), ("what they make", what_they_make), ("what else", what_else)]
+    [
+        ("exit codes", exit_codes),
+        ("what they make", what_they_make),
+        ("what else", what_else),
+    ]
 }
 
 /// The page with a table after its mark, if it has the mark.
 fn with_table(page: &str, mark: &str, table: &str) -> String {
     let mark = format!("<!-- {mark} -->\n");
-    let Some((before, after)) = page.split_once(&mark) else { return page.to_owned() };
+    let Some((before, after)) = page.split_once(&mark) else {
+        return page.to_owned();
+    };
     let (_, after) = after.split_once("\n\n").unwrap();
     format!("{before}{mark}{table}\n{after}")
 }
@@ -412,7 +575,11 @@ fn with_table(page: &str, mark: &str, table: &str) -> String {
 /// The exit codes of `veo --help`, which can go over several lines each.
 fn exit_codes(terminal: &mut Terminal) -> String {
     let (help, _) = terminal.run("veo --help");
-    let codes = help.iter().skip_while(|line| *line != "Exit codes:").skip(1).take_while(|line| !line.is_empty());
+    let codes = help
+        .iter()
+        .skip_while(|line| *line != "Exit codes:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
     let mut rows = Vec::<(String, String)>::new();
     for line in codes {
         let (code, text) = line.split_at(5);
@@ -422,19 +589,31 @@ fn exit_codes(terminal: &mut Terminal) -> String {
         }
     }
     assert!(rows.len() > 5, "{help:?}");
-    let rows = rows.iter().map(|(code, meaning)| format!("| {code} | {meaning} |\n"));
-    format!("| exit code | |\n| --: | --- |\n{}", rows.collect::<String>())
+    let rows = rows
+        .iter()
+        .map(|(code, meaning)| format!("| {code} | {meaning} |\n"));
+    format!(
+        "| exit code | |\n| --: | --- |\n{}",
+        rows.collect::<String>()
+    )
 }
 
 /// What the models make, which differs from one to the next.
 fn what_they_make(terminal: &mut Terminal) -> String {
     let out_of = |model: &Value| match words(&model["modes"]) {
-        modes if modes.contains("references") => {
-            modes.replace("references", &format!("{} references", span(&model["references"])))
-        }
+        modes if modes.contains("references") => modes.replace(
+            "references",
+            &format!("{} references", span(&model["references"])),
+        ),
         modes => modes,
     };
-    let cells = |model: &Value| vec![words(&model["tier"]), out_of(model), words(&model["resolutions"])];
+    let cells = |model: &Value| {
+        vec![
+            words(&model["tier"]),
+            out_of(model),
+            words(&model["resolutions"]),
+        ]
+    };
     models(terminal, &["tier", "out of", "sizes"], cells)
 }
 
@@ -442,27 +621,47 @@ fn what_they_make(terminal: &mut Terminal) -> String {
 fn what_else(terminal: &mut Terminal) -> String {
     let cells = |model: &Value| {
         let also = words(&model["options"]).replace('_', " ");
-        vec![words(&model["seconds"]), words(&model["aspect_ratios"]), span(&model["seeds"]), also]
+        vec![
+            words(&model["seconds"]),
+            words(&model["aspect_ratios"]),
+            span(&model["seeds"]),
+            also,
+        ]
     };
     models(terminal, &["seconds", "shapes", "seeds", "also"], cells)
 }
 
 /// A table of all models; those of a provider that follow each other and are equal share a row.
-fn models(terminal: &mut Terminal, heads: &[&str], cells: impl Fn(&Value) -> Vec<String>) -> String {
+fn models(
+    terminal: &mut Terminal,
+    heads: &[&str],
+    cells: impl Fn(&Value) -> Vec<String>,
+) -> String {
     let (lines, _) = terminal.run("veo models --json");
     let mut rows = Vec::<(String, String, String)>::new();
     for line in lines {
         let model: Value = serde_json::from_str(&line).unwrap();
-        let (provider, name) = (words(&model["provider"]), format!("`{}`", words(&model["name"])));
+        let (provider, name) = (
+            words(&model["provider"]),
+            format!("`{}`", words(&model["name"])),
+        );
         let cells = cells(&model).join(" | ");
         match rows.last_mut() {
-            Some((known, names, same)) if (&*known, &*same) == (&provider, &cells) => *names += &format!(", {name}"),
+            Some((known, names, same)) if (&*known, &*same) == (&provider, &cells) => {
+                *names += &format!(", {name}")
+            }
             _ => rows.push((provider, name, cells)),
         }
     }
-    let rows = rows.iter().map(|(provider, names, cells)| format!("| {provider} | {names} | {cells} |\n"));
+    let rows = rows
+        .iter()
+        .map(|(provider, names, cells)| format!("| {provider} | {names} | {cells} |\n"));
     let lines = " --- |".repeat(heads.len());
-    format!("| | model | {} |\n| --- | --- |{lines}\n{}", heads.join(" | "), rows.collect::<String>())
+    format!(
+        "| | model | {} |\n| --- | --- |{lines}\n{}",
+        heads.join(" | "),
+        rows.collect::<String>()
+    )
 }
 
 fn words(value: &Value) -> String {

@@ -37,12 +37,19 @@ async fn make(client: Client, request: VideoRequest) -> Outcome {
 async fn run(videos: usize) -> Result<usize, Box<dyn Error>> {
     let sim = Sim::start().await?;
     let client = Client::new(Kie::new(Access::new("any key").base_url(sim.url()))?)?;
-    let client = client.with_poll(Poll { first: Duration::ZERO, every: Duration::from_millis(10), ..Poll::default() });
+    let client = client.with_poll(Poll {
+        first: Duration::ZERO,
+        every: Duration::from_millis(10),
+        ..Poll::default()
+    });
     let client = client.with_max_in_flight(4);
 
     let mut tasks = JoinSet::new();
     for number in 1..=videos {
-        tasks.spawn(make(client.clone(), VideoRequest::text(format!("Dog number {number}"))));
+        tasks.spawn(make(
+            client.clone(),
+            VideoRequest::text(format!("Dog number {number}")),
+        ));
     }
     let mut done = 0;
     while let Some(outcome) = tasks.join_next().await {

@@ -65,6 +65,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 #[test]
 fn what_it_writes_is_an_entry() {
     let entry = done(7, None).unwrap();
-    assert_eq!(entry.reference().unwrap().to_string(), "kie:filled00000000000000000000000007");
+    assert_eq!(
+        entry.reference().unwrap().to_string(),
+        "kie:filled00000000000000000000000007"
+    );
     assert!(entry.receipt().is_some());
 }

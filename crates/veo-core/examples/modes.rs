@@ -11,11 +11,21 @@ use veo_sim::Sim;
 async fn run() -> Result<(), Box<dyn Error>> {
     let sim = Sim::start().await?;
     let client = Client::new(Kie::new(Access::new("any key").base_url(sim.url()))?)?
-        .with_poll(Poll { first: Duration::ZERO, every: Duration::from_millis(10), ..Poll::default() })
-        .with_downloads(Downloads { allow_private_hosts: true, ..Downloads::default() })?;
+        .with_poll(Poll {
+            first: Duration::ZERO,
+            every: Duration::from_millis(10),
+            ..Poll::default()
+        })
+        .with_downloads(Downloads {
+            allow_private_hosts: true,
+            ..Downloads::default()
+        })?;
     let folder = tempfile::tempdir()?;
 
-    let [park, rain] = ["https://img.example.net/park.png", "https://img.example.net/rain.png"];
+    let [park, rain] = [
+        "https://img.example.net/park.png",
+        "https://img.example.net/rain.png",
+    ];
     let mut requests = vec![
         VideoRequest::text("A dog playing in a park"),
         VideoRequest::image("It starts to rain", park),
@@ -26,9 +36,16 @@ async fn run() -> Result<(), Box<dyn Error>> {
         match client.submit(&request).await {
             Submission::Accepted(job) => {
                 let video = client.wait(&job, |_| {}).await?;
-                let saved = client.download(&video, folder.path().join("video.mp4"), |_, _| {}).await?;
+                let saved = client
+                    .download(&video, folder.path().join("video.mp4"), |_, _| {})
+                    .await?;
                 let receipt = Receipt::new(&job, &video, &saved);
-                println!("{}: {} s, {:?}", request.mode(), saved.media.seconds, receipt.discrepancies);
+                println!(
+                    "{}: {} s, {:?}",
+                    request.mode(),
+                    saved.media.seconds,
+                    receipt.discrepancies
+                );
                 if request == VideoRequest::text("A dog playing in a park") {
                     requests.push(VideoRequest::extension("It finds a stick", &video));
                 }

@@ -32,7 +32,10 @@ async fn place_order(base_url: &str, key: &str, prompt: &str) -> Result<Order, v
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let sim = Sim::start().await?;
-    println!("{:?}", place_order(&sim.url(), "lost-reply", "A dog playing in a park").await?);
+    println!(
+        "{:?}",
+        place_order(&sim.url(), "lost-reply", "A dog playing in a park").await?
+    );
     println!("{}", sim.report());
     Ok(())
 }
@@ -44,10 +47,21 @@ async fn a_lost_reply_is_not_paid_twice() {
     let scenario = veo_sim::Scenario::named("lost-reply").unwrap();
     let sim = Sim::builder().scenario(scenario).start().await.unwrap();
 
-    let order = place_order(&sim.url(), "the key of the test", "A dog playing in a park").await.unwrap();
+    let order = place_order(&sim.url(), "the key of the test", "A dog playing in a park")
+        .await
+        .unwrap();
 
     assert!(matches!(order, Order::Unclear(_)), "{order:?}");
-    assert_eq!(sim.submits(), 1, "one paid request left the application\n{}", sim.report());
+    assert_eq!(
+        sim.submits(),
+        1,
+        "one paid request left the application\n{}",
+        sim.report()
+    );
     assert_eq!(sim.charges().len(), 1, "and one was charged");
-    assert_eq!(sim.surprises(), [""; 0], "and what it sent fits the provider's specification");
+    assert_eq!(
+        sim.surprises(),
+        [""; 0],
+        "and what it sent fits the provider's specification"
+    );
 }

@@ -11,7 +11,10 @@ use veo_sim::Sim;
 /// The first process: it begins the job and writes down the line.
 async fn begin(url: &str) -> Result<String, Box<dyn Error>> {
     let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;
-    match client.submit(&VideoRequest::text("A dog playing in a park")).await {
+    match client
+        .submit(&VideoRequest::text("A dog playing in a park"))
+        .await
+    {
         Submission::Accepted(job) => Ok(job.reference.to_string()),
         Submission::Rejected(error) => Err(error.into()),
         Submission::Unknown(unknown) => Err(unknown.error.into()),
@@ -22,7 +25,11 @@ async fn begin(url: &str) -> Result<String, Box<dyn Error>> {
 async fn finish(url: &str, line: &str) -> Result<String, Box<dyn Error>> {
     let job: JobRef = line.parse()?;
     let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;
-    let client = client.with_poll(Poll { first: Duration::ZERO, every: Duration::from_millis(10), ..Poll::default() });
+    let client = client.with_poll(Poll {
+        first: Duration::ZERO,
+        every: Duration::from_millis(10),
+        ..Poll::default()
+    });
     let video = client.wait(&job, |state| println!("{state:?}")).await?;
     Ok(video.urls.join(" "))
 }

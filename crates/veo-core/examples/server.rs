@@ -40,8 +40,8 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use veo_core::ledger::{Entry, EntryState, FileLedger};
 use veo_core::{
-    Access, Client, Delivery, Downloads, Error, ErrorKind, JobRef, Kie, Poll, Receipt, Settlement, Step, Video,
-    VideoRequest, Webhooks,
+    Access, Client, Delivery, Downloads, Error, ErrorKind, JobRef, Kie, Poll, Receipt, Settlement,
+    Step, Video, VideoRequest, Webhooks,
 };
 
 #[derive(Clone)]
@@ -86,14 +86,24 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let client = Client::new(Kie::new(access)?)?
         .with_downloads(downloads)?
         // Webhooks say when to ask; these questions are for those that get lost.
-        .with_poll(Poll { first: Duration::from_secs(60), every: Duration::from_secs(30), ..Poll::default() })
+        .with_poll(Poll {
+            first: Duration::from_secs(60),
+            every: Duration::from_secs(30),
+            ..Poll::default()
+        })
         .with_ledger(FileLedger::open(set("LEDGER", "videos.ledger")).await?);
     let app = App {
         client,
         webhooks: Arc::new(Webhooks::new(needed("KIE_WEBHOOK_KEY")?.into())?),
-        callback_url: format!("{}/webhook", set("PUBLIC_URL", &format!("http://{address}"))),
+        callback_url: format!(
+            "{}/webhook",
+            set("PUBLIC_URL", &format!("http://{address}"))
+        ),
         videos: Arc::new(set("VIDEOS", "videos").into()),
-        admin_key: env::var("ADMIN_KEY").ok().filter(|key| !key.is_empty()).map(Into::into),
+        admin_key: env::var("ADMIN_KEY")
+            .ok()
+            .filter(|key| !key.is_empty())
+            .map(Into::into),
     };
     std::fs::create_dir_all(&*app.videos)?;
 
@@ -105,7 +115,9 @@ async fn main() -> Result<(), Box<dyn StdError>> {
             println!("The worker has failed, so this ends: {error}");
         }
     };
-    axum::serve(listener, routes(app.clone())).with_graceful_shutdown(worker_ended).await?;
+    axum::serve(listener, routes(app.clone()))
+        .with_graceful_shutdown(worker_ended)
+        .await?;
     // What is on the wire is paid for, and its job is written down before this ends.
     app.client.drain().await;
     Ok(())
@@ -133,8 +145,15 @@ fn routes(app: App) -> Router {
 }
 
 /// Stores a wish and sends nothing. The worker sends it, also if this process ends now.
-async fn want(State(app): State<App>, headers: HeaderMap, Json(wanted): Json<Wanted>) -> Result<Response, Answer> {
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default();
+async fn want(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Json(wanted): Json<Wanted>,
+) -> Result<Response, Answer> {
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok())
+        .unwrap_or_default();
     if !is_key(key) {
         let sentence = "Give the header Idempotency-Key: up to 64 letters, digits, - and _, new for each video.";
         return Err(Answer(StatusCode::BAD_REQUEST, sentence.to_owned()));
@@ -146,8 +165,17 @@ async fn want(State(app): State<App>, headers: HeaderMap, Json(wanted): Json<Wan
 }
 
 async fn look(State(app): State<App>, Path(key): Path<String>) -> Result<Response, Answer> {
-    let entry = if is_key(&key) { app.client.entry(&key).await? } else { None };
-    let nothing = || Answer(StatusCode::NOT_FOUND, "There is no video of this key.".to_owned());
+    let entry = if is_key(&key) {
+        app.client.entry(&key).await?
+    } else {
+        None
+    };
+    let nothing = || {
+        Answer(
+            StatusCode::NOT_FOUND,
+            "There is no video of this key.".to_owned(),
+        )
+    };
     Ok(Json(told(&entry.ok_or_else(nothing)?)).into_response())
 }
 
@@ -181,7 +209,10 @@ async fn settle(
     Json(found): Json<Found>,
 ) -> Result<Response, Answer> {
     if !is_operator(&app, &headers) {
-        return Err(Answer(StatusCode::UNAUTHORIZED, "This is for operators, with the ADMIN_KEY.".to_owned()));
+        return Err(Answer(
+            StatusCode::UNAUTHORIZED,
+            "This is for operators, with the ADMIN_KEY.".to_owned(),
+        ));
     }
     let entry = match found {
         Found::Job(job) => app.client.settle(&key, Settlement::Accepted(job)).await?,
@@ -198,7 +229,9 @@ async fn settle(
 }
 
 fn is_operator(app: &App, headers: &HeaderMap) -> bool {
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let given = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     // How long it takes to compare digests says nothing about the key.
     let is_it = |(given, key): (&str, &str)| Sha256::digest(given) == Sha256::digest(key);
     given.zip(app.admin_key.as_deref()).is_some_and(is_it)
@@ -229,14 +262,28 @@ async fn work(app: App, stop: impl Future<Output = ()>) {
 
 /// Saves a video under its key. One that is there was saved just before a crash, and is replaced by the same.
 async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
-    let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else { return Ok(()) };
-    let saved = app.client.download(video, app.videos.join(file_name(key)), |_received, _total| {}).await?;
-    app.client.done(key, &Receipt::new(&job, video, &saved)).await
+    let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
+        return Ok(());
+    };
+    let saved = app
+        .client
+        .download(
+            video,
+            app.videos.join(file_name(key)),
+            |_received, _total| {},
+        )
+        .await?;
+    app.client
+        .done(key, &Receipt::new(&job, video, &saved))
+        .await
 }
 
 /// A key is the name of a file too, so it cannot lead elsewhere.
 fn is_key(key: &str) -> bool {
-    (1..=64).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    (1..=64).contains(&key.len())
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn file_name(key: &str) -> String {
@@ -244,7 +291,10 @@ fn file_name(key: &str) -> String {
 }
 
 fn told(entry: &Entry) -> serde_json::Value {
-    let is_over = matches!(entry.state, EntryState::Rejected | EntryState::Failed | EntryState::Unknown);
+    let is_over = matches!(
+        entry.state,
+        EntryState::Rejected | EntryState::Failed | EntryState::Unknown
+    );
     json!({
         "key": entry.key,
         "state": entry.state,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use veo_core::{
-    AspectRatio, BoxFuture, Capabilities, Client, Error, Job, JobRef, Limit, Mode, Model, Offer, Operation, Poll,
-    Provider, Reason, Resolution, State, Submission, Tier, Video, VideoRequest,
+    AspectRatio, BoxFuture, Capabilities, Client, Error, Job, JobRef, Limit, Mode, Model, Offer,
+    Operation, Poll, Provider, Reason, Resolution, State, Submission, Tier, Video, VideoRequest,
 };
 
 /// Has one model, for text, and finishes at once.
@@ -37,11 +37,19 @@ impl Provider for Hat {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        Ok(Offer::new(model, request, Operation::Generate, json!({ "text": request.prompt })))
+        Ok(Offer::new(
+            model,
+            request,
+            Operation::Generate,
+            json!({ "text": request.prompt }),
+        ))
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default().limit(Limit { requests: 5, per: Duration::from_secs(10) })
+        Capabilities::default().limit(Limit {
+            requests: 5,
+            per: Duration::from_secs(10),
+        })
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
@@ -49,18 +57,28 @@ impl Provider for Hat {
     }
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
-        let video = Video::new(job.clone(), vec!["https://hat.example.net/rabbit.mp4".to_owned()]);
+        let video = Video::new(
+            job.clone(),
+            vec!["https://hat.example.net/rabbit.mp4".to_owned()],
+        );
         Box::pin(async move { Ok(State::Finished(Box::new(video))) })
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let client = Client::new(Hat::new())?.with_poll(Poll { first: Duration::ZERO, ..Poll::default() });
+    let client = Client::new(Hat::new())?.with_poll(Poll {
+        first: Duration::ZERO,
+        ..Poll::default()
+    });
     let plan = client.plan(&VideoRequest::text("A rabbit").negative_prompt("a dove"));
     println!("{}", plan.refusals[0]);
     if let Submission::Accepted(job) = client.submit(&VideoRequest::text("A rabbit")).await {
-        println!("{}: {:?}", job.reference, client.wait(&job, |_| {}).await?.urls);
+        println!(
+            "{}: {:?}",
+            job.reference,
+            client.wait(&job, |_| {}).await?.urls
+        );
     }
     Ok(())
 }
@@ -79,7 +97,10 @@ mod tests {
         let mut seconds = Vec::new();
         for _ in 0..12 {
             let request = VideoRequest::text("A rabbit");
-            assert!(matches!(client.clone().submit(&request).await, Submission::Accepted(_)));
+            assert!(matches!(
+                client.clone().submit(&request).await,
+                Submission::Accepted(_)
+            ));
             seconds.push(start.elapsed().as_secs());
         }
         assert_eq!(seconds, [0, 0, 0, 0, 0, 10, 10, 10, 10, 10, 20, 20]);
@@ -87,8 +108,11 @@ mod tests {
 
     #[test]
     fn what_it_cannot_do_is_said() {
-        let plan =
-            Client::new(Hat::new()).unwrap().plan(&VideoRequest::text("A rabbit").negative_prompt("a dove").seconds(4));
+        let plan = Client::new(Hat::new()).unwrap().plan(
+            &VideoRequest::text("A rabbit")
+                .negative_prompt("a dove")
+                .seconds(4),
+        );
         let wanted = "hat: seconds: top-hat-1 makes no videos of 4 s; choose 8; \
                       negative_prompt: a negative prompt is not supported by top-hat-1";
         assert_eq!(plan.refusals[0].to_string(), wanted);

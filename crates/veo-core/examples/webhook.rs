@@ -39,23 +39,40 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         Err(_) => Kie::new(key("KIE_API_KEY")?)?,
     };
     // A job that a webhook is about has ended, so there is no reason to wait before the first question.
-    let client = Client::new(kie)?.with_poll(Poll { first: Duration::ZERO, ..Poll::default() });
+    let client = Client::new(kie)?.with_poll(Poll {
+        first: Duration::ZERO,
+        ..Poll::default()
+    });
     let (app, jobs) = receiver(Webhooks::new(key("KIE_WEBHOOK_KEY")?)?);
 
     let listener = TcpListener::bind("127.0.0.1:8788").await?;
-    println!("Waiting for webhooks at http://{}/webhook", listener.local_addr()?);
-    tokio::spawn(confirm_all(client, jobs, env::args().nth(1).unwrap_or_default()));
+    println!(
+        "Waiting for webhooks at http://{}/webhook",
+        listener.local_addr()?
+    );
+    tokio::spawn(confirm_all(
+        client,
+        jobs,
+        env::args().nth(1).unwrap_or_default(),
+    ));
     Ok(axum::serve(listener, app).await?)
 }
 
 fn key(variable: &str) -> Result<SecretString, String> {
-    env::var(variable).map(Into::into).map_err(|_| format!("Set {variable} to the key."))
+    env::var(variable)
+        .map(Into::into)
+        .map_err(|_| format!("Set {variable} to the key."))
 }
 
 /// The handler, and the jobs that it has been told of.
 fn receiver(webhooks: Webhooks) -> (Router, UnboundedReceiver<JobRef>) {
     let (sender, jobs) = unbounded_channel();
-    (Router::new().route("/webhook", post(receive)).with_state((Arc::new(webhooks), sender)), jobs)
+    (
+        Router::new()
+            .route("/webhook", post(receive))
+            .with_state((Arc::new(webhooks), sender)),
+        jobs,
+    )
 }
 
 /// Answers at once. kie.ai waits for 15 seconds, and asking it can take longer.
@@ -95,7 +112,8 @@ async fn confirm_all(client: Client, mut jobs: UnboundedReceiver<JobRef>, file: 
 /// The job as it was begun, with the resolution that it is to have. One that was begun elsewhere stays as it is.
 fn stored(lines: &str, called: JobRef) -> JobRef {
     let mut jobs = lines.lines().filter_map(|line| line.parse::<JobRef>().ok());
-    jobs.find(|job| job.provider == called.provider && job.task == called.task).unwrap_or(called)
+    jobs.find(|job| job.provider == called.provider && job.task == called.task)
+        .unwrap_or(called)
 }
 
 /// What has become of the job, in the words of the provider and not of the webhook.
@@ -119,15 +137,26 @@ mod tests {
     async fn a_signed_webhook_is_confirmed_once_and_a_forged_one_never() {
         let sim = Sim::start().await.unwrap();
         let none = Duration::ZERO;
-        let poll = Poll { first: none, every: none, every_upgrade: none, ..Poll::default() };
+        let poll = Poll {
+            first: none,
+            every: none,
+            every_upgrade: none,
+            ..Poll::default()
+        };
         // With this key videos come smaller than they were asked for.
         let kie = Kie::new(Access::new("smaller").base_url(sim.url())).unwrap();
         let client = Client::new(kie).unwrap().with_poll(poll);
         let request = VideoRequest::text("A red kite").resolution(Resolution::P1080);
-        let Submission::Accepted(job) = client.submit(&request).await else { panic!("the simulator takes this") };
+        let Submission::Accepted(job) = client.submit(&request).await else {
+            panic!("the simulator takes this")
+        };
         let signer = |key: &str| Webhooks::new(key.to_owned().into()).unwrap();
-        let signed = signer("hook").sign(&job.reference.task, SystemTime::now()).unwrap();
-        let forged = signer("guessed").sign(&job.reference.task, SystemTime::now()).unwrap();
+        let signed = signer("hook")
+            .sign(&job.reference.task, SystemTime::now())
+            .unwrap();
+        let forged = signer("guessed")
+            .sign(&job.reference.task, SystemTime::now())
+            .unwrap();
         let body = format!(
             r#"{{"data":{{"taskId":"{}","info":{{"resultUrls":["http://evil.example"]}}}}}}"#,
             job.reference.task
@@ -137,20 +166,49 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhook", listener.local_addr().unwrap());
         tokio::spawn(async { axum::serve(listener, app).await });
-        for (headers, status) in [(&forged, 400), (&signed, 200), (&signed, 200), (&HeaderMap::new(), 400)] {
+        for (headers, status) in [
+            (&forged, 400),
+            (&signed, 200),
+            (&signed, 200),
+            (&HeaderMap::new(), 400),
+        ] {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
-            let reply = client.post(&url).headers(headers.clone()).body(body.clone()).send().await.unwrap();
+            let reply = client
+                .post(&url)
+                .headers(headers.clone())
+                .body(body.clone())
+                .send()
+                .await
+                .unwrap();
             assert_eq!(reply.status(), status);
         }
 
         let called = jobs.try_recv().unwrap();
         assert_eq!(called.to_string(), format!("kie:{}", job.reference.task));
-        assert!(jobs.try_recv().is_err(), "one webhook came twice, the others were forged");
+        assert!(
+            jobs.try_recv().is_err(),
+            "one webhook came twice, the others were forged"
+        );
         assert_eq!(stored("kie:another\n", called.clone()), called);
         let begun = stored(&format!("kie:another\n{}\n", job.reference), called);
         assert_eq!(begun, job.reference);
-        assert_eq!(client.wait(&begun, |_| {}).await.unwrap().resolution.as_deref(), Some("1080p"));
+        assert_eq!(
+            client
+                .wait(&begun, |_| {})
+                .await
+                .unwrap()
+                .resolution
+                .as_deref(),
+            Some("1080p")
+        );
         let told = confirm(&client, &begun).await;
-        assert!(told.starts_with(&format!("{}: finished, the video is at {}", job.reference, sim.url())), "{told}");
+        assert!(
+            told.starts_with(&format!(
+                "{}: finished, the video is at {}",
+                job.reference,
+                sim.url()
+            )),
+            "{told}"
+        );
     }
 }

@@ -30,7 +30,9 @@ impl Access {
     /// # Ok(()) }
     /// ```
     pub fn new(key: impl Into<SecretString>) -> Self {
-        Self { config: Config::new(key) }
+        Self {
+            config: Config::new(key),
+        }
     }
 
     /// Another address than the provider's own, such as a simulator's; also for uploads. Plain http is for loopback addresses

@@ -10,8 +10,8 @@ use crate::ledger::{Budget, Ledger, Unrecorded, Wish};
 use crate::send::Wire;
 use crate::wait::Waiting;
 use crate::{
-    BoxFuture, Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal, Saved, State, Video,
-    VideoRequest,
+    BoxFuture, Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal,
+    Saved, State, Video, VideoRequest,
 };
 use crate::{image, plan, wait};
 
@@ -265,7 +265,9 @@ impl Client {
     /// ```
     #[must_use]
     pub fn with_max_in_flight(mut self, jobs: usize) -> Self {
-        self.in_flight = Some(Arc::new(Semaphore::new(jobs.clamp(1, Semaphore::MAX_PERMITS))));
+        self.in_flight = Some(Arc::new(Semaphore::new(
+            jobs.clamp(1, Semaphore::MAX_PERMITS),
+        )));
         self
     }
 
@@ -333,8 +335,16 @@ impl Client {
     /// # Ok(()) }) }
     /// ```
     pub fn plan(&self, request: &VideoRequest) -> Plan {
-        let mut plan = plan::plan(self.providers(), request, image::is_stranded(request, self.places()));
-        plan.refusals.extend(self.doubles.iter().map(|account| Refusal::of_double(account)));
+        let mut plan = plan::plan(
+            self.providers(),
+            request,
+            image::is_stranded(request, self.places()),
+        );
+        plan.refusals.extend(
+            self.doubles
+                .iter()
+                .map(|account| Refusal::of_double(account)),
+        );
         plan
     }
 
@@ -388,7 +398,11 @@ impl Client {
     ///
     /// [`ErrorKind::JobFailed`] and [`ErrorKind::Policy`] if the job failed; any other kind if it could not be followed, and
     /// then it goes on, as does the making of a larger video: wait again. The error carries the job.
-    pub async fn wait(&self, job: impl AsRef<JobRef>, on_state: impl FnMut(&State)) -> Result<Video, Error> {
+    pub async fn wait(
+        &self,
+        job: impl AsRef<JobRef>,
+        on_state: impl FnMut(&State),
+    ) -> Result<Video, Error> {
         let (job, mut on_state) = (job.as_ref(), on_state);
         if self.provider_of(job).is_none() {
             return Err(nobody(job));
@@ -422,10 +436,23 @@ impl Client {
         match job.resolution.filter(|wanted| video.is_below(*wanted)) {
             Some(wanted) => match self.enlarge(&video.job, wanted, false, on_state).await {
                 // What the smaller one cost is not what both cost.
-                Ok(Video { urls, resolution, raw, .. }) => Ok(Video { urls, resolution, raw, credits: None, ..video }),
+                Ok(Video {
+                    urls,
+                    resolution,
+                    raw,
+                    ..
+                }) => Ok(Video {
+                    urls,
+                    resolution,
+                    raw,
+                    credits: None,
+                    ..video
+                }),
                 // The smaller one is paid for and there.
                 Err(error) if error.refuses_upgrade() => Ok(Video {
-                    shortfall: Some(format!("it was to be {wanted} and cannot be upgraded: {error}")),
+                    shortfall: Some(format!(
+                        "it was to be {wanted} and cannot be upgraded: {error}"
+                    )),
                     ..video
                 }),
                 // The larger one may be paid for too, so waiting again goes on with it.
@@ -458,7 +485,9 @@ impl Client {
             let state = match &provider {
                 Some(provider) => {
                     let state = waiting.next(|| provider.state(&job)).await;
-                    state.map(|state| state.with_job(&job)).map_err(|error| error.with_job(&job))
+                    state
+                        .map(|state| state.with_job(&job))
+                        .map_err(|error| error.with_job(&job))
                 }
                 None => Err(nobody(&job)),
             };
@@ -500,11 +529,15 @@ impl Client {
         on_bytes: impl FnMut(u64, Option<u64>),
     ) -> Result<Saved, Error> {
         let Some(url) = video.urls.first() else {
-            return Err(Error::new(ErrorKind::Download, "the video has no URL").with_job(&video.job));
+            return Err(
+                Error::new(ErrorKind::Download, "the video has no URL").with_job(&video.job)
+            );
         };
         let renew = |way, link: String| -> BoxFuture<'_, Result<Option<String>, Error>> {
             Box::pin(async move {
-                let Some(provider) = self.provider_of(&video.job) else { return Ok(None) };
+                let Some(provider) = self.provider_of(&video.job) else {
+                    return Ok(None);
+                };
                 match way {
                     0 => match provider.state(&video.job).await? {
                         // After an upgrade this is still the smaller one.
@@ -518,7 +551,11 @@ impl Client {
             })
         };
         let span = info_span!("download", job = %video.job);
-        let saved = self.downloader.save(url, path.as_ref(), renew, on_bytes).instrument(span).await;
+        let saved = self
+            .downloader
+            .save(url, path.as_ref(), renew, on_bytes)
+            .instrument(span)
+            .await;
         saved.map_err(|error| error.with_job(&video.job))
     }
 
@@ -543,10 +580,14 @@ impl Client {
     pub async fn credits(&self, provider: &str) -> Result<f64, Error> {
         let refuse = |message| Error::new(ErrorKind::InvalidRequest, message);
         let Some(found) = self.account(provider) else {
-            return Err(refuse(format!("this client has no provider {provider}; add it")));
+            return Err(refuse(format!(
+                "this client has no provider {provider}; add it"
+            )));
         };
         if !found.capabilities().credits {
-            return Err(refuse(format!("{provider} does not tell its balance to programs; look at its web site")));
+            return Err(refuse(format!(
+                "{provider} does not tell its balance to programs; look at its web site"
+            )));
         }
         found.credits().await
     }
@@ -606,11 +647,14 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidRequest`] if this client has another address for its account.
     pub fn check_place(&self, job: &JobRef, base_url: Option<&str>) -> Result<(), Error> {
-        let Some(provider) = self.provider_of(job) else { return Ok(()) };
+        let Some(provider) = self.provider_of(job) else {
+            return Ok(());
+        };
         if provider.base_url() == base_url {
             return Ok(());
         }
-        let address = |base_url: Option<&str>| base_url.unwrap_or("the provider's own address").to_owned();
+        let address =
+            |base_url: Option<&str>| base_url.unwrap_or("the provider's own address").to_owned();
         let (there, here) = (address(base_url), address(provider.base_url()));
         let message = format!("it lives at {there}, and {here} is set; correct the base URL");
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
@@ -643,15 +687,23 @@ impl Client {
     /// Asks once about a job.
     pub(crate) async fn ask(&self, job: &JobRef) -> Result<State, Error> {
         let provider = self.provider_of(job).ok_or_else(|| nobody(job))?;
-        provider.state(job).await.map(|state| state.with_job(job)).map_err(|error| error.with_job(job))
+        provider
+            .state(job)
+            .await
+            .map(|state| state.with_job(job))
+            .map_err(|error| error.with_job(job))
     }
 
     pub(crate) fn account(&self, account: &str) -> Option<&dyn Provider> {
-        self.providers().find(|provider| provider.account() == account)
+        self.providers()
+            .find(|provider| provider.account() == account)
     }
 
     pub(crate) fn shared_account(&self, account: &str) -> Option<Arc<dyn Provider>> {
-        self.providers.iter().find(|provider| provider.account() == account).cloned()
+        self.providers
+            .iter()
+            .find(|provider| provider.account() == account)
+            .cloned()
     }
 
     pub(crate) fn provider_of(&self, job: &JobRef) -> Option<&dyn Provider> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE};
+use reqwest::header::{
+    CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+};
 use reqwest::{Response, Url};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -179,51 +181,73 @@ impl Downloader {
         }
         // A URL can carry a signature, so it stays out of all messages.
         let url = Url::parse(url).map_err(|_| failure("the link of the video is not a URL"))?;
-        hosts::check(&url, self.settings.allow_private_hosts).map_err(|refused| not_followed(&refused))?;
+        hosts::check(&url, self.settings.allow_private_hosts)
+            .map_err(|refused| not_followed(&refused))?;
 
         let shown = without_queries(url.as_str());
         let mut request = self.http.get(url);
-        let range = part.validator.as_ref().filter(|_| part.received > 0).map(|(_, validator)| {
-            let range = format!("bytes={}-", part.received);
-            (range, validator)
-        });
+        let range = part
+            .validator
+            .as_ref()
+            .filter(|_| part.received > 0)
+            .map(|(_, validator)| {
+                let range = format!("bytes={}-", part.received);
+                (range, validator)
+            });
         debug!(target: WIRE, method = "GET", url = shown, range = range.as_ref().map(|(range, _)| range), "request");
         if let Some((range, validator)) = range {
             request = request.header(RANGE, range).header(IF_RANGE, validator);
         }
-        let mut response = self.next(request.send(), "the media host cannot be reached").await?;
+        let mut response = self
+            .next(request.send(), "the media host cannot be reached")
+            .await?;
         debug!(target: WIRE, status = response.status().as_u16(), url = without_queries(response.url().as_str()), "reply");
         match response.status().as_u16() {
             200 => part.begin(&response)?,
             206 if part.goes_on_with(&response) => {}
             206 | 416 => {
                 part.restart()?;
-                return Err(Stop::Broken(failure("the media host sent another part than was asked for")));
+                return Err(Stop::Broken(failure(
+                    "the media host sent another part than was asked for",
+                )));
             }
             status @ (401 | 403 | 404 | 410) => return Err(Stop::Expired(status)),
             status => {
                 let error = failure(&format!("the media host answered HTTP {status}"));
                 let passing = matches!(status, 408 | 425 | 429 | 500..);
-                return Err(if passing { Stop::Broken(error) } else { Stop::Final(error) });
+                return Err(if passing {
+                    Stop::Broken(error)
+                } else {
+                    Stop::Final(error)
+                });
             }
         }
         self.check_size(part.total.unwrap_or_default())?;
-        while let Some(chunk) = self.next(response.chunk(), "the download broke off").await? {
+        while let Some(chunk) = self
+            .next(response.chunk(), "the download broke off")
+            .await?
+        {
             self.check_size(part.received + chunk.len() as u64)?;
             part.write(&chunk).await?;
             on_bytes(part.received, part.total);
         }
         match part.total {
-            Some(total) if part.received < total => Err(Stop::Broken(failure("the download broke off"))),
-            Some(total) if part.received > total => {
-                Err(Stop::Final(failure("the media host sent more than it had announced")))
+            Some(total) if part.received < total => {
+                Err(Stop::Broken(failure("the download broke off")))
             }
+            Some(total) if part.received > total => Err(Stop::Final(failure(
+                "the media host sent more than it had announced",
+            ))),
             _ => Ok(()),
         }
     }
 
     /// The next thing that arrives. Only the time while nothing does counts.
-    async fn next<T>(&self, arrival: impl Future<Output = reqwest::Result<T>>, what: &str) -> Result<T, Stop> {
+    async fn next<T>(
+        &self,
+        arrival: impl Future<Output = reqwest::Result<T>>,
+        what: &str,
+    ) -> Result<T, Stop> {
         match timeout(self.settings.stalled_after, arrival).await {
             Ok(Ok(arrived)) => Ok(arrived),
             Ok(Err(error)) => Err(match Refused::within(&error) {
@@ -231,7 +255,10 @@ impl Downloader {
                 None => Stop::Broken(failure(what).with_source(error.without_url())),
             }),
             Err(_) => {
-                let stalled = format!("{what}: nothing arrived for {:?}", self.settings.stalled_after);
+                let stalled = format!(
+                    "{what}: nothing arrived for {:?}",
+                    self.settings.stalled_after
+                );
                 Err(Stop::Broken(failure(&stalled)))
             }
         }
@@ -265,7 +292,9 @@ impl<'a> Part<'a> {
             use std::os::unix::fs::PermissionsExt;
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
-        let temporary = builder.tempfile_in(folder_of(path)).map_err(|error| unwritten(path, error))?;
+        let temporary = builder
+            .tempfile_in(folder_of(path))
+            .map_err(|error| unwritten(path, error))?;
         let file = temporary.reopen().map_err(|error| unwritten(path, error))?;
         Ok(Self {
             path,
@@ -296,8 +325,12 @@ impl<'a> Part<'a> {
 
     /// Whether a reply goes on exactly where this part of the same file ends.
     fn goes_on_with(&mut self, response: &Response) -> bool {
-        let Some((name, value)) = &self.validator else { return false };
-        let Some((first, total)) = content_range(response.headers()) else { return false };
+        let Some((name, value)) = &self.validator else {
+            return false;
+        };
+        let Some((first, total)) = content_range(response.headers()) else {
+            return false;
+        };
         let same = response.headers().get(name).is_none_or(|now| now == value)
             && (self.total.is_none() || total.is_none() || self.total == total);
         self.total = self.total.or(total);
@@ -305,7 +338,10 @@ impl<'a> Part<'a> {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all(bytes).await.map_err(|error| unwritten(self.path, error))?;
+        self.file
+            .write_all(bytes)
+            .await
+            .map_err(|error| unwritten(self.path, error))?;
         self.hasher.update(bytes);
         self.received += bytes.len() as u64;
         Ok(())
@@ -313,10 +349,19 @@ impl<'a> Part<'a> {
 
     /// Moves the file to its place, if it is a video and all of it is on the disk.
     async fn finish(self, replace: bool) -> Result<Saved, Error> {
-        let Self { path, temporary, mut file, hasher, received, .. } = self;
+        let Self {
+            path,
+            temporary,
+            mut file,
+            hasher,
+            received,
+            ..
+        } = self;
         // The last bytes may still be on their way, and only this tells what became of them.
         file.flush().await.map_err(|error| unwritten(path, error))?;
-        file.sync_all().await.map_err(|error| unwritten(path, error))?;
+        file.sync_all()
+            .await
+            .map_err(|error| unwritten(path, error))?;
         drop(file);
         let target = path.to_owned();
         let sha256 = hex(&hasher.finalize());
@@ -325,7 +370,9 @@ impl<'a> Part<'a> {
             let media = Media::read(temporary.as_file())
                 .map_err(|wrong| failure(&format!("what the media host sent {wrong}")))?;
             let target = if replace {
-                temporary.persist(&target).map_err(|error| unwritten(&target, error.error))?;
+                temporary
+                    .persist(&target)
+                    .map_err(|error| unwritten(&target, error.error))?;
                 target
             } else {
                 persist_beside(temporary, target, &sum)?
@@ -336,15 +383,24 @@ impl<'a> Part<'a> {
             Ok((media, target))
         };
         let done = tokio::task::spawn_blocking(work).await;
-        let (media, path) =
-            done.map_err(|error| failure("the video could not be looked into").with_source(error))??;
-        Ok(Saved { path, bytes: received, sha256, media })
+        let (media, path) = done
+            .map_err(|error| failure("the video could not be looked into").with_source(error))??;
+        Ok(Saved {
+            path,
+            bytes: received,
+            sha256,
+            media,
+        })
     }
 }
 
 /// Moves a video to its place or, if another file is there, to the next free name like it. A file with the same content is
 /// this video, saved by a process that has ended before it could say so.
-fn persist_beside(mut temporary: NamedTempFile, wanted: PathBuf, sha256: &str) -> Result<PathBuf, Error> {
+fn persist_beside(
+    mut temporary: NamedTempFile,
+    wanted: PathBuf,
+    sha256: &str,
+) -> Result<PathBuf, Error> {
     let mut target = wanted.clone();
     for number in 2_u32.. {
         match temporary.persist_noclobber(&target) {
@@ -411,20 +467,31 @@ async fn another<'r>(
 fn inline(data: &str, max_bytes: u64) -> Result<Vec<u8>, Error> {
     let (head, text) = data.split_once(',').unwrap_or_default();
     check_size(text.len() as u64 / 4 * 3, max_bytes)?;
-    let bytes = BASE64.decode(text).ok().filter(|_| head.ends_with(";base64"));
+    let bytes = BASE64
+        .decode(text)
+        .ok()
+        .filter(|_| head.ends_with(";base64"));
     bytes.ok_or_else(|| failure("the video came inside its link, but not as base64"))
 }
 
 /// What tells one version of a file from another, for certain.
 fn validator(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
-    let etag = headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\"")).map(|etag| (ETAG, etag));
+    let etag = headers
+        .get(ETAG)
+        .filter(|etag| etag.as_bytes().starts_with(b"\""))
+        .map(|etag| (ETAG, etag));
     let (name, value) = etag.or_else(|| Some((LAST_MODIFIED, headers.get(LAST_MODIFIED)?)))?;
     Some((name, value.clone()))
 }
 
 /// The first byte of a range, and the size of the whole file if it is known.
 fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
-    let (range, total) = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
+    let (range, total) = headers
+        .get(CONTENT_RANGE)?
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes ")?
+        .split_once('/')?;
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
 }
 
@@ -441,28 +508,40 @@ pub(crate) fn random<const BYTES: usize>() -> String {
 }
 
 pub(crate) fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn check_size(bytes: u64, max_bytes: u64) -> Result<(), Error> {
     if bytes <= max_bytes {
         return Ok(());
     }
-    let message = format!("the video is longer than {max_bytes} bytes; set a higher limit and download it again");
+    let message = format!(
+        "the video is longer than {max_bytes} bytes; set a higher limit and download it again"
+    );
     Err(Error::new(ErrorKind::Download, message))
 }
 
 fn not_followed(refused: &Refused) -> Error {
-    let message = format!("the link of the video is not followed, because {refused}; report it to the provider");
+    let message = format!(
+        "the link of the video is not followed, because {refused}; report it to the provider"
+    );
     Error::new(ErrorKind::Download, message)
 }
 
 fn failure(what: &str) -> Error {
-    Error::new(ErrorKind::Download, format!("{what}; the video is still there, so download it again"))
+    Error::new(
+        ErrorKind::Download,
+        format!("{what}; the video is still there, so download it again"),
+    )
 }
 
 fn unwritten(path: &Path, error: std::io::Error) -> Error {
-    let message = format!("{} cannot be written; choose another place and download it again", path.display());
+    let message = format!(
+        "{} cannot be written; choose another place and download it again",
+        path.display()
+    );
     Error::new(ErrorKind::Download, message).with_source(error)
 }
 
@@ -477,19 +556,36 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kite.mp4");
         let mut part = Part::new(&path).unwrap();
-        part.file = tokio::fs::File::options().write(true).open("/dev/full").await.unwrap();
+        part.file = tokio::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .await
+            .unwrap();
         part.write(b"a small video").await.unwrap();
         let error = part.finish(true).await.unwrap_err();
-        let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).unwrap();
+        let cause = error
+            .source()
+            .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+            .unwrap();
         assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull, "{error:?}");
-        assert!(error.to_string().contains("kite.mp4 cannot be written; choose another place"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("kite.mp4 cannot be written; choose another place"),
+            "{error}"
+        );
     }
 
     /// Links with this name are refused before, so this is what happens to any other name that stands for this machine.
     #[tokio::test]
     async fn a_name_of_this_machine_is_not_connected_to() {
         let downloader = Downloader::new(Downloads::default()).unwrap();
-        let error = downloader.http.get("http://localhost:1/").send().await.unwrap_err();
+        let error = downloader
+            .http
+            .get("http://localhost:1/")
+            .send()
+            .await
+            .unwrap_err();
         assert!(Refused::within(&error).is_some(), "{error:?}");
     }
 }

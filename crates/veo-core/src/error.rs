@@ -396,8 +396,13 @@ impl Error {
 
     /// The same error, about the prompt if it was about an image.
     pub(crate) fn not_of_an_image(mut self) -> Self {
-        self.0.subject =
-            self.0.subject.map(|subject| if subject == Subject::Image { Subject::Prompt } else { subject });
+        self.0.subject = self.0.subject.map(|subject| {
+            if subject == Subject::Image {
+                Subject::Prompt
+            } else {
+                subject
+            }
+        });
         self
     }
 
@@ -470,7 +475,9 @@ impl Error {
         match self.0.kind {
             _ if self.0.paid.is_some() => self.0.paid.unwrap_or(Charged::Unknown),
             ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Download => Charged::Yes,
-            ErrorKind::OutcomeUnknown | ErrorKind::OnItsWay | ErrorKind::JobFailed => Charged::Unknown,
+            ErrorKind::OutcomeUnknown | ErrorKind::OnItsWay | ErrorKind::JobFailed => {
+                Charged::Unknown
+            }
             // It was accepted before the policy was applied.
             ErrorKind::Policy if self.0.job.is_some() => Charged::Unknown,
             _ if self.0.job.is_some() => Charged::Yes,
@@ -497,7 +504,9 @@ impl Error {
             // It has not ended, or it has with a video.
             _ if self.0.job.is_some() => Resend::Never,
             _ if matches!(self.0.paid, Some(Charged::Yes | Charged::Unknown)) => Resend::Never,
-            ErrorKind::NotSent | ErrorKind::Stopped | ErrorKind::Ledger | ErrorKind::Local => Resend::Same,
+            ErrorKind::NotSent | ErrorKind::Stopped | ErrorKind::Ledger | ErrorKind::Local => {
+                Resend::Same
+            }
             ErrorKind::RateLimited => Resend::After(self.0.retry_after.unwrap_or(LIMIT)),
             ErrorKind::Maintenance => Resend::After(self.0.retry_after.unwrap_or(MAINTENANCE)),
             ErrorKind::OutcomeUnknown
@@ -550,10 +559,14 @@ impl Error {
         match self.0.kind {
             ErrorKind::Policy => Fault::Policy(self.0.subject.unwrap_or(Subject::Prompt)),
             ErrorKind::JobFailed if self.0.unusable_input => Fault::Caller,
-            ErrorKind::NotSent | ErrorKind::OutcomeUnknown | ErrorKind::Unavailable | ErrorKind::Download => {
-                Fault::Network
-            }
-            ErrorKind::Maintenance | ErrorKind::Retired | ErrorKind::JobFailed | ErrorKind::TimedOut => Fault::Provider,
+            ErrorKind::NotSent
+            | ErrorKind::OutcomeUnknown
+            | ErrorKind::Unavailable
+            | ErrorKind::Download => Fault::Network,
+            ErrorKind::Maintenance
+            | ErrorKind::Retired
+            | ErrorKind::JobFailed
+            | ErrorKind::TimedOut => Fault::Provider,
             ErrorKind::InvalidRequest
             | ErrorKind::Stopped
             | ErrorKind::KeyReused
@@ -577,11 +590,17 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = &*self.0;
         let mut text = f.debug_struct("Error");
-        text.field("kind", &error.kind).field("message", &error.message).field("subject", &error.subject);
-        text.field("unusable_input", &error.unusable_input).field("retry_after", &error.retry_after);
-        text.field("provider_code", &error.provider_code).field("provider_words", &error.provider_words);
+        text.field("kind", &error.kind)
+            .field("message", &error.message)
+            .field("subject", &error.subject);
+        text.field("unusable_input", &error.unusable_input)
+            .field("retry_after", &error.retry_after);
+        text.field("provider_code", &error.provider_code)
+            .field("provider_words", &error.provider_words);
         // The reply says the same, at length.
-        text.field("job", &error.job).field("source", &error.source).finish_non_exhaustive()
+        text.field("job", &error.job)
+            .field("source", &error.source)
+            .finish_non_exhaustive()
     }
 }
 
@@ -685,7 +704,11 @@ impl Told {
     }
 
     fn into_error(self) -> Error {
-        let nearest = self.causes.into_iter().rev().fold(None, |source, text| Some(Arc::new(Cause { text, source })));
+        let nearest = self
+            .causes
+            .into_iter()
+            .rev()
+            .fold(None, |source, text| Some(Arc::new(Cause { text, source })));
         Error(Box::new(Inner {
             kind: self.kind,
             message: self.message,

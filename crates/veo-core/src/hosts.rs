@@ -37,25 +37,37 @@ pub(crate) fn check(url: &Url, allow_private: bool) -> Result<(), Refused> {
         return Err(Refused("it is neither http nor https"));
     }
     if url.scheme() == "https" && !HAS_TLS {
-        return Err(Refused("it is https, and veo-core has neither the feature rustls nor native-tls"));
+        return Err(Refused(
+            "it is https, and veo-core has neither the feature rustls nor native-tls",
+        ));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Refused("it holds a user name or a password"));
     }
     // The parser of URLs has turned all ways to write an IPv4 address into the usual one.
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).trim_end_matches('.');
+    let host = url
+        .host_str()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .trim_end_matches('.');
     let private = match host.parse() {
         Ok(address) => !is_public(address),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
     };
-    if private && !allow_private { Err(PRIVATE) } else { Ok(()) }
+    if private && !allow_private {
+        Err(PRIVATE)
+    } else {
+        Ok(())
+    }
 }
 
 /// The rules for redirects: the same for each step, and never from https to http.
 pub(crate) fn redirects(allow_private: bool) -> Policy {
-    Policy::custom(move |attempt| match check_step(attempt.previous(), attempt.url(), allow_private) {
-        Ok(()) => attempt.follow(),
-        Err(refused) => attempt.error(refused),
+    Policy::custom(move |attempt| {
+        match check_step(attempt.previous(), attempt.url(), allow_private) {
+            Ok(()) => attempt.follow(),
+            Err(refused) => attempt.error(refused),
+        }
     })
 }
 
@@ -79,7 +91,11 @@ impl Resolve for PublicOnly {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() { Err(PRIVATE.into()) } else { Ok(Box::new(public.into_iter()) as Addrs) }
+            if public.is_empty() {
+                Err(PRIVATE.into())
+            } else {
+                Ok(Box::new(public.into_iter()) as Addrs)
+            }
         })
     }
 }
@@ -108,11 +124,13 @@ fn is_public(address: IpAddr) -> bool {
         }
         IpAddr::V6(address) => match address.segments() {
             // Translated to IPv4 by the network, which reaches what the IPv4 address names.
-            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-                is_public(IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))))
-            }
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public(IpAddr::V4(Ipv4Addr::from_bits(
+                u32::from(high) << 16 | u32::from(low),
+            ))),
             // Protocols such as Teredo, documentation, and 6to4.
-            [0x2001, ..0x200, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, ..0x1000, ..] => false,
+            [0x2001, ..0x200, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, ..0x1000, ..] => {
+                false
+            }
             // Nothing else is global unicast. That leaves out mapped IPv4, loopback, local and multicast addresses.
             [first, ..] => (0x2000..0x4000).contains(&first),
         },
@@ -126,13 +144,34 @@ mod tests {
     #[test]
     fn special_addresses_are_not_public() {
         let table = [
-            ("1.1.1.1 8.8.8.8 100.63.0.1 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 198.17.0.1 223.255.255.255", true),
-            ("0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.9.9 127.0.0.1 127.1.2.3 169.254.169.254 172.16.0.1", false),
-            ("172.31.9.9 192.0.0.1 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.19.9.9 198.51.100.1", false),
-            ("203.0.113.1 224.0.0.1 239.9.9.9 240.0.0.1 255.255.255.255", false),
-            ("2606:4700::1111 2a00:1450::1 64:ff9b::8.8.8.8 2001:4860::8888", true),
-            (":: ::1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b:1::1 100::1 fc00::1", false),
-            ("fd12::1 fe80::1 fec0::1 ff02::1 2001::1 2001:db8::1 2002:7f00:1::1 3fff::1 5f00::1", false),
+            (
+                "1.1.1.1 8.8.8.8 100.63.0.1 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 198.17.0.1 223.255.255.255",
+                true,
+            ),
+            (
+                "0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.9.9 127.0.0.1 127.1.2.3 169.254.169.254 172.16.0.1",
+                false,
+            ),
+            (
+                "172.31.9.9 192.0.0.1 192.0.2.1 192.88.99.1 192.168.1.1 198.18.0.1 198.19.9.9 198.51.100.1",
+                false,
+            ),
+            (
+                "203.0.113.1 224.0.0.1 239.9.9.9 240.0.0.1 255.255.255.255",
+                false,
+            ),
+            (
+                "2606:4700::1111 2a00:1450::1 64:ff9b::8.8.8.8 2001:4860::8888",
+                true,
+            ),
+            (
+                ":: ::1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b:1::1 100::1 fc00::1",
+                false,
+            ),
+            (
+                "fd12::1 fe80::1 fec0::1 ff02::1 2001::1 2001:db8::1 2002:7f00:1::1 3fff::1 5f00::1",
+                false,
+            ),
         ];
         for (addresses, wanted) in table {
             for address in addresses.split(' ') {
@@ -147,8 +186,16 @@ mod tests {
             ("https://a.example/v", "https://b.example/v", None),
             ("http://a.example/v", "https://b.example/v", None),
             ("http://a.example/v", "http://b.example/v", None),
-            ("https://a.example/v", "http://b.example/v", Some("it is redirected from https to http")),
-            ("https://a.example/v", "https://u:p@b.example/v", Some("it holds a user name or a password")),
+            (
+                "https://a.example/v",
+                "http://b.example/v",
+                Some("it is redirected from https to http"),
+            ),
+            (
+                "https://a.example/v",
+                "https://u:p@b.example/v",
+                Some("it holds a user name or a password"),
+            ),
             (
                 "https://a.example/v",
                 "https://192.168.1.1/v",
@@ -156,8 +203,17 @@ mod tests {
             ),
         ];
         for (from, to, wanted) in table {
-            let refused = check_step(&[Url::parse(from).unwrap()], &Url::parse(to).unwrap(), false).err();
-            assert_eq!(refused.map(|refused| refused.to_string()).as_deref(), wanted, "{from} to {to}");
+            let refused = check_step(
+                &[Url::parse(from).unwrap()],
+                &Url::parse(to).unwrap(),
+                false,
+            )
+            .err();
+            assert_eq!(
+                refused.map(|refused| refused.to_string()).as_deref(),
+                wanted,
+                "{from} to {to}"
+            );
         }
     }
 
@@ -176,15 +232,25 @@ mod tests {
             // It stays open until the client has read it.
             std::future::pending::<()>().await;
         });
-        let http = veo_transport::client_builder().redirect(redirects(false)).build().unwrap();
+        let http = veo_transport::client_builder()
+            .redirect(redirects(false))
+            .build()
+            .unwrap();
         let error = http.get(url).send().await.unwrap_err();
-        assert_eq!(Refused::within(&error).unwrap().to_string(), PRIVATE.to_string());
+        assert_eq!(
+            Refused::within(&error).unwrap().to_string(),
+            PRIVATE.to_string()
+        );
     }
 
     /// The part that no link can show: what a name stands for.
     #[tokio::test]
     async fn names_of_private_addresses_are_not_resolved() {
-        let error = PublicOnly.resolve("localhost".parse().unwrap()).await.err().unwrap();
+        let error = PublicOnly
+            .resolve("localhost".parse().unwrap())
+            .await
+            .err()
+            .unwrap();
         assert!(error.is::<Refused>(), "{error}");
     }
 }

@@ -18,7 +18,10 @@ pub(crate) const STRANDED: &str =
 
 /// Whether an image is on this machine only.
 pub(crate) fn has_local(request: &VideoRequest) -> bool {
-    request.images().iter().any(|image| !matches!(image, Image::Url(_)))
+    request
+        .images()
+        .iter()
+        .any(|image| !matches!(image, Image::Url(_)))
 }
 
 /// The request with all its images as URLs. Local ones are uploaded to the first provider that has a place for them; the URL
@@ -41,7 +44,10 @@ pub(crate) async fn uploaded<'a>(
 }
 
 /// Whether there is an image of this machine, and nobody who could bring it to where a provider reaches it.
-pub(crate) fn is_stranded<'a>(request: &VideoRequest, mut providers: impl Iterator<Item = &'a dyn Provider>) -> bool {
+pub(crate) fn is_stranded<'a>(
+    request: &VideoRequest,
+    mut providers: impl Iterator<Item = &'a dyn Provider>,
+) -> bool {
     has_local(request) && !providers.any(|provider| provider.capabilities().uploads)
 }
 
@@ -52,7 +58,11 @@ pub(crate) async fn reachable<'a>(
 ) -> Result<String, Error> {
     let (bytes, name, stored) = match Found::of(image).await? {
         Found::There(url) => return Ok(url.to_owned()),
-        Found::Here { bytes, name, stored } => (bytes, name, stored),
+        Found::Here {
+            bytes,
+            name,
+            stored,
+        } => (bytes, name, stored),
     };
     match providers.find(|provider| provider.capabilities().uploads) {
         Some(provider) => provider.upload(bytes, stored).await,
@@ -87,7 +97,11 @@ enum Found<'a> {
     /// At a URL.
     There(&'a str),
     /// On this machine, with its name here and the one it is to have there. It can be uploaded.
-    Here { bytes: Bytes, name: String, stored: String },
+    Here {
+        bytes: Bytes,
+        name: String,
+        stored: String,
+    },
 }
 
 impl<'a> Found<'a> {
@@ -98,19 +112,27 @@ impl<'a> Found<'a> {
             Image::Bytes { bytes } => (bytes.clone(), "the image".to_owned()),
         };
         let stored = stored_name(&bytes, &name)?;
-        Ok(Self::Here { bytes, name, stored })
+        Ok(Self::Here {
+            bytes,
+            name,
+            stored,
+        })
     }
 }
 
 async fn read(file: &Path) -> Result<Bytes, Error> {
-    let unreadable =
-        |error: std::io::Error| refused(&file.display(), "cannot be read; correct the path").with_source(error);
+    let unreadable = |error: std::io::Error| {
+        refused(&file.display(), "cannot be read; correct the path").with_source(error)
+    };
     // Before it takes up the memory.
     let size = tokio::fs::metadata(file).await.map_err(unreadable)?.len();
     if size > MAX_IMAGE {
         return Err(too_large(&file.display()));
     }
-    tokio::fs::read(file).await.map(Bytes::from).map_err(unreadable)
+    tokio::fs::read(file)
+        .await
+        .map(Bytes::from)
+        .map_err(unreadable)
 }
 
 /// A name for these bytes and no others, since the same name overwrites. Its ending tells the truth: hosts take the type from
@@ -123,11 +145,18 @@ fn stored_name(bytes: &[u8], name: &str) -> Result<String, Error> {
     let Some(kind) = infer::get(bytes).filter(|kind| known.contains(&kind.mime_type())) else {
         return Err(refused(&name, "is not a JPEG, PNG or WebP image"));
     };
-    Ok(format!("{}.{}", hex(&Sha256::digest(bytes)[..16]), kind.extension()))
+    Ok(format!(
+        "{}.{}",
+        hex(&Sha256::digest(bytes)[..16]),
+        kind.extension()
+    ))
 }
 
 fn too_large(name: &dyn Display) -> Error {
-    refused(name, &format!("is larger than {} MiB; make it smaller", MAX_IMAGE >> 20))
+    refused(
+        name,
+        &format!("is larger than {} MiB; make it smaller", MAX_IMAGE >> 20),
+    )
 }
 
 fn refused(name: &dyn Display, what: &str) -> Error {

@@ -48,7 +48,12 @@ impl JobRef {
     /// assert_eq!(JobRef::new("kie", "0f1e2d3c").to_string(), "kie:0f1e2d3c");
     /// ```
     pub fn new(provider: impl Into<String>, task: impl Into<String>) -> Self {
-        Self { provider: provider.into(), account: None, task: task.into(), resolution: None }
+        Self {
+            provider: provider.into(),
+            account: None,
+            task: task.into(),
+            resolution: None,
+        }
     }
 
     /// The account that it lives at: the provider, or a named account at it.
@@ -69,17 +74,27 @@ impl JobRef {
 
     /// The same job with another size at its end.
     pub(crate) fn with_size(&self, size: Resolution) -> Self {
-        Self { resolution: Some(size), ..self.clone() }
+        Self {
+            resolution: Some(size),
+            ..self.clone()
+        }
     }
 
     /// The same job without a size.
     pub(crate) fn without_size(&self) -> Self {
-        Self { resolution: None, ..self.clone() }
+        Self {
+            resolution: None,
+            ..self.clone()
+        }
     }
 }
 
 /// What stays as it is, which is all that real ids are made of.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 impl fmt::Display for JobRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,7 +104,8 @@ impl fmt::Display for JobRef {
             write!(f, "@{}", escaped(account))?;
         }
         write!(f, ":{}", escaped(&self.task))?;
-        self.resolution.map_or(Ok(()), |resolution| write!(f, ":{resolution}"))
+        self.resolution
+            .map_or(Ok(()), |resolution| write!(f, ":{resolution}"))
     }
 }
 
@@ -98,23 +114,39 @@ impl FromStr for JobRef {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let refuse = || {
-            let message = format!("{text:?} is not a job; it has the form provider:task, such as kie:0f1e2d3c");
+            let message = format!(
+                "{text:?} is not a job; it has the form provider:task, such as kie:0f1e2d3c"
+            );
             Error::new(ErrorKind::InvalidRequest, message)
         };
-        let part = |text| percent_decode_str(text).decode_utf8().ok().filter(|part| !part.is_empty());
+        let part = |text| {
+            percent_decode_str(text)
+                .decode_utf8()
+                .ok()
+                .filter(|part| !part.is_empty())
+        };
         let mut parts = text.trim().splitn(3, ':');
         let account = parts.next().ok_or_else(refuse)?;
         let (provider, account) = match account.split_once('@') {
             Some((provider, account)) => (part(provider), Some(part(account).ok_or_else(refuse)?)),
             None => (part(account), None),
         };
-        let (provider, task) = provider.zip(parts.next().and_then(part)).ok_or_else(refuse)?;
-        let mut job = Self { account: account.map(Into::into), ..Self::new(provider, task) };
+        let (provider, task) = provider
+            .zip(parts.next().and_then(part))
+            .ok_or_else(refuse)?;
+        let mut job = Self {
+            account: account.map(Into::into),
+            ..Self::new(provider, task)
+        };
         if let Some(resolution) = parts.next() {
             job.resolution = Some(resolution.parse().map_err(|_| refuse())?);
         }
         // What would print differently is no reference that was printed here.
-        if job.to_string() == text.trim() { Ok(job) } else { Err(refuse()) }
+        if job.to_string() == text.trim() {
+            Ok(job)
+        } else {
+            Err(refuse())
+        }
     }
 }
 
@@ -170,10 +202,20 @@ impl Job {
     /// ```
     pub fn new(offer: &Offer, task: impl Into<String>) -> Self {
         let mut reference = JobRef::new(&offer.provider, task);
-        let name = offer.account.strip_prefix(&offer.provider).and_then(|rest| rest.strip_prefix('@'));
+        let name = offer
+            .account
+            .strip_prefix(&offer.provider)
+            .and_then(|rest| rest.strip_prefix('@'));
         reference.account = name.map(str::to_owned);
-        reference.resolution = Some(offer.resolution()).filter(|resolution| *resolution > Resolution::P720);
-        Self { reference, offer: offer.clone(), accepted_at: now(), refusals: Vec::new(), unrecorded: None }
+        reference.resolution =
+            Some(offer.resolution()).filter(|resolution| *resolution > Resolution::P720);
+        Self {
+            reference,
+            offer: offer.clone(),
+            accepted_at: now(),
+            refusals: Vec::new(),
+            unrecorded: None,
+        }
     }
 }
 
@@ -234,9 +276,16 @@ impl Submission {
     /// ```
     pub fn of_error(error: Error, offer: &Offer, sent_at: SystemTime) -> Self {
         match error.kind() {
-            ErrorKind::OutcomeUnknown => Self::Unknown(Unknown { key: None, error, offer: offer.clone(), sent_at }),
+            ErrorKind::OutcomeUnknown => Self::Unknown(Unknown {
+                key: None,
+                error,
+                offer: offer.clone(),
+                sent_at,
+            }),
             // The provider's words can be about an image where there is none, and then mean the prompt.
-            ErrorKind::Policy if offer.request.images().is_empty() => Self::Rejected(error.not_of_an_image()),
+            ErrorKind::Policy if offer.request.images().is_empty() => {
+                Self::Rejected(error.not_of_an_image())
+            }
             _ => Self::Rejected(error),
         }
     }
@@ -401,20 +450,38 @@ impl Video {
 
     /// Whether the provider says that it is smaller than this.
     pub(crate) fn is_below(&self, wanted: Resolution) -> bool {
-        let delivered = self.resolution.as_deref().and_then(|words| words.to_lowercase().parse::<Resolution>().ok());
+        let delivered = self
+            .resolution
+            .as_deref()
+            .and_then(|words| words.to_lowercase().parse::<Resolution>().ok());
         delivered.is_some_and(|delivered| delivered < wanted)
     }
 }
 
 impl fmt::Debug for Video {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { job, urls, resolution, has_audio, seeds, credits, created_at, completed_at, shortfall, raw: _ } =
-            self;
+        let Self {
+            job,
+            urls,
+            resolution,
+            has_audio,
+            seeds,
+            credits,
+            created_at,
+            completed_at,
+            shortfall,
+            raw: _,
+        } = self;
         let urls: Vec<String> = urls.iter().map(|url| link(url)).collect();
         let mut text = f.debug_struct("Video");
-        text.field("job", job).field("urls", &urls).field("resolution", &resolution.as_deref().map(without_queries));
-        text.field("has_audio", has_audio).field("seeds", seeds).field("credits", credits);
-        text.field("created_at", created_at).field("completed_at", completed_at);
+        text.field("job", job)
+            .field("urls", &urls)
+            .field("resolution", &resolution.as_deref().map(without_queries));
+        text.field("has_audio", has_audio)
+            .field("seeds", seeds)
+            .field("credits", credits);
+        text.field("created_at", created_at)
+            .field("completed_at", completed_at);
         text.field("shortfall", shortfall).finish_non_exhaustive()
     }
 }
@@ -431,11 +498,20 @@ pub(crate) mod unix_seconds {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(crate) fn serialize<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
+    pub(crate) fn serialize<S: Serializer>(
+        time: &SystemTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(
+            time.duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs(),
+        )
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SystemTime, D::Error> {
         let seconds = Duration::from_secs(u64::deserialize(deserializer)?);
         let time = SystemTime::UNIX_EPOCH.checked_add(seconds);
         time.ok_or_else(|| serde::de::Error::custom("a time that is too far away"))
@@ -451,11 +527,16 @@ pub(crate) mod optional_unix_seconds {
     #[derive(Deserialize, Serialize)]
     struct Seconds(#[serde(with = "super::unix_seconds")] SystemTime);
 
-    pub(crate) fn serialize<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        time: &Option<SystemTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         time.map(Seconds).serialize(serializer)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SystemTime>, D::Error> {
         Ok(Option::<Seconds>::deserialize(deserializer)?.map(|seconds| seconds.0))
     }
 }

@@ -4,22 +4,36 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kie_api::types;
-use kie_api::{EMPTY_ACCOUNT, Error as ApiError, Head, IN_PROGRESS, Rejection, UpgradeReply, bounds, started_task};
+use kie_api::{
+    EMPTY_ACCOUNT, Error as ApiError, Head, IN_PROGRESS, Rejection, UpgradeReply, bounds,
+    started_task,
+};
 use serde_json::Value;
 
 use crate::submit::{self, Row, Said, explained, refused, with_words};
 use crate::translation::{Body, failure, named, start, translated};
 use crate::{
-    Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image, Input, JobRef, Limit,
-    Mode, Model, Offer, Operation, Provider, Reason, Resolution, State, Subject, Submission, Tier, Upgrade, Video,
-    VideoRequest,
+    Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image,
+    Input, JobRef, Limit, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State,
+    Subject, Submission, Tier, Upgrade, Video, VideoRequest,
 };
 
 pub(crate) const NAME: &str = "kie";
 
-const EVERYTHING: &[Feature] = &[Feature::Watermark, Feature::Translation, Feature::Callback, Feature::ExtendJob];
+const EVERYTHING: &[Feature] = &[
+    Feature::Watermark,
+    Feature::Translation,
+    Feature::Callback,
+    Feature::ExtendJob,
+];
 const WITHOUT_REFERENCES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::Extension];
-const ALL_MODES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::References, Mode::Extension];
+const ALL_MODES: &[Mode] = &[
+    Mode::Text,
+    Mode::Image,
+    Mode::Frames,
+    Mode::References,
+    Mode::Extension,
+];
 
 /// The fields of its requests that the vocabulary covers, and how they are called there.
 const COVERED: &[(&str, &str)] = &[
@@ -77,7 +91,11 @@ const fn model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model 
     Model::new(NAME, name.as_str(), tier)
         .modes(modes)
         .resolutions(&[Resolution::P720, Resolution::P1080, Resolution::K4])
-        .aspect_ratios(&[AspectRatio::Landscape, AspectRatio::Portrait, AspectRatio::Auto])
+        .aspect_ratios(&[
+            AspectRatio::Landscape,
+            AspectRatio::Portrait,
+            AspectRatio::Auto,
+        ])
         .seconds(&[4, 6, 8])
         .references(1..=*bounds::generate_request::IMAGE_URLS.end())
         .seeds(bounds::generate_request::SEEDS)
@@ -123,7 +141,14 @@ impl Kie {
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
         let client = kie_api::Client::new(access.into().config);
         let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
-        Ok(Self { client, account: NAME.to_owned(), limit: Limit { requests: 20, per: Duration::from_secs(10) } })
+        Ok(Self {
+            client,
+            account: NAME.to_owned(),
+            limit: Limit {
+                requests: 20,
+                per: Duration::from_secs(10),
+            },
+        })
     }
 
     /// The same with another limit than the usual 20 requests in 10 seconds, for an account whose limit was raised.
@@ -166,12 +191,27 @@ impl Kie {
         };
         let sending = async {
             match offer.operation {
-                Operation::Extend => self.client.extend().body(read::<types::ExtendRequest>(offer)?).send().await,
-                _ => self.client.generate().body(read::<types::GenerateRequest>(offer)?).send().await,
+                Operation::Extend => {
+                    self.client
+                        .extend()
+                        .body(read::<types::ExtendRequest>(offer)?)
+                        .send()
+                        .await
+                }
+                _ => {
+                    self.client
+                        .generate()
+                        .body(read::<types::GenerateRequest>(offer)?)
+                        .send()
+                        .await
+                }
             }
         };
         let table = first.iter().chain(REFUSALS);
-        submit::submit(offer, "kie.ai", table, sending, |result| started_task(result, source)).await
+        submit::submit(offer, "kie.ai", table, sending, |result| {
+            started_task(result, source)
+        })
+        .await
     }
 
     async fn describe(&self, job: &JobRef) -> Result<Described, Error> {
@@ -183,7 +223,11 @@ impl Kie {
             }
             Err(ApiError::Rejected(rejection)) => {
                 let is_unauthorized = rejection.code == Some(types::Code::Unauthorized);
-                let kind = if is_unauthorized { ErrorKind::Unauthorized } else { ErrorKind::Unavailable };
+                let kind = if is_unauthorized {
+                    ErrorKind::Unauthorized
+                } else {
+                    ErrorKind::Unavailable
+                };
                 return Err(explained(kind, &*rejection).with_job(job));
             }
             Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
@@ -191,18 +235,34 @@ impl Kie {
         let raw = start(reply.body());
         let Some(record) = reply.into_inner().data else {
             let message = "kie.ai does not know the job, or not yet";
-            return Err(Error::new(ErrorKind::Unavailable, message).with_reply(raw).with_job(job));
+            return Err(Error::new(ErrorKind::Unavailable, message)
+                .with_reply(raw)
+                .with_job(job));
         };
         let asked = record.asked();
-        Ok(Described { prompt: asked.prompt, model: asked.model, ..Described::new(state(&record, job, raw)) })
+        Ok(Described {
+            prompt: asked.prompt,
+            model: asked.model,
+            ..Described::new(state(&record, job, raw))
+        })
     }
 
     async fn upgrade(&self, job: &JobRef, to: Resolution) -> Upgrade {
         let reply = match to {
-            Resolution::K4 => {
-                UpgradeReply::of(self.client.get_4k_video().body_map(|body| body.task_id(&*job.task)).send().await)
-            }
-            _ => UpgradeReply::of(self.client.get_1080p_video().task_id(&job.task).send().await),
+            Resolution::K4 => UpgradeReply::of(
+                self.client
+                    .get_4k_video()
+                    .body_map(|body| body.task_id(&*job.task))
+                    .send()
+                    .await,
+            ),
+            _ => UpgradeReply::of(
+                self.client
+                    .get_1080p_video()
+                    .task_id(&job.task)
+                    .send()
+                    .await,
+            ),
         };
         match reply {
             UpgradeReply::Finished { urls, body } => Upgrade::Finished(Box::new(Video {
@@ -210,46 +270,89 @@ impl Kie {
                 raw: start(&body),
                 ..Video::new(job.clone(), urls)
             })),
-            UpgradeReply::Running { task } => Upgrade::Running { task: task.filter(|task| *task != job.task) },
+            UpgradeReply::Running { task } => Upgrade::Running {
+                task: task.filter(|task| *task != job.task),
+            },
             UpgradeReply::Refused(error) => {
                 let kind = match &error {
                     ApiError::InvalidRequest(_) => ErrorKind::InvalidRequest,
-                    ApiError::Rejected(rejection) if rejection.is_empty_account() => ErrorKind::InsufficientCredits,
-                    ApiError::Rejected(rejection) if rejection.number() == 505 => ErrorKind::Retired,
+                    ApiError::Rejected(rejection) if rejection.is_empty_account() => {
+                        ErrorKind::InsufficientCredits
+                    }
+                    ApiError::Rejected(rejection) if rejection.number() == 505 => {
+                        ErrorKind::Retired
+                    }
                     _ => ErrorKind::Refused,
                 };
                 Upgrade::Rejected(of_upgrade(kind, &error, job))
             }
             UpgradeReply::NotNow(error) => {
                 let kind = match &error {
-                    ApiError::Rejected(rejection) if rejection.number() == 401 => ErrorKind::Unauthorized,
-                    ApiError::Rejected(rejection) if rejection.number() == 433 => ErrorKind::KeyExhausted,
+                    ApiError::Rejected(rejection) if rejection.number() == 401 => {
+                        ErrorKind::Unauthorized
+                    }
+                    ApiError::Rejected(rejection) if rejection.number() == 433 => {
+                        ErrorKind::KeyExhausted
+                    }
                     _ => ErrorKind::Unavailable,
                 };
                 Upgrade::Unavailable(of_upgrade(kind, &error, job))
             }
-            UpgradeReply::Unknown(error) => Upgrade::Unknown(of_upgrade(ErrorKind::Unavailable, &error, job)),
+            UpgradeReply::Unknown(error) => {
+                Upgrade::Unknown(of_upgrade(ErrorKind::Unavailable, &error, job))
+            }
         }
     }
 
     /// A link that lives for 20 minutes.
     async fn fresh_link(&self, url: &str) -> Result<Option<String>, Error> {
-        let reply = self.client.download_url().body_map(|body| body.url(url)).send().await;
+        let reply = self
+            .client
+            .download_url()
+            .body_map(|body| body.url(url))
+            .send()
+            .await;
         let reply = reply.map_err(|error| translated(ErrorKind::Download, &error))?;
         Ok(reply.into_inner().data.filter(|link| !link.is_empty()))
     }
 
     async fn credits(&self) -> Result<f64, Error> {
-        let reply = self.client.account_credits().send().await.map_err(|error| of_free_call(&error))?;
+        let reply = self
+            .client
+            .account_credits()
+            .send()
+            .await
+            .map_err(|error| of_free_call(&error))?;
         let credits = reply.into_inner().data;
-        credits.ok_or_else(|| Error::new(ErrorKind::NotSent, "kie.ai answered without a balance; ask again"))
+        credits.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotSent,
+                "kie.ai answered without a balance; ask again",
+            )
+        })
     }
 
     async fn upload(&self, image: Bytes, name: String) -> Result<String, Error> {
-        let sent = self.client.upload_stream().file(image).upload_path("veo").file_name(name).send().await;
+        let sent = self
+            .client
+            .upload_stream()
+            .file(image)
+            .upload_path("veo")
+            .file_name(name)
+            .send()
+            .await;
         let reply = sent.map_err(|error| of_free_call(&error))?;
-        let url = reply.into_inner().data.and_then(|file| file.download_url).filter(|url| !url.is_empty());
-        url.ok_or_else(|| Error::new(ErrorKind::NotSent, "kie.ai took the image but gave no URL for it; try again"))
+        let url = reply
+            .into_inner()
+            .data
+            .and_then(|file| file.download_url)
+            .filter(|url| !url.is_empty());
+        url.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotSent,
+                "kie.ai took the image but gave no URL for it; try again",
+            )
+        })
     }
 }
 
@@ -269,14 +372,18 @@ impl Provider for Kie {
         };
         let mut offer = Offer::new(model, request, operation, body);
         if request.seed.is_some() && operation == Operation::Generate {
-            offer.warnings.push("seed: kie.ai's latest pages do not mention it any more; it may be ignored".to_owned());
+            offer.warnings.push(
+                "seed: kie.ai's latest pages do not mention it any more; it may be ignored"
+                    .to_owned(),
+            );
         }
         if let Input::Extension { source } = &request.input
             && let Some(larger) = source.job.as_ref().and_then(|job| job.resolution)
             && larger > Resolution::P720
         {
-            let warning =
-                format!("input: the video was asked for in {larger}, and kie.ai may extend those of 720p only");
+            let warning = format!(
+                "input: the video was asked for in {larger}, and kie.ai may extend those of 720p only"
+            );
             offer.warnings.push(warning);
         }
         Ok(offer)
@@ -284,7 +391,12 @@ impl Provider for Kie {
 
     fn capabilities(&self) -> Capabilities {
         let upgrades = &[Resolution::P1080, Resolution::K4];
-        Capabilities::default().limit(self.limit).uploads().credits().upgrades(upgrades).marks_callbacks()
+        Capabilities::default()
+            .limit(self.limit)
+            .uploads()
+            .credits()
+            .upgrades(upgrades)
+            .marks_callbacks()
     }
 
     fn account(&self) -> String {
@@ -353,13 +465,22 @@ fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason
     let mut body = common(request);
     body.set("model", Value::from(model.name));
     body.set("generationType", Value::from(generation_type.as_str()));
-    body.set("imageUrls", (mode != Mode::Text).then(|| request.images().into_iter().map(Image::in_body).collect()));
+    body.set(
+        "imageUrls",
+        (mode != Mode::Text).then(|| request.images().into_iter().map(Image::in_body).collect()),
+    );
     body.set("aspectRatio", Value::from(ratio.as_str()));
     // The field's later name, which cannot be in the specification beside the first one.
     body.set("aspect_ratio", Value::from(ratio.as_str()));
-    body.set("resolution", Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()));
+    body.set(
+        "resolution",
+        Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()),
+    );
     body.set("duration", Value::from(request.seconds.unwrap_or(8)));
-    body.set("enableTranslation", request.translate_prompt.map(Value::from));
+    body.set(
+        "enableTranslation",
+        request.translate_prompt.map(Value::from),
+    );
     body.merge(request.extra.get(NAME), COVERED)?;
     body.check::<types::GenerateRequest>()
 }
@@ -371,15 +492,26 @@ fn extension(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>
         _ => None,
     };
     if job.is_none() {
-        reasons.push(Reason::new("input", "kie.ai extends only videos that it has made; give the job of one"));
+        reasons.push(Reason::new(
+            "input",
+            "kie.ai extends only videos that it has made; give the job of one",
+        ));
     }
     for (field, asked) in [
-        ("resolution", request.resolution.is_some_and(|resolution| resolution != Resolution::P720)),
+        (
+            "resolution",
+            request
+                .resolution
+                .is_some_and(|resolution| resolution != Resolution::P720),
+        ),
         ("seconds", request.seconds.is_some()),
         ("translate_prompt", request.translate_prompt.is_some()),
     ] {
         if asked {
-            reasons.push(Reason::new(field, "kie.ai leaves no choice for an extension; leave it out"));
+            reasons.push(Reason::new(
+                field,
+                "kie.ai leaves no choice for an extension; leave it out",
+            ));
         }
     }
     if !reasons.is_empty() {
@@ -404,7 +536,13 @@ fn common(request: &VideoRequest) -> Body {
     body.set("seeds", request.seed.map(Value::from));
     body.set("watermark", request.watermark.as_deref().map(Value::from));
     // Where a record of what was paid puts a marker.
-    body.set(CALLBACK, request.callback_url.as_deref().map(|url| Value::from(with_marker(url, "..."))));
+    body.set(
+        CALLBACK,
+        request
+            .callback_url
+            .as_deref()
+            .map(|url| Value::from(with_marker(url, "..."))),
+    );
     body
 }
 
@@ -457,7 +595,9 @@ fn of_free_call(error: &ApiError) -> Error {
 /// An error of an upgrade. If it were one of policy, it would be the end of the job, which has a video.
 fn of_upgrade(kind: ErrorKind, error: &ApiError, job: &JobRef) -> Error {
     let error = match error {
-        ApiError::Rejected(rejection) => with_words(Error::new(kind, rejection.to_string()), &**rejection),
+        ApiError::Rejected(rejection) => {
+            with_words(Error::new(kind, rejection.to_string()), &**rejection)
+        }
         error => translated(kind, error),
     };
     error.with_job(job)
@@ -477,10 +617,14 @@ fn state(record: &types::Record, job: &JobRef, raw: String) -> State {
         })),
         kie_api::State::Empty => {
             let message = "kie.ai reports success without a video; it was most likely filtered";
-            let error = Error::policy(Subject::Output, message).with_reply(raw).with_job(job);
+            let error = Error::policy(Subject::Output, message)
+                .with_reply(raw)
+                .with_job(job);
             State::Failed(Box::new(error))
         }
-        kie_api::State::Failed => State::Failed(Box::new(failed(record).with_reply(raw).with_job(job))),
+        kie_api::State::Failed => {
+            State::Failed(Box::new(failed(record).with_reply(raw).with_job(job)))
+        }
         kie_api::State::Running => State::Running { percent: None },
         _ => State::Pending,
     }

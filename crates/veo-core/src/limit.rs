@@ -53,7 +53,11 @@ impl Starts {
         let mut free = self.not_before;
         if let Some(limit) = limit {
             // The request before which there is room for one more.
-            let oldest = self.times.len().checked_sub(limit.requests.clamp(1, KEPT)).and_then(|at| self.times.get(at));
+            let oldest = self
+                .times
+                .len()
+                .checked_sub(limit.requests.clamp(1, KEPT))
+                .and_then(|at| self.times.get(at));
             // A clock that was set back has no requests of the future.
             let oldest = oldest.map(|time| (*time).min(now).saturating_add(limit.span()));
             free = free.max(oldest.unwrap_or_default());

@@ -5,7 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use mp4_atom::{
-    Atom, DecodeMaybe, FourCC, Ftyp, Hdlr, Header, Mdat, Mdhd, Mdia, Minf, Moov, Mvhd, ReadFrom, Stbl, Stts, Tkhd, Trak,
+    Atom, DecodeMaybe, FourCC, Ftyp, Hdlr, Header, Mdat, Mdhd, Mdia, Minf, Moov, Mvhd, ReadFrom,
+    Stbl, Stts, Tkhd, Trak,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +56,12 @@ impl Media {
     /// [`ErrorKind::InvalidRequest`] if it cannot be read or is not whole.
     pub fn of_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let refuse = |why: String| Error::new(ErrorKind::InvalidRequest, format!("{} {why}", path.display()));
+        let refuse = |why: String| {
+            Error::new(
+                ErrorKind::InvalidRequest,
+                format!("{} {why}", path.display()),
+            )
+        };
         let file = File::open(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
         Self::read(file).map_err(refuse)
     }
@@ -72,7 +78,11 @@ impl Media {
         while at < length || at == 0 {
             file.seek(SeekFrom::Start(at)).map_err(unread)?;
             let header = Header::read_from(&mut file);
-            if at == 0 && !header.as_ref().is_ok_and(|header| header.kind == Ftyp::KIND) {
+            if at == 0
+                && !header
+                    .as_ref()
+                    .is_ok_and(|header| header.kind == Ftyp::KIND)
+            {
                 return Err("is not an MP4 file".to_owned());
             }
             let broken = || format!("is truncated or corrupted at byte {at} of {length}");
@@ -89,13 +99,18 @@ impl Media {
                     return Err(broken());
                 }
                 let mut bytes = Vec::new();
-                file.by_ref().take(end - start).read_to_end(&mut bytes).map_err(unread)?;
+                file.by_ref()
+                    .take(end - start)
+                    .read_to_end(&mut bytes)
+                    .map_err(unread)?;
                 index = Some(bytes);
             }
             pictures |= header.kind == Mdat::KIND;
             at = end;
         }
-        let index = index.filter(|_| pictures).ok_or("is truncated or corrupted: a part of it is missing")?;
+        let index = index
+            .filter(|_| pictures)
+            .ok_or("is truncated or corrupted: a part of it is missing")?;
         Self::of_index(&index).ok_or_else(|| "is corrupted: its index cannot be read".to_owned())
     }
 
@@ -103,7 +118,9 @@ impl Media {
     /// could exhaust the stack.
     fn of_index(index: &[u8]) -> Option<Self> {
         let movie: Mvhd = decoded(index)?;
-        let tracks = |handler| boxes(index, Trak::KIND).filter(move |track| is_handled_by(track, handler).is_some());
+        let tracks = |handler| {
+            boxes(index, Trak::KIND).filter(move |track| is_handled_by(track, handler).is_some())
+        };
         let track = tracks(b"vide").next()?;
         let shape: Tkhd = decoded(track)?;
         let seconds = movie.duration as f64 / f64::from(movie.timescale);
@@ -127,7 +144,11 @@ fn fps(track: &[u8]) -> Option<f64> {
     let media = boxes(track, Mdia::KIND).next()?;
     let time: Mdhd = decoded(media)?;
     let samples: Stts = decoded(boxes(boxes(media, Minf::KIND).next()?, Stbl::KIND).next()?)?;
-    let pictures: u64 = samples.entries.iter().map(|entry| u64::from(entry.sample_count)).sum();
+    let pictures: u64 = samples
+        .entries
+        .iter()
+        .map(|entry| u64::from(entry.sample_count))
+        .sum();
     let fps = pictures as f64 * f64::from(time.timescale) / time.duration as f64;
     Some(fps).filter(|fps| fps.is_normal())
 }
@@ -145,7 +166,9 @@ fn boxes(mut bytes: &[u8], kind: FourCC) -> impl Iterator<Item = &[u8]> {
         bytes = rest;
         Some((header.kind, inside))
     };
-    std::iter::from_fn(next).filter(move |(found, _)| *found == kind).map(|(_, inside)| inside)
+    std::iter::from_fn(next)
+        .filter(move |(found, _)| *found == kind)
+        .map(|(_, inside)| inside)
 }
 
 #[cfg(test)]
@@ -155,7 +178,11 @@ mod tests {
     use super::*;
 
     fn clip(name: &str) -> Vec<u8> {
-        std::fs::read(format!("{}/../veo-sim/media/{name}.mp4", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        std::fs::read(format!(
+            "{}/../veo-sim/media/{name}.mp4",
+            env!("CARGO_MANIFEST_DIR")
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -163,7 +190,16 @@ mod tests {
         for (short, long) in [(720, 1280), (1080, 1920), (2160, 3840)] {
             for (width, height) in [(short, long), (long, short)] {
                 let media = Media::read(Cursor::new(clip(&format!("{width}x{height}")))).unwrap();
-                assert_eq!(media, Media { width, height, seconds: 1.0, fps: Some(24.0), has_audio: true });
+                assert_eq!(
+                    media,
+                    Media {
+                        width,
+                        height,
+                        seconds: 1.0,
+                        fps: Some(24.0),
+                        has_audio: true
+                    }
+                );
             }
         }
     }
@@ -173,7 +209,11 @@ mod tests {
         let whole = clip("1280x720");
         for end in (0..whole.len()).rev().step_by(7).chain(0..4096) {
             let error = Media::read(Cursor::new(&whole[..end])).unwrap_err();
-            assert!(error.contains("is truncated or corrupted") || end < 8 && error.contains("not an MP4"), "{end}");
+            assert!(
+                error.contains("is truncated or corrupted")
+                    || end < 8 && error.contains("not an MP4"),
+                "{end}"
+            );
         }
     }
 
@@ -202,9 +242,15 @@ mod tests {
         assert!(read > 1000 && refused > 1000, "{read} and {refused}");
 
         // Boxes in boxes, so deep that decoding them by recursion would end the program.
-        let index: Vec<u8> =
-            (1..=100_000_u32).rev().flat_map(|n| [(n * 8).to_be_bytes(), *b"moov"]).flatten().collect();
+        let index: Vec<u8> = (1..=100_000_u32)
+            .rev()
+            .flat_map(|n| [(n * 8).to_be_bytes(), *b"moov"])
+            .flatten()
+            .collect();
         let file = [b"\0\0\0\x08ftyp\0\0\0\x08mdat", index.as_slice()].concat();
-        assert_eq!(Media::read(Cursor::new(file)).unwrap_err(), "is corrupted: its index cannot be read");
+        assert_eq!(
+            Media::read(Cursor::new(file)).unwrap_err(),
+            "is corrupted: its index cannot be read"
+        );
     }
 }

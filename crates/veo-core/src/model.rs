@@ -99,7 +99,10 @@ pub struct Reason {
 impl Reason {
     /// A reason about a field.
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
-        Self { field, message: without_queries(&message.into()) }
+        Self {
+            field,
+            message: without_queries(&message.into()),
+        }
     }
 }
 
@@ -200,41 +203,83 @@ impl Model {
         let mode = request.mode();
 
         if !self.modes.contains(&mode) {
-            refuse("input", format!("{name} makes no video from {}", words(mode)));
+            refuse(
+                "input",
+                format!("{name} makes no video from {}", words(mode)),
+            );
         }
         if request.tier.is_some_and(|tier| tier != self.tier) {
             refuse("tier", format!("{name} is {}", self.tier));
         }
         let resolution = request.resolution.unwrap_or(Resolution::P720);
         if !self.resolutions.contains(&resolution) {
-            refuse("resolution", format!("{name} does not make {resolution}; choose {}", choices(self.resolutions)));
+            refuse(
+                "resolution",
+                format!(
+                    "{name} does not make {resolution}; choose {}",
+                    choices(self.resolutions)
+                ),
+            );
         }
         match request.aspect_ratio {
             Some(_) if mode == Mode::Extension => {
-                refuse("aspect_ratio", "an extension keeps the shape of its source; leave it out".to_owned());
+                refuse(
+                    "aspect_ratio",
+                    "an extension keeps the shape of its source; leave it out".to_owned(),
+                );
             }
             Some(AspectRatio::Auto) if mode == Mode::Text => {
-                refuse("aspect_ratio", "auto follows an image and there is none; choose 16:9 or 9:16".to_owned());
+                refuse(
+                    "aspect_ratio",
+                    "auto follows an image and there is none; choose 16:9 or 9:16".to_owned(),
+                );
             }
             Some(ratio) if !self.aspect_ratios.contains(&ratio) => {
-                refuse("aspect_ratio", format!("{name} does not make {ratio}; choose {}", choices(self.aspect_ratios)));
+                refuse(
+                    "aspect_ratio",
+                    format!(
+                        "{name} does not make {ratio}; choose {}",
+                        choices(self.aspect_ratios)
+                    ),
+                );
             }
             _ => {}
         }
-        if let Some(seconds) = request.seconds.filter(|seconds| !self.seconds.contains(seconds)) {
-            refuse("seconds", format!("{name} makes no videos of {seconds} s; choose {}", choices(self.seconds)));
+        if let Some(seconds) = request
+            .seconds
+            .filter(|seconds| !self.seconds.contains(seconds))
+        {
+            refuse(
+                "seconds",
+                format!(
+                    "{name} makes no videos of {seconds} s; choose {}",
+                    choices(self.seconds)
+                ),
+            );
         }
         if let Some(seed) = request.seed.filter(|seed| !self.seeds.contains(seed)) {
             let (least, most) = (self.seeds.start(), self.seeds.end());
-            refuse("seed", format!("{seed} is out of range; choose one from {least} to {most}"));
+            refuse(
+                "seed",
+                format!("{seed} is out of range; choose one from {least} to {most}"),
+            );
         }
         if let Input::References { images } = &request.input
             && !self.references.contains(&images.len())
         {
             let (least, most) = (self.references.start(), self.references.end());
-            refuse("input", format!("{name} takes {least} to {most} reference images and not {}", images.len()));
+            refuse(
+                "input",
+                format!(
+                    "{name} takes {least} to {most} reference images and not {}",
+                    images.len()
+                ),
+            );
         }
-        for feature in asked(request).into_iter().filter(|feature| !self.options.contains(feature)) {
+        for feature in asked(request)
+            .into_iter()
+            .filter(|feature| !self.options.contains(feature))
+        {
             let (field, what) = described(feature);
             refuse(field, format!("{what} is not supported by {name}"));
         }
@@ -246,13 +291,19 @@ impl Model {
 pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if request.prompt.trim().is_empty() {
-        reasons.push(Reason::new("prompt", "it is empty; say what the video shows"));
+        reasons.push(Reason::new(
+            "prompt",
+            "it is empty; say what the video shows",
+        ));
     }
     for image in request.images() {
         if let Image::Url(url) = image
             && !is_web(url)
         {
-            let message = format!("{} is not an http or https URL; for a file give its path as a file", link(url));
+            let message = format!(
+                "{} is not an http or https URL; for a file give its path as a file",
+                link(url)
+            );
             reasons.push(Reason::new("input", message));
         }
     }
@@ -263,13 +314,19 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
                 reasons.push(Reason::new("input", message));
             }
             None if source.job.is_none() => {
-                reasons.push(Reason::new("input", "an extension needs the job or the URL of the video"));
+                reasons.push(Reason::new(
+                    "input",
+                    "an extension needs the job or the URL of the video",
+                ));
             }
             _ => {}
         }
     }
     if let Some(url) = request.callback_url.as_deref().filter(|url| !is_web(url)) {
-        reasons.push(Reason::new("callback_url", format!("{} is not an http or https URL", link(url))));
+        reasons.push(Reason::new(
+            "callback_url",
+            format!("{} is not an http or https URL", link(url)),
+        ));
     }
     reasons
 }
@@ -292,10 +349,20 @@ fn asked(request: &VideoRequest) -> Vec<Feature> {
         (request.translate_prompt.is_some(), Feature::Translation),
         (request.callback_url.is_some(), Feature::Callback),
         // With both given either will do, and every provider knows one of them.
-        (!either && source.is_some_and(|source| source.job.is_some()), Feature::ExtendJob),
-        (!either && source.is_some_and(|source| source.url.is_some()), Feature::ExtendUrl),
+        (
+            !either && source.is_some_and(|source| source.job.is_some()),
+            Feature::ExtendJob,
+        ),
+        (
+            !either && source.is_some_and(|source| source.url.is_some()),
+            Feature::ExtendUrl,
+        ),
     ];
-    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, feature)| feature).collect()
+    asked
+        .into_iter()
+        .filter(|(asked, _)| *asked)
+        .map(|(_, feature)| feature)
+        .collect()
 }
 
 /// The field of a feature, and words for it.

@@ -150,19 +150,39 @@ impl Offer {
 impl Refusal {
     /// An account that the client has already.
     pub(crate) fn of_double(account: &str) -> Self {
-        let message = format!("this client has {account} already; give the other account a name of its own");
-        Self { provider: account.to_owned(), reasons: vec![Reason::new("provider", message)] }
+        let message =
+            format!("this client has {account} already; give the other account a name of its own");
+        Self {
+            provider: account.to_owned(),
+            reasons: vec![Reason::new("provider", message)],
+        }
     }
 }
 
 impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { provider, account, base_url, model, operation, body, request, warnings } = self;
+        let Self {
+            provider,
+            account,
+            base_url,
+            model,
+            operation,
+            body,
+            request,
+            warnings,
+        } = self;
         let mut text = f.debug_struct("Offer");
-        text.field("provider", provider).field("account", account).field("base_url", base_url);
+        text.field("provider", provider)
+            .field("account", account)
+            .field("base_url", base_url);
         text.field("model", model).field("operation", operation);
-        text.field("body", &format_args!("{}", without_queries(&body.to_string())));
-        text.field("request", request).field("warnings", warnings).finish()
+        text.field(
+            "body",
+            &format_args!("{}", without_queries(&body.to_string())),
+        );
+        text.field("request", request)
+            .field("warnings", warnings)
+            .finish()
     }
 }
 
@@ -174,8 +194,11 @@ impl fmt::Display for Operation {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reasons: Vec<_> =
-            self.reasons.iter().map(|reason| format!("{}: {}", reason.field, reason.message)).collect();
+        let reasons: Vec<_> = self
+            .reasons
+            .iter()
+            .map(|reason| format!("{}: {}", reason.field, reason.message))
+            .collect();
         write!(f, "{}: {}", self.provider, reasons.join("; "))
     }
 }
@@ -186,7 +209,10 @@ pub(crate) fn plan<'a>(
     request: &VideoRequest,
     is_stranded: bool,
 ) -> Plan {
-    let mut plan = Plan { offers: Vec::new(), refusals: Vec::new() };
+    let mut plan = Plan {
+        offers: Vec::new(),
+        refusals: Vec::new(),
+    };
     for provider in providers.clone() {
         let mut reasons = match choose(provider, request) {
             Ok(offer) if !is_stranded => {
@@ -197,19 +223,43 @@ pub(crate) fn plan<'a>(
             Err(reasons) => reasons,
         };
         if is_stranded {
-            reasons.push(Reason::new("input", format!("an image {}", image::STRANDED)));
+            reasons.push(Reason::new(
+                "input",
+                format!("an image {}", image::STRANDED),
+            ));
         }
-        plan.refusals.push(Refusal { provider: provider.account(), reasons });
+        plan.refusals.push(Refusal {
+            provider: provider.account(),
+            reasons,
+        });
     }
     // Who else can do what one cannot. A provider's own fields are nobody else's.
-    let fields = |refusal: &Refusal| refusal.reasons.iter().map(|reason| reason.field).collect::<Vec<_>>();
-    let refused: Vec<_> = plan.refusals.iter().map(|refusal| (refusal.provider.clone(), fields(refusal))).collect();
+    let fields = |refusal: &Refusal| {
+        refusal
+            .reasons
+            .iter()
+            .map(|reason| reason.field)
+            .collect::<Vec<_>>()
+    };
+    let refused: Vec<_> = plan
+        .refusals
+        .iter()
+        .map(|refusal| (refusal.provider.clone(), fields(refusal)))
+        .collect();
     for refusal in &mut plan.refusals {
-        for reason in refusal.reasons.iter_mut().filter(|reason| reason.field != "extra") {
+        for reason in refusal
+            .reasons
+            .iter_mut()
+            .filter(|reason| reason.field != "extra")
+        {
             let able: Vec<_> = providers
                 .clone()
                 .map(Provider::account)
-                .filter(|name| !refused.iter().any(|(other, fields)| other == name && fields.contains(&reason.field)))
+                .filter(|name| {
+                    !refused
+                        .iter()
+                        .any(|(other, fields)| other == name && fields.contains(&reason.field))
+                })
                 .collect();
             if !able.is_empty() {
                 reason.message = format!("{} ({} can)", reason.message, able.join(", "));
@@ -224,19 +274,30 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
     let mut models: Vec<_> = provider.models().iter().collect();
     models.sort_by_key(|model| model.tier);
     // Without the wanted tier, every model is as far from it, and what else is wrong is said as well.
-    let missing_tier = request.tier.filter(|tier| models.iter().all(|model| model.tier != *tier));
-    models.retain(|model| missing_tier.is_some() || request.tier.is_none_or(|tier| model.tier == tier));
+    let missing_tier = request
+        .tier
+        .filter(|tier| models.iter().all(|model| model.tier != *tier));
+    models.retain(|model| {
+        missing_tier.is_some() || request.tier.is_none_or(|tier| model.tier == tier)
+    });
 
     let mut closest: Option<Vec<Reason>> = None;
     for model in models {
         let mut reasons = model.reasons(request);
         if let Some(tier) = missing_tier {
             reasons.retain(|reason| reason.field != "tier");
-            reasons.push(Reason::new("tier", format!("{} has no {tier} models", provider.name())));
+            reasons.push(Reason::new(
+                "tier",
+                format!("{} has no {tier} models", provider.name()),
+            ));
         }
         match offered(provider, model, request, reasons) {
             Ok(offer) => return Ok(offer),
-            Err(reasons) if closest.as_ref().is_none_or(|closest| reasons.len() < closest.len()) => {
+            Err(reasons)
+                if closest
+                    .as_ref()
+                    .is_none_or(|closest| reasons.len() < closest.len()) =>
+            {
                 closest = Some(reasons)
             }
             Err(_) => {}
@@ -259,7 +320,9 @@ fn offered(
         Err(more) => {
             // A body with a wrong field does not fit its type either, which says nothing new.
             let known: Vec<_> = reasons.iter().map(|reason| reason.field).collect();
-            let new = |reason: &Reason| !known.contains(&reason.field) && (known.is_empty() || reason.field != "extra");
+            let new = |reason: &Reason| {
+                !known.contains(&reason.field) && (known.is_empty() || reason.field != "extra")
+            };
             reasons.extend(more.into_iter().filter(new));
             Err(reasons)
         }
@@ -267,18 +330,36 @@ fn offered(
 }
 
 /// An offer that was planned, with the images of the request where the provider reaches them.
-pub(crate) fn rendered(provider: &dyn Provider, offer: &Offer, uploaded: &VideoRequest) -> Result<Offer, Error> {
+pub(crate) fn rendered(
+    provider: &dyn Provider,
+    offer: &Offer,
+    uploaded: &VideoRequest,
+) -> Result<Offer, Error> {
     let impossible = |reasons: Vec<Reason>| {
-        let refusal = Refusal { provider: offer.account.clone(), reasons };
+        let refusal = Refusal {
+            provider: offer.account.clone(),
+            reasons,
+        };
         Error::new(ErrorKind::InvalidRequest, refusal.to_string())
     };
-    let Some(model) = provider.models().iter().find(|model| model.name == offer.model) else {
+    let Some(model) = provider
+        .models()
+        .iter()
+        .find(|model| model.name == offer.model)
+    else {
         return Ok(offer.clone());
     };
-    provider.offer(model, uploaded).map(|offer| of_account(provider, offer)).map_err(impossible)
+    provider
+        .offer(model, uploaded)
+        .map(|offer| of_account(provider, offer))
+        .map_err(impossible)
 }
 
 /// An offer that names who pays, and where the provider is.
 fn of_account(provider: &dyn Provider, offer: Offer) -> Offer {
-    Offer { account: provider.account(), base_url: provider.base_url().map(str::to_owned), ..offer }
+    Offer {
+        account: provider.account(),
+        base_url: provider.base_url().map(str::to_owned),
+        ..offer
+    }
 }

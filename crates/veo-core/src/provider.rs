@@ -4,7 +4,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 
 use crate::{
-    Error, ErrorKind, JobRef, Limit, Model, Offer, Reason, Resolution, State, Submission, Video, VideoRequest,
+    Error, ErrorKind, JobRef, Limit, Model, Offer, Reason, Resolution, State, Submission, Video,
+    VideoRequest,
 };
 
 /// A future of the provider trait.
@@ -164,7 +165,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// }
     /// ```
     fn credits(&self) -> BoxFuture<'_, Result<f64, Error>> {
-        Box::pin(std::future::ready(Err(cannot(self.name(), "tell its balance to programs"))))
+        Box::pin(std::future::ready(Err(cannot(
+            self.name(),
+            "tell its balance to programs",
+        ))))
     }
 
     /// Puts an image where every provider can reach it, and gives its URL. It is asked only if it [has a place for
@@ -266,7 +270,11 @@ pub struct Described {
 impl Described {
     /// A job of which only the state is known.
     pub fn new(state: State) -> Self {
-        Self { prompt: None, model: None, state }
+        Self {
+            prompt: None,
+            model: None,
+            state,
+        }
     }
 }
 

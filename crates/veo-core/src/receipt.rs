@@ -74,14 +74,19 @@ fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
     if request.mode() != Mode::Extension {
         let asked = f64::from(request.seconds.unwrap_or(8));
         if (media.seconds - asked).abs() > 0.5 {
-            found.push(format!("{asked} s were asked for, and {:.1} s came", media.seconds));
+            found.push(format!(
+                "{asked} s were asked for, and {:.1} s came",
+                media.seconds
+            ));
         }
         let landscape = media.width > media.height;
         match request.aspect_ratio.unwrap_or(AspectRatio::Landscape) {
             AspectRatio::Landscape if !landscape => {
                 found.push("16:9 was asked for, and an upright video came".to_owned())
             }
-            AspectRatio::Portrait if landscape => found.push("9:16 was asked for, and a wide video came".to_owned()),
+            AspectRatio::Portrait if landscape => {
+                found.push("9:16 was asked for, and a wide video came".to_owned())
+            }
             _ => {}
         }
     }
@@ -92,11 +97,18 @@ fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
     };
     let came = media.width.min(media.height);
     if came < lines {
-        found.push(format!("{} was asked for, and {came} lines came", job.offer.resolution()));
+        found.push(format!(
+            "{} was asked for, and {came} lines came",
+            job.offer.resolution()
+        ));
     }
     match request.audio {
-        Some(true) if !media.has_audio => found.push("sound was asked for, and none came".to_owned()),
-        Some(false) if media.has_audio => found.push("no sound was asked for, and sound came".to_owned()),
+        Some(true) if !media.has_audio => {
+            found.push("sound was asked for, and none came".to_owned())
+        }
+        Some(false) if media.has_audio => {
+            found.push("no sound was asked for, and sound came".to_owned())
+        }
         _ => {}
     }
     found

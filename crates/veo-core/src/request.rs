@@ -160,7 +160,9 @@ pub enum Image {
 /// ```
 #[derive(Clone, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
-#[schemars(description = "The video that an extension continues. kie.ai goes by the job and UniAll by the URL.")]
+#[schemars(
+    description = "The video that an extension continues. kie.ai goes by the job and UniAll by the URL."
+)]
 pub struct Source {
     /// The job that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,7 +205,9 @@ pub enum Mode {
 /// assert!(Tier::Lite < Tier::Quality);
 /// assert_eq!(Tier::Quality.to_string(), "quality");
 /// ```
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[schemars(description = "Quality against price, from the cheapest to the dearest.")]
 #[non_exhaustive]
@@ -248,7 +252,9 @@ pub enum AspectRatio {
 /// assert_eq!(Resolution::P1080.to_string(), "1080p");
 /// assert!(Resolution::P720 < Resolution::K4);
 /// ```
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
 #[schemars(description = "Size of the picture, for the landscape shape.")]
 #[non_exhaustive]
 pub enum Resolution {
@@ -283,7 +289,12 @@ impl VideoRequest {
     /// let request = VideoRequest::image("It starts to rain", "https://img.example.net/park.png");
     /// ```
     pub fn image(prompt: impl Into<String>, image: impl Into<Image>) -> Self {
-        Self::new(prompt, Input::Image { image: image.into() })
+        Self::new(
+            prompt,
+            Input::Image {
+                image: image.into(),
+            },
+        )
     }
 
     /// A video from a first to a last frame.
@@ -293,8 +304,18 @@ impl VideoRequest {
     ///
     /// let request = VideoRequest::frames("It lands", "https://img.example.net/1.png", "https://img.example.net/2.png");
     /// ```
-    pub fn frames(prompt: impl Into<String>, first: impl Into<Image>, last: impl Into<Image>) -> Self {
-        Self::new(prompt, Input::Frames { first: first.into(), last: last.into() })
+    pub fn frames(
+        prompt: impl Into<String>,
+        first: impl Into<Image>,
+        last: impl Into<Image>,
+    ) -> Self {
+        Self::new(
+            prompt,
+            Input::Frames {
+                first: first.into(),
+                last: last.into(),
+            },
+        )
     }
 
     /// A video of what is in one to three images.
@@ -305,8 +326,16 @@ impl VideoRequest {
     /// let images = ["https://img.example.net/dog.png", "https://img.example.net/park.png"];
     /// let request = VideoRequest::references("The dog in the park", images);
     /// ```
-    pub fn references<I: Into<Image>>(prompt: impl Into<String>, images: impl IntoIterator<Item = I>) -> Self {
-        Self::new(prompt, Input::References { images: images.into_iter().map(Into::into).collect() })
+    pub fn references<I: Into<Image>>(
+        prompt: impl Into<String>,
+        images: impl IntoIterator<Item = I>,
+    ) -> Self {
+        Self::new(
+            prompt,
+            Input::References {
+                images: images.into_iter().map(Into::into).collect(),
+            },
+        )
     }
 
     /// A video that continues another one.
@@ -319,7 +348,12 @@ impl VideoRequest {
     /// }
     /// ```
     pub fn extension(prompt: impl Into<String>, source: impl Into<Source>) -> Self {
-        Self::new(prompt, Input::Extension { source: source.into() })
+        Self::new(
+            prompt,
+            Input::Extension {
+                source: source.into(),
+            },
+        )
     }
 
     fn new(prompt: impl Into<String>, input: Input) -> Self {
@@ -479,8 +513,16 @@ impl VideoRequest {
     /// let request = VideoRequest::text("A dog playing in a park").extra("kie", "enableFallback", false);
     /// ```
     #[must_use]
-    pub fn extra(mut self, provider: impl Into<String>, field: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.extra.entry(provider.into()).or_default().insert(field.into(), value.into());
+    pub fn extra(
+        mut self,
+        provider: impl Into<String>,
+        field: impl Into<String>,
+        value: impl Into<Value>,
+    ) -> Self {
+        self.extra
+            .entry(provider.into())
+            .or_default()
+            .insert(field.into(), value.into());
         self
     }
 
@@ -550,12 +592,20 @@ impl fmt::Debug for VideoRequest {
         let shown = |text: &Option<String>| text.as_deref().map(without_queries);
         let extra = serde_json::to_string(extra).unwrap_or_default();
         let mut text = f.debug_struct("VideoRequest");
-        text.field("prompt", &without_queries(prompt)).field("input", input).field("tier", tier);
-        text.field("aspect_ratio", aspect_ratio).field("resolution", resolution).field("seconds", seconds);
-        text.field("seed", seed).field("audio", audio).field("negative_prompt", &shown(negative_prompt));
-        text.field("watermark", &shown(watermark)).field("translate_prompt", translate_prompt);
+        text.field("prompt", &without_queries(prompt))
+            .field("input", input)
+            .field("tier", tier);
+        text.field("aspect_ratio", aspect_ratio)
+            .field("resolution", resolution)
+            .field("seconds", seconds);
+        text.field("seed", seed)
+            .field("audio", audio)
+            .field("negative_prompt", &shown(negative_prompt));
+        text.field("watermark", &shown(watermark))
+            .field("translate_prompt", translate_prompt);
         text.field("callback_url", &callback_url.as_deref().map(link));
-        text.field("extra", &format_args!("{}", without_queries(&extra))).finish()
+        text.field("extra", &format_args!("{}", without_queries(&extra)))
+            .finish()
     }
 }
 
@@ -572,7 +622,10 @@ impl fmt::Debug for Image {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let url = self.url.as_deref().map(link);
-        f.debug_struct("Source").field("job", &self.job).field("url", &url).finish()
+        f.debug_struct("Source")
+            .field("job", &self.job)
+            .field("url", &url)
+            .finish()
     }
 }
 
@@ -595,7 +648,9 @@ impl From<String> for Image {
 
 impl From<Vec<u8>> for Image {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes { bytes: bytes.into() }
+        Self::Bytes {
+            bytes: bytes.into(),
+        }
     }
 }
 
@@ -614,19 +669,28 @@ impl From<PathBuf> for Image {
 impl Source {
     /// A video by where it is.
     pub fn url(url: impl Into<String>) -> Self {
-        Self { job: None, url: Some(url.into()) }
+        Self {
+            job: None,
+            url: Some(url.into()),
+        }
     }
 }
 
 impl From<&Video> for Source {
     fn from(video: &Video) -> Self {
-        Self { job: Some(video.job.clone()), url: video.urls.first().cloned() }
+        Self {
+            job: Some(video.job.clone()),
+            url: video.urls.first().cloned(),
+        }
     }
 }
 
 impl From<JobRef> for Source {
     fn from(job: JobRef) -> Self {
-        Self { job: Some(job), url: None }
+        Self {
+            job: Some(job),
+            url: None,
+        }
     }
 }
 
@@ -649,8 +713,13 @@ mod base64_text {
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        STANDARD.decode(String::deserialize(deserializer)?).map(Bytes::from).map_err(serde::de::Error::custom)
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Bytes, D::Error> {
+        STANDARD
+            .decode(String::deserialize(deserializer)?)
+            .map(Bytes::from)
+            .map_err(serde::de::Error::custom)
     }
 }
 

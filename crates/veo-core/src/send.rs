@@ -13,8 +13,12 @@ use tracing::{Instrument, info_span};
 
 use crate::client::{Client, impossible};
 use crate::download::random;
-use crate::ledger::{Begin, Begun, Entry, EntryState, Event, Find, Outcome, Want, Wish, key_reused};
-use crate::{Error, ErrorKind, Offer, Provider, Refusal, Submission, Unknown, VideoRequest, image, plan};
+use crate::ledger::{
+    Begin, Begun, Entry, EntryState, Event, Find, Outcome, Want, Wish, key_reused,
+};
+use crate::{
+    Error, ErrorKind, Offer, Provider, Refusal, Submission, Unknown, VideoRequest, image, plan,
+};
 
 /// A request that is planned and whose images are where the providers reach them. It can be sent, which costs money.
 ///
@@ -73,7 +77,8 @@ impl Prepared {
 
     /// Leaves out those accounts.
     pub(crate) fn leave_out(&mut self, accounts: &[&str]) {
-        self.offers.retain(|offer| !accounts.contains(&offer.account.as_str()));
+        self.offers
+            .retain(|offer| !accounts.contains(&offer.account.as_str()));
     }
 }
 
@@ -125,14 +130,20 @@ impl Client {
         let mut offers = plan.offers;
         if image::has_local(request) {
             let uploaded = self.upload_images(request).await?;
-            let rendered = offers.iter().map(|offer| match self.account(&offer.account) {
-                Some(provider) => plan::rendered(provider, offer, &uploaded),
-                None => Ok(offer.clone()),
-            });
+            let rendered = offers
+                .iter()
+                .map(|offer| match self.account(&offer.account) {
+                    Some(provider) => plan::rendered(provider, offer, &uploaded),
+                    None => Ok(offer.clone()),
+                });
             offers = rendered.collect::<Result<_, _>>()?;
         }
         let want = Want::new(random_key(), wish);
-        Ok(Prepared { want, offers, refusals: plan.refusals })
+        Ok(Prepared {
+            want,
+            offers,
+            refusals: plan.refusals,
+        })
     }
 
     /// Sends a prepared request to the first provider that can make the video, at most once. The next one is asked only when
@@ -146,16 +157,30 @@ impl Client {
     }
 
     /// As [`send`](Self::send), but once `stop` is done, no paid request leaves any more.
-    pub async fn send_until(&self, prepared: Prepared, stop: impl Future<Output = ()>) -> Submission {
+    pub async fn send_until(
+        &self,
+        prepared: Prepared,
+        stop: impl Future<Output = ()>,
+    ) -> Submission {
         let mut stop = pin!(stop);
-        let Prepared { want, offers, refusals: impossible_for } = prepared;
+        let Prepared {
+            want,
+            offers,
+            refusals: impossible_for,
+        } = prepared;
         let (mut refusals, mut last) = (Vec::new(), None::<Error>);
         for offer in offers {
-            let Some(provider) = self.shared_account(&offer.account) else { continue };
+            let Some(provider) = self.shared_account(&offer.account) else {
+                continue;
+            };
             let account = offer.account.clone();
-            let sent = self.send_one(&provider, &want, offer, &refusals, stop.as_mut()).await;
+            let sent = self
+                .send_one(&provider, &want, offer, &refusals, stop.as_mut())
+                .await;
             match sent {
-                Submission::Rejected(error) if is_final(&error) => return Submission::Rejected(error),
+                Submission::Rejected(error) if is_final(&error) => {
+                    return Submission::Rejected(error);
+                }
                 Submission::Rejected(error) => {
                     let said = format!("{account}: {error}");
                     last = Some(error.after(&refusals));
@@ -220,11 +245,14 @@ impl Client {
         // What is known needs no plan, no image and no upload.
         match self.ledger().entry(key).await {
             Ok(Some(entry))
-                if !matches!(entry.state, EntryState::Wanted | EntryState::Rejected) && !entry.attempts.is_empty() =>
+                if !matches!(entry.state, EntryState::Wanted | EntryState::Rejected)
+                    && !entry.attempts.is_empty() =>
             {
                 let wish = Wish::request(request).await;
                 if wish.is_same(&entry.wish) {
-                    return self.known(entry, None, &mut pin!(std::future::pending())).await;
+                    return self
+                        .known(entry, None, &mut pin!(std::future::pending()))
+                        .await;
                 }
                 return Submission::Rejected(key_reused(key));
             }
@@ -256,7 +284,11 @@ impl Client {
     /// }
     /// # Ok(()) }) }
     /// ```
-    pub async fn submit_until(&self, request: &VideoRequest, stop: impl Future<Output = ()>) -> Submission {
+    pub async fn submit_until(
+        &self,
+        request: &VideoRequest,
+        stop: impl Future<Output = ()>,
+    ) -> Submission {
         let mut stop = pin!(stop);
         match before(stop.as_mut(), self.prepare(request)).await {
             Some(Ok(prepared)) => self.send_until(prepared, stop).await,
@@ -294,7 +326,10 @@ impl Client {
                 Ok(Sent::Known(entry)) => return self.known(*entry, Some(&offer), &mut stop).await,
                 Ok(Sent::NotBefore(pause)) => pause,
                 // Calls under way are waited for as long as jobs are.
-                Ok(Sent::Held) if held_since.get_or_insert_with(Instant::now).elapsed() < self.poll().give_up_after => {
+                Ok(Sent::Held)
+                    if held_since.get_or_insert_with(Instant::now).elapsed()
+                        < self.poll().give_up_after =>
+                {
                     LOOK_EVERY
                 }
                 Ok(Sent::Held) => {
@@ -310,25 +345,44 @@ impl Client {
     }
 
     /// Sends to the first provider now, or says how long to wait before that is possible.
-    pub(crate) async fn send_now(&self, prepared: Prepared) -> Result<Result<Submission, Duration>, Error> {
-        let Prepared { want, offers, refusals } = prepared;
-        let Some(offer) = offers.into_iter().next() else { return Err(impossible(&refusals)) };
-        let Some(provider) = self.shared_account(&offer.account) else { return Err(impossible(&refusals)) };
+    pub(crate) async fn send_now(
+        &self,
+        prepared: Prepared,
+    ) -> Result<Result<Submission, Duration>, Error> {
+        let Prepared {
+            want,
+            offers,
+            refusals,
+        } = prepared;
+        let Some(offer) = offers.into_iter().next() else {
+            return Err(impossible(&refusals));
+        };
+        let Some(provider) = self.shared_account(&offer.account) else {
+            return Err(impossible(&refusals));
+        };
         let begin = self.beginning(&*provider, &want, &offer);
-        Ok(match self.begin_and_send(provider, begin, Vec::new()).await? {
-            Sent::Gone(submission) => Ok(*submission),
-            // Its outcome is not known yet, and soon will be.
-            Sent::Known(entry) if entry.state == EntryState::OnItsWay => Err(Duration::from_secs(1)),
-            Sent::Known(entry) => Ok(self.known(*entry, Some(&offer), &mut pin!(std::future::ready(()))).await),
-            Sent::NotBefore(pause) => Err(pause),
-            Sent::Held => Err(LOOK_EVERY),
-        })
+        Ok(
+            match self.begin_and_send(provider, begin, Vec::new()).await? {
+                Sent::Gone(submission) => Ok(*submission),
+                // Its outcome is not known yet, and soon will be.
+                Sent::Known(entry) if entry.state == EntryState::OnItsWay => {
+                    Err(Duration::from_secs(1))
+                }
+                Sent::Known(entry) => Ok(self
+                    .known(*entry, Some(&offer), &mut pin!(std::future::ready(())))
+                    .await),
+                Sent::NotBefore(pause) => Err(pause),
+                Sent::Held => Err(LOOK_EVERY),
+            },
+        )
     }
 
     /// What is to be written down before an offer is sent.
     fn beginning(&self, provider: &dyn Provider, want: &Want, offer: &Offer) -> Begin {
         let capabilities = provider.capabilities();
-        let is_marked = capabilities.marks_callbacks && self.keeps_record() && offer.request.callback_url.is_some();
+        let is_marked = capabilities.marks_callbacks
+            && self.keeps_record()
+            && offer.request.callback_url.is_some();
         let marker = is_marked.then(random_marker);
         Begin {
             want: want.clone(),
@@ -371,7 +425,9 @@ impl Client {
                     span.record("job", display(&job.reference));
                     job.refusals = refusals;
                 }
-                Submission::Unknown(unknown) if client.keeps_record() => unknown.key = Some(key.clone()),
+                Submission::Unknown(unknown) if client.keeps_record() => {
+                    unknown.key = Some(key.clone())
+                }
                 _ => {}
             }
             client.ended(&key, &mut submission).await;
@@ -382,7 +438,12 @@ impl Client {
             // A provider that panics may have sent it.
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                 let recorded = self.keeps_record().then(|| key.clone());
-                let mut submission = Submission::Unknown(Unknown { key: recorded, error, offer, sent_at });
+                let mut submission = Submission::Unknown(Unknown {
+                    key: recorded,
+                    error,
+                    offer,
+                    sent_at,
+                });
                 self.ended(&key, &mut submission).await;
                 Ok(Sent::Gone(Box::new(submission)))
             }
@@ -412,7 +473,9 @@ impl Client {
                 refusals: job.refusals.clone(),
             },
             Submission::Rejected(error) => Outcome::rejected(error.clone()),
-            Submission::Unknown(unknown) => Outcome::Unknown { error: unknown.error.clone() },
+            Submission::Unknown(unknown) => Outcome::Unknown {
+                error: unknown.error.clone(),
+            },
         };
         let event = Event::Ended { outcome };
         match (self.write(key, event).await, submission) {
@@ -472,7 +535,12 @@ impl Client {
             let message = "its line in the ledger is damaged, so it may have been sent";
             let error = Error::new(ErrorKind::OutcomeUnknown, message);
             let (key, offer, sent_at) = (Some(entry.key), offer.clone(), entry.at);
-            return Submission::Unknown(Unknown { key, error, offer, sent_at });
+            return Submission::Unknown(Unknown {
+                key,
+                error,
+                offer,
+                sent_at,
+            });
         }
         match (entry.job(), entry.why()) {
             (Some(job), _) => Submission::Accepted(job),
@@ -500,7 +568,11 @@ impl Client {
             done
         });
         task.await.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::OutcomeUnknown, "the task that sent it has ended early").with_source(error))
+            Err(Error::new(
+                ErrorKind::OutcomeUnknown,
+                "the task that sent it has ended early",
+            )
+            .with_source(error))
         })
     }
 
@@ -509,7 +581,10 @@ impl Client {
         self.budget()?;
         let client = self.clone();
         // Whoever looks at it keeps all others waiting, so it does not depend on the caller to be asked to go on.
-        self.detached(async move { Ok(client.observed().await) }).await.ok().flatten()
+        self.detached(async move { Ok(client.observed().await) })
+            .await
+            .ok()
+            .flatten()
     }
 
     async fn observed(&self) -> Option<f64> {
@@ -519,7 +594,11 @@ impl Client {
             return None;
         }
         let mut last = self.balance().lock().await;
-        let now = provider.credits().await.ok().filter(|credits| credits.is_finite())?;
+        let now = provider
+            .credits()
+            .await
+            .ok()
+            .filter(|credits| credits.is_finite())?;
         let fall = last.replace(now).map(|before| (before - now).max(0.0));
         if let Some(credits) = fall.filter(|fall| *fall > 0.0) {
             let _ = self.write(&budget.name, Event::Fall { credits }).await;
@@ -533,10 +612,16 @@ impl Client {
         if self.budget().is_none_or(|budget| budget.price.is_some()) {
             return;
         }
-        let Some(credits) = self.observe_balance().await else { return };
-        let Some(entry) = self.ledger().entry(key).await.ok().flatten() else { return };
-        let is_alone =
-            entry.attempts.last().is_some_and(|attempt| attempt.reserved.is_some() && attempt.budget.is_some());
+        let Some(credits) = self.observe_balance().await else {
+            return;
+        };
+        let Some(entry) = self.ledger().entry(key).await.ok().flatten() else {
+            return;
+        };
+        let is_alone = entry
+            .attempts
+            .last()
+            .is_some_and(|attempt| attempt.reserved.is_some() && attempt.budget.is_some());
         // What has left no trace can still be charged.
         if is_alone && credits > 0.0 {
             let _ = self.write(key, Event::Cost { credits }).await;
@@ -563,9 +648,17 @@ enum Sent {
 
 /// What is told of an entry that is being sent by somebody else.
 fn unread(entry: Entry, error: Error) -> Submission {
-    let attempt = entry.attempts.last().map(|attempt| (entry.offer(attempt), attempt.at));
+    let attempt = entry
+        .attempts
+        .last()
+        .map(|attempt| (entry.offer(attempt), attempt.at));
     match attempt {
-        Some((offer, sent_at)) => Submission::Unknown(Unknown { key: Some(entry.key), error, offer, sent_at }),
+        Some((offer, sent_at)) => Submission::Unknown(Unknown {
+            key: Some(entry.key),
+            error,
+            offer,
+            sent_at,
+        }),
         None => Submission::Rejected(error),
     }
 }
@@ -584,7 +677,10 @@ pub(crate) fn is_final(error: &Error) -> bool {
 }
 
 /// What comes of something, unless `stop` is done first. Not for what must not be dropped.
-pub(crate) async fn before<T>(stop: Pin<&mut impl Future<Output = ()>>, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn before<T>(
+    stop: Pin<&mut impl Future<Output = ()>>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     match select(stop, pin!(work)).await {
         Either::Left(_) => None,
         Either::Right((done, _)) => Some(done),
@@ -593,8 +689,11 @@ pub(crate) async fn before<T>(stop: Pin<&mut impl Future<Output = ()>>, work: im
 
 /// The caller does not want it any more.
 fn stopped(refusals: &[String]) -> Error {
-    Error::new(ErrorKind::Stopped, "stopped before a paid request was sent; submit it again if you want it")
-        .after(refusals)
+    Error::new(
+        ErrorKind::Stopped,
+        "stopped before a paid request was sent; submit it again if you want it",
+    )
+    .after(refusals)
 }
 
 fn random_key() -> String {

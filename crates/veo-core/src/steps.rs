@@ -10,10 +10,13 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep_until};
 
 use crate::client::Client;
-use crate::ledger::{Delivered, Entry, EntryState, Event, Find, Listed, Outcome, Want, Which, Wish};
+use crate::ledger::{
+    Delivered, Entry, EntryState, Event, Find, Listed, Outcome, Want, Which, Wish,
+};
 use crate::send::{before, is_final};
 use crate::{
-    Charged, Described, Error, ErrorKind, JobRef, Receipt, Resend, State, Submission, Unknown, Video, VideoRequest,
+    Charged, Described, Error, ErrorKind, JobRef, Receipt, Resend, State, Submission, Unknown,
+    Video, VideoRequest,
 };
 
 /// What a [step](Client::step) has found.
@@ -81,7 +84,10 @@ impl Client {
         if plan.offers.is_empty() {
             return Err(crate::client::impossible(&plan.refusals));
         }
-        let entry = self.ledger().want(Want::new(key, Wish::request(request).await)).await?;
+        let entry = self
+            .ledger()
+            .want(Want::new(key, Wish::request(request).await))
+            .await?;
         self.hurry_on(&entry);
         Ok(entry)
     }
@@ -98,24 +104,34 @@ impl Client {
     /// be made again.
     pub async fn step(&self, key: &str) -> Result<Step, Error> {
         self.check_record()?;
-        let entry = self.ledger().entry(key).await?.ok_or_else(|| no_such(key))?;
+        let entry = self
+            .ledger()
+            .entry(key)
+            .await?
+            .ok_or_else(|| no_such(key))?;
         match entry.state {
             EntryState::Wanted => self.begin_step(&entry).await,
             EntryState::Rejected => match entry.why() {
-                Some(error) if is_worth_another_try(error) && entry.can_be_sent() => self.begin_step(&entry).await,
+                Some(error) if is_worth_another_try(error) && entry.can_be_sent() => {
+                    self.begin_step(&entry).await
+                }
                 Some(error) => Ok(Step::Failed(Box::new(error.clone()))),
                 None => self.begin_step(&entry).await,
             },
             EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
-            EntryState::Unknown if crate::upgrade::is_called_again(&entry) => self.upgrade_step(&entry).await,
+            EntryState::Unknown if crate::upgrade::is_called_again(&entry) => {
+                self.upgrade_step(&entry).await
+            }
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
                 None => Err(lost(key)),
             },
             EntryState::Accepted | EntryState::Finished => self.ask_step(&entry).await,
             EntryState::Failed => {
-                let error =
-                    entry.error.clone().unwrap_or_else(|| Error::new(ErrorKind::JobFailed, "the job has failed"));
+                let error = entry
+                    .error
+                    .clone()
+                    .unwrap_or_else(|| Error::new(ErrorKind::JobFailed, "the job has failed"));
                 Ok(Step::Failed(Box::new(error)))
             }
             EntryState::Done => Ok(Step::Done(entry.receipt().map(Box::new))),
@@ -180,7 +196,9 @@ impl Client {
     where
         F: Future<Output = ()>,
     {
-        before(pin!(stop), self.drive(handle, true)).await.unwrap_or(Ok(()))
+        before(pin!(stop), self.drive(handle, true))
+            .await
+            .unwrap_or(Ok(()))
     }
 
     /// Says that the caller has saved the video of a key.
@@ -191,7 +209,9 @@ impl Client {
     pub async fn done(&self, key: &str, receipt: &Receipt) -> Result<(), Error> {
         let delivered = Box::new(Delivered::new(receipt));
         let written = self.ledger().record(key, Event::Done { delivered }).await;
-        written.map(drop).map_err(|error| error.with_charged(Charged::Yes))
+        written
+            .map(drop)
+            .map_err(|error| error.with_charged(Charged::Yes))
     }
 
     /// Says what became of a key whose outcome is unknown. A job is accepted only if the provider knows the task and shows no other
@@ -234,7 +254,11 @@ impl Client {
     }
 
     /// Steps what is open; to the end, or for ever.
-    async fn drive<F>(&self, mut handle: impl FnMut(String, Step) -> F, for_ever: bool) -> Result<(), Error>
+    async fn drive<F>(
+        &self,
+        mut handle: impl FnMut(String, Step) -> F,
+        for_ever: bool,
+    ) -> Result<(), Error>
     where
         F: Future<Output = ()>,
     {
@@ -253,7 +277,11 @@ impl Client {
             {
                 under_way.push(async move { (self.step(&key).await, key) });
             }
-            let mut wake_at = if looking.is_terminated() { look_at } else { Instant::now() + NEVER };
+            let mut wake_at = if looking.is_terminated() {
+                look_at
+            } else {
+                Instant::now() + NEVER
+            };
             if under_way.len() < AT_A_TIME {
                 wake_at = agenda.first().map_or(wake_at, |due| due.min(wake_at));
             }
@@ -311,13 +339,28 @@ impl Client {
 
     async fn settled(&self, key: &str, settlement: Settlement) -> Result<Entry, Error> {
         self.check_record()?;
-        let entry = self.ledger().entry(key).await?.ok_or_else(|| no_such(key))?;
+        let entry = self
+            .ledger()
+            .entry(key)
+            .await?
+            .ok_or_else(|| no_such(key))?;
         let refuse = |message: String| Err(Error::new(ErrorKind::InvalidRequest, message));
         match settlement {
             Settlement::NotTaken if entry.state == EntryState::Unknown => {
-                let error = Error::new(ErrorKind::NotSent, "somebody has looked, and it was not taken");
-                let (outcome, attempts) = (Outcome::Rejected { error, is_settled: true }, entry.attempts.len());
-                self.ledger().record(key, Event::Settled { outcome, attempts }).await
+                let error = Error::new(
+                    ErrorKind::NotSent,
+                    "somebody has looked, and it was not taken",
+                );
+                let (outcome, attempts) = (
+                    Outcome::Rejected {
+                        error,
+                        is_settled: true,
+                    },
+                    entry.attempts.len(),
+                );
+                self.ledger()
+                    .record(key, Event::Settled { outcome, attempts })
+                    .await
             }
             Settlement::Accepted(job) if entry.can_be_settled() => {
                 if let Some(other) = self.ledger().find(Find::Job(&job)).await?
@@ -328,7 +371,10 @@ impl Client {
                 self.check_evidence(&entry, &job).await?;
                 self.accept(&entry, &job).await
             }
-            _ => refuse(format!("{key} is {}, and only what is unknown can be settled", entry.state)),
+            _ => refuse(format!(
+                "{key} is {}, and only what is unknown can be settled",
+                entry.state
+            )),
         }
     }
 
@@ -338,12 +384,20 @@ impl Client {
         if let Some(entry) = self.ledger().find(Find::Job(&notice.job)).await? {
             return Ok(Some(entry));
         }
-        let Some(marker) = &notice.marker else { return Ok(None) };
-        let Some(entry) = self.ledger().find(Find::Marker(marker)).await? else { return Ok(None) };
+        let Some(marker) = &notice.marker else {
+            return Ok(None);
+        };
+        let Some(entry) = self.ledger().find(Find::Marker(marker)).await? else {
+            return Ok(None);
+        };
         // The callback does not say which account it is about, and the attempt does.
         let mut job = notice.job.clone();
         if let Some(attempt) = entry.attempts.last() {
-            job.account = attempt.sent.account.split_once('@').map(|(_, name)| name.to_owned());
+            job.account = attempt
+                .sent
+                .account
+                .split_once('@')
+                .map(|(_, name)| name.to_owned());
         }
         match entry.state {
             EntryState::Unknown => {
@@ -373,10 +427,18 @@ impl Client {
         let (account, attempt) = (job.account(), entry.attempts.last());
         if let Some(attempt) = attempt.filter(|attempt| attempt.sent.account != account) {
             let sent_to = &attempt.sent.account;
-            return refuse(format!("{} was sent to {sent_to}, so it cannot have become {job}", entry.key));
+            return refuse(format!(
+                "{} was sent to {sent_to}, so it cannot have become {job}",
+                entry.key
+            ));
         }
-        let provider = self.shared_account(&account).ok_or_else(|| crate::client::nobody(job))?;
-        let Described { prompt, model, .. } = provider.describe(job).await.map_err(|error| error.with_job(job))?;
+        let provider = self
+            .shared_account(&account)
+            .ok_or_else(|| crate::client::nobody(job))?;
+        let Described { prompt, model, .. } = provider
+            .describe(job)
+            .await
+            .map_err(|error| error.with_job(job))?;
         // A line that was torn off says nothing to compare with.
         if let Some(asked) = entry.wish.asked()
             && prompt.is_some_and(|prompt| prompt.trim() != asked.prompt.trim())
@@ -399,25 +461,47 @@ impl Client {
         let asked = entry.wish.asked().and_then(|request| request.resolution);
         job.resolution = asked.filter(|resolution| *resolution > crate::Resolution::P720);
         let at = entry.attempts.last().map_or(entry.at, |attempt| attempt.at);
-        let (outcome, attempts) =
-            (Outcome::Accepted { job, task: None, at, refusals: Vec::new() }, entry.attempts.len());
-        self.ledger().record(&entry.key, Event::Settled { outcome, attempts }).await
+        let (outcome, attempts) = (
+            Outcome::Accepted {
+                job,
+                task: None,
+                at,
+                refusals: Vec::new(),
+            },
+            entry.attempts.len(),
+        );
+        self.ledger()
+            .record(&entry.key, Event::Settled { outcome, attempts })
+            .await
     }
 
     /// Sends what is wanted to the next provider that has not rejected it.
     async fn begin_step(&self, entry: &Entry) -> Result<Step, Error> {
-        let Wish::Request { request, .. } = &entry.wish else { return self.upgrade_step(entry).await };
-        let rejected: Vec<_> = entry.attempts.iter().map(|attempt| attempt.sent.account.as_str()).collect();
+        let Wish::Request { request, .. } = &entry.wish else {
+            return self.upgrade_step(entry).await;
+        };
+        let rejected: Vec<_> = entry
+            .attempts
+            .iter()
+            .map(|attempt| attempt.sent.account.as_str())
+            .collect();
         let mut prepared = self.prepare(request).await?.key(&entry.key);
         // Those that have rejected it are asked again only when everybody has.
-        let left = prepared.offers().iter().filter(|offer| !rejected.contains(&offer.account.as_str())).count();
+        let left = prepared
+            .offers()
+            .iter()
+            .filter(|offer| !rejected.contains(&offer.account.as_str()))
+            .count();
         if left > 0 {
             prepared.leave_out(&rejected);
         }
         if let Some(target) = &entry.target {
             prepared = prepared.target(target);
         }
-        let want = Want { target: entry.target.clone(), ..Want::new(&*entry.key, entry.wish.clone()) };
+        let want = Want {
+            target: entry.target.clone(),
+            ..Want::new(&*entry.key, entry.wish.clone())
+        };
         let (client, first) = (self.clone(), self.poll().first);
         let longer = pause_after(rejected.len());
         // What is rejected and wanted again is so also if the caller goes.
@@ -429,7 +513,12 @@ impl Client {
                     let again = match error.resend() {
                         Resend::After(pause) => pause,
                         Resend::Same => longer,
-                        _ if left > 1 && error.kind() != ErrorKind::OverBudget && !is_final(&error) => Duration::ZERO,
+                        _ if left > 1
+                            && error.kind() != ErrorKind::OverBudget
+                            && !is_final(&error) =>
+                        {
+                            Duration::ZERO
+                        }
                         _ => return Ok(Step::Failed(Box::new(error))),
                     };
                     client.ledger().want(want).await?;
@@ -447,11 +536,16 @@ impl Client {
         if entry.upgrade().is_some() {
             return self.upgrade_step(entry).await;
         }
-        let Some(job) = entry.job() else { return Err(lost(&entry.key)) };
+        let Some(job) = entry.job() else {
+            return Err(lost(&entry.key));
+        };
         let wanted = job.reference.resolution;
         // An upgrade that is under way goes on.
         if let Some(to) = wanted
-            && let Some(upgrade) = self.ledger().entry(&job.reference.with_size(to).to_string()).await?
+            && let Some(upgrade) = self
+                .ledger()
+                .entry(&job.reference.with_size(to).to_string())
+                .await?
             && upgrade.key != entry.key
             && upgrade.state != EntryState::Rejected
         {
@@ -460,14 +554,18 @@ impl Client {
         let state = match self.ask(&job.reference).await {
             Ok(state) => state,
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                return Ok(Step::AgainAfter(error.retry_after().unwrap_or(self.poll().every)));
+                return Ok(Step::AgainAfter(
+                    error.retry_after().unwrap_or(self.poll().every),
+                ));
             }
             Err(error) => return Err(error),
         };
         match state {
             State::Finished(video) => {
                 self.finished(entry, &video).await?;
-                match wanted.filter(|to| video.is_below(*to) && self.can_upgrade(&job.reference, *to)) {
+                match wanted
+                    .filter(|to| video.is_below(*to) && self.can_upgrade(&job.reference, *to))
+                {
                     Some(to) => {
                         let upgrade = self.want_upgrade(&job.reference, to, None).await?;
                         self.larger_step(entry, &upgrade).await
@@ -489,11 +587,18 @@ impl Client {
         match Box::pin(self.step(&upgrade.key)).await? {
             // The smaller one is paid for and there.
             Step::Failed(error) => {
-                let Some(job) = small.job() else { return Err(lost(&small.key)) };
+                let Some(job) = small.job() else {
+                    return Err(lost(&small.key));
+                };
                 match self.ask(&job.reference).await? {
                     State::Finished(video) => {
-                        let shortfall = Some(format!("it was to be larger and cannot be upgraded: {error}"));
-                        Ok(Step::Video(Box::new(Video { shortfall, ..*video })))
+                        let shortfall = Some(format!(
+                            "it was to be larger and cannot be upgraded: {error}"
+                        ));
+                        Ok(Step::Video(Box::new(Video {
+                            shortfall,
+                            ..*video
+                        })))
                     }
                     _ => Ok(Step::AgainAfter(AGAIN)),
                 }
@@ -519,7 +624,9 @@ impl Client {
                 }
             }
             Err(error) if error.refuses_upgrade() => Ok(Step::Failed(Box::new(error))),
-            Err(error) if error.kind() == ErrorKind::Unavailable => Ok(Step::AgainAfter(self.poll().every_upgrade)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                Ok(Step::AgainAfter(self.poll().every_upgrade))
+            }
             Err(error) => Err(error),
         }
     }
@@ -527,7 +634,13 @@ impl Client {
     /// Writes down that a job has a video.
     pub(crate) async fn finished(&self, entry: &Entry, video: &Video) -> Result<(), Error> {
         if entry.state == EntryState::Accepted {
-            self.write(&entry.key, Event::Finished { credits: video.credits }).await?;
+            self.write(
+                &entry.key,
+                Event::Finished {
+                    credits: video.credits,
+                },
+            )
+            .await?;
             self.learn_price(&entry.key).await;
         }
         Ok(())
@@ -536,7 +649,13 @@ impl Client {
     /// Writes down that a job has failed.
     pub(crate) async fn failed(&self, entry: &Entry, error: &Error) -> Result<(), Error> {
         if matches!(entry.state, EntryState::Accepted | EntryState::Finished) {
-            self.write(&entry.key, Event::Failed { error: error.clone() }).await?;
+            self.write(
+                &entry.key,
+                Event::Failed {
+                    error: error.clone(),
+                },
+            )
+            .await?;
             self.learn_price(&entry.key).await;
         }
         Ok(())
@@ -573,8 +692,12 @@ impl Agenda {
 
     /// A key that is due now.
     fn next(&mut self) -> Option<String> {
-        let (_, key) = self.first().filter(|at| *at <= Instant::now()).and_then(|_| self.due.pop_first())?;
-        self.turns.insert(key.clone(), Turn::Busy { is_hurried: false });
+        let (_, key) = self
+            .first()
+            .filter(|at| *at <= Instant::now())
+            .and_then(|_| self.due.pop_first())?;
+        self.turns
+            .insert(key.clone(), Turn::Busy { is_hurried: false });
         Some(key)
     }
 
@@ -592,7 +715,9 @@ impl Agenda {
         match self.turns.get_mut(&key) {
             Some(Turn::Busy { is_hurried }) => *is_hurried = true,
             Some(Turn::Handed { is_video: true }) => {}
-            Some(Turn::Due(_) | Turn::Handed { is_video: false }) | None => self.put(key, Instant::now()),
+            Some(Turn::Due(_) | Turn::Handed { is_video: false }) | None => {
+                self.put(key, Instant::now())
+            }
         }
     }
 
@@ -600,7 +725,15 @@ impl Agenda {
     fn again(&mut self, key: String, pause: Duration) {
         self.failures.remove(&key);
         let is_hurried = matches!(self.turns.get(&key), Some(Turn::Busy { is_hurried: true }));
-        self.put(key, Instant::now() + if is_hurried { Duration::ZERO } else { pause.min(NEVER) });
+        self.put(
+            key,
+            Instant::now()
+                + if is_hurried {
+                    Duration::ZERO
+                } else {
+                    pause.min(NEVER)
+                },
+        );
     }
 
     /// Its step was not possible.
@@ -615,7 +748,9 @@ impl Agenda {
     fn handled(&mut self, key: String, is_video: bool, for_ever: bool, is_left: bool) {
         self.failures.remove(&key);
         match self.turns.get(&key) {
-            Some(Turn::Busy { is_hurried: true }) if for_ever || !is_video => self.put(key, Instant::now()),
+            Some(Turn::Busy { is_hurried: true }) if for_ever || !is_video => {
+                self.put(key, Instant::now())
+            }
             _ if is_left => self.put(key, Instant::now() + HANDED_AGAIN),
             _ if for_ever => drop(self.turns.remove(&key)),
             _ => drop(self.turns.insert(key, Turn::Handed { is_video })),
@@ -633,7 +768,10 @@ impl Agenda {
 impl Entry {
     /// Whether the request is whole, so that it can be sent from here.
     fn can_be_sent(&self) -> bool {
-        !matches!(&self.wish, Wish::Request { redacted: true, .. } | Wish::Lost)
+        !matches!(
+            &self.wish,
+            Wish::Request { redacted: true, .. } | Wish::Lost
+        )
     }
 }
 
@@ -648,7 +786,10 @@ fn is_worth_another_try(error: &Error) -> bool {
 }
 
 fn no_such(key: &str) -> Error {
-    Error::new(ErrorKind::InvalidRequest, format!("there is no {key:?} in the ledger"))
+    Error::new(
+        ErrorKind::InvalidRequest,
+        format!("there is no {key:?} in the ledger"),
+    )
 }
 
 fn lost(key: &str) -> Error {

@@ -40,7 +40,12 @@ pub(crate) struct Row {
 impl Row {
     /// Refusals with one of these numbers.
     pub(crate) const fn new(numbers: &'static [i64], kind: ErrorKind) -> Self {
-        Self { numbers, codes: &[], words: &[], kind }
+        Self {
+            numbers,
+            codes: &[],
+            words: &[],
+            kind,
+        }
     }
 
     /// Of them, those with one of these codes. Those of kie.ai are its numbers.
@@ -80,7 +85,10 @@ where
     let error = match (started_task(&result), result) {
         (Some(id), _) if id.len() <= KEPT => return Submission::Accepted(Job::new(offer, id)),
         (Some(id), result) => {
-            let message = format!("{provider} named a task by {} bytes, which is no id", id.len());
+            let message = format!(
+                "{provider} named a task by {} bytes, which is no id",
+                id.len()
+            );
             Error::new(ErrorKind::OutcomeUnknown, message).with_reply(body(&result))
         }
         (None, Ok(reply)) => {
@@ -105,7 +113,9 @@ where
     let kind = |number, code: Option<&str>, words: &str| {
         let words = words.to_lowercase();
         let row = table.into_iter().find(|row| row.fits(number, code, &words));
-        row.map(|row| row.kind).filter(|kind| *kind != ErrorKind::OutcomeUnknown).unwrap_or(unclear)
+        row.map(|row| row.kind)
+            .filter(|kind| *kind != ErrorKind::OutcomeUnknown)
+            .unwrap_or(unclear)
     };
     match error {
         ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
@@ -116,7 +126,11 @@ where
             translated(kind, error).with_retry_after(reply.head.retry_after)
         }
         ApiError::Rejected(said) => {
-            let kind = kind(said.number(), said.code().as_deref(), said.words().unwrap_or_default());
+            let kind = kind(
+                said.number(),
+                said.code().as_deref(),
+                said.words().unwrap_or_default(),
+            );
             explained(kind, &**said)
         }
         _ => translated(unclear, error),

@@ -41,12 +41,19 @@ impl Body {
             return Ok(());
         }
         // One reason for all, so that a model is no farther from the request for them.
-        Err(vec![Reason::new("extra", format!("{}; set that and leave out the extra field", wrong.join(", ")))])
+        Err(vec![Reason::new(
+            "extra",
+            format!(
+                "{}; set that and leave out the extra field",
+                wrong.join(", ")
+            ),
+        )])
     }
 
     /// The body, if the provider's own type takes it.
     pub(crate) fn check<T: DeserializeOwned + Serialize>(self) -> Result<Value, Vec<Reason>> {
-        let typed = serde_json::from_value::<T>(Value::Object(self.0)).and_then(serde_json::to_value);
+        let typed =
+            serde_json::from_value::<T>(Value::Object(self.0)).and_then(serde_json::to_value);
         typed.map_err(|error| vec![Reason::new("extra", error.to_string())])
     }
 }
@@ -59,7 +66,11 @@ impl From<Body> for Option<Value> {
 
 /// The account at a provider with this name; without one it is the provider.
 pub(crate) fn named(provider: &str, account: &str) -> String {
-    if account.is_empty() { provider.to_owned() } else { format!("{provider}@{account}") }
+    if account.is_empty() {
+        provider.to_owned()
+    } else {
+        format!("{provider}@{account}")
+    }
 }
 
 /// The start of a reply as it came.
@@ -85,7 +96,12 @@ fn policy(words: &str) -> Option<Subject> {
         Some(Subject::Image)
     } else if has(&["unable to generate audio", "filtered because"]) {
         Some(Subject::Output)
-    } else if has(&["content polic", "content rejected", "usage guidelines", "content_filter"]) {
+    } else if has(&[
+        "content polic",
+        "content rejected",
+        "usage guidelines",
+        "content_filter",
+    ]) {
         Some(Subject::Prompt)
     } else {
         None
@@ -95,7 +111,9 @@ fn policy(words: &str) -> Option<Subject> {
 /// The failure of an accepted job, by the provider's words.
 pub(crate) fn failure(words: &str, message: String) -> Error {
     let lower = words.to_lowercase();
-    let input = ["english prompts", "fetch the image", "retrieve image"].iter().any(|part| lower.contains(part));
+    let input = ["english prompts", "fetch the image", "retrieve image"]
+        .iter()
+        .any(|part| lower.contains(part));
     match policy(words) {
         Some(subject) => Error::policy(subject, message),
         None if input => Error::unusable_input(message),

@@ -8,13 +8,20 @@ use veo_transport::words;
 use crate::submit::{self, Row, Said, explained};
 use crate::translation::{Body, failure, named, start, translated};
 use crate::{
-    Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image, Input, JobRef, Mode,
-    Model, Offer, Operation, Provider, Reason, Resolution, State, Subject, Submission, Tier, Video, VideoRequest,
+    Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image,
+    Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State, Subject,
+    Submission, Tier, Video, VideoRequest,
 };
 
 const NAME: &str = "uniall";
 
-const STANDARD: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::References, Mode::Extension];
+const STANDARD: &[Mode] = &[
+    Mode::Text,
+    Mode::Image,
+    Mode::Frames,
+    Mode::References,
+    Mode::Extension,
+];
 const FAST: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::Extension];
 
 /// The fields of its requests that the vocabulary covers, and how they are called there.
@@ -30,16 +37,24 @@ const COVERED: &[(&str, &str)] = &[
     ("duration", "seconds"),
 ];
 /// The same of the options of the model.
-const COVERED_OPTIONS: &[(&str, &str)] =
-    &[("generate_audio", "audio"), ("negative_prompt", "negative_prompt"), ("seed", "seed")];
+const COVERED_OPTIONS: &[(&str, &str)] = &[
+    ("generate_audio", "audio"),
+    ("negative_prompt", "negative_prompt"),
+    ("seed", "seed"),
+];
 
 /// The HTTP statuses with which it refuses a paid request.
 const REFUSED: &[i64] = &[400, 401, 402, 403, 404, 405, 413, 429];
 /// What its refusals mean, by the HTTP status.
 const REFUSALS: &[Row] = &[
     // The gateway found nobody to pass the request to. It is the only word that is taken for one with a server error.
-    Row::new(&[400, 401, 402, 403, 404, 405, 413, 429, 503], ErrorKind::Retired).named(&["model_not_found"]),
-    Row::new(REFUSED, ErrorKind::InsufficientCredits).named(&["insufficient_user_quota", "quota_not_enough"]),
+    Row::new(
+        &[400, 401, 402, 403, 404, 405, 413, 429, 503],
+        ErrorKind::Retired,
+    )
+    .named(&["model_not_found"]),
+    Row::new(REFUSED, ErrorKind::InsufficientCredits)
+        .named(&["insufficient_user_quota", "quota_not_enough"]),
     Row::new(REFUSED, ErrorKind::KeyExhausted).named(&["pre_consume_token_quota_failed"]),
     Row::new(REFUSED, ErrorKind::KeyExhausted).saying(&["quota is exhausted"]),
     Row::new(&[401], ErrorKind::Unauthorized),
@@ -50,15 +65,45 @@ const REFUSALS: &[Row] = &[
 ];
 
 static MODELS: [Model; 6] = [
-    model(types::Model::Standard720p, Tier::Quality, STANDARD, &[Resolution::P720]),
-    model(types::Model::Standard1080p, Tier::Quality, STANDARD, &[Resolution::P1080]),
-    model(types::Model::Standard4k, Tier::Quality, STANDARD, &[Resolution::K4]),
-    model(types::Model::Fast720p, Tier::Fast, FAST, &[Resolution::P720]),
-    model(types::Model::Fast1080p, Tier::Fast, FAST, &[Resolution::P1080]),
+    model(
+        types::Model::Standard720p,
+        Tier::Quality,
+        STANDARD,
+        &[Resolution::P720],
+    ),
+    model(
+        types::Model::Standard1080p,
+        Tier::Quality,
+        STANDARD,
+        &[Resolution::P1080],
+    ),
+    model(
+        types::Model::Standard4k,
+        Tier::Quality,
+        STANDARD,
+        &[Resolution::K4],
+    ),
+    model(
+        types::Model::Fast720p,
+        Tier::Fast,
+        FAST,
+        &[Resolution::P720],
+    ),
+    model(
+        types::Model::Fast1080p,
+        Tier::Fast,
+        FAST,
+        &[Resolution::P1080],
+    ),
     model(types::Model::Fast4k, Tier::Fast, FAST, &[Resolution::K4]),
 ];
 
-const fn model(name: types::Model, tier: Tier, modes: &'static [Mode], resolutions: &'static [Resolution]) -> Model {
+const fn model(
+    name: types::Model,
+    tier: Tier,
+    modes: &'static [Mode],
+    resolutions: &'static [Resolution],
+) -> Model {
     Model::new(NAME, name.as_str(), tier)
         .modes(modes)
         .resolutions(resolutions)
@@ -67,7 +112,11 @@ const fn model(name: types::Model, tier: Tier, modes: &'static [Mode], resolutio
         .references(bounds::create_video_request::IMAGES)
         // UniAll names no range; this is that of the service behind it.
         .seeds(0..=u32::MAX as i64)
-        .options(&[Feature::Silence, Feature::NegativePrompt, Feature::ExtendUrl])
+        .options(&[
+            Feature::Silence,
+            Feature::NegativePrompt,
+            Feature::ExtendUrl,
+        ])
 }
 
 /// The reseller UniAll.
@@ -108,7 +157,10 @@ impl UniAll {
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
         let client = uniall_api::Client::new(access.into().config);
         let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
-        Ok(Self { client, account: NAME.to_owned() })
+        Ok(Self {
+            client,
+            account: NAME.to_owned(),
+        })
     }
 
     /// The same as an account with a name, which its jobs carry: `uniall@studio` for `studio`. So one
@@ -142,13 +194,20 @@ impl UniAll {
             Ok(task) => task,
             Err(ApiError::Rejected(rejection)) => {
                 let is_unauthorized = rejection.head.status == 401;
-                let kind = if is_unauthorized { ErrorKind::Unauthorized } else { ErrorKind::Unavailable };
+                let kind = if is_unauthorized {
+                    ErrorKind::Unauthorized
+                } else {
+                    ErrorKind::Unavailable
+                };
                 return Err(explained(kind, &*rejection).with_job(job));
             }
             Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         };
         let raw = start(task.body());
-        Ok(Described { model: task.model.clone(), ..Described::new(state(&task, job, raw)) })
+        Ok(Described {
+            model: task.model.clone(),
+            ..Described::new(state(&task, job, raw))
+        })
     }
 }
 
@@ -162,7 +221,11 @@ impl Provider for UniAll {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        let operation = if request.mode() == Mode::Extension { Operation::Extend } else { Operation::Generate };
+        let operation = if request.mode() == Mode::Extension {
+            Operation::Extend
+        } else {
+            Operation::Generate
+        };
         let mut offer = Offer::new(model, request, operation, body(model, request)?);
         offer.warnings = warnings(request, offer.resolution());
         Ok(offer)
@@ -197,14 +260,20 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     let mut body = Body::default();
     body.set("model", Value::from(model.name));
     body.set("prompt", Value::from(request.prompt.as_str()));
-    body.set("size", Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()));
+    body.set(
+        "size",
+        Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()),
+    );
     match &request.input {
         Input::Image { image } => body.set("image", Value::from(image.in_body())),
         Input::Frames { first, last } => {
             body.set("image", Value::from(first.in_body()));
             body.set("last_image", Value::from(last.in_body()));
         }
-        Input::References { images } => body.set("images", images.iter().map(Image::in_body).collect::<Value>()),
+        Input::References { images } => body.set(
+            "images",
+            images.iter().map(Image::in_body).collect::<Value>(),
+        ),
         Input::Extension { source } => body.set("video", source.url.as_deref().map(Value::from)),
         Input::Text => {}
     }
@@ -221,7 +290,10 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     let extra_options = extra.remove("extra_body");
     let mut options = Body::default();
     options.set("generate_audio", request.audio.map(Value::from));
-    options.set("negative_prompt", request.negative_prompt.as_deref().map(Value::from));
+    options.set(
+        "negative_prompt",
+        request.negative_prompt.as_deref().map(Value::from),
+    );
     options.set("seed", request.seed.map(Value::from));
     match &extra_options {
         None => {}
@@ -238,16 +310,33 @@ fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
     let mode = request.mode();
     let short = request.seconds.is_some_and(|seconds| seconds != 8);
     let table = [
-        (mode == Mode::References && short, "seconds: Google makes videos from reference images of 8 s only"),
-        (resolution > Resolution::P720 && short, "seconds: Google's own API makes 1080p and 4K of 8 s only"),
-        (mode == Mode::Extension && resolution > Resolution::P720, "resolution: Google's own API extends at 720p only"),
-        (mode == Mode::Extension && request.seconds.is_some(), "seconds: an extension may ignore it"),
         (
-            matches!(mode, Mode::Image | Mode::Frames | Mode::References) && request.aspect_ratio.is_some(),
+            mode == Mode::References && short,
+            "seconds: Google makes videos from reference images of 8 s only",
+        ),
+        (
+            resolution > Resolution::P720 && short,
+            "seconds: Google's own API makes 1080p and 4K of 8 s only",
+        ),
+        (
+            mode == Mode::Extension && resolution > Resolution::P720,
+            "resolution: Google's own API extends at 720p only",
+        ),
+        (
+            mode == Mode::Extension && request.seconds.is_some(),
+            "seconds: an extension may ignore it",
+        ),
+        (
+            matches!(mode, Mode::Image | Mode::Frames | Mode::References)
+                && request.aspect_ratio.is_some(),
             "aspect_ratio: UniAll is sure to honour it for text only",
         ),
     ];
-    table.into_iter().filter(|(applies, _)| *applies).map(|(_, warning)| warning.to_owned()).collect()
+    table
+        .into_iter()
+        .filter(|(applies, _)| *applies)
+        .map(|(_, warning)| warning.to_owned())
+        .collect()
 }
 
 impl Said for Rejection {
@@ -286,11 +375,17 @@ fn state(task: &types::VideoTask, job: &JobRef, raw: String) -> State {
         }
         uniall_api::State::Empty => {
             let message = "UniAll reports success without a video; it was most likely filtered";
-            let error = Error::policy(Subject::Output, message).with_reply(raw).with_job(job);
+            let error = Error::policy(Subject::Output, message)
+                .with_reply(raw)
+                .with_job(job);
             State::Failed(Box::new(error))
         }
-        uniall_api::State::Failed => State::Failed(Box::new(failed(task).with_reply(raw).with_job(job))),
-        uniall_api::State::Running => State::Running { percent: task.progress.map(|percent| percent.0) },
+        uniall_api::State::Failed => {
+            State::Failed(Box::new(failed(task).with_reply(raw).with_job(job)))
+        }
+        uniall_api::State::Running => State::Running {
+            percent: task.progress.map(|percent| percent.0),
+        },
         _ => State::Pending,
     }
 }
@@ -299,8 +394,15 @@ fn failed(task: &types::VideoTask) -> Error {
     let words = task.failure().map(|text| words(text.to_owned()));
     let words = words.as_deref();
     let code = task.error.as_ref().and_then(|error| error.code.clone());
-    let message = format!("UniAll failed to make the video: {}", words.unwrap_or("no reason given"));
+    let message = format!(
+        "UniAll failed to make the video: {}",
+        words.unwrap_or("no reason given")
+    );
     // The code can be the only one to say that it is a matter of policy.
-    let all = format!("{} {}", words.unwrap_or_default(), code.as_deref().unwrap_or_default());
+    let all = format!(
+        "{} {}",
+        words.unwrap_or_default(),
+        code.as_deref().unwrap_or_default()
+    );
     failure(&all, message).with_provider(code, words.map(str::to_owned))
 }

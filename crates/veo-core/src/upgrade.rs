@@ -6,7 +6,9 @@ use tracing::{Instrument, info_span};
 use crate::client::{Client, nobody};
 use crate::ledger::{Begin, Begun, Entry, EntryState, Event, Outcome, Want, Wish};
 use crate::provider::Upgrade;
-use crate::{Error, ErrorKind, JobRef, Offer, Operation, Resolution, State, Video, VideoRequest, wait};
+use crate::{
+    Error, ErrorKind, JobRef, Offer, Operation, Resolution, State, Video, VideoRequest, wait,
+};
 
 /// How often the call for 4K is made by itself while nobody knows what became of it. The page of kie.ai says that a repeated
 /// one answers with the state.
@@ -65,7 +67,9 @@ impl Client {
         };
         let span = info_span!("upgrade", job = %job, to = %to);
         let poll = self.poll().for_upgrade();
-        let video = wait::until_done(&poll, ask, on_state).instrument(span).await;
+        let video = wait::until_done(&poll, ask, on_state)
+            .instrument(span)
+            .await;
         video.map_err(|error| error.with_job(job))
     }
 
@@ -76,12 +80,16 @@ impl Client {
         if self.can_upgrade(job, to) {
             return Ok(());
         }
-        let message = format!("{} cannot make a finished video {to}; ask for it when you start", job.provider);
+        let message = format!(
+            "{} cannot make a finished video {to}; ask for it when you start",
+            job.provider
+        );
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
     }
 
     pub(crate) fn can_upgrade(&self, job: &JobRef, to: Resolution) -> bool {
-        self.provider_of(job).is_some_and(|provider| provider.capabilities().upgrades.contains(&to))
+        self.provider_of(job)
+            .is_some_and(|provider| provider.capabilities().upgrades.contains(&to))
     }
 
     /// Stores under its key that a finished video is to be made larger, and where the larger one is to be saved. Nothing is sent:
@@ -124,9 +132,15 @@ impl Client {
         {
             return Ok(state);
         }
-        let provider = self.shared_account(&job.account()).ok_or_else(|| nobody(job))?;
+        let provider = self
+            .shared_account(&job.account())
+            .ok_or_else(|| nobody(job))?;
         let wish = self.upgrade_wish(&reference).await;
-        let request = wish.asked().cloned().unwrap_or_else(|| VideoRequest::text("")).resolution(to);
+        let request = wish
+            .asked()
+            .cloned()
+            .unwrap_or_else(|| VideoRequest::text(""))
+            .resolution(to);
         let small = self.entry_of(&job.without_size()).await;
         let model = small.and_then(|entry| Some(entry.attempts.last()?.sent.model.clone()));
         let offer = Offer {
@@ -140,8 +154,13 @@ impl Client {
             request,
             warnings: Vec::new(),
         };
-        let begin =
-            Begin { want: Want::new(&*key, wish), offer, marker: None, limit: None, budget: self.budget().cloned() };
+        let begin = Begin {
+            want: Want::new(&*key, wish),
+            offer,
+            marker: None,
+            limit: None,
+            budget: self.budget().cloned(),
+        };
         let (client, called) = (self.clone(), reference.clone());
         let (state, task) = self
             .detached(async move {
@@ -162,13 +181,21 @@ impl Client {
                 }
                 if let Some(entry) = &entry {
                     let calls = entry.attempts.last().map_or(0, |attempt| attempt.calls) + 1;
-                    match client.ledger().record(&key, Event::CalledAgain { calls }).await {
-                        Err(error) if error.kind() == ErrorKind::OnItsWay => return Ok((State::Pending, None)),
+                    match client
+                        .ledger()
+                        .record(&key, Event::CalledAgain { calls })
+                        .await
+                    {
+                        Err(error) if error.kind() == ErrorKind::OnItsWay => {
+                            return Ok((State::Pending, None));
+                        }
                         written => written?,
                     };
                 }
                 let answer = provider.upgrade(&called, to).await;
-                client.upgrade_ended(&key, entry.as_ref(), &called, to, answer).await
+                client
+                    .upgrade_ended(&key, entry.as_ref(), &called, to, answer)
+                    .await
             })
             .await?;
         *own = task.or(own.take());
@@ -176,9 +203,18 @@ impl Client {
     }
 
     /// What keeps the call of a known upgrade from being made once more, if anything does.
-    fn stands_against(&self, entry: &Entry, to: Resolution, again: bool) -> Result<Option<State>, Error> {
+    fn stands_against(
+        &self,
+        entry: &Entry,
+        to: Resolution,
+        again: bool,
+    ) -> Result<Option<State>, Error> {
         // A repeated call for 4K answers with the state, and one for 1080p is made by who asks for it.
-        let may_be_repeated = if to == Resolution::K4 { is_called_again(entry) } else { again };
+        let may_be_repeated = if to == Resolution::K4 {
+            is_called_again(entry)
+        } else {
+            again
+        };
         match entry.state {
             EntryState::OnItsWay => Ok(Some(State::Pending)),
             EntryState::Failed => {
@@ -187,29 +223,47 @@ impl Client {
             }
             EntryState::Unknown if !may_be_repeated => {
                 let unknown = entry.unknown().map(|unknown| unknown.error);
-                Err(unknown.unwrap_or_else(|| Error::new(ErrorKind::OutcomeUnknown, "the reply was lost")))
+                Err(unknown
+                    .unwrap_or_else(|| Error::new(ErrorKind::OutcomeUnknown, "the reply was lost")))
             }
             _ => Ok(None),
         }
     }
 
     /// What the task of an upgrade says of itself, if it is larger than the video that it was made from.
-    async fn state_of_own_task(&self, reference: &JobRef, task: &str, to: Resolution) -> Result<Option<State>, Error> {
+    async fn state_of_own_task(
+        &self,
+        reference: &JobRef,
+        task: &str,
+        to: Resolution,
+    ) -> Result<Option<State>, Error> {
         let mut own = reference.clone();
         own.task = task.to_owned();
-        let provider = self.shared_account(&own.account()).ok_or_else(|| nobody(&own))?;
+        let provider = self
+            .shared_account(&own.account())
+            .ok_or_else(|| nobody(&own))?;
         match provider.state(&own).await? {
             // What is as small as before is not the larger one.
             State::Finished(video) if video.is_below(to) => Ok(None),
             State::Finished(video) => {
-                let video = Video { job: reference.clone(), ..*video };
-                self.upgrade_finished(&reference.to_string(), &video).await?;
+                let video = Video {
+                    job: reference.clone(),
+                    ..*video
+                };
+                self.upgrade_finished(&reference.to_string(), &video)
+                    .await?;
                 Ok(Some(State::Finished(Box::new(video))))
             }
             State::Failed(error) => {
                 let error = error.with_job(reference);
                 if self.keeps_record() {
-                    self.write(&reference.to_string(), Event::Failed { error: error.clone() }).await?;
+                    self.write(
+                        &reference.to_string(),
+                        Event::Failed {
+                            error: error.clone(),
+                        },
+                    )
+                    .await?;
                 }
                 Err(error)
             }
@@ -226,14 +280,19 @@ impl Client {
         to: Resolution,
         answer: Upgrade,
     ) -> Result<(State, Option<String>), Error> {
-        let is_accepted = entry.is_some_and(|entry| !matches!(entry.state, EntryState::OnItsWay | EntryState::Unknown));
+        let is_accepted = entry.is_some_and(|entry| {
+            !matches!(entry.state, EntryState::OnItsWay | EntryState::Unknown)
+        });
         let is_lost_before = entry.is_some() && !is_accepted;
         let outcome;
         let mut task = None;
         let result = match answer {
             Upgrade::Finished(video) => {
                 outcome = Some(Ok(None));
-                Ok(State::Finished(Box::new(Video { job: reference.clone(), ..*video })))
+                Ok(State::Finished(Box::new(Video {
+                    job: reference.clone(),
+                    ..*video
+                })))
             }
             Upgrade::Running { task: own } => {
                 // A task of the same name is the smaller video, which says nothing of the larger one.
@@ -244,7 +303,9 @@ impl Client {
             // A refusal says nothing of a call that was made before, whose reply was lost.
             Upgrade::Rejected(error) | Upgrade::Unavailable(error) if is_lost_before => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
-                outcome = Some(Err(Box::new(Outcome::Unknown { error: error.clone() })));
+                outcome = Some(Err(Box::new(Outcome::Unknown {
+                    error: error.clone(),
+                })));
                 Err(error)
             }
             Upgrade::Rejected(error) => {
@@ -260,12 +321,24 @@ impl Client {
             Upgrade::Unknown(error) => {
                 // Where it is on record, it is not asked again by itself.
                 let is_lost = self.keeps_record() && !is_accepted;
-                let error = if is_lost { error.of_kind(ErrorKind::OutcomeUnknown) } else { error };
-                outcome = Some(Err(Box::new(Outcome::Unknown { error: error.clone() })));
+                let error = if is_lost {
+                    error.of_kind(ErrorKind::OutcomeUnknown)
+                } else {
+                    error
+                };
+                outcome = Some(Err(Box::new(Outcome::Unknown {
+                    error: error.clone(),
+                })));
                 // For 4K the next call tells.
-                let calls = entry.and_then(|entry| entry.attempts.last()).map_or(1, |attempt| attempt.calls + 1);
+                let calls = entry
+                    .and_then(|entry| entry.attempts.last())
+                    .map_or(1, |attempt| attempt.calls + 1);
                 let is_asked_again = is_lost && to == Resolution::K4 && calls < CALLS_OF_4K;
-                if is_asked_again { Ok(State::Pending) } else { Err(error) }
+                if is_asked_again {
+                    Ok(State::Pending)
+                } else {
+                    Err(error)
+                }
             }
         };
         if self.keeps_record() {
@@ -273,7 +346,14 @@ impl Client {
             let event = match outcome {
                 Some(Ok(task)) if !is_accepted || task.is_some() => {
                     let (job, refusals) = (reference.clone(), Vec::new());
-                    Some(Event::Ended { outcome: Outcome::Accepted { job, task, at, refusals } })
+                    Some(Event::Ended {
+                        outcome: Outcome::Accepted {
+                            job,
+                            task,
+                            at,
+                            refusals,
+                        },
+                    })
                 }
                 Some(Err(outcome)) => match *outcome {
                     Outcome::Rejected { error, .. } if is_accepted => Some(Event::Failed { error }),
@@ -306,12 +386,20 @@ impl Client {
     /// What an upgrade is, with the request of the smaller video if that is known here.
     async fn upgrade_wish(&self, reference: &JobRef) -> Wish {
         let small = self.entry_of(&reference.without_size()).await;
-        let request = small.and_then(|entry| Some(Box::new(entry.wish.redacted().asked()?.clone())));
-        Wish::Upgrade { job: reference.clone(), request }
+        let request =
+            small.and_then(|entry| Some(Box::new(entry.wish.redacted().asked()?.clone())));
+        Wish::Upgrade {
+            job: reference.clone(),
+            request,
+        }
     }
 }
 
 /// Whether the call of an upgrade with an unknown outcome is made once more by itself.
 pub(crate) fn is_called_again(entry: &Entry) -> bool {
-    entry.upgrade() == Some(Resolution::K4) && entry.attempts.last().is_some_and(|attempt| attempt.calls < CALLS_OF_4K)
+    entry.upgrade() == Some(Resolution::K4)
+        && entry
+            .attempts
+            .last()
+            .is_some_and(|attempt| attempt.calls < CALLS_OF_4K)
 }

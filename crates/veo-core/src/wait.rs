@@ -49,7 +49,11 @@ impl Default for Poll {
 impl Poll {
     /// An upgrade begins with the first question, so that comes at once.
     pub(crate) fn for_upgrade(&self) -> Self {
-        Self { first: Duration::ZERO, every: self.every_upgrade, ..self.clone() }
+        Self {
+            first: Duration::ZERO,
+            every: self.every_upgrade,
+            ..self.clone()
+        }
     }
 }
 
@@ -88,7 +92,13 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn new(poll: Poll) -> Self {
-        Self { start: Instant::now(), failing_since: None, next: poll.first, failures: 0, poll }
+        Self {
+            start: Instant::now(),
+            failing_since: None,
+            next: poll.first,
+            failures: 0,
+            poll,
+        }
     }
 
     /// The next state. A question that fails says nothing about the job, and is forgiven for a while.
@@ -98,9 +108,17 @@ impl Waiting {
     {
         loop {
             if self.next > self.poll.give_up_after {
-                let (minutes, seconds) = (self.poll.give_up_after.as_secs() / 60, self.poll.give_up_after.as_secs());
-                let time = if minutes >= 2 { format!("{minutes} minutes") } else { format!("{seconds} s") };
-                let message = format!("not finished after {time}; it goes on, so wait for it again");
+                let (minutes, seconds) = (
+                    self.poll.give_up_after.as_secs() / 60,
+                    self.poll.give_up_after.as_secs(),
+                );
+                let time = if minutes >= 2 {
+                    format!("{minutes} minutes")
+                } else {
+                    format!("{seconds} s")
+                };
+                let message =
+                    format!("not finished after {time}; it goes on, so wait for it again");
                 return Err(Error::new(ErrorKind::TimedOut, message));
             }
             sleep(self.next.saturating_sub(self.start.elapsed())).await;
@@ -110,12 +128,16 @@ impl Waiting {
                 Ok(state) => {
                     tracing::debug!(state = state.word(), "answered");
                     (self.failing_since, self.failures) = (None, 0);
-                    self.next = self.after(now, self.poll.every.max(now / 20), self.poll.give_up_after);
+                    self.next =
+                        self.after(now, self.poll.every.max(now / 20), self.poll.give_up_after);
                     return Ok(state);
                 }
                 Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
                 Err(error) => {
-                    let forgiven = self.failing_since.get_or_insert(now).saturating_add(self.poll.forgive_for);
+                    let forgiven = self
+                        .failing_since
+                        .get_or_insert(now)
+                        .saturating_add(self.poll.forgive_for);
                     if now >= forgiven {
                         return Err(error);
                     }
@@ -124,7 +146,9 @@ impl Waiting {
                     self.next = self.after(now, pause, forgiven.min(self.poll.give_up_after));
                     self.failures += 1;
                     // When to come back is the provider's to say.
-                    let wanted = error.retry_after().map(|wanted| now.saturating_add(lengthened(wanted)));
+                    let wanted = error
+                        .retry_after()
+                        .map(|wanted| now.saturating_add(lengthened(wanted)));
                     self.next = self.next.max(wanted.unwrap_or_default());
                 }
             }
@@ -165,11 +189,17 @@ mod tests {
 
     fn done() -> Answer {
         let urls = vec!["https://cdn.example.net/v.mp4".to_owned()];
-        Ok(State::Finished(Box::new(Video::new(JobRef::new("test", "t1"), urls))))
+        Ok(State::Finished(Box::new(Video::new(
+            JobRef::new("test", "t1"),
+            urls,
+        ))))
     }
 
     /// Waits with the given answer to each question; the outcome, and the times of the questions.
-    async fn wait(poll: Poll, answer: impl Fn(usize) -> Answer) -> (Result<Video, ErrorKind>, Vec<Duration>) {
+    async fn wait(
+        poll: Poll,
+        answer: impl Fn(usize) -> Answer,
+    ) -> (Result<Video, ErrorKind>, Vec<Duration>) {
         let start = Instant::now();
         let asked = RefCell::new(Vec::new());
         let ask = || {
@@ -184,11 +214,17 @@ mod tests {
     /// Whether the pauses between questions are these in seconds, or up to a tenth longer.
     #[track_caller]
     fn check_pauses(asked: &[Duration], wanted: &[f64]) {
-        let pauses: Vec<f64> = asked.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        let pauses: Vec<f64> = asked
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]).as_secs_f64())
+            .collect();
         assert_eq!(pauses.len(), wanted.len(), "{pauses:?}");
         for (pause, wanted) in pauses.iter().zip(wanted) {
             // The clock of the tests ticks in milliseconds.
-            assert!((*wanted - 0.001..=wanted * 1.1 + 0.002).contains(pause), "{pauses:?}");
+            assert!(
+                (*wanted - 0.001..=wanted * 1.1 + 0.002).contains(pause),
+                "{pauses:?}"
+            );
         }
     }
 
@@ -198,44 +234,97 @@ mod tests {
         assert!(result.is_ok());
         assert_eq!(asked, [Duration::from_secs(20)], "the first question");
 
-        let (result, asked) = wait(Poll::default(), |n| if n < 10 { running() } else { done() }).await;
+        let (result, asked) =
+            wait(Poll::default(), |n| if n < 10 { running() } else { done() }).await;
         assert!(result.is_ok());
         check_pauses(&asked, &[5.0; 9]);
 
         let no = || Box::new(Error::new(ErrorKind::JobFailed, "no"));
-        let failed = |n| if n == 2 { Ok(State::Failed(no())) } else { running() };
+        let failed = |n| {
+            if n == 2 {
+                Ok(State::Failed(no()))
+            } else {
+                running()
+            }
+        };
         let (result, asked) = wait(Poll::default(), failed).await;
-        assert_eq!((result, asked.len()), (Err(ErrorKind::JobFailed), 2), "a job that fails");
+        assert_eq!(
+            (result, asked.len()),
+            (Err(ErrorKind::JobFailed), 2),
+            "a job that fails"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_pauses_grow_with_the_time_and_the_last_question_comes_at_the_end() {
         let (result, asked) = wait(Poll::default(), |_| running()).await;
-        assert_eq!((result, asked.last()), (Err(ErrorKind::TimedOut), Some(&Duration::from_secs(20 * 60))));
+        assert_eq!(
+            (result, asked.last()),
+            (
+                Err(ErrorKind::TimedOut),
+                Some(&Duration::from_secs(20 * 60))
+            )
+        );
         let asked = &asked[..asked.len() - 1];
-        let wanted: Vec<f64> = asked.iter().map(|at| (at.as_secs_f64() / 20.0).max(5.0)).collect();
+        let wanted: Vec<f64> = asked
+            .iter()
+            .map(|at| (at.as_secs_f64() / 20.0).max(5.0))
+            .collect();
         check_pauses(asked, &wanted[..wanted.len() - 1]);
         assert!(wanted.last() > Some(&50.0), "{wanted:?}");
-        let exact = asked.windows(2).filter(|pair| pair[1] - pair[0] == Duration::from_secs(5)).count();
+        let exact = asked
+            .windows(2)
+            .filter(|pair| pair[1] - pair[0] == Duration::from_secs(5))
+            .count();
         assert!(exact < 10, "jobs do not ask in step");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn questions_without_an_answer_are_asked_again_ever_more_slowly_and_forgiven_for_a_while() {
-        let (result, asked) = wait(Poll::default(), |n| if n < 5 { unavailable() } else { done() }).await;
+    async fn questions_without_an_answer_are_asked_again_ever_more_slowly_and_forgiven_for_a_while()
+    {
+        let (result, asked) = wait(
+            Poll::default(),
+            |n| if n < 5 { unavailable() } else { done() },
+        )
+        .await;
         assert!(result.is_ok(), "a minute and a quarter");
         check_pauses(&asked, &[5.0, 10.0, 20.0, 40.0]);
 
         let (result, asked) = wait(Poll::default(), |_| unavailable()).await;
         let end = Some(&Duration::from_secs(140));
-        assert_eq!((result, asked.last()), (Err(ErrorKind::Unavailable), end), "two minutes from the first of them on");
-        let rarely = Poll { every: Duration::from_secs(5 * 60), ..Poll::default() };
-        let (result, asked) = wait(rarely, |n| if n == 2 { unavailable() } else { [running, done][n / 3]() }).await;
-        assert!(result.is_ok(), "a pause that is longer than what is forgiven is no failure");
-        assert_eq!(asked[2] - asked[1], Duration::from_secs(2 * 60), "the last question");
+        assert_eq!(
+            (result, asked.last()),
+            (Err(ErrorKind::Unavailable), end),
+            "two minutes from the first of them on"
+        );
+        let rarely = Poll {
+            every: Duration::from_secs(5 * 60),
+            ..Poll::default()
+        };
+        let (result, asked) = wait(rarely, |n| {
+            if n == 2 {
+                unavailable()
+            } else {
+                [running, done][n / 3]()
+            }
+        })
+        .await;
+        assert!(
+            result.is_ok(),
+            "a pause that is longer than what is forgiven is no failure"
+        );
+        assert_eq!(
+            asked[2] - asked[1],
+            Duration::from_secs(2 * 60),
+            "the last question"
+        );
 
         let restored = |n| if n % 5 == 0 { running() } else { unavailable() };
-        let (result, _) = wait(Poll::default(), |n| if n == 23 { done() } else { restored(n) }).await;
+        let (result, _) = wait(
+            Poll::default(),
+            |n| if n == 23 { done() } else { restored(n) },
+        )
+        .await;
         assert!(result.is_ok(), "any answer starts the two minutes anew");
         let (_, asked) = wait(Poll::default(), |n| {
             if n == 4 {
@@ -249,27 +338,49 @@ mod tests {
         .await;
         check_pauses(&asked, &[5.0, 5.0, 5.0]);
 
-        let (result, asked) = wait(Poll::default(), |_| Err(Error::new(ErrorKind::Unauthorized, "wrong key"))).await;
-        assert_eq!((result, asked.len()), (Err(ErrorKind::Unauthorized), 1), "no patience for a wrong key");
+        let (result, asked) = wait(Poll::default(), |_| {
+            Err(Error::new(ErrorKind::Unauthorized, "wrong key"))
+        })
+        .await;
+        assert_eq!(
+            (result, asked.len()),
+            (Err(ErrorKind::Unauthorized), 1),
+            "no patience for a wrong key"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_provider_is_not_asked_before_it_wants_to_be() {
-        let busy = |seconds| unavailable().map_err(|error| error.with_retry_after(Some(Duration::from_secs(seconds))));
-        let (result, asked) = wait(Poll::default(), |n| if n < 4 { busy(60) } else { done() }).await;
-        assert!(matches!(result, Err(ErrorKind::Unavailable)), "for longer than is forgiven");
+        let busy = |seconds| {
+            unavailable()
+                .map_err(|error| error.with_retry_after(Some(Duration::from_secs(seconds))))
+        };
+        let (result, asked) =
+            wait(Poll::default(), |n| if n < 4 { busy(60) } else { done() }).await;
+        assert!(
+            matches!(result, Err(ErrorKind::Unavailable)),
+            "for longer than is forgiven"
+        );
         check_pauses(&asked, &[60.0, 60.0]);
 
         let (_, asked) = wait(Poll::default(), |n| if n == 1 { busy(1) } else { done() }).await;
         check_pauses(&asked, &[5.0]);
 
         let (result, asked) = wait(Poll::default(), |_| busy(60 * 60)).await;
-        assert_eq!((result, asked.len()), (Err(ErrorKind::TimedOut), 1), "later than anybody waits");
+        assert_eq!(
+            (result, asked.len()),
+            (Err(ErrorKind::TimedOut), 1),
+            "later than anybody waits"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn no_pause_is_no_pause_and_the_longest_is_not_too_long() {
-        let none = Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() };
+        let none = Poll {
+            first: Duration::ZERO,
+            every: Duration::ZERO,
+            ..Poll::default()
+        };
         let (start, asked) = (Instant::now(), Cell::new(0));
         let ask = async || {
             asked.set(asked.get() + 1);
@@ -283,14 +394,32 @@ mod tests {
             }
         };
         assert!(until_done(&none, ask, |_| {}).await.is_ok());
-        assert_eq!(start.elapsed(), Duration::from_secs(990), "nothing but the time of the answers");
+        assert_eq!(
+            start.elapsed(),
+            Duration::from_secs(990),
+            "nothing but the time of the answers"
+        );
 
-        let forever = Poll { give_up_after: Duration::MAX, forgive_for: Duration::MAX, ..Poll::default() };
-        let (result, _) = wait(forever.clone(), |n| if n < 50 { unavailable() } else { done() }).await;
+        let forever = Poll {
+            give_up_after: Duration::MAX,
+            forgive_for: Duration::MAX,
+            ..Poll::default()
+        };
+        let (result, _) = wait(
+            forever.clone(),
+            |n| if n < 50 { unavailable() } else { done() },
+        )
+        .await;
         assert!(result.is_ok());
-        let (result, asked) =
-            wait(Poll { give_up_after: Duration::from_secs(60), every: Duration::MAX, ..forever }, |_| unavailable())
-                .await;
+        let (result, asked) = wait(
+            Poll {
+                give_up_after: Duration::from_secs(60),
+                every: Duration::MAX,
+                ..forever
+            },
+            |_| unavailable(),
+        )
+        .await;
         assert_eq!((result, asked.len()), (Err(ErrorKind::TimedOut), 2));
     }
 }

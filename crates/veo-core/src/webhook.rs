@@ -122,9 +122,14 @@ impl Webhooks {
             ));
         }
         let key = Hmac::new_from_slice(key.as_bytes()).map_err(|error| {
-            Error::new(ErrorKind::InvalidRequest, "the webhook key cannot be used").with_source(error)
+            Error::new(ErrorKind::InvalidRequest, "the webhook key cannot be used")
+                .with_source(error)
         })?;
-        Ok(Self { key, tolerance: Duration::from_secs(5 * 60), seen: Mutex::default() })
+        Ok(Self {
+            key,
+            tolerance: Duration::from_secs(5 * 60),
+            seen: Mutex::default(),
+        })
     }
 
     /// The same with another tolerance: how far the time of a webhook may be from this machine's, in the past and in the
@@ -169,7 +174,12 @@ impl Webhooks {
     ///
     /// [`ErrorKind::InvalidWebhook`] if it is not signed with the key, is too far from now, is longer than 1 MiB, or
     /// names no task or more than one. Do not act on it; the jobs themselves can still be waited for.
-    pub fn verify(&self, target: &str, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, Error> {
+    pub fn verify(
+        &self,
+        target: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Delivery, Error> {
         self.verify_at(SystemTime::now(), target, headers, body)
     }
 
@@ -201,11 +211,19 @@ impl Webhooks {
         let time = header(headers, TIMESTAMP)?;
         let signature = header(headers, SIGNATURE)?;
         let timestamp = self.timestamp(now, time)?;
-        let signature: [u8; 32] =
-            STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
-                refused(format!("the header {SIGNATURE} is not 32 bytes in base64; it was not made by kie.ai"))
+        let signature: [u8; 32] = STANDARD
+            .decode(signature)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| {
+                refused(format!(
+                    "the header {SIGNATURE} is not 32 bytes in base64; it was not made by kie.ai"
+                ))
             })?;
-        let notice = Notice { marker: marker(target), ..read(body)? };
+        let notice = Notice {
+            marker: marker(target),
+            ..read(body)?
+        };
         // The comparison takes the same time for every wrong signature.
         self.mac(&notice.job.task, time).verify_slice(&signature).map_err(|_| {
             refused(
@@ -217,7 +235,11 @@ impl Webhooks {
         // Only what is signed is remembered, so nobody else can fill the memory.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.forget_before(now.saturating_sub(self.tolerance.as_secs()));
-        Ok(if seen.insert(timestamp, signature) { Delivery::First(notice) } else { Delivery::Repeated(notice) })
+        Ok(if seen.insert(timestamp, signature) {
+            Delivery::First(notice)
+        } else {
+            Delivery::Repeated(notice)
+        })
     }
 
     /// The two headers with which kie.ai would sign a webhook for a task, for testing a handler.
@@ -240,23 +262,43 @@ impl Webhooks {
     /// [`ErrorKind::InvalidRequest`] for a time before 1970.
     pub fn sign(&self, task: &str, time: SystemTime) -> Result<HeaderMap, Error> {
         let time = unix_seconds(time).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidRequest, "a webhook cannot be signed for a time before 1970")
+            Error::new(
+                ErrorKind::InvalidRequest,
+                "a webhook cannot be signed for a time before 1970",
+            )
         })?;
-        let signature = STANDARD.encode(self.mac(task, time.to_string().as_bytes()).finalize().into_bytes());
+        let signature = STANDARD.encode(
+            self.mac(task, time.to_string().as_bytes())
+                .finalize()
+                .into_bytes(),
+        );
         let signature = HeaderValue::try_from(signature).map_err(|error| {
-            Error::new(ErrorKind::InvalidRequest, "the signature cannot be a header").with_source(error)
+            Error::new(
+                ErrorKind::InvalidRequest,
+                "the signature cannot be a header",
+            )
+            .with_source(error)
         })?;
-        Ok(HeaderMap::from_iter([(TIMESTAMP, HeaderValue::from(time)), (SIGNATURE, signature)]))
+        Ok(HeaderMap::from_iter([
+            (TIMESTAMP, HeaderValue::from(time)),
+            (SIGNATURE, signature),
+        ]))
     }
 
     /// What is signed is the time as it stands in the header.
     fn mac(&self, task: &str, time: &[u8]) -> Hmac<Sha256> {
-        self.key.clone().chain_update(task).chain_update(".").chain_update(time)
+        self.key
+            .clone()
+            .chain_update(task)
+            .chain_update(".")
+            .chain_update(time)
     }
 
     /// The time of a webhook, if it is close enough to now.
     fn timestamp(&self, now: u64, time: &[u8]) -> Result<u64, Error> {
-        let digits = std::str::from_utf8(time).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let digits = std::str::from_utf8(time)
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let Some(timestamp) = digits.and_then(|digits| digits.parse().ok()) else {
             return Err(refused(format!(
                 "the header {TIMESTAMP} is not a number of seconds since 1970; it was not made by kie.ai"
@@ -277,7 +319,9 @@ impl Webhooks {
 
 impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhooks").field("tolerance", &self.tolerance).finish_non_exhaustive()
+        f.debug_struct("Webhooks")
+            .field("tolerance", &self.tolerance)
+            .finish_non_exhaustive()
     }
 }
 
@@ -332,7 +376,10 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Result<&[u8], Error> {
 /// The marker in a target, if there is one: a word of letters and digits in the last pair of its query with this name.
 fn marker(target: &str) -> Option<String> {
     let (_, query) = target.split('#').next()?.split_once('?')?;
-    let marker = query.split('&').rev().find_map(|pair| pair.strip_prefix(MARKER))?;
+    let marker = query
+        .split('&')
+        .rev()
+        .find_map(|pair| pair.strip_prefix(MARKER))?;
     let is_word = marker.len() <= 64 && marker.bytes().all(|byte| byte.is_ascii_alphanumeric());
     Some(marker.to_owned()).filter(|marker| is_word && !marker.is_empty())
 }
@@ -340,10 +387,13 @@ fn marker(target: &str) -> Option<String> {
 /// What the body says. Nothing of it is quoted in an error, since anybody may have written it.
 fn read(body: &[u8]) -> Result<Notice, Error> {
     if body.len() > LONGEST_BODY {
-        return Err(refused("the body is longer than 1 MiB; it was not sent by kie.ai"));
+        return Err(refused(
+            "the body is longer than 1 MiB; it was not sent by kie.ai",
+        ));
     }
     let body = json(body).map_err(|error| {
-        refused("the body is not JSON; give the bytes as they arrived if it was sent by kie.ai").with_source(error)
+        refused("the body is not JSON; give the bytes as they arrived if it was sent by kie.ai")
+            .with_source(error)
     })?;
     let code = &body["code"];
     Ok(Notice {
@@ -363,7 +413,11 @@ fn task(body: &Value) -> Result<String, Error> {
             Some(Value::String(text)) if text.is_empty() => continue,
             Some(Value::String(text)) => text.clone(),
             Some(Value::Number(number)) if number.is_u64() => number.to_string(),
-            Some(_) => return Err(refused(format!("the body has no id of a task in {place}, but something else"))),
+            Some(_) => {
+                return Err(refused(format!(
+                    "the body has no id of a task in {place}, but something else"
+                )));
+            }
         };
         match &found {
             None => found = Some((place, id)),
@@ -382,7 +436,9 @@ fn task(body: &Value) -> Result<String, Error> {
 }
 
 fn unix_seconds(time: SystemTime) -> Option<u64> {
-    time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .map(|since| since.as_secs())
 }
 
 fn refused(message: impl Into<String>) -> Error {

@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use veo_core::ledger::{Budget, EntryState, Event, FileLedger, Ledger as _, Which};
 use veo_core::{
-    AspectRatio, BoxFuture, Capabilities, Client, Error, ErrorKind, Job, JobRef, Mode, Model, Offer, Operation, Poll,
-    Provider, Reason, Resolution, Settlement, State, Step, Submission, Tier, Upgrade, Video, VideoRequest,
+    AspectRatio, BoxFuture, Capabilities, Client, Error, ErrorKind, Job, JobRef, Mode, Model,
+    Offer, Operation, Poll, Provider, Reason, Resolution, Settlement, State, Step, Submission,
+    Tier, Upgrade, Video, VideoRequest,
 };
 
 /// A provider without a network that answers as it is told, and then as all is well.
@@ -43,16 +44,29 @@ impl Hat {
             .seconds(&[8]);
         let (sent, upgraded) = Default::default();
         let answers = Arc::new(Mutex::new(answers.to_vec()));
-        Self { models: vec![model], answers, sent, upgraded, asked: Arc::new(Semaphore::new(1000)) }
+        Self {
+            models: vec![model],
+            answers,
+            sent,
+            upgraded,
+            asked: Arc::new(Semaphore::new(1000)),
+        }
     }
 
     fn answer(&self) -> Option<Answer> {
         let mut answers = self.answers.lock().unwrap();
-        if answers.is_empty() { None } else { Some(answers.remove(0)) }
+        if answers.is_empty() {
+            None
+        } else {
+            Some(answers.remove(0))
+        }
     }
 
     fn counts(&self) -> (usize, usize) {
-        (self.sent.load(Ordering::Relaxed), self.upgraded.load(Ordering::Relaxed))
+        (
+            self.sent.load(Ordering::Relaxed),
+            self.upgraded.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -66,7 +80,12 @@ impl Provider for Hat {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        Ok(Offer::new(model, request, Operation::Generate, serde_json::json!({ "text": request.prompt })))
+        Ok(Offer::new(
+            model,
+            request,
+            Operation::Generate,
+            serde_json::json!({ "text": request.prompt }),
+        ))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -87,9 +106,14 @@ impl Provider for Hat {
             self.asked.acquire().await.unwrap().forget();
             if let Some(Answer::NotReady) = self.answer() {
                 let never = Duration::from_secs(u64::MAX);
-                return Err(Error::new(ErrorKind::Unavailable, "busy").with_retry_after(Some(never)));
+                return Err(
+                    Error::new(ErrorKind::Unavailable, "busy").with_retry_after(Some(never))
+                );
             }
-            let mut video = Video::new(job.clone(), vec!["https://hat.example.net/rabbit.mp4".to_owned()]);
+            let mut video = Video::new(
+                job.clone(),
+                vec!["https://hat.example.net/rabbit.mp4".to_owned()],
+            );
             video.resolution = Some("720p".to_owned());
             Ok(State::Finished(Box::new(video)))
         })
@@ -103,7 +127,10 @@ impl Provider for Hat {
             sleep(Duration::from_millis(20)).await;
             match answer {
                 Some(Answer::Lost) => Upgrade::Unknown(lost()),
-                _ => Upgrade::Rejected(Error::new(ErrorKind::InsufficientCredits, "there are no credits")),
+                _ => Upgrade::Rejected(Error::new(
+                    ErrorKind::InsufficientCredits,
+                    "there are no credits",
+                )),
             }
         })
     }
@@ -120,12 +147,22 @@ fn dog() -> VideoRequest {
 /// A client as another process has it.
 async fn client(hat: &Hat, path: &Path) -> Client {
     let every = Duration::from_millis(1);
-    let poll = Poll { first: Duration::ZERO, every, every_upgrade: every, ..Poll::default() };
-    Client::new(hat.clone()).unwrap().with_poll(poll).with_ledger(FileLedger::open(path).await.unwrap())
+    let poll = Poll {
+        first: Duration::ZERO,
+        every,
+        every_upgrade: every,
+        ..Poll::default()
+    };
+    Client::new(hat.clone())
+        .unwrap()
+        .with_poll(poll)
+        .with_ledger(FileLedger::open(path).await.unwrap())
 }
 
 async fn accepted(client: &Client, key: &str) -> Job {
-    let Submission::Accepted(job) = client.submit_once(key, &dog()).await else { panic!("it is accepted") };
+    let Submission::Accepted(job) = client.submit_once(key, &dog()).await else {
+        panic!("it is accepted")
+    };
     job
 }
 
@@ -134,12 +171,21 @@ async fn rewritten_next(hat: &Hat, path: &Path) -> File {
     let before = client(hat, path).await;
     let mut linked = dog();
     let link = serde_json::json!("https://shop.example.com/music?secret=1");
-    linked.extra.entry("hat".to_owned()).or_default().insert("music".to_owned(), link);
+    linked
+        .extra
+        .entry("hat".to_owned())
+        .or_default()
+        .insert("music".to_owned(), link);
     before.want("linked", &linked).await.unwrap();
     before.step("linked").await.unwrap();
     drop(before);
-    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
-    file.set_modified(SystemTime::now() - Duration::from_secs(600)).unwrap();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(600))
+        .unwrap();
     file
 }
 
@@ -170,17 +216,27 @@ async fn a_file_that_two_open_and_would_rewrite_loses_nothing() {
 #[tokio::test]
 async fn a_link_to_a_ledger_is_the_same_ledger() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
-    let (path, link) = (folder.path().join("jobs.ledger"), folder.path().join("link"));
+    let (path, link) = (
+        folder.path().join("jobs.ledger"),
+        folder.path().join("link"),
+    );
     rewritten_next(&hat, &path).await;
     let (before, _) = hat.counts();
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let _ = accepted(&client(&hat, &link).await, "order 17").await;
-    assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "the file was rewritten, and not the link");
+    assert!(
+        fs::symlink_metadata(&link).unwrap().is_symlink(),
+        "the file was rewritten, and not the link"
+    );
     let _ = accepted(&client(&hat, &path).await, "order 17").await;
     assert_eq!(hat.counts().0 - before, 1);
 
     fs::hard_link(&path, folder.path().join("hard")).unwrap();
-    let Submission::Rejected(error) = client(&hat, &path).await.submit_once("order 18", &dog()).await else {
+    let Submission::Rejected(error) = client(&hat, &path)
+        .await
+        .submit_once("order 18", &dog())
+        .await
+    else {
         panic!("the other name would have marks of its own")
     };
     assert_eq!(error.kind(), ErrorKind::Ledger);
@@ -194,11 +250,17 @@ async fn a_refusal_says_nothing_of_a_call_whose_reply_was_lost() {
     let job = accepted(&client, "order 17").await;
     *hat.answers.lock().unwrap() = vec![Answer::Lost, Answer::NoCredits];
     for _ in 0..3 {
-        let error = client.upgrade(&job, Resolution::K4, |_| {}).await.unwrap_err();
+        let error = client
+            .upgrade(&job, Resolution::K4, |_| {})
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
     }
     let key = format!("{}:4k", job.reference);
-    assert_eq!(client.entry(&key).await.unwrap().unwrap().state, EntryState::Unknown);
+    assert_eq!(
+        client.entry(&key).await.unwrap().unwrap().state,
+        EntryState::Unknown
+    );
     assert_eq!(hat.counts().1, 2, "it was repeated once");
 }
 
@@ -215,10 +277,19 @@ async fn a_lost_call_for_4k_is_repeated_once_by_all_together() {
     let mut tasks = JoinSet::new();
     for _ in 0..6 {
         let (other, job) = (client(&hat, &path).await, job.clone());
-        tasks.spawn(async move { other.upgrade(&job, Resolution::K4, |_| {}).await.unwrap_err().kind() });
+        tasks.spawn(async move {
+            other
+                .upgrade(&job, Resolution::K4, |_| {})
+                .await
+                .unwrap_err()
+                .kind()
+        });
     }
     let kinds = tasks.join_all().await;
-    assert!(kinds.iter().all(|kind| *kind == ErrorKind::OutcomeUnknown), "{kinds:?}");
+    assert!(
+        kinds.iter().all(|kind| *kind == ErrorKind::OutcomeUnknown),
+        "{kinds:?}"
+    );
     assert_eq!(hat.counts().1, 2);
     let step = one.step(&upgrade.key).await.unwrap();
     assert!(matches!(step, Step::LookAtIt(_)), "{step:?}");
@@ -233,7 +304,10 @@ async fn of_two_who_would_repeat_a_call_one_may() {
     *hat.answers.lock().unwrap() = vec![Answer::Lost];
     let upgrade = one.want_upgrade(&job, Resolution::K4, None).await.unwrap();
     one.step(&upgrade.key).await.unwrap();
-    let [first, second] = [FileLedger::open(&path).await.unwrap(), FileLedger::open(&path).await.unwrap()];
+    let [first, second] = [
+        FileLedger::open(&path).await.unwrap(),
+        FileLedger::open(&path).await.unwrap(),
+    ];
     let again = Event::CalledAgain { calls: 2 };
     let entry = first.record(&upgrade.key, again.clone()).await.unwrap();
     assert_eq!(entry.state, EntryState::OnItsWay);
@@ -241,23 +315,34 @@ async fn of_two_who_would_repeat_a_call_one_may() {
     assert_eq!(error.kind(), ErrorKind::OnItsWay);
     // Whoever has made the call has gone.
     drop(first);
-    let error = second.record(&upgrade.key, Event::CalledAgain { calls: 2 }).await.unwrap_err();
+    let error = second
+        .record(&upgrade.key, Event::CalledAgain { calls: 2 })
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OnItsWay, "it was made");
-    assert_eq!(second.entry(&upgrade.key).await.unwrap().unwrap().state, EntryState::Unknown);
+    assert_eq!(
+        second.entry(&upgrade.key).await.unwrap().unwrap().state,
+        EntryState::Unknown
+    );
 }
 
 #[tokio::test]
 async fn what_was_sent_again_meanwhile_is_not_settled() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[Answer::Lost]));
     let client = client(&hat, &folder.path().join("jobs.ledger")).await;
-    let Submission::Unknown(_) = client.submit_once("order 17", &dog()).await else { panic!("the reply was lost") };
+    let Submission::Unknown(_) = client.submit_once("order 17", &dog()).await else {
+        panic!("the reply was lost")
+    };
     hat.asked.forget_permits(1000);
     let slow = client.clone();
     let settled = Settlement::Accepted("hat:rabbit1".parse().unwrap());
     let settling = tokio::spawn(async move { slow.settle("order 17", settled).await });
     // It asks about the task now.
     tokio::task::yield_now().await;
-    client.settle("order 17", Settlement::NotTaken).await.unwrap();
+    client
+        .settle("order 17", Settlement::NotTaken)
+        .await
+        .unwrap();
     let job = accepted(&client, "order 17").await;
     hat.asked.add_permits(1000);
     let _ = settling.await.unwrap();
@@ -269,8 +354,16 @@ async fn what_was_sent_again_meanwhile_is_not_settled() {
 async fn a_video_that_may_not_be_made_larger_is_handed_on_as_it_is() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
     let client = client(&hat, &folder.path().join("jobs.ledger")).await;
-    let client = client.with_budget(Budget::new("june", "hat", 60.0).unwrap().price(60.0).unwrap());
-    client.want("order 17", &dog().resolution(Resolution::K4)).await.unwrap();
+    let client = client.with_budget(
+        Budget::new("june", "hat", 60.0)
+            .unwrap()
+            .price(60.0)
+            .unwrap(),
+    );
+    client
+        .want("order 17", &dog().resolution(Resolution::K4))
+        .await
+        .unwrap();
     let videos = Mutex::new(Vec::new());
     let run = client.run(|key, step| {
         if let Step::Video(video) = step {
@@ -278,9 +371,15 @@ async fn a_video_that_may_not_be_made_larger_is_handed_on_as_it_is() {
         }
         std::future::ready(())
     });
-    timeout(Duration::from_secs(20), run).await.unwrap().unwrap();
+    timeout(Duration::from_secs(20), run)
+        .await
+        .unwrap()
+        .unwrap();
     let videos = videos.into_inner().unwrap();
-    assert!(matches!(&*videos, [(key, Some(_))] if key == "order 17"), "{videos:?}");
+    assert!(
+        matches!(&*videos, [(key, Some(_))] if key == "order 17"),
+        "{videos:?}"
+    );
     assert_eq!(hat.counts(), (1, 0));
 }
 
@@ -290,7 +389,10 @@ async fn a_pause_without_an_end_ends_no_run() {
     let client = client(&hat, &folder.path().join("jobs.ledger")).await;
     let _ = accepted(&client, "order 17").await;
     *hat.answers.lock().unwrap() = vec![Answer::NotReady];
-    let run = timeout(Duration::from_secs(3600), client.run(|_, _| std::future::ready(())));
+    let run = timeout(
+        Duration::from_secs(3600),
+        client.run(|_, _| std::future::ready(())),
+    );
     assert!(run.await.is_err(), "it waits");
 }
 
@@ -301,14 +403,21 @@ async fn a_key_that_another_task_sends_is_not_to_be_looked_at() {
     client.want("order 17", &dog()).await.unwrap();
     let (one, two) = tokio::join!(client.step("order 17"), client.step("order 17"));
     for step in [one.unwrap(), two.unwrap()] {
-        assert!(matches!(step, Step::AgainAfter(_) | Step::Video(_)), "{step:?}");
+        assert!(
+            matches!(step, Step::AgainAfter(_) | Step::Video(_)),
+            "{step:?}"
+        );
     }
     assert_eq!(hat.counts().0, 1);
 }
 
 #[tokio::test]
 async fn a_line_of_which_the_disk_has_only_the_room_is_one_unknown_entry() {
-    for (name, keeps_half, byte) in [("spaces", false, b' '), ("half a line", true, b' '), ("zeros", false, b'\0')] {
+    for (name, keeps_half, byte) in [
+        ("spaces", false, b' '),
+        ("half a line", true, b' '),
+        ("zeros", false, b'\0'),
+    ] {
         let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
         let path = folder.path().join("jobs.ledger");
         let client = client(&hat, &path).await;
@@ -317,8 +426,17 @@ async fn a_line_of_which_the_disk_has_only_the_room_is_one_unknown_entry() {
         drop(client);
         let mut bytes = fs::read(&path).unwrap();
         let end = bytes.len();
-        let start = bytes[..end - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
-        bytes[if keeps_half { usize::midpoint(start, end) } else { start }..].fill(byte);
+        let start = bytes[..end - 1]
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .unwrap()
+            + 1;
+        bytes[if keeps_half {
+            usize::midpoint(start, end)
+        } else {
+            start
+        }..]
+            .fill(byte);
         fs::write(&path, &bytes).unwrap();
         let ledger = FileLedger::open(&path).await.unwrap();
         assert_eq!(ledger.problems().await, [] as [String; 0], "{name}");
@@ -332,26 +450,45 @@ async fn a_line_of_which_the_disk_has_only_the_room_is_one_unknown_entry() {
 async fn zeros_after_the_last_line_are_room() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
     let path = folder.path().join("jobs.ledger");
-    client(&hat, &path).await.want("order 17", &dog()).await.unwrap();
+    client(&hat, &path)
+        .await
+        .want("order 17", &dog())
+        .await
+        .unwrap();
     let mut bytes = fs::read(&path).unwrap();
     bytes.extend([0; 100]);
     fs::write(&path, &bytes).unwrap();
-    assert_eq!(FileLedger::open(&path).await.unwrap().problems().await, [] as [String; 0]);
+    assert_eq!(
+        FileLedger::open(&path).await.unwrap().problems().await,
+        [] as [String; 0]
+    );
 }
 
 #[tokio::test]
 async fn a_torn_request_can_be_settled_either_way() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
     let path = folder.path().join("jobs.ledger");
-    client(&hat, &path).await.want("order 17", &dog()).await.unwrap();
+    client(&hat, &path)
+        .await
+        .want("order 17", &dog())
+        .await
+        .unwrap();
     let mut torn = fs::read(&path).unwrap();
     torn.truncate(torn.len() - 10);
     fs::write(&path, &torn).unwrap();
     let client = client(&hat, &path).await;
-    let Submission::Unknown(unknown) = client.submit_once("order 17", &dog()).await else { panic!("it is torn") };
+    let Submission::Unknown(unknown) = client.submit_once("order 17", &dog()).await else {
+        panic!("it is torn")
+    };
     let key = unknown.key.unwrap();
-    client.settle(&key, Settlement::Accepted("hat:rabbit1".parse().unwrap())).await.unwrap();
-    assert_eq!(accepted(&client, "order 17").await.reference.to_string(), "hat:rabbit1");
+    client
+        .settle(&key, Settlement::Accepted("hat:rabbit1".parse().unwrap()))
+        .await
+        .unwrap();
+    assert_eq!(
+        accepted(&client, "order 17").await.reference.to_string(),
+        "hat:rabbit1"
+    );
     assert_eq!(hat.counts().0, 0);
 }
 
@@ -361,7 +498,11 @@ async fn what_is_too_long_for_a_line_is_refused_and_harms_nothing() {
     let path = folder.path().join("jobs.ledger");
     let client = client(&hat, &path).await;
     let mut request = dog();
-    request.extra.entry("hat".to_owned()).or_default().insert("text".to_owned(), "x".repeat(129 << 20).into());
+    request
+        .extra
+        .entry("hat".to_owned())
+        .or_default()
+        .insert("text".to_owned(), "x".repeat(129 << 20).into());
     let error = client.want("order 17", &request).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{error}");
     client.want("order 18", &dog()).await.unwrap();
@@ -380,8 +521,15 @@ async fn a_ledger_with_a_damaged_head_goes_on_with_what_is_paid_for() {
     for _ in 0..3 {
         let ledger = FileLedger::open(&path).await.unwrap();
         let cost = Event::Cost { credits: 60.0 };
-        assert_eq!(ledger.record("order 17", cost).await.unwrap().state, EntryState::Accepted);
-        let Submission::Rejected(error) = client(&hat, &path).await.submit_once("order 18", &dog()).await else {
+        assert_eq!(
+            ledger.record("order 17", cost).await.unwrap().state,
+            EntryState::Accepted
+        );
+        let Submission::Rejected(error) = client(&hat, &path)
+            .await
+            .submit_once("order 18", &dog())
+            .await
+        else {
             panic!("nothing is sent from it")
         };
         assert_eq!(error.kind(), ErrorKind::LedgerDamaged);

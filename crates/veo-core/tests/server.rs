@@ -23,8 +23,17 @@ const WEBHOOK_KEY: &str = "test_webhook_hmac_key";
 /// Where the example is that `cargo test` has built beside this test.
 fn example() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().and_then(Path::parent).unwrap().join("examples").join("server");
-    assert!(path.exists(), "{} is not there; run cargo build -p veo-core --example server", path.display());
+    let path = test
+        .parent()
+        .and_then(Path::parent)
+        .unwrap()
+        .join("examples")
+        .join("server");
+    assert!(
+        path.exists(),
+        "{} is not there; run cargo build -p veo-core --example server",
+        path.display()
+    );
     path
 }
 
@@ -41,24 +50,59 @@ struct Backend {
 impl Backend {
     fn new(sim: &Sim, key: &str) -> Self {
         // Free a moment ago, and the same after each start, since callbacks go there.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let web = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap();
+        let address = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let web = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(20))
+            .build()
+            .unwrap();
         let (folder, base_url) = (tempfile::tempdir().unwrap(), sim.url());
-        Self { folder, address, base_url, key: key.to_owned(), web, child: None }
+        Self {
+            folder,
+            address,
+            base_url,
+            key: key.to_owned(),
+            web,
+            child: None,
+        }
     }
 
     async fn start(&mut self) {
-        let log = std::fs::File::options().create(true).append(true).open(self.folder.path().join("log")).unwrap();
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("log"))
+            .unwrap();
         let mut command = Command::new(example());
-        command.env_clear().env("KIE_API_KEY", &self.key).env("KIE_BASE_URL", &self.base_url);
-        command.env("KIE_WEBHOOK_KEY", WEBHOOK_KEY).env("ADDRESS", self.address.to_string());
-        command.env("LEDGER", self.ledger()).env("VIDEOS", self.videos()).env("ADMIN_KEY", "the key of the operator");
-        let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        command
+            .env_clear()
+            .env("KIE_API_KEY", &self.key)
+            .env("KIE_BASE_URL", &self.base_url);
+        command
+            .env("KIE_WEBHOOK_KEY", WEBHOOK_KEY)
+            .env("ADDRESS", self.address.to_string());
+        command
+            .env("LEDGER", self.ledger())
+            .env("VIDEOS", self.videos())
+            .env("ADMIN_KEY", "the key of the operator");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         self.child = Some(child);
         let start = Instant::now();
         while tokio::net::TcpStream::connect(self.address).await.is_err() {
             let ended = self.child.as_mut().unwrap().try_wait().unwrap();
-            assert!(ended.is_none() && start.elapsed() < Duration::from_secs(20), "{ended:?}: {}", self.log());
+            assert!(
+                ended.is_none() && start.elapsed() < Duration::from_secs(20),
+                "{ended:?}: {}",
+                self.log()
+            );
             sleep(Duration::from_millis(2)).await;
         }
     }
@@ -85,7 +129,10 @@ impl Backend {
 
     /// Asks for a video, and gives the status and the answer.
     async fn post(&self, key: Option<&str>, body: Value) -> Result<(u16, Value), reqwest::Error> {
-        let mut request = self.web.post(format!("http://{}/videos", self.address)).json(&body);
+        let mut request = self
+            .web
+            .post(format!("http://{}/videos", self.address))
+            .json(&body);
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
         }
@@ -93,12 +140,19 @@ impl Backend {
     }
 
     async fn get(&self, key: &str) -> (u16, Value) {
-        answer(self.web.get(format!("http://{}/videos/{key}", self.address))).await.unwrap()
+        answer(
+            self.web
+                .get(format!("http://{}/videos/{key}", self.address)),
+        )
+        .await
+        .unwrap()
     }
 
     async fn settle(&self, key: &str, admin: &str, found: Value) -> (u16, Value) {
         let url = format!("http://{}/videos/{key}/settle", self.address);
-        answer(self.web.post(url).bearer_auth(admin).json(&found)).await.unwrap()
+        answer(self.web.post(url).bearer_auth(admin).json(&found))
+            .await
+            .unwrap()
     }
 
     async fn until(&self, key: &str, states: &[&str]) -> Value {
@@ -108,7 +162,11 @@ impl Backend {
             if states.contains(&told["state"].as_str().unwrap_or_default()) {
                 return told;
             }
-            assert!(start.elapsed() < Duration::from_secs(100), "{key} stays {told}: {}", self.log());
+            assert!(
+                start.elapsed() < Duration::from_secs(100),
+                "{key} stays {told}: {}",
+                self.log()
+            );
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -124,7 +182,10 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<(u16, Value), reqwes
     let reply = request.send().await?;
     let status = reply.status().as_u16();
     let text = reply.text().await?;
-    Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    Ok((
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    ))
 }
 
 fn number<T: FromStr>(variable: &str) -> Option<T> {
@@ -141,75 +202,145 @@ async fn a_video_is_made_once_for_a_key_and_saved_when_kie_ai_calls() {
     for key in [None, Some(""), Some("../../etc/passwd"), Some("order 17")] {
         let (status, told) = backend.post(key, dog.clone()).await.unwrap();
         assert_eq!(status, 400, "{told}");
-        assert!(told["error"].as_str().unwrap().starts_with("Give the header Idempotency-Key"), "{told}");
+        assert!(
+            told["error"]
+                .as_str()
+                .unwrap()
+                .starts_with("Give the header Idempotency-Key"),
+            "{told}"
+        );
     }
     let (status, told) = backend.post(Some("order-17"), dog.clone()).await.unwrap();
-    assert_eq!((status, &told["key"], &told["state"]), (202, &json!("order-17"), &json!("wanted")));
-    let (status, told) = backend.post(Some("order-17"), json!({ "prompt": "A cat" })).await.unwrap();
+    assert_eq!(
+        (status, &told["key"], &told["state"]),
+        (202, &json!("order-17"), &json!("wanted"))
+    );
+    let (status, told) = backend
+        .post(Some("order-17"), json!({ "prompt": "A cat" }))
+        .await
+        .unwrap();
     assert_eq!((status, told["error"].is_string()), (422, true), "{told}");
-    let (status, _) = backend.post(Some("order-18"), json!({ "prompt": "A dog", "seconds": 5 })).await.unwrap();
+    let (status, _) = backend
+        .post(Some("order-18"), json!({ "prompt": "A dog", "seconds": 5 }))
+        .await
+        .unwrap();
     assert_eq!((status, backend.get("order-18").await.0), (400, 404));
 
     // It asks after a minute by itself.
     let told = backend.until("order-17", &["done"]).await;
     assert_eq!(told["video"], "order-17.mp4", "{told}");
-    assert!(std::fs::metadata(backend.videos().join("order-17.mp4")).unwrap().len() > 1000);
+    assert!(
+        std::fs::metadata(backend.videos().join("order-17.mp4"))
+            .unwrap()
+            .len()
+            > 1000
+    );
     let (status, again) = backend.post(Some("order-17"), dog).await.unwrap();
     assert_eq!((status, again), (202, told));
-    assert_eq!((sim.submits(), sim.charges().len()), (1, 1), "{}", sim.report());
+    assert_eq!(
+        (sim.submits(), sim.charges().len()),
+        (1, 1),
+        "{}",
+        sim.report()
+    );
 
-    let webhook = backend.web.post(format!("http://{}/webhook", backend.address)).body("{}");
+    let webhook = backend
+        .web
+        .post(format!("http://{}/webhook", backend.address))
+        .body("{}");
     assert_eq!(answer(webhook).await.unwrap().0, 400);
 }
 
 #[tokio::test]
 async fn an_unknown_outcome_is_settled_by_an_operator() {
-    let lost = |fault| Scenario::new("lost", "").pace(Pace::AtOnce).fault("submit", 1..=1, fault);
-    let sim = Sim::builder().scenario(lost(Fault::Drop)).start().await.unwrap();
+    let lost = |fault| {
+        Scenario::new("lost", "")
+            .pace(Pace::AtOnce)
+            .fault("submit", 1..=1, fault)
+    };
+    let sim = Sim::builder()
+        .scenario(lost(Fault::Drop))
+        .start()
+        .await
+        .unwrap();
     let mut backend = Backend::new(&sim, "any key");
     backend.start().await;
-    backend.post(Some("order-17"), json!({ "prompt": "A dog" })).await.unwrap();
+    backend
+        .post(Some("order-17"), json!({ "prompt": "A dog" }))
+        .await
+        .unwrap();
     let told = backend.until("order-17", &["unknown"]).await;
-    assert!(told["error"].as_str().unwrap().contains("no whole reply"), "{told}");
+    assert!(
+        told["error"].as_str().unwrap().contains("no whole reply"),
+        "{told}"
+    );
 
     let found = json!({ "job": format!("kie:{}", sim.charges()[0].task) });
-    assert_eq!(backend.settle("order-17", "a guess", found.clone()).await.0, 401);
-    let (status, told) = backend.settle("order-17", "the key of the operator", found.clone()).await;
+    assert_eq!(
+        backend.settle("order-17", "a guess", found.clone()).await.0,
+        401
+    );
+    let (status, told) = backend
+        .settle("order-17", "the key of the operator", found.clone())
+        .await;
     assert_eq!((status, &told["job"]), (200, &found["job"]));
     backend.until("order-17", &["done"]).await;
     assert_eq!(sim.submits(), 1);
 
     // The connection of this one is closed before it is read.
-    let sim = Sim::builder().scenario(lost(Fault::DropBeforeReading)).start().await.unwrap();
+    let sim = Sim::builder()
+        .scenario(lost(Fault::DropBeforeReading))
+        .start()
+        .await
+        .unwrap();
     let mut backend = Backend::new(&sim, "any key");
     backend.start().await;
-    backend.post(Some("order-17"), json!({ "prompt": "A dog" })).await.unwrap();
+    backend
+        .post(Some("order-17"), json!({ "prompt": "A dog" }))
+        .await
+        .unwrap();
     backend.until("order-17", &["unknown"]).await;
-    let (status, _) = backend.settle("order-17", "the key of the operator", json!("not_taken")).await;
+    let (status, _) = backend
+        .settle("order-17", "the key of the operator", json!("not_taken"))
+        .await;
     assert_eq!(status, 200);
-    backend.until("order-17", &["accepted", "finished", "done"]).await;
+    backend
+        .until("order-17", &["accepted", "finished", "done"])
+        .await;
     assert_eq!((sim.submits(), sim.charges().len()), (2, 1));
 }
 
 #[tokio::test]
 async fn it_ends_when_it_is_told_to_and_goes_on_after_a_start() {
     // A video takes two seconds.
-    let scenario = Scenario::new("slow", "").pace(Pace::Scale(45.0)).callbacks(signed());
+    let scenario = Scenario::new("slow", "")
+        .pace(Pace::Scale(45.0))
+        .callbacks(signed());
     let sim = Sim::builder().scenario(scenario).start().await.unwrap();
     let mut backend = Backend::new(&sim, "any key");
     backend.start().await;
-    backend.post(Some("order-17"), json!({ "prompt": "A dog" })).await.unwrap();
+    backend
+        .post(Some("order-17"), json!({ "prompt": "A dog" }))
+        .await
+        .unwrap();
     backend.until("order-17", &["accepted"]).await;
 
     let mut child = backend.child.take().unwrap();
-    let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let told = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(told.success());
     let start = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {
             break status;
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "it does not end: {}", backend.log());
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "it does not end: {}",
+            backend.log()
+        );
         sleep(Duration::from_millis(10)).await;
     };
     assert!(status.success(), "{status}: {}", backend.log());
@@ -220,14 +351,25 @@ async fn it_ends_when_it_is_told_to_and_goes_on_after_a_start() {
 }
 
 fn signed() -> Callbacks {
-    Callbacks { key: Some(WEBHOOK_KEY.to_owned()), ..Callbacks::default() }
+    Callbacks {
+        key: Some(WEBHOOK_KEY.to_owned()),
+        ..Callbacks::default()
+    }
 }
 
 /// What is on record while no process has it open.
 async fn states(backend: &Backend) -> BTreeMap<String, EntryState> {
-    let Some(ledger) = FileLedger::open_existing(backend.ledger()).await.unwrap() else { return BTreeMap::new() };
+    let Some(ledger) = FileLedger::open_existing(backend.ledger()).await.unwrap() else {
+        return BTreeMap::new();
+    };
     assert_eq!(ledger.problems().await, [""; 0]);
-    ledger.list(Which::All).await.unwrap().into_iter().map(|listed| (listed.key, listed.state)).collect()
+    ledger
+        .list(Which::All)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|listed| (listed.key, listed.state))
+        .collect()
 }
 
 #[tokio::test]
@@ -237,8 +379,14 @@ async fn killed_at_any_moment_it_loses_nothing_and_pays_once() {
     println!("to see the same choices again: VEO_TEST_SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
     // A video takes 90 ms, and the callback comes after a start or two.
-    let callbacks = Callbacks { late: 500, ..signed() };
-    let scenario = Scenario::new("kills", "").pace(Pace::Scale(1000.0)).callbacks(callbacks).credits(1_000_000.0);
+    let callbacks = Callbacks {
+        late: 500,
+        ..signed()
+    };
+    let scenario = Scenario::new("kills", "")
+        .pace(Pace::Scale(1000.0))
+        .callbacks(callbacks)
+        .credits(1_000_000.0);
     let sim = Sim::builder().scenario(scenario).start().await.unwrap();
     let mut backend = Backend::new(&sim, "any key");
     let prompt = |key: &str| json!({ "prompt": format!("The video of {key}") });
@@ -250,7 +398,8 @@ async fn killed_at_any_moment_it_loses_nothing_and_pays_once() {
         keys.extend((0..chance.usize(1..=2)).map(|number| format!("order-{kill}-{number}")));
         // Half of the moments are anywhere, and half of them where there is most to lose.
         let is_anywhere = chance.bool();
-        let moment = Duration::from_micros(chance.u64(0..if is_anywhere { 400_000 } else { 4_000 }));
+        let moment =
+            Duration::from_micros(chance.u64(0..if is_anywhere { 400_000 } else { 4_000 }));
         let patience = Duration::from_secs(2);
         let killing = async {
             while !is_anywhere && sim.submits() == submits && start.elapsed() < patience {
@@ -270,7 +419,12 @@ async fn killed_at_any_moment_it_loses_nothing_and_pays_once() {
         tokio::select! { () = killing => {}, () = posting => {} }
         backend.kill();
         let states = states(&backend).await;
-        were_unknown.extend(states.into_iter().filter(|(_, state)| *state == EntryState::Unknown).map(|(key, _)| key));
+        were_unknown.extend(
+            states
+                .into_iter()
+                .filter(|(_, state)| *state == EntryState::Unknown)
+                .map(|(key, _)| key),
+        );
     }
 
     backend.start().await;
@@ -288,15 +442,30 @@ async fn killed_at_any_moment_it_loses_nothing_and_pays_once() {
     }
     backend.kill();
 
-    let calls: BTreeMap<_, _> = sim.calls().into_iter().map(|call| (call.number, call)).collect();
+    let calls: BTreeMap<_, _> = sim
+        .calls()
+        .into_iter()
+        .map(|call| (call.number, call))
+        .collect();
     let mut paid = BTreeMap::<String, Vec<String>>::new();
     for charge in sim.charges() {
-        let prompt = calls[&charge.call].body.as_ref().unwrap()["prompt"].as_str().unwrap();
-        paid.entry(prompt.trim_start_matches("The video of ").to_owned()).or_default().push(charge.task);
+        let prompt = calls[&charge.call].body.as_ref().unwrap()["prompt"]
+            .as_str()
+            .unwrap();
+        paid.entry(prompt.trim_start_matches("The video of ").to_owned())
+            .or_default()
+            .push(charge.task);
     }
-    let ledger = FileLedger::open_existing(backend.ledger()).await.unwrap().unwrap();
+    let ledger = FileLedger::open_existing(backend.ledger())
+        .await
+        .unwrap()
+        .unwrap();
     let callbacks = sim.callbacks();
-    let has_come = |task: &String| callbacks.iter().any(|sent| sent.task == *task && sent.result == Ok(200));
+    let has_come = |task: &String| {
+        callbacks
+            .iter()
+            .any(|sent| sent.task == *task && sent.result == Ok(200))
+    };
     let (mut known, mut settled, mut unknown, mut unheard) = (0, 0, 0, 0);
     let (mut lost, mut twice, mut unsettled) = (Vec::new(), Vec::new(), Vec::new());
     for key in &keys {
@@ -314,7 +483,10 @@ async fn killed_at_any_moment_it_loses_nothing_and_pays_once() {
             continue;
         }
         assert_eq!(entry.state, EntryState::Done, "{key}");
-        assert!(backend.videos().join(format!("{key}.mp4")).exists(), "{key} is done and not saved");
+        assert!(
+            backend.videos().join(format!("{key}.mp4")).exists(),
+            "{key} is done and not saved"
+        );
         known += 1;
         settled += usize::from(were_unknown.contains(key));
         if entry.reference().map(|job| &job.task) != tasks.first() {
@@ -331,7 +503,11 @@ async fn killed_at_any_moment_it_loses_nothing_and_pays_once() {
     );
     assert!(lost.is_empty(), "lost: {lost:?}");
     assert!(twice.is_empty(), "paid twice: {twice:?}\n{}", sim.report());
-    assert!(unsettled.is_empty(), "a callback has come, and they are unknown: {unsettled:?}\n{}", backend.log());
+    assert!(
+        unsettled.is_empty(),
+        "a callback has come, and they are unknown: {unsettled:?}\n{}",
+        backend.log()
+    );
     assert!(paid.keys().all(|key| keys.contains(key)));
     assert!(known > 0);
 }

@@ -10,8 +10,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep, timeout};
 use veo_core::ledger::{Delivered, EntryState, Event, FileLedger, Ledger as _, Outcome};
 use veo_core::{
-    Access, BoxFuture, Capabilities, Client, Delivery, Error, ErrorKind, Job, JobRef, Kie, Model, Offer, Operation,
-    Poll, Provider, Reason, Receipt, Settlement, State, Step, Submission, UniAll, Video, VideoRequest, Webhooks,
+    Access, BoxFuture, Capabilities, Client, Delivery, Error, ErrorKind, Job, JobRef, Kie, Model,
+    Offer, Operation, Poll, Provider, Reason, Receipt, Settlement, State, Step, Submission, UniAll,
+    Video, VideoRequest, Webhooks,
 };
 use veo_sim::Sim;
 
@@ -31,7 +32,14 @@ impl Hat {
         let mut model = Kie::new("a key").unwrap().models()[0].clone();
         model.provider = "hat";
         let (sent, asked, is_done) = Default::default();
-        Self { models: vec![model], sent, asked, is_done, loses_replies: false, panics: false }
+        Self {
+            models: vec![model],
+            sent,
+            asked,
+            is_done,
+            loses_replies: false,
+            panics: false,
+        }
     }
 
     fn done(self) -> Self {
@@ -54,7 +62,12 @@ impl Provider for Hat {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        Ok(Offer::new(model, request, Operation::Generate, serde_json::json!({ "text": request.prompt })))
+        Ok(Offer::new(
+            model,
+            request,
+            Operation::Generate,
+            serde_json::json!({ "text": request.prompt }),
+        ))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -75,9 +88,16 @@ impl Provider for Hat {
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let video = Video::new(job.clone(), vec!["https://hat.example.net/rabbit.mp4".to_owned()]);
+        let video = Video::new(
+            job.clone(),
+            vec!["https://hat.example.net/rabbit.mp4".to_owned()],
+        );
         let is_done = self.is_done.load(Ordering::Relaxed);
-        let state = if is_done { State::Finished(Box::new(video)) } else { State::Pending };
+        let state = if is_done {
+            State::Finished(Box::new(video))
+        } else {
+            State::Pending
+        };
         Box::pin(std::future::ready(Ok(state)))
     }
 }
@@ -89,7 +109,11 @@ async fn ledger(folder: &Path) -> FileLedger {
 /// It asks once in an hour.
 fn patient(provider: impl Provider + 'static) -> Client {
     let hour = Duration::from_secs(3600);
-    Client::new(provider).unwrap().with_poll(Poll { first: hour, every: hour, ..Poll::default() })
+    Client::new(provider).unwrap().with_poll(Poll {
+        first: hour,
+        every: hour,
+        ..Poll::default()
+    })
 }
 
 async fn client(hat: &Hat, folder: &Path) -> Client {
@@ -118,17 +142,28 @@ fn serve(client: &Client) -> UnboundedReceiver<(String, Step)> {
             let _ = sender.send((key, step));
             std::future::ready(())
         };
-        client.run_until(std::future::pending(), hand_on).await.unwrap();
+        client
+            .run_until(std::future::pending(), hand_on)
+            .await
+            .unwrap();
     });
     handed
 }
 
 async fn next(handed: &mut UnboundedReceiver<(String, Step)>) -> (String, Step) {
-    timeout(Duration::from_secs(4000), handed.recv()).await.unwrap().unwrap()
+    timeout(Duration::from_secs(4000), handed.recv())
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 async fn until(client: &Client, key: &str, state: EntryState) {
-    while client.entry(key).await.unwrap().is_none_or(|entry| entry.state != state) {
+    while client
+        .entry(key)
+        .await
+        .unwrap()
+        .is_none_or(|entry| entry.state != state)
+    {
         sleep(Duration::from_millis(1)).await;
     }
 }
@@ -147,13 +182,22 @@ async fn a_run_that_goes_on_takes_up_what_other_processes_want_and_settle() {
     let other = client(&hat, folder.path()).await;
     other.want("order 17", &dog()).await.unwrap();
     let (key, step) = next(&mut handed).await;
-    assert!(key == "order 17" && matches!(step, Step::LookAtIt(_)), "{step:?}");
+    assert!(
+        key == "order 17" && matches!(step, Step::LookAtIt(_)),
+        "{step:?}"
+    );
     sleep(Duration::from_secs(600)).await;
     assert!(handed.try_recv().is_err(), "it is said once");
 
-    other.settle("order 17", settled("hat:rabbit1")).await.unwrap();
+    other
+        .settle("order 17", settled("hat:rabbit1"))
+        .await
+        .unwrap();
     let (key, step) = next(&mut handed).await;
-    assert!(key == "order 17" && matches!(step, Step::Video(_)), "{step:?}");
+    assert!(
+        key == "order 17" && matches!(step, Step::Video(_)),
+        "{step:?}"
+    );
     assert_eq!(hat.sent(), 1);
 }
 
@@ -178,27 +222,41 @@ async fn a_run_goes_on_with_what_is_settled_meanwhile_and_ends() {
             }
         }
     });
-    timeout(Duration::from_secs(10), run).await.unwrap().unwrap();
+    timeout(Duration::from_secs(10), run)
+        .await
+        .unwrap()
+        .unwrap();
     let videos = videos.into_inner().unwrap();
-    assert!(matches!(&*videos, [(key, Step::Video(_))] if key == "order 17"), "{videos:?}");
+    assert!(
+        matches!(&*videos, [(key, Step::Video(_))] if key == "order 17"),
+        "{videos:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_video_that_is_not_saved_is_handed_on_again_after_a_minute() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new().done());
     let client = client(&hat, folder.path()).await;
-    let Submission::Accepted(job) = client.submit_once("order 17", &dog()).await else { panic!("it is accepted") };
+    let Submission::Accepted(job) = client.submit_once("order 17", &dog()).await else {
+        panic!("it is accepted")
+    };
     let mut handed = serve(&client);
     let (_, step) = next(&mut handed).await;
     let start = Instant::now();
     assert_eq!(next(&mut handed).await.1, step);
-    assert!((59..63).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert!(
+        (59..63).contains(&start.elapsed().as_secs()),
+        "{:?}",
+        start.elapsed()
+    );
 
     let saved = serde_json::json!({
         "path": "dog.mp4", "bytes": 1, "sha256": "00",
         "media": { "width": 1280, "height": 720, "seconds": 8.0, "fps": 24.0, "has_audio": true },
     });
-    let Step::Video(video) = step else { panic!("{step:?}") };
+    let Step::Video(video) = step else {
+        panic!("{step:?}")
+    };
     let receipt = Receipt::new(&job, &video, &serde_json::from_value(saved).unwrap());
     client.done("order 17", &receipt).await.unwrap();
     sleep(Duration::from_secs(600)).await;
@@ -210,7 +268,10 @@ async fn more_than_are_stepped_at_a_time_are_all_stepped() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let client = client(&hat, folder.path()).await;
     for number in 0..100 {
-        client.want(&format!("order {number}"), &dog()).await.unwrap();
+        client
+            .want(&format!("order {number}"), &dog())
+            .await
+            .unwrap();
     }
     let mut handed = serve(&client);
     for number in 0..100 {
@@ -232,7 +293,14 @@ async fn a_webhook_about_a_known_job_makes_a_run_ask_at_once() {
     let mut handed = serve(&client);
     client.want("order 17", &dog()).await.unwrap();
     until(&client, "order 17", EntryState::Accepted).await;
-    let job = client.entry("order 17").await.unwrap().unwrap().job().unwrap().reference;
+    let job = client
+        .entry("order 17")
+        .await
+        .unwrap()
+        .unwrap()
+        .job()
+        .unwrap()
+        .reference;
 
     let webhooks = Webhooks::new("a key".into()).unwrap();
     let headers = webhooks.sign(&job.task, SystemTime::now()).unwrap();
@@ -240,9 +308,18 @@ async fn a_webhook_about_a_known_job_makes_a_run_ask_at_once() {
     let Ok(Delivery::First(notice)) = webhooks.verify("/webhook", &headers, body.as_bytes()) else {
         panic!("it is the first");
     };
-    assert_eq!(client.settle_by(&notice).await.unwrap().unwrap().key, "order 17");
-    let (key, step) = timeout(Duration::from_secs(30), handed.recv()).await.unwrap().unwrap();
-    assert!(key == "order 17" && matches!(step, Step::Video(_)), "{step:?}");
+    assert_eq!(
+        client.settle_by(&notice).await.unwrap().unwrap().key,
+        "order 17"
+    );
+    let (key, step) = timeout(Duration::from_secs(30), handed.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        key == "order 17" && matches!(step, Step::Video(_)),
+        "{step:?}"
+    );
 }
 
 #[tokio::test]
@@ -272,12 +349,21 @@ async fn a_rejected_wish_is_wanted_again_only_if_somebody_says_so() {
     assert_eq!(sim.submits(), 1);
 
     let rich = patient(kie(&sim, "any key")).with_ledger(ledger);
-    let error = rich.want("order 17", &VideoRequest::text("A cat")).await.unwrap_err();
+    let error = rich
+        .want("order 17", &VideoRequest::text("A cat"))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::KeyReused);
-    assert_eq!(rich.want("order 17", &dog()).await.unwrap().state, EntryState::Wanted);
+    assert_eq!(
+        rich.want("order 17", &dog()).await.unwrap().state,
+        EntryState::Wanted
+    );
     rich.step("order 17").await.unwrap();
     let entry = rich.want("order 17", &dog()).await.unwrap();
-    assert_eq!((entry.state, entry.attempts.len()), (EntryState::Accepted, 2));
+    assert_eq!(
+        (entry.state, entry.attempts.len()),
+        (EntryState::Accepted, 2)
+    );
     assert_eq!(sim.charges().len(), 1);
 }
 
@@ -285,18 +371,28 @@ async fn a_rejected_wish_is_wanted_again_only_if_somebody_says_so() {
 async fn a_step_asks_the_next_provider_after_a_rejection_and_each_of_them_once() {
     let (folder, sim) = (tempfile::tempdir().unwrap(), Sim::start().await.unwrap());
     let ledger = ledger(folder.path()).await;
-    let client = patient(kie(&sim, "no-credits")).or(uniall(&sim, "any key")).with_ledger(ledger.clone());
+    let client = patient(kie(&sim, "no-credits"))
+        .or(uniall(&sim, "any key"))
+        .with_ledger(ledger.clone());
     client.want("order 17", &dog()).await.unwrap();
-    assert_eq!(client.step("order 17").await.unwrap(), Step::AgainAfter(Duration::ZERO));
+    assert_eq!(
+        client.step("order 17").await.unwrap(),
+        Step::AgainAfter(Duration::ZERO)
+    );
     client.step("order 17").await.unwrap();
     let entry = client.entry("order 17").await.unwrap().unwrap();
     assert_eq!(entry.reference().map(|job| &*job.provider), Some("uniall"));
 
-    let poor = patient(kie(&sim, "no-credits/2")).or(uniall(&sim, "no-credits/2")).with_ledger(ledger);
+    let poor = patient(kie(&sim, "no-credits/2"))
+        .or(uniall(&sim, "no-credits/2"))
+        .with_ledger(ledger);
     poor.want("order 18", &dog()).await.unwrap();
     while poor.step("order 18").await.unwrap() == Step::AgainAfter(Duration::ZERO) {}
     let entry = poor.entry("order 18").await.unwrap().unwrap();
-    assert_eq!((entry.state, entry.attempts.len()), (EntryState::Rejected, 2));
+    assert_eq!(
+        (entry.state, entry.attempts.len()),
+        (EntryState::Rejected, 2)
+    );
 }
 
 #[tokio::test]
@@ -308,11 +404,16 @@ async fn what_a_provider_that_panics_was_to_send_is_unknown() {
         if keeps_record {
             asked = asked.with_ledger(ledger(folder.path()).await);
         }
-        let Submission::Unknown(unknown) = asked.submit(&dog()).await else { panic!("it may have been sent") };
+        let Submission::Unknown(unknown) = asked.submit(&dog()).await else {
+            panic!("it may have been sent")
+        };
         assert_eq!(unknown.error.kind(), ErrorKind::OutcomeUnknown);
         assert_eq!(unknown.key.is_some(), keeps_record);
         if let Some(key) = unknown.key {
-            assert_eq!(asked.entry(&key).await.unwrap().unwrap().state, EntryState::Unknown);
+            assert_eq!(
+                asked.entry(&key).await.unwrap().unwrap().state,
+                EntryState::Unknown
+            );
         }
     }
     assert_eq!(hat.sent(), 2, "nobody is asked again");
@@ -323,17 +424,34 @@ async fn what_is_certain_is_not_taken_back() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new().done());
     let client = client(&hat, folder.path()).await;
     let ledger = ledger(folder.path()).await;
-    let Submission::Accepted(job) = client.submit_once("order 17", &dog()).await else { panic!("it is accepted") };
+    let Submission::Accepted(job) = client.submit_once("order 17", &dog()).await else {
+        panic!("it is accepted")
+    };
     let error = Error::new(ErrorKind::OutcomeUnknown, "the reply was lost");
-    let unknown = Event::Ended { outcome: Outcome::Unknown { error: error.clone() } };
-    let rejected = Event::Ended { outcome: Outcome::rejected(error) };
+    let unknown = Event::Ended {
+        outcome: Outcome::Unknown {
+            error: error.clone(),
+        },
+    };
+    let rejected = Event::Ended {
+        outcome: Outcome::rejected(error),
+    };
     let (task, refusals) = (None, Vec::new());
     let reference = "hat:another".parse().unwrap();
-    let another = Outcome::Accepted { job: reference, task, at: SystemTime::now(), refusals };
+    let another = Outcome::Accepted {
+        job: reference,
+        task,
+        at: SystemTime::now(),
+        refusals,
+    };
     let late = [unknown, rejected, Event::Ended { outcome: another }];
     for event in &late {
         let entry = ledger.record("order 17", event.clone()).await.unwrap();
-        assert_eq!((entry.state, entry.reference()), (EntryState::Accepted, Some(&job.reference)), "{event:?}");
+        assert_eq!(
+            (entry.state, entry.reference()),
+            (EntryState::Accepted, Some(&job.reference)),
+            "{event:?}"
+        );
     }
     let delivered = serde_json::json!({
         "saved": {
@@ -343,7 +461,10 @@ async fn what_is_certain_is_not_taken_back() {
         "made_at": 1, "seeds": [],
     });
     let delivered = Box::new(serde_json::from_value::<Delivered>(delivered).unwrap());
-    ledger.record("order 17", Event::Done { delivered }).await.unwrap();
+    ledger
+        .record("order 17", Event::Done { delivered })
+        .await
+        .unwrap();
     for event in late.into_iter().chain([Event::Finished { credits: None }]) {
         let entry = ledger.record("order 17", event.clone()).await.unwrap();
         assert_eq!(entry.state, EntryState::Done, "{event:?}");
@@ -359,7 +480,10 @@ async fn without_a_ledger_there_are_no_steps() {
         client.step("order 17").await.map(drop),
         client.run(nothing).await,
         client.run_until(std::future::pending(), nothing).await,
-        client.settle("order 17", Settlement::NotTaken).await.map(drop),
+        client
+            .settle("order 17", Settlement::NotTaken)
+            .await
+            .map(drop),
     ];
     for result in refused {
         assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidRequest);

@@ -33,7 +33,9 @@ fn main() -> Outcome<()> {
     let start = median_start(&runtime)?;
 
     // Nobody runs out of money, and no task ends.
-    let endless = Scenario::new("load", "Tasks go on and on.").credits(1e9).pace(Pace::Polls(u32::MAX));
+    let endless = Scenario::new("load", "Tasks go on and on.")
+        .credits(1e9)
+        .pace(Pace::Polls(u32::MAX));
     let sim = runtime.block_on(Sim::builder().scenario(endless).start())?;
     let connect = |number| Connection::open(number, sim.url().trim_start_matches("http://"));
     let mut connections = (0..CONNECTIONS).map(connect).collect::<Outcome<Vec<_>>>()?;
@@ -41,15 +43,24 @@ fn main() -> Outcome<()> {
 
     let before = resident();
     let tasks = on_all(&mut connections, |connection| {
-        (0..TASKS / CONNECTIONS).map(|_| connection.create()).collect::<Outcome<Vec<_>>>()
+        (0..TASKS / CONNECTIONS)
+            .map(|_| connection.create())
+            .collect::<Outcome<Vec<_>>>()
     })?;
-    let memory = resident().zip(before).map(|(after, before)| after.saturating_sub(before) as f64 / TASKS as f64);
+    let memory = resident()
+        .zip(before)
+        .map(|(after, before)| after.saturating_sub(before) as f64 / TASKS as f64);
     let tasks = tasks.concat();
-    let in_flight = tasks.iter().map(|task| connections[0].ask(task)).collect::<Outcome<Vec<_>>>()?;
+    let in_flight = tasks
+        .iter()
+        .map(|task| connections[0].ask(task))
+        .collect::<Outcome<Vec<_>>>()?;
     let in_flight = in_flight.into_iter().filter(|running| *running).count();
 
     let began = Instant::now();
-    let latencies = on_all(&mut connections, |connection| load(connection, began, &tasks))?;
+    let latencies = on_all(&mut connections, |connection| {
+        load(connection, began, &tasks)
+    })?;
     let seconds = began.elapsed().as_secs_f64();
     let mut latencies = latencies.concat();
     latencies.sort_unstable();
@@ -62,14 +73,44 @@ fn main() -> Outcome<()> {
     };
     println!();
     row("", "aim", "seen".to_owned(), None);
-    row("tasks in flight", "10000", in_flight.to_string(), Some(in_flight >= TASKS));
-    row("requests a second", "2000", format!("{rate:.0}"), Some(rate >= 2000.0));
-    row("latency, median", "", format!("{:.2?}", percentile(50)), None);
+    row(
+        "tasks in flight",
+        "10000",
+        in_flight.to_string(),
+        Some(in_flight >= TASKS),
+    );
+    row(
+        "requests a second",
+        "2000",
+        format!("{rate:.0}"),
+        Some(rate >= 2000.0),
+    );
+    row(
+        "latency, median",
+        "",
+        format!("{:.2?}", percentile(50)),
+        None,
+    );
     row("latency, 99 %", "", format!("{:.2?}", percentile(99)), None);
-    let kibibytes = memory.map_or("unknown".to_owned(), |bytes| format!("{:.2} KiB", bytes / 1024.0));
-    row("memory a task", "4 KiB", kibibytes, memory.map(|bytes| bytes < 4096.0));
-    row("start, median of 100", "50 ms", format!("{start:.2?}"), Some(start < Duration::from_millis(50)));
-    let (creates, asks) = (latencies.len() / MIX, latencies.len() - latencies.len() / MIX);
+    let kibibytes = memory.map_or("unknown".to_owned(), |bytes| {
+        format!("{:.2} KiB", bytes / 1024.0)
+    });
+    row(
+        "memory a task",
+        "4 KiB",
+        kibibytes,
+        memory.map(|bytes| bytes < 4096.0),
+    );
+    row(
+        "start, median of 100",
+        "50 ms",
+        format!("{start:.2?}"),
+        Some(start < Duration::from_millis(50)),
+    );
+    let (creates, asks) = (
+        latencies.len() / MIX,
+        latencies.len() - latencies.len() / MIX,
+    );
     println!("\n{CONNECTIONS} connections, {seconds:.1} s: {asks} queries, {creates} creates.");
     Ok(())
 }
@@ -79,7 +120,9 @@ fn median_start(runtime: &Runtime) -> Outcome<Duration> {
     for _ in 0..STARTS {
         let began = Instant::now();
         // Nobody runs out of money, and no task ends.
-        let endless = Scenario::new("load", "Tasks go on and on.").credits(1e9).pace(Pace::Polls(u32::MAX));
+        let endless = Scenario::new("load", "Tasks go on and on.")
+            .credits(1e9)
+            .pace(Pace::Polls(u32::MAX));
         let sim = runtime.block_on(Sim::builder().scenario(endless).start())?;
         times.push(began.elapsed());
         drop(sim);
@@ -92,7 +135,12 @@ fn median_start(runtime: &Runtime) -> Outcome<Duration> {
 fn load(connection: &mut Connection, began: Instant, tasks: &[String]) -> Outcome<Vec<Duration>> {
     let mut latencies = Vec::new();
     // Each connection asks about all tasks, from a place of its own on.
-    for (n, task) in tasks.iter().cycle().skip(connection.number * tasks.len() / CONNECTIONS).enumerate() {
+    for (n, task) in tasks
+        .iter()
+        .cycle()
+        .skip(connection.number * tasks.len() / CONNECTIONS)
+        .enumerate()
+    {
         if n == REQUESTS / CONNECTIONS || began.elapsed() > TIME {
             break;
         }
@@ -113,15 +161,23 @@ fn on_all<T: Send>(
     work: impl Fn(&mut Connection) -> Outcome<T> + Sync,
 ) -> Outcome<Vec<T>> {
     thread::scope(|scope| {
-        let threads: Vec<_> = connections.iter_mut().map(|connection| scope.spawn(|| work(connection))).collect();
-        threads.into_iter().map(|thread| thread.join().map_err(|_| "a client has panicked")?).collect()
+        let threads: Vec<_> = connections
+            .iter_mut()
+            .map(|connection| scope.spawn(|| work(connection)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a client has panicked")?)
+            .collect()
     })
 }
 
 /// The resident memory of this process in bytes, where the system tells.
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
@@ -137,14 +193,22 @@ impl Connection {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        Ok(Connection { number, stream: BufReader::new(stream), address: address.to_owned() })
+        Ok(Connection {
+            number,
+            stream: BufReader::new(stream),
+            address: address.to_owned(),
+        })
     }
 
     /// Starts a task and returns its id.
     fn create(&mut self) -> Outcome<String> {
         let reply = self.call("POST", "/api/v1/veo/generate", TASK)?;
-        let id = reply.split_once(r#""taskId":""#).and_then(|(_, rest)| rest.split('"').next());
-        Ok(id.ok_or_else(|| format!("a task was refused: {reply}"))?.to_owned())
+        let id = reply
+            .split_once(r#""taskId":""#)
+            .and_then(|(_, rest)| rest.split('"').next());
+        Ok(id
+            .ok_or_else(|| format!("a task was refused: {reply}"))?
+            .to_owned())
     }
 
     /// Whether the task is known and still runs.
@@ -168,7 +232,9 @@ impl Connection {
             if self.stream.read_line(&mut line)? == 0 {
                 return Err("the simulator has closed a connection".into());
             }
-            let header = line.split_once(':').filter(|header| header.0.eq_ignore_ascii_case("content-length"));
+            let header = line
+                .split_once(':')
+                .filter(|header| header.0.eq_ignore_ascii_case("content-length"));
             if let Some((_, value)) = header {
                 length = Some(value.trim().parse()?);
             }

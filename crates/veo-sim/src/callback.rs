@@ -33,7 +33,11 @@ pub(crate) fn is_here(url: &str) -> bool {
 }
 
 /// Sends a callback once, to this machine only, and returns the status of the answer. It is signed if there is a key.
-pub(crate) async fn send(callback: &Callback, hmac_key: Option<&str>, now_unix: u64) -> Result<u16, String> {
+pub(crate) async fn send(
+    callback: &Callback,
+    hmac_key: Option<&str>,
+    now_unix: u64,
+) -> Result<u16, String> {
     send_within(PATIENCE, callback, hmac_key, now_unix).await
 }
 
@@ -51,7 +55,11 @@ pub(crate) struct Made<'a> {
 pub(crate) fn generated(task_id: &str, prompt_json: &str, made: &Made<'_>) -> Value {
     let mut data = video(task_id, made);
     data["promptJson"] = json!(prompt_json);
-    let how = if made.fallback { " (using fallback model)" } else { "" };
+    let how = if made.fallback {
+        " (using fallback model)"
+    } else {
+        ""
+    };
     json!({ "code": 200, "msg": format!("Veo3.1 video generated successfully{how}."), "data": data })
 }
 
@@ -66,7 +74,12 @@ pub(crate) fn failed(task_id: &str, code: u16, message: &str) -> Value {
 }
 
 /// The body after an upgrade to 4K, as the page about callbacks has it.
-pub(crate) fn upgraded_to_4k(task_id: &str, result_urls: &[String], image_urls: &[String], credits: u32) -> Value {
+pub(crate) fn upgraded_to_4k(
+    task_id: &str,
+    result_urls: &[String],
+    image_urls: &[String],
+    credits: u32,
+) -> Value {
     let info = json!({ "imageUrls": image_urls, "resultUrls": result_urls });
     let data = json!({ "creditsConsumed": credits, "info": info, "taskId": task_id });
     json!({ "code": 200, "data": data, "msg": UPGRADED })
@@ -79,13 +92,17 @@ pub(crate) fn upgraded_to_4k_in_snake_case(
     media_ids: &[String],
     image_urls: &[String],
 ) -> Value {
-    let data =
-        json!({ "task_id": task_id, "result_urls": result_urls, "media_ids": media_ids, "image_urls": image_urls });
+    let data = json!({ "task_id": task_id, "result_urls": result_urls, "media_ids": media_ids, "image_urls": image_urls });
     json!({ "code": 200, "msg": UPGRADED, "data": data })
 }
 
 /// The body after an upgrade to 4K that has failed.
-pub(crate) fn not_upgraded_to_4k(task_id: &str, code: u16, message: &str, snake_case: bool) -> Value {
+pub(crate) fn not_upgraded_to_4k(
+    task_id: &str,
+    code: u16,
+    message: &str,
+    snake_case: bool,
+) -> Value {
     let name = if snake_case { "task_id" } else { "taskId" };
     json!({ "code": code, "msg": message, "data": { name: task_id } })
 }
@@ -116,16 +133,26 @@ impl Receiver {
     /// No name is looked up, so that nothing leaves the machine.
     fn of(url: &str) -> Option<Receiver> {
         let uri: Uri = url.parse().ok()?;
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
+        let authority = uri
+            .authority()
+            .filter(|authority| !authority.as_str().contains('@'))?;
         let ips = match authority.host().trim_matches(['[', ']']) {
-            "localhost" => vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
+            "localhost" => vec![
+                IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ],
             host => vec![host.parse().ok().filter(IpAddr::is_loopback)?],
         };
         let port = authority.port_u16().unwrap_or(80);
         (uri.scheme_str() == Some("http")).then(|| Receiver {
             authority: authority.to_string(),
-            addresses: ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect(),
-            path: uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+            addresses: ips
+                .into_iter()
+                .map(|ip| SocketAddr::new(ip, port))
+                .collect(),
+            path: uri
+                .path_and_query()
+                .map_or_else(|| "/".to_owned(), ToString::to_string),
         })
     }
 }
@@ -137,12 +164,14 @@ async fn send_within(
     now_unix: u64,
 ) -> Result<u16, String> {
     let receiver = Receiver::of(&callback.url).ok_or(NOT_HERE)?;
-    let mut request =
-        Request::post(&receiver.path).header(HOST, &receiver.authority).header(CONTENT_TYPE, "application/json");
+    let mut request = Request::post(&receiver.path)
+        .header(HOST, &receiver.authority)
+        .header(CONTENT_TYPE, "application/json");
     if let Some(key) = hmac_key {
-        request = request
-            .header("X-Webhook-Timestamp", now_unix)
-            .header("X-Webhook-Signature", signature(key, &callback.task_id, now_unix)?);
+        request = request.header("X-Webhook-Timestamp", now_unix).header(
+            "X-Webhook-Signature",
+            signature(key, &callback.task_id, now_unix)?,
+        );
     }
     let request = request
         .body(Full::new(Bytes::from(callback.body.to_string())))
@@ -150,10 +179,18 @@ async fn send_within(
     let who = &receiver.authority;
     let stream = async {
         let stream = TcpStream::connect(&receiver.addresses[..]).await;
-        let stream = stream.map_err(|error| format!("Nobody takes callbacks at {who}: {error}."))?;
-        exchange(stream, request).await.map_err(|error| format!("{who} broke off before it answered: {error}."))
+        let stream =
+            stream.map_err(|error| format!("Nobody takes callbacks at {who}: {error}."))?;
+        exchange(stream, request)
+            .await
+            .map_err(|error| format!("{who} broke off before it answered: {error}."))
     };
-    let late = |_| format!("{who} did not answer within {} seconds.", patience.as_secs());
+    let late = |_| {
+        format!(
+            "{who} did not answer within {} seconds.",
+            patience.as_secs()
+        )
+    };
     timeout(patience, stream).await.map_err(late)?
 }
 
@@ -170,7 +207,9 @@ async fn exchange(stream: TcpStream, request: Request<Full<Bytes>>) -> hyper::Re
 fn signature(key: &str, task_id: &str, timestamp: u64) -> Result<String, String> {
     let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes());
     let mac = mac.map_err(|error| format!("The webhook key cannot be used: {error}."))?;
-    let mac = mac.chain_update(format!("{task_id}.{timestamp}")).finalize();
+    let mac = mac
+        .chain_update(format!("{task_id}.{timestamp}"))
+        .finalize();
     Ok(BASE64_STANDARD.encode(mac.into_bytes()))
 }
 
@@ -202,7 +241,9 @@ mod tests {
             let seen = Seen::default();
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}/hook?to=me", listener.local_addr().unwrap());
-            let app = Router::new().fallback(any(receive)).with_state(seen.clone());
+            let app = Router::new()
+                .fallback(any(receive))
+                .with_state(seen.clone());
             tokio::spawn(async { axum::serve(listener, app).await });
             Listener { url, seen }
         }
@@ -216,28 +257,51 @@ mod tests {
         let (parts, body) = request.into_parts();
         let body = axum::body::to_bytes(body, 1024).await.unwrap();
         let body = serde_json::from_slice(&body).unwrap();
-        seen.lock().unwrap().push((parts.method, parts.uri.to_string(), parts.headers, body));
+        seen.lock()
+            .unwrap()
+            .push((parts.method, parts.uri.to_string(), parts.headers, body));
     }
 
     fn callback(url: &str) -> Callback {
-        Callback { url: url.to_owned(), body: failed(TASK, 500, "Timeout"), task_id: TASK.to_owned() }
+        Callback {
+            url: url.to_owned(),
+            body: failed(TASK, 500, "Timeout"),
+            task_id: TASK.to_owned(),
+        }
     }
 
     #[tokio::test]
     async fn a_callback_is_signed_if_there_is_a_key() {
         let listener = Listener::start().await;
         assert_eq!(send(&listener.callback(), None, 1).await, Ok(200));
-        assert_eq!(send(&listener.callback(), Some("test_webhook_hmac_key"), 1_769_670_760).await, Ok(200));
+        assert_eq!(
+            send(
+                &listener.callback(),
+                Some("test_webhook_hmac_key"),
+                1_769_670_760
+            )
+            .await,
+            Ok(200)
+        );
 
         let requests = &listener.seen.lock().unwrap();
-        let signed = [Some("1769670760"), Some("dfR2UHjlU4XCIMtJCEbfqQ9e9lVh3gmeV0UMubxEz/w=")];
+        let signed = [
+            Some("1769670760"),
+            Some("dfR2UHjlU4XCIMtJCEbfqQ9e9lVh3gmeV0UMubxEz/w="),
+        ];
         assert_eq!(requests.len(), 2);
         for ((method, path, headers, body), wanted) in requests.iter().zip([[None, None], signed]) {
             assert_eq!((method, path.as_str()), (&Method::POST, "/hook?to=me"));
             assert_eq!(headers["content-type"], "application/json");
-            assert_eq!(headers["host"], listener.url["http://".len()..].split('/').next().unwrap());
+            assert_eq!(
+                headers["host"],
+                listener.url["http://".len()..].split('/').next().unwrap()
+            );
             let names = ["x-webhook-timestamp", "x-webhook-signature"];
-            assert_eq!(names.map(|name| headers.get(name).map(|value| value.to_str().unwrap())), wanted);
+            assert_eq!(
+                names.map(|name| headers.get(name).map(|value| value.to_str().unwrap())),
+                wanted
+            );
             assert_eq!(*body, listener.callback().body);
         }
     }
@@ -247,7 +311,11 @@ mod tests {
         let listener = Listener::start().await;
         let port = listener.url.split([':', '/']).nth(4).unwrap();
         for name in ["127.0.0.1", "localhost"] {
-            assert_eq!(send(&callback(&format!("http://{name}:{port}")), None, 1).await, Ok(200), "{name}");
+            assert_eq!(
+                send(&callback(&format!("http://{name}:{port}")), None, 1).await,
+                Ok(200),
+                "{name}"
+            );
         }
         for url in [
             &format!("https://127.0.0.1:{port}/hook"),
@@ -268,7 +336,10 @@ mod tests {
             "",
         ] {
             let refusal = send(&callback(url), None, 1).await.unwrap_err();
-            assert!(refusal.contains("to this machine only; give a callBackUrl"), "{url}: {refusal}");
+            assert!(
+                refusal.contains("to this machine only; give a callBackUrl"),
+                "{url}: {refusal}"
+            );
             assert!(!is_here(url), "{url}");
         }
         assert_eq!(listener.seen.lock().unwrap().len(), 2);
@@ -280,18 +351,37 @@ mod tests {
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let free = taken.local_addr().unwrap();
-        let error = send(&callback(&format!("http://{free}/hook")), None, 1).await.unwrap_err();
-        assert!(error.starts_with(&format!("Nobody takes callbacks at {free}: Connection refused")), "{error}");
+        let error = send(&callback(&format!("http://{free}/hook")), None, 1)
+            .await
+            .unwrap_err();
+        assert!(
+            error.starts_with(&format!(
+                "Nobody takes callbacks at {free}: Connection refused"
+            )),
+            "{error}"
+        );
 
         let short = Duration::from_millis(100);
         for (answer, then_stays, wanted) in [
             ("", true, Err("did not answer within 0 seconds.")),
-            ("HTTP/1.1 200", true, Err("did not answer within 0 seconds.")),
+            (
+                "HTTP/1.1 200",
+                true,
+                Err("did not answer within 0 seconds."),
+            ),
             ("", false, Err("broke off before it answered")),
             ("HTTP/1.1 200", false, Err("broke off before it answered")),
-            ("nonsense\r\n\r\n", false, Err("broke off before it answered")),
+            (
+                "nonsense\r\n\r\n",
+                false,
+                Err("broke off before it answered"),
+            ),
             // The body is of no interest.
-            ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nrec", true, Ok(200)),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nrec",
+                true,
+                Ok(200),
+            ),
             ("HTTP/1.1 204 No Content\r\n\r\n", true, Ok(204)),
         ] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -308,34 +398,58 @@ mod tests {
             });
             // An answer has all the time it needs.
             let patience = if wanted.is_ok() { PATIENCE } else { short };
-            let outcome = send_within(patience, &callback(&format!("http://{address}/")), None, 1).await;
+            let outcome =
+                send_within(patience, &callback(&format!("http://{address}/")), None, 1).await;
             match wanted {
                 Ok(status) => assert_eq!(outcome, Ok(status), "{answer}"),
                 Err(words) => {
                     let error = outcome.unwrap_err();
-                    assert!(error.starts_with(&address.to_string()) && error.contains(words), "{answer}: {error}");
+                    assert!(
+                        error.starts_with(&address.to_string()) && error.contains(words),
+                        "{answer}: {error}"
+                    );
                 }
             }
         }
     }
 
     fn made<'a>(urls: &'a [String], origins: &'a [String]) -> Made<'a> {
-        Made { urls, origins, resolution: "720p", fallback: false }
+        Made {
+            urls,
+            origins,
+            resolution: "720p",
+            fallback: false,
+        }
     }
 
     #[test]
     fn a_body_is_as_kie_documents_it() {
-        let [video, origin, picture] = ["x.mp4", "o.mp4", "x.jpg"].map(|name| vec![format!("https://host/{name}")]);
+        let [video, origin, picture] =
+            ["x.mp4", "o.mp4", "x.jpg"].map(|name| vec![format!("https://host/{name}")]);
         for (body, wanted) in [
             (
-                generated("t1", r#"{"prompt":"cat"}"#, &Made { resolution: "1080p", ..made(&video, &origin) }),
+                generated(
+                    "t1",
+                    r#"{"prompt":"cat"}"#,
+                    &Made {
+                        resolution: "1080p",
+                        ..made(&video, &origin)
+                    },
+                ),
                 json!({ "code": 200, "msg": "Veo3.1 video generated successfully.", "data": {
                     "taskId": "t1", "promptJson": "{\"prompt\":\"cat\"}", "fallbackFlag": false,
                     "info": { "resultUrls": video, "originUrls": origin, "resolution": "1080p" },
                 } }),
             ),
             (
-                generated("t1", "{}", &Made { fallback: true, ..made(&video, &[]) }),
+                generated(
+                    "t1",
+                    "{}",
+                    &Made {
+                        fallback: true,
+                        ..made(&video, &[])
+                    },
+                ),
                 json!({ "code": 200, "msg": "Veo3.1 video generated successfully (using fallback model).", "data": {
                     "taskId": "t1", "promptJson": "{}", "fallbackFlag": true,
                     "info": { "resultUrls": video, "resolution": "720p" },

@@ -57,7 +57,12 @@ impl Expected {
     /// `query` is what follows the question mark. A body that is not JSON by the specification, as the form of an
     /// upload, is only checked for its type. What the specification does not mention fits: more properties of an open
     /// object, more parameters of a query, a body where none is asked for.
-    pub(crate) fn mismatches(&self, query: &str, content_type: Option<&str>, body: &[u8]) -> Vec<String> {
+    pub(crate) fn mismatches(
+        &self,
+        query: &str,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> Vec<String> {
         let mut found = Vec::new();
         let mut request = Map::new();
         request.insert("query".to_owned(), self.read_query(query, &mut found));
@@ -69,9 +74,16 @@ impl Expected {
         match self.validator.get_or_init(|| self.compile()) {
             Ok(validator) => {
                 let request = Value::Object(request);
-                found.extend(validator.iter_errors(&request).take(MAX_MISMATCHES).map(|error| sentence(&error)));
+                found.extend(
+                    validator
+                        .iter_errors(&request)
+                        .take(MAX_MISMATCHES)
+                        .map(|error| sentence(&error)),
+                );
             }
-            Err(error) => found.push(format!("the contract of this operation cannot be checked: {error}")),
+            Err(error) => found.push(format!(
+                "the contract of this operation cannot be checked: {error}"
+            )),
         }
         // The order of a JSON object, and so that of its errors, depends on which other crates are built along.
         found.sort();
@@ -80,13 +92,20 @@ impl Expected {
     }
 
     fn query_parameters(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().filter(|parameter| parameter.place == "query")
+        self.parameters
+            .iter()
+            .filter(|parameter| parameter.place == "query")
     }
 
     fn read_query(&self, query: &str, found: &mut Vec<String>) -> Value {
         let mut values = Map::new();
         for (name, text) in form_urlencoded::parse(query.as_bytes()) {
-            let Some(parameter) = self.query_parameters().find(|parameter| parameter.name == name) else { continue };
+            let Some(parameter) = self
+                .query_parameters()
+                .find(|parameter| parameter.name == name)
+            else {
+                continue;
+            };
             // A query has text only; what has to be something else is read as that.
             let value = match parameter.schema["type"].as_str() {
                 Some("integer" | "number" | "boolean") => serde_json::from_str(&text).ok(),
@@ -102,10 +121,19 @@ impl Expected {
 
     /// One schema for the query and the body.
     fn compile(&self) -> Result<Validator, String> {
-        let properties: Value =
-            self.query_parameters().map(|parameter| (parameter.name.clone(), parameter.schema.clone())).collect();
-        let required: Value = self.query_parameters().filter(|it| it.required).map(|it| it.name.clone()).collect();
-        let body = self.body.as_ref().map_or(&Value::Bool(true), |body| &body.schema);
+        let properties: Value = self
+            .query_parameters()
+            .map(|parameter| (parameter.name.clone(), parameter.schema.clone()))
+            .collect();
+        let required: Value = self
+            .query_parameters()
+            .filter(|it| it.required)
+            .map(|it| it.name.clone())
+            .collect();
+        let body = self
+            .body
+            .as_ref()
+            .map_or(&Value::Bool(true), |body| &body.schema);
         let schema = json!({
             "properties": { "query": { "properties": properties, "required": required }, "body": body },
             "$defs": self.definitions,
@@ -116,16 +144,27 @@ impl Expected {
 
 impl RequestBody {
     /// The body, if it is JSON and was meant to be.
-    fn read(&self, content_type: Option<&str>, body: &[u8], found: &mut Vec<String>) -> Option<Value> {
+    fn read(
+        &self,
+        content_type: Option<&str>,
+        body: &[u8],
+        found: &mut Vec<String>,
+    ) -> Option<Value> {
         if body.is_empty() && !self.required {
             return None;
         }
         let wanted = &self.media_type;
         // What follows the semicolon, such as the charset, is up to the client.
-        match content_type.and_then(|it| it.split(';').next()).map(str::trim) {
+        match content_type
+            .and_then(|it| it.split(';').next())
+            .map(str::trim)
+        {
             None => found.push(format!("content type: is missing, has to be {wanted}")),
             Some(given) if given.eq_ignore_ascii_case(wanted) => {}
-            Some(given) => found.push(format!("content type: is {:?}, has to be {wanted}", shortened(given))),
+            Some(given) => found.push(format!(
+                "content type: is {:?}, has to be {wanted}",
+                shortened(given)
+            )),
         }
         if body.is_empty() {
             found.push("body: is missing".to_owned());
@@ -135,7 +174,9 @@ impl RequestBody {
             return None;
         }
         let parsed = serde_json::from_slice(body);
-        parsed.map_err(|error| found.push(format!("body: is not JSON, {error}"))).ok()
+        parsed
+            .map_err(|error| found.push(format!("body: is not JSON, {error}")))
+            .ok()
     }
 }
 
@@ -146,7 +187,9 @@ fn sentence(error: &ValidationError<'_>) -> String {
             place = format!("{place}/{}", property.as_str().unwrap_or_default());
             "is missing".to_owned()
         }
-        _ => error.masked_with(shortened(&error.instance().to_string())).to_string(),
+        _ => error
+            .masked_with(shortened(&error.instance().to_string()))
+            .to_string(),
     };
     let place = match place.strip_prefix("/query/") {
         Some(name) => format!("query {name}"),
@@ -192,13 +235,21 @@ mod tests {
                     let found = found.unwrap_or_else(|| panic!("{method} {path} is not found"));
                     let found = (found.provider, found.id, found.billable);
                     let id = wanted["operationId"].as_str().unwrap();
-                    assert_eq!(found, (provider, id, wanted["x-billable"].as_bool().unwrap()), "{method} {path}");
+                    assert_eq!(
+                        found,
+                        (provider, id, wanted["x-billable"].as_bool().unwrap()),
+                        "{method} {path}"
+                    );
                     known.push(id.to_owned());
                 }
             }
         }
         known.sort();
-        let mut listed: Vec<_> = contract.operations().iter().map(|operation| operation.id).collect();
+        let mut listed: Vec<_> = contract
+            .operations()
+            .iter()
+            .map(|operation| operation.id)
+            .collect();
         listed.sort();
         assert_eq!(listed, known);
 
@@ -228,7 +279,11 @@ mod tests {
     fn every_example_of_a_request_fits() {
         let mut count = 0;
         let mut fits = |id: &str, query: &str, content_type: Option<&str>, body: &str| {
-            assert_eq!(mismatches(id, query, content_type, body), [""; 0], "{id} {query} {body}");
+            assert_eq!(
+                mismatches(id, query, content_type, body),
+                [""; 0],
+                "{id} {query} {body}"
+            );
             count += 1;
         };
         for (_, specification) in specifications() {
@@ -237,13 +292,25 @@ mod tests {
                 None => value.clone(),
             };
             for item in specification["paths"].as_object().unwrap().values() {
-                for operation in METHODS.into_iter().filter_map(|method| item.get(method.to_lowercase())) {
+                for operation in METHODS
+                    .into_iter()
+                    .filter_map(|method| item.get(method.to_lowercase()))
+                {
                     let id = operation["operationId"].as_str().unwrap();
-                    let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+                    let parameters = operation["parameters"]
+                        .as_array()
+                        .cloned()
+                        .unwrap_or_default();
                     let mut query = form_urlencoded::Serializer::new(String::new());
-                    for parameter in parameters.iter().map(resolve).filter(|it| it["in"] == "query") {
+                    for parameter in parameters
+                        .iter()
+                        .map(resolve)
+                        .filter(|it| it["in"] == "query")
+                    {
                         let example = &parameter["example"];
-                        let text = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+                        let text = example
+                            .as_str()
+                            .map_or_else(|| example.to_string(), str::to_owned);
                         query.append_pair(parameter["name"].as_str().unwrap(), &text);
                     }
                     let query = query.finish();
@@ -252,7 +319,12 @@ mod tests {
                         Some(content) => {
                             for (media_type, media) in content.as_object().unwrap() {
                                 for example in media["examples"].as_object().unwrap().values() {
-                                    fits(id, &query, Some(media_type), &example["value"].to_string());
+                                    fits(
+                                        id,
+                                        &query,
+                                        Some(media_type),
+                                        &example["value"].to_string(),
+                                    );
                                 }
                             }
                         }
@@ -261,9 +333,17 @@ mod tests {
             }
         }
         for (provider, id) in [("kie", "generate"), ("uniall", "create_video")] {
-            let folder = repository().join("tests/fixtures").join(provider).join("requests");
+            let folder = repository()
+                .join("tests/fixtures")
+                .join(provider)
+                .join("requests");
             for entry in fs::read_dir(folder).unwrap() {
-                fits(id, "", JSON, &fs::read_to_string(entry.unwrap().path()).unwrap());
+                fits(
+                    id,
+                    "",
+                    JSON,
+                    &fs::read_to_string(entry.unwrap().path()).unwrap(),
+                );
             }
         }
         assert!(count >= 20, "there are only {count} examples");
@@ -275,9 +355,21 @@ mod tests {
             // kie.ai
             ("generate", r#"{"prompt":"A kite"}"#, &[][..]),
             ("generate", "{}", &["body /prompt: is missing"]),
-            ("generate", r#"{"prompt":null}"#, &[r#"body /prompt: null is not of type "string""#]),
-            ("generate", r#"{"prompt":""}"#, &[r#"body /prompt: "" is shorter than 1 character"#]),
-            ("generate", r#"{"prompt":["A kite"]}"#, &[r#"body /prompt: ["A kite"] is not of type "string""#]),
+            (
+                "generate",
+                r#"{"prompt":null}"#,
+                &[r#"body /prompt: null is not of type "string""#],
+            ),
+            (
+                "generate",
+                r#"{"prompt":""}"#,
+                &[r#"body /prompt: "" is shorter than 1 character"#],
+            ),
+            (
+                "generate",
+                r#"{"prompt":["A kite"]}"#,
+                &[r#"body /prompt: ["A kite"] is not of type "string""#],
+            ),
             (
                 "generate",
                 r#"{"prompt":"A kite","model":"veo2"}"#,
@@ -286,15 +378,25 @@ mod tests {
             (
                 "generate",
                 r#"{"prompt":"A kite","duration":"8"}"#,
-                &[r#"body /duration: "8" is not of type "integer""#, r#"body /duration: "8" is not one of 4, 6 or 8"#],
+                &[
+                    r#"body /duration: "8" is not of type "integer""#,
+                    r#"body /duration: "8" is not one of 4, 6 or 8"#,
+                ],
             ),
-            ("generate", r#"{"prompt":"A kite","duration":5}"#, &["body /duration: 5 is not one of 4, 6 or 8"]),
+            (
+                "generate",
+                r#"{"prompt":"A kite","duration":5}"#,
+                &["body /duration: 5 is not one of 4, 6 or 8"],
+            ),
             // To JSON Schema this is an integer.
             ("generate", r#"{"prompt":"A kite","duration":8.0}"#, &[]),
             (
                 "generate",
                 r#"{"prompt":"A kite","duration":8.5}"#,
-                &[r#"body /duration: 8.5 is not of type "integer""#, "body /duration: 8.5 is not one of 4, 6 or 8"],
+                &[
+                    r#"body /duration: 8.5 is not of type "integer""#,
+                    "body /duration: 8.5 is not one of 4, 6 or 8",
+                ],
             ),
             (
                 "generate",
@@ -302,8 +404,16 @@ mod tests {
                 &[r#"body /aspectRatio: "4:3" is not one of "16:9", "9:16" or "Auto""#],
             ),
             // An additional property: this is for the simulator to look at.
-            ("generate", r#"{"prompt":"A kite","aspectRatio":"16:9","aspect_ratio":"4:3"}"#, &[]),
-            ("generate", r#"{"prompt":"A kite","of_tomorrow":{"a":[1]}}"#, &[]),
+            (
+                "generate",
+                r#"{"prompt":"A kite","aspectRatio":"16:9","aspect_ratio":"4:3"}"#,
+                &[],
+            ),
+            (
+                "generate",
+                r#"{"prompt":"A kite","of_tomorrow":{"a":[1]}}"#,
+                &[],
+            ),
             ("generate", r#"{"prompt":"A kite","seeds":10000}"#, &[]),
             (
                 "generate",
@@ -320,7 +430,11 @@ mod tests {
                 r#"{"prompt":"A kite","seeds":1e300}"#,
                 &["body /seeds: 1e+300 is greater than the maximum of 99999"],
             ),
-            ("generate", r#"{"prompt":"A kite","imageUrls":["a","b","c"]}"#, &[]),
+            (
+                "generate",
+                r#"{"prompt":"A kite","imageUrls":["a","b","c"]}"#,
+                &[],
+            ),
             (
                 "generate",
                 r#"{"prompt":"A kite","imageUrls":["a","b","c","d"]}"#,
@@ -331,19 +445,43 @@ mod tests {
                 r#"{"prompt":"A kite","imageUrls":["a",7]}"#,
                 &[r#"body /imageUrls/1: 7 is not of type "string""#],
             ),
-            ("generate", r#"{"prompt":"A kite","imageUrls":"a"}"#, &[r#"body /imageUrls: "a" is not of type "array""#]),
+            (
+                "generate",
+                r#"{"prompt":"A kite","imageUrls":"a"}"#,
+                &[r#"body /imageUrls: "a" is not of type "array""#],
+            ),
             (
                 "generate",
                 r#"{"prompt":"A kite","enableTranslation":"false"}"#,
                 &[r#"body /enableTranslation: "false" is not of type "boolean""#],
             ),
             ("generate", "[]", &[r#"body: [] is not of type "object""#]),
-            ("generate", "null", &[r#"body: null is not of type "object""#]),
+            (
+                "generate",
+                "null",
+                &[r#"body: null is not of type "object""#],
+            ),
             ("generate", "", &["body: is missing"]),
-            ("generate", "{", &["body: is not JSON, EOF while parsing an object at line 1 column 1"]),
-            ("generate", "{} {}", &["body: is not JSON, trailing characters at line 1 column 4"]),
-            ("generate", "prompt=A+kite", &["body: is not JSON, expected value at line 1 column 1"]),
-            ("extend", "{}", &["body /prompt: is missing", "body /taskId: is missing"]),
+            (
+                "generate",
+                "{",
+                &["body: is not JSON, EOF while parsing an object at line 1 column 1"],
+            ),
+            (
+                "generate",
+                "{} {}",
+                &["body: is not JSON, trailing characters at line 1 column 4"],
+            ),
+            (
+                "generate",
+                "prompt=A+kite",
+                &["body: is not JSON, expected value at line 1 column 1"],
+            ),
+            (
+                "extend",
+                "{}",
+                &["body /prompt: is missing", "body /taskId: is missing"],
+            ),
             (
                 "extend",
                 r#"{"taskId":"","prompt":"On","model":"veo3_fast"}"#,
@@ -352,10 +490,26 @@ mod tests {
                     r#"body /taskId: "" is shorter than 1 character"#,
                 ],
             ),
-            ("get_4k_video", r#"{"taskId":"a","index":"0"}"#, &[r#"body /index: "0" is not of type "integer""#]),
-            ("get_4k_video", r#"{"task_id":"a"}"#, &["body /taskId: is missing"]),
-            ("download_url", r#"{"url":7}"#, &[r#"body /url: 7 is not of type "string""#]),
-            ("upload_base64", r#"{"uploadPath":"in"}"#, &["body /base64Data: is missing"]),
+            (
+                "get_4k_video",
+                r#"{"taskId":"a","index":"0"}"#,
+                &[r#"body /index: "0" is not of type "integer""#],
+            ),
+            (
+                "get_4k_video",
+                r#"{"task_id":"a"}"#,
+                &["body /taskId: is missing"],
+            ),
+            (
+                "download_url",
+                r#"{"url":7}"#,
+                &[r#"body /url: 7 is not of type "string""#],
+            ),
+            (
+                "upload_base64",
+                r#"{"uploadPath":"in"}"#,
+                &["body /base64Data: is missing"],
+            ),
             (
                 "upload_url",
                 r#"{"fileUrl":"a","uploadPath":"","fileName":""}"#,
@@ -366,12 +520,18 @@ mod tests {
             ),
             // UniAll
             ("create_video", r#"{"model":"veo3.1-video-720p"}"#, &[]),
-            ("create_video", r#"{"prompt":"A kite"}"#, &["body /model: is missing"]),
+            (
+                "create_video",
+                r#"{"prompt":"A kite"}"#,
+                &["body /model: is missing"],
+            ),
             (
                 "create_video",
                 r#"{"model":"veo3_fast"}"#,
-                &["body /model: \"veo3_fast\" is not one of \"veo3.1-video-720p\", \"veo3.1-video-1080p\" \
-                     or 4 other candidates"],
+                &[
+                    "body /model: \"veo3_fast\" is not one of \"veo3.1-video-720p\", \"veo3.1-video-1080p\" \
+                     or 4 other candidates",
+                ],
             ),
             (
                 "create_video",
@@ -396,7 +556,10 @@ mod tests {
             (
                 "create_video",
                 r#"{"model":"veo3.1-video-4k","duration":"8"}"#,
-                &[r#"body /duration: "8" is not of type "integer""#, r#"body /duration: "8" is not one of 4, 6 or 8"#],
+                &[
+                    r#"body /duration: "8" is not of type "integer""#,
+                    r#"body /duration: "8" is not one of 4, 6 or 8"#,
+                ],
             ),
             (
                 "create_video",
@@ -415,7 +578,10 @@ mod tests {
             assert_eq!(mismatches(id, "", JSON, body), expected, "{id} {body}");
         }
         let bytes = mismatches("generate", "", JSON, b"{\"prompt\":\"\xff\"}");
-        assert!(matches!(&bytes[..], [only] if only.starts_with("body: is not JSON, ")), "{bytes:?}");
+        assert!(
+            matches!(&bytes[..], [only] if only.starts_with("body: is not JSON, ")),
+            "{bytes:?}"
+        );
     }
 
     #[test]
@@ -425,24 +591,51 @@ mod tests {
             ("record_info", "taskId=7&other=b", &[]),
             ("record_info", "task%49d=a", &[]),
             ("record_info", "", &["query taskId: is missing"]),
-            ("record_info", "task_id=a&taskid=b&&=", &["query taskId: is missing"]),
-            ("record_info", "taskId=a&taskId=b&taskId=c", &["query taskId: is given more than once"]),
+            (
+                "record_info",
+                "task_id=a&taskid=b&&=",
+                &["query taskId: is missing"],
+            ),
+            (
+                "record_info",
+                "taskId=a&taskId=b&taskId=c",
+                &["query taskId: is given more than once"],
+            ),
             ("get_1080p_video", "taskId=a&index=0", &[]),
             ("get_1080p_video", "taskId=a&index=-1", &[]),
             (
                 "get_1080p_video",
                 "index=first",
-                &[r#"query index: "first" is not of type "integer""#, "query taskId: is missing"],
+                &[
+                    r#"query index: "first" is not of type "integer""#,
+                    "query taskId: is missing",
+                ],
             ),
-            ("get_1080p_video", "taskId=a&index=", &[r#"query index: "" is not of type "integer""#]),
-            ("get_1080p_video", "taskId=a&index=1.5", &[r#"query index: 1.5 is not of type "integer""#]),
-            ("get_1080p_video", "taskId=a&index=null", &[r#"query index: null is not of type "integer""#]),
+            (
+                "get_1080p_video",
+                "taskId=a&index=",
+                &[r#"query index: "" is not of type "integer""#],
+            ),
+            (
+                "get_1080p_video",
+                "taskId=a&index=1.5",
+                &[r#"query index: 1.5 is not of type "integer""#],
+            ),
+            (
+                "get_1080p_video",
+                "taskId=a&index=null",
+                &[r#"query index: null is not of type "integer""#],
+            ),
             ("account_credits", "a=b", &[]),
             ("query_video", "a=b", &[]),
         ] {
             // Neither a content type nor a body is asked for, so neither matters.
             assert_eq!(mismatches(id, query, None, ""), expected, "{id} {query}");
-            assert_eq!(mismatches(id, query, Some("text/plain"), "{"), expected, "{id} {query}");
+            assert_eq!(
+                mismatches(id, query, Some("text/plain"), "{"),
+                expected,
+                "{id} {query}"
+            );
         }
     }
 
@@ -450,11 +643,36 @@ mod tests {
     fn the_content_type_has_to_be_that_of_the_specification() {
         let json = r#"{"prompt":"A kite"}"#;
         for (id, content_type, body, expected) in [
-            ("generate", Some("application/json; charset=utf-8"), json, &[][..]),
-            ("generate", Some("Application/JSON;charset=UTF-8"), json, &[]),
-            ("generate", None, json, &["content type: is missing, has to be application/json"]),
-            ("generate", Some(""), json, &[r#"content type: is "", has to be application/json"#]),
-            ("generate", Some("text/plain"), json, &[r#"content type: is "text/plain", has to be application/json"#]),
+            (
+                "generate",
+                Some("application/json; charset=utf-8"),
+                json,
+                &[][..],
+            ),
+            (
+                "generate",
+                Some("Application/JSON;charset=UTF-8"),
+                json,
+                &[],
+            ),
+            (
+                "generate",
+                None,
+                json,
+                &["content type: is missing, has to be application/json"],
+            ),
+            (
+                "generate",
+                Some(""),
+                json,
+                &[r#"content type: is "", has to be application/json"#],
+            ),
+            (
+                "generate",
+                Some("text/plain"),
+                json,
+                &[r#"content type: is "text/plain", has to be application/json"#],
+            ),
             (
                 "generate",
                 Some("application/x-www-form-urlencoded"),
@@ -464,9 +682,27 @@ mod tests {
                     r#"content type: is "application/x-www-form-urlencoded", has to be application/json"#,
                 ],
             ),
-            ("generate", None, "", &["body: is missing", "content type: is missing, has to be application/json"]),
-            ("upload_stream", Some("multipart/form-data; boundary=x"), "not looked at", &[]),
-            ("upload_stream", Some("multipart/form-data; boundary=x"), "", &["body: is missing"]),
+            (
+                "generate",
+                None,
+                "",
+                &[
+                    "body: is missing",
+                    "content type: is missing, has to be application/json",
+                ],
+            ),
+            (
+                "upload_stream",
+                Some("multipart/form-data; boundary=x"),
+                "not looked at",
+                &[],
+            ),
+            (
+                "upload_stream",
+                Some("multipart/form-data; boundary=x"),
+                "",
+                &["body: is missing"],
+            ),
             (
                 "upload_stream",
                 Some("application/json"),
@@ -474,23 +710,32 @@ mod tests {
                 &[r#"content type: is "application/json", has to be multipart/form-data"#],
             ),
         ] {
-            assert_eq!(mismatches(id, "", content_type, body), expected, "{id} {content_type:?} {body}");
+            assert_eq!(
+                mismatches(id, "", content_type, body),
+                expected,
+                "{id} {content_type:?} {body}"
+            );
         }
     }
 
     #[test]
     fn what_is_told_of_a_large_request_is_short() {
-        let many = json!({ "prompt": "x".repeat(100_000), "imageUrls": vec![7; 100_000] }).to_string();
+        let many =
+            json!({ "prompt": "x".repeat(100_000), "imageUrls": vec![7; 100_000] }).to_string();
         let found = mismatches("generate", "", JSON, &many);
         assert_eq!(found.len(), MAX_MISMATCHES);
 
         let long = json!({ "prompt": "A kite", "model": "ü".repeat(100_000) }).to_string();
         let shown = "ü".repeat(MAX_SHOWN - 1);
-        let expected = format!(r#"body /model: "{shown}… is not one of "veo3", "veo3_fast" or "veo3_lite""#);
+        let expected =
+            format!(r#"body /model: "{shown}… is not one of "veo3", "veo3_fast" or "veo3_lite""#);
         assert_eq!(mismatches("generate", "", JSON, &long), [expected]);
 
         let query = "taskId=a&".repeat(10_000);
-        assert_eq!(mismatches("record_info", &query, None, ""), ["query taskId: is given more than once"]);
+        assert_eq!(
+            mismatches("record_info", &query, None, ""),
+            ["query taskId: is given more than once"]
+        );
     }
 
     /// A place and what is put there in place of some bytes.
@@ -525,8 +770,10 @@ mod tests {
             "/",
             "\"prompt\"",
         ]);
-        let put =
-            prop_oneof![token.prop_map(|token| token.as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..4)];
+        let put = prop_oneof![
+            token.prop_map(|token| token.as_bytes().to_vec()),
+            prop::collection::vec(any::<u8>(), 0..4)
+        ];
         (any::<prop::sample::Index>(), 0..6_usize, put)
     }
 
@@ -567,14 +814,25 @@ mod tests {
         }
     }
 
-    fn mismatches(id: &str, query: &str, content_type: Option<&str>, body: impl AsRef<[u8]>) -> Vec<String> {
-        let operation = Contract::shared().operations().iter().find(|operation| operation.id == id);
-        operation.unwrap().mismatches(query, content_type, body.as_ref())
+    fn mismatches(
+        id: &str,
+        query: &str,
+        content_type: Option<&str>,
+        body: impl AsRef<[u8]>,
+    ) -> Vec<String> {
+        let operation = Contract::shared()
+            .operations()
+            .iter()
+            .find(|operation| operation.id == id);
+        operation
+            .unwrap()
+            .mismatches(query, content_type, body.as_ref())
     }
 
     fn specifications() -> [(&'static str, Value); 2] {
         ["kie", "uniall"].map(|provider| {
-            let text = fs::read_to_string(repository().join(format!("openapi/{provider}.yaml"))).unwrap();
+            let text =
+                fs::read_to_string(repository().join(format!("openapi/{provider}.yaml"))).unwrap();
             (provider, serde_saphyr::from_str(&text).unwrap())
         })
     }

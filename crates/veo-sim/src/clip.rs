@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use mp4_atom::{
-    Atom, Decode, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Header, Mdat, Mdia, Moov, Stco, StscEntry, StszSamples,
-    SttsEntry, Trak,
+    Atom, Decode, Edts, Elst, ElstEntry, Encode, FourCC, Ftyp, Header, Mdat, Mdia, Moov, Stco,
+    StscEntry, StszSamples, SttsEntry, Trak,
 };
 
 /// What a video looks and sounds like.
@@ -31,7 +31,9 @@ pub(crate) enum Resolution {
 impl Resolution {
     /// The resolution that both providers call by this word.
     pub(crate) fn of(word: &str) -> Option<Resolution> {
-        [Resolution::P720, Resolution::P1080, Resolution::K4].into_iter().find(|it| it.word() == word)
+        [Resolution::P720, Resolution::P1080, Resolution::K4]
+            .into_iter()
+            .find(|it| it.word() == word)
     }
 
     pub(crate) fn word(self) -> &'static str {
@@ -47,7 +49,10 @@ impl Resolution {
 pub(crate) fn clip(format: Format) -> Bytes {
     static COMPOSED: Mutex<BTreeMap<Format, Bytes>> = Mutex::new(BTreeMap::new());
 
-    let format = Format { seconds: format.seconds.clamp(1, MOST_SECONDS), ..format };
+    let format = Format {
+        seconds: format.seconds.clamp(1, MOST_SECONDS),
+        ..format
+    };
     let mut composed = COMPOSED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(file) = composed.get(&format) {
         return file.clone();
@@ -111,7 +116,12 @@ fn compose(second: &[u8], format: Format) -> Option<Bytes> {
         let mut head = Vec::new();
         brand.encode(&mut head).ok()?;
         index.encode(&mut head).ok()?;
-        Header { kind: Mdat::KIND, size: Some(media.len()) }.encode(&mut head).ok()?;
+        Header {
+            kind: Mdat::KIND,
+            size: Some(media.len()),
+        }
+        .encode(&mut head)
+        .ok()?;
         Some(head)
     };
     // Its length does not depend on the places in it.
@@ -137,13 +147,30 @@ fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> O
     let sample_count = (seconds * mdhd.timescale + lead).div_ceil(sample_delta);
     let count = sample_count as usize;
 
-    let edit = ElstEntry { segment_duration: duration, media_time: Some(lead.into()), media_rate: 1.into() };
-    track.edts = Some(Edts { elst: Some(Elst { entries: vec![edit] }) });
+    let edit = ElstEntry {
+        segment_duration: duration,
+        media_time: Some(lead.into()),
+        media_rate: 1.into(),
+    };
+    track.edts = Some(Edts {
+        elst: Some(Elst {
+            entries: vec![edit],
+        }),
+    });
     track.tkhd.duration = duration;
     mdhd.duration = u64::from(sample_count) * u64::from(sample_delta);
-    table.stts.entries = vec![SttsEntry { sample_count, sample_delta }];
-    let sizes = round.iter().cycle().take(count).map(|sample| sample.len() as u32);
-    table.stsz.samples = StszSamples::Different { sizes: sizes.collect() };
+    table.stts.entries = vec![SttsEntry {
+        sample_count,
+        sample_delta,
+    }];
+    let sizes = round
+        .iter()
+        .cycle()
+        .take(count)
+        .map(|sample| sample.len() as u32);
+    table.stsz.samples = StszSamples::Different {
+        sizes: sizes.collect(),
+    };
     if let Some(key_frames) = &mut table.stss {
         key_frames.entries = (1..=sample_count).step_by(round.len()).collect();
     }
@@ -156,7 +183,10 @@ fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> O
     };
     table.stsc.entries = vec![run(1, round.len())];
     if !count.is_multiple_of(round.len()) {
-        table.stsc.entries.push(run(count / round.len() + 1, count % round.len()));
+        table
+            .stsc
+            .entries
+            .push(run(count / round.len() + 1, count % round.len()));
     }
     // They group samples for those who seek, and would have to be written anew.
     table.sgpd.clear();
@@ -174,7 +204,11 @@ fn samples<'a>(track: &Trak, file: &'a [u8]) -> Option<Vec<&'a [u8]>> {
     .into_iter();
     let mut found = Vec::new();
     for (chunk, place) in (1..).zip(&table.stco.as_ref()?.entries) {
-        let run = table.stsc.entries.iter().rfind(|run| run.first_chunk <= chunk)?;
+        let run = table
+            .stsc
+            .entries
+            .iter()
+            .rfind(|run| run.first_chunk <= chunk)?;
         let mut rest = file.get(*place as usize..)?;
         for _ in 0..run.samples_per_chunk {
             let sample;
@@ -200,12 +234,21 @@ mod tests {
 
     #[test]
     fn every_format_is_composed_as_it_is_asked_for() {
-        let sizes = [(Resolution::P720, 1280, 720), (Resolution::P1080, 1920, 1080), (Resolution::K4, 3840, 2160)];
+        let sizes = [
+            (Resolution::P720, 1280, 720),
+            (Resolution::P1080, 1920, 1080),
+            (Resolution::K4, 3840, 2160),
+        ];
         for (resolution, long, short) in sizes {
             for (portrait, width, height) in [(false, long, short), (true, short, long)] {
                 for seconds in [1, 4, 6, 7, 8, 11, 15, 148] {
                     for audio in [true, false] {
-                        let format = Format { resolution, portrait, seconds, audio };
+                        let format = Format {
+                            resolution,
+                            portrait,
+                            seconds,
+                            audio,
+                        };
                         check(format, width, height);
                     }
                 }
@@ -219,16 +262,36 @@ mod tests {
         Ftyp::decode(&mut rest).unwrap();
         let index = Moov::decode(&mut rest).unwrap();
         let media = Header::decode(&mut rest).unwrap();
-        assert_eq!((media.kind, media.size), (Mdat::KIND, Some(rest.len())), "{format:?}");
+        assert_eq!(
+            (media.kind, media.size),
+            (Mdat::KIND, Some(rest.len())),
+            "{format:?}"
+        );
 
         let length = |duration: u64, timescale: u32| duration as f64 / f64::from(timescale);
         let seconds = f64::from(format.seconds);
-        assert_eq!(length(index.mvhd.duration, index.mvhd.timescale), seconds, "{format:?}");
-        let kinds: Vec<_> = index.trak.iter().map(|track| track.mdia.hdlr.handler).collect();
+        assert_eq!(
+            length(index.mvhd.duration, index.mvhd.timescale),
+            seconds,
+            "{format:?}"
+        );
+        let kinds: Vec<_> = index
+            .trak
+            .iter()
+            .map(|track| track.mdia.hdlr.handler)
+            .collect();
         let wanted = [FourCC::new(b"vide"), FourCC::new(b"soun")];
-        assert_eq!(kinds, &wanted[..1 + usize::from(format.audio)], "{format:?}");
+        assert_eq!(
+            kinds,
+            &wanted[..1 + usize::from(format.audio)],
+            "{format:?}"
+        );
         let size = &index.trak[0].tkhd;
-        assert_eq!((size.width, size.height), (width.into(), height.into()), "{format:?}");
+        assert_eq!(
+            (size.width, size.height),
+            (width.into(), height.into()),
+            "{format:?}"
+        );
 
         let mut origin = second(format);
         Ftyp::decode(&mut origin).unwrap();
@@ -236,25 +299,45 @@ mod tests {
         // Where each sample is, from the start of the media.
         let mut spans = Vec::new();
         for (track, of_second) in index.trak.iter().zip(&origin.trak) {
-            assert_eq!(length(track.tkhd.duration, index.mvhd.timescale), seconds, "{format:?}");
+            assert_eq!(
+                length(track.tkhd.duration, index.mvhd.timescale),
+                seconds,
+                "{format:?}"
+            );
             let samples = samples(track, &file).unwrap();
             let round = super::samples(of_second, second(format)).unwrap();
-            assert!(samples.iter().eq(round.iter().cycle().take(samples.len())), "{format:?}");
+            assert!(
+                samples.iter().eq(round.iter().cycle().take(samples.len())),
+                "{format:?}"
+            );
             for sample in &samples {
                 let start = sample.as_ptr() as usize - rest.as_ptr() as usize;
                 spans.push((start, start + sample.len()));
             }
             let (time, table) = (&track.mdia.mdhd, &track.mdia.minf.stbl);
-            let [run] = &table.stts.entries[..] else { panic!("{format:?}") };
+            let [run] = &table.stts.entries[..] else {
+                panic!("{format:?}")
+            };
             assert_eq!(run.sample_count as usize, samples.len(), "{format:?}");
-            assert_eq!(time.duration, u64::from(run.sample_count * run.sample_delta), "{format:?}");
+            assert_eq!(
+                time.duration,
+                u64::from(run.sample_count * run.sample_delta),
+                "{format:?}"
+            );
             let edit = &track.edts.as_ref().unwrap().elst.as_ref().unwrap().entries[0];
             // A decoder of sound needs a frame to get going.
-            let lead = if is_sound(track) { u64::from(run.sample_delta) } else { 0 };
+            let lead = if is_sound(track) {
+                u64::from(run.sample_delta)
+            } else {
+                0
+            };
             assert_eq!(edit.media_time, Some(lead), "{format:?}");
             let rest = length(time.duration - lead, time.timescale) - seconds;
             let frame = length(run.sample_delta.into(), time.timescale);
-            assert!((0.0..frame).contains(&rest), "{format:?}: {rest} s too much");
+            assert!(
+                (0.0..frame).contains(&rest),
+                "{format:?}: {rest} s too much"
+            );
             if let Some(keys) = &table.stss {
                 let wanted: Vec<_> = (0..format.seconds).map(|second| second * 24 + 1).collect();
                 assert_eq!(keys.entries, wanted, "{format:?}");
@@ -270,10 +353,21 @@ mod tests {
 
     #[test]
     fn a_format_is_composed_once_and_no_length_is_too_much() {
-        let format = Format { resolution: Resolution::P720, portrait: false, seconds: 5, audio: true };
+        let format = Format {
+            resolution: Resolution::P720,
+            portrait: false,
+            seconds: 5,
+            audio: true,
+        };
         assert_eq!(clip(format).as_ptr(), clip(format).as_ptr());
         for (seconds, same) in [(0, 1), (149, 148), (u32::MAX, 148)] {
-            assert_eq!(clip(Format { seconds, ..format }), clip(Format { seconds: same, ..format }));
+            assert_eq!(
+                clip(Format { seconds, ..format }),
+                clip(Format {
+                    seconds: same,
+                    ..format
+                })
+            );
         }
     }
 }

@@ -72,25 +72,40 @@ impl Contract {
 
     /// The operation that a request is for, by its method in capitals and its path without the query.
     pub(crate) fn operation(&self, method: &str, path: &str) -> Option<&Operation> {
-        self.operations.iter().find(|operation| operation.method == method && operation.is_at(path))
+        self.operations
+            .iter()
+            .find(|operation| operation.method == method && operation.is_at(path))
     }
 }
 
 impl Operation {
     /// Every way in which a request does not fit, in sentences; nothing if it fits, or if nobody checks.
     #[cfg(feature = "contract")]
-    pub(crate) fn mismatches(&self, query: &str, content_type: Option<&str>, body: &[u8]) -> Vec<String> {
+    pub(crate) fn mismatches(
+        &self,
+        query: &str,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> Vec<String> {
         self.expected.mismatches(query, content_type, body)
     }
 
     #[cfg(not(feature = "contract"))]
-    pub(crate) fn mismatches(&self, _query: &str, _content_type: Option<&str>, _body: &[u8]) -> Vec<String> {
+    pub(crate) fn mismatches(
+        &self,
+        _query: &str,
+        _content_type: Option<&str>,
+        _body: &[u8],
+    ) -> Vec<String> {
         Vec::new()
     }
 
     fn is_at(&self, path: &str) -> bool {
-        let fits = |(wanted, given): (&str, &str)| wanted == given || wanted.starts_with('{') && !given.is_empty();
-        self.path.split('/').count() == path.split('/').count() && self.path.split('/').zip(path.split('/')).all(fits)
+        let fits = |(wanted, given): (&str, &str)| {
+            wanted == given || wanted.starts_with('{') && !given.is_empty()
+        };
+        self.path.split('/').count() == path.split('/').count()
+            && self.path.split('/').zip(path.split('/')).all(fits)
     }
 }
 
@@ -103,7 +118,9 @@ mod tests {
     #[test]
     fn whatever_can_cost_money_is_a_submit_or_an_upgrade() {
         for operation in Contract::shared().operations() {
-            let is_in_group = ["submit", "upgrade"].into_iter().any(|group| is_about(group, operation.id));
+            let is_in_group = ["submit", "upgrade"]
+                .into_iter()
+                .any(|group| is_about(group, operation.id));
             assert_eq!(is_in_group, operation.billable, "{}", operation.id);
         }
     }

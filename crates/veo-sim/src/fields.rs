@@ -9,11 +9,18 @@ pub(crate) fn json_object(body: &[u8]) -> Option<Map<String, Value>> {
 
 /// A member that is a string and not blank.
 pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    object.get(key)?.as_str().filter(|text| !text.trim().is_empty())
+    object
+        .get(key)?
+        .as_str()
+        .filter(|text| !text.trim().is_empty())
 }
 
 /// A member that must be one of the given words if it is there; the first is the default.
-pub(crate) fn word<'a>(object: &'a Map<String, Value>, key: &str, words: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn word<'a>(
+    object: &'a Map<String, Value>,
+    key: &str,
+    words: &[&'a str],
+) -> Option<&'a str> {
     match object.get(key) {
         None => words.first().copied(),
         Some(value) => value.as_str().filter(|word| words.contains(word)),
@@ -24,6 +31,8 @@ pub(crate) fn word<'a>(object: &'a Map<String, Value>, key: &str, words: &[&'a s
 pub(crate) fn duration(object: &Map<String, Value>) -> Option<u32> {
     match object.get("duration") {
         None => Some(8),
-        Some(value) => [4, 6, 8].into_iter().find(|seconds| value.as_u64() == Some(u64::from(*seconds))),
+        Some(value) => [4, 6, 8]
+            .into_iter()
+            .find(|seconds| value.as_u64() == Some(u64::from(*seconds))),
     }
 }

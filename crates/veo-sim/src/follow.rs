@@ -36,15 +36,40 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const MAX_URL: usize = 2048;
 
 /// Sends the callback of a task when that has ended.
-pub(crate) fn follow(shared: &Arc<Shared>, state: &mut State, id: &str, url: &str, what: Announced) {
+pub(crate) fn follow(
+    shared: &Arc<Shared>,
+    state: &mut State,
+    id: &str,
+    url: &str,
+    what: Announced,
+) {
     if url.len() > MAX_URL {
-        let result = Err(format!("The callBackUrl is longer than {MAX_URL} bytes; give a shorter one."));
-        state.callbacks.push(SentCallback { task: id.to_owned(), url: url.chars().take(80).collect(), result }, 0);
+        let result = Err(format!(
+            "The callBackUrl is longer than {MAX_URL} bytes; give a shorter one."
+        ));
+        state.callbacks.push(
+            SentCallback {
+                task: id.to_owned(),
+                url: url.chars().take(80).collect(),
+                result,
+            },
+            0,
+        );
         return;
     }
-    let Some(task) = state.tasks.get_mut(id) else { return };
-    let mut follower = Follower { shared: shared.clone(), pace: task.pace, changed: task.watch() };
-    let announcement = Announcement { url: url.to_owned(), task: id.to_owned(), what };
+    let Some(task) = state.tasks.get_mut(id) else {
+        return;
+    };
+    let mut follower = Follower {
+        shared: shared.clone(),
+        pace: task.pace,
+        changed: task.watch(),
+    };
+    let announcement = Announcement {
+        url: url.to_owned(),
+        task: id.to_owned(),
+        what,
+    };
     tokio::spawn(async move {
         if let Some(due) = follower.wait(announcement).await {
             // Many wait, and few send at a time; only these need the room for it.
@@ -78,7 +103,8 @@ impl Follower {
             }
         };
         let scenario = self.shared.state().account(&account)?.scenario.clone();
-        self.until(ended + Duration::from_secs(scenario.callback.late.into())).await?;
+        self.until(ended + Duration::from_secs(scenario.callback.late.into()))
+            .await?;
         let mut announcements = vec![announcement];
         if scenario.callback.reordered {
             let mut state = self.shared.state();
@@ -89,9 +115,15 @@ impl Follower {
             }
         }
         if scenario.callback.twice {
-            announcements = announcements.into_iter().flat_map(|it| [it.clone(), it]).collect();
+            announcements = announcements
+                .into_iter()
+                .flat_map(|it| [it.clone(), it])
+                .collect();
         }
-        Some(Due { scenario, announcements })
+        Some(Due {
+            scenario,
+            announcements,
+        })
     }
 
     /// Sends each callback until it is answered with HTTP 200, at most four times. What may not be sent is not tried again.
@@ -101,13 +133,19 @@ impl Follower {
             let mut next = Duration::ZERO;
             for _ in 0..=RETRIES {
                 self.until(next).await?;
-                let Some(callback) = self.callback(announcement, &due.scenario.callback) else { break };
+                let Some(callback) = self.callback(announcement, &due.scenario.callback) else {
+                    break;
+                };
                 let key = due.scenario.callback.key.as_deref();
                 // The receiver looks at its own clock, which is not simulated.
                 let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
                 let result = callback::send(&callback, key, now.as_secs()).await;
                 let is_over = result == Ok(200) || !callback::is_here(&callback.url);
-                let sent = SentCallback { task: callback.task_id, url: callback.url, result };
+                let sent = SentCallback {
+                    task: callback.task_id,
+                    url: callback.url,
+                    result,
+                };
                 let size = sent.url.len();
                 let mut state = self.shared.state();
                 // Whoever sees this attempt and lets time pass has waited for the next one.
@@ -122,9 +160,17 @@ impl Follower {
     }
 
     /// A callback with its body; nothing if its task is forgotten.
-    fn callback(&self, Announcement { url, task, what }: &Announcement, how: &Callbacks) -> Option<Callback> {
+    fn callback(
+        &self,
+        Announcement { url, task, what }: &Announcement,
+        how: &Callbacks,
+    ) -> Option<Callback> {
         let body = kie::announcement(&self.shared.state(), &self.shared.url, task, *what, how)?;
-        Some(Callback { url: url.clone(), body, task_id: task.clone() })
+        Some(Callback {
+            url: url.clone(),
+            body,
+            task_id: task.clone(),
+        })
     }
 
     /// Waits for a moment of simulated time.
@@ -158,7 +204,9 @@ enum Remaining {
 }
 
 fn remaining(state: &mut State, Announcement { task: id, what, .. }: &Announcement) -> Remaining {
-    let Some(task) = state.tasks.get(id) else { return Remaining::Gone };
+    let Some(task) = state.tasks.get(id) else {
+        return Remaining::Gone;
+    };
     let (account, pace) = (task.account.clone(), task.pace);
     if task.fate == Fate::Stuck {
         return Remaining::Gone;
@@ -167,12 +215,18 @@ fn remaining(state: &mut State, Announcement { task: id, what, .. }: &Announceme
         Announced::Upgrade4k => task.upgrades[Resolution::K4 as usize - 1],
         Announced::Video | Announced::Extension => Some(task.work),
     };
-    let Some(running) = work(task) else { return Remaining::Gone };
+    let Some(running) = work(task) else {
+        return Remaining::Gone;
+    };
     let now = state.now(pace);
     match running.remaining(pace, now) {
         Some(Duration::ZERO) => {
             state.settle(id);
-            let done = state.tasks.get(id).and_then(work).and_then(|work| work.done);
+            let done = state
+                .tasks
+                .get(id)
+                .and_then(work)
+                .and_then(|work| work.done);
             Remaining::Done(account, done.unwrap_or_else(|| running.end(pace, now)))
         }
         Some(time) => Remaining::Time(time),
@@ -197,7 +251,9 @@ mod tests {
     fn accept(shared: &Arc<Shared>, id: &str, url: &str, what: Announced, scenario: &Scenario) {
         let state = &mut *shared.state();
         let task = Task::sample(state, "kie key", scenario.pace);
-        state.arrive(Call::default(), &task.account, || Arc::new(scenario.clone()));
+        state.arrive(Call::default(), &task.account, || {
+            Arc::new(scenario.clone())
+        });
         state.tasks.put(id.into(), task, 0);
         follow(shared, state, id, url, what);
     }
@@ -224,7 +280,10 @@ mod tests {
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}/", taken.local_addr().unwrap());
-        let late = |late| Callbacks { late, ..Callbacks::default() };
+        let late = |late| Callbacks {
+            late,
+            ..Callbacks::default()
+        };
         for (scenario, attempts) in [
             (scenario(Pace::Polls(3), late(0)), 0),
             (scenario(Pace::Scale(1.0), late(0)), 0),
@@ -243,26 +302,45 @@ mod tests {
             assert_eq!(Arc::strong_count(&shared), 2, "{scenario:?}");
             forget_all_tasks(&shared);
             until(&shared, |_| Arc::strong_count(&shared) == 1).await;
-            assert_eq!(shared.state().callbacks.iter().count(), attempts, "{scenario:?}");
+            assert_eq!(
+                shared.state().callbacks.iter().count(),
+                attempts,
+                "{scenario:?}"
+            );
         }
     }
 
     #[tokio::test]
     async fn a_callback_that_waits_for_its_partner_is_kept_without_its_body() {
-        let scenario = scenario(Pace::AtOnce, Callbacks { reordered: true, ..Callbacks::default() });
+        let scenario = scenario(
+            Pace::AtOnce,
+            Callbacks {
+                reordered: true,
+                ..Callbacks::default()
+            },
+        );
         // Nothing is sent there, which is noted.
         let url = "http://elsewhere/";
         for (is_forgotten, sent) in [(false, &["b", "a"][..]), (true, &["b"])] {
             let shared = Shared::sample();
             accept(&shared, "a", url, Announced::Video, &scenario);
-            until(&shared, |state| state.account(&"kie key".into()).is_some_and(|account| account.held.is_some()))
-                .await;
+            until(&shared, |state| {
+                state
+                    .account(&"kie key".into())
+                    .is_some_and(|account| account.held.is_some())
+            })
+            .await;
             if is_forgotten {
                 forget_all_tasks(&shared);
             }
             accept(&shared, "b", url, Announced::Video, &scenario);
             until(&shared, |_| Arc::strong_count(&shared) == 1).await;
-            let tasks: Vec<_> = shared.state().callbacks.iter().map(|sent| sent.task.clone()).collect();
+            let tasks: Vec<_> = shared
+                .state()
+                .callbacks
+                .iter()
+                .map(|sent| sent.task.clone())
+                .collect();
             assert_eq!(tasks, sent);
         }
     }
@@ -272,7 +350,13 @@ mod tests {
         for pace in [Pace::AtOnce, Pace::Polls(0), Pace::Scale(1.0)] {
             for what in [Announced::Video, Announced::Upgrade4k] {
                 let shared = Shared::sample();
-                let scenario = scenario(pace, Callbacks { late: 600, ..Callbacks::default() });
+                let scenario = scenario(
+                    pace,
+                    Callbacks {
+                        late: 600,
+                        ..Callbacks::default()
+                    },
+                );
                 accept(&shared, "a", "http://elsewhere/", what, &scenario);
                 // The one who waits sees nothing of this before all of it has happened.
                 {
@@ -280,7 +364,10 @@ mod tests {
                     if let Pace::Polls(_) = pace {
                         let now = state.now(pace);
                         state.ask(&"kie key".into(), "a");
-                        let upgrade = state.tasks.get_mut("a").and_then(|task| task.upgrades[1].as_mut());
+                        let upgrade = state
+                            .tasks
+                            .get_mut("a")
+                            .and_then(|task| task.upgrades[1].as_mut());
                         assert!(upgrade.unwrap().ask(pace, now));
                     }
                     // The longest upgrade, and the delay.
@@ -296,11 +383,24 @@ mod tests {
         let shared = Shared::sample();
         let state = &mut *shared.state();
         let task = Task::sample(state, "kie key", Pace::AtOnce);
-        state.tasks.put("0123456789abcdef0123456789abcdef".into(), task, 0);
+        state
+            .tasks
+            .put("0123456789abcdef0123456789abcdef".into(), task, 0);
         for what in [Announced::Video, Announced::Extension, Announced::Upgrade4k] {
             for snake_case in [false, true] {
-                let how = Callbacks { snake_case, ..Callbacks::default() };
-                let body = || kie::announcement(state, "http://sim", "0123456789abcdef0123456789abcdef", what, &how);
+                let how = Callbacks {
+                    snake_case,
+                    ..Callbacks::default()
+                };
+                let body = || {
+                    kie::announcement(
+                        state,
+                        "http://sim",
+                        "0123456789abcdef0123456789abcdef",
+                        what,
+                        &how,
+                    )
+                };
                 assert_eq!(body().unwrap(), body().unwrap(), "{what:?}");
             }
         }

@@ -63,8 +63,12 @@ pub struct SentCallback {
 impl Call {
     /// In one line.
     pub(crate) fn line(&self) -> String {
-        let status = self.status.map_or("no reply".to_owned(), |status| status.to_string());
-        let fault = self.fault.map_or(String::new(), |fault| format!("  fault: {fault}"));
+        let status = self
+            .status
+            .map_or("no reply".to_owned(), |status| status.to_string());
+        let fault = self
+            .fault
+            .map_or(String::new(), |fault| format!("  fault: {fault}"));
         format!(
             "{:>4}  {:<16}  {status:<8}  {} {}{fault}",
             self.number,
@@ -78,11 +82,22 @@ impl Call {
 /// A table of all calls with what they cost, for a person.
 pub(crate) fn report(state: &State) -> String {
     let mut text = String::new();
-    let forgotten = state.calls.iter().next().map_or(state.arrived, |oldest| oldest.call.number - 1);
+    let forgotten = state
+        .calls
+        .iter()
+        .next()
+        .map_or(state.arrived, |oldest| oldest.call.number - 1);
     if forgotten > 0 {
-        let _ = writeln!(text, "      {forgotten} earlier calls are not remembered any more");
+        let _ = writeln!(
+            text,
+            "      {forgotten} earlier calls are not remembered any more"
+        );
     }
-    for (_, sentence) in state.surprises.iter().filter(|(number, _)| *number <= forgotten) {
+    for (_, sentence) in state
+        .surprises
+        .iter()
+        .filter(|(number, _)| *number <= forgotten)
+    {
         let _ = writeln!(text, "      not expected: {sentence}");
     }
     for Recorded { call, .. } in state.calls.iter() {
@@ -93,15 +108,31 @@ pub(crate) fn report(state: &State) -> String {
         if let Some(surprise) = &call.surprise {
             let _ = writeln!(text, "      not expected: {surprise}");
         }
-        for charge in state.charges.iter().filter(|charge| charge.call == call.number) {
+        for charge in state
+            .charges
+            .iter()
+            .filter(|charge| charge.call == call.number)
+        {
             let back = if charge.refunded { ", returned" } else { "" };
-            let _ = writeln!(text, "      charged {} for task {}{back}", charge.credits, charge.task);
+            let _ = writeln!(
+                text,
+                "      charged {} for task {}{back}",
+                charge.credits, charge.task
+            );
         }
     }
     for sent in state.callbacks.iter() {
         let _ = match &sent.result {
-            Ok(status) => writeln!(text, "      callback of task {} to {}: {status}", sent.task, sent.url),
-            Err(why) => writeln!(text, "      callback of task {} to {}: {why}", sent.task, sent.url),
+            Ok(status) => writeln!(
+                text,
+                "      callback of task {} to {}: {status}",
+                sent.task, sent.url
+            ),
+            Err(why) => writeln!(
+                text,
+                "      callback of task {} to {}: {why}",
+                sent.task, sent.url
+            ),
         };
     }
     text

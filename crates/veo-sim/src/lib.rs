@@ -83,7 +83,9 @@ use tokio::runtime::Builder as RuntimeBuilder;
 use tokio::sync::oneshot;
 
 pub use ledger::{Call, Charge, SentCallback};
-pub use scenario::{Callbacks, Calls, Code, Fate, Fault, FaultRule, Pace, Scenario, ScenarioError, TaskRule};
+pub use scenario::{
+    Callbacks, Calls, Code, Fate, Fault, FaultRule, Pace, Scenario, ScenarioError, TaskRule,
+};
 pub use shape::Shape;
 use state::{Recorded, Setup, Shared};
 
@@ -148,7 +150,12 @@ impl Sim {
     /// # }
     /// ```
     pub fn calls(&self) -> Vec<Call> {
-        self.shared.state().calls.iter().map(Recorded::read).collect()
+        self.shared
+            .state()
+            .calls
+            .iter()
+            .map(Recorded::read)
+            .collect()
     }
 
     /// How many requests have arrived that start a paid task, whatever became of them. More than one for one video is how
@@ -187,7 +194,10 @@ impl Sim {
     pub fn surprises(&self) -> Vec<String> {
         let mut surprises = self.shared.state().surprises.clone();
         surprises.sort_by_key(|(call, _)| *call);
-        surprises.into_iter().map(|(_, sentence)| sentence).collect()
+        surprises
+            .into_iter()
+            .map(|(_, sentence)| sentence)
+            .collect()
     }
 
     /// A table of all calls with what they cost, for a person:
@@ -227,10 +237,16 @@ impl Sim {
         let operations = contract::Contract::shared().operations().iter();
         let lines = operations.map(|it| {
             let paid = if it.billable { "paid" } else { "" };
-            format!("{:<8}{:<6}{:<34}{:<18}{paid}", it.provider, it.method, it.path, it.id)
+            format!(
+                "{:<8}{:<6}{:<34}{:<18}{paid}",
+                it.provider, it.method, it.path, it.id
+            )
         });
         let media = format!("{:<8}{:<6}{:<34}{}", "", "GET", "/media/...", "media");
-        lines.chain([media]).map(|line| format!("{}\n", line.trim_end())).collect()
+        lines
+            .chain([media])
+            .map(|line| format!("{}\n", line.trim_end()))
+            .collect()
     }
 }
 
@@ -278,18 +294,28 @@ impl Builder {
             scenario.check().map_err(io::Error::other)?;
         }
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, self.port)).map_err(|error| {
-            let why =
-                format!("port {} of 127.0.0.1 cannot be used: {error}; choose another, or 0 for a free one", self.port);
+            let why = format!(
+                "port {} of 127.0.0.1 cannot be used: {error}; choose another, or 0 for a free one",
+                self.port
+            );
             io::Error::new(error.kind(), why)
         })?;
         listener.set_nonblocking(true)?;
-        let shared = Arc::new(Shared::new(format!("http://{}", listener.local_addr()?), self.setup));
+        let shared = Arc::new(Shared::new(
+            format!("http://{}", listener.local_addr()?),
+            self.setup,
+        ));
         let (started, starting) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let served = shared.clone();
-        let thread =
-            thread::Builder::new().name("veo-sim".into()).spawn(move || run(listener, served, started, stopped))?;
-        let sim = Sim { shared, stop: Some(stop), thread: Some(thread) };
+        let thread = thread::Builder::new()
+            .name("veo-sim".into())
+            .spawn(move || run(listener, served, started, stopped))?;
+        let sim = Sim {
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
         starting.await.map_err(io::Error::other)??;
         Ok(sim)
     }
@@ -314,10 +340,13 @@ fn run(
     started: oneshot::Sender<io::Result<()>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let prepared = RuntimeBuilder::new_current_thread().enable_all().build().and_then(|runtime| {
-        let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
-        Ok((runtime, listener))
-    });
+    let prepared = RuntimeBuilder::new_current_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| {
+            let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
+            Ok((runtime, listener))
+        });
     // A send fails only when nobody waits any more; then `stopped` has resolved too.
     match prepared {
         Ok((runtime, listener)) => {

@@ -40,8 +40,10 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             Long("port") => builder = builder.port(arguments.value()?.parse()?),
             Long("scenario") => {
                 let path = arguments.value()?;
-                let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-                let scenario = Scenario::from_toml(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+                let text = fs::read_to_string(&path)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
+                let scenario = Scenario::from_toml(&text)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
                 builder = builder.scenario(scenario);
             }
             Long("list") => {
@@ -57,11 +59,24 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let sim = builder.start().await.map_err(|error| format!("the simulator cannot start: {error}"))?;
-    say(&format!("Both providers are at {} until Ctrl-C. Any API key will do;", sim.url()));
-    say(&format!("one from `veo-sim --list` picks what goes wrong.\n\n{}", Sim::table()));
+    let sim = builder
+        .start()
+        .await
+        .map_err(|error| format!("the simulator cannot start: {error}"))?;
+    say(&format!(
+        "Both providers are at {} until Ctrl-C. Any API key will do;",
+        sim.url()
+    ));
+    say(&format!(
+        "one from `veo-sim --list` picks what goes wrong.\n\n{}",
+        Sim::table()
+    ));
     tokio::signal::ctrl_c().await?;
-    say(&format!("\n{} paid requests, {} charges", sim.submits(), sim.charges().len()));
+    say(&format!(
+        "\n{} paid requests, {} charges",
+        sim.submits(),
+        sim.charges().len()
+    ));
     for surprise in sim.surprises() {
         say(&format!("not expected: {surprise}"));
     }

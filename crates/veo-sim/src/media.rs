@@ -22,12 +22,20 @@ pub(crate) fn url(base: &str, id: &str, which: &str) -> String {
 }
 
 /// A link that lives for some simulated time, for one of an account's own files.
-pub(crate) fn signed(shared: &Shared, account: &Arc<str>, url: &str, life: Duration) -> Option<String> {
+pub(crate) fn signed(
+    shared: &Shared,
+    account: &Arc<str>,
+    url: &str,
+    life: Duration,
+) -> Option<String> {
     let path = url.strip_prefix(&shared.url)?.strip_prefix("/media/")?;
     let known = Known::find(&shared.state(), path).filter(|known| known.account == *account)?;
     known.content.as_ref()?;
     let expires = (known.now + life).as_secs();
-    Some(format!("{url}?expires={expires}&signature={}", signature(shared, path, expires)))
+    Some(format!(
+        "{url}?expires={expires}&signature={}",
+        signature(shared, path, expires)
+    ))
 }
 
 /// Whether a request is for a file.
@@ -72,9 +80,16 @@ pub(crate) fn file(shared: &Shared, path: &str, parts: &Parts, fault: Option<&Fa
     let etag = etag(&bytes);
     let size = bytes.len();
     // A range counts only for GET, and only of the version that the client knows.
-    let same = parts.headers.get(IF_RANGE).is_none_or(|known| *known == etag);
+    let same = parts
+        .headers
+        .get(IF_RANGE)
+        .is_none_or(|known| *known == etag);
     let ranges = !matches!(fault, Some(Fault::WithoutRanges));
-    let asked = match parts.headers.get(RANGE).and_then(|range| range.to_str().ok()) {
+    let asked = match parts
+        .headers
+        .get(RANGE)
+        .and_then(|range| range.to_str().ok())
+    {
         Some(range) if same && ranges && parts.method == Method::GET => asked(range, size),
         _ => Asked::All,
     };
@@ -88,7 +103,9 @@ pub(crate) fn file(shared: &Shared, path: &str, parts: &Parts, fault: Option<&Fa
         }
         Asked::Unsatisfiable => {
             let mut reply = text(416, "Range Not Satisfiable");
-            reply.headers.push(("content-range", format!("bytes */{size}")));
+            reply
+                .headers
+                .push(("content-range", format!("bytes */{size}")));
             reply
         }
     };
@@ -116,33 +133,60 @@ enum Content {
 
 impl Known {
     fn find(state: &State, path: &str) -> Option<Known> {
-        if let Some(File { account, pace, uploaded, bytes, content_type }) = state.uploads.get(path) {
+        if let Some(File {
+            account,
+            pace,
+            uploaded,
+            bytes,
+            content_type,
+        }) = state.uploads.get(path)
+        {
             let now = state.now(*pace);
             let is_kept = now.saturating_sub(*uploaded) <= UPLOAD_LIFE;
             let content = is_kept.then(|| Content::Upload(bytes.clone(), content_type));
-            return Some(Known { account: account.clone(), content, now });
+            return Some(Known {
+                account: account.clone(),
+                content,
+                now,
+            });
         }
         let name = path.strip_suffix(".mp4")?;
         // The id of UniAll's tasks has an underscore too.
-        let which = ["_origin", "_full", "_1080p", "_4k"].into_iter().find(|which| name.ends_with(which));
+        let which = ["_origin", "_full", "_1080p", "_4k"]
+            .into_iter()
+            .find(|which| name.ends_with(which));
         let which = which.unwrap_or_default();
         let task = state.tasks.get(name.strip_suffix(which)?)?;
         let now = state.now(task.pace);
         let delivered = task.delivered();
         let upgraded = |resolution: Resolution| {
-            let work = task.upgrades[resolution as usize - 1].filter(|_| !task.has_no_upgrade(resolution))?;
-            work.is_done(task.pace, now).then_some(Format { resolution, ..task.format })
+            let work = task.upgrades[resolution as usize - 1]
+                .filter(|_| !task.has_no_upgrade(resolution))?;
+            work.is_done(task.pace, now).then_some(Format {
+                resolution,
+                ..task.format
+            })
         };
         let made = match which {
-            "_origin" => Some(Format { resolution: Resolution::P720, ..delivered }),
-            "_full" => task.film.map(|seconds| Format { seconds, ..delivered }),
+            "_origin" => Some(Format {
+                resolution: Resolution::P720,
+                ..delivered
+            }),
+            "_full" => task.film.map(|seconds| Format {
+                seconds,
+                ..delivered
+            }),
             "_1080p" => upgraded(Resolution::P1080),
             "_4k" => upgraded(Resolution::K4),
             _ => Some(delivered),
         };
         let is_kept = now.saturating_sub(task.work.started) <= RECORD_LIFE;
         let made = made.filter(|_| is_kept && task.has_video(now));
-        Some(Known { account: task.account.clone(), content: made.map(Content::Video), now })
+        Some(Known {
+            account: task.account.clone(),
+            content: made.map(Content::Video),
+            now,
+        })
     }
 }
 
@@ -156,7 +200,10 @@ enum Asked {
 
 fn asked(range: &str, size: usize) -> Asked {
     // Several ranges, and what is not a range of bytes, may be ignored.
-    let Some((first, last)) = range.strip_prefix("bytes=").and_then(|spec| spec.split_once('-')) else {
+    let Some((first, last)) = range
+        .strip_prefix("bytes=")
+        .and_then(|spec| spec.split_once('-'))
+    else {
         return Asked::All;
     };
     let part = match (first.parse::<usize>(), last.parse::<usize>()) {
@@ -165,7 +212,11 @@ fn asked(range: &str, size: usize) -> Asked {
         (Err(_), Ok(length)) if first.is_empty() => size.saturating_sub(length)..size,
         _ => return Asked::All,
     };
-    if part.is_empty() { Asked::Unsatisfiable } else { Asked::Part(part) }
+    if part.is_empty() {
+        Asked::Unsatisfiable
+    } else {
+        Asked::Part(part)
+    }
 }
 
 fn etag(bytes: &Bytes) -> String {
@@ -175,13 +226,17 @@ fn etag(bytes: &Bytes) -> String {
 
 /// Whether the query of a link is one that was given out and is not too old.
 fn is_valid(shared: &Shared, path: &str, query: &str, now: Duration) -> bool {
-    let value = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    let value = |name: &str| {
+        query
+            .split('&')
+            .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+    };
     match (value("expires"), value("signature")) {
         // The link itself, with whatever somebody put behind it.
         (None, None) => true,
-        (Some(expires), Some(given)) => {
-            expires.parse().is_ok_and(|expires| signature(shared, path, expires) == given && now.as_secs() <= expires)
-        }
+        (Some(expires), Some(given)) => expires.parse().is_ok_and(|expires| {
+            signature(shared, path, expires) == given && now.as_secs() <= expires
+        }),
         _ => false,
     }
 }

@@ -53,16 +53,29 @@ pub(crate) enum Cut {
 
 impl Reply {
     pub(crate) fn json(status: u16, value: Value) -> Reply {
-        Reply { status, headers: Vec::new(), content: Content::Json(value), end: End::Whole }
+        Reply {
+            status,
+            headers: Vec::new(),
+            content: Content::Json(value),
+            end: End::Whole,
+        }
     }
 
     pub(crate) fn stored(value: Value) -> Reply {
-        Reply { content: Content::Stored(value), ..Reply::json(200, Value::Null) }
+        Reply {
+            content: Content::Stored(value),
+            ..Reply::json(200, Value::Null)
+        }
     }
 
     pub(crate) fn bytes(status: u16, content_type: &str, bytes: Bytes) -> Reply {
         let headers = vec![(CONTENT_TYPE_NAME, content_type.to_owned())];
-        Reply { status, headers, content: Content::Bytes(bytes), end: End::Whole }
+        Reply {
+            status,
+            headers,
+            content: Content::Bytes(bytes),
+            end: End::Whole,
+        }
     }
 
     /// The last one on its connection.
@@ -87,7 +100,8 @@ impl Reply {
         };
         let mut response = Response::new(Outgoing::new(bytes, self.end));
         // A scenario can name a status that HTTP does not have.
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = kind.map(|kind| (CONTENT_TYPE_NAME, kind.to_owned()));
         // Headers of the reply's own come last, and count.
         for (name, value) in kind.into_iter().chain(self.headers) {
@@ -102,10 +116,15 @@ impl Reply {
 const CONTENT_TYPE_NAME: &str = "content-type";
 
 fn stored(value: &Value) -> String {
-    let Value::Object(object) = value else { return value.to_string() };
+    let Value::Object(object) = value else {
+        return value.to_string();
+    };
     let mut members: Vec<_> = object.iter().collect();
     members.sort_by_key(|(name, _)| (name.len(), name.as_str()));
-    let members: Vec<_> = members.into_iter().map(|(name, value)| format!("\"{name}\": {}", stored(value))).collect();
+    let members: Vec<_> = members
+        .into_iter()
+        .map(|(name, value)| format!("\"{name}\": {}", stored(value)))
+        .collect();
     format!("{{{}}}", members.join(", "))
 }
 
@@ -134,9 +153,18 @@ const TICKS: u32 = 20;
 
 impl Outgoing {
     fn new(rest: Bytes, end: End) -> Outgoing {
-        let allowed = if let End::Cut | End::Stall = end { rest.len() / 2 } else { rest.len() };
+        let allowed = if let End::Cut | End::Stall = end {
+            rest.len() / 2
+        } else {
+            rest.len()
+        };
         let ticks = matches!(end, End::Slow(_)).then(|| interval(Duration::from_secs(1) / TICKS));
-        Outgoing { rest, allowed, end, ticks }
+        Outgoing {
+            rest,
+            allowed,
+            end,
+            ticks,
+        }
     }
 }
 
@@ -144,7 +172,10 @@ impl Body for Outgoing {
     type Data = Bytes;
     type Error = Cut;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if self.allowed > 0 {
             let (mut size, end) = (self.allowed, self.end);
             if let (Some(ticks), End::Slow(bytes)) = (&mut self.ticks, end) {

@@ -312,7 +312,11 @@ pub struct ScenarioError(String);
 impl Scenario {
     /// A scenario in which nothing goes wrong yet.
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
-        Self { name: name.into(), description: description.into(), ..Self::default() }
+        Self {
+            name: name.into(),
+            description: description.into(),
+            ..Self::default()
+        }
     }
 
     /// Reads a scenario from TOML, with the fields of this type.
@@ -321,7 +325,8 @@ impl Scenario {
     ///
     /// Says what is wrong, and in which line.
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
-        let scenario: Self = toml::from_str(text).map_err(|error| ScenarioError(error.to_string()))?;
+        let scenario: Self =
+            toml::from_str(text).map_err(|error| ScenarioError(error.to_string()))?;
         scenario.check()?;
         Ok(scenario)
     }
@@ -334,14 +339,18 @@ impl Scenario {
                 scenario: Vec<Scenario>,
             }
             // A test reads it too, so it can be read.
-            toml::from_str::<Catalogue>(include_str!("../scenarios.toml")).map_or_else(|_| Vec::new(), |it| it.scenario)
+            toml::from_str::<Catalogue>(include_str!("../scenarios.toml"))
+                .map_or_else(|_| Vec::new(), |it| it.scenario)
         });
         &CATALOGUE
     }
 
     /// A scenario of the [catalogue](Self::catalogue) by its name.
     pub fn named(name: &str) -> Option<Self> {
-        Self::catalogue().iter().find(|scenario| scenario.name == name).cloned()
+        Self::catalogue()
+            .iter()
+            .find(|scenario| scenario.name == name)
+            .cloned()
     }
 
     /// Sets how fast tasks get done.
@@ -370,7 +379,12 @@ impl Scenario {
     #[must_use]
     pub fn fault(mut self, on: impl Into<String>, calls: impl Into<Calls>, fault: Fault) -> Self {
         let Calls { first, times } = calls.into();
-        self.fault.push(FaultRule { on: on.into(), first, times, fault });
+        self.fault.push(FaultRule {
+            on: on.into(),
+            first,
+            times,
+            fault,
+        });
         self
     }
 
@@ -401,16 +415,29 @@ impl Scenario {
     /// Whether it can be meant.
     pub(crate) fn check(&self) -> Result<(), ScenarioError> {
         let refuse = |why: String| Err(ScenarioError(format!("scenario {:?}: {why}", self.name)));
-        if self.name.is_empty() || !self.name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/') {
+        if self.name.is_empty()
+            || !self
+                .name
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'/')
+        {
             return refuse(
                 "its name has to be a word of plain letters, digits and signs without a slash, since it is \
                            used as an API key"
                     .to_owned(),
             );
         }
-        for on in self.fault.iter().map(|rule| &rule.on).chain(self.expect.keys()) {
+        for on in self
+            .fault
+            .iter()
+            .map(|rule| &rule.on)
+            .chain(self.expect.keys())
+        {
             if !GROUPS.contains(&on.as_str())
-                && Contract::shared().operations().iter().all(|operation| operation.id != *on)
+                && Contract::shared()
+                    .operations()
+                    .iter()
+                    .all(|operation| operation.id != *on)
             {
                 return refuse(format!(
                     "there is no operation or group {on:?}; the groups are {}, and the operations are those of the \
@@ -419,13 +446,21 @@ impl Scenario {
                 ));
             }
         }
-        let firsts = self.fault.iter().map(|rule| rule.first).chain(self.task.iter().map(|rule| rule.first));
+        let firsts = self
+            .fault
+            .iter()
+            .map(|rule| rule.first)
+            .chain(self.task.iter().map(|rule| rule.first));
         if firsts.into_iter().any(|first| first == 0) {
             return refuse("calls are counted from 1".to_owned());
         }
         for rule in &self.fault {
             let status = match &rule.fault {
-                Fault::Error { status: None, code: None, .. } => {
+                Fault::Error {
+                    status: None,
+                    code: None,
+                    ..
+                } => {
                     return refuse("an error needs a status or a code".to_owned());
                 }
                 Fault::Error { status, .. } => *status,
@@ -433,10 +468,15 @@ impl Scenario {
                 _ => None,
             };
             if let Some(status) = status.filter(|status| !(200..600).contains(status)) {
-                return refuse(format!("{status} is no HTTP status of a reply; those are 200 to 599"));
+                return refuse(format!(
+                    "{status} is no HTTP status of a reply; those are 200 to 599"
+                ));
             }
         }
-        if self.credits.is_some_and(|credits| !(0.0..=1e12).contains(&credits)) {
+        if self
+            .credits
+            .is_some_and(|credits| !(0.0..=1e12).contains(&credits))
+        {
             return refuse("credits have to be 0 or more".to_owned());
         }
         match self.pace {
@@ -449,7 +489,10 @@ impl Scenario {
 
     /// What becomes of the task of this number.
     pub(crate) fn fate(&self, number: u32) -> Fate {
-        let rule = self.task.iter().find(|rule| applies(rule.first, rule.times, number));
+        let rule = self
+            .task
+            .iter()
+            .find(|rule| applies(rule.first, rule.times, number));
         rule.map_or(Fate::Made, |rule| rule.fate)
     }
 }
@@ -457,13 +500,25 @@ impl Scenario {
 impl Fault {
     /// An error with an HTTP status, in the provider's words.
     pub fn status(status: u16) -> Self {
-        Self::Error { status: Some(status), code: None, message: None, retry_after: None, accepted: false }
+        Self::Error {
+            status: Some(status),
+            code: None,
+            message: None,
+            retry_after: None,
+            accepted: false,
+        }
     }
 
     /// An error with a code in the provider's words. At kie.ai it comes with HTTP 200, as most of its errors do; at
     /// UniAll the code is the HTTP status.
     pub fn code(code: u16) -> Self {
-        Self::Error { status: None, code: Some(Code::Number(code)), message: None, retry_after: None, accepted: false }
+        Self::Error {
+            status: None,
+            code: Some(Code::Number(code)),
+            message: None,
+            retry_after: None,
+            accepted: false,
+        }
     }
 
     /// Whether the provider acts on the request although something goes wrong.
@@ -506,13 +561,19 @@ pub struct Calls {
 
 impl From<std::ops::RangeInclusive<u32>> for Calls {
     fn from(range: std::ops::RangeInclusive<u32>) -> Self {
-        Self { first: *range.start(), times: Some(range.end().saturating_add(1).saturating_sub(*range.start())) }
+        Self {
+            first: *range.start(),
+            times: Some(range.end().saturating_add(1).saturating_sub(*range.start())),
+        }
     }
 }
 
 impl From<std::ops::RangeFrom<u32>> for Calls {
     fn from(range: std::ops::RangeFrom<u32>) -> Self {
-        Self { first: range.start, times: None }
+        Self {
+            first: range.start,
+            times: None,
+        }
     }
 }
 

@@ -46,7 +46,9 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         .timer(TokioTimer::new())
         .header_read_timeout(patience)
         .serve_connection(TokioIo::new(stream), service);
-    let Err(error) = poll_fn(|cx| connection.poll_without_shutdown(cx)).await else { return };
+    let Err(error) = poll_fn(|cx| connection.poll_without_shutdown(cx)).await else {
+        return;
+    };
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
     let cut = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Cut>());
@@ -60,8 +62,11 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         // A connection without a request is just closed. Who uses it again that moment must not take this for a reply.
         None if error.is_timeout() && !parts.read_buf.is_empty() => {
             let body = "The head of the request did not come in time.";
-            let head = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain\r\n";
-            let _ = stream.write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+            let head =
+                "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain\r\n";
+            let _ = stream
+                .write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes())
+                .await;
         }
         Some(Cut::Close) | None => {}
     }
@@ -95,7 +100,9 @@ impl Visit<'_> {
     /// A parameter of the query.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
         let query = self.parts.uri.query().unwrap_or_default();
-        form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
     }
 
     /// Takes down how a request that is taken differs from what the provider's pages describe.
@@ -118,7 +125,10 @@ impl Visit<'_> {
     }
 }
 
-async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Outgoing>, Cut> {
+async fn answer(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<Outgoing>, Cut> {
     let (parts, body) = request.into_parts();
     let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
     let owner = Owner::of(&path);
@@ -126,12 +136,19 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let is_media = media::is_read(&parts.method, &path);
     let (account, key) = account(&shared, owner, &path, &parts.headers);
     let call = Call {
-        operation: operation.map(|operation| operation.id).or(is_media.then_some("media")),
+        operation: operation
+            .map(|operation| operation.id)
+            .or(is_media.then_some("media")),
         method: parts.method.to_string(),
-        path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        path: parts
+            .uri
+            .path_and_query()
+            .map_or_else(String::new, ToString::to_string),
         ..Call::default()
     };
-    let (call, fault) = shared.state().arrive(call, &account, || shared.scenario(&key));
+    let (call, fault) = shared
+        .state()
+        .arrive(call, &account, || shared.scenario(&key));
     if let Some(Fault::DropBeforeReading) = fault {
         return finish(&shared, call, Err(Cut::Close));
     }
@@ -142,26 +159,42 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let body = match timeout(shared.setup.patience, read(body, limit)).await {
         Ok(Ok(body)) => body,
         Ok(Err(Unread::Broken)) => {
-            let words = "The body of the request broke off, or is not in the form that its head says.";
-            return finish(&shared, call, Ok(owner.error(400, None, Some(words)).closing()));
+            let words =
+                "The body of the request broke off, or is not in the form that its head says.";
+            return finish(
+                &shared,
+                call,
+                Ok(owner.error(400, None, Some(words)).closing()),
+            );
         }
         Ok(Err(Unread::TooLarge)) => return finish(&shared, call, Ok(owner.too_large(limit))),
         Err(_) => {
             let words = "The body of the request did not come in time.";
-            return finish(&shared, call, Ok(owner.error(408, None, Some(words)).closing()));
+            return finish(
+                &shared,
+                call,
+                Ok(owner.error(408, None, Some(words)).closing()),
+            );
         }
     };
     let mismatches = operation.map(|operation| {
-        let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok());
         operation.mismatches(parts.uri.query().unwrap_or_default(), kind, &body)
     });
     let mismatches = mismatches.unwrap_or_default();
     shared.state().keep_body(call, &body);
-    mismatches.iter().for_each(|how| shared.state().differs(call, how));
+    mismatches
+        .iter()
+        .for_each(|how| shared.state().differs(call, how));
     let acts = fault.as_ref().is_none_or(Fault::acts);
     let reply = match (owner.refusal(&parts.headers), operation, owner) {
         (Some(refusal), _, Owner::Media) => {
-            shared.state().surprise(call, "a key was sent to a media host");
+            shared
+                .state()
+                .surprise(call, "a key was sent to a media host");
             refusal
         }
         (Some(refusal), ..) => refusal,
@@ -170,7 +203,16 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         (None, _, Owner::Media) => media::file(&shared, &path, &parts, fault.as_ref()),
         (None, Some(operation), _) => {
             let (shared, parts, path) = (&shared, &parts, &*path);
-            let visit = Visit { shared, account, operation, call, parts, path, body, mismatches };
+            let visit = Visit {
+                shared,
+                account,
+                operation,
+                call,
+                parts,
+                path,
+                body,
+                mismatches,
+            };
             match owner {
                 Owner::UniAll => uniall::answer(&visit),
                 Owner::Upload => upload::answer(&visit).await,
@@ -178,7 +220,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
             }
         }
         (None, None, _) => {
-            shared.state().surprise(call, &format!("there is no {} {}", parts.method, parts.uri.path()));
+            shared.state().surprise(
+                call,
+                &format!("there is no {} {}", parts.method, parts.uri.path()),
+            );
             owner.not_found(&parts.method, &path)
         }
     };
@@ -196,17 +241,27 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
 /// The account of a request, and its key. Media have no key; they are those of who had them made.
 fn account(shared: &Shared, owner: Owner, path: &str, headers: &HeaderMap) -> (Arc<str>, String) {
     if let Some(account) = media::account(shared, path) {
-        let key = account.split_once(' ').map_or_else(String::new, |(_, key)| key.to_owned());
+        let key = account
+            .split_once(' ')
+            .map_or_else(String::new, |(_, key)| key.to_owned());
         return (account, key);
     }
     let key = key(headers).unwrap_or_default();
-    let provider = if let Owner::UniAll = owner { "uniall" } else { "kie" };
+    let provider = if let Owner::UniAll = owner {
+        "uniall"
+    } else {
+        "kie"
+    };
     (format!("{provider} {key}").into(), key.to_owned())
 }
 
 fn key(headers: &HeaderMap) -> Option<&str> {
     // The value arrives trimmed, so a key follows the space.
-    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
 }
 
 /// What a fault makes of a reply.
@@ -215,7 +270,13 @@ fn spoiled(mut reply: Reply, owner: Owner, fault: &Fault) -> Result<Reply, Cut> 
         Fault::DropBeforeReading | Fault::Drop | Fault::Hang => Err(Cut::Close),
         Fault::Reset => Err(Cut::Reset),
         Fault::CutHead => Err(Cut::Head),
-        Fault::Error { status, code, message, retry_after, .. } => {
+        Fault::Error {
+            status,
+            code,
+            message,
+            retry_after,
+            ..
+        } => {
             let status = status.unwrap_or_else(|| owner.usual_status(code.as_ref()));
             let mut error = owner.error(status, code.as_ref(), message.as_deref());
             if let Some(seconds) = retry_after {
@@ -223,9 +284,16 @@ fn spoiled(mut reply: Reply, owner: Owner, fault: &Fault) -> Result<Reply, Cut> 
             }
             Ok(error)
         }
-        Fault::Reply { status, body, content_type, .. } => {
-            Ok(Reply::bytes(*status, content_type.as_deref().unwrap_or("text/html"), body.clone().into()))
-        }
+        Fault::Reply {
+            status,
+            body,
+            content_type,
+            ..
+        } => Ok(Reply::bytes(
+            *status,
+            content_type.as_deref().unwrap_or("text/html"),
+            body.clone().into(),
+        )),
         Fault::Shape(shape) => {
             reply.reshape(*shape);
             Ok(reply)
@@ -234,14 +302,22 @@ fn spoiled(mut reply: Reply, owner: Owner, fault: &Fault) -> Result<Reply, Cut> 
             reply.end = fault.into();
             Ok(reply)
         }
-        Fault::Expired => Ok(Reply::bytes(403, "text/plain", "Request has expired".into())),
+        Fault::Expired => Ok(Reply::bytes(
+            403,
+            "text/plain",
+            "Request has expired".into(),
+        )),
         // What these change is in the file, and has been changed.
         Fault::Truncated | Fault::Corrupted | Fault::WithoutRanges => Ok(reply),
     }
 }
 
 /// Takes down what became of a call.
-fn finish(shared: &Shared, number: usize, reply: Result<Reply, Cut>) -> Result<Response<Outgoing>, Cut> {
+fn finish(
+    shared: &Shared,
+    number: usize,
+    reply: Result<Reply, Cut>,
+) -> Result<Response<Outgoing>, Cut> {
     let mut state = shared.state();
     if let Some(call) = state.call(number) {
         call.status = reply.as_ref().ok().map(|reply| reply.status);
@@ -298,7 +374,11 @@ impl Owner {
             Owner::Kie => kie::error(status, number, words),
             Owner::Upload => upload::error(status, words),
             Owner::UniAll => uniall::error(status, word, words),
-            Owner::Media => Reply::bytes(status, "text/plain", words.unwrap_or("Error").to_owned().into()),
+            Owner::Media => Reply::bytes(
+                status,
+                "text/plain",
+                words.unwrap_or("Error").to_owned().into(),
+            ),
         }
     }
 
@@ -323,7 +403,12 @@ impl Owner {
     fn not_found(self, method: &Method, path: &str) -> Reply {
         match self {
             Owner::UniAll => self.error(404, None, Some(&format!("Invalid URL ({method} {path})"))),
-            Owner::Upload if Contract::shared().operations().iter().any(|operation| operation.path == path) => {
+            Owner::Upload
+                if Contract::shared()
+                    .operations()
+                    .iter()
+                    .any(|operation| operation.path == path) =>
+            {
                 self.error(405, None, None)
             }
             _ => self.error(404, None, Some("Not Found")),
@@ -343,7 +428,9 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {
     let mut kept = BytesMut::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else {
+            continue;
+        };
         length += data.len();
         if length <= limit {
             kept.extend_from_slice(&data);
@@ -351,5 +438,9 @@ async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {
             break;
         }
     }
-    if length <= limit { Ok(kept.freeze()) } else { Err(Unread::TooLarge) }
+    if length <= limit {
+        Ok(kept.freeze())
+    } else {
+        Err(Unread::TooLarge)
+    }
 }

@@ -72,7 +72,9 @@ impl Shape {
     /// Puts a reply into this form; its HTTP status may change too.
     pub(crate) fn apply(self, reply: &mut Value, status: &mut u16) {
         match self {
-            Self::UrlsAsText => each_list_of_urls(reply, &|urls| Value::from(Value::from(urls).to_string())),
+            Self::UrlsAsText => {
+                each_list_of_urls(reply, &|urls| Value::from(Value::from(urls).to_string()))
+            }
             Self::UrlsInBrackets => each_list_of_urls(reply, &|urls| {
                 let urls: Vec<_> = urls.iter().filter_map(Value::as_str).collect();
                 Value::from(format!("[{}]", urls.join(", ")))
@@ -84,7 +86,10 @@ impl Shape {
                 }
             }),
             Self::SnakeCase => each_object(reply, &|object| {
-                *object = std::mem::take(object).into_iter().map(|(name, value)| (snake_case(&name), value)).collect();
+                *object = std::mem::take(object)
+                    .into_iter()
+                    .map(|(name, value)| (snake_case(&name), value))
+                    .collect();
             }),
             Self::Nulls => each_member(reply, &|name, value| {
                 if !NEEDED.contains(&name) && !value.is_object() {
@@ -93,7 +98,10 @@ impl Shape {
             }),
             Self::NumbersAsText => each_number(reply, &|number| Value::from(number.to_string())),
             Self::UnknownFields => each_object(reply, &|object| {
-                object.insert("surprise".to_owned(), json!({ "code": 1, "id": 7, "taskId": null }));
+                object.insert(
+                    "surprise".to_owned(),
+                    json!({ "code": 1, "id": 7, "taskId": null }),
+                );
             }),
             Self::UnknownState => each_member(reply, &|name, value| match name {
                 "successFlag" => *value = json!(7),
@@ -101,8 +109,14 @@ impl Shape {
                 _ => {}
             }),
             Self::OriginFirst => {
-                let has_origin = reply.pointer("/data/response/originUrls").is_some_and(Value::is_array);
-                let later = ["/data/successFlag", "/data/completeTime", "/data/response/resultUrls"];
+                let has_origin = reply
+                    .pointer("/data/response/originUrls")
+                    .is_some_and(Value::is_array);
+                let later = [
+                    "/data/successFlag",
+                    "/data/completeTime",
+                    "/data/response/resultUrls",
+                ];
                 for (place, value) in later.into_iter().zip([json!(0), Value::Null, Value::Null]) {
                     if let Some(found) = reply.pointer_mut(place).filter(|_| has_origin) {
                         *found = value;
@@ -111,18 +125,24 @@ impl Shape {
             }
             Self::New4kId => {
                 let is_4k = reply.pointer("/data/imageUrls").is_some();
-                if let Some(Value::String(id)) = reply.pointer_mut("/data/taskId").filter(|_| is_4k) {
+                if let Some(Value::String(id)) = reply.pointer_mut("/data/taskId").filter(|_| is_4k)
+                {
                     *id = other_id(id);
                 }
             }
-            Self::NoData if is_task(reply) => *reply = json!({ "code": "success", "message": "", "data": null }),
+            Self::NoData if is_task(reply) => {
+                *reply = json!({ "code": "success", "message": "", "data": null })
+            }
             Self::NoData => {
                 if let Some(data) = reply.get_mut("data") {
                     *data = Value::Null;
                 }
             }
             Self::StatusIsCode => {
-                *status = reply["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(*status)
+                *status = reply["code"]
+                    .as_u64()
+                    .and_then(|code| u16::try_from(code).ok())
+                    .unwrap_or(*status)
             }
             // A refusal is no task.
             Self::Envelope
@@ -134,8 +154,12 @@ impl Shape {
             | Self::ErrorIsNull
                 if !is_task(reply) => {}
             Self::Envelope => *reply = enveloped(reply),
-            Self::TaskIdOnly => *reply = json!({ "task_id": reply["id"], "status": reply["status"] }),
-            Self::BareId => *reply = json!({ "code": "success", "message": "", "data": reply["id"] }),
+            Self::TaskIdOnly => {
+                *reply = json!({ "task_id": reply["id"], "status": reply["status"] })
+            }
+            Self::BareId => {
+                *reply = json!({ "code": "success", "message": "", "data": reply["id"] })
+            }
             Self::StockVideo => stock(reply),
             Self::OutputsOnly => {
                 for place in ["", "/result"] {
@@ -230,7 +254,9 @@ fn enveloped(task: &Value) -> Value {
 }
 
 fn stock(task: &mut Value) {
-    let Some(object) = task.as_object_mut() else { return };
+    let Some(object) = task.as_object_mut() else {
+        return;
+    };
     object.insert("object".to_owned(), json!("video"));
     object.remove("result");
     if let Some(url) = object.remove("video_url") {
@@ -250,8 +276,12 @@ fn each_list_of_urls(reply: &mut Value, change: &dyn Fn(Vec<Value>) -> Value) {
 
 fn each_number(value: &mut Value, change: &dyn Fn(&Value) -> Value) {
     match value {
-        Value::Object(object) => object.values_mut().for_each(|value| each_number(value, change)),
-        Value::Array(items) => items.iter_mut().for_each(|value| each_number(value, change)),
+        Value::Object(object) => object
+            .values_mut()
+            .for_each(|value| each_number(value, change)),
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|value| each_number(value, change)),
         Value::Number(_) => *value = change(value),
         _ => {}
     }
@@ -270,10 +300,14 @@ fn each_member(value: &mut Value, change: &dyn Fn(&str, &mut Value)) {
 fn each_object(value: &mut Value, change: &dyn Fn(&mut Map<String, Value>)) {
     match value {
         Value::Object(object) => {
-            object.values_mut().for_each(|value| each_object(value, change));
+            object
+                .values_mut()
+                .for_each(|value| each_object(value, change));
             change(object);
         }
-        Value::Array(items) => items.iter_mut().for_each(|value| each_object(value, change)),
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|value| each_object(value, change)),
         _ => {}
     }
 }

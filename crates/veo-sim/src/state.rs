@@ -181,7 +181,12 @@ impl Shared {
             started_unix: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
             advanced: Duration::ZERO,
         };
-        Shared { url, setup, secret: RandomState::new(), state: Mutex::new(state) }
+        Shared {
+            url,
+            setup,
+            secret: RandomState::new(),
+            state: Mutex::new(state),
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -192,8 +197,14 @@ impl Shared {
     /// The scenario that a key names.
     pub(crate) fn scenario(&self, key: &str) -> Arc<Scenario> {
         let name = key.split('/').next().unwrap_or_default();
-        let own = self.setup.others.iter().find(|scenario| scenario.name == name);
-        own.cloned().or_else(|| Scenario::named(name).map(Arc::new)).unwrap_or_else(|| self.setup.scenario.clone())
+        let own = self
+            .setup
+            .others
+            .iter()
+            .find(|scenario| scenario.name == name);
+        own.cloned()
+            .or_else(|| Scenario::named(name).map(Arc::new))
+            .unwrap_or_else(|| self.setup.scenario.clone())
     }
 }
 
@@ -201,7 +212,9 @@ impl State {
     /// The simulated time at this pace, since 1970.
     pub(crate) fn now(&self, pace: Pace) -> Duration {
         let passed = self.started.elapsed().mul_f64(pace.scale());
-        (self.started_unix + passed).saturating_add(self.advanced).min(END_OF_TIME)
+        (self.started_unix + passed)
+            .saturating_add(self.advanced)
+            .min(END_OF_TIME)
     }
 
     /// Lets simulated time pass at once.
@@ -242,7 +255,13 @@ impl State {
         call.fault = fault.as_ref().map(Fault::name);
         let number = call.number;
         let size = call.method.len() + call.path.len();
-        self.calls.push(Recorded { call, body: Bytes::new() }, size);
+        self.calls.push(
+            Recorded {
+                call,
+                body: Bytes::new(),
+            },
+            size,
+        );
         for why in unexpected {
             self.surprise(number, &why);
         }
@@ -253,11 +272,20 @@ impl State {
     /// that pays twice may well do it at two providers, with a key for each.
     fn unexpected(&mut self, scenario: &Scenario, operation: &str) -> Vec<String> {
         let mut whys = Vec::new();
-        for (on, at_most) in scenario.expect.iter().filter(|(on, _)| is_about(on, operation)) {
-            let count = self.counted.entry((scenario.name.clone(), on.clone())).or_insert(0);
+        for (on, at_most) in scenario
+            .expect
+            .iter()
+            .filter(|(on, _)| is_about(on, operation))
+        {
+            let count = self
+                .counted
+                .entry((scenario.name.clone(), on.clone()))
+                .or_insert(0);
             *count += 1;
             if *count > *at_most {
-                whys.push(format!("call {count} of {on}, of which at most {at_most} were expected"));
+                whys.push(format!(
+                    "call {count} of {on}, of which at most {at_most} were expected"
+                ));
             }
         }
         whys
@@ -266,17 +294,35 @@ impl State {
     /// Takes down why a call was not expected.
     pub(crate) fn surprise(&mut self, number: usize, why: &str) {
         self.name_surprise(number, why);
-        let Some(place) = self.place(number) else { return };
-        let Some(Recorded { call, .. }) = self.calls.get_mut(place) else { return };
-        call.surprise = Some(call.surprise.take().map_or(String::new(), |before| before + "; ") + why);
+        let Some(place) = self.place(number) else {
+            return;
+        };
+        let Some(Recorded { call, .. }) = self.calls.get_mut(place) else {
+            return;
+        };
+        call.surprise = Some(
+            call.surprise
+                .take()
+                .map_or(String::new(), |before| before + "; ")
+                + why,
+        );
         self.calls.grow(place, why.len());
     }
 
     fn name_surprise(&mut self, number: usize, why: &str) {
-        let size = |surprises: &[(usize, String)]| surprises.iter().map(|(_, sentence)| sentence.len()).sum::<usize>();
+        let size = |surprises: &[(usize, String)]| {
+            surprises
+                .iter()
+                .map(|(_, sentence)| sentence.len())
+                .sum::<usize>()
+        };
         if self.surprises.len() < MAX_SURPRISES && size(&self.surprises) < MAX_TEXT {
-            let which = self.call(number).map(|call| format!(" ({} {})", call.method, call.path)).unwrap_or_default();
-            self.surprises.push((number, format!("call {number}{which}: {why}")));
+            let which = self
+                .call(number)
+                .map(|call| format!(" ({} {})", call.method, call.path))
+                .unwrap_or_default();
+            self.surprises
+                .push((number, format!("call {number}{which}: {why}")));
         }
     }
 
@@ -293,16 +339,27 @@ impl State {
     /// Takes down how a call differs from what the provider describes.
     pub(crate) fn differs(&mut self, number: usize, how: &str) {
         self.name_surprise(number, how);
-        let Some(place) = self.place(number) else { return };
-        let Some(Recorded { call, .. }) = self.calls.get_mut(place) else { return };
+        let Some(place) = self.place(number) else {
+            return;
+        };
+        let Some(Recorded { call, .. }) = self.calls.get_mut(place) else {
+            return;
+        };
         call.mismatches.push(how.to_owned());
         self.calls.grow(place, how.len());
     }
 
     /// Keeps the body of a call, if it is not too long.
     pub(crate) fn keep_body(&mut self, number: usize, body: &Bytes) {
-        let Some(place) = self.place(number).filter(|_| body.len() <= MAX_RECORDED_BODY) else { return };
-        let Some(recorded) = self.calls.get_mut(place) else { return };
+        let Some(place) = self
+            .place(number)
+            .filter(|_| body.len() <= MAX_RECORDED_BODY)
+        else {
+            return;
+        };
+        let Some(recorded) = self.calls.get_mut(place) else {
+            return;
+        };
         // Without what its buffer has room for beside it.
         recorded.body = Bytes::copy_from_slice(body);
         self.calls.grow(place, body.len());
@@ -310,16 +367,27 @@ impl State {
 
     /// The pace of an account.
     pub(crate) fn pace(&self, account: &str) -> Pace {
-        self.accounts.get(account).map(|account| account.scenario.pace).unwrap_or_default()
+        self.accounts
+            .get(account)
+            .map(|account| account.scenario.pace)
+            .unwrap_or_default()
     }
 
     /// Whether an account may make one more paid request now.
     pub(crate) fn keeps_to_limit(&mut self, account: &Arc<str>) -> bool {
         const SPAN: Duration = Duration::from_secs(10);
         let now = self.now(self.pace(account));
-        let Some(account) = self.accounts.get_mut(account) else { return true };
-        let Some(limit) = account.scenario.limit else { return true };
-        while account.submits.front().is_some_and(|time| now.saturating_sub(*time) >= SPAN) {
+        let Some(account) = self.accounts.get_mut(account) else {
+            return true;
+        };
+        let Some(limit) = account.scenario.limit else {
+            return true;
+        };
+        while account
+            .submits
+            .front()
+            .is_some_and(|time| now.saturating_sub(*time) >= SPAN)
+        {
             account.submits.pop_front();
         }
         let free = account.submits.len() < limit;
@@ -330,7 +398,13 @@ impl State {
     }
 
     /// Accepts a task, and charges it; not if the balance is too low.
-    pub(crate) fn accept(&mut self, operation: &'static str, id: String, mut task: Task, price: f64) -> bool {
+    pub(crate) fn accept(
+        &mut self,
+        operation: &'static str,
+        id: String,
+        mut task: Task,
+        price: f64,
+    ) -> bool {
         if !self.bill(&task.account, operation, task.call, &id, price) {
             return false;
         }
@@ -345,12 +419,25 @@ impl State {
     }
 
     /// Charges something that belongs to an accepted task; not if the balance is too low.
-    pub(crate) fn charge(&mut self, operation: &'static str, call: usize, id: &str, price: f64) -> bool {
+    pub(crate) fn charge(
+        &mut self,
+        operation: &'static str,
+        call: usize,
+        id: &str,
+        price: f64,
+    ) -> bool {
         let account = self.tasks.get(id).map(|task| task.account.clone());
         account.is_some_and(|account| self.bill(&account, operation, call, id, price))
     }
 
-    fn bill(&mut self, account: &str, operation: &'static str, call: usize, task: &str, price: f64) -> bool {
+    fn bill(
+        &mut self,
+        account: &str,
+        operation: &'static str,
+        call: usize,
+        task: &str,
+        price: f64,
+    ) -> bool {
         let mut is_paid = self.pay(account, price);
         if !is_paid {
             // What has failed since is returned, which can be enough.
@@ -358,24 +445,40 @@ impl State {
             is_paid = self.pay(account, price);
         }
         if is_paid {
-            self.charges.push(Charge { call, operation, task: task.to_owned(), credits: price, refunded: false }, 0);
+            self.charges.push(
+                Charge {
+                    call,
+                    operation,
+                    task: task.to_owned(),
+                    credits: price,
+                    refunded: false,
+                },
+                0,
+            );
         }
         is_paid
     }
 
     fn pay(&mut self, account: &str, price: f64) -> bool {
-        self.accounts.get_mut(account).is_some_and(|account| account.pay(price))
+        self.accounts
+            .get_mut(account)
+            .is_some_and(|account| account.pay(price))
     }
 
     /// What is left on an account.
     pub(crate) fn balance(&mut self, account: &str) -> f64 {
         self.settle_due();
-        self.accounts.get(account).map_or(0.0, |account| account.balance)
+        self.accounts
+            .get(account)
+            .map_or(0.0, |account| account.balance)
     }
 
     /// Returns what tasks have cost that have failed by now, since nobody may ask about them.
     pub(crate) fn settle_due(&mut self) {
-        let failing = self.tasks.iter().filter(|(_, task)| task.fate.is_refunded() && task.work.done.is_none());
+        let failing = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.fate.is_refunded() && task.work.done.is_none());
         for id in failing.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.settle(&id);
         }
@@ -393,7 +496,11 @@ impl State {
         if task.work.done.is_none() {
             task.work.done = Some(task.work.end(pace, now));
             if task.fate.is_refunded()
-                && let Some(charge) = self.charges.iter_mut().rev().find(|charge| charge.call == task.call)
+                && let Some(charge) = self
+                    .charges
+                    .iter_mut()
+                    .rev()
+                    .find(|charge| charge.call == task.call)
             {
                 charge.refunded = true;
                 if let Some(account) = self.accounts.get_mut(&task.account) {
@@ -406,7 +513,10 @@ impl State {
 
     /// The same for somebody who asks, which can be what the task was waiting for.
     pub(crate) fn ask(&mut self, account: &Arc<str>, id: &str) -> Option<Progress> {
-        let task = self.tasks.get_mut(id).filter(|task| task.account == *account)?;
+        let task = self
+            .tasks
+            .get_mut(id)
+            .filter(|task| task.account == *account)?;
         task.work.polls += 1;
         task.wake();
         self.settle(id)
@@ -454,7 +564,13 @@ impl Account {
 
 impl Task {
     /// The task that a request starts.
-    pub(crate) fn new(state: &State, visit: &Visit<'_>, format: Format, seconds: u64, request: String) -> Task {
+    pub(crate) fn new(
+        state: &State,
+        visit: &Visit<'_>,
+        format: Format,
+        seconds: u64,
+        request: String,
+    ) -> Task {
         let pace = state.pace(&visit.account);
         Task {
             account: visit.account.clone(),
@@ -473,7 +589,9 @@ impl Task {
 
     /// Tells of everything that can bring it to its end, and of its own end.
     pub(crate) fn watch(&mut self) -> watch::Receiver<()> {
-        self.changed.get_or_insert_with(|| watch::channel(()).0).subscribe()
+        self.changed
+            .get_or_insert_with(|| watch::channel(()).0)
+            .subscribe()
     }
 
     pub(crate) fn wake(&self) {
@@ -484,21 +602,32 @@ impl Task {
 
     /// Whether there is a video to download.
     pub(crate) fn has_video(&self, now: Duration) -> bool {
-        let is_kept_back = matches!(self.fate, Fate::Filtered | Fate::Stuck) || self.fate.failure().is_some();
+        let is_kept_back =
+            matches!(self.fate, Fate::Filtered | Fate::Stuck) || self.fate.failure().is_some();
         self.work.is_done(self.pace, now) && !is_kept_back
     }
 
     /// The size of the video that is delivered.
     pub(crate) fn delivered(&self) -> Format {
         match self.fate {
-            Fate::Smaller => Format { resolution: Resolution::P720, ..self.format },
+            Fate::Smaller => Format {
+                resolution: Resolution::P720,
+                ..self.format
+            },
             // The others are known of kie.ai only.
             _ if self.upstream.is_some() => self.format,
-            Fate::No4k => Format { resolution: Resolution::P720, ..self.format },
+            Fate::No4k => Format {
+                resolution: Resolution::P720,
+                ..self.format
+            },
             // kie.ai's page about this operation says that its fallback requires 16:9 and uses 1080p by default. No
             // other page names its resolution, and nobody has seen one; 720p in our fixtures shows a form and not a
             // fact. What becomes of a portrait is not known.
-            Fate::Fallback => Format { resolution: Resolution::P1080, portrait: false, ..self.format },
+            Fate::Fallback => Format {
+                resolution: Resolution::P1080,
+                portrait: false,
+                ..self.format
+            },
             _ => self.format,
         }
     }
@@ -506,7 +635,12 @@ impl Task {
 
 impl Work {
     pub(crate) fn new(started: Duration, seconds: u64) -> Work {
-        Work { started, length: Duration::from_secs(seconds), polls: 0, done: None }
+        Work {
+            started,
+            length: Duration::from_secs(seconds),
+            polls: 0,
+            done: None,
+        }
     }
 
     /// Counts a question, and says whether it is done.
@@ -526,7 +660,11 @@ impl Work {
     pub(crate) fn remaining(&self, pace: Pace, now: Duration) -> Option<Duration> {
         match pace {
             Pace::AtOnce => Some(Duration::ZERO),
-            Pace::Scale(scale) => Some((self.started + self.length).saturating_sub(now).div_f64(scale)),
+            Pace::Scale(scale) => Some(
+                (self.started + self.length)
+                    .saturating_sub(now)
+                    .div_f64(scale),
+            ),
             Pace::Polls(_) => self.is_done(pace, now).then_some(Duration::ZERO),
         }
     }
@@ -537,7 +675,10 @@ impl Work {
             Pace::AtOnce => 1.0,
             Pace::Polls(polls) if self.polls > polls => 1.0,
             Pace::Polls(polls) => f64::from(self.polls.saturating_sub(1)) / f64::from(polls.max(1)),
-            Pace::Scale(_) => now.saturating_sub(self.started).div_duration_f64(self.length).min(1.0),
+            Pace::Scale(_) => now
+                .saturating_sub(self.started)
+                .div_duration_f64(self.length)
+                .min(1.0),
         }
     }
 
@@ -561,13 +702,20 @@ impl Fate {
 impl Recorded {
     /// The call as its owner sees it.
     pub(crate) fn read(&self) -> Call {
-        Call { body: serde_json::from_slice(&self.body).ok(), ..self.call.clone() }
+        Call {
+            body: serde_json::from_slice(&self.body).ok(),
+            ..self.call.clone()
+        }
     }
 }
 
 impl<T> Latest<T> {
     fn new(most: usize) -> Latest<T> {
-        Latest { most, entries: VecDeque::new(), size: 0 }
+        Latest {
+            most,
+            entries: VecDeque::new(),
+            size: 0,
+        }
     }
 
     /// Adds the latest, of so many bytes beside itself.
@@ -583,7 +731,9 @@ impl<T> Latest<T> {
             self.size += by;
         }
         while self.entries.len() > self.most || self.size > MAX_TEXT {
-            let Some((_, size)) = self.entries.pop_front() else { break };
+            let Some((_, size)) = self.entries.pop_front() else {
+                break;
+            };
             self.size -= size;
         }
     }
@@ -603,7 +753,13 @@ impl<T> Latest<T> {
 
 impl<T> Recent<T> {
     fn new(most: usize, most_bytes: usize) -> Recent<T> {
-        Recent { most, most_bytes, entries: HashMap::new(), order: VecDeque::new(), size: 0 }
+        Recent {
+            most,
+            most_bytes,
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+            size: 0,
+        }
     }
 
     /// Adds an entry, of so many bytes beside itself, in place of one of the same name.
@@ -616,7 +772,13 @@ impl<T> Recent<T> {
         }
         self.order.push_back(name);
         while self.order.len() > self.most || self.size > self.most_bytes {
-            let Some((_, size)) = self.order.pop_front().and_then(|oldest| self.entries.remove(&oldest)) else { break };
+            let Some((_, size)) = self
+                .order
+                .pop_front()
+                .and_then(|oldest| self.entries.remove(&oldest))
+            else {
+                break;
+            };
             self.size -= size;
         }
     }
@@ -650,7 +812,9 @@ pub(crate) fn unique_id() -> String {
 
 /// Such as `2001-09-09T01:46:40.000Z`.
 pub(crate) fn iso_8601(since_epoch: Duration) -> String {
-    let time = SystemTime::UNIX_EPOCH.checked_add(since_epoch).unwrap_or(SystemTime::UNIX_EPOCH);
+    let time = SystemTime::UNIX_EPOCH
+        .checked_add(since_epoch)
+        .unwrap_or(SystemTime::UNIX_EPOCH);
     humantime::format_rfc3339_millis(time).to_string()
 }
 
@@ -700,7 +864,9 @@ mod tests {
             ('h', 100, ""),
         ] {
             recent.put(name(entry), entry, size);
-            let kept: String = ('a'..='h').filter(|it| recent.get(&name(*it)) == Some(it)).collect();
+            let kept: String = ('a'..='h')
+                .filter(|it| recent.get(&name(*it)) == Some(it))
+                .collect();
             assert_eq!(kept, wanted, "{entry}");
             assert_eq!(recent.order.len(), recent.entries.len(), "{entry}");
         }
@@ -711,7 +877,12 @@ mod tests {
         /// A simulator without a server.
         pub(crate) fn sample() -> Arc<Shared> {
             let scenario = Arc::default();
-            let setup = Setup { scenario, others: Vec::new(), patience: Duration::ZERO, on_call: None };
+            let setup = Setup {
+                scenario,
+                others: Vec::new(),
+                patience: Duration::ZERO,
+                on_call: None,
+            };
             Arc::new(Shared::new("http://sim".to_owned(), setup))
         }
     }
@@ -725,7 +896,12 @@ mod tests {
                 pace,
                 fate: Fate::Made,
                 work: Work::new(now, 90),
-                format: Format { resolution: Resolution::P720, portrait: false, seconds: 8, audio: true },
+                format: Format {
+                    resolution: Resolution::P720,
+                    portrait: false,
+                    seconds: 8,
+                    audio: true,
+                },
                 film: None,
                 request: "{}".to_owned(),
                 upstream: None,
@@ -745,7 +921,10 @@ mod tests {
             let state = &mut *shared.state();
             for number in 0..100 {
                 let account = format!("kie {number}/{}", "k".repeat(key));
-                let task = Task { request: "r".repeat(request), ..Task::sample(state, &account, Pace::AtOnce) };
+                let task = Task {
+                    request: "r".repeat(request),
+                    ..Task::sample(state, &account, Pace::AtOnce)
+                };
                 state.arrive(Call::default(), &task.account, Arc::default);
                 assert!(state.accept("generate", number.to_string(), task, 1.0));
             }
@@ -756,8 +935,11 @@ mod tests {
     #[test]
     fn a_task_in_flight_is_small() {
         // With an id twice, a request of some hundred bytes in the task and in the call, and the charge.
-        let entries =
-            [size_of::<(Arc<str>, (Task, usize))>(), size_of::<(Recorded, usize)>(), size_of::<(Charge, usize)>()];
+        let entries = [
+            size_of::<(Arc<str>, (Task, usize))>(),
+            size_of::<(Recorded, usize)>(),
+            size_of::<(Charge, usize)>(),
+        ];
         assert!(entries.iter().sum::<usize>() < 1024, "{entries:?}");
     }
 }

@@ -41,11 +41,27 @@ pub(crate) fn error(status: u16, code: Option<&str>, words: Option<&str>) -> Rep
         402 => (false, "insufficient_user_quota", "The balance is too low"),
         403 => (true, "access_denied", "This token may not use the model"),
         404 => (true, "", "Invalid URL"),
-        408 => (false, "do_request_failed", "The upstream service did not answer in time"),
-        413 => (false, "read_request_body_failed", "The request body is too large"),
+        408 => (
+            false,
+            "do_request_failed",
+            "The upstream service did not answer in time",
+        ),
+        413 => (
+            false,
+            "read_request_body_failed",
+            "The request body is too large",
+        ),
         429 => (false, "fail_to_fetch_task", SATURATED),
-        503 => (true, "model_not_found", "No available channel for the model"),
-        500.. => (false, "do_request_failed", "The request to the upstream service failed"),
+        503 => (
+            true,
+            "model_not_found",
+            "No available channel for the model",
+        ),
+        500.. => (
+            false,
+            "do_request_failed",
+            "The request to the upstream service failed",
+        ),
         _ => (false, "invalid_request", "Invalid request"),
     };
     let words = words.unwrap_or(usual_words);
@@ -58,14 +74,24 @@ pub(crate) fn error(status: u16, code: Option<&str>, words: Option<&str>) -> Rep
 const SATURATED: &str = "The upstream of this group is saturated, please try again later";
 
 fn gateway_error(status: u16, code: &str, words: &str) -> Reply {
-    let kind = if status == 404 { "invalid_request_error" } else { "new_api_error" };
+    let kind = if status == 404 {
+        "invalid_request_error"
+    } else {
+        "new_api_error"
+    };
     // The gateway adds an id to whatever it says.
     let message = format!("{words} (request id: {})", unique_id());
-    Reply::json(status, json!({ "error": { "message": message, "type": kind, "param": "", "code": code } }))
+    Reply::json(
+        status,
+        json!({ "error": { "message": message, "type": kind, "param": "", "code": code } }),
+    )
 }
 
 fn task_error(status: u16, code: &str, words: &str) -> Reply {
-    Reply::json(status, json!({ "code": code, "message": words, "data": null }))
+    Reply::json(
+        status,
+        json!({ "code": code, "message": words, "data": null }),
+    )
 }
 
 /// What UniAll answers.
@@ -73,7 +99,11 @@ pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
     let answer = match visit.operation.id {
         "create_video" => create(visit),
         "query_video" => query(visit),
-        _ => Ok(error(501, Some("not_implemented"), Some(&visit.is_not_played()))),
+        _ => Ok(error(
+            501,
+            Some("not_implemented"),
+            Some(&visit.is_not_played()),
+        )),
     };
     answer.unwrap_or_else(|refusal| match refusal {
         Refusal::Gateway(status, code, words) => gateway_error(status, code, &words),
@@ -83,25 +113,43 @@ pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
 
 fn create(visit: &Visit<'_>) -> Answer {
     let bad = |why: &str| Refusal::Gateway(400, "", format!("Invalid request: {why}"));
-    let request = fields::json_object(&visit.body).ok_or_else(|| bad("the body must be a JSON object"))?;
+    let request =
+        fields::json_object(&visit.body).ok_or_else(|| bad("the body must be a JSON object"))?;
     // The gateway chooses a channel by the model before anything looks at the rest.
     let model = text(&request, "model").ok_or_else(|| bad("no model is named"))?;
     let Some((_, resolution, price)) = MODELS.iter().find(|(name, ..)| *name == model) else {
-        return Err(Refusal::Gateway(503, "model_not_found", format!("No available channel for model {model}")));
+        return Err(Refusal::Gateway(
+            503,
+            "model_not_found",
+            format!("No available channel for model {model}"),
+        ));
     };
     let invalid = |why: &str| refusal(400, "invalid_request", why);
     text(&request, "prompt").ok_or_else(|| invalid("prompt is required"))?;
     let ratio = word(&request, "aspect_ratio", &["16:9", "9:16"]);
     let ratio = ratio.ok_or_else(|| invalid("aspect_ratio must be 16:9 or 9:16"))?;
-    let seconds = duration(&request).ok_or_else(|| invalid("duration must be the integer 4, 6 or 8"))?;
-    let differences = rules(&request, model, resolution.word()).ok_or_else(|| invalid("images must be 2 or 3 URLs"))?;
+    let seconds =
+        duration(&request).ok_or_else(|| invalid("duration must be the integer 4, 6 or 8"))?;
+    let differences = rules(&request, model, resolution.word())
+        .ok_or_else(|| invalid("images must be 2 or 3 URLs"))?;
     if let Some(mismatch) = visit.mismatches.first() {
         return Err(invalid(mismatch));
     }
     differences.into_iter().for_each(|how| visit.differs(how));
-    let seconds = if request.contains_key("video") { ADDED_SECONDS } else { seconds };
-    let audio = request.get("extra_body").and_then(|extra| extra["generate_audio"].as_bool());
-    let format = Format { resolution: *resolution, portrait: ratio == "9:16", seconds, audio: audio.unwrap_or(true) };
+    let seconds = if request.contains_key("video") {
+        ADDED_SECONDS
+    } else {
+        seconds
+    };
+    let audio = request
+        .get("extra_body")
+        .and_then(|extra| extra["generate_audio"].as_bool());
+    let format = Format {
+        resolution: *resolution,
+        portrait: ratio == "9:16",
+        seconds,
+        audio: audio.unwrap_or(true),
+    };
 
     let id = format!("task_{}", unique_id());
     let state = &mut *visit.shared.state();
@@ -109,10 +157,22 @@ fn create(visit: &Visit<'_>) -> Answer {
         return Err(refusal(429, "fail_to_fetch_task", SATURATED));
     }
     let task = Task::new(state, visit, format, VIDEO_SECONDS, model.to_owned());
-    let task = Task { upstream: Some(unique_id()), ..task };
+    let task = Task {
+        upstream: Some(unique_id()),
+        ..task
+    };
     let reply = job(&task, &id, &id, "queued", 0);
-    if !state.accept(visit.operation.id, id, task, f64::from(price * seconds) / 100.0) {
-        return Err(refusal(403, "insufficient_user_quota", "The balance of the account is too low"));
+    if !state.accept(
+        visit.operation.id,
+        id,
+        task,
+        f64::from(price * seconds) / 100.0,
+    ) {
+        return Err(refusal(
+            403,
+            "insufficient_user_quota",
+            "The balance of the account is too low",
+        ));
     }
     Ok(Reply::json(200, reply))
 }
@@ -121,18 +181,41 @@ fn create(visit: &Visit<'_>) -> Answer {
 /// does not go together is taken, since nobody has seen the answer; this is how it differs.
 fn rules(request: &Map<String, Value>, model: &str, resolution: &str) -> Option<Vec<&'static str>> {
     let has = |name: &str| request.contains_key(name);
-    let images = request.get("images").map(|images| images.as_array().map_or(0, Vec::len));
+    let images = request
+        .get("images")
+        .map(|images| images.as_array().map_or(0, Vec::len));
     if images.is_some_and(|images| !(2..=3).contains(&images)) {
         return None;
     }
-    let inputs = ["image", "images", "video"].into_iter().filter(|input| has(input)).count();
+    let inputs = ["image", "images", "video"]
+        .into_iter()
+        .filter(|input| has(input))
+        .count();
     let differences = [
-        (has("images") && model.contains("-fast-"), "body /images: are not for the fast models"),
-        (has("last_image") && !has("image"), "body /last_image: is given without image"),
-        (inputs > 1, "body: has more than one of image, images and video"),
-        (text(request, "size").is_some_and(|size| size != resolution), "body /size: is not that of the model"),
+        (
+            has("images") && model.contains("-fast-"),
+            "body /images: are not for the fast models",
+        ),
+        (
+            has("last_image") && !has("image"),
+            "body /last_image: is given without image",
+        ),
+        (
+            inputs > 1,
+            "body: has more than one of image, images and video",
+        ),
+        (
+            text(request, "size").is_some_and(|size| size != resolution),
+            "body /size: is not that of the model",
+        ),
     ];
-    Some(differences.into_iter().filter(|(differs, _)| *differs).map(|(_, how)| how).collect())
+    Some(
+        differences
+            .into_iter()
+            .filter(|(differs, _)| *differs)
+            .map(|(_, how)| how)
+            .collect(),
+    )
 }
 
 fn query(visit: &Visit<'_>) -> Answer {
@@ -148,11 +231,23 @@ fn query(visit: &Visit<'_>) -> Answer {
         Progress::Ended if failure.is_some() => ("failed", 100),
         Progress::Ended => ("completed", 100),
     };
-    let mut job = job(task, id, task.upstream.as_deref().unwrap_or(id), status, percent);
+    let mut job = job(
+        task,
+        id,
+        task.upstream.as_deref().unwrap_or(id),
+        status,
+        percent,
+    );
     if let Progress::Ended = progress {
-        job["error"] =
-            failure.map_or(Value::Null, |(code, words)| json!({ "message": words, "code": code.to_string() }));
-        job["raw_status"] = json!(if failure.is_some() { "FAILED" } else { "COMPLETED" });
+        job["error"] = failure.map_or(
+            Value::Null,
+            |(code, words)| json!({ "message": words, "code": code.to_string() }),
+        );
+        job["raw_status"] = json!(if failure.is_some() {
+            "FAILED"
+        } else {
+            "COMPLETED"
+        });
         // This one stands for the members that nobody has documented.
         job["trace_id"] = json!(task.upstream);
         if failure.is_none() && task.fate != Fate::Filtered {
@@ -195,7 +290,10 @@ mod tests {
             (json!({ "images": [a] }), None),
             (json!({ "images": [a, a, a, a] }), None),
             (json!({ "images": a }), None),
-            (json!({ "images": [a, a], "model": "veo3.1-fast-video-720p" }), Some(vec!["body /images"])),
+            (
+                json!({ "images": [a, a], "model": "veo3.1-fast-video-720p" }),
+                Some(vec!["body /images"]),
+            ),
             (json!({ "image": a, "last_image": a }), Some(vec![])),
             (json!({ "last_image": a }), Some(vec!["body /last_image"])),
             (json!({ "image": a, "images": [a, a] }), Some(vec!["body"])),
@@ -206,7 +304,11 @@ mod tests {
             let object = request.as_object().unwrap();
             let model = text(object, "model").unwrap_or("veo3.1-video-720p");
             let seen = rules(object, model, "720p");
-            let seen = seen.map(|ways| ways.iter().filter_map(|way| way.split(':').next()).collect::<Vec<_>>());
+            let seen = seen.map(|ways| {
+                ways.iter()
+                    .filter_map(|way| way.split(':').next())
+                    .collect::<Vec<_>>()
+            });
             assert_eq!(seen, wanted, "{request}");
         }
     }

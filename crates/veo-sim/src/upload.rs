@@ -37,7 +37,10 @@ pub(crate) fn error(status: u16, words: Option<&str>) -> Reply {
         500 => "Internal server error",
         _ => "Error",
     };
-    Reply::json(status, json!({ "success": false, "code": status, "msg": words.unwrap_or(documented) }))
+    Reply::json(
+        status,
+        json!({ "success": false, "code": status, "msg": words.unwrap_or(documented) }),
+    )
 }
 
 /// What the upload host answers.
@@ -61,11 +64,20 @@ struct Target {
 
 impl Target {
     /// Checks the two names of a request. A file without a name gets one, with the extension of its origin.
-    fn new(visit: &Visit<'_>, folder: Option<&str>, name: Option<&str>, origin: &str) -> Result<Target, Refusal> {
+    fn new(
+        visit: &Visit<'_>,
+        folder: Option<&str>,
+        name: Option<&str>,
+        origin: &str,
+    ) -> Result<Target, Refusal> {
         let folder = folder.ok_or("Missing required parameter: uploadPath")?;
         let name = name.map_or_else(|| made_up_name(origin), str::to_owned);
         let target = Target {
-            account: visit.shared.state().account(&visit.account).map_or(0, |account| account.number),
+            account: visit
+                .shared
+                .state()
+                .account(&visit.account)
+                .map_or(0, |account| account.number),
             folder: clean(folder).ok_or("Invalid parameter: uploadPath")?,
             name: clean(&name).ok_or("Invalid parameter: fileName")?,
         };
@@ -77,7 +89,12 @@ impl Target {
     }
 
     fn path(&self) -> String {
-        format!("kieai/{}/{}/{}", 100_000 + self.account, self.folder, self.name)
+        format!(
+            "kieai/{}/{}/{}",
+            100_000 + self.account,
+            self.folder,
+            self.name
+        )
     }
 
     fn media_path(&self) -> String {
@@ -110,7 +127,12 @@ fn base64_upload(visit: &Visit<'_>) -> Answer {
 }
 
 async fn stream_upload(visit: &Visit<'_>) -> Answer {
-    let kind = visit.parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = visit
+        .parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
     let boundary = multer::parse_boundary(kind).map_err(|_| NOT_A_FORM)?;
     let mut form = multer::Multipart::with_reader(&visit.body[..], boundary);
     let broken = |_: multer::Error| NOT_A_FORM;
@@ -129,7 +151,12 @@ async fn stream_upload(visit: &Visit<'_>) -> Answer {
     let (origin, content) = file.ok_or("Missing required parameter: file")?;
     // As in JSON, what is empty is not there.
     let given = |field: &Option<String>| field.clone().filter(|text| !text.trim().is_empty());
-    let target = Target::new(visit, given(&folder).as_deref(), given(&name).as_deref(), &origin)?;
+    let target = Target::new(
+        visit,
+        given(&folder).as_deref(),
+        given(&name).as_deref(),
+        &origin,
+    )?;
     Ok(keep(visit, &target, content))
 }
 
@@ -146,8 +173,18 @@ fn keep(visit: &Visit<'_>, target: &Target, content: Bytes) -> Reply {
     let size = content.len();
     let (pace, uploaded) = visit.clock();
     let (account, content_type) = (visit.account.clone(), target.content_type());
-    let file = File { account, pace, uploaded, bytes: content, content_type };
-    visit.shared.state().uploads.put(target.media_path().into(), file, size + visit.account.len());
+    let file = File {
+        account,
+        pace,
+        uploaded,
+        bytes: content,
+        content_type,
+    };
+    visit
+        .shared
+        .state()
+        .uploads
+        .put(target.media_path().into(), file, size + visit.account.len());
     reply(visit, target, size)
 }
 
@@ -162,7 +199,10 @@ fn reply(visit: &Visit<'_>, target: &Target, size: usize) -> Reply {
         "uploadedAt": iso_8601(visit.clock().1),
     });
     let message = "File uploaded successfully";
-    Reply::json(200, json!({ "success": true, "code": 200, "msg": message, "data": data }))
+    Reply::json(
+        200,
+        json!({ "success": true, "code": 200, "msg": message, "data": data }),
+    )
 }
 
 /// A path of harmless segments: letters, digits, `.`, `_` and `-`, and none that leads elsewhere.
@@ -178,7 +218,10 @@ fn clean(path: &str) -> Option<String> {
 }
 
 fn made_up_name(origin: &str) -> String {
-    let milliseconds = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+    let milliseconds = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default()
+        .as_millis();
     format!("{milliseconds}-{}.{}", unique_id(), extension(origin))
 }
 
@@ -186,6 +229,11 @@ fn made_up_name(origin: &str) -> String {
 fn extension(name: &str) -> &str {
     let path = name.split(['?', '#']).next().unwrap_or_default();
     let file = path.rsplit('/').next().unwrap_or_default();
-    let is_plain = |last: &&str| (1..=8).contains(&last.len()) && last.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    file.rsplit_once('.').map(|(_, last)| last).filter(is_plain).unwrap_or("bin")
+    let is_plain = |last: &&str| {
+        (1..=8).contains(&last.len()) && last.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    file.rsplit_once('.')
+        .map(|(_, last)| last)
+        .filter(is_plain)
+        .unwrap_or("bin")
 }

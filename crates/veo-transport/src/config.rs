@@ -87,11 +87,22 @@ impl Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, base_url, user_agent, connect_timeout, query_timeout, submit_timeout } = self;
+        let Self {
+            key,
+            base_url,
+            user_agent,
+            connect_timeout,
+            query_timeout,
+            submit_timeout,
+        } = self;
         let mut text = f.debug_struct("Config");
         // The type of the key does not show it. An address that is refused later can hold a password.
-        text.field("key", key).field("base_url", &base_url.as_deref().map(without_queries));
-        text.field("user_agent", user_agent).field("connect_timeout", connect_timeout);
-        text.field("query_timeout", query_timeout).field("submit_timeout", submit_timeout).finish()
+        text.field("key", key)
+            .field("base_url", &base_url.as_deref().map(without_queries));
+        text.field("user_agent", user_agent)
+            .field("connect_timeout", connect_timeout);
+        text.field("query_timeout", query_timeout)
+            .field("submit_timeout", submit_timeout)
+            .finish()
     }
 }

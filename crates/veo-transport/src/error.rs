@@ -57,8 +57,16 @@ pub struct Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 200;
-        let content_type = self.head.content_type.as_deref().unwrap_or("no content type");
-        write!(f, "the reply is not the provider's: HTTP {}, {content_type}, {}", self.head.status, self.reason)?;
+        let content_type = self
+            .head
+            .content_type
+            .as_deref()
+            .unwrap_or("no content type");
+        write!(
+            f,
+            "the reply is not the provider's: HTTP {}, {content_type}, {}",
+            self.head.status, self.reason
+        )?;
         if !self.body.is_empty() {
             write!(f, ": {}", excerpt(&self.body, SHOWN).escape_debug())?;
         }
@@ -84,14 +92,22 @@ impl<R> Error<R> {
 /// assert_eq!(veo_transport::without_queries(text), "moved to https://cdn.example.net/v.mp4?... for a day");
 /// ```
 pub fn without_queries(text: &str) -> String {
-    let end = |text: &str, stops: &str| text.find(|c| ends_link(c) || stops.contains(c)).unwrap_or(text.len());
+    let end = |text: &str, stops: &str| {
+        text.find(|c| ends_link(c) || stops.contains(c))
+            .unwrap_or(text.len())
+    };
     let mut shown = String::new();
     let (mut rest, mut in_link) = (text, false);
-    while let Some(at) = rest.find(|c| ":;".contains(c) || in_link && (ends_link(c) || "?#".contains(c))) {
+    while let Some(at) =
+        rest.find(|c| ":;".contains(c) || in_link && (ends_link(c) || "?#".contains(c)))
+    {
         shown.push_str(&rest[..at]);
         rest = &rest[at..];
         // The second is how some languages write the first in JSON.
-        if let Some(start) = ["://", ":\\/\\/"].into_iter().find(|start| rest.starts_with(start)) {
+        if let Some(start) = ["://", ":\\/\\/"]
+            .into_iter()
+            .find(|start| rest.starts_with(start))
+        {
             rest = &rest[start.len()..];
             let authority = &rest[..end(rest, "/\\?#")];
             rest = &rest[authority.len()..];
@@ -99,7 +115,11 @@ pub fn without_queries(text: &str) -> String {
             shown.push_str(authority.rsplit('@').next().unwrap_or_default());
             in_link = true;
         } else if rest.starts_with(";base64,") || in_link && rest.starts_with(['?', '#']) {
-            shown.push_str(if rest.starts_with(';') { ";base64,..." } else { "?..." });
+            shown.push_str(if rest.starts_with(';') {
+                ";base64,..."
+            } else {
+                "?..."
+            });
             rest = &rest[end(rest, "")..];
             in_link = false;
         } else {
@@ -123,11 +143,18 @@ pub fn excerpt(text: &[u8], most: usize) -> String {
         return without_queries(&String::from_utf8_lossy(text));
     }
     let is_first_of_a_character = |at: &usize| text[*at] & 0b1100_0000 != 0b1000_0000;
-    let end = (0..=most).rev().find(is_first_of_a_character).unwrap_or_default();
+    let end = (0..=most)
+        .rev()
+        .find(is_first_of_a_character)
+        .unwrap_or_default();
     let start = String::from_utf8_lossy(&text[..end]);
     // A link that is cut short does not show what it is: a password looks like a host.
     let word = start.rfind(ends_link).unwrap_or_default();
-    let whole = if start[word..].contains(':') { &start[..word] } else { &start };
+    let whole = if start[word..].contains(':') {
+        &start[..word]
+    } else {
+        &start
+    };
     without_queries(whole) + " ..."
 }
 
@@ -135,7 +162,11 @@ pub fn excerpt(text: &[u8], most: usize) -> String {
 pub fn words(text: String) -> String {
     const KEPT: usize = 4096;
     // As they came, since they are looked into.
-    if text.len() <= KEPT { text } else { excerpt(text.as_bytes(), KEPT) }
+    if text.len() <= KEPT {
+        text
+    } else {
+        excerpt(text.as_bytes(), KEPT)
+    }
 }
 
 /// A quote ends a link in JSON and HTML. Commas and backslashes do not: they can be part of a query.

@@ -10,7 +10,11 @@ pub const HAS_TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
 pub fn client_builder() -> ClientBuilder {
     // A library does not read the environment, where proxies are usually configured.
     let builder = ClientBuilder::new().no_proxy();
-    #[cfg(all(feature = "rustls", not(feature = "native-tls"), not(target_os = "android")))]
+    #[cfg(all(
+        feature = "rustls",
+        not(feature = "native-tls"),
+        not(target_os = "android")
+    ))]
     let builder = {
         let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
         builder.tls_certs_merge(roots.filter_map(|root| reqwest::Certificate::from_der(root).ok()))

@@ -32,7 +32,10 @@ pub fn json(text: &[u8]) -> serde_json::Result<Value> {
 
 /// As [`json`], from whatever gives values.
 pub(crate) fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-    Part { left: &mut [VALUES; DEPTH] }.deserialize(deserializer)
+    Part {
+        left: &mut [VALUES; DEPTH],
+    }
+    .deserialize(deserializer)
 }
 
 /// Every text and every whole number that a member of this name has, in order, in what may be a part of a JSON document: the
@@ -54,19 +57,34 @@ fn values<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> + us
         rest = &rest[memmem::find(rest, name.as_bytes())? + name.len()..];
         Some(rest)
     });
-    after_name.filter_map(|text| Some(text.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start()))
+    after_name.filter_map(|text| {
+        Some(
+            text.trim_ascii_start()
+                .strip_prefix(b":")?
+                .trim_ascii_start(),
+        )
+    })
 }
 
 /// The text at the start of something.
 fn text(start: &[u8]) -> Option<String> {
     let mut json = serde_json::Deserializer::from_slice(start);
-    if start.starts_with(b"\"") { String::deserialize(&mut json).ok() } else { None }
+    if start.starts_with(b"\"") {
+        String::deserialize(&mut json).ok()
+    } else {
+        None
+    }
 }
 
 /// The whole number at the start of something, however long it is.
 fn digits(start: &[u8]) -> Option<String> {
-    let count = start.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let is_whole = start.get(count).is_some_and(|end| b",}] \t\r\n".contains(end));
+    let count = start
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let is_whole = start
+        .get(count)
+        .is_some_and(|end| b",}] \t\r\n".contains(end));
     (count > 0 && is_whole).then(|| String::from_utf8_lossy(&start[..count]).into_owned())
 }
 
@@ -165,8 +183,19 @@ mod tests {
     #[test]
     fn what_is_short_is_read_whole() {
         let text = r#" {"a":[null,true,-1,18446744073709551615,1.5,"é\n"],"b":{"c":{}},"a":[]} "#;
-        assert_eq!(json(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
-        for wrong in ["", "{", "[1,]", "{} x", r#"{"a":1e999}"#, "nul", r#"{"a" 1}"#] {
+        assert_eq!(
+            json(text.as_bytes()).unwrap(),
+            serde_json::from_str::<Value>(text).unwrap()
+        );
+        for wrong in [
+            "",
+            "{",
+            "[1,]",
+            "{} x",
+            r#"{"a":1e999}"#,
+            "nul",
+            r#"{"a" 1}"#,
+        ] {
             assert!(json(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
@@ -176,14 +205,30 @@ mod tests {
     fn what_is_long_costs_nothing_above_it() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let many = format!("[{}0]", "{\"a\":{\"b\":[]}},".repeat(10_000));
-        let names: String = (0..10_000).map(|number| format!("\"{number}\":{{}},")).collect();
+        let names: String = (0..10_000)
+            .map(|number| format!("\"{number}\":{{}},"))
+            .collect();
         for long in [deep, many, format!("{{{names}\"end\":0}}")] {
-            let value = json(format!(r#"{{"first":{{"id":"t1"}},"long":{long},"last":"x"}}"#).as_bytes()).unwrap();
-            assert_eq!((&value["first"], &value["last"]), (&json!({ "id": "t1" }), &json!("x")));
-            assert!(value.to_string().len() < 100_000, "{}", &value.to_string()[..1000]);
+            let value =
+                json(format!(r#"{{"first":{{"id":"t1"}},"long":{long},"last":"x"}}"#).as_bytes())
+                    .unwrap();
+            assert_eq!(
+                (&value["first"], &value["last"]),
+                (&json!({ "id": "t1" }), &json!("x"))
+            );
+            assert!(
+                value.to_string().len() < 100_000,
+                "{}",
+                &value.to_string()[..1000]
+            );
             // Each list is a short one, so what comes after it at the same depth is read too.
-            let value = json(format!(r#"{{"long":{long},"data":{{"id":"t1"}}}}"#).as_bytes()).unwrap();
-            assert!(value["data"]["id"] == "t1" || long.starts_with('{'), "{}", &value.to_string()[..1000]);
+            let value =
+                json(format!(r#"{{"long":{long},"data":{{"id":"t1"}}}}"#).as_bytes()).unwrap();
+            assert!(
+                value["data"]["id"] == "t1" || long.starts_with('{'),
+                "{}",
+                &value.to_string()[..1000]
+            );
         }
     }
 
@@ -194,11 +239,17 @@ mod tests {
             (r#"<html>{ "id" : "t1" , "id":"t2"#, &["t1"]),
             (r#"{"id":"a\"b\\c\u002dd"}"#, &["a\"b\\c-d"]),
             (r#"{"id":"é"}"#, &["é"]),
-            (r#"{"id":123456789012345678901234567890}"#, &["123456789012345678901234567890"]),
+            (
+                r#"{"id":123456789012345678901234567890}"#,
+                &["123456789012345678901234567890"],
+            ),
             (r#"{"id":12 ,"id":3}"#, &["12", "3"]),
             (r#"{"id":12"#, &[]),
             (r#"{"id":1.5}"#, &[]),
-            (r#"{"id":-1,"id":null,"id":true,"id":[],"id":{"id":"t1"}}"#, &["t1"]),
+            (
+                r#"{"id":-1,"id":null,"id":true,"id":[],"id":{"id":"t1"}}"#,
+                &["t1"],
+            ),
             (r#"{"id":""}"#, &[""]),
             (r#"{"id":"cut \"#, &[]),
             (r#"{"id":"bad \x escape"}"#, &[]),
@@ -206,8 +257,15 @@ mod tests {
             (r#"{"id" "t1"} {"id"}"#, &[]),
         ];
         for (body, wanted) in table {
-            assert_eq!(members(body.as_bytes(), "id").collect::<Vec<_>>(), wanted, "{body}");
+            assert_eq!(
+                members(body.as_bytes(), "id").collect::<Vec<_>>(),
+                wanted,
+                "{body}"
+            );
         }
-        assert_eq!(members(b"\xff\"id\":\"t1\"\xff", "id").collect::<Vec<_>>(), ["t1"]);
+        assert_eq!(
+            members(b"\xff\"id\":\"t1\"\xff", "id").collect::<Vec<_>>(),
+            ["t1"]
+        );
     }
 }

@@ -21,7 +21,9 @@ where
     let decoded = if value.is_null() {
         None
     } else {
-        T::deserialize(&value).ok().or_else(|| T::deserialize(respelled(&value)?).ok())
+        T::deserialize(&value)
+            .ok()
+            .or_else(|| T::deserialize(respelled(&value)?).ok())
     };
     Ok(decoded.unwrap_or_default())
 }

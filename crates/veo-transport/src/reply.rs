@@ -24,10 +24,17 @@ pub struct Head {
 
 impl Head {
     pub(crate) fn new(status: u16, headers: &HeaderMap) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::trim)
+        };
         let seconds = |text: &str| text.parse().ok().map(Duration::from_secs);
         let until = |text| {
-            httpdate::parse_http_date(text).ok().map(|date| date.duration_since(SystemTime::now()).unwrap_or_default())
+            httpdate::parse_http_date(text)
+                .ok()
+                .map(|date| date.duration_since(SystemTime::now()).unwrap_or_default())
         };
         Self {
             status,
@@ -86,7 +93,10 @@ impl<T> Deref for Reply<T> {
 impl<T: fmt::Debug> fmt::Debug for Reply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The body says the same as the value, at length.
-        f.debug_struct("Reply").field("value", &self.value).field("head", &self.raw.head).finish_non_exhaustive()
+        f.debug_struct("Reply")
+            .field("value", &self.value)
+            .field("head", &self.raw.head)
+            .finish_non_exhaustive()
     }
 }
 
@@ -115,7 +125,11 @@ pub fn open<T: DeserializeOwned, R>(
         Err(_) => Verdict::Foreign("the body is not JSON"),
     };
     let unreadable = |reason: String, raw: RawReply| {
-        Err(Error::Unreadable(Box::new(Unreadable { head: raw.head, reason: words(reason), body: raw.body })))
+        Err(Error::Unreadable(Box::new(Unreadable {
+            head: raw.head,
+            reason: words(reason),
+            body: raw.body,
+        })))
     };
     match verdict {
         Verdict::Rejected(rejection) => Err(Error::Rejected(Box::new(rejection))),

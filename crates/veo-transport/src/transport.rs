@@ -48,12 +48,18 @@ impl Transport {
             ));
         }
         if config.key.expose_secret().is_empty() {
-            return Err(Error::InvalidRequest("the API key is empty; give the provider's key".to_owned()));
+            return Err(Error::InvalidRequest(
+                "the API key is empty; give the provider's key".to_owned(),
+            ));
         }
         let mut authorization =
-            HeaderValue::from_str(&format!("Bearer {}", config.key.expose_secret())).map_err(|_| {
-                Error::InvalidRequest("the API key holds characters that no HTTP header can carry".to_owned())
-            })?;
+            HeaderValue::from_str(&format!("Bearer {}", config.key.expose_secret())).map_err(
+                |_| {
+                    Error::InvalidRequest(
+                        "the API key holds characters that no HTTP header can carry".to_owned(),
+                    )
+                },
+            )?;
         authorization.set_sensitive(true);
         let client = |timeout: Duration| {
             client_builder()
@@ -66,9 +72,14 @@ impl Transport {
         };
         let (base_url, origin) = base(config.base_url.as_deref().unwrap_or(provider))?;
         Ok(Self {
-            query: client(config.query_timeout).build().map_err(Error::unbuildable)?,
+            query: client(config.query_timeout)
+                .build()
+                .map_err(Error::unbuildable)?,
             // A pooled connection that the server closes at the wrong moment looks like a lost reply.
-            submit: client(config.submit_timeout).pool_max_idle_per_host(0).build().map_err(Error::unbuildable)?,
+            submit: client(config.submit_timeout)
+                .pool_max_idle_per_host(0)
+                .build()
+                .map_err(Error::unbuildable)?,
             authorization,
             key: Arc::new(config.key.clone()),
             may_be_a_word: config.key.expose_secret().len() < SHORTEST_KEY && is_loopback(&origin),
@@ -130,10 +141,14 @@ impl Transport {
             Ok(RawReply { head, body }) => {
                 tracing::debug!(target: WIRE, status = head.status, body = %self.shown(body), "reply");
             }
-            Err(Error::NoReply { partial, source, .. }) => {
+            Err(Error::NoReply {
+                partial, source, ..
+            }) => {
                 tracing::debug!(target: WIRE, error = %source, body = %self.shown(partial), "no whole reply");
             }
-            Err(Error::NotConnected { source, .. }) => tracing::debug!(target: WIRE, error = %source, "no connection"),
+            Err(Error::NotConnected { source, .. }) => {
+                tracing::debug!(target: WIRE, error = %source, "no connection")
+            }
             Err(Error::Unreadable(reply)) => {
                 tracing::debug!(target: WIRE, status = reply.head.status, error = %reply.reason, "no readable reply");
             }
@@ -143,31 +158,67 @@ impl Transport {
         result
     }
 
-    async fn exchange<R>(&self, client: &Client, mut request: Request) -> Result<RawReply, Error<R>> {
+    async fn exchange<R>(
+        &self,
+        client: &Client,
+        mut request: Request,
+    ) -> Result<RawReply, Error<R>> {
         let host = request.url().host_str().unwrap_or_default().to_owned();
-        if !self.origins.iter().any(|origin| origin.origin() == request.url().origin()) {
-            return Err(Error::InvalidRequest(format!("{host} is not the provider, so it does not get the key")));
+        if !self
+            .origins
+            .iter()
+            .any(|origin| origin.origin() == request.url().origin())
+        {
+            return Err(Error::InvalidRequest(format!(
+                "{host} is not the provider, so it does not get the key"
+            )));
         }
-        request.headers_mut().insert(AUTHORIZATION, self.authorization.clone());
+        request
+            .headers_mut()
+            .insert(AUTHORIZATION, self.authorization.clone());
         let mut response = match client.execute(request).await {
             Ok(response) => response,
             Err(error) if error.is_builder() => return Err(Error::unbuildable(error)),
-            Err(error) if error.is_connect() => return Err(Error::NotConnected { host, source: cause(error) }),
-            Err(error) => return Err(Error::NoReply { host, partial: Bytes::new(), source: cause(error) }),
+            Err(error) if error.is_connect() => {
+                return Err(Error::NotConnected {
+                    host,
+                    source: cause(error),
+                });
+            }
+            Err(error) => {
+                return Err(Error::NoReply {
+                    host,
+                    partial: Bytes::new(),
+                    source: cause(error),
+                });
+            }
         };
         let head = Head::new(response.status().as_u16(), response.headers());
         let mut body = BytesMut::new();
         loop {
             match response.chunk().await {
-                Ok(None) => return Ok(RawReply { head, body: self.without_key(body) }),
+                Ok(None) => {
+                    return Ok(RawReply {
+                        head,
+                        body: self.without_key(body),
+                    });
+                }
                 Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
                     let reason = format!("the body is longer than {} MiB", MAX_BODY >> 20);
                     let body = self.without_key(body);
-                    return Err(Error::Unreadable(Box::new(Unreadable { head, reason, body })));
+                    return Err(Error::Unreadable(Box::new(Unreadable {
+                        head,
+                        reason,
+                        body,
+                    })));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Err(error) => {
-                    return Err(Error::NoReply { host, partial: self.without_key(body), source: cause(error) });
+                    return Err(Error::NoReply {
+                        host,
+                        partial: self.without_key(body),
+                        source: cause(error),
+                    });
                 }
             }
         }
@@ -199,23 +250,30 @@ impl Transport {
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("base_url", &self.base_url).finish_non_exhaustive()
+        f.debug_struct("Transport")
+            .field("base_url", &self.base_url)
+            .finish_non_exhaustive()
     }
 }
 
 /// A base URL without a slash at its end, and parsed.
 fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     // The URL itself stays out of the message, since it can hold a password.
-    let invalid = |what: &str| Error::InvalidRequest(format!("the base URL cannot be used: {what}"));
+    let invalid =
+        |what: &str| Error::InvalidRequest(format!("the base URL cannot be used: {what}"));
     let parsed = Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
     if parsed.host_str().is_none() {
         return Err(invalid("it has no host"));
     }
     if parsed.scheme() != "https" && !(parsed.scheme() == "http" && is_loopback(&parsed)) {
-        return Err(invalid("the key travels over https, or over http to a loopback address"));
+        return Err(invalid(
+            "the key travels over https, or over http to a loopback address",
+        ));
     }
     if parsed.scheme() == "https" && !HAS_TLS {
-        return Err(invalid("https needs the feature rustls or native-tls of veo-core, and this program has neither"));
+        return Err(invalid(
+            "https needs the feature rustls or native-tls of veo-core, and this program has neither",
+        ));
     }
     if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
         return Err(invalid("it has more than a host and a path"));
@@ -226,7 +284,10 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
 /// Whether a URL leads to this machine.
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The cause of a failure, without the URL, which can hold secrets, and in one line, since callers cannot act on its parts.
@@ -252,7 +313,9 @@ mod tests {
         ] {
             let config = Config::new(key).base_url(url);
             // Without TLS there is only this machine.
-            let Ok(transport) = Transport::new::<()>(&config, url) else { continue };
+            let Ok(transport) = Transport::new::<()>(&config, url) else {
+                continue;
+            };
             let body = transport.without_key(format!("the key is {key}").as_bytes().into());
             assert_eq!(body == "the key is [key]", hides, "{url} {key}");
         }

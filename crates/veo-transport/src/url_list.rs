@@ -26,24 +26,50 @@ fn urls(value: Value) -> Vec<String> {
     };
     // A single URL can be a whole video, which is not copied.
     if !text.trim_start().starts_with('[') {
-        return if text.trim().is_empty() { Vec::new() } else { vec![trimmed(text)] };
+        return if text.trim().is_empty() {
+            Vec::new()
+        } else {
+            vec![trimmed(text)]
+        };
     }
     if let Ok(Value::Array(items)) = json(text.as_bytes()) {
         return texts(items);
     }
-    match text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        Some(inside) => {
-            inside.split(',').map(str::trim).filter(|url| !url.is_empty()).take(MOST).map(str::to_owned).collect()
-        }
+    match text
+        .trim()
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'))
+    {
+        Some(inside) => inside
+            .split(',')
+            .map(str::trim)
+            .filter(|url| !url.is_empty())
+            .take(MOST)
+            .map(str::to_owned)
+            .collect(),
         None => vec![trimmed(text)],
     }
 }
 
 fn texts(items: Vec<Value>) -> Vec<String> {
-    let text = |item| if let Value::String(text) = item { Some(text) } else { None };
-    items.into_iter().filter_map(text).filter(|url| !url.is_empty()).collect()
+    let text = |item| {
+        if let Value::String(text) = item {
+            Some(text)
+        } else {
+            None
+        }
+    };
+    items
+        .into_iter()
+        .filter_map(text)
+        .filter(|url| !url.is_empty())
+        .collect()
 }
 
 fn trimmed(text: String) -> String {
-    if text.trim().len() == text.len() { text } else { text.trim().to_owned() }
+    if text.trim().len() == text.len() {
+        text
+    } else {
+        text.trim().to_owned()
+    }
 }

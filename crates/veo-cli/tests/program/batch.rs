@@ -15,7 +15,16 @@ const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
 pub(crate) fn video() -> &'static [u8] {
     static VIDEO: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let sandbox = Sandbox::new();
-        let run = sandbox.run(&["generate", "--sim", "kie", "A dog", "--duration", "4", "-o", "clip.mp4"]);
+        let run = sandbox.run(&[
+            "generate",
+            "--sim",
+            "kie",
+            "A dog",
+            "--duration",
+            "4",
+            "-o",
+            "clip.mp4",
+        ]);
         assert_eq!(run.code, 0, "{}", run.err);
         fs::read(sandbox.path("clip.mp4")).unwrap()
     });
@@ -26,8 +35,12 @@ pub(crate) fn video() -> &'static [u8] {
 pub(crate) fn clip() -> String {
     use std::io::Write as _;
     use std::process::{Command, Stdio};
-    let mut base64 =
-        Command::new("base64").args(["-w", "0"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut base64 = Command::new("base64")
+        .args(["-w", "0"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     base64.stdin.take().unwrap().write_all(video()).unwrap();
     let text = String::from_utf8(base64.wait_with_output().unwrap().stdout).unwrap();
     format!("data:video/mp4;base64,{text}")
@@ -41,13 +54,32 @@ fn write(sandbox: &Sandbox, requests: &[&str]) {
 fn what_is_done_is_not_done_again() {
     let sandbox = Sandbox::with_sim();
     let dogs = r#"{"prompt": "Two dogs", "seconds": 4, "output": "dogs.mp4"}"#;
-    write(&sandbox, &[r#"{"prompt": "A dog", "seconds": 4}"#, "", dogs, r#"{"prompt": "A dog", "seconds": 4}"#]);
+    write(
+        &sandbox,
+        &[
+            r#"{"prompt": "A dog", "seconds": 4}"#,
+            "",
+            dogs,
+            r#"{"prompt": "A dog", "seconds": 4}"#,
+        ],
+    );
     let first = sandbox.run(&BATCH);
     assert_eq!((first.code, sandbox.paid()), (0, 3), "{}", first.err);
-    let receipts: Vec<Value> = first.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let mut files: Vec<_> = receipts.iter().map(|receipt| receipt["saved"]["path"].as_str().unwrap()).collect();
+    let receipts: Vec<Value> = first
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut files: Vec<_> = receipts
+        .iter()
+        .map(|receipt| receipt["saved"]["path"].as_str().unwrap())
+        .collect();
     files.sort_unstable();
-    assert_eq!(files, ["dogs.mp4", "jobs-1.mp4", "jobs-4.mp4"].map(|file| sandbox.path(file).display().to_string()));
+    assert_eq!(
+        files,
+        ["dogs.mp4", "jobs-1.mp4", "jobs-4.mp4"]
+            .map(|file| sandbox.path(file).display().to_string())
+    );
 
     // The same command gives the same receipts and sends nothing.
     let again = sandbox.run(&BATCH);
@@ -56,19 +88,42 @@ fn what_is_done_is_not_done_again() {
         lines.sort_unstable();
         lines
     };
-    assert_eq!((again.code, sandbox.paid(), sorted(&again.out)), (0, 3, sorted(&first.out)), "{}", again.err);
+    assert_eq!(
+        (again.code, sandbox.paid(), sorted(&again.out)),
+        (0, 3, sorted(&first.out)),
+        "{}",
+        again.err
+    );
 
     // A line is the same wherever it stands; a new one is sent.
-    write(&sandbox, &[dogs, r#"{"prompt": "A cat", "output": "cat.mp4"}"#]);
-    let more = sandbox.run(&[&BATCH, ["--receipts", "receipts.jsonl", "--json"].as_slice()].concat());
+    write(
+        &sandbox,
+        &[dogs, r#"{"prompt": "A cat", "output": "cat.mp4"}"#],
+    );
+    let more = sandbox.run(
+        &[
+            &BATCH,
+            ["--receipts", "receipts.jsonl", "--json"].as_slice(),
+        ]
+        .concat(),
+    );
     assert_eq!((more.code, sandbox.paid()), (0, 4), "{}", more.err);
     assert_eq!(lines(&sandbox.path("receipts.jsonl")).len(), 2);
     let mut shown: Vec<_> = more.out.lines().map(str::to_owned).collect();
     shown.sort_unstable();
-    assert_snapshot!(sandbox.shown(&BATCH, &crate::sandbox::Run { out: shown.join("\n"), ..more }));
+    assert_snapshot!(sandbox.shown(
+        &BATCH,
+        &crate::sandbox::Run {
+            out: shown.join("\n"),
+            ..more
+        }
+    ));
 
     let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
-    assert!(listed.len() == 4 && listed.iter().all(|job| job["state"] == "done"), "{listed:?}");
+    assert!(
+        listed.len() == 4 && listed.iter().all(|job| job["state"] == "done"),
+        "{listed:?}"
+    );
 }
 
 #[test]
@@ -108,7 +163,15 @@ fn what_is_wrong_with_a_file_is_said_at_once_and_nothing_is_sent() {
         &["generate", "--batch", "jobs.jsonl", "--tier", "fast"],
         &["generate", "A dog", "--max-credits", "5"],
         &["generate", "--batch", "jobs.jsonl", "--max-credits", "5"],
-        &["generate", "--batch", "jobs.jsonl", "--max-credits", "5", "--provider", "uniall"],
+        &[
+            "generate",
+            "--batch",
+            "jobs.jsonl",
+            "--max-credits",
+            "5",
+            "--provider",
+            "uniall",
+        ],
         &["jobs", "--batch", "nothing.jsonl"],
     ] {
         shown += &(sandbox.shown(arguments, &sandbox.run(arguments)) + "\n");
@@ -131,7 +194,14 @@ fn what_is_unknown_is_not_sent_again_and_what_was_refused_is() {
         _ => Some(accepted("t1")),
     });
     let sandbox = Sandbox::new().at("kie", server.url());
-    write(&sandbox, &[r#"{"prompt": "lost"}"#, r#"{"prompt": "refused"}"#, r#"{"prompt": "good"}"#]);
+    write(
+        &sandbox,
+        &[
+            r#"{"prompt": "lost"}"#,
+            r#"{"prompt": "refused"}"#,
+            r#"{"prompt": "good"}"#,
+        ],
+    );
 
     let run = sandbox.run(&BATCH);
     assert_eq!((run.code, server.count("POST")), (4, 3), "{}", run.err);
@@ -150,11 +220,21 @@ fn what_is_unknown_is_not_sent_again_and_what_was_refused_is() {
 
 #[test]
 fn a_failed_job_is_sent_again_only_when_asked_for() {
-    let server =
-        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 3, "") }));
+    let server = Server::start(|line, _| {
+        Some(if line.contains("POST") {
+            accepted("t1")
+        } else {
+            record("t1", 3, "")
+        })
+    });
     let sandbox = Sandbox::new().at("kie", server.url());
     write(&sandbox, &[r#"{"prompt": "A dog"}"#]);
-    for (options, sent) in [([].as_slice(), 1), (&[], 1), (&["--retry-failed"], 2), (&[], 2)] {
+    for (options, sent) in [
+        ([].as_slice(), 1),
+        (&[], 1),
+        (&["--retry-failed"], 2),
+        (&[], 2),
+    ] {
         let run = sandbox.run(&[&BATCH, options].concat());
         assert_eq!((run.code, server.count("POST")), (1, sent), "{}", run.err);
     }
@@ -162,14 +242,26 @@ fn a_failed_job_is_sent_again_only_when_asked_for() {
 
 #[test]
 fn two_programs_are_never_at_one_batch() {
-    let server =
-        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 0, "") }));
+    let server = Server::start(|line, _| {
+        Some(if line.contains("POST") {
+            accepted("t1")
+        } else {
+            record("t1", 0, "")
+        })
+    });
     let sandbox = Sandbox::new().at("kie", server.url());
-    write(&sandbox, &[r#"{"prompt": "A dog"}"#, r#"{"prompt": "A cat"}"#]);
+    write(
+        &sandbox,
+        &[r#"{"prompt": "A dog"}"#, r#"{"prompt": "A cat"}"#],
+    );
     let mut first = sandbox.start(&BATCH);
     first.until("line 1: Making the video");
     let second = sandbox.run(&[&BATCH, ["--timeout", "1s"].as_slice()].concat());
-    assert!(second.code == 2 && second.err.contains("another veo is at this batch"), "{}", second.err);
+    assert!(
+        second.code == 2 && second.err.contains("another veo is at this batch"),
+        "{}",
+        second.err
+    );
     // Listing disturbs nobody.
     assert!(!sandbox.listed(&["--batch", "jobs.jsonl"]).is_empty());
     first.interrupt();
@@ -185,30 +277,57 @@ fn a_batch_stops_before_it_costs_too_much() {
         let taken = spent.clone();
         let server = Server::start(move |line, _| {
             if line.contains("/chat/credit") {
-                return Some(format!(r#"{{"code":200,"msg":"success","data":{}}}"#, 1000 - *taken.lock().unwrap()));
+                return Some(format!(
+                    r#"{{"code":200,"msg":"success","data":{}}}"#,
+                    1000 - *taken.lock().unwrap()
+                ));
             }
             if line.contains("POST") {
                 *taken.lock().unwrap() += 60;
                 return Some(accepted("t1"));
             }
-            let cost = if told { r#""successFlag":1,"creditsConsumed":60,"# } else { r#""successFlag":1,"# };
+            let cost = if told {
+                r#""successFlag":1,"creditsConsumed":60,"#
+            } else {
+                r#""successFlag":1,"#
+            };
             Some(record("t1", 1, &video).replace(r#""successFlag":1,"#, cost))
         });
         let sandbox = Sandbox::new().at("kie", server.url());
-        let requests: Vec<_> = (1..=6).map(|number| format!("{{\"prompt\":\"Dog {number}\",\"seconds\":4}}")).collect();
+        let requests: Vec<_> = (1..=6)
+            .map(|number| format!("{{\"prompt\":\"Dog {number}\",\"seconds\":4}}"))
+            .collect();
         sandbox.write("jobs.jsonl", &requests.join("\n"));
 
-        let capped =
-            |cap: &str| sandbox.run(&[&BATCH, ["--max-credits", cap, "--concurrency", "3"].as_slice()].concat());
+        let capped = |cap: &str| {
+            sandbox.run(
+                &[
+                    &BATCH,
+                    ["--max-credits", cap, "--concurrency", "3"].as_slice(),
+                ]
+                .concat(),
+            )
+        };
         // Three fit into 200; a fourth would be 240.
         let run = capped("200");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 180), "{}", run.err);
-        assert!(run.err.contains("3 of 6 lines done, 3 rejected"), "{}", run.err);
+        assert!(
+            run.err.contains("3 of 6 lines done, 3 rejected"),
+            "{}",
+            run.err
+        );
         // What earlier runs have spent counts.
         let run = capped("250");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
         // Where a known price is too high, one that is not known is not tried.
-        sandbox.write("jobs.jsonl", &[requests.join("\n"), r#"{"prompt":"Dog","seconds":8}"#.to_owned()].join("\n"));
+        sandbox.write(
+            "jobs.jsonl",
+            &[
+                requests.join("\n"),
+                r#"{"prompt":"Dog","seconds":8}"#.to_owned(),
+            ]
+            .join("\n"),
+        );
         let run = capped("250");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
     }
@@ -217,23 +336,42 @@ fn a_batch_stops_before_it_costs_too_much() {
 #[test]
 fn a_new_line_takes_the_file_of_no_other_one() {
     let sandbox = Sandbox::with_sim();
-    let (dog, cat) = (r#"{"prompt": "A dog", "seconds": 4}"#, r#"{"prompt": "A cat", "seconds": 4}"#);
+    let (dog, cat) = (
+        r#"{"prompt": "A dog", "seconds": 4}"#,
+        r#"{"prompt": "A cat", "seconds": 4}"#,
+    );
     // A name that nobody has given gives way, also where files may be replaced.
     let fox = r#"{"prompt": "A fox", "seconds": 4}"#;
     let forced = ["--force"].as_slice();
-    let table: [(&[&str], &[&str]); 4] =
-        [(&[dog], &[]), (&[cat, dog], &[]), (&[dog, dog, cat], forced), (&[fox], forced)];
+    let table: [(&[&str], &[&str]); 4] = [
+        (&[dog], &[]),
+        (&[cat, dog], &[]),
+        (&[dog, dog, cat], forced),
+        (&[fox], forced),
+    ];
     for (requests, options) in table {
         write(&sandbox, requests);
         let run = sandbox.run(&[&BATCH, options].concat());
         assert_eq!(run.code, 0, "{}", run.err);
     }
     let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
-    let outputs: Vec<_> = listed.iter().map(|job| job["output"].as_str().unwrap()).collect();
-    assert_eq!(outputs, ["jobs-1.mp4", "jobs-1-2.mp4", "jobs-2.mp4", "jobs-1-3.mp4"]);
+    let outputs: Vec<_> = listed
+        .iter()
+        .map(|job| job["output"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        outputs,
+        ["jobs-1.mp4", "jobs-1-2.mp4", "jobs-2.mp4", "jobs-1-3.mp4"]
+    );
 
     // One that somebody has given cannot, and --force is no way.
-    write(&sandbox, &[dog, r#"{"prompt": "A fox", "output": "../work/jobs-1.mp4"}"#]);
+    write(
+        &sandbox,
+        &[
+            dog,
+            r#"{"prompt": "A fox", "output": "../work/jobs-1.mp4"}"#,
+        ],
+    );
     let run = sandbox.run(&[&BATCH, ["--force"].as_slice()].concat());
     let wanted = "line 2: ../work/jobs-1.mp4 is the output of line 1 as well\n";
     assert!(run.code == 2 && run.err.ends_with(wanted), "{}", run.err);
@@ -242,26 +380,46 @@ fn a_new_line_takes_the_file_of_no_other_one() {
 
 #[test]
 fn a_new_line_takes_the_file_of_no_job_that_is_under_way() {
-    let server =
-        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 0, "") }));
+    let server = Server::start(|line, _| {
+        Some(if line.contains("POST") {
+            accepted("t1")
+        } else {
+            record("t1", 0, "")
+        })
+    });
     let sandbox = Sandbox::new().at("kie", server.url());
     let dog = r#"{"prompt": "A dog", "output": "dog.mp4"}"#;
     write(&sandbox, &[dog]);
     let batch = [&BATCH, ["--timeout", "1s"].as_slice()].concat();
     assert_eq!(sandbox.run(&batch).code, 5);
-    assert_eq!(sandbox.run(&["generate", "A cat", "--no-wait", "-o", "cat.mp4"]).code, 0);
+    assert_eq!(
+        sandbox
+            .run(&["generate", "A cat", "--no-wait", "-o", "cat.mp4"])
+            .code,
+        0
+    );
     let table = [
         (
             vec![dog, r#"{"prompt": "A fox", "output": "./dog.mp4"}"#],
             "line 2: ./dog.mp4 is the output of line 1 as well",
         ),
-        (vec![r#"{"prompt": "A fox", "output": "dog.mp4"}"#], "line 1: dog.mp4 is the output of kie:t1 as well"),
-        (vec![r#"{"prompt": "A fox", "output": "cat.mp4"}"#], "line 1: cat.mp4 is the output of kie:t1 as well"),
+        (
+            vec![r#"{"prompt": "A fox", "output": "dog.mp4"}"#],
+            "line 1: dog.mp4 is the output of kie:t1 as well",
+        ),
+        (
+            vec![r#"{"prompt": "A fox", "output": "cat.mp4"}"#],
+            "line 1: cat.mp4 is the output of kie:t1 as well",
+        ),
     ];
     for (requests, wanted) in table {
         write(&sandbox, &requests);
         let run = sandbox.run(&batch);
-        assert!((run.code, server.count("POST")) == (2, 2) && run.err.contains(wanted), "{wanted}: {}", run.err);
+        assert!(
+            (run.code, server.count("POST")) == (2, 2) && run.err.contains(wanted),
+            "{wanted}: {}",
+            run.err
+        );
     }
 }
 
@@ -274,7 +432,11 @@ fn a_line_that_cannot_be_sent_any_more_makes_no_wrong_command() {
     let server = Server::start(move |line, _| {
         // It goes while the first line is paid.
         let _ = fs::remove_file(&gone);
-        Some(if line.contains("POST") { accepted("t1") } else { record("t1", 3, "") })
+        Some(if line.contains("POST") {
+            accepted("t1")
+        } else {
+            record("t1", 3, "")
+        })
     });
     let sandbox = sandbox.at("kie", server.url());
     fs::write(image, b"\x89PNG\r\n\x1a\n").unwrap();
@@ -283,7 +445,11 @@ fn a_line_that_cannot_be_sent_any_more_makes_no_wrong_command() {
     write(&sandbox, &[r#"{"prompt": "1"}"#, second]);
     let run = sandbox.run(&retried);
     assert_eq!((run.code, server.count("POST")), (1, 1), "{}", run.err);
-    assert!(run.err.contains("line 2: input: dog.png cannot be read") && run.err.contains("1 rejected"), "{}", run.err);
+    assert!(
+        run.err.contains("line 2: input: dog.png cannot be read") && run.err.contains("1 rejected"),
+        "{}",
+        run.err
+    );
 }
 
 #[test]
@@ -294,12 +460,16 @@ fn a_rehearsal_is_not_taken_for_the_performance() {
     let elsewhere = Server::start(|_, _| Some(accepted("t1")));
     let sandbox = sandbox.at("kie", elsewhere.url());
     // Also if the line is another one now.
-    for requests in [r#"{"prompt": "A dog", "seconds": 4}"#, r#"{"prompt": "A cat"}"#] {
+    for requests in [
+        r#"{"prompt": "A dog", "seconds": 4}"#,
+        r#"{"prompt": "A cat"}"#,
+    ] {
         write(&sandbox, &[requests]);
         let run = sandbox.run(&BATCH);
         assert_eq!((run.code, elsewhere.count("")), (2, 0), "{}", run.err);
         assert!(
-            run.err.contains("lives at http://127.0.0.1:") && run.err.contains(&format!("{} is set", elsewhere.url())),
+            run.err.contains("lives at http://127.0.0.1:")
+                && run.err.contains(&format!("{} is set", elsewhere.url())),
             "{}",
             run.err
         );
@@ -309,33 +479,87 @@ fn a_rehearsal_is_not_taken_for_the_performance() {
 /// A full disk costs no job that is under way.
 #[test]
 fn receipts_that_cannot_be_written_leave_no_job_alone() {
-    let stdout = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let stdout = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
     for options in [["--receipts", "/dev/full"].as_slice(), &[]] {
         let sandbox = Sandbox::with_sim();
-        let requests: Vec<_> = (1..=4).map(|dog| format!("{{\"prompt\":\"Dog {dog}\",\"seconds\":4}}")).collect();
+        let requests: Vec<_> = (1..=4)
+            .map(|dog| format!("{{\"prompt\":\"Dog {dog}\",\"seconds\":4}}"))
+            .collect();
         sandbox.write("jobs.jsonl", &requests.join("\n"));
         let mut command = sandbox.command(&[&BATCH, options].concat());
-        let output = command.stdout(stdout()).spawn().unwrap().wait_with_output().unwrap();
+        let output = command
+            .stdout(stdout())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap();
         let err = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), sandbox.paid()), (Some(1), 4), "{err}");
+        assert_eq!(
+            (output.status.code(), sandbox.paid()),
+            (Some(1), 4),
+            "{err}"
+        );
         let name = options.last().unwrap_or(&"standard output");
-        let wanted = format!("4 of 4 lines done\nerror: the receipts cannot be written to {name}: No space left");
+        let wanted = format!(
+            "4 of 4 lines done\nerror: the receipts cannot be written to {name}: No space left"
+        );
         assert!(err.contains(&wanted), "{err}");
-        assert!(sandbox.listed(&["--batch", "jobs.jsonl"]).iter().all(|job| job["state"] == "done"));
+        assert!(
+            sandbox
+                .listed(&["--batch", "jobs.jsonl"])
+                .iter()
+                .all(|job| job["state"] == "done")
+        );
         // As the message says.
         let run = sandbox.run(&BATCH);
-        assert_eq!((run.code, run.out.lines().count(), sandbox.paid()), (0, 4, 4), "{}", run.err);
+        assert_eq!(
+            (run.code, run.out.lines().count(), sandbox.paid()),
+            (0, 4, 4),
+            "{}",
+            run.err
+        );
     }
     // What else is wrong is told too, and the graver end counts.
     let sandbox = Sandbox::with_sim();
-    write(&sandbox, &[r#"{"prompt": "Dog 1", "seconds": 4}"#, r#"{"prompt": "Dog 2", "seconds": 4}"#]);
-    let capped = ["--receipts", "/dev/full", "--max-credits", "1", "--provider", "kie", "--json"];
+    write(
+        &sandbox,
+        &[
+            r#"{"prompt": "Dog 1", "seconds": 4}"#,
+            r#"{"prompt": "Dog 2", "seconds": 4}"#,
+        ],
+    );
+    let capped = [
+        "--receipts",
+        "/dev/full",
+        "--max-credits",
+        "1",
+        "--provider",
+        "kie",
+        "--json",
+    ];
     let run = sandbox.run(&[&BATCH, capped.as_slice()].concat());
     assert_eq!((run.code, sandbox.paid()), (1, 1), "{}", run.err);
-    let errors: Vec<Value> = run.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let [unwritten, lines] = errors.as_slice() else { panic!("{}", run.err) };
-    assert!(unwritten["message"].as_str().unwrap().contains("/dev/full"), "{unwritten}");
-    assert_eq!((&unwritten["charged"], &unwritten["resend"]), (&"yes".into(), &"never".into()));
+    let errors: Vec<Value> = run
+        .err
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [unwritten, lines] = errors.as_slice() else {
+        panic!("{}", run.err)
+    };
+    assert!(
+        unwritten["message"].as_str().unwrap().contains("/dev/full"),
+        "{unwritten}"
+    );
+    assert_eq!(
+        (&unwritten["charged"], &unwritten["resend"]),
+        (&"yes".into(), &"never".into())
+    );
     assert_eq!(lines["message"], "1 of 2 lines have no video");
 }
 
@@ -343,7 +567,10 @@ fn receipts_that_cannot_be_written_leave_no_job_alone() {
 #[test]
 fn nothing_else_is_written_over_the_batch_and_its_ledger() {
     let sandbox = Sandbox::with_sim();
-    write(&sandbox, &[r#"{"prompt": "A dog", "seconds": 4, "output": "dog.mp4"}"#]);
+    write(
+        &sandbox,
+        &[r#"{"prompt": "A dog", "seconds": 4, "output": "dog.mp4"}"#],
+    );
     assert_eq!(sandbox.run(&BATCH).code, 0);
     let kept = ["jobs.jsonl", "jobs.jsonl.ledger"];
     let all = || kept.map(|name| fs::read_to_string(sandbox.path(name)).unwrap());
@@ -351,13 +578,31 @@ fn nothing_else_is_written_over_the_batch_and_its_ledger() {
     for name in kept {
         let run = sandbox.run(&[&BATCH, ["--receipts", name, "--force"].as_slice()].concat());
         assert_eq!(run.code, 2, "{}", run.err);
-        let text = format!("{{\"prompt\": \"A cat\", \"output\": \"{}\"}}\n", sandbox.path(name).display());
+        let text = format!(
+            "{{\"prompt\": \"A cat\", \"output\": \"{}\"}}\n",
+            sandbox.path(name).display()
+        );
         sandbox.write("more.jsonl", &text.replace("jobs.jsonl", "more.jsonl"));
         let run = sandbox.run(&["generate", "--batch", "more.jsonl", "--force"]);
-        assert!(run.code == 2 && run.err.contains("is the batch, its ledger or its receipts"), "{}", run.err);
+        assert!(
+            run.code == 2 && run.err.contains("is the batch, its ledger or its receipts"),
+            "{}",
+            run.err
+        );
     }
-    let run = sandbox.run(&["generate", "A dog", "-o", "new.mp4", "--receipt", "./new.mp4"]);
-    assert!(run.code == 2 && run.err.contains("cannot be both the video and its receipt"), "{}", run.err);
+    let run = sandbox.run(&[
+        "generate",
+        "A dog",
+        "-o",
+        "new.mp4",
+        "--receipt",
+        "./new.mp4",
+    ]);
+    assert!(
+        run.code == 2 && run.err.contains("cannot be both the video and its receipt"),
+        "{}",
+        run.err
+    );
     assert_eq!((all(), sandbox.paid()), (before, 1));
 }
 
@@ -384,21 +629,48 @@ fn what_has_no_video_counts_for_the_cap_as_well() {
         let spent = Mutex::new(0);
         let server = Server::start(move |line, _| {
             if line.contains("/chat/credit") {
-                return Some(format!(r#"{{"code":200,"msg":"success","data":{}}}"#, 1000 - *spent.lock().unwrap()));
+                return Some(format!(
+                    r#"{{"code":200,"msg":"success","data":{}}}"#,
+                    1000 - *spent.lock().unwrap()
+                ));
             }
             if line.contains("POST") {
                 *spent.lock().unwrap() += price;
             }
-            answer(line).map(|reply| if line.contains("POST") { accepted("t1") } else { reply })
+            answer(line).map(|reply| {
+                if line.contains("POST") {
+                    accepted("t1")
+                } else {
+                    reply
+                }
+            })
         });
         let sandbox = Sandbox::new().at("kie", server.url());
-        let requests: Vec<_> = (1..=6).map(|number| format!("{{\"prompt\":\"Dog {number}\",\"seconds\":4}}")).collect();
-        let capped = ["--max-credits", cap, "--concurrency", "3", "--timeout", "1s", "--retry-failed"];
+        let requests: Vec<_> = (1..=6)
+            .map(|number| format!("{{\"prompt\":\"Dog {number}\",\"seconds\":4}}"))
+            .collect();
+        let capped = [
+            "--max-credits",
+            cap,
+            "--concurrency",
+            "3",
+            "--timeout",
+            "1s",
+            "--retry-failed",
+        ];
         for (run, sent) in (1..).zip(sent) {
             // What was paid stays paid when its line is gone.
-            sandbox.write("jobs.jsonl", &requests[usize::from(run == 3 && count > 1)..count].join("\n"));
+            sandbox.write(
+                "jobs.jsonl",
+                &requests[usize::from(run == 3 && count > 1)..count].join("\n"),
+            );
             let ended = sandbox.run(&[&BATCH, capped.as_slice()].concat());
-            assert_eq!(server.count("POST"), sent, "{what}, {price}, run {run}: {}", ended.err);
+            assert_eq!(
+                server.count("POST"),
+                sent,
+                "{what}, {price}, run {run}: {}",
+                ended.err
+            );
         }
     }
 }

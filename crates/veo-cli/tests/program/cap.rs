@@ -40,8 +40,10 @@ fn what_is_no_cap_is_refused_before_anything_is_asked() {
     let (server, _) = provider(60, "60");
     let sandbox = sandbox(&server);
     let (files, mut wrong) = (sandbox.files(), Vec::new());
-    let caps =
-        ["nan", "NaN", "-nan", "inf", "Infinity", "-inf", "1e400", "-1e400", "-1", "-0", "-0.0", "-1e-400", "ten", ""];
+    let caps = [
+        "nan", "NaN", "-nan", "inf", "Infinity", "-inf", "1e400", "-1e400", "-1", "-0", "-0.0",
+        "-1e-400", "ten", "",
+    ];
     for cap in caps {
         let cap = format!("--max-credits={cap}");
         let run = sandbox.run(&["generate", "--batch", "jobs.jsonl", "--timeout", "1s", &cap]);
@@ -83,14 +85,26 @@ fn a_record_that_tells_too_little_gives_no_room_for_another_line() {
     for (price, told, concurrency, made) in table {
         let (server, sent) = provider(price, told);
         let sandbox = sandbox(&server);
-        let command = ["generate", "--batch", "jobs.jsonl", "--max-credits", "100", "--concurrency", concurrency];
+        let command = [
+            "generate",
+            "--batch",
+            "jobs.jsonl",
+            "--max-credits",
+            "100",
+            "--concurrency",
+            concurrency,
+        ];
         // What earlier runs have spent counts as much.
         for run in 1..=2 {
             let ended = sandbox.run(&command);
             let sent = *sent.lock().unwrap();
             let summary = format!("{made} of {LINES} lines done, {} rejected", LINES - made);
             if (ended.code, sent) != (3, made) || !ended.err.contains(&summary) {
-                let last = ended.err.lines().find(|line| line.contains("lines done")).unwrap_or(&ended.err);
+                let last = ended
+                    .err
+                    .lines()
+                    .find(|line| line.contains("lines done"))
+                    .unwrap_or(&ended.err);
                 wrong.push(format!(
                     "{price}, told {told}, {concurrency} at a time, run {run}: {sent} sent, {}: {last}",
                     ended.code

@@ -8,7 +8,9 @@ pub(crate) struct Chance(u64);
 impl Chance {
     /// From `VEO_TEST_SEED`, or from nowhere. The seed is printed, which a failing test shows.
     pub(crate) fn new() -> Self {
-        let given = std::env::var("VEO_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let given = std::env::var("VEO_TEST_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok());
         let seed = given.unwrap_or_else(|| RandomState::new().hash_one(()) | 1);
         println!("to see the same choices again: VEO_TEST_SEED={seed}");
         Self(seed)

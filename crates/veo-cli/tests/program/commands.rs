@@ -15,22 +15,49 @@ use crate::server::{Server, accepted, record, refused};
 
 /// Runs the commands one after the other and shows what they did.
 fn session(sandbox: &Sandbox, commands: &[&[&str]]) -> String {
-    let shown = commands.iter().map(|arguments| sandbox.shown(arguments, &sandbox.run(arguments)));
+    let shown = commands
+        .iter()
+        .map(|arguments| sandbox.shown(arguments, &sandbox.run(arguments)));
     shown.collect::<Vec<_>>().join("\n")
 }
 
 /// The job that was accepted last.
 fn latest(sandbox: &Sandbox) -> String {
-    sandbox.listed(&[]).last().unwrap()["job"].as_str().unwrap().to_owned()
+    sandbox.listed(&[]).last().unwrap()["job"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
 fn a_video_is_made_without_a_key() {
     let sandbox = Sandbox::new();
     let table: [&[&str]; 5] = [
-        &["generate", "--sim", "kie", "A dog", "-o", "dog.mp4", "--receipt", "dog.json"],
-        &["generate", "--sim", "uniall", "A dog", "--output", "dog2.mp4"],
-        &["generate", "--sim", "kie", "A dog", "--aspect-ratio", "9:16", "--duration", "4", "--tier", "quality"],
+        &[
+            "generate",
+            "--sim",
+            "kie",
+            "A dog",
+            "-o",
+            "dog.mp4",
+            "--receipt",
+            "dog.json",
+        ],
+        &[
+            "generate", "--sim", "uniall", "A dog", "--output", "dog2.mp4",
+        ],
+        &[
+            "generate",
+            "--sim",
+            "kie",
+            "A dog",
+            "--aspect-ratio",
+            "9:16",
+            "--duration",
+            "4",
+            "--tier",
+            "quality",
+        ],
         &[
             "generate",
             "--sim",
@@ -42,7 +69,9 @@ fn a_video_is_made_without_a_key() {
             "--duration",
             "6",
         ],
-        &["generate", "--sim", "kie", "A dog", "--json", "-o", "dog3.mp4"],
+        &[
+            "generate", "--sim", "kie", "A dog", "--json", "-o", "dog3.mp4",
+        ],
     ];
     assert_snapshot!(session(&sandbox, &table));
     // The jobs of the simulator end with it, so nothing is kept of them.
@@ -52,7 +81,14 @@ fn a_video_is_made_without_a_key() {
 #[test]
 fn a_job_goes_through_all_commands() {
     let sandbox = Sandbox::with_sim();
-    let mut shown = session(&sandbox, &[&["generate", "A dog", "--no-wait"], &["jobs"], &["jobs", "--json"]]);
+    let mut shown = session(
+        &sandbox,
+        &[
+            &["generate", "A dog", "--no-wait"],
+            &["jobs"],
+            &["jobs", "--json"],
+        ],
+    );
     let job = latest(&sandbox);
     shown += &session(
         &sandbox,
@@ -67,8 +103,23 @@ fn a_job_goes_through_all_commands() {
             // kie.ai does not extend what has been upgraded.
             &["extend", &job, "The dog finds a ball", "-o", "longer.mp4"],
             &["upgrade", &job, "--resolution", "1080p"],
-            &["upgrade", &job, "--resolution", "4K", "-o", "large.mp4", "--json"],
-            &["extend", "https://media.example.net/dog.mp4", "The dog finds a ball", "-o", "long.mp4", "--json"],
+            &[
+                "upgrade",
+                &job,
+                "--resolution",
+                "4K",
+                "-o",
+                "large.mp4",
+                "--json",
+            ],
+            &[
+                "extend",
+                "https://media.example.net/dog.mp4",
+                "The dog finds a ball",
+                "-o",
+                "long.mp4",
+                "--json",
+            ],
             &["credits"],
             &["credits", "--json"],
             &["credits", "--provider", "uniall"],
@@ -76,7 +127,14 @@ fn a_job_goes_through_all_commands() {
     );
     assert_snapshot!(shown);
     assert_eq!(sandbox.paid(), 3);
-    for file in ["video.mp4", "again.mp4", "again-1080p.mp4", "large.mp4", "longer.mp4", "long.mp4"] {
+    for file in [
+        "video.mp4",
+        "again.mp4",
+        "again-1080p.mp4",
+        "large.mp4",
+        "longer.mp4",
+        "long.mp4",
+    ] {
         assert!(sandbox.path(file).exists(), "{file}");
     }
 }
@@ -86,16 +144,30 @@ fn the_list_of_jobs_has_columns_for_people_and_none_for_programs() {
     let server = Server::start(|line, body| match body {
         _ if body.contains("dear") => Some(refused(402, "Insufficient credits")),
         _ if body.contains("lost") => None,
-        _ => Some(accepted(if line.contains("POST") && body.contains("long") { "a-longer-one" } else { "t1" })),
+        _ => Some(accepted(
+            if line.contains("POST") && body.contains("long") {
+                "a-longer-one"
+            } else {
+                "t1"
+            },
+        )),
     });
     let sandbox = Sandbox::new().at("kie", server.url());
-    for (prompt, file) in
-        [("A dear cat", "c.mp4"), ("A lost dog", "dog.mp4"), ("A fox", "f.mp4"), ("A long fox", "x.mp4")]
-    {
+    for (prompt, file) in [
+        ("A dear cat", "c.mp4"),
+        ("A lost dog", "dog.mp4"),
+        ("A fox", "f.mp4"),
+        ("A long fox", "x.mp4"),
+    ] {
         sandbox.run(&["generate", prompt, "--no-wait", "-o", file]);
     }
     let table = sandbox.run(&["jobs"]).out;
-    let column = |word: &str| table.lines().filter_map(|line| line.find(word)).collect::<Vec<_>>();
+    let column = |word: &str| {
+        table
+            .lines()
+            .filter_map(|line| line.find(word))
+            .collect::<Vec<_>>()
+    };
     let starts = ["STATE", "JOB", "VIDEO", "PROMPT"].map(|word| column(word)[0]);
     let words = [
         ["rejected", "unknown", "accepted"].as_slice(),
@@ -104,7 +176,9 @@ fn the_list_of_jobs_has_columns_for_people_and_none_for_programs() {
         &["A dear", "A fox"],
     ];
     for (start, words) in starts.into_iter().zip(words) {
-        words.iter().for_each(|word| assert_eq!(column(word)[0], start, "{word}: {table}"));
+        words
+            .iter()
+            .for_each(|word| assert_eq!(column(word)[0], start, "{word}: {table}"));
     }
     assert_eq!((table.lines().count(), sandbox.listed(&[]).len()), (5, 4));
 }
@@ -113,15 +187,36 @@ fn the_list_of_jobs_has_columns_for_people_and_none_for_programs() {
 fn several_jobs_are_waited_for_at_once() {
     let sandbox = Sandbox::with_sim();
     for (provider, file) in [("kie", "a.mp4"), ("uniall", "b.mp4")] {
-        let run = sandbox.run(&["generate", "A dog", "--provider", provider, "--no-wait", "-o", file]);
+        let run = sandbox.run(&[
+            "generate",
+            "A dog",
+            "--provider",
+            provider,
+            "--no-wait",
+            "-o",
+            file,
+        ]);
         assert_eq!(run.code, 0, "{}", run.err);
     }
-    let jobs: Vec<String> = sandbox.listed(&[]).iter().map(|job| job["job"].as_str().unwrap().to_owned()).collect();
+    let jobs: Vec<String> = sandbox
+        .listed(&[])
+        .iter()
+        .map(|job| job["job"].as_str().unwrap().to_owned())
+        .collect();
     let run = sandbox.run(&["wait", &jobs[0], &jobs[1]]);
     let mut files: Vec<_> = run.out.lines().collect();
     files.sort_unstable();
-    assert_eq!((run.code, files.as_slice()), (0, ["a.mp4", "b.mp4"].as_slice()), "{}", run.err);
-    assert!(run.err.contains(&format!("{}: Making the video", jobs[1])), "{}", run.err);
+    assert_eq!(
+        (run.code, files.as_slice()),
+        (0, ["a.mp4", "b.mp4"].as_slice()),
+        "{}",
+        run.err
+    );
+    assert!(
+        run.err.contains(&format!("{}: Making the video", jobs[1])),
+        "{}",
+        run.err
+    );
 
     let refused = sandbox.run(&["wait", &jobs[0], &jobs[1], "-o", "c.mp4"]);
     assert_eq!(refused.code, 2, "{}", refused.err);
@@ -131,38 +226,80 @@ fn several_jobs_are_waited_for_at_once() {
 #[test]
 fn an_upgrade_is_a_job_of_its_own() {
     let sandbox = Sandbox::with_sim();
-    assert_eq!(sandbox.run(&["generate", "A dog", "--duration", "4"]).code, 0);
+    assert_eq!(
+        sandbox.run(&["generate", "A dog", "--duration", "4"]).code,
+        0
+    );
     let small = latest(&sandbox);
     let large = format!("{small}:1080p");
     // What was not asked for is not paid for.
     let balance = || sandbox.run(&["credits", "--provider", "kie"]).out;
     let before = balance();
     let refused = sandbox.run(&["wait", &large]);
-    assert!(refused.code == 2 && refused.err.contains("veo upgrade"), "{}", refused.err);
+    assert!(
+        refused.code == 2 && refused.err.contains("veo upgrade"),
+        "{}",
+        refused.err
+    );
     assert_eq!(balance(), before);
 
     let run = sandbox.run(&["upgrade", &small, "--resolution", "1080p", "--json"]);
     let saved: Value = serde_json::from_str(run.out.lines().last().unwrap()).unwrap();
     let receipt = &saved["receipt"];
-    assert_eq!((run.code, &receipt["discrepancies"], &receipt["job"]["reference"]), (0, &json!([]), &json!(large)));
-    assert_eq!(receipt["job"]["offer"]["request"], json!({"prompt": "A dog", "seconds": 4, "resolution": "1080p"}));
+    assert_eq!(
+        (
+            run.code,
+            &receipt["discrepancies"],
+            &receipt["job"]["reference"]
+        ),
+        (0, &json!([]), &json!(large))
+    );
+    assert_eq!(
+        receipt["job"]["offer"]["request"],
+        json!({"prompt": "A dog", "seconds": 4, "resolution": "1080p"})
+    );
     let listed = sandbox.listed(&[]);
-    assert_eq!((&listed[1]["state"], &listed[1]["job"]), (&json!("done"), &json!(large)), "{listed:?}");
+    assert_eq!(
+        (&listed[1]["state"], &listed[1]["job"]),
+        (&json!("done"), &json!(large)),
+        "{listed:?}"
+    );
     for (job, file) in [(&small, "video.mp4"), (&large, "video-1080p.mp4")] {
         let run = sandbox.run(&["wait", job]);
         assert_eq!((run.code, run.out), (0, format!("{file}\n")), "{}", run.err);
         let run = sandbox.run(&["inspect", file]);
-        assert!(run.out.contains(&format!("  job            {job}\n")), "{}", run.out);
+        assert!(
+            run.out.contains(&format!("  job            {job}\n")),
+            "{}",
+            run.out
+        );
     }
     assert_ne!(balance(), before);
 
     // Somebody else has made the small one, so there is nothing to compare with.
     fs::remove_file(sandbox.store()).unwrap();
-    let run = sandbox.run(&["upgrade", &small, "--resolution", "4k", "-o", "huge.mp4", "--json"]);
+    let run = sandbox.run(&[
+        "upgrade",
+        &small,
+        "--resolution",
+        "4k",
+        "-o",
+        "huge.mp4",
+        "--json",
+    ]);
     let saved: Value = serde_json::from_str(run.out.lines().last().unwrap()).unwrap();
-    assert_eq!((run.code, &saved["receipt"]), (0, &Value::Null), "{}", run.err);
+    assert_eq!(
+        (run.code, &saved["receipt"]),
+        (0, &Value::Null),
+        "{}",
+        run.err
+    );
     let run = sandbox.run(&["wait", &format!("{small}:4k"), "--receipt", "late.json"]);
-    assert!(run.code == 0 && run.err.contains("there is no receipt"), "{}", run.err);
+    assert!(
+        run.code == 0 && run.err.contains("there is no receipt"),
+        "{}",
+        run.err
+    );
     assert_eq!(run.out, "huge.mp4\n");
 }
 
@@ -179,32 +316,67 @@ fn an_upgrade_is_on_the_disk_before_it_is_asked_for_and_goes_on_after_a_kill() {
         if !line.contains("1080p") {
             return Some(record("t1", 1, &video));
         }
-        assert!(lines(&store).iter().any(|line| line["short"]["key"] == "kie:t1:1080p"), "it was not written down");
-        let url = if *is_ready.lock().unwrap() { &*video } else { "" };
-        Some(format!(r#"{{"code":200,"msg":"success","data":{{"resultUrl":"{url}"}}}}"#))
+        assert!(
+            lines(&store)
+                .iter()
+                .any(|line| line["short"]["key"] == "kie:t1:1080p"),
+            "it was not written down"
+        );
+        let url = if *is_ready.lock().unwrap() {
+            &*video
+        } else {
+            ""
+        };
+        Some(format!(
+            r#"{{"code":200,"msg":"success","data":{{"resultUrl":"{url}"}}}}"#
+        ))
     });
     let sandbox = sandbox.at("kie", server.url());
-    assert_eq!(sandbox.run(&["generate", "A dog", "--duration", "4"]).code, 0);
+    assert_eq!(
+        sandbox.run(&["generate", "A dog", "--duration", "4"]).code,
+        0
+    );
     let command = ["upgrade", "kie:t1", "--resolution", "1080p"];
     for kill in [Running::kill, |program: Running| {
         program.interrupt();
         let run = program.end();
-        assert!(run.code == 130 && run.err.contains("Wait for it again with: veo wait kie:t1:1080p"), "{}", run.err);
+        assert!(
+            run.code == 130
+                && run
+                    .err
+                    .contains("Wait for it again with: veo wait kie:t1:1080p"),
+            "{}",
+            run.err
+        );
     }] {
         let mut program = sandbox.start(&command);
         program.until("Making the video");
         kill(program);
         let listed = sandbox.listed(&[]);
-        let known = listed.iter().map(|job| (job["job"].as_str().unwrap(), job["state"].as_str().unwrap()));
-        assert_eq!(known.collect::<Vec<_>>(), [("kie:t1", "done"), ("kie:t1:1080p", "accepted")]);
+        let known = listed
+            .iter()
+            .map(|job| (job["job"].as_str().unwrap(), job["state"].as_str().unwrap()));
+        assert_eq!(
+            known.collect::<Vec<_>>(),
+            [("kie:t1", "done"), ("kie:t1:1080p", "accepted")]
+        );
     }
     *ready.lock().unwrap() = true;
     let asked = server.count("1080p");
     let run = sandbox.run(&["wait"]);
     assert!(server.count("1080p") > asked, "it waited for the small one");
-    assert_eq!((run.code, run.out.as_str()), (0, "video-1080p.mp4\n"), "{}", run.err);
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "video-1080p.mp4\n"),
+        "{}",
+        run.err
+    );
     // The clip is the small one.
-    assert!(run.err.contains("1080p was asked for, and 720 lines came"), "{}", run.err);
+    assert!(
+        run.err.contains("1080p was asked for, and 720 lines came"),
+        "{}",
+        run.err
+    );
     assert_eq!(sandbox.listed(&[])[1]["state"], "done");
 }
 
@@ -212,17 +384,30 @@ fn an_upgrade_is_on_the_disk_before_it_is_asked_for_and_goes_on_after_a_kill() {
 #[test]
 fn an_upgrade_is_never_taken_for_the_job_that_it_makes_larger() {
     let sandbox = Sandbox::with_sim();
-    assert_eq!(sandbox.run(&["generate", "A dog", "--duration", "4"]).code, 0);
+    assert_eq!(
+        sandbox.run(&["generate", "A dog", "--duration", "4"]).code,
+        0
+    );
     let job = latest(&sandbox);
     fs::remove_file(sandbox.store()).unwrap();
-    assert_eq!(sandbox.run(&["upgrade", &job, "--resolution", "1080p", "-o", "large.mp4"]).code, 0);
+    assert_eq!(
+        sandbox
+            .run(&["upgrade", &job, "--resolution", "1080p", "-o", "large.mp4"])
+            .code,
+        0
+    );
     let larger = format!("{job}:1080p");
     assert_eq!(sandbox.run(&["status", &larger]).out, "done\n");
     for command in ["wait", "download"] {
         let run = sandbox.run(&[command, &job, "-o", "small.mp4", "--force"]);
         assert!(run.code == 0 && run.err.contains("1280x720"), "{}", run.err);
         let run = sandbox.run(&[command, &larger]);
-        assert!(run.code == 0 && run.out == "large.mp4\n", "{}{}", run.out, run.err);
+        assert!(
+            run.code == 0 && run.out == "large.mp4\n",
+            "{}{}",
+            run.out,
+            run.err
+        );
     }
 }
 
@@ -239,14 +424,28 @@ fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_f
             }
         }
         2 => Some(refused(401, "Unauthorized")),
-        4 => Some(refused(400, "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.")),
+        4 => Some(refused(
+            400,
+            "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.",
+        )),
         _ => Some(refused(404, "no such task")),
     });
     let sandbox = Sandbox::new().at("kie", server.url());
     let command = ["upgrade", "kie:t1", "--resolution", "1080p", "--json"];
-    let states = || sandbox.listed(&[]).iter().map(|job| job["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let states = || {
+        sandbox
+            .listed(&[])
+            .iter()
+            .map(|job| job["state"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
     let run = sandbox.run(&command);
-    assert!(run.code == 3 && run.err.contains(r#""charged":"no""#), "{} {}", run.code, run.err);
+    assert!(
+        run.code == 3 && run.err.contains(r#""charged":"no""#),
+        "{} {}",
+        run.code,
+        run.err
+    );
     assert_eq!(states(), ["rejected"]);
 
     let mut program = sandbox.start(&command);
@@ -255,22 +454,38 @@ fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_f
     program.until("Go on with the same command: veo upgrade kie:t1 --resolution 1080p");
     assert_eq!(program.end().code, 130);
     assert_eq!(states(), ["unknown"]);
-    let id = sandbox.listed(&[]).last().unwrap()["key"].as_str().unwrap().to_owned();
+    let id = sandbox.listed(&[]).last().unwrap()["key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let settled = sandbox.run(&["settle", &id, "--job", "kie:t1"]);
     assert!(
-        settled.code == 2 && settled.err.contains("kie:t1:1080p is an upgrade; ask for the upgrade again"),
+        settled.code == 2
+            && settled
+                .err
+                .contains("kie:t1:1080p is an upgrade; ask for the upgrade again"),
         "{}",
         settled.err
     );
     // A refusal says nothing of what was asked for before. The next answers are about the same one.
     let run = sandbox.run(&command);
-    assert!(run.code == 4 && run.err.contains(r#""charged":"unknown""#), "{} {}", run.code, run.err);
+    assert!(
+        run.code == 4 && run.err.contains(r#""charged":"unknown""#),
+        "{} {}",
+        run.code,
+        run.err
+    );
     assert_eq!(states(), ["unknown"]);
     assert_eq!(sandbox.run(&command).code, 4);
     assert_eq!(states(), ["unknown"]);
     // What was taken can fail later.
     let run = sandbox.run(&command);
-    assert!(run.code == 1 && run.err.contains("The smaller video is there all the same."), "{} {}", run.code, run.err);
+    assert!(
+        run.code == 1 && run.err.contains("The smaller video is there all the same."),
+        "{} {}",
+        run.code,
+        run.err
+    );
     assert_eq!(states(), ["failed"]);
 }
 
@@ -278,10 +493,29 @@ fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_f
 #[test]
 fn what_is_saved_already_is_its_own_file() {
     let sandbox = Sandbox::with_sim();
-    assert_eq!(sandbox.run(&["generate", "A cat", "--no-wait", "-o", "c.mp4"]).code, 0);
+    assert_eq!(
+        sandbox
+            .run(&["generate", "A cat", "--no-wait", "-o", "c.mp4"])
+            .code,
+        0
+    );
     let cat = latest(&sandbox);
     assert_eq!(sandbox.run(&["wait", &cat, "-o", "d.mp4"]).code, 0);
-    assert_eq!(sandbox.run(&["generate", "A dog", "-o", "c.mp4", "--receipt", "dog.json", "--duration", "4"]).code, 0);
+    assert_eq!(
+        sandbox
+            .run(&[
+                "generate",
+                "A dog",
+                "-o",
+                "c.mp4",
+                "--receipt",
+                "dog.json",
+                "--duration",
+                "4"
+            ])
+            .code,
+        0
+    );
     let run = sandbox.run(&["wait", &cat]);
     assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
     assert_eq!(sandbox.listed(&[])[0]["output"], "d.mp4");
@@ -289,11 +523,18 @@ fn what_is_saved_already_is_its_own_file() {
     // The receipt can be had later, and means the same elsewhere.
     let run = sandbox.run(&["wait", &cat, "--receipt", "late.json"]);
     assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
-    assert_eq!(sandbox.run(&["wait", &cat, "--receipt", "late.json"]).code, 2);
+    assert_eq!(
+        sandbox.run(&["wait", &cat, "--receipt", "late.json"]).code,
+        2
+    );
     let elsewhere = tempfile::tempdir().unwrap();
     for receipt in ["late.json", "dog.json"] {
         let mut command = sandbox.command(&["inspect"]);
-        let output = command.arg(sandbox.path(receipt)).current_dir(elsewhere.path()).output().unwrap();
+        let output = command
+            .arg(sandbox.path(receipt))
+            .current_dir(elsewhere.path())
+            .output()
+            .unwrap();
         let told = String::from_utf8(output.stdout).unwrap();
         assert!(told.ends_with("  now            the same file\n"), "{told}");
     }
@@ -301,7 +542,11 @@ fn what_is_saved_already_is_its_own_file() {
     // Another file in its place is not taken for it, and stays.
     sandbox.write("d.mp4", "something else");
     let run = sandbox.run(&["wait", &cat]);
-    assert!(run.code == 2 && run.err.contains("d.mp4 is already there"), "{}", run.err);
+    assert!(
+        run.code == 2 && run.err.contains("d.mp4 is already there"),
+        "{}",
+        run.err
+    );
     let run = sandbox.run(&["wait", &cat, "--force"]);
     assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
 }
@@ -315,37 +560,89 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
         true => Some(accepted("t9")),
         false => Some(record("t1", 1, &video)),
     });
-    let sandbox = Sandbox::new().at("kie", server.url()).with("UNIALL_API_KEY", "sk-secret");
+    let sandbox = Sandbox::new()
+        .at("kie", server.url())
+        .with("UNIALL_API_KEY", "sk-secret");
     // The message has the command, with the name under which it is recorded.
     let lose = |prompt: &str, file: &str| {
-        let run =
-            sandbox.run(&["generate", prompt, "--duration", "4", "--provider", "kie", "--watermark", "me", "-o", file]);
-        let (_, told) = run.err.split_once("veo settle ").unwrap_or_else(|| panic!("{}", run.err));
+        let run = sandbox.run(&[
+            "generate",
+            prompt,
+            "--duration",
+            "4",
+            "--provider",
+            "kie",
+            "--watermark",
+            "me",
+            "-o",
+            file,
+        ]);
+        let (_, told) = run
+            .err
+            .split_once("veo settle ")
+            .unwrap_or_else(|| panic!("{}", run.err));
         told.split(' ').next().unwrap().to_owned()
     };
     let (taken, not_taken) = (lose("A dog", "dog.mp4"), lose("A cat", "cat.mp4"));
     let table = sandbox.run(&["jobs"]);
-    assert!(table.out.lines().any(|line| line.contains(&format!("  {taken}  dog.mp4"))), "{}", table.out);
+    assert!(
+        table
+            .out
+            .lines()
+            .any(|line| line.contains(&format!("  {taken}  dog.mp4"))),
+        "{}",
+        table.out
+    );
 
     let run = sandbox.run(&["settle", &taken, "--job", "kie:t1"]);
-    assert_eq!((run.code, run.err.as_str()), (0, "Go on with: veo wait kie:t1\n"));
+    assert_eq!(
+        (run.code, run.err.as_str()),
+        (0, "Go on with: veo wait kie:t1\n")
+    );
     let run = sandbox.run(&["settle", &not_taken, "--not-taken", "--json"]);
-    assert!(run.code == 0 && run.out.contains(r#""state":"rejected""#), "{} {}", run.out, run.err);
+    assert!(
+        run.code == 0 && run.out.contains(r#""state":"rejected""#),
+        "{} {}",
+        run.out,
+        run.err
+    );
     let run = sandbox.run(&["wait", "--receipt", "dog.json"]);
-    assert_eq!((run.code, run.out.as_str()), (0, "dog.mp4\n"), "{}", run.err);
-    let receipt: Value = serde_json::from_str(&fs::read_to_string(sandbox.path("dog.json")).unwrap()).unwrap();
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "dog.mp4\n"),
+        "{}",
+        run.err
+    );
+    let receipt: Value =
+        serde_json::from_str(&fs::read_to_string(sandbox.path("dog.json")).unwrap()).unwrap();
     assert_eq!(receipt["job"]["offer"]["request"]["prompt"], "A dog");
     assert!(!sandbox.run(&["jobs"]).err.contains("unknown outcome"));
 
     // A batch goes on by itself.
-    sandbox.write("jobs.jsonl", "{\"prompt\":\"A dog\",\"seconds\":4}\n{\"prompt\":\"A cat\",\"seconds\":4}\n");
+    sandbox.write(
+        "jobs.jsonl",
+        "{\"prompt\":\"A dog\",\"seconds\":4}\n{\"prompt\":\"A cat\",\"seconds\":4}\n",
+    );
     let batch = ["generate", "--batch", "jobs.jsonl", "--provider", "kie"];
     let run = sandbox.run(&batch);
-    assert!(run.code == 4 && run.err.contains("--not-taken --batch "), "{}", run.err);
+    assert!(
+        run.code == 4 && run.err.contains("--not-taken --batch "),
+        "{}",
+        run.err
+    );
     let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
-    let id = |prompt| listed.iter().find(|job| job["prompt"] == prompt).unwrap()["key"].as_str().unwrap().to_owned();
+    let id = |prompt| {
+        listed.iter().find(|job| job["prompt"] == prompt).unwrap()["key"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     for arguments in [["--job", "kie:t2"].as_slice(), &["--not-taken"]] {
-        let id = if arguments.len() > 1 { id("A dog") } else { id("A cat") };
+        let id = if arguments.len() > 1 {
+            id("A dog")
+        } else {
+            id("A cat")
+        };
         let run = sandbox.run(&[&["settle", &id, "--batch", "jobs.jsonl"], arguments].concat());
         assert_eq!(run.code, 0, "{}", run.err);
     }
@@ -356,24 +653,59 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
     // Everything else would make the record say what is not so.
     let open = {
         let run = Sandbox::with(sandbox, "KIE_BASE_URL", Server::start(|_, _| None).url());
-        let run = (run.run(&["generate", "A fox", "--provider", "kie", "--watermark", "me"]), run);
+        let run = (
+            run.run(&[
+                "generate",
+                "A fox",
+                "--provider",
+                "kie",
+                "--watermark",
+                "me",
+            ]),
+            run,
+        );
         assert_eq!(run.0.code, 4);
         run.1
     };
-    let fox = open.listed(&[]).last().unwrap()["key"].as_str().unwrap().to_owned();
+    let fox = open.listed(&[]).last().unwrap()["key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let refusals: [(&[&str], &str); 8] = [
         (&[&fox], "--job <JOB>"),
-        (&[&fox, "--not-taken", "--job", "kie:t3"], "cannot be used with"),
-        (&["0123", "--not-taken"], "there is no request 0123; the unknown ones are listed by: veo jobs\n"),
-        (&["0123", "--not-taken", "--batch", "jobs.jsonl"], "by: veo jobs --batch jobs.jsonl\n"),
-        (&[&fox, "--not-taken", "--batch", "no.jsonl"], "no.jsonl has not been begun"),
-        (&[&taken, "--not-taken"], "is done, and only what is unknown can be settled"),
+        (
+            &[&fox, "--not-taken", "--job", "kie:t3"],
+            "cannot be used with",
+        ),
+        (
+            &["0123", "--not-taken"],
+            "there is no request 0123; the unknown ones are listed by: veo jobs\n",
+        ),
+        (
+            &["0123", "--not-taken", "--batch", "jobs.jsonl"],
+            "by: veo jobs --batch jobs.jsonl\n",
+        ),
+        (
+            &[&fox, "--not-taken", "--batch", "no.jsonl"],
+            "no.jsonl has not been begun",
+        ),
+        (
+            &[&taken, "--not-taken"],
+            "is done, and only what is unknown can be settled",
+        ),
         (&[&fox, "--job", "kie:t1"], "kie:t1 is the job of "),
-        (&[&fox, "--job", "uniall:t3"], "was sent to kie, so it cannot have become uniall:t3"),
+        (
+            &[&fox, "--job", "uniall:t3"],
+            "was sent to kie, so it cannot have become uniall:t3",
+        ),
     ];
     for (arguments, wanted) in refusals {
         let run = open.run(&[&["settle"], arguments].concat());
-        assert!(run.code == 2 && run.err.contains(wanted), "{arguments:?}: {}", run.err);
+        assert!(
+            run.code == 2 && run.err.contains(wanted),
+            "{arguments:?}: {}",
+            run.err
+        );
     }
     assert_eq!(open.listed(&[]).last().unwrap()["state"], "unknown");
 }
@@ -381,31 +713,68 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
 /// The provider says what is wrong with the request only after it has taken it, and the job.
 #[test]
 fn a_job_that_fails_for_its_input_has_failed() {
-    for words in ["Failed to fetch the image. Kindly verify the URL.", "Only English prompts are supported."] {
+    for words in [
+        "Failed to fetch the image. Kindly verify the URL.",
+        "Only English prompts are supported.",
+    ] {
         let server = Server::start(move |line, _| {
             let record = || record("t1", 3, "").replace("the model gave up", words);
-            Some(if line.contains("POST") { accepted("t1") } else { record() })
+            Some(if line.contains("POST") {
+                accepted("t1")
+            } else {
+                record()
+            })
         });
         let sandbox = Sandbox::new().at("kie", server.url());
         let run = sandbox.run(&["generate", "A dog", "--json"]);
         let error: Value = serde_json::from_str(run.err.trim()).unwrap();
-        assert_eq!((run.code, &error["charged"]), (1, &"unknown".into()), "{}", run.err);
+        assert_eq!(
+            (run.code, &error["charged"]),
+            (1, &"unknown".into()),
+            "{}",
+            run.err
+        );
         let next = "Change what it says, and send it as a new job with a new price.";
-        assert_eq!((&error["resend"], &error["next"]), (&"change_input".into(), &next.into()));
-        assert_eq!((sandbox.listed(&[])[0]["state"].as_str(), run.err.contains(words)), (Some("failed"), true));
+        assert_eq!(
+            (&error["resend"], &error["next"]),
+            (&"change_input".into(), &next.into())
+        );
+        assert_eq!(
+            (
+                sandbox.listed(&[])[0]["state"].as_str(),
+                run.err.contains(words)
+            ),
+            (Some("failed"), true)
+        );
         let run = sandbox.run(&["wait"]);
-        assert!(run.code == 0 && run.err.contains("no job to wait for"), "{}", run.err);
+        assert!(
+            run.code == 0 && run.err.contains("no job to wait for"),
+            "{}",
+            run.err
+        );
     }
 }
 
 #[test]
 fn a_video_goes_where_it_was_to_go_wherever_one_waits() {
     let sandbox = Sandbox::with_sim();
-    assert_eq!(sandbox.run(&["generate", "A dog", "--no-wait", "-o", "dog.mp4"]).code, 0);
+    assert_eq!(
+        sandbox
+            .run(&["generate", "A dog", "--no-wait", "-o", "dog.mp4"])
+            .code,
+        0
+    );
     let elsewhere = tempfile::tempdir().unwrap();
-    let output = sandbox.command(&["wait"]).current_dir(elsewhere.path()).output().unwrap();
+    let output = sandbox
+        .command(&["wait"])
+        .current_dir(elsewhere.path())
+        .output()
+        .unwrap();
     let file = sandbox.path("dog.mp4");
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}\n", file.display()));
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("{}\n", file.display())
+    );
     assert!(file.exists());
 }
 
@@ -418,16 +787,46 @@ fn what_was_paid_for_is_told_as_paid_for_whatever_goes_wrong_after() {
     };
     // The video is saved, and said to be, before its receipt turns out to fit nowhere.
     let sandbox = Sandbox::with_sim();
-    let run = sandbox.run(&["generate", "A dog", "--receipt", "/dev/full", "--force", "--json"]);
+    let run = sandbox.run(&[
+        "generate",
+        "A dog",
+        "--receipt",
+        "/dev/full",
+        "--force",
+        "--json",
+    ]);
     let job = latest(&sandbox);
-    assert_eq!((run.code, error(&run)), (1, ["yes", "never", &job].map(str::to_owned)), "{}", run.err);
-    assert!(run.out.lines().last().unwrap().starts_with(r#"{"event":"saved""#), "{}", run.out);
+    assert_eq!(
+        (run.code, error(&run)),
+        (1, ["yes", "never", &job].map(str::to_owned)),
+        "{}",
+        run.err
+    );
+    assert!(
+        run.out
+            .lines()
+            .last()
+            .unwrap()
+            .starts_with(r#"{"event":"saved""#),
+        "{}",
+        run.out
+    );
     assert_eq!(sandbox.listed(&[])[0]["state"], "done");
 
-    assert_eq!(sandbox.run(&["generate", "A dog", "--no-wait", "-o", "later.mp4"]).code, 0);
+    assert_eq!(
+        sandbox
+            .run(&["generate", "A dog", "--no-wait", "-o", "later.mp4"])
+            .code,
+        0
+    );
     let job = latest(&sandbox);
     let run = sandbox.run(&["download", &job, "--json"]);
-    assert_eq!((run.code, error(&run)), (5, ["yes", "never", &job].map(str::to_owned)), "{}", run.err);
+    assert_eq!(
+        (run.code, error(&run)),
+        (5, ["yes", "never", &job].map(str::to_owned)),
+        "{}",
+        run.err
+    );
 
     // One is refused, one is lost, and one fails.
     let server = Server::start(|line, body| match body {
@@ -445,28 +844,55 @@ fn what_was_paid_for_is_told_as_paid_for_whatever_goes_wrong_after() {
     ];
     for (number, (prompts, code, [charged, resend])) in table.into_iter().enumerate() {
         let file = format!("jobs-{number}.jsonl");
-        sandbox.write(&file, &prompts.map(|prompt| format!("{{\"prompt\":\"{prompt}\"}}\n")).concat());
+        sandbox.write(
+            &file,
+            &prompts
+                .map(|prompt| format!("{{\"prompt\":\"{prompt}\"}}\n"))
+                .concat(),
+        );
         let run = sandbox.run(&["generate", "--batch", &file, "--json"]);
-        assert_eq!((run.code, error(&run)), (code, [charged, resend, "-"].map(str::to_owned)), "{}", run.err);
+        assert_eq!(
+            (run.code, error(&run)),
+            (code, [charged, resend, "-"].map(str::to_owned)),
+            "{}",
+            run.err
+        );
     }
     let run = sandbox.run(&["wait", "kie:t1", "kie:t2", "--timeout", "1s", "--json"]);
-    assert_eq!((run.code, error(&run)), (5, ["yes", "never", "-"].map(str::to_owned)), "{}", run.err);
+    assert_eq!(
+        (run.code, error(&run)),
+        (5, ["yes", "never", "-"].map(str::to_owned)),
+        "{}",
+        run.err
+    );
 }
 
 /// Whoever waits for a job of a batch with `veo wait` makes a video that the batch never hears of.
 #[test]
 fn a_line_of_a_batch_goes_on_with_the_batch() {
-    let server =
-        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 0, "") }));
+    let server = Server::start(|line, _| {
+        Some(if line.contains("POST") {
+            accepted("t1")
+        } else {
+            record("t1", 0, "")
+        })
+    });
     let sandbox = Sandbox::new().at("kie", server.url());
     sandbox.write("jobs.jsonl", "{\"prompt\":\"A dog\"}\n");
     let command = ["generate", "--batch", "jobs.jsonl"];
     let check = |run: &Run, code| {
         let wanted = "\n  It is paid for. The same command of the batch goes on with it.\n";
-        assert!(run.err.contains(wanted) && !run.err.contains("veo wait"), "{}", run.err);
+        assert!(
+            run.err.contains(wanted) && !run.err.contains("veo wait"),
+            "{}",
+            run.err
+        );
         assert_eq!(run.code, code, "{}", run.err);
     };
-    check(&sandbox.run(&[&command, ["--timeout", "1s"].as_slice()].concat()), 5);
+    check(
+        &sandbox.run(&[&command, ["--timeout", "1s"].as_slice()].concat()),
+        5,
+    );
     let mut program = sandbox.start(&command);
     program.until("line 1: Making the video");
     program.interrupt();
@@ -493,10 +919,21 @@ fn images_of_this_machine_are_uploaded() {
 fn the_simulator_serves_other_programs_until_ctrl_c() {
     let mut simulator = Sandbox::new().start(&["sim", "--port", "0"]);
     let told = simulator.until("Ctrl-C stops it.").to_owned();
-    let url = told.split("KIE_BASE_URL=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let url = told
+        .split("KIE_BASE_URL=")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap();
     let sandbox = Sandbox::new().at("kie", url);
     let run = sandbox.run(&["generate", "A dog"]);
-    assert_eq!((run.code, run.out.as_str()), (0, "video.mp4\n"), "{}", run.err);
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "video.mp4\n"),
+        "{}",
+        run.err
+    );
     simulator.interrupt();
     let run = simulator.end();
     assert_eq!((run.code, run.out), (0, format!("{url}\n")));
@@ -505,14 +942,39 @@ fn the_simulator_serves_other_programs_until_ctrl_c() {
 #[test]
 fn what_needs_no_provider_is_told() {
     let sandbox = Sandbox::new();
-    sandbox.run(&["generate", "--sim", "kie", "A dog", "-o", "dog.mp4", "--receipt", "dog.json"]);
+    sandbox.run(&[
+        "generate",
+        "--sim",
+        "kie",
+        "A dog",
+        "-o",
+        "dog.mp4",
+        "--receipt",
+        "dog.json",
+    ]);
     let shown = session(
         &sandbox,
         &[
             &["plan", "A dog", "--negative-prompt", "cats"],
             &["plan", "A dog", "--negative-prompt", "cats", "--json"],
-            &["plan", "A dog", "--provider", "kie", "--resolution", "4k", "--seed", "12345"],
-            &["plan", "A dog", "--provider", "kie", "--negative-prompt", "cats"],
+            &[
+                "plan",
+                "A dog",
+                "--provider",
+                "kie",
+                "--resolution",
+                "4k",
+                "--seed",
+                "12345",
+            ],
+            &[
+                "plan",
+                "A dog",
+                "--provider",
+                "kie",
+                "--negative-prompt",
+                "cats",
+            ],
             &["models"],
             &["models", "--provider", "uniall", "--json"],
             &["inspect", "dog.json"],
@@ -542,13 +1004,36 @@ fn what_cannot_work_is_refused_in_a_sentence() {
         &["generate", "--sim", "kie", "A dog", "-o", "there.mp4"],
         &["generate", "--sim", "kie", "A dog", "-o", "no/dog.mp4"],
         &["generate", "--sim", "kie", "A dog", "-o", "."],
-        &["generate", "--sim", "kie", "A dog", "--receipt", "there.mp4"],
+        &[
+            "generate",
+            "--sim",
+            "kie",
+            "A dog",
+            "--receipt",
+            "there.mp4",
+        ],
         &["generate", "--sim", "kie", "A dog", "--duration", "5"],
         &["generate", "--sim", "kie", "A dog", "--image", "dog.png"],
-        &["generate", "--sim", "uniall", "A dog", "--tier", "lite", "--watermark", "x"],
+        &[
+            "generate",
+            "--sim",
+            "uniall",
+            "A dog",
+            "--tier",
+            "lite",
+            "--watermark",
+            "x",
+        ],
         &["generate", "--sim", "kie", "A dog", "--provider", "kie"],
         &["generate", "--sim", "kie", "A dog", "--no-wait"],
-        &["generate", "--sim", "kie", "A dog", "--first-frame", "https://img.example.net/a.png"],
+        &[
+            "generate",
+            "--sim",
+            "kie",
+            "A dog",
+            "--first-frame",
+            "https://img.example.net/a.png",
+        ],
         &[
             "generate",
             "--sim",
@@ -574,7 +1059,10 @@ fn what_cannot_work_is_refused_in_a_sentence() {
         &["nothing"],
     ];
     assert_snapshot!(session(&sandbox, &table));
-    assert_eq!(fs::read_to_string(sandbox.path("there.mp4")).unwrap(), "an older video");
+    assert_eq!(
+        fs::read_to_string(sandbox.path("there.mp4")).unwrap(),
+        "an older video"
+    );
     for arguments in table {
         assert_eq!(sandbox.run(arguments).code, 2, "{arguments:?}");
     }
@@ -608,10 +1096,44 @@ fn a_request_can_be_given_in_many_ways() {
         (&["--request", "request.yaml"], ""),
         (&["--request", "request.json"], ""),
         (&["--request", "-"], "prompt: A dog\n"),
-        (&["--request", "request.json", "A cat", "--duration", "6"], ""),
-        (&["A dog", "--first-frame", "https://a.example/1.png", "--last-frame", "last.png"], ""),
-        (&["A dog", "--reference", "https://a.example/1.png", "--reference", "https://a.example/2.png"], ""),
-        (&["A dog", "--tier", "fast", "--aspect-ratio", "9:16", "--resolution", "4K", "--duration", "6"], ""),
+        (
+            &["--request", "request.json", "A cat", "--duration", "6"],
+            "",
+        ),
+        (
+            &[
+                "A dog",
+                "--first-frame",
+                "https://a.example/1.png",
+                "--last-frame",
+                "last.png",
+            ],
+            "",
+        ),
+        (
+            &[
+                "A dog",
+                "--reference",
+                "https://a.example/1.png",
+                "--reference",
+                "https://a.example/2.png",
+            ],
+            "",
+        ),
+        (
+            &[
+                "A dog",
+                "--tier",
+                "fast",
+                "--aspect-ratio",
+                "9:16",
+                "--resolution",
+                "4K",
+                "--duration",
+                "6",
+            ],
+            "",
+        ),
         (
             &[
                 "A dog",
@@ -625,17 +1147,38 @@ fn a_request_can_be_given_in_many_ways() {
             ],
             "",
         ),
-        (&["A dog", "--extra", "kie.enableFallback=true", "--extra", "kie.note=\"a b\"", "--extra", "uniall.n=1"], ""),
+        (
+            &[
+                "A dog",
+                "--extra",
+                "kie.enableFallback=true",
+                "--extra",
+                "kie.note=\"a b\"",
+                "--extra",
+                "uniall.n=1",
+            ],
+            "",
+        ),
     ];
-    let shown: Vec<_> = table.iter().map(|(arguments, input)| body(arguments, input)).collect();
+    let shown: Vec<_> = table
+        .iter()
+        .map(|(arguments, input)| body(arguments, input))
+        .collect();
     assert_snapshot!(shown.join("\n"));
 }
 
 /// All commands that `--help` lists.
 fn commands() -> Vec<String> {
     let help = Sandbox::new().run(&["--help"]).out;
-    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    let lines = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -644,9 +1187,16 @@ fn every_command_has_help_with_an_example() {
     let names = commands();
     assert_eq!(names.len(), 19, "{names:?}");
     // These two take nothing, or any command.
-    for name in names.iter().filter(|name| !["schema", "help"].contains(&name.as_str())) {
+    for name in names
+        .iter()
+        .filter(|name| !["schema", "help"].contains(&name.as_str()))
+    {
         let run = sandbox.run(&[name, "--help"]);
-        assert!(run.code == 0 && run.out.contains(&format!("Examples:\n  veo {name}")), "{name}: {}", run.out);
+        assert!(
+            run.code == 0 && run.out.contains(&format!("Examples:\n  veo {name}")),
+            "{name}: {}",
+            run.out
+        );
     }
     let alone = sandbox.run(&[]);
     assert!(alone.err.contains("Commands:") && alone.code == 2);
@@ -658,7 +1208,10 @@ fn every_example_of_the_help_works() {
     let mut names = commands();
     names.push(String::new());
     let ran: usize = thread::scope(|scope| {
-        let runs: Vec<_> = names.iter().map(|name| scope.spawn(|| run_examples(name))).collect();
+        let runs: Vec<_> = names
+            .iter()
+            .map(|name| scope.spawn(|| run_examples(name)))
+            .collect();
         runs.into_iter().map(|run| run.join().unwrap()).sum()
     });
     assert!(ran > 40, "{ran} of {names:?}");
@@ -668,9 +1221,15 @@ fn every_example_of_the_help_works() {
 fn run_examples(name: &str) -> usize {
     let help = Sandbox::new().run_line(&format!("veo {name} --help")).out;
     let is_command = |line: &&str| line.starts_with("  veo ") || line.starts_with("  KIE_");
-    let lines: Vec<_> = help.lines().skip_while(|line| *line != "Examples:").filter(is_command).collect();
+    let lines: Vec<_> = help
+        .lines()
+        .skip_while(|line| *line != "Examples:")
+        .filter(is_command)
+        .collect();
     // What it is for can stand behind it.
-    lines.iter().for_each(|line| run_example(line.trim().split("  ").next().unwrap()));
+    lines
+        .iter()
+        .for_each(|line| run_example(line.trim().split("  ").next().unwrap()));
     lines.len()
 }
 
@@ -691,8 +1250,13 @@ fn run_example(example: &str) {
     sandbox.write("request.yaml", "prompt: A dog playing in a park\n");
     sandbox.write("jobs.jsonl", "{\"prompt\": \"A dog playing in a park\"}\n");
     sandbox.write("key.txt", "sk-secret\n");
-    prepare("mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc", 0);
-    let mut line = example.replace("http://127.0.0.1:8787", &sandbox.url()).replace("| man -l -", "| cat");
+    prepare(
+        "mkdir -p ~/.local/share/bash-completion/completions ~/.zfunc",
+        0,
+    );
+    let mut line = example
+        .replace("http://127.0.0.1:8787", &sandbox.url())
+        .replace("| man -l -", "| cat");
     let is = |command: &str| example.starts_with(&format!("veo {command}"));
     if is("auth kie") {
         // It is typed otherwise, which is seen in a terminal.
@@ -706,15 +1270,26 @@ fn run_example(example: &str) {
             true => ("--batch jobs.jsonl", ["--batch", "jobs.jsonl"].as_slice()),
             false => ("A_dog", [].as_slice()),
         };
-        prepare(&format!("KIE_API_KEY=lost-reply veo generate {file} --provider kie"), 4);
-        line = line.replace("0f1e2d3c4b5a6978", sandbox.listed(list)[0]["key"].as_str().unwrap());
+        prepare(
+            &format!("KIE_API_KEY=lost-reply veo generate {file} --provider kie"),
+            4,
+        );
+        line = line.replace(
+            "0f1e2d3c4b5a6978",
+            sandbox.listed(list)[0]["key"].as_str().unwrap(),
+        );
         // The provider is asked about the task, by whoever has sent it.
-        line =
-            format!("KIE_API_KEY=lost-reply {}", line.replace("kie:0f1e2d3c", &format!("kie:{}", sandbox.last_task())));
+        line = format!(
+            "KIE_API_KEY=lost-reply {}",
+            line.replace("kie:0f1e2d3c", &format!("kie:{}", sandbox.last_task()))
+        );
     } else {
         for (shown, provider) in [("kie:0f1e2d3c", "kie"), ("uniall:task_42", "uniall")] {
             if line.contains(shown) {
-                prepare(&format!("veo generate A_dog --provider {provider} -o first-{provider}.mp4"), 0);
+                prepare(
+                    &format!("veo generate A_dog --provider {provider} -o first-{provider}.mp4"),
+                    0,
+                );
                 line = line.replace(shown, &latest(&sandbox));
             }
         }
@@ -728,16 +1303,29 @@ fn the_reference_is_what_the_help_says() {
     let page = Sandbox::new().run(&["reference"]).out;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
     let checked_in = fs::read_to_string(file).unwrap_or_default();
-    assert!(page == checked_in, "docs/cli.md is stale; run: cargo run -p veo-cli -- reference > docs/cli.md");
+    assert!(
+        page == checked_in,
+        "docs/cli.md is stale; run: cargo run -p veo-cli -- reference > docs/cli.md"
+    );
 }
 
 #[test]
 fn the_schema_is_the_checked_in_one() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/video-request.json");
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../schemas/video-request.json"
+    );
     let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
     let printed = Sandbox::new().run(&["schema"]).out;
     assert_eq!(read(&printed), read(&fs::read_to_string(file).unwrap()));
-    assert_eq!(Sandbox::new().run(&["schema", "--json"]).out.lines().count(), 1);
+    assert_eq!(
+        Sandbox::new()
+            .run(&["schema", "--json"])
+            .out
+            .lines()
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -752,21 +1340,33 @@ fn a_result_that_cannot_be_printed_is_a_failure_and_one_that_nobody_reads_is_non
         &["generate", "A dog", "--force", "--json"],
     ];
     for arguments in table {
-        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
         let run = sandbox.command(arguments).stdout(full).output().unwrap();
         let told = String::from_utf8(run.stderr).unwrap();
-        let sentence =
-            "standard output cannot be written: No space left on device (os error 28); what was done is done";
-        assert_eq!((run.status.code(), told.matches(sentence).count()), (Some(1), 1), "{arguments:?}: {told}");
+        let sentence = "standard output cannot be written: No space left on device (os error 28); what was done is done";
+        assert_eq!(
+            (run.status.code(), told.matches(sentence).count()),
+            (Some(1), 1),
+            "{arguments:?}: {told}"
+        );
 
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let run = sandbox.command(arguments).stdout(writer).output().unwrap();
         let told = String::from_utf8(run.stderr).unwrap();
-        assert!(run.status.success() && !told.contains("standard output"), "{arguments:?}: {told}");
+        assert!(
+            run.status.success() && !told.contains("standard output"),
+            "{arguments:?}: {told}"
+        );
     }
     let listed = sandbox.listed(&[]);
-    assert!(listed.len() == 4 && listed.iter().all(|job| job["state"] == "done"), "{listed:?}");
+    assert!(
+        listed.len() == 4 && listed.iter().all(|job| job["state"] == "done"),
+        "{listed:?}"
+    );
 }
 
 #[test]
@@ -774,12 +1374,20 @@ fn what_is_no_text_is_refused_in_a_sentence() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     let (sandbox, odd) = (Sandbox::with_sim(), OsStr::from_bytes(b"\xff"));
-    let table: [&[&str]; 5] =
-        [&["status"], &["status", "--json"], &["generate"], &["settle", "--job"], &["generate", "A dog", "--output"]];
+    let table: [&[&str]; 5] = [
+        &["status"],
+        &["status", "--json"],
+        &["generate"],
+        &["settle", "--job"],
+        &["generate", "A dog", "--output"],
+    ];
     for arguments in table {
         let run = sandbox.command(arguments).arg(odd).output().unwrap();
         let told = String::from_utf8_lossy(&run.stderr);
-        assert!(run.status.code() == Some(2) && !told.contains("panicked"), "{arguments:?}: {told}");
+        assert!(
+            run.status.code() == Some(2) && !told.contains("panicked"),
+            "{arguments:?}: {told}"
+        );
     }
     assert_eq!(sandbox.paid(), 0);
 }
@@ -792,8 +1400,18 @@ fn the_exchange_is_shown_when_asked_for_and_never_the_key() {
         let quiet = sandbox.run(&arguments);
         let run = sandbox.run(&[arguments.as_slice(), &["--verbose"]].concat());
         assert_eq!((run.code, &run.out), (0, &quiet.out), "{}", run.err);
-        for part in ["veo::wire", "POST", r#""prompt":"A dog""#, "GET", "status=200"] {
-            assert!(run.err.contains(part) && !quiet.err.contains("veo::wire"), "{part} is not in {}", run.err);
+        for part in [
+            "veo::wire",
+            "POST",
+            r#""prompt":"A dog""#,
+            "GET",
+            "status=200",
+        ] {
+            assert!(
+                run.err.contains(part) && !quiet.err.contains("veo::wire"),
+                "{part} is not in {}",
+                run.err
+            );
         }
         assert!(!run.err.contains("sk-secret"), "{}", run.err);
     }
@@ -809,10 +1427,17 @@ fn completions_and_manual_pages_name_the_commands() {
         (&["completions", "powershell"], "Register-ArgumentCompleter"),
         (&["man"], ".TH veo 1"),
         (&["man", "generate"], ".TH veo-generate 1"),
-        (&["completions", "bash", "--json"], r#"{"event":"text","text":"#),
+        (
+            &["completions", "bash", "--json"],
+            r#"{"event":"text","text":"#,
+        ),
     ];
     for (arguments, wanted) in table {
         let run = sandbox.run(arguments);
-        assert!(run.code == 0 && run.out.contains(wanted), "{arguments:?}: {}", run.out);
+        assert!(
+            run.code == 0 && run.out.contains(wanted),
+            "{arguments:?}: {}",
+            run.out
+        );
     }
 }

@@ -27,23 +27,37 @@ fn a_key_is_kept_where_nobody_else_can_read_it() {
         assert_eq!(mode(&sandbox.config()), 0o600);
     }
     let text = fs::read_to_string(sandbox.config()).unwrap();
-    assert_eq!(text, "[kie]\napi_key = \"sk-three\"\n\n[uniall]\napi_key = \"sk-two\"\n");
+    assert_eq!(
+        text,
+        "[kie]\napi_key = \"sk-three\"\n\n[uniall]\napi_key = \"sk-two\"\n"
+    );
 }
 
 #[test]
 fn a_file_that_others_can_read_is_refused() {
-    for (mode, works) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false), (0o644, false)]
-    {
+    for (mode, works) in [
+        (0o600, true),
+        (0o400, true),
+        (0o640, false),
+        (0o604, false),
+        (0o620, false),
+        (0o644, false),
+    ] {
         let sandbox = Sandbox::new();
         // Nobody listens there.
-        configure(&sandbox, "[kie]\napi_key = \"sk-secret\"\nbase_url = \"http://127.0.0.1:1\"\n", mode);
+        configure(
+            &sandbox,
+            "[kie]\napi_key = \"sk-secret\"\nbase_url = \"http://127.0.0.1:1\"\n",
+            mode,
+        );
         let run = sandbox.run(&["credits"]);
         if works {
             assert_eq!(run.code, 3, "{mode:o}: {}", run.err);
         } else {
             let file = sandbox.config().display().to_string();
-            let wanted =
-                format!("error: {file} holds keys and others on this machine can read it; run: chmod 600 {file}\n");
+            let wanted = format!(
+                "error: {file} holds keys and others on this machine can read it; run: chmod 600 {file}\n"
+            );
             assert_eq!((run.code, run.err), (2, wanted));
         }
     }
@@ -52,25 +66,57 @@ fn a_file_that_others_can_read_is_refused() {
 #[test]
 fn no_key_is_shown() {
     let table = [
-        ("[kie]\napi_key = \"sk-secret\nbase_url = \"x\"\n", "config.toml, line 2: "),
-        ("[kie]\napi_key = [\"sk-secret\"]\n", "config.toml, line 2: invalid type"),
-        ("[kie]\napi_keys = \"sk-secret\"\n", "config.toml, line 2: unknown field `api_keys`"),
-        ("[kai]\napi_key = \"sk-secret\"\n", "config.toml, line 1: unknown field `kai`"),
-        ("[kie]\napi_key = \"sk-secret\\nx\"\n", "the API key holds characters"),
-        ("[kie]\napi_key = \"sk-secret\"\nbase_url = \"http://example.net\"\n", "http"),
+        (
+            "[kie]\napi_key = \"sk-secret\nbase_url = \"x\"\n",
+            "config.toml, line 2: ",
+        ),
+        (
+            "[kie]\napi_key = [\"sk-secret\"]\n",
+            "config.toml, line 2: invalid type",
+        ),
+        (
+            "[kie]\napi_keys = \"sk-secret\"\n",
+            "config.toml, line 2: unknown field `api_keys`",
+        ),
+        (
+            "[kai]\napi_key = \"sk-secret\"\n",
+            "config.toml, line 1: unknown field `kai`",
+        ),
+        (
+            "[kie]\napi_key = \"sk-secret\\nx\"\n",
+            "the API key holds characters",
+        ),
+        (
+            "[kie]\napi_key = \"sk-secret\"\nbase_url = \"http://example.net\"\n",
+            "http",
+        ),
     ];
     for (text, wanted) in table {
         let sandbox = Sandbox::new();
         configure(&sandbox, text, 0o600);
-        for arguments in [["credits"].as_slice(), &["credits", "--json", "--verbose"], &["generate", "A dog"]] {
+        for arguments in [
+            ["credits"].as_slice(),
+            &["credits", "--json", "--verbose"],
+            &["generate", "A dog"],
+        ] {
             let run = sandbox.run(arguments);
             assert_eq!((run.code, run.out.as_str()), (2, ""), "{text}: {}", run.err);
-            assert!(run.err.contains(wanted) && !run.err.contains("secret"), "{text}: {}", run.err);
+            assert!(
+                run.err.contains(wanted) && !run.err.contains("secret"),
+                "{text}: {}",
+                run.err
+            );
         }
     }
     for variable in ["KIE_API_KEY", "UNIALL_API_KEY"] {
-        let run = Sandbox::new().with(variable, "sk-secret\nkey").run(&["generate", "A dog"]);
-        assert!(run.code == 2 && run.err.contains("the API key holds characters"), "{}", run.err);
+        let run = Sandbox::new()
+            .with(variable, "sk-secret\nkey")
+            .run(&["generate", "A dog"]);
+        assert!(
+            run.code == 2 && run.err.contains("the API key holds characters"),
+            "{}",
+            run.err
+        );
         assert!(!run.err.contains("secret"), "{}", run.err);
     }
 }
@@ -78,7 +124,11 @@ fn no_key_is_shown() {
 #[test]
 fn the_environment_counts_more_than_the_file() {
     let sandbox = Sandbox::with_sim();
-    configure(&sandbox, "[kie]\napi_key = \"sk-file\"\nbase_url = \"http://127.0.0.1:1\"\n", 0o600);
+    configure(
+        &sandbox,
+        "[kie]\napi_key = \"sk-file\"\nbase_url = \"http://127.0.0.1:1\"\n",
+        0o600,
+    );
     let run = sandbox.run(&["credits", "--provider", "kie"]);
     assert_eq!(run.code, 0, "{}", run.err);
 }
@@ -86,21 +136,42 @@ fn the_environment_counts_more_than_the_file() {
 #[test]
 fn a_job_is_asked_for_where_it_lives() {
     let sandbox = Sandbox::with_sim();
-    let job = sandbox.run(&["generate", "A dog", "--no-wait"]).out.trim().to_owned();
+    let job = sandbox
+        .run(&["generate", "A dog", "--no-wait"])
+        .out
+        .trim()
+        .to_owned();
     let elsewhere = sandbox.with("KIE_BASE_URL", "http://127.0.0.1:1");
-    for arguments in [["wait", &job].as_slice(), &["status", &job], &["download", &job], &["extend", &job, "x"]] {
+    for arguments in [
+        ["wait", &job].as_slice(),
+        &["status", &job],
+        &["download", &job],
+        &["extend", &job, "x"],
+    ] {
         let run = elsewhere.run(arguments);
-        assert!(run.code == 2 && run.err.contains("lives at http://127.0.0.1:"), "{arguments:?}: {}", run.err);
+        assert!(
+            run.code == 2 && run.err.contains("lives at http://127.0.0.1:"),
+            "{arguments:?}: {}",
+            run.err
+        );
     }
     // Without a name it is passed over.
     let run = elsewhere.run(&["wait"]);
-    assert!(run.code == 0 && run.err.contains("no job to wait for"), "{}", run.err);
+    assert!(
+        run.code == 0 && run.err.contains("no job to wait for"),
+        "{}",
+        run.err
+    );
 }
 
 #[test]
 fn colours_are_for_terminals() {
-    let run = Sandbox::new().with("CLICOLOR", "1").run(&["generate", "A dog"]);
+    let run = Sandbox::new()
+        .with("CLICOLOR", "1")
+        .run(&["generate", "A dog"]);
     assert!(run.err.starts_with("error: "), "{}", run.err);
-    let forced = Sandbox::new().with("CLICOLOR_FORCE", "1").run(&["generate", "A dog"]);
+    let forced = Sandbox::new()
+        .with("CLICOLOR_FORCE", "1")
+        .run(&["generate", "A dog"]);
     assert!(forced.err.starts_with("\u{1b}["), "{}", forced.err);
 }

@@ -47,7 +47,11 @@ struct Damaged {
 impl Change {
     fn apply(self, ledger: &[u8], chance: &mut Chance) -> Damaged {
         let mut bytes = ledger.to_vec();
-        let ends: Vec<_> = (1..).zip(ledger).filter(|(_, byte)| **byte == b'\n').map(|(end, _)| end).collect();
+        let ends: Vec<_> = (1..)
+            .zip(ledger)
+            .filter(|(_, byte)| **byte == b'\n')
+            .map(|(end, _)| end)
+            .collect();
         // The first byte of each line.
         let starts: Vec<_> = [0].iter().chain(&ends[..ends.len() - 1]).copied().collect();
         let last = starts[starts.len() - 1];
@@ -58,36 +62,61 @@ impl Change {
                 let (at, bit) = (chance.below(bytes.len()), chance.below(8));
                 bytes[at] ^= 1 << bit;
                 let also = usize::from(ledger[at] == b'\n');
-                (format!("bit {bit} of byte {at}"), &[2], (number(at)..=number(at) + also).collect())
+                (
+                    format!("bit {bit} of byte {at}"),
+                    &[2],
+                    (number(at)..=number(at) + also).collect(),
+                )
             }
             Self::LineEnd => {
                 let (end, bit) = (ends[chance.below(ends.len() - 1)] - 1, chance.below(8));
                 bytes[end] ^= 1 << bit;
-                (format!("bit {bit} of the line end at byte {end}"), &[2], vec![number(end), number(end) + 1])
+                (
+                    format!("bit {bit} of the line end at byte {end}"),
+                    &[2],
+                    vec![number(end), number(end) + 1],
+                )
             }
             Self::Cut => {
                 let line = chance.below(starts.len() - 1);
                 let kept = chance.below(ends[line] - 1 - starts[line]);
                 bytes.drain(starts[line] + kept..ends[line] - 1);
-                (format!("{kept} bytes of line {}", line + 1), &[2], vec![line + 1])
+                (
+                    format!("{kept} bytes of line {}", line + 1),
+                    &[2],
+                    vec![line + 1],
+                )
             }
             Self::Torn => {
                 let lost = 1 + chance.below(bytes.len() - last);
                 bytes.truncate(bytes.len() - lost);
                 // What has lost nothing but its newline may be whole all the same, and then is the end that it was.
                 let codes: &[i32] = if lost == 1 { &[4, 2, 5] } else { &[4, 2] };
-                (format!("without the last {lost} bytes of the last line"), codes, Vec::new())
+                (
+                    format!("without the last {lost} bytes of the last line"),
+                    codes,
+                    Vec::new(),
+                )
             }
             Self::Shorter => {
                 bytes.truncate(chance.below(last));
-                (format!("{} of {} bytes", bytes.len(), ledger.len()), &[2], Vec::new())
+                (
+                    format!("{} of {} bytes", bytes.len(), ledger.len()),
+                    &[2],
+                    Vec::new(),
+                )
             }
             Self::Empty => {
                 bytes.clear();
                 ("no byte".to_owned(), &[2], Vec::new())
             }
         };
-        Damaged { what: format!("{self:?}, {what}"), bytes, codes, lines }
+        Damaged {
+            what: format!("{self:?}, {what}"),
+            bytes,
+            codes,
+            lines,
+        }
     }
 }
 
@@ -112,7 +141,10 @@ impl Start {
     /// A batch of A, which becomes a video, B, which fails, C, which never ends, and U, on whose way the program is
     /// killed. From then on each paid request is refused, so that each one that arrives is seen.
     fn killed() -> Self {
-        Self::of(&["A", "B", "C", "U"], &["saved", "failed", "accepted", "unknown"])
+        Self::of(
+            &["A", "B", "C", "U"],
+            &["saved", "failed", "accepted", "unknown"],
+        )
     }
 
     /// The same without U, so that the last line says how the sending of C has ended.
@@ -147,11 +179,20 @@ impl Start {
             Some(accepted(&format!("task-of-{name}")))
         });
         let sandbox = Sandbox::new().at("kie", server.url());
-        let lines =
-            names.iter().map(|name| format!("{{\"prompt\":\"{name}\",\"seconds\":4,\"output\":\"{name}.mp4\"}}\n"));
+        let lines = names.iter().map(|name| {
+            format!("{{\"prompt\":\"{name}\",\"seconds\":4,\"output\":\"{name}.mp4\"}}\n")
+        });
         sandbox.write("jobs.jsonl", &lines.collect::<String>());
         // One at a time, so that the lines stand in the order in which they are told of.
-        let command = ["generate", "--batch", "jobs.jsonl", "--concurrency", "1", "--timeout", "1s"];
+        let command = [
+            "generate",
+            "--batch",
+            "jobs.jsonl",
+            "--concurrency",
+            "1",
+            "--timeout",
+            "1s",
+        ];
         if names.contains(&"U") {
             let program = sandbox.start(&command);
             arrival.recv_timeout(Duration::from_secs(60)).unwrap();
@@ -160,21 +201,48 @@ impl Start {
             assert_eq!(sandbox.run(&command).code, 5);
         }
         let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
-        let found: Vec<_> = listed.iter().map(|job| job["state"].as_str().unwrap().replace("done", "saved")).collect();
+        let found: Vec<_> = listed
+            .iter()
+            .map(|job| job["state"].as_str().unwrap().replace("done", "saved"))
+            .collect();
         assert_eq!(found, states);
         seen.is_made.store(true, Ordering::Relaxed);
-        let (files, ledger) = (sandbox.files(), std::fs::read(sandbox.path("jobs.jsonl.ledger")).unwrap());
-        Self { sandbox, seen, files, ledger, _server: server }
+        let (files, ledger) = (
+            sandbox.files(),
+            std::fs::read(sandbox.path("jobs.jsonl.ledger")).unwrap(),
+        );
+        Self {
+            sandbox,
+            seen,
+            files,
+            ledger,
+            _server: server,
+        }
     }
 
     /// Tries a change, and gives whether anything was sent and what is wrong.
     fn check(&self, change: Change, chance: &mut Chance) -> Tried {
-        let Damaged { what, bytes, codes, lines } = change.apply(&self.ledger, chance);
+        let Damaged {
+            what,
+            bytes,
+            codes,
+            lines,
+        } = change.apply(&self.ledger, chance);
         self.sandbox.restore(&self.files);
         std::fs::write(self.sandbox.path("jobs.jsonl.ledger"), &bytes).unwrap();
-        let listing = self.sandbox.run(&["jobs", "--batch", "jobs.jsonl", "--json"]);
+        let listing = self
+            .sandbox
+            .run(&["jobs", "--batch", "jobs.jsonl", "--json"]);
         self.seen.asked.lock().unwrap().clear();
-        let run = self.sandbox.run(&["generate", "--batch", "jobs.jsonl", "--force", "--timeout", "1s", "--json"]);
+        let run = self.sandbox.run(&[
+            "generate",
+            "--batch",
+            "jobs.jsonl",
+            "--force",
+            "--timeout",
+            "1s",
+            "--json",
+        ]);
         let paid = std::mem::take(&mut *self.seen.paid.lock().unwrap());
 
         let mut wrong = Vec::new();
@@ -194,21 +262,45 @@ impl Start {
                 wrong.push("C is not listed".to_owned());
             }
             let is_end = matches!(change, Change::Untouched | Change::Torn | Change::Shorter);
-            if is_end && !self.seen.asked.lock().unwrap().iter().any(|task| task == "task-of-C") {
+            if is_end
+                && !self
+                    .seen
+                    .asked
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .any(|task| task == "task-of-C")
+            {
                 wrong.push("C is not waited for".to_owned());
             }
         }
         let said: String = run.err.chars().take(160).collect();
-        let wrong = wrong.into_iter().map(|wrong| format!("{what}: {wrong}: {said}")).collect();
-        Tried { what, change, paid, wrong }
+        let wrong = wrong
+            .into_iter()
+            .map(|wrong| format!("{what}: {wrong}: {said}"))
+            .collect();
+        Tried {
+            what,
+            change,
+            paid,
+            wrong,
+        }
     }
 
     /// Whether a whole line of the record that has this text is as it was.
     fn is_whole(&self, text: &str, bytes: &[u8]) -> bool {
-        let lines = |bytes: &[u8]| bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
-        let is_it = |line: &Vec<u8>| line.ends_with(b"\n") && String::from_utf8_lossy(line).contains(text);
+        let lines = |bytes: &[u8]| {
+            bytes
+                .split_inclusive(|byte| *byte == b'\n')
+                .map(<[u8]>::to_vec)
+                .collect::<Vec<_>>()
+        };
+        let is_it =
+            |line: &Vec<u8>| line.ends_with(b"\n") && String::from_utf8_lossy(line).contains(text);
         let before = lines(&self.ledger);
-        lines(bytes).iter().any(|line| is_it(line) && before.contains(line))
+        lines(bytes)
+            .iter()
+            .any(|line| is_it(line) && before.contains(line))
     }
 }
 
@@ -223,13 +315,17 @@ struct Tried {
 /// Whether a text speaks of the line with this number, and not only of one whose number begins with it.
 fn tells_line(text: &str, number: usize) -> bool {
     let told = format!("line {number}");
-    text.split(&told).skip(1).any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    text.split(&told)
+        .skip(1)
+        .any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Tries each change on a fresh copy of the start, and tells how many of each kind there were.
 fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
     let mut chance = Chance::new();
-    let cases = changes.iter().flat_map(|(change, count)| vec![*change; *count]);
+    let cases = changes
+        .iter()
+        .flat_map(|(change, count)| vec![*change; *count]);
     let mut parts: Vec<Vec<(Change, Chance)>> = (0..WORKERS).map(|_| Vec::new()).collect();
     for (number, change) in cases.enumerate() {
         parts[number % WORKERS].push((change, chance.branch()));
@@ -238,10 +334,18 @@ fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
     let tried: Vec<Tried> = thread::scope(|scope| {
         let work = |part: Vec<(Change, Chance)>| {
             let start = start();
-            part.into_iter().map(|(change, mut chance)| start.check(change, &mut chance)).collect::<Vec<_>>()
+            part.into_iter()
+                .map(|(change, mut chance)| start.check(change, &mut chance))
+                .collect::<Vec<_>>()
         };
-        let workers: Vec<_> = parts.into_iter().map(|part| scope.spawn(move || work(part))).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        let workers: Vec<_> = parts
+            .into_iter()
+            .map(|part| scope.spawn(move || work(part)))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap())
+            .collect()
     });
 
     let mut figures: BTreeMap<Change, [usize; 3]> = BTreeMap::new();
@@ -255,31 +359,61 @@ fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
         println!("{change:?}: {cases} cases, {sent} sent something, {wrong} ended wrongly");
     }
     let sent = tried.iter().filter(|tried| !tried.paid.is_empty());
-    let sent = sent.map(|tried| format!("{}: {} was paid again", tried.what, tried.paid.join(" and ")));
-    let wrong: Vec<_> = sent.chain(tried.iter().flat_map(|tried| tried.wrong.clone())).collect();
-    let shown = wrong.iter().take(20).map(|wrong| format!("\n{wrong}")).collect::<String>();
-    assert!(wrong.is_empty(), "{} things are wrong, and the first are:{shown}", wrong.len());
+    let sent = sent.map(|tried| {
+        format!(
+            "{}: {} was paid again",
+            tried.what,
+            tried.paid.join(" and ")
+        )
+    });
+    let wrong: Vec<_> = sent
+        .chain(tried.iter().flat_map(|tried| tried.wrong.clone()))
+        .collect();
+    let shown = wrong
+        .iter()
+        .take(20)
+        .map(|wrong| format!("\n{wrong}"))
+        .collect::<String>();
+    assert!(
+        wrong.is_empty(),
+        "{} things are wrong, and the first are:{shown}",
+        wrong.len()
+    );
 }
 
 /// How many bits, cuts and ends to try: three numbers with strokes between them.
 fn numbers() -> [usize; 3] {
     let given = std::env::var("VEO_TEST_DAMAGE").unwrap_or_else(|_| "60/20/20".to_owned());
-    let numbers: Vec<_> = given.split('/').map(|number| number.parse().unwrap()).collect();
+    let numbers: Vec<_> = given
+        .split('/')
+        .map(|number| number.parse().unwrap())
+        .collect();
     numbers.try_into().unwrap()
 }
 
 #[test]
 fn a_damaged_record_pays_no_line_twice_and_says_where_it_is_damaged() {
     let [bits, cuts, _] = numbers();
-    let changes =
-        [(Change::Untouched, 1), (Change::Bit, bits), (Change::LineEnd, bits.div_ceil(10)), (Change::Cut, cuts)];
+    let changes = [
+        (Change::Untouched, 1),
+        (Change::Bit, bits),
+        (Change::LineEnd, bits.div_ceil(10)),
+        (Change::Cut, cuts),
+    ];
     check(Start::killed, &changes);
 }
 
 #[test]
 fn a_record_that_has_lost_its_end_pays_no_line_twice_and_is_gone_on_with() {
     let [.., ends] = numbers();
-    check(Start::killed, &[(Change::Torn, ends / 3), (Change::Shorter, ends / 3), (Change::Empty, 1)]);
+    check(
+        Start::killed,
+        &[
+            (Change::Torn, ends / 3),
+            (Change::Shorter, ends / 3),
+            (Change::Empty, 1),
+        ],
+    );
 }
 
 #[test]

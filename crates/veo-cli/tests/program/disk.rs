@@ -22,7 +22,10 @@ impl Small {
         let path = sandbox.path("small");
         fs::create_dir(&path).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(&path).stderr(Stdio::null());
+        mount
+            .args(["-t", "tmpfs", "-o", "size=1m", "none"])
+            .arg(&path)
+            .stderr(Stdio::null());
         if mount.status().is_ok_and(|status| status.success()) {
             return Some(Self(path));
         }
@@ -46,7 +49,9 @@ impl Small {
     /// The same, but for so many bytes.
     fn fill_but(&self, bytes: u64) {
         let filler = fill(&self.0);
-        filler.set_len(filler.metadata().unwrap().len() - bytes).unwrap();
+        filler
+            .set_len(filler.metadata().unwrap().len() - bytes)
+            .unwrap();
     }
 
     fn free(&self) {
@@ -55,13 +60,18 @@ impl Small {
 
     /// Nothing can be written there any more.
     fn make_read_only(&self) {
-        let status = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
+        let status = Command::new("mount")
+            .args(["-o", "remount,ro"])
+            .arg(&self.0)
+            .status();
         assert!(status.is_ok_and(|status| status.success()));
     }
 
     /// What else is there than what fills it.
     fn names(&self) -> Vec<String> {
-        let names = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names = fs::read_dir(&self.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name != "filler").collect()
     }
 }
@@ -73,7 +83,11 @@ impl Drop for Small {
 }
 
 fn fill(folder: &Path) -> File {
-    let mut filler = File::options().append(true).create(true).open(folder.join("filler")).unwrap();
+    let mut filler = File::options()
+        .append(true)
+        .create(true)
+        .open(folder.join("filler"))
+        .unwrap();
     while filler.write(&[0; 4096]).is_ok_and(|count| count > 0) {}
     filler
 }
@@ -83,7 +97,10 @@ fn provider(on_arrival: impl Fn(&str) + Send + Sync + 'static, flag: u8) -> Serv
     Server::start(move |line, body| {
         let prompt = prompt(body);
         on_arrival(if prompt.is_some() { "paid" } else { "asked" });
-        Some(prompt.map_or_else(|| record(task(line), flag, VIDEO), |prompt| accepted(&name(&prompt))))
+        Some(prompt.map_or_else(
+            || record(task(line), flag, VIDEO),
+            |prompt| accepted(&name(&prompt)),
+        ))
     })
 }
 
@@ -116,7 +133,11 @@ impl Kind {
     fn sandbox(self, server: &Server) -> Option<(Sandbox, Small)> {
         let sandbox = Sandbox::new().at("kie", server.url());
         let small = Small::mount(&sandbox)?;
-        let sandbox = if self == Self::Single { sandbox.with("XDG_STATE_HOME", &small.text("state")) } else { sandbox };
+        let sandbox = if self == Self::Single {
+            sandbox.with("XDG_STATE_HOME", &small.text("state"))
+        } else {
+            sandbox
+        };
         Some((sandbox, small))
     }
 
@@ -134,23 +155,47 @@ impl Kind {
     fn write(self, sandbox: &Sandbox, small: &Small, prompts: &[&str]) {
         let line = |prompt: &&str| {
             let output = sandbox.path(&format!("{}.mp4", name(prompt)));
-            serde_json::json!({ "prompt": prompt, "seconds": 4, "output": output }).to_string() + "\n"
+            serde_json::json!({ "prompt": prompt, "seconds": 4, "output": output }).to_string()
+                + "\n"
         };
-        fs::write(small.path("jobs.jsonl"), prompts.iter().map(line).collect::<String>()).unwrap();
+        fs::write(
+            small.path("jobs.jsonl"),
+            prompts.iter().map(line).collect::<String>(),
+        )
+        .unwrap();
     }
 
     fn batch(self, sandbox: &Sandbox) -> Run {
-        sandbox.run(&["generate", "--batch", "small/jobs.jsonl", "--concurrency", "1", "--timeout", "1s"])
+        sandbox.run(&[
+            "generate",
+            "--batch",
+            "small/jobs.jsonl",
+            "--concurrency",
+            "1",
+            "--timeout",
+            "1s",
+        ])
     }
 
     fn listed(self, sandbox: &Sandbox) -> Vec<Value> {
-        sandbox.listed(if self == Self::Single { &[] } else { &["--batch", "small/jobs.jsonl"] })
+        sandbox.listed(if self == Self::Single {
+            &[]
+        } else {
+            &["--batch", "small/jobs.jsonl"]
+        })
     }
 }
 
 /// The jobs that are listed, and the states of what has become none.
 fn shown(listed: &[Value]) -> Vec<&str> {
-    listed.iter().map(|entry| entry["job"].as_str().unwrap_or_else(|| entry["state"].as_str().unwrap())).collect()
+    listed
+        .iter()
+        .map(|entry| {
+            entry["job"]
+                .as_str()
+                .unwrap_or_else(|| entry["state"].as_str().unwrap())
+        })
+        .collect()
 }
 
 /// Whatever of its line has gone to the disk.
@@ -161,29 +206,58 @@ fn what_cannot_be_written_down_is_not_sent() {
         // The place in its block at which the line begins.
         for start in [1, 1000, 2000, 3000] {
             let server = provider(|_| {}, 3);
-            let Some((sandbox, small)) = kind.sandbox(&server) else { return };
+            let Some((sandbox, small)) = kind.sandbox(&server) else {
+                return;
+            };
             let first = format!("{} 1", "x".repeat(start));
             kind.send(&sandbox, &small, &[&first]);
             if kind == Kind::Batch {
                 kind.write(&sandbox, &small, &[&first, &long, "3"]);
             }
             small.fill();
-            let run = if kind == Kind::Batch { kind.batch(&sandbox) } else { kind.send(&sandbox, &small, &[&long]) };
-            assert_eq!((run.code, server.count("POST")), (1, 1), "{kind:?}: {}", end(&run));
+            let run = if kind == Kind::Batch {
+                kind.batch(&sandbox)
+            } else {
+                kind.send(&sandbox, &small, &[&long])
+            };
+            assert_eq!(
+                (run.code, server.count("POST")),
+                (1, 1),
+                "{kind:?}: {}",
+                end(&run)
+            );
             let listed = kind.listed(&sandbox);
-            assert!(shown(&listed).iter().all(|shown| *shown != "unknown"), "{kind:?} at {start}: {listed:?}");
+            assert!(
+                shown(&listed).iter().all(|shown| *shown != "unknown"),
+                "{kind:?} at {start}: {listed:?}"
+            );
 
             // Half a line does no harm to the next one.
             small.free();
             let run = kind.send(&sandbox, &small, &[&first, &long, "3"]);
             let wanted = if kind == Kind::Batch { 3 } else { 2 };
-            assert_eq!(server.count("POST"), wanted, "{kind:?} at {start}: {}", end(&run));
+            assert_eq!(
+                server.count("POST"),
+                wanted,
+                "{kind:?} at {start}: {}",
+                end(&run)
+            );
             let listed = kind.listed(&sandbox);
-            assert!(["kie:t1", "kie:t3"].iter().all(|job| shown(&listed).contains(job)), "{kind:?}: {listed:?}");
+            assert!(
+                ["kie:t1", "kie:t3"]
+                    .iter()
+                    .all(|job| shown(&listed).contains(job)),
+                "{kind:?}: {listed:?}"
+            );
             // Nor does it stand in the way of a batch later on.
             if kind == Kind::Batch {
                 let run = kind.batch(&sandbox);
-                assert_eq!((run.code, server.count("POST")), (1, wanted), "at {start}: {}", end(&run));
+                assert_eq!(
+                    (run.code, server.count("POST")),
+                    (1, wanted),
+                    "at {start}: {}",
+                    end(&run)
+                );
             }
         }
     }
@@ -191,7 +265,10 @@ fn what_cannot_be_written_down_is_not_sent() {
 
 /// The last lines of what was said.
 fn end(run: &Run) -> &str {
-    run.err.rmatch_indices('\n').nth(3).map_or(&run.err, |(at, _)| &run.err[at..])
+    run.err
+        .rmatch_indices('\n')
+        .nth(3)
+        .map_or(&run.err, |(at, _)| &run.err[at..])
 }
 
 /// There was room for what it was to say, or the job is told and nothing more is sent.
@@ -202,11 +279,17 @@ fn a_disk_that_is_full_when_a_job_is_accepted_loses_no_job() {
         for start in [1, 1000, 2000, 3000] {
             let place = Place::default();
             let server = provider(filling(&place, "paid"), 3);
-            let Some((sandbox, small)) = kind.sandbox(&server) else { return };
+            let Some((sandbox, small)) = kind.sandbox(&server) else {
+                return;
+            };
             *place.lock().unwrap() = Some(small.0.clone());
             let first = format!("{} 1", "x".repeat(start));
             let prompts = [&*first, "2", "3"];
-            let run = kind.send(&sandbox, &small, &prompts[..if kind == Kind::Batch { 3 } else { 1 }]);
+            let run = kind.send(
+                &sandbox,
+                &small,
+                &prompts[..if kind == Kind::Batch { 3 } else { 1 }],
+            );
             let sent = server.count("POST");
             if sent > 0 {
                 small.free();
@@ -243,12 +326,16 @@ fn a_disk_that_is_full_when_a_job_is_accepted_loses_no_job() {
 #[test]
 fn a_disk_that_is_full_when_a_video_is_saved_keeps_the_video_and_pays_nothing_again() {
     // Of what is told of a longer prompt, less has room in the last block.
-    let cases = [Kind::Single, Kind::Batch].into_iter().flat_map(|kind| [1, 1200, 2000].map(|length| (kind, length)));
+    let cases = [Kind::Single, Kind::Batch]
+        .into_iter()
+        .flat_map(|kind| [1, 1200, 2000].map(|length| (kind, length)));
     for (kind, length) in cases {
         let prompt = format!("{} 1", "x".repeat(length));
         let place = Place::default();
         let server = provider(filling(&place, "asked"), 1);
-        let Some((sandbox, small)) = kind.sandbox(&server) else { return };
+        let Some((sandbox, small)) = kind.sandbox(&server) else {
+            return;
+        };
         *place.lock().unwrap() = Some(small.0.clone());
         let run = match kind {
             Kind::Single => sandbox.run(&["generate", &prompt, "--duration", "4", "-o", "t1.mp4"]),
@@ -256,13 +343,22 @@ fn a_disk_that_is_full_when_a_video_is_saved_keeps_the_video_and_pays_nothing_ag
         };
         let is_here = || fs::read(sandbox.path("t1.mp4")).is_ok_and(|bytes| bytes == video());
         assert!(is_here(), "{kind:?}: {}", run.err);
-        assert!(format!("{}{}", run.out, run.err).contains("t1.mp4"), "{kind:?}: {}{}", run.out, run.err);
+        assert!(
+            format!("{}{}", run.out, run.err).contains("t1.mp4"),
+            "{kind:?}: {}{}",
+            run.out,
+            run.err
+        );
         let again = || {
             let run = match kind {
                 Kind::Single => sandbox.run(&["wait", "kie:t1", "--force"]),
                 Kind::Batch => kind.batch(&sandbox),
             };
-            assert!(is_here() && server.count("POST") == 1, "{kind:?}: {}", run.err);
+            assert!(
+                is_here() && server.count("POST") == 1,
+                "{kind:?}: {}",
+                run.err
+            );
             run
         };
         // While it is full, and when it is not any more.
@@ -280,8 +376,11 @@ fn a_video_that_is_longer_than_the_disk_leaves_nothing_there_and_is_waited_for_a
     for kind in [Kind::Single, Kind::Batch] {
         let server = provider(|_| {}, 1);
         let sandbox = Sandbox::new().at("kie", server.url());
-        let Some(small) = Small::mount(&sandbox) else { return };
-        let line = serde_json::json!({ "prompt": "1", "seconds": 4, "output": small.path("t1.mp4") });
+        let Some(small) = Small::mount(&sandbox) else {
+            return;
+        };
+        let line =
+            serde_json::json!({ "prompt": "1", "seconds": 4, "output": small.path("t1.mp4") });
         sandbox.write("jobs.jsonl", &line.to_string());
         let command = match kind {
             Kind::Single => ["generate", "1", "--duration", "4", "-o", "small/t1.mp4"].as_slice(),
@@ -289,10 +388,24 @@ fn a_video_that_is_longer_than_the_disk_leaves_nothing_there_and_is_waited_for_a
         };
         small.fill_but(8192);
         let run = sandbox.run(command);
-        assert_eq!((run.code, server.count("POST"), small.names()), (5, 1, Vec::new()), "{kind:?}: {}", run.err);
+        assert_eq!(
+            (run.code, server.count("POST"), small.names()),
+            (5, 1, Vec::new()),
+            "{kind:?}: {}",
+            run.err
+        );
         small.free();
-        let run = sandbox.run(if kind == Kind::Single { &["wait"] } else { command });
-        assert_eq!((run.code, server.count("POST")), (0, 1), "{kind:?}: {}", run.err);
+        let run = sandbox.run(if kind == Kind::Single {
+            &["wait"]
+        } else {
+            command
+        });
+        assert_eq!(
+            (run.code, server.count("POST")),
+            (0, 1),
+            "{kind:?}: {}",
+            run.err
+        );
         assert_eq!(fs::read(small.path("t1.mp4")).unwrap(), video());
     }
 }
@@ -301,12 +414,34 @@ fn a_video_that_is_longer_than_the_disk_leaves_nothing_there_and_is_waited_for_a
 fn receipts_for_which_there_is_no_room_keep_no_video_from_being_made() {
     let server = provider(|_| {}, 1);
     let sandbox = Sandbox::new().at("kie", server.url());
-    let Some(small) = Small::mount(&sandbox) else { return };
-    sandbox.write("jobs.jsonl", "{\"prompt\":\"1\",\"seconds\":4}\n{\"prompt\":\"2\",\"seconds\":4}\n");
+    let Some(small) = Small::mount(&sandbox) else {
+        return;
+    };
+    sandbox.write(
+        "jobs.jsonl",
+        "{\"prompt\":\"1\",\"seconds\":4}\n{\"prompt\":\"2\",\"seconds\":4}\n",
+    );
     small.fill();
-    let run = sandbox.run(&["generate", "--batch", "jobs.jsonl", "--receipts", "small/receipts.jsonl"]);
-    assert!(run.code != 0 && run.err.contains("receipts.jsonl"), "{} {}", run.code, run.err);
-    assert!(["jobs-1.mp4", "jobs-2.mp4"].iter().all(|file| sandbox.path(file).exists()), "{}", run.err);
+    let run = sandbox.run(&[
+        "generate",
+        "--batch",
+        "jobs.jsonl",
+        "--receipts",
+        "small/receipts.jsonl",
+    ]);
+    assert!(
+        run.code != 0 && run.err.contains("receipts.jsonl"),
+        "{} {}",
+        run.code,
+        run.err
+    );
+    assert!(
+        ["jobs-1.mp4", "jobs-2.mp4"]
+            .iter()
+            .all(|file| sandbox.path(file).exists()),
+        "{}",
+        run.err
+    );
     assert_eq!(server.count("POST"), 2);
 }
 
@@ -314,9 +449,13 @@ fn receipts_for_which_there_is_no_room_keep_no_video_from_being_made() {
 fn without(sandbox: &Sandbox, calls: &[&str], error: &str) -> String {
     let library = sandbox.path(&format!("no-{}.so", calls[0]));
     let call = |call: &&str| format!("int {call}() {{ errno = {error}; return -1; }}\n");
-    let text = format!("#include <errno.h>\n{}", calls.iter().map(call).collect::<String>());
+    let text = format!(
+        "#include <errno.h>\n{}",
+        calls.iter().map(call).collect::<String>()
+    );
     let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-w", "-x", "c", "-", "-o"]).arg(&library);
+    cc.args(["-shared", "-fPIC", "-w", "-x", "c", "-", "-o"])
+        .arg(&library);
     let mut cc = cc.stdin(Stdio::piped()).spawn().unwrap();
     cc.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     assert!(cc.wait().unwrap().success());
@@ -333,19 +472,39 @@ fn where_no_record_can_be_kept_nothing_is_sent_and_it_is_said_what_to_do() {
         let library = without(&sandbox, calls, error);
         sandbox.write("jobs.jsonl", "{\"prompt\":\"2\"}\n");
         let kinds: [(&[&str], &[&str], &str); 2] = [
-            (&["generate", "1", "--no-wait"], &["jobs", "--json"], "XDG_STATE_HOME"),
-            (&["generate", "--batch", "jobs.jsonl"], &["jobs", "--json", "--batch", "jobs.jsonl"], "copy"),
+            (
+                &["generate", "1", "--no-wait"],
+                &["jobs", "--json"],
+                "XDG_STATE_HOME",
+            ),
+            (
+                &["generate", "--batch", "jobs.jsonl"],
+                &["jobs", "--json", "--batch", "jobs.jsonl"],
+                "copy",
+            ),
         ];
         for (command, list, words) in kinds {
             let sent = server.count("POST");
-            let output = sandbox.command(command).env("LD_PRELOAD", &library).output().unwrap();
+            let output = sandbox
+                .command(command)
+                .env("LD_PRELOAD", &library)
+                .output()
+                .unwrap();
             let err = String::from_utf8_lossy(&output.stderr).into_owned();
-            if (output.status.code(), server.count("POST")) != (Some(1), sent) || !err.contains(words) {
-                wrong.push(format!("{calls:?}, {command:?}: {:?}, {words:?} is not said: {err}", output.status.code()));
+            if (output.status.code(), server.count("POST")) != (Some(1), sent)
+                || !err.contains(words)
+            {
+                wrong.push(format!(
+                    "{calls:?}, {command:?}: {:?}, {words:?} is not said: {err}",
+                    output.status.code()
+                ));
             }
             let run = sandbox.run(list);
             if run.out.contains("\"unknown\"") {
-                wrong.push(format!("{calls:?}, {command:?}: unknown afterwards: {}", run.out));
+                wrong.push(format!(
+                    "{calls:?}, {command:?}: unknown afterwards: {}",
+                    run.out
+                ));
             }
             // Where one can be kept, the same command sends it.
             sandbox.run(command);
@@ -379,16 +538,26 @@ fn nobody_else_can_read_the_record() {
 fn a_record_that_can_only_be_read_is_listed_and_nothing_is_sent_from_it() {
     let server = provider(|_| {}, 1);
     let sandbox = Sandbox::new().at("kie", server.url());
-    let Some(small) = Small::mount(&sandbox) else { return };
+    let Some(small) = Small::mount(&sandbox) else {
+        return;
+    };
     let sandbox = sandbox.with("XDG_STATE_HOME", &small.path("").display().to_string());
     let run = sandbox.run(&["generate", "1", "--duration", "4", "-o", "1.mp4"]);
     assert_eq!(run.code, 0, "{}", run.err);
     small.make_read_only();
     let listed = sandbox.listed(&[]);
-    assert!(listed.len() == 1 && listed[0]["state"] == "done", "{listed:?}");
+    assert!(
+        listed.len() == 1 && listed[0]["state"] == "done",
+        "{listed:?}"
+    );
     let run = sandbox.run(&["wait", listed[0]["job"].as_str().unwrap()]);
     assert_eq!((run.code, run.out.as_str()), (0, "1.mp4\n"), "{}", run.err);
     let run = sandbox.run(&["generate", "2"]);
-    assert!(run.code == 1 && run.err.contains("can only be read"), "{} {}", run.code, run.err);
+    assert!(
+        run.code == 1 && run.err.contains("can only be read"),
+        "{} {}",
+        run.code,
+        run.err
+    );
     assert_eq!(server.count("POST"), 1);
 }

@@ -10,23 +10,40 @@ use crate::server::{Server, accepted, record};
 fn write(sandbox: &Sandbox, path: &Path, record: &str, origin: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let work = sandbox.path("").display().to_string();
-    let record = record.replace("{work}", work.trim_end_matches('/')).replace("{origin}", origin);
+    let record = record
+        .replace("{work}", work.trim_end_matches('/'))
+        .replace("{origin}", origin);
     fs::write(path, record).unwrap();
 }
 
 fn server() -> Server {
-    Server::start(|line, _| Some(if line.contains("POST") { accepted("new") } else { record("t", 0, "") }))
+    Server::start(|line, _| {
+        Some(if line.contains("POST") {
+            accepted("new")
+        } else {
+            record("t", 0, "")
+        })
+    })
 }
 
 #[test]
 fn earlier_jobs_are_listed_and_gone_on_with() {
     let server = server();
     let sandbox = Sandbox::new().at("kie", server.url());
-    write(&sandbox, &sandbox.store(), include_str!("earlier/jobs.jsonl"), server.url());
+    write(
+        &sandbox,
+        &sandbox.store(),
+        include_str!("earlier/jobs.jsonl"),
+        server.url(),
+    );
     let shown: Vec<_> = sandbox
         .listed(&[])
         .iter()
-        .map(|job| ["state", "output", "prompt"].map(|field| job[field].as_str().unwrap().to_owned()).join(" "))
+        .map(|job| {
+            ["state", "output", "prompt"]
+                .map(|field| job[field].as_str().unwrap().to_owned())
+                .join(" ")
+        })
         .collect();
     let wanted = [
         "done a.mp4 A dog",
@@ -41,7 +58,12 @@ fn earlier_jobs_are_listed_and_gone_on_with() {
 
     let run = sandbox.run(&["wait", "--timeout", "1s"]);
     let cat = sandbox.listed(&[])[1]["job"].as_str().unwrap().to_owned();
-    assert!(run.code == 5 && run.err.starts_with(&format!("The latest is {cat}\n")), "{} {}", run.code, run.err);
+    assert!(
+        run.code == 5 && run.err.starts_with(&format!("The latest is {cat}\n")),
+        "{} {}",
+        run.code,
+        run.err
+    );
     // An upgrade that was paid for is not paid for again.
     let dog = sandbox.listed(&[])[0]["job"].as_str().unwrap().to_owned();
     let run = sandbox.run(&["wait", &format!("{dog}:1080p"), "--timeout", "1s"]);
@@ -58,27 +80,49 @@ fn an_earlier_batch_is_not_paid_for_again() {
     let record = include_str!("earlier/jobs.jsonl.ledger");
     let ledger = sandbox.path("jobs.jsonl.ledger");
     write(&sandbox, &ledger, record, server.url());
-    let lines = ["{\"prompt\":\"One\"}\n", "{\"prompt\":\"Two\",\"output\":\"two.mp4\"}\n", "{\"prompt\":\"One\"}\n"];
+    let lines = [
+        "{\"prompt\":\"One\"}\n",
+        "{\"prompt\":\"Two\",\"output\":\"two.mp4\"}\n",
+        "{\"prompt\":\"One\"}\n",
+    ];
     sandbox.write("jobs.jsonl", &lines.concat());
     // To settle is not to go on, and does not know the lines.
     let run = sandbox.run(&["settle", "0123", "--not-taken", "--batch", "jobs.jsonl"]);
-    assert!(run.code == 2 && run.err.contains("is a record of an earlier version"), "{}", run.err);
+    assert!(
+        run.code == 2 && run.err.contains("is a record of an earlier version"),
+        "{}",
+        run.err
+    );
     let batch = ["generate", "--batch", "jobs.jsonl", "--force"];
     let run = sandbox.run(&batch);
-    assert_eq!((run.code, run.out.lines().count(), server.count("POST")), (0, 3, 0), "{}", run.err);
+    assert_eq!(
+        (run.code, run.out.lines().count(), server.count("POST")),
+        (0, 3, 0),
+        "{}",
+        run.err
+    );
     // A third line like the first is another video.
     sandbox.write("jobs.jsonl", &[&lines.concat(), lines[0]].concat());
     let run = sandbox.run(&[&batch, ["--timeout", "1s"].as_slice()].concat());
     assert_eq!((run.code, server.count("POST")), (5, 1), "{}", run.err);
 
     // What is not understood is not guessed.
-    for damaged in
-        [record.replacen("\"intent\"", "\"intend\"", 1), record.replacen("\"prompt\":\"One\"", "\"prompt\":7", 1)]
-    {
+    for damaged in [
+        record.replacen("\"intent\"", "\"intend\"", 1),
+        record.replacen("\"prompt\":\"One\"", "\"prompt\":7", 1),
+    ] {
         write(&sandbox, &ledger, &damaged, server.url());
         let run = sandbox.run(&batch);
-        assert!(run.code == 2 && run.err.contains("is not understood"), "{} {}", run.code, run.err);
-        assert!(fs::read_to_string(&ledger).unwrap().starts_with("{\"id\":"), "it stays as it is");
+        assert!(
+            run.code == 2 && run.err.contains("is not understood"),
+            "{} {}",
+            run.code,
+            run.err
+        );
+        assert!(
+            fs::read_to_string(&ledger).unwrap().starts_with("{\"id\":"),
+            "it stays as it is"
+        );
     }
     assert_eq!(server.count("POST"), 1);
 }

@@ -17,7 +17,8 @@ use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
 
 /// A whole picture of one pixel.
-const PICTURE: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\0\0\0\n\
+const PICTURE: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\0\0\0\n\
     IDATx\x9cc\xf8\x0f\0\x01\x01\x01\0\xb18\xf6\x14\0\0\0\0IEND\xaeB`\x82";
 
 /// How often each prompt was paid for.
@@ -28,9 +29,14 @@ fn provider(flag: impl Fn() -> u8 + Send + Sync + 'static) -> (Server, Counts) {
     let (counts, tasks) = (Counts::default(), AtomicUsize::new(1));
     let told = counts.clone();
     let server = Server::start(move |line, body| {
-        let Some(prompt) = prompt(body) else { return Some(record(task(line), flag(), VIDEO)) };
+        let Some(prompt) = prompt(body) else {
+            return Some(record(task(line), flag(), VIDEO));
+        };
         *told.lock().unwrap().entry(prompt).or_default() += 1;
-        Some(accepted(&format!("t{}", tasks.fetch_add(1, Ordering::Relaxed))))
+        Some(accepted(&format!(
+            "t{}",
+            tasks.fetch_add(1, Ordering::Relaxed)
+        )))
     });
     (server, counts)
 }
@@ -69,7 +75,10 @@ fn a_record_that_is_deleted_meanwhile_pays_no_line_twice() {
     let first = first.end();
     let counts = counts.lock().unwrap();
     let ends = (first.code, second.code);
-    assert!(counts.values().all(|count| *count == 1), "ended with {ends:?}, {counts:?}");
+    assert!(
+        counts.values().all(|count| *count == 1),
+        "ended with {ends:?}, {counts:?}"
+    );
 }
 
 /// Deleted while an image is on its way to the provider, which can take long.
@@ -92,8 +101,11 @@ fn a_request_is_on_record_before_it_leaves_also_when_the_folder_is_deleted_meanw
         if prompt(body).is_none() {
             return Some(record(task(line), 0, ""));
         }
-        let has_it = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("A very particular dog");
-        told.lock().unwrap().push(files_in(&state).values().any(has_it));
+        let has_it =
+            |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).contains("A very particular dog");
+        told.lock()
+            .unwrap()
+            .push(files_in(&state).values().any(has_it));
         Some(accepted("t1"))
     });
     let sandbox = sandbox.at("kie", server.url());
@@ -102,16 +114,39 @@ fn a_request_is_on_record_before_it_leaves_also_when_the_folder_is_deleted_meanw
     fs::write(sandbox.path("dog.png"), PICTURE).unwrap();
     let before = server.count("/veo/generate");
     is_on_record.lock().unwrap().clear();
-    let program = sandbox.start(&["generate", "A very particular dog", "--image", "dog.png", "--no-wait"]);
+    let program = sandbox.start(&[
+        "generate",
+        "A very particular dog",
+        "--image",
+        "dog.png",
+        "--no-wait",
+    ]);
     arrival.recv_timeout(Duration::from_secs(60)).unwrap();
     fs::remove_dir_all(sandbox.state().join("veo")).unwrap();
     release.send(()).unwrap();
     let run = program.end();
     let sent = server.count("/veo/generate") - before;
-    assert_eq!(*is_on_record.lock().unwrap(), vec![true; sent], "{}", run.err);
+    assert_eq!(
+        *is_on_record.lock().unwrap(),
+        vec![true; sent],
+        "{}",
+        run.err
+    );
     let listed = sandbox.listed(&[]);
-    assert_eq!(listed.iter().filter(|job| job["prompt"] == "A very particular dog").count(), sent, "{listed:?}");
-    assert!(sent == 1 && run.code == 0 || sent == 0 && run.code == 1, "{sent} sent: {} {}", run.code, run.err);
+    assert_eq!(
+        listed
+            .iter()
+            .filter(|job| job["prompt"] == "A very particular dog")
+            .count(),
+        sent,
+        "{listed:?}"
+    );
+    assert!(
+        sent == 1 && run.code == 0 || sent == 0 && run.code == 1,
+        "{sent} sent: {} {}",
+        run.code,
+        run.err
+    );
 }
 
 #[test]
@@ -130,7 +165,10 @@ fn a_batch_by_another_name_is_the_same_batch() {
             let is_told = what == "hard link" && run.code == 2 && run.err.contains("jobs.jsonl");
             let counts = counts.lock().unwrap();
             if !(run.code == 0 || is_told) || counts.values().any(|count| *count != 1) {
-                wrong.push(format!("{what} {options:?}: {} {counts:?} {}", run.code, run.err));
+                wrong.push(format!(
+                    "{what} {options:?}: {} {counts:?} {}",
+                    run.code, run.err
+                ));
             }
         }
     }
@@ -147,7 +185,8 @@ fn a_batch_by_two_names_at_once_pays_each_line_once() {
             write(&sandbox, "jobs.jsonl", &dogs(4));
             link(&sandbox.path("jobs.jsonl"), &sandbox.path("again.jsonl"));
             let start = |file| sandbox.start(&["generate", "--batch", file]);
-            let ends = [start("jobs.jsonl"), start("again.jsonl")].map(|program| program.end().code);
+            let ends =
+                [start("jobs.jsonl"), start("again.jsonl")].map(|program| program.end().code);
             let counts = counts.lock().unwrap();
             // One of them may be told that there is another name.
             if counts.len() != 4 || counts.values().any(|count| *count != 1) {
@@ -165,7 +204,9 @@ fn of_two_requests_for_one_file_one_is_not_sent() {
     let (release, released) = channel::<()>();
     let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
     let server = Server::start(move |line, body| {
-        let Some(prompt) = prompt(body) else { return Some(record(task(line), 0, "")) };
+        let Some(prompt) = prompt(body) else {
+            return Some(record(task(line), 0, ""));
+        };
         if prompt == "P" {
             arrived.lock().unwrap().send(()).unwrap();
             let _ = released.lock().unwrap().recv();
@@ -181,7 +222,10 @@ fn of_two_requests_for_one_file_one_is_not_sent() {
     let first = first.end();
     let mut wrong = Vec::new();
     if (first.code, second.code, sent) != (0, 2, 1) {
-        wrong.push(format!("on its way: {} and {}, {sent} sent: {}", first.code, second.code, second.err));
+        wrong.push(format!(
+            "on its way: {} and {}, {sent} sent: {}",
+            first.code, second.code, second.err
+        ));
     }
     for round in 0..5 {
         let file = format!("same-{round}.mp4");
@@ -201,20 +245,29 @@ fn of_two_requests_for_one_file_one_is_not_sent() {
 fn thirty_requests_at_once_have_thirty_jobs_and_thirty_files() {
     let (server, counts) = provider(|| 1);
     let sandbox = Sandbox::new().at("kie", server.url());
-    let programs: Vec<_> =
-        (1..=30).map(|dog| sandbox.start(&["generate", &format!("Dog {dog}"), "--duration", "4"])).collect();
+    let programs: Vec<_> = (1..=30)
+        .map(|dog| sandbox.start(&["generate", &format!("Dog {dog}"), "--duration", "4"]))
+        .collect();
     for program in programs {
         let run = program.end();
         assert_eq!(run.code, 0, "{}", run.err);
     }
     let counts = counts.lock().unwrap();
-    assert!(counts.len() == 30 && counts.values().all(|count| *count == 1), "{counts:?}");
+    assert!(
+        counts.len() == 30 && counts.values().all(|count| *count == 1),
+        "{counts:?}"
+    );
     let listed = sandbox.listed(&[]);
     let different = |field: &str| {
-        let values = listed.iter().map(|job| (job[field].as_str().unwrap().to_owned(), 1));
+        let values = listed
+            .iter()
+            .map(|job| (job[field].as_str().unwrap().to_owned(), 1));
         values.collect::<HashMap<_, _>>().len()
     };
-    assert_eq!((listed.len(), different("job"), different("output")), (30, 30, 30));
+    assert_eq!(
+        (listed.len(), different("job"), different("output")),
+        (30, 30, 30)
+    );
     for job in &listed {
         let file = sandbox.path(job["output"].as_str().unwrap());
         assert_eq!(fs::read(&file).unwrap(), video(), "{}", file.display());
@@ -225,8 +278,16 @@ fn thirty_requests_at_once_have_thirty_jobs_and_thirty_files() {
 fn a_file_that_appears_at_the_target_stays_and_the_video_goes_to_the_next_free_name() {
     let mut wrong = Vec::new();
     let table: [(&str, &[&str], &str); 4] = [
-        ("named", &["generate", "Dog 1", "--duration", "4", "-o", "mine.mp4"], "mine.mp4"),
-        ("not named", &["generate", "Dog 1", "--duration", "4"], "video.mp4"),
+        (
+            "named",
+            &["generate", "Dog 1", "--duration", "4", "-o", "mine.mp4"],
+            "mine.mp4",
+        ),
+        (
+            "not named",
+            &["generate", "Dog 1", "--duration", "4"],
+            "video.mp4",
+        ),
         ("waited for", &["wait", "kie:t1"], "mine.mp4"),
         ("a line", &["generate", "--batch", "jobs.jsonl"], "mine.mp4"),
     ];
@@ -240,16 +301,29 @@ fn a_file_that_appears_at_the_target_stays_and_the_video_goes_to_the_next_free_n
             1
         });
         let sandbox = Sandbox::new().at("kie", server.url());
-        sandbox.write("jobs.jsonl", r#"{"prompt":"Dog 1","seconds":4,"output":"mine.mp4"}"#);
+        sandbox.write(
+            "jobs.jsonl",
+            r#"{"prompt":"Dog 1","seconds":4,"output":"mine.mp4"}"#,
+        );
         if command[0] == "wait" {
-            let run = sandbox.run(&["generate", "Dog 1", "--duration", "4", "-o", "mine.mp4", "--no-wait"]);
+            let run = sandbox.run(&[
+                "generate",
+                "Dog 1",
+                "--duration",
+                "4",
+                "-o",
+                "mine.mp4",
+                "--no-wait",
+            ]);
             assert_eq!(run.code, 0, "{}", run.err);
         }
         *place.lock().unwrap() = Some(sandbox.path(name));
         let run = sandbox.run(command);
         let other = files_in(&sandbox.path(""))
             .into_iter()
-            .find(|(path, bytes)| path.extension().is_some_and(|extension| extension == "mp4") && bytes == video());
+            .find(|(path, bytes)| {
+                path.extension().is_some_and(|extension| extension == "mp4") && bytes == video()
+            });
         let said = format!("{}{}", run.out, run.err);
         let is_kept = fs::read(sandbox.path(name)).is_ok_and(|bytes| bytes == b"of the user");
         let is_told = other.as_ref().is_some_and(|(path, _)| {
@@ -260,10 +334,15 @@ fn a_file_that_appears_at_the_target_stays_and_the_video_goes_to_the_next_free_n
             } else {
                 &["jobs", "--json"]
             });
-            said.contains(file) && said.replace(file, "").contains(name) && listed.out.contains(file)
+            said.contains(file)
+                && said.replace(file, "").contains(name)
+                && listed.out.contains(file)
         });
         if run.code != 0 || !is_kept || !is_told || counts.lock().unwrap().len() != 1 {
-            wrong.push(format!("{what}: {}, kept: {is_kept}, told: {is_told}: {said}", run.code));
+            wrong.push(format!(
+                "{what}: {}, kept: {is_kept}, told: {is_told}: {said}",
+                run.code
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -274,29 +353,58 @@ fn a_file_that_appears_at_the_target_stays_and_the_video_goes_to_the_next_free_n
 fn receipts_are_written_over_no_video_and_no_record() {
     let (server, counts) = provider(|| 1);
     let sandbox = Sandbox::new().at("kie", server.url());
-    assert_eq!(sandbox.run(&["generate", "A fox", "--duration", "4"]).code, 0);
+    assert_eq!(
+        sandbox.run(&["generate", "A fox", "--duration", "4"]).code,
+        0
+    );
     for file in ["jobs.jsonl", "other.jsonl"] {
         write(&sandbox, file, &[format!("The dog of {file}")]);
         assert_eq!(sandbox.run(&["generate", "--batch", file]).code, 0);
     }
     // There is something to send.
-    write(&sandbox, "jobs.jsonl", &["The dog of jobs.jsonl".to_owned(), "A cat".to_owned()]);
-    let mut targets: Vec<_> =
-        ["jobs-1.mp4", "video.mp4", "jobs.jsonl.ledger", "other.jsonl.ledger"].map(|name| sandbox.path(name)).into();
+    write(
+        &sandbox,
+        "jobs.jsonl",
+        &["The dog of jobs.jsonl".to_owned(), "A cat".to_owned()],
+    );
+    let mut targets: Vec<_> = [
+        "jobs-1.mp4",
+        "video.mp4",
+        "jobs.jsonl.ledger",
+        "other.jsonl.ledger",
+    ]
+    .map(|name| sandbox.path(name))
+    .into();
     // The list of all jobs, wherever it is.
     let has_it = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("A fox");
-    targets.extend(files_in(&sandbox.state()).into_iter().filter(|(_, bytes)| has_it(bytes)).map(|(path, _)| path));
+    targets.extend(
+        files_in(&sandbox.state())
+            .into_iter()
+            .filter(|(_, bytes)| has_it(bytes))
+            .map(|(path, _)| path),
+    );
     assert_eq!(targets.len(), 5, "{targets:?}");
 
     let (files, mut wrong) = (sandbox.files(), Vec::new());
     for target in &targets {
         let itself: (&str, Link) = ("its own name", |_, _| {});
         for (what, link) in [itself].into_iter().chain(LINKS) {
-            let name = if what == "its own name" { target.clone() } else { sandbox.path("link.jsonl") };
+            let name = if what == "its own name" {
+                target.clone()
+            } else {
+                sandbox.path("link.jsonl")
+            };
             let text = name.display().to_string();
             for command in [
                 vec!["generate", "--batch", "jobs.jsonl", "--receipts", &text],
-                vec!["generate", "--batch", "jobs.jsonl", "--receipts", &text, "--force"],
+                vec![
+                    "generate",
+                    "--batch",
+                    "jobs.jsonl",
+                    "--receipts",
+                    &text,
+                    "--force",
+                ],
                 vec!["generate", "A cow", "--duration", "4", "--receipt", &text],
             ] {
                 sandbox.restore(&files);
@@ -306,7 +414,9 @@ fn receipts_are_written_over_no_video_and_no_record() {
                 let sent = counts.lock().unwrap().len();
                 let is_whole = fs::read(target).is_ok_and(|bytes| bytes == files[target]);
                 if (run.code, sent, is_whole) != (2, 0, true) {
-                    let words = command[2..].join(" ").replace(&sandbox.path("").display().to_string(), "");
+                    let words = command[2..]
+                        .join(" ")
+                        .replace(&sandbox.path("").display().to_string(), "");
                     wrong.push(format!(
                         "{} by {what}, {words}: ended with {}, {sent} sent, whole: {is_whole}",
                         target.file_name().unwrap().display(),

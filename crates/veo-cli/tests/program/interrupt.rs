@@ -30,14 +30,23 @@ fn hesitant() -> (Server, std::sync::mpsc::Receiver<()>, Sender<()>) {
 fn while_waiting_it_ends_and_says_how_to_go_on() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let server = Server::start(|line, _| {
-            Some(if line.contains("/veo/generate") { accepted("t1") } else { record("t1", 0, "") })
+            Some(if line.contains("/veo/generate") {
+                accepted("t1")
+            } else {
+                record("t1", 0, "")
+            })
         });
         let sandbox = Sandbox::new().at("kie", server.url());
         let mut program = sandbox.start(&["generate", "A dog"]);
         program.until("Making the video");
         program.signal(signal);
         let run = program.end();
-        assert_eq!((run.code, run.out.as_str()), (130, ""), "{signal}: {}", run.err);
+        assert_eq!(
+            (run.code, run.out.as_str()),
+            (130, ""),
+            "{signal}: {}",
+            run.err
+        );
         let wanted = "error: kie:t1: interrupted; the job goes on\n  Wait for it again with: veo wait kie:t1\n";
         assert!(run.err.ends_with(wanted), "{signal}: {}", run.err);
         assert_eq!(sandbox.listed(&[])[0]["state"], "accepted");
@@ -50,21 +59,41 @@ fn with_nohup_it_goes_on_without_the_terminal() {
     let is_open = open.clone();
     let server = Server::start(move |line, _| {
         let flag = if *is_open.lock().unwrap() { 0 } else { 3 };
-        Some(if line.contains("/veo/generate") { accepted("t1") } else { record("t1", flag, "") })
+        Some(if line.contains("/veo/generate") {
+            accepted("t1")
+        } else {
+            record("t1", flag, "")
+        })
     });
     let sandbox = Sandbox::new().at("kie", server.url());
     let veo = sandbox.command(&["generate", "A dog"]);
     let mut nohup = Command::new("nohup");
-    nohup.arg(veo.get_program()).args(veo.get_args()).current_dir(sandbox.path(""));
-    nohup.env_clear().env("PATH", std::env::var_os("PATH").unwrap());
-    nohup.envs(veo.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    nohup.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    nohup
+        .arg(veo.get_program())
+        .args(veo.get_args())
+        .current_dir(sandbox.path(""));
+    nohup
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap());
+    nohup.envs(
+        veo.get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    nohup
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut program = Running::start(&mut nohup);
     program.until("Making the video");
     program.signal("-HUP");
     *open.lock().unwrap() = false;
     let run = program.end();
-    assert!(run.code == 1 && run.err.contains("the model gave up"), "{} {}", run.code, run.err);
+    assert!(
+        run.code == 1 && run.err.contains("the model gave up"),
+        "{} {}",
+        run.code,
+        run.err
+    );
 }
 
 /// Ctrl-C or kill -9 while an image is on its way to where the provider reaches it.
@@ -83,17 +112,28 @@ fn while_uploading_nothing_is_paid_and_nothing_is_open() {
     });
     let sandbox = Sandbox::new().at("kie", server.url());
     std::fs::write(sandbox.path("dog.png"), b"\x89PNG\r\n\x1a\n").unwrap();
-    sandbox.write("jobs.jsonl", r#"{"prompt":"A dog","input":{"type":"image","image":{"file":"dog.png"}}}"#);
+    sandbox.write(
+        "jobs.jsonl",
+        r#"{"prompt":"A dog","input":{"type":"image","image":{"file":"dog.png"}}}"#,
+    );
     let single = ["generate", "A dog", "--image", "dog.png"].as_slice();
-    for (command, list) in
-        [(single, [].as_slice()), (&["generate", "--batch", "jobs.jsonl"], &["--batch", "jobs.jsonl"])]
-    {
+    for (command, list) in [
+        (single, [].as_slice()),
+        (
+            &["generate", "--batch", "jobs.jsonl"],
+            &["--batch", "jobs.jsonl"],
+        ),
+    ] {
         let program = sandbox.start(command);
         arrival.recv().unwrap();
         program.interrupt();
         let run = program.end();
         assert_eq!(run.code, 130, "{}", run.err);
-        assert!(run.err.contains("interrupted; nothing was sent") && !run.err.contains(NOTE), "{}", run.err);
+        assert!(
+            run.err.contains("interrupted; nothing was sent") && !run.err.contains(NOTE),
+            "{}",
+            run.err
+        );
 
         let program = sandbox.start(command);
         arrival.recv().unwrap();
@@ -108,10 +148,16 @@ fn while_uploading_nothing_is_paid_and_nothing_is_open() {
 #[test]
 fn while_waiting_for_leave_to_send_it_sends_no_more() {
     let server = Server::start(|line, _| {
-        Some(if line.contains("/veo/generate") { accepted("t1") } else { record("t1", 0, "") })
+        Some(if line.contains("/veo/generate") {
+            accepted("t1")
+        } else {
+            record("t1", 0, "")
+        })
     });
     let sandbox = Sandbox::new().at("kie", server.url());
-    let requests: Vec<_> = (1..=21).map(|number| format!("{{\"prompt\":\"Dog {number}\"}}")).collect();
+    let requests: Vec<_> = (1..=21)
+        .map(|number| format!("{{\"prompt\":\"Dog {number}\"}}"))
+        .collect();
     sandbox.write("jobs.jsonl", &requests.join("\n"));
     let mut program = sandbox.start(&["generate", "--batch", "jobs.jsonl", "--concurrency", "21"]);
     for number in 1..=20 {
@@ -119,11 +165,23 @@ fn while_waiting_for_leave_to_send_it_sends_no_more() {
     }
     program.interrupt();
     let run = program.end();
-    assert_eq!((run.code, server.count("/veo/generate")), (130, 20), "{}", run.err);
-    assert!(!run.err.contains(NOTE) && run.err.contains("line 21: stopped before a paid request"), "{}", run.err);
+    assert_eq!(
+        (run.code, server.count("/veo/generate")),
+        (130, 20),
+        "{}",
+        run.err
+    );
+    assert!(
+        !run.err.contains(NOTE) && run.err.contains("line 21: stopped before a paid request"),
+        "{}",
+        run.err
+    );
     let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
     // Of what has not left, nothing is known and nothing is in doubt.
-    assert!(listed.len() == 20 && listed.iter().all(|job| job["state"] == "accepted"), "{listed:?}");
+    assert!(
+        listed.len() == 20 && listed.iter().all(|job| job["state"] == "accepted"),
+        "{listed:?}"
+    );
 }
 
 #[test]
@@ -137,14 +195,28 @@ fn after_it_nobody_else_is_asked() {
         Some(refused(402, "Insufficient credits"))
     });
     let other = Server::start(|_, _| None);
-    let sandbox = Sandbox::new().at("kie", refusing.url()).at("uniall", other.url());
-    let mut program = sandbox.start(&["generate", "A dog", "--provider", "kie", "--provider", "uniall"]);
+    let sandbox = Sandbox::new()
+        .at("kie", refusing.url())
+        .at("uniall", other.url());
+    let mut program = sandbox.start(&[
+        "generate",
+        "A dog",
+        "--provider",
+        "kie",
+        "--provider",
+        "uniall",
+    ]);
     arrival.recv().unwrap();
     program.interrupt();
     program.until(NOTE);
     release.send(()).unwrap();
     let run = program.end();
-    assert_eq!((run.code, refusing.count("POST"), other.count("POST")), (130, 1, 0), "{}", run.err);
+    assert_eq!(
+        (run.code, refusing.count("POST"), other.count("POST")),
+        (130, 1, 0),
+        "{}",
+        run.err
+    );
     assert!(run.err.contains("Insufficient credits"), "{}", run.err);
     assert_eq!(sandbox.listed(&[])[0]["state"], "rejected");
 }
@@ -159,8 +231,16 @@ fn while_sending_it_waits_for_the_outcome() {
     program.until(NOTE);
     release.send(()).unwrap();
     let run = program.end();
-    assert!(run.code == 130 && run.err.contains("veo wait kie:t1"), "{} {}", run.code, run.err);
-    assert_eq!((server.count("POST"), sandbox.listed(&[])[0]["job"].as_str()), (1, Some("kie:t1")));
+    assert!(
+        run.code == 130 && run.err.contains("veo wait kie:t1"),
+        "{} {}",
+        run.code,
+        run.err
+    );
+    assert_eq!(
+        (server.count("POST"), sandbox.listed(&[])[0]["job"].as_str()),
+        (1, Some("kie:t1"))
+    );
 }
 
 #[test]
@@ -173,8 +253,19 @@ fn twice_while_sending_it_gives_up_and_keeps_that_nobody_knows() {
     program.until(NOTE);
     program.interrupt();
     let run = program.end();
-    assert!(run.code == 4 && run.err.contains("It may have been charged"), "{} {}", run.code, run.err);
-    assert_eq!((server.count("POST"), sandbox.listed(&[])[0]["state"].as_str()), (1, Some("unknown")));
+    assert!(
+        run.code == 4 && run.err.contains("It may have been charged"),
+        "{} {}",
+        run.code,
+        run.err
+    );
+    assert_eq!(
+        (
+            server.count("POST"),
+            sandbox.listed(&[])[0]["state"].as_str()
+        ),
+        (1, Some("unknown"))
+    );
 }
 
 #[test]
@@ -182,12 +273,18 @@ fn a_batch_starts_nothing_new_and_goes_on_later() {
     let open = Arc::new(Mutex::new(true));
     let is_open = open.clone();
     let server = Server::start(move |line, body| {
-        let name = ["one", "two", "three", "four"].into_iter().find(|name| body.contains(name));
+        let name = ["one", "two", "three", "four"]
+            .into_iter()
+            .find(|name| body.contains(name));
         if let Some(name) = name {
             return Some(accepted(name));
         }
         // Jobs go on until they are told to fail.
-        Some(record("t", if *is_open.lock().unwrap() { 0 } else { 3 }, line))
+        Some(record(
+            "t",
+            if *is_open.lock().unwrap() { 0 } else { 3 },
+            line,
+        ))
     });
     let sandbox = Sandbox::new().at("kie", server.url());
     let requests = ["one", "two", "three", "four"].map(|name| format!("{{\"prompt\":\"{name}\"}}"));
@@ -199,11 +296,19 @@ fn a_batch_starts_nothing_new_and_goes_on_later() {
     program.interrupt();
     let run = program.end();
     assert_eq!(run.code, 130, "{}", run.err);
-    assert!(run.err.contains("line 3: interrupted; nothing was sent"), "{}", run.err);
+    assert!(
+        run.err.contains("line 3: interrupted; nothing was sent"),
+        "{}",
+        run.err
+    );
     assert_eq!(server.count("POST"), 2);
 
     *open.lock().unwrap() = false;
     let run = sandbox.run(&command);
     assert_eq!((run.code, server.count("POST")), (1, 4), "{}", run.err);
-    assert!(run.err.contains("0 of 4 lines done, 4 failed"), "{}", run.err);
+    assert!(
+        run.err.contains("0 of 4 lines done, 4 failed"),
+        "{}",
+        run.err
+    );
 }

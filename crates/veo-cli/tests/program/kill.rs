@@ -31,7 +31,8 @@ struct Paid {
 
 impl Paid {
     fn has(&self, what: &str) -> bool {
-        self.tasks.lock().unwrap().contains_key(what) || self.upgrades.lock().unwrap().contains_key(what)
+        self.tasks.lock().unwrap().contains_key(what)
+            || self.upgrades.lock().unwrap().contains_key(what)
     }
 
     fn tasks_of(&self, group: usize) -> HashMap<String, Vec<String>> {
@@ -56,21 +57,35 @@ fn provider() -> (Server, Arc<Paid>) {
     let server = Server::start(move |line, body| {
         let reply = if let Some(prompt) = prompt(body) {
             let task = format!("t{}", count.fetch_add(1, Ordering::Relaxed));
-            taken.tasks.lock().unwrap().entry(prompt).or_default().push(task.clone());
+            taken
+                .tasks
+                .lock()
+                .unwrap()
+                .entry(prompt)
+                .or_default()
+                .push(task.clone());
             accepted(&task)
         } else if line.contains("/get-1080p-video") {
             // Whoever asks for it asks how far it is, in the same words.
             match call(format!("kie:{}:1080p", task(line))) {
                 1 => r#"{"code":200,"msg":"success","data":null}"#.to_owned(),
-                2 => refused(400, "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly."),
+                2 => refused(
+                    400,
+                    "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.",
+                ),
                 _ => format!(r#"{{"code":200,"msg":"success","data":{{"resultUrl":"{VIDEO}"}}}}"#),
             }
         } else if line.contains("/get-4k-video") {
-            let small = serde_json::from_str::<Value>(body).unwrap()["taskId"].as_str().unwrap().to_owned();
+            let small = serde_json::from_str::<Value>(body).unwrap()["taskId"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             let own = format!(r#"{{"taskId":"{small}-4k","resultUrls":null}}"#);
             match call(format!("kie:{small}:4k")) {
                 1 => format!(r#"{{"code":200,"msg":"success","data":{own}}}"#),
-                2 => format!(r#"{{"code":422,"msg":"4k is processing. Please check back shortly.","data":{own}}}"#),
+                2 => format!(
+                    r#"{{"code":422,"msg":"4k is processing. Please check back shortly.","data":{own}}}"#
+                ),
                 _ => {
                     let words = "The video has been generated successfully";
                     let data = own.replace("null", &format!("[\"{VIDEO}\"]"));
@@ -78,11 +93,15 @@ fn provider() -> (Server, Arc<Paid>) {
                 }
             }
         } else {
-            let resolution = if task(line).ends_with("-4k") { "4k" } else { "720p" };
-            return Some(
-                record(task(line), 1, VIDEO)
-                    .replace(r#""resultUrls""#, &format!(r#""resolution":"{resolution}","resultUrls""#)),
-            );
+            let resolution = if task(line).ends_with("-4k") {
+                "4k"
+            } else {
+                "720p"
+            };
+            return Some(record(task(line), 1, VIDEO).replace(
+                r#""resultUrls""#,
+                &format!(r#""resolution":"{resolution}","resultUrls""#),
+            ));
         };
         // Not for something to happen meanwhile, but for there to be a meanwhile.
         thread::sleep(Duration::from_millis(10));
@@ -103,17 +122,30 @@ impl Moment {
     fn new(chance: &mut Chance, whole: Duration, paid: impl Into<String>) -> Self {
         let micros = |time: Duration| usize::try_from(time.as_micros()).unwrap();
         let once = (chance.below(2) == 0).then(|| paid.into());
-        let span = if once.is_some() { Duration::from_millis(30) } else { whole };
-        Self { once, after: Duration::from_micros(u64::try_from(chance.below(micros(span))).unwrap()) }
+        let span = if once.is_some() {
+            Duration::from_millis(30)
+        } else {
+            whole
+        };
+        Self {
+            once,
+            after: Duration::from_micros(u64::try_from(chance.below(micros(span))).unwrap()),
+        }
     }
 }
 
 /// Starts a command and kills it, if it has not ended by then.
 fn start_and_kill(sandbox: &Sandbox, arguments: &[&str], paid: &Paid, moment: &Moment) {
     let mut command = sandbox.command(arguments);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut start = moment.once.is_none().then(Instant::now);
-    while start.is_none_or(|start| start.elapsed() < moment.after) && child.try_wait().unwrap().is_none() {
+    while start.is_none_or(|start| start.elapsed() < moment.after)
+        && child.try_wait().unwrap().is_none()
+    {
         if start.is_none() && moment.once.as_ref().is_some_and(|what| paid.has(what)) {
             start = Some(Instant::now());
         }
@@ -139,7 +171,11 @@ impl Ends {
     }
 
     fn show(&self, what: &str) {
-        let Self { paid, known, unknown } = self;
+        let Self {
+            paid,
+            known,
+            unknown,
+        } = self;
         println!("{what}: {paid} were paid for, {known} are known and {unknown} unknown");
     }
 }
@@ -152,19 +188,38 @@ fn check(tasks: &HashMap<String, Vec<String>>, sandbox: &Sandbox, list: &[&str])
         assert_eq!(tasks.len(), 1, "{prompt} was paid for more than once");
         let job = format!("kie:{}", tasks[0]);
         let mut entries = listed.iter().filter(|entry| entry["prompt"] == **prompt);
-        let kept = entries.clone().any(|entry| entry["job"] == job || is(entry, &["unknown"]));
-        assert!(kept, "{job} was paid for, and is not kept: {:?}", entries.next());
+        let kept = entries
+            .clone()
+            .any(|entry| entry["job"] == job || is(entry, &["unknown"]));
+        assert!(
+            kept,
+            "{job} was paid for, and is not kept: {:?}",
+            entries.next()
+        );
     }
     for entry in &listed {
-        assert!(!is(entry, &["rejected", "failed"]), "nothing was refused: {entry}");
+        assert!(
+            !is(entry, &["rejected", "failed"]),
+            "nothing was refused: {entry}"
+        );
         if is(entry, &["saved", "done"]) {
             let file = entry["output"].as_str().unwrap();
             assert!(sandbox.path(file).exists(), "{file} is not there: {entry}");
         }
     }
-    let known = listed.iter().filter(|entry| is(entry, &["accepted", "finished", "saved", "done"])).count();
-    let unknown = listed.iter().filter(|entry| is(entry, &["unknown"])).count();
-    Ends { paid: tasks.len(), known, unknown }
+    let known = listed
+        .iter()
+        .filter(|entry| is(entry, &["accepted", "finished", "saved", "done"]))
+        .count();
+    let unknown = listed
+        .iter()
+        .filter(|entry| is(entry, &["unknown"]))
+        .count();
+    Ends {
+        paid: tasks.len(),
+        known,
+        unknown,
+    }
 }
 
 /// How long a whole run takes on this machine now.
@@ -189,13 +244,19 @@ fn killed_requests_are_kept_and_paid_for_once() {
     for group in 0..kills(50).div_ceil(SENT) {
         let sandbox = Sandbox::new().at("kie", server.url());
         // How long a run takes depends on what else the machine does, so it is seen anew.
-        let sent = whole(&sandbox, &["generate", &format!("Dog 0 of {group}"), "--no-wait"]);
+        let sent = whole(
+            &sandbox,
+            &["generate", &format!("Dog 0 of {group}"), "--no-wait"],
+        );
         let made = whole(&sandbox, &["wait"]) + sent;
         let first = sandbox.listed(&[])[0]["job"].as_str().unwrap().to_owned();
         let runs: Vec<_> = (1..SENT)
             .map(|run| {
                 let prompt = format!("Dog {run} of {group}");
-                let (start, wait) = (if run % 2 == 0 { "generate" } else { "extend" }, run % 4 < 2);
+                let (start, wait) = (
+                    if run % 2 == 0 { "generate" } else { "extend" },
+                    run % 4 < 2,
+                );
                 let mut command = vec![start.to_owned(), prompt.clone()];
                 if start == "extend" {
                     command.insert(1, first.clone());
@@ -232,12 +293,17 @@ fn killed_batches_go_on_until_each_line_is_done_or_unknown() {
     let batches: Vec<_> = (0..kills(30).div_ceil(15))
         .map(|batch| {
             let sandbox = Sandbox::new().at("kie", server.url());
-            let requests = (1..=LINES).map(|dog| format!("{{\"prompt\":\"Dog {dog} of {batch}\",\"seconds\":4}}\n"));
+            let requests = (1..=LINES)
+                .map(|dog| format!("{{\"prompt\":\"Dog {dog} of {batch}\",\"seconds\":4}}\n"));
             sandbox.write("jobs.jsonl", &requests.collect::<String>());
             let moments = (0..15).map(|number| {
                 // Early on most of the time, where there is more to lose.
                 let dog = 1 + number * LINES / 15;
-                Moment::new(&mut chance, Duration::from_millis(150), format!("Dog {dog} of {batch}"))
+                Moment::new(
+                    &mut chance,
+                    Duration::from_millis(150),
+                    format!("Dog {dog} of {batch}"),
+                )
             });
             (sandbox, moments.collect::<Vec<_>>())
         })
@@ -247,7 +313,11 @@ fn killed_batches_go_on_until_each_line_is_done_or_unknown() {
         thread::scope(|scope| {
             for (sandbox, moments) in batches {
                 let paid = &paid;
-                scope.spawn(move || moments.iter().for_each(|moment| start_and_kill(sandbox, &command, paid, moment)));
+                scope.spawn(move || {
+                    moments
+                        .iter()
+                        .for_each(|moment| start_and_kill(sandbox, &command, paid, moment))
+                });
             }
         });
         for (batch, (sandbox, _)) in (number * 4..).zip(batches) {
@@ -255,7 +325,12 @@ fn killed_batches_go_on_until_each_line_is_done_or_unknown() {
             let found = check(&paid.tasks_of(batch), sandbox, &["--batch", "jobs.jsonl"]);
             // At the end every line is done, or it is not known whether it was sent.
             let code = if found.unknown > 0 { 4 } else { 0 };
-            assert_eq!((found.known + found.unknown, last.code), (LINES, code), "{}", last.err);
+            assert_eq!(
+                (found.known + found.unknown, last.code),
+                (LINES, code),
+                "{}",
+                last.err
+            );
             ends.add(&found);
         }
     }
@@ -270,14 +345,27 @@ fn killed_upgrades_are_kept_and_a_4k_one_is_asked_for_again_at_most_once() {
     for group in 0..kills(20).div_ceil(16) {
         let sandbox = Sandbox::new().at("kie", server.url());
         for dog in 0..2 {
-            whole(&sandbox, &["generate", &format!("Dog {dog} of {group}"), "--duration", "4"]);
+            whole(
+                &sandbox,
+                &[
+                    "generate",
+                    &format!("Dog {dog} of {group}"),
+                    "--duration",
+                    "4",
+                ],
+            );
         }
-        let jobs: Vec<_> = sandbox.listed(&[]).iter().map(|job| job["job"].as_str().unwrap().to_owned()).collect();
+        let jobs: Vec<_> = sandbox
+            .listed(&[])
+            .iter()
+            .map(|job| job["job"].as_str().unwrap().to_owned())
+            .collect();
         let wishes = jobs.iter().flat_map(|job| [(job, "1080p"), (job, "4k")]);
         let wishes: Vec<_> = wishes
             .map(|(job, size)| {
                 let name = format!("{job}:{size}");
-                let moments = (0..4).map(|_| Moment::new(&mut chance, Duration::from_millis(1500), name.clone()));
+                let moments = (0..4)
+                    .map(|_| Moment::new(&mut chance, Duration::from_millis(1500), name.clone()));
                 (job, size, name.clone(), moments.collect::<Vec<_>>())
             })
             .collect();
@@ -287,7 +375,9 @@ fn killed_upgrades_are_kept_and_a_4k_one_is_asked_for_again_at_most_once() {
                 scope.spawn(move || {
                     // What is there and not on record may be replaced.
                     let command = ["upgrade", job, "--resolution", size, "--force"];
-                    moments.iter().for_each(|moment| start_and_kill(sandbox, &command, paid, moment));
+                    moments
+                        .iter()
+                        .for_each(|moment| start_and_kill(sandbox, &command, paid, moment));
                     let run = sandbox.run(&command);
                     // A call whose reply was lost is for a person to look at.
                     assert!([0, 4].contains(&run.code), "{} {}", run.code, run.err);
@@ -296,7 +386,9 @@ fn killed_upgrades_are_kept_and_a_4k_one_is_asked_for_again_at_most_once() {
         });
         let listed = sandbox.listed(&[]);
         for (job, size, name, _) in &wishes {
-            let Some(calls) = paid.upgrades.lock().unwrap().get(name).copied() else { continue };
+            let Some(calls) = paid.upgrades.lock().unwrap().get(name).copied() else {
+                continue;
+            };
             let prompt = &listed.iter().find(|entry| entry["job"] == ***job).unwrap()["prompt"];
             let is_it = |entry: &&Value| {
                 let is_unknown = entry["state"] == "unknown" && entry["prompt"] == *prompt;
@@ -306,7 +398,11 @@ fn killed_upgrades_are_kept_and_a_4k_one_is_asked_for_again_at_most_once() {
                 panic!("{name} was asked for and is not kept: {listed:?}")
             };
             let is_unknown = entry["state"] == "unknown";
-            ends.add(&Ends { paid: 1, known: usize::from(!is_unknown), unknown: usize::from(is_unknown) });
+            ends.add(&Ends {
+                paid: 1,
+                known: usize::from(!is_unknown),
+                unknown: usize::from(is_unknown),
+            });
             repeated += usize::from(*size == "4k" && calls > 1);
             // How far the one in 1080p is can be seen by the same call only.
             if *size == "4k" && calls > 2 {
@@ -315,7 +411,10 @@ fn killed_upgrades_are_kept_and_a_4k_one_is_asked_for_again_at_most_once() {
         }
     }
     ends.show("upgrades");
-    println!("of the upgrades to 4K, {repeated} were asked for again and {} more often", wrong.len());
+    println!(
+        "of the upgrades to 4K, {repeated} were asked for again and {} more often",
+        wrong.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -341,7 +440,10 @@ fn a_program_killed_while_it_sends_leaves_an_unknown_outcome_and_after_it_a_job(
     });
     let sandbox = Sandbox::new().at("kie", server.url());
     sandbox.write("jobs.jsonl", "{\"prompt\":\"A dog\"}\n");
-    let (single, batch) = (["generate", "A dog"].as_slice(), ["generate", "--batch", "jobs.jsonl"].as_slice());
+    let (single, batch) = (
+        ["generate", "A dog"].as_slice(),
+        ["generate", "--batch", "jobs.jsonl"].as_slice(),
+    );
 
     for (command, list) in [(single, [].as_slice()), (batch, &["--batch", "jobs.jsonl"])] {
         let mut child = sandbox.command(command).spawn().unwrap();
@@ -349,10 +451,20 @@ fn a_program_killed_while_it_sends_leaves_an_unknown_outcome_and_after_it_a_job(
         child.kill().unwrap();
         child.wait().unwrap();
         let listed = sandbox.listed(list);
-        assert_eq!((listed.len(), listed[0]["state"].as_str()), (1, Some("unknown")));
+        assert_eq!(
+            (listed.len(), listed[0]["state"].as_str()),
+            (1, Some("unknown"))
+        );
     }
     let run = sandbox.run(&[batch, &["--timeout", "1s"]].concat());
-    assert!(run.code == 4 && run.err.contains("the process ended while it was being sent"), "{}", run.err);
+    assert!(
+        run.code == 4
+            && run
+                .err
+                .contains("the process ended while it was being sent"),
+        "{}",
+        run.err
+    );
     assert_eq!(server.count("POST"), 2);
 
     let mut program = sandbox.start(single);

@@ -49,7 +49,9 @@ impl Provider {
             thread::sleep(Duration::from_micros(u64::try_from(micros).unwrap()));
         };
         let server = Server::start(move |line, body| {
-            let Some(prompt) = prompt(body) else { return Some(record(task(line), 3, "")) };
+            let Some(prompt) = prompt(body) else {
+                return Some(record(task(line), 3, ""));
+            };
             told.on_the_wire.fetch_add(1, Ordering::SeqCst);
             wait(way);
             let reply = told.take(prompt);
@@ -84,12 +86,18 @@ fn write(sandbox: &Sandbox, lines: usize) {
 }
 
 fn count(sandbox: &Sandbox, state: &str) -> usize {
-    sandbox.listed(&["--batch", "jobs.jsonl"]).iter().filter(|job| job["state"] == state).count()
+    sandbox
+        .listed(&["--batch", "jobs.jsonl"])
+        .iter()
+        .filter(|job| job["state"] == state)
+        .count()
 }
 
 /// The last words, which sum up.
 fn end(text: &str) -> &str {
-    text.rmatch_indices('\n').nth(4).map_or(text, |(at, _)| &text[at..])
+    text.rmatch_indices('\n')
+        .nth(4)
+        .map_or(text, |(at, _)| &text[at..])
 }
 
 /// Two are held on the way, and four wait for their turn.
@@ -98,7 +106,9 @@ fn what_waits_for_its_turn_when_the_program_is_killed_is_not_unknown() {
     let counts = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
     let told = counts.clone();
     let server = Server::start(move |line, body| {
-        let Some(prompt) = prompt(body) else { return Some(record(task(line), 0, "")) };
+        let Some(prompt) = prompt(body) else {
+            return Some(record(task(line), 0, ""));
+        };
         let arrived = {
             let mut counts = told.lock().unwrap();
             *counts.entry(prompt).or_default() += 1;
@@ -113,20 +123,40 @@ fn what_waits_for_its_turn_when_the_program_is_killed_is_not_unknown() {
     });
     let sandbox = Sandbox::new().at("kie", server.url());
     write(&sandbox, REQUESTS + 4);
-    let command = ["generate", "--batch", "jobs.jsonl", "--concurrency", "30", "--timeout", "1s"];
+    let command = [
+        "generate",
+        "--batch",
+        "jobs.jsonl",
+        "--concurrency",
+        "30",
+        "--timeout",
+        "1s",
+    ];
     let mut program = sandbox.start(&command);
     // Each of them is on record by then.
     program.until_times("Accepted as", REQUESTS - 2);
     program.kill();
     let (unknown, sent) = (count(&sandbox, "unknown"), server.count("POST"));
-    println!("{sent} of {} lines were sent, and {unknown} are unknown", REQUESTS + 4);
+    println!(
+        "{sent} of {} lines were sent, and {unknown} are unknown",
+        REQUESTS + 4
+    );
     assert!(sent <= REQUESTS, "{sent} were sent in a moment");
     assert!(unknown <= 2, "{unknown} are unknown, and 2 were on the way");
 
     let run = sandbox.run(&command);
     let counts = counts.lock().unwrap();
-    assert!(counts.len() == REQUESTS + 4 && counts.values().all(|count| *count == 1), "{counts:?}: {}", end(&run.err));
-    assert_eq!((run.code, count(&sandbox, "unknown")), (4, 2), "{}", end(&run.err));
+    assert!(
+        counts.len() == REQUESTS + 4 && counts.values().all(|count| *count == 1),
+        "{counts:?}: {}",
+        end(&run.err)
+    );
+    assert_eq!(
+        (run.code, count(&sandbox, "unknown")),
+        (4, 2),
+        "{}",
+        end(&run.err)
+    );
 }
 
 /// What was on the way when it was killed is unknown, and the same command sends the rest.
@@ -140,7 +170,13 @@ fn a_killed_batch_with_more_at_a_time_than_the_limit_leaves_unknown_what_was_on_
         let (server, provider) = Provider::start(Duration::ZERO, Duration::from_secs(5));
         let sandbox = Sandbox::new().at("kie", server.url());
         write(&sandbox, lines);
-        let command = ["generate", "--batch", "jobs.jsonl", "--concurrency", concurrency];
+        let command = [
+            "generate",
+            "--batch",
+            "jobs.jsonl",
+            "--concurrency",
+            concurrency,
+        ];
         let program = sandbox.start(&command);
         // The case is about this moment.
         thread::sleep(Duration::from_secs(seconds));
@@ -152,7 +188,9 @@ fn a_killed_batch_with_more_at_a_time_than_the_limit_leaves_unknown_what_was_on_
         let unknown = count(&sandbox, "unknown");
         println!("{lines} lines: {on_the_wire} were on the way, and {unknown} are unknown");
         if unknown > on_the_wire {
-            wrong.push(format!("{unknown} of {lines} lines are unknown, and {on_the_wire} were on the way"));
+            wrong.push(format!(
+                "{unknown} of {lines} lines are unknown, and {on_the_wire} were on the way"
+            ));
             continue;
         }
         let mut last = sandbox.run(&command);
@@ -166,7 +204,12 @@ fn a_killed_batch_with_more_at_a_time_than_the_limit_leaves_unknown_what_was_on_
         }
         let prompts = provider.prompts.lock().unwrap();
         assert!(prompts.values().all(|count| *count == 1), "{prompts:?}");
-        assert_eq!(prompts.len(), lines, "some were never sent: {}", end(&last.err));
+        assert_eq!(
+            prompts.len(),
+            lines,
+            "some were never sent: {}",
+            end(&last.err)
+        );
         assert_eq!(
             (count(&sandbox, "unknown"), count(&sandbox, "failed")),
             (unknown, lines - unknown),
@@ -188,8 +231,15 @@ fn no_request_is_refused_for_being_too_much_and_the_limit_is_used() {
     let sandbox = Sandbox::new().at("kie", server.url());
     write(&sandbox, LINES);
     let run = sandbox.run(&["generate", "--batch", "jobs.jsonl", "--concurrency", "60"]);
-    let (taken, refused) = (provider.taken.lock().unwrap(), provider.refused.load(Ordering::Relaxed));
-    let last = taken.iter().max().unwrap().duration_since(*taken.iter().min().unwrap());
+    let (taken, refused) = (
+        provider.taken.lock().unwrap(),
+        provider.refused.load(Ordering::Relaxed),
+    );
+    let last = taken
+        .iter()
+        .max()
+        .unwrap()
+        .duration_since(*taken.iter().min().unwrap());
     // The first twenty can all leave at once.
     let least = SPAN.as_secs_f64() * ((LINES - REQUESTS) as f64 / REQUESTS as f64);
     let rate = least / last.as_secs_f64() * 100.0;

@@ -1,5 +1,10 @@
 //! The program as a person runs it: what it prints on both streams, how it ends, and what it leaves on the disk.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "these are tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "these are tests"
+)]
 
 mod batch;
 mod cap;

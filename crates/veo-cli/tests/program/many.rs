@@ -27,13 +27,23 @@ struct Used {
 /// and of the memory only before.
 fn measure(command: &mut Command) -> Used {
     // Whoever uses it has the certificates of the machine to read as well.
-    command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR").stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env_remove("SSL_CERT_FILE")
+        .env_remove("SSL_CERT_DIR")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let file = |name: &str| fs::read_to_string(format!("/proc/{}/{name}", child.id())).unwrap();
     let mut kilobytes = 0;
     let hundredths = loop {
         let status = file("status");
-        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+        let most = status.lines().find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        });
         kilobytes = kilobytes.max(most.unwrap_or(0));
         let stat = file("stat");
         // The name of the program stands in brackets before the rest.
@@ -44,7 +54,11 @@ fn measure(command: &mut Command) -> Used {
         thread::sleep(Duration::from_micros(500));
     };
     let code = child.wait().unwrap().code();
-    Used { code, hundredths, megabytes: kilobytes / 1000 }
+    Used {
+        code,
+        hundredths,
+        megabytes: kilobytes / 1000,
+    }
 }
 
 /// Adds so many jobs that are done to a record.
@@ -52,9 +66,18 @@ fn measure(command: &mut Command) -> Used {
 /// How a record is written is the library's to know, whose example `fill_ledger` does it: it is built with the tests of the
 /// workspace, and by the script.
 fn fill(path: &Path, count: usize) {
-    let example = Path::new(env!("CARGO_BIN_EXE_veo")).with_file_name("examples").join("fill_ledger");
-    assert!(example.exists(), "run cargo build -p veo-core --example fill_ledger, which this needs");
-    let filled = Command::new(example).arg(path).arg(count.to_string()).status().unwrap();
+    let example = Path::new(env!("CARGO_BIN_EXE_veo"))
+        .with_file_name("examples")
+        .join("fill_ledger");
+    assert!(
+        example.exists(),
+        "run cargo build -p veo-core --example fill_ledger, which this needs"
+    );
+    let filled = Command::new(example)
+        .arg(path)
+        .arg(count.to_string())
+        .status()
+        .unwrap();
     assert!(filled.success());
 }
 
@@ -63,7 +86,9 @@ fn a_hundred_thousand_jobs_slow_no_command_down() {
     let count = number("VEO_TEST_MANY", 0);
     let (is_bound, jobs) = (count > 0, if count > 0 { count } else { 500 });
     let server = Server::start(|line, body| {
-        let Some(prompt) = prompt(body) else { return Some(record(task(line), 1, VIDEO)) };
+        let Some(prompt) = prompt(body) else {
+            return Some(record(task(line), 1, VIDEO));
+        };
         (prompt != "lost").then(|| accepted(&prompt))
     });
     let sandbox = Sandbox::new().at("kie", server.url());
@@ -78,7 +103,10 @@ fn a_hundred_thousand_jobs_slow_no_command_down() {
     for path in [sandbox.store(), sandbox.path("jobs.jsonl.ledger")] {
         fill(&path, jobs);
         let megabytes = fs::metadata(&path).unwrap().len() / 1_000_000;
-        println!("{jobs} jobs in {megabytes} MB of {}", path.file_name().unwrap().display());
+        println!(
+            "{jobs} jobs in {megabytes} MB of {}",
+            path.file_name().unwrap().display()
+        );
     }
     run(&["generate", "lost", "--no-wait"], 4);
     sandbox.write("jobs.jsonl", &[line("the-first"), line("lost")].concat());
@@ -112,11 +140,21 @@ fn a_hundred_thousand_jobs_slow_no_command_down() {
     println!("  CPU s    MB  code  command");
     let mut wrong = Vec::new();
     for arguments in table {
-        let Used { code, hundredths, megabytes } = measure(&mut sandbox.command(arguments));
+        let Used {
+            code,
+            hundredths,
+            megabytes,
+        } = measure(&mut sandbox.command(arguments));
         let words = arguments.join(" ");
-        println!("{:7.2} {megabytes:5} {:5}  {words}", hundredths as f64 / 100.0, code.unwrap_or(-1));
+        println!(
+            "{:7.2} {megabytes:5} {:5}  {words}",
+            hundredths as f64 / 100.0,
+            code.unwrap_or(-1)
+        );
         if is_bound && (hundredths > MOST[0] || megabytes > MOST[1]) {
-            wrong.push(format!("{words}: {hundredths} hundredths of a second, {megabytes} MB"));
+            wrong.push(format!(
+                "{words}: {hundredths} hundredths of a second, {megabytes} MB"
+            ));
         }
         // What the upgrade comes to is another matter.
         if code != Some(0) && arguments[0] != "upgrade" {

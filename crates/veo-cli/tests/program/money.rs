@@ -11,22 +11,45 @@ const GENERATE: &str = "/veo/generate";
 fn every_end_has_its_code() {
     type Answer = fn(&str) -> Option<String>;
     let table: [(&str, &[&str], Answer); 9] = [
-        ("no credits", &[], |_| Some(refused(402, "Insufficient credits"))),
-        ("a wrong key", &[], |_| Some(refused(401, "You do not have access permissions"))),
-        ("too many requests", &[], |_| Some(refused(429, "Too many requests"))),
-        ("the prompt", &[], |_| {
-            Some(refused(400, "Your prompt was flagged by Website as violating content policies."))
+        ("no credits", &[], |_| {
+            Some(refused(402, "Insufficient credits"))
         }),
-        ("a server error", &[], |_| Some(refused(500, "Server exception"))),
+        ("a wrong key", &[], |_| {
+            Some(refused(401, "You do not have access permissions"))
+        }),
+        ("too many requests", &[], |_| {
+            Some(refused(429, "Too many requests"))
+        }),
+        ("the prompt", &[], |_| {
+            Some(refused(
+                400,
+                "Your prompt was flagged by Website as violating content policies.",
+            ))
+        }),
+        ("a server error", &[], |_| {
+            Some(refused(500, "Server exception"))
+        }),
         ("nothing", &[], |_| None),
         ("a job that fails", &[], |path| {
-            Some(if path.contains(GENERATE) { accepted("t1") } else { record("t1", 3, "") })
+            Some(if path.contains(GENERATE) {
+                accepted("t1")
+            } else {
+                record("t1", 3, "")
+            })
         }),
         ("a job that does not end", &["--timeout", "1s"], |path| {
-            Some(if path.contains(GENERATE) { accepted("t1") } else { record("t1", 0, "") })
+            Some(if path.contains(GENERATE) {
+                accepted("t1")
+            } else {
+                record("t1", 0, "")
+            })
         }),
         ("a link that leads nowhere", &[], |path| {
-            Some(if path.contains(GENERATE) { accepted("t1") } else { record("t1", 1, "ftp://x/v.mp4") })
+            Some(if path.contains(GENERATE) {
+                accepted("t1")
+            } else {
+                record("t1", 1, "ftp://x/v.mp4")
+            })
         }),
     ];
     let mut shown = String::new();
@@ -40,7 +63,11 @@ fn every_end_has_its_code() {
         }
         // Each of the two commands has sent one.
         assert_eq!(server.count(GENERATE), 2, "{what}");
-        let states: Vec<_> = sandbox.listed(&[]).iter().map(|job| job["state"].to_string()).collect();
+        let states: Vec<_> = sandbox
+            .listed(&[])
+            .iter()
+            .map(|job| job["state"].to_string())
+            .collect();
         shown += &format!("# listed as {}\n\n", states.join(" "));
     }
     assert_snapshot!(shown);
@@ -58,14 +85,38 @@ fn nobody_there_costs_nothing() {
 fn an_unknown_outcome_is_kept_and_explained_and_asked_of_nobody_else() {
     let lost = Server::start(|_, _| None);
     let other = Server::start(|_, _| None);
-    let sandbox = Sandbox::new().at("kie", lost.url()).at("uniall", other.url());
-    let run = sandbox.run(&["generate", "A dog", "--provider", "kie", "--provider", "uniall"]);
-    assert_eq!((run.code, lost.count("POST"), other.count("POST")), (4, 1, 0), "{}", run.err);
-    assert!(run.err.contains("Look at the tasks and the balance at the provider"), "{}", run.err);
+    let sandbox = Sandbox::new()
+        .at("kie", lost.url())
+        .at("uniall", other.url());
+    let run = sandbox.run(&[
+        "generate",
+        "A dog",
+        "--provider",
+        "kie",
+        "--provider",
+        "uniall",
+    ]);
+    assert_eq!(
+        (run.code, lost.count("POST"), other.count("POST")),
+        (4, 1, 0),
+        "{}",
+        run.err
+    );
+    assert!(
+        run.err
+            .contains("Look at the tasks and the balance at the provider"),
+        "{}",
+        run.err
+    );
 
     let jobs = sandbox.run(&["jobs"]);
     assert!(jobs.out.contains("\nunknown "), "{}", jobs.out);
-    assert!(jobs.err.contains("1 with an unknown outcome. It may have been charged."), "{}", jobs.err);
+    assert!(
+        jobs.err
+            .contains("1 with an unknown outcome. It may have been charged."),
+        "{}",
+        jobs.err
+    );
     // There is nothing to wait for, and waiting sends nothing.
     assert_eq!(sandbox.run(&["wait"]).code, 0);
     assert_eq!(lost.count("POST"), 1);
@@ -76,8 +127,14 @@ fn the_next_provider_is_asked_after_a_refusal() {
     let refusing = Server::start(|_, _| Some(refused(402, "Insufficient credits")));
     let sandbox = Sandbox::with_sim().at("kie", refusing.url());
     let run = sandbox.run(&["generate", "A dog"]);
-    assert_eq!((run.code, run.out.as_str()), (0, "video.mp4\n"), "{}", run.err);
-    let why = "warning: kie: kie.ai answered with code 402: Insufficient credits\nAccepted as uniall:";
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "video.mp4\n"),
+        "{}",
+        run.err
+    );
+    let why =
+        "warning: kie: kie.ai answered with code 402: Insufficient credits\nAccepted as uniall:";
     assert!(run.err.starts_with(why), "{}", run.err);
     assert_eq!((refusing.count(GENERATE), sandbox.paid()), (1, 1));
 }
@@ -88,7 +145,11 @@ fn nothing_is_sent_that_cannot_be_written_down() {
     let sandbox = Sandbox::new().at("kie", server.url());
     std::fs::create_dir_all(sandbox.store()).unwrap();
     let run = sandbox.run(&["generate", "A dog"]);
-    assert!(run.code == 1 && run.err.contains("cannot be read or written as a ledger"), "{}", run.err);
+    assert!(
+        run.code == 1 && run.err.contains("cannot be read or written as a ledger"),
+        "{}",
+        run.err
+    );
     assert_eq!(server.count(""), 0);
 }
 
@@ -102,32 +163,59 @@ fn the_intent_is_on_the_disk_before_the_request_and_the_job_before_the_wait() {
     );
     let server = Server::start(move |line, _| {
         if line.contains(GENERATE) {
-            assert!(lines(&intent).iter().any(known), "it was sent before it was written down");
+            assert!(
+                lines(&intent).iter().any(known),
+                "it was sent before it was written down"
+            );
             return Some(accepted("t1"));
         }
         // A question that is not answered fails, and then the command does.
         lines(&job).iter().any(named).then(|| record("t1", 3, ""))
     });
     let run = sandbox.at("kie", server.url()).run(&["generate", "A dog"]);
-    assert!(run.code == 1 && run.err.contains("the model gave up"), "{}", run.err);
+    assert!(
+        run.code == 1 && run.err.contains("the model gave up"),
+        "{}",
+        run.err
+    );
 }
 
 /// Nothing is sent from a damaged record, and what can be read of it is gone on with.
 #[test]
 fn a_paid_job_is_listed_and_waited_for_whatever_happened_to_its_request() {
     let sandbox = Sandbox::with_sim();
-    let job = sandbox.run(&["generate", "A dog", "--no-wait"]).out.trim().to_owned();
+    let job = sandbox
+        .run(&["generate", "A dog", "--no-wait"])
+        .out
+        .trim()
+        .to_owned();
     let text = std::fs::read_to_string(sandbox.store()).unwrap();
     let request = text.lines().nth(1).unwrap();
-    for damaged in [text.replacen("\"A dog\"", "\"A d", 1), text.replace(&format!("{request}\n"), "")] {
+    for damaged in [
+        text.replacen("\"A dog\"", "\"A d", 1),
+        text.replace(&format!("{request}\n"), ""),
+    ] {
         std::fs::write(sandbox.store(), &damaged).unwrap();
         let listed = sandbox.run(&["jobs"]);
-        assert!(listed.code == 2 && listed.out.contains(&job), "{} {}", listed.out, listed.err);
-        assert!(listed.err.contains("jobs.jsonl is damaged:\nline 2: "), "{}", listed.err);
+        assert!(
+            listed.code == 2 && listed.out.contains(&job),
+            "{} {}",
+            listed.out,
+            listed.err
+        );
+        assert!(
+            listed.err.contains("jobs.jsonl is damaged:\nline 2: "),
+            "{}",
+            listed.err
+        );
         let run = sandbox.run(&["wait", &job]);
         let file = format!("{}.mp4", job.replace(':', "-"));
         assert_eq!((run.code, run.out), (2, format!("{file}\n")), "{}", run.err);
-        assert!(sandbox.path(&file).exists() && run.err.contains("is damaged"), "{}", run.err);
+        assert!(
+            sandbox.path(&file).exists() && run.err.contains("is damaged"),
+            "{}",
+            run.err
+        );
         std::fs::remove_file(sandbox.path(&file)).unwrap();
         let run = sandbox.run(&["generate", "A cat"]);
         assert_eq!((run.code, sandbox.paid()), (2, 1), "{}", run.err);
@@ -142,9 +230,17 @@ fn an_image_reaches_uniall_through_the_place_of_kie_without_a_video_from_there()
     std::fs::write(sandbox.path("dog.png"), image).unwrap();
     let command = ["A dog", "--image", "dog.png", "--provider", "uniall"];
     let plan = sandbox.run(&[&["plan"], command.as_slice()].concat());
-    assert!(plan.code == 0 && plan.out.contains("\"image\": \"dog.png\""), "{}", plan.err);
+    assert!(
+        plan.code == 0 && plan.out.contains("\"image\": \"dog.png\""),
+        "{}",
+        plan.err
+    );
     let run = sandbox.run(&[&["generate"], command.as_slice()].concat());
-    assert!(run.code == 0 && run.err.contains("Accepted as uniall:"), "{}", run.err);
+    assert!(
+        run.code == 0 && run.err.contains("Accepted as uniall:"),
+        "{}",
+        run.err
+    );
     assert_eq!(sandbox.paid(), 1);
     let run = Sandbox::new().run(&[
         "generate",
@@ -161,23 +257,52 @@ fn an_image_reaches_uniall_through_the_place_of_kie_without_a_video_from_there()
     std::fs::write(alone.path("dog.png"), image).unwrap();
     for start in ["plan", "generate"] {
         let run = alone.run(&[&[start], command.as_slice()].concat());
-        assert!(run.code == 2 && run.err.contains("no provider here has a place for it"), "{start}: {}", run.err);
+        assert!(
+            run.code == 2 && run.err.contains("no provider here has a place for it"),
+            "{start}: {}",
+            run.err
+        );
     }
     let plan = alone.run(&["plan", "A dog", "--image", "dog.png"]);
-    let warning =
-        "warning: input: an image of this machine has to be uploaded to kie.ai, for which there is no key here";
-    assert!(plan.code == 0 && plan.out.contains(warning), "{} {}", plan.out, plan.err);
+    let warning = "warning: input: an image of this machine has to be uploaded to kie.ai, for which there is no key here";
+    assert!(
+        plan.code == 0 && plan.out.contains(warning),
+        "{} {}",
+        plan.out,
+        plan.err
+    );
 }
 
 #[test]
 fn no_paid_video_is_saved_over_another_one() {
     let sandbox = Sandbox::with_sim();
     sandbox.write("video.mp4", "an older video");
-    let first = sandbox.run(&["generate", "A dog", "--no-wait"]).out.trim().to_owned();
-    let second = sandbox.run(&["generate", "A dog", "--no-wait", "--force"]).out.trim().to_owned();
-    let third = sandbox.run(&["generate", "A dog", "--no-wait"]).out.trim().to_owned();
-    let outputs = |sandbox: &Sandbox| sandbox.listed(&[]).iter().map(|job| job["output"].clone()).collect::<Vec<_>>();
-    assert_eq!(outputs(&sandbox), ["video-2.mp4", "video.mp4", "video-3.mp4"]);
+    let first = sandbox
+        .run(&["generate", "A dog", "--no-wait"])
+        .out
+        .trim()
+        .to_owned();
+    let second = sandbox
+        .run(&["generate", "A dog", "--no-wait", "--force"])
+        .out
+        .trim()
+        .to_owned();
+    let third = sandbox
+        .run(&["generate", "A dog", "--no-wait"])
+        .out
+        .trim()
+        .to_owned();
+    let outputs = |sandbox: &Sandbox| {
+        sandbox
+            .listed(&[])
+            .iter()
+            .map(|job| job["output"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        outputs(&sandbox),
+        ["video-2.mp4", "video.mp4", "video-3.mp4"]
+    );
 
     let taken = ["generate", "A cat", "--no-wait", "-o", "./video-3.mp4"];
     let run = sandbox.run(&taken);
@@ -190,7 +315,15 @@ fn no_paid_video_is_saved_over_another_one() {
 
     let run = sandbox.run(&["wait", &first, &third]);
     assert_eq!(run.code, 0, "{}", run.err);
-    assert_eq!(std::fs::read_to_string(sandbox.path("video.mp4")).unwrap(), "an older video");
+    assert_eq!(
+        std::fs::read_to_string(sandbox.path("video.mp4")).unwrap(),
+        "an older video"
+    );
     let run = sandbox.run(&["wait", &second, "--force"]);
-    assert_eq!((run.code, run.out.as_str()), (0, "video.mp4\n"), "{}", run.err);
+    assert_eq!(
+        (run.code, run.out.as_str()),
+        (0, "video.mp4\n"),
+        "{}",
+        run.err
+    );
 }

@@ -48,16 +48,27 @@ impl Sandbox {
             ("SSL_CERT_FILE", "/dev/null".to_owned()),
             ("SSL_CERT_DIR", "/dev/null".to_owned()),
         ];
-        let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
-        Self { root, environment, sim: None }
+        let environment = environment
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
+        Self {
+            root,
+            environment,
+            sim: None,
+        }
     }
 
     /// With both providers on this machine, as `veo sim` has them.
     pub(crate) fn with_sim() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         // Some tests make more videos than the usual balance is good for.
         let rich = Scenario::new("rich", "There is enough for every test.").credits(1_000_000.25);
-        let sim = runtime.block_on(Sim::builder().scenario(rich).start()).unwrap();
+        let sim = runtime
+            .block_on(Sim::builder().scenario(rich).start())
+            .unwrap();
         let mut sandbox = Self::new().at("kie", &sim.url()).at("uniall", &sim.url());
         sandbox.sim = Some(sim);
         sandbox
@@ -66,11 +77,13 @@ impl Sandbox {
     /// With a key for a provider at this address.
     pub(crate) fn at(self, provider: &str, url: &str) -> Self {
         let provider = provider.to_uppercase();
-        self.with(&format!("{provider}_API_KEY"), "sk-secret").with(&format!("{provider}_BASE_URL"), url)
+        self.with(&format!("{provider}_API_KEY"), "sk-secret")
+            .with(&format!("{provider}_BASE_URL"), url)
     }
 
     pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
-        self.environment.insert(variable.to_owned(), value.to_owned());
+        self.environment
+            .insert(variable.to_owned(), value.to_owned());
         self
     }
 
@@ -81,7 +94,14 @@ impl Sandbox {
 
     /// The task that was charged last.
     pub(crate) fn last_task(&self) -> String {
-        self.sim.as_ref().unwrap().charges().last().unwrap().task.clone()
+        self.sim
+            .as_ref()
+            .unwrap()
+            .charges()
+            .last()
+            .unwrap()
+            .task
+            .clone()
     }
 
     /// Where both providers are.
@@ -134,8 +154,15 @@ impl Sandbox {
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_veo"));
-        command.args(arguments).env_clear().envs(&self.environment).current_dir(self.path(""));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(arguments)
+            .env_clear()
+            .envs(&self.environment)
+            .current_dir(self.path(""));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -144,18 +171,37 @@ impl Sandbox {
     }
 
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Run {
-        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
         finish(child)
     }
 
     /// Another program, which finds this one.
     pub(crate) fn shell(&self, program: &str) -> Command {
-        let veo = Path::new(env!("CARGO_BIN_EXE_veo")).parent().unwrap().display();
+        let veo = Path::new(env!("CARGO_BIN_EXE_veo"))
+            .parent()
+            .unwrap()
+            .display();
         let path = format!("{veo}:{}", std::env::var("PATH").unwrap());
         let mut command = Command::new(program);
-        command.env_clear().envs(&self.environment).env("PATH", path).current_dir(self.path(""));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env_clear()
+            .envs(&self.environment)
+            .env("PATH", path)
+            .current_dir(self.path(""));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -172,17 +218,29 @@ impl Sandbox {
     pub(crate) fn listed(&self, arguments: &[&str]) -> Vec<Value> {
         let run = self.run(&[&["jobs", "--json"], arguments].concat());
         assert_eq!(run.code, 0, "{}", run.err);
-        run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        run.out
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Both streams and the end of a run, without what differs from run to run.
     pub(crate) fn shown(&self, arguments: &[&str], run: &Run) -> String {
         let stream = |name: &str, text: &str| {
-            let lines = text.lines().map(|line| format!("{name} {}\n", self.redacted(line)));
-            lines.collect::<String>().replace(&format!("{name} \n"), &format!("{name}\n"))
+            let lines = text
+                .lines()
+                .map(|line| format!("{name} {}\n", self.redacted(line)));
+            lines
+                .collect::<String>()
+                .replace(&format!("{name} \n"), &format!("{name}\n"))
         };
         let command = self.redacted(&arguments.join(" "));
-        format!("$ veo {command}\n{}{}= {}\n", stream(">", &run.out), stream("!", &run.err), run.code)
+        format!(
+            "$ veo {command}\n{}{}= {}\n",
+            stream(">", &run.out),
+            stream("!", &run.err),
+            run.code
+        )
     }
 
     fn redacted(&self, line: &str) -> String {
@@ -195,13 +253,28 @@ impl Sandbox {
         };
         let line = line.replace(&self.root.path().display().to_string(), "ROOT");
         // Sizes are those of the simulator's clips.
-        let line = match line.split_once("Saved ").map(|(start, rest)| (start, rest.split_once(", "))) {
+        let line = match line
+            .split_once("Saved ")
+            .map(|(start, rest)| (start, rest.split_once(", ")))
+        {
             Some((start, Some((_, rest)))) => format!("{start}Saved SIZE, {rest}"),
             _ => line,
         };
         // How long ago a job was sent.
-        let states = ["wanted", "on its way", "unknown", "accepted", "rejected", "failed", "finished", "done"];
-        let mut fields: Vec<_> = line.split("  ").filter(|field| !field.trim().is_empty()).collect();
+        let states = [
+            "wanted",
+            "on its way",
+            "unknown",
+            "accepted",
+            "rejected",
+            "failed",
+            "finished",
+            "done",
+        ];
+        let mut fields: Vec<_> = line
+            .split("  ")
+            .filter(|field| !field.trim().is_empty())
+            .collect();
         let line = match fields.as_mut_slice() {
             [state, age, _, ..] if states.contains(&state.trim()) => {
                 *age = "AGE";
@@ -231,7 +304,11 @@ impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let err = BufReader::new(child.stderr.take().unwrap());
-        Self { child, err, told: String::new() }
+        Self {
+            child,
+            err,
+            told: String::new(),
+        }
     }
 
     /// Reads standard error until it has this text, and gives all of it so far.
@@ -254,7 +331,10 @@ impl Running {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let killed = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        let killed = Command::new("kill")
+            .args([name, &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(killed.success());
     }
 
@@ -266,14 +346,21 @@ impl Running {
     pub(crate) fn end(mut self) -> Run {
         self.err.read_to_string(&mut self.told).unwrap();
         let run = finish(self.child);
-        Run { err: self.told, ..run }
+        Run {
+            err: self.told,
+            ..run
+        }
     }
 }
 
 fn finish(child: Child) -> Run {
     let output = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Run { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
 }
 
 /// Takes out what differs from run to run, and what is the simulator's to say.
@@ -282,7 +369,8 @@ fn hide(value: &mut Value) {
         Value::Object(members) => {
             for (name, value) in members {
                 match name.as_str() {
-                    "raw" | "seeds" | "bytes" | "made_at" | "accepted_at" | "created_at" | "completed_at" | "at"
+                    "raw" | "seeds" | "bytes" | "made_at" | "accepted_at" | "created_at"
+                    | "completed_at" | "at"
                         if !value.is_null() =>
                     {
                         *value = Value::from("HIDDEN");
@@ -302,7 +390,12 @@ pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 /// The files of a folder and of those in it. One that goes meanwhile was not there.
 pub(crate) fn files_in(folder: &Path) -> Files {
     let mut files = Files::new();
-    for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+    for path in fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+    {
         if path.is_dir() {
             files.append(&mut files_in(&path));
         } else if let Ok(bytes) = fs::read(&path) {
@@ -315,5 +408,7 @@ pub(crate) fn files_in(folder: &Path) -> Files {
 /// The lines of a file of the store.
 pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }

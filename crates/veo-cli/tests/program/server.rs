@@ -21,7 +21,9 @@ pub(crate) struct Server {
 impl Server {
     /// Answers each request, given as its first line and its body, with JSON, in which `{origin}` is the address of the
     /// server; or reads it and closes the connection. Of what [`VIDEO`] leads to it is not asked.
-    pub(crate) fn start(answer: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(
+        answer: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let arrived = Arc::new(Mutex::new(Vec::new()));
@@ -46,7 +48,12 @@ impl Server {
 
     /// The first lines of the requests for this path.
     pub(crate) fn count(&self, path: &str) -> usize {
-        self.arrived.lock().unwrap().iter().filter(|line| line.contains(path)).count()
+        self.arrived
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|line| line.contains(path))
+            .count()
     }
 }
 
@@ -57,17 +64,25 @@ fn serve(
     seen: &Mutex<Vec<String>>,
     answer: &dyn Fn(&str, &str) -> Option<String>,
 ) {
-    let Some((head, body)) = read(&mut stream) else { return };
+    let Some((head, body)) = read(&mut stream) else {
+        return;
+    };
     let line = head.lines().next().unwrap_or_default().to_owned();
     let (kind, reply) = if line.contains("/video.mp4") {
         ("video/mp4", video().to_vec())
     } else {
         seen.lock().unwrap().push(line.clone());
-        let Some(reply) = answer(&line, &body) else { return };
-        ("application/json", reply.replace("{origin}", origin).into_bytes())
+        let Some(reply) = answer(&line, &body) else {
+            return;
+        };
+        (
+            "application/json",
+            reply.replace("{origin}", origin).into_bytes(),
+        )
     };
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n");
-    let _ = write!(stream, "{head}content-length: {}\r\n\r\n", reply.len()).and_then(|()| stream.write_all(&reply));
+    let _ = write!(stream, "{head}content-length: {}\r\n\r\n", reply.len())
+        .and_then(|()| stream.write_all(&reply));
 }
 
 /// A body can be an image, so its bytes are counted and not its letters.
@@ -75,9 +90,16 @@ fn read(stream: &mut TcpStream) -> Option<(String, String)> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-            let (head, body) = (String::from_utf8_lossy(&bytes[..end]).into_owned(), &bytes[end + 4..]);
-            let length =
-                head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            let (head, body) = (
+                String::from_utf8_lossy(&bytes[..end]).into_owned(),
+                &bytes[end + 4..],
+            );
+            let length = head.lines().find_map(|line| {
+                line.to_lowercase()
+                    .strip_prefix("content-length: ")?
+                    .parse()
+                    .ok()
+            });
             if body.len() >= length.unwrap_or(0) {
                 return Some((head, String::from_utf8_lossy(body).into_owned()));
             }
@@ -91,7 +113,9 @@ fn read(stream: &mut TcpStream) -> Option<(String, String)> {
 
 /// The prompt of a paid request.
 pub(crate) fn prompt(body: &str) -> Option<String> {
-    serde_json::from_str::<Value>(body).ok()?["prompt"].as_str().map(str::to_owned)
+    serde_json::from_str::<Value>(body).ok()?["prompt"]
+        .as_str()
+        .map(str::to_owned)
 }
 
 /// The task that a question is about.
@@ -112,7 +136,13 @@ pub(crate) fn refused(code: u16, words: &str) -> String {
 
 /// What kie.ai answers about a job: 0 is under way, 1 is done, and 3 has failed.
 pub(crate) fn record(task: &str, flag: u8, url: &str) -> String {
-    let error = if flag == 3 { r#","errorCode":501,"errorMessage":"the model gave up""# } else { "" };
-    let data = format!(r#"{{"taskId":"{task}","successFlag":{flag},"response":{{"resultUrls":["{url}"]}}{error}}}"#);
+    let error = if flag == 3 {
+        r#","errorCode":501,"errorMessage":"the model gave up""#
+    } else {
+        ""
+    };
+    let data = format!(
+        r#"{{"taskId":"{task}","successFlag":{flag},"response":{{"resultUrls":["{url}"]}}{error}}}"#
+    );
     format!(r#"{{"code":200,"msg":"success","data":{data}}}"#)
 }

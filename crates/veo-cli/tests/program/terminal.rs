@@ -24,11 +24,25 @@ impl Terminal {
     /// Runs a line of a shell, which ends with it.
     fn start(sandbox: &Sandbox, line: &str) -> Self {
         let mut script = sandbox.shell("script");
-        script.args(["-qec", &format!("stty cols 100 rows 30; tty; exec {line}"), "/dev/null"]);
-        let started = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
-        let mut script = started.unwrap_or_else(|error| panic!("`script` of util-linux is needed: {error}"));
+        script.args([
+            "-qec",
+            &format!("stty cols 100 rows 30; tty; exec {line}"),
+            "/dev/null",
+        ]);
+        let started = script
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn();
+        let mut script =
+            started.unwrap_or_else(|error| panic!("`script` of util-linux is needed: {error}"));
         let (keys, screen) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
-        Self { script, keys, screen, drawn: Vec::new() }
+        Self {
+            script,
+            keys,
+            screen,
+            drawn: Vec::new(),
+        }
     }
 
     /// Reads until what was drawn is as it should be, and gives it without colours.
@@ -76,7 +90,10 @@ fn plain(drawn: &[u8]) -> String {
     let mut parts = text.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {
-        text + part.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).get(1..).unwrap_or_default()
+        text + part
+            .trim_start_matches(|c: char| !c.is_ascii_alphabetic())
+            .get(1..)
+            .unwrap_or_default()
     })
 }
 
@@ -90,40 +107,64 @@ fn progress_is_drawn_on_the_terminal_and_the_result_goes_where_it_should() {
         }
         // A question is answered when the test has seen enough.
         Some(match next.lock().unwrap().recv().ok()? {
-            Some(percent) => format!(r#"{{"id":"task_1","status":"in_progress","progress":{percent}}}"#),
+            Some(percent) => {
+                format!(r#"{{"id":"task_1","status":"in_progress","progress":{percent}}}"#)
+            }
             None => format!(r#"{{"id":"task_1","status":"completed","video_url":"{video}"}}"#),
         })
     });
     let sandbox = Sandbox::new().at("uniall", server.url());
     // Only standard error is a terminal.
-    let mut terminal = Terminal::start(&sandbox, "veo generate A_dog --duration 4 --timeout 1m -o dog.mp4 > out.txt");
+    let mut terminal = Terminal::start(
+        &sandbox,
+        "veo generate A_dog --duration 4 --timeout 1m -o dog.mp4 > out.txt",
+    );
     answer.send(Some(33)).unwrap();
     let message = " Making the video [";
     terminal.until_text("Making the video [=========>                    ] 33% (");
     // The sign in front of it moves without an answer.
-    let signs = |drawn: &str| drawn.match_indices(message).filter_map(|(at, _)| drawn[..at].chars().last()).collect();
-    terminal.until("a moving sign", |drawn| BTreeSet::<char>::len(&signs(drawn)) > 3);
+    let signs = |drawn: &str| {
+        drawn
+            .match_indices(message)
+            .filter_map(|(at, _)| drawn[..at].chars().last())
+            .collect()
+    };
+    terminal.until("a moving sign", |drawn| {
+        BTreeSet::<char>::len(&signs(drawn)) > 3
+    });
     answer.send(Some(66)).unwrap();
     terminal.until_text("] 66% (");
     answer.send(None).unwrap();
     let (drawn, code) = terminal.end();
-    let (drawn, printed) = (plain(&drawn), fs::read_to_string(sandbox.path("out.txt")).unwrap());
+    let (drawn, printed) = (
+        plain(&drawn),
+        fs::read_to_string(sandbox.path("out.txt")).unwrap(),
+    );
     assert_eq!((code, printed.as_str()), (0, "dog.mp4\n"), "{drawn}");
     // It stands where the bar was.
-    assert!(drawn.contains("\rSaved ") && drawn.ends_with(" with sound\r\n"), "{drawn:?}");
+    assert!(
+        drawn.contains("\rSaved ") && drawn.ends_with(" with sound\r\n"),
+        "{drawn:?}"
+    );
 }
 
 #[test]
 fn ctrl_c_ends_the_waiting_and_says_how_to_go_on() {
-    let server =
-        Server::start(|line, _| Some(if line.contains("POST") { accepted("t1") } else { record("t1", 0, "") }));
+    let server = Server::start(|line, _| {
+        Some(if line.contains("POST") {
+            accepted("t1")
+        } else {
+            record("t1", 0, "")
+        })
+    });
     let sandbox = Sandbox::new().at("kie", server.url());
     let mut terminal = Terminal::start(&sandbox, "veo generate A_dog --timeout 1m");
     terminal.until_text("Making the video (");
     terminal.press(b"\x03");
     let (drawn, code) = terminal.end();
     let drawn = plain(&drawn).replace('\r', "");
-    let wanted = "error: kie:t1: interrupted; the job goes on\n  Wait for it again with: veo wait kie:t1\n";
+    let wanted =
+        "error: kie:t1: interrupted; the job goes on\n  Wait for it again with: veo wait kie:t1\n";
     assert!(code == 130 && drawn.ends_with(wanted), "{code} {drawn}");
     assert_eq!(sandbox.listed(&[])[0]["state"], "accepted");
 }
@@ -131,10 +172,16 @@ fn ctrl_c_ends_the_waiting_and_says_how_to_go_on() {
 #[test]
 fn colours_are_shown_where_they_are_wanted() {
     let red = "\u{1b}[31m";
-    for (line, coloured) in [("veo generate", true), ("env NO_COLOR=1 veo generate", false)] {
+    for (line, coloured) in [
+        ("veo generate", true),
+        ("env NO_COLOR=1 veo generate", false),
+    ] {
         let (drawn, _) = Terminal::start(&Sandbox::new(), line).end();
         let drawn = String::from_utf8(drawn).unwrap();
-        assert!(drawn.contains("there is no prompt") && drawn.contains(red) == coloured, "{line}: {drawn:?}");
+        assert!(
+            drawn.contains("there is no prompt") && drawn.contains(red) == coloured,
+            "{line}: {drawn:?}"
+        );
     }
 }
 
@@ -143,18 +190,39 @@ fn a_key_that_is_typed_does_not_show() {
     let sandbox = Sandbox::new();
     let mut terminal = Terminal::start(&sandbox, "veo auth kie");
     let drawn = terminal.until_text("(it is not shown):");
-    let device = drawn.lines().find(|line| line.starts_with("/dev/")).unwrap().to_owned();
+    let device = drawn
+        .lines()
+        .find(|line| line.starts_with("/dev/"))
+        .unwrap()
+        .to_owned();
     // Nobody types before the question can be read; a test can.
     let is_hidden = || {
-        let settings = Command::new("stty").args(["-F", device.trim(), "-a"]).output().unwrap().stdout;
-        String::from_utf8(settings).unwrap().split_whitespace().any(|word| word == "-echo")
+        let settings = Command::new("stty")
+            .args(["-F", device.trim(), "-a"])
+            .output()
+            .unwrap()
+            .stdout;
+        String::from_utf8(settings)
+            .unwrap()
+            .split_whitespace()
+            .any(|word| word == "-echo")
     };
     while !is_hidden() {
-        assert!(terminal.script.try_wait().unwrap().is_none(), "it ended without asking");
+        assert!(
+            terminal.script.try_wait().unwrap().is_none(),
+            "it ended without asking"
+        );
     }
     terminal.press(b"sk-typed\n");
     let (drawn, code) = terminal.end();
     let drawn = plain(&drawn);
-    assert!(code == 0 && drawn.contains("Kept in ") && !drawn.contains("sk-typed"), "{drawn}");
-    assert!(fs::read_to_string(sandbox.config()).unwrap().contains("sk-typed"));
+    assert!(
+        code == 0 && drawn.contains("Kept in ") && !drawn.contains("sk-typed"),
+        "{drawn}"
+    );
+    assert!(
+        fs::read_to_string(sandbox.config())
+            .unwrap()
+            .contains("sk-typed")
+    );
 }

@@ -40,7 +40,10 @@ fn provider(
 }
 
 fn made(task: &str, resolution: &str) -> String {
-    record(task, 1, VIDEO).replace(r#""resultUrls""#, &format!(r#""resolution":"{resolution}","resultUrls""#))
+    record(task, 1, VIDEO).replace(
+        r#""resultUrls""#,
+        &format!(r#""resolution":"{resolution}","resultUrls""#),
+    )
 }
 
 /// The replies to a call for 4K: taken as this task, not yet, and done.
@@ -63,7 +66,8 @@ fn larger() -> String {
     format!(r#"{{"code":200,"msg":"success","data":{{"resultUrl":"{VIDEO}"}}}}"#)
 }
 
-const WORDS: &str = "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.";
+const WORDS: &str =
+    "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.";
 
 /// A sandbox in which the job t1 is done.
 fn sandbox(server: &Server) -> Sandbox {
@@ -81,8 +85,13 @@ fn upgrade(size: &str) -> [&str; 6] {
 #[test]
 fn a_lost_reply_to_a_call_for_4k_is_followed_by_one_more_call() {
     let call = |number| (number > 1).then(|| not_yet("t1-4k"));
-    let (server, asked) =
-        provider(call, |number| if number > 2 { made("t1-4k", "4k") } else { record("t1-4k", 0, "") });
+    let (server, asked) = provider(call, |number| {
+        if number > 2 {
+            made("t1-4k", "4k")
+        } else {
+            record("t1-4k", 0, "")
+        }
+    });
     let sandbox = sandbox(&server);
     let run = sandbox.run(&upgrade("4k"));
     let asked = asked.lock().unwrap();
@@ -98,14 +107,27 @@ fn a_lost_reply_to_a_call_for_4k_is_followed_by_one_more_call() {
 
 #[test]
 fn a_lost_reply_to_a_call_for_1080p_is_unknown_and_nothing_is_called_by_itself() {
-    let (server, asked) = provider(|number| (number > 1).then(larger), |_| record("none", 0, ""));
+    let (server, asked) = provider(
+        |number| (number > 1).then(larger),
+        |_| record("none", 0, ""),
+    );
     let sandbox = sandbox(&server);
     let run = sandbox.run(&upgrade("1080p"));
-    assert_eq!((run.code, asked.lock().unwrap().calls), (4, 1), "{}", run.err);
+    assert_eq!(
+        (run.code, asked.lock().unwrap().calls),
+        (4, 1),
+        "{}",
+        run.err
+    );
     // There is nothing to wait for, and nothing is begun.
     sandbox.run(&["wait"]);
     assert_eq!(asked.lock().unwrap().calls, 1);
-    assert!(sandbox.listed(&[]).iter().any(|job| job["state"] == "unknown"));
+    assert!(
+        sandbox
+            .listed(&[])
+            .iter()
+            .any(|job| job["state"] == "unknown")
+    );
 }
 
 #[test]
@@ -121,10 +143,21 @@ fn an_upgrade_that_is_not_there_yet_is_asked_for_as_its_page_says() {
                 _ => refused(400, WORDS),
             })
         };
-        let own = |number| if number > 8 { made("t1-4k", "4k") } else { record("t1-4k", 0, "") };
+        let own = |number| {
+            if number > 8 {
+                made("t1-4k", "4k")
+            } else {
+                record("t1-4k", 0, "")
+            }
+        };
         let (server, asked) = provider(call, own);
         let run = sandbox(&server).run(&upgrade(size));
-        assert_eq!((run.code, asked.lock().unwrap().calls), (0, calls), "{size}: {}", run.err);
+        assert_eq!(
+            (run.code, asked.lock().unwrap().calls),
+            (0, calls),
+            "{size}: {}",
+            run.err
+        );
     }
 }
 
@@ -143,13 +176,20 @@ fn a_task_for_4k_with_the_id_of_its_video_is_not_done_before_4k_is_there() {
     let (server, asked) = provider(call, |_| record("none", 0, ""));
     let run = sandbox(&server).run(&upgrade("4k"));
     let calls = asked.lock().unwrap().calls;
-    assert!(run.code != 0 || calls >= 4, "the smaller video was told as 4K after {calls} calls: {}", run.err);
+    assert!(
+        run.code != 0 || calls >= 4,
+        "the smaller video was told as 4K after {calls} calls: {}",
+        run.err
+    );
 }
 
 /// Less came than was asked for, so whoever waits begins the upgrade.
 #[test]
 fn an_upgrade_that_begins_by_itself_is_on_record_before_it_is_called_for() {
-    for start in [&["generate", "A particular dog", "--resolution", "1080p"][..], &["wait"]] {
+    for start in [
+        &["generate", "A particular dog", "--resolution", "1080p"][..],
+        &["wait"],
+    ] {
         let sandbox = Sandbox::new();
         let state = sandbox.state();
         // What the record has when the job is asked about, and when the upgrade is called for.
@@ -160,8 +200,9 @@ fn an_upgrade_that_begins_by_itself_is_on_record_before_it_is_called_for() {
                 return Some(accepted("t1"));
             }
             let files = files_in(&state).into_values();
-            let record =
-                files.filter(|bytes| String::from_utf8_lossy(bytes).contains("A particular dog")).collect::<Vec<_>>();
+            let record = files
+                .filter(|bytes| String::from_utf8_lossy(bytes).contains("A particular dog"))
+                .collect::<Vec<_>>();
             let mut seen = told.lock().unwrap();
             if line.contains("/get-1080p-video") {
                 seen.1.push(record);
@@ -172,12 +213,25 @@ fn an_upgrade_that_begins_by_itself_is_on_record_before_it_is_called_for() {
         });
         let sandbox = sandbox.at("kie", server.url());
         if start == ["wait"] {
-            sandbox.run(&["generate", "A particular dog", "--resolution", "1080p", "--no-wait"]);
+            sandbox.run(&[
+                "generate",
+                "A particular dog",
+                "--resolution",
+                "1080p",
+                "--no-wait",
+            ]);
         }
         let run = sandbox.run(start);
         let (asked, called) = &*seen.lock().unwrap();
-        assert!(!called.is_empty(), "{start:?}: no upgrade was called for: {}", run.err);
+        assert!(
+            !called.is_empty(),
+            "{start:?}: no upgrade was called for: {}",
+            run.err
+        );
         // The bytes themselves would say nothing.
-        assert!(asked.last() != called.first(), "{start:?}: it was called for before it was on record");
+        assert!(
+            asked.last() != called.first(),
+            "{start:?}: it was called for before it was on record"
+        );
     }
 }

@@ -124,14 +124,22 @@ struct Spent {
 impl Short {
     /// What an event says in short.
     pub(super) fn of(key: &str, at: u64, event: &Event) -> Self {
-        let mut short = Self { at, key: key.to_owned(), ..Self::default() };
+        let mut short = Self {
+            at,
+            key: key.to_owned(),
+            ..Self::default()
+        };
         match event {
             Event::Wanted { wish, target } => {
                 (short.state, short.target) = (Some(EntryState::Wanted), target.clone());
                 short.first = wish.is_some();
                 short.links = wish.as_ref().is_some_and(|wish| wish.redacted() != *wish);
             }
-            Event::Begun { wish, target, attempt } => {
+            Event::Begun {
+                wish,
+                target,
+                attempt,
+            } => {
                 short.state = Some(EntryState::OnItsWay);
                 short.first = wish.is_some();
                 short.target.clone_from(target);
@@ -198,7 +206,8 @@ impl Book {
 
     /// The open entry that is to be saved in a place.
     pub(super) fn by_target(&self, target: &str) -> Option<&Row> {
-        self.row(*self.by_target.get(target)?).filter(|row| row.state.is_open())
+        self.row(*self.by_target.get(target)?)
+            .filter(|row| row.state.is_open())
     }
 
     /// The latest entry with a job. Without a size, what was sent comes before its upgrades.
@@ -213,21 +222,35 @@ impl Book {
 
     /// Where the provider of an entry was reached, if not at its own address.
     pub(super) fn base_url(&self, row: &Row) -> Option<&str> {
-        self.addresses.names.get(row.address? as usize).map(|address| &**address)
+        self.addresses
+            .names
+            .get(row.address? as usize)
+            .map(|address| &**address)
     }
 
     /// Whether there are links in the file that nothing needs any more.
     pub(super) fn has_spent_links(&self) -> bool {
-        let is_sent =
-            |row: &Row| !matches!(row.state, EntryState::Wanted | EntryState::Rejected | EntryState::OnItsWay);
+        let is_sent = |row: &Row| {
+            !matches!(
+                row.state,
+                EntryState::Wanted | EntryState::Rejected | EntryState::OnItsWay
+            )
+        };
         self.rows.iter().any(|row| row.links && is_sent(row))
     }
 
     /// By how much the balance has fallen while each budget was in use.
     pub(super) fn falls(&self) -> Vec<(String, f64)> {
         let names = self.budgets.numbers.iter();
-        let fall = |number| self.spent.get(number).map(|spent| spent.falls).filter(|fall| *fall > 0.0);
-        names.filter_map(|(name, number)| Some((name.to_string(), fall(number)?))).collect()
+        let fall = |number| {
+            self.spent
+                .get(number)
+                .map(|spent| spent.falls)
+                .filter(|fall| *fall > 0.0)
+        };
+        names
+            .filter_map(|(name, number)| Some((name.to_string(), fall(number)?)))
+            .collect()
     }
 
     fn row(&self, number: u32) -> Option<&Row> {
@@ -251,10 +274,18 @@ impl Book {
                 (number, short.first)
             }
         };
-        let address = short.base_url.as_ref().map(|address| self.addresses.number(address));
+        let address = short
+            .base_url
+            .as_ref()
+            .map(|address| self.addresses.number(address));
         let kind = short.kind.as_ref().map(|kind| self.kinds.number(kind));
-        let budget = short.budget.as_ref().map(|budget| self.budgets.number(budget));
-        let Some(row) = self.rows.get_mut(number as usize) else { return false };
+        let budget = short
+            .budget
+            .as_ref()
+            .map(|budget| self.budgets.number(budget));
+        let Some(row) = self.rows.get_mut(number as usize) else {
+            return false;
+        };
         row.lines.push(line);
         if short.state == Some(EntryState::OnItsWay) && short.account.is_some() {
             // A further attempt, after a rejected one.
@@ -303,32 +334,54 @@ impl Book {
 
     /// What stands against a paid call now, if anything does; and what has to be set aside for it.
     pub(super) fn admit(&mut self, begin: &Begin, now: u64) -> Result<Option<f64>, Begun> {
-        if let Some(row) = begin.want.target.as_deref().and_then(|target| self.by_target(target))
+        if let Some(row) = begin
+            .want
+            .target
+            .as_deref()
+            .and_then(|target| self.by_target(target))
             && *row.key != *begin.want.key
         {
             return Err(Begun::TargetTaken(row.key.to_string()));
         }
-        let starts = self.accounts.entry(begin.offer.account.as_str().into()).or_default();
+        let starts = self
+            .accounts
+            .entry(begin.offer.account.as_str().into())
+            .or_default();
         if let Some(pause) = starts.pause(begin.limit, Duration::from_millis(now)) {
             return Err(Begun::NotBefore(pause.min(LONGEST_PAUSE)));
         }
-        let Some(budget) = &begin.budget else { return Ok(None) };
+        let Some(budget) = &begin.budget else {
+            return Ok(None);
+        };
         if budget.account != begin.offer.account {
             let (wanted, account) = (&budget.account, &begin.offer.account);
-            return Err(Begun::OverBudget(format!("the budget {} is for {wanted} and not for {account}", budget.name)));
+            return Err(Begun::OverBudget(format!(
+                "the budget {} is for {wanted} and not for {account}",
+                budget.name
+            )));
         }
         let kind = self.kinds.number(&kind(&begin.offer));
         let price = budget.price.or_else(|| self.prices.get(&kind).copied());
         let name = self.budgets.number(&budget.name);
         let left = budget.cap - self.sum(name);
-        let untold = self.spent.get(&name).map(|spent| &spent.untold).into_iter().flatten();
+        let untold = self
+            .spent
+            .get(&name)
+            .map(|spent| &spent.untold)
+            .into_iter()
+            .flatten();
         let mut untold = untold.filter_map(|number| self.row(*number));
         // The price of what is under way gets known when it ends, and what is set aside for it may be more.
         let is_open = |row: &Row| matches!(row.state, EntryState::OnItsWay | EntryState::Accepted);
         // Where not even the cheapest known price fits, one that is not known is not tried.
-        let known = self.prices.iter().filter(|(kind, _)| self.kinds.is_of(**kind, &begin.offer.account));
+        let known = self
+            .prices
+            .iter()
+            .filter(|(kind, _)| self.kinds.is_of(**kind, &begin.offer.account));
         let least = known.map(|(_, price)| *price).min_by(f64::total_cmp);
-        let needed = price.or(budget.most).unwrap_or(left.max(least.unwrap_or_default()));
+        let needed = price
+            .or(budget.most)
+            .unwrap_or(left.max(least.unwrap_or_default()));
         match price {
             None if untold.any(is_open) => Err(Begun::Held),
             _ if needed <= left && left > 0.0 => {
@@ -338,8 +391,13 @@ impl Book {
             Some(_) if untold.any(|row| is_open(row) && row.reserved.is_some()) => Err(Begun::Held),
             _ => {
                 let spent = budget.cap - left;
-                let price = price.map(|price| format!(", and this one would cost {price}")).unwrap_or_default();
-                Err(Begun::OverBudget(format!("{spent} of {} credits are spent or promised{price}", budget.cap)))
+                let price = price
+                    .map(|price| format!(", and this one would cost {price}"))
+                    .unwrap_or_default();
+                Err(Begun::OverBudget(format!(
+                    "{spent} of {} credits are spent or promised{price}",
+                    budget.cap
+                )))
             }
         }
     }
@@ -350,15 +408,25 @@ impl Book {
     }
 
     fn sum(&self, budget: u32) -> f64 {
-        let Some(spent) = self.spent.get(&budget) else { return 0.0 };
+        let Some(spent) = self.spent.get(&budget) else {
+            return 0.0;
+        };
         let untold = spent.untold.iter().filter_map(|number| self.row(*number));
-        let untold = untold.map(|row| self.prices.get(&row.kind).copied().or(row.reserved).unwrap_or_default());
+        let untold = untold.map(|row| {
+            self.prices
+                .get(&row.kind)
+                .copied()
+                .or(row.reserved)
+                .unwrap_or_default()
+        });
         (spent.told + untold.sum::<f64>()).max(spent.falls)
     }
 
     /// Brings the sum of the budget of an entry up to date.
     fn count(&mut self, number: u32) {
-        let Some(row) = self.rows.get_mut(number as usize) else { return };
+        let Some(row) = self.rows.get_mut(number as usize) else {
+            return;
+        };
         let Some(budget) = row.budget else { return };
         let spent = self.spent.entry(budget).or_default();
         let costs_nothing = matches!(row.state, EntryState::Rejected | EntryState::Wanted);
@@ -407,7 +475,9 @@ impl Names {
 
     /// Whether the first word of a name is this one.
     fn is_of(&self, number: u32, first: &str) -> bool {
-        self.names.get(number as usize).is_some_and(|name| name.split(' ').next() == Some(first))
+        self.names
+            .get(number as usize)
+            .is_some_and(|name| name.split(' ').next() == Some(first))
     }
 }
 
@@ -415,13 +485,23 @@ impl Names {
 pub(super) fn kind(offer: &Offer) -> String {
     let request = &offer.request;
     let seconds = request.seconds.unwrap_or(8);
-    format!("{} {} {} {} {} {seconds}", offer.account, offer.model, offer.operation, request.mode(), offer.resolution())
+    format!(
+        "{} {} {} {} {} {seconds}",
+        offer.account,
+        offer.model,
+        offer.operation,
+        request.mode(),
+        offer.resolution()
+    )
 }
 
 /// How long the provider wants to be left alone after a rejection, in milliseconds.
 fn pause_after(error: &Error) -> Option<u64> {
     let is_limit = error.kind() == ErrorKind::RateLimited;
-    let pause = error.retry_after().unwrap_or(Duration::from_secs(10)).min(LONGEST_PAUSE);
+    let pause = error
+        .retry_after()
+        .unwrap_or(Duration::from_secs(10))
+        .min(LONGEST_PAUSE);
     u64::try_from(pause.as_millis()).ok().filter(|_| is_limit)
 }
 

@@ -9,7 +9,9 @@ use veo_transport::without_queries;
 
 use crate::download::hex;
 use crate::job::unix_seconds;
-use crate::{Error, Image, Input, Job, JobRef, Offer, Operation, Receipt, Resolution, Unknown, VideoRequest};
+use crate::{
+    Error, Image, Input, Job, JobRef, Offer, Operation, Receipt, Resolution, Unknown, VideoRequest,
+};
 
 /// What a caller wants under a key.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -85,7 +87,11 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
     /// When it has finished or failed.
-    #[serde(default, with = "crate::job::optional_unix_seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "crate::job::optional_unix_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ended_at: Option<SystemTime>,
     /// The saved video, if it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,10 +200,18 @@ pub struct Delivered {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<i64>,
     /// When the provider began, by its own clock.
-    #[serde(default, with = "crate::job::optional_unix_seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "crate::job::optional_unix_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub created_at: Option<SystemTime>,
     /// When the provider was done.
-    #[serde(default, with = "crate::job::optional_unix_seconds", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "crate::job::optional_unix_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub completed_at: Option<SystemTime>,
     /// What is not as it was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -288,9 +302,14 @@ pub enum Event {
 impl Event {
     /// Whether it comes too late for an entry in this state: what is certain is not taken back. A ledger does not write it down.
     pub fn is_late(&self, state: EntryState) -> bool {
-        let is_over = matches!(state, EntryState::Finished | EntryState::Failed | EntryState::Done);
+        let is_over = matches!(
+            state,
+            EntryState::Finished | EntryState::Failed | EntryState::Done
+        );
         match self {
-            Self::Ended { outcome: Outcome::Accepted { task: Some(_), .. } } => is_over,
+            Self::Ended {
+                outcome: Outcome::Accepted { task: Some(_), .. },
+            } => is_over,
             Self::Ended { .. } => is_over || state == EntryState::Accepted,
             Self::Finished { .. } => state != EntryState::Accepted,
             Self::Failed { .. } => !matches!(state, EntryState::Accepted | EntryState::Finished),
@@ -307,15 +326,26 @@ impl Wish {
             contents.push(match image {
                 Image::Url(url) => Some(digest(url.as_bytes())),
                 Image::Bytes { bytes } => Some(digest(bytes)),
-                Image::File { file } => tokio::fs::read(file).await.ok().map(|bytes| digest(&bytes)),
+                Image::File { file } => {
+                    tokio::fs::read(file).await.ok().map(|bytes| digest(&bytes))
+                }
             });
         }
         let mut links = [None, request.callback_url.as_deref()];
         if let Input::Extension { source } = &request.input {
             links[0] = source.url.as_deref();
         }
-        contents.extend(links.into_iter().flatten().map(|link| Some(digest(link.as_bytes()))));
-        Self::Request { request: Box::new(request.clone()), contents, redacted: false }
+        contents.extend(
+            links
+                .into_iter()
+                .flatten()
+                .map(|link| Some(digest(link.as_bytes()))),
+        );
+        Self::Request {
+            request: Box::new(request.clone()),
+            contents,
+            redacted: false,
+        }
     }
 
     /// The request, if there is one or it is known.
@@ -331,7 +361,9 @@ impl Wish {
     pub fn redacted(&self) -> Self {
         let mut wish = self.clone();
         match &mut wish {
-            Self::Request { request, redacted, .. } => {
+            Self::Request {
+                request, redacted, ..
+            } => {
                 let before = request.clone();
                 redact(request);
                 *redacted |= *request != before;
@@ -350,22 +382,35 @@ impl Wish {
     pub fn is_same(&self, stored: &Self) -> bool {
         match (self, stored) {
             (
-                Self::Request { request, contents, .. },
-                Self::Request { request: stored, contents: stored_contents, .. },
+                Self::Request {
+                    request, contents, ..
+                },
+                Self::Request {
+                    request: stored,
+                    contents: stored_contents,
+                    ..
+                },
             ) => {
                 let (mut request, mut stored) = (request.clone(), stored.clone());
                 redact(&mut request);
                 redact(&mut stored);
                 // What is known by its content may have another name now.
                 let pairs = contents.iter().zip(stored_contents);
-                let known: Vec<bool> = pairs.map(|(now, then)| now.is_some() && then.is_some()).collect();
+                let known: Vec<bool> = pairs
+                    .map(|(now, then)| now.is_some() && then.is_some())
+                    .collect();
                 for request in [&mut request, &mut stored] {
-                    for (image, _) in images(request).into_iter().zip(&known).filter(|(_, known)| **known) {
+                    for (image, _) in images(request)
+                        .into_iter()
+                        .zip(&known)
+                        .filter(|(_, known)| **known)
+                    {
                         *image = Image::Url(String::new());
                     }
                 }
-                let same =
-                    |(now, then): (&Option<String>, &Option<String>)| now.is_none() || then.is_none() || now == then;
+                let same = |(now, then): (&Option<String>, &Option<String>)| {
+                    now.is_none() || then.is_none() || now == then
+                };
                 request == stored
                     // A record of an earlier version says nothing of contents.
                     && (contents.len() == stored_contents.len() || stored_contents.is_empty())
@@ -398,7 +443,10 @@ impl Sent {
 impl Outcome {
     /// It was not taken, as the call has told.
     pub fn rejected(error: Error) -> Self {
-        Self::Rejected { error, is_settled: false }
+        Self::Rejected {
+            error,
+            is_settled: false,
+        }
     }
 }
 
@@ -421,9 +469,30 @@ impl Attempt {
     fn found(job: JobRef, task: Option<String>, at: SystemTime, refusals: Vec<String>) -> Self {
         let (provider, account) = (job.provider.clone(), job.account());
         let (model, body) = ("unknown".to_owned(), Value::Null);
-        let sent = Sent { provider, account, base_url: None, model, operation: Operation::Generate, body };
-        let outcome = Some(Outcome::Accepted { job, task, at, refusals });
-        Self { sent, at, calls: 1, marker: None, budget: None, reserved: None, credits: None, outcome }
+        let sent = Sent {
+            provider,
+            account,
+            base_url: None,
+            model,
+            operation: Operation::Generate,
+            body,
+        };
+        let outcome = Some(Outcome::Accepted {
+            job,
+            task,
+            at,
+            refusals,
+        });
+        Self {
+            sent,
+            at,
+            calls: 1,
+            marker: None,
+            budget: None,
+            reserved: None,
+            credits: None,
+            outcome,
+        }
     }
 
     /// Why it was rejected, if it was.
@@ -444,7 +513,11 @@ impl Entry {
                 (entry.wish, entry.target) = (wish.unwrap_or(Wish::Lost), target);
                 entry.state = EntryState::Wanted;
             }
-            Event::Begun { wish, target, attempt } => {
+            Event::Begun {
+                wish,
+                target,
+                attempt,
+            } => {
                 (entry.wish, entry.target) = (wish.unwrap_or(Wish::Lost), target);
                 entry.attempts.push(*attempt);
             }
@@ -457,14 +530,26 @@ impl Entry {
     pub(super) fn lost(key: &str, at: SystemTime) -> Self {
         let (wish, state) = (Wish::Lost, EntryState::Unknown);
         let (target, attempts, error, ended_at, delivered) = (None, Vec::new(), None, None, None);
-        Self { key: key.to_owned(), state, at, wish, target, attempts, error, ended_at, delivered }
+        Self {
+            key: key.to_owned(),
+            state,
+            at,
+            wish,
+            target,
+            attempts,
+            error,
+            ended_at,
+            delivered,
+        }
     }
 
     /// Takes up what happened next, at a time. An attempt without an outcome leaves it unknown; the ledger knows whether whoever sends
     /// it is still there.
     pub fn apply(&mut self, at: SystemTime, event: Event) {
         match event {
-            Event::Begun { attempt, target, .. } => {
+            Event::Begun {
+                attempt, target, ..
+            } => {
                 self.attempts.push(*attempt);
                 self.target = target.or(self.target.take());
                 self.state = EntryState::Unknown;
@@ -483,7 +568,15 @@ impl Entry {
                 match (self.attempts.last_mut(), outcome) {
                     (Some(attempt), outcome) => attempt.outcome = Some(outcome),
                     // If the earlier lines are damaged, an accepted job is still kept.
-                    (None, Outcome::Accepted { job, task, at, refusals }) => {
+                    (
+                        None,
+                        Outcome::Accepted {
+                            job,
+                            task,
+                            at,
+                            refusals,
+                        },
+                    ) => {
                         self.attempts.push(Attempt::found(job, task, at, refusals));
                     }
                     (None, _) => {}
@@ -494,7 +587,8 @@ impl Entry {
                 self.cost(credits);
             }
             Event::Failed { error } => {
-                (self.state, self.ended_at, self.error) = (EntryState::Failed, Some(at), Some(error));
+                (self.state, self.ended_at, self.error) =
+                    (EntryState::Failed, Some(at), Some(error));
             }
             Event::Cost { credits } => self.cost(Some(credits)),
             Event::Done { delivered } => {
@@ -516,13 +610,24 @@ impl Entry {
     /// The job that the last attempt has become.
     pub fn job(&self) -> Option<Job> {
         let attempt = self.attempts.last()?;
-        let Some(Outcome::Accepted { job, at, refusals, .. }) = &attempt.outcome else { return None };
+        let Some(Outcome::Accepted {
+            job, at, refusals, ..
+        }) = &attempt.outcome
+        else {
+            return None;
+        };
         let mut offer = self.offer(attempt);
         offer.request.resolution = match &self.wish {
             Wish::Upgrade { job, .. } => job.resolution,
             Wish::Request { .. } | Wish::Lost => offer.request.resolution,
         };
-        Some(Job { reference: job.clone(), offer, accepted_at: *at, refusals: refusals.clone(), unrecorded: None })
+        Some(Job {
+            reference: job.clone(),
+            offer,
+            accepted_at: *at,
+            refusals: refusals.clone(),
+            unrecorded: None,
+        })
     }
 
     /// The job as one line, if there is one.
@@ -548,12 +653,23 @@ impl Entry {
 
     /// The unknown outcome, if that is its state.
     pub fn unknown(&self) -> Option<Unknown> {
-        let attempt = self.attempts.last().filter(|_| self.state == EntryState::Unknown)?;
+        let attempt = self
+            .attempts
+            .last()
+            .filter(|_| self.state == EntryState::Unknown)?;
         let error = match &attempt.outcome {
             Some(Outcome::Unknown { error }) => error.clone(),
-            _ => Error::new(crate::ErrorKind::OutcomeUnknown, "the process ended while it was being sent"),
+            _ => Error::new(
+                crate::ErrorKind::OutcomeUnknown,
+                "the process ended while it was being sent",
+            ),
         };
-        Some(Unknown { key: Some(self.key.clone()), error, offer: self.offer(attempt), sent_at: attempt.at })
+        Some(Unknown {
+            key: Some(self.key.clone()),
+            error,
+            offer: self.offer(attempt),
+            sent_at: attempt.at,
+        })
     }
 
     /// Why the last attempt was rejected, or why the job has failed.
@@ -578,8 +694,17 @@ impl Entry {
 
     /// Whether its outcome is unknown, or was settled as not taken and nothing was sent since.
     pub(crate) fn can_be_settled(&self) -> bool {
-        let outcome = self.attempts.last().and_then(|attempt| attempt.outcome.as_ref());
-        let is_settled = matches!(outcome, Some(Outcome::Rejected { is_settled: true, .. }));
+        let outcome = self
+            .attempts
+            .last()
+            .and_then(|attempt| attempt.outcome.as_ref());
+        let is_settled = matches!(
+            outcome,
+            Some(Outcome::Rejected {
+                is_settled: true,
+                ..
+            })
+        );
         let is_not_sent = matches!(self.state, EntryState::Rejected | EntryState::Wanted);
         self.state == EntryState::Unknown || is_settled && is_not_sent
     }
@@ -594,9 +719,29 @@ impl Entry {
 
     /// What was sent, with the request.
     pub(crate) fn offer(&self, attempt: &Attempt) -> Offer {
-        let Sent { provider, account, base_url, model, operation, body } = attempt.sent.clone();
-        let request = self.wish.asked().cloned().unwrap_or_else(|| VideoRequest::text(""));
-        Offer { provider, account, base_url, model, operation, body, request, warnings: Vec::new() }
+        let Sent {
+            provider,
+            account,
+            base_url,
+            model,
+            operation,
+            body,
+        } = attempt.sent.clone();
+        let request = self
+            .wish
+            .asked()
+            .cloned()
+            .unwrap_or_else(|| VideoRequest::text(""));
+        Offer {
+            provider,
+            account,
+            base_url,
+            model,
+            operation,
+            body,
+            request,
+            warnings: Vec::new(),
+        }
     }
 
     /// Zero and negative costs count as not told.
@@ -610,7 +755,10 @@ impl Entry {
 impl EntryState {
     /// Whether there may be something to pay for, to wait for or to save.
     pub fn is_open(self) -> bool {
-        matches!(self, Self::Wanted | Self::OnItsWay | Self::Accepted | Self::Unknown | Self::Finished)
+        matches!(
+            self,
+            Self::Wanted | Self::OnItsWay | Self::Accepted | Self::Unknown | Self::Finished
+        )
     }
 }
 
@@ -703,7 +851,11 @@ fn redact(request: &mut VideoRequest) {
     if let Some(url) = &mut request.callback_url {
         *url = without_queries(url);
     }
-    request.extra.values_mut().flat_map(|fields| fields.values_mut()).for_each(redact_texts);
+    request
+        .extra
+        .values_mut()
+        .flat_map(|fields| fields.values_mut())
+        .for_each(redact_texts);
 }
 
 fn redact_texts(value: &mut Value) {

@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep};
 
 use super::book::{Book, Row, Short, kind};
 use super::line::{
-    HEAD, Head, START, VERSION, head_line, is_room, is_room_only, line, prompt_in, read_at, read_head, short_of, split,
+    HEAD, Head, START, VERSION, head_line, is_room, is_room_only, line, prompt_in, read_at,
+    read_head, short_of, split,
 };
 use super::{
-    Attempt, Begin, Begun, Entry, EntryState, Event, Find, Ledger, Listed, Outcome, Want, Which, key_reused,
-    target_taken,
+    Attempt, Begin, Begun, Entry, EntryState, Event, Find, Ledger, Listed, Outcome, Want, Which,
+    key_reused, target_taken,
 };
 use crate::download::{folder_of, hex, random};
 use crate::{BoxFuture, Error, ErrorKind};
@@ -107,7 +108,10 @@ impl FileLedger {
         let path = absolute(path.as_ref())?;
         let opened = path.clone();
         let inner = blocking(&path, move || Inner::open(&opened, true)).await?;
-        Ok(Self { path: inner.path.clone(), inner: Arc::new(Mutex::new(inner)) })
+        Ok(Self {
+            path: inner.path.clone(),
+            inner: Arc::new(Mutex::new(inner)),
+        })
     }
 
     /// As [`open`](Self::open), but gives nothing instead of making a file.
@@ -122,7 +126,10 @@ impl FileLedger {
         }
         let opened = path.clone();
         let inner = blocking(&path, move || Inner::open(&opened, false)).await?;
-        Ok(Some(Self { path: inner.path.clone(), inner: Arc::new(Mutex::new(inner)) }))
+        Ok(Some(Self {
+            path: inner.path.clone(),
+            inner: Arc::new(Mutex::new(inner)),
+        }))
     }
 
     /// Writes a ledger of entries that come from elsewhere. There must be no file yet. This blocks until it is on the disk.
@@ -130,9 +137,18 @@ impl FileLedger {
     /// # Errors
     ///
     /// [`ErrorKind::Ledger`] if it cannot be written.
-    pub fn create(path: impl AsRef<Path>, entries: impl IntoIterator<Item = Entry>) -> Result<(), Error> {
+    pub fn create(
+        path: impl AsRef<Path>,
+        entries: impl IntoIterator<Item = Entry>,
+    ) -> Result<(), Error> {
         let path = path.as_ref();
-        let written = write_whole(path, &random::<8>(), entries.into_iter().map(Ok), Vec::new(), false);
+        let written = write_whole(
+            path,
+            &random::<8>(),
+            entries.into_iter().map(Ok),
+            Vec::new(),
+            false,
+        );
         written.map_err(|error| unusable(path, error))
     }
 
@@ -245,10 +261,14 @@ impl FileLedger {
             }
             match inner.file.try_lock() {
                 Ok(()) => return Ok(Locked(inner)),
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(Duration::from_millis(5)).await,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    sleep(Duration::from_millis(5)).await
+                }
                 Err(TryLockError::WouldBlock) => {
-                    let message =
-                        format!("{} is in use by another process and stays so; try again", self.path.display());
+                    let message = format!(
+                        "{} is in use by another process and stays so; try again",
+                        self.path.display()
+                    );
                     return Err(Error::new(ErrorKind::Ledger, message));
                 }
                 Err(TryLockError::Error(error)) => return Err(unlockable(&self.path, error)),
@@ -270,13 +290,22 @@ impl Ledger for FileLedger {
                 let outcome = Outcome::rejected(Error::new(ErrorKind::Ledger, why));
                 inner.append(&key, &Event::Ended { outcome }, None)
             };
-            self.written(move |inner| inner.begin(begin), |begun| matches!(begun, Begun::Yours), withdraw).await
+            self.written(
+                move |inner| inner.begin(begin),
+                |begun| matches!(begun, Begun::Yours),
+                withdraw,
+            )
+            .await
         })
     }
 
     fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>> {
         let key = key.to_owned();
-        Box::pin(self.written(move |inner| inner.record(&key, &event), |_| false, |_| Ok(())))
+        Box::pin(self.written(
+            move |inner| inner.record(&key, &event),
+            |_| false,
+            |_| Ok(()),
+        ))
     }
 
     fn entry<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
@@ -326,21 +355,39 @@ impl Inner {
             }
         }
         // A link to it is replaced by nothing, and all who use the file see the same names beside it.
-        let path: Arc<Path> = fs::canonicalize(path).map_err(|error| unusable(path, error))?.into();
+        let path: Arc<Path> = fs::canonicalize(path)
+            .map_err(|error| unusable(path, error))?
+            .into();
         let (file, is_read_only) = match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => (file, false),
             Err(error)
-                if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
             {
-                (File::open(&path).map_err(|error| unusable(&path, error))?, true)
+                (
+                    File::open(&path).map_err(|error| unusable(&path, error))?,
+                    true,
+                )
             }
             Err(error) => return Err(unusable(&path, error)),
         };
         let file = Arc::new(file);
-        if !file.metadata().map_err(|error| unusable(&path, error))?.is_file() {
+        if !file
+            .metadata()
+            .map_err(|error| unusable(&path, error))?
+            .is_file()
+        {
             return Err(unusable(&path, io::Error::other("it is no file")));
         }
-        let head = Head { version: VERSION, id: String::new(), lines: 0, end: 0, last: String::new() };
+        let head = Head {
+            version: VERSION,
+            id: String::new(),
+            lines: 0,
+            end: 0,
+            last: String::new(),
+        };
         let mut inner = Self {
             path,
             file,
@@ -359,10 +406,17 @@ impl Inner {
             inner.lock_first()?;
         }
         let loaded = inner.load().and_then(|()| {
-            let spare = inner.head.lines.saturating_sub(inner.book.rows.len() as u64 * 2);
+            let spare = inner
+                .head
+                .lines
+                .saturating_sub(inner.book.rows.len() as u64 * 2);
             let is_sound = inner.problems.is_empty() && !inner.is_read_only;
             let is_long = spare > SPARE_LINES || inner.book.has_spent_links();
-            if is_sound && is_long { inner.compact() } else { Ok(()) }
+            if is_sound && is_long {
+                inner.compact()
+            } else {
+                Ok(())
+            }
         });
         inner.unlock();
         loaded.map(|()| inner)
@@ -383,7 +437,10 @@ impl Inner {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(unlockable(&self.path, io::Error::other("another process has it and keeps it")));
+                    return Err(unlockable(
+                        &self.path,
+                        io::Error::other("another process has it and keeps it"),
+                    ));
                 }
                 Err(TryLockError::Error(error)) => return Err(unlockable(&self.path, error)),
             }
@@ -406,7 +463,8 @@ impl Inner {
         match read_head(&self.file).map_err(|error| unusable(&self.path, error))? {
             Some(head) if head.version > VERSION => {
                 let path = self.path.display();
-                let message = format!("{path} was written by a later version of veo; use that version");
+                let message =
+                    format!("{path} was written by a later version of veo; use that version");
                 Err(Error::new(ErrorKind::LedgerDamaged, message))
             }
             Some(head) => self.read_lines(head),
@@ -417,20 +475,40 @@ impl Inner {
                     .and_then(|_| (&*self.file).take(512).read_to_end(&mut start));
                 read.map_err(|error| unusable(&self.path, error))?;
                 // The first line can be damaged, and the second then shows whose file it is.
-                let second = start.iter().position(|byte| *byte == b'\n').map_or(&[][..], |end| &start[end + 1..]);
+                let second = start
+                    .iter()
+                    .position(|byte| *byte == b'\n')
+                    .map_or(&[][..], |end| &start[end + 1..]);
                 let is_ledger = start.starts_with(b"{\"veo-ledger\"") || second.starts_with(START);
                 if !is_ledger && !start.iter().all(u8::is_ascii_whitespace) {
                     let path = self.path.display();
                     let old = start.starts_with(b"{\"id\":");
-                    let what = if old { "is a record of an earlier version of veo" } else { "is no ledger of veo" };
-                    let message =
-                        format!("{path} {what}; nothing was sent, and it stays as it is. Move it away to begin anew");
+                    let what = if old {
+                        "is a record of an earlier version of veo"
+                    } else {
+                        "is no ledger of veo"
+                    };
+                    let message = format!(
+                        "{path} {what}; nothing was sent, and it stays as it is. Move it away to begin anew"
+                    );
                     return Err(Error::new(ErrorKind::LedgerDamaged, message));
                 }
-                self.problems.push("line 1: it is changed, and does not say how far the file reaches".to_owned());
+                self.problems.push(
+                    "line 1: it is changed, and does not say how far the file reaches".to_owned(),
+                );
                 // What there is can still be waited for.
-                let end = self.file.metadata().map_err(|error| unusable(&self.path, error))?.len();
-                let head = Head { version: VERSION, id: String::new(), lines: UNKNOWN, end, last: String::new() };
+                let end = self
+                    .file
+                    .metadata()
+                    .map_err(|error| unusable(&self.path, error))?
+                    .len();
+                let head = Head {
+                    version: VERSION,
+                    id: String::new(),
+                    lines: UNKNOWN,
+                    end,
+                    last: String::new(),
+                };
                 self.read_lines(head)
             }
         }
@@ -443,7 +521,11 @@ impl Inner {
         }
         match read_head(&self.file).map_err(|error| unusable(&self.path, error))? {
             Some(head) if head == self.head => Ok(()),
-            Some(head) if head.id == self.head.id && head.end >= self.read_to && self.problems.is_empty() => {
+            Some(head)
+                if head.id == self.head.id
+                    && head.end >= self.read_to
+                    && self.problems.is_empty() =>
+            {
                 self.read_lines(head)
             }
             _ => self.load(),
@@ -453,11 +535,18 @@ impl Inner {
     /// Goes on with the file that another process has rewritten.
     fn reopen(&mut self) -> Result<(), Error> {
         let gone = |_| {
-            let message = format!("{} was removed or replaced meanwhile, so nothing more is sent", self.path.display());
+            let message = format!(
+                "{} was removed or replaced meanwhile, so nothing more is sent",
+                self.path.display()
+            );
             Error::new(ErrorKind::Ledger, message)
         };
         let file = loop {
-            let file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(gone)?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&self.path)
+                .map_err(gone)?;
             file.lock().map_err(|error| unlockable(&self.path, error))?;
             // It can be rewritten once more until it is locked.
             if is_in_place(&self.path, &file) {
@@ -478,7 +567,9 @@ impl Inner {
         let unreadable = |path: &Path, error| unusable(path, error);
         let file = self.file.clone();
         let mut reader = BufReader::with_capacity(1 << 20, &*file);
-        reader.seek(SeekFrom::Start(self.read_to)).map_err(|error| unreadable(&self.path, error))?;
+        reader
+            .seek(SeekFrom::Start(self.read_to))
+            .map_err(|error| unreadable(&self.path, error))?;
         let (mut at, mut number, mut bytes) = (self.read_to, self.head.lines, Vec::new());
         let mut is_damaged = false;
         while at < head.end {
@@ -488,7 +579,8 @@ impl Inner {
             let length = read.map_err(|error| unreadable(&self.path, error))? as u64;
             // The end of the file comes before the end that its first line names.
             // Or the disk has the room for the line and not the line, as after a power failure.
-            let is_room = at + length == head.end && bytes.last().is_some_and(|byte| is_room(*byte));
+            let is_room =
+                at + length == head.end && bytes.last().is_some_and(|byte| is_room(*byte));
             let is_cut = length < longest && !bytes.ends_with(b"\n") || is_room;
             let is_last = number.saturating_add(1) == head.lines && !is_damaged;
             if length == 0 || is_cut && is_last && short_of(&bytes).is_err() {
@@ -501,16 +593,26 @@ impl Inner {
                 Ok(short) => {
                     if short.n != number {
                         is_damaged = true;
-                        self.problems
-                            .push(format!("line {line}: it says that it is line {}", short.n.saturating_add(1)));
+                        self.problems.push(format!(
+                            "line {line}: it says that it is line {}",
+                            short.n.saturating_add(1)
+                        ));
                         number = short.n;
                     }
-                    if !self.book.apply(&short, (at, u32::try_from(length).unwrap_or(u32::MAX))) {
-                        self.problems.push(format!("line {line}: no line before it says what {:?} is", short.key));
+                    if !self
+                        .book
+                        .apply(&short, (at, u32::try_from(length).unwrap_or(u32::MAX)))
+                    {
+                        self.problems.push(format!(
+                            "line {line}: no line before it says what {:?} is",
+                            short.key
+                        ));
                     }
                 }
                 // There is room at the end, and nothing says where it begins.
-                Err(_) if head.lines == UNKNOWN && bytes.iter().all(u8::is_ascii_whitespace) => break,
+                Err(_) if head.lines == UNKNOWN && bytes.iter().all(u8::is_ascii_whitespace) => {
+                    break;
+                }
                 Err(problem) => {
                     is_damaged = true;
                     self.problems.push(format!("line {line}: {problem}"));
@@ -524,8 +626,19 @@ impl Inner {
         }
         if at < head.end && number.saturating_add(1) == head.lines && !is_damaged {
             let key = format!("{TORN}{}", head.last);
-            let torn = Short { at: milliseconds(), state: Some(EntryState::Unknown), first: true, ..Short::default() };
-            self.book.apply(&Short { key: key.clone(), ..torn }, (0, 0));
+            let torn = Short {
+                at: milliseconds(),
+                state: Some(EntryState::Unknown),
+                first: true,
+                ..Short::default()
+            };
+            self.book.apply(
+                &Short {
+                    key: key.clone(),
+                    ..torn
+                },
+                (0, 0),
+            );
             self.torn = Some(key);
         } else if at < head.end && self.problems.is_empty() {
             let missing = head.lines.saturating_sub(number);
@@ -534,7 +647,10 @@ impl Inner {
                 number.saturating_add(2)
             ));
         } else if number != head.lines && self.problems.is_empty() {
-            self.problems.push(format!("line 1: it says {} lines, and there are {number}", head.lines));
+            self.problems.push(format!(
+                "line 1: it says {} lines, and there are {number}",
+                head.lines
+            ));
         }
         self.read_to = at;
         self.check_room(at, number)?;
@@ -546,12 +662,16 @@ impl Inner {
     fn check_room(&mut self, from: u64, number: u64) -> Result<(), Error> {
         let mut room = Vec::new();
         let mut file = &*self.file;
-        let read = file.seek(SeekFrom::Start(from)).and_then(|_| file.take(16 << 20).read_to_end(&mut room));
+        let read = file
+            .seek(SeekFrom::Start(from))
+            .and_then(|_| file.take(16 << 20).read_to_end(&mut room));
         read.map_err(|error| unusable(&self.path, error))?;
         let is_begun = room.starts_with(&START[..room.len().min(START.len())]);
         if self.torn.is_none() && !is_begun && !is_room_only(&room) {
             let line = number.saturating_add(1);
-            self.problems.push(format!("line {line}: something follows it, where there should be nothing yet"));
+            self.problems.push(format!(
+                "line {line}: something follows it, where there should be nothing yet"
+            ));
         }
         Ok(())
     }
@@ -575,12 +695,17 @@ impl Inner {
             return Err(Error::new(ErrorKind::Ledger, message));
         }
         if has_other_names(&self.file) {
-            let message =
-                format!("{} is a file with two names, so nothing is sent; remove one of them", self.path.display());
+            let message = format!(
+                "{} is a file with two names, so nothing is sent; remove one of them",
+                self.path.display()
+            );
             return Err(Error::new(ErrorKind::Ledger, message));
         }
         if self.is_read_only {
-            let message = format!("{} can only be read, so nothing is sent; make it writable", self.path.display());
+            let message = format!(
+                "{} can only be read, so nothing is sent; make it writable",
+                self.path.display()
+            );
             return Err(Error::new(ErrorKind::Ledger, message));
         }
         Ok(())
@@ -597,17 +722,31 @@ impl Inner {
                 return Ok(entry.clone());
             }
         }
-        if let Some(row) = want.target.as_deref().and_then(|target| self.book.by_target(target))
+        if let Some(row) = want
+            .target
+            .as_deref()
+            .and_then(|target| self.book.by_target(target))
             && *row.key != *want.key
         {
-            return Err(target_taken(want.target.as_deref().unwrap_or_default(), &row.key));
+            return Err(target_taken(
+                want.target.as_deref().unwrap_or_default(),
+                &row.key,
+            ));
         }
         // What is stored whole need not be stored again.
         let wish = Some(want.wish).filter(|wish| known.is_none_or(|entry| entry.wish != *wish));
-        let event = Event::Wanted { wish, target: want.target };
+        let event = Event::Wanted {
+            wish,
+            target: want.target,
+        };
         self.append(&want.key, &event, None)?;
         let entry = self.entry(&want.key)?;
-        entry.ok_or_else(|| unusable(&self.path, io::Error::other("what was written cannot be read")))
+        entry.ok_or_else(|| {
+            unusable(
+                &self.path,
+                io::Error::other("what was written cannot be read"),
+            )
+        })
     }
 
     fn begin(&mut self, begin: Begin) -> Result<Begun, Error> {
@@ -636,7 +775,11 @@ impl Inner {
         (attempt.marker, attempt.reserved) = (begin.marker, reserved);
         attempt.budget = begin.budget.map(|budget| budget.name);
         let wish = known.is_none().then(|| begin.want.wish.redacted());
-        let event = Event::Begun { wish, target: begin.want.target, attempt: Box::new(attempt) };
+        let event = Event::Begun {
+            wish,
+            target: begin.want.target,
+            attempt: Box::new(attempt),
+        };
         self.append(&key, &event, Some(kind(&begin.offer)))?;
         Ok(Begun::Yours)
     }
@@ -644,7 +787,9 @@ impl Inner {
     fn record(&mut self, key: &str, event: &Event) -> Result<Entry, Error> {
         match event {
             Event::CalledAgain { calls } => self.check_call(key, *calls)?,
-            Event::Settled { outcome, attempts } => self.check_settlement(key, outcome, *attempts)?,
+            Event::Settled { outcome, attempts } => {
+                self.check_settlement(key, outcome, *attempts)?
+            }
             _ => {}
         }
         let is_fall = matches!(event, Event::Fall { .. });
@@ -663,27 +808,45 @@ impl Inner {
             return Ok(Entry::lost(key, SystemTime::now()));
         }
         let entry = self.entry(key)?;
-        entry.ok_or_else(|| unusable(&self.path, io::Error::other("what was written cannot be read")))
+        entry.ok_or_else(|| {
+            unusable(
+                &self.path,
+                io::Error::other("what was written cannot be read"),
+            )
+        })
     }
 
     /// Refuses to repeat a paid call that somebody else repeats, or has repeated.
     fn check_call(&mut self, key: &str, calls: u32) -> Result<(), Error> {
         self.trusted()?;
-        let Some(entry) = self.entry(key)? else { return Ok(()) };
+        let Some(entry) = self.entry(key)? else {
+            return Ok(());
+        };
         let made = entry.attempts.last().map_or(0, |attempt| attempt.calls);
         if entry.state == EntryState::OnItsWay || made.saturating_add(1) != calls {
-            let message = format!("another task or process calls for {key}; ask again for what became of it");
+            let message =
+                format!("another task or process calls for {key}; ask again for what became of it");
             return Err(Error::new(ErrorKind::OnItsWay, message));
         }
         Ok(())
     }
 
     /// Refuses to settle what is not as it was when somebody looked.
-    fn check_settlement(&mut self, key: &str, outcome: &Outcome, attempts: usize) -> Result<(), Error> {
+    fn check_settlement(
+        &mut self,
+        key: &str,
+        outcome: &Outcome,
+        attempts: usize,
+    ) -> Result<(), Error> {
         let refuse = |message| Err(Error::new(ErrorKind::InvalidRequest, message));
-        let Some(entry) = self.entry(key)? else { return Ok(()) };
+        let Some(entry) = self.entry(key)? else {
+            return Ok(());
+        };
         if !entry.can_be_settled() || entry.attempts.len() != attempts {
-            return refuse(format!("{key} is {} now; look again before it is settled", entry.state));
+            return refuse(format!(
+                "{key} is {} now; look again before it is settled",
+                entry.state
+            ));
         }
         if let Outcome::Accepted { job, .. } = outcome
             && let Some(other) = self.book.by_job(job).filter(|row| *row.key != *key)
@@ -694,8 +857,11 @@ impl Inner {
     }
 
     fn entry(&mut self, key: &str) -> Result<Option<Entry>, Error> {
-        let Some(row) = self.book.get(key) else { return Ok(None) };
-        let (lines, state, owner, begun) = (row.lines.clone(), row.state, row.owner.clone(), row.at);
+        let Some(row) = self.book.get(key) else {
+            return Ok(None);
+        };
+        let (lines, state, owner, begun) =
+            (row.lines.clone(), row.state, row.owner.clone(), row.at);
         let mut entry: Option<Entry> = None;
         for (offset, length) in lines.into_iter().filter(|(_, length)| *length > 0) {
             let (short, event) = self.read_event(offset, length)?;
@@ -739,18 +905,25 @@ impl Inner {
         let mut listed = Vec::new();
         let file = self.file.clone();
         let (mut reader, mut read_to) = (BufReader::with_capacity(1 << 20, &*file), 0);
-        reader.seek(SeekFrom::Start(0)).map_err(|error| unusable(&self.path, error))?;
+        reader
+            .seek(SeekFrom::Start(0))
+            .map_err(|error| unusable(&self.path, error))?;
         for number in 0..self.book.rows.len() {
-            let Some(row) = self.book.rows.get(number) else { break };
+            let Some(row) = self.book.rows.get(number) else {
+                break;
+            };
             let (state, owner) = (row.state, row.owner.clone());
             let state = self.state(state, owner.as_deref());
             if which == Which::Open && !state.is_open() {
                 continue;
             }
-            let Some(row) = self.book.rows.get(number) else { break };
+            let Some(row) = self.book.rows.get(number) else {
+                break;
+            };
             let mut prompt = String::new();
             if which == Which::WithPrompts {
-                prompt = prompt_of(row, &mut reader, &mut read_to).map_err(|error| unusable(&self.path, error))?;
+                prompt = prompt_of(row, &mut reader, &mut read_to)
+                    .map_err(|error| unusable(&self.path, error))?;
             }
             listed.push(Listed {
                 key: row.key.to_string(),
@@ -768,9 +941,13 @@ impl Inner {
     fn read_event(&self, offset: u64, length: u32) -> Result<(Short, Event), Error> {
         let bytes = self.read_line(offset, length)?;
         let unread = |what: String| unusable(&self.path, io::Error::other(what));
-        let (short, event) = split(&bytes).ok_or_else(|| unread("a line has changed".to_owned()))?;
+        let (short, event) =
+            split(&bytes).ok_or_else(|| unread("a line has changed".to_owned()))?;
         let short = serde_json::from_slice(short).map_err(|error| unread(error.to_string()))?;
-        Ok((short, serde_json::from_slice(event).map_err(|error| unread(error.to_string()))?))
+        Ok((
+            short,
+            serde_json::from_slice(event).map_err(|error| unread(error.to_string()))?,
+        ))
     }
 
     fn read_line(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
@@ -795,7 +972,9 @@ impl Inner {
             short.owner = Some(self.marked()?);
         }
         if let Event::Ended { .. } = event {
-            let begun = self.entry(key)?.and_then(|entry| Some(entry.attempts.last()?.sent.account.clone()));
+            let begun = self
+                .entry(key)?
+                .and_then(|entry| Some(entry.attempts.last()?.sent.account.clone()));
             short.account = short.pause.and(begun);
         }
         if let Some(torn) = self.torn.take() {
@@ -806,20 +985,40 @@ impl Inner {
         short.n = self.head.lines.saturating_add(1);
         let line = line(&short, event).map_err(|error| unusable(&self.path, error))?;
         if line.len() > LONGEST {
-            let message = format!("{key:?} has too many bytes of images for a ledger; give links or files instead");
+            let message = format!(
+                "{key:?} has too many bytes of images for a ledger; give links or files instead"
+            );
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
         let length = line.len() as u64;
         let end = self.read_to + length;
-        let is_over = short.state.is_some() && self.book.get(key).is_some_and(|row| row.state == EntryState::OnItsWay);
-        let under_way = (self.book.on_their_way + usize::from(is_begun)).saturating_sub(usize::from(is_over));
+        let is_over = short.state.is_some()
+            && self
+                .book
+                .get(key)
+                .is_some_and(|row| row.state == EntryState::OnItsWay);
+        let under_way =
+            (self.book.on_their_way + usize::from(is_begun)).saturating_sub(usize::from(is_over));
         let room = ROOM * under_way.min(MOST_ROOM) as u64;
-        let head = Head { lines: short.n, end, last: digest(key), ..self.head.clone() };
-        let before = self.file.metadata().map_err(|error| unusable(&self.path, error))?.len();
+        let head = Head {
+            lines: short.n,
+            end,
+            last: digest(key),
+            ..self.head.clone()
+        };
+        let before = self
+            .file
+            .metadata()
+            .map_err(|error| unusable(&self.path, error))?
+            .len();
         let written = self.write_room(before, end + room).and_then(|()| {
             write_at(&self.file, &line, self.read_to)?;
             // Where the first line is damaged it stays so, for everybody to see.
-            if self.head.lines == UNKNOWN { Ok(()) } else { write_at(&self.file, &head_line(&head), 0) }
+            if self.head.lines == UNKNOWN {
+                Ok(())
+            } else {
+                write_at(&self.file, &head_line(&head), 0)
+            }
         });
         if let Err(error) = written {
             // Half a line does no harm, but its room may be wanted.
@@ -829,7 +1028,10 @@ impl Inner {
         if before > end + room {
             let _ = self.file.set_len(end + room);
         }
-        self.book.apply(&short, (self.read_to, u32::try_from(length).unwrap_or(u32::MAX)));
+        self.book.apply(
+            &short,
+            (self.read_to, u32::try_from(length).unwrap_or(u32::MAX)),
+        );
         self.read_to = end;
         if self.head.lines != UNKNOWN {
             self.head = head;
@@ -854,19 +1056,39 @@ impl Inner {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         private(&mut options);
-        let file = options.open(&path).map_err(|error| unusable(&path, error))?;
-        file.try_lock().map_err(|error| unlockable(&path, error.into()))?;
-        self.mark = Some(Mark { id: id.clone(), path, _file: file });
+        let file = options
+            .open(&path)
+            .map_err(|error| unusable(&path, error))?;
+        file.try_lock()
+            .map_err(|error| unlockable(&path, error.into()))?;
+        self.mark = Some(Mark {
+            id: id.clone(),
+            path,
+            _file: file,
+        });
         Ok(id)
     }
 
     /// Removes the marks of processes that have ended.
     fn remove_old_marks(&self) {
         let prefix = mark_path(&self.path, "");
-        let prefix = prefix.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for entry in fs::read_dir(folder_of(&self.path)).into_iter().flatten().flatten() {
-            let is_mark = entry.file_name().to_string_lossy().strip_prefix(&prefix).is_some_and(|id| id.len() == 16);
-            if is_mark && File::open(entry.path()).is_ok_and(|file| file.try_lock_shared().is_ok()) {
+        let prefix = prefix
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        for entry in fs::read_dir(folder_of(&self.path))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let is_mark = entry
+                .file_name()
+                .to_string_lossy()
+                .strip_prefix(&prefix)
+                .is_some_and(|id| id.len() == 16);
+            if is_mark && File::open(entry.path()).is_ok_and(|file| file.try_lock_shared().is_ok())
+            {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -876,15 +1098,31 @@ impl Inner {
     /// account would be forgotten.
     fn compact(&mut self) -> Result<(), Error> {
         self.trusted()?;
-        let owners: Vec<_> = self.book.rows.iter().filter(|row| row.state == EntryState::OnItsWay).collect();
-        let owners: Vec<_> = owners.into_iter().filter_map(|row| row.owner.clone()).collect();
+        let owners: Vec<_> = self
+            .book
+            .rows
+            .iter()
+            .filter(|row| row.state == EntryState::OnItsWay)
+            .collect();
+        let owners: Vec<_> = owners
+            .into_iter()
+            .filter_map(|row| row.owner.clone())
+            .collect();
         let is_under_way = owners.iter().any(|owner| self.is_alive(owner));
-        let last_write =
-            self.file.metadata().and_then(|file| file.modified()).map_err(|error| unusable(&self.path, error))?;
+        let last_write = self
+            .file
+            .metadata()
+            .and_then(|file| file.modified())
+            .map_err(|error| unusable(&self.path, error))?;
         if is_under_way || last_write.elapsed().is_ok_and(|since| since < QUIET) {
             return Ok(());
         }
-        let keys: Vec<_> = self.book.rows.iter().map(|row| row.key.to_string()).collect();
+        let keys: Vec<_> = self
+            .book
+            .rows
+            .iter()
+            .map(|row| row.key.to_string())
+            .collect();
         let (path, id, falls) = (self.path.clone(), self.head.id.clone(), self.book.falls());
         let entries = keys.iter().map(|key| self.compacted(key));
         write_whole(&path, &id, entries, falls, true).map_err(|error| unusable(&path, error))?;
@@ -893,7 +1131,8 @@ impl Inner {
 
     fn compacted(&mut self, key: &str) -> io::Result<Entry> {
         let entry = self.entry(key).map_err(io::Error::other)?;
-        let mut entry = entry.ok_or_else(|| io::Error::other(format!("{key} is not there any more")))?;
+        let mut entry =
+            entry.ok_or_else(|| io::Error::other(format!("{key} is not there any more")))?;
         if !matches!(entry.state, EntryState::Wanted | EntryState::Rejected) {
             // Nothing is to be sent any more, so no link has to work.
             entry.wish = entry.wish.redacted();
@@ -916,7 +1155,9 @@ impl Drop for Mark {
 
 /// The prompt of an entry. The lines are mostly one after the other, so they are read as a whole.
 fn prompt_of(row: &Row, reader: &mut BufReader<&File>, read_to: &mut u64) -> io::Result<String> {
-    let Some((offset, length)) = row.lines.first() else { return Ok(String::new()) };
+    let Some((offset, length)) = row.lines.first() else {
+        return Ok(String::new());
+    };
     let mut bytes = vec![0; *length as usize];
     reader.seek_relative(offset.wrapping_sub(*read_to).cast_signed())?;
     reader.read_exact(&mut bytes)?;
@@ -932,28 +1173,48 @@ fn write_whole(
     falls: Vec<(String, f64)>,
     replace: bool,
 ) -> io::Result<()> {
-    let temporary = tempfile::Builder::new().prefix(".veo-").suffix(".ledger").tempfile_in(folder_of(path))?;
-    let mut head = Head { version: VERSION, id: id.to_owned(), lines: 0, end: HEAD, last: digest("") };
+    let temporary = tempfile::Builder::new()
+        .prefix(".veo-")
+        .suffix(".ledger")
+        .tempfile_in(folder_of(path))?;
+    let mut head = Head {
+        version: VERSION,
+        id: id.to_owned(),
+        lines: 0,
+        end: HEAD,
+        last: digest(""),
+    };
     {
         let mut writer = io::BufWriter::new(temporary.as_file());
         writer.write_all(&head_line(&head))?;
         for entry in entries {
             let entry = entry?;
             let key = entry.key.clone();
-            let seconds = entry.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-            let event = Event::Entry { entry: Box::new(entry) };
+            let seconds = entry
+                .at
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_millis();
+            let event = Event::Entry {
+                entry: Box::new(entry),
+            };
             let mut short = Short::of(&key, u64::try_from(seconds).unwrap_or_default(), &event);
             short.n = head.lines + 1;
             let line = line(&short, &event)?;
             writer.write_all(&line)?;
-            (head.lines, head.end, head.last) = (short.n, head.end + line.len() as u64, digest(&key));
+            (head.lines, head.end, head.last) =
+                (short.n, head.end + line.len() as u64, digest(&key));
         }
         for (budget, credits) in falls {
             let event = Event::Fall { credits };
-            let short = Short { n: head.lines + 1, ..Short::of(&budget, milliseconds(), &event) };
+            let short = Short {
+                n: head.lines + 1,
+                ..Short::of(&budget, milliseconds(), &event)
+            };
             let line = line(&short, &event)?;
             writer.write_all(&line)?;
-            (head.lines, head.end, head.last) = (short.n, head.end + line.len() as u64, digest(&budget));
+            (head.lines, head.end, head.last) =
+                (short.n, head.end + line.len() as u64, digest(&budget));
         }
         writer.flush()?;
     }
@@ -962,7 +1223,9 @@ fn write_whole(
     if replace {
         temporary.persist(path).map_err(|error| error.error)?;
     } else {
-        temporary.persist_noclobber(path).map_err(|error| error.error)?;
+        temporary
+            .persist_noclobber(path)
+            .map_err(|error| error.error)?;
     }
     // A new file is there after a power failure only if its folder says so. Not every file system can do this.
     #[cfg(unix)]
@@ -974,7 +1237,9 @@ async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(unusable(path, io::Error::other(error))))
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(unusable(path, io::Error::other(error))))
 }
 
 fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -1066,8 +1331,10 @@ fn unusable(path: &Path, error: io::Error) -> Error {
 }
 
 fn unlockable(path: &Path, error: io::Error) -> Error {
-    let message =
-        format!("{} cannot be locked, so it cannot be a ledger; keep it on another file system", path.display());
+    let message = format!(
+        "{} cannot be locked, so it cannot be a ledger; keep it on another file system",
+        path.display()
+    );
     Error::new(ErrorKind::Ledger, message).with_source(error)
 }
 

@@ -52,7 +52,10 @@ pub(super) fn line(short: &Short, event: &Event) -> io::Result<Vec<u8>> {
 /// What a line says in short, if it is whole.
 pub(super) fn short_of(bytes: &[u8]) -> Result<Short, String> {
     let changed = || "it is changed".to_owned();
-    let (crc, rest) = bytes.strip_prefix(START).and_then(|line| line.split_at_checked(8)).ok_or_else(changed)?;
+    let (crc, rest) = bytes
+        .strip_prefix(START)
+        .and_then(|line| line.split_at_checked(8))
+        .ok_or_else(changed)?;
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(rest);
     if !rest.ends_with(b"\n") {
@@ -77,14 +80,22 @@ pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     // Within a text a quote has a backslash before it, so this stands between the two parts and nowhere before.
     let end = find(rest, EVENT)?;
     let (short, event) = (rest.get(..end)?, rest.get(end + EVENT.len()..)?);
-    Some((short, event.strip_suffix(b"}\n").or_else(|| event.strip_suffix(b"}"))?))
+    Some((
+        short,
+        event
+            .strip_suffix(b"}\n")
+            .or_else(|| event.strip_suffix(b"}"))?,
+    ))
 }
 
 /// The prompt of an event. It is the first of its name, and nothing else of a long line is read.
 pub(super) fn prompt_in(bytes: &[u8]) -> Option<String> {
     let (_, event) = split(bytes)?;
     let prompt = event.get(find(event, PROMPT)? + PROMPT.len()..)?;
-    serde_json::Deserializer::from_slice(prompt).into_iter().next()?.ok()
+    serde_json::Deserializer::from_slice(prompt)
+        .into_iter()
+        .next()?
+        .ok()
 }
 
 /// What stands where nothing is written yet.
@@ -120,7 +131,9 @@ pub(super) fn read_head(file: &File) -> io::Result<Option<Head>> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         read => read?,
     }
-    let head = serde_json::from_slice::<Value>(&bytes).ok().and_then(|head| Head::deserialize(head).ok());
+    let head = serde_json::from_slice::<Value>(&bytes)
+        .ok()
+        .and_then(|head| Head::deserialize(head).ok());
     Ok(head.filter(|head| head_line(head) == bytes))
 }
 

@@ -227,9 +227,19 @@ impl Budget {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] if the cap is not finite or below zero.
-    pub fn new(name: impl Into<String>, account: impl Into<String>, cap: f64) -> Result<Self, Error> {
+    pub fn new(
+        name: impl Into<String>,
+        account: impl Into<String>,
+        cap: f64,
+    ) -> Result<Self, Error> {
         let cap = amount("the cap of a budget", cap)?;
-        Ok(Self { name: name.into(), account: account.into(), cap, price: None, most: None })
+        Ok(Self {
+            name: name.into(),
+            account: account.into(),
+            cap,
+            price: None,
+            most: None,
+        })
     }
 
     /// The same with a known price of one call.
@@ -258,8 +268,14 @@ impl Begun {
     pub(crate) fn refusal(&self, want: &Want) -> Option<Error> {
         match self {
             Self::KeyReused => Some(key_reused(&want.key)),
-            Self::TargetTaken(key) => Some(target_taken(want.target.as_deref().unwrap_or_default(), key)),
-            Self::OverBudget(why) => Some(Error::new(ErrorKind::OverBudget, format!("not sent: {why}"))),
+            Self::TargetTaken(key) => Some(target_taken(
+                want.target.as_deref().unwrap_or_default(),
+                key,
+            )),
+            Self::OverBudget(why) => Some(Error::new(
+                ErrorKind::OverBudget,
+                format!("not sent: {why}"),
+            )),
             Self::Yours | Self::Known(_) | Self::NotBefore(_) | Self::Held => None,
         }
     }
@@ -268,7 +284,11 @@ impl Begun {
 impl Want {
     /// A wish under a key.
     pub fn new(key: impl Into<String>, wish: Wish) -> Self {
-        Self { key: key.into(), wish, target: None }
+        Self {
+            key: key.into(),
+            wish,
+            target: None,
+        }
     }
 }
 
@@ -276,16 +296,19 @@ fn amount(what: &str, credits: f64) -> Result<f64, Error> {
     if credits.is_finite() && credits >= 0.0 && credits.is_sign_positive() {
         return Ok(credits);
     }
-    let message = format!("{what} cannot be {credits}; give a number from 0 on, or leave it out for none");
+    let message =
+        format!("{what} cannot be {credits}; give a number from 0 on, or leave it out for none");
     Err(Error::new(ErrorKind::InvalidRequest, message))
 }
 
 pub(crate) fn key_reused(key: &str) -> Error {
-    let message = format!("the key {key:?} stands for another request; give this one a key of its own");
+    let message =
+        format!("the key {key:?} stands for another request; give this one a key of its own");
     Error::new(ErrorKind::KeyReused, message)
 }
 
 pub(crate) fn target_taken(target: &str, key: &str) -> Error {
-    let message = format!("{target} is where the video of {key} is to be saved; choose another place");
+    let message =
+        format!("{target} is where the video of {key} is to be saved; choose another place");
     Error::new(ErrorKind::TargetTaken, message)
 }

@@ -16,7 +16,10 @@ pub(crate) struct Unrecorded {
 
 impl Unrecorded {
     pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), accounts: Mutex::default() }
+        Self {
+            since: Instant::now(),
+            accounts: Mutex::default(),
+        }
     }
 }
 

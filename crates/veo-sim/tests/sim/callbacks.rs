@@ -34,7 +34,10 @@ struct Desk {
 impl Receiver {
     async fn start(answers: &[u16]) -> Receiver {
         let (sender, arrived) = unbounded_channel();
-        let desk = Desk { arrived: sender, answers: Arc::new(Mutex::new(answers.iter().copied().collect())) };
+        let desk = Desk {
+            arrived: sender,
+            answers: Arc::new(Mutex::new(answers.iter().copied().collect())),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let app = Router::new().route("/hook", post(receive)).with_state(desk);
@@ -63,7 +66,9 @@ impl Receiver {
 async fn receive(State(desk): State<Desk>, request: Request) -> StatusCode {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 64 * 1024).await.unwrap();
-    desk.arrived.send((parts.headers, serde_json::from_slice(&body).unwrap())).unwrap();
+    desk.arrived
+        .send((parts.headers, serde_json::from_slice(&body).unwrap()))
+        .unwrap();
     StatusCode::from_u16(desk.answers.lock().unwrap().pop_front().unwrap_or(200)).unwrap()
 }
 
@@ -80,7 +85,8 @@ async fn a_callback_comes_when_the_task_has_ended_at_any_pace() {
         let mut receiver = Receiver::start(&[]).await;
         let sim = start(scenario(pace, Callbacks::default())).await;
         let user = User::new(&sim, "key");
-        let request = json!({ "prompt": "A kite", "aspect_ratio": "9:16", "callBackUrl": receiver.url });
+        let request =
+            json!({ "prompt": "A kite", "aspect_ratio": "9:16", "callBackUrl": receiver.url });
         let id = user.kie_task(request).await;
         if let Pace::Polls(_) | Pace::Scale(1.0) = pace {
             user.record(&id).await;
@@ -93,40 +99,87 @@ async fn a_callback_comes_when_the_task_has_ended_at_any_pace() {
         let info = json!({ "resultUrls": video(""), "originUrls": video("_origin"), "resolution": "720p" });
         let prompt = r#"{"aspectRatio":"9:16","model":"veo3_fast","prompt":"A kite"}"#;
         let prompt: Value = serde_json::from_str(prompt).unwrap();
-        let echo: Value = serde_json::from_str(body["data"]["promptJson"].as_str().unwrap()).unwrap();
+        let echo: Value =
+            serde_json::from_str(body["data"]["promptJson"].as_str().unwrap()).unwrap();
         let data = json!({
             "taskId": id, "promptJson": body["data"]["promptJson"], "info": info, "fallbackFlag": false,
         });
-        let wanted = json!({ "code": 200, "msg": "Veo3.1 video generated successfully.", "data": data });
+        let wanted =
+            json!({ "code": 200, "msg": "Veo3.1 video generated successfully.", "data": data });
         assert_eq!((body, echo), (wanted, prompt), "{pace:?}");
         assert_eq!(headers.get("x-webhook-signature"), None, "{pace:?}");
         receiver.nothing().await;
         let sent = &sim.callbacks()[0];
-        assert_eq!((&sent.task, &sent.url, &sent.result), (&id, &receiver.url, &Ok(200)), "{pace:?}");
+        assert_eq!(
+            (&sent.task, &sent.url, &sent.result),
+            (&id, &receiver.url, &Ok(200)),
+            "{pace:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_callback_says_what_became_of_the_task() {
     for (fate, code, words, urls, fallback) in [
-        (Fate::PromptRefused, 400, "Your prompt was flagged by Website as violating content policies.", None, false),
+        (
+            Fate::PromptRefused,
+            400,
+            "Your prompt was flagged by Website as violating content policies.",
+            None,
+            false,
+        ),
         (Fate::Failed, 422, "failed", None, false),
-        (Fate::FailedEarly, 500, "Internal Error, Please try again later.", None, false),
-        (Fate::Filtered, 200, "Veo3.1 video generated successfully.", Some(0), false),
-        (Fate::Fallback, 200, "Veo3.1 video generated successfully (using fallback model).", Some(1), true),
+        (
+            Fate::FailedEarly,
+            500,
+            "Internal Error, Please try again later.",
+            None,
+            false,
+        ),
+        (
+            Fate::Filtered,
+            200,
+            "Veo3.1 video generated successfully.",
+            Some(0),
+            false,
+        ),
+        (
+            Fate::Fallback,
+            200,
+            "Veo3.1 video generated successfully (using fallback model).",
+            Some(1),
+            true,
+        ),
     ] {
         let mut receiver = Receiver::start(&[]).await;
         let sim = start(scenario(Pace::AtOnce, Callbacks::default()).task(1.., fate)).await;
         let user = User::new(&sim, "key");
-        let request = json!({ "prompt": "A kite", "aspect_ratio": "9:16", "callBackUrl": receiver.url });
+        let request =
+            json!({ "prompt": "A kite", "aspect_ratio": "9:16", "callBackUrl": receiver.url });
         user.kie_task(request).await;
         let body = receiver.next().await.1;
         let data = &body["data"];
-        assert_eq!((&body["code"], &body["msg"]), (&json!(code), &json!(words)), "{fate:?}");
-        assert_eq!(data["info"]["resultUrls"].as_array().map(Vec::len), urls, "{fate:?}");
-        assert_eq!((&data["info"]["originUrls"], &data["fallbackFlag"]), (&Value::Null, &json!(fallback)), "{fate:?}");
+        assert_eq!(
+            (&body["code"], &body["msg"]),
+            (&json!(code), &json!(words)),
+            "{fate:?}"
+        );
+        assert_eq!(
+            data["info"]["resultUrls"].as_array().map(Vec::len),
+            urls,
+            "{fate:?}"
+        );
+        assert_eq!(
+            (&data["info"]["originUrls"], &data["fallbackFlag"]),
+            (&Value::Null, &json!(fallback)),
+            "{fate:?}"
+        );
         let returned = sim.charges()[0].refunded;
-        assert_eq!(returned, urls.is_none(), "{fate:?}: the charge is returned although nobody has asked");
+        assert_eq!(
+            returned,
+            urls.is_none(),
+            "{fate:?}: the charge is returned although nobody has asked"
+        );
     }
 }
 
@@ -134,7 +187,9 @@ async fn a_callback_says_what_became_of_the_task() {
 async fn a_task_that_never_ends_has_no_callback() {
     let mut receiver = Receiver::start(&[]).await;
     let sim = start(scenario(Pace::AtOnce, Callbacks::default()).task(1.., Fate::Stuck)).await;
-    User::new(&sim, "key").kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url })).await;
+    User::new(&sim, "key")
+        .kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url }))
+        .await;
     receiver.nothing().await;
 }
 
@@ -142,7 +197,14 @@ async fn a_task_that_never_ends_has_no_callback() {
 async fn extensions_and_4k_upgrades_have_callbacks_of_their_own() {
     for snake_case in [false, true] {
         let mut receiver = Receiver::start(&[]).await;
-        let sim = start(scenario(FAST, Callbacks { snake_case, ..Callbacks::default() })).await;
+        let sim = start(scenario(
+            FAST,
+            Callbacks {
+                snake_case,
+                ..Callbacks::default()
+            },
+        ))
+        .await;
         let user = User::new(&sim, "key");
         let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
         let request = json!({ "taskId": id, "prompt": "On", "callBackUrl": receiver.url });
@@ -150,7 +212,8 @@ async fn extensions_and_4k_upgrades_have_callbacks_of_their_own() {
         let url = format!("{}/media/{}.mp4", sim.url(), extension.as_str().unwrap());
         let info = json!({ "resultUrls": [url], "resolution": "720p" });
         let data = json!({ "taskId": extension, "info": info, "fallbackFlag": false });
-        let wanted = json!({ "code": 200, "msg": "Veo3.1 video extension successful.", "data": data });
+        let wanted =
+            json!({ "code": 200, "msg": "Veo3.1 video extension successful.", "data": data });
         assert_eq!(receiver.next().await.1, wanted);
 
         let request = json!({ "taskId": id, "callBackUrl": receiver.url });
@@ -170,7 +233,10 @@ async fn extensions_and_4k_upgrades_have_callbacks_of_their_own() {
                 json!({ "task_id": id, "result_urls": [url], "media_ids": media_ids, "image_urls": [] })
             }
         };
-        assert_eq!(body, json!({ "code": 200, "msg": "4K Video generated successfully.", "data": data }));
+        assert_eq!(
+            body,
+            json!({ "code": 200, "msg": "4K Video generated successfully.", "data": data })
+        );
         // Only the call that starts the upgrade has one.
         receiver.nothing().await;
         assert_eq!(user.size(&json!(url)).await, (3840, 2160, 8));
@@ -181,43 +247,77 @@ async fn extensions_and_4k_upgrades_have_callbacks_of_their_own() {
 async fn a_4k_upgrade_that_fails_is_called_about_in_both_documented_shapes() {
     for (snake_case, shape) in [(false, None), (true, None), (false, Some(Shape::NoData))] {
         let mut receiver = Receiver::start(&[]).await;
-        let how = Callbacks { snake_case, shape, ..Callbacks::default() };
+        let how = Callbacks {
+            snake_case,
+            shape,
+            ..Callbacks::default()
+        };
         let sim = start(scenario(FAST, how).task(1.., Fate::No4k)).await;
         let user = User::new(&sim, "key");
         let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
-        user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id, "callBackUrl": receiver.url })).await;
+        user.post(
+            "/api/v1/veo/get-4k-video",
+            json!({ "taskId": id, "callBackUrl": receiver.url }),
+        )
+        .await;
         let words = "The 4K version of this video is unavailable. Please try a different video.";
         let data = match (snake_case, shape) {
             (false, None) => json!({ "taskId": id }),
             (true, None) => json!({ "task_id": id }),
             _ => Value::Null,
         };
-        assert_eq!(receiver.next().await.1, json!({ "code": 500, "msg": words, "data": data }));
+        assert_eq!(
+            receiver.next().await.1,
+            json!({ "code": 500, "msg": words, "data": data })
+        );
     }
 }
 
 #[tokio::test]
 async fn a_callback_comes_in_another_form() {
     for (shape, place, wanted) in [
-        (Shape::UrlsAsText, "/data/info/resultUrls", json!("[\"URL\"]")),
-        (Shape::UrlsInBrackets, "/data/info/resultUrls", json!("[URL]")),
+        (
+            Shape::UrlsAsText,
+            "/data/info/resultUrls",
+            json!("[\"URL\"]"),
+        ),
+        (
+            Shape::UrlsInBrackets,
+            "/data/info/resultUrls",
+            json!("[URL]"),
+        ),
         (Shape::NoData, "/data", Value::Null),
         (Shape::SnakeCase, "/data/info/result_urls", json!(["URL"])),
     ] {
         let mut receiver = Receiver::start(&[]).await;
-        let callbacks = Callbacks { shape: Some(shape), key: Some("secret".to_owned()), ..Callbacks::default() };
+        let callbacks = Callbacks {
+            shape: Some(shape),
+            key: Some("secret".to_owned()),
+            ..Callbacks::default()
+        };
         let sim = start(scenario(Pace::AtOnce, callbacks)).await;
         let images = json!(["https://img.example.net/kite.png"]);
-        let request = json!({ "prompt": "A kite", "imageUrls": images, "callBackUrl": receiver.url });
+        let request =
+            json!({ "prompt": "A kite", "imageUrls": images, "callBackUrl": receiver.url });
         let id = User::new(&sim, "key").kie_task(request).await;
         let (headers, body) = receiver.next().await;
         let url = format!("{}/media/{id}.mp4", sim.url());
-        let seen = body.pointer(place).unwrap_or_else(|| panic!("{body}")).to_string();
+        let seen = body
+            .pointer(place)
+            .unwrap_or_else(|| panic!("{body}"))
+            .to_string();
         assert_eq!(seen.replace(&url, "URL"), wanted.to_string(), "{shape:?}");
-        assert_eq!((&body["code"], headers.contains_key("x-webhook-signature")), (&json!(200), true), "{shape:?}");
+        assert_eq!(
+            (&body["code"], headers.contains_key("x-webhook-signature")),
+            (&json!(200), true),
+            "{shape:?}"
+        );
         if let Some(echo) = body.pointer("/data/promptJson") {
             let echo: Value = serde_json::from_str(echo.as_str().unwrap()).unwrap();
-            assert_eq!(echo["imageUrls"], images, "what was sent comes back, and is no result");
+            assert_eq!(
+                echo["imageUrls"], images,
+                "what was sent comes back, and is no result"
+            );
         }
     }
 }
@@ -225,13 +325,28 @@ async fn a_callback_comes_in_another_form() {
 #[tokio::test]
 async fn a_callback_is_signed_if_there_is_a_key() {
     let mut receiver = Receiver::start(&[]).await;
-    let sim = start(scenario(Pace::AtOnce, Callbacks { key: Some("secret".to_owned()), ..Callbacks::default() })).await;
+    let sim = start(scenario(
+        Pace::AtOnce,
+        Callbacks {
+            key: Some("secret".to_owned()),
+            ..Callbacks::default()
+        },
+    ))
+    .await;
     let user = User::new(&sim, "key");
-    let id = user.kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url })).await;
+    let id = user
+        .kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url }))
+        .await;
     let (headers, _) = receiver.next().await;
-    let [time, signature] = ["x-webhook-timestamp", "x-webhook-signature"].map(|name| headers[name].to_str().unwrap());
-    let mac = Hmac::<sha2::Sha256>::new_from_slice(b"secret").unwrap().chain_update(format!("{id}.{time}"));
-    assert_eq!(signature, BASE64_STANDARD.encode(mac.finalize().into_bytes()));
+    let [time, signature] =
+        ["x-webhook-timestamp", "x-webhook-signature"].map(|name| headers[name].to_str().unwrap());
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(b"secret")
+        .unwrap()
+        .chain_update(format!("{id}.{time}"));
+    assert_eq!(
+        signature,
+        BASE64_STANDARD.encode(mac.finalize().into_bytes())
+    );
     assert!(time.parse::<u64>().unwrap() > 1_500_000_000, "{time}");
 }
 
@@ -246,22 +361,44 @@ async fn a_callback_is_sent_until_it_is_answered_with_200_and_at_most_four_times
     ] {
         let mut receiver = Receiver::start(answers).await;
         let key = Some("secret".to_owned());
-        let sim = start(scenario(FAST, Callbacks { key, ..Callbacks::default() })).await;
-        let id = User::new(&sim, "key").kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url })).await;
+        let sim = start(scenario(
+            FAST,
+            Callbacks {
+                key,
+                ..Callbacks::default()
+            },
+        ))
+        .await;
+        let id = User::new(&sim, "key")
+            .kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url }))
+            .await;
         let mut times = Vec::new();
         for _ in 0..attempts {
             let (headers, body) = receiver.next().await;
             assert_eq!(body["data"]["taskId"], id, "{answers:?}");
-            times.push(headers["x-webhook-timestamp"].to_str().unwrap().parse::<u64>().unwrap());
+            times.push(
+                headers["x-webhook-timestamp"]
+                    .to_str()
+                    .unwrap()
+                    .parse::<u64>()
+                    .unwrap(),
+            );
         }
         receiver.nothing().await;
         // However fast simulated time passes, the receiver compares with its own clock.
-        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let now = std::time::SystemTime::UNIX_EPOCH
+            .elapsed()
+            .unwrap()
+            .as_secs();
         assert!(
             times.is_sorted() && times.iter().all(|time| now.abs_diff(*time) < 60),
             "{answers:?}: {times:?} at {now}"
         );
-        let results: Vec<_> = sim.callbacks().into_iter().map(|sent| sent.result.unwrap()).collect();
+        let results: Vec<_> = sim
+            .callbacks()
+            .into_iter()
+            .map(|sent| sent.result.unwrap())
+            .collect();
         assert_eq!(results, answers[..attempts], "{answers:?}");
     }
 }
@@ -271,7 +408,9 @@ async fn the_pause_before_the_next_attempt_is_simulated_time() {
     let mut receiver = Receiver::start(&[500]).await;
     // In which a real second is a thousandth of one.
     let sim = start(scenario(Pace::Scale(0.001), Callbacks::default())).await;
-    User::new(&sim, "key").kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url })).await;
+    User::new(&sim, "key")
+        .kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url }))
+        .await;
     sim.advance(Duration::from_secs(90));
     receiver.next().await;
     receiver.nothing().await;
@@ -281,7 +420,12 @@ async fn the_pause_before_the_next_attempt_is_simulated_time() {
 
 #[tokio::test]
 async fn callbacks_come_twice_late_and_in_the_wrong_order() {
-    let how = Callbacks { twice: true, reordered: true, late: 60, ..Callbacks::default() };
+    let how = Callbacks {
+        twice: true,
+        reordered: true,
+        late: 60,
+        ..Callbacks::default()
+    };
     for pace in [Pace::AtOnce, Pace::Scale(1.0)] {
         let mut receiver = Receiver::start(&[]).await;
         let sim = start(scenario(pace, how.clone())).await;
@@ -298,7 +442,11 @@ async fn callbacks_come_twice_late_and_in_the_wrong_order() {
             if tasks.len() == 2 {
                 let bodies = receiver.bodies(4).await;
                 let about: Vec<_> = bodies.iter().map(|body| &body["data"]["taskId"]).collect();
-                assert_eq!(about, [&tasks[1], &tasks[1], &tasks[0], &tasks[0]], "{pace:?}");
+                assert_eq!(
+                    about,
+                    [&tasks[1], &tasks[1], &tasks[0], &tasks[0]],
+                    "{pace:?}"
+                );
             }
             // A last one without a partner does not come.
             receiver.nothing().await;
@@ -309,8 +457,17 @@ async fn callbacks_come_twice_late_and_in_the_wrong_order() {
 #[tokio::test]
 async fn a_late_callback_is_so_long_after_the_end_of_the_task_and_not_after_the_next_question() {
     let mut receiver = Receiver::start(&[]).await;
-    let sim = start(scenario(Pace::Scale(1.0), Callbacks { late: 60, ..Callbacks::default() })).await;
-    User::new(&sim, "key").kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url })).await;
+    let sim = start(scenario(
+        Pace::Scale(1.0),
+        Callbacks {
+            late: 60,
+            ..Callbacks::default()
+        },
+    ))
+    .await;
+    User::new(&sim, "key")
+        .kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url }))
+        .await;
     sim.advance(Duration::from_secs(90 + 60));
     receiver.next().await;
 }
@@ -318,11 +475,19 @@ async fn a_late_callback_is_so_long_after_the_end_of_the_task_and_not_after_the_
 #[tokio::test]
 async fn a_callback_is_sent_although_the_reply_is_lost() {
     let mut receiver = Receiver::start(&[]).await;
-    let sim = start(scenario(Pace::AtOnce, Callbacks::default()).fault("submit", 1.., Fault::Drop)).await;
+    let sim =
+        start(scenario(Pace::AtOnce, Callbacks::default()).fault("submit", 1.., Fault::Drop)).await;
     let user = User::new(&sim, "key");
     let request = json!({ "prompt": "A kite", "callBackUrl": receiver.url });
-    user.call(reqwest::Method::POST, "/api/v1/veo/generate").json(&request).send().await.unwrap_err();
-    assert_eq!(receiver.next().await.1["data"]["taskId"], sim.charges()[0].task);
+    user.call(reqwest::Method::POST, "/api/v1/veo/generate")
+        .json(&request)
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(
+        receiver.next().await.1["data"]["taskId"],
+        sim.charges()[0].task
+    );
 }
 
 #[tokio::test]
@@ -333,28 +498,57 @@ async fn nobody_elsewhere_is_called() {
     let taken = TcpSocket::new_v4().unwrap();
     taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let free = taken.local_addr().unwrap();
-    for (number, url) in ["https://hook.example.net/", "http://10.0.0.1/hook", "nonsense"].into_iter().enumerate() {
-        user.kie_task(json!({ "prompt": "A kite", "callBackUrl": url })).await;
+    for (number, url) in [
+        "https://hook.example.net/",
+        "http://10.0.0.1/hook",
+        "nonsense",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        user.kie_task(json!({ "prompt": "A kite", "callBackUrl": url }))
+            .await;
         while sim.callbacks().len() <= number {
             tokio::task::yield_now().await;
         }
         let sent = &sim.callbacks()[number];
         assert_eq!(sent.url, url);
-        assert!(sent.result.as_ref().unwrap_err().contains("to this machine only"), "{sent:?}");
+        assert!(
+            sent.result
+                .as_ref()
+                .unwrap_err()
+                .contains("to this machine only"),
+            "{sent:?}"
+        );
     }
     let long = format!("http://{free}/{}", "x".repeat(2048));
-    user.kie_task(json!({ "prompt": "A kite", "callBackUrl": long })).await;
+    user.kie_task(json!({ "prompt": "A kite", "callBackUrl": long }))
+        .await;
     let sent = &sim.callbacks()[3];
-    assert_eq!((sent.url.len(), sent.result.as_ref().unwrap_err().contains("give a shorter one")), (80, true));
+    assert_eq!(
+        (
+            sent.url.len(),
+            sent.result
+                .as_ref()
+                .unwrap_err()
+                .contains("give a shorter one")
+        ),
+        (80, true)
+    );
     // Whoever could be there is tried four times.
-    user.kie_task(json!({ "prompt": "A kite", "callBackUrl": format!("http://{free}/") })).await;
+    user.kie_task(json!({ "prompt": "A kite", "callBackUrl": format!("http://{free}/") }))
+        .await;
     for number in 5..=8 {
         while sim.callbacks().len() < number {
             sim.advance(Duration::from_secs(1));
             tokio::task::yield_now().await;
         }
         let result = sim.callbacks()[number - 1].result.clone();
-        assert!(result.unwrap_err().starts_with(&format!("Nobody takes callbacks at {free}")));
+        assert!(
+            result
+                .unwrap_err()
+                .starts_with(&format!("Nobody takes callbacks at {free}"))
+        );
     }
 }
 
@@ -362,15 +556,22 @@ async fn nobody_elsewhere_is_called() {
 async fn the_catalogue_has_them_tidy_and_untidy() {
     let mut receiver = Receiver::start(&[]).await;
     let sim = Sim::start().await.unwrap();
-    for (key, count) in
-        [("signed-callbacks", 1), ("untidy-callbacks", 4), ("callbacks-as-text", 1), ("callbacks-without-data", 1)]
-    {
+    for (key, count) in [
+        ("signed-callbacks", 1),
+        ("untidy-callbacks", 4),
+        ("callbacks-as-text", 1),
+        ("callbacks-without-data", 1),
+    ] {
         let user = User::new(&sim, key);
         for _ in 0..1 + count / 4 {
-            user.kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url })).await;
+            user.kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url }))
+                .await;
         }
         for _ in 0..count {
-            assert!(receiver.next().await.0.contains_key("x-webhook-signature"), "{key}");
+            assert!(
+                receiver.next().await.0.contains_key("x-webhook-signature"),
+                "{key}"
+            );
         }
         receiver.nothing().await;
     }

@@ -17,10 +17,26 @@ const FAULTS: &[(&str, &str, bool)] = &[
     ("'cut_body'", "200 half, Closed", true),
     ("'stall'", "200 half, Silent", true),
     ("{ error = { status = 408 } }", "408 whole, Closed", false),
-    ("{ error = { status = 500, accepted = true } }", "500 whole, Closed", true),
-    ("{ reply = { status = 502, body = '<html>' } }", "502 whole, Closed", false),
-    ("{ reply = { status = 504, body = '<html>', accepted = true } }", "504 whole, Closed", true),
-    ("{ reply = { status = 204, body = '' } }", "204 whole, Closed", false),
+    (
+        "{ error = { status = 500, accepted = true } }",
+        "500 whole, Closed",
+        true,
+    ),
+    (
+        "{ reply = { status = 502, body = '<html>' } }",
+        "502 whole, Closed",
+        false,
+    ),
+    (
+        "{ reply = { status = 504, body = '<html>', accepted = true } }",
+        "504 whole, Closed",
+        true,
+    ),
+    (
+        "{ reply = { status = 204, body = '' } }",
+        "204 whole, Closed",
+        false,
+    ),
     ("{ shape = 'unknown_fields' }", "200 whole, Closed", true),
     ("{ slow = 10_000 }", "200 whole, Closed", true),
     ("'expired'", "403 whole, Closed", false),
@@ -32,47 +48,173 @@ const FAULTS: &[(&str, &str, bool)] = &[
 
 /// Another form of a reply; the fate of the task; which reply; a place in it, and what stands there.
 const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
-    ("urls_as_text", "made", "record", "/data/response/resultUrls", r#""[\"SIM/media/ID.mp4\"]""#),
-    ("urls_in_brackets", "made", "record", "/data/response/resultUrls", r#""[SIM/media/ID.mp4]""#),
-    ("times_as_text", "made", "record", "/data/createTime", r#""YYYY-MM-DD hh:mm:ss""#),
-    ("snake_case", "made", "1080p", "/data/result_url", r#""SIM/media/ID_1080p.mp4""#),
+    (
+        "urls_as_text",
+        "made",
+        "record",
+        "/data/response/resultUrls",
+        r#""[\"SIM/media/ID.mp4\"]""#,
+    ),
+    (
+        "urls_in_brackets",
+        "made",
+        "record",
+        "/data/response/resultUrls",
+        r#""[SIM/media/ID.mp4]""#,
+    ),
+    (
+        "times_as_text",
+        "made",
+        "record",
+        "/data/createTime",
+        r#""YYYY-MM-DD hh:mm:ss""#,
+    ),
+    (
+        "snake_case",
+        "made",
+        "1080p",
+        "/data/result_url",
+        r#""SIM/media/ID_1080p.mp4""#,
+    ),
     ("nulls", "made", "record", "/data/paramJson", "null"),
-    ("nulls", "made", "record", "/data/response/resultUrls/0", r#""SIM/media/ID.mp4""#),
+    (
+        "nulls",
+        "made",
+        "record",
+        "/data/response/resultUrls/0",
+        r#""SIM/media/ID.mp4""#,
+    ),
     ("nulls", "made", "record", "/data/successFlag", "1"),
     ("nulls", "made", "credit", "/data", "1190.75"),
-    ("nulls", "made", "1080p", "/data/resultUrl", r#""SIM/media/ID_1080p.mp4""#),
-    ("nulls", "made", "job", "/video_url", r#""SIM/media/ID.mp4""#),
+    (
+        "nulls",
+        "made",
+        "1080p",
+        "/data/resultUrl",
+        r#""SIM/media/ID_1080p.mp4""#,
+    ),
+    (
+        "nulls",
+        "made",
+        "job",
+        "/video_url",
+        r#""SIM/media/ID.mp4""#,
+    ),
     ("nulls", "made", "job", "/model", "null"),
     ("nulls", "made", "upload", "/data/fileName", "null"),
-    ("nulls", "made", "upload", "/data/downloadUrl", r#""SIM/media/uploads/kieai/100001/in/a.png""#),
+    (
+        "nulls",
+        "made",
+        "upload",
+        "/data/downloadUrl",
+        r#""SIM/media/uploads/kieai/100001/in/a.png""#,
+    ),
     ("numbers_as_text", "made", "record", "/code", r#""200""#),
-    ("numbers_as_text", "made", "record", "/data/successFlag", r#""1""#),
-    ("numbers_as_text", "made", "record", "/data/response/seeds/0", r#""56896""#),
+    (
+        "numbers_as_text",
+        "made",
+        "record",
+        "/data/successFlag",
+        r#""1""#,
+    ),
+    (
+        "numbers_as_text",
+        "made",
+        "record",
+        "/data/response/seeds/0",
+        r#""56896""#,
+    ),
     ("numbers_as_text", "made", "credit", "/data", r#""1190.75""#),
     ("numbers_as_text", "made", "job", "/progress", r#""100""#),
-    ("unknown_fields", "made", "record", "/data/response/surprise/id", "7"),
+    (
+        "unknown_fields",
+        "made",
+        "record",
+        "/data/response/surprise/id",
+        "7",
+    ),
     ("unknown_fields", "made", "job", "/surprise/id", "7"),
     ("origin_first", "made", "record", "/data/successFlag", "0"),
-    ("origin_first", "made", "record", "/data/completeTime", "null"),
-    ("origin_first", "made", "record", "/data/response/originUrls/0", r#""SIM/media/ID_origin.mp4""#),
-    ("origin_first", "made", "record", "/data/response/resultUrls", "null"),
+    (
+        "origin_first",
+        "made",
+        "record",
+        "/data/completeTime",
+        "null",
+    ),
+    (
+        "origin_first",
+        "made",
+        "record",
+        "/data/response/originUrls/0",
+        r#""SIM/media/ID_origin.mp4""#,
+    ),
+    (
+        "origin_first",
+        "made",
+        "record",
+        "/data/response/resultUrls",
+        "null",
+    ),
     ("new_4k_id", "made", "4k", "/data/taskId", r#""DI""#),
     ("new_4k_id", "made", "record", "/data/taskId", r#""ID""#),
     ("unknown_state", "made", "record", "/data/successFlag", "7"),
     ("unknown_state", "made", "job", "/status", r#""dreaming""#),
-    ("no_data", "made", "record", "", r#"{"code":200,"msg":"success","data":null}"#),
-    ("no_data", "made", "job", "", r#"{"code":"success","message":"","data":null}"#),
+    (
+        "no_data",
+        "made",
+        "record",
+        "",
+        r#"{"code":200,"msg":"success","data":null}"#,
+    ),
+    (
+        "no_data",
+        "made",
+        "job",
+        "",
+        r#"{"code":"success","message":"","data":null}"#,
+    ),
     ("status_is_code", "stuck", "1080p", "/code", "422"),
     ("envelope", "made", "job", "/data/status", r#""SUCCESS""#),
     ("envelope", "made", "job", "/data/task_id", r#""ID""#),
     ("envelope", "made", "job", "/data/progress", r#""100%""#),
-    ("envelope", "made", "job", "/data/result_url", r#""SIM/media/ID.mp4""#),
+    (
+        "envelope",
+        "made",
+        "job",
+        "/data/result_url",
+        r#""SIM/media/ID.mp4""#,
+    ),
     ("envelope", "failed", "job", "/data/status", r#""FAILURE""#),
-    ("envelope", "failed", "job", "/data/fail_reason", r#""failed""#),
-    ("task_id_only", "made", "job", "", r#"{"task_id":"ID","status":"completed"}"#),
+    (
+        "envelope",
+        "failed",
+        "job",
+        "/data/fail_reason",
+        r#""failed""#,
+    ),
+    (
+        "task_id_only",
+        "made",
+        "job",
+        "",
+        r#"{"task_id":"ID","status":"completed"}"#,
+    ),
     ("bare_id", "made", "job", "/data", r#""ID""#),
-    ("stock_video", "made", "job", "/metadata/url", r#""SIM/media/ID.mp4""#),
-    ("outputs_only", "made", "job", "/result", r#"{"outputs":["SIM/media/ID.mp4"]}"#),
+    (
+        "stock_video",
+        "made",
+        "job",
+        "/metadata/url",
+        r#""SIM/media/ID.mp4""#,
+    ),
+    (
+        "outputs_only",
+        "made",
+        "job",
+        "/result",
+        r#"{"outputs":["SIM/media/ID.mp4"]}"#,
+    ),
     ("other_states", "made", "job", "/status", r#""succeeded""#),
     ("other_states", "stuck", "job", "/status", r#""processing""#),
     ("under_way", "made", "create", "/status", r#""in_progress""#),
@@ -105,14 +247,24 @@ const FATES: &[(&str, &str, &str, bool)] = &[
         r#"failed "The Google model was unable to generate audio for this request." false"#,
         true,
     ),
-    ("failed", r#"3 422 "failed" 0"#, r#"failed "failed" false"#, true),
+    (
+        "failed",
+        r#"3 422 "failed" 0"#,
+        r#"failed "failed" false"#,
+        true,
+    ),
     (
         "failed_early",
         r#"2 500 "Internal Error, Please try again later." 0"#,
         r#"failed "Internal Error, Please try again later." false"#,
         true,
     ),
-    ("failed_but_charged", r#"3 422 "failed" 0"#, r#"failed "failed" false"#, false),
+    (
+        "failed_but_charged",
+        r#"3 422 "failed" 0"#,
+        r#"failed "failed" false"#,
+        false,
+    ),
     ("filtered", "1 null null 0", "completed null false", false),
     ("stuck", "0 null null 0", "in_progress null false", false),
     ("smaller", "1 null null 1", "completed null true", false),
@@ -124,32 +276,61 @@ const FATES: &[(&str, &str, &str, bool)] = &[
 async fn a_paid_request_comes_to_what_the_fault_says_and_costs_as_it_says() {
     let body = r#"{"model":"veo3.1-video-720p","prompt":"A kite"}"#;
     for (fault, wanted, charged) in FAULTS {
-        for (path, body) in [("/api/v1/veo/generate", r#"{"prompt":"A kite"}"#), ("/v1/video/generations", body)] {
+        for (path, body) in [
+            ("/api/v1/veo/generate", r#"{"prompt":"A kite"}"#),
+            ("/v1/video/generations", body),
+        ] {
             let case = format!("{fault} {path}");
-            let sim = start(toml(&format!("fault = [{{ on = 'submit', times = 1, fault = {fault} }}]"))).await;
+            let sim = start(toml(&format!(
+                "fault = [{{ on = 'submit', times = 1, fault = {fault} }}]"
+            )))
+            .await;
             let sent = request("POST", path, "key", body);
             let first = match wanted.ends_with("Silent") {
                 true => Raw::exchange_until_silent(&sim, sent).await,
                 false => Raw::exchange(&sim, sent).await,
             };
-            let announced = first.header("content-length").and_then(|length| length.parse::<usize>().ok());
+            let announced = first
+                .header("content-length")
+                .and_then(|length| length.parse::<usize>().ok());
             let seen = match (first.bytes.len(), first.status(), announced) {
                 (0, ..) => "nothing".to_owned(),
                 (_, None, _) => "half a head".to_owned(),
                 (_, Some(204), None) => "204 whole".to_owned(),
-                (_, Some(status), Some(length)) if first.body().len() == length => format!("{status} whole"),
-                (_, Some(status), Some(length)) if first.body().len() == length / 2 => format!("{status} half"),
+                (_, Some(status), Some(length)) if first.body().len() == length => {
+                    format!("{status} whole")
+                }
+                (_, Some(status), Some(length)) if first.body().len() == length / 2 => {
+                    format!("{status} half")
+                }
                 _ => format!("{first:?}"),
             };
             assert_eq!(format!("{seen}, {:?}", first.end), *wanted, "{case}");
-            assert_eq!((sim.submits(), sim.charges().len()), (1, usize::from(*charged)), "{case}");
+            assert_eq!(
+                (sim.submits(), sim.charges().len()),
+                (1, usize::from(*charged)),
+                "{case}"
+            );
             let status = first.status().filter(|_| seen != "half a head");
-            let name: String = fault.chars().filter(|c| c.is_ascii_lowercase() || " _".contains(*c)).collect();
-            let [call] = &sim.calls()[..] else { panic!("{case}") };
-            assert_eq!((call.status, call.fault), (status, name.split_whitespace().next()), "{case}");
+            let name: String = fault
+                .chars()
+                .filter(|c| c.is_ascii_lowercase() || " _".contains(*c))
+                .collect();
+            let [call] = &sim.calls()[..] else {
+                panic!("{case}")
+            };
+            assert_eq!(
+                (call.status, call.fault),
+                (status, name.split_whitespace().next()),
+                "{case}"
+            );
 
             let second = Raw::exchange(&sim, request("POST", path, "key", body)).await;
-            assert_eq!(second.status(), Some(200), "{case}: only the first one goes wrong");
+            assert_eq!(
+                second.status(),
+                Some(200),
+                "{case}: only the first one goes wrong"
+            );
             assert_eq!(sim.charges().len(), 1 + usize::from(*charged), "{case}");
         }
     }
@@ -168,21 +349,70 @@ async fn an_error_is_in_the_words_of_who_is_asked() {
     for (path, error, status, reply) in [
         (KIE, "status = 503", 503, kie(503, "Error")),
         (KIE, "status = 500", 500, kie(500, server_error)),
-        (KIE, "code = 455", 200, kie(455, "Service Unavailable - System is currently undergoing maintenance")),
-        (KIE, "status = 500, code = 408, message = 'm'", 500, kie(408, "m")),
+        (
+            KIE,
+            "code = 455",
+            200,
+            kie(
+                455,
+                "Service Unavailable - System is currently undergoing maintenance",
+            ),
+        ),
+        (
+            KIE,
+            "status = 500, code = 408, message = 'm'",
+            500,
+            kie(408, "m"),
+        ),
         (KIE, "code = 433, message = 'm'", 200, kie(433, "m")),
         (KIE, "status = 200", 200, kie(500, server_error)),
         (KIE, "code = 'a_word'", 200, kie(500, server_error)),
-        (UNIALL, "status = 503", 503, gateway("model_not_found", "No available channel for the model")),
+        (
+            UNIALL,
+            "status = 503",
+            503,
+            gateway("model_not_found", "No available channel for the model"),
+        ),
         (UNIALL, "status = 401", 401, gateway("", "Invalid token")),
-        (UNIALL, "status = 500", 500, task("do_request_failed", "The request to the upstream service failed")),
-        (UNIALL, "code = 'a_word'", 400, task("a_word", "Invalid request")),
-        (UNIALL, "status = 403, code = 'a_word', message = 'm'", 403, task("a_word", "m")),
-        (UNIALL, "code = 402", 402, task("insufficient_user_quota", "The balance is too low")),
-        (UPLOAD, "status = 500", 500, upload(500, "Internal server error")),
+        (
+            UNIALL,
+            "status = 500",
+            500,
+            task(
+                "do_request_failed",
+                "The request to the upstream service failed",
+            ),
+        ),
+        (
+            UNIALL,
+            "code = 'a_word'",
+            400,
+            task("a_word", "Invalid request"),
+        ),
+        (
+            UNIALL,
+            "status = 403, code = 'a_word', message = 'm'",
+            403,
+            task("a_word", "m"),
+        ),
+        (
+            UNIALL,
+            "code = 402",
+            402,
+            task("insufficient_user_quota", "The balance is too low"),
+        ),
+        (
+            UPLOAD,
+            "status = 500",
+            500,
+            upload(500, "Internal server error"),
+        ),
         (UPLOAD, "code = 405", 405, upload(405, "Method Not Allowed")),
     ] {
-        let sim = start(toml(&format!("fault = [{{ on = 'any', fault = {{ error = {{ {error} }} }} }}]"))).await;
+        let sim = start(toml(&format!(
+            "fault = [{{ on = 'any', fault = {{ error = {{ {error} }} }} }}]"
+        )))
+        .await;
         let body = if path == UPLOAD { "{}" } else { "" };
         let (seen, mut answer) = User::new(&sim, "key").send(path, body).await;
         if let Some(message) = answer.pointer_mut("/error/message") {
@@ -193,9 +423,15 @@ async fn an_error_is_in_the_words_of_who_is_asked() {
     }
     for (retry_after, header) in [("", None), (", retry_after = 7", Some("7"))] {
         let error = format!("{{ error = {{ status = 429{retry_after} }} }}");
-        let sim = start(toml(&format!("fault = [{{ on = 'any', fault = {error} }}]"))).await;
+        let sim = start(toml(&format!(
+            "fault = [{{ on = 'any', fault = {error} }}]"
+        )))
+        .await;
         let reply = Raw::exchange(&sim, request("GET", KIE, "key", "")).await;
-        assert_eq!((reply.status(), reply.header("retry-after")), (Some(429), header));
+        assert_eq!(
+            (reply.status(), reply.header("retry-after")),
+            (Some(429), header)
+        );
     }
 }
 
@@ -211,11 +447,19 @@ async fn a_rule_is_for_some_calls_of_some_operations_of_an_account() {
     let users = ["one", "other"].map(|key| User::new(&sim, key));
     let generate = ("/api/v1/veo/generate", r#"{"prompt":"A kite"}"#);
     let record = ("/api/v1/veo/record-info?taskId=none", "");
-    let calls = [generate, generate, record, generate, record, generate, generate, generate, record];
+    let calls = [
+        generate, generate, record, generate, record, generate, generate, generate, record,
+    ];
     let wanted = [200, 501, 503, 501, 200, 502, 502, 504, 504];
     for (number, ((path, body), status)) in calls.into_iter().zip(wanted).enumerate() {
         for user in &users {
-            assert_eq!(user.send(path, body).await.0, status, "call {} of {}", number + 1, user.key);
+            assert_eq!(
+                user.send(path, body).await.0,
+                status,
+                "call {} of {}",
+                number + 1,
+                user.key
+            );
         }
     }
 }
@@ -237,29 +481,57 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
         let id = match *which {
             "job" | "create" => user.uniall_task().await,
             // In portrait, so that there is an original too.
-            _ => user.kie_task(json!({ "prompt": "A kite", "aspect_ratio": "9:16" })).await,
+            _ => {
+                user.kie_task(json!({ "prompt": "A kite", "aspect_ratio": "9:16" }))
+                    .await
+            }
         };
         let upload = r#"{"base64Data":"aGk=","uploadPath":"in","fileName":"a.png"}"#;
         let (path, body) = match *which {
             "job" => (format!("/v1/videos/{id}"), String::new()),
-            "create" => {
-                ("/v1/video/generations".to_owned(), r#"{"model":"veo3.1-video-720p","prompt":"A kite"}"#.to_owned())
-            }
-            "4k" => ("/api/v1/veo/get-4k-video".to_owned(), format!(r#"{{"taskId":"{id}"}}"#)),
-            "1080p" => (format!("/api/v1/veo/get-1080p-video?taskId={id}"), String::new()),
+            "create" => (
+                "/v1/video/generations".to_owned(),
+                r#"{"model":"veo3.1-video-720p","prompt":"A kite"}"#.to_owned(),
+            ),
+            "4k" => (
+                "/api/v1/veo/get-4k-video".to_owned(),
+                format!(r#"{{"taskId":"{id}"}}"#),
+            ),
+            "1080p" => (
+                format!("/api/v1/veo/get-1080p-video?taskId={id}"),
+                String::new(),
+            ),
             "credit" => ("/api/v1/chat/credit".to_owned(), String::new()),
             "upload" => ("/api/file-base64-upload".to_owned(), upload.to_owned()),
-            _ => (format!("/api/v1/veo/record-info?taskId={id}"), String::new()),
+            _ => (
+                format!("/api/v1/veo/record-info?taskId={id}"),
+                String::new(),
+            ),
         };
         let (status, reply) = user.send(&path, &body).await;
         let code = if *shape == "status_is_code" { 422 } else { 200 };
         assert_eq!(status, code, "{case}");
-        let found = reply.pointer(place).unwrap_or_else(|| panic!("{case}: {reply}")).to_string();
+        let found = reply
+            .pointer(place)
+            .unwrap_or_else(|| panic!("{case}: {reply}"))
+            .to_string();
         let reversed: String = id.chars().rev().collect();
-        let found = found.replace(&id, "ID").replace(&reversed, "DI").replace(&sim.url(), "SIM");
-        let found = if *shape == "times_as_text" { without_digits(&found) } else { found };
-        let parsed: Option<(Value, Value)> = serde_json::from_str(&found).ok().zip(serde_json::from_str(wanted).ok());
-        assert!(found == *wanted || parsed.is_some_and(|(found, wanted)| found == wanted), "{case}: {found}");
+        let found = found
+            .replace(&id, "ID")
+            .replace(&reversed, "DI")
+            .replace(&sim.url(), "SIM");
+        let found = if *shape == "times_as_text" {
+            without_digits(&found)
+        } else {
+            found
+        };
+        let parsed: Option<(Value, Value)> = serde_json::from_str(&found)
+            .ok()
+            .zip(serde_json::from_str(wanted).ok());
+        assert!(
+            found == *wanted || parsed.is_some_and(|(found, wanted)| found == wanted),
+            "{case}: {found}"
+        );
     }
 }
 
@@ -270,24 +542,47 @@ const SHAPES_OF_REFUSALS: [&str; 3] = ["nulls", "numbers_as_text", "unknown_fiel
 async fn a_refusal_stays_a_refusal_in_any_form() {
     let model = r#""model":"veo3.1-video-720p""#;
     let calls = [
-        ("/api/v1/veo/generate", r#"{"prompt":" "}"#.to_owned(), "422"),
-        ("/api/v1/veo/generate", r#"{"prompt":"A kite","duration":5}"#.to_owned(), "422"),
+        (
+            "/api/v1/veo/generate",
+            r#"{"prompt":" "}"#.to_owned(),
+            "422",
+        ),
+        (
+            "/api/v1/veo/generate",
+            r#"{"prompt":"A kite","duration":5}"#.to_owned(),
+            "422",
+        ),
         ("/api/v1/veo/record-info?taskId=none", String::new(), "422"),
-        ("/api/v1/veo/get-1080p-video?taskId=none", String::new(), "422"),
+        (
+            "/api/v1/veo/get-1080p-video?taskId=none",
+            String::new(),
+            "422",
+        ),
         ("/api/file-base64-upload", "{}".to_owned(), "400"),
-        ("/v1/video/generations", format!(r#"{{{model},"prompt":"A kite","duration":5}}"#), "invalid_request"),
+        (
+            "/v1/video/generations",
+            format!(r#"{{{model},"prompt":"A kite","duration":5}}"#),
+            "invalid_request",
+        ),
         ("/v1/video/generations", "{}".to_owned(), ""),
         ("/v1/videos/none", String::new(), "task_not_exist"),
     ];
     let shapes = words("fault = [{ on = 'any', fault = { shape = 'none' } }]");
     for shape in &shapes {
-        let sim = start(toml(&format!("fault = [{{ on = 'any', fault = {{ shape = '{shape}' }} }}]"))).await;
+        let sim = start(toml(&format!(
+            "fault = [{{ on = 'any', fault = {{ shape = '{shape}' }} }}]"
+        )))
+        .await;
         let plain = Sim::start().await.unwrap();
         for (path, body, code) in &calls {
             let case = format!("{shape} {path} {body}");
             let (status, mut reply) = User::new(&sim, "key").send(path, body).await;
             let (usual_status, mut wanted) = User::new(&plain, "key").send(path, body).await;
-            let usual_status = if *code == "422" && shape == "status_is_code" { 422 } else { usual_status };
+            let usual_status = if *code == "422" && shape == "status_is_code" {
+                422
+            } else {
+                usual_status
+            };
             assert_eq!(status, usual_status, "{case}");
             if !SHAPES_OF_REFUSALS.contains(&shape.as_str()) {
                 for reply in [&mut reply, &mut wanted] {
@@ -311,35 +606,61 @@ async fn a_refusal_stays_a_refusal_in_any_form() {
 fn without_digits(time: &str) -> String {
     let pattern = "\"YYYY-MM-DD hh:mm:ss\"";
     let same = time.len() == pattern.len()
-        && time.chars().zip(pattern.chars()).all(|(c, p)| if p.is_alphabetic() { c.is_ascii_digit() } else { c == p });
-    if same { pattern.to_owned() } else { time.to_owned() }
+        && time.chars().zip(pattern.chars()).all(|(c, p)| {
+            if p.is_alphabetic() {
+                c.is_ascii_digit()
+            } else {
+                c == p
+            }
+        });
+    if same {
+        pattern.to_owned()
+    } else {
+        time.to_owned()
+    }
 }
 
 #[tokio::test]
 async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
     for (fate, kie, uniall, returned) in FATES {
         // However much time passes.
-        let sim = start(toml(&format!("pace = {{ scale = 1.0 }}\ntask = [{{ fate = '{fate}' }}]"))).await;
+        let sim = start(toml(&format!(
+            "pace = {{ scale = 1.0 }}\ntask = [{{ fate = '{fate}' }}]"
+        )))
+        .await;
         let user = User::new(&sim, "key");
-        let id = user.kie_task(json!({ "prompt": "A kite", "resolution": "1080p", "aspect_ratio": "9:16" })).await;
+        let id = user
+            .kie_task(json!({ "prompt": "A kite", "resolution": "1080p", "aspect_ratio": "9:16" }))
+            .await;
         let job_id = user.uniall_task().await;
         sim.advance(std::time::Duration::from_secs(3600));
 
         let record = user.record(&id).await;
-        let urls = record["response"]["resultUrls"].as_array().map_or(0, Vec::len);
-        let [flag, code, words] = ["successFlag", "errorCode", "errorMessage"].map(|name| &record[name]);
+        let urls = record["response"]["resultUrls"]
+            .as_array()
+            .map_or(0, Vec::len);
+        let [flag, code, words] =
+            ["successFlag", "errorCode", "errorMessage"].map(|name| &record[name]);
         assert_eq!(format!("{flag} {code} {words} {urls}"), *kie, "{fate}");
         assert_eq!(record["fallbackFlag"], *fate == "fallback", "{fate}");
 
         let job = user.get(&format!("/v1/videos/{job_id}")).await;
         let has_video = job.get("video_url").is_some();
         let words = &job["error"]["message"];
-        assert_eq!(format!("{} {words} {has_video}", job["status"].as_str().unwrap()), *uniall, "{fate}");
+        assert_eq!(
+            format!("{} {words} {has_video}", job["status"].as_str().unwrap()),
+            *uniall,
+            "{fate}"
+        );
 
         // There is a video behind the link if there is one in the reply.
         for (id, is_there) in [(&id, urls > 0), (&job_id, has_video)] {
             let url = json!(format!("{}/media/{id}.mp4", sim.url()));
-            assert_eq!(user.fetch(&url).await.status(), if is_there { 200 } else { 404 }, "{fate}");
+            assert_eq!(
+                user.fetch(&url).await.status(),
+                if is_there { 200 } else { 404 },
+                "{fate}"
+            );
             if is_there {
                 let (width, height, _) = user.size(&url).await;
                 let size = match *fate {
@@ -349,13 +670,24 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
                     _ => (1080, 1920),
                 };
                 assert_eq!((width, height), size, "{fate}");
-                let word = if width.min(height) == 720 { "720p" } else { "1080p" };
-                assert!(*id == job_id || record["response"]["resolution"] == word, "{fate}: {record}");
+                let word = if width.min(height) == 720 {
+                    "720p"
+                } else {
+                    "1080p"
+                };
+                assert!(
+                    *id == job_id || record["response"]["resolution"] == word,
+                    "{fate}: {record}"
+                );
             }
         }
         let refunds: Vec<_> = sim.charges().iter().map(|charge| charge.refunded).collect();
         assert_eq!(refunds, [*returned; 2], "{fate}");
-        assert_eq!(user.balance().await, if *returned { 1250.75 } else { 1185.75 }, "{fate}");
+        assert_eq!(
+            user.balance().await,
+            if *returned { 1250.75 } else { 1185.75 },
+            "{fate}"
+        );
 
         let refusal = match *fate {
             "made" | "smaller" | "no_4k" => {
@@ -365,7 +697,9 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
             "filtered" => "record result data is empty.",
             _ => "record status is not success.",
         };
-        let upgrade = user.get(&format!("/api/v1/veo/get-1080p-video?taskId={id}")).await;
+        let upgrade = user
+            .get(&format!("/api/v1/veo/get-1080p-video?taskId={id}"))
+            .await;
         assert_eq!(upgrade["msg"], refusal, "{fate}");
         let is_charged = refusal.starts_with("1080P");
         assert_eq!(sim.charges().len(), 2 + usize::from(is_charged), "{fate}");
@@ -377,19 +711,47 @@ async fn an_upgrade_to_4k_can_fail_after_it_has_been_accepted_and_charged() {
     let sim = start(toml("task = [{ fate = 'no_4k' }]")).await;
     let user = User::new(&sim, "key");
     let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
-    let post_4k = async || user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id })).await;
-    let processing = "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
+    let post_4k = async || {
+        user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id }))
+            .await
+    };
+    let processing =
+        "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
     let failed = "The 4K version of this video is unavailable. Please try a different video.";
-    for (code, words) in [(200, "success"), (422, processing), (422, processing), (500, failed), (500, failed)] {
+    for (code, words) in [
+        (200, "success"),
+        (422, processing),
+        (422, processing),
+        (500, failed),
+        (500, failed),
+    ] {
         let reply = post_4k().await;
-        assert_eq!((&reply["code"], &reply["msg"]), (&json!(code), &json!(words)));
-        assert_eq!(reply.pointer("/data/resultUrls").unwrap_or(&Value::Null), &Value::Null);
+        assert_eq!(
+            (&reply["code"], &reply["msg"]),
+            (&json!(code), &json!(words))
+        );
+        assert_eq!(
+            reply.pointer("/data/resultUrls").unwrap_or(&Value::Null),
+            &Value::Null
+        );
     }
-    let paid: Vec<_> = sim.charges().iter().map(|charge| (charge.operation, charge.refunded)).collect();
+    let paid: Vec<_> = sim
+        .charges()
+        .iter()
+        .map(|charge| (charge.operation, charge.refunded))
+        .collect();
     assert_eq!(paid, [("generate", false), ("get_4k_video", false)]);
-    assert_eq!(user.fetch(&json!(format!("{}/media/{id}_4k.mp4", sim.url()))).await.status(), 404);
+    assert_eq!(
+        user.fetch(&json!(format!("{}/media/{id}_4k.mp4", sim.url())))
+            .await
+            .status(),
+        404
+    );
     // The smaller upgrade is not concerned.
-    let get_1080p = async || user.get(&format!("/api/v1/veo/get-1080p-video?taskId={id}")).await;
+    let get_1080p = async || {
+        user.get(&format!("/api/v1/veo/get-1080p-video?taskId={id}"))
+            .await
+    };
     while get_1080p().await["code"] != 200 {}
 }
 
@@ -401,31 +763,62 @@ async fn an_upgrade_to_4k_can_have_an_id_and_a_record_of_its_own() {
         let user = User::new(&sim, "key");
         let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
         let reversed: String = id.chars().rev().collect();
-        let unknown = user.get(&format!("/api/v1/veo/record-info?taskId={reversed}")).await;
-        assert_eq!(unknown["msg"], "record is null.", "before there is an upgrade");
+        let unknown = user
+            .get(&format!("/api/v1/veo/record-info?taskId={reversed}"))
+            .await;
+        assert_eq!(
+            unknown["msg"], "record is null.",
+            "before there is an upgrade"
+        );
 
-        let reply = user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id })).await;
+        let reply = user
+            .post("/api/v1/veo/get-4k-video", json!({ "taskId": id }))
+            .await;
         let upgrade = reply["data"]["taskId"].as_str().unwrap();
         assert_ne!(upgrade, id);
         assert_eq!(user.record(upgrade).await["successFlag"], 0);
         let record = user.kie_end(upgrade).await;
-        assert_eq!((&record["successFlag"], &record["errorCode"]), (&json!(flag), &code), "{fate}");
-        assert_eq!((&record["taskId"], record.get("fallbackFlag")), (&json!(upgrade), None), "{fate}");
+        assert_eq!(
+            (&record["successFlag"], &record["errorCode"]),
+            (&json!(flag), &code),
+            "{fate}"
+        );
+        assert_eq!(
+            (&record["taskId"], record.get("fallbackFlag")),
+            (&json!(upgrade), None),
+            "{fate}"
+        );
         match fate {
-            "smaller" => assert_eq!(user.size(&record["response"]["resultUrls"][0]).await, (3840, 2160, 8)),
+            "smaller" => assert_eq!(
+                user.size(&record["response"]["resultUrls"][0]).await,
+                (3840, 2160, 8)
+            ),
             _ => assert_eq!(record["response"], Value::Null),
         }
-        assert_eq!(user.record(&id).await["response"]["resolution"], "720p", "{fate}: that of the video stays");
-        let stranger = User::new(&sim, "another").get(&format!("/api/v1/veo/record-info?taskId={upgrade}")).await;
+        assert_eq!(
+            user.record(&id).await["response"]["resolution"],
+            "720p",
+            "{fate}: that of the video stays"
+        );
+        let stranger = User::new(&sim, "another")
+            .get(&format!("/api/v1/veo/record-info?taskId={upgrade}"))
+            .await;
         assert_eq!(stranger["msg"], "record is null.");
     }
 }
 
 #[tokio::test]
 async fn media_go_wrong_as_the_fault_says() {
-    for fault in
-        ["'truncated'", "'corrupted'", "'without_ranges'", "'expired'", "'cut_body'", "'stall'", "'drop'", "slow"]
-    {
+    for fault in [
+        "'truncated'",
+        "'corrupted'",
+        "'without_ranges'",
+        "'expired'",
+        "'cut_body'",
+        "'stall'",
+        "'drop'",
+        "slow",
+    ] {
         let sim = Sim::start().await.unwrap();
         let user = User::new(&sim, "at-once");
         let (_, video) = user.kie_video(json!({ "prompt": "A kite" })).await;
@@ -433,8 +826,14 @@ async fn media_go_wrong_as_the_fault_says() {
         let size = whole.len();
 
         // In five parts.
-        let text = if fault == "slow" { format!("{{ slow = {} }}", 4 * size) } else { fault.to_owned() };
-        let broken = toml(&format!("pace = 'at_once'\nfault = [{{ on = 'media', times = 2, fault = {text} }}]"));
+        let text = if fault == "slow" {
+            format!("{{ slow = {} }}", 4 * size)
+        } else {
+            fault.to_owned()
+        };
+        let broken = toml(&format!(
+            "pace = 'at_once'\nfault = [{{ on = 'media', times = 2, fault = {text} }}]"
+        ));
         let sim = start(broken).await;
         let user = User::new(&sim, "key");
         let (_, video) = user.kie_video(json!({ "prompt": "A kite" })).await;
@@ -451,28 +850,63 @@ async fn media_go_wrong_as_the_fault_says() {
         match fault {
             "'truncated'" => {
                 assert_eq!((reply.status(), body), (Some(200), &whole[..size / 2]));
-                assert_eq!(reply.header("content-length").unwrap(), (size / 2).to_string());
+                assert_eq!(
+                    reply.header("content-length").unwrap(),
+                    (size / 2).to_string()
+                );
             }
             "'corrupted'" => {
                 assert_eq!((reply.status(), body.len()), (Some(200), size));
-                assert!(body[..size / 2].iter().all(|byte| *byte == 0) && body[size / 2..] == whole[size / 2..]);
+                assert!(
+                    body[..size / 2].iter().all(|byte| *byte == 0)
+                        && body[size / 2..] == whole[size / 2..]
+                );
                 assert_eq!(part.body(), [0; 10], "the same in every part");
             }
             "'without_ranges'" => {
                 assert_eq!((part.status(), part.body()), (Some(200), &whole[..]));
-                assert_eq!((part.header("accept-ranges"), part.header("etag")), (None, None));
+                assert_eq!(
+                    (part.header("accept-ranges"), part.header("etag")),
+                    (None, None)
+                );
             }
-            "'expired'" => assert_eq!((reply.status(), body), (Some(403), &b"Request has expired"[..])),
+            "'expired'" => assert_eq!(
+                (reply.status(), body),
+                (Some(403), &b"Request has expired"[..])
+            ),
             "'cut_body'" | "'stall'" => {
-                assert_eq!((reply.status(), body), (Some(200), &whole[..size / 2]), "{fault}");
-                assert_eq!(reply.header("content-length").unwrap(), size.to_string(), "{fault}");
-                assert_eq!(reply.end, if fault == "'stall'" { End::Silent } else { End::Closed });
-                assert_eq!((part.status(), part.body()), (Some(206), &whole[..5]), "{fault}");
+                assert_eq!(
+                    (reply.status(), body),
+                    (Some(200), &whole[..size / 2]),
+                    "{fault}"
+                );
+                assert_eq!(
+                    reply.header("content-length").unwrap(),
+                    size.to_string(),
+                    "{fault}"
+                );
+                assert_eq!(
+                    reply.end,
+                    if fault == "'stall'" {
+                        End::Silent
+                    } else {
+                        End::Closed
+                    }
+                );
+                assert_eq!(
+                    (part.status(), part.body()),
+                    (Some(206), &whole[..5]),
+                    "{fault}"
+                );
             }
             "'drop'" => assert_eq!((reply.bytes.len(), reply.end), (0, End::Closed)),
             _ => assert_eq!((reply.status(), body), (Some(200), &whole[..]), "{fault}"),
         }
-        assert_eq!(user.download(&video["resultUrls"][0]).await, whole, "{fault}: the third time goes well");
+        assert_eq!(
+            user.download(&video["resultUrls"][0]).await,
+            whole,
+            "{fault}: the third time goes well"
+        );
     }
 }
 
@@ -480,22 +914,34 @@ async fn media_go_wrong_as_the_fault_says() {
 async fn slow_media_come_piece_by_piece() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let sim = start(toml("pace = 'at_once'\nfault = [{ on = 'media', fault = { slow = 2_000 } }]")).await;
+    let sim = start(toml(
+        "pace = 'at_once'\nfault = [{ on = 'media', fault = { slow = 2_000 } }]",
+    ))
+    .await;
     let user = User::new(&sim, "key");
     let id = user.kie_task(json!({ "prompt": "A kite" })).await;
     let mut socket = crate::connect(&sim).await;
-    socket.write_all(format!("GET /media/{id}.mp4 HTTP/1.1\r\nhost: sim\r\n\r\n").as_bytes()).await.unwrap();
+    socket
+        .write_all(format!("GET /media/{id}.mp4 HTTP/1.1\r\nhost: sim\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     let mut came = Vec::new();
     let body = loop {
         socket.read_buf(&mut came).await.unwrap();
-        let raw = Raw { bytes: came.clone(), end: End::Silent };
+        let raw = Raw {
+            bytes: came.clone(),
+            end: End::Silent,
+        };
         if !raw.body().is_empty() {
             let whole: usize = raw.header("content-length").unwrap().parse().unwrap();
             assert!(raw.body().len() < whole / 2, "not so much at once");
             break raw.body().len();
         }
     };
-    assert!(body.is_multiple_of(100), "a twentieth of a second at a time, not {body} bytes");
+    assert!(
+        body.is_multiple_of(100),
+        "a twentieth of a second at a time, not {body} bytes"
+    );
 }
 
 #[test]
@@ -503,7 +949,10 @@ fn every_fault_shape_and_fate_has_a_scenario_and_a_test() {
     let catalogue: toml::Table = toml::from_str(include_str!("../../scenarios.toml")).unwrap();
     let scenarios = catalogue["scenario"].as_array().unwrap();
     let rules = |list: &str, member: &str| {
-        let rules = scenarios.iter().filter_map(|scenario| scenario.get(list)?.as_array()).flatten();
+        let rules = scenarios
+            .iter()
+            .filter_map(|scenario| scenario.get(list)?.as_array())
+            .flatten();
         rules.map(|rule| rule[member].clone()).collect::<Vec<_>>()
     };
     let faults = rules("fault", "fault");
@@ -511,18 +960,28 @@ fn every_fault_shape_and_fate_has_a_scenario_and_a_test() {
         toml::Value::String(name) => name.clone(),
         other => other.as_table().unwrap().keys().next().unwrap().clone(),
     };
-    let shapes = faults.iter().filter_map(|fault| Some(fault.get("shape")?.as_str()?.to_owned()));
-    let fates = rules("task", "fate").into_iter().map(|fate| fate.as_str().unwrap().to_owned());
+    let shapes = faults
+        .iter()
+        .filter_map(|fault| Some(fault.get("shape")?.as_str()?.to_owned()));
+    let fates = rules("task", "fate")
+        .into_iter()
+        .map(|fate| fate.as_str().unwrap().to_owned());
     let tested = |fault: &&str| {
         let text = fault.trim_start_matches(|c: char| !c.is_ascii_lowercase());
-        text.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).next().unwrap().to_owned()
+        text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'))
+            .next()
+            .unwrap()
+            .to_owned()
     };
     for (kind, known, used, tested) in [
         (
             "fault",
             words("fault = [{ on = 'any', fault = 'none' }]"),
             faults.iter().map(name).collect::<BTreeSet<_>>(),
-            FAULTS.iter().map(|row| tested(&row.0)).collect::<BTreeSet<_>>(),
+            FAULTS
+                .iter()
+                .map(|row| tested(&row.0))
+                .collect::<BTreeSet<_>>(),
         ),
         (
             "shape",
@@ -546,7 +1005,15 @@ fn every_fault_shape_and_fate_has_a_scenario_and_a_test() {
 
 /// The words that a scenario can have in a place, as the complaint about another one lists them.
 fn words(text: &str) -> BTreeSet<String> {
-    let complaint = Scenario::from_toml(&format!("name = 'a'\n{text}")).unwrap_err().to_string();
-    let (_, list) = complaint.split_once("expected one of ").unwrap_or_else(|| panic!("{complaint}"));
-    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    let complaint = Scenario::from_toml(&format!("name = 'a'\n{text}"))
+        .unwrap_err()
+        .to_string();
+    let (_, list) = complaint
+        .split_once("expected one of ")
+        .unwrap_or_else(|| panic!("{complaint}"));
+    list.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
 }

@@ -22,7 +22,11 @@ async fn is_well(sim: &Sim) {
 #[tokio::test]
 async fn bodies_that_are_not_what_they_should_be_are_refused() {
     let sim = Sim::start().await.unwrap();
-    let deep = format!(r#"{{"prompt":{}1{}}}"#, "[".repeat(5_000), "]".repeat(5_000));
+    let deep = format!(
+        r#"{{"prompt":{}1{}}}"#,
+        "[".repeat(5_000),
+        "]".repeat(5_000)
+    );
     let latin = b"{\"prompt\":\"caf\xe9\"}";
     let valid = r#"{"prompt":"p","model":"veo3.1-video-4k","base64Data":"aGk=","uploadPath":"in"}"#;
     let json = "application/json";
@@ -44,8 +48,17 @@ async fn bodies_that_are_not_what_they_should_be_are_refused() {
         ("\u{1}", valid.as_bytes()),
         ("", valid.as_bytes()),
     ] {
-        for path in [GENERATE, CREATE, UPLOAD, "/api/v1/veo/get-4k-video", "/api/v1/common/download-url"] {
-            let case = format!("{path} {kind:?} {}", String::from_utf8_lossy(&body[..body.len().min(40)]));
+        for path in [
+            GENERATE,
+            CREATE,
+            UPLOAD,
+            "/api/v1/veo/get-4k-video",
+            "/api/v1/common/download-url",
+        ] {
+            let case = format!(
+                "{path} {kind:?} {}",
+                String::from_utf8_lossy(&body[..body.len().min(40)])
+            );
             let head = format!(
                 "POST {path} HTTP/1.1\r\nhost: sim\r\nuser-agent: test\r\nauthorization: Bearer key\r\nconnection: close\r\n\
                  content-type: {kind}\r\ncontent-length: {}\r\n\r\n",
@@ -58,13 +71,26 @@ async fn bodies_that_are_not_what_they_should_be_are_refused() {
                 continue;
             }
             let reply = (reply.status().unwrap(), reply.json());
-            let words =
-                reply.1["msg"].as_str().or(reply.1["message"].as_str()).or(reply.1["error"]["message"].as_str());
-            assert!(words.is_some_and(|words| words.len() > 5), "{case}: {reply:?}");
+            let words = reply.1["msg"]
+                .as_str()
+                .or(reply.1["message"].as_str())
+                .or(reply.1["error"]["message"].as_str());
+            assert!(
+                words.is_some_and(|words| words.len() > 5),
+                "{case}: {reply:?}"
+            );
             match path {
                 CREATE => assert_eq!(reply.0, 400, "{case}: {reply:?}"),
-                UPLOAD => assert_eq!((reply.0, &reply.1["success"]), (400, &json!(false)), "{case}: {reply:?}"),
-                _ => assert_eq!((reply.0, &reply.1["code"]), (200, &json!(422)), "{case}: {reply:?}"),
+                UPLOAD => assert_eq!(
+                    (reply.0, &reply.1["success"]),
+                    (400, &json!(false)),
+                    "{case}: {reply:?}"
+                ),
+                _ => assert_eq!(
+                    (reply.0, &reply.1["code"]),
+                    (200, &json!(422)),
+                    "{case}: {reply:?}"
+                ),
             }
         }
     }
@@ -79,24 +105,39 @@ async fn bodies_over_the_limit_are_refused_and_what_is_at_the_limit_is_taken() {
     for (path, limit, status, words) in [
         (GENERATE, mib, 200, "The request body is larger than 1 MiB."),
         (CREATE, mib, 413, "The request body is larger than 1 MiB."),
-        (UPLOAD, 24 * mib, 413, "The request body is larger than 24 MiB."),
-        ("/v1/none", mib, 413, "The request body is larger than 1 MiB."),
+        (
+            UPLOAD,
+            24 * mib,
+            413,
+            "The request body is larger than 24 MiB.",
+        ),
+        (
+            "/v1/none",
+            mib,
+            413,
+            "The request body is larger than 1 MiB.",
+        ),
     ] {
         for (size, is_refused) in [(limit, false), (limit + 1, true), (3 * limit, true)] {
             let (seen, reply) = user.send(path, &" ".repeat(size)).await;
-            let message = reply["msg"].as_str().or(reply["message"].as_str()).unwrap_or_default();
+            let message = reply["msg"]
+                .as_str()
+                .or(reply["message"].as_str())
+                .unwrap_or_default();
             assert_eq!(message == words, is_refused, "{path} {size}: {reply}");
             assert!(!is_refused || seen == status, "{path} {size}: {seen}");
         }
         // A length that is only announced costs nothing to read.
-        let head = request("POST", path, "key", "").replace("content-length: 0", "content-length: 99999999999");
+        let head = request("POST", path, "key", "")
+            .replace("content-length: 0", "content-length: 99999999999");
         let mut socket = connect(&sim).await;
         socket.write_all(head.as_bytes()).await.unwrap();
         drop(socket);
     }
     // The same in pieces of unknown number.
     let mut socket = connect(&sim).await;
-    let head = request("POST", CREATE, "key", "").replace("content-length: 0", "transfer-encoding: chunked");
+    let head = request("POST", CREATE, "key", "")
+        .replace("content-length: 0", "transfer-encoding: chunked");
     socket.write_all(head.as_bytes()).await.unwrap();
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     for _ in 0..32 {
@@ -121,17 +162,35 @@ async fn heads_that_are_not_http_are_refused() {
         ("GET /a b HTTP/1.1\r\n\r\n", Some(400)),
         ("GET / HTTP/1.1\r\na b: c\r\n\r\n", Some(400)),
         ("GET / HTTP/1.1\r\ncontent-length: x\r\n\r\n", Some(400)),
-        ("GET / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", Some(400)),
+        (
+            "GET / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+            Some(400),
+        ),
         (&many, Some(431)),
         (&long_value, Some(431)),
         (&long_path, Some(414)),
         // These are HTTP, and nothing that is served.
         ("GET / HTTP/1.0\r\nuser-agent: a\r\n\r\n", Some(200)),
-        ("OPTIONS * HTTP/1.1\r\nuser-agent: a\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n", Some(404)),
-        ("CONNECT a:1 HTTP/1.1\r\nuser-agent: a\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n", Some(404)),
-        ("BREW /v1/a HTTP/1.1\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n", Some(404)),
-        ("HEAD /v1/a HTTP/1.1\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n", Some(404)),
-        ("GET http://sim/v1/videos/a HTTP/1.1\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n", Some(400)),
+        (
+            "OPTIONS * HTTP/1.1\r\nuser-agent: a\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n",
+            Some(404),
+        ),
+        (
+            "CONNECT a:1 HTTP/1.1\r\nuser-agent: a\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n",
+            Some(404),
+        ),
+        (
+            "BREW /v1/a HTTP/1.1\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n",
+            Some(404),
+        ),
+        (
+            "HEAD /v1/a HTTP/1.1\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n",
+            Some(404),
+        ),
+        (
+            "GET http://sim/v1/videos/a HTTP/1.1\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n",
+            Some(400),
+        ),
     ] {
         let reply = Raw::exchange(&sim, head).await;
         let start: String = head.chars().take(40).collect();
@@ -151,23 +210,40 @@ async fn who_takes_too_long_is_told_so() {
 
     let reply = Raw::exchange(&sim, "GET /v1/videos/a HTT").await;
     assert_eq!((reply.status(), reply.end), (Some(408), End::Closed));
-    assert_eq!(reply.body(), b"The head of the request did not come in time.");
+    assert_eq!(
+        reply.body(),
+        b"The head of the request did not come in time."
+    );
 
     let words = "The body of the request did not come in time.";
-    let whole = request("POST", CREATE, "key", r#"{"model":"veo3.1-video-4k","prompt":"A kite"}"#);
+    let whole = request(
+        "POST",
+        CREATE,
+        "key",
+        r#"{"model":"veo3.1-video-4k","prompt":"A kite"}"#,
+    );
     let reply = Raw::exchange(&sim, &whole[..whole.len() - 1]).await;
     let error = json!({ "code": "do_request_failed", "message": words, "data": null });
-    assert_eq!((reply.status(), reply.end, reply.json()), (Some(408), End::Closed, error));
+    assert_eq!(
+        (reply.status(), reply.end, reply.json()),
+        (Some(408), End::Closed, error)
+    );
 
     let whole = request("POST", GENERATE, "key", r#"{"prompt":"A kite"}"#);
     let reply = Raw::exchange(&sim, &whole[..whole.len() - 1]).await;
     let error = json!({ "code": 408, "msg": words, "data": null });
-    assert_eq!((reply.status(), reply.end, reply.json()), (Some(408), End::Closed, error));
+    assert_eq!(
+        (reply.status(), reply.end, reply.json()),
+        (Some(408), End::Closed, error)
+    );
     is_well(&sim).await;
 
     // An idle connection that has been used is closed without a word too: it could be taken for a reply.
     let mut socket = connect(&sim).await;
-    socket.write_all(b"GET /v1/a HTTP/1.1\r\nhost: sim\r\n\r\n").await.unwrap();
+    socket
+        .write_all(b"GET /v1/a HTTP/1.1\r\nhost: sim\r\n\r\n")
+        .await
+        .unwrap();
     let reply = Raw::read(&mut socket, LONG).await;
     assert_eq!((reply.status(), reply.end), (Some(401), End::Closed));
     assert!(!String::from_utf8_lossy(&reply.bytes).contains("408"));
@@ -175,7 +251,11 @@ async fn who_takes_too_long_is_told_so() {
 
 #[tokio::test]
 async fn any_patience_will_do() {
-    let sim = Sim::builder().patience(Duration::MAX).start().await.unwrap();
+    let sim = Sim::builder()
+        .patience(Duration::MAX)
+        .start()
+        .await
+        .unwrap();
     is_well(&sim).await;
 }
 
@@ -183,16 +263,25 @@ async fn any_patience_will_do() {
 async fn a_body_that_breaks_off_or_is_malformed_is_not_acted_on() {
     let sim = Sim::start().await.unwrap();
     for (length, body) in [
-        ("content-length: 100", r#"{"model":"veo3.1-video-4k","prompt":"A kite"}"#),
+        (
+            "content-length: 100",
+            r#"{"model":"veo3.1-video-4k","prompt":"A kite"}"#,
+        ),
         ("transfer-encoding: chunked", "xyz\r\n"),
         ("transfer-encoding: chunked", "5\r\n{}"),
     ] {
         let head = request("POST", CREATE, "key", "").replace("content-length: 0", length);
         let mut socket = connect(&sim).await;
-        socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        socket
+            .write_all(format!("{head}{body}").as_bytes())
+            .await
+            .unwrap();
         socket.shutdown().await.unwrap();
         let reply = Raw::read(&mut socket, LONG).await;
-        assert!([None, Some(400)].contains(&reply.status()), "{length}: {reply:?}");
+        assert!(
+            [None, Some(400)].contains(&reply.status()),
+            "{length}: {reply:?}"
+        );
         assert_eq!(reply.end, End::Closed, "{length}");
     }
     is_well(&sim).await;
@@ -216,22 +305,38 @@ async fn a_connection_is_used_again_after_an_error() {
     ] {
         let sent = request(method, path, "key", body).replace("connection: close\r\n", "");
         socket.write_all(sent.as_bytes()).await.unwrap();
-        let mut raw = Raw { bytes: Vec::new(), end: End::Silent };
+        let mut raw = Raw {
+            bytes: Vec::new(),
+            end: End::Silent,
+        };
         loop {
-            let length = raw.header("content-length").map(|length| length.parse::<usize>().unwrap());
+            let length = raw
+                .header("content-length")
+                .map(|length| length.parse::<usize>().unwrap());
             if length.is_some_and(|length| method == "HEAD" || raw.body().len() == length) {
                 break;
             }
-            assert_ne!(socket.read_buf(&mut raw.bytes).await.unwrap(), 0, "{method} {path}: the connection stays");
+            assert_ne!(
+                socket.read_buf(&mut raw.bytes).await.unwrap(),
+                0,
+                "{method} {path}: the connection stays"
+            );
         }
         assert_eq!(raw.status(), Some(status), "{method} {path}");
     }
     // Also several requests at once.
     let one = request("GET", "/v1/videos/none", "key", "").replace("connection: close\r\n", "");
     let last = request("GET", "/v1/videos/none", "key", "");
-    socket.write_all(format!("{one}{one}{last}").as_bytes()).await.unwrap();
+    socket
+        .write_all(format!("{one}{one}{last}").as_bytes())
+        .await
+        .unwrap();
     let replies = String::from_utf8(Raw::read(&mut socket, LONG).await.bytes).unwrap();
-    assert_eq!(replies.matches(r#""code":"task_not_exist""#).count(), 3, "{replies}");
+    assert_eq!(
+        replies.matches(r#""code":"task_not_exist""#).count(),
+        3,
+        "{replies}"
+    );
     is_well(&sim).await;
 }
 
@@ -259,16 +364,36 @@ async fn odd_paths_and_ids_are_decoded_and_lead_nowhere() {
     ) {
         let reply = Raw::exchange(&sim, request("GET", path, "key", "")).await;
         let json = reply.json();
-        let said = json["msg"].as_str().or(json["message"].as_str()).or(json["error"]["message"].as_str()).unwrap();
+        let said = json["msg"]
+            .as_str()
+            .or(json["message"].as_str())
+            .or(json["error"]["message"].as_str())
+            .unwrap();
         let said = said.split(" (request id: ").next().unwrap();
-        assert_eq!((reply.status(), said), (status.parse().ok(), words), "{path}");
+        assert_eq!(
+            (reply.status(), said),
+            (status.parse().ok(), words),
+            "{path}"
+        );
     }
-    for path in
-        ["", "..%2fa", "%2e%2e/%2e%2e/etc/passwd", "uploads/", "_origin.mp4", ".mp4", "_4k.mp4", "%ff.mp4", "a%00.mp4"]
-    {
+    for path in [
+        "",
+        "..%2fa",
+        "%2e%2e/%2e%2e/etc/passwd",
+        "uploads/",
+        "_origin.mp4",
+        ".mp4",
+        "_4k.mp4",
+        "%ff.mp4",
+        "a%00.mp4",
+    ] {
         let url = format!("GET /media/{path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n\r\n");
         let reply = Raw::exchange(&sim, url).await;
-        assert_eq!((reply.status(), reply.body()), (Some(404), &b"Not Found"[..]), "{path}");
+        assert_eq!(
+            (reply.status(), reply.body()),
+            (Some(404), &b"Not Found"[..]),
+            "{path}"
+        );
     }
     is_well(&sim).await;
 
@@ -279,8 +404,10 @@ async fn odd_paths_and_ids_are_decoded_and_lead_nowhere() {
     User::new(&sim, "at-once").uniall_task().await;
     let record = user.kie_task(json!({ "prompt": "A kite" })).await;
     user.kie_end(&record).await;
-    for path in [format!("/media/{record}.mp4"), format!("/media/%{:02x}{}%2Emp4", record.as_bytes()[0], &record[1..])]
-    {
+    for path in [
+        format!("/media/{record}.mp4"),
+        format!("/media/%{:02x}{}%2Emp4", record.as_bytes()[0], &record[1..]),
+    ] {
         let url = json!(sim.url() + &path);
         assert_eq!(user.fetch(&url).await.status(), 200, "{path}");
     }
@@ -309,10 +436,16 @@ async fn the_names_of_uploads_lead_nowhere_else() {
     ] {
         let request = json!({ "base64Data": "aGVsbG8=", "uploadPath": folder, "fileName": name });
         let reply = user.post(UPLOAD, request).await;
-        let path = reply["data"]["filePath"].as_str().map(|path| path.strip_prefix("kieai/100001/").unwrap());
+        let path = reply["data"]["filePath"]
+            .as_str()
+            .map(|path| path.strip_prefix("kieai/100001/").unwrap());
         assert_eq!(path, stored, "{folder:?} {name:?}: {reply}");
         match stored {
-            Some(_) => assert_eq!(user.download(&reply["data"]["downloadUrl"]).await, b"hello", "{folder:?} {name:?}"),
+            Some(_) => assert_eq!(
+                user.download(&reply["data"]["downloadUrl"]).await,
+                b"hello",
+                "{folder:?} {name:?}"
+            ),
             None => assert_eq!(reply["code"], 400, "{folder:?} {name:?}: {reply}"),
         }
     }
@@ -325,12 +458,23 @@ async fn the_names_of_uploads_lead_nowhere_else() {
         "data:image/svg+xml",
         "data:image/PNG",
     ] {
-        let request = json!({ "base64Data": format!("{origin};base64,aGVsbG8="), "uploadPath": "in" });
+        let request =
+            json!({ "base64Data": format!("{origin};base64,aGVsbG8="), "uploadPath": "in" });
         let reply = user.post(UPLOAD, request).await;
-        let name = reply["data"]["fileName"].as_str().unwrap_or_else(|| panic!("{origin}: {reply}"));
+        let name = reply["data"]["fileName"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{origin}: {reply}"));
         let (front, ending) = name.split_once('.').unwrap();
-        assert!(front.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'), "{name}");
-        assert!(ending.bytes().all(|byte| byte.is_ascii_alphanumeric()) && ending.len() <= 8, "{name}");
+        assert!(
+            front
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-'),
+            "{name}"
+        );
+        assert!(
+            ending.bytes().all(|byte| byte.is_ascii_alphanumeric()) && ending.len() <= 8,
+            "{name}"
+        );
     }
     let forms = [
         "--x\r\n\r\n",
@@ -346,9 +490,15 @@ async fn the_names_of_uploads_lead_nowhere_else() {
             "multipart/form-data; boundary=\"\"",
             "text/plain",
         ] {
-            let request = user.call(reqwest::Method::POST, "/api/file-stream-upload").header("content-type", kind);
+            let request = user
+                .call(reqwest::Method::POST, "/api/file-stream-upload")
+                .header("content-type", kind);
             let (status, reply) = crate::exchange(request.body(form.to_owned())).await;
-            assert_eq!((status, &reply["success"]), (400, &Value::Bool(false)), "{form:?} {kind}: {reply}");
+            assert_eq!(
+                (status, &reply["success"]),
+                (400, &Value::Bool(false)),
+                "{form:?} {kind}: {reply}"
+            );
         }
     }
     is_well(&sim).await;
@@ -370,18 +520,30 @@ async fn odd_keys_are_keys_and_what_is_no_text_is_none() {
     ] {
         let reply = Raw::exchange(&sim, request("GET", "/v1/videos/none", key, "")).await;
         let start: String = key.chars().take(20).collect();
-        assert_eq!(reply.status(), Some(if is_taken { 400 } else { 401 }), "{start:?}");
+        assert_eq!(
+            reply.status(),
+            Some(if is_taken { 400 } else { 401 }),
+            "{start:?}"
+        );
     }
     let head = request("GET", "/v1/videos/none", "KEY", "");
     let (before, after) = head.split_once("KEY").unwrap();
-    let reply = Raw::exchange(&sim, [before.as_bytes(), b"\xff\xe4", after.as_bytes()].concat()).await;
+    let reply = Raw::exchange(
+        &sim,
+        [before.as_bytes(), b"\xff\xe4", after.as_bytes()].concat(),
+    )
+    .await;
     assert_eq!(reply.status(), Some(401));
     is_well(&sim).await;
 }
 
 #[tokio::test]
 async fn many_connections_that_do_nothing_do_no_harm() {
-    let sim = Sim::builder().scenario(Scenario::new("hang", "").pace(veo_sim::Pace::AtOnce)).start().await.unwrap();
+    let sim = Sim::builder()
+        .scenario(Scenario::new("hang", "").pace(veo_sim::Pace::AtOnce))
+        .start()
+        .await
+        .unwrap();
     let mut idle = Vec::new();
     for number in 0..200 {
         let mut socket = connect(&sim).await;

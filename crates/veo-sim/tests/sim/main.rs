@@ -1,6 +1,10 @@
 //! The simulator as its users meet it: over the wire, with a client that knows nothing of it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod callbacks;
 mod faults;
@@ -37,7 +41,11 @@ struct User<'a> {
 
 impl<'a> User<'a> {
     fn new(sim: &'a Sim, key: &str) -> User<'a> {
-        User { sim, http: Client::builder().no_proxy().build().unwrap(), key: key.to_owned() }
+        User {
+            sim,
+            http: Client::builder().no_proxy().build().unwrap(),
+            key: key.to_owned(),
+        }
     }
 
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
@@ -57,7 +65,10 @@ impl<'a> User<'a> {
     async fn send(&self, path: &str, body: &str) -> (u16, Value) {
         let request = match body {
             "" => self.call(Method::GET, path),
-            _ => self.call(Method::POST, path).header("content-type", "application/json").body(body.to_owned()),
+            _ => self
+                .call(Method::POST, path)
+                .header("content-type", "application/json")
+                .body(body.to_owned()),
         };
         exchange(request).await
     }
@@ -65,15 +76,26 @@ impl<'a> User<'a> {
     /// Starts a task at kie.ai.
     async fn kie_task(&self, request: Value) -> String {
         let reply = self.post("/api/v1/veo/generate", request).await;
-        let id = reply["data"]["taskId"].as_str().unwrap_or_else(|| panic!("{reply}"));
-        assert_eq!(reply, json!({ "code": 200, "msg": "success", "data": { "taskId": id } }));
+        let id = reply["data"]["taskId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{reply}"));
+        assert_eq!(
+            reply,
+            json!({ "code": 200, "msg": "success", "data": { "taskId": id } })
+        );
         id.to_owned()
     }
 
     /// What kie.ai says of a task.
     async fn record(&self, id: &str) -> Value {
-        let reply = self.get(&format!("/api/v1/veo/record-info?taskId={id}")).await;
-        assert_eq!((&reply["code"], &reply["msg"]), (&json!(200), &json!("success")), "{reply}");
+        let reply = self
+            .get(&format!("/api/v1/veo/record-info?taskId={id}"))
+            .await;
+        assert_eq!(
+            (&reply["code"], &reply["msg"]),
+            (&json!(200), &json!("success")),
+            "{reply}"
+        );
         reply["data"].clone()
     }
 
@@ -98,7 +120,10 @@ impl<'a> User<'a> {
     async fn uniall_task(&self) -> String {
         let request = json!({ "model": "veo3.1-fast-video-720p", "prompt": "A kite" });
         let job = self.post("/v1/video/generations", request).await;
-        job["id"].as_str().unwrap_or_else(|| panic!("{job}")).to_owned()
+        job["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{job}"))
+            .to_owned()
     }
 
     /// Asks UniAll until the task has ended.
@@ -113,11 +138,17 @@ impl<'a> User<'a> {
 
     /// The balance at kie.ai.
     async fn balance(&self) -> f64 {
-        self.get("/api/v1/chat/credit").await["data"].as_f64().unwrap()
+        self.get("/api/v1/chat/credit").await["data"]
+            .as_f64()
+            .unwrap()
     }
 
     async fn fetch(&self, url: &Value) -> reqwest::Response {
-        self.http.get(url.as_str().unwrap_or_else(|| panic!("{url}"))).send().await.unwrap()
+        self.http
+            .get(url.as_str().unwrap_or_else(|| panic!("{url}")))
+            .send()
+            .await
+            .unwrap()
     }
 
     async fn download(&self, url: &Value) -> Vec<u8> {
@@ -132,7 +163,11 @@ impl<'a> User<'a> {
         Ftyp::decode(&mut rest).unwrap();
         let Moov { mvhd, trak, .. } = Moov::decode(&mut rest).unwrap();
         let size = &trak[0].tkhd;
-        (size.width.integer(), size.height.integer(), mvhd.duration / u64::from(mvhd.timescale))
+        (
+            size.width.integer(),
+            size.height.integer(),
+            mvhd.duration / u64::from(mvhd.timescale),
+        )
     }
 }
 
@@ -140,7 +175,10 @@ async fn exchange(request: RequestBuilder) -> (u16, Value) {
     let reply = request.send().await.unwrap();
     let status = reply.status().as_u16();
     let text = reply.text().await.unwrap();
-    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")))
+    (
+        status,
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")),
+    )
 }
 
 /// A simulator in which everything follows one scenario.
@@ -187,7 +225,11 @@ impl Raw {
     async fn read(socket: &mut TcpStream, silence: Duration) -> Raw {
         let mut bytes = Vec::new();
         let end = loop {
-            let silence = if bytes.is_empty() { silence * 3 } else { silence };
+            let silence = if bytes.is_empty() {
+                silence * 3
+            } else {
+                silence
+            };
             match timeout(silence, socket.read_buf(&mut bytes)).await {
                 Ok(Ok(0)) => break End::Closed,
                 Ok(Ok(_)) => {}
@@ -201,7 +243,10 @@ impl Raw {
     /// The head, if it is whole, and what came of the body.
     fn parts(&self) -> Option<(&str, &[u8])> {
         let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-        Some((std::str::from_utf8(&self.bytes[..end]).unwrap(), &self.bytes[end + 4..]))
+        Some((
+            std::str::from_utf8(&self.bytes[..end]).unwrap(),
+            &self.bytes[end + 4..],
+        ))
     }
 
     fn status(&self) -> Option<u16> {
@@ -210,7 +255,9 @@ impl Raw {
 
     fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.parts()?.0.lines();
-        lines.find_map(|line| line.split_once(": ").filter(|(it, _)| *it == name)).map(|(_, value)| value)
+        lines
+            .find_map(|line| line.split_once(": ").filter(|(it, _)| *it == name))
+            .map(|(_, value)| value)
     }
 
     fn body(&self) -> &[u8] {
@@ -218,17 +265,24 @@ impl Raw {
     }
 
     fn json(&self) -> Value {
-        serde_json::from_slice(self.body()).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.bytes)))
+        serde_json::from_slice(self.body())
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&self.bytes)))
     }
 }
 
 async fn connect(sim: &Sim) -> TcpStream {
-    TcpStream::connect(sim.url().strip_prefix("http://").unwrap()).await.unwrap()
+    TcpStream::connect(sim.url().strip_prefix("http://").unwrap())
+        .await
+        .unwrap()
 }
 
 /// A request as bytes, the last one on its connection.
 fn request(method: &str, path: &str, key: &str, body: &str) -> String {
-    let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "content-type: application/json\r\n"
+    };
     let length = body.len();
     format!(
         "{method} {path} HTTP/1.1\r\nhost: sim\r\nuser-agent: test\r\nauthorization: Bearer {key}\r\n\

@@ -23,28 +23,47 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Running {
-        let mut child = program().args(["--port", "0"]).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = program()
+            .args(["--port", "0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
-        let url = first.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+        let url = first
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .unwrap()
+            .to_owned();
         let mut table = format!("{}\n", first.replace(&url, "URL"));
         while !table.contains("/media/...") {
             table.push_str(&lines.next().unwrap().unwrap());
             table.push('\n');
         }
-        Running { child, lines, url, table }
+        Running {
+            child,
+            lines,
+            url,
+            table,
+        }
     }
 
     fn get(&self, path: &str, key: &str) -> String {
         let mut socket = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
-        socket.write_all(crate::request("GET", path, key, "").as_bytes()).unwrap();
+        socket
+            .write_all(crate::request("GET", path, key, "").as_bytes())
+            .unwrap();
         let mut reply = String::new();
         socket.read_to_string(&mut reply).unwrap();
         reply
     }
 
     fn line(&mut self) -> String {
-        self.lines.find(|line| !line.as_ref().unwrap().is_empty()).unwrap().unwrap()
+        self.lines
+            .find(|line| !line.as_ref().unwrap().is_empty())
+            .unwrap()
+            .unwrap()
     }
 }
 
@@ -79,29 +98,62 @@ uniall  GET   /v1/videos/{task_id}              query_video
 "
     );
     assert!(program.table.ends_with(&Sim::table()));
-    assert!(program.get("/api/v1/chat/credit", "key").contains(r#""data":1250.75"#));
-    assert_eq!(program.line(), "   1  account_credits   200       GET /api/v1/chat/credit");
-    assert!(program.get("/v1/videos/7", "busy-answers").starts_with("HTTP/1.1 429 "));
-    assert_eq!(program.line(), "   2  query_video       429       GET /v1/videos/7  fault: error");
+    assert!(
+        program
+            .get("/api/v1/chat/credit", "key")
+            .contains(r#""data":1250.75"#)
+    );
+    assert_eq!(
+        program.line(),
+        "   1  account_credits   200       GET /api/v1/chat/credit"
+    );
+    assert!(
+        program
+            .get("/v1/videos/7", "busy-answers")
+            .starts_with("HTTP/1.1 429 ")
+    );
+    assert_eq!(
+        program.line(),
+        "   2  query_video       429       GET /v1/videos/7  fault: error"
+    );
 
     program.get("/v1/none", "key");
-    assert_eq!(program.line(), "   3  ?                 404       GET /v1/none");
+    assert_eq!(
+        program.line(),
+        "   3  ?                 404       GET /v1/none"
+    );
 
     // A request that hangs does not keep it.
     let _hanging = TcpStream::connect(program.url.strip_prefix("http://").unwrap()).unwrap();
-    let kill = Command::new("kill").args(["-INT", &program.child.id().to_string()]).status();
+    let kill = Command::new("kill")
+        .args(["-INT", &program.child.id().to_string()])
+        .status();
     assert!(kill.unwrap().success());
     assert_eq!(program.line(), "0 paid requests, 0 charges");
-    assert_eq!(program.line(), "not expected: call 3 (GET /v1/none): there is no GET /v1/none");
+    assert_eq!(
+        program.line(),
+        "not expected: call 3 (GET /v1/none): there is no GET /v1/none"
+    );
     assert_eq!(program.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
 fn a_scenario_comes_from_a_file() {
-    let file = File::new("own", "name = 'own'\ndescription = 'Empty.'\ncredits = 7.5\n");
+    let file = File::new(
+        "own",
+        "name = 'own'\ndescription = 'Empty.'\ncredits = 7.5\n",
+    );
     let program = Running::start(&["--scenario", file.0.to_str().unwrap()]);
-    assert!(program.get("/api/v1/chat/credit", "key").contains(r#""data":7.5"#));
-    assert!(program.get("/api/v1/chat/credit", "at-once").contains(r#""data":1250.75"#));
+    assert!(
+        program
+            .get("/api/v1/chat/credit", "key")
+            .contains(r#""data":7.5"#)
+    );
+    assert!(
+        program
+            .get("/api/v1/chat/credit", "at-once")
+            .contains(r#""data":1250.75"#)
+    );
 }
 
 #[test]
@@ -109,16 +161,26 @@ fn it_lists_the_scenarios_and_helps() {
     let listed = output(&["--list"]);
     assert_eq!((listed.status.code(), &*listed.stderr), (Some(0), &b""[..]));
     let listed = String::from_utf8(listed.stdout).unwrap();
-    let names: Vec<_> = listed.lines().map(|line| line.split(' ').next().unwrap()).collect();
-    let known: Vec<_> = Scenario::catalogue().iter().map(|scenario| &*scenario.name).collect();
+    let names: Vec<_> = listed
+        .lines()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    let known: Vec<_> = Scenario::catalogue()
+        .iter()
+        .map(|scenario| &*scenario.name)
+        .collect();
     assert_eq!(names, known);
-    assert!(
-        listed.contains("lost-reply                The first paid request is accepted and charged, and its reply is")
-    );
+    assert!(listed.contains(
+        "lost-reply                The first paid request is accepted and charged, and its reply is"
+    ));
     for flag in ["--help", "-h"] {
         let help = output(&[flag]);
         assert_eq!(help.status.code(), Some(0));
-        assert!(String::from_utf8(help.stdout).unwrap().contains("Usage: veo-sim [--port PORT] [--scenario FILE]"));
+        assert!(
+            String::from_utf8(help.stdout)
+                .unwrap()
+                .contains("Usage: veo-sim [--port PORT] [--scenario FILE]")
+        );
     }
 }
 
@@ -131,7 +193,10 @@ fn it_refuses_what_it_does_not_understand_in_one_sentence() {
     for (arguments, complaint) in [
         (&["--prot", "1"][..], "error: invalid option '--prot'"),
         (&["--port"], "error: missing argument for option '--port'"),
-        (&["--port", "x"], "error: cannot parse argument \"x\": invalid digit found in string"),
+        (
+            &["--port", "x"],
+            "error: cannot parse argument \"x\": invalid digit found in string",
+        ),
         (&["--port", "1", "2"], "error: unexpected argument \"2\""),
         (
             &["--port", &port],
@@ -139,15 +204,31 @@ fn it_refuses_what_it_does_not_understand_in_one_sentence() {
                 "error: the simulator cannot start: port {port} of 127.0.0.1 cannot be used: Address already in use"
             ),
         ),
-        (&["--scenario", "/none.toml"], "error: /none.toml: No such file or directory"),
-        (&["--scenario", broken.path()], &format!("error: {}: TOML parse error at line 2, column 8", broken.path())),
+        (
+            &["--scenario", "/none.toml"],
+            "error: /none.toml: No such file or directory",
+        ),
+        (
+            &["--scenario", broken.path()],
+            &format!(
+                "error: {}: TOML parse error at line 2, column 8",
+                broken.path()
+            ),
+        ),
         (
             &["--scenario", impossible.path()],
-            &format!("error: {}: scenario \"own\": credits have to be 0 or more", impossible.path()),
+            &format!(
+                "error: {}: scenario \"own\": credits have to be 0 or more",
+                impossible.path()
+            ),
         ),
     ] {
         let output = output(arguments);
-        assert_eq!((output.status.code(), &*output.stdout), (Some(2), &b""[..]), "{arguments:?}");
+        assert_eq!(
+            (output.status.code(), &*output.stdout),
+            (Some(2), &b""[..]),
+            "{arguments:?}"
+        );
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.starts_with(complaint), "{arguments:?}: {stderr}");
     }
@@ -162,7 +243,8 @@ struct File(PathBuf);
 
 impl File {
     fn new(name: &str, text: &str) -> File {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.toml", std::process::id()));
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("{name}-{}.toml", std::process::id()));
         fs::write(&path, text).unwrap();
         File(path)
     }

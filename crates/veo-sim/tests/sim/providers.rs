@@ -30,7 +30,13 @@ async fn kie_makes_the_video_that_was_asked_for() {
             "aspect_ratio": ratio, "duration": seconds,
         });
         let id = user.kie_task(request).await;
-        assert!(id.len() == 32 && id.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c)), "{id}");
+        assert!(
+            id.len() == 32
+                && id
+                    .bytes()
+                    .all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c)),
+            "{id}"
+        );
 
         for _ in 1..=3 {
             let record = user.record(&id).await;
@@ -41,7 +47,10 @@ async fn kie_makes_the_video_that_was_asked_for() {
         }
         let record = user.record(&id).await;
         let params: Value = serde_json::from_str(record["paramJson"].as_str().unwrap()).unwrap();
-        assert_eq!(params, json!({ "aspectRatio": ratio, "model": "veo3_fast", "prompt": "A kite" }));
+        assert_eq!(
+            params,
+            json!({ "aspectRatio": ratio, "model": "veo3_fast", "prompt": "A kite" })
+        );
         for name in ["createTime", "completeTime"] {
             let time = record[name].as_u64().unwrap();
             assert!(
@@ -51,7 +60,11 @@ async fn kie_makes_the_video_that_was_asked_for() {
         }
         let url = |which: &str| json!([format!("{}/media/{id}{which}.mp4", sim.url())]);
         // There is an original of 720p if the video is something else.
-        let origin = if (ratio, resolution) == ("16:9", "720p") { Value::Null } else { url("_origin") };
+        let origin = if (ratio, resolution) == ("16:9", "720p") {
+            Value::Null
+        } else {
+            url("_origin")
+        };
         let response = json!({
             "taskId": id, "resolution": resolution, "originUrls": origin, "resultUrls": url(""),
             "hasAudioList": [true], "seeds": [56896],
@@ -63,7 +76,11 @@ async fn kie_makes_the_video_that_was_asked_for() {
         });
         assert_eq!(record, expected);
         assert_eq!(user.size(&url("")[0]).await, size);
-        let origin_size = if ratio == "16:9" { (1280, 720, seconds) } else { (720, 1280, seconds) };
+        let origin_size = if ratio == "16:9" {
+            (1280, 720, seconds)
+        } else {
+            (720, 1280, seconds)
+        };
         assert_eq!(user.size(&url("_origin")[0]).await, origin_size);
     }
 }
@@ -72,9 +89,15 @@ async fn kie_makes_the_video_that_was_asked_for() {
 async fn kie_repeats_the_images_of_a_request_in_its_record() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
-    let images = json!(["https://img.example.net/first.png", "https://img.example.net/last.png"]);
-    let id = user.kie_task(json!({ "prompt": "A kite", "imageUrls": images })).await;
-    let params: Value = serde_json::from_str(user.record(&id).await["paramJson"].as_str().unwrap()).unwrap();
+    let images = json!([
+        "https://img.example.net/first.png",
+        "https://img.example.net/last.png"
+    ]);
+    let id = user
+        .kie_task(json!({ "prompt": "A kite", "imageUrls": images }))
+        .await;
+    let params: Value =
+        serde_json::from_str(user.record(&id).await["paramJson"].as_str().unwrap()).unwrap();
     let wanted = json!({ "aspectRatio": "16:9", "imageUrls": images, "model": "veo3_fast", "prompt": "A kite" });
     assert_eq!(params, wanted);
 }
@@ -89,10 +112,16 @@ async fn kie_knows_two_names_of_the_aspect_ratio_and_has_defaults() {
         (json!({ "aspect_ratio": "9:16" }), (720, 1280, 8)),
         (json!({ "aspectRatio": "9:16" }), (720, 1280, 8)),
         // The newer name wins.
-        (json!({ "aspectRatio": "16:9", "aspect_ratio": "9:16" }), (720, 1280, 8)),
+        (
+            json!({ "aspectRatio": "16:9", "aspect_ratio": "9:16" }),
+            (720, 1280, 8),
+        ),
     ] {
         let mut request = json!({ "prompt": "A kite" });
-        request.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
         let (_, video) = user.kie_video(request).await;
         assert_eq!(user.size(&video["resultUrls"][0]).await, size, "{rest}");
     }
@@ -102,25 +131,47 @@ async fn kie_knows_two_names_of_the_aspect_ratio_and_has_defaults() {
 async fn kie_upgrades_a_finished_video() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
-    let id = user.kie_task(json!({ "prompt": "A kite", "duration": 4 })).await;
-    let get_1080p = async || user.get(&format!("/api/v1/veo/get-1080p-video?taskId={id}&index=0")).await;
-    let post_4k = async || user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id, "index": 0 })).await;
+    let id = user
+        .kie_task(json!({ "prompt": "A kite", "duration": 4 }))
+        .await;
+    let get_1080p = async || {
+        user.get(&format!("/api/v1/veo/get-1080p-video?taskId={id}&index=0"))
+            .await
+    };
+    let post_4k = async || {
+        user.post(
+            "/api/v1/veo/get-4k-video",
+            json!({ "taskId": id, "index": 0 }),
+        )
+        .await
+    };
 
     let unfinished = json!({ "code": 422, "msg": "record status is not success.", "data": null });
-    assert_eq!((get_1080p().await, post_4k().await), (unfinished.clone(), unfinished));
+    assert_eq!(
+        (get_1080p().await, post_4k().await),
+        (unfinished.clone(), unfinished)
+    );
     user.kie_end(&id).await;
 
-    let words = "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.";
+    let words =
+        "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.";
     for _ in 1..=3 {
-        assert_eq!(get_1080p().await, json!({ "code": 400, "msg": words, "data": null }));
+        assert_eq!(
+            get_1080p().await,
+            json!({ "code": 400, "msg": words, "data": null })
+        );
     }
     let url = format!("{}/media/{id}_1080p.mp4", sim.url());
     for _ in 1..=2 {
-        assert_eq!(get_1080p().await, json!({ "code": 200, "msg": "success", "data": { "resultUrl": url } }));
+        assert_eq!(
+            get_1080p().await,
+            json!({ "code": 200, "msg": "success", "data": { "resultUrl": url } })
+        );
     }
     assert_eq!(user.size(&json!(url)).await, (1920, 1080, 4));
 
-    let processing = "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
+    let processing =
+        "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
     let url = format!("{}/media/{id}_4k.mp4", sim.url());
     assert_eq!(user.fetch(&json!(url)).await.status(), 404);
     let made = "The video has been generated successfully";
@@ -132,7 +183,10 @@ async fn kie_upgrades_a_finished_video() {
         (422, made, json!([url])),
     ] {
         let data = json!({ "taskId": id, "resultUrls": urls, "imageUrls": null });
-        assert_eq!(post_4k().await, json!({ "code": code, "msg": words, "data": data }));
+        assert_eq!(
+            post_4k().await,
+            json!({ "code": code, "msg": words, "data": data })
+        );
     }
     assert_eq!(user.size(&json!(url)).await, (3840, 2160, 4));
 }
@@ -145,31 +199,66 @@ async fn kie_extends_a_finished_video() {
     let (mut source, _) = user.kie_video(request).await;
     for film_seconds in [11, 18] {
         let request = json!({ "taskId": source, "prompt": "It lands", "model": "quality" });
-        let extended = user.post("/api/v1/veo/extend", request).await["data"]["taskId"].as_str().unwrap().to_owned();
+        let extended = user.post("/api/v1/veo/extend", request).await["data"]["taskId"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         assert_ne!(extended, source);
         let video = &user.kie_end(&extended).await["response"];
         assert_eq!(user.size(&video["resultUrls"][0]).await, (720, 1280, 7));
-        assert_eq!(user.size(&video["fullResultUrls"][0]).await, (720, 1280, film_seconds));
+        assert_eq!(
+            user.size(&video["fullResultUrls"][0]).await,
+            (720, 1280, film_seconds)
+        );
         source = extended;
     }
     let unfinished = User::new(&sim, "stuck");
     let id = unfinished.kie_task(json!({ "prompt": "A kite" })).await;
-    let reply = unfinished.post("/api/v1/veo/extend", json!({ "taskId": id, "prompt": "On" })).await;
+    let reply = unfinished
+        .post(
+            "/api/v1/veo/extend",
+            json!({ "taskId": id, "prompt": "On" }),
+        )
+        .await;
     assert_eq!(reply["msg"], "record status is not success.");
-    user.get(&format!("/api/v1/veo/get-1080p-video?taskId={source}")).await;
-    let reply = user.post("/api/v1/veo/extend", json!({ "taskId": source, "prompt": "On" })).await;
+    user.get(&format!("/api/v1/veo/get-1080p-video?taskId={source}"))
+        .await;
+    let reply = user
+        .post(
+            "/api/v1/veo/extend",
+            json!({ "taskId": source, "prompt": "On" }),
+        )
+        .await;
     assert_eq!(reply["msg"], "Videos upgraded to 1080P cannot be extended.");
 }
 
 #[tokio::test]
 async fn kie_has_no_link_for_an_extension_that_was_filtered() {
-    let sim = start(Scenario::new("test", "").pace(Pace::AtOnce).task(2.., Fate::Filtered)).await;
+    let sim = start(
+        Scenario::new("test", "")
+            .pace(Pace::AtOnce)
+            .task(2.., Fate::Filtered),
+    )
+    .await;
     let user = User::new(&sim, "key");
     let (source, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
-    let reply = user.post("/api/v1/veo/extend", json!({ "taskId": source, "prompt": "It lands" })).await;
-    let record = user.kie_end(reply["data"]["taskId"].as_str().unwrap()).await;
+    let reply = user
+        .post(
+            "/api/v1/veo/extend",
+            json!({ "taskId": source, "prompt": "It lands" }),
+        )
+        .await;
+    let record = user
+        .kie_end(reply["data"]["taskId"].as_str().unwrap())
+        .await;
     assert_eq!(record["successFlag"], 1);
-    assert_eq!((&record["response"]["resultUrls"], &record["response"]["fullResultUrls"]), (&json!([]), &json!([])));
+    assert_eq!(
+        (
+            &record["response"]["resultUrls"],
+            &record["response"]["fullResultUrls"]
+        ),
+        (&json!([]), &json!([]))
+    );
 }
 
 #[tokio::test]
@@ -177,11 +266,17 @@ async fn kie_tells_the_balance_and_makes_download_links() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let balance = user.get("/api/v1/chat/credit").await;
-    assert_eq!(balance, json!({ "code": 200, "msg": "success", "data": 1250.75 }));
+    assert_eq!(
+        balance,
+        json!({ "code": 200, "msg": "success", "data": 1250.75 })
+    );
 
     let (_, video) = user.kie_video(json!({ "prompt": "A kite" })).await;
     let url = &video["resultUrls"][0];
-    let link = user.post("/api/v1/common/download-url", json!({ "url": url })).await["data"].clone();
+    let link = user
+        .post("/api/v1/common/download-url", json!({ "url": url }))
+        .await["data"]
+        .clone();
     assert_ne!(link, *url);
     assert_eq!(user.download(&link).await, user.download(url).await);
     let link = link.as_str().unwrap();
@@ -190,11 +285,20 @@ async fn kie_tells_the_balance_and_makes_download_links() {
         link.replace("expires=", "expires=9"),
         link.replace("expires=", "expires=x"),
         link.split('&').next().unwrap().to_owned(),
-        format!("{}?{}", url.as_str().unwrap(), link.rsplit('&').next().unwrap()),
+        format!(
+            "{}?{}",
+            url.as_str().unwrap(),
+            link.rsplit('&').next().unwrap()
+        ),
     ] {
         assert_eq!(user.fetch(&json!(broken)).await.status(), 403, "{broken}");
     }
-    assert_eq!(user.fetch(&json!(format!("{}?v=1", url.as_str().unwrap()))).await.status(), 200);
+    assert_eq!(
+        user.fetch(&json!(format!("{}?v=1", url.as_str().unwrap())))
+            .await
+            .status(),
+        200
+    );
 
     let running = user.kie_task(json!({ "prompt": "A kite" })).await;
     for url in [
@@ -203,8 +307,14 @@ async fn kie_tells_the_balance_and_makes_download_links() {
         link.to_owned(),
         "https://example.net/a.mp4".to_owned(),
     ] {
-        let reply = user.post("/api/v1/common/download-url", json!({ "url": url })).await;
-        assert_eq!(reply, json!({ "code": 422, "msg": "url is wrong", "data": null }), "{url}");
+        let reply = user
+            .post("/api/v1/common/download-url", json!({ "url": url }))
+            .await;
+        assert_eq!(
+            reply,
+            json!({ "code": 422, "msg": "url is wrong", "data": null }),
+            "{url}"
+        );
     }
 }
 
@@ -218,9 +328,14 @@ async fn kie_keeps_uploads_and_takes_their_type_from_the_name() {
              --x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b.mp4\"\r\n\r\nhello\r\n--x--\r\n"
         );
         let request = user.call(Method::POST, "/api/file-stream-upload");
-        request.header("content-type", "multipart/form-data; boundary=x").body(form)
+        request
+            .header("content-type", "multipart/form-data; boundary=x")
+            .body(form)
     };
-    let base64 = |body: Value| user.call(Method::POST, "/api/file-base64-upload").json(&body);
+    let base64 = |body: Value| {
+        user.call(Method::POST, "/api/file-base64-upload")
+            .json(&body)
+    };
     let name = "--x\r\nContent-Disposition: form-data; name=\"fileName\"\r\n\r\nc.gif\r\n";
     for (request, kind, ending) in [
         (
@@ -228,15 +343,28 @@ async fn kie_keeps_uploads_and_takes_their_type_from_the_name() {
             "image/png",
             "/in/k/a.PNG",
         ),
-        (base64(json!({ "base64Data": "aGVsbG8=", "uploadPath": "in" })), "application/octet-stream", ".bin"),
-        (base64(json!({ "base64Data": "data:image/jpeg;base64,aGVsbG8=", "uploadPath": "in" })), "image/jpeg", ".jpeg"),
+        (
+            base64(json!({ "base64Data": "aGVsbG8=", "uploadPath": "in" })),
+            "application/octet-stream",
+            ".bin",
+        ),
+        (
+            base64(json!({ "base64Data": "data:image/jpeg;base64,aGVsbG8=", "uploadPath": "in" })),
+            "image/jpeg",
+            ".jpeg",
+        ),
         (form(""), "video/mp4", ".mp4"),
         (form(name), "image/gif", "/in/c.gif"),
     ] {
         let (status, reply) = exchange(request).await;
         let data = &reply["data"];
-        let path = data["filePath"].as_str().unwrap_or_else(|| panic!("{reply}"));
-        assert!(path.starts_with("kieai/100001/in/") && path.ends_with(ending), "{path}");
+        let path = data["filePath"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{reply}"));
+        assert!(
+            path.starts_with("kieai/100001/in/") && path.ends_with(ending),
+            "{path}"
+        );
         let expected = json!({
             "success": true, "code": 200, "msg": "File uploaded successfully",
             "data": {
@@ -254,14 +382,23 @@ async fn kie_keeps_uploads_and_takes_their_type_from_the_name() {
 
     // A second one of the same name takes its place.
     for text in ["b25l", "dHdv"] {
-        let (_, reply) = exchange(base64(json!({ "base64Data": text, "uploadPath": "in", "fileName": "d.png" }))).await;
+        let (_, reply) = exchange(base64(
+            json!({ "base64Data": text, "uploadPath": "in", "fileName": "d.png" }),
+        ))
+        .await;
         let wanted = base64::prelude::BASE64_STANDARD.decode(text).unwrap();
         assert_eq!(user.download(&reply["data"]["downloadUrl"]).await, wanted);
     }
-    let (_, reply) = exchange(base64(json!({ "base64Data": "A".repeat(16 << 20), "uploadPath": "in" }))).await;
+    let (_, reply) = exchange(base64(
+        json!({ "base64Data": "A".repeat(16 << 20), "uploadPath": "in" }),
+    ))
+    .await;
     assert_eq!(reply["data"]["fileSize"], 12 << 20);
     let request = json!({ "fileUrl": "https://img.example.net/c.png?v=1", "uploadPath": "in" });
-    assert_eq!(user.post("/api/file-url-upload", request).await["data"]["mimeType"], "image/png");
+    assert_eq!(
+        user.post("/api/file-url-upload", request).await["data"]["mimeType"],
+        "image/png"
+    );
 }
 
 #[tokio::test]
@@ -277,7 +414,10 @@ async fn uniall_makes_the_video_that_was_asked_for() {
         let job = user.post("/v1/video/generations", request).await;
         let (id, created_at) = (job["id"].as_str().unwrap(), &job["created_at"]);
         assert_eq!((id.len(), &id[..5]), (37, "task_"));
-        assert!((1_500_000_000..100_000_000_000).contains(&created_at.as_u64().unwrap()), "{job}: in seconds");
+        assert!(
+            (1_500_000_000..100_000_000_000).contains(&created_at.as_u64().unwrap()),
+            "{job}: in seconds"
+        );
         let expected = json!({
             "id": id, "task_id": id, "object": "video.generation.job", "model": model,
             "status": "queued", "progress": 0, "created_at": created_at,
@@ -295,7 +435,14 @@ async fn uniall_makes_the_video_that_was_asked_for() {
             });
             assert_eq!(job, expected);
         }
-        let printed = user.call(Method::GET, &path).send().await.unwrap().text().await.unwrap();
+        let printed = user
+            .call(Method::GET, &path)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         let job: Value = serde_json::from_str(&printed).unwrap();
         let url = format!("{}/media/{id}.mp4", sim.url());
         let expected = json!({
@@ -311,7 +458,9 @@ async fn uniall_makes_the_video_that_was_asked_for() {
         // The database prints shorter names first, then by bytes.
         let mut names: Vec<_> = job.as_object().unwrap().keys().collect();
         names.sort_by_key(|name| (name.len(), name.as_str()));
-        let places = names.iter().map(|name| printed.rfind(&format!("\"{name}\"")));
+        let places = names
+            .iter()
+            .map(|name| printed.rfind(&format!("\"{name}\"")));
         assert!(places.is_sorted(), "{printed}");
     }
 }
@@ -322,13 +471,28 @@ async fn uniall_makes_videos_without_sound_and_extensions_of_seven_seconds() {
     let user = User::new(&sim, "at-once");
     for (rest, seconds, tracks) in [
         (json!({}), 8, 2),
-        (json!({ "extra_body": { "generate_audio": true, "seed": 7 } }), 8, 2),
+        (
+            json!({ "extra_body": { "generate_audio": true, "seed": 7 } }),
+            8,
+            2,
+        ),
         (json!({ "extra_body": { "generate_audio": false } }), 8, 1),
-        (json!({ "video": "https://host/a.mp4", "duration": 6 }), 7, 2),
-        (json!({ "image": "https://host/a.png", "duration": 4 }), 4, 2),
+        (
+            json!({ "video": "https://host/a.mp4", "duration": 6 }),
+            7,
+            2,
+        ),
+        (
+            json!({ "image": "https://host/a.png", "duration": 4 }),
+            4,
+            2,
+        ),
     ] {
         let mut request = json!({ "model": "veo3.1-video-720p", "prompt": "A kite" });
-        request.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
         let job = user.post("/v1/video/generations", request).await;
         let url = user.uniall_end(job["id"].as_str().unwrap()).await["video_url"].clone();
         assert_eq!(user.size(&url).await, (1280, 720, seconds), "{rest}");
@@ -379,7 +543,11 @@ async fn kie_refuses_with_http_200() {
         common/download-url | {"url":"https://example.net/a.mp4"}  | 422 | url is wrong
         "#,
     ) {
-        let message = if message == "INVALID" { invalid } else { message };
+        let message = if message == "INVALID" {
+            invalid
+        } else {
+            message
+        };
         let (status, reply) = user.send(&format!("/api/v1/{path}"), body).await;
         let code: u16 = code.parse().unwrap();
         let expected = json!({ "code": code, "msg": message, "data": null });
@@ -440,8 +608,11 @@ async fn uniall_tasks_refuse_with_a_flat_error() {
         videos/none       |                                   | task_not_exist  | task_not_exist
         "#,
     ) {
-        let body =
-            if rest.is_empty() { String::new() } else { format!(r#"{{"model":"veo3.1-fast-video-4k",{rest}}}"#) };
+        let body = if rest.is_empty() {
+            String::new()
+        } else {
+            format!(r#"{{"model":"veo3.1-fast-video-4k",{rest}}}"#)
+        };
         let reply = user.send(&format!("/v1/{path}"), &body).await;
         let expected = json!({ "code": code, "message": message, "data": null });
         assert_eq!(reply, (400, expected), "{path} {body}");
@@ -469,7 +640,10 @@ async fn what_a_page_does_not_describe_and_nobody_has_seen_refused_is_taken_and_
         (
             "/v1/video/generations",
             json!({ "prompt": "p", "model": model, "images": [a, a], "size": "1080p" }),
-            &["body /images: are not for the fast models", "body /size: is not that of the model"],
+            &[
+                "body /images: are not for the fast models",
+                "body /size: is not that of the model",
+            ],
         ),
         (
             "/v1/video/generations",
@@ -484,7 +658,9 @@ async fn what_a_page_does_not_describe_and_nobody_has_seen_refused_is_taken_and_
     ] {
         let sim = Sim::start().await.unwrap();
         User::new(&sim, "key").post(path, request.clone()).await;
-        let named = wanted.iter().map(|how| format!("call 1 (POST {path}): {how}"));
+        let named = wanted
+            .iter()
+            .map(|how| format!("call 1 (POST {path}): {how}"));
         assert_eq!(sim.surprises(), named.collect::<Vec<_>>(), "{request}");
         assert_eq!(sim.charges().len(), 1, "{request}");
     }
@@ -506,10 +682,21 @@ async fn the_gateway_before_uniall_refuses_with_an_error_object() {
     ) {
         let (seen, mut reply) = user.send(&format!("/v1/{path}"), body).await;
         let said = reply["error"]["message"].take();
-        let (said, id) = said.as_str().unwrap().strip_suffix(')').unwrap().split_once(" (request id: ").unwrap();
+        let (said, id) = said
+            .as_str()
+            .unwrap()
+            .strip_suffix(')')
+            .unwrap()
+            .split_once(" (request id: ")
+            .unwrap();
         assert_eq!((said, id.len()), (message, 32), "{path} {body}");
-        let expected = json!({ "error": { "message": null, "type": kind, "param": "", "code": code } });
-        assert_eq!((seen, reply), (status.parse().unwrap(), expected), "{path} {body}");
+        let expected =
+            json!({ "error": { "message": null, "type": kind, "param": "", "code": code } });
+        assert_eq!(
+            (seen, reply),
+            (status.parse().unwrap(), expected),
+            "{path} {body}"
+        );
     }
 }
 
@@ -521,9 +708,21 @@ async fn a_key_is_needed_everywhere_but_for_media() {
                Please check that your Authorization and Content-Type headers are correctly set.";
     let upload = "Authentication failed: Invalid API Key";
     for (path, status, reply) in [
-        ("/api/v1/chat/credit", 200, json!({ "code": 401, "msg": kie })),
-        ("/api/file-url-upload", 401, json!({ "success": false, "code": 401, "msg": upload })),
-        ("/v1/videos/none", 401, json!({ "type": "new_api_error", "param": "", "code": "" })),
+        (
+            "/api/v1/chat/credit",
+            200,
+            json!({ "code": 401, "msg": kie }),
+        ),
+        (
+            "/api/file-url-upload",
+            401,
+            json!({ "success": false, "code": 401, "msg": upload }),
+        ),
+        (
+            "/v1/videos/none",
+            401,
+            json!({ "type": "new_api_error", "param": "", "code": "" }),
+        ),
     ] {
         for key in ["", "key", "Bearer ", "Basic key"] {
             let request = user.http.get(sim.url() + path).header("user-agent", "test");
@@ -531,7 +730,13 @@ async fn a_key_is_needed_everywhere_but_for_media() {
             if let Some(error) = actual.get("error").cloned() {
                 actual = error;
                 let message = actual.as_object_mut().unwrap().remove("message").unwrap();
-                assert!(message.as_str().unwrap().starts_with("Invalid token (request id: "), "{message}");
+                assert!(
+                    message
+                        .as_str()
+                        .unwrap()
+                        .starts_with("Invalid token (request id: "),
+                    "{message}"
+                );
             }
             assert_eq!((seen, &actual), (status, &reply), "{path} {key}");
         }
@@ -540,7 +745,10 @@ async fn a_key_is_needed_everywhere_but_for_media() {
     let (_, video) = user.kie_video(json!({ "prompt": "A kite" })).await;
     let url = video["resultUrls"][0].as_str().unwrap();
     let reply = user.http.get(url).bearer_auth("key").send().await.unwrap();
-    assert_eq!((reply.status().as_u16(), &*reply.text().await.unwrap()), (400, "A key was sent to a media host."));
+    assert_eq!(
+        (reply.status().as_u16(), &*reply.text().await.unwrap()),
+        (400, "A key was sent to a media host.")
+    );
     assert_eq!(sim.surprises().len(), 1);
 }
 
@@ -548,8 +756,17 @@ async fn a_key_is_needed_everywhere_but_for_media() {
 async fn kie_turns_away_a_client_without_a_name() {
     let sim = Sim::start().await.unwrap();
     for path in ["/api/v1/chat/credit", "/api/file-url-upload"] {
-        let reply = User::new(&sim, "key").http.get(sim.url() + path).bearer_auth("key").send().await.unwrap();
-        assert_eq!((reply.status().as_u16(), &reply.headers()["content-type"]), (403, &"text/plain".parse().unwrap()));
+        let reply = User::new(&sim, "key")
+            .http
+            .get(sim.url() + path)
+            .bearer_auth("key")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            (reply.status().as_u16(), &reply.headers()["content-type"]),
+            (403, &"text/plain".parse().unwrap())
+        );
         assert_eq!(reply.text().await.unwrap(), "error code: 1010");
     }
 }
@@ -568,18 +785,39 @@ async fn a_reply_has_the_head_that_its_host_was_seen_to_send() {
         (Method::POST, "/api/file-base64-upload", "key"),
         (Method::GET, "/v1/videos/none", "key"),
     ] {
-        let reply =
-            User { key: key.to_owned(), ..User::new(&sim, "") }.call(method, path).body("{}").send().await.unwrap();
-        let header =
-            |name: &str| reply.headers().get_all(name).iter().map(|it| it.to_str().unwrap()).collect::<Vec<_>>();
+        let reply = User {
+            key: key.to_owned(),
+            ..User::new(&sim, "")
+        }
+        .call(method, path)
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
+        let header = |name: &str| {
+            reply
+                .headers()
+                .get_all(name)
+                .iter()
+                .map(|it| it.to_str().unwrap())
+                .collect::<Vec<_>>()
+        };
         let (kinds, cookies) = (header("content-type"), header("set-cookie"));
         if path.starts_with("/api/v1/") {
             assert_eq!(kinds, ["application/json;charset=UTF-8"], "{path}");
-            let [cookie] = cookies[..] else { panic!("{path}: {cookies:?}") };
-            let session = cookie.strip_prefix("JSESSIONID=").and_then(|rest| rest.strip_suffix("; Path=/; HttpOnly"));
+            let [cookie] = cookies[..] else {
+                panic!("{path}: {cookies:?}")
+            };
+            let session = cookie
+                .strip_prefix("JSESSIONID=")
+                .and_then(|rest| rest.strip_suffix("; Path=/; HttpOnly"));
             assert_eq!(session.map(str::len), Some(32), "{path}: {cookie}");
         } else {
-            assert_eq!((kinds, cookies), (vec!["application/json"], vec![]), "{path}");
+            assert_eq!(
+                (kinds, cookies),
+                (vec!["application/json"], vec![]),
+                "{path}"
+            );
         }
     }
     assert_eq!(user.balance().await, 1250.75);
@@ -593,14 +831,23 @@ async fn every_operation_of_the_specifications_is_played() {
     let table = Sim::table();
     let mut count = 0;
     for line in table.lines().filter(|line| !line.contains("/media/")) {
-        let [_, method, path] = line.split_whitespace().take(3).collect::<Vec<_>>()[..] else { panic!("{line}") };
-        let (status, reply) = user.send(path, if method == "GET" { "" } else { "{}" }).await;
+        let [_, method, path] = line.split_whitespace().take(3).collect::<Vec<_>>()[..] else {
+            panic!("{line}")
+        };
+        let (status, reply) = user
+            .send(path, if method == "GET" { "" } else { "{}" })
+            .await;
         assert!(status < 500, "{line}: {reply}");
         count += 1;
     }
     assert_eq!((count, sim.calls().len()), (12, 12));
     let surprises = sim.surprises();
-    assert!(!surprises.iter().any(|surprise| surprise.contains("does not play")), "{surprises:?}");
+    assert!(
+        !surprises
+            .iter()
+            .any(|surprise| surprise.contains("does not play")),
+        "{surprises:?}"
+    );
 }
 
 #[tokio::test]
@@ -621,16 +868,66 @@ async fn media_come_whole_or_in_part() {
 
     let far = 10 * size;
     for (range, status, place, bytes) in [
-        ("bytes=0-99", 206, format!("bytes 0-99/{size}"), &clip[..100]),
-        ("bytes=9-", 206, format!("bytes 9-{}/{size}", size - 1), &clip[9..]),
-        ("bytes=-9", 206, format!("bytes {}-{}/{size}", size - 9, size - 1), &clip[size - 9..]),
-        (&format!("bytes=9-{far}"), 206, format!("bytes 9-{}/{size}", size - 1), &clip[9..]),
-        (&format!("bytes=-{far}"), 206, format!("bytes 0-{}/{size}", size - 1), &clip),
-        (&format!("bytes={}-", size - 1), 206, format!("bytes {}-{}/{size}", size - 1, size - 1), &clip[size - 1..]),
-        (&format!("bytes={size}-"), 416, format!("bytes */{size}"), b"Range Not Satisfiable"),
-        (&format!("bytes={far}-"), 416, format!("bytes */{size}"), b"Range Not Satisfiable"),
-        (&format!("bytes={}-{}", u64::MAX, u64::MAX), 416, format!("bytes */{size}"), b"Range Not Satisfiable"),
-        ("bytes=-0", 416, format!("bytes */{size}"), b"Range Not Satisfiable"),
+        (
+            "bytes=0-99",
+            206,
+            format!("bytes 0-99/{size}"),
+            &clip[..100],
+        ),
+        (
+            "bytes=9-",
+            206,
+            format!("bytes 9-{}/{size}", size - 1),
+            &clip[9..],
+        ),
+        (
+            "bytes=-9",
+            206,
+            format!("bytes {}-{}/{size}", size - 9, size - 1),
+            &clip[size - 9..],
+        ),
+        (
+            &format!("bytes=9-{far}"),
+            206,
+            format!("bytes 9-{}/{size}", size - 1),
+            &clip[9..],
+        ),
+        (
+            &format!("bytes=-{far}"),
+            206,
+            format!("bytes 0-{}/{size}", size - 1),
+            &clip,
+        ),
+        (
+            &format!("bytes={}-", size - 1),
+            206,
+            format!("bytes {}-{}/{size}", size - 1, size - 1),
+            &clip[size - 1..],
+        ),
+        (
+            &format!("bytes={size}-"),
+            416,
+            format!("bytes */{size}"),
+            b"Range Not Satisfiable",
+        ),
+        (
+            &format!("bytes={far}-"),
+            416,
+            format!("bytes */{size}"),
+            b"Range Not Satisfiable",
+        ),
+        (
+            &format!("bytes={}-{}", u64::MAX, u64::MAX),
+            416,
+            format!("bytes */{size}"),
+            b"Range Not Satisfiable",
+        ),
+        (
+            "bytes=-0",
+            416,
+            format!("bytes */{size}"),
+            b"Range Not Satisfiable",
+        ),
         ("bytes=0-1,4-5", 200, String::new(), &clip),
         ("bytes=9-1", 200, String::new(), &clip),
         ("bytes=", 200, String::new(), &clip),
@@ -638,7 +935,13 @@ async fn media_come_whole_or_in_part() {
         ("bytes=99999999999999999999-", 200, String::new(), &clip),
         ("lines=1-2", 200, String::new(), &clip),
     ] {
-        let reply = user.http.get(url).header("range", range).send().await.unwrap();
+        let reply = user
+            .http
+            .get(url)
+            .header("range", range)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(reply.status(), status, "{range}");
         let actual = reply.headers().get("content-range");
         let actual = actual.map_or("", |place| place.to_str().unwrap());
@@ -651,7 +954,13 @@ async fn media_come_whole_or_in_part() {
         assert_eq!(reply.status(), status, "{known}");
     }
 
-    let head = user.http.head(url).header("range", "bytes=0-1").send().await.unwrap();
+    let head = user
+        .http
+        .head(url)
+        .header("range", "bytes=0-1")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(head.status(), 200);
     assert_eq!(head.headers()["content-length"], size.to_string());
     assert_eq!(head.headers()["etag"], etag);
@@ -667,7 +976,10 @@ async fn simulators_side_by_side_share_nothing() {
     one_user.record(&id).await;
     let path = format!("/api/v1/veo/record-info?taskId={id}");
     assert_eq!(other_user.get(&path).await["msg"], "record is null.");
-    assert_eq!((other.calls().len(), other.submits(), other.charges().len()), (1, 0, 0));
+    assert_eq!(
+        (other.calls().len(), other.submits(), other.charges().len()),
+        (1, 0, 0)
+    );
     assert_eq!(other_user.balance().await, 1250.75);
 }
 

@@ -15,7 +15,12 @@ fn paced(pace: Pace) -> Scenario {
 }
 
 /// The work that takes time, by the operation that starts it and the simulated seconds that it takes.
-const WORK: [(&str, u64); 4] = [("generate", 90), ("extend", 300), ("1080p", 120), ("4k", 480)];
+const WORK: [(&str, u64); 4] = [
+    ("generate", 90),
+    ("extend", 300),
+    ("1080p", 120),
+    ("4k", 480),
+];
 
 /// Starts some work on a task, and says how to ask about it.
 async fn begin(user: &User<'_>, what: &str, source: &str) -> Question {
@@ -50,7 +55,10 @@ impl Question {
     async fn is_done(&self, user: &User<'_>) -> bool {
         let reply = match self {
             Question::Get(path) => user.get(path).await,
-            Question::Post4k(id) => user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id })).await,
+            Question::Post4k(id) => {
+                user.post("/api/v1/veo/get-4k-video", json!({ "taskId": id }))
+                    .await
+            }
         };
         let data = &reply["data"];
         data["successFlag"] == 1 || data["resultUrl"].is_string() || data["resultUrls"].is_array()
@@ -79,7 +87,10 @@ async fn work_is_done_after_so_many_questions() {
                 assert!(!question.is_done(&user).await, "{what}, {polls}");
             }
             assert!(question.is_done(&user).await, "{what}, {polls}");
-            assert!(question.is_done(&user).await, "{what}, {polls}: and stays so");
+            assert!(
+                question.is_done(&user).await,
+                "{what}, {polls}: and stays so"
+            );
         }
     }
 }
@@ -90,10 +101,16 @@ async fn work_is_done_at_once() {
     let user = User::new(&sim, "key");
     let source = source(&user, &sim).await;
     for (what, _) in WORK {
-        assert!(begin(&user, what, &source).await.is_done(&user).await, "{what}");
+        assert!(
+            begin(&user, what, &source).await.is_done(&user).await,
+            "{what}"
+        );
     }
     let job = user.uniall_task().await;
-    assert_eq!(user.get(&format!("/v1/videos/{job}")).await["status"], "completed");
+    assert_eq!(
+        user.get(&format!("/v1/videos/{job}")).await["status"],
+        "completed"
+    );
 }
 
 #[tokio::test]
@@ -117,12 +134,18 @@ async fn work_takes_as_long_as_it_really_does() {
     let job = user.uniall_task().await;
     let state = async || {
         let job = user.get(&format!("/v1/videos/{job}")).await;
-        (job["status"].as_str().unwrap().to_owned(), job["progress"].as_u64().unwrap())
+        (
+            job["status"].as_str().unwrap().to_owned(),
+            job["progress"].as_u64().unwrap(),
+        )
     };
     assert!(state().await.1 < 20);
     sim.advance(Duration::from_secs(45));
     let (status, progress) = state().await;
-    assert!(status == "in_progress" && (50..70).contains(&progress), "{status} {progress}");
+    assert!(
+        status == "in_progress" && (50..70).contains(&progress),
+        "{status} {progress}"
+    );
     sim.advance(Duration::from_secs(45));
     assert_eq!(state().await, ("completed".to_owned(), 100));
 }
@@ -133,9 +156,13 @@ async fn minutes_pass_in_milliseconds() {
     let user = User::new(&sim, "key");
     let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
     let record = user.record(&id).await;
-    let [created, completed] = ["createTime", "completeTime"].map(|name| record[name].as_u64().unwrap());
+    let [created, completed] =
+        ["createTime", "completeTime"].map(|name| record[name].as_u64().unwrap());
     // Both are cut to whole seconds.
-    assert!((89_000..=91_000).contains(&(completed - created)), "{record}");
+    assert!(
+        (89_000..=91_000).contains(&(completed - created)),
+        "{record}"
+    );
     let upgrade = begin(&user, "4k", &id).await;
     while !upgrade.is_done(&user).await {}
 }
@@ -147,15 +174,23 @@ async fn a_made_link_expires_after_20_minutes_and_the_video_stays() {
         let user = User::new(&sim, "key");
         let id = source(&user, &sim).await;
         let upload = json!({ "base64Data": "aGVsbG8=", "uploadPath": "in", "fileName": "a.png" });
-        let upload = user.post("/api/file-base64-upload", upload).await["data"]["downloadUrl"].clone();
+        let upload =
+            user.post("/api/file-base64-upload", upload).await["data"]["downloadUrl"].clone();
         for url in [json!(format!("{}/media/{id}.mp4", sim.url())), upload] {
-            let link = async || user.post("/api/v1/common/download-url", json!({ "url": url })).await["data"].clone();
+            let link = async || {
+                user.post("/api/v1/common/download-url", json!({ "url": url }))
+                    .await["data"]
+                    .clone()
+            };
             let first = link().await;
             sim.advance(19 * MINUTE);
             assert_eq!(user.fetch(&first).await.status(), 200, "{pace:?}");
             sim.advance(2 * MINUTE);
             let reply = user.fetch(&first).await;
-            assert_eq!((reply.status().as_u16(), &*reply.text().await.unwrap()), (403, "Request has expired"));
+            assert_eq!(
+                (reply.status().as_u16(), &*reply.text().await.unwrap()),
+                (403, "Request has expired")
+            );
             for good in [link().await, url.clone()] {
                 assert_eq!(user.fetch(&good).await.status(), 200, "{pace:?} {good}");
             }
@@ -183,14 +218,23 @@ async fn records_and_videos_are_kept_for_14_days_and_uploads_for_3() {
         sim.advance(DAY);
         let old = json!({ "code": 422, "msg": "Temporarily supports records within 14 days.", "data": null });
         for path in ["record-info", "get-1080p-video"] {
-            assert_eq!(user.get(&format!("/api/v1/veo/{path}?taskId={id}")).await, old);
+            assert_eq!(
+                user.get(&format!("/api/v1/veo/{path}?taskId={id}")).await,
+                old
+            );
         }
         let source = json!({ "taskId": id, "prompt": "It lands" });
         for path in ["get-4k-video", "extend"] {
-            assert_eq!(user.post(&format!("/api/v1/veo/{path}"), source.clone()).await, old);
+            assert_eq!(
+                user.post(&format!("/api/v1/veo/{path}"), source.clone())
+                    .await,
+                old
+            );
         }
         assert_eq!(user.fetch(&url).await.status(), 404);
-        let link = user.post("/api/v1/common/download-url", json!({ "url": url })).await;
+        let link = user
+            .post("/api/v1/common/download-url", json!({ "url": url }))
+            .await;
         assert_eq!(link["msg"], "url is wrong");
         assert_eq!(sim.charges().len(), 1, "nothing of this is charged");
     }
@@ -204,7 +248,11 @@ async fn paid_requests_are_limited_in_ten_seconds_of_simulated_time() {
         let request = json!({ "prompt": "A kite" });
         for round in 1..=2 {
             for code in [200, 200, 429] {
-                assert_eq!(user.post("/api/v1/veo/generate", request.clone()).await["code"], code, "{pace:?} {round}");
+                assert_eq!(
+                    user.post("/api/v1/veo/generate", request.clone()).await["code"],
+                    code,
+                    "{pace:?} {round}"
+                );
             }
             sim.advance(Duration::from_secs(10));
         }
@@ -221,7 +269,11 @@ async fn no_amount_of_time_is_too_much() {
             sim.advance(Duration::MAX);
             let id = user.kie_task(json!({ "prompt": "A kite" })).await;
             user.record(&id).await;
-            user.post("/api/v1/common/download-url", json!({ "url": format!("{}/media/{id}.mp4", sim.url()) })).await;
+            user.post(
+                "/api/v1/common/download-url",
+                json!({ "url": format!("{}/media/{id}.mp4", sim.url()) }),
+            )
+            .await;
         }
     }
 }
