@@ -413,12 +413,12 @@ impl Ledger {
                 return Err(failure.with_next(next));
             }
         }
-        Ok(Self {
-            entries: listed
-                .into_iter()
-                .map(|listed| (listed.key.clone(), listed))
-                .collect(),
-        })
+        drop(checked);
+        let mut entries = HashMap::with_capacity(listed.len());
+        for listed in listed {
+            entries.insert(listed.key.clone(), listed);
+        }
+        Ok(Self { entries })
     }
 
     /// The entry of a line, or the last of its further tries.
@@ -653,7 +653,7 @@ fn read_line(text: &str) -> Result<(String, VideoRequest, Option<PathBuf>), Stri
 async fn steps(
     lines: &[Line],
     known: &Ledger,
-    mut outputs: Outputs,
+    mut outputs: Outputs<'_>,
     client: &Client,
     store: &Store,
     retry_failed: bool,
@@ -727,7 +727,7 @@ fn next_try(key: &str) -> String {
 /// Where the video of a line goes that is to be sent, if it can be sent.
 async fn begin(
     line: &Line,
-    outputs: &mut Outputs,
+    outputs: &mut Outputs<'_>,
     client: &Client,
     force: bool,
 ) -> Result<PathBuf, Failure> {
@@ -741,7 +741,7 @@ async fn begin(
 }
 
 /// Where the videos of a batch go.
-struct Outputs {
+struct Outputs<'a> {
     /// The start of the names that nobody has given.
     stem: String,
     /// By the batch itself: its file, its ledger and its receipts.
@@ -749,19 +749,18 @@ struct Outputs {
     /// By a line or a job, whose file nobody else may name.
     claimed: HashMap<PathBuf, String>,
     /// By a video that is or may come there. A name that nobody has given is another one.
-    used: HashSet<PathBuf>,
+    used: HashSet<&'a Path>,
 }
 
-impl Outputs {
+impl<'a> Outputs<'a> {
     /// Those of the lines, of what the ledger knows, and of the open jobs that are in no batch.
     fn new(
         file: &Path,
         lines: &[Line],
-        known: &Ledger,
-        others: &[Listed],
+        known: &'a Ledger,
+        others: &'a [Listed],
         reserved: Vec<PathBuf>,
     ) -> Self {
-        let target = |listed: &Listed| listed.target.as_deref().map(PathBuf::from);
         let keeps = |listed: &&Listed| listed.state.is_open() || listed.state == EntryState::Done;
         let mut claimed = HashMap::new();
         let open = others.iter().chain(
@@ -772,13 +771,13 @@ impl Outputs {
         );
         for listed in open {
             if let (Some(path), Some(job)) = (target(listed), &listed.job) {
-                claimed.insert(path, job.clone());
+                claimed.insert(path.to_owned(), job.clone());
             }
         }
         let kept = |line: &Line| known.of_line(line).filter(keeps).and_then(target);
         for line in lines {
             if let Some(path) = kept(line) {
-                claimed.insert(path, name(line));
+                claimed.insert(path.to_owned(), name(line));
             }
         }
         for line in lines.iter().filter(|line| kept(line).is_none()) {
@@ -827,13 +826,18 @@ impl Outputs {
         let is_taken = |path: &Path| {
             let place = place(path);
             self.claimed.contains_key(&place)
-                || self.used.contains(&place)
+                || self.used.contains(place.as_path())
                 || (!force && path.exists())
         };
         let path = free(&like, is_taken);
         self.claimed.insert(place(&path), name(line));
         Ok(path)
     }
+}
+
+/// Where the video of an entry is, or is to go.
+fn target(listed: &Listed) -> Option<&Path> {
+    listed.target.as_deref().map(Path::new)
 }
 
 fn name(line: &Line) -> String {

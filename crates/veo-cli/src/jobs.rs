@@ -1,6 +1,8 @@
 //! What can be done with jobs that were accepted before: `status`, `wait`, `download`, `upgrade` and `jobs`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -137,9 +139,7 @@ impl Listing {
             job: listed.job,
             at: listed.at,
             prompt: listed.prompt,
-            output: listed
-                .target
-                .map(|target| relative_to(here, Path::new(&target))),
+            output: listed.target.map(|target| relative_to(here, target.into())),
             error: None,
         }
     }
@@ -367,38 +367,33 @@ pub(crate) async fn list(arguments: &List, output: &Output) -> Result<(), Failur
         return Ok(());
     };
     let (listed, here) = (store.list(Which::WithPrompts).await?, current_folder());
+    let mut listings = Vec::with_capacity(listed.len());
+    for listed in listed {
+        let has_error = matches!(
+            listed.state,
+            EntryState::Rejected | EntryState::Unknown | EntryState::Failed
+        );
+        // An error is told in JSON only, and what is listed says all else.
+        let entry = match has_error && output.is_json() {
+            true => store.entry(&listed.key).await?,
+            false => None,
+        };
+        listings.push(match entry {
+            Some(entry) => Listing::of(&entry),
+            None => Listing::in_short(listed, &here),
+        });
+    }
     if output.is_json() {
-        let mut lines = Vec::with_capacity(listed.len());
-        for listed in listed {
-            let has_error = matches!(
-                listed.state,
-                EntryState::Rejected | EntryState::Unknown | EntryState::Failed
-            );
-            // What is listed says all else.
-            let entry = if has_error {
-                store.entry(&listed.key).await?
-            } else {
-                None
-            };
-            let listing = entry.map_or_else(
-                || Listing::in_short(listed, &here),
-                |entry| Listing::of(&entry),
-            );
-            lines.push(json(&Event::Job(&listing)));
-        }
+        let lines = listings.iter().map(|listing| json(&Event::Job(listing)));
         output.print_all(lines);
         return store.check().await;
     }
-    if listed.is_empty() {
+    if listings.is_empty() {
         output.note("There are no jobs yet.");
         return store.check().await;
     }
-    let listed: Vec<_> = listed
-        .into_iter()
-        .map(|listed| Listing::in_short(listed, &here))
-        .collect();
-    output.print_all(table(&listed));
-    let unknown: Vec<_> = listed
+    output.print_all(table(&listings));
+    let unknown: Vec<_> = listings
         .iter()
         .filter(|entry| entry.state == EntryState::Unknown)
         .collect();
@@ -418,66 +413,60 @@ pub(crate) async fn list(arguments: &List, output: &Output) -> Result<(), Failur
 }
 
 /// A line for each job, after one that says what stands in its columns.
-fn table(listed: &[Listing]) -> impl Iterator<Item = String> {
+fn table(listings: &[Listing]) -> impl Iterator<Item = String> {
     let now = SystemTime::UNIX_EPOCH
         .elapsed()
         .unwrap_or_default()
         .as_secs();
-    let row = |entry: &Listing| {
-        let job = match (&entry.job, entry.state) {
-            (Some(job), _) => job.clone(),
-            // By this name it is settled.
-            (None, EntryState::Unknown) => entry.key.clone(),
-            (None, _) => "-".to_owned(),
-        };
-        let prompt: String = entry
-            .prompt
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .take(40)
-            .collect();
-        let age = age(now.saturating_sub(entry.at));
-        let output = entry
-            .output
-            .as_deref()
-            .map_or("-".to_owned(), |path| path.display().to_string());
-        [entry.state.to_string(), age, job, output, prompt]
-    };
-    let head = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(head)
-        .chain(listed.iter().map(row))
-        .collect();
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| measure_text_width(&row[column]))
-            .max()
-            .unwrap_or_default()
+    let rows = move || {
+        let head = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(Cow::from);
+        iter::once(head).chain(listings.iter().map(move |listing| cells(listing, now)))
     };
     // Ages grow, and the rest need not move for that.
-    let widths = [width(0), width(1).max(8), width(2), width(3)];
-    let line = move |[state, age, job, video, prompt]: [String; 5]| {
-        let pad = |text, column: usize, side| pad_str(text, widths[column], side, None);
-        let left = pad(&state, 0, Alignment::Left);
-        let state = match &*state {
-            "STATE" => style(left),
-            "done" | "finished" => style(left).green(),
-            "accepted" | "on its way" | "wanted" => style(left).cyan(),
-            "unknown" => style(left).yellow(),
-            _ => style(left).red(),
-        };
-        let (age, job) = (
-            pad(&age, 1, Alignment::Right),
-            pad(&job, 2, Alignment::Left),
-        );
-        let line = format!(
-            "{state}  {age}  {job}  {}  {prompt}",
-            pad(&video, 3, Alignment::Left)
-        );
-        line.trim_end().to_owned()
+    let mut widths = [0, 8, 0, 0];
+    for row in rows() {
+        for (width, cell) in widths.iter_mut().zip(&row) {
+            *width = measure_text_width(cell).max(*width);
+        }
+    }
+    rows().map(move |row| line(&row, widths))
+}
+
+/// State, age, job, video and prompt.
+fn cells(listing: &Listing, now: u64) -> [Cow<'_, str>; 5] {
+    let job = match (&listing.job, listing.state) {
+        (Some(job), _) => job.as_str(),
+        // By this name it is settled.
+        (None, EntryState::Unknown) => listing.key.as_str(),
+        (None, _) => "-",
     };
-    rows.into_iter().map(line)
+    let output = listing.output.as_deref().map(Path::to_string_lossy);
+    let prompt = listing.prompt.lines().next().unwrap_or_default();
+    let cut = prompt.char_indices().nth(40).map(|(at, _)| at);
+    [
+        listing.state.to_string().into(),
+        age(now.saturating_sub(listing.at)).into(),
+        job.into(),
+        output.unwrap_or("-".into()),
+        prompt[..cut.unwrap_or(prompt.len())].into(),
+    ]
+}
+
+fn line([state, age, job, video, prompt]: &[Cow<'_, str>; 5], widths: [usize; 4]) -> String {
+    let padded = pad_str(state, widths[0], Alignment::Left, None);
+    let colored = match &**state {
+        "STATE" => style(padded),
+        "done" | "finished" => style(padded).green(),
+        "accepted" | "on its way" | "wanted" => style(padded).cyan(),
+        "unknown" => style(padded).yellow(),
+        _ => style(padded).red(),
+    };
+    let age = pad_str(age, widths[1], Alignment::Right, None);
+    let job = pad_str(job, widths[2], Alignment::Left, None);
+    let video = pad_str(video, widths[3], Alignment::Left, None);
+    let mut line = format!("{colored}  {age}  {job}  {video}  {prompt}");
+    line.truncate(line.trim_end().len());
+    line
 }
 
 /// Waits for a job, saves its video and tells it.

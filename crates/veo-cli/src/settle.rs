@@ -46,13 +46,10 @@ pub(crate) async fn settle(arguments: &Settle, output: &Output) -> Result<(), Fa
         key, job, batch, ..
     } = arguments;
     let (store, list) = match batch {
-        Some(file) => {
-            drop(Store::of_batch(file).await?);
-            (
-                Store::open_batch(file, None).await?,
-                format!("veo jobs --batch {}", file.display()),
-            )
-        }
+        Some(file) => (
+            Store::open_batch(file, None).await?,
+            format!("veo jobs --batch {}", file.display()),
+        ),
         None => (Store::open().await?, "veo jobs".to_owned()),
     };
     if store.entry(key).await?.is_none() {

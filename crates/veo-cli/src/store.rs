@@ -57,8 +57,8 @@ impl Store {
 
     /// The ledger of a batch, for this process alone. The lock is on the file of the batch, so that whoever names it in
     /// another way meets it too.
-    /// `key_of` says which key a request of an earlier record of it has now. Without it, such a record is refused: its
-    /// requests would not be known again.
+    /// `key_of` says which key a request of an earlier record of it has now. Without it, such a record is refused, since its
+    /// requests would not be known again, and so is a batch that was not begun.
     pub(crate) async fn open_batch(
         file: &Path,
         key_of: Option<&mut KeyOf<'_>>,
@@ -70,7 +70,10 @@ impl Store {
             );
             Failure::usage(message)
         };
-        let locked = File::open(file).map_err(|error| unreadable(file, &error))?;
+        let locked = File::open(file).map_err(|error| match key_of {
+            Some(_) => unreadable(file, &error),
+            None => not_begun(file),
+        })?;
         match locked.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(busy()),
@@ -85,10 +88,15 @@ impl Store {
             }
         }
         let path = ledger_of(file)?;
-        if let Some(key_of) = key_of {
-            earlier::read(&path, key_of)?;
-        }
-        let ledger = FileLedger::open(path).await?;
+        let ledger = match key_of {
+            Some(key_of) => {
+                earlier::read(&path, key_of)?;
+                FileLedger::open(path).await?
+            }
+            None => FileLedger::open_existing(path)
+                .await?
+                .ok_or_else(|| not_begun(file))?,
+        };
         Ok(Self {
             ledger,
             batch: Some(file.to_owned()),
@@ -99,17 +107,11 @@ impl Store {
 
     /// The ledger of a batch, to look at, if the batch was begun.
     pub(crate) async fn of_batch(file: &Path) -> Result<Self, Failure> {
-        let not_begun = || {
-            Failure::usage(format!(
-                "{} has not been begun; there is no ledger beside it",
-                file.display()
-            ))
-        };
         // A batch that is not there has no ledger that could be found.
-        let path = ledger_of(file).map_err(|_| not_begun())?;
+        let path = ledger_of(file).map_err(|_| not_begun(file))?;
         let ledger = FileLedger::open_existing(path)
             .await?
-            .ok_or_else(not_begun)?;
+            .ok_or_else(|| not_begun(file))?;
         Ok(Self {
             ledger,
             batch: Some(file.to_owned()),
@@ -178,6 +180,13 @@ impl Store {
     }
 }
 
+fn not_begun(file: &Path) -> Failure {
+    Failure::usage(format!(
+        "{} has not been begun; there is no ledger beside it",
+        file.display()
+    ))
+}
+
 /// The ledger of a batch, by the file itself and not by a link to it.
 pub(crate) fn ledger_of(file: &Path) -> Result<PathBuf, Failure> {
     let file = file
@@ -190,12 +199,15 @@ pub(crate) fn ledger_of(file: &Path) -> Result<PathBuf, Failure> {
 
 /// A path as one would write it here.
 pub(crate) fn relative(path: &Path) -> PathBuf {
-    relative_to(&current_folder(), path)
+    relative_to(&current_folder(), path.to_owned())
 }
 
 /// The same with the current folder, for many paths.
-pub(crate) fn relative_to(here: &Path, path: &Path) -> PathBuf {
-    path.strip_prefix(here).unwrap_or(path).to_owned()
+pub(crate) fn relative_to(here: &Path, path: PathBuf) -> PathBuf {
+    match path.strip_prefix(here) {
+        Ok(relative) => relative.to_owned(),
+        Err(_) => path,
+    }
 }
 
 pub(crate) fn current_folder() -> PathBuf {

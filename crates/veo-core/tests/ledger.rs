@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use veo_core::ledger::{Budget, Entry, EntryState, FileLedger, Find, Ledger, Which};
 use veo_core::{
-    Access, Client, Downloads, ErrorKind, Image, Job, Kie, Poll, Receipt, Resolution, Settlement,
-    Step, Submission, UniAll, VideoRequest,
+    Access, Client, Downloads, ErrorKind, Image, Job, Kie, Limit, Poll, Receipt, Resolution,
+    Settlement, Step, Submission, UniAll, VideoRequest,
 };
 use veo_sim::{Scenario, Sim};
 
@@ -811,20 +811,31 @@ async fn whatever_happens_to_the_file_nothing_is_sent_twice() {
 #[tokio::test]
 async fn processes_share_the_limit_of_an_account() {
     let place = Place::new().await;
-    let deadline = || tokio::time::sleep(Duration::from_millis(1500));
+    let (accepted, count) = tokio::sync::watch::channel(0);
+    let accepted = std::sync::Arc::new(accepted);
     let mut tasks = tokio::task::JoinSet::new();
+    // So long that no machine is too slow for it.
+    let limit = Limit {
+        requests: 20,
+        per: Duration::from_secs(3600),
+    };
     for number in 0..30 {
-        let client = place.client().await;
+        let ledger = FileLedger::open(place.path()).await.unwrap();
+        let kie = place.kie("key").limit(limit);
+        let client = eager(Client::new(kie).unwrap()).with_ledger(ledger);
+        let (accepted, mut count) = (accepted.clone(), count.clone());
         tasks.spawn(async move {
             let prepared = client
                 .prepare(&dog())
                 .await
                 .unwrap()
                 .key(format!("order {number}"));
-            matches!(
-                client.send_until(prepared, deadline()).await,
-                Submission::Accepted(_)
-            )
+            // Those that have to wait give up once there are as many as may be sent.
+            let all_sent = async move { drop(count.wait_for(|count| *count == 20).await) };
+            let sent = client.send_until(prepared, all_sent).await;
+            let is_accepted = matches!(sent, Submission::Accepted(_));
+            accepted.send_modify(|count| *count += usize::from(is_accepted));
+            is_accepted
         });
     }
     let taken = tasks

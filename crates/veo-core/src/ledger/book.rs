@@ -1,11 +1,14 @@
 //! What a ledger knows of all its entries in short, and what follows from it for the next paid call.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Begin, Begun, EntryState, Event, Outcome, told};
+use super::{Attempt, Begin, Begun, EntryState, Event, Outcome, told};
 use crate::limit::Starts;
 use crate::{Error, ErrorKind, JobRef, Offer};
 
@@ -15,31 +18,32 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// An event in short: all that decisions need. It stands at the start of a line, so that the rest need not be read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub(super) struct Short {
+pub(super) struct Short<'a> {
     /// The number of the line.
     pub(super) n: u64,
     /// Milliseconds since 1970.
     pub(super) at: u64,
-    pub(super) key: String,
+    #[serde(borrow)]
+    pub(super) key: Text<'a>,
     /// The state of the entry after it; none if it does not change it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<EntryState>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) job: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) target: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) marker: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) account: Option<String>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) job: Option<Text<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) target: Option<Text<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) marker: Option<Text<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) account: Option<Text<'a>>,
     /// Where the provider was reached, if not at its own address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) base_url: Option<String>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) base_url: Option<Text<'a>>,
     /// What has the same price: account, model, operation, mode, size and seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) kind: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) budget: Option<String>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) kind: Option<Text<'a>>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) budget: Option<Text<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reserved: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,8 +55,8 @@ pub(super) struct Short {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) links: bool,
     /// The process that sends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) owner: Option<String>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) owner: Option<Text<'a>>,
     /// The provider of the account does not want a request for so many milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pause: Option<u64>,
@@ -61,18 +65,37 @@ pub(super) struct Short {
     pub(super) fall: Option<f64>,
 }
 
+/// A text that is borrowed from a line where it can be.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a, T: Into<Cow<'a, str>>> From<T> for Text<'a> {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// An entry in short.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) key: Box<str>,
+    pub(super) key: Arc<str>,
     pub(super) state: EntryState,
     /// Milliseconds since 1970.
     pub(super) at: u64,
-    pub(super) job: Option<Box<str>>,
+    pub(super) job: Option<Arc<str>>,
     pub(super) target: Option<Box<str>>,
     pub(super) owner: Option<Box<str>>,
-    /// Where its lines are: offset and length.
-    pub(super) lines: Vec<(u64, u32)>,
+    /// Where its first line is: offset and length. After a compaction there is no other.
+    pub(super) first_line: (u64, u32),
+    pub(super) more_lines: Vec<(u64, u32)>,
     address: Option<u32>,
     kind: u32,
     budget: Option<u32>,
@@ -88,9 +111,9 @@ pub(super) struct Row {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pub(super) rows: Vec<Row>,
-    by_key: HashMap<Box<str>, u32>,
-    /// By account and task, without the size.
-    by_job: HashMap<Box<str>, Vec<u32>>,
+    by_key: HashMap<Arc<str>, u32>,
+    /// The latest of each job. What was sent with a size, and is no upgrade, is found without the size too.
+    by_job: HashMap<Arc<str>, u32>,
     by_target: HashMap<Box<str>, u32>,
     by_marker: HashMap<Box<str>, u32>,
     accounts: HashMap<Box<str>, Starts>,
@@ -121,17 +144,18 @@ struct Spent {
     untold: BTreeSet<u32>,
 }
 
-impl Short {
-    /// What an event says in short.
-    pub(super) fn of(key: &str, at: u64, event: &Event) -> Self {
+impl<'a> Short<'a> {
+    /// An event in short.
+    pub(super) fn of(key: &'a str, at: u64, event: &'a Event) -> Self {
         let mut short = Self {
             at,
-            key: key.to_owned(),
+            key: key.into(),
             ..Self::default()
         };
         match event {
             Event::Wanted { wish, target } => {
-                (short.state, short.target) = (Some(EntryState::Wanted), target.clone());
+                short.state = Some(EntryState::Wanted);
+                short.target = text(target);
                 short.first = wish.is_some();
                 short.links = wish.as_ref().is_some_and(|wish| wish.redacted() != *wish);
             }
@@ -142,16 +166,13 @@ impl Short {
             } => {
                 short.state = Some(EntryState::OnItsWay);
                 short.first = wish.is_some();
-                short.target.clone_from(target);
-                short.marker.clone_from(&attempt.marker);
-                short.account = Some(attempt.sent.account.clone());
-                short.base_url.clone_from(&attempt.sent.base_url);
-                short.budget.clone_from(&attempt.budget);
-                short.reserved = attempt.reserved;
+                short.target = text(target);
+                short.take(attempt);
             }
             Event::Ended { outcome } | Event::Settled { outcome, .. } => match outcome {
                 Outcome::Accepted { job, .. } => {
-                    (short.state, short.job) = (Some(EntryState::Accepted), Some(job.to_string()));
+                    short.state = Some(EntryState::Accepted);
+                    short.job = Some(job.to_string().into());
                 }
                 Outcome::Rejected { error, .. } => {
                     short.state = Some(EntryState::Rejected);
@@ -160,38 +181,50 @@ impl Short {
                 Outcome::Unknown { .. } => short.state = Some(EntryState::Unknown),
             },
             Event::Finished { credits } => {
-                (short.state, short.credits) = (Some(EntryState::Finished), told(*credits));
+                short.state = Some(EntryState::Finished);
+                short.credits = told(*credits);
             }
             Event::Failed { .. } => short.state = Some(EntryState::Failed),
             Event::Cost { credits } => short.credits = told(Some(*credits)),
             Event::Done { delivered } => {
-                (short.state, short.credits) = (Some(EntryState::Done), told(delivered.credits));
-                short.target = Some(delivered.saved.path.display().to_string());
+                short.state = Some(EntryState::Done);
+                short.credits = told(delivered.credits);
+                short.target = Some(delivered.saved.path.to_string_lossy().into());
             }
             Event::Fall { credits } => short.fall = told(Some(*credits)),
             Event::Entry { entry } => {
-                (short.state, short.first) = (Some(entry.state), true);
+                short.state = Some(entry.state);
+                short.first = true;
                 short.links = entry.wish.redacted() != entry.wish;
-                short.target.clone_from(&entry.target);
-                short.job = entry.reference().map(JobRef::to_string);
+                short.target = text(&entry.target);
+                short.job = entry.reference().map(|job| job.to_string().into());
                 if let Some(attempt) = entry.attempts.last() {
-                    short.marker.clone_from(&attempt.marker);
-                    short.account = Some(attempt.sent.account.clone());
-                    short.base_url.clone_from(&attempt.sent.base_url);
-                    short.budget.clone_from(&attempt.budget);
-                    (short.reserved, short.credits) = (attempt.reserved, attempt.credits);
+                    short.take(attempt);
+                    short.credits = attempt.credits;
                     let mut offer = entry.offer(attempt);
                     offer.request.resolution = entry.upgrade().or(offer.request.resolution);
-                    short.kind = Some(kind(&offer));
+                    short.kind = Some(kind(&offer).into());
                 }
                 if let Some(delivered) = &entry.delivered {
-                    short.target = Some(delivered.saved.path.display().to_string());
+                    short.target = Some(delivered.saved.path.to_string_lossy().into());
                 }
             }
-            Event::Torn => (short.state, short.first) = (Some(EntryState::Unknown), true),
+            Event::Torn => {
+                short.state = Some(EntryState::Unknown);
+                short.first = true;
+            }
             Event::CalledAgain { .. } => {}
         }
         short
+    }
+
+    /// Takes over where an attempt was sent, and on which account of money.
+    fn take(&mut self, attempt: &'a Attempt) {
+        self.marker = text(&attempt.marker);
+        self.account = Some(attempt.sent.account.as_str().into());
+        self.base_url = text(&attempt.sent.base_url);
+        self.budget = text(&attempt.budget);
+        self.reserved = attempt.reserved;
     }
 }
 
@@ -212,12 +245,7 @@ impl Book {
 
     /// The latest entry with a job. Without a size, what was sent comes before its upgrades.
     pub(super) fn by_job(&self, job: &JobRef) -> Option<&Row> {
-        let line = job.to_string();
-        let rows = self.by_job.get(&*bare(&line))?;
-        let mut rows = rows.iter().filter_map(|number| self.row(*number));
-        let is_upgrade = |row: &&Row| row.job.as_deref() == Some(&*row.key);
-        let exact = rows.clone().rfind(|row| row.job.as_deref() == Some(&*line));
-        exact.or_else(|| rows.find(|row| job.resolution.is_none() && !is_upgrade(row)))
+        self.row(*self.by_job.get(&*job.to_string())?)
     }
 
     /// Where the provider of an entry was reached, if not at its own address.
@@ -265,12 +293,18 @@ impl Book {
             return true;
         }
         let (number, follows) = match self.by_key.get(&*short.key) {
-            Some(number) => (*number, true),
+            Some(number) => {
+                if let Some(row) = self.rows.get_mut(*number as usize) {
+                    row.more_lines.push(line);
+                }
+                (*number, true)
+            }
             // Without its first line there may be a job all the same, which is paid for.
             None => {
                 let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-                self.rows.push(Row::new(short));
-                self.by_key.insert(short.key.clone().into(), number);
+                let row = Row::new(short, line);
+                self.by_key.insert(row.key.clone(), number);
+                self.rows.push(row);
                 (number, short.first)
             }
         };
@@ -286,7 +320,6 @@ impl Book {
         let Some(row) = self.rows.get_mut(number as usize) else {
             return false;
         };
-        row.lines.push(line);
         if short.state == Some(EntryState::OnItsWay) && short.account.is_some() {
             // A further attempt, after a rejected one.
             (row.credits, row.reserved) = (None, None);
@@ -301,11 +334,17 @@ impl Book {
             *price = price.max(credits);
         }
         if let Some(target) = &short.target {
-            row.target = Some(target.as_str().into());
+            row.target = Some((**target).into());
         }
         if let Some(job) = &short.job {
-            row.job = Some(job.as_str().into());
-            self.by_job.entry(bare(job)).or_default().push(number);
+            let job: Arc<str> = (**job).into();
+            let bare = without_size(&job);
+            let is_upgrade = job == row.key;
+            if bare.len() < job.len() && !is_upgrade {
+                self.by_job.entry(bare.into()).or_insert(number);
+            }
+            self.by_job.insert(job.clone(), number);
+            row.job = Some(job);
         }
         if let Some(state) = short.state {
             self.on_their_way += usize::from(state == EntryState::OnItsWay);
@@ -317,10 +356,10 @@ impl Book {
             self.by_target.insert(target.clone(), number);
         }
         if let Some(marker) = &short.marker {
-            self.by_marker.insert(marker.as_str().into(), number);
+            self.by_marker.insert((**marker).into(), number);
         }
         if let Some(account) = &short.account {
-            let starts = self.accounts.entry(account.as_str().into()).or_default();
+            let starts = self.accounts.entry((**account).into()).or_default();
             let at = Duration::from_millis(short.at);
             match short.pause {
                 // The provider wants no request for a while.
@@ -442,15 +481,16 @@ impl Book {
 }
 
 impl Row {
-    fn new(short: &Short) -> Self {
+    fn new(short: &Short, line: (u64, u32)) -> Self {
         Self {
-            key: short.key.as_str().into(),
+            key: (*short.key).into(),
             state: EntryState::Wanted,
             at: short.at,
             job: None,
             target: None,
             owner: None,
-            lines: Vec::with_capacity(4),
+            first_line: line,
+            more_lines: Vec::new(),
             address: None,
             kind: u32::MAX,
             budget: None,
@@ -506,8 +546,14 @@ fn pause_after(error: &Error) -> Option<u64> {
 }
 
 /// The line of a job without its size: the first two of its parts.
-fn bare(job: &str) -> Box<str> {
-    let mut colons = job.match_indices(':').map(|(at, _)| at);
-    let end = colons.nth(1).unwrap_or(job.len());
-    job[..end].into()
+fn without_size(job: &str) -> &str {
+    let mut colons = job.match_indices(':');
+    match colons.nth(1) {
+        Some((at, _)) => job.split_at(at).0,
+        None => job,
+    }
+}
+
+fn text(text: &Option<String>) -> Option<Text<'_>> {
+    text.as_deref().map(Text::from)
 }

@@ -82,6 +82,14 @@ struct Mark {
     _file: File,
 }
 
+/// Reads prompts. The lines of a file are mostly asked for one after the other, so it is read as a whole.
+struct Prompts<'a> {
+    file: BufReader<&'a File>,
+    /// Where it has been read to.
+    at: u64,
+    line: Vec<u8>,
+}
+
 /// The number of lines of a file whose first line cannot be read.
 const UNKNOWN: u64 = u64::MAX;
 /// What the key of an entry starts with of which only the digest of the key is known.
@@ -628,17 +636,12 @@ impl Inner {
             let key = format!("{TORN}{}", head.last);
             let torn = Short {
                 at: milliseconds(),
+                key: key.as_str().into(),
                 state: Some(EntryState::Unknown),
                 first: true,
                 ..Short::default()
             };
-            self.book.apply(
-                &Short {
-                    key: key.clone(),
-                    ..torn
-                },
-                (0, 0),
-            );
+            self.book.apply(&torn, (0, 0));
             self.torn = Some(key);
         } else if at < head.end && self.problems.is_empty() {
             let missing = head.lines.saturating_sub(number);
@@ -860,17 +863,20 @@ impl Inner {
         let Some(row) = self.book.get(key) else {
             return Ok(None);
         };
-        let (lines, state, owner, begun) =
-            (row.lines.clone(), row.state, row.owner.clone(), row.at);
         let mut entry: Option<Entry> = None;
-        for (offset, length) in lines.into_iter().filter(|(_, length)| *length > 0) {
-            let (short, event) = self.read_event(offset, length)?;
+        for (offset, length) in std::iter::once(&row.first_line).chain(&row.more_lines) {
+            if *length == 0 {
+                // What was torn off is not in the file.
+                continue;
+            }
+            let (at, event) = self.read_event(*offset, *length)?;
             match &mut entry {
-                Some(entry) => entry.apply(at(short.at), event),
-                None => entry = Some(Entry::first(key, at(short.at), event)),
+                Some(entry) => entry.apply(at, event),
+                None => entry = Some(Entry::first(key, at, event)),
             }
         }
-        let mut entry = entry.unwrap_or_else(|| Entry::lost(key, at(begun)));
+        let mut entry = entry.unwrap_or_else(|| Entry::lost(key, at(row.at)));
+        let (state, owner) = (row.state, row.owner.clone());
         entry.state = self.state(state, owner.as_deref());
         Ok(Some(entry))
     }
@@ -902,28 +908,22 @@ impl Inner {
     }
 
     fn list(&mut self, which: Which) -> Result<Vec<Listed>, Error> {
+        let rows = self.book.rows.iter();
+        let kept: Vec<_> = rows.map(|row| (row.state, row.owner.clone())).collect();
+        let mut states = Vec::with_capacity(kept.len());
+        for (state, owner) in kept {
+            states.push(self.state(state, owner.as_deref()));
+        }
+        let mut prompts = Prompts::of(&self.file);
         let mut listed = Vec::new();
-        let file = self.file.clone();
-        let (mut reader, mut read_to) = (BufReader::with_capacity(1 << 20, &*file), 0);
-        reader
-            .seek(SeekFrom::Start(0))
-            .map_err(|error| unusable(&self.path, error))?;
-        for number in 0..self.book.rows.len() {
-            let Some(row) = self.book.rows.get(number) else {
-                break;
-            };
-            let (state, owner) = (row.state, row.owner.clone());
-            let state = self.state(state, owner.as_deref());
+        for (row, state) in self.book.rows.iter().zip(states) {
             if which == Which::Open && !state.is_open() {
                 continue;
             }
-            let Some(row) = self.book.rows.get(number) else {
-                break;
-            };
             let mut prompt = String::new();
             if which == Which::WithPrompts {
-                prompt = prompt_of(row, &mut reader, &mut read_to)
-                    .map_err(|error| unusable(&self.path, error))?;
+                let read = prompts.read(row);
+                prompt = read.map_err(|error| unusable(&self.path, error))?;
             }
             listed.push(Listed {
                 key: row.key.to_string(),
@@ -938,16 +938,15 @@ impl Inner {
         Ok(listed)
     }
 
-    fn read_event(&self, offset: u64, length: u32) -> Result<(Short, Event), Error> {
+    fn read_event(&self, offset: u64, length: u32) -> Result<(SystemTime, Event), Error> {
         let bytes = self.read_line(offset, length)?;
         let unread = |what: String| unusable(&self.path, io::Error::other(what));
         let (short, event) =
             split(&bytes).ok_or_else(|| unread("a line has changed".to_owned()))?;
-        let short = serde_json::from_slice(short).map_err(|error| unread(error.to_string()))?;
-        Ok((
-            short,
-            serde_json::from_slice(event).map_err(|error| unread(error.to_string()))?,
-        ))
+        let short: Short =
+            serde_json::from_slice(short).map_err(|error| unread(error.to_string()))?;
+        let event = serde_json::from_slice(event).map_err(|error| unread(error.to_string()))?;
+        Ok((at(short.at), event))
     }
 
     fn read_line(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
@@ -961,7 +960,7 @@ impl Inner {
     fn append(&mut self, key: &str, event: &Event, kind: Option<String>) -> Result<(), Error> {
         let is_begun = matches!(event, Event::Begun { .. });
         let mut short = Short::of(key, milliseconds(), event);
-        short.kind = kind.or(short.kind);
+        short.kind = kind.map(Into::into).or(short.kind);
         let is_known = |state| self.book.get(key).is_some_and(|row| row.state == state);
         if let Event::CalledAgain { .. } = event
             && (is_known(EntryState::Unknown) || is_known(EntryState::OnItsWay))
@@ -969,13 +968,13 @@ impl Inner {
             short.state = Some(EntryState::OnItsWay);
         }
         if short.state == Some(EntryState::OnItsWay) {
-            short.owner = Some(self.marked()?);
+            short.owner = Some(self.marked()?.into());
         }
         if let Event::Ended { .. } = event {
             let begun = self
                 .entry(key)?
                 .and_then(|entry| Some(entry.attempts.last()?.sent.account.clone()));
-            short.account = short.pause.and(begun);
+            short.account = short.pause.and(begun).map(Into::into);
         }
         if let Some(torn) = self.torn.take() {
             // From here on there is a line for it, in the place of the one that was torn off.
@@ -1098,16 +1097,12 @@ impl Inner {
     /// account would be forgotten.
     fn compact(&mut self) -> Result<(), Error> {
         self.trusted()?;
-        let owners: Vec<_> = self
-            .book
-            .rows
-            .iter()
-            .filter(|row| row.state == EntryState::OnItsWay)
-            .collect();
-        let owners: Vec<_> = owners
-            .into_iter()
-            .filter_map(|row| row.owner.clone())
-            .collect();
+        let mut owners = Vec::new();
+        for row in &self.book.rows {
+            if row.state == EntryState::OnItsWay {
+                owners.extend(row.owner.clone());
+            }
+        }
         let is_under_way = owners.iter().any(|owner| self.is_alive(owner));
         let last_write = self
             .file
@@ -1141,6 +1136,34 @@ impl Inner {
     }
 }
 
+impl<'a> Prompts<'a> {
+    fn of(file: &'a File) -> Self {
+        Self {
+            file: BufReader::with_capacity(1 << 20, file),
+            // It stands anywhere, so the first one is sought from the start.
+            at: u64::MAX,
+            line: Vec::new(),
+        }
+    }
+
+    fn read(&mut self, row: &Row) -> io::Result<String> {
+        let (offset, length) = row.first_line;
+        if length == 0 {
+            return Ok(String::new());
+        }
+        if self.at == u64::MAX {
+            self.file.seek(SeekFrom::Start(offset))?;
+        } else {
+            let distance = offset.wrapping_sub(self.at).cast_signed();
+            self.file.seek_relative(distance)?;
+        }
+        self.line.resize(length as usize, 0);
+        self.file.read_exact(&mut self.line)?;
+        self.at = offset + u64::from(length);
+        Ok(prompt_in(&self.line).unwrap_or_default())
+    }
+}
+
 impl Drop for Locked {
     fn drop(&mut self) {
         self.0.unlock();
@@ -1151,18 +1174,6 @@ impl Drop for Mark {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// The prompt of an entry. The lines are mostly one after the other, so they are read as a whole.
-fn prompt_of(row: &Row, reader: &mut BufReader<&File>, read_to: &mut u64) -> io::Result<String> {
-    let Some((offset, length)) = row.lines.first() else {
-        return Ok(String::new());
-    };
-    let mut bytes = vec![0; *length as usize];
-    reader.seek_relative(offset.wrapping_sub(*read_to).cast_signed())?;
-    reader.read_exact(&mut bytes)?;
-    *read_to = offset + u64::from(*length);
-    Ok(prompt_in(&bytes).unwrap_or_default())
 }
 
 /// Writes a ledger of whole entries to a new file, which is all there or not at all.

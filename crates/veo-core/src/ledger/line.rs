@@ -1,8 +1,9 @@
 //! How a ledger stands in a file: a first line that says how far it reaches, and a line for each event.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -44,13 +45,13 @@ pub(super) fn line(short: &Short, event: &Event) -> io::Result<Vec<u8>> {
     serde_json::to_writer(&mut rest, event)?;
     rest.extend_from_slice(b"}\n");
     let mut line = START.to_vec();
-    line.extend_from_slice(format!("{:08x}", crc32fast::hash(&rest)).as_bytes());
+    line.extend_from_slice(&checksum(crc32fast::hash(&rest)));
     line.append(&mut rest);
     Ok(line)
 }
 
 /// What a line says in short, if it is whole.
-pub(super) fn short_of(bytes: &[u8]) -> Result<Short, String> {
+pub(super) fn short_of(bytes: &[u8]) -> Result<Short<'_>, String> {
     let changed = || "it is changed".to_owned();
     let (crc, rest) = bytes
         .strip_prefix(START)
@@ -61,7 +62,7 @@ pub(super) fn short_of(bytes: &[u8]) -> Result<Short, String> {
     if !rest.ends_with(b"\n") {
         hasher.update(b"\n");
     }
-    if format!("{:08x}", hasher.finalize()).as_bytes() != crc {
+    if checksum(hasher.finalize()) != crc {
         return Err(changed());
     }
     let short = rest.strip_prefix(SHORT).ok_or_else(changed)?;
@@ -78,7 +79,7 @@ pub(super) fn short_of(bytes: &[u8]) -> Result<Short, String> {
 pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = bytes.get(START.len() + 8..)?.strip_prefix(SHORT)?;
     // Within a text a quote has a backslash before it, so this stands between the two parts and nowhere before.
-    let end = find(rest, EVENT)?;
+    let end = memmem::find(rest, EVENT)?;
     let (short, event) = (rest.get(..end)?, rest.get(end + EVENT.len()..)?);
     Some((
         short,
@@ -91,7 +92,7 @@ pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The prompt of an event. It is the first of its name, and nothing else of a long line is read.
 pub(super) fn prompt_in(bytes: &[u8]) -> Option<String> {
     let (_, event) = split(bytes)?;
-    let prompt = event.get(find(event, PROMPT)? + PROMPT.len()..)?;
+    let prompt = event.get(memmem::find(event, PROMPT)? + PROMPT.len()..)?;
     serde_json::Deserializer::from_slice(prompt)
         .into_iter()
         .next()?
@@ -111,8 +112,12 @@ pub(super) fn is_room_only(room: &[u8]) -> bool {
     zeros.len() != 1 && zeros.iter().all(|byte| *byte == b'\0')
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+/// A checksum as it is written: eight digits.
+fn checksum(crc: u32) -> [u8; 8] {
+    let mut digits = [b'0'; 8];
+    // Eight digits fit.
+    let _ = write!(&mut digits[..], "{crc:08x}");
+    digits
 }
 
 /// The first line, with spaces up to its length.
