@@ -98,7 +98,6 @@ impl Client {
     /// A client of a provider. Makes no connection yet.
     ///
     /// ```
-    /// # #[cfg(feature = "kie")]
     /// # fn example() -> Result<(), veo_core::Error> {
     /// use veo_core::{Client, Kie};
     ///
@@ -132,7 +131,6 @@ impl Client {
     /// asked, and every [plan](Self::plan) refuses it. A second account at a provider has a name of its own.
     ///
     /// ```
-    /// # #[cfg(all(feature = "kie", feature = "uniall"))]
     /// # fn main() -> Result<(), veo_core::Error> {
     /// use veo_core::{Client, Kie, UniAll, VideoRequest};
     ///
@@ -141,8 +139,6 @@ impl Client {
     /// let order: Vec<_> = plan.offers.iter().map(|offer| offer.provider.as_str()).collect();
     /// assert_eq!(order, ["kie", "uniall"]);
     /// # Ok(()) }
-    /// # #[cfg(not(all(feature = "kie", feature = "uniall")))]
-    /// # fn main() {}
     /// ```
     #[must_use]
     pub fn or(mut self, provider: impl Provider + 'static) -> Self {
@@ -159,7 +155,6 @@ impl Client {
     /// the videos has a place, such as UniAll. It is asked for no video.
     ///
     /// ```
-    /// # #[cfg(all(feature = "kie", feature = "uniall"))]
     /// # fn main() -> Result<(), veo_core::Error> {
     /// use veo_core::{Client, Image, Kie, UniAll, VideoRequest};
     ///
@@ -169,8 +164,6 @@ impl Client {
     /// let client = client.with_uploader(Kie::new("another key")?);
     /// assert_eq!(client.plan(&request).offers[0].provider, "uniall");
     /// # Ok(()) }
-    /// # #[cfg(not(all(feature = "kie", feature = "uniall")))]
-    /// # fn main() {}
     /// ```
     #[must_use]
     pub fn with_uploader(mut self, provider: impl Provider + 'static) -> Self {

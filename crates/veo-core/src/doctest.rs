@@ -1,29 +1,17 @@
-// No part of the library: the examples of its documentation include this file, unseen, and run against the simulator of
-// whichever provider there is.
+// No part of the library: the examples of its documentation include this file, unseen, and run against the simulator.
 
 use std::error::Error as StdError;
 use std::time::Duration as StdDuration;
 
 /// Runs an example with a client of a simulated provider.
-#[allow(unreachable_code, unused_variables, reason = "there may be no provider")]
 fn simulated(example: impl AsyncFnOnce(veo_core::Client) -> Result<(), Box<dyn StdError>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let run = async {
         let sim = veo_sim::Sim::start().await?;
-        #[cfg(any(feature = "kie", feature = "uniall"))]
-        let access = veo_core::Access::new("any key").base_url(sim.url());
-        #[cfg(feature = "kie")]
-        let provider = veo_core::Kie::new(access)?;
-        #[cfg(all(feature = "uniall", not(feature = "kie")))]
-        let provider = veo_core::UniAll::new(access)?;
-        #[cfg(not(any(feature = "kie", feature = "uniall")))]
-        return Ok::<(), Box<dyn StdError>>(());
-        #[cfg(any(feature = "kie", feature = "uniall"))]
-        {
-            let poll = veo_core::Poll { first: StdDuration::ZERO, every: StdDuration::ZERO, ..Default::default() };
-            let downloads = veo_core::Downloads { allow_private_hosts: true, ..Default::default() };
-            example(veo_core::Client::new(provider)?.with_poll(poll).with_downloads(downloads)?).await
-        }
+        let provider = veo_core::Kie::new(veo_core::Access::new("any key").base_url(sim.url()))?;
+        let poll = veo_core::Poll { first: StdDuration::ZERO, every: StdDuration::ZERO, ..Default::default() };
+        let downloads = veo_core::Downloads { allow_private_hosts: true, ..Default::default() };
+        example(veo_core::Client::new(provider)?.with_poll(poll).with_downloads(downloads)?).await
     };
     runtime.block_on(run).unwrap();
 }

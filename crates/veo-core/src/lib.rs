@@ -1,8 +1,7 @@
-// The page shows kie.ai. Of two definitions of a link the first counts, so that its links to the guides lead to the
-// modules below, which only the documentation has.
-#![cfg_attr(all(feature = "kie", feature = "uniall"), doc = include_str!("links.md"))]
-#![cfg_attr(feature = "kie", doc = include_str!("../../../README.md"))]
-#![cfg_attr(not(feature = "kie"), doc = "Makes videos with Google's Veo 3.1.")]
+// Of two definitions of a link the first counts, so that the links of the page to the guides lead to the modules below, which
+// only the documentation has.
+#![doc = include_str!("links.md")]
+#![doc = include_str!("../../../README.md")]
 //!
 //! # The types
 //!
@@ -24,14 +23,11 @@
 //!
 //! | feature | by default | for |
 //! | --- | --- | --- |
-//! | `kie` | yes | kie.ai, its uploads and its webhooks |
-//! | `uniall` | yes | UniAll |
 //! | `rustls` | yes | https by rustls, with root certificates built in; needs no library of the system |
 //! | `native-tls` | no | https by the system's own library; it is used if both are on |
 //!
-//! They add up, and each alone will do. Without any TLS there is plain http to this machine, for a simulator.
+//! Without either there is plain http to this machine, for a simulator.
 
-#[cfg(any(feature = "kie", feature = "uniall"))]
 mod access;
 mod client;
 mod download;
@@ -39,7 +35,6 @@ mod error;
 mod hosts;
 mod image;
 mod job;
-#[cfg(feature = "kie")]
 mod kie;
 pub mod ledger;
 mod limit;
@@ -51,24 +46,18 @@ mod receipt;
 mod request;
 mod send;
 mod steps;
-#[cfg(any(feature = "kie", feature = "uniall"))]
 mod submit;
-#[cfg(any(feature = "kie", feature = "uniall"))]
 mod translation;
-#[cfg(feature = "uniall")]
 mod uniall;
 mod upgrade;
 mod wait;
-#[cfg(feature = "kie")]
 mod webhook;
 
-#[cfg(any(feature = "kie", feature = "uniall"))]
 pub use access::Access;
 pub use client::{Client, Permit};
 pub use download::{Downloads, Saved};
 pub use error::{Charged, Error, ErrorKind, Fault, Resend, Subject};
 pub use job::{Job, JobRef, State, Submission, Unknown, Video};
-#[cfg(feature = "kie")]
 pub use kie::Kie;
 pub use limit::Limit;
 pub use media::Media;
@@ -80,14 +69,12 @@ pub use request::{AspectRatio, Image, Input, Mode, Resolution, Source, Tier, Vid
 pub use secrecy::SecretString;
 pub use send::Prepared;
 pub use steps::{Settlement, Step};
-#[cfg(feature = "uniall")]
 pub use uniall::UniAll;
 pub use wait::Poll;
-#[cfg(feature = "kie")]
 pub use webhook::{Delivery, Notice, Webhooks};
 
 // The guides, as a part of the documentation. So their programs are tested with it.
-#[cfg(all(any(doc, doctest), feature = "kie", feature = "uniall"))]
+#[cfg(any(doc, doctest))]
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../../../docs/README.md")]
 pub mod guides {

@@ -235,7 +235,6 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidRequest`] if the job cannot be it, or there is no ledger; otherwise why the provider did not answer, or the
     /// ledger could not be written.
-    #[cfg(feature = "kie")]
     pub async fn settle_by(&self, notice: &crate::Notice) -> Result<Option<Entry>, Error> {
         let entry = self.settled_by(notice).await?;
         if let Some(entry) = &entry {
@@ -378,7 +377,6 @@ impl Client {
         }
     }
 
-    #[cfg(feature = "kie")]
     async fn settled_by(&self, notice: &crate::Notice) -> Result<Option<Entry>, Error> {
         self.check_record()?;
         if let Some(entry) = self.ledger().find(Find::Job(&notice.job)).await? {

@@ -49,7 +49,6 @@ impl Row {
     }
 
     /// Of them, those with one of these codes. Those of kie.ai are its numbers.
-    #[cfg(feature = "uniall")]
     pub(crate) const fn named(mut self, codes: &'static [&'static str]) -> Self {
         self.codes = codes;
         self
