@@ -5,13 +5,13 @@ use futures_util::stream::{self, Stream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, broadcast};
 use tracing::{Instrument, info_span};
 
-use crate::download::Downloader;
+use crate::download::{Downloader, Followed};
 use crate::ledger::{Budget, Ledger, Unrecorded, Wish};
-use crate::send::Wire;
 use crate::wait::Waiting;
+use crate::wire::Wire;
 use crate::{
-    BoxFuture, Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal,
-    Saved, State, Video, VideoRequest,
+    Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal, Saved, State,
+    Video, VideoRequest,
 };
 use crate::{image, plan, wait};
 
@@ -521,34 +521,9 @@ impl Client {
         path: impl AsRef<Path>,
         on_bytes: impl FnMut(u64, Option<u64>),
     ) -> Result<Saved, Error> {
-        let Some(url) = video.urls.first() else {
-            return Err(
-                Error::new(ErrorKind::Download, "the video has no URL").with_job(&video.job)
-            );
-        };
-        let renew = |way, link: String| -> BoxFuture<'_, Result<Option<String>, Error>> {
-            Box::pin(async move {
-                let Some(provider) = self.provider_of(&video.job) else {
-                    return Ok(None);
-                };
-                match way {
-                    0 => match provider.state(&video.job).await? {
-                        // After an upgrade this is still the smaller one.
-                        State::Finished(again) if again.resolution == video.resolution => {
-                            Ok(again.urls.into_iter().next())
-                        }
-                        _ => Ok(None),
-                    },
-                    _ => provider.fresh_link(&link).await,
-                }
-            })
-        };
         let span = info_span!("download", job = %video.job);
-        let saved = self
-            .downloader
-            .save(url, path.as_ref(), renew, on_bytes)
-            .instrument(span)
-            .await;
+        let saving = self.save(video, path.as_ref(), on_bytes);
+        let saved = saving.instrument(span).await;
         saved.map_err(|error| error.with_job(&video.job))
     }
 
@@ -687,6 +662,60 @@ impl Client {
             .map_err(|error| error.with_job(job))
     }
 
+    /// Saves a video, by its link or by one that takes its place.
+    async fn save(
+        &self,
+        video: &Video,
+        path: &Path,
+        mut on_bytes: impl FnMut(u64, Option<u64>),
+    ) -> Result<Saved, Error> {
+        let Some(mut url) = video.urls.first().cloned() else {
+            return Err(Error::new(ErrorKind::Download, "the video has no URL"));
+        };
+        let mut transfer = self.downloader.begin(path)?;
+        let mut other_links = [OtherLink::OfTheJob, OtherLink::OfTheProvider].into_iter();
+        loop {
+            match transfer.follow(&url, &mut on_bytes).await? {
+                Followed::ToTheEnd => return transfer.finish().await,
+                Followed::Expired(status) => {
+                    url = self
+                        .other_link(&mut other_links, video, &url, status)
+                        .await?;
+                }
+            }
+        }
+    }
+
+    /// A link for one that the media host does not take and has answered with an HTTP status.
+    async fn other_link(
+        &self,
+        other_links: &mut impl Iterator<Item = OtherLink>,
+        video: &Video,
+        url: &str,
+        status: u16,
+    ) -> Result<String, Error> {
+        let message = format!(
+            "the media host answered HTTP {status}, and there is no other link that works; videos are kept for some days \
+             only, so if it is younger, wait for the job again and download it then"
+        );
+        let mut expired = Error::new(ErrorKind::Download, message);
+        let Some(provider) = self.provider_of(&video.job) else {
+            return Err(expired);
+        };
+        for other in other_links {
+            let found = match other {
+                OtherLink::OfTheJob => link_of_job(provider, video).await,
+                OtherLink::OfTheProvider => provider.fresh_link(url).await,
+            };
+            match found {
+                Ok(Some(url)) => return Ok(url),
+                Ok(None) => {}
+                Err(error) => expired = expired.with_source(error),
+            }
+        }
+        Err(expired)
+    }
+
     pub(crate) fn account(&self, account: &str) -> Option<&dyn Provider> {
         self.providers()
             .find(|provider| provider.account() == account)
@@ -710,6 +739,24 @@ impl Client {
     /// Who may have a place for images, in the order of asking.
     fn places(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
         self.providers().chain(self.uploader.as_deref())
+    }
+}
+
+/// Where a link comes from that takes the place of one that has expired.
+enum OtherLink {
+    /// The provider is asked about the job once more.
+    OfTheJob,
+    /// The provider has a call for it.
+    OfTheProvider,
+}
+
+async fn link_of_job(provider: &dyn Provider, video: &Video) -> Result<Option<String>, Error> {
+    match provider.state(&video.job).await? {
+        // After an upgrade this is still the smaller one.
+        State::Finished(again) if again.resolution == video.resolution => {
+            Ok(again.urls.into_iter().next())
+        }
+        _ => Ok(None),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use veo_transport::{excerpt, without_queries};
 
-use crate::JobRef;
+use crate::{JobRef, ParseJobRefError};
 
 /// Why there is no video. What to do about it is answered by [`charged`](Error::charged), [`resend`](Error::resend),
 /// [`fault`](Error::fault) and [`job`](Error::job); [`kind`](Error::kind) says what happened.
@@ -494,7 +494,7 @@ impl Error {
     /// assert_eq!(Error::new(ErrorKind::OutcomeUnknown, "no answer").resend(), Resend::Never);
     /// ```
     pub fn resend(&self) -> Resend {
-        /// kie.ai counts requests over ten seconds.
+        /// For a provider that does not say when to come back.
         const LIMIT: Duration = Duration::from_secs(10);
         const MAINTENANCE: Duration = Duration::from_secs(300);
         match self.0.kind {
@@ -616,6 +616,12 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<ParseJobRefError> for Error {
+    fn from(error: ParseJobRefError) -> Self {
+        Self::new(ErrorKind::InvalidRequest, error.to_string())
     }
 }
 

@@ -6,15 +6,19 @@ use std::path::Path;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::download::hex;
+use crate::providers::KEEPS_IMAGES;
+use crate::text::hex;
 use crate::{Error, ErrorKind, Image, Input, Provider, VideoRequest};
 
 /// The largest image that the model takes, in bytes.
 const MAX_IMAGE: u64 = 20 << 20;
 
-/// What is said of an image that cannot be uploaded.
-pub(crate) const STRANDED: &str =
-    "is on this machine and no provider here has a place for it; put it on the web, or add kie.ai";
+/// The end of a sentence about an image that cannot be uploaded.
+pub(crate) fn stranded() -> String {
+    format!(
+        "is on this machine and no provider here has a place for it; put it on the web, or add {KEEPS_IMAGES}"
+    )
+}
 
 /// Whether an image is on this machine only.
 pub(crate) fn has_local(request: &VideoRequest) -> bool {
@@ -66,7 +70,7 @@ pub(crate) async fn reachable<'a>(
     };
     match providers.find(|provider| provider.capabilities().uploads) {
         Some(provider) => provider.upload(bytes, stored).await,
-        None => Err(refused(&name, STRANDED)),
+        None => Err(refused(&name, &stranded())),
     }
 }
 

@@ -1,168 +1,12 @@
 use std::fmt;
-use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use veo_transport::without_queries;
 
-use crate::request::link;
-use crate::{Error, ErrorKind, Offer, Resolution};
-
-/// A paid task and the provider it lives at.
-///
-/// It prints as one line without a secret, such as `kie:0f1e2d3c`, and parses from it: in another process, on another
-/// machine, the job goes on from there.
-///
-/// ```
-/// use veo_core::JobRef;
-///
-/// let job: JobRef = "kie:0f1e2d3c".parse()?;
-/// assert_eq!((job.provider.as_str(), job.task.as_str()), ("kie", "0f1e2d3c"));
-/// assert_eq!(job.to_string(), "kie:0f1e2d3c");
-/// # Ok::<(), veo_core::Error>(())
-/// ```
-#[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-#[non_exhaustive]
-pub struct JobRef {
-    /// [`Provider::name`](crate::Provider::name) of the provider.
-    pub provider: String,
-    /// The name of the account at the provider, if it has one: `studio` in `kie@studio:0f1e2d3c`.
-    pub account: Option<String>,
-    /// The provider's id of the task. Any text.
-    pub task: String,
-    /// The resolution to bring the video to, if it is more than 720p. It stands at the end of the line, as in
-    /// `kie:0f1e2d3c:1080p`.
-    pub resolution: Option<Resolution>,
-}
-
-impl JobRef {
-    /// The job for a task.
-    ///
-    /// ```
-    /// use veo_core::JobRef;
-    ///
-    /// assert_eq!(JobRef::new("kie", "0f1e2d3c").to_string(), "kie:0f1e2d3c");
-    /// ```
-    pub fn new(provider: impl Into<String>, task: impl Into<String>) -> Self {
-        Self {
-            provider: provider.into(),
-            account: None,
-            task: task.into(),
-            resolution: None,
-        }
-    }
-
-    /// The account that it lives at: the provider, or a named account at it.
-    ///
-    /// ```
-    /// use veo_core::JobRef;
-    ///
-    /// let job: JobRef = "kie@studio:0f1e2d3c".parse()?;
-    /// assert_eq!((job.provider.as_str(), job.account()), ("kie", "kie@studio".to_owned()));
-    /// # Ok::<(), veo_core::Error>(())
-    /// ```
-    pub fn account(&self) -> String {
-        match &self.account {
-            Some(account) => format!("{}@{account}", self.provider),
-            None => self.provider.clone(),
-        }
-    }
-
-    /// The same job with another size at its end.
-    pub(crate) fn with_size(&self, size: Resolution) -> Self {
-        Self {
-            resolution: Some(size),
-            ..self.clone()
-        }
-    }
-
-    /// The same job without a size.
-    pub(crate) fn without_size(&self) -> Self {
-        Self {
-            resolution: None,
-            ..self.clone()
-        }
-    }
-}
-
-/// What stays as it is, which is all that real ids are made of.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
-
-impl fmt::Display for JobRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let escaped = |text| utf8_percent_encode(text, ESCAPED);
-        write!(f, "{}", escaped(&self.provider))?;
-        if let Some(account) = &self.account {
-            write!(f, "@{}", escaped(account))?;
-        }
-        write!(f, ":{}", escaped(&self.task))?;
-        self.resolution
-            .map_or(Ok(()), |resolution| write!(f, ":{resolution}"))
-    }
-}
-
-impl FromStr for JobRef {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let refuse = || {
-            let message = format!(
-                "{text:?} is not a job; it has the form provider:task, such as kie:0f1e2d3c"
-            );
-            Error::new(ErrorKind::InvalidRequest, message)
-        };
-        let part = |text| {
-            percent_decode_str(text)
-                .decode_utf8()
-                .ok()
-                .filter(|part| !part.is_empty())
-        };
-        let mut parts = text.trim().splitn(3, ':');
-        let account = parts.next().ok_or_else(refuse)?;
-        let (provider, account) = match account.split_once('@') {
-            Some((provider, account)) => (part(provider), Some(part(account).ok_or_else(refuse)?)),
-            None => (part(account), None),
-        };
-        let (provider, task) = provider
-            .zip(parts.next().and_then(part))
-            .ok_or_else(refuse)?;
-        let mut job = Self {
-            account: account.map(Into::into),
-            ..Self::new(provider, task)
-        };
-        if let Some(resolution) = parts.next() {
-            job.resolution = Some(resolution.parse().map_err(|_| refuse())?);
-        }
-        // What would print differently is no reference that was printed here.
-        if job.to_string() == text.trim() {
-            Ok(job)
-        } else {
-            Err(refuse())
-        }
-    }
-}
-
-impl TryFrom<String> for JobRef {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self, Error> {
-        text.parse()
-    }
-}
-
-impl From<JobRef> for String {
-    fn from(job: JobRef) -> Self {
-        job.to_string()
-    }
-}
+use crate::text::link;
+use crate::time::{now, optional_unix_seconds, unix_seconds};
+use crate::{Error, ErrorKind, JobRef, Offer, Resolution, Source};
 
 /// An accepted job: where it lives, and what it was asked. It can be stored as JSON.
 ///
@@ -222,12 +66,6 @@ impl Job {
 impl AsRef<JobRef> for Job {
     fn as_ref(&self) -> &JobRef {
         &self.reference
-    }
-}
-
-impl AsRef<JobRef> for JobRef {
-    fn as_ref(&self) -> &JobRef {
-        self
     }
 }
 
@@ -458,6 +296,15 @@ impl Video {
     }
 }
 
+impl From<&Video> for Source {
+    fn from(video: &Video) -> Self {
+        Self {
+            job: Some(video.job.clone()),
+            url: video.urls.first().cloned(),
+        }
+    }
+}
+
 impl fmt::Debug for Video {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -483,60 +330,5 @@ impl fmt::Debug for Video {
         text.field("created_at", created_at)
             .field("completed_at", completed_at);
         text.field("shortfall", shortfall).finish_non_exhaustive()
-    }
-}
-
-/// The time in whole seconds, so that it is the same after JSON.
-pub(crate) fn now() -> SystemTime {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
-}
-
-/// Times as the seconds since 1970.
-pub(crate) mod unix_seconds {
-    use std::time::{Duration, SystemTime};
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(
-        time: &SystemTime,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(
-            time.duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_secs(),
-        )
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<SystemTime, D::Error> {
-        let seconds = Duration::from_secs(u64::deserialize(deserializer)?);
-        let time = SystemTime::UNIX_EPOCH.checked_add(seconds);
-        time.ok_or_else(|| serde::de::Error::custom("a time that is too far away"))
-    }
-}
-
-/// The same for times that may not be known.
-pub(crate) mod optional_unix_seconds {
-    use std::time::SystemTime;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Deserialize, Serialize)]
-    struct Seconds(#[serde(with = "super::unix_seconds")] SystemTime);
-
-    pub(crate) fn serialize<S: Serializer>(
-        time: &Option<SystemTime>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        time.map(Seconds).serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<SystemTime>, D::Error> {
-        Ok(Option::<Seconds>::deserialize(deserializer)?.map(|seconds| seconds.0))
     }
 }

@@ -28,50 +28,53 @@
 //!
 //! Without either there is plain http to this machine, for a simulator.
 
-mod access;
 mod client;
 mod download;
 mod error;
-mod hosts;
 mod image;
 mod job;
-mod kie;
 pub mod ledger;
 mod limit;
-mod media;
 mod model;
+mod offer;
 mod plan;
 mod provider;
+mod providers;
 mod receipt;
+mod reference;
 mod request;
+mod resolution;
 mod send;
 mod steps;
-mod submit;
-mod translation;
-mod uniall;
+mod text;
+mod time;
 mod upgrade;
 mod wait;
-mod webhook;
+mod wire;
 
-pub use access::Access;
 pub use client::{Client, Permit};
-pub use download::{Downloads, Saved};
+pub use download::Downloads;
+pub use download::media::Media;
+pub use download::part::Saved;
 pub use error::{Charged, Error, ErrorKind, Fault, Resend, Subject};
-pub use job::{Job, JobRef, State, Submission, Unknown, Video};
-pub use kie::Kie;
+pub use job::{Job, State, Submission, Unknown, Video};
 pub use limit::Limit;
-pub use media::Media;
 pub use model::{Feature, Model, Reason};
-pub use plan::{Offer, Operation, Plan, Refusal};
+pub use offer::{Offer, Operation};
+pub use plan::{Plan, Refusal};
 pub use provider::{BoxFuture, Capabilities, Described, Provider, Upgrade};
+pub use providers::access::Access;
+pub use providers::kie::Kie;
+pub use providers::kie::webhook::{Delivery, Notice, Webhooks};
+pub use providers::uniall::UniAll;
 pub use receipt::Receipt;
-pub use request::{AspectRatio, Image, Input, Mode, Resolution, Source, Tier, VideoRequest};
+pub use reference::{JobRef, ParseJobRefError};
+pub use request::{AspectRatio, Image, Input, Mode, Source, Tier, VideoRequest};
+pub use resolution::Resolution;
 pub use secrecy::SecretString;
 pub use send::Prepared;
 pub use steps::{Settlement, Step};
-pub use uniall::UniAll;
 pub use wait::Poll;
-pub use webhook::{Delivery, Notice, Webhooks};
 
 // The guides, as a part of the documentation. So their programs are tested with it.
 #[cfg(any(doc, doctest))]

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 /// How many paid requests an account takes in which time.
 ///
-/// What is over it is refused there, so it waits here. kie.ai's pages say 20 in 10 seconds for an account; UniAll's say nothing.
+/// A provider refuses what is over it, so that waits here.
 ///
 /// ```
 /// use std::time::Duration;

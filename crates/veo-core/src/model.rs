@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 use veo_transport::without_queries;
 
-use crate::request::link;
+use crate::text::link;
 use crate::{AspectRatio, Image, Input, Mode, Resolution, Tier, VideoRequest};
 
 /// A model of a provider, and what it can do. [`Client::models`](crate::Client::models) has those of the providers; a provider

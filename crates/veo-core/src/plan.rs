@@ -2,13 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use veo_transport::without_queries;
+use serde::Serialize;
 
 use crate::image;
 use crate::model::nonsense;
-use crate::{Error, ErrorKind, Model, Provider, Reason, Resolution, VideoRequest};
+use crate::{Error, ErrorKind, Model, Offer, Provider, Reason, VideoRequest};
 
 /// What each provider would do with a request. Nothing is sent to find out. It serializes to JSON.
 ///
@@ -35,66 +33,6 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
 }
 
-/// A provider can make the video: the exact request it would be sent. It can be stored as JSON, as a part of a
-/// [`Job`](crate::Job).
-/// Its debug text leaves out what a link can hold of signatures.
-///
-/// ```
-/// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
-/// # fn main() { simulated(async |client| {
-/// use veo_core::VideoRequest;
-///
-/// let plan = client.plan(&VideoRequest::text("A dog playing in a park"));
-/// let offer = &plan.offers[0];
-/// println!("{} with {} of {}: {}", offer.operation, offer.model, offer.provider, offer.body);
-/// for warning in &offer.warnings {
-///     println!("but {warning}");
-/// }
-/// # Ok(()) }) }
-/// ```
-#[derive(Clone, Deserialize, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Offer {
-    /// Name of the provider.
-    pub provider: String,
-    /// The account that pays: the name of the provider, or a named account at it.
-    #[serde(default)]
-    pub account: String,
-    /// Where the provider is reached, if that is not its own address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base_url: Option<String>,
-    /// The model in the provider's words.
-    pub model: String,
-    /// What the provider is asked to do.
-    pub operation: Operation,
-    /// The JSON body.
-    pub body: Value,
-    /// What the body says, in our own words.
-    pub request: VideoRequest,
-    /// What may not come out as asked. A local image stands in the body as its path until it is uploaded.
-    pub warnings: Vec<String>,
-}
-
-/// What a provider is asked to do.
-///
-/// ```
-/// use veo_core::Operation;
-///
-/// assert_eq!(Operation::Extend.to_string(), "extend");
-/// ```
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Operation {
-    /// To make a new video.
-    #[serde(alias = "create_video")]
-    Generate,
-    /// To make an earlier video longer.
-    Extend,
-    /// To make a finished video larger.
-    Upgrade,
-}
-
 /// A provider cannot make the video.
 ///
 /// ```
@@ -116,37 +54,6 @@ pub struct Refusal {
     pub reasons: Vec<Reason>,
 }
 
-impl Offer {
-    /// An offer without warnings.
-    ///
-    /// ```
-    /// use serde_json::json;
-    /// use veo_core::{Model, Offer, Operation, Tier, VideoRequest};
-    ///
-    /// let model = Model::new("hat", "top-hat-1", Tier::Lite);
-    /// let request = VideoRequest::text("A rabbit");
-    /// let offer = Offer::new(&model, &request, Operation::Generate, json!({ "text": request.prompt }));
-    /// assert_eq!(offer.model, "top-hat-1");
-    /// ```
-    pub fn new(model: &Model, request: &VideoRequest, operation: Operation, body: Value) -> Self {
-        Self {
-            provider: model.provider.to_owned(),
-            account: model.provider.to_owned(),
-            base_url: None,
-            model: model.name.to_owned(),
-            operation,
-            body,
-            request: request.clone(),
-            warnings: Vec::new(),
-        }
-    }
-
-    /// The resolution that was asked for, or 720p.
-    pub fn resolution(&self) -> Resolution {
-        self.request.resolution.unwrap_or(Resolution::P720)
-    }
-}
-
 impl Refusal {
     /// An account that the client has already.
     pub(crate) fn of_double(account: &str) -> Self {
@@ -156,39 +63,6 @@ impl Refusal {
             provider: account.to_owned(),
             reasons: vec![Reason::new("provider", message)],
         }
-    }
-}
-
-impl fmt::Debug for Offer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            provider,
-            account,
-            base_url,
-            model,
-            operation,
-            body,
-            request,
-            warnings,
-        } = self;
-        let mut text = f.debug_struct("Offer");
-        text.field("provider", provider)
-            .field("account", account)
-            .field("base_url", base_url);
-        text.field("model", model).field("operation", operation);
-        text.field(
-            "body",
-            &format_args!("{}", without_queries(&body.to_string())),
-        );
-        text.field("request", request)
-            .field("warnings", warnings)
-            .finish()
-    }
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
     }
 }
 
@@ -225,7 +99,7 @@ pub(crate) fn plan<'a>(
         if is_stranded {
             reasons.push(Reason::new(
                 "input",
-                format!("an image {}", image::STRANDED),
+                format!("an image {}", image::stranded()),
             ));
         }
         plan.refusals.push(Refusal {

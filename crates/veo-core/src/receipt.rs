@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::job::now;
+use crate::time::now;
 use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 
 /// What was asked for, what was paid for and what came, for one finished video. It serializes to JSON. There is an example at
@@ -25,15 +25,15 @@ pub struct Receipt {
     /// The seeds, if the provider said so.
     pub seeds: Vec<i64>,
     /// When the provider began, by its own clock, if it said so.
-    #[serde(with = "crate::job::optional_unix_seconds")]
+    #[serde(with = "crate::time::optional_unix_seconds")]
     pub created_at: Option<SystemTime>,
     /// When the provider was done, likewise.
-    #[serde(with = "crate::job::optional_unix_seconds")]
+    #[serde(with = "crate::time::optional_unix_seconds")]
     pub completed_at: Option<SystemTime>,
     /// The file, with its SHA-256 and what it says about itself.
     pub saved: Saved,
     /// When this receipt was made.
-    #[serde(with = "crate::job::unix_seconds")]
+    #[serde(with = "crate::time::unix_seconds")]
     pub made_at: SystemTime,
     /// Where what came is not what was asked for; empty if all is well.
     pub discrepancies: Vec<String>,

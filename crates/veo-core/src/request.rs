@@ -1,16 +1,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use bytes::Bytes;
 use schemars::JsonSchema;
-use serde::de::IntoDeserializer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use veo_transport::without_queries;
 
-use crate::{JobRef, Video};
+use crate::text::link;
+use crate::{JobRef, Resolution};
 
 /// A video to make.
 ///
@@ -148,7 +147,7 @@ pub enum Image {
 }
 
 /// The video that an extension continues. kie.ai goes by the job and UniAll by the URL, and a finished
-/// [`Video`] has both.
+/// [`Video`](crate::Video) has both.
 ///
 /// ```
 /// use veo_core::{JobRef, Source, VideoRequest};
@@ -241,32 +240,6 @@ pub enum AspectRatio {
     /// Whichever is nearer to the image, which is cropped to it.
     #[serde(rename = "auto")]
     Auto,
-}
-
-/// Size of the picture, for the landscape shape.
-///
-/// ```
-/// use veo_core::Resolution;
-///
-/// assert_eq!("4k".parse(), Ok(Resolution::K4));
-/// assert_eq!(Resolution::P1080.to_string(), "1080p");
-/// assert!(Resolution::P720 < Resolution::K4);
-/// ```
-#[derive(
-    Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
-)]
-#[schemars(description = "Size of the picture, for the landscape shape.")]
-#[non_exhaustive]
-pub enum Resolution {
-    /// 1280 by 720.
-    #[serde(rename = "720p")]
-    P720,
-    /// 1920 by 1080.
-    #[serde(rename = "1080p")]
-    P1080,
-    /// 3840 by 2160.
-    #[serde(rename = "4k")]
-    K4,
 }
 
 impl VideoRequest {
@@ -629,11 +602,6 @@ impl fmt::Debug for Source {
     }
 }
 
-/// A link without what can be secret in it, also if it is none.
-pub(crate) fn link(url: &str) -> String {
-    without_queries(url.split(['?', '#']).next().unwrap_or_default())
-}
-
 impl From<&str> for Image {
     fn from(url: &str) -> Self {
         Self::Url(url.to_owned())
@@ -676,29 +644,12 @@ impl Source {
     }
 }
 
-impl From<&Video> for Source {
-    fn from(video: &Video) -> Self {
-        Self {
-            job: Some(video.job.clone()),
-            url: video.urls.first().cloned(),
-        }
-    }
-}
-
 impl From<JobRef> for Source {
     fn from(job: JobRef) -> Self {
         Self {
             job: Some(job),
             url: None,
         }
-    }
-}
-
-impl FromStr for Resolution {
-    type Err = serde::de::value::Error;
-
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        Self::deserialize(word.into_deserializer())
     }
 }
 
@@ -734,4 +685,4 @@ macro_rules! display_as_json {
     )*};
 }
 
-display_as_json!(Mode, Tier, AspectRatio, Resolution);
+display_as_json!(Mode, Tier, AspectRatio);

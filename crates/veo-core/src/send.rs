@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::field::{Empty, display};
 use tracing::{Instrument, info_span};
 
 use crate::client::{Client, impossible};
-use crate::download::random;
 use crate::ledger::{
     Begin, Begun, Entry, EntryState, Event, Find, Outcome, Want, Wish, key_reused,
 };
+use crate::text::random;
 use crate::{
     Error, ErrorKind, Offer, Provider, Refusal, Submission, Unknown, VideoRequest, image, plan,
 };
@@ -79,34 +78,6 @@ impl Prepared {
     pub(crate) fn leave_out(&mut self, accounts: &[&str]) {
         self.offers
             .retain(|offer| !accounts.contains(&offer.account.as_str()));
-    }
-}
-
-/// What is on the wire, so that one can wait for its end.
-#[derive(Clone, Debug)]
-pub(crate) struct Wire(Arc<watch::Sender<usize>>);
-
-struct OnWire(Wire);
-
-impl Wire {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
-    }
-
-    fn enter(&self) -> OnWire {
-        self.0.send_modify(|calls| *calls += 1);
-        OnWire(self.clone())
-    }
-
-    pub(crate) async fn empty(&self) {
-        // The sender lives as long as this.
-        let _ = self.0.subscribe().wait_for(|calls| *calls == 0).await;
-    }
-}
-
-impl Drop for OnWire {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|calls| *calls -= 1);
     }
 }
 
@@ -433,7 +404,7 @@ impl Client {
             client.ended(&key, &mut submission).await;
             Ok(Sent::Gone(Box::new(submission)))
         };
-        let sent_at = crate::job::now();
+        let sent_at = crate::time::now();
         match self.detached(sending).await {
             // A provider that panics may have sent it.
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {

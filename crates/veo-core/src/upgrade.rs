@@ -342,7 +342,7 @@ impl Client {
             }
         };
         if self.keeps_record() {
-            let at = crate::job::now();
+            let at = crate::time::now();
             let event = match outcome {
                 Some(Ok(task)) if !is_accepted || task.is_some() => {
                     let (job, refusals) = (reference.clone(), Vec::new());

@@ -7,8 +7,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use veo_transport::without_queries;
 
-use crate::download::hex;
-use crate::job::unix_seconds;
+use crate::text::hex;
+use crate::time::unix_seconds;
 use crate::{
     Error, Image, Input, Job, JobRef, Offer, Operation, Receipt, Resolution, Unknown, VideoRequest,
 };
@@ -89,7 +89,7 @@ pub struct Entry {
     /// When it has finished or failed.
     #[serde(
         default,
-        with = "crate::job::optional_unix_seconds",
+        with = "crate::time::optional_unix_seconds",
         skip_serializing_if = "Option::is_none"
     )]
     pub ended_at: Option<SystemTime>,
@@ -202,14 +202,14 @@ pub struct Delivered {
     /// When the provider began, by its own clock.
     #[serde(
         default,
-        with = "crate::job::optional_unix_seconds",
+        with = "crate::time::optional_unix_seconds",
         skip_serializing_if = "Option::is_none"
     )]
     pub created_at: Option<SystemTime>,
     /// When the provider was done.
     #[serde(
         default,
-        with = "crate::job::optional_unix_seconds",
+        with = "crate::time::optional_unix_seconds",
         skip_serializing_if = "Option::is_none"
     )]
     pub completed_at: Option<SystemTime>,

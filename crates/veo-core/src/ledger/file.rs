@@ -21,7 +21,7 @@ use super::{
     Attempt, Begin, Begun, Entry, EntryState, Event, Find, Ledger, Listed, Outcome, Want, Which,
     key_reused, target_taken,
 };
-use crate::download::{folder_of, hex, random};
+use crate::text::{folder_of, hex, random};
 use crate::{BoxFuture, Error, ErrorKind};
 
 /// A ledger in a file, which processes of one machine can share.

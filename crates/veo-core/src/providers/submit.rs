@@ -5,9 +5,9 @@ use std::fmt::Display;
 
 use veo_transport::{Error as ApiError, Head, Reply};
 
+use super::errors::{refusal, start, translated};
 use crate::error::KEPT;
-use crate::job::now;
-use crate::translation::{refusal, start, translated};
+use crate::time::now;
 use crate::{Error, ErrorKind, Job, Offer, Submission};
 
 /// A refusal in a provider's own words, which are its display.

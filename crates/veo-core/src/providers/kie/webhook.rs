@@ -12,7 +12,9 @@ use serde_json::Value;
 use sha2::Sha256;
 use veo_transport::{json, without_queries};
 
-use crate::{Error, ErrorKind, JobRef, kie};
+use super::callback::marker;
+use super::models::NAME;
+use crate::{Error, ErrorKind, JobRef};
 
 /// Tells the webhooks of kie.ai from forgeries. UniAll sends none.
 ///
@@ -336,9 +338,6 @@ const PLACES: [(&str, &str); 4] = [
     ("task_id", "/task_id"),
 ];
 
-/// What stands before the marker in the query of a callback address.
-const MARKER: &str = "veo=";
-
 /// Far more than any webhook has.
 const LONGEST_BODY: usize = 1024 * 1024;
 
@@ -373,17 +372,6 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Result<&[u8], Error> {
     })
 }
 
-/// The marker in a target, if there is one: a word of letters and digits in the last pair of its query with this name.
-fn marker(target: &str) -> Option<String> {
-    let (_, query) = target.split('#').next()?.split_once('?')?;
-    let marker = query
-        .split('&')
-        .rev()
-        .find_map(|pair| pair.strip_prefix(MARKER))?;
-    let is_word = marker.len() <= 64 && marker.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    Some(marker.to_owned()).filter(|marker| is_word && !marker.is_empty())
-}
-
 /// What the body says. Nothing of it is quoted in an error, since anybody may have written it.
 fn read(body: &[u8]) -> Result<Notice, Error> {
     if body.len() > LONGEST_BODY {
@@ -397,7 +385,7 @@ fn read(body: &[u8]) -> Result<Notice, Error> {
     })?;
     let code = &body["code"];
     Ok(Notice {
-        job: JobRef::new(kie::NAME, task(&body)?),
+        job: JobRef::new(NAME, task(&body)?),
         unverified_code: code.as_i64().or_else(|| code.as_str()?.parse().ok()),
         unverified_message: body["msg"].as_str().map(without_queries),
         marker: None,

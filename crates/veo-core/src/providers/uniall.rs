@@ -1,12 +1,14 @@
-//! Translation to and from `uniall-api`, which no other file names.
+//! Makes videos with UniAll. No other file names the crate of its client, `uniall-api`.
 
 use serde::Deserialize as _;
 use serde_json::Value;
 use uniall_api::{Error as ApiError, Head, Rejection, bounds, started_task, types};
 use veo_transport::words;
 
-use crate::submit::{self, Row, Said, explained};
-use crate::translation::{Body, failure, named, start, translated};
+use super::access;
+use super::body::Body;
+use super::errors::{failure, start, translated};
+use super::submit::{self, Row, Said, explained};
 use crate::{
     Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image,
     Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State, Subject,
@@ -175,7 +177,7 @@ impl UniAll {
     /// ```
     #[must_use]
     pub fn named(mut self, account: &str) -> Self {
-        self.account = named(NAME, account);
+        self.account = access::account(NAME, account);
         self
     }
 

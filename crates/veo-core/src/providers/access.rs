@@ -97,3 +97,12 @@ impl<K: Into<SecretString>> From<K> for Access {
         Self::new(key)
     }
 }
+
+/// The account with this name at a provider. One without a name is called as the provider.
+pub(crate) fn account(provider: &str, name: &str) -> String {
+    if name.is_empty() {
+        provider.to_owned()
+    } else {
+        format!("{provider}@{name}")
+    }
+}

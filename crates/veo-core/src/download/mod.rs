@@ -1,0 +1,350 @@
+//! A video from a media host to a file: all of it, or nothing.
+
+pub(crate) mod media;
+pub(crate) mod part;
+
+mod hosts;
+
+use std::error::Error as _;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::header::{IF_RANGE, RANGE};
+use reqwest::{Response, Url};
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+use veo_transport::{WIRE, client_builder, without_queries};
+
+use self::hosts::Refused;
+use self::part::{Part, failure};
+use crate::{Error, ErrorKind, Saved};
+
+/// How to download. There is no limit to how long it takes as long as something arrives.
+///
+/// ```
+/// use veo_core::Downloads;
+///
+/// // The links of a simulator lead to this machine.
+/// let simulated = Downloads { allow_private_hosts: true, ..Downloads::default() };
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Downloads {
+    /// The longest video that is saved, in bytes; 4 GiB by default.
+    pub max_bytes: u64,
+    /// For how long nothing may arrive before the transfer is taken up anew; 30 seconds by default.
+    pub stalled_after: Duration,
+    /// How long to pause before a broken transfer is taken up anew; 1 second by default. The pause doubles each time
+    /// that nothing new arrived, and after the fifth time in a row the download fails.
+    pub pause: Duration,
+    /// Whether a file that is there is replaced, which is the default. Otherwise it stays and the video goes to the next free
+    /// name like it, such as `dog-2.mp4`; a file that is the same video already counts as saved.
+    pub replace: bool,
+    /// Whether links may lead to this machine and into private networks, as those of a simulator do; not by default.
+    pub allow_private_hosts: bool,
+}
+
+impl Default for Downloads {
+    fn default() -> Self {
+        Self {
+            max_bytes: 4 << 30,
+            stalled_after: Duration::from_secs(30),
+            pause: Duration::from_secs(1),
+            replace: true,
+            allow_private_hosts: false,
+        }
+    }
+}
+
+/// Downloads from media hosts. It has no key to give away.
+#[derive(Clone, Debug)]
+pub(crate) struct Downloader {
+    http: reqwest::Client,
+    settings: Downloads,
+}
+
+/// One download, which can go on with another link.
+pub(crate) struct Transfer<'a> {
+    downloader: &'a Downloader,
+    part: Part<'a>,
+    /// The most bytes that have ever been there.
+    most: u64,
+    /// How often in a row it has broken off without anything new.
+    tries: u32,
+}
+
+/// Where a link has led.
+pub(crate) enum Followed {
+    /// The whole video is there.
+    ToTheEnd,
+    /// The media host does not take the link, or not any more, and says so by this HTTP status.
+    Expired(u16),
+}
+
+/// How often in a row a transfer may break off without anything new.
+const TRIES: u32 = 5;
+
+/// Why a transfer ended before its end.
+enum Stop {
+    /// It is of no use to try again.
+    Final(Error),
+    /// The link is not taken, or not any more.
+    Expired(u16),
+    /// The next try may go better.
+    Broken(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl Downloader {
+    pub(crate) fn new(settings: Downloads) -> Result<Self, Error> {
+        let mut builder = client_builder()
+            .user_agent(concat!("veo-rs/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            .redirect(hosts::redirects(settings.allow_private_hosts))
+            // It would carry the signature in a link to where the link redirects.
+            .referer(false);
+        if !settings.allow_private_hosts {
+            builder = builder.dns_resolver(hosts::PublicOnly);
+        }
+        let http = builder.build().map_err(|error| {
+            Error::new(ErrorKind::InvalidRequest, "no HTTP client could be made").with_source(error)
+        })?;
+        Ok(Self { http, settings })
+    }
+
+    pub(crate) fn replacing(mut self, replace: bool) -> Self {
+        self.settings.replace = replace;
+        self
+    }
+
+    /// Begins to save a video in a place.
+    pub(crate) fn begin<'a>(&'a self, path: &'a Path) -> Result<Transfer<'a>, Error> {
+        Ok(Transfer {
+            downloader: self,
+            part: Part::new(path)?,
+            most: 0,
+            tries: 0,
+        })
+    }
+}
+
+impl Transfer<'_> {
+    /// Fetches a video by a link, and tells how many bytes there are and of how many. It is taken up anew when it breaks off.
+    pub(crate) async fn follow(
+        &mut self,
+        url: &str,
+        on_bytes: &mut impl FnMut(u64, Option<u64>),
+    ) -> Result<Followed, Error> {
+        loop {
+            match self.fetch(url, on_bytes).await {
+                Ok(()) => return Ok(Followed::ToTheEnd),
+                Err(Stop::Final(error)) => return Err(error),
+                Err(Stop::Expired(status)) => {
+                    // What another link leads to need not be the same file.
+                    self.part.restart()?;
+                    return Ok(Followed::Expired(status));
+                }
+                Err(Stop::Broken(error)) => {
+                    debug!(target: WIRE, %error, cause = error.source(), "no whole reply");
+                    self.pause_after(error).await?;
+                }
+            }
+        }
+    }
+
+    /// Moves the video to its place.
+    pub(crate) async fn finish(self) -> Result<Saved, Error> {
+        self.part.finish(self.downloader.settings.replace).await
+    }
+
+    /// Waits before the next try, or gives the error back if there have been enough without anything new.
+    async fn pause_after(&mut self, error: Error) -> Result<(), Error> {
+        let received = self.part.received;
+        self.tries = if received > self.most {
+            0
+        } else {
+            self.tries + 1
+        };
+        if self.tries == TRIES {
+            return Err(error);
+        }
+        self.most = self.most.max(received);
+        let pause = self.downloader.settings.pause;
+        sleep(pause.saturating_mul(1 << self.tries)).await;
+        Ok(())
+    }
+
+    /// Fetches what is missing, or everything if nothing tells whether the rest would be of the same file.
+    async fn fetch(
+        &mut self,
+        url: &str,
+        on_bytes: &mut impl FnMut(u64, Option<u64>),
+    ) -> Result<(), Stop> {
+        if let Some(data) = url.strip_prefix("data:") {
+            let bytes = inline(data, self.downloader.settings.max_bytes)?;
+            self.part.write(&bytes).await?;
+            on_bytes(self.part.received, Some(self.part.received));
+            return Ok(());
+        }
+        let response = self.ask(url).await?;
+        self.take_up(&response)?;
+        self.receive(response, on_bytes).await
+    }
+
+    /// Asks for what is missing.
+    async fn ask(&self, url: &str) -> Result<Response, Stop> {
+        // A URL can carry a signature, so it stays out of all messages.
+        let url = Url::parse(url).map_err(|_| failure("the link of the video is not a URL"))?;
+        hosts::check(&url, self.downloader.settings.allow_private_hosts)
+            .map_err(|refused| not_followed(&refused))?;
+
+        let shown = without_queries(url.as_str());
+        let rest = self.part.rest();
+        let range = rest.as_ref().map(|(range, _)| range);
+        debug!(target: WIRE, method = "GET", url = shown, range, "request");
+        let mut request = self.downloader.http.get(url);
+        if let Some((range, validator)) = rest {
+            request = request.header(RANGE, range).header(IF_RANGE, validator);
+        }
+        let sending = request.send();
+        let response = self
+            .downloader
+            .next(sending, "the media host cannot be reached")
+            .await?;
+        let shown = without_queries(response.url().as_str());
+        debug!(target: WIRE, status = response.status().as_u16(), url = shown, "reply");
+        Ok(response)
+    }
+
+    /// Takes up a reply that holds the whole file or the missing rest of it.
+    fn take_up(&mut self, response: &Response) -> Result<(), Stop> {
+        match response.status().as_u16() {
+            200 => self.part.begin(response)?,
+            206 if self.part.goes_on_with(response) => {}
+            206 | 416 => {
+                self.part.restart()?;
+                let error = failure("the media host sent another part than was asked for");
+                return Err(Stop::Broken(error));
+            }
+            status @ (401 | 403 | 404 | 410) => return Err(Stop::Expired(status)),
+            status => {
+                let error = failure(&format!("the media host answered HTTP {status}"));
+                let is_passing = matches!(status, 408 | 425 | 429 | 500..);
+                return Err(if is_passing {
+                    Stop::Broken(error)
+                } else {
+                    Stop::Final(error)
+                });
+            }
+        }
+        let announced = self.part.total.unwrap_or_default();
+        Ok(self.downloader.check_size(announced)?)
+    }
+
+    /// Writes down what arrives, to the end.
+    async fn receive(
+        &mut self,
+        mut response: Response,
+        on_bytes: &mut impl FnMut(u64, Option<u64>),
+    ) -> Result<(), Stop> {
+        let (downloader, part) = (self.downloader, &mut self.part);
+        while let Some(chunk) = downloader
+            .next(response.chunk(), "the download broke off")
+            .await?
+        {
+            downloader.check_size(part.received + chunk.len() as u64)?;
+            part.write(&chunk).await?;
+            on_bytes(part.received, part.total);
+        }
+        match part.total {
+            Some(total) if part.received < total => {
+                Err(Stop::Broken(failure("the download broke off")))
+            }
+            Some(total) if part.received > total => {
+                let error = failure("the media host sent more than it had announced");
+                Err(Stop::Final(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Downloader {
+    /// The next thing that arrives. Only the time while nothing does counts.
+    async fn next<T>(
+        &self,
+        arrival: impl Future<Output = reqwest::Result<T>>,
+        what: &str,
+    ) -> Result<T, Stop> {
+        match timeout(self.settings.stalled_after, arrival).await {
+            Ok(Ok(arrived)) => Ok(arrived),
+            Ok(Err(error)) => Err(match Refused::within(&error) {
+                Some(refused) => Stop::Final(not_followed(refused)),
+                None => Stop::Broken(failure(what).with_source(error.without_url())),
+            }),
+            Err(_) => {
+                let stalled = format!(
+                    "{what}: nothing arrived for {:?}",
+                    self.settings.stalled_after
+                );
+                Err(Stop::Broken(failure(&stalled)))
+            }
+        }
+    }
+
+    fn check_size(&self, bytes: u64) -> Result<(), Error> {
+        check_size(bytes, self.settings.max_bytes)
+    }
+}
+
+/// The bytes of a video that came inside its link, which is given without the scheme.
+fn inline(data: &str, max_bytes: u64) -> Result<Vec<u8>, Error> {
+    let (head, text) = data.split_once(',').unwrap_or_default();
+    check_size(text.len() as u64 / 4 * 3, max_bytes)?;
+    let bytes = BASE64
+        .decode(text)
+        .ok()
+        .filter(|_| head.ends_with(";base64"));
+    bytes.ok_or_else(|| failure("the video came inside its link, but not as base64"))
+}
+
+fn check_size(bytes: u64, max_bytes: u64) -> Result<(), Error> {
+    if bytes <= max_bytes {
+        return Ok(());
+    }
+    let message = format!(
+        "the video is longer than {max_bytes} bytes; set a higher limit and download it again"
+    );
+    Err(Error::new(ErrorKind::Download, message))
+}
+
+fn not_followed(refused: &Refused) -> Error {
+    let message = format!(
+        "the link of the video is not followed, because {refused}; report it to the provider"
+    );
+    Error::new(ErrorKind::Download, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Links with this name are refused before, so this is what happens to any other name that stands for this machine.
+    #[tokio::test]
+    async fn a_name_of_this_machine_is_not_connected_to() {
+        let downloader = Downloader::new(Downloads::default()).unwrap();
+        let error = downloader
+            .http
+            .get("http://localhost:1/")
+            .send()
+            .await
+            .unwrap_err();
+        assert!(Refused::within(&error).is_some(), "{error:?}");
+    }
+}

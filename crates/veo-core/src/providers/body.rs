@@ -1,0 +1,58 @@
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::Reason;
+
+/// The JSON body of a request in the making.
+#[derive(Default)]
+pub(crate) struct Body(Map<String, Value>);
+
+impl Body {
+    /// Sets a field, if there is a value for it.
+    pub(crate) fn set(&mut self, field: &str, value: impl Into<Option<Value>>) {
+        if let Some(value) = value.into() {
+            self.0.insert(field.to_owned(), value);
+        }
+    }
+
+    /// Adds the caller's own fields, which may not be those that the vocabulary covers, each of which is given with its name
+    /// there.
+    pub(crate) fn merge(
+        &mut self,
+        extra: Option<&Map<String, Value>>,
+        covered: &[(&str, &str)],
+    ) -> Result<(), Vec<Reason>> {
+        let mut wrong = Vec::new();
+        for (field, value) in extra.into_iter().flatten() {
+            match covered.iter().find(|(theirs, _)| theirs == field) {
+                Some((_, ours)) => wrong.push(format!("{field} is the {ours} of the request")),
+                None => drop(self.0.insert(field.clone(), value.clone())),
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        // One reason for all, so that a model is no farther from the request for them.
+        Err(vec![Reason::new(
+            "extra",
+            format!(
+                "{}; set that and leave out the extra field",
+                wrong.join(", ")
+            ),
+        )])
+    }
+
+    /// The body, if the provider's own type takes it.
+    pub(crate) fn check<T: DeserializeOwned + Serialize>(self) -> Result<Value, Vec<Reason>> {
+        let typed =
+            serde_json::from_value::<T>(Value::Object(self.0)).and_then(serde_json::to_value);
+        typed.map_err(|error| vec![Reason::new("extra", error.to_string())])
+    }
+}
+
+impl From<Body> for Option<Value> {
+    fn from(body: Body) -> Self {
+        (!body.0.is_empty()).then_some(Value::Object(body.0))
+    }
+}

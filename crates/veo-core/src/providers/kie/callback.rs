@@ -1,0 +1,29 @@
+//! The marker in the query of a callback address, by which a callback finds its attempt: put there, and found again.
+
+/// The name of the pair in the query.
+const MARKER: &str = "veo=";
+
+/// A callback address with a marker as the last pair of its query, and else as the caller has written it.
+pub(super) fn with_marker(url: &str, marker: &str) -> String {
+    if marker.is_empty() {
+        return url.to_owned();
+    }
+    let (address, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
+    let separator = match address.split_once('?') {
+        None => "?",
+        Some((_, query)) if query.is_empty() || query.ends_with('&') => "",
+        Some(_) => "&",
+    };
+    format!("{address}{separator}{MARKER}{marker}{fragment}")
+}
+
+/// The marker in a target, if there is one: a word of letters and digits in the last pair of its query with this name.
+pub(super) fn marker(target: &str) -> Option<String> {
+    let (_, query) = target.split('#').next()?.split_once('?')?;
+    let marker = query
+        .split('&')
+        .rev()
+        .find_map(|pair| pair.strip_prefix(MARKER))?;
+    let is_word = marker.len() <= 64 && marker.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    Some(marker.to_owned()).filter(|marker| is_word && !marker.is_empty())
+}

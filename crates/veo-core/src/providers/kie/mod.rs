@@ -1,0 +1,221 @@
+//! Makes videos with kie.ai. No file outside this folder names the crate of its client, `kie-api`.
+
+pub(crate) mod webhook;
+
+mod callback;
+mod models;
+mod refusals;
+mod veo;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use self::models::{MODELS, NAME};
+use self::refusals::of_free_call;
+use crate::providers::access;
+use crate::providers::errors::translated;
+use crate::{
+    Access, BoxFuture, Capabilities, Described, Error, ErrorKind, JobRef, Limit, Model, Offer,
+    Provider, Reason, Resolution, State, Submission, Upgrade, VideoRequest,
+};
+
+/// The reseller kie.ai.
+///
+/// It has every mode, three tiers, extension of its own videos, upgrades to 1080p and 4K, uploads, a balance and
+/// [webhooks](crate::Webhooks). It cannot leave out the sound, and knows no negative prompt.
+///
+/// ```
+/// use veo_core::{Access, Client, Kie};
+///
+/// # fn main() -> Result<(), veo_core::Error> {
+/// let client = Client::new(Kie::new("the API key")?)?;
+/// let simulated = Client::new(Kie::new(Access::new("any key").base_url("http://127.0.0.1:8787"))?)?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Kie {
+    client: kie_api::Client,
+    account: String,
+    limit: Limit,
+}
+
+impl Kie {
+    /// kie.ai with a key, or with [more](Access). Makes no connection yet.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::{Access, Kie};
+    ///
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// let kie = Kie::new(Access::new("the API key").submit_timeout(Duration::from_secs(300)))?;
+    /// assert!(Kie::new("").is_err());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.
+    pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
+        let client = kie_api::Client::new(access.into().config);
+        let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
+        Ok(Self {
+            client,
+            account: NAME.to_owned(),
+            limit: Limit {
+                requests: 20,
+                per: Duration::from_secs(10),
+            },
+        })
+    }
+
+    /// The same with another limit than the usual 20 requests in 10 seconds, for an account whose limit was raised.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use veo_core::{Kie, Limit};
+    ///
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// let kie = Kie::new("the API key")?.limit(Limit { requests: 100, per: Duration::from_secs(10) });
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The same as an account with a name, which its jobs carry: `kie@studio` for `studio`. So one [`Client`](crate::Client) can
+    /// have several.
+    ///
+    /// ```
+    /// use veo_core::{Client, Kie};
+    ///
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// let client = Client::new(Kie::new("a key")?)?.or(Kie::new("another key")?.named("studio"));
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn named(mut self, account: &str) -> Self {
+        self.account = access::account(NAME, account);
+        self
+    }
+
+    /// A link that lives for 20 minutes.
+    async fn fresh_link(&self, url: &str) -> Result<Option<String>, Error> {
+        let reply = self
+            .client
+            .download_url()
+            .body_map(|body| body.url(url))
+            .send()
+            .await;
+        let reply = reply.map_err(|error| translated(ErrorKind::Download, &error))?;
+        Ok(reply.into_inner().data.filter(|link| !link.is_empty()))
+    }
+
+    async fn credits(&self) -> Result<f64, Error> {
+        let reply = self
+            .client
+            .account_credits()
+            .send()
+            .await
+            .map_err(|error| of_free_call(&error))?;
+        let credits = reply.into_inner().data;
+        credits.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotSent,
+                "kie.ai answered without a balance; ask again",
+            )
+        })
+    }
+
+    async fn upload(&self, image: Bytes, name: String) -> Result<String, Error> {
+        let sent = self
+            .client
+            .upload_stream()
+            .file(image)
+            .upload_path("veo")
+            .file_name(name)
+            .send()
+            .await;
+        let reply = sent.map_err(|error| of_free_call(&error))?;
+        let url = reply
+            .into_inner()
+            .data
+            .and_then(|file| file.download_url)
+            .filter(|url| !url.is_empty());
+        url.ok_or_else(|| {
+            Error::new(
+                ErrorKind::NotSent,
+                "kie.ai took the image but gave no URL for it; try again",
+            )
+        })
+    }
+}
+
+impl Provider for Kie {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn models(&self) -> &[Model] {
+        &MODELS
+    }
+
+    fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
+        veo::offer(model, request)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let upgrades = &[Resolution::P1080, Resolution::K4];
+        Capabilities::default()
+            .limit(self.limit)
+            .uploads()
+            .credits()
+            .upgrades(upgrades)
+            .marks_callbacks()
+    }
+
+    fn account(&self) -> String {
+        self.account.clone()
+    }
+
+    fn base_url(&self) -> Option<&str> {
+        self.client.base_url()
+    }
+
+    fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
+        Box::pin(veo::submit(&self.client, offer))
+    }
+
+    fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
+        Box::pin(async {
+            let described = veo::describe(&self.client, job).await?;
+            Ok(described.state)
+        })
+    }
+
+    fn marked(&self, offer: &Offer, marker: &str) -> Offer {
+        veo::marked(offer, marker)
+    }
+
+    fn describe<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Described, Error>> {
+        Box::pin(veo::describe(&self.client, job))
+    }
+
+    fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> BoxFuture<'a, Upgrade> {
+        Box::pin(veo::upgrade(&self.client, job, to))
+    }
+
+    fn fresh_link<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        Box::pin(self.fresh_link(url))
+    }
+
+    fn credits(&self) -> BoxFuture<'_, Result<f64, Error>> {
+        Box::pin(self.credits())
+    }
+
+    fn upload<'a>(&'a self, image: Bytes, name: String) -> BoxFuture<'a, Result<String, Error>> {
+        Box::pin(self.upload(image, name))
+    }
+}

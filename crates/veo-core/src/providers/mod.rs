@@ -1,0 +1,12 @@
+//! The providers of this library. Each has a room of its own, which alone names the crate of its client.
+
+pub(crate) mod access;
+pub(crate) mod kie;
+pub(crate) mod uniall;
+
+mod body;
+mod errors;
+mod submit;
+
+/// The provider of this library that keeps images of this machine, as advice names it.
+pub(crate) const KEEPS_IMAGES: &str = "kie.ai";

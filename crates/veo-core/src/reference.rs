@@ -1,0 +1,183 @@
+use std::fmt;
+use std::str::FromStr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Resolution;
+
+/// A paid task and the provider it lives at.
+///
+/// It prints as one line without a secret, such as `kie:0f1e2d3c`, and parses from it: in another process, on another
+/// machine, the job goes on from there.
+///
+/// ```
+/// use veo_core::JobRef;
+///
+/// let job: JobRef = "kie:0f1e2d3c".parse()?;
+/// assert_eq!((job.provider.as_str(), job.task.as_str()), ("kie", "0f1e2d3c"));
+/// assert_eq!(job.to_string(), "kie:0f1e2d3c");
+/// # Ok::<(), veo_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+#[non_exhaustive]
+pub struct JobRef {
+    /// [`Provider::name`](crate::Provider::name) of the provider.
+    pub provider: String,
+    /// The name of the account at the provider, if it has one: `studio` in `kie@studio:0f1e2d3c`.
+    pub account: Option<String>,
+    /// The provider's id of the task. Any text.
+    pub task: String,
+    /// The resolution to bring the video to, if it is more than 720p. It stands at the end of the line, as in
+    /// `kie:0f1e2d3c:1080p`.
+    pub resolution: Option<Resolution>,
+}
+
+impl JobRef {
+    /// The job for a task.
+    ///
+    /// ```
+    /// use veo_core::JobRef;
+    ///
+    /// assert_eq!(JobRef::new("kie", "0f1e2d3c").to_string(), "kie:0f1e2d3c");
+    /// ```
+    pub fn new(provider: impl Into<String>, task: impl Into<String>) -> Self {
+        Self {
+            provider: provider.into(),
+            account: None,
+            task: task.into(),
+            resolution: None,
+        }
+    }
+
+    /// The account that it lives at: the provider, or a named account at it.
+    ///
+    /// ```
+    /// use veo_core::JobRef;
+    ///
+    /// let job: JobRef = "kie@studio:0f1e2d3c".parse()?;
+    /// assert_eq!((job.provider.as_str(), job.account()), ("kie", "kie@studio".to_owned()));
+    /// # Ok::<(), veo_core::Error>(())
+    /// ```
+    pub fn account(&self) -> String {
+        match &self.account {
+            Some(account) => format!("{}@{account}", self.provider),
+            None => self.provider.clone(),
+        }
+    }
+
+    /// The same job with another size at its end.
+    pub(crate) fn with_size(&self, size: Resolution) -> Self {
+        Self {
+            resolution: Some(size),
+            ..self.clone()
+        }
+    }
+
+    /// The same job without a size.
+    pub(crate) fn without_size(&self) -> Self {
+        Self {
+            resolution: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// All but these characters, which real ids are made of.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// A text that is no [`JobRef`]. It becomes an [`Error`](crate::Error) by `?`.
+///
+/// ```
+/// use veo_core::JobRef;
+///
+/// let error = "0f1e2d3c".parse::<JobRef>().unwrap_err();
+/// assert_eq!(error.to_string(), "\"0f1e2d3c\" is not a job; it has the form provider:task, such as kie:0f1e2d3c");
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ParseJobRefError(String);
+
+impl fmt::Display for ParseJobRefError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is not a job; it has the form provider:task, such as kie:0f1e2d3c",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for ParseJobRefError {}
+
+impl fmt::Display for JobRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let escaped = |text| utf8_percent_encode(text, ESCAPED);
+        write!(f, "{}", escaped(&self.provider))?;
+        if let Some(account) = &self.account {
+            write!(f, "@{}", escaped(account))?;
+        }
+        write!(f, ":{}", escaped(&self.task))?;
+        self.resolution
+            .map_or(Ok(()), |resolution| write!(f, ":{resolution}"))
+    }
+}
+
+impl FromStr for JobRef {
+    type Err = ParseJobRefError;
+
+    fn from_str(text: &str) -> Result<Self, ParseJobRefError> {
+        // A line that would print differently was not printed here.
+        parsed(text.trim())
+            .filter(|job| job.to_string() == text.trim())
+            .ok_or_else(|| ParseJobRefError(text.to_owned()))
+    }
+}
+
+fn parsed(line: &str) -> Option<JobRef> {
+    let mut parts = line.splitn(3, ':');
+    let account = parts.next()?;
+    let task = unescaped(parts.next()?)?;
+    let (provider, name) = match account.split_once('@') {
+        Some((provider, name)) => (provider, Some(unescaped(name)?)),
+        None => (account, None),
+    };
+    let mut job = JobRef::new(unescaped(provider)?, task);
+    job.account = name;
+    if let Some(resolution) = parts.next() {
+        job.resolution = Some(resolution.parse().ok()?);
+    }
+    Some(job)
+}
+
+/// A part of the line, which is not empty.
+fn unescaped(part: &str) -> Option<String> {
+    let text = percent_decode_str(part).decode_utf8().ok()?;
+    (!text.is_empty()).then(|| text.into_owned())
+}
+
+impl TryFrom<String> for JobRef {
+    type Error = ParseJobRefError;
+
+    fn try_from(text: String) -> Result<Self, ParseJobRefError> {
+        text.parse()
+    }
+}
+
+impl From<JobRef> for String {
+    fn from(job: JobRef) -> Self {
+        job.to_string()
+    }
+}
+
+impl AsRef<JobRef> for JobRef {
+    fn as_ref(&self) -> &JobRef {
+        self
+    }
+}

@@ -1,0 +1,58 @@
+//! Times as they are kept: in whole seconds since 1970.
+
+use std::time::{Duration, SystemTime};
+
+/// The time in whole seconds, so that it is the same after JSON.
+pub(crate) fn now() -> SystemTime {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+}
+
+/// Times in JSON.
+pub(crate) mod unix_seconds {
+    use std::time::{Duration, SystemTime};
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(
+        time: &SystemTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(
+            time.duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs(),
+        )
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SystemTime, D::Error> {
+        let seconds = Duration::from_secs(u64::deserialize(deserializer)?);
+        let time = SystemTime::UNIX_EPOCH.checked_add(seconds);
+        time.ok_or_else(|| serde::de::Error::custom("a time that is too far away"))
+    }
+}
+
+/// The same for times that may not be known.
+pub(crate) mod optional_unix_seconds {
+    use std::time::SystemTime;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize, Serialize)]
+    struct Seconds(#[serde(with = "super::unix_seconds")] SystemTime);
+
+    pub(crate) fn serialize<S: Serializer>(
+        time: &Option<SystemTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(Seconds).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SystemTime>, D::Error> {
+        Ok(Option::<Seconds>::deserialize(deserializer)?.map(|seconds| seconds.0))
+    }
+}

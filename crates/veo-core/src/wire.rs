@@ -1,0 +1,34 @@
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// Counts the calls on the wire, so that one can wait for their end. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire(Arc<watch::Sender<usize>>);
+
+/// A call that is on the wire until this is dropped.
+pub(crate) struct OnWire(Wire);
+
+impl Wire {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+
+    /// Counts a call until what is given is dropped.
+    pub(crate) fn enter(&self) -> OnWire {
+        self.0.send_modify(|calls| *calls += 1);
+        OnWire(self.clone())
+    }
+
+    /// Waits until no call is on the wire.
+    pub(crate) async fn empty(&self) {
+        // The sender lives as long as this.
+        let _ = self.0.subscribe().wait_for(|calls| *calls == 0).await;
+    }
+}
+
+impl Drop for OnWire {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|calls| *calls -= 1);
+    }
+}
