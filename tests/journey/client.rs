@@ -277,10 +277,9 @@ impl Provider for Stuck {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default().uploads().limit(Limit {
-            requests: 1,
-            per: Duration::from_secs(60 * 60),
-        })
+        Capabilities::default()
+            .uploads()
+            .limit(Limit::new(1, Duration::from_secs(60 * 60)))
     }
 
     /// The last thing before the limit is kept.
@@ -443,11 +442,7 @@ async fn no_more_jobs_are_under_way_than_there_are_permits() {
         let model = any_model("counting");
         let counter = Arc::<Counter>::default();
         let client = Client::new(Counting(counter.clone(), [model])).unwrap();
-        let client = client.with_poll(Poll {
-            first: Duration::ZERO,
-            every: Duration::ZERO,
-            ..Poll::default()
-        });
+        let client = client.with_poll(Poll::default().first(Duration::ZERO).every(Duration::ZERO));
         let client = cap.map_or(client.clone(), |cap| client.with_max_in_flight(cap));
 
         let mut tasks = JoinSet::new();
@@ -460,7 +455,7 @@ async fn no_more_jobs_are_under_way_than_there_are_permits() {
                 else {
                     panic!("it is accepted")
                 };
-                client.wait(&job, |_| {}).await.unwrap();
+                client.wait(&job).await.unwrap();
             });
         }
         while let Some(done) = tasks.join_next().await {

@@ -149,13 +149,11 @@ fn redirect(to: &str) -> Reply {
 /// Settings that wait for nothing and may reach this machine.
 fn impatient() -> Downloads {
     let stalled_after = Duration::from_millis(200);
-    Downloads {
-        stalled_after,
-        pause: Duration::ZERO,
-        replace: true,
-        allow_private_hosts: true,
-        max_bytes: 100_000,
-    }
+    Downloads::default()
+        .stalled_after(stalled_after)
+        .pause(Duration::ZERO)
+        .allow_private_hosts(true)
+        .max_bytes(100_000)
 }
 
 fn client(downloads: Downloads) -> Client {
@@ -231,7 +229,7 @@ async fn outcome(client: &Client, url: &str, case: &str) -> Result<Saved, String
     std::fs::write(&file, "an older video").unwrap();
     let mut last = 0;
     let result = client
-        .download(&video(url), &file, |received, _| last = received)
+        .download_with(&video(url), &file, |received, _| last = received)
         .await;
     let bytes = std::fs::read(&file).unwrap();
     assert_eq!(
@@ -614,18 +612,18 @@ async fn kie_makes_a_link_for_a_video_that_it_knows() {
     else {
         panic!()
     };
-    let client = client.with_poll(veo_core::Poll {
-        first: Duration::ZERO,
-        every: Duration::ZERO,
-        ..Default::default()
-    });
-    let made = client.wait(&job, |_| {}).await.unwrap();
+    let client = client.with_poll(
+        veo_core::Poll::default()
+            .first(Duration::ZERO)
+            .every(Duration::ZERO),
+    );
+    let made = client.wait(&job).await.unwrap();
     let link = kie.fresh_link(&made.urls[0]).await.unwrap().unwrap();
     assert_ne!(link, made.urls[0]);
     let client = client.with_downloads(impatient()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let saved = client
-        .download(&video(&link), folder.path().join("kite.mp4"), |_, _| {})
+        .download(&video(&link), folder.path().join("kite.mp4"))
         .await
         .unwrap();
     assert_eq!(saved.media.seconds, 4.0);
@@ -635,10 +633,7 @@ async fn kie_makes_a_link_for_a_video_that_it_knows() {
 async fn links_into_private_networks_are_not_followed() {
     let host = Host::start(&[whole(CLIP)]).await;
     let port = host.url.split([':', '/']).nth(4).unwrap();
-    let public = Downloads {
-        allow_private_hosts: false,
-        ..impatient()
-    };
+    let public = impatient().allow_private_hosts(false);
     for name in [
         "127.0.0.1",
         "127.1",
@@ -843,7 +838,7 @@ async fn a_place_that_cannot_be_written_is_named() {
     let file = folder.path().join("missing").join("kite.mp4");
     // The future can go to another thread.
     let (client, video, place) = (client(impatient()), video(&host.url), file.clone());
-    let result = tokio::spawn(async move { client.download(&video, &place, |_, _| {}).await })
+    let result = tokio::spawn(async move { client.download(&video, &place).await })
         .await
         .unwrap();
     let error = result.unwrap_err();

@@ -100,13 +100,11 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
         UniAll::new(access).unwrap(),
     );
     let client = Client::new(kie.clone()).unwrap().or(uniall.clone());
-    let poll = Poll {
-        first: Duration::ZERO,
-        every: Duration::ZERO,
-        forgive_for: Duration::ZERO,
-        give_up_after: Duration::ZERO,
-        ..Poll::default()
-    };
+    let poll = Poll::default()
+        .first(Duration::ZERO)
+        .every(Duration::ZERO)
+        .forgive_for(Duration::ZERO)
+        .give_up_after(Duration::ZERO);
     let client = client.with_poll(poll);
     // The client would wait for kie.ai's limit, so the providers are sent to themselves.
     let offers = client.plan(&VideoRequest::text("A red kite")).offers;
@@ -140,8 +138,8 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
                     shown += &format!("{submission:?} {}", texts(error));
                 }
                 let job = JobRef::new(provider.name(), "t1");
-                let wait = client.wait(&job, |_| {}).await.map(|video| State::Finished(Box::new(video)));
-                let upgrade = client.upgrade(&job, Resolution::K4, |_| {}).await.map(|video| State::Finished(Box::new(video)));
+                let wait = client.wait(&job).await.map(|video| State::Finished(Box::new(video)));
+                let upgrade = client.upgrade(&job, Resolution::K4).await.map(|video| State::Finished(Box::new(video)));
                 for answer in [client.state(&job).await, wait, upgrade] {
                     shown += &answer.map_or_else(|error| texts(&error), |state| match state {
                         State::Finished(video) => format!("{video:?} {}", video.raw),
@@ -180,9 +178,10 @@ fn no_request_shows_a_secret() {
         link().prop_map(Image::from),
         Just(Image::from(b"hidden".to_vec()))
     ];
-    let source = (any::<bool>(), link()).prop_map(|(job, url)| Source {
-        job: job.then(|| JobRef::new("kie", "t1")),
-        url: Some(url.to_owned()),
+    let source = (any::<bool>(), link()).prop_map(|(job, url)| {
+        let mut source = Source::url(url);
+        source.job = job.then(|| JobRef::new("kie", "t1"));
+        source
     });
     let request = prop_oneof![
         Just(VideoRequest::text(format!("as in {SIGNED}"))),

@@ -33,19 +33,15 @@ fn client(sim: &Sim, provider: &str, scenario: &str) -> Client {
         Poll::default().give_up_after
     };
     let none = Duration::ZERO;
-    let poll = Poll {
-        first: none,
-        every: none,
-        every_upgrade: none,
-        give_up_after,
-        ..Poll::default()
-    };
-    let downloads = Downloads {
-        allow_private_hosts: true,
-        stalled_after: short,
-        pause: none,
-        ..Downloads::default()
-    };
+    let poll = Poll::default()
+        .first(none)
+        .every(none)
+        .every_upgrade(none)
+        .give_up_after(give_up_after);
+    let downloads = Downloads::default()
+        .allow_private_hosts(true)
+        .stalled_after(short)
+        .pause(none);
     client
         .unwrap()
         .with_poll(poll)
@@ -93,14 +89,11 @@ async fn journey(
         Submission::Rejected(error) => return failed("rejected", &error),
         Submission::Unknown(unknown) => return failed("unknown", &unknown.error),
     };
-    let video = match client.wait(&job, |_| {}).await {
+    let video = match client.wait(&job).await {
         Ok(video) => video,
         Err(error) => return failed("waiting", &error),
     };
-    let saved = match client
-        .download(&video, folder.join("kite.mp4"), |_, _| {})
-        .await
-    {
+    let saved = match client.download(&video, folder.join("kite.mp4")).await {
         Ok(saved) => saved,
         Err(error) => return failed("saving", &error),
     };

@@ -200,15 +200,8 @@ async fn stale_connections() -> String {
     let mut cells = Vec::new();
     for (provider, client) in ["kie", "uniall"].into_iter().zip(clients(&url)) {
         let none = Duration::ZERO;
-        let client = client.with_poll(Poll {
-            first: none,
-            give_up_after: none,
-            ..Poll::default()
-        });
-        client
-            .wait(JobRef::new(provider, "t1"), |_| {})
-            .await
-            .unwrap_err();
+        let client = client.with_poll(Poll::default().first(none).give_up_after(none));
+        client.wait(JobRef::new(provider, "t1")).await.unwrap_err();
         let submission = client.submit(&VideoRequest::text("A red kite")).await;
         cells.push(cell(&submission, count.swap(0, Ordering::SeqCst)));
     }

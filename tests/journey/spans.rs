@@ -49,17 +49,13 @@ async fn a_log_names_the_job_and_no_secret() {
     let (log, recording) = record();
     let sim = Sim::start().await.unwrap();
     let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
-    let poll = Poll {
-        first: Duration::ZERO,
-        every: Duration::ZERO,
-        ..Poll::default()
-    };
+    let poll = Poll::default().first(Duration::ZERO).every(Duration::ZERO);
     let client = Client::new(kie).unwrap().with_poll(poll);
     let request = VideoRequest::text("A secret prompt");
     let Submission::Accepted(job) = client.submit(&request).await else {
         panic!("it is accepted")
     };
-    let video = client.wait(&job, |_| {}).await.unwrap();
+    let video = client.wait(&job).await.unwrap();
     drop(recording);
 
     let log = log.take();

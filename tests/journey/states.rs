@@ -160,13 +160,11 @@ fn client(server: &MockServer) -> Client {
     let none = Duration::ZERO;
     // Whoever takes an end for "not yet" does not ask for ever.
     let give_up_after = Duration::from_secs(20);
-    let poll = Poll {
-        first: none,
-        every: none,
-        every_upgrade: none,
-        give_up_after,
-        ..Poll::default()
-    };
+    let poll = Poll::default()
+        .first(none)
+        .every(none)
+        .every_upgrade(none)
+        .give_up_after(give_up_after);
     Client::new(Kie::new(Access::new(KEY).base_url(server.uri())).unwrap())
         .unwrap()
         .with_poll(poll)
@@ -253,7 +251,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
         };
         // Elsewhere, only the line is known.
         let job: JobRef = job.reference.to_string().parse().unwrap();
-        let video = client.wait(&job, |_| {}).await.unwrap();
+        let video = client.wait(&job).await.unwrap();
         assert_eq!(
             (count(&server, at).await, video.urls[0].as_str()),
             (calls, url),
@@ -306,27 +304,23 @@ async fn an_upgrade_that_cannot_be_followed_goes_on_when_it_is_waited_for_again(
         script(&server, "/api/v1/veo/record-info", &[record("720p")]).await;
         script(&server, LARGE, &[reply.clone(), ready.clone()]).await;
         let (eager, none) = (client(&server), Duration::ZERO);
-        let poll = Poll {
-            first: none,
-            every: none,
-            every_upgrade: Duration::from_secs(60),
-            ..Poll::default()
-        };
-        let impatient = eager.clone().with_poll(Poll {
-            forgive_for: none,
-            give_up_after: none,
-            ..poll
-        });
+        let poll = Poll::default()
+            .first(none)
+            .every(none)
+            .every_upgrade(Duration::from_secs(60));
+        let impatient = eager
+            .clone()
+            .with_poll(poll.forgive_for(none).give_up_after(none));
 
         let job: JobRef = "kie:t1:4k".parse().unwrap();
-        let error = impatient.wait(&job, |_| {}).await.unwrap_err();
+        let error = impatient.wait(&job).await.unwrap_err();
         assert_eq!((error.kind(), error.job()), (kind, Some(&job)), "{reply}");
         assert_eq!(
             (error.charged(), error.resend()),
             (Charged::Yes, Resend::Never),
             "{reply}"
         );
-        let video = eager.wait(error.job().unwrap(), |_| {}).await.unwrap();
+        let video = eager.wait(error.job().unwrap()).await.unwrap();
         assert_eq!(
             (video.urls[0].as_str(), video.shortfall),
             (large, None),
@@ -435,7 +429,7 @@ async fn the_states_of_a_job_are_a_stream_that_ends() {
         script(&server, "/api/v1/veo/record-info", &replies).await;
         let client = client(&server);
         // The stream is its own: it outlives the client.
-        let states = client.states(&JobRef::new("kie", "t1"));
+        let states = client.states(JobRef::new("kie", "t1"));
         drop(client);
         let states: Vec<String> = states.map(|state| format!("{state:?}")).collect().await;
         assert_eq!(states.len(), wanted.len(), "{states:?}");
@@ -444,7 +438,7 @@ async fn the_states_of_a_job_are_a_stream_that_ends() {
         }
     }
     let nobody: Vec<_> = client(&server)
-        .states(&JobRef::new("somebody", "t1"))
+        .states(JobRef::new("somebody", "t1"))
         .collect()
         .await;
     assert!(nobody.len() == 1 && nobody[0].is_err(), "{nobody:?}");
@@ -461,7 +455,7 @@ async fn who_cannot_upgrade_says_so() {
     let uniall =
         Client::new(UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap()).unwrap();
     let error = uniall
-        .upgrade(JobRef::new("uniall", "t1"), Resolution::K4, |_| {})
+        .upgrade(JobRef::new("uniall", "t1"), Resolution::K4)
         .await
         .unwrap_err();
     assert_eq!(
@@ -469,7 +463,7 @@ async fn who_cannot_upgrade_says_so() {
         "uniall:t1: uniall cannot make a finished video 4k; ask for it when you start"
     );
     let error = client(&server)
-        .upgrade(JobRef::new("kie", "t1"), Resolution::P720, |_| {})
+        .upgrade(JobRef::new("kie", "t1"), Resolution::P720)
         .await
         .unwrap_err();
     assert_eq!(

@@ -19,16 +19,9 @@ fn uniall(sim: &Sim) -> UniAll {
 
 /// The same client, asking without a pause.
 fn eager(client: Client) -> Client {
-    let client = client.with_poll(Poll {
-        first: Duration::ZERO,
-        every: Duration::ZERO,
-        ..Poll::default()
-    });
+    let client = client.with_poll(Poll::default().first(Duration::ZERO).every(Duration::ZERO));
     client
-        .with_downloads(Downloads {
-            allow_private_hosts: true,
-            ..Downloads::default()
-        })
+        .with_downloads(Downloads::default().allow_private_hosts(true))
         .unwrap()
 }
 
@@ -103,7 +96,7 @@ async fn every_mode_becomes_a_file_in_every_resolution() {
             let request = match (mode, name, resolution) {
                 ("extension", "kie", Resolution::P720) => {
                     let job = accepted(client.submit(&VideoRequest::text("A red kite")).await);
-                    VideoRequest::extension("It goes on", &client.wait(&job, |_| {}).await.unwrap())
+                    VideoRequest::extension("It goes on", &client.wait(&job).await.unwrap())
                 }
                 ("extension", "kie", _) => continue,
                 _ => request.clone().resolution(resolution),
@@ -116,7 +109,7 @@ async fn every_mode_becomes_a_file_in_every_resolution() {
             };
             let mut states = Vec::new();
             let video = client
-                .wait(&job, |state| states.push(state.clone()))
+                .wait_with(&job, |state| states.push(state.clone()))
                 .await
                 .unwrap();
             assert!(
@@ -126,7 +119,7 @@ async fn every_mode_becomes_a_file_in_every_resolution() {
             let file = folder.path().join(format!("{name}.mp4"));
             let mut last = (0, None);
             let saved = client
-                .download(&video, &file, |received, total| last = (received, total))
+                .download_with(&video, &file, |received, total| last = (received, total))
                 .await
                 .unwrap();
 
@@ -409,14 +402,14 @@ async fn an_account_is_asked_once_and_another_one_at_the_same_provider_too() {
         job.refusals
     );
     let job: JobRef = job.reference.to_string().parse().unwrap();
-    assert_eq!(client.wait(&job, |_| {}).await.unwrap().job, job);
+    assert_eq!(client.wait(&job).await.unwrap().job, job);
     assert!(client.credits("kie@studio").await.unwrap() > 0.0);
     for (client, reference) in [
         (&client, "kie@office:t1"),
         (&eager(Client::new(rich()).unwrap()), "kie:t1"),
     ] {
         let error = client
-            .wait(reference.parse::<JobRef>().unwrap(), |_| {})
+            .wait(reference.parse::<JobRef>().unwrap())
             .await
             .unwrap_err();
         let (account, _) = reference.split_once(':').unwrap();
@@ -448,17 +441,15 @@ async fn a_provider_that_is_not_there_was_sent_nothing() {
 async fn a_job_is_never_lost_with_the_error() {
     let sim = Sim::start().await.unwrap();
     for (name, client) in clients(&sim) {
-        let impatient = Poll {
-            first: Duration::ZERO,
-            every: Duration::ZERO,
-            forgive_for: Duration::ZERO,
-            ..Poll::default()
-        };
+        let impatient = Poll::default()
+            .first(Duration::ZERO)
+            .every(Duration::ZERO)
+            .forgive_for(Duration::ZERO);
         let job = JobRef::new(name, "no-such-task");
         let error = client
             .clone()
             .with_poll(impatient)
-            .wait(&job, |_| {})
+            .wait(&job)
             .await
             .unwrap_err();
         assert_eq!(
@@ -472,7 +463,7 @@ async fn a_job_is_never_lost_with_the_error() {
         );
 
         let error = client
-            .wait(JobRef::new("somebody", "t1"), |_| {})
+            .wait(JobRef::new("somebody", "t1"))
             .await
             .unwrap_err();
         assert_eq!(
@@ -508,9 +499,9 @@ async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
         let Submission::Accepted(mut job) = client.submit(&request).await else {
             panic!("it is accepted")
         };
-        let video = client.wait(&job, |_| {}).await.unwrap();
+        let video = client.wait(&job).await.unwrap();
         let saved = client
-            .download(&video, folder.path().join("kite.mp4"), |_, _| {})
+            .download(&video, folder.path().join("kite.mp4"))
             .await
             .unwrap();
         assert_eq!(Receipt::new(&job, &video, &saved).discrepancies, wanted);
@@ -555,21 +546,21 @@ async fn an_expired_link_of_an_upgraded_video_is_not_renewed_by_the_smaller_one(
         .fault("media", 1..=1, Fault::Expired);
     let sim = Sim::builder().scenario(scenario).start().await.unwrap();
     let client = eager(Client::new(kie(&sim)).unwrap());
-    let client = client.with_poll(Poll {
-        every_upgrade: Duration::ZERO,
-        first: Duration::ZERO,
-        every: Duration::ZERO,
-        ..Poll::default()
-    });
+    let client = client.with_poll(
+        Poll::default()
+            .every_upgrade(Duration::ZERO)
+            .first(Duration::ZERO)
+            .every(Duration::ZERO),
+    );
     let job = accepted(
         client
             .submit(&VideoRequest::text("A red kite").resolution(Resolution::P1080))
             .await,
     );
-    let video = client.wait(&job, |_| {}).await.unwrap();
+    let video = client.wait(&job).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let saved = client
-        .download(&video, folder.path().join("kite.mp4"), |_, _| {})
+        .download(&video, folder.path().join("kite.mp4"))
         .await
         .unwrap();
     assert_eq!(

@@ -656,11 +656,9 @@ async fn both_forms_of_the_callback_of_a_4k_upgrade_name_the_job() {
         let sim = Sim::builder().scenario(scenario).start().await.unwrap();
         let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
         let none = Duration::ZERO;
-        let client = Client::new(kie).unwrap().with_poll(Poll {
-            first: none,
-            every: none,
-            ..Poll::default()
-        });
+        let client = Client::new(kie)
+            .unwrap()
+            .with_poll(Poll::default().first(none).every(none));
         let made = job(&client, &receiver.uri()).await;
         // veo-core asks for upgrades without a callback; somebody else may have asked for one.
         let body = serde_json::json!({ "taskId": made.task, "callBackUrl": receiver.uri() });

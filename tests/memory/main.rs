@@ -152,7 +152,7 @@ async fn ask(client: &Client, provider: &str) -> String {
         .filter(|_| provider == "kie");
     let mut upgraded = String::new();
     for to in upgrades {
-        let video = client.upgrade(&job, to, |_| {}).await;
+        let video = client.upgrade(&job, to).await;
         upgraded += &format!(
             ", {}",
             shown(video.map(|video| State::Finished(Box::new(video))))
@@ -171,13 +171,12 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
     let body = Arc::new(Mutex::new(PathBuf::new()));
     let url = serve(body.clone());
     let none = Duration::ZERO;
-    let poll = Poll {
-        first: none,
-        every: none,
-        every_upgrade: none,
-        give_up_after: none,
-        forgive_for: none,
-    };
+    let poll = Poll::default()
+        .first(none)
+        .every(none)
+        .every_upgrade(none)
+        .give_up_after(none)
+        .forgive_for(none);
     let access = Access::new("key").base_url(&url);
     let kie = Client::new(Kie::new(access.clone()).unwrap())
         .unwrap()
@@ -299,11 +298,8 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
     *body.lock().unwrap() = video(folder.path());
     let file = folder.path().join("kite.mp4");
     let saved = runtime.block_on(async {
-        let video = uniall
-            .wait(JobRef::new("uniall", "t1"), |_| {})
-            .await
-            .unwrap();
-        uniall.download(&video, &file, |_, _| {}).await.unwrap()
+        let video = uniall.wait(JobRef::new("uniall", "t1")).await.unwrap();
+        uniall.download(&video, &file).await.unwrap()
     });
     assert!(saved.bytes > 25 * MIB as u64, "{saved:?}");
     assert!(

@@ -14,7 +14,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use veo_core::ledger::{Budget, Entry, EntryState, Ledger as _, Listed, Which};
-use veo_core::{Charged, Client, ErrorKind, Receipt, Resend, VideoRequest};
+use veo_core::{Charged, Client, ErrorKind, JobRef, Receipt, Resend, VideoRequest};
 
 use crate::about::hex;
 use crate::args::{Save, Who, check_target, free, place};
@@ -404,7 +404,7 @@ impl Ledger {
             if !checked.insert((account, base_url)) {
                 continue;
             }
-            let Some(job) = listed.job.as_ref().and_then(|job| job.parse().ok()) else {
+            let Some(Ok(job)) = listed.job.as_ref().map(|job| job.parse::<JobRef>()) else {
                 continue;
             };
             if let Err(error) = client.check_place(&job, base_url) {

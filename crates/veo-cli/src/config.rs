@@ -138,14 +138,7 @@ impl Config {
         wanted: &[ProviderName],
         timeout: Option<Duration>,
     ) -> Result<Client, Failure> {
-        self.waiting(
-            wanted,
-            timeout,
-            Poll {
-                first: Duration::ZERO,
-                ..Poll::default()
-            },
-        )
+        self.waiting(wanted, timeout, Poll::default().first(Duration::ZERO))
     }
 
     fn waiting(
@@ -170,18 +163,11 @@ impl Config {
         let simulated = self.is_simulated(&chosen);
         let pause = Duration::from_millis(300);
         if simulated {
-            poll = Poll {
-                first: poll.first.min(pause),
-                every: pause,
-                every_upgrade: pause,
-                ..poll
-            };
+            let first = poll.first.min(pause);
+            poll = poll.first(first).every(pause).every_upgrade(pause);
         }
         poll.give_up_after = timeout.unwrap_or(poll.give_up_after);
-        let client = client.with_downloads(Downloads {
-            allow_private_hosts: simulated,
-            ..Downloads::default()
-        })?;
+        let client = client.with_downloads(Downloads::default().allow_private_hosts(simulated))?;
         Ok(client.with_poll(poll))
     }
 

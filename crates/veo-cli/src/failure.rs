@@ -316,7 +316,7 @@ mod tests {
             (ErrorKind::KeyReused, Exit::Usage, Exit::Usage),
             (ErrorKind::InvalidRequest, Exit::Usage, Exit::Usage),
         ];
-        let job = "kie:t1".parse().unwrap();
+        let job: JobRef = "kie:t1".parse().unwrap();
         for (kind, without, with) in table {
             let error = Error::new(kind, "no");
             assert_eq!(Exit::of(&error), without, "{kind:?}");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use veo_core::{JobRef, Source, State, VideoRequest};
+use veo_core::{Error, JobRef, Source, State, VideoRequest};
 
 use crate::args::{Options, Patience, Prompt, Save, Setting, Who};
 use crate::batch::{self, Batch};
@@ -113,7 +113,7 @@ pub(crate) async fn extend(arguments: Extend, output: &Output) -> Result<(), Fai
     let source = if source.contains("://") {
         Source::url(source)
     } else {
-        let job: JobRef = source.parse()?;
+        let job: JobRef = source.parse().map_err(Error::from)?;
         if setting.is_simulated() {
             Source::from(job)
         } else {

@@ -189,7 +189,7 @@ impl Making<'_> {
                 }
                 progress.state(state);
             };
-            let video = self.client.upgrade(job, to, on_state).await;
+            let video = self.client.upgrade_with(job, to, on_state).await;
             let video = video.map_err(|error| error.with_job(known.reference))?;
             self.save(known, &video, path, progress).await
         };
@@ -255,7 +255,7 @@ impl Making<'_> {
         }
         let saved = self
             .client
-            .download(video, path, |received, total| {
+            .download_with(video, path, |received, total| {
                 progress.bytes(received, total)
             })
             .await?;
@@ -298,7 +298,7 @@ impl Making<'_> {
         let progress = Progress::start(self.output, job.reference, job.line, job.label);
         let video = self
             .client
-            .wait(job.reference, |state| progress.state(state))
+            .wait_with(job.reference, |state| progress.state(state))
             .await?;
         self.save(job, &video, path, progress).await
     }

@@ -25,7 +25,7 @@ async fn make(client: Client, request: VideoRequest) -> Outcome {
     // Until the job has ended, so that the next one starts then.
     let _permit = client.permit().await;
     match client.submit(&request).await {
-        Submission::Accepted(job) => match client.wait(&job, |_| {}).await {
+        Submission::Accepted(job) => match client.wait(&job).await {
             Ok(video) => Outcome::Done(video.job),
             Err(error) => Outcome::Open(error.to_string()),
         },
@@ -37,11 +37,11 @@ async fn make(client: Client, request: VideoRequest) -> Outcome {
 async fn run(videos: usize) -> Result<usize, Box<dyn Error>> {
     let sim = Sim::start().await?;
     let client = Client::new(Kie::new(Access::new("any key").base_url(sim.url()))?)?;
-    let client = client.with_poll(Poll {
-        first: Duration::ZERO,
-        every: Duration::from_millis(10),
-        ..Poll::default()
-    });
+    let client = client.with_poll(
+        Poll::default()
+            .first(Duration::ZERO)
+            .every(Duration::from_millis(10)),
+    );
     let client = client.with_max_in_flight(4);
 
     let mut tasks = JoinSet::new();

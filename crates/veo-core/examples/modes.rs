@@ -11,15 +11,12 @@ use veo_sim::Sim;
 async fn run() -> Result<(), Box<dyn Error>> {
     let sim = Sim::start().await?;
     let client = Client::new(Kie::new(Access::new("any key").base_url(sim.url()))?)?
-        .with_poll(Poll {
-            first: Duration::ZERO,
-            every: Duration::from_millis(10),
-            ..Poll::default()
-        })
-        .with_downloads(Downloads {
-            allow_private_hosts: true,
-            ..Downloads::default()
-        })?;
+        .with_poll(
+            Poll::default()
+                .first(Duration::ZERO)
+                .every(Duration::from_millis(10)),
+        )
+        .with_downloads(Downloads::default().allow_private_hosts(true))?;
     let folder = tempfile::tempdir()?;
 
     let [park, rain] = [
@@ -35,9 +32,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     while let Some(request) = requests.pop() {
         match client.submit(&request).await {
             Submission::Accepted(job) => {
-                let video = client.wait(&job, |_| {}).await?;
+                let video = client.wait(&job).await?;
                 let saved = client
-                    .download(&video, folder.path().join("video.mp4"), |_, _| {})
+                    .download(&video, folder.path().join("video.mp4"))
                     .await?;
                 let receipt = Receipt::new(&job, &video, &saved);
                 println!(

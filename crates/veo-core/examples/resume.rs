@@ -25,12 +25,14 @@ async fn begin(url: &str) -> Result<String, Box<dyn Error>> {
 async fn finish(url: &str, line: &str) -> Result<String, Box<dyn Error>> {
     let job: JobRef = line.parse()?;
     let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;
-    let client = client.with_poll(Poll {
-        first: Duration::ZERO,
-        every: Duration::from_millis(10),
-        ..Poll::default()
-    });
-    let video = client.wait(&job, |state| println!("{state:?}")).await?;
+    let client = client.with_poll(
+        Poll::default()
+            .first(Duration::ZERO)
+            .every(Duration::from_millis(10)),
+    );
+    let video = client
+        .wait_with(&job, |state| println!("{state:?}"))
+        .await?;
     Ok(video.urls.join(" "))
 }
 

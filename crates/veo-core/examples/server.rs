@@ -86,11 +86,11 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let client = Client::new(Kie::new(access)?)?
         .with_downloads(downloads)?
         // Webhooks say when to ask; these questions are for those that get lost.
-        .with_poll(Poll {
-            first: Duration::from_secs(60),
-            every: Duration::from_secs(30),
-            ..Poll::default()
-        })
+        .with_poll(
+            Poll::default()
+                .first(Duration::from_secs(60))
+                .every(Duration::from_secs(30)),
+        )
         .with_ledger(FileLedger::open(set("LEDGER", "videos.ledger")).await?);
     let app = App {
         client,
@@ -267,11 +267,7 @@ async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     };
     let saved = app
         .client
-        .download(
-            video,
-            app.videos.join(file_name(key)),
-            |_received, _total| {},
-        )
+        .download(video, app.videos.join(file_name(key)))
         .await?;
     app.client
         .done(key, &Receipt::new(&job, video, &saved))

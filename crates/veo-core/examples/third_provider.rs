@@ -46,10 +46,7 @@ impl Provider for Hat {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default().limit(Limit {
-            requests: 5,
-            per: Duration::from_secs(10),
-        })
+        Capabilities::default().limit(Limit::new(5, Duration::from_secs(10)))
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
@@ -67,18 +64,11 @@ impl Provider for Hat {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let client = Client::new(Hat::new())?.with_poll(Poll {
-        first: Duration::ZERO,
-        ..Poll::default()
-    });
+    let client = Client::new(Hat::new())?.with_poll(Poll::default().first(Duration::ZERO));
     let plan = client.plan(&VideoRequest::text("A rabbit").negative_prompt("a dove"));
     println!("{}", plan.refusals[0]);
     if let Submission::Accepted(job) = client.submit(&VideoRequest::text("A rabbit")).await {
-        println!(
-            "{}: {:?}",
-            job.reference,
-            client.wait(&job, |_| {}).await?.urls
-        );
+        println!("{}: {:?}", job.reference, client.wait(&job).await?.urls);
     }
     Ok(())
 }

@@ -39,10 +39,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         Err(_) => Kie::new(key("KIE_API_KEY")?)?,
     };
     // A job that a webhook is about has ended, so there is no reason to wait before the first question.
-    let client = Client::new(kie)?.with_poll(Poll {
-        first: Duration::ZERO,
-        ..Poll::default()
-    });
+    let client = Client::new(kie)?.with_poll(Poll::default().first(Duration::ZERO));
     let (app, jobs) = receiver(Webhooks::new(key("KIE_WEBHOOK_KEY")?)?);
 
     let listener = TcpListener::bind("127.0.0.1:8788").await?;
@@ -118,7 +115,7 @@ fn stored(lines: &str, called: JobRef) -> JobRef {
 
 /// What has become of the job, in the words of the provider and not of the webhook.
 async fn confirm(client: &Client, job: &JobRef) -> String {
-    match client.wait(job, |_| {}).await {
+    match client.wait(job).await {
         Ok(video) => format!("{job}: finished, the video is at {}", video.urls.join(" ")),
         Err(error) => error.to_string(),
     }
@@ -137,12 +134,7 @@ mod tests {
     async fn a_signed_webhook_is_confirmed_once_and_a_forged_one_never() {
         let sim = Sim::start().await.unwrap();
         let none = Duration::ZERO;
-        let poll = Poll {
-            first: none,
-            every: none,
-            every_upgrade: none,
-            ..Poll::default()
-        };
+        let poll = Poll::default().first(none).every(none).every_upgrade(none);
         // With this key videos come smaller than they were asked for.
         let kie = Kie::new(Access::new("smaller").base_url(sim.url())).unwrap();
         let client = Client::new(kie).unwrap().with_poll(poll);
@@ -193,12 +185,7 @@ mod tests {
         let begun = stored(&format!("kie:another\n{}\n", job.reference), called);
         assert_eq!(begun, job.reference);
         assert_eq!(
-            client
-                .wait(&begun, |_| {})
-                .await
-                .unwrap()
-                .resolution
-                .as_deref(),
+            client.wait(&begun).await.unwrap().resolution.as_deref(),
             Some("1080p")
         );
         let told = confirm(&client, &begun).await;

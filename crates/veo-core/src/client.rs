@@ -1,17 +1,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, BoxStream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, broadcast};
 use tracing::{Instrument, info_span};
 
 use crate::download::{Downloader, Followed};
-use crate::ledger::{Budget, Ledger, Unrecorded, Wish};
+use crate::ledger::{Budget, Entry, Ledger, Unrecorded, Wish};
+use crate::runtime::runtime;
 use crate::wait::Waiting;
 use crate::wire::Wire;
 use crate::{
-    Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal, Saved, State,
-    Video, VideoRequest,
+    Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution,
+    Saved, State, Video, VideoRequest,
 };
 use crate::{image, plan, wait};
 
@@ -28,7 +29,8 @@ const HURRIED: usize = 256;
 /// | keep a record of what is paid | [`with_ledger`](Self::with_ledger), [`with_budget`](Self::with_budget) |
 /// | pay for a video | [`submit_once`](Self::submit_once), [`submit`](Self::submit); [`prepare`](Self::prepare) and [`send`](Self::send) |
 /// | go on after a crash | [`run`](Self::run), [`run_until`](Self::run_until) or [`step`](Self::step); [`settle`](Self::settle) |
-/// | get it | [`wait`](Self::wait) or [`states`](Self::states), [`download`](Self::download), [`upgrade`](Self::upgrade) |
+/// | get it | [`wait`](Self::wait), [`download`](Self::download), [`upgrade`](Self::upgrade) |
+/// | see how far it is | [`state`](Self::state), [`states`](Self::states), [`wait_with`](Self::wait_with), [`download_with`](Self::download_with) |
 /// | make many | [`permit`](Self::permit) |
 /// | look after the account | [`credits`](Self::credits), [`upload`](Self::upload) |
 ///
@@ -42,8 +44,8 @@ const HURRIED: usize = 256;
 /// match client.submit(&VideoRequest::text("A dog playing in a park")).await {
 ///     Submission::Accepted(job) => {
 ///         println!("{} is paid for", job.reference);
-///         let video = client.wait(&job, |state| println!("{state:?}")).await?;
-///         let saved = client.download(&video, &file, |_received, _total| {}).await?;
+///         let video = client.wait(&job).await?;
+///         let saved = client.download(&video, &file).await?;
 ///         assert_eq!((saved.media.width, saved.media.height), (1280, 720));
 ///     }
 ///     Submission::Rejected(error) => println!("not charged: {error}"),
@@ -83,7 +85,7 @@ pub struct Client {
 /// let client = client.with_max_in_flight(1);
 /// let permit = client.permit().await;
 /// let job = accepted(&client).await;
-/// client.wait(&job, |_| {}).await?;
+/// client.wait(&job).await?;
 /// // Now the next one may begin.
 /// drop(permit);
 /// # Ok(()) }) }
@@ -212,7 +214,7 @@ impl Client {
     /// use std::time::Duration;
     /// use veo_core::Poll;
     ///
-    /// let patient = client.with_poll(Poll { give_up_after: Duration::from_secs(60 * 60), ..Poll::default() });
+    /// let patient = client.with_poll(Poll::default().give_up_after(Duration::from_secs(60 * 60)));
     /// # Ok(()) }) }
     /// ```
     #[must_use]
@@ -228,7 +230,7 @@ impl Client {
     /// # fn main() { simulated(async |client| {
     /// use veo_core::Downloads;
     ///
-    /// let frugal = client.with_downloads(Downloads { max_bytes: 100 << 20, ..Downloads::default() })?;
+    /// let frugal = client.with_downloads(Downloads::default().max_bytes(100 << 20))?;
     /// # Ok(()) }) }
     /// ```
     ///
@@ -281,7 +283,7 @@ impl Client {
     ///     tasks.spawn(async move {
     ///         let _permit = client.permit().await;
     ///         match client.submit(&VideoRequest::text(format!("Dog number {number}"))).await {
-    ///             Submission::Accepted(job) => client.wait(&job, |_| {}).await.is_ok(),
+    ///             Submission::Accepted(job) => client.wait(&job).await.is_ok(),
     ///             _ => false,
     ///         }
     ///     });
@@ -363,13 +365,11 @@ impl Client {
     /// Only that the question failed, which says nothing about the job: [`ErrorKind::Unavailable`] if nothing is known now. The
     /// error carries the job.
     pub async fn state(&self, job: impl AsRef<JobRef>) -> Result<State, Error> {
-        let job = job.as_ref();
-        self.ask(job).await
+        self.ask(job.as_ref()).await
     }
 
-    /// Waits until a job has ended, and tells every state on the way; as often as [`Poll`] says. Dropping the future ends the
-    /// waiting and not the job. A video that came out smaller than it was asked for is made larger, if that is possible;
-    /// [`Video::shortfall`] says if not.
+    /// Waits until a job has ended, and asks as often as [`Poll`] says. Dropping the future ends the waiting and not the job. A
+    /// video that came out smaller than it was asked for is made larger, if that is possible; [`Video::shortfall`] says if not.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -379,7 +379,7 @@ impl Client {
     ///
     /// // In another process, a line is enough.
     /// let job: JobRef = job.reference.to_string().parse()?;
-    /// match client.wait(&job, |state| println!("{state:?}")).await {
+    /// match client.wait(&job).await {
     ///     Ok(video) => println!("{:?}", video.urls),
     ///     Err(error) if error.charged() == Charged::Yes => println!("wait again for {job}: {error}"),
     ///     Err(error) => println!("{error}"),
@@ -391,12 +391,30 @@ impl Client {
     ///
     /// [`ErrorKind::JobFailed`] and [`ErrorKind::Policy`] if the job failed; any other kind if it could not be followed, and
     /// then it goes on, as does the making of a larger video: wait again. The error carries the job.
-    pub async fn wait(
+    pub async fn wait(&self, job: impl AsRef<JobRef>) -> Result<Video, Error> {
+        self.wait_with(job, |_state| {}).await
+    }
+
+    /// As [`wait`](Self::wait), and tells every state on the way.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// # let job = accepted(&client).await;
+    /// let video = client.wait_with(&job, |state| println!("{state:?}")).await?;
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub async fn wait_with(
         &self,
         job: impl AsRef<JobRef>,
-        on_state: impl FnMut(&State),
+        mut on_state: impl FnMut(&State),
     ) -> Result<Video, Error> {
-        let (job, mut on_state) = (job.as_ref(), on_state);
+        let job = job.as_ref();
+        runtime().map_err(|error| error.with_job(job))?;
         if self.provider_of(job).is_none() {
             return Err(nobody(job));
         }
@@ -410,48 +428,19 @@ impl Client {
                 return self.enlarge(&job.without_size(), to, false, on_state).await;
             }
         }
-        let span = info_span!("wait", job = %job);
-        let ask = || self.ask(job);
-        let waiting = wait::until_done(&self.poll, ask, &mut on_state).instrument(span);
-        let ended = waiting.await.map_err(|error| error.with_job(job));
+        let ended = wait::until_done(&self.poll, || self.ask(job), &mut on_state)
+            .instrument(info_span!("wait", job = %job))
+            .await
+            .map_err(|error| error.with_job(job));
         if let Some(entry) = &entry {
-            let written = match &ended {
-                Ok(video) => self.finished(entry, video).await,
-                Err(error) if error.ends_job() => self.failed(entry, error).await,
-                Err(_) => Ok(()),
-            };
-            // What has become of the job is so, whether it can be written down or not.
-            if let Err(error) = written {
-                tracing::error!(%error, %job, "the ledger cannot be written");
-            }
+            self.write_end(entry, &ended).await;
         }
         let video = ended?;
-        match job.resolution.filter(|wanted| video.is_below(*wanted)) {
-            Some(wanted) => match self.enlarge(&video.job, wanted, false, on_state).await {
-                // What the smaller one cost is not what both cost.
-                Ok(Video {
-                    urls,
-                    resolution,
-                    raw,
-                    ..
-                }) => Ok(Video {
-                    urls,
-                    resolution,
-                    raw,
-                    credits: None,
-                    ..video
-                }),
-                // The smaller one is paid for and there.
-                Err(error) if error.refuses_upgrade() => Ok(Video {
-                    shortfall: Some(format!(
-                        "it was to be {wanted} and cannot be upgraded: {error}"
-                    )),
-                    ..video
-                }),
-                // The larger one may be paid for too, so waiting again goes on with it.
-                Err(error) => Err(error.with_job(job)),
-            },
-            None => Ok(video),
+        match job.resolution {
+            Some(wanted) if video.is_below(wanted) => {
+                self.enlarge_or_keep(video, job, wanted, on_state).await
+            }
+            _ => Ok(video),
         }
     }
 
@@ -463,49 +452,46 @@ impl Client {
     /// use futures_util::StreamExt;
     ///
     /// async fn follow(client: &veo_core::Client, job: &veo_core::Job) {
-    ///     let mut states = std::pin::pin!(client.states(&job.reference));
+    ///     let mut states = client.states(job);
     ///     while let Some(state) = states.next().await {
     ///         println!("{state:?}");
     ///     }
     /// }
     /// ```
-    pub fn states(&self, job: &JobRef) -> impl Stream<Item = Result<State, Error>> + Send + use<> {
-        let job = job.clone();
-        let found = self.shared_account(&job.account());
-        let start = Some((Waiting::new(self.poll.clone()), found, job));
-        stream::unfold(start, |waiting| async {
-            let (mut waiting, provider, job) = waiting?;
-            let state = match &provider {
-                Some(provider) => {
-                    let state = waiting.next(|| provider.state(&job)).await;
-                    state
-                        .map(|state| state.with_job(&job))
-                        .map_err(|error| error.with_job(&job))
-                }
+    pub fn states(&self, job: impl AsRef<JobRef>) -> BoxStream<'static, Result<State, Error>> {
+        let job = job.as_ref().clone();
+        let provider = self.shared_account(&job.account());
+        let start = Some((Waiting::new(self.poll.clone()), provider, job));
+        let states = stream::unfold(start, |following| async {
+            let (mut waiting, provider, job) = following?;
+            let asked = match &provider {
+                Some(provider) => waiting.next(|| provider.state(&job)).await,
                 None => Err(nobody(&job)),
             };
+            let state = asked
+                .map(|state| state.with_job(&job))
+                .map_err(|error| error.with_job(&job));
             let goes_on = matches!(state, Ok(State::Pending | State::Running { .. }));
             Some((state, goes_on.then_some((waiting, provider, job))))
-        })
+        });
+        Box::pin(states)
     }
 
-    /// Saves a finished video as an MP4 file, and tells how many bytes there are so far, and of how many if that is known.
-    /// The file is there when all of it is, and replaces one of the same name.
+    /// Saves a finished video as an MP4 file. The file is there when all of it is, and replaces one of the same name.
     ///
     /// A transfer that breaks off or stands still goes on where it stopped if the media host can do that, and from the start
-    /// if not; then the number of bytes goes back. A link that the media host does not take any more is renewed by the
-    /// provider. The media host gets no key.
+    /// if not. A link that the media host does not take any more is renewed by the provider. The media host gets no key.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
     /// # fn main() { simulated(async |client| {
     /// # let job = accepted(&client).await;
-    /// # let video = client.wait(&job, |_| {}).await?;
+    /// # let video = client.wait(&job).await?;
     /// # let folder = tempfile::tempdir()?;
     /// # let file = folder.path().join("dog.mp4");
     /// use veo_core::Receipt;
     ///
-    /// let saved = client.download(&video, &file, |received, total| println!("{received} of {total:?}")).await?;
+    /// let saved = client.download(&video, &file).await?;
     /// let receipt = Receipt::new(&job, &video, &saved);
     /// assert!(receipt.discrepancies.is_empty());
     /// println!("{}", serde_json::to_string_pretty(&receipt)?);
@@ -515,7 +501,30 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::Download`], and then there is no new file. The error carries the job.
-    pub async fn download(
+    pub async fn download(&self, video: &Video, path: impl AsRef<Path>) -> Result<Saved, Error> {
+        self.download_with(video, path, |_received, _total| {})
+            .await
+    }
+
+    /// As [`download`](Self::download), and tells how many bytes there are so far, and of how many if that is known. When a
+    /// transfer begins from the start, the number of bytes goes back.
+    ///
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
+    /// # fn main() { simulated(async |client| {
+    /// # let job = accepted(&client).await;
+    /// # let video = client.wait(&job).await?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let file = folder.path().join("dog.mp4");
+    /// let tell = |received, total| println!("{received} of {total:?}");
+    /// let saved = client.download_with(&video, &file, tell).await?;
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`download`](Self::download).
+    pub async fn download_with(
         &self,
         video: &Video,
         path: impl AsRef<Path>,
@@ -546,17 +555,16 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] if this client does not have the provider, or if the provider does not tell, as UniAll;
     /// otherwise why there is no answer. Asking costs nothing.
     pub async fn credits(&self, provider: &str) -> Result<f64, Error> {
-        let refuse = |message| Error::new(ErrorKind::InvalidRequest, message);
         let Some(found) = self.account(provider) else {
-            return Err(refuse(format!(
-                "this client has no provider {provider}; add it"
-            )));
+            let message = format!("this client has no provider {provider}; add it");
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
         };
         if !found.capabilities().credits {
-            return Err(refuse(format!(
-                "{provider} does not tell its balance to programs; look at its web site"
-            )));
+            let message =
+                format!("{provider} does not tell its balance to programs; look at its web site");
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
+        runtime()?;
         found.credits().await
     }
 
@@ -614,16 +622,21 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] if this client has another address for its account.
-    pub fn check_place(&self, job: &JobRef, base_url: Option<&str>) -> Result<(), Error> {
+    pub fn check_place(
+        &self,
+        job: impl AsRef<JobRef>,
+        base_url: Option<&str>,
+    ) -> Result<(), Error> {
+        let job = job.as_ref();
         let Some(provider) = self.provider_of(job) else {
             return Ok(());
         };
         if provider.base_url() == base_url {
             return Ok(());
         }
-        let address =
-            |base_url: Option<&str>| base_url.unwrap_or("the provider's own address").to_owned();
-        let (there, here) = (address(base_url), address(provider.base_url()));
+        let own_address = "the provider's own address";
+        let there = base_url.unwrap_or(own_address);
+        let here = provider.base_url().unwrap_or(own_address);
         let message = format!("it lives at {there}, and {here} is set; correct the base URL");
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
     }
@@ -654,12 +667,55 @@ impl Client {
 
     /// Asks once about a job.
     pub(crate) async fn ask(&self, job: &JobRef) -> Result<State, Error> {
+        runtime().map_err(|error| error.with_job(job))?;
         let provider = self.provider_of(job).ok_or_else(|| nobody(job))?;
         provider
             .state(job)
             .await
             .map(|state| state.with_job(job))
             .map_err(|error| error.with_job(job))
+    }
+
+    /// Writes down how a job has ended, if it has. That is so, whether it can be written down or not.
+    async fn write_end(&self, entry: &Entry, ended: &Result<Video, Error>) {
+        let written = match ended {
+            Ok(video) => self.finished(entry, video).await,
+            Err(error) if error.ends_job() => self.failed(entry, error).await,
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = written {
+            tracing::error!(%error, key = entry.key, "the ledger cannot be written");
+        }
+    }
+
+    /// Makes a video larger that came out smaller than it was asked for. It is kept as it is if that is refused.
+    async fn enlarge_or_keep(
+        &self,
+        small: Video,
+        job: &JobRef,
+        wanted: Resolution,
+        on_state: impl FnMut(&State),
+    ) -> Result<Video, Error> {
+        match self.enlarge(&small.job, wanted, false, on_state).await {
+            Ok(larger) => Ok(Video {
+                urls: larger.urls,
+                resolution: larger.resolution,
+                raw: larger.raw,
+                // The cost of the smaller one is not the cost of both.
+                credits: None,
+                ..small
+            }),
+            // The smaller one is paid for and there.
+            Err(error) if error.refuses_upgrade() => {
+                let shortfall = format!("it was to be {wanted} and cannot be upgraded: {error}");
+                Ok(Video {
+                    shortfall: Some(shortfall),
+                    ..small
+                })
+            }
+            // The larger one may be paid for too, so waiting again goes on with it.
+            Err(error) => Err(error.with_job(job)),
+        }
     }
 
     /// Saves a video, by its link or by one that takes its place.
@@ -672,6 +728,7 @@ impl Client {
         let Some(mut url) = video.urls.first().cloned() else {
             return Err(Error::new(ErrorKind::Download, "the video has no URL"));
         };
+        runtime()?;
         let mut transfer = self.downloader.begin(path)?;
         let mut other_links = [OtherLink::OfTheJob, OtherLink::OfTheProvider].into_iter();
         loop {

@@ -9,8 +9,8 @@ fn simulated(example: impl AsyncFnOnce(veo_core::Client) -> Result<(), Box<dyn S
     let run = async {
         let sim = veo_sim::Sim::start().await?;
         let provider = veo_core::Kie::new(veo_core::Access::new("any key").base_url(sim.url()))?;
-        let poll = veo_core::Poll { first: StdDuration::ZERO, every: StdDuration::ZERO, ..Default::default() };
-        let downloads = veo_core::Downloads { allow_private_hosts: true, ..Default::default() };
+        let poll = veo_core::Poll::default().first(StdDuration::ZERO).every(StdDuration::ZERO);
+        let downloads = veo_core::Downloads::default().allow_private_hosts(true);
         example(veo_core::Client::new(provider)?.with_poll(poll).with_downloads(downloads)?).await
     };
     runtime.block_on(run).unwrap();

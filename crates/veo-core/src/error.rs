@@ -307,8 +307,8 @@ impl Error {
     /// assert_eq!(error.to_string(), "kie:0f1e2d3c: not finished yet");
     /// ```
     #[must_use]
-    pub fn with_job(mut self, job: &JobRef) -> Self {
-        self.0.job = Some(job.clone());
+    pub fn with_job(mut self, job: impl AsRef<JobRef>) -> Self {
+        self.0.job = Some(job.as_ref().clone());
         self
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::providers::KEEPS_IMAGES;
+use crate::runtime::runtime;
 use crate::text::hex;
 use crate::{Error, ErrorKind, Image, Input, Provider, VideoRequest};
 
@@ -110,6 +111,7 @@ enum Found<'a> {
 
 impl<'a> Found<'a> {
     async fn of(image: &'a Image) -> Result<Self, Error> {
+        runtime()?;
         let (bytes, name) = match image {
             Image::Url(url) => return Ok(Self::There(url)),
             Image::File { file } => (read(file).await?, file.display().to_string()),

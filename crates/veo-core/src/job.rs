@@ -227,7 +227,7 @@ impl State {
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
 /// # fn main() { simulated(async |client| {
 /// # let job = accepted(&client).await;
-/// let video = client.wait(&job, |_| {}).await?;
+/// let video = client.wait(&job).await?;
 /// println!("{} at {:?}", video.resolution.as_deref().unwrap_or("some size"), video.urls);
 /// if let Some(shortfall) = &video.shortfall {
 ///     println!("{shortfall}");
@@ -298,10 +298,15 @@ impl Video {
 
 impl From<&Video> for Source {
     fn from(video: &Video) -> Self {
-        Self {
-            job: Some(video.job.clone()),
-            url: video.urls.first().cloned(),
-        }
+        let mut source = Self::from(&video.job);
+        source.url = video.urls.first().cloned();
+        source
+    }
+}
+
+impl From<&Job> for Source {
+    fn from(job: &Job) -> Self {
+        Self::from(&job.reference)
     }
 }
 

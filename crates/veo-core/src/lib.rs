@@ -15,9 +15,14 @@
 //! | the result | [`Video`], [`Saved`] on disk with its [`Media`], and the [`Receipt`] |
 //! | what went wrong | [`Error`]: [`Charged`] or not, when to [`Resend`], whose [`Fault`] |
 //!
-//! All of it needs a running tokio runtime with time and IO. Nothing reads the environment or prints. `tracing` has a span for
+//! Nothing reads the environment or prints. `tracing` has a span for
 //! each submit, wait, upgrade and download, and with the target `veo::wire` every exchange with a provider or a
 //! media host.
+//!
+//! # Panics
+//!
+//! All of it needs a tokio runtime with time and IO. Outside of a runtime every call is an error that says so; within one that
+//! was built without time or IO, tokio panics.
 //!
 //! # Features
 //!
@@ -44,6 +49,7 @@ mod receipt;
 mod reference;
 mod request;
 mod resolution;
+mod runtime;
 mod send;
 mod steps;
 mod text;

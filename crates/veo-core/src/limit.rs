@@ -9,9 +9,10 @@ use std::time::Duration;
 /// use std::time::Duration;
 /// use veo_core::Limit;
 ///
-/// let limit = Limit { requests: 20, per: Duration::from_secs(10) };
+/// let limit = Limit::new(20, Duration::from_secs(10));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Limit {
     /// The most requests that may arrive; more than 1000 count as 1000.
     pub requests: usize,
@@ -20,6 +21,11 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// So many requests in any span of this length.
+    pub fn new(requests: usize, per: Duration) -> Self {
+        Self { requests, per }
+    }
+
     /// The span in which requests are counted here. A request that takes long to arrive is counted there when the next ones
     /// are sent already, so this is longer by more than the way to the provider takes.
     fn span(self) -> Duration {

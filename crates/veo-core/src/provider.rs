@@ -185,7 +185,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
 /// use std::time::Duration;
 /// use veo_core::{Capabilities, Limit};
 ///
-/// let capabilities = Capabilities::default().limit(Limit { requests: 5, per: Duration::from_secs(10) });
+/// let capabilities = Capabilities::default().limit(Limit::new(5, Duration::from_secs(10)));
 /// assert!(!capabilities.uploads);
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -147,7 +147,7 @@ pub enum Image {
 }
 
 /// The video that an extension continues. kie.ai goes by the job and UniAll by the URL, and a finished
-/// [`Video`](crate::Video) has both.
+/// [`Video`](crate::Video) has both. A [`JobRef`], a [`Job`](crate::Job) and a [`Video`](crate::Video) become one by themselves.
 ///
 /// ```
 /// use veo_core::{JobRef, Source, VideoRequest};
@@ -162,6 +162,7 @@ pub enum Image {
 #[schemars(
     description = "The video that an extension continues. kie.ai goes by the job and UniAll by the URL."
 )]
+#[non_exhaustive]
 pub struct Source {
     /// The job that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -650,6 +651,12 @@ impl From<JobRef> for Source {
             job: Some(job),
             url: None,
         }
+    }
+}
+
+impl From<&JobRef> for Source {
+    fn from(job: &JobRef) -> Self {
+        Self::from(job.clone())
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tracing::field::{Empty, display};
 use tracing::{Instrument, info_span};
@@ -14,6 +13,7 @@ use crate::client::{Client, impossible};
 use crate::ledger::{
     Begin, Begun, Entry, EntryState, Event, Find, Outcome, Want, Wish, key_reused,
 };
+use crate::runtime::runtime;
 use crate::text::random;
 use crate::{
     Error, ErrorKind, Offer, Provider, Refusal, Submission, Unknown, VideoRequest, image, plan,
@@ -93,6 +93,7 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidRequest`] with every reason if nobody can make it; otherwise why an image could not be uploaded.
     pub async fn prepare(&self, request: &VideoRequest) -> Result<Prepared, Error> {
+        runtime()?;
         let plan = self.plan(request);
         if plan.offers.is_empty() {
             return Err(impossible(&plan.refusals));
@@ -422,8 +423,9 @@ impl Client {
         }
     }
 
-    /// Refuses what only a client with a ledger can do.
+    /// Refuses what only a client with a ledger can do, and only within a runtime.
     pub(crate) fn check_record(&self) -> Result<(), Error> {
+        runtime()?;
         if self.keeps_record() {
             return Ok(());
         }
@@ -528,10 +530,7 @@ impl Client {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        let Ok(runtime) = Handle::try_current() else {
-            let message = "there is no tokio runtime; call this from within one";
-            return Err(Error::new(ErrorKind::InvalidRequest, message));
-        };
+        let runtime = runtime()?;
         let on_wire = self.wire().enter();
         let task = runtime.spawn(async move {
             let done = work.await;

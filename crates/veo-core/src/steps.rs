@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::ledger::{
     Delivered, Entry, EntryState, Event, Find, Listed, Outcome, Want, Which, Wish,
 };
+use crate::runtime::runtime;
 use crate::send::{before, is_final};
 use crate::{
     Charged, Described, Error, ErrorKind, JobRef, Receipt, Resend, State, Submission, Unknown,
@@ -80,6 +81,7 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] if nobody can make it or there is no ledger; [`ErrorKind::KeyReused`] if the key stands
     /// for another request; [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`].
     pub async fn want(&self, key: &str, request: &VideoRequest) -> Result<Entry, Error> {
+        runtime()?;
         let plan = self.plan(request);
         if plan.offers.is_empty() {
             return Err(crate::client::impossible(&plan.refusals));
@@ -207,6 +209,7 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidRequest`] if there is no such key, and [`ErrorKind::Ledger`] if it cannot be written.
     pub async fn done(&self, key: &str, receipt: &Receipt) -> Result<(), Error> {
+        runtime().map_err(|error| error.with_charged(Charged::Yes))?;
         let delivered = Box::new(Delivered::new(receipt));
         let written = self.ledger().record(key, Event::Done { delivered }).await;
         written
@@ -249,6 +252,7 @@ impl Client {
     ///
     /// [`ErrorKind::Ledger`] if it cannot be read.
     pub async fn entry(&self, key: &str) -> Result<Option<Entry>, Error> {
+        runtime()?;
         self.ledger().entry(key).await
     }
 

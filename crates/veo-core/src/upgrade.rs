@@ -6,6 +6,7 @@ use tracing::{Instrument, info_span};
 use crate::client::{Client, nobody};
 use crate::ledger::{Begin, Begun, Entry, EntryState, Event, Outcome, Want, Wish};
 use crate::provider::Upgrade;
+use crate::runtime::runtime;
 use crate::{
     Error, ErrorKind, JobRef, Offer, Operation, Resolution, State, Video, VideoRequest, wait,
 };
@@ -27,7 +28,7 @@ impl Client {
     /// use veo_core::{Client, Error, Job, Resolution};
     ///
     /// async fn in_4k(client: &Client, job: &Job) -> Result<Vec<String>, Error> {
-    ///     Ok(client.upgrade(job, Resolution::K4, |_state| {}).await?.urls)
+    ///     Ok(client.upgrade(job, Resolution::K4).await?.urls)
     /// }
     /// ```
     ///
@@ -37,7 +38,16 @@ impl Client {
     /// [`ErrorKind::InsufficientCredits`] if it will not: the smaller video is all there is. [`ErrorKind::OutcomeUnknown`] if the
     /// reply to the call was lost. [`ErrorKind::OverBudget`], [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`] if it was not
     /// sent. Any other kind if the upgrade could not be followed, and then it goes on. The error carries the job.
-    pub async fn upgrade(
+    pub async fn upgrade(&self, job: impl AsRef<JobRef>, to: Resolution) -> Result<Video, Error> {
+        self.upgrade_with(job, to, |_state| {}).await
+    }
+
+    /// As [`upgrade`](Self::upgrade), and tells every state on the way.
+    ///
+    /// # Errors
+    ///
+    /// As [`upgrade`](Self::upgrade).
+    pub async fn upgrade_with(
         &self,
         job: impl AsRef<JobRef>,
         to: Resolution,
@@ -74,6 +84,7 @@ impl Client {
     }
 
     fn check_upgrade(&self, job: &JobRef, to: Resolution) -> Result<(), Error> {
+        runtime().map_err(|error| error.with_job(job))?;
         if self.provider_of(job).is_none() {
             return Err(nobody(job));
         }

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::runtime::runtime;
 use crate::{Error, ErrorKind, State, Video};
 
 /// How to wait for a job.
@@ -12,11 +13,12 @@ use crate::{Error, ErrorKind, State, Video};
 /// use std::time::Duration;
 /// use veo_core::Poll;
 ///
-/// let patient = Poll { give_up_after: Duration::from_secs(60 * 60), ..Poll::default() };
+/// let patient = Poll::default().give_up_after(Duration::from_secs(60 * 60));
 /// // For a simulated provider, or for a job that is known to have ended.
-/// let eager = Poll { first: Duration::ZERO, every: Duration::ZERO, ..Poll::default() };
+/// let eager = Poll::default().first(Duration::ZERO).every(Duration::ZERO);
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Poll {
     /// When to ask first. Videos have taken 67 to 123 seconds; the default is 20 seconds.
     pub first: Duration,
@@ -47,6 +49,41 @@ impl Default for Poll {
 }
 
 impl Poll {
+    /// The same with another time of the [first](Self::first) question.
+    #[must_use]
+    pub fn first(mut self, after: Duration) -> Self {
+        self.first = after;
+        self
+    }
+
+    /// The same with another [pause](Self::every) between questions.
+    #[must_use]
+    pub fn every(mut self, pause: Duration) -> Self {
+        self.every = pause;
+        self
+    }
+
+    /// The same with another [end](Self::give_up_after) of waiting.
+    #[must_use]
+    pub fn give_up_after(mut self, time: Duration) -> Self {
+        self.give_up_after = time;
+        self
+    }
+
+    /// The same with another [pause](Self::every_upgrade) while a video is made larger.
+    #[must_use]
+    pub fn every_upgrade(mut self, pause: Duration) -> Self {
+        self.every_upgrade = pause;
+        self
+    }
+
+    /// The same with another time for which [failed questions](Self::forgive_for) are forgiven.
+    #[must_use]
+    pub fn forgive_for(mut self, time: Duration) -> Self {
+        self.forgive_for = time;
+        self
+    }
+
     /// An upgrade begins with the first question, so that comes at once.
     pub(crate) fn for_upgrade(&self) -> Self {
         Self {
@@ -106,6 +143,7 @@ impl Waiting {
     where
         F: Future<Output = Result<State, Error>>,
     {
+        runtime()?;
         loop {
             if self.next > self.poll.give_up_after {
                 let (minutes, seconds) = (
@@ -297,10 +335,7 @@ mod tests {
             (Err(ErrorKind::Unavailable), end),
             "two minutes from the first of them on"
         );
-        let rarely = Poll {
-            every: Duration::from_secs(5 * 60),
-            ..Poll::default()
-        };
+        let rarely = Poll::default().every(Duration::from_secs(5 * 60));
         let (result, asked) = wait(rarely, |n| {
             if n == 2 {
                 unavailable()
@@ -376,11 +411,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_pause_is_no_pause_and_the_longest_is_not_too_long() {
-        let none = Poll {
-            first: Duration::ZERO,
-            every: Duration::ZERO,
-            ..Poll::default()
-        };
+        let none = Poll::default().first(Duration::ZERO).every(Duration::ZERO);
         let (start, asked) = (Instant::now(), Cell::new(0));
         let ask = async || {
             asked.set(asked.get() + 1);
@@ -400,11 +431,9 @@ mod tests {
             "nothing but the time of the answers"
         );
 
-        let forever = Poll {
-            give_up_after: Duration::MAX,
-            forgive_for: Duration::MAX,
-            ..Poll::default()
-        };
+        let forever = Poll::default()
+            .give_up_after(Duration::MAX)
+            .forgive_for(Duration::MAX);
         let (result, _) = wait(
             forever.clone(),
             |n| if n < 50 { unavailable() } else { done() },
@@ -412,11 +441,9 @@ mod tests {
         .await;
         assert!(result.is_ok());
         let (result, asked) = wait(
-            Poll {
-                give_up_after: Duration::from_secs(60),
-                every: Duration::MAX,
-                ..forever
-            },
+            forever
+                .give_up_after(Duration::from_secs(60))
+                .every(Duration::MAX),
             |_| unavailable(),
         )
         .await;

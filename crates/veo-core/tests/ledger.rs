@@ -59,17 +59,9 @@ impl Place {
 
 fn eager(client: Client) -> Client {
     let none = Duration::ZERO;
-    let client = client.with_poll(Poll {
-        first: none,
-        every: none,
-        every_upgrade: none,
-        ..Poll::default()
-    });
+    let client = client.with_poll(Poll::default().first(none).every(none).every_upgrade(none));
     client
-        .with_downloads(Downloads {
-            allow_private_hosts: true,
-            ..Downloads::default()
-        })
+        .with_downloads(Downloads::default().allow_private_hosts(true))
         .unwrap()
 }
 
@@ -392,7 +384,7 @@ async fn a_wish_goes_step_by_step_to_a_video_that_is_done() {
     // It is handed over until it is done.
     assert!(matches!(client.step("k").await.unwrap(), Step::Video(_)));
     let saved = client
-        .download(&video, place.folder.path().join("dog.mp4"), |_, _| {})
+        .download(&video, place.folder.path().join("dog.mp4"))
         .await
         .unwrap();
     let job = client.entry("k").await.unwrap().unwrap().job().unwrap();
@@ -430,10 +422,7 @@ async fn a_run_drives_everything_that_is_open() {
         let (client, folder, handled) = (&client, &folder, &handled);
         async move {
             if let Step::Video(video) = step {
-                let saved = client
-                    .download(&video, folder.join(&key), |_, _| {})
-                    .await
-                    .unwrap();
+                let saved = client.download(&video, folder.join(&key)).await.unwrap();
                 let job = client.entry(&key).await.unwrap().unwrap().job().unwrap();
                 client
                     .done(&key, &Receipt::new(&job, &video, &saved))
@@ -547,9 +536,9 @@ async fn a_rewritten_ledger_says_the_same() {
         .await
         .unwrap();
     let job = accepted(client.submit_once("done", &dog()).await);
-    let video = client.wait(&job, |_| {}).await.unwrap();
+    let video = client.wait(&job).await.unwrap();
     let saved = client
-        .download(&video, place.folder.path().join("dog.mp4"), |_, _| {})
+        .download(&video, place.folder.path().join("dog.mp4"))
         .await
         .unwrap();
     client
@@ -566,7 +555,7 @@ async fn a_rewritten_ledger_says_the_same() {
         .await
         .submit_once("unknown", &dog())
         .await;
-    let _ = client.upgrade(&job, Resolution::P1080, |_| {}).await;
+    let _ = client.upgrade(&job, Resolution::P1080).await;
     drop(client);
 
     let entries = async |path: &Path| -> Vec<Entry> {
@@ -815,10 +804,7 @@ async fn processes_share_the_limit_of_an_account() {
     let accepted = std::sync::Arc::new(accepted);
     let mut tasks = tokio::task::JoinSet::new();
     // So long that no machine is too slow for it.
-    let limit = Limit {
-        requests: 20,
-        per: Duration::from_secs(3600),
-    };
+    let limit = Limit::new(20, Duration::from_secs(3600));
     for number in 0..30 {
         let ledger = FileLedger::open(place.path()).await.unwrap();
         let kie = place.kie("key").limit(limit);

@@ -147,12 +147,10 @@ fn dog() -> VideoRequest {
 /// A client as another process has it.
 async fn client(hat: &Hat, path: &Path) -> Client {
     let every = Duration::from_millis(1);
-    let poll = Poll {
-        first: Duration::ZERO,
-        every,
-        every_upgrade: every,
-        ..Poll::default()
-    };
+    let poll = Poll::default()
+        .first(Duration::ZERO)
+        .every(every)
+        .every_upgrade(every);
     Client::new(hat.clone())
         .unwrap()
         .with_poll(poll)
@@ -250,10 +248,7 @@ async fn a_refusal_says_nothing_of_a_call_whose_reply_was_lost() {
     let job = accepted(&client, "order 17").await;
     *hat.answers.lock().unwrap() = vec![Answer::Lost, Answer::NoCredits];
     for _ in 0..3 {
-        let error = client
-            .upgrade(&job, Resolution::K4, |_| {})
-            .await
-            .unwrap_err();
+        let error = client.upgrade(&job, Resolution::K4).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
     }
     let key = format!("{}:4k", job.reference);
@@ -279,7 +274,7 @@ async fn a_lost_call_for_4k_is_repeated_once_by_all_together() {
         let (other, job) = (client(&hat, &path).await, job.clone());
         tasks.spawn(async move {
             other
-                .upgrade(&job, Resolution::K4, |_| {})
+                .upgrade(&job, Resolution::K4)
                 .await
                 .unwrap_err()
                 .kind()

@@ -109,11 +109,9 @@ async fn ledger(folder: &Path) -> FileLedger {
 /// It asks once in an hour.
 fn patient(provider: impl Provider + 'static) -> Client {
     let hour = Duration::from_secs(3600);
-    Client::new(provider).unwrap().with_poll(Poll {
-        first: hour,
-        every: hour,
-        ..Poll::default()
-    })
+    Client::new(provider)
+        .unwrap()
+        .with_poll(Poll::default().first(hour).every(hour))
 }
 
 async fn client(hat: &Hat, folder: &Path) -> Client {

@@ -27,9 +27,10 @@ use crate::{Error, ErrorKind, Saved};
 /// use veo_core::Downloads;
 ///
 /// // The links of a simulator lead to this machine.
-/// let simulated = Downloads { allow_private_hosts: true, ..Downloads::default() };
+/// let simulated = Downloads::default().allow_private_hosts(true);
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Downloads {
     /// The longest video that is saved, in bytes; 4 GiB by default.
     pub max_bytes: u64,
@@ -54,6 +55,43 @@ impl Default for Downloads {
             replace: true,
             allow_private_hosts: false,
         }
+    }
+}
+
+impl Downloads {
+    /// The same with another [longest video](Self::max_bytes), in bytes.
+    #[must_use]
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// The same with another time [without anything new](Self::stalled_after).
+    #[must_use]
+    pub fn stalled_after(mut self, time: Duration) -> Self {
+        self.stalled_after = time;
+        self
+    }
+
+    /// The same with another [pause](Self::pause) before a broken transfer is taken up anew.
+    #[must_use]
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// The same, where a file that is there is [replaced](Self::replace), or not.
+    #[must_use]
+    pub fn replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
+    /// The same, where links may lead to [this machine and into private networks](Self::allow_private_hosts), or not.
+    #[must_use]
+    pub fn allow_private_hosts(mut self, allow: bool) -> Self {
+        self.allow_private_hosts = allow;
+        self
     }
 }
 

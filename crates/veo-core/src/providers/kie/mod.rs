@@ -62,10 +62,7 @@ impl Kie {
         Ok(Self {
             client,
             account: NAME.to_owned(),
-            limit: Limit {
-                requests: 20,
-                per: Duration::from_secs(10),
-            },
+            limit: Limit::new(20, Duration::from_secs(10)),
         })
     }
 
@@ -76,7 +73,7 @@ impl Kie {
     /// use veo_core::{Kie, Limit};
     ///
     /// # fn main() -> Result<(), veo_core::Error> {
-    /// let kie = Kie::new("the API key")?.limit(Limit { requests: 100, per: Duration::from_secs(10) });
+    /// let kie = Kie::new("the API key")?.limit(Limit::new(100, Duration::from_secs(10)));
     /// # Ok(()) }
     /// ```
     #[must_use]

@@ -40,7 +40,7 @@ use crate::{Error, ErrorKind, JobRef};
 ///     // Only what was stored says in which resolution the video is wanted.
 ///     let same = |job: &&JobRef| job.provider == notice.job.provider && job.task == notice.job.task;
 ///     if let Some(job) = jobs.iter().find(same) {
-///         let video = client.wait(job, |_state| {}).await?;
+///         let video = client.wait(job).await?;
 ///         println!("{} is at {:?}", video.job, video.urls);
 ///     }
 ///     Ok(())

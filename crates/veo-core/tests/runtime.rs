@@ -1,0 +1,82 @@
+//! Outside of a tokio runtime, where tokio panics, every call ends in an error that says so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::fmt::Debug;
+use std::future::{pending, ready};
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use veo_core::ledger::FileLedger;
+use veo_core::{
+    Client, Image, JobRef, Kie, Resolution, Settlement, Submission, Video, VideoRequest,
+};
+
+/// Asks a call once and outside of any runtime. What keeps it from going on has to be that.
+#[track_caller]
+fn check(call: &str, asked: impl Future<Output = impl Debug>) {
+    let ended = asked.now_or_never();
+    let told = format!("{ended:?}");
+    assert!(told.contains("there is no tokio runtime"), "{call}: {told}");
+}
+
+#[test]
+fn outside_of_a_runtime_every_call_says_that_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = FileLedger::open(folder.path().join("jobs.ledger"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ledger = runtime.block_on(open).unwrap();
+    let plain = Client::new(Kie::new("the API key").unwrap()).unwrap();
+    let recording = plain.clone().with_ledger(ledger);
+
+    let request = VideoRequest::text("A kite over the sea");
+    let image = Image::from(b"\x89PNG\r\n\x1a\n".to_vec());
+    let with_image = VideoRequest::image("It flies", image.clone());
+    let job = JobRef::new("kie", "t1");
+    let video = Video::new(
+        job.clone(),
+        vec!["https://cdn.example.net/v.mp4".to_owned()],
+    );
+    let place = folder.path().join("kite.mp4");
+    check("check", image.check());
+    for client in [&plain, &recording] {
+        check("prepare", client.prepare(&request));
+        check("submit", client.submit(&request));
+        check("submit_until", client.submit_until(&request, pending()));
+        check("upload", client.upload(&image));
+        check("upload_images", client.upload_images(&with_image));
+        check("state", client.state(&job));
+        check("states", client.states(&job).collect::<Vec<_>>());
+        check("wait", client.wait(&job));
+        check("upgrade", client.upgrade(&job, Resolution::K4));
+        check("download", client.download(&video, &place));
+        check("credits", client.credits("kie"));
+        check("want", client.want("order 17", &request));
+        check("submit_once", client.submit_once("order 17", &request));
+        check("step", client.step("order 17"));
+        check("run", client.run(|_, _| ready(())));
+        check("run_until", client.run_until(pending(), |_, _| ready(())));
+        check("entry", client.entry("order 17"));
+        check("settle", client.settle("order 17", Settlement::NotTaken));
+        let larger = client.want_upgrade(&job, Resolution::K4, None);
+        check("want_upgrade", larger);
+    }
+}
+
+/// What was planned within a runtime is not sent outside of it.
+#[test]
+fn outside_of_a_runtime_nothing_is_sent() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = Client::new(Kie::new("the API key").unwrap()).unwrap();
+    let request = VideoRequest::text("A kite over the sea");
+    let prepared = runtime.block_on(client.prepare(&request)).unwrap();
+    let Some(Submission::Rejected(error)) = client.send(prepared).now_or_never() else {
+        panic!("it is rejected at once");
+    };
+    assert!(
+        error.to_string().contains("there is no tokio runtime"),
+        "{error}"
+    );
+}
