@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll};
 
 use crate::failure::Failure;
+use crate::sim::is_for_simulator;
 
 /// Who makes videos.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -155,6 +156,15 @@ impl Config {
         if let Some(missing) = chosen.iter().find(|provider| !self.has_key(**provider)) {
             return Err(missing_key(missing.key_variable(), missing.name()));
         }
+        let mut all = ProviderName::ALL.into_iter();
+        if let Some(provider) = all.find(|provider| self.is_misdirected(*provider)) {
+            return Err(Failure::usage(format!(
+                "the key of {} is one for the simulator, and {} does not say where that is; start one with: \
+                 eval \"$(veo sim --background)\"",
+                provider.name(),
+                provider.url_variable()
+            )));
+        }
         let Some(client) = self.unchecked(&chosen)? else {
             return Err(missing_key("KIE_API_KEY or UNIALL_API_KEY", "kie"));
         };
@@ -169,6 +179,13 @@ impl Config {
         poll.give_up_after = timeout.unwrap_or(poll.give_up_after);
         let client = client.with_downloads(Downloads::default().allow_private_hosts(simulated))?;
         Ok(client.with_poll(poll))
+    }
+
+    /// Whether a made-up key would go to the real provider.
+    fn is_misdirected(&self, provider: ProviderName) -> bool {
+        let settings = self.settings(provider);
+        let key = settings.api_key.as_ref();
+        settings.base_url.is_none() && key.is_some_and(|key| is_for_simulator(key.expose_secret()))
     }
 
     /// Whether all of these are on this machine.

@@ -1,8 +1,11 @@
 //! The simulator, for `--sim` and `veo sim`. No other file names its crate.
 
+use std::env;
+use std::fmt::Display;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
 use clap::Args;
 use veo_sim::{Builder, Scenario, Sim};
@@ -13,20 +16,24 @@ use crate::output::{Event, Output};
 const EXAMPLES: &str = "\
 Examples:
   veo sim
+  eval \"$(veo sim --background)\"
   KIE_API_KEY=any KIE_BASE_URL=http://127.0.0.1:8787 veo generate \"A dog playing in a park\"
   KIE_API_KEY=lost-reply KIE_BASE_URL=http://127.0.0.1:8787 veo generate \"A dog playing in a park\"";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Run {
-    /// The port of 127.0.0.1 to serve on; 0 for any free one.
-    #[arg(long, value_name = "PORT", default_value_t = 8787)]
-    port: u16,
+    /// The port of 127.0.0.1 to serve on; 0 for any free one [default: 8787, or any free one with --background].
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
     /// A TOML file that says what goes wrong, for every key that names no other scenario.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
+    /// Leave it running, and print the settings with which a shell uses it, for `eval`. Its jobs get a record of their own.
+    #[arg(long)]
+    background: bool,
     /// Print the scenarios that a key can name, and stop.
-    #[arg(long, conflicts_with_all = ["port", "scenario"])]
+    #[arg(long, conflicts_with_all = ["port", "scenario", "background"])]
     list: bool,
 }
 
@@ -43,6 +50,12 @@ impl Simulator {
     }
 }
 
+/// Whether a key is one that a simulator understands, and nobody else.
+pub(crate) fn is_for_simulator(key: &str) -> bool {
+    let name = key.split('/').next().unwrap_or_default();
+    name == "any" || Scenario::named(name).is_some()
+}
+
 pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure> {
     if arguments.list {
         for Scenario {
@@ -56,9 +69,14 @@ pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure>
         }
         return Ok(());
     }
+    if arguments.background {
+        return start_in_background(arguments, output);
+    }
     // Whoever reads this may have gone, which is no reason to stop.
     let log = |line: &str| drop(writeln!(io::stderr(), "{line}"));
-    let mut builder = Sim::builder().port(arguments.port).on_call(log);
+    let mut builder = Sim::builder()
+        .port(arguments.port.unwrap_or(8787))
+        .on_call(log);
     if let Some(file) = &arguments.scenario {
         let text = fs::read_to_string(file)
             .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
@@ -84,9 +102,60 @@ pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure>
         .map_err(|error| Failure::failed(format!("Ctrl-C cannot be waited for: {error}")))
 }
 
+/// Starts this program once more, as a simulator that stays, and prints the settings of a shell that uses it.
+fn start_in_background(arguments: &Run, output: &Output) -> Result<(), Failure> {
+    let mut child = spawn(arguments).map_err(cannot_start)?;
+    let mut url = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout)
+            .read_line(&mut url)
+            .map_err(cannot_start)?;
+    }
+    let url = url.trim_end();
+    if url.is_empty() {
+        let mut error = String::new();
+        if let Some(mut stderr) = child.stderr.take() {
+            stderr.read_to_string(&mut error).map_err(cannot_start)?;
+        }
+        return Err(Failure::failed(error.trim_start_matches("error: ").trim()));
+    }
+    let record = tempfile::Builder::new().prefix("veo-sim-").tempdir();
+    let record = record.map_err(cannot_start)?.keep();
+    let settings = format!(
+        "export KIE_API_KEY=any KIE_BASE_URL={url}\n\
+         export UNIALL_API_KEY=any UNIALL_BASE_URL={url}\n\
+         export XDG_STATE_HOME='{}' VEO_SIM_PID={}",
+        record.display(),
+        child.id()
+    );
+    output.result(&settings, &Event::Serving { url });
+    if !output.is_json() {
+        output.tell(&format!(
+            "Both providers are at {url} until: kill $VEO_SIM_PID"
+        ));
+    }
+    Ok(())
+}
+
+fn spawn(arguments: &Run) -> io::Result<Child> {
+    let mut command = Command::new(env::current_exe()?);
+    let port = arguments.port.unwrap_or(0).to_string();
+    command.args(["sim", "--port", &port]);
+    if let Some(file) = &arguments.scenario {
+        command.arg("--scenario").arg(file);
+    }
+    command.stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C in the shell is meant for another command.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command.spawn()
+}
+
 async fn started(builder: Builder) -> Result<Sim, Failure> {
-    builder
-        .start()
-        .await
-        .map_err(|error| Failure::failed(format!("the simulator cannot start: {error}")))
+    builder.start().await.map_err(cannot_start)
+}
+
+fn cannot_start(error: impl Display) -> Failure {
+    Failure::failed(format!("the simulator cannot start: {error}"))
 }

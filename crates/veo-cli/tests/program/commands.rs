@@ -940,6 +940,60 @@ fn the_simulator_serves_other_programs_until_ctrl_c() {
 }
 
 #[test]
+fn the_simulator_stays_in_the_background_until_it_is_killed() {
+    let sandbox = Sandbox::new();
+    let line =
+        "eval \"$(veo sim --background)\" && veo generate A_dog && veo jobs && kill $VEO_SIM_PID";
+    let run = sandbox.run_line(line);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.contains("video.mp4"), "{}", run.out);
+    // What is real and what is not are on two records.
+    assert!(!sandbox.store().exists());
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let run = sandbox.run(&["sim", "--background", "--port", &port]);
+    assert!(
+        run.code == 1 && run.out.is_empty() && run.err.contains("the simulator cannot start: "),
+        "{}",
+        run.err
+    );
+}
+
+#[test]
+fn a_key_for_the_simulator_goes_to_no_provider() {
+    let image = [
+        "generate",
+        "A dog",
+        "--image",
+        "dog.png",
+        "--provider",
+        "uniall",
+    ];
+    let table: [&[&str]; 5] = [
+        &["generate", "A dog"],
+        &["generate", "A dog", "--provider", "kie"],
+        &image,
+        &["credits"],
+        &["wait", "kie:t1"],
+    ];
+    for key in ["any", "lost-reply", "lost-reply/2"] {
+        for arguments in table {
+            let sandbox = Sandbox::new()
+                .with("KIE_API_KEY", key)
+                .at("uniall", "http://127.0.0.1:1");
+            let run = sandbox.run(arguments);
+            let sentence = "error: the key of kie is one for the simulator, and KIE_BASE_URL does not say where that is";
+            assert!(
+                run.code == 2 && run.err.starts_with(sentence),
+                "{key}: {arguments:?}: {}",
+                run.err
+            );
+        }
+    }
+}
+
+#[test]
 fn what_needs_no_provider_is_told() {
     let sandbox = Sandbox::new();
     sandbox.run(&[
