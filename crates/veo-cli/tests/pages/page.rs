@@ -1,0 +1,158 @@
+//! A page in Markdown: its lines, and the blocks among them.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Where the guides are.
+pub(crate) const GUIDES: &str = "docs";
+
+/// Written by `veo reference`, and compared with it by another test.
+const REFERENCE: &str = "cli.md";
+
+/// The last section of a page, whose commands need a real key.
+pub(crate) const REAL_MONEY: &str = "## With real money";
+
+pub(crate) struct Page {
+    /// Its path in the repository.
+    pub(crate) name: String,
+    pub(crate) lines: Vec<String>,
+    pub(crate) blocks: Vec<Block>,
+}
+
+pub(crate) struct Block {
+    /// What follows the opening fence.
+    pub(crate) language: String,
+    /// The comment on the line before.
+    pub(crate) note: Option<String>,
+    /// Whether it stands in the section that needs a real key.
+    pub(crate) is_real: bool,
+    /// Its lines, without the fences.
+    pub(crate) place: Range<usize>,
+}
+
+/// A command of a page, and what it prints there.
+pub(crate) struct Shown<'a> {
+    pub(crate) command: &'a str,
+    pub(crate) printed: Vec<&'a str>,
+}
+
+/// README.md and the guides.
+pub(crate) fn pages() -> Vec<Page> {
+    let mut names = vec!["README.md".to_owned()];
+    for entry in fs::read_dir(repository().join(GUIDES)).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".md") && name != REFERENCE {
+            names.push(format!("{GUIDES}/{name}"));
+        }
+    }
+    names.sort();
+    names.iter().map(|name| Page::new(name)).collect()
+}
+
+impl Page {
+    pub(crate) fn new(name: &str) -> Self {
+        let lines: Vec<_> = read(name).lines().map(str::to_owned).collect();
+        Self {
+            blocks: blocks(name, &lines),
+            name: name.to_owned(),
+            lines,
+        }
+    }
+
+    pub(crate) fn text_of(&self, block: &Block) -> String {
+        self.lines[block.place.clone()].join("\n") + "\n"
+    }
+
+    /// The commands of a block. Other blocks have none.
+    pub(crate) fn commands(&self, block: &Block) -> Vec<Shown<'_>> {
+        let mut commands = Vec::<Shown>::new();
+        if block.language != "console" {
+            return commands;
+        }
+        for line in &self.lines[block.place.clone()] {
+            if let Some(command) = line.strip_prefix("$ ") {
+                commands.push(Shown {
+                    command,
+                    printed: Vec::new(),
+                });
+            } else {
+                let last = commands.last_mut();
+                let last = last.unwrap_or_else(|| panic!("{}: {line:?} is no command", self.name));
+                last.printed.push(line);
+            }
+        }
+        commands
+    }
+
+    /// The lines outside of blocks.
+    pub(crate) fn prose(&self) -> impl Iterator<Item = &str> {
+        let is_prose =
+            |number: &usize| !self.blocks.iter().any(|block| block.place.contains(number));
+        let numbers = (0..self.lines.len()).filter(is_prose);
+        numbers.map(|number| self.lines[number].as_str())
+    }
+}
+
+impl Block {
+    /// The file that the block shows.
+    pub(crate) fn file(&self) -> Option<&str> {
+        self.note.as_ref()?.strip_prefix("file: ")
+    }
+
+    /// Why its commands are not run.
+    pub(crate) fn not_run(&self) -> Option<&str> {
+        self.note.as_ref()?.strip_prefix("not run: ")
+    }
+
+    /// Whether its commands are run.
+    pub(crate) fn is_run(&self) -> bool {
+        self.language == "console" && !self.is_real && self.not_run().is_none()
+    }
+}
+
+fn blocks(name: &str, lines: &[String]) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut is_real = false;
+    let mut number = 0;
+    while number < lines.len() {
+        let line = &lines[number];
+        if line.starts_with("## ") {
+            assert!(!is_real, "{name}: {REAL_MONEY} is not the last section");
+            is_real = line == REAL_MONEY;
+        }
+        // A block in another form would go unread.
+        let is_odd = line.starts_with(' ') && line.contains("```") || line.starts_with("~~~");
+        assert!(
+            !is_odd,
+            "{name}: a block begins at the margin, with ```: {line}"
+        );
+        number += 1;
+        let Some(language) = line.strip_prefix("```") else {
+            continue;
+        };
+        let length = lines[number..].iter().position(|line| line == "```");
+        let end = number + length.unwrap_or_else(|| panic!("{name}: a block does not end"));
+        blocks.push(Block {
+            language: language.to_owned(),
+            note: lines.get(number - 2).and_then(|line| comment(line)),
+            is_real,
+            place: number..end,
+        });
+        number = end + 1;
+    }
+    blocks
+}
+
+fn comment(line: &str) -> Option<String> {
+    let text = line.strip_prefix("<!-- ")?.strip_suffix(" -->")?;
+    Some(text.to_owned())
+}
+
+pub(crate) fn read(name: &str) -> String {
+    fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
