@@ -15,7 +15,7 @@ use veo_core::{JobRef, Model, Plan, Receipt, Saved, Video};
 use crate::failure::{Failure, Told};
 use crate::jobs::Listing;
 
-/// A line of standard output with `--json`. `line` is that of the batch.
+/// A line of standard output with `--json`, as `json.md` of the guides describes it. `line` is that of the batch.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
@@ -87,7 +87,12 @@ pub(crate) enum Event<'a> {
     /// Where a key is kept now.
     Kept { provider: &'a str, file: &'a str },
     /// The simulator runs.
-    Serving { url: &'a str },
+    Serving {
+        url: &'a str,
+        /// Its process, if it stays after the command.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
+    },
     /// What can go wrong in the simulator.
     Scenario { name: &'a str, description: &'a str },
     /// A text that was asked for, such as completions.

@@ -87,7 +87,13 @@ pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure>
     }
     let sim = started(builder).await?;
     let url = sim.url();
-    output.result(&url, &Event::Serving { url: &url });
+    output.result(
+        &url,
+        &Event::Serving {
+            url: &url,
+            pid: None,
+        },
+    );
     if !output.is_json() {
         output.tell(&format!(
             "Both providers are at this address, with any key; one of `veo sim --list` picks what goes wrong. To use it:\n  \
@@ -128,7 +134,13 @@ fn start_in_background(arguments: &Run, output: &Output) -> Result<(), Failure> 
         record.display(),
         child.id()
     );
-    output.result(&settings, &Event::Serving { url });
+    output.result(
+        &settings,
+        &Event::Serving {
+            url,
+            pid: Some(child.id()),
+        },
+    );
     if !output.is_json() {
         output.tell(&format!(
             "Both providers are at {url} until: kill $VEO_SIM_PID"

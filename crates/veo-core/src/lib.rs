@@ -104,6 +104,7 @@ pub mod guides {
         webhooks "webhooks.md"
         web_backend "web-backend.md"
         testing "testing.md"
+        json "json.md"
         commands "cli.md"
     }
 }

@@ -6,20 +6,17 @@ use serde_json::Value;
 
 /// The page with the tables that belong after their marks.
 pub(crate) fn filled(page: &str) -> String {
-    let tables: [(&str, fn() -> String); 3] = [
-        ("exit codes", exit_codes),
-        ("what they make", what_they_make),
-        ("what else", what_else),
-    ];
-    let mut page = page.to_owned();
-    for (mark, table) in tables {
-        let mark = format!("<!-- {mark} -->\n");
-        if let Some((before, after)) = page.split_once(&mark) {
-            let (_, after) = after.split_once("\n\n").unwrap();
-            page = format!("{before}{mark}{}\n{after}", table());
-        }
-    }
-    page
+    let page = with(page, "<!-- exit codes -->\n", exit_codes);
+    let page = with(&page, "<!-- what they make -->\n", what_they_make);
+    with(&page, "<!-- what else -->\n", what_else)
+}
+
+fn with(page: &str, mark: &str, table: fn() -> String) -> String {
+    let Some((before, after)) = page.split_once(mark) else {
+        return page.to_owned();
+    };
+    let (_, after) = after.split_once("\n\n").unwrap();
+    format!("{before}{mark}{}\n{after}", table())
 }
 
 /// The exit codes of `veo --help`, which can go over several lines each.

@@ -15,6 +15,7 @@ mod damage;
 #[cfg(target_os = "linux")]
 mod disk;
 mod earlier;
+mod events;
 #[cfg(unix)]
 mod files;
 mod interrupt;
