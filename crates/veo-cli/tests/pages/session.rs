@@ -34,7 +34,8 @@ impl Place {
     /// Runs all commands of a page that are to be run.
     pub(crate) fn run(&self, page: &Page) -> Vec<Ran> {
         // Both streams are one, as in a terminal. A simulator that the page has started ends with it.
-        let mut script = "exec 2>&1\ntrap 'kill ${VEO_SIM_PID:-}' EXIT\n".to_owned();
+        let mut script =
+            "exec 2>&1\ntrap '[ -z \"$VEO_SIM_PID\" ] || kill $VEO_SIM_PID' EXIT\n".to_owned();
         for block in &page.blocks {
             if let Some(name) = block.file() {
                 let file = self.0.path().join("files").join(name);
