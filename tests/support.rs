@@ -98,11 +98,19 @@ fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
         .iter()
         .map(|fixture| fixture.operation.as_str())
         .collect();
-    assert_eq!(
-        covered,
-        operations.iter().copied().collect(),
-        "operations with fixtures, and operations of the specification"
-    );
+    for operation in operations {
+        assert!(
+            covered.contains(operation),
+            "openapi/{provider}.yaml has the operation {operation}, and no reply to it is known: put those of its page into \
+             tests/fixtures/{provider}/{operation}/documented/, as tests/fixtures/README.md says"
+        );
+    }
+    for operation in covered {
+        assert!(
+            operations.contains(&operation),
+            "openapi/{provider}.yaml has no operation {operation} any more: remove tests/fixtures/{provider}/{operation}/"
+        );
+    }
     fixtures
 }
 

@@ -77,7 +77,9 @@ async fn call(client: &Client, operation: &str) -> Result<String, Error> {
             .await
             .map(json)
         }
-        _ => panic!("no test calls {operation}; add it here"),
+        _ => panic!(
+            "openapi/kie.yaml has the operation {operation}: call it in call() of tests/wire/kie.rs"
+        ),
     }
 }
 

@@ -25,7 +25,9 @@ async fn call(client: &Client, operation: &str) -> Result<Reply<VideoTask>, Erro
                 .await
         }
         "query_video" => client.query_video().task_id(TASK).send().await,
-        _ => panic!("no test calls {operation}; add it here"),
+        _ => panic!(
+            "openapi/uniall.yaml has the operation {operation}: call it in call() of tests/wire/uniall.rs"
+        ),
     }
 }
 

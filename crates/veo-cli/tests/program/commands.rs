@@ -1498,3 +1498,26 @@ fn completions_and_manual_pages_name_the_commands() {
         );
     }
 }
+
+/// Whatever a request can say, an option says too.
+#[test]
+fn every_word_of_a_request_has_an_option() {
+    let sandbox = Sandbox::new();
+    let schema: Value = serde_json::from_str(&sandbox.run(&["schema"]).out).unwrap();
+    let help = sandbox.run(&["generate", "--help"]).out;
+    for word in schema["properties"].as_object().unwrap().keys() {
+        let option = match word.as_str() {
+            // It stands without an option.
+            "prompt" => continue,
+            "input" => "--image".to_owned(),
+            "seconds" => "--duration".to_owned(),
+            "translate_prompt" => "--translate".to_owned(),
+            word => format!("--{}", word.replace('_', "-")),
+        };
+        assert!(
+            help.contains(&option),
+            "a request can have a {word}, and `veo generate` has no {option}: add it to Options in \
+             crates/veo-cli/src/args.rs, and to applied() there; or give its option another name here"
+        );
+    }
+}
