@@ -1,10 +1,18 @@
-//! What arrived, and what it cost.
+//! The record of one simulator: what arrived, what it cost, and which callbacks were sent. All of it is bounded.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use serde_json::Value;
 
-use crate::state::{Recorded, State};
+const MAX_CALLS: usize = 10_000;
+const MAX_CHARGES: usize = 20_000;
+const MAX_CALLBACKS: usize = 10_000;
+const MAX_SURPRISES: usize = 1_000;
+/// The most bytes of paths and bodies that are kept together.
+const MAX_BYTES: usize = 64 << 20;
+const MAX_BODY: usize = 64 << 10;
 
 /// A request that arrived at the simulator.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,7 +30,7 @@ pub struct Call {
     pub body: Option<Value>,
     /// Name of the account's scenario.
     pub scenario: String,
-    /// How it differs from what the provider's specification, or one of its pages, describes; empty if it fits.
+    /// How it differs from the provider's specification, or from one of its pages; empty if it fits.
     pub mismatches: Vec<String>,
     /// Why it was not expected; nothing if it was.
     pub surprise: Option<String>,
@@ -60,80 +68,218 @@ pub struct SentCallback {
     pub result: Result<u16, String>,
 }
 
-impl Call {
-    /// In one line.
-    pub(crate) fn line(&self) -> String {
-        let status = self
-            .status
-            .map_or("no reply".to_owned(), |status| status.to_string());
-        let fault = self
-            .fault
-            .map_or(String::new(), |fault| format!("  fault: {fault}"));
-        format!(
-            "{:>4}  {:<16}  {status:<8}  {} {}{fault}",
-            self.number,
-            self.operation.unwrap_or("?"),
-            self.method,
-            self.path
-        )
+/// Everything that has happened, in order. The oldest entries make room for new ones.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    calls: VecDeque<RecordedCall>,
+    /// The bytes of the paths and bodies of the calls.
+    bytes: usize,
+    /// How many calls have arrived.
+    arrived: usize,
+    charges: VecDeque<Charge>,
+    callbacks: VecDeque<SentCallback>,
+    /// The number of a call, and in a sentence why it should not have arrived. The first ones stay, so that no number of
+    /// later calls makes a test pass.
+    surprises: Vec<(usize, String)>,
+}
+
+/// A call with its body, which is parsed only if somebody looks at it.
+struct RecordedCall {
+    call: Call,
+    body: Bytes,
+}
+
+impl Ledger {
+    /// Takes down a request, and returns its number.
+    pub(crate) fn arrive(&mut self, mut call: Call) -> usize {
+        self.arrived += 1;
+        call.number = self.arrived;
+        self.bytes += call.path.len();
+        let body = Bytes::new();
+        self.calls.push_back(RecordedCall { call, body });
+        self.make_room();
+        self.arrived
+    }
+
+    /// Takes down why a call was not expected.
+    pub(crate) fn surprise(&mut self, number: usize, why: &str) {
+        self.name_surprise(number, why);
+        if let Some(recorded) = self.recorded(number) {
+            let surprise = match recorded.call.surprise.take() {
+                Some(before) => format!("{before}; {why}"),
+                None => why.to_owned(),
+            };
+            recorded.call.surprise = Some(surprise);
+        }
+    }
+
+    /// Takes down how a call differs from what the provider describes.
+    pub(crate) fn differs(&mut self, number: usize, how: &str) {
+        self.name_surprise(number, how);
+        if let Some(recorded) = self.recorded(number) {
+            recorded.call.mismatches.push(how.to_owned());
+        }
+    }
+
+    /// Keeps the body of a call, if it is not too long.
+    pub(crate) fn keep_body(&mut self, number: usize, body: &Bytes) {
+        if body.len() > MAX_BODY {
+            return;
+        }
+        if let Some(recorded) = self.recorded(number) {
+            // A copy, since the buffer of the body can be much larger.
+            recorded.body = Bytes::copy_from_slice(body);
+            self.bytes += body.len();
+            self.make_room();
+        }
+    }
+
+    /// Takes down the status of the reply to a call, and returns the line that tells of it.
+    pub(crate) fn answer(&mut self, number: usize, status: Option<u16>) -> Option<String> {
+        let call = &mut self.recorded(number)?.call;
+        call.status = status;
+        Some(line(call))
+    }
+
+    pub(crate) fn charge(&mut self, charge: Charge) {
+        push(&mut self.charges, MAX_CHARGES, charge);
+    }
+
+    /// Marks the charge of a call as returned. Nothing if it is not remembered, else how much it was.
+    pub(crate) fn refund(&mut self, call: usize) -> Option<f64> {
+        let mut latest_first = self.charges.iter_mut().rev();
+        let charge = latest_first.find(|charge| charge.call == call)?;
+        charge.refunded = true;
+        Some(charge.credits)
+    }
+
+    pub(crate) fn sent(&mut self, callback: SentCallback) {
+        push(&mut self.callbacks, MAX_CALLBACKS, callback);
+    }
+
+    /// The calls as the user of the simulator sees them.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        let mut calls = Vec::new();
+        for recorded in &self.calls {
+            let mut call = recorded.call.clone();
+            call.body = serde_json::from_slice(&recorded.body).ok();
+            calls.push(call);
+        }
+        calls
+    }
+
+    pub(crate) fn charges(&self) -> Vec<Charge> {
+        self.charges.iter().cloned().collect()
+    }
+
+    pub(crate) fn callbacks(&self) -> Vec<SentCallback> {
+        self.callbacks.iter().cloned().collect()
+    }
+
+    /// The sentences about what should not have arrived, in the order of the calls.
+    pub(crate) fn surprises(&self) -> Vec<String> {
+        let mut surprises = self.surprises.clone();
+        surprises.sort_by_key(|(call, _)| *call);
+        let sentences = surprises.into_iter().map(|(_, sentence)| sentence);
+        sentences.collect()
+    }
+
+    /// A table of all calls with what they cost, for a person.
+    pub(crate) fn report(&self) -> String {
+        let mut lines = Vec::new();
+        let forgotten = self.arrived - self.calls.len();
+        if forgotten > 0 {
+            lines.push(format!(
+                "      {forgotten} earlier calls are not remembered any more"
+            ));
+        }
+        for (number, sentence) in &self.surprises {
+            if *number <= forgotten {
+                lines.push(format!("      not expected: {sentence}"));
+            }
+        }
+        for RecordedCall { call, .. } in &self.calls {
+            lines.push(line(call));
+            for mismatch in &call.mismatches {
+                lines.push(format!("      does not fit the specification: {mismatch}"));
+            }
+            if let Some(surprise) = &call.surprise {
+                lines.push(format!("      not expected: {surprise}"));
+            }
+            for charge in &self.charges {
+                if charge.call == call.number {
+                    let returned = if charge.refunded { ", returned" } else { "" };
+                    let Charge { credits, task, .. } = charge;
+                    lines.push(format!("      charged {credits} for task {task}{returned}"));
+                }
+            }
+        }
+        for SentCallback { task, url, result } in &self.callbacks {
+            let outcome = match result {
+                Ok(status) => status.to_string(),
+                Err(why) => why.clone(),
+            };
+            lines.push(format!("      callback of task {task} to {url}: {outcome}"));
+        }
+        let mut text = lines.join("\n");
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text
+    }
+
+    fn name_surprise(&mut self, number: usize, why: &str) {
+        if self.surprises.len() == MAX_SURPRISES {
+            return;
+        }
+        let mut sentence = format!("call {number}");
+        if let Some(RecordedCall { call, .. }) = self.recorded(number) {
+            let _ = write!(sentence, " ({} {})", call.method, call.path);
+        }
+        sentence = format!("{sentence}: {why}");
+        self.surprises.push((number, sentence));
+    }
+
+    /// A call that is still remembered.
+    fn recorded(&mut self, number: usize) -> Option<&mut RecordedCall> {
+        let forgotten = self.arrived - self.calls.len();
+        self.calls.get_mut(number.checked_sub(forgotten + 1)?)
+    }
+
+    fn make_room(&mut self) {
+        while self.calls.len() > MAX_CALLS || self.bytes > MAX_BYTES {
+            let Some(oldest) = self.calls.pop_front() else {
+                break;
+            };
+            self.bytes -= oldest.call.path.len() + oldest.body.len();
+        }
     }
 }
 
-/// A table of all calls with what they cost, for a person.
-pub(crate) fn report(state: &State) -> String {
-    let mut text = String::new();
-    let forgotten = state
-        .calls
-        .iter()
-        .next()
-        .map_or(state.arrived, |oldest| oldest.call.number - 1);
-    if forgotten > 0 {
-        let _ = writeln!(
-            text,
-            "      {forgotten} earlier calls are not remembered any more"
-        );
+/// Adds the latest entry, and forgets the oldest if there are too many.
+fn push<T>(entries: &mut VecDeque<T>, most: usize, latest: T) {
+    entries.push_back(latest);
+    if entries.len() > most {
+        entries.pop_front();
     }
-    for (_, sentence) in state
-        .surprises
-        .iter()
-        .filter(|(number, _)| *number <= forgotten)
-    {
-        let _ = writeln!(text, "      not expected: {sentence}");
-    }
-    for Recorded { call, .. } in state.calls.iter() {
-        let _ = writeln!(text, "{}", call.line());
-        for mismatch in &call.mismatches {
-            let _ = writeln!(text, "      does not fit the specification: {mismatch}");
-        }
-        if let Some(surprise) = &call.surprise {
-            let _ = writeln!(text, "      not expected: {surprise}");
-        }
-        for charge in state
-            .charges
-            .iter()
-            .filter(|charge| charge.call == call.number)
-        {
-            let back = if charge.refunded { ", returned" } else { "" };
-            let _ = writeln!(
-                text,
-                "      charged {} for task {}{back}",
-                charge.credits, charge.task
-            );
-        }
-    }
-    for sent in state.callbacks.iter() {
-        let _ = match &sent.result {
-            Ok(status) => writeln!(
-                text,
-                "      callback of task {} to {}: {status}",
-                sent.task, sent.url
-            ),
-            Err(why) => writeln!(
-                text,
-                "      callback of task {} to {}: {why}",
-                sent.task, sent.url
-            ),
-        };
-    }
-    text
+}
+
+/// A call in one line.
+fn line(call: &Call) -> String {
+    let status = match call.status {
+        Some(status) => status.to_string(),
+        None => "no reply".to_owned(),
+    };
+    let fault = match call.fault {
+        Some(fault) => format!("  fault: {fault}"),
+        None => String::new(),
+    };
+    let operation = call.operation.unwrap_or("?");
+    let Call {
+        number,
+        method,
+        path,
+        ..
+    } = call;
+    format!("{number:>4}  {operation:<16}  {status:<8}  {method} {path}{fault}")
 }

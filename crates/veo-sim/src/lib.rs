@@ -54,23 +54,22 @@
 //! crate builds in less than half the time, and refuses only what the providers are known to refuse: [`Sim::surprises`] names no
 //! request that does not fit then.
 
-mod callback;
 #[cfg(feature = "contract")]
 mod check;
 mod clip;
 mod contract;
-mod fields;
-mod follow;
 mod kie;
 mod ledger;
 mod media;
+mod recent;
 mod reply;
 mod scenario;
 mod server;
 mod shape;
 mod state;
+mod task;
 mod uniall;
-mod upload;
+mod visit;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener as StdListener};
@@ -87,7 +86,7 @@ pub use scenario::{
     Callbacks, Calls, Code, Fate, Fault, FaultRule, Pace, Scenario, ScenarioError, TaskRule,
 };
 pub use shape::Shape;
-use state::{Recorded, Setup, Shared};
+use state::{Setup, Shared};
 
 /// A running simulator of both providers; stops when dropped.
 pub struct Sim {
@@ -150,12 +149,7 @@ impl Sim {
     /// # }
     /// ```
     pub fn calls(&self) -> Vec<Call> {
-        self.shared
-            .state()
-            .calls
-            .iter()
-            .map(Recorded::read)
-            .collect()
+        self.shared.state().ledger.calls()
     }
 
     /// How many requests have arrived that start a paid task, whatever became of them. More than one for one video is how
@@ -169,12 +163,12 @@ impl Sim {
     pub fn charges(&self) -> Vec<Charge> {
         let mut state = self.shared.state();
         state.settle_due();
-        state.charges.iter().cloned().collect()
+        state.ledger.charges()
     }
 
     /// The callbacks that were sent so far, in order, each attempt by itself; of very many, the last 10,000.
     pub fn callbacks(&self) -> Vec<SentCallback> {
-        self.shared.state().callbacks.iter().cloned().collect()
+        self.shared.state().ledger.callbacks()
     }
 
     /// What arrived and should not have, in sentences: requests that do not fit what the provider describes, unknown paths,
@@ -192,12 +186,7 @@ impl Sim {
     /// # Ok(()) }
     /// ```
     pub fn surprises(&self) -> Vec<String> {
-        let mut surprises = self.shared.state().surprises.clone();
-        surprises.sort_by_key(|(call, _)| *call);
-        surprises
-            .into_iter()
-            .map(|(_, sentence)| sentence)
-            .collect()
+        self.shared.state().ledger.surprises()
     }
 
     /// A table of all calls with what they cost, for a person:
@@ -210,7 +199,7 @@ impl Sim {
     pub fn report(&self) -> String {
         let mut state = self.shared.state();
         state.settle_due();
-        ledger::report(&state)
+        state.ledger.report()
     }
 
     /// Lets simulated time pass at once: tasks that take time advance, callbacks that are late or tried again come due, links
@@ -234,19 +223,18 @@ impl Sim {
     /// What it serves, as a table for a person: provider, method, path, the name of the operation as in [`Call::operation`] and
     /// in the rules of a scenario, and whether it is paid.
     pub fn table() -> String {
-        let operations = contract::Contract::shared().operations().iter();
-        let lines = operations.map(|it| {
-            let paid = if it.billable { "paid" } else { "" };
-            format!(
+        let mut table = String::new();
+        for operation in contract::Contract::shared().operations() {
+            let paid = if operation.billable { "paid" } else { "" };
+            let line = format!(
                 "{:<8}{:<6}{:<34}{:<18}{paid}",
-                it.provider, it.method, it.path, it.id
-            )
-        });
-        let media = format!("{:<8}{:<6}{:<34}{}", "", "GET", "/media/...", "media");
-        lines
-            .chain([media])
-            .map(|line| format!("{}\n", line.trim_end()))
-            .collect()
+                operation.provider, operation.method, operation.path, operation.id
+            );
+            table.push_str(line.trim_end());
+            table.push('\n');
+        }
+        let media = format!("{:<8}{:<6}{:<34}media\n", "", "GET", "/media/...");
+        table + &media
     }
 }
 

@@ -10,15 +10,18 @@ use hyper::Method;
 use hyper::header::{IF_RANGE, RANGE};
 use hyper::http::request::Parts;
 
-use crate::Fault;
 use crate::clip::{Format, Resolution, clip};
 use crate::reply::Reply;
-use crate::scenario::{RECORD_LIFE, UPLOAD_LIFE};
-use crate::state::{File, Shared, State};
+use crate::scenario::{Fault, RECORD_LIFE, UPLOAD_LIFE};
+use crate::state::{Shared, State};
+use crate::task::Task;
+
+/// The folder of all files.
+pub(crate) const FOLDER: &str = "/media/";
 
 /// The link to a video of a task: plain, or `_origin`, `_full`, `_1080p` or `_4k`.
 pub(crate) fn url(base: &str, id: &str, which: &str) -> String {
-    format!("{base}/media/{id}{which}.mp4")
+    format!("{base}{FOLDER}{id}{which}.mp4")
 }
 
 /// A link that lives for some simulated time, for one of an account's own files.
@@ -28,72 +31,83 @@ pub(crate) fn signed(
     url: &str,
     life: Duration,
 ) -> Option<String> {
-    let path = url.strip_prefix(&shared.url)?.strip_prefix("/media/")?;
-    let known = Known::find(&shared.state(), path).filter(|known| known.account == *account)?;
-    known.content.as_ref()?;
-    let expires = (known.now + life).as_secs();
-    Some(format!(
-        "{url}?expires={expires}&signature={}",
-        signature(shared, path, expires)
-    ))
+    let path = url.strip_prefix(&shared.url)?.strip_prefix(FOLDER)?;
+    let file = MediaFile::find(&shared.state(), path)?;
+    if file.account != *account || file.source.is_none() {
+        return None;
+    }
+    let expires = (file.now + life).as_secs();
+    let signature = signature(shared, path, expires);
+    Some(format!("{url}?expires={expires}&signature={signature}"))
 }
 
 /// Whether a request is for a file.
 pub(crate) fn is_read(method: &Method, path: &str) -> bool {
-    path.starts_with("/media/") && (method == Method::GET || method == Method::HEAD)
+    path.starts_with(FOLDER) && (method == Method::GET || method == Method::HEAD)
 }
 
-/// Whose file a request is for.
+/// The account that the file of a request belongs to.
 pub(crate) fn account(shared: &Shared, path: &str) -> Option<Arc<str>> {
-    Known::find(&shared.state(), path.strip_prefix("/media/")?).map(|known| known.account)
+    let file = MediaFile::find(&shared.state(), path.strip_prefix(FOLDER)?)?;
+    Some(file.account)
 }
 
 /// The reply to a request for a file.
-pub(crate) fn file(shared: &Shared, path: &str, parts: &Parts, fault: Option<&Fault>) -> Reply {
-    let text = |status, words: &'static str| Reply::bytes(status, "text/plain", words.into());
+pub(crate) fn answer(shared: &Shared, path: &str, parts: &Parts, fault: Option<&Fault>) -> Reply {
     if !is_read(&parts.method, path) {
-        return text(405, "Method Not Allowed");
+        return Reply::text(405, "Method Not Allowed");
     }
-    let path = path.strip_prefix("/media/").unwrap_or_default();
-    let found = Known::find(&shared.state(), path);
-    let Some((content, now)) = found.and_then(|known| known.content.zip(Some(known.now))) else {
-        return text(404, "Not Found");
-    };
-    let (bytes, content_type) = match content {
-        Content::Video(format) => (clip(format), "video/mp4"),
-        Content::Upload(bytes, content_type) => (bytes, content_type),
+    let path = path.strip_prefix(FOLDER).unwrap_or_default();
+    let file = MediaFile::find(&shared.state(), path);
+    let Some((source, now)) = file.and_then(|file| Some((file.source?, file.now))) else {
+        return Reply::text(404, "Not Found");
     };
     if let Some(query) = parts.uri.query()
         && !is_valid(shared, path, query, now)
     {
-        return text(403, "Request has expired");
+        return Reply::text(403, "Request has expired");
     }
-    let bytes = match fault {
-        Some(Fault::Truncated) => bytes.slice(..bytes.len() / 2),
+    let (bytes, content_type) = match source {
+        Source::Video(format) => (clip(format), "video/mp4"),
+        Source::Upload(bytes, content_type) => (bytes, content_type),
+    };
+    let bytes = damaged(bytes, fault);
+    let has_ranges = !matches!(fault, Some(Fault::WithoutRanges));
+    if !has_ranges {
+        return Reply::bytes(200, content_type, bytes);
+    }
+    let etag = etag(&bytes);
+    let mut reply = in_part(parts, content_type, bytes, &etag);
+    reply.headers.push(("accept-ranges", "bytes".to_owned()));
+    reply.headers.push(("etag", etag));
+    reply
+}
+
+fn damaged(bytes: Bytes, fault: Option<&Fault>) -> Bytes {
+    let half = bytes.len() / 2;
+    match fault {
+        Some(Fault::Truncated) => bytes.slice(..half),
         Some(Fault::Corrupted) => {
-            let mut zeros = BytesMut::zeroed(bytes.len());
-            zeros[bytes.len() / 2..].copy_from_slice(&bytes[bytes.len() / 2..]);
+            let mut zeros = BytesMut::zeroed(half);
+            zeros.extend_from_slice(&bytes[half..]);
             zeros.freeze()
         }
         _ => bytes,
-    };
-    let etag = etag(&bytes);
+    }
+}
+
+/// As much of a file as is asked for.
+fn in_part(parts: &Parts, content_type: &str, bytes: Bytes, etag: &str) -> Reply {
     let size = bytes.len();
     // A range counts only for GET, and only of the version that the client knows.
-    let same = parts
-        .headers
-        .get(IF_RANGE)
-        .is_none_or(|known| *known == etag);
-    let ranges = !matches!(fault, Some(Fault::WithoutRanges));
-    let asked = match parts
-        .headers
-        .get(RANGE)
-        .and_then(|range| range.to_str().ok())
-    {
-        Some(range) if same && ranges && parts.method == Method::GET => asked(range, size),
+    let known = parts.headers.get(IF_RANGE);
+    let is_same = known.is_none_or(|known| known == etag);
+    let range = parts.headers.get(RANGE);
+    let asked = match range.and_then(|range| range.to_str().ok()) {
+        Some(range) if is_same && parts.method == Method::GET => Asked::of(range, size),
         _ => Asked::All,
     };
-    let mut reply = match asked {
+    match asked {
         Asked::All => Reply::bytes(200, content_type, bytes),
         Asked::Part(part) => {
             let place = format!("bytes {}-{}/{size}", part.start, part.end - 1);
@@ -102,95 +116,89 @@ pub(crate) fn file(shared: &Shared, path: &str, parts: &Parts, fault: Option<&Fa
             reply
         }
         Asked::Unsatisfiable => {
-            let mut reply = text(416, "Range Not Satisfiable");
-            reply
-                .headers
-                .push(("content-range", format!("bytes */{size}")));
+            let mut reply = Reply::text(416, "Range Not Satisfiable");
+            let place = format!("bytes */{size}");
+            reply.headers.push(("content-range", place));
             reply
         }
-    };
-    if ranges {
-        reply.headers.push(("accept-ranges", "bytes".to_owned()));
-        reply.headers.push(("etag", etag));
     }
-    reply
 }
 
-/// What stands behind a path under `/media/`.
-struct Known {
+/// A file behind a path under `/media/`.
+struct MediaFile {
     account: Arc<str>,
     /// Nothing if it is not there yet, or not any more.
-    content: Option<Content>,
+    source: Option<Source>,
     /// By the clock of its account.
     now: Duration,
 }
 
-enum Content {
+enum Source {
     Video(Format),
     /// With its type.
     Upload(Bytes, &'static str),
 }
 
-impl Known {
-    fn find(state: &State, path: &str) -> Option<Known> {
-        if let Some(File {
-            account,
-            pace,
-            uploaded,
-            bytes,
-            content_type,
-        }) = state.uploads.get(path)
-        {
-            let now = state.now(*pace);
-            let is_kept = now.saturating_sub(*uploaded) <= UPLOAD_LIFE;
-            let content = is_kept.then(|| Content::Upload(bytes.clone(), content_type));
-            return Some(Known {
-                account: account.clone(),
-                content,
+impl MediaFile {
+    fn find(state: &State, path: &str) -> Option<MediaFile> {
+        if let Some(file) = state.uploads.get(path) {
+            let now = state.now(file.pace);
+            let is_kept = now.saturating_sub(file.uploaded) <= UPLOAD_LIFE;
+            let upload = Source::Upload(file.bytes.clone(), file.content_type);
+            return Some(MediaFile {
+                account: file.account.clone(),
+                source: is_kept.then_some(upload),
                 now,
             });
         }
         let name = path.strip_suffix(".mp4")?;
         // The id of UniAll's tasks has an underscore too.
-        let which = ["_origin", "_full", "_1080p", "_4k"]
-            .into_iter()
-            .find(|which| name.ends_with(which));
+        let names = ["_origin", "_full", "_1080p", "_4k"];
+        let which = names.into_iter().find(|which| name.ends_with(which));
         let which = which.unwrap_or_default();
         let task = state.tasks.get(name.strip_suffix(which)?)?;
         let now = state.now(task.pace);
-        let delivered = task.delivered();
-        let upgraded = |resolution: Resolution| {
-            let work = task.upgrades[resolution as usize - 1]
-                .filter(|_| !task.has_no_upgrade(resolution))?;
-            work.is_done(task.pace, now).then_some(Format {
-                resolution,
-                ..task.format
-            })
-        };
-        let made = match which {
-            "_origin" => Some(Format {
-                resolution: Resolution::P720,
-                ..delivered
-            }),
-            "_full" => task.film.map(|seconds| Format {
-                seconds,
-                ..delivered
-            }),
-            "_1080p" => upgraded(Resolution::P1080),
-            "_4k" => upgraded(Resolution::K4),
-            _ => Some(delivered),
-        };
         let is_kept = now.saturating_sub(task.work.started) <= RECORD_LIFE;
-        let made = made.filter(|_| is_kept && task.has_video(now));
-        Some(Known {
+        let is_there = is_kept && task.has_video(now);
+        let format = video(task, which, now).filter(|_| is_there);
+        Some(MediaFile {
             account: task.account.clone(),
-            content: made.map(Content::Video),
+            source: format.map(Source::Video),
             now,
         })
     }
 }
 
-/// What a Range header asks for.
+/// The format of one of the videos of a task, if it has it.
+fn video(task: &Task, which: &str, now: Duration) -> Option<Format> {
+    let delivered = task.delivered();
+    match which {
+        "_origin" => Some(Format {
+            resolution: Resolution::P720,
+            ..delivered
+        }),
+        "_full" => Some(Format {
+            seconds: task.film?,
+            ..delivered
+        }),
+        "_1080p" => upgraded(task, Resolution::P1080, now),
+        "_4k" => upgraded(task, Resolution::K4, now),
+        _ => Some(delivered),
+    }
+}
+
+fn upgraded(task: &Task, to: Resolution, now: Duration) -> Option<Format> {
+    let work = task.upgrade(to)?;
+    if task.has_no_upgrade(to) || !work.is_done(task.pace, now) {
+        return None;
+    }
+    Some(Format {
+        resolution: to,
+        ..task.format
+    })
+}
+
+/// The part of a file that a Range header asks for.
 enum Asked {
     /// Everything: no range, or one that a server may ignore.
     All,
@@ -198,24 +206,24 @@ enum Asked {
     Unsatisfiable,
 }
 
-fn asked(range: &str, size: usize) -> Asked {
-    // Several ranges, and what is not a range of bytes, may be ignored.
-    let Some((first, last)) = range
-        .strip_prefix("bytes=")
-        .and_then(|spec| spec.split_once('-'))
-    else {
-        return Asked::All;
-    };
-    let part = match (first.parse::<usize>(), last.parse::<usize>()) {
-        (Ok(first), Ok(last)) if first <= last => first..size.min(last.saturating_add(1)),
-        (Ok(first), Err(_)) if last.is_empty() => first..size,
-        (Err(_), Ok(length)) if first.is_empty() => size.saturating_sub(length)..size,
-        _ => return Asked::All,
-    };
-    if part.is_empty() {
-        Asked::Unsatisfiable
-    } else {
-        Asked::Part(part)
+impl Asked {
+    fn of(range: &str, size: usize) -> Asked {
+        // Several ranges, and units other than bytes, may be ignored.
+        let spec = range.strip_prefix("bytes=");
+        let Some((first, last)) = spec.and_then(|spec| spec.split_once('-')) else {
+            return Asked::All;
+        };
+        let part = match (first.parse::<usize>(), last.parse::<usize>()) {
+            (Ok(first), Ok(last)) if first <= last => first..size.min(last.saturating_add(1)),
+            (Ok(first), Err(_)) if last.is_empty() => first..size,
+            (Err(_), Ok(length)) if first.is_empty() => size.saturating_sub(length)..size,
+            _ => return Asked::All,
+        };
+        if part.is_empty() {
+            Asked::Unsatisfiable
+        } else {
+            Asked::Part(part)
+        }
     }
 }
 
@@ -234,9 +242,10 @@ fn is_valid(shared: &Shared, path: &str, query: &str, now: Duration) -> bool {
     match (value("expires"), value("signature")) {
         // The link itself, with whatever somebody put behind it.
         (None, None) => true,
-        (Some(expires), Some(given)) => expires.parse().is_ok_and(|expires| {
-            signature(shared, path, expires) == given && now.as_secs() <= expires
-        }),
+        (Some(expires), Some(given)) => match expires.parse() {
+            Ok(expires) => signature(shared, path, expires) == given && now.as_secs() <= expires,
+            Err(_) => false,
+        },
         _ => false,
     }
 }

@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::{Interval, interval};
 
-use crate::{Fault, Shape};
+use crate::scenario::Fault;
 
 /// A reply in the making.
 pub(crate) struct Reply {
@@ -23,8 +23,6 @@ pub(crate) struct Reply {
 
 enum Content {
     Json(Value),
-    /// JSON as the database of UniAll's gateway prints it: shorter names first, then by bytes.
-    Stored(Value),
     Bytes(Bytes),
 }
 
@@ -61,21 +59,17 @@ impl Reply {
         }
     }
 
-    pub(crate) fn stored(value: Value) -> Reply {
-        Reply {
-            content: Content::Stored(value),
-            ..Reply::json(200, Value::Null)
-        }
-    }
-
     pub(crate) fn bytes(status: u16, content_type: &str, bytes: Bytes) -> Reply {
-        let headers = vec![(CONTENT_TYPE_NAME, content_type.to_owned())];
         Reply {
             status,
-            headers,
+            headers: vec![("content-type", content_type.to_owned())],
             content: Content::Bytes(bytes),
             end: End::Whole,
         }
+    }
+
+    pub(crate) fn text(status: u16, words: &str) -> Reply {
+        Reply::bytes(status, "text/plain", words.to_owned().into())
     }
 
     /// The last one on its connection.
@@ -84,48 +78,34 @@ impl Reply {
         self
     }
 
-    /// Puts a reply of JSON into another form.
-    pub(crate) fn reshape(&mut self, shape: Shape) {
-        if let Content::Json(value) | Content::Stored(value) = &mut self.content {
-            shape.apply(value, &mut self.status);
+    /// The body and the status of a reply of JSON, to be put into another form.
+    pub(crate) fn json_mut(&mut self) -> Option<(&mut Value, &mut u16)> {
+        match &mut self.content {
+            Content::Json(value) => Some((value, &mut self.status)),
+            Content::Bytes(_) => None,
         }
     }
 
-    pub(crate) fn into_response(self) -> Response<Outgoing> {
-        let json = |text: String| (Some("application/json"), Bytes::from(text));
-        let (kind, bytes) = match self.content {
-            Content::Json(value) => json(value.to_string()),
-            Content::Stored(value) => json(stored(&value)),
-            Content::Bytes(bytes) => (None, bytes),
+    pub(crate) fn into_response(mut self) -> Response<Outgoing> {
+        let bytes = match self.content {
+            Content::Json(value) => {
+                let kind = "application/json".to_owned();
+                self.headers.push(("content-type", kind));
+                value.to_string().into()
+            }
+            Content::Bytes(bytes) => bytes,
         };
         let mut response = Response::new(Outgoing::new(bytes, self.end));
         // A scenario can name a status that HTTP does not have.
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let kind = kind.map(|kind| (CONTENT_TYPE_NAME, kind.to_owned()));
-        // Headers of the reply's own come last, and count.
-        for (name, value) in kind.into_iter().chain(self.headers) {
+        for (name, value) in self.headers {
             if let Ok(value) = value.parse() {
                 response.headers_mut().insert(name, value);
             }
         }
         response
     }
-}
-
-const CONTENT_TYPE_NAME: &str = "content-type";
-
-fn stored(value: &Value) -> String {
-    let Value::Object(object) = value else {
-        return value.to_string();
-    };
-    let mut members: Vec<_> = object.iter().collect();
-    members.sort_by_key(|(name, _)| (name.len(), name.as_str()));
-    let members: Vec<_> = members
-        .into_iter()
-        .map(|(name, value)| format!("\"{name}\": {}", stored(value)))
-        .collect();
-    format!("{{{}}}", members.join(", "))
 }
 
 impl From<&Fault> for End {
@@ -177,7 +157,8 @@ impl Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         if self.allowed > 0 {
-            let (mut size, end) = (self.allowed, self.end);
+            let mut size = self.allowed;
+            let end = self.end;
             if let (Some(ticks), End::Slow(bytes)) = (&mut self.ticks, end) {
                 ready!(ticks.poll_tick(cx));
                 size = size.min((bytes / TICKS).max(1) as usize);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::Shape;
 use crate::contract::Contract;
+use crate::shape::Shape;
 
 /// How an account behaves. Every API key is an account of its own; which scenario it has is said by its name: the key
 /// `lost-reply`, or `lost-reply/anything`, has the scenario `lost-reply`, so that a client can reach it unmodified.
@@ -412,88 +412,109 @@ impl Scenario {
         self
     }
 
-    /// Whether it can be meant.
+    /// Refuses a scenario that cannot be meant.
     pub(crate) fn check(&self) -> Result<(), ScenarioError> {
-        let refuse = |why: String| Err(ScenarioError(format!("scenario {:?}: {why}", self.name)));
-        if self.name.is_empty()
-            || !self
-                .name
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'/')
-        {
-            return refuse(
-                "its name has to be a word of plain letters, digits and signs without a slash, since it is \
-                           used as an API key"
-                    .to_owned(),
-            );
-        }
-        for on in self
-            .fault
-            .iter()
-            .map(|rule| &rule.on)
-            .chain(self.expect.keys())
-        {
-            if !GROUPS.contains(&on.as_str())
-                && Contract::shared()
-                    .operations()
-                    .iter()
-                    .all(|operation| operation.id != *on)
-            {
-                return refuse(format!(
-                    "there is no operation or group {on:?}; the groups are {}, and the operations are those of the \
-                     specifications",
-                    GROUPS.join(", ")
-                ));
-            }
-        }
-        let firsts = self
-            .fault
-            .iter()
-            .map(|rule| rule.first)
-            .chain(self.task.iter().map(|rule| rule.first));
-        if firsts.into_iter().any(|first| first == 0) {
-            return refuse("calls are counted from 1".to_owned());
-        }
-        for rule in &self.fault {
-            let status = match &rule.fault {
-                Fault::Error {
-                    status: None,
-                    code: None,
-                    ..
-                } => {
-                    return refuse("an error needs a status or a code".to_owned());
-                }
-                Fault::Error { status, .. } => *status,
-                Fault::Reply { status, .. } => Some(*status),
-                _ => None,
-            };
-            if let Some(status) = status.filter(|status| !(200..600).contains(status)) {
-                return refuse(format!(
-                    "{status} is no HTTP status of a reply; those are 200 to 599"
-                ));
-            }
-        }
-        if self
-            .credits
-            .is_some_and(|credits| !(0.0..=1e12).contains(&credits))
-        {
-            return refuse("credits have to be 0 or more".to_owned());
-        }
-        match self.pace {
-            Pace::Scale(scale) if !(0.001..=1e6).contains(&scale) => {
-                refuse("the scale of time has to be between 0.001 and 1,000,000".to_owned())
-            }
-            _ => Ok(()),
+        match self.complaint() {
+            Some(why) => Err(ScenarioError(format!("scenario {:?}: {why}", self.name))),
+            None => Ok(()),
         }
     }
 
-    /// What becomes of the task of this number.
+    fn complaint(&self) -> Option<String> {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+        if self.name.is_empty() || !self.name.bytes().all(is_plain) {
+            return Some(
+                "its name has to be a word of plain letters, digits and signs without a slash, since it is used as \
+                 an API key"
+                    .to_owned(),
+            );
+        }
+        for rule in &self.fault {
+            if let Some(why) = rule.complaint() {
+                return Some(why);
+            }
+        }
+        for on in self.expect.keys() {
+            if !is_operation_or_group(on) {
+                return Some(no_operation(on));
+            }
+        }
+        if self.task.iter().any(|rule| rule.first == 0) {
+            return Some(NOT_FROM_ZERO.to_owned());
+        }
+        if let Some(credits) = self.credits
+            && !(0.0..=1e12).contains(&credits)
+        {
+            return Some("credits have to be 0 or more".to_owned());
+        }
+        if let Pace::Scale(scale) = self.pace
+            && !(0.001..=1e6).contains(&scale)
+        {
+            return Some("the scale of time has to be between 0.001 and 1,000,000".to_owned());
+        }
+        None
+    }
+
+    /// The fate of the task of this number.
     pub(crate) fn fate(&self, number: u32) -> Fate {
-        let rule = self
-            .task
-            .iter()
-            .find(|rule| applies(rule.first, rule.times, number));
-        rule.map_or(Fate::Made, |rule| rule.fate)
+        for rule in &self.task {
+            if applies(rule.first, rule.times, number) {
+                return rule.fate;
+            }
+        }
+        Fate::Made
+    }
+}
+
+impl FaultRule {
+    fn complaint(&self) -> Option<String> {
+        if !is_operation_or_group(&self.on) {
+            return Some(no_operation(&self.on));
+        }
+        if self.first == 0 {
+            return Some(NOT_FROM_ZERO.to_owned());
+        }
+        let status = match &self.fault {
+            Fault::Error {
+                status: None,
+                code: None,
+                ..
+            } => return Some("an error needs a status or a code".to_owned()),
+            Fault::Error { status, .. } => (*status)?,
+            Fault::Reply { status, .. } => *status,
+            _ => return None,
+        };
+        if (200..600).contains(&status) {
+            return None;
+        }
+        Some(format!(
+            "{status} is no HTTP status of a reply; those are 200 to 599"
+        ))
+    }
+}
+
+impl Fate {
+    /// Whether the task fails.
+    pub(crate) fn is_failure(self) -> bool {
+        match self {
+            Fate::PromptRefused
+            | Fate::ImageRefused
+            | Fate::NoAudio
+            | Fate::Failed
+            | Fate::FailedEarly
+            | Fate::FailedButCharged => true,
+            Fate::Made
+            | Fate::Filtered
+            | Fate::Stuck
+            | Fate::Smaller
+            | Fate::Fallback
+            | Fate::No4k => false,
+        }
+    }
+
+    /// Whether the charge is returned at the end.
+    pub(crate) fn is_refunded(self) -> bool {
+        self.is_failure() && self != Fate::FailedButCharged
     }
 }
 
@@ -604,6 +625,20 @@ impl std::error::Error for ScenarioError {}
 /// The groups of operations that a rule can name.
 const GROUPS: [&str; 6] = ["any", "media", "query", "submit", "upgrade", "upload"];
 
+const NOT_FROM_ZERO: &str = "calls are counted from 1";
+
+fn is_operation_or_group(on: &str) -> bool {
+    let mut operations = Contract::shared().operations().iter();
+    GROUPS.contains(&on) || operations.any(|operation| operation.id == on)
+}
+
+fn no_operation(on: &str) -> String {
+    format!(
+        "there is no operation or group {on:?}; the groups are {}, and the operations are those of the specifications",
+        GROUPS.join(", ")
+    )
+}
+
 /// Whether a rule for an operation or a group is about this operation.
 pub(crate) fn is_about(on: &str, operation: &str) -> bool {
     let group = match operation {
@@ -630,4 +665,19 @@ pub(crate) const UPLOAD_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 
 fn one() -> u32 {
     1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Otherwise a scenario about paid requests would leave it out, and a test would not count it.
+    #[test]
+    fn whatever_can_cost_money_is_a_submit_or_an_upgrade() {
+        for operation in Contract::shared().operations() {
+            let mut groups = ["submit", "upgrade"].into_iter();
+            let is_in_group = groups.any(|group| is_about(group, operation.id));
+            assert_eq!(is_in_group, operation.billable, "{}", operation.id);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Connections, and what happens to every request before and after a provider acts on it.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,18 +19,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::contract::{Contract, Operation};
+use crate::ledger::Call;
 use crate::reply::{Cut, Outgoing, Reply};
+use crate::scenario::{Code, Fault};
 use crate::state::Shared;
-use crate::{Call, Code, Fault, Pace, kie, media, uniall, upload};
-
-const MAX_UPLOAD_BODY: usize = 24 << 20;
-const MAX_OTHER_BODY: usize = 1 << 20;
+use crate::visit::Visit;
+use crate::{kie, media, uniall};
 
 /// Serves whoever connects, for ever.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(connection(stream, shared.clone()))),
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, shared.clone()));
+            }
             // Without file handles there is no connection; one that ends makes room.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
@@ -62,67 +64,37 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         // A connection without a request is just closed. Who uses it again that moment must not take this for a reply.
         None if error.is_timeout() && !parts.read_buf.is_empty() => {
             let body = "The head of the request did not come in time.";
-            let head =
-                "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain\r\n";
-            let _ = stream
-                .write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes())
-                .await;
+            let reply = format!(
+                "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain\r\n\
+                 content-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let _ = stream.write_all(reply.as_bytes()).await;
         }
         Some(Cut::Close) | None => {}
     }
 }
 
-/// Who answers a request.
+/// The host that a request is for.
 #[derive(Clone, Copy)]
-enum Owner {
+enum Host {
     Kie,
     Upload,
     UniAll,
     Media,
 }
 
-/// A request to a provider that has been let in, read and taken down.
-pub(crate) struct Visit<'a> {
-    pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) account: Arc<str>,
-    pub(crate) operation: &'static Operation,
-    /// [`Call::number`]
-    pub(crate) call: usize,
-    pub(crate) parts: &'a Parts,
+/// A request whose head has come.
+struct Arrival {
+    parts: Parts,
     /// The path, decoded.
-    pub(crate) path: &'a str,
-    pub(crate) body: Bytes,
-    /// How it differs from the specification.
-    pub(crate) mismatches: Vec<String>,
-}
-
-impl Visit<'_> {
-    /// A parameter of the query.
-    pub(crate) fn query(&self, name: &str) -> Option<String> {
-        let query = self.parts.uri.query().unwrap_or_default();
-        form_urlencoded::parse(query.as_bytes())
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.into_owned())
-    }
-
-    /// Takes down how a request that is taken differs from what the provider's pages describe.
-    pub(crate) fn differs(&self, how: &str) {
-        self.shared.state().differs(self.call, how);
-    }
-
-    /// Takes down that there is such an operation and nobody here to answer, and says so in a sentence.
-    pub(crate) fn is_not_played(&self) -> String {
-        let why = format!("the simulator does not play {}", self.operation.id);
-        self.shared.state().surprise(self.call, &why);
-        why
-    }
-
-    /// The pace of the account, and the simulated time there.
-    pub(crate) fn clock(&self) -> (Pace, Duration) {
-        let state = self.shared.state();
-        let pace = state.pace(&self.account);
-        (pace, state.now(pace))
-    }
+    path: String,
+    host: Host,
+    operation: Option<&'static Operation>,
+    account: Arc<str>,
+    /// The number of the call.
+    call: usize,
+    fault: Option<Fault>,
 }
 
 async fn answer(
@@ -130,142 +102,147 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Cut> {
     let (parts, body) = request.into_parts();
-    let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
-    let owner = Owner::of(&path);
-    let operation = Contract::shared().operation(parts.method.as_str(), &path);
-    let is_media = media::is_read(&parts.method, &path);
-    let (account, key) = account(&shared, owner, &path, &parts.headers);
-    let call = Call {
-        operation: operation
-            .map(|operation| operation.id)
-            .or(is_media.then_some("media")),
-        method: parts.method.to_string(),
-        path: parts
-            .uri
-            .path_and_query()
-            .map_or_else(String::new, ToString::to_string),
-        ..Call::default()
-    };
-    let (call, fault) = shared
-        .state()
-        .arrive(call, &account, || shared.scenario(&key));
+    let mut arrival = Arrival::take_down(&shared, parts);
+    let number = arrival.call;
+    let fault = arrival.fault.take();
     if let Some(Fault::DropBeforeReading) = fault {
-        return finish(&shared, call, Err(Cut::Close));
+        return finish(&shared, number, Err(Cut::Close));
     }
-    let limit = match owner {
-        Owner::Upload => MAX_UPLOAD_BODY,
-        _ => MAX_OTHER_BODY,
+    let host = arrival.host;
+    let reading = timeout(shared.setup.patience, read(body, host.body_limit())).await;
+    let body = match reading.unwrap_or(Err(Unread::Late)) {
+        Ok(body) => body,
+        Err(unread) => return finish(&shared, number, Ok(host.not_read(unread))),
     };
-    let body = match timeout(shared.setup.patience, read(body, limit)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(Unread::Broken)) => {
-            let words =
-                "The body of the request broke off, or is not in the form that its head says.";
-            return finish(
-                &shared,
-                call,
-                Ok(owner.error(400, None, Some(words)).closing()),
-            );
-        }
-        Ok(Err(Unread::TooLarge)) => return finish(&shared, call, Ok(owner.too_large(limit))),
-        Err(_) => {
-            let words = "The body of the request did not come in time.";
-            return finish(
-                &shared,
-                call,
-                Ok(owner.error(408, None, Some(words)).closing()),
-            );
-        }
-    };
-    let mismatches = operation.map(|operation| {
-        let kind = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok());
-        operation.mismatches(parts.uri.query().unwrap_or_default(), kind, &body)
-    });
-    let mismatches = mismatches.unwrap_or_default();
-    shared.state().keep_body(call, &body);
-    mismatches
-        .iter()
-        .for_each(|how| shared.state().differs(call, how));
-    let acts = fault.as_ref().is_none_or(Fault::acts);
-    let reply = match (owner.refusal(&parts.headers), operation, owner) {
-        (Some(refusal), _, Owner::Media) => {
-            shared
-                .state()
-                .surprise(call, "a key was sent to a media host");
-            refusal
-        }
-        (Some(refusal), ..) => refusal,
-        // What the fault says stands in its place.
-        (None, ..) if !acts => owner.error(500, None, None),
-        (None, _, Owner::Media) => media::file(&shared, &path, &parts, fault.as_ref()),
-        (None, Some(operation), _) => {
-            let (shared, parts, path) = (&shared, &parts, &*path);
-            let visit = Visit {
-                shared,
-                account,
-                operation,
-                call,
-                parts,
-                path,
-                body,
-                mismatches,
-            };
-            match owner {
-                Owner::UniAll => uniall::answer(&visit),
-                Owner::Upload => upload::answer(&visit).await,
-                Owner::Kie | Owner::Media => kie::answer(&visit),
-            }
-        }
-        (None, None, _) => {
-            shared.state().surprise(
-                call,
-                &format!("there is no {} {}", parts.method, parts.uri.path()),
-            );
-            owner.not_found(&parts.method, &path)
-        }
-    };
+    let reply = arrival.act(&shared, body, fault.as_ref()).await;
     match fault {
         Some(Fault::Hang) => {
             // It is known now that there will be no reply.
-            let _ = finish(&shared, call, Err(Cut::Close));
-            std::future::pending().await
+            let _ = finish(&shared, number, Err(Cut::Close));
+            pending().await
         }
-        Some(fault) => finish(&shared, call, spoiled(reply, owner, &fault)),
-        None => finish(&shared, call, Ok(reply)),
+        Some(fault) => finish(&shared, number, spoiled(reply, host, &fault)),
+        None => finish(&shared, number, Ok(reply)),
     }
 }
 
-/// The account of a request, and its key. Media have no key; they are those of who had them made.
-fn account(shared: &Shared, owner: Owner, path: &str, headers: &HeaderMap) -> (Arc<str>, String) {
+impl Arrival {
+    fn take_down(shared: &Shared, parts: Parts) -> Arrival {
+        let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
+        let host = Host::of(&path);
+        let operation = Contract::shared().operation(parts.method.as_str(), &path);
+        let mut id = operation.map(|operation| operation.id);
+        if media::is_read(&parts.method, &path) {
+            id = Some("media");
+        }
+        let whole_path = parts.uri.path_and_query();
+        let call = Call {
+            operation: id,
+            method: parts.method.to_string(),
+            path: whole_path.map_or_else(String::new, ToString::to_string),
+            ..Call::default()
+        };
+        let (account, key) = account(shared, host, &path, &parts.headers);
+        let scenario = || shared.scenario(&key);
+        let (call, fault) = shared.state().arrive(call, &account, scenario);
+        Arrival {
+            path: path.into_owned(),
+            parts,
+            host,
+            operation,
+            account,
+            call,
+            fault,
+        }
+    }
+
+    /// Lets the host act on the request, unless it is turned away or the fault does not let it.
+    async fn act(self, shared: &Arc<Shared>, body: Bytes, fault: Option<&Fault>) -> Reply {
+        let Arrival {
+            parts, path, host, ..
+        } = &self;
+        let mismatches = self.mismatches(&body);
+        let (pace, now) = {
+            let state = &mut *shared.state();
+            state.ledger.keep_body(self.call, &body);
+            for how in &mismatches {
+                state.ledger.differs(self.call, how);
+            }
+            let pace = state.pace(&self.account);
+            (pace, state.now(pace))
+        };
+        if let Some(refusal) = host.refusal(&parts.headers) {
+            if let Host::Media = host {
+                let why = "a key was sent to a media host";
+                shared.state().ledger.surprise(self.call, why);
+            }
+            return refusal;
+        }
+        if fault.is_some_and(|fault| !fault.acts()) {
+            // The words of the fault take its place.
+            return host.error(500, None, None);
+        }
+        if let Host::Media = host {
+            return media::answer(shared, path, parts, fault);
+        }
+        let Some(operation) = self.operation else {
+            let why = format!("there is no {} {}", parts.method, parts.uri.path());
+            shared.state().ledger.surprise(self.call, &why);
+            return host.not_found(&parts.method, path);
+        };
+        let visit = Visit {
+            shared,
+            account: self.account.clone(),
+            pace,
+            now,
+            operation: operation.id,
+            call: self.call,
+            parts,
+            path,
+            body,
+            mismatches,
+        };
+        match host {
+            Host::UniAll => uniall::answer(&visit),
+            Host::Upload => kie::upload::answer(&visit).await,
+            Host::Kie | Host::Media => kie::answer(&visit),
+        }
+    }
+
+    /// How the request differs from the specification.
+    fn mismatches(&self, body: &[u8]) -> Vec<String> {
+        let Some(operation) = self.operation else {
+            return Vec::new();
+        };
+        let query = self.parts.uri.query().unwrap_or_default();
+        let kind = self.parts.headers.get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok());
+        operation.mismatches(query, kind, body)
+    }
+}
+
+/// The account of a request, and its key. A file belongs to the account that it was made for, and is asked for without a key.
+fn account(shared: &Shared, host: Host, path: &str, headers: &HeaderMap) -> (Arc<str>, String) {
     if let Some(account) = media::account(shared, path) {
-        let key = account
-            .split_once(' ')
-            .map_or_else(String::new, |(_, key)| key.to_owned());
+        let key = account.split_once(' ').unwrap_or_default().1.to_owned();
         return (account, key);
     }
     let key = key(headers).unwrap_or_default();
-    let provider = if let Owner::UniAll = owner {
-        "uniall"
-    } else {
-        "kie"
+    let provider = match host {
+        Host::UniAll => "uniall",
+        _ => "kie",
     };
     (format!("{provider} {key}").into(), key.to_owned())
 }
 
 fn key(headers: &HeaderMap) -> Option<&str> {
     // The value arrives trimmed, so a key follows the space.
-    headers
-        .get(AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .strip_prefix("Bearer ")
+    let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    authorization.strip_prefix("Bearer ")
 }
 
-/// What a fault makes of a reply.
-fn spoiled(mut reply: Reply, owner: Owner, fault: &Fault) -> Result<Reply, Cut> {
+/// Lets a reply suffer from a fault.
+fn spoiled(mut reply: Reply, host: Host, fault: &Fault) -> Result<Reply, Cut> {
     match fault {
         Fault::DropBeforeReading | Fault::Drop | Fault::Hang => Err(Cut::Close),
         Fault::Reset => Err(Cut::Reset),
@@ -277,8 +254,8 @@ fn spoiled(mut reply: Reply, owner: Owner, fault: &Fault) -> Result<Reply, Cut> 
             retry_after,
             ..
         } => {
-            let status = status.unwrap_or_else(|| owner.usual_status(code.as_ref()));
-            let mut error = owner.error(status, code.as_ref(), message.as_deref());
+            let status = status.unwrap_or_else(|| host.usual_status(code.as_ref()));
+            let mut error = host.error(status, code.as_ref(), message.as_deref());
             if let Some(seconds) = retry_after {
                 error.headers.push(("retry-after", seconds.to_string()));
             }
@@ -289,128 +266,143 @@ fn spoiled(mut reply: Reply, owner: Owner, fault: &Fault) -> Result<Reply, Cut> 
             body,
             content_type,
             ..
-        } => Ok(Reply::bytes(
-            *status,
-            content_type.as_deref().unwrap_or("text/html"),
-            body.clone().into(),
-        )),
+        } => {
+            let content_type = content_type.as_deref().unwrap_or("text/html");
+            Ok(Reply::bytes(*status, content_type, body.clone().into()))
+        }
         Fault::Shape(shape) => {
-            reply.reshape(*shape);
+            if let Some((body, status)) = reply.json_mut() {
+                match host {
+                    Host::UniAll => uniall::reshape(*shape, body),
+                    _ => kie::reshape(*shape, body, status),
+                }
+            }
             Ok(reply)
         }
         Fault::CutBody | Fault::Stall | Fault::Slow(_) => {
             reply.end = fault.into();
             Ok(reply)
         }
-        Fault::Expired => Ok(Reply::bytes(
-            403,
-            "text/plain",
-            "Request has expired".into(),
-        )),
-        // What these change is in the file, and has been changed.
+        Fault::Expired => Ok(Reply::text(403, "Request has expired")),
+        // These change the file, which has been done.
         Fault::Truncated | Fault::Corrupted | Fault::WithoutRanges => Ok(reply),
     }
 }
 
-/// Takes down what became of a call.
+/// Takes down the end of a call.
 fn finish(
     shared: &Shared,
     number: usize,
     reply: Result<Reply, Cut>,
 ) -> Result<Response<Outgoing>, Cut> {
-    let mut state = shared.state();
-    if let Some(call) = state.call(number) {
-        call.status = reply.as_ref().ok().map(|reply| reply.status);
-        if let Some(on_call) = &shared.setup.on_call {
-            let line = call.line();
-            drop(state);
-            on_call(&line);
-        }
+    let status = reply.as_ref().ok().map(|reply| reply.status);
+    let line = shared.state().ledger.answer(number, status);
+    if let (Some(line), Some(on_call)) = (line, &shared.setup.on_call) {
+        on_call(&line);
     }
     reply.map(Reply::into_response)
 }
 
-impl Owner {
-    fn of(path: &str) -> Owner {
-        if path.starts_with("/media/") {
-            Owner::Media
+impl Host {
+    fn of(path: &str) -> Host {
+        if path.starts_with(media::FOLDER) {
+            Host::Media
         } else if path.starts_with("/v1/") {
-            Owner::UniAll
+            Host::UniAll
         } else if path.starts_with("/api/file-") {
-            Owner::Upload
+            Host::Upload
         } else {
-            Owner::Kie
+            Host::Kie
+        }
+    }
+
+    /// The most bytes of a body.
+    fn body_limit(self) -> usize {
+        match self {
+            Host::Upload => 24 << 20,
+            _ => 1 << 20,
         }
     }
 
     /// The reply to a caller that may not come in.
     fn refusal(self, headers: &HeaderMap) -> Option<Reply> {
         // The network in front of kie.ai turns away clients that do not say who they are.
-        let needs_agent = matches!(self, Owner::Kie | Owner::Upload);
+        let needs_agent = matches!(self, Host::Kie | Host::Upload);
         if needs_agent && headers.get(USER_AGENT).is_none_or(|agent| agent.is_empty()) {
-            return Some(Reply::bytes(403, "text/plain", "error code: 1010".into()));
+            return Some(Reply::text(403, "error code: 1010"));
         }
         match self {
             // Media live on other hosts, and a key must never go there.
-            Owner::Media => headers
-                .contains_key(AUTHORIZATION)
-                .then(|| Reply::bytes(400, "text/plain", "A key was sent to a media host.".into())),
+            Host::Media if headers.contains_key(AUTHORIZATION) => {
+                Some(Reply::text(400, "A key was sent to a media host."))
+            }
+            Host::Media => None,
             _ if key(headers).is_some() => None,
-            Owner::Kie => Some(kie::error(200, Some(401), None)),
-            _ => Some(self.error(401, None, None)),
+            Host::Kie => Some(kie::error(200, Some(401), None)),
+            Host::Upload | Host::UniAll => Some(self.error(401, None, None)),
         }
     }
 
     /// An error in the words of the provider.
     fn error(self, status: u16, code: Option<&Code>, words: Option<&str>) -> Reply {
-        let (number, word) = match code {
-            Some(Code::Number(number)) => (Some(*number), None),
-            Some(Code::Word(word)) => (None, Some(word.as_str())),
-            None => (None, None),
-        };
+        let mut number = None;
+        let mut word = None;
+        match code {
+            Some(Code::Number(code)) => number = Some(*code),
+            Some(Code::Word(code)) => word = Some(code.as_str()),
+            None => {}
+        }
         match self {
             // With that status alone it would be no error.
-            Owner::Kie if status == 200 => kie::error(200, Some(number.unwrap_or(500)), words),
-            Owner::Kie => kie::error(status, number, words),
-            Owner::Upload => upload::error(status, words),
-            Owner::UniAll => uniall::error(status, word, words),
-            Owner::Media => Reply::bytes(
-                status,
-                "text/plain",
-                words.unwrap_or("Error").to_owned().into(),
-            ),
+            Host::Kie if status == 200 => kie::error(200, Some(number.unwrap_or(500)), words),
+            Host::Kie => kie::error(status, number, words),
+            Host::Upload => kie::upload::error(status, words),
+            Host::UniAll => uniall::error(status, word, words),
+            Host::Media => Reply::text(status, words.unwrap_or("Error")),
         }
     }
 
     /// The HTTP status that usually goes with a code.
     fn usual_status(self, code: Option<&Code>) -> u16 {
         match (self, code) {
-            (Owner::Kie, _) => 200,
+            (Host::Kie, _) => 200,
             (_, Some(Code::Number(status))) => *status,
             (_, _) => 400,
         }
     }
 
-    fn too_large(self, limit: usize) -> Reply {
-        let words = format!("The request body is larger than {} MiB.", limit >> 20);
-        match self {
-            Owner::Kie => kie::error(200, Some(422), Some(&words)),
-            Owner::UniAll => uniall::error(413, Some("read_request_body_failed"), Some(&words)),
-            _ => self.error(413, None, Some(&words)),
+    /// The reply to a request whose body was not read to its end.
+    fn not_read(self, why: Unread) -> Reply {
+        match why {
+            Unread::TooLarge => {
+                let mebibytes = self.body_limit() >> 20;
+                let words = format!("The request body is larger than {mebibytes} MiB.");
+                match self {
+                    Host::Kie => kie::error(200, Some(422), Some(&words)),
+                    _ => self.error(413, None, Some(&words)),
+                }
+            }
+            Unread::Broken => {
+                let words =
+                    "The body of the request broke off, or is not in the form that its head says.";
+                self.error(400, None, Some(words)).closing()
+            }
+            Unread::Late => {
+                let words = "The body of the request did not come in time.";
+                self.error(408, None, Some(words)).closing()
+            }
         }
     }
 
     fn not_found(self, method: &Method, path: &str) -> Reply {
+        let mut operations = Contract::shared().operations().iter();
+        let is_known = operations.any(|operation| operation.path == path);
         match self {
-            Owner::UniAll => self.error(404, None, Some(&format!("Invalid URL ({method} {path})"))),
-            Owner::Upload
-                if Contract::shared()
-                    .operations()
-                    .iter()
-                    .any(|operation| operation.path == path) =>
-            {
-                self.error(405, None, None)
+            Host::UniAll => {
+                let words = format!("Invalid URL ({method} {path})");
+                self.error(404, None, Some(&words))
             }
+            Host::Upload if is_known => self.error(405, None, None),
             _ => self.error(404, None, Some("Not Found")),
         }
     }
@@ -420,6 +412,7 @@ impl Owner {
 enum Unread {
     TooLarge,
     Broken,
+    Late,
 }
 
 /// The whole body. The rest of one that is too long is read and thrown away, up to a point, so that the client reads the

@@ -232,7 +232,7 @@ const FATES: &[(&str, &str, &str, bool)] = &[
     (
         "prompt_refused",
         r#"3 400 "Your prompt was flagged by Website as violating content policies." 0"#,
-        r#"failed "Your prompt was flagged by Website as violating content policies." false"#,
+        r#"failed "The prompt could not be submitted: it may violate the usage guidelines. Support codes: 15236754" false"#,
         true,
     ),
     (

@@ -435,15 +435,7 @@ async fn uniall_makes_the_video_that_was_asked_for() {
             });
             assert_eq!(job, expected);
         }
-        let printed = user
-            .call(Method::GET, &path)
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
-        let job: Value = serde_json::from_str(&printed).unwrap();
+        let job = user.get(&path).await;
         let url = format!("{}/media/{id}.mp4", sim.url());
         let expected = json!({
             "id": id, "error": null, "model": model, "object": "video.generation.job",
@@ -454,14 +446,6 @@ async fn uniall_makes_the_video_that_was_asked_for() {
         assert_eq!(job, expected);
         assert_ne!(upstream_id, id, "the gateway's own id shows through");
         assert_eq!(user.size(&json!(url)).await, size);
-
-        // The database prints shorter names first, then by bytes.
-        let mut names: Vec<_> = job.as_object().unwrap().keys().collect();
-        names.sort_by_key(|name| (name.len(), name.as_str()));
-        let places = names
-            .iter()
-            .map(|name| printed.rfind(&format!("\"{name}\"")));
-        assert!(places.is_sorted(), "{printed}");
     }
 }
 
@@ -769,58 +753,6 @@ async fn kie_turns_away_a_client_without_a_name() {
         );
         assert_eq!(reply.text().await.unwrap(), "error code: 1010");
     }
-}
-
-/// kie.ai names a charset and gives every reply a session; its uploads, and UniAll, do not.
-#[tokio::test]
-async fn a_reply_has_the_head_that_its_host_was_seen_to_send() {
-    let sim = Sim::start().await.unwrap();
-    let user = User::new(&sim, "key");
-    for (method, path, key) in [
-        (Method::GET, "/api/v1/chat/credit", "key"),
-        (Method::GET, "/api/v1/veo/record-info?taskId=none", "key"),
-        (Method::POST, "/api/v1/veo/get-4k-video", "key"),
-        (Method::GET, "/api/v1/chat/credit", ""),
-        (Method::GET, "/api/v1/none", "key"),
-        (Method::POST, "/api/file-base64-upload", "key"),
-        (Method::GET, "/v1/videos/none", "key"),
-    ] {
-        let reply = User {
-            key: key.to_owned(),
-            ..User::new(&sim, "")
-        }
-        .call(method, path)
-        .body("{}")
-        .send()
-        .await
-        .unwrap();
-        let header = |name: &str| {
-            reply
-                .headers()
-                .get_all(name)
-                .iter()
-                .map(|it| it.to_str().unwrap())
-                .collect::<Vec<_>>()
-        };
-        let (kinds, cookies) = (header("content-type"), header("set-cookie"));
-        if path.starts_with("/api/v1/") {
-            assert_eq!(kinds, ["application/json;charset=UTF-8"], "{path}");
-            let [cookie] = cookies[..] else {
-                panic!("{path}: {cookies:?}")
-            };
-            let session = cookie
-                .strip_prefix("JSESSIONID=")
-                .and_then(|rest| rest.strip_suffix("; Path=/; HttpOnly"));
-            assert_eq!(session.map(str::len), Some(32), "{path}: {cookie}");
-        } else {
-            assert_eq!(
-                (kinds, cookies),
-                (vec!["application/json"], vec![]),
-                "{path}"
-            );
-        }
-    }
-    assert_eq!(user.balance().await, 1250.75);
 }
 
 /// One that a specification has and nobody here plays would answer 501.

@@ -1,4 +1,4 @@
-//! Waiting for a task to be done, in order to announce it.
+//! Waiting for the end of a task in order to send its callback.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,33 +6,19 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::callback::{self, Callback};
-use crate::clip::Resolution;
-use crate::state::{Shared, State, Task};
-use crate::{Callbacks, Fate, Pace, Scenario, SentCallback, kie};
-
-/// A callback to be sent. It has no body, which is as long as the prompt: that is made when it is sent.
-#[derive(Clone)]
-pub(crate) struct Announcement {
-    url: String,
-    task: String,
-    what: Announced,
-}
-
-/// What a callback is about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Announced {
-    Video,
-    Extension,
-    Upgrade4k,
-}
+use super::callback;
+use super::send::{Callback, is_here, send};
+use crate::ledger::SentCallback;
+use crate::scenario::{Fate, Pace, Scenario};
+use crate::state::{Shared, State};
+use crate::task::{Announcement, Subject};
 
 /// How often kie.ai tries again.
 const RETRIES: u32 = 3;
 /// How long it waits before that, which is not documented. Simulated seconds.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Many of them are kept, for as long as their tasks run.
+/// Many URLs are kept, for as long as their tasks run.
 const MAX_URL: usize = 2048;
 
 /// Sends the callback of a task when that has ended.
@@ -41,20 +27,16 @@ pub(crate) fn follow(
     state: &mut State,
     id: &str,
     url: &str,
-    what: Announced,
+    subject: Subject,
 ) {
     if url.len() > MAX_URL {
-        let result = Err(format!(
-            "The callBackUrl is longer than {MAX_URL} bytes; give a shorter one."
-        ));
-        state.callbacks.push(
-            SentCallback {
-                task: id.to_owned(),
-                url: url.chars().take(80).collect(),
-                result,
-            },
-            0,
-        );
+        state.ledger.sent(SentCallback {
+            task: id.to_owned(),
+            url: url.chars().take(80).collect(),
+            result: Err(format!(
+                "The callBackUrl is longer than {MAX_URL} bytes; give a shorter one."
+            )),
+        });
         return;
     }
     let Some(task) = state.tasks.get_mut(id) else {
@@ -68,7 +50,7 @@ pub(crate) fn follow(
     let announcement = Announcement {
         url: url.to_owned(),
         task: id.to_owned(),
-        what,
+        subject,
     };
     tokio::spawn(async move {
         if let Some(due) = follower.wait(announcement).await {
@@ -84,7 +66,7 @@ struct Follower {
     changed: watch::Receiver<()>,
 }
 
-/// Callbacks that it is time for.
+/// Callbacks that are to be sent now.
 struct Due {
     scenario: Arc<Scenario>,
     announcements: Vec<Announcement>,
@@ -93,18 +75,20 @@ struct Due {
 impl Follower {
     /// Waits for the end of a task, and until its callback is to be sent. Nothing if there is none to send.
     async fn wait(&mut self, announcement: Announcement) -> Option<Due> {
-        let (account, ended) = loop {
-            let remaining = remaining(&mut self.shared.state(), &announcement);
-            match remaining {
-                Remaining::Gone => return None,
-                Remaining::Done(account, ended) => break (account, ended),
-                Remaining::Time(time) => self.doze(time).await?,
-                Remaining::Questions => self.changed.changed().await.ok()?,
+        let (account, end) = loop {
+            let step = next_step(&mut self.shared.state(), &announcement);
+            match step {
+                Step::GiveUp => return None,
+                Step::Announce { account, end } => break (account, end),
+                Step::Sleep(time) => self.sleep(time).await?,
+                Step::AwaitQuestions => self.changed.changed().await.ok()?,
             }
         };
+
         let scenario = self.shared.state().account(&account)?.scenario.clone();
-        self.until(ended + Duration::from_secs(scenario.callback.late.into()))
-            .await?;
+        let delay = Duration::from_secs(scenario.callback.late.into());
+        self.sleep_until(end + delay).await?;
+
         let mut announcements = vec![announcement];
         if scenario.callback.reordered {
             let mut state = self.shared.state();
@@ -114,58 +98,66 @@ impl Follower {
                 None => *held = announcements.pop(),
             }
         }
-        if scenario.callback.twice {
-            announcements = announcements
-                .into_iter()
-                .flat_map(|it| [it.clone(), it])
-                .collect();
-        }
         Some(Due {
             scenario,
             announcements,
         })
     }
 
-    /// Sends each callback until it is answered with HTTP 200, at most four times. What may not be sent is not tried again.
-    /// Nothing more once the task is forgotten.
+    /// Sends each callback as often as the scenario wants. Nothing more once the task is forgotten.
     async fn send(&mut self, due: Due) -> Option<()> {
+        let copies = if due.scenario.callback.twice { 2 } else { 1 };
         for announcement in &due.announcements {
-            let mut next = Duration::ZERO;
-            for _ in 0..=RETRIES {
-                self.until(next).await?;
-                let Some(callback) = self.callback(announcement, &due.scenario.callback) else {
-                    break;
-                };
-                let key = due.scenario.callback.key.as_deref();
-                // The receiver looks at its own clock, which is not simulated.
-                let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-                let result = callback::send(&callback, key, now.as_secs()).await;
-                let is_over = result == Ok(200) || !callback::is_here(&callback.url);
-                let sent = SentCallback {
-                    task: callback.task_id,
-                    url: callback.url,
-                    result,
-                };
-                let size = sent.url.len();
-                let mut state = self.shared.state();
-                // Whoever sees this attempt and lets time pass has waited for the next one.
-                next = state.now(self.pace) + RETRY_PAUSE;
-                state.callbacks.push(sent, size);
-                if is_over {
-                    break;
-                }
+            for _ in 0..copies {
+                self.send_until_taken(announcement, &due.scenario).await?;
+            }
+        }
+        Some(())
+    }
+
+    /// Sends a callback until it is answered with HTTP 200, at most four times. One that may not be sent is not tried again.
+    async fn send_until_taken(
+        &mut self,
+        announcement: &Announcement,
+        scenario: &Scenario,
+    ) -> Option<()> {
+        let key = scenario.callback.key.as_deref();
+        let mut next = Duration::ZERO;
+        for _ in 0..=RETRIES {
+            self.sleep_until(next).await?;
+            let Some(callback) = self.callback(announcement, scenario) else {
+                break;
+            };
+            // The receiver looks at its own clock, which is not simulated.
+            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+            let result = send(&callback, key, now.as_secs()).await;
+            let is_over = result == Ok(200) || !is_here(&callback.url);
+            let mut state = self.shared.state();
+            // Whoever sees this attempt and lets time pass has waited for the next one.
+            next = state.now(self.pace) + RETRY_PAUSE;
+            state.ledger.sent(SentCallback {
+                task: callback.task_id,
+                url: callback.url,
+                result,
+            });
+            if is_over {
+                break;
             }
         }
         Some(())
     }
 
     /// A callback with its body; nothing if its task is forgotten.
-    fn callback(
-        &self,
-        Announcement { url, task, what }: &Announcement,
-        how: &Callbacks,
-    ) -> Option<Callback> {
-        let body = kie::announcement(&self.shared.state(), &self.shared.url, task, *what, how)?;
+    fn callback(&self, announcement: &Announcement, scenario: &Scenario) -> Option<Callback> {
+        let Announcement { url, task, subject } = announcement;
+        let state = self.shared.state();
+        let body = callback::body(
+            state.tasks.get(task)?,
+            task,
+            *subject,
+            &self.shared.url,
+            &scenario.callback,
+        );
         Some(Callback {
             url: url.clone(),
             body,
@@ -173,19 +165,19 @@ impl Follower {
         })
     }
 
-    /// Waits for a moment of simulated time.
-    async fn until(&mut self, moment: Duration) -> Option<()> {
+    /// Waits for a moment of simulated time. Nothing if the task is forgotten.
+    async fn sleep_until(&mut self, moment: Duration) -> Option<()> {
         loop {
             let left = moment.saturating_sub(self.shared.state().now(self.pace));
             if left.is_zero() {
                 return Some(());
             }
-            self.doze(left.div_f64(self.pace.scale())).await?;
+            self.sleep(left.div_f64(self.pace.scale())).await?;
         }
     }
 
     /// Waits so long, or until something happens. Nothing if the task is forgotten.
-    async fn doze(&mut self, time: Duration) -> Option<()> {
+    async fn sleep(&mut self, time: Duration) -> Option<()> {
         tokio::select! {
             () = sleep(time) => Some(()),
             changed = self.changed.changed() => changed.ok(),
@@ -193,44 +185,46 @@ impl Follower {
     }
 }
 
-/// What a callback waits for.
-enum Remaining {
+/// The next thing to do about a callback.
+enum Step {
     /// It will never come.
-    Gone,
-    /// Whose task it is, and when it was done.
-    Done(Arc<str>, Duration),
-    Time(Duration),
-    Questions,
+    GiveUp,
+    /// The task of this account was done at this time.
+    Announce {
+        account: Arc<str>,
+        end: Duration,
+    },
+    Sleep(Duration),
+    AwaitQuestions,
 }
 
-fn remaining(state: &mut State, Announcement { task: id, what, .. }: &Announcement) -> Remaining {
+fn next_step(state: &mut State, announcement: &Announcement) -> Step {
+    let Announcement {
+        task: id, subject, ..
+    } = announcement;
     let Some(task) = state.tasks.get(id) else {
-        return Remaining::Gone;
+        return Step::GiveUp;
     };
-    let (account, pace) = (task.account.clone(), task.pace);
+    let Some(work) = task.work_for(*subject) else {
+        return Step::GiveUp;
+    };
     if task.fate == Fate::Stuck {
-        return Remaining::Gone;
+        return Step::GiveUp;
     }
-    let work = |task: &Task| match what {
-        Announced::Upgrade4k => task.upgrades[Resolution::K4 as usize - 1],
-        Announced::Video | Announced::Extension => Some(task.work),
-    };
-    let Some(running) = work(task) else {
-        return Remaining::Gone;
-    };
+    let account = task.account.clone();
+    let pace = task.pace;
     let now = state.now(pace);
-    match running.remaining(pace, now) {
+    match work.remaining(pace, now) {
+        None => Step::AwaitQuestions,
         Some(Duration::ZERO) => {
+            // This notes the time of the end.
             state.settle(id);
-            let done = state
-                .tasks
-                .get(id)
-                .and_then(work)
-                .and_then(|work| work.done);
-            Remaining::Done(account, done.unwrap_or_else(|| running.end(pace, now)))
+            let settled = state.tasks.get(id).and_then(|task| task.work_for(*subject));
+            let done = settled.and_then(|work| work.done);
+            let end = done.unwrap_or_else(|| work.end(pace, now));
+            Step::Announce { account, end }
         }
-        Some(time) => Remaining::Time(time),
-        None => Remaining::Questions,
+        Some(time) => Step::Sleep(time),
     }
 }
 
@@ -241,28 +235,33 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::Call;
+    use crate::ledger::Call;
+    use crate::scenario::Callbacks;
+    use crate::task::Task;
 
     fn scenario(pace: Pace, callbacks: Callbacks) -> Scenario {
         Scenario::new("test", "").pace(pace).callbacks(callbacks)
     }
 
     /// Accepts a task of the only account, with a callback.
-    fn accept(shared: &Arc<Shared>, id: &str, url: &str, what: Announced, scenario: &Scenario) {
+    fn accept(shared: &Arc<Shared>, id: &str, url: &str, subject: Subject, scenario: &Scenario) {
         let state = &mut *shared.state();
-        let task = Task::sample(state, "kie key", scenario.pace);
+        let task = Task::sample("kie key", scenario.pace, state.now(scenario.pace));
         state.arrive(Call::default(), &task.account, || {
             Arc::new(scenario.clone())
         });
-        state.tasks.put(id.into(), task, 0);
-        follow(shared, state, id, url, what);
+        state.tasks.put(id.into(), task);
+        follow(shared, state, id, url, subject);
     }
 
     /// Lets a task come that is so large that every other has to go.
     fn forget_all_tasks(shared: &Shared) {
         let state = &mut *shared.state();
-        let task = Task::sample(state, "kie key", Pace::AtOnce);
-        state.tasks.put("large".into(), task, 1 << 30);
+        let task = Task {
+            echo: " ".repeat(1 << 26),
+            ..Task::sample("kie key", Pace::AtOnce, Duration::ZERO)
+        };
+        state.tasks.put("large".into(), task);
     }
 
     async fn until(shared: &Shared, condition: impl Fn(&mut State) -> bool) {
@@ -292,18 +291,18 @@ mod tests {
             (scenario(Pace::Scale(0.001), late(0)), 1),
         ] {
             let shared = Shared::sample();
-            accept(&shared, "a", &url, Announced::Video, &scenario);
+            accept(&shared, "a", &url, Subject::Video, &scenario);
             if attempts > 0 {
                 shared.state().advance(Duration::from_secs(90));
             }
-            until(&shared, |state| state.callbacks.iter().count() == attempts).await;
+            until(&shared, |state| state.ledger.callbacks().len() == attempts).await;
             // It waits now.
             yield_now().await;
             assert_eq!(Arc::strong_count(&shared), 2, "{scenario:?}");
             forget_all_tasks(&shared);
             until(&shared, |_| Arc::strong_count(&shared) == 1).await;
             assert_eq!(
-                shared.state().callbacks.iter().count(),
+                shared.state().ledger.callbacks().len(),
                 attempts,
                 "{scenario:?}"
             );
@@ -323,23 +322,24 @@ mod tests {
         let url = "http://elsewhere/";
         for (is_forgotten, sent) in [(false, &["b", "a"][..]), (true, &["b"])] {
             let shared = Shared::sample();
-            accept(&shared, "a", url, Announced::Video, &scenario);
+            accept(&shared, "a", url, Subject::Video, &scenario);
             until(&shared, |state| {
                 state
-                    .account(&"kie key".into())
+                    .account("kie key")
                     .is_some_and(|account| account.held.is_some())
             })
             .await;
             if is_forgotten {
                 forget_all_tasks(&shared);
             }
-            accept(&shared, "b", url, Announced::Video, &scenario);
+            accept(&shared, "b", url, Subject::Video, &scenario);
             until(&shared, |_| Arc::strong_count(&shared) == 1).await;
             let tasks: Vec<_> = shared
                 .state()
-                .callbacks
-                .iter()
-                .map(|sent| sent.task.clone())
+                .ledger
+                .callbacks()
+                .into_iter()
+                .map(|sent| sent.task)
                 .collect();
             assert_eq!(tasks, sent);
         }
@@ -348,7 +348,7 @@ mod tests {
     #[tokio::test]
     async fn a_late_callback_is_so_long_after_the_end_and_not_after_it_is_noticed() {
         for pace in [Pace::AtOnce, Pace::Polls(0), Pace::Scale(1.0)] {
-            for what in [Announced::Video, Announced::Upgrade4k] {
+            for subject in [Subject::Video, Subject::Upgrade4k] {
                 let shared = Shared::sample();
                 let scenario = scenario(
                     pace,
@@ -357,7 +357,7 @@ mod tests {
                         ..Callbacks::default()
                     },
                 );
-                accept(&shared, "a", "http://elsewhere/", what, &scenario);
+                accept(&shared, "a", "http://elsewhere/", subject, &scenario);
                 // The one who waits sees nothing of this before all of it has happened.
                 {
                     let state = &mut *shared.state();
@@ -373,35 +373,7 @@ mod tests {
                     // The longest upgrade, and the delay.
                     state.advance(Duration::from_secs(480 + 600));
                 }
-                until(&shared, |state| state.callbacks.iter().count() == 1).await;
-            }
-        }
-    }
-
-    #[test]
-    fn a_callback_says_the_same_each_time_it_is_sent() {
-        let shared = Shared::sample();
-        let state = &mut *shared.state();
-        let task = Task::sample(state, "kie key", Pace::AtOnce);
-        state
-            .tasks
-            .put("0123456789abcdef0123456789abcdef".into(), task, 0);
-        for what in [Announced::Video, Announced::Extension, Announced::Upgrade4k] {
-            for snake_case in [false, true] {
-                let how = Callbacks {
-                    snake_case,
-                    ..Callbacks::default()
-                };
-                let body = || {
-                    kie::announcement(
-                        state,
-                        "http://sim",
-                        "0123456789abcdef0123456789abcdef",
-                        what,
-                        &how,
-                    )
-                };
-                assert_eq!(body().unwrap(), body().unwrap(), "{what:?}");
+                until(&shared, |state| state.ledger.callbacks().len() == 1).await;
             }
         }
     }

@@ -1,0 +1,118 @@
+//! The record of a task.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::envelope::{Answer, Refusal, UNKNOWN_TASK, success};
+use super::forms::other_id;
+use super::task::{NO_4K, failure, has_origin, kept};
+use crate::clip::Resolution;
+use crate::media;
+use crate::scenario::Fate;
+use crate::state::State;
+use crate::task::{Progress, Task};
+use crate::visit::Visit;
+
+pub(crate) fn record_info(visit: &Visit<'_>) -> Answer {
+    let id = visit.query("taskId").unwrap_or_default();
+    let state = &mut *visit.shared.state();
+    let record = match state.ask(&visit.account, &id) {
+        Some(progress) => {
+            let has_ended = matches!(progress, Progress::Ended);
+            record(kept(state, visit, &id)?, &id, has_ended, &visit.shared.url)
+        }
+        None => upgrade_record(state, visit, &id).ok_or(UNKNOWN_TASK)?,
+    };
+    Ok(success(record))
+}
+
+fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Value {
+    let failure = failure(task.fate).filter(|_| has_ended);
+    let flag = match failure {
+        None => i32::from(has_ended),
+        Some(_) if task.fate == Fate::FailedEarly => 2,
+        Some(_) => 3,
+    };
+    let response = if flag == 1 {
+        response(task, id, base)
+    } else {
+        Value::Null
+    };
+    json!({
+        "taskId": id,
+        "paramJson": task.echo,
+        "response": response,
+        "successFlag": flag,
+        "fallbackFlag": task.fate == Fate::Fallback,
+        "completeTime": task.work.done.map(milliseconds),
+        "createTime": milliseconds(task.work.started),
+        "errorCode": failure.as_ref().map(|failure| failure.0),
+        "errorMessage": failure.as_ref().map(|failure| failure.1),
+    })
+}
+
+/// The result of a task that is a success.
+fn response(task: &Task, id: &str, base: &str) -> Value {
+    let urls = |which: &str| match task.fate {
+        Fate::Filtered => json!([]),
+        _ => json!([media::url(base, id, which)]),
+    };
+    let mut response = json!({
+        "taskId": id,
+        "resolution": task.delivered().resolution.word(),
+        "originUrls": null,
+        "resultUrls": urls(""),
+        "hasAudioList": [true],
+        "seeds": [56896],
+    });
+    if has_origin(task) {
+        response["originUrls"] = urls("_origin");
+    }
+    if task.film.is_some() {
+        response["fullResultUrls"] = urls("_full");
+    }
+    response
+}
+
+/// The record of an upgrade to 4K under an id of its own, which only [`Shape::New4kId`](crate::Shape) gives out.
+fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Value> {
+    let source = other_id(id);
+    let task = kept(state, visit, &source).ok()?;
+    let fails = task.has_no_upgrade(Resolution::K4);
+    let work = task.upgrades[Resolution::K4 as usize - 1].as_mut()?;
+    let has_ended = work.ask(visit.pace, visit.now);
+    let started = work.started;
+    let end = work.end(visit.pace, visit.now);
+    task.wake();
+    let mut response = Value::Null;
+    let mut failure: Option<Refusal> = None;
+    let flag = match (has_ended, fails) {
+        (false, _) => 0,
+        (true, false) => {
+            let urls = [media::url(&visit.shared.url, &source, "_4k")];
+            response = json!({ "taskId": id, "resultUrls": urls, "mediaIds": [source], "resolution": "4k" });
+            1
+        }
+        (true, true) => {
+            failure = Some(NO_4K);
+            3
+        }
+    };
+    // It has no `fallbackFlag`.
+    Some(json!({
+        "taskId": id,
+        "paramJson": task.echo,
+        "response": response,
+        "successFlag": flag,
+        "completeTime": has_ended.then(|| milliseconds(end)),
+        "createTime": milliseconds(started),
+        "errorCode": failure.as_ref().map(|failure| failure.0),
+        "errorMessage": failure.as_ref().map(|failure| failure.1),
+    }))
+}
+
+/// Milliseconds, but of whole seconds, as seen on the wire.
+fn milliseconds(time: Duration) -> u64 {
+    time.as_secs() * 1000
+}

@@ -1,0 +1,96 @@
+//! Upgrades of a finished video to 1080p and to 4K. The same call starts one and asks about it.
+
+use serde_json::json;
+
+use super::envelope::{Answer, NO_CREDITS, Refusal, body, fits, success};
+use super::follow::follow;
+use super::task::{NO_4K, UPGRADE_PRICES, finished};
+use crate::clip::Resolution;
+use crate::media;
+use crate::reply::Reply;
+use crate::scenario::Fate;
+use crate::task::{Subject, Work};
+use crate::visit::{Visit, text};
+
+const PROCESSING_1080P: Refusal = Refusal(
+    400,
+    "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.",
+);
+const PROCESSING_4K: &str =
+    "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
+const NOT_FOR_FALLBACK: Refusal =
+    Refusal(422, "Videos made by the fallback model cannot be upgraded.");
+
+/// How long the upgrades to 1080p and to 4K take, in seconds.
+const UPGRADE_SECONDS: [u64; 2] = [120, 480];
+
+/// An upgrade after one more call for it.
+struct Upgrade {
+    /// Whether this call has started it.
+    is_new: bool,
+    /// Whether it is over. If it fails, there is nothing to hand out.
+    has_ended: bool,
+    fails: bool,
+}
+
+pub(crate) fn get_1080p_video(visit: &Visit<'_>) -> Answer {
+    let id = visit.query("taskId").unwrap_or_default();
+    fits(visit)?;
+    let upgrade = upgrade(visit, &id, Resolution::P1080)?;
+    if !upgrade.has_ended {
+        return Err(PROCESSING_1080P);
+    }
+    let url = media::url(&visit.shared.url, &id, "_1080p");
+    Ok(success(json!({ "resultUrl": url })))
+}
+
+/// Starts the upgrade, then says that it runs, and then hands it out, as a refusal that carries data.
+pub(crate) fn get_4k_video(visit: &Visit<'_>) -> Answer {
+    let request = body(visit)?;
+    fits(visit)?;
+    let id = text(&request, "taskId").unwrap_or_default();
+    let upgrade = upgrade(visit, id, Resolution::K4)?;
+    let mut data = json!({ "taskId": id, "resultUrls": null, "imageUrls": null });
+    if upgrade.is_new {
+        if let Some(url) = text(&request, "callBackUrl") {
+            let state = &mut visit.shared.state();
+            follow(visit.shared, state, id, url, Subject::Upgrade4k);
+        }
+        return Ok(success(data));
+    }
+    if upgrade.has_ended && upgrade.fails {
+        return Err(NO_4K);
+    }
+    let mut message = PROCESSING_4K;
+    if upgrade.has_ended {
+        message = "The video has been generated successfully";
+        data["resultUrls"] = json!([media::url(&visit.shared.url, id, "_4k")]);
+    }
+    let reply = json!({ "code": 422, "msg": message, "data": data });
+    Ok(Reply::json(200, reply))
+}
+
+fn upgrade(visit: &Visit<'_>, id: &str, to: Resolution) -> Result<Upgrade, Refusal> {
+    let state = &mut *visit.shared.state();
+    let place = to as usize - 1;
+    let task = finished(state, visit, id)?;
+    if task.fate == Fate::Fallback {
+        return Err(NOT_FOR_FALLBACK);
+    }
+    let is_new = task.upgrades[place].is_none();
+    let price = UPGRADE_PRICES[place].into();
+    if is_new && !state.bill(&visit.account, visit.operation, visit.call, id, price) {
+        return Err(NO_CREDITS);
+    }
+    let task = finished(state, visit, id)?;
+    let fails = task.has_no_upgrade(to);
+    let new = Work::new(visit.now, UPGRADE_SECONDS[place]);
+    let work = task.upgrades[place].get_or_insert(new);
+    let has_ended = work.ask(visit.pace, visit.now);
+    task.wake();
+    Ok(Upgrade {
+        is_new,
+        has_ended,
+        fails,
+    })
+}

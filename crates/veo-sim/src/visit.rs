@@ -1,0 +1,115 @@
+//! A request to a provider: who came, with what, and at what time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::http::request::Parts;
+use serde_json::{Map, Value};
+
+use crate::clip::Format;
+use crate::scenario::{Fate, Pace};
+use crate::state::Shared;
+use crate::task::{Task, Work};
+
+/// A request that has been let in, read and taken down.
+pub(crate) struct Visit<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) account: Arc<str>,
+    pub(crate) pace: Pace,
+    /// The simulated time of the account.
+    pub(crate) now: Duration,
+    /// The operation id of the specification.
+    pub(crate) operation: &'static str,
+    /// The number of the call.
+    pub(crate) call: usize,
+    pub(crate) parts: &'a Parts,
+    /// The path, decoded.
+    pub(crate) path: &'a str,
+    pub(crate) body: Bytes,
+    /// How it differs from the specification.
+    pub(crate) mismatches: Vec<String>,
+}
+
+impl Visit<'_> {
+    /// A parameter of the query.
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
+        let query = self.parts.uri.query().unwrap_or_default();
+        let mut parameters = form_urlencoded::parse(query.as_bytes());
+        let (_, value) = parameters.find(|(key, _)| key == name)?;
+        Some(value.into_owned())
+    }
+
+    /// The body as a JSON object.
+    pub(crate) fn json(&self) -> Option<Map<String, Value>> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The task that the request starts, which takes so many seconds.
+    pub(crate) fn task(&self, format: Format, seconds: u64, echo: String) -> Task {
+        Task {
+            account: self.account.clone(),
+            pace: self.pace,
+            fate: Fate::Made,
+            work: Work::new(self.now, seconds),
+            format,
+            film: None,
+            echo,
+            upgrades: [None, None],
+            call: self.call,
+            changed: None,
+        }
+    }
+
+    /// Takes down how a request that is taken differs from the provider's pages.
+    pub(crate) fn differs(&self, ways: &[&str]) {
+        let ledger = &mut self.shared.state().ledger;
+        for how in ways {
+            ledger.differs(self.call, how);
+        }
+    }
+
+    /// Takes down that there is such an operation and nobody here to answer, and says so in a sentence.
+    pub(crate) fn is_not_played(&self) -> String {
+        let why = format!("the simulator does not play {}", self.operation);
+        self.shared.state().ledger.surprise(self.call, &why);
+        why
+    }
+}
+
+/// A member of the body that is a string and not blank.
+pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    let text = object.get(key)?.as_str()?;
+    (!text.trim().is_empty()).then_some(text)
+}
+
+/// A member that must be one of the given words if it is there; the first is the default.
+pub(crate) fn word<'a>(
+    object: &'a Map<String, Value>,
+    key: &str,
+    words: &[&'a str],
+) -> Option<&'a str> {
+    match object.get(key) {
+        None => words.first().copied(),
+        Some(value) => value.as_str().filter(|word| words.contains(word)),
+    }
+}
+
+/// The length of the video to make in seconds, if it is one that Veo can make.
+pub(crate) fn duration(object: &Map<String, Value>) -> Option<u32> {
+    let Some(value) = object.get("duration") else {
+        return Some(8);
+    };
+    match value.as_u64() {
+        Some(4) => Some(4),
+        Some(6) => Some(6),
+        Some(8) => Some(8),
+        _ => None,
+    }
+}
+
+/// The texts of those conditions that hold.
+pub(crate) fn those_that_hold(conditions: &[(bool, &'static str)]) -> Vec<&'static str> {
+    let holding = conditions.iter().filter(|(holds, _)| *holds);
+    holding.map(|(_, text)| *text).collect()
+}
