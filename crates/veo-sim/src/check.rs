@@ -11,7 +11,7 @@ use jsonschema::{ValidationError, Validator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// A request can be wrong in as many places as it has bytes; nobody reads more than these.
+/// The most differences of one request that are told. It can be wrong in as many places as it has bytes.
 const MAX_MISMATCHES: usize = 20;
 /// How much of a wrong value is shown, in characters.
 const MAX_SHOWN: usize = 80;
@@ -46,17 +46,17 @@ struct RequestBody {
 }
 
 impl RequestSchema {
-    /// Gives it the schemas that it names.
+    /// Sets the named schemas that this one refers to.
     pub(crate) fn define(&mut self, definitions: &Value) {
         self.definitions = definitions.clone();
     }
 
-    /// Every way in which a request does not fit, as sentences that name the place, in the order of the alphabet; of
-    /// very many, some. Nothing if it fits.
+    /// The ways in which a request does not fit, as sentences that name the place, in the order of the alphabet. Of very
+    /// many it returns some, and none if the request fits.
     ///
     /// `query` is what follows the question mark. A body that is not JSON by the specification, as the form of an
-    /// upload, is only checked for its type. What the specification does not mention fits: more properties of an open
-    /// object, more parameters of a query, a body where none is asked for.
+    /// upload, is only checked for its type. More properties of an open object, more parameters of a query, and a body
+    /// where none is asked for all fit.
     pub(crate) fn mismatches(
         &self,
         query: &str,
@@ -74,12 +74,9 @@ impl RequestSchema {
         match self.validator.get_or_init(|| self.compile()) {
             Ok(validator) => {
                 let request = Value::Object(request);
-                found.extend(
-                    validator
-                        .iter_errors(&request)
-                        .take(MAX_MISMATCHES)
-                        .map(|error| sentence(&error)),
-                );
+                for error in validator.iter_errors(&request).take(MAX_MISMATCHES) {
+                    found.push(sentence(&error));
+                }
             }
             Err(error) => found.push(format!(
                 "the contract of this operation cannot be checked: {error}"
@@ -100,13 +97,11 @@ impl RequestSchema {
     fn read_query(&self, query: &str, found: &mut Vec<String>) -> Value {
         let mut values = Map::new();
         for (name, text) in form_urlencoded::parse(query.as_bytes()) {
-            let Some(parameter) = self
-                .query_parameters()
-                .find(|parameter| parameter.name == name)
-            else {
+            let mut parameters = self.query_parameters();
+            let Some(parameter) = parameters.find(|parameter| parameter.name == name) else {
                 continue;
             };
-            // A query has text only; what has to be something else is read as that.
+            // A query has text only, so a number or a truth value is read from it.
             let value = match parameter.schema["type"].as_str() {
                 Some("integer" | "number" | "boolean") => serde_json::from_str(&text).ok(),
                 _ => None,
@@ -121,19 +116,18 @@ impl RequestSchema {
 
     /// One schema for the query and the body.
     fn compile(&self) -> Result<Validator, String> {
-        let properties: Value = self
-            .query_parameters()
-            .map(|parameter| (parameter.name.clone(), parameter.schema.clone()))
-            .collect();
-        let required: Value = self
-            .query_parameters()
-            .filter(|it| it.required)
-            .map(|it| it.name.clone())
-            .collect();
-        let body = self
-            .body
-            .as_ref()
-            .map_or(&Value::Bool(true), |body| &body.schema);
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        for parameter in self.query_parameters() {
+            properties.insert(parameter.name.clone(), parameter.schema.clone());
+            if parameter.required {
+                required.push(&parameter.name);
+            }
+        }
+        let body = match &self.body {
+            Some(body) => &body.schema,
+            None => &Value::Bool(true),
+        };
         let schema = json!({
             "properties": { "query": { "properties": properties, "required": required }, "body": body },
             "$defs": self.definitions,
@@ -154,11 +148,9 @@ impl RequestBody {
             return None;
         }
         let wanted = &self.media_type;
-        // What follows the semicolon, such as the charset, is up to the client.
-        match content_type
-            .and_then(|it| it.split(';').next())
-            .map(str::trim)
-        {
+        // The rest after the semicolon, such as the charset, is up to the client.
+        let given = content_type.and_then(|kind| kind.split(';').next());
+        match given.map(str::trim) {
             None => found.push(format!("content type: is missing, has to be {wanted}")),
             Some(given) if given.eq_ignore_ascii_case(wanted) => {}
             Some(given) => found.push(format!(
@@ -173,10 +165,13 @@ impl RequestBody {
         if wanted != "application/json" {
             return None;
         }
-        let parsed = serde_json::from_slice(body);
-        parsed
-            .map_err(|error| found.push(format!("body: is not JSON, {error}")))
-            .ok()
+        match serde_json::from_slice(body) {
+            Ok(body) => Some(body),
+            Err(error) => {
+                found.push(format!("body: is not JSON, {error}"));
+                None
+            }
+        }
     }
 }
 
@@ -187,9 +182,10 @@ fn sentence(error: &ValidationError<'_>) -> String {
             place = format!("{place}/{}", property.as_str().unwrap_or_default());
             "is missing".to_owned()
         }
-        _ => error
-            .masked_with(shortened(&error.instance().to_string()))
-            .to_string(),
+        _ => {
+            let value = shortened(&error.instance().to_string());
+            error.masked_with(value).to_string()
+        }
     };
     let place = match place.strip_prefix("/query/") {
         Some(name) => format!("query {name}"),

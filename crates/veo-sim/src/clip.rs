@@ -9,12 +9,12 @@ use mp4_atom::{
     StscEntry, StszSamples, SttsEntry, Trak,
 };
 
-/// What a video looks and sounds like.
+/// The format of a video.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Format {
     pub(crate) resolution: Resolution,
     pub(crate) portrait: bool,
-    /// Less than 1 counts as 1, and more than the longest film, which has 148, as that.
+    /// A number below 1 counts as 1, and one above 148, the length of the longest film, as 148.
     pub(crate) seconds: u32,
     /// Whether there is a track of sound.
     pub(crate) audio: bool,
@@ -45,7 +45,7 @@ impl Resolution {
     }
 }
 
-/// A video of this format. Each is composed once and then shared, as long as they take no more than 32 MiB together.
+/// A video of this format. Each is composed once and then shared, as long as all together take no more than 32 MiB.
 pub(crate) fn clip(format: Format) -> Bytes {
     static COMPOSED: Mutex<BTreeMap<Format, Bytes>> = Mutex::new(BTreeMap::new());
 
@@ -58,7 +58,7 @@ pub(crate) fn clip(format: Format) -> Bytes {
         return file.clone();
     }
     let second = second(format);
-    // The tests compose every format that can fail, so what stands here instead is never seen.
+    // The tests compose every format that can fail, so nobody ever gets the bare second instead.
     let file = compose(second, format).unwrap_or(Bytes::from_static(second));
     if composed.values().map(Bytes::len).sum::<usize>() + file.len() <= MOST_KEPT {
         composed.insert(format, file.clone());
@@ -112,38 +112,40 @@ fn compose(second: &[u8], format: Format) -> Option<Bytes> {
         }
     }
 
-    let head = |index: &Moov| {
-        let mut head = Vec::new();
-        brand.encode(&mut head).ok()?;
-        index.encode(&mut head).ok()?;
-        Header {
-            kind: Mdat::KIND,
-            size: Some(media.len()),
-        }
-        .encode(&mut head)
-        .ok()?;
-        Some(head)
-    };
-    // Its length does not depend on the places in it.
-    let start = u32::try_from(head(&index)?.len()).ok()?;
+    // The length of the head does not depend on the places in it.
+    let start = u32::try_from(head(&brand, &index, media.len())?.len()).ok()?;
     for track in &mut index.trak {
         for place in places(track)? {
             *place = place.checked_add(start)?;
         }
     }
-    let mut file = head(&index)?;
+    let mut file = head(&brand, &index, media.len())?;
     file.extend_from_slice(&media);
     Some(file.into())
 }
 
-/// Makes the index of a track tell of so many seconds, and returns how many samples they take. Where these are is left out.
+/// The bytes of a file before its media.
+fn head(brand: &Ftyp, index: &Moov, media_size: usize) -> Option<Vec<u8>> {
+    let media = Header {
+        kind: Mdat::KIND,
+        size: Some(media_size),
+    };
+    let mut head = Vec::new();
+    brand.encode(&mut head).ok()?;
+    index.encode(&mut head).ok()?;
+    media.encode(&mut head).ok()?;
+    Some(head)
+}
+
+/// Makes the index of a track tell of so many seconds, and returns how many samples they take. The places of the samples
+/// are left out.
 fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> Option<usize> {
-    let sound = is_sound(track);
+    let is_sound = is_sound(track);
     let Mdia { mdhd, minf, .. } = &mut track.mdia;
     let table = &mut minf.stbl;
     let sample_delta = table.stts.entries.first()?.sample_delta;
     // The first frame of sound only prepares its decoder, so the track begins behind it and ends within the last one.
-    let lead = if sound { sample_delta } else { 0 };
+    let lead = if is_sound { sample_delta } else { 0 };
     let sample_count = (seconds * mdhd.timescale + lead).div_ceil(sample_delta);
     let count = sample_count as usize;
 
@@ -163,35 +165,34 @@ fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> O
         sample_count,
         sample_delta,
     }];
-    let sizes = round
-        .iter()
-        .cycle()
-        .take(count)
-        .map(|sample| sample.len() as u32);
-    table.stsz.samples = StszSamples::Different {
-        sizes: sizes.collect(),
-    };
+    let samples = round.iter().cycle().take(count);
+    let sizes = samples.map(|sample| sample.len() as u32).collect();
+    table.stsz.samples = StszSamples::Different { sizes };
     if let Some(key_frames) = &mut table.stss {
         key_frames.entries = (1..=sample_count).step_by(round.len()).collect();
     }
     table.stco = Some(Stco::default());
     // Chunks of a whole round each, and the last one of the rest.
-    let run = |first_chunk: usize, samples: usize| StscEntry {
-        first_chunk: first_chunk as u32,
-        samples_per_chunk: samples as u32,
-        sample_description_index: 1,
-    };
-    table.stsc.entries = vec![run(1, round.len())];
-    if !count.is_multiple_of(round.len()) {
-        table
-            .stsc
-            .entries
-            .push(run(count / round.len() + 1, count % round.len()));
+    let whole_rounds = count / round.len();
+    let rest = count % round.len();
+    table.stsc.entries = vec![chunks_from(1, round.len())];
+    if rest > 0 {
+        let last = chunks_from(whole_rounds + 1, rest);
+        table.stsc.entries.push(last);
     }
     // They group samples for those who seek, and would have to be written anew.
     table.sgpd.clear();
     table.sbgp.clear();
     Some(count)
+}
+
+/// Says that the chunks from this one on have so many samples each.
+fn chunks_from(first_chunk: usize, samples: usize) -> StscEntry {
+    StscEntry {
+        first_chunk: first_chunk as u32,
+        samples_per_chunk: samples as u32,
+        sample_description_index: 1,
+    }
 }
 
 /// The bytes of every sample of a track.
@@ -223,7 +224,7 @@ fn is_sound(track: &Trak) -> bool {
     track.mdia.hdlr.handler == FourCC::new(b"soun")
 }
 
-/// Where the chunks of a track are in the file.
+/// The places of a track's chunks in the file.
 fn places(track: &mut Trak) -> Option<&mut Vec<u32>> {
     Some(&mut track.mdia.minf.stbl.stco.as_mut()?.entries)
 }

@@ -37,16 +37,16 @@
 //!
 //! # Money
 //!
-//! Whatever is accepted is [charged](Sim::charges), also if the reply is lost, and what fails is returned, unless its
-//! [`Fate`] says otherwise. What is refused costs nothing, but is counted by [`Sim::submits`]: more than one for one
-//! video is how somebody pays twice. What should not have arrived is named by [`Sim::surprises`], and [`Sim::report`]
-//! shows it all.
+//! An accepted task is [charged](Sim::charges), also if the reply is lost. The charge is returned if the task fails, unless its
+//! [`Fate`] says otherwise. A refused request costs nothing, but is counted by [`Sim::submits`]: more than one for one
+//! video is how somebody pays twice. Requests that should not have arrived are named by [`Sim::surprises`], and
+//! [`Sim::report`] shows it all.
 //!
 //! # Bounds
 //!
-//! A simulator remembers the last 10,000 calls, 20,000 tasks and 20,000 accounts, or fewer if those of a kind are larger than
-//! 64 MiB together, and up to 128 MiB of uploads. The first 1,000 [surprises](Sim::surprises) are not forgotten. A task takes
-//! 2 to 4 KiB. Bodies of up to 1 MiB are taken, and of 24 MiB for uploads.
+//! A simulator remembers the last 10,000 calls, 20,000 tasks and 20,000 accounts, or fewer if the texts that clients sent for
+//! one of the three take more than 64 MiB, and up to 128 MiB of uploads. The first 1,000 [surprises](Sim::surprises) are not
+//! forgotten. A task takes 2 to 4 KiB. Bodies of up to 1 MiB are taken, and of 24 MiB for uploads.
 //!
 //! # Features
 //!
@@ -78,7 +78,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::runtime::Builder as RuntimeBuilder;
+use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::sync::oneshot;
 
 pub use ledger::{Call, Charge, SentCallback};
@@ -95,7 +95,7 @@ pub struct Sim {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What a simulator is started with.
+/// The settings of a simulator that is to be started.
 ///
 /// ```
 /// # use veo_sim::{Scenario, Sim};
@@ -121,7 +121,7 @@ impl Sim {
         Sim::builder().start().await
     }
 
-    /// Starts with something else than the usual.
+    /// Settings to start with other than the usual ones.
     pub fn builder() -> Builder {
         Builder {
             port: 0,
@@ -140,7 +140,7 @@ impl Sim {
         self.shared.url.clone()
     }
 
-    /// What has arrived so far, in order; of very many requests, the last 10,000.
+    /// The requests that have arrived so far, in order. Of very many, the last 10,000 are remembered.
     ///
     /// ```
     /// # async fn example(sim: veo_sim::Sim) {
@@ -152,28 +152,29 @@ impl Sim {
         self.shared.state().ledger.calls()
     }
 
-    /// How many requests have arrived that start a paid task, whatever became of them. More than one for one video is how
+    /// The number of requests that start a paid task, whether or not they were accepted. More than one for one video is how
     /// somebody pays twice.
     pub fn submits(&self) -> usize {
         self.shared.state().submits
     }
 
-    /// What has been charged so far, in order; of very many charges, the last 20,000. What has been returned by now is marked,
-    /// whether or not somebody has asked about its task; with [`Pace::Polls`] it takes questions for a task to fail.
+    /// The charges so far, in order. Of very many, the last 20,000 are remembered. A charge that has been returned by now is
+    /// marked, whether or not somebody has asked about its task; with [`Pace::Polls`] a task fails only after questions.
     pub fn charges(&self) -> Vec<Charge> {
         let mut state = self.shared.state();
         state.settle_due();
         state.ledger.charges()
     }
 
-    /// The callbacks that were sent so far, in order, each attempt by itself; of very many, the last 10,000.
+    /// The attempts to send a callback so far, in order. Of very many, the last 10,000 are remembered.
     pub fn callbacks(&self) -> Vec<SentCallback> {
         self.shared.state().ledger.callbacks()
     }
 
-    /// What arrived and should not have, in sentences: requests that do not fit what the provider describes, unknown paths,
-    /// keys at media hosts, and more calls than the scenario [expects](Scenario::expect) of all its keys together. They are in
-    /// the order of the calls; of very many, the first 1,000 stay, so no number of later calls hides them.
+    /// A sentence about each request that should not have arrived: one that differs from the provider's description, has
+    /// an unknown path, sends a key to a media host, or is one more than the scenario [expects](Scenario::expect) of all its
+    /// keys together. They are in the order of the calls. Of very many, the first 1,000 stay, so no number of later calls
+    /// hides them.
     ///
     /// ```
     /// # async fn example() -> std::io::Result<()> {
@@ -220,8 +221,8 @@ impl Sim {
         self.shared.state().advance(time);
     }
 
-    /// What it serves, as a table for a person: provider, method, path, the name of the operation as in [`Call::operation`] and
-    /// in the rules of a scenario, and whether it is paid.
+    /// A table of all operations, for a person: provider, method, path, the name as in [`Call::operation`] and in the rules of
+    /// a scenario, and whether it is paid.
     pub fn table() -> String {
         let mut table = String::new();
         for operation in contract::Contract::shared().operations() {
@@ -265,8 +266,8 @@ impl Builder {
         self
     }
 
-    /// What to do with the line that tells of each call once it is answered, such as to print it. It is called on the thread
-    /// of the simulator, which does nothing else meanwhile.
+    /// Sets a function that is given a line about each call once it is answered, such as to print it. It is called on the
+    /// thread of the simulator, which does nothing else meanwhile.
     pub fn on_call(mut self, on_call: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.setup.on_call = Some(Box::new(on_call));
         self
@@ -276,7 +277,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the port is taken, a scenario cannot be meant, or there is no thread to be had.
+    /// If the port is taken, a scenario is refused, or there is no thread to be had.
     pub async fn start(self) -> io::Result<Sim> {
         for scenario in &self.setup.others {
             scenario.check().map_err(io::Error::other)?;
@@ -328,15 +329,8 @@ fn run(
     started: oneshot::Sender<io::Result<()>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    let prepared = RuntimeBuilder::new_current_thread()
-        .enable_all()
-        .build()
-        .and_then(|runtime| {
-            let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
-            Ok((runtime, listener))
-        });
     // A send fails only when nobody waits any more; then `stopped` has resolved too.
-    match prepared {
+    match prepare(listener) {
         Ok((runtime, listener)) => {
             let _ = started.send(Ok(()));
             runtime.spawn(server::serve(listener, shared));
@@ -346,4 +340,10 @@ fn run(
             let _ = started.send(Err(error));
         }
     }
+}
+
+fn prepare(listener: StdListener) -> io::Result<(Runtime, TcpListener)> {
+    let runtime = RuntimeBuilder::new_current_thread().enable_all().build()?;
+    let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
+    Ok((runtime, listener))
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::contract::Contract;
 use crate::shape::Shape;
 
-/// How an account behaves. Every API key is an account of its own; which scenario it has is said by its name: the key
+/// The behaviour of an account. Every API key is an account of its own, and its name says which scenario it has: the key
 /// `lost-reply`, or `lost-reply/anything`, has the scenario `lost-reply`, so that a client can reach it unmodified.
 ///
 /// ```
@@ -51,7 +51,7 @@ use crate::shape::Shape;
 pub struct Scenario {
     /// Its name, which is also the API key that picks it.
     pub name: String,
-    /// What it shows, in a sentence.
+    /// A sentence about what it shows.
     pub description: String,
     /// How fast tasks get done.
     pub pace: Pace,
@@ -59,9 +59,9 @@ pub struct Scenario {
     pub credits: Option<f64>,
     /// How many paid requests are taken in ten seconds; any number if not set. kie.ai takes 20.
     pub limit: Option<usize>,
-    /// What goes wrong with requests. Of several that apply to one request the first counts.
+    /// The faults of requests. Of several that apply to one request the first counts.
     pub fault: Vec<FaultRule>,
-    /// What becomes of tasks that have been accepted. They are made if nothing is said.
+    /// The fates of accepted tasks. A task without one is made.
     pub task: Vec<TaskRule>,
     /// How the callbacks of kie.ai are sent.
     pub callback: Callbacks,
@@ -85,11 +85,11 @@ pub struct FaultRule {
     /// How many of them; all that follow if not set.
     #[serde(default)]
     pub times: Option<u32>,
-    /// What goes wrong.
+    /// The fault.
     pub fault: Fault,
 }
 
-/// What becomes of some tasks.
+/// A fate of some tasks.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -100,7 +100,7 @@ pub struct TaskRule {
     /// How many of them; all that follow if not set.
     #[serde(default)]
     pub times: Option<u32>,
-    /// What becomes of them.
+    /// Their fate.
     pub fate: Fate,
 }
 
@@ -132,7 +132,7 @@ pub enum Pace {
     AtOnce,
 }
 
-/// What goes wrong with a request.
+/// A way in which a request goes wrong.
 ///
 /// Either the provider acts on the request as if nothing were wrong, and charges it if it costs, and then the reply suffers;
 /// or it does not act on it at all. Which of the two is said by each; an [`Error`](Self::Error) and a
@@ -235,7 +235,7 @@ pub enum Code {
     Word(String),
 }
 
-/// What becomes of an accepted task.
+/// The end of an accepted task.
 ///
 /// ```
 /// use veo_sim::{Fate, Scenario};
@@ -305,7 +305,7 @@ pub struct Callbacks {
     pub shape: Option<Shape>,
 }
 
-/// A scenario that cannot be read or cannot be meant.
+/// A scenario that cannot be read, or that makes no sense.
 #[derive(Debug)]
 pub struct ScenarioError(String);
 
@@ -412,7 +412,7 @@ impl Scenario {
         self
     }
 
-    /// Refuses a scenario that cannot be meant.
+    /// Refuses a scenario that makes no sense.
     pub(crate) fn check(&self) -> Result<(), ScenarioError> {
         match self.complaint() {
             Some(why) => Err(ScenarioError(format!("scenario {:?}: {why}", self.name))),
