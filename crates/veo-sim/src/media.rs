@@ -12,12 +12,16 @@ use hyper::http::request::Parts;
 
 use crate::clip::{Format, Resolution, clip};
 use crate::reply::Reply;
-use crate::scenario::{Fault, RECORD_LIFE, UPLOAD_LIFE};
+use crate::scenario::Fault;
 use crate::state::{Shared, State};
 use crate::task::Task;
 
 /// The folder of all files.
 pub(crate) const FOLDER: &str = "/media/";
+/// How long videos and records are kept, as kie.ai documents it.
+pub(crate) const RECORD_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
+/// How long uploads are kept, as kie.ai documents it.
+const UPLOAD_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// The link to a video of a task: plain, or `_origin`, `_full`, `_1080p` or `_4k`.
 pub(crate) fn url(base: &str, id: &str, which: &str) -> String {

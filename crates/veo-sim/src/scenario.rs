@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -655,13 +654,6 @@ pub(crate) fn is_about(on: &str, operation: &str) -> bool {
 pub(crate) fn applies(first: u32, times: Option<u32>, number: u32) -> bool {
     number >= first && times.is_none_or(|times| number - first < times)
 }
-
-/// How long a link lives that was made for a download, as kie.ai documents it.
-pub(crate) const LINK_LIFE: Duration = Duration::from_secs(20 * 60);
-/// How long kie.ai keeps videos and records, as it documents it.
-pub(crate) const RECORD_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
-/// How long it keeps uploads, as it documents it.
-pub(crate) const UPLOAD_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 
 fn one() -> u32 {
     1

@@ -1,12 +1,15 @@
 //! The balance of an account, and links to its files.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::envelope::{Answer, Refusal, body, fits, success};
 use crate::media;
-use crate::scenario::LINK_LIFE;
 use crate::visit::{Visit, text};
 
+/// How long a link lives that is made for a download, as kie.ai documents it.
+const LINK_LIFE: Duration = Duration::from_secs(20 * 60);
 const INVALID_URL: Refusal = Refusal(422, "url is wrong");
 
 pub(crate) fn account_credits(visit: &Visit<'_>) -> Answer {

@@ -2,7 +2,8 @@
 
 use super::envelope::{Refusal, UNKNOWN_TASK};
 use crate::clip::Resolution;
-use crate::scenario::{Fate, RECORD_LIFE};
+use crate::media::RECORD_LIFE;
+use crate::scenario::Fate;
 use crate::state::State;
 use crate::task::Task;
 use crate::visit::Visit;
