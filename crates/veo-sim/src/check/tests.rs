@@ -136,230 +136,56 @@ fn every_example_of_a_request_fits() {
 
 #[test]
 fn a_body_that_does_not_fit_is_told_where_and_why() {
-    for (id, body, expected) in [
-        // kie.ai
-        ("generate", r#"{"prompt":"A kite"}"#, &[][..]),
-        ("generate", "{}", &["body /prompt: is missing"]),
-        (
-            "generate",
-            r#"{"prompt":null}"#,
-            &[r#"body /prompt: null is not of type "string""#],
-        ),
-        (
-            "generate",
-            r#"{"prompt":""}"#,
-            &[r#"body /prompt: "" is shorter than 1 character"#],
-        ),
-        (
-            "generate",
-            r#"{"prompt":["A kite"]}"#,
-            &[r#"body /prompt: ["A kite"] is not of type "string""#],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","model":"veo2"}"#,
-            &[r#"body /model: "veo2" is not one of "veo3", "veo3_fast" or "veo3_lite""#],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","duration":"8"}"#,
-            &[
-                r#"body /duration: "8" is not of type "integer""#,
-                r#"body /duration: "8" is not one of 4, 6 or 8"#,
-            ],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","duration":5}"#,
-            &["body /duration: 5 is not one of 4, 6 or 8"],
-        ),
-        // To JSON Schema this is an integer.
-        ("generate", r#"{"prompt":"A kite","duration":8.0}"#, &[]),
-        (
-            "generate",
-            r#"{"prompt":"A kite","duration":8.5}"#,
-            &[
-                r#"body /duration: 8.5 is not of type "integer""#,
-                "body /duration: 8.5 is not one of 4, 6 or 8",
-            ],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","aspectRatio":"4:3"}"#,
-            &[r#"body /aspectRatio: "4:3" is not one of "16:9", "9:16" or "Auto""#],
-        ),
-        // An additional property: this is for the simulator to look at.
-        (
-            "generate",
-            r#"{"prompt":"A kite","aspectRatio":"16:9","aspect_ratio":"4:3"}"#,
-            &[],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","of_tomorrow":{"a":[1]}}"#,
-            &[],
-        ),
-        ("generate", r#"{"prompt":"A kite","seeds":10000}"#, &[]),
-        (
-            "generate",
-            r#"{"prompt":"A kite","seeds":9999}"#,
-            &["body /seeds: 9999 is less than the minimum of 10000"],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","seeds":100000}"#,
-            &["body /seeds: 100000 is greater than the maximum of 99999"],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","seeds":1e300}"#,
-            &["body /seeds: 1e+300 is greater than the maximum of 99999"],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","imageUrls":["a","b","c"]}"#,
-            &[],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","imageUrls":["a","b","c","d"]}"#,
-            &[r#"body /imageUrls: ["a","b","c","d"] has more than 3 items"#],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","imageUrls":["a",7]}"#,
-            &[r#"body /imageUrls/1: 7 is not of type "string""#],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","imageUrls":"a"}"#,
-            &[r#"body /imageUrls: "a" is not of type "array""#],
-        ),
-        (
-            "generate",
-            r#"{"prompt":"A kite","enableTranslation":"false"}"#,
-            &[r#"body /enableTranslation: "false" is not of type "boolean""#],
-        ),
-        ("generate", "[]", &[r#"body: [] is not of type "object""#]),
-        (
-            "generate",
-            "null",
-            &[r#"body: null is not of type "object""#],
-        ),
-        ("generate", "", &["body: is missing"]),
-        (
-            "generate",
-            "{",
-            &["body: is not JSON, EOF while parsing an object at line 1 column 1"],
-        ),
-        (
-            "generate",
-            "{} {}",
-            &["body: is not JSON, trailing characters at line 1 column 4"],
-        ),
-        (
-            "generate",
-            "prompt=A+kite",
-            &["body: is not JSON, expected value at line 1 column 1"],
-        ),
-        (
-            "extend",
-            "{}",
-            &["body /prompt: is missing", "body /taskId: is missing"],
-        ),
-        (
-            "extend",
-            r#"{"taskId":"","prompt":"On","model":"veo3_fast"}"#,
-            &[
-                r#"body /model: "veo3_fast" is not one of "fast", "quality" or "lite""#,
-                r#"body /taskId: "" is shorter than 1 character"#,
-            ],
-        ),
-        (
-            "get_4k_video",
-            r#"{"taskId":"a","index":"0"}"#,
-            &[r#"body /index: "0" is not of type "integer""#],
-        ),
-        (
-            "get_4k_video",
-            r#"{"task_id":"a"}"#,
-            &["body /taskId: is missing"],
-        ),
-        (
-            "download_url",
-            r#"{"url":7}"#,
-            &[r#"body /url: 7 is not of type "string""#],
-        ),
-        (
-            "upload_base64",
-            r#"{"uploadPath":"in"}"#,
-            &["body /base64Data: is missing"],
-        ),
-        (
-            "upload_url",
-            r#"{"fileUrl":"a","uploadPath":"","fileName":""}"#,
-            &[
-                r#"body /fileName: "" is shorter than 1 character"#,
-                r#"body /uploadPath: "" is shorter than 1 character"#,
-            ],
-        ),
-        // UniAll
-        ("create_video", r#"{"model":"veo3.1-video-720p"}"#, &[]),
-        (
-            "create_video",
-            r#"{"prompt":"A kite"}"#,
-            &["body /model: is missing"],
-        ),
-        (
-            "create_video",
-            r#"{"model":"veo3_fast"}"#,
-            &[
-                "body /model: \"veo3_fast\" is not one of \"veo3.1-video-720p\", \"veo3.1-video-1080p\" \
-                 or 4 other candidates",
-            ],
-        ),
-        (
-            "create_video",
-            r#"{"model":"veo3.1-video-4k","size":"4K"}"#,
-            &[r#"body /size: "4K" is not one of "720p", "1080p" or "4k""#],
-        ),
-        (
-            "create_video",
-            r#"{"model":"veo3.1-video-4k","aspect_ratio":"Auto"}"#,
-            &[r#"body /aspect_ratio: "Auto" is not one of "16:9" or "9:16""#],
-        ),
-        (
-            "create_video",
-            r#"{"model":"veo3.1-video-4k","images":["a"]}"#,
-            &[r#"body /images: ["a"] has less than 2 items"#],
-        ),
-        (
-            "create_video",
-            r#"{"model":"veo3.1-video-4k","images":["a","b","c","d"]}"#,
-            &[r#"body /images: ["a","b","c","d"] has more than 3 items"#],
-        ),
-        (
-            "create_video",
-            r#"{"model":"veo3.1-video-4k","duration":"8"}"#,
-            &[
-                r#"body /duration: "8" is not of type "integer""#,
-                r#"body /duration: "8" is not one of 4, 6 or 8"#,
-            ],
-        ),
-        (
-            "create_video",
-            r#"{"model":"veo3.1-video-4k","extra_body":"{}"}"#,
-            &[r#"body /extra_body: "{}" is not of type "object""#],
-        ),
-        (
-            "create_video",
-            r#"{"model":"veo3.1-video-4k","extra_body":{"seed":"7","generate_audio":null,"of_tomorrow":1}}"#,
-            &[
-                r#"body /extra_body/generate_audio: null is not of type "boolean""#,
-                r#"body /extra_body/seed: "7" is not of type "integer""#,
-            ],
-        ),
-    ] {
+    // To JSON Schema 8.0 is an integer. A wrong `aspect_ratio` is an additional property, for the simulator to look at.
+    for (id, body, expected) in rows(
+        r#"
+        generate | {"prompt":"A kite"} |
+        generate | {} | body /prompt: is missing
+        generate | {"prompt":null} | body /prompt: null is not of type "string"
+        generate | {"prompt":""} | body /prompt: "" is shorter than 1 character
+        generate | {"prompt":["A kite"]} | body /prompt: ["A kite"] is not of type "string"
+        generate | {"prompt":"A kite","model":"veo2"} | body /model: "veo2" is not one of "veo3", "veo3_fast" or "veo3_lite"
+        generate | {"prompt":"A kite","duration":"8"} | body /duration: "8" is not of type "integer" && body /duration: "8" is not one of 4, 6 or 8
+        generate | {"prompt":"A kite","duration":5} | body /duration: 5 is not one of 4, 6 or 8
+        generate | {"prompt":"A kite","duration":8.0} |
+        generate | {"prompt":"A kite","duration":8.5} | body /duration: 8.5 is not of type "integer" && body /duration: 8.5 is not one of 4, 6 or 8
+        generate | {"prompt":"A kite","aspectRatio":"4:3"} | body /aspectRatio: "4:3" is not one of "16:9", "9:16" or "Auto"
+        generate | {"prompt":"A kite","aspectRatio":"16:9","aspect_ratio":"4:3"} |
+        generate | {"prompt":"A kite","of_tomorrow":{"a":[1]}} |
+        generate | {"prompt":"A kite","seeds":10000} |
+        generate | {"prompt":"A kite","seeds":9999} | body /seeds: 9999 is less than the minimum of 10000
+        generate | {"prompt":"A kite","seeds":100000} | body /seeds: 100000 is greater than the maximum of 99999
+        generate | {"prompt":"A kite","seeds":1e300} | body /seeds: 1e+300 is greater than the maximum of 99999
+        generate | {"prompt":"A kite","imageUrls":["a","b","c"]} |
+        generate | {"prompt":"A kite","imageUrls":["a","b","c","d"]} | body /imageUrls: ["a","b","c","d"] has more than 3 items
+        generate | {"prompt":"A kite","imageUrls":["a",7]} | body /imageUrls/1: 7 is not of type "string"
+        generate | {"prompt":"A kite","imageUrls":"a"} | body /imageUrls: "a" is not of type "array"
+        generate | {"prompt":"A kite","enableTranslation":"false"} | body /enableTranslation: "false" is not of type "boolean"
+        generate | [] | body: [] is not of type "object"
+        generate | null | body: null is not of type "object"
+        generate |  | body: is missing
+        generate | { | body: is not JSON, EOF while parsing an object at line 1 column 1
+        generate | {} {} | body: is not JSON, trailing characters at line 1 column 4
+        generate | prompt=A+kite | body: is not JSON, expected value at line 1 column 1
+        extend | {} | body /prompt: is missing && body /taskId: is missing
+        extend | {"taskId":"","prompt":"On","model":"veo3_fast"} | body /model: "veo3_fast" is not one of "fast", "quality" or "lite" && body /taskId: "" is shorter than 1 character
+        get_4k_video | {"taskId":"a","index":"0"} | body /index: "0" is not of type "integer"
+        get_4k_video | {"task_id":"a"} | body /taskId: is missing
+        download_url | {"url":7} | body /url: 7 is not of type "string"
+        upload_base64 | {"uploadPath":"in"} | body /base64Data: is missing
+        upload_url | {"fileUrl":"a","uploadPath":"","fileName":""} | body /fileName: "" is shorter than 1 character && body /uploadPath: "" is shorter than 1 character
+        create_video | {"model":"veo3.1-video-720p"} |
+        create_video | {"prompt":"A kite"} | body /model: is missing
+        create_video | {"model":"veo3_fast"} | body /model: "veo3_fast" is not one of "veo3.1-video-720p", "veo3.1-video-1080p" or 4 other candidates
+        create_video | {"model":"veo3.1-video-4k","size":"4K"} | body /size: "4K" is not one of "720p", "1080p" or "4k"
+        create_video | {"model":"veo3.1-video-4k","aspect_ratio":"Auto"} | body /aspect_ratio: "Auto" is not one of "16:9" or "9:16"
+        create_video | {"model":"veo3.1-video-4k","images":["a"]} | body /images: ["a"] has less than 2 items
+        create_video | {"model":"veo3.1-video-4k","images":["a","b","c","d"]} | body /images: ["a","b","c","d"] has more than 3 items
+        create_video | {"model":"veo3.1-video-4k","duration":"8"} | body /duration: "8" is not of type "integer" && body /duration: "8" is not one of 4, 6 or 8
+        create_video | {"model":"veo3.1-video-4k","extra_body":"{}"} | body /extra_body: "{}" is not of type "object"
+        create_video | {"model":"veo3.1-video-4k","extra_body":{"seed":"7","generate_audio":null,"of_tomorrow":1}} | body /extra_body/generate_audio: null is not of type "boolean" && body /extra_body/seed: "7" is not of type "integer"
+        "#,
+    ) {
         assert_eq!(mismatches(id, "", JSON, body), expected, "{id} {body}");
     }
     let bytes = mismatches("generate", "", JSON, b"{\"prompt\":\"\xff\"}");
@@ -371,49 +197,24 @@ fn a_body_that_does_not_fit_is_told_where_and_why() {
 
 #[test]
 fn a_query_that_does_not_fit_is_told_where_and_why() {
-    for (id, query, expected) in [
-        ("record_info", "taskId=a", &[][..]),
-        ("record_info", "taskId=7&other=b", &[]),
-        ("record_info", "task%49d=a", &[]),
-        ("record_info", "", &["query taskId: is missing"]),
-        (
-            "record_info",
-            "task_id=a&taskid=b&&=",
-            &["query taskId: is missing"],
-        ),
-        (
-            "record_info",
-            "taskId=a&taskId=b&taskId=c",
-            &["query taskId: is given more than once"],
-        ),
-        ("get_1080p_video", "taskId=a&index=0", &[]),
-        ("get_1080p_video", "taskId=a&index=-1", &[]),
-        (
-            "get_1080p_video",
-            "index=first",
-            &[
-                r#"query index: "first" is not of type "integer""#,
-                "query taskId: is missing",
-            ],
-        ),
-        (
-            "get_1080p_video",
-            "taskId=a&index=",
-            &[r#"query index: "" is not of type "integer""#],
-        ),
-        (
-            "get_1080p_video",
-            "taskId=a&index=1.5",
-            &[r#"query index: 1.5 is not of type "integer""#],
-        ),
-        (
-            "get_1080p_video",
-            "taskId=a&index=null",
-            &[r#"query index: null is not of type "integer""#],
-        ),
-        ("account_credits", "a=b", &[]),
-        ("query_video", "a=b", &[]),
-    ] {
+    for (id, query, expected) in rows(
+        r#"
+        record_info | taskId=a |
+        record_info | taskId=7&other=b |
+        record_info | task%49d=a |
+        record_info |  | query taskId: is missing
+        record_info | task_id=a&taskid=b&&= | query taskId: is missing
+        record_info | taskId=a&taskId=b&taskId=c | query taskId: is given more than once
+        get_1080p_video | taskId=a&index=0 |
+        get_1080p_video | taskId=a&index=-1 |
+        get_1080p_video | index=first | query index: "first" is not of type "integer" && query taskId: is missing
+        get_1080p_video | taskId=a&index= | query index: "" is not of type "integer"
+        get_1080p_video | taskId=a&index=1.5 | query index: 1.5 is not of type "integer"
+        get_1080p_video | taskId=a&index=null | query index: null is not of type "integer"
+        account_credits | a=b |
+        query_video | a=b |
+        "#,
+    ) {
         // Neither a content type nor a body is asked for, so neither matters.
         assert_eq!(mismatches(id, query, None, ""), expected, "{id} {query}");
         assert_eq!(
@@ -596,6 +397,16 @@ proptest! {
         }
         prop_assert_eq!(&found, &mismatches(id, &query, content_type.as_deref(), &body));
     }
+}
+
+/// The rows of a table: an operation, a part of a request, and the sentences about it, with ` && ` between them.
+fn rows(table: &str) -> impl Iterator<Item = (&str, &str, Vec<&str>)> {
+    let lines = table.lines().filter(|line| line.contains('|'));
+    lines.map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let sentences = cells[2].split(" && ").filter(|cell| !cell.is_empty());
+        (cells[0], cells[1], sentences.collect())
+    })
 }
 
 fn mismatches(
