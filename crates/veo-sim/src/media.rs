@@ -15,6 +15,7 @@ use crate::reply::Reply;
 use crate::scenario::Fault;
 use crate::state::{Shared, State};
 use crate::task::Task;
+use crate::visit::parameter;
 
 /// The folder of all files.
 pub(crate) const FOLDER: &str = "/media/";
@@ -66,9 +67,7 @@ pub(crate) fn answer(shared: &Shared, path: &str, parts: &Parts, fault: Option<&
     let Some((source, now)) = file.and_then(|file| Some((file.source?, file.now))) else {
         return Reply::text(404, "Not Found");
     };
-    if let Some(query) = parts.uri.query()
-        && !is_valid(shared, path, query, now)
-    {
+    if !is_valid(shared, path, parts, now) {
         return Reply::text(403, "Request has expired");
     }
     let (bytes, content_type) = match source {
@@ -236,22 +235,18 @@ fn etag(bytes: &Bytes) -> String {
     format!("\"{hash:016x}\"")
 }
 
-/// Whether the query of a link is one that was given out and is not too old.
-fn is_valid(shared: &Shared, path: &str, query: &str, now: Duration) -> bool {
-    let value = |name: &str| {
-        query
-            .split('&')
-            .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
-    };
-    match (value("expires"), value("signature")) {
-        // The link itself, with whatever somebody put behind it.
-        (None, None) => true,
-        (Some(expires), Some(given)) => match expires.parse() {
-            Ok(expires) => signature(shared, path, expires) == given && now.as_secs() <= expires,
-            Err(_) => false,
-        },
-        _ => false,
+/// Whether a link is one that was given out and is not too old. One without these parameters is the plain link, with
+/// whatever somebody put behind it.
+fn is_valid(shared: &Shared, path: &str, parts: &Parts, now: Duration) -> bool {
+    let expires = parameter(parts, "expires");
+    let given = parameter(parts, "signature");
+    if expires.is_none() && given.is_none() {
+        return true;
     }
+    let Some(Ok(expires)) = expires.map(|expires| expires.parse()) else {
+        return false;
+    };
+    given == Some(signature(shared, path, expires)) && now.as_secs() <= expires
 }
 
 fn signature(shared: &Shared, path: &str, expires: u64) -> String {

@@ -11,14 +11,12 @@ use hyper::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::{Interval, interval};
 
-use crate::scenario::Fault;
-
 /// A reply in the making.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
     content: Content,
-    pub(crate) end: End,
+    end: End,
 }
 
 enum Content {
@@ -72,6 +70,11 @@ impl Reply {
         Reply::bytes(status, "text/plain", words.to_owned().into())
     }
 
+    pub(crate) fn ending(mut self, end: End) -> Reply {
+        self.end = end;
+        self
+    }
+
     /// The last one on its connection.
     pub(crate) fn closing(mut self) -> Reply {
         self.headers.push(("connection", "close".to_owned()));
@@ -105,17 +108,6 @@ impl Reply {
             }
         }
         response
-    }
-}
-
-impl From<&Fault> for End {
-    fn from(fault: &Fault) -> End {
-        match fault {
-            Fault::CutBody => End::Cut,
-            Fault::Stall => End::Stall,
-            Fault::Slow(bytes) => End::Slow(*bytes),
-            _ => End::Whole,
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::contract::{Contract, Operation};
 use crate::ledger::Call;
-use crate::reply::{Cut, Outgoing, Reply};
+use crate::reply::{Cut, End, Outgoing, Reply};
 use crate::scenario::{Code, Fault};
 use crate::state::Shared;
 use crate::visit::Visit;
@@ -279,10 +279,9 @@ fn spoiled(mut reply: Reply, host: Host, fault: &Fault) -> Result<Reply, Cut> {
             }
             Ok(reply)
         }
-        Fault::CutBody | Fault::Stall | Fault::Slow(_) => {
-            reply.end = fault.into();
-            Ok(reply)
-        }
+        Fault::CutBody => Ok(reply.ending(End::Cut)),
+        Fault::Stall => Ok(reply.ending(End::Stall)),
+        Fault::Slow(bytes) => Ok(reply.ending(End::Slow(*bytes))),
         Fault::Expired => Ok(Reply::text(403, "Request has expired")),
         // These change the file, which has been done.
         Fault::Truncated | Fault::Corrupted | Fault::WithoutRanges => Ok(reply),

@@ -34,10 +34,7 @@ pub(crate) struct Visit<'a> {
 impl Visit<'_> {
     /// A parameter of the query.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
-        let query = self.parts.uri.query().unwrap_or_default();
-        let mut parameters = form_urlencoded::parse(query.as_bytes());
-        let (_, value) = parameters.find(|(key, _)| key == name)?;
-        Some(value.into_owned())
+        parameter(self.parts, name)
     }
 
     /// The body as a JSON object.
@@ -75,6 +72,14 @@ impl Visit<'_> {
         self.shared.state().ledger.surprise(self.call, &why);
         why
     }
+}
+
+/// A parameter of the query of a request.
+pub(crate) fn parameter(parts: &Parts, name: &str) -> Option<String> {
+    let query = parts.uri.query()?;
+    let mut parameters = form_urlencoded::parse(query.as_bytes());
+    let (_, value) = parameters.find(|(key, _)| key == name)?;
+    Some(value.into_owned())
 }
 
 /// A member of the body that is a string and not blank.
