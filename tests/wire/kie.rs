@@ -197,17 +197,17 @@ async fn every_request_is_sent_as_written() {
 
     let everything = client.generate().body_map(|body| {
         body.prompt("The kite climbs")
-            .image_urls(vec![
-                "https://img.example.net/first.jpg".to_owned(),
-                "https://img.example.net/last.jpg".to_owned(),
+            .image_urls([
+                "https://img.example.net/first.jpg",
+                "https://img.example.net/last.jpg",
             ])
             .model(Model::Quality)
             .generation_type(GenerationType::FirstAndLastFrames)
             .aspect_ratio(AspectRatio::Portrait)
             .seeds(23456)
-            .call_back_url("https://app.example.net/hook".to_owned())
+            .call_back_url("https://app.example.net/hook")
             .enable_translation(false)
-            .watermark("Harbour".to_owned())
+            .watermark("Harbour")
             .resolution(Resolution::P1080)
             .duration(Duration::Seconds4)
             .extra(serde_json::Map::from_iter([(
@@ -226,8 +226,8 @@ async fn every_request_is_sent_as_written() {
             .prompt("It dives")
             .seeds(23456)
             .model(ExtendModel::Quality)
-            .watermark("Harbour".to_owned())
-            .call_back_url("https://app.example.net/hook".to_owned())
+            .watermark("Harbour")
+            .call_back_url("https://app.example.net/hook")
     });
     everything.send().await.unwrap();
     text.push_str(&format!(
@@ -252,7 +252,7 @@ async fn every_request_is_sent_as_written() {
         .body_map(|body| {
             body.task_id(TASK)
                 .index(1)
-                .call_back_url("https://app.example.net/hook".to_owned())
+                .call_back_url("https://app.example.net/hook")
         })
         .send()
         .await
@@ -303,38 +303,79 @@ async fn the_request_of_the_page_is_sent_as_it_stands_there() {
     }
 }
 
-/// What the types refuse does not reach the wire.
+/// A request that the types refuse, or that is out of its bounds, does not reach the wire.
 #[tokio::test]
 async fn an_invalid_request_is_not_sent() {
     let server = recorder().await;
     let client = client(&server.uri());
-    let results = [
-        client.generate().send().await.map(drop),
-        client
-            .generate()
-            .body_map(|body| body.prompt(""))
-            .send()
-            .await
-            .map(drop),
-        client
-            .extend()
-            .body_map(|body| body.prompt("It dives"))
-            .send()
-            .await
-            .map(drop),
-        client.record_info().send().await.map(drop),
-        client
-            .upload_stream()
-            .file(Bytes::new())
-            .send()
-            .await
-            .map(drop),
+    let generate = client.generate();
+    let extend = client.extend();
+    let empty: GenerateRequest = serde_json::from_str(r#"{"prompt": ""}"#).unwrap();
+    let rows = [
+        (
+            generate.clone().send().await.map(drop),
+            "no value supplied for prompt",
+        ),
+        (
+            generate
+                .clone()
+                .body_map(|body| body.prompt(""))
+                .send()
+                .await
+                .map(drop),
+            "`prompt` has 0 characters, and needs at least 1",
+        ),
+        (
+            generate.clone().body(empty).send().await.map(drop),
+            "`prompt` has 0 characters, and needs at least 1",
+        ),
+        (
+            generate
+                .clone()
+                .body_map(|body| body.prompt("A red kite").image_urls(["a", "b", "c", "d"]))
+                .send()
+                .await
+                .map(drop),
+            "`image_urls` has 4 items, and may have 3 at most",
+        ),
+        (
+            generate
+                .body_map(|body| body.prompt("A red kite").seeds(7))
+                .send()
+                .await
+                .map(drop),
+            "`seeds` is 7, and has to be from 10000 to 99999",
+        ),
+        (
+            extend
+                .body_map(|body| body.prompt("It dives"))
+                .send()
+                .await
+                .map(drop),
+            "no value supplied for task_id",
+        ),
+        (
+            client.record_info().send().await.map(drop),
+            "task_id was not initialized",
+        ),
+        (
+            client.upload_stream().send().await.map(drop),
+            "no value supplied for upload_path",
+        ),
+        (
+            client
+                .upload_stream()
+                .upload_path("images")
+                .file_name("")
+                .send()
+                .await
+                .map(drop),
+            "`file_name` has 0 characters, and needs at least 1",
+        ),
     ];
-    for result in results {
-        assert!(
-            matches!(result, Err(Error::InvalidRequest(_))),
-            "{result:?}"
-        );
+    for (result, reason) in rows {
+        let sentence = format!("the request is not valid and was not sent: {reason}");
+        assert_eq!(result.unwrap_err().to_string(), sentence);
     }
     assert_eq!(server.received_requests().await.unwrap().len(), 0);
 }

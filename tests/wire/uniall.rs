@@ -20,7 +20,7 @@ async fn call(client: &Client, operation: &str) -> Result<Reply<VideoTask>, Erro
         "create_video" => {
             client
                 .create_video()
-                .body_map(|body| body.model(Model::Fast720p).prompt("A red kite".to_owned()))
+                .body_map(|body| body.model(Model::Fast720p).prompt("A red kite"))
                 .send()
                 .await
         }
@@ -111,7 +111,7 @@ async fn every_request_is_sent_as_written() {
 
     let options = ExtraBody::builder()
         .generate_audio(false)
-        .negative_prompt("blur".to_owned())
+        .negative_prompt("blur")
         .seed(7)
         .extra(serde_json::Map::from_iter([(
             "person_generation".to_owned(),
@@ -119,14 +119,14 @@ async fn every_request_is_sent_as_written() {
         )]));
     let everything = client.create_video().body_map(|body| {
         body.model(Model::Standard4k)
-            .prompt("The kite climbs".to_owned())
-            .image("https://img.example.net/first.png".to_owned())
-            .images(vec![
-                "https://img.example.net/1.png".to_owned(),
-                "https://img.example.net/2.png".to_owned(),
+            .prompt("The kite climbs")
+            .image("https://img.example.net/first.png")
+            .images([
+                "https://img.example.net/1.png",
+                "https://img.example.net/2.png",
             ])
-            .last_image("https://img.example.net/last.png".to_owned())
-            .video("https://cdn.example.net/kite.mp4".to_owned())
+            .last_image("https://img.example.net/last.png")
+            .video("https://cdn.example.net/kite.mp4")
             .size(Size::K4)
             .aspect_ratio(AspectRatio::Portrait)
             .duration(Duration::Seconds4)

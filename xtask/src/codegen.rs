@@ -4,13 +4,11 @@
 //! nothing left to change: the specification is prepared before ([`prepare`]), the enums and bounds are our own
 //! ([`crate::emit`]), and the last lines of every call go through our transport ([`crate::rewrite`]).
 
-use std::fmt::Write as _;
 use std::panic::catch_unwind;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
 
 use progenitor::{GenerationSettings, Generator, InterfaceStyle};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::spec::{SPECS, Spec};
 use crate::{contract, emit, lint, rewrite};
@@ -19,42 +17,35 @@ use crate::{contract, emit, lint, rewrite};
 ///
 /// # Errors
 ///
-/// What is wrong with the specifications, or, with `check`, the difference and the command that removes it.
+/// The problems of the specifications, or, with `check`, the difference and the command that removes it.
 pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
-    let mut report = String::new();
-    let mut stale = String::new();
-    let mut put = |file: &str, text: String, started: Instant| {
-        let path: PathBuf = workspace.join(file);
-        let current = std::fs::read_to_string(&path).unwrap_or_default();
-        let lines = text.lines().count();
-        let milliseconds = started.elapsed().as_millis();
-        let state = if current == text {
-            "is up to date"
-        } else {
-            "written"
-        };
-        if check {
-            stale.push_str(&difference(file, &current, &text, "cargo xtask codegen"));
-        } else if current != text {
-            std::fs::write(&path, &text)
-                .map_err(|error| format!("{file} cannot be written: {error}"))?;
-        }
-        let _ = writeln!(report, "{file} {state} ({lines} lines, {milliseconds} ms)");
-        Ok::<_, String>(())
-    };
+    let mut files = Vec::new();
     let mut specs = Vec::new();
     for (name, package) in SPECS {
-        let started = Instant::now();
         let spec = Spec::read(workspace, name).map_err(|problem| problem.to_string())?;
-        put(
-            &format!("crates/{package}/src/generated.rs"),
+        files.push((
+            format!("crates/{package}/src/generated.rs"),
             generate(&spec)?,
-            started,
-        )?;
+        ));
         specs.push(spec);
     }
-    let started = Instant::now();
-    put(contract::FILE, contract::generate(&specs), started)?;
+    files.push((contract::FILE.to_owned(), contract::generate(&specs)));
+
+    let mut report = String::new();
+    let mut stale = String::new();
+    for (file, text) in files {
+        let path = workspace.join(&file);
+        let current = std::fs::read_to_string(&path).unwrap_or_default();
+        if current == text {
+            report.push_str(&format!("{file} is up to date\n"));
+        } else if check {
+            stale.push_str(&difference(&file, &current, &text, "cargo xtask codegen"));
+        } else {
+            std::fs::write(&path, &text)
+                .map_err(|error| format!("{file} cannot be written: {error}"))?;
+            report.push_str(&format!("{file} written\n"));
+        }
+    }
     if stale.is_empty() {
         Ok(report)
     } else {
@@ -62,7 +53,7 @@ pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
     }
 }
 
-/// What is stale about a generated file, ending with the command to run; nothing if it is up to date.
+/// The difference between a generated file and the wanted text, ending with the command to run; empty if there is none.
 pub(crate) fn difference(file: &str, current: &str, wanted: &str, command: &str) -> String {
     if current == wanted {
         return String::new();
@@ -132,90 +123,92 @@ pub(crate) fn generate(spec: &Spec) -> Result<String, String> {
     Ok(header + &prettyplease::unparse(&file))
 }
 
-/// What the generator is shown of a specification.
+/// The specification as the generator is shown it.
 fn prepare(spec: &Spec) -> Spec {
     let mut prepared = spec.clone();
+    for operation in spec.operations() {
+        // The types of its body are generated all the same.
+        if operation.hand_written {
+            remove(
+                &mut prepared.root["paths"][operation.path],
+                &[operation.method],
+            );
+        }
+    }
+    for (_, item) in members_mut(&mut prepared.root, "/paths") {
+        remove(item, &["servers"]);
+        for (_, operation) in members_mut(item, "") {
+            remove(operation, &["callbacks"]);
+            // Errors are read by the transport, which keeps status and content type; the generator's reading does not.
+            if let Some(Value::Object(responses)) = operation.get_mut("responses") {
+                responses.retain(|status, _| status.starts_with('2'));
+            }
+        }
+    }
     let (_, replies) = spec.schema_uses();
-    // The types of their bodies are generated all the same.
-    for operation in spec
-        .operations()
-        .iter()
-        .filter(|operation| operation.hand_written)
-    {
-        prepared.root["paths"][operation.path]
-            .as_object_mut()
-            .map(|item| item.remove(operation.method));
-    }
-    if let Some(paths) = prepared
-        .root
-        .get_mut("paths")
-        .and_then(Value::as_object_mut)
-    {
-        for item in paths.values_mut().filter_map(Value::as_object_mut) {
-            item.remove("servers");
-            for operation in item.values_mut().filter_map(Value::as_object_mut) {
-                operation.remove("callbacks");
-                // Errors are read by the transport, which keeps status and content type; the generator's reading does not.
-                if let Some(responses) = operation
-                    .get_mut("responses")
-                    .and_then(Value::as_object_mut)
-                {
-                    responses.retain(|status, _| status.starts_with('2'));
-                }
-            }
+    for (name, schema) in members_mut(&mut prepared.root, "/components/schemas") {
+        if replies.contains(name) {
+            // Nothing in a reply is relied on to be there.
+            remove(schema, &["required"]);
         }
-    }
-    if let Some(schemas) = prepared
-        .root
-        .pointer_mut("/components/schemas")
-        .and_then(Value::as_object_mut)
-    {
-        for (name, schema) in schemas {
-            if replies.contains(name)
-                && let Some(schema) = schema.as_object_mut()
-            {
-                // Nothing in a reply is relied on to be there.
-                schema.remove("required");
-            }
-            relax(schema);
-        }
+        relax(schema);
     }
     prepared
 }
 
-/// Removes what must not reach the wire or the types: defaults, nulls and the wrapping that only carries a description.
+/// Removes what must not reach the wire or the types: defaults, nulls, bounds, which are checked by
+/// [`emit::checks`], and the wrapping that only carries a description.
 fn relax(schema: &mut Value) {
-    let Some(object) = schema.as_object_mut() else {
-        return;
-    };
-    for word in ["default", "nullable", "example"] {
-        object.remove(word);
+    const WORDS: [&str; 9] = [
+        "default",
+        "nullable",
+        "example",
+        "minimum",
+        "maximum",
+        "minItems",
+        "maxItems",
+        "minLength",
+        "maxLength",
+    ];
+    remove(schema, &WORDS);
+    if let Some(target) = schema.pointer("/allOf/0/$ref") {
+        *schema = json!({ "$ref": target });
     }
-    if let Some(target) = object
-        .get("allOf")
-        .and_then(|all| all[0].get("$ref"))
-        .cloned()
-    {
-        object.clear();
-        object.insert("$ref".to_owned(), target);
+    for (_, property) in members_mut(schema, "/properties") {
+        relax(property);
     }
-    for (word, value) in object {
-        match word.as_str() {
-            "properties" => value
-                .as_object_mut()
-                .into_iter()
-                .flatten()
-                .for_each(|(_, property)| relax(property)),
-            "items" | "additionalProperties" => relax(value),
-            "oneOf" | "anyOf" => value.as_array_mut().into_iter().flatten().for_each(relax),
-            _ => {}
+    for word in ["items", "additionalProperties"] {
+        if let Some(schema) = schema.get_mut(word) {
+            relax(schema);
+        }
+    }
+    if let Some(Value::Array(alternatives)) = schema.get_mut("oneOf") {
+        for alternative in alternatives {
+            relax(alternative);
         }
     }
 }
 
+fn remove(value: &mut Value, words: &[&str]) {
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|word, _| !words.contains(&word.as_str()));
+    }
+}
+
+/// The members of the object at a place below a value; none if there is no object.
+fn members_mut<'a>(
+    value: &'a mut Value,
+    pointer: &str,
+) -> impl Iterator<Item = (&'a String, &'a mut Value)> {
+    let object = value.pointer_mut(pointer).and_then(Value::as_object_mut);
+    object.into_iter().flatten()
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::path::PathBuf;
+
+    use syn::visit_mut::VisitMut;
 
     use super::*;
 
@@ -289,7 +282,54 @@ mod tests {
         }
     }
 
-    /// What the generator alone would lose.
+    /// A bound that a provider documents later is no breaking change.
+    #[test]
+    fn bounds_change_no_public_type() {
+        let good = lint::tests::GOOD;
+        let plain = surface(good);
+        let text = "prompt: {type: string,";
+        let rows = [
+            (text, "prompt: {type: string, minLength: 1,"),
+            (text, "prompt: {type: string, maxLength: 9,"),
+            ("{type: string}, maxItems: 3", "{type: string}"),
+            ("minimum: 1, maximum: 9, ", ""),
+        ];
+        for (from, to) in rows {
+            assert!(good.contains(from), "{from:?} is not there");
+            let changed = good.replacen(from, to, 1);
+            assert_eq!(surface(&changed), plain, "{to}");
+        }
+        let named = good
+            .replacen(
+                "prompt: {type: string,",
+                "prompt: {allOf: [{$ref: '#/components/schemas/Prompt'}],",
+                1,
+            )
+            .replacen(
+                "    Time:\n",
+                "    Prompt: {type: string, minLength: 1, description: Its prompt.}\n    Time:\n",
+                1,
+            );
+        assert_eq!(surface(&named), plain);
+    }
+
+    /// A generated client without the bodies of its functions and without its bounds.
+    fn surface(spec: &str) -> String {
+        struct NoBodies;
+        impl VisitMut for NoBodies {
+            fn visit_block_mut(&mut self, block: &mut syn::Block) {
+                block.stmts.clear();
+            }
+        }
+        let text = generate(&Spec::parse("openapi/test.yaml", spec).unwrap()).unwrap();
+        let mut file = syn::parse_file(&text).unwrap();
+        file.items
+            .retain(|item| !matches!(item, syn::Item::Mod(module) if module.ident == "bounds"));
+        NoBodies.visit_file_mut(&mut file);
+        prettyplease::unparse(&file)
+    }
+
+    /// The generator alone would lose these.
     #[test]
     fn what_a_specification_says_is_generated() {
         let form = "    put:
@@ -326,7 +366,7 @@ mod tests {
                 "        type: {type: string, deprecated: true, description: Its kind.}\n        prompt:",
                 [
                     "#[deprecated(note = \"Its kind.\")]",
-                    "pub fn type_<T>(mut self, value: T)",
+                    "pub fn type_(mut self, value: impl Into<String>)",
                 ],
             ),
             (

@@ -12,9 +12,29 @@ use crate::spec::Spec;
 
 /// The Rust path of the type that stands for a schema, if the generator is not to make one.
 pub(crate) fn replacement(name: &str, schema: &Value) -> Option<String> {
-    let ours = schema.get("x-extensible-enum").is_some() || schema.get("enum").is_some();
-    let by_hand = schema["x-rust-type"].as_str().map(str::to_owned);
-    by_hand.or_else(|| ours.then(|| format!("crate::types::{name}")))
+    if let Some(path) = schema["x-rust-type"].as_str() {
+        return Some(path.to_owned());
+    }
+    if is_enum(schema) {
+        return Some(format!("crate::types::{name}"));
+    }
+    // The generator would wrap a text that has a name of its own into a type.
+    (schema["type"] == "string").then(|| "::std::string::String".to_owned())
+}
+
+/// Whether a property or a parameter is a text or a list of texts, for which setters take whatever becomes a `String`.
+pub(crate) fn is_text(spec: &Spec, value: &Value) -> bool {
+    let schema = spec.target(value);
+    let text = if schema["type"] == "array" {
+        spec.target(&schema["items"])
+    } else {
+        schema
+    };
+    text["type"] == "string" && !is_enum(text)
+}
+
+fn is_enum(schema: &Value) -> bool {
+    schema.get("x-extensible-enum").is_some() || schema.get("enum").is_some()
 }
 
 /// Constants from the specification, for the root of the module.
@@ -54,50 +74,161 @@ pub(crate) fn constants(spec: &Spec) -> TokenStream {
     }
 }
 
-/// The module of bounds: what the types of requests do not enforce.
+/// The module of bounds: what a request has to keep to beyond its types.
 pub(crate) fn bounds(spec: &Spec) -> TokenStream {
-    let (requests, _) = spec.schema_uses();
-    let modules = spec
-        .objects()
-        .filter(|(name, _)| requests.contains(*name))
-        .filter_map(|(name, properties)| {
-            let constants: Vec<_> = properties
-                .iter()
-                .flat_map(|(property, value)| bound(property, value))
-                .collect();
-            let module = format_ident!("{}", snake(name));
-            let doc = format!("Bounds of [`{name}`](super::types::{name}).");
-            (!constants.is_empty())
-                .then(|| quote! { #[doc = #doc] pub mod #module { #(#constants)* } })
-        });
+    let mut modules = Vec::new();
+    for (name, properties) in spec.requests() {
+        let mut constants = Vec::new();
+        for (property, value) in properties {
+            if let Some(bound) = bound(spec.target(value)) {
+                let constant = constant(property);
+                let Bound { doc, range, .. } = bound;
+                let doc = format!("{doc} `{property}`.");
+                constants.push(
+                    quote! { #[doc = #doc] pub const #constant: ::std::ops::RangeInclusive #range; },
+                );
+            }
+        }
+        if constants.is_empty() {
+            continue;
+        }
+        let module = format_ident!("{}", snake(name));
+        let doc = format!("Bounds of [`{name}`](super::types::{name}).");
+        modules.push(quote! { #[doc = #doc] pub mod #module { #(#constants)* } });
+    }
     quote! {
-        /// What a request has to keep to beyond its types, by type and field.
+        /// What a request has to keep to beyond its types, by type and field. It is checked before a request is sent.
         pub mod bounds { #(#modules)* }
     }
 }
 
-fn bound(property: &str, value: &Value) -> Option<TokenStream> {
-    let name = format_ident!("{}", snake(property).to_uppercase());
-    let number = |value: &Value| value.as_i64().map(Literal::i64_unsuffixed);
-    if value["type"] == "array" {
-        let length = |word| value[word].as_u64().map(Literal::u64_unsuffixed);
-        let (least, most) = (
-            length("minItems").unwrap_or_else(|| Literal::u64_unsuffixed(0)),
-            length("maxItems")?,
-        );
-        let doc = format!("How many `{property}` there may be.");
-        return Some(
-            quote! { #[doc = #doc] pub const #name: ::std::ops::RangeInclusive<usize> = #least..=#most; },
-        );
+/// The functions that check the bounds, for the module of types.
+pub(crate) fn checks(spec: &Spec) -> TokenStream {
+    let mut checks = TokenStream::new();
+    for (name, properties) in spec.requests() {
+        let required = &spec.root["components"]["schemas"][name]["required"];
+        let required: Vec<&Value> = required.as_array().into_iter().flatten().collect();
+        let bounds = format_ident!("{}", snake(name));
+        let mut statements = Vec::new();
+        for (property, value) in properties {
+            let is_required = required.iter().any(|name| *name == property);
+            statements.extend(check(spec, &bounds, property, value, is_required));
+        }
+        let name = format_ident!("{name}");
+        checks.extend(quote! {
+            impl #name {
+                /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+                /// each request before it is sent.
+                ///
+                /// # Errors
+                ///
+                /// A sentence that names the field, its limit and what it has.
+                pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+                    #(#statements)*
+                    Ok(())
+                }
+            }
+        });
     }
-    if value["type"] != "integer" {
-        return None;
+    checks
+}
+
+/// The statement that checks a field of a request, if there is something to check.
+fn check(
+    spec: &Spec,
+    bounds: &Ident,
+    property: &str,
+    value: &Value,
+    is_required: bool,
+) -> Option<TokenStream> {
+    let field = field(property);
+    let schema = spec.target(value);
+    let is_list = schema["type"] == "array";
+    let item = spec.target(&schema["items"]);
+    if is_list && item["type"] == "object" {
+        return Some(quote! { for value in &self.#field { value.check()?; } });
     }
-    let (least, most) = (number(&value["minimum"])?, number(&value["maximum"])?);
-    let doc = format!("The range of `{property}`.");
-    Some(
-        quote! { #[doc = #doc] pub const #name: ::std::ops::RangeInclusive<i64> = #least..=#most; },
-    )
+    let check = if schema["type"] == "object" {
+        quote! { value.check()? }
+    } else {
+        let constant = constant(property);
+        let name = snake(property);
+        let Bound { function, unit, .. } = bound(schema)?;
+        quote! { veo_transport::#function(#name, #unit &super::bounds::#bounds::#constant)? }
+    };
+    Some(if is_required {
+        quote! { let value = &self.#field; #check; }
+    } else if is_list {
+        // A list that is left out is empty.
+        quote! { let value = &self.#field; if !value.is_empty() { #check; } }
+    } else {
+        quote! { if let Some(value) = &self.#field { #check; } }
+    })
+}
+
+/// How a field of a request is bounded.
+struct Bound {
+    /// The beginning of a sentence that ends with the name of the field.
+    doc: &'static str,
+    /// The rest of the constant's type, and its value.
+    range: TokenStream,
+    /// The function of `veo-transport` that checks it.
+    function: Ident,
+    /// The arguments of that function between the name and the range.
+    unit: TokenStream,
+}
+
+fn bound(schema: &Value) -> Option<Bound> {
+    let integer = |word: &str| schema[word].as_i64().map(Literal::i64_unsuffixed);
+    let length = |word: &str| schema[word].as_u64().map(Literal::u64_unsuffixed);
+    match schema["type"].as_str()? {
+        "integer" => {
+            let least = integer("minimum")?;
+            let most = integer("maximum")?;
+            Some(Bound {
+                doc: "The range of",
+                range: quote! { <i64> = #least..=#most },
+                function: format_ident!("check_range"),
+                unit: quote! { *value, },
+            })
+        }
+        "array" => {
+            let least = length("minItems").unwrap_or_else(|| Literal::u64_unsuffixed(0));
+            let most = length("maxItems")?;
+            Some(Bound {
+                doc: "The number of items in",
+                range: quote! { <usize> = #least..=#most },
+                function: format_ident!("check_length"),
+                unit: quote! { value.len(), "items", },
+            })
+        }
+        "string" if !is_enum(schema) => {
+            let least = length("minLength");
+            let most = length("maxLength");
+            if least.is_none() && most.is_none() {
+                return None;
+            }
+            let least = least.unwrap_or_else(|| Literal::u64_unsuffixed(0));
+            let most = most.map_or_else(|| quote! { usize::MAX }, |most| quote! { #most });
+            Some(Bound {
+                doc: "The number of characters in",
+                range: quote! { <usize> = #least..=#most },
+                function: format_ident!("check_length"),
+                unit: quote! { value.chars().count(), "characters", },
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The name of a property as a field; a word of the language has something behind it.
+fn field(property: &str) -> Ident {
+    let name = snake(property);
+    syn::parse_str(&name).unwrap_or_else(|_| format_ident!("{name}_"))
+}
+
+fn constant(property: &str) -> Ident {
+    format_ident!("{}", snake(property).to_uppercase())
 }
 
 /// The enums, for the module of types.

@@ -9,7 +9,8 @@ use quote::{ToTokens, format_ident, quote};
 use serde_json::Value;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, Expr, ImplItem, Item, ItemImpl, ItemMod, ItemStruct, Stmt, Type, parse_quote,
+    Attribute, Expr, Generics, ImplItem, ImplItemFn, Item, ItemImpl, ItemMod, ItemStruct, Stmt,
+    Type, TypeParamBound, WherePredicate, parse_quote,
 };
 
 use crate::emit;
@@ -53,7 +54,7 @@ pub(crate) fn rewrite(file: &mut syn::File, spec: &Spec) -> Result<(), String> {
     Ok(())
 }
 
-/// What hand-written code does instead: a constructor that cannot panic, and a transport that reads replies whole.
+/// Whether hand-written code takes the place of an item: a constructor that cannot panic, and a transport that reads replies whole.
 fn is_replaced(item: &Item) -> bool {
     match item {
         Item::Use(_) => true,
@@ -79,7 +80,7 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
         .attrs
         .retain(|attribute| !attribute.path().is_ident("allow"));
     let contents = contents(module)?;
-    let (mut lenient, mut builders, mut defaults) = (0, 0, 0);
+    let mut lenient = 0;
     for item in contents.iter_mut() {
         match item {
             Item::Struct(item) => {
@@ -91,18 +92,7 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
                 }
             }
             Item::Enum(item) => item.attrs.push(parse_quote!(#[non_exhaustive])),
-            Item::Mod(module) if module.ident == "builder" => {
-                let Some((_, items)) = &mut module.content else {
-                    continue;
-                };
-                let before = items.len();
-                items.retain(|item| !concerns(item, &replies));
-                builders += before - items.len();
-                let mut open = DefaultExtra { changed: 0 };
-                items.iter_mut().for_each(|item| open.visit_item_mut(item));
-                items.iter_mut().for_each(|item| deprecate(item, spec));
-                defaults += open.changed;
-            }
+            Item::Mod(module) if module.ident == "builder" => builders(module, spec, &replies)?,
             _ => {}
         }
     }
@@ -110,21 +100,46 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     for tokens in emit::enums(spec) {
         contents.extend(items(tokens)?);
     }
+    contents.extend(items(emit::checks(spec))?);
     let objects = spec.schemas().filter(|(name, schema)| {
         replies.contains(*name)
             && schema.get("properties").is_some()
             && emit::replacement(name, schema).is_none()
     });
-    applied(lenient, objects.count(), "making replies lenient")?;
-    applied(builders, 1, "removing the builders of replies")?;
-    let open_requests = requests.iter().filter(|name| {
-        spec.root["components"]["schemas"][name]["additionalProperties"].is_object()
-    });
+    applied(lenient, objects.count(), "making replies lenient")
+}
+
+/// Builders: only those of requests, which take what people pass, and check what they have been given.
+fn builders(module: &mut ItemMod, spec: &Spec, replies: &BTreeSet<String>) -> Result<(), String> {
+    let items = contents(module)?;
+    let before = items.len();
+    items.retain(|item| !concerns(item, replies));
+    applied(before - items.len(), 1, "removing the builders of replies")?;
+
+    let mut defaults = DefaultExtra { changed: 0 };
+    let mut checks = 0;
+    let mut texts = 0;
+    for item in items {
+        defaults.visit_item_mut(item);
+        deprecate(item, spec);
+        if let Item::Impl(block) = item {
+            checks += usize::from(check(block));
+            texts += take_texts(block);
+        }
+    }
+    let requests = spec.requests();
+    applied(checks, requests.len(), "checking the bounds of requests")?;
+    let is_open =
+        |name: &str| spec.root["components"]["schemas"][name]["additionalProperties"].is_object();
+    let open_requests = requests.iter().filter(|(name, _)| is_open(name));
     applied(
-        defaults,
+        defaults.changed,
         open_requests.count(),
         "defaulting the additional properties of requests",
-    )
+    )?;
+    let properties = requests.iter().flat_map(|(_, properties)| properties);
+    let wanted = properties.filter(|(_, property)| emit::is_text(spec, property));
+    applied(texts, wanted.count(), "letting setters take text")
 }
 
 /// Replies: a null, a wrong type or a missing field costs that field and nothing else.
@@ -159,13 +174,11 @@ fn describe(item: &mut ItemStruct, spec: &Spec) {
         }
     }
     if schema["additionalProperties"].is_object() {
-        let field = item
-            .fields
-            .iter_mut()
-            .find(|field| field.ident.as_ref().is_some_and(|ident| ident == "extra"));
-        field.into_iter().for_each(|field| {
-            field.attrs.insert(0, parse_quote!(#[doc = "Fields that this version of the specification does not know."]))
-        });
+        for field in &mut item.fields {
+            if field.ident.as_ref().is_some_and(|ident| ident == "extra") {
+                field.attrs.insert(0, parse_quote!(#[doc = "Fields that this version of the specification does not know."]));
+            }
+        }
     }
 }
 
@@ -245,6 +258,93 @@ impl VisitMut for DefaultExtra {
     }
 }
 
+/// What a builder makes is checked: a request is sent only if it keeps the bounds.
+fn check(block: &mut ItemImpl) -> bool {
+    for item in &mut block.items {
+        if let ImplItem::Fn(function) = item
+            && function.sig.ident == "try_from"
+            && let [Stmt::Expr(Expr::Call(ok), None)] = &function.block.stmts[..]
+            && let Some(made) = ok.args.first()
+        {
+            function.block = parse_quote!({
+                let request = #made;
+                request.check()?;
+                Ok(request)
+            });
+            return true;
+        }
+    }
+    false
+}
+
+/// The setters of a builder take whatever becomes a `String`, also where the field is optional or a list.
+fn take_texts(block: &mut ItemImpl) -> usize {
+    let mut changed = 0;
+    for item in &mut block.items {
+        if let ImplItem::Fn(setter) = item
+            && take_text(setter).is_some()
+        {
+            changed += 1;
+        }
+    }
+    changed
+}
+
+fn take_text(setter: &mut ImplItemFn) -> Option<()> {
+    let wanted = converted(&setter.sig.generics)?;
+    let is_list = is_named(&wanted, "Vec");
+    let is_option = is_named(&wanted, "Option");
+    let text = if is_list || is_option {
+        first_argument(&wanted)?
+    } else {
+        &wanted
+    };
+    if !is_named(text, "String") {
+        return None;
+    }
+    // The setter of an optional parameter converts to text, and then makes it optional.
+    let body = setter.block.to_token_stream().to_string();
+    let is_optional = is_option || body.contains(". map (Some)");
+    let field = &setter.sig.ident;
+    setter.block = if is_list {
+        parse_quote!({ self.#field = Ok(value.into_iter().map(Into::into).collect()); self })
+    } else if is_optional {
+        parse_quote!({ self.#field = Ok(Some(value.into())); self })
+    } else {
+        parse_quote!({ self.#field = Ok(value.into()); self })
+    };
+    setter.sig.generics = Generics::default();
+    setter.sig.inputs = if is_list {
+        parse_quote!(mut self, value: impl IntoIterator<Item = impl Into<String>>)
+    } else {
+        parse_quote!(mut self, value: impl Into<String>)
+    };
+    Some(())
+}
+
+/// `T` of `where V: TryInto<T>`.
+fn converted(generics: &Generics) -> Option<Type> {
+    for predicate in &generics.where_clause.as_ref()?.predicates {
+        if let WherePredicate::Type(predicate) = predicate
+            && let Some(TypeParamBound::Trait(bound)) = predicate.bounds.first()
+            && let path = &bound.path
+            && path
+                .segments
+                .last()
+                .is_some_and(|last| last.ident == "TryInto")
+        {
+            let ty: Type = parse_quote!(#path);
+            return first_argument(&ty).cloned();
+        }
+    }
+    None
+}
+
+/// Whether the last word of a path is this one.
+fn is_named(ty: &Type, name: &str) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
+}
+
 /// Calls: sent and read by our transport.
 fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     module
@@ -252,88 +352,61 @@ fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
         .retain(|attribute| !attribute.path().is_ident("allow"));
     let contents = contents(module)?;
     contents.retain(|item| !matches!(item, Item::Use(_)));
-    contents.splice(
-        0..0,
-        items(quote! {
-            use super::types;
-            use crate::{Error, Reply};
-            use progenitor_client::encode_path;
-        })?,
-    );
-    let sends: Vec<_> = contents
-        .iter_mut()
-        .filter_map(|item| {
-            if let Item::Impl(block) = item {
-                Some(block)
-            } else {
-                None
+    let imports = items(quote! {
+        use super::types;
+        use crate::{Error, Reply};
+        use progenitor_client::encode_path;
+    })?;
+    contents.splice(0..0, imports);
+    let mut sends = 0;
+    let mut texts = 0;
+    for item in contents {
+        let Item::Impl(block) = item else { continue };
+        texts += take_texts(block);
+        for item in &mut block.items {
+            if let ImplItem::Fn(function) = item
+                && function.sig.ident == "send"
+            {
+                send(function, spec)?;
+                sends += 1;
             }
-        })
-        .flat_map(|block| &mut block.items)
-        .filter_map(|item| match item {
-            ImplItem::Fn(function) if function.sig.ident == "send" => Some(function),
-            _ => None,
-        })
-        .collect();
+        }
+    }
+    let operations = spec.operations();
+    let generated = operations
+        .iter()
+        .filter(|operation| !operation.hand_written);
+    applied(sends, generated.clone().count(), "finding the calls")?;
+    let parameters = generated.flat_map(|operation| operation.parameters(spec));
+    let wanted = parameters.filter(|parameter| emit::is_text(spec, &parameter["schema"]));
     applied(
-        sends.len(),
-        spec.operations()
-            .iter()
-            .filter(|operation| !operation.hand_written)
-            .count(),
-        "finding the calls",
-    )?;
-    sends
-        .into_iter()
-        .try_for_each(|function| send(function, spec))
+        texts,
+        wanted.count(),
+        "letting setters of parameters take text",
+    )
 }
 
 /// Rewrites one `send`: no header that the provider does not know, no error that loses the reply, and for a call that can
 /// cost money a connection that cannot send it twice.
-fn send(function: &mut syn::ImplItemFn, spec: &Spec) -> Result<(), String> {
+fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
     let refuse = || {
         format!(
             "the generator's `send` has changed its form; adapt xtask/src/rewrite.rs to {}",
             function.to_token_stream()
         )
     };
-    let reply = first_argument(return_type(&function.sig.output).ok_or_else(refuse)?)
+    let reply = return_type(&function.sig.output)
+        .and_then(first_argument)
         .and_then(first_argument)
         .ok_or_else(refuse)?
         .clone();
-    let mut id = None;
-    let mut headers = 0;
-    let mut kept = Vec::new();
-    for statement in &function.block.stmts {
-        let text = statement.to_token_stream().to_string();
-        if let Stmt::Local(local) = statement
-            && let Some(Expr::Try(attempt)) = local.init.as_ref().map(|init| &*init.expr)
-            && let Expr::MethodCall(build) = &*attempt.expr
-            && build.method == "build"
-            && let Expr::MethodCall(headers) = &*build.receiver
-            && headers.method == "headers"
-        {
-            let request = &headers.receiver;
-            kept.push(parse_quote!(let request = #request.build().map_err(Error::unbuildable)?;));
-        } else if text.starts_with("let info = OperationInfo") {
-            id = text.split('"').nth(1).map(str::to_owned);
-            break;
-        } else if text.contains("header_map") {
-            headers += 1;
-        } else {
-            kept.push(statement.clone());
-        }
-    }
-    // The map, and the only header in it: the version of the specification.
-    if headers != 2 {
-        return Err(refuse());
-    }
+    let (id, mut kept) = request_of(function).ok_or_else(refuse)?;
     let operations = spec.operations();
     let operation = operations
         .iter()
-        .find(|operation| operation.value["operationId"].as_str() == id.as_deref())
+        .find(|operation| operation.value["operationId"] == *id)
         .ok_or_else(refuse)?;
-    // A server of its own, `UPLOAD_URL`, is the field `upload_url` and the method `upload` of what the client holds. The
+    // A server of its own, `UPLOAD_URL`, is the field `upload_url` and the method `upload` of the client's inner part. The
     // lint has seen that no paid call has one.
     let server = operation.server.map(str::to_lowercase);
     let call = match &server {
@@ -358,6 +431,41 @@ fn send(function: &mut syn::ImplItemFn, spec: &Spec) -> Result<(), String> {
     Ok(())
 }
 
+/// The operation of a `send`, and the statements that build its request, without the generator's headers.
+fn request_of(function: &ImplItemFn) -> Option<(String, Vec<Stmt>)> {
+    let mut headers = 0;
+    let mut kept = Vec::new();
+    for statement in &function.block.stmts {
+        let text = statement.to_token_stream().to_string();
+        if let Some(request) = built(statement) {
+            kept.push(parse_quote!(let request = #request.build().map_err(Error::unbuildable)?;));
+        } else if text.starts_with("let info = OperationInfo") {
+            let id = text.split('"').nth(1)?;
+            // The map, and the only header in it: the version of the specification.
+            return (headers == 2).then(|| (id.to_owned(), kept));
+        } else if text.contains("header_map") {
+            headers += 1;
+        } else {
+            kept.push(statement.clone());
+        }
+    }
+    None
+}
+
+/// The builder of the request, in the statement that adds the headers and builds it.
+fn built(statement: &Stmt) -> Option<&Expr> {
+    if let Stmt::Local(local) = statement
+        && let Some(Expr::Try(attempt)) = local.init.as_ref().map(|init| &*init.expr)
+        && let Expr::MethodCall(build) = &*attempt.expr
+        && build.method == "build"
+        && let Expr::MethodCall(headers) = &*build.receiver
+        && headers.method == "headers"
+    {
+        return Some(&headers.receiver);
+    }
+    None
+}
+
 /// The URL of a call starts at the server of its path.
 struct Base {
     wanted: Expr,
@@ -366,10 +474,8 @@ struct Base {
 
 impl VisitMut for Base {
     fn visit_macro_mut(&mut self, call: &mut syn::Macro) {
-        let (plain, wanted) = (
-            quote!(client.baseurl).to_string(),
-            self.wanted.to_token_stream().to_string(),
-        );
+        let plain = quote!(client.baseurl).to_string();
+        let wanted = self.wanted.to_token_stream().to_string();
         let text = call.tokens.to_string();
         if let Ok(tokens) = text.replace(&plain, &wanted).parse()
             && text.contains(&plain)

@@ -55,6 +55,17 @@ impl fmt::Display for Problem {
     }
 }
 
+impl Operation<'_> {
+    /// The parameters, in the order of the file.
+    pub(crate) fn parameters<'s>(&'s self, spec: &'s Spec) -> impl Iterator<Item = &'s Value> {
+        let parameters = self.value["parameters"].as_array();
+        parameters
+            .into_iter()
+            .flatten()
+            .map(|parameter| spec.resolve(parameter))
+    }
+}
+
 impl Spec {
     /// Reads `openapi/<name>` below the workspace.
     pub(crate) fn read(workspace: &Path, name: &str) -> Result<Self, Problem> {
@@ -151,20 +162,27 @@ impl Spec {
         members(&self.root["components"]["schemas"])
     }
 
-    /// The named schemas that are objects, with their properties.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = (&str, Vec<(&str, &Value)>)> {
-        let objects = self
-            .schemas()
-            .filter(|(_, schema)| schema["type"] == "object");
-        objects.map(|(name, schema)| (name, members(&schema["properties"]).collect()))
+    /// The objects that requests are made of, with their properties, in the order of the file.
+    pub(crate) fn requests(&self) -> Vec<(&str, Vec<(&str, &Value)>)> {
+        let (requests, _) = self.schema_uses();
+        let mut objects = Vec::new();
+        for (name, schema) in self.schemas() {
+            if schema["type"] == "object" && requests.contains(name) {
+                objects.push((name, members(&schema["properties"]).collect()));
+            }
+        }
+        objects
     }
 
     /// The description of a property: its own, or that of the schema it refers to.
     pub(crate) fn description<'a>(&'a self, property: &'a Value) -> Option<&'a str> {
-        let referring = property["allOf"].get(0).unwrap_or(property);
-        property["description"]
-            .as_str()
-            .or_else(|| self.resolve(referring)["description"].as_str())
+        let own = property["description"].as_str();
+        own.or_else(|| self.target(property)["description"].as_str())
+    }
+
+    /// The schema of a property: the one it refers to, or the property itself. An `allOf` only describes a reference.
+    pub(crate) fn target<'a>(&'a self, property: &'a Value) -> &'a Value {
+        self.resolve(property["allOf"].get(0).unwrap_or(property))
     }
 
     /// Follows a `$ref`, or gives the value itself.

@@ -64,7 +64,7 @@ pub mod types {
     #[non_exhaustive]
     pub struct DownloadUrlRequest {
         ///URL of a file that kie.ai generated.
-        pub url: DownloadUrlRequestUrl,
+        pub url: ::std::string::String,
         ///Fields that this version of the specification does not know.
         #[serde(flatten)]
         pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
@@ -72,61 +72,6 @@ pub mod types {
     impl DownloadUrlRequest {
         pub fn builder() -> builder::DownloadUrlRequest {
             Default::default()
-        }
-    }
-    ///URL of a file that kie.ai generated.
-    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-    #[serde(transparent)]
-    #[non_exhaustive]
-    pub struct DownloadUrlRequestUrl(::std::string::String);
-    impl ::std::ops::Deref for DownloadUrlRequestUrl {
-        type Target = ::std::string::String;
-        fn deref(&self) -> &::std::string::String {
-            &self.0
-        }
-    }
-    impl ::std::convert::From<DownloadUrlRequestUrl> for ::std::string::String {
-        fn from(value: DownloadUrlRequestUrl) -> Self {
-            value.0
-        }
-    }
-    impl ::std::str::FromStr for DownloadUrlRequestUrl {
-        type Err = self::error::ConversionError;
-        fn from_str(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            if value.chars().count() < 1usize {
-                return Err("shorter than 1 characters".into());
-            }
-            Ok(Self(value.to_string()))
-        }
-    }
-    impl ::std::convert::TryFrom<&str> for DownloadUrlRequestUrl {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl ::std::convert::TryFrom<::std::string::String> for DownloadUrlRequestUrl {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: ::std::string::String,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl<'de> ::serde::Deserialize<'de> for DownloadUrlRequestUrl {
-        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
-        where
-            D: ::serde::Deserializer<'de>,
-        {
-            ::std::string::String::deserialize(deserializer)?
-                .parse()
-                .map_err(|e: self::error::ConversionError| {
-                    <D::Error as ::serde::de::Error>::custom(e.to_string())
-                })
         }
     }
     ///An error outside of HTTP 200. The uploads add `success`.
@@ -165,13 +110,13 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub model: ::std::option::Option<crate::types::ExtendModel>,
         ///What the added part shows.
-        pub prompt: ExtendRequestPrompt,
+        pub prompt: ::std::string::String,
         ///Makes similar videos from the same seed. Random if absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub seeds: ::std::option::Option<i64>,
         ///Id of the task whose video is extended.
         #[serde(rename = "taskId")]
-        pub task_id: ExtendRequestTaskId,
+        pub task_id: ::std::string::String,
         ///A text to print on the video.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub watermark: ::std::option::Option<::std::string::String>,
@@ -182,171 +127,6 @@ pub mod types {
     impl ExtendRequest {
         pub fn builder() -> builder::ExtendRequest {
             Default::default()
-        }
-    }
-    ///What the added part shows.
-    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-    #[serde(transparent)]
-    #[non_exhaustive]
-    pub struct ExtendRequestPrompt(::std::string::String);
-    impl ::std::ops::Deref for ExtendRequestPrompt {
-        type Target = ::std::string::String;
-        fn deref(&self) -> &::std::string::String {
-            &self.0
-        }
-    }
-    impl ::std::convert::From<ExtendRequestPrompt> for ::std::string::String {
-        fn from(value: ExtendRequestPrompt) -> Self {
-            value.0
-        }
-    }
-    impl ::std::str::FromStr for ExtendRequestPrompt {
-        type Err = self::error::ConversionError;
-        fn from_str(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            if value.chars().count() < 1usize {
-                return Err("shorter than 1 characters".into());
-            }
-            Ok(Self(value.to_string()))
-        }
-    }
-    impl ::std::convert::TryFrom<&str> for ExtendRequestPrompt {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl ::std::convert::TryFrom<::std::string::String> for ExtendRequestPrompt {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: ::std::string::String,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl<'de> ::serde::Deserialize<'de> for ExtendRequestPrompt {
-        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
-        where
-            D: ::serde::Deserializer<'de>,
-        {
-            ::std::string::String::deserialize(deserializer)?
-                .parse()
-                .map_err(|e: self::error::ConversionError| {
-                    <D::Error as ::serde::de::Error>::custom(e.to_string())
-                })
-        }
-    }
-    ///Id of the task whose video is extended.
-    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-    #[serde(transparent)]
-    #[non_exhaustive]
-    pub struct ExtendRequestTaskId(::std::string::String);
-    impl ::std::ops::Deref for ExtendRequestTaskId {
-        type Target = ::std::string::String;
-        fn deref(&self) -> &::std::string::String {
-            &self.0
-        }
-    }
-    impl ::std::convert::From<ExtendRequestTaskId> for ::std::string::String {
-        fn from(value: ExtendRequestTaskId) -> Self {
-            value.0
-        }
-    }
-    impl ::std::str::FromStr for ExtendRequestTaskId {
-        type Err = self::error::ConversionError;
-        fn from_str(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            if value.chars().count() < 1usize {
-                return Err("shorter than 1 characters".into());
-            }
-            Ok(Self(value.to_string()))
-        }
-    }
-    impl ::std::convert::TryFrom<&str> for ExtendRequestTaskId {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl ::std::convert::TryFrom<::std::string::String> for ExtendRequestTaskId {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: ::std::string::String,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl<'de> ::serde::Deserialize<'de> for ExtendRequestTaskId {
-        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
-        where
-            D: ::serde::Deserializer<'de>,
-        {
-            ::std::string::String::deserialize(deserializer)?
-                .parse()
-                .map_err(|e: self::error::ConversionError| {
-                    <D::Error as ::serde::de::Error>::custom(e.to_string())
-                })
-        }
-    }
-    ///Name of the stored file; random if absent. The same name overwrites. The host derives the content type from its ending, and a wrong one makes generation fail.
-    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-    #[serde(transparent)]
-    #[non_exhaustive]
-    pub struct FileName(::std::string::String);
-    impl ::std::ops::Deref for FileName {
-        type Target = ::std::string::String;
-        fn deref(&self) -> &::std::string::String {
-            &self.0
-        }
-    }
-    impl ::std::convert::From<FileName> for ::std::string::String {
-        fn from(value: FileName) -> Self {
-            value.0
-        }
-    }
-    impl ::std::str::FromStr for FileName {
-        type Err = self::error::ConversionError;
-        fn from_str(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            if value.chars().count() < 1usize {
-                return Err("shorter than 1 characters".into());
-            }
-            Ok(Self(value.to_string()))
-        }
-    }
-    impl ::std::convert::TryFrom<&str> for FileName {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl ::std::convert::TryFrom<::std::string::String> for FileName {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: ::std::string::String,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl<'de> ::serde::Deserialize<'de> for FileName {
-        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
-        where
-            D: ::serde::Deserializer<'de>,
-        {
-            ::std::string::String::deserialize(deserializer)?
-                .parse()
-                .map_err(|e: self::error::ConversionError| {
-                    <D::Error as ::serde::de::Error>::custom(e.to_string())
-                })
         }
     }
     ///What to make.
@@ -397,7 +177,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub model: ::std::option::Option<crate::types::Model>,
         ///What the video shows. Needed in every mode. No length limit is documented.
-        pub prompt: GenerateRequestPrompt,
+        pub prompt: ::std::string::String,
         ///Size of the picture. More than 720p includes one upgrade in the price.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub resolution: ::std::option::Option<crate::types::Resolution>,
@@ -414,61 +194,6 @@ pub mod types {
     impl GenerateRequest {
         pub fn builder() -> builder::GenerateRequest {
             Default::default()
-        }
-    }
-    ///What the video shows. Needed in every mode. No length limit is documented.
-    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-    #[serde(transparent)]
-    #[non_exhaustive]
-    pub struct GenerateRequestPrompt(::std::string::String);
-    impl ::std::ops::Deref for GenerateRequestPrompt {
-        type Target = ::std::string::String;
-        fn deref(&self) -> &::std::string::String {
-            &self.0
-        }
-    }
-    impl ::std::convert::From<GenerateRequestPrompt> for ::std::string::String {
-        fn from(value: GenerateRequestPrompt) -> Self {
-            value.0
-        }
-    }
-    impl ::std::str::FromStr for GenerateRequestPrompt {
-        type Err = self::error::ConversionError;
-        fn from_str(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            if value.chars().count() < 1usize {
-                return Err("shorter than 1 characters".into());
-            }
-            Ok(Self(value.to_string()))
-        }
-    }
-    impl ::std::convert::TryFrom<&str> for GenerateRequestPrompt {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl ::std::convert::TryFrom<::std::string::String> for GenerateRequestPrompt {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: ::std::string::String,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl<'de> ::serde::Deserialize<'de> for GenerateRequestPrompt {
-        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
-        where
-            D: ::serde::Deserializer<'de>,
-        {
-            ::std::string::String::deserialize(deserializer)?
-                .parse()
-                .map_err(|e: self::error::ConversionError| {
-                    <D::Error as ::serde::de::Error>::custom(e.to_string())
-                })
         }
     }
     ///What is known of a task.
@@ -856,7 +581,7 @@ pub mod types {
         pub index: ::std::option::Option<i64>,
         ///Id of the finished generation.
         #[serde(rename = "taskId")]
-        pub task_id: Upgrade4kRequestTaskId,
+        pub task_id: ::std::string::String,
         ///Fields that this version of the specification does not know.
         #[serde(flatten)]
         pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
@@ -866,77 +591,22 @@ pub mod types {
             Default::default()
         }
     }
-    ///Id of the finished generation.
-    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-    #[serde(transparent)]
-    #[non_exhaustive]
-    pub struct Upgrade4kRequestTaskId(::std::string::String);
-    impl ::std::ops::Deref for Upgrade4kRequestTaskId {
-        type Target = ::std::string::String;
-        fn deref(&self) -> &::std::string::String {
-            &self.0
-        }
-    }
-    impl ::std::convert::From<Upgrade4kRequestTaskId> for ::std::string::String {
-        fn from(value: Upgrade4kRequestTaskId) -> Self {
-            value.0
-        }
-    }
-    impl ::std::str::FromStr for Upgrade4kRequestTaskId {
-        type Err = self::error::ConversionError;
-        fn from_str(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            if value.chars().count() < 1usize {
-                return Err("shorter than 1 characters".into());
-            }
-            Ok(Self(value.to_string()))
-        }
-    }
-    impl ::std::convert::TryFrom<&str> for Upgrade4kRequestTaskId {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl ::std::convert::TryFrom<::std::string::String> for Upgrade4kRequestTaskId {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: ::std::string::String,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl<'de> ::serde::Deserialize<'de> for Upgrade4kRequestTaskId {
-        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
-        where
-            D: ::serde::Deserializer<'de>,
-        {
-            ::std::string::String::deserialize(deserializer)?
-                .parse()
-                .map_err(|e: self::error::ConversionError| {
-                    <D::Error as ::serde::de::Error>::custom(e.to_string())
-                })
-        }
-    }
     ///A small file as text.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct UploadBase64Request {
         ///The file in base64, plain or as a data URL.
         #[serde(rename = "base64Data")]
-        pub base64_data: UploadBase64RequestBase64Data,
+        pub base64_data: ::std::string::String,
         ///Name of the stored file; random if absent. The same name overwrites. The host derives the content type from its ending, and a wrong one makes generation fail.
         #[serde(
             rename = "fileName",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
-        pub file_name: ::std::option::Option<FileName>,
+        pub file_name: ::std::option::Option<::std::string::String>,
         ///Folder below the account's own, without a slash at either end.
         #[serde(rename = "uploadPath")]
-        pub upload_path: UploadPath,
+        pub upload_path: ::std::string::String,
         ///Fields that this version of the specification does not know.
         #[serde(flatten)]
         pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
@@ -944,117 +614,6 @@ pub mod types {
     impl UploadBase64Request {
         pub fn builder() -> builder::UploadBase64Request {
             Default::default()
-        }
-    }
-    ///The file in base64, plain or as a data URL.
-    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-    #[serde(transparent)]
-    #[non_exhaustive]
-    pub struct UploadBase64RequestBase64Data(::std::string::String);
-    impl ::std::ops::Deref for UploadBase64RequestBase64Data {
-        type Target = ::std::string::String;
-        fn deref(&self) -> &::std::string::String {
-            &self.0
-        }
-    }
-    impl ::std::convert::From<UploadBase64RequestBase64Data> for ::std::string::String {
-        fn from(value: UploadBase64RequestBase64Data) -> Self {
-            value.0
-        }
-    }
-    impl ::std::str::FromStr for UploadBase64RequestBase64Data {
-        type Err = self::error::ConversionError;
-        fn from_str(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            if value.chars().count() < 1usize {
-                return Err("shorter than 1 characters".into());
-            }
-            Ok(Self(value.to_string()))
-        }
-    }
-    impl ::std::convert::TryFrom<&str> for UploadBase64RequestBase64Data {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl ::std::convert::TryFrom<::std::string::String>
-    for UploadBase64RequestBase64Data {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: ::std::string::String,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl<'de> ::serde::Deserialize<'de> for UploadBase64RequestBase64Data {
-        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
-        where
-            D: ::serde::Deserializer<'de>,
-        {
-            ::std::string::String::deserialize(deserializer)?
-                .parse()
-                .map_err(|e: self::error::ConversionError| {
-                    <D::Error as ::serde::de::Error>::custom(e.to_string())
-                })
-        }
-    }
-    ///Folder below the account's own, without a slash at either end.
-    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-    #[serde(transparent)]
-    #[non_exhaustive]
-    pub struct UploadPath(::std::string::String);
-    impl ::std::ops::Deref for UploadPath {
-        type Target = ::std::string::String;
-        fn deref(&self) -> &::std::string::String {
-            &self.0
-        }
-    }
-    impl ::std::convert::From<UploadPath> for ::std::string::String {
-        fn from(value: UploadPath) -> Self {
-            value.0
-        }
-    }
-    impl ::std::str::FromStr for UploadPath {
-        type Err = self::error::ConversionError;
-        fn from_str(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            if value.chars().count() < 1usize {
-                return Err("shorter than 1 characters".into());
-            }
-            Ok(Self(value.to_string()))
-        }
-    }
-    impl ::std::convert::TryFrom<&str> for UploadPath {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl ::std::convert::TryFrom<::std::string::String> for UploadPath {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: ::std::string::String,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl<'de> ::serde::Deserialize<'de> for UploadPath {
-        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
-        where
-            D: ::serde::Deserializer<'de>,
-        {
-            ::std::string::String::deserialize(deserializer)?
-                .parse()
-                .map_err(|e: self::error::ConversionError| {
-                    <D::Error as ::serde::de::Error>::custom(e.to_string())
-                })
         }
     }
     ///The envelope around an uploaded file.
@@ -1090,10 +649,10 @@ pub mod types {
             rename = "fileName",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
-        pub file_name: ::std::option::Option<FileName>,
+        pub file_name: ::std::option::Option<::std::string::String>,
         ///Folder below the account's own, without a slash at either end.
         #[serde(rename = "uploadPath")]
-        pub upload_path: UploadPath,
+        pub upload_path: ::std::string::String,
     }
     impl UploadStreamRequest {
         pub fn builder() -> builder::UploadStreamRequest {
@@ -1109,13 +668,13 @@ pub mod types {
             rename = "fileName",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
-        pub file_name: ::std::option::Option<FileName>,
+        pub file_name: ::std::option::Option<::std::string::String>,
         ///An http or https URL.
         #[serde(rename = "fileUrl")]
-        pub file_url: UploadUrlRequestFileUrl,
+        pub file_url: ::std::string::String,
         ///Folder below the account's own, without a slash at either end.
         #[serde(rename = "uploadPath")]
-        pub upload_path: UploadPath,
+        pub upload_path: ::std::string::String,
         ///Fields that this version of the specification does not know.
         #[serde(flatten)]
         pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
@@ -1123,61 +682,6 @@ pub mod types {
     impl UploadUrlRequest {
         pub fn builder() -> builder::UploadUrlRequest {
             Default::default()
-        }
-    }
-    ///An http or https URL.
-    #[derive(::serde::Serialize, Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-    #[serde(transparent)]
-    #[non_exhaustive]
-    pub struct UploadUrlRequestFileUrl(::std::string::String);
-    impl ::std::ops::Deref for UploadUrlRequestFileUrl {
-        type Target = ::std::string::String;
-        fn deref(&self) -> &::std::string::String {
-            &self.0
-        }
-    }
-    impl ::std::convert::From<UploadUrlRequestFileUrl> for ::std::string::String {
-        fn from(value: UploadUrlRequestFileUrl) -> Self {
-            value.0
-        }
-    }
-    impl ::std::str::FromStr for UploadUrlRequestFileUrl {
-        type Err = self::error::ConversionError;
-        fn from_str(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            if value.chars().count() < 1usize {
-                return Err("shorter than 1 characters".into());
-            }
-            Ok(Self(value.to_string()))
-        }
-    }
-    impl ::std::convert::TryFrom<&str> for UploadUrlRequestFileUrl {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: &str,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl ::std::convert::TryFrom<::std::string::String> for UploadUrlRequestFileUrl {
-        type Error = self::error::ConversionError;
-        fn try_from(
-            value: ::std::string::String,
-        ) -> ::std::result::Result<Self, self::error::ConversionError> {
-            value.parse()
-        }
-    }
-    impl<'de> ::serde::Deserialize<'de> for UploadUrlRequestFileUrl {
-        fn deserialize<D>(deserializer: D) -> ::std::result::Result<Self, D::Error>
-        where
-            D: ::serde::Deserializer<'de>,
-        {
-            ::std::string::String::deserialize(deserializer)?
-                .parse()
-                .map_err(|e: self::error::ConversionError| {
-                    <D::Error as ::serde::de::Error>::custom(e.to_string())
-                })
         }
     }
     ///Where an uploaded file is.
@@ -1319,10 +823,7 @@ pub mod types {
     pub mod builder {
         #[derive(Clone, Debug)]
         pub struct DownloadUrlRequest {
-            url: ::std::result::Result<
-                super::DownloadUrlRequestUrl,
-                ::std::string::String,
-            >,
+            url: ::std::result::Result<::std::string::String, ::std::string::String>,
             extra: ::std::result::Result<
                 ::serde_json::Map<::std::string::String, ::serde_json::Value>,
                 ::std::string::String,
@@ -1337,16 +838,8 @@ pub mod types {
             }
         }
         impl DownloadUrlRequest {
-            pub fn url<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::DownloadUrlRequestUrl>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.url = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for url: {e}")
-                    });
+            pub fn url(mut self, value: impl Into<String>) -> Self {
+                self.url = Ok(value.into());
                 self
             }
             pub fn extra<T>(mut self, value: T) -> Self
@@ -1369,10 +862,12 @@ pub mod types {
             fn try_from(
                 value: DownloadUrlRequest,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
-                Ok(Self {
+                let request = Self {
                     url: value.url?,
                     extra: value.extra?,
-                })
+                };
+                request.check()?;
+                Ok(request)
             }
         }
         impl ::std::convert::From<super::DownloadUrlRequest> for DownloadUrlRequest {
@@ -1393,18 +888,12 @@ pub mod types {
                 ::std::option::Option<crate::types::ExtendModel>,
                 ::std::string::String,
             >,
-            prompt: ::std::result::Result<
-                super::ExtendRequestPrompt,
-                ::std::string::String,
-            >,
+            prompt: ::std::result::Result<::std::string::String, ::std::string::String>,
             seeds: ::std::result::Result<
                 ::std::option::Option<i64>,
                 ::std::string::String,
             >,
-            task_id: ::std::result::Result<
-                super::ExtendRequestTaskId,
-                ::std::string::String,
-            >,
+            task_id: ::std::result::Result<::std::string::String, ::std::string::String>,
             watermark: ::std::result::Result<
                 ::std::option::Option<::std::string::String>,
                 ::std::string::String,
@@ -1428,16 +917,8 @@ pub mod types {
             }
         }
         impl ExtendRequest {
-            pub fn call_back_url<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.call_back_url = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for call_back_url: {e}")
-                    });
+            pub fn call_back_url(mut self, value: impl Into<String>) -> Self {
+                self.call_back_url = Ok(Some(value.into()));
                 self
             }
             pub fn model<T>(mut self, value: T) -> Self
@@ -1454,16 +935,8 @@ pub mod types {
                     });
                 self
             }
-            pub fn prompt<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::ExtendRequestPrompt>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.prompt = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for prompt: {e}")
-                    });
+            pub fn prompt(mut self, value: impl Into<String>) -> Self {
+                self.prompt = Ok(value.into());
                 self
             }
             pub fn seeds<T>(mut self, value: T) -> Self
@@ -1478,28 +951,12 @@ pub mod types {
                     });
                 self
             }
-            pub fn task_id<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::ExtendRequestTaskId>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.task_id = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for task_id: {e}")
-                    });
+            pub fn task_id(mut self, value: impl Into<String>) -> Self {
+                self.task_id = Ok(value.into());
                 self
             }
-            pub fn watermark<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.watermark = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for watermark: {e}")
-                    });
+            pub fn watermark(mut self, value: impl Into<String>) -> Self {
+                self.watermark = Ok(Some(value.into()));
                 self
             }
             pub fn extra<T>(mut self, value: T) -> Self
@@ -1522,7 +979,7 @@ pub mod types {
             fn try_from(
                 value: ExtendRequest,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
-                Ok(Self {
+                let request = Self {
                     call_back_url: value.call_back_url?,
                     model: value.model?,
                     prompt: value.prompt?,
@@ -1530,7 +987,9 @@ pub mod types {
                     task_id: value.task_id?,
                     watermark: value.watermark?,
                     extra: value.extra?,
-                })
+                };
+                request.check()?;
+                Ok(request)
             }
         }
         impl ::std::convert::From<super::ExtendRequest> for ExtendRequest {
@@ -1580,10 +1039,7 @@ pub mod types {
                 ::std::option::Option<crate::types::Model>,
                 ::std::string::String,
             >,
-            prompt: ::std::result::Result<
-                super::GenerateRequestPrompt,
-                ::std::string::String,
-            >,
+            prompt: ::std::result::Result<::std::string::String, ::std::string::String>,
             resolution: ::std::result::Result<
                 ::std::option::Option<crate::types::Resolution>,
                 ::std::string::String,
@@ -1635,16 +1091,8 @@ pub mod types {
                     });
                 self
             }
-            pub fn call_back_url<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.call_back_url = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for call_back_url: {e}")
-                    });
+            pub fn call_back_url(mut self, value: impl Into<String>) -> Self {
+                self.call_back_url = Ok(Some(value.into()));
                 self
             }
             pub fn duration<T>(mut self, value: T) -> Self
@@ -1708,16 +1156,11 @@ pub mod types {
                     });
                 self
             }
-            pub fn image_urls<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::vec::Vec<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.image_urls = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for image_urls: {e}")
-                    });
+            pub fn image_urls(
+                mut self,
+                value: impl IntoIterator<Item = impl Into<String>>,
+            ) -> Self {
+                self.image_urls = Ok(value.into_iter().map(Into::into).collect());
                 self
             }
             pub fn model<T>(mut self, value: T) -> Self
@@ -1732,16 +1175,8 @@ pub mod types {
                     });
                 self
             }
-            pub fn prompt<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::GenerateRequestPrompt>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.prompt = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for prompt: {e}")
-                    });
+            pub fn prompt(mut self, value: impl Into<String>) -> Self {
+                self.prompt = Ok(value.into());
                 self
             }
             pub fn resolution<T>(mut self, value: T) -> Self
@@ -1770,16 +1205,8 @@ pub mod types {
                     });
                 self
             }
-            pub fn watermark<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.watermark = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for watermark: {e}")
-                    });
+            pub fn watermark(mut self, value: impl Into<String>) -> Self {
+                self.watermark = Ok(Some(value.into()));
                 self
             }
             pub fn extra<T>(mut self, value: T) -> Self
@@ -1802,7 +1229,7 @@ pub mod types {
             fn try_from(
                 value: GenerateRequest,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
-                Ok(Self {
+                let request = Self {
                     aspect_ratio: value.aspect_ratio?,
                     call_back_url: value.call_back_url?,
                     duration: value.duration?,
@@ -1816,7 +1243,9 @@ pub mod types {
                     seeds: value.seeds?,
                     watermark: value.watermark?,
                     extra: value.extra?,
-                })
+                };
+                request.check()?;
+                Ok(request)
             }
         }
         impl ::std::convert::From<super::GenerateRequest> for GenerateRequest {
@@ -1848,10 +1277,7 @@ pub mod types {
                 ::std::option::Option<i64>,
                 ::std::string::String,
             >,
-            task_id: ::std::result::Result<
-                super::Upgrade4kRequestTaskId,
-                ::std::string::String,
-            >,
+            task_id: ::std::result::Result<::std::string::String, ::std::string::String>,
             extra: ::std::result::Result<
                 ::serde_json::Map<::std::string::String, ::serde_json::Value>,
                 ::std::string::String,
@@ -1868,16 +1294,8 @@ pub mod types {
             }
         }
         impl Upgrade4kRequest {
-            pub fn call_back_url<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.call_back_url = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for call_back_url: {e}")
-                    });
+            pub fn call_back_url(mut self, value: impl Into<String>) -> Self {
+                self.call_back_url = Ok(Some(value.into()));
                 self
             }
             pub fn index<T>(mut self, value: T) -> Self
@@ -1892,16 +1310,8 @@ pub mod types {
                     });
                 self
             }
-            pub fn task_id<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::Upgrade4kRequestTaskId>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.task_id = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for task_id: {e}")
-                    });
+            pub fn task_id(mut self, value: impl Into<String>) -> Self {
+                self.task_id = Ok(value.into());
                 self
             }
             pub fn extra<T>(mut self, value: T) -> Self
@@ -1924,12 +1334,14 @@ pub mod types {
             fn try_from(
                 value: Upgrade4kRequest,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
-                Ok(Self {
+                let request = Self {
                     call_back_url: value.call_back_url?,
                     index: value.index?,
                     task_id: value.task_id?,
                     extra: value.extra?,
-                })
+                };
+                request.check()?;
+                Ok(request)
             }
         }
         impl ::std::convert::From<super::Upgrade4kRequest> for Upgrade4kRequest {
@@ -1945,14 +1357,17 @@ pub mod types {
         #[derive(Clone, Debug)]
         pub struct UploadBase64Request {
             base64_data: ::std::result::Result<
-                super::UploadBase64RequestBase64Data,
+                ::std::string::String,
                 ::std::string::String,
             >,
             file_name: ::std::result::Result<
-                ::std::option::Option<super::FileName>,
+                ::std::option::Option<::std::string::String>,
                 ::std::string::String,
             >,
-            upload_path: ::std::result::Result<super::UploadPath, ::std::string::String>,
+            upload_path: ::std::result::Result<
+                ::std::string::String,
+                ::std::string::String,
+            >,
             extra: ::std::result::Result<
                 ::serde_json::Map<::std::string::String, ::serde_json::Value>,
                 ::std::string::String,
@@ -1969,40 +1384,16 @@ pub mod types {
             }
         }
         impl UploadBase64Request {
-            pub fn base64_data<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::UploadBase64RequestBase64Data>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.base64_data = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for base64_data: {e}")
-                    });
+            pub fn base64_data(mut self, value: impl Into<String>) -> Self {
+                self.base64_data = Ok(value.into());
                 self
             }
-            pub fn file_name<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<super::FileName>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.file_name = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for file_name: {e}")
-                    });
+            pub fn file_name(mut self, value: impl Into<String>) -> Self {
+                self.file_name = Ok(Some(value.into()));
                 self
             }
-            pub fn upload_path<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::UploadPath>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.upload_path = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for upload_path: {e}")
-                    });
+            pub fn upload_path(mut self, value: impl Into<String>) -> Self {
+                self.upload_path = Ok(value.into());
                 self
             }
             pub fn extra<T>(mut self, value: T) -> Self
@@ -2026,12 +1417,14 @@ pub mod types {
             fn try_from(
                 value: UploadBase64Request,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
-                Ok(Self {
+                let request = Self {
                     base64_data: value.base64_data?,
                     file_name: value.file_name?,
                     upload_path: value.upload_path?,
                     extra: value.extra?,
-                })
+                };
+                request.check()?;
+                Ok(request)
             }
         }
         impl ::std::convert::From<super::UploadBase64Request> for UploadBase64Request {
@@ -2048,10 +1441,13 @@ pub mod types {
         pub struct UploadStreamRequest {
             file: ::std::result::Result<::std::string::String, ::std::string::String>,
             file_name: ::std::result::Result<
-                ::std::option::Option<super::FileName>,
+                ::std::option::Option<::std::string::String>,
                 ::std::string::String,
             >,
-            upload_path: ::std::result::Result<super::UploadPath, ::std::string::String>,
+            upload_path: ::std::result::Result<
+                ::std::string::String,
+                ::std::string::String,
+            >,
         }
         impl ::std::default::Default for UploadStreamRequest {
             fn default() -> Self {
@@ -2063,40 +1459,16 @@ pub mod types {
             }
         }
         impl UploadStreamRequest {
-            pub fn file<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::string::String>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.file = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for file: {e}")
-                    });
+            pub fn file(mut self, value: impl Into<String>) -> Self {
+                self.file = Ok(value.into());
                 self
             }
-            pub fn file_name<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<super::FileName>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.file_name = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for file_name: {e}")
-                    });
+            pub fn file_name(mut self, value: impl Into<String>) -> Self {
+                self.file_name = Ok(Some(value.into()));
                 self
             }
-            pub fn upload_path<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::UploadPath>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.upload_path = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for upload_path: {e}")
-                    });
+            pub fn upload_path(mut self, value: impl Into<String>) -> Self {
+                self.upload_path = Ok(value.into());
                 self
             }
         }
@@ -2106,11 +1478,13 @@ pub mod types {
             fn try_from(
                 value: UploadStreamRequest,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
-                Ok(Self {
+                let request = Self {
                     file: value.file?,
                     file_name: value.file_name?,
                     upload_path: value.upload_path?,
-                })
+                };
+                request.check()?;
+                Ok(request)
             }
         }
         impl ::std::convert::From<super::UploadStreamRequest> for UploadStreamRequest {
@@ -2125,14 +1499,17 @@ pub mod types {
         #[derive(Clone, Debug)]
         pub struct UploadUrlRequest {
             file_name: ::std::result::Result<
-                ::std::option::Option<super::FileName>,
+                ::std::option::Option<::std::string::String>,
                 ::std::string::String,
             >,
             file_url: ::std::result::Result<
-                super::UploadUrlRequestFileUrl,
+                ::std::string::String,
                 ::std::string::String,
             >,
-            upload_path: ::std::result::Result<super::UploadPath, ::std::string::String>,
+            upload_path: ::std::result::Result<
+                ::std::string::String,
+                ::std::string::String,
+            >,
             extra: ::std::result::Result<
                 ::serde_json::Map<::std::string::String, ::serde_json::Value>,
                 ::std::string::String,
@@ -2149,40 +1526,16 @@ pub mod types {
             }
         }
         impl UploadUrlRequest {
-            pub fn file_name<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<super::FileName>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.file_name = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for file_name: {e}")
-                    });
+            pub fn file_name(mut self, value: impl Into<String>) -> Self {
+                self.file_name = Ok(Some(value.into()));
                 self
             }
-            pub fn file_url<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::UploadUrlRequestFileUrl>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.file_url = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for file_url: {e}")
-                    });
+            pub fn file_url(mut self, value: impl Into<String>) -> Self {
+                self.file_url = Ok(value.into());
                 self
             }
-            pub fn upload_path<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<super::UploadPath>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.upload_path = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for upload_path: {e}")
-                    });
+            pub fn upload_path(mut self, value: impl Into<String>) -> Self {
+                self.upload_path = Ok(value.into());
                 self
             }
             pub fn extra<T>(mut self, value: T) -> Self
@@ -2205,12 +1558,14 @@ pub mod types {
             fn try_from(
                 value: UploadUrlRequest,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
-                Ok(Self {
+                let request = Self {
                     file_name: value.file_name?,
                     file_url: value.file_url?,
                     upload_path: value.upload_path?,
                     extra: value.extra?,
-                })
+                };
+                request.check()?;
+                Ok(request)
             }
         }
         impl ::std::convert::From<super::UploadUrlRequest> for UploadUrlRequest {
@@ -2744,6 +2099,200 @@ pub mod types {
             f.write_str(self.as_str())
         }
     }
+    impl GenerateRequest {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.prompt;
+            veo_transport::check_length(
+                "prompt",
+                value.chars().count(),
+                "characters",
+                &super::bounds::generate_request::PROMPT,
+            )?;
+            let value = &self.image_urls;
+            if !value.is_empty() {
+                veo_transport::check_length(
+                    "image_urls",
+                    value.len(),
+                    "items",
+                    &super::bounds::generate_request::IMAGE_URLS,
+                )?;
+            }
+            if let Some(value) = &self.seeds {
+                veo_transport::check_range(
+                    "seeds",
+                    *value,
+                    &super::bounds::generate_request::SEEDS,
+                )?;
+            }
+            Ok(())
+        }
+    }
+    impl Upgrade4kRequest {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.task_id;
+            veo_transport::check_length(
+                "task_id",
+                value.chars().count(),
+                "characters",
+                &super::bounds::upgrade4k_request::TASK_ID,
+            )?;
+            Ok(())
+        }
+    }
+    impl ExtendRequest {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.task_id;
+            veo_transport::check_length(
+                "task_id",
+                value.chars().count(),
+                "characters",
+                &super::bounds::extend_request::TASK_ID,
+            )?;
+            let value = &self.prompt;
+            veo_transport::check_length(
+                "prompt",
+                value.chars().count(),
+                "characters",
+                &super::bounds::extend_request::PROMPT,
+            )?;
+            if let Some(value) = &self.seeds {
+                veo_transport::check_range(
+                    "seeds",
+                    *value,
+                    &super::bounds::extend_request::SEEDS,
+                )?;
+            }
+            Ok(())
+        }
+    }
+    impl DownloadUrlRequest {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.url;
+            veo_transport::check_length(
+                "url",
+                value.chars().count(),
+                "characters",
+                &super::bounds::download_url_request::URL,
+            )?;
+            Ok(())
+        }
+    }
+    impl UploadBase64Request {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.base64_data;
+            veo_transport::check_length(
+                "base64_data",
+                value.chars().count(),
+                "characters",
+                &super::bounds::upload_base64_request::BASE64_DATA,
+            )?;
+            let value = &self.upload_path;
+            veo_transport::check_length(
+                "upload_path",
+                value.chars().count(),
+                "characters",
+                &super::bounds::upload_base64_request::UPLOAD_PATH,
+            )?;
+            if let Some(value) = &self.file_name {
+                veo_transport::check_length(
+                    "file_name",
+                    value.chars().count(),
+                    "characters",
+                    &super::bounds::upload_base64_request::FILE_NAME,
+                )?;
+            }
+            Ok(())
+        }
+    }
+    impl UploadStreamRequest {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.upload_path;
+            veo_transport::check_length(
+                "upload_path",
+                value.chars().count(),
+                "characters",
+                &super::bounds::upload_stream_request::UPLOAD_PATH,
+            )?;
+            if let Some(value) = &self.file_name {
+                veo_transport::check_length(
+                    "file_name",
+                    value.chars().count(),
+                    "characters",
+                    &super::bounds::upload_stream_request::FILE_NAME,
+                )?;
+            }
+            Ok(())
+        }
+    }
+    impl UploadUrlRequest {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.file_url;
+            veo_transport::check_length(
+                "file_url",
+                value.chars().count(),
+                "characters",
+                &super::bounds::upload_url_request::FILE_URL,
+            )?;
+            let value = &self.upload_path;
+            veo_transport::check_length(
+                "upload_path",
+                value.chars().count(),
+                "characters",
+                &super::bounds::upload_url_request::UPLOAD_PATH,
+            )?;
+            if let Some(value) = &self.file_name {
+                veo_transport::check_length(
+                    "file_name",
+                    value.chars().count(),
+                    "characters",
+                    &super::bounds::upload_url_request::FILE_NAME,
+                )?;
+            }
+            Ok(())
+        }
+    }
 }
 ///Client for kie.ai Veo 3.1.
 #[derive(Clone, Debug)]
@@ -2914,16 +2463,8 @@ pub mod builder {
                 task_id: Err("task_id was not initialized".to_string()),
             }
         }
-        pub fn task_id<V>(mut self, value: V) -> Self
-        where
-            V: std::convert::TryInto<::std::string::String>,
-        {
-            self.task_id = value
-                .try_into()
-                .map_err(|_| {
-                    "conversion to `:: std :: string :: String` for task_id failed"
-                        .to_string()
-                });
+        pub fn task_id(mut self, value: impl Into<String>) -> Self {
+            self.task_id = Ok(value.into());
             self
         }
         ///Sends a `GET` request to `/api/v1/veo/record-info`
@@ -2971,16 +2512,8 @@ pub mod builder {
                 .map_err(|_| "conversion to `i64` for index failed".to_string());
             self
         }
-        pub fn task_id<V>(mut self, value: V) -> Self
-        where
-            V: std::convert::TryInto<::std::string::String>,
-        {
-            self.task_id = value
-                .try_into()
-                .map_err(|_| {
-                    "conversion to `:: std :: string :: String` for task_id failed"
-                        .to_string()
-                });
+        pub fn task_id(mut self, value: impl Into<String>) -> Self {
+            self.task_id = Ok(value.into());
             self
         }
         ///Sends a `GET` request to `/api/v1/veo/get-1080p-video`
@@ -3334,18 +2867,59 @@ pub mod builder {
         }
     }
 }
-/// What a request has to keep to beyond its types, by type and field.
+/// What a request has to keep to beyond its types, by type and field. It is checked before a request is sent.
 pub mod bounds {
     ///Bounds of [`GenerateRequest`](super::types::GenerateRequest).
     pub mod generate_request {
-        ///How many `imageUrls` there may be.
+        ///The number of characters in `prompt`.
+        pub const PROMPT: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The number of items in `imageUrls`.
         pub const IMAGE_URLS: ::std::ops::RangeInclusive<usize> = 0..=3;
         ///The range of `seeds`.
         pub const SEEDS: ::std::ops::RangeInclusive<i64> = 10000..=99999;
     }
+    ///Bounds of [`Upgrade4kRequest`](super::types::Upgrade4kRequest).
+    pub mod upgrade4k_request {
+        ///The number of characters in `taskId`.
+        pub const TASK_ID: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+    }
     ///Bounds of [`ExtendRequest`](super::types::ExtendRequest).
     pub mod extend_request {
+        ///The number of characters in `taskId`.
+        pub const TASK_ID: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The number of characters in `prompt`.
+        pub const PROMPT: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
         ///The range of `seeds`.
         pub const SEEDS: ::std::ops::RangeInclusive<i64> = 10000..=99999;
+    }
+    ///Bounds of [`DownloadUrlRequest`](super::types::DownloadUrlRequest).
+    pub mod download_url_request {
+        ///The number of characters in `url`.
+        pub const URL: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+    }
+    ///Bounds of [`UploadBase64Request`](super::types::UploadBase64Request).
+    pub mod upload_base64_request {
+        ///The number of characters in `base64Data`.
+        pub const BASE64_DATA: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The number of characters in `uploadPath`.
+        pub const UPLOAD_PATH: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The number of characters in `fileName`.
+        pub const FILE_NAME: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+    }
+    ///Bounds of [`UploadStreamRequest`](super::types::UploadStreamRequest).
+    pub mod upload_stream_request {
+        ///The number of characters in `uploadPath`.
+        pub const UPLOAD_PATH: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The number of characters in `fileName`.
+        pub const FILE_NAME: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+    }
+    ///Bounds of [`UploadUrlRequest`](super::types::UploadUrlRequest).
+    pub mod upload_url_request {
+        ///The number of characters in `fileUrl`.
+        pub const FILE_URL: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The number of characters in `uploadPath`.
+        pub const UPLOAD_PATH: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The number of characters in `fileName`.
+        pub const FILE_NAME: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
     }
 }

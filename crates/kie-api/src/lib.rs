@@ -7,7 +7,13 @@
 //! let client = kie_api::Client::new(kie_api::Config::new("the API key"))?;
 //! let started = client
 //!     .generate()
-//!     .body_map(|body| body.prompt("A dog playing in a park").model(Model::Fast).aspect_ratio(AspectRatio::Landscape))
+//!     .body_map(|body| {
+//!         body.prompt("A dog playing in a park")
+//!             .model(Model::Fast)
+//!             .aspect_ratio(AspectRatio::Landscape)
+//!             .image_urls(["https://img.example.net/dog.jpg"])
+//!             .watermark("me")
+//!     })
 //!     .send()
 //!     .await?;
 //! let task_id = started.data.as_ref().and_then(|task| task.task_id.clone());
@@ -23,7 +29,7 @@
 //! - kie.ai answers errors with HTTP 200 and another `code`. Here that is an error, [`Error::Rejected`], which keeps the
 //!   code, the words and any data.
 //! - Replies are open: an unknown word, a null or a wrong type costs the field it is in, and [`Reply::body`] has all.
-//!   Requests are closed: what the types do not allow is not sent.
+//!   Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
 //! - A field that is not set is not sent, and no default of the specification is either.
 //! - `aspect_ratio`, the later name of `aspectRatio`, goes into the request's `extra` map, beside the older one.
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
 
-use crate::types::{FileName, UploadPath, UploadReply};
+use crate::types::{UploadReply, UploadStreamRequest, builder};
 use crate::{Client, Error, Reply, UPLOAD_STREAM_PATH};
 
 impl Client {
@@ -16,8 +16,8 @@ impl Client {
         UploadStream {
             client: self,
             file: Bytes::new(),
-            upload_path: String::new(),
-            file_name: None,
+            // The bytes are sent from where they are.
+            form: UploadStreamRequest::builder().file(""),
         }
     }
 }
@@ -27,8 +27,7 @@ impl Client {
 pub struct UploadStream<'a> {
     client: &'a Client,
     file: Bytes,
-    upload_path: String,
-    file_name: Option<String>,
+    form: builder::UploadStreamRequest,
 }
 
 impl UploadStream<'_> {
@@ -42,14 +41,14 @@ impl UploadStream<'_> {
     /// Folder below the account's own, without a slash at either end.
     #[must_use]
     pub fn upload_path(mut self, path: impl Into<String>) -> Self {
-        self.upload_path = path.into();
+        self.form = self.form.upload_path(path);
         self
     }
 
     /// Name of the stored file; random if not given. kie.ai derives the content type from its ending.
     #[must_use]
     pub fn file_name(mut self, name: impl Into<String>) -> Self {
-        self.file_name = Some(name.into());
+        self.form = self.form.file_name(name);
         self
     }
 
@@ -59,36 +58,23 @@ impl UploadStream<'_> {
     ///
     /// As every call.
     pub async fn send(self) -> Result<Reply<UploadReply>, Error> {
-        let Self {
-            client,
-            file,
-            upload_path,
-            file_name,
-        } = self;
-        let refuse = |field| move |error| Error::InvalidRequest(format!("{field} is {error}"));
-        let upload_path = UploadPath::try_from(upload_path).map_err(refuse("upload_path"))?;
-        let file_name = file_name
-            .map(FileName::try_from)
-            .transpose()
-            .map_err(refuse("file_name"))?;
+        let Self { client, file, form } = self;
+        let form = UploadStreamRequest::try_from(form)
+            .map_err(|error| Error::InvalidRequest(error.to_string()))?;
         // A part without a file name would be a text field.
-        let part = Part::stream(file).file_name(
-            file_name
-                .as_ref()
-                .map_or("file", |name| name.as_str())
-                .to_owned(),
-        );
-        let mut form = Form::new()
+        let shown_name = form.file_name.clone().unwrap_or_else(|| "file".to_owned());
+        let part = Part::stream(file).file_name(shown_name);
+        let mut parts = Form::new()
             .part("file", part)
-            .text("uploadPath", upload_path.to_string());
-        if let Some(name) = file_name {
-            form = form.text("fileName", name.to_string());
+            .text("uploadPath", form.upload_path);
+        if let Some(name) = form.file_name {
+            parts = parts.text("fileName", name);
         }
         let url = format!("{}{UPLOAD_STREAM_PATH}", client.inner.upload_url);
         let request = client
             .client
             .post(url)
-            .multipart(form)
+            .multipart(parts)
             .build()
             .map_err(Error::unbuildable)?;
         crate::reply::open(client.inner.upload(request).await?)

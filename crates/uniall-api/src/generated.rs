@@ -362,40 +362,19 @@ pub mod types {
                     });
                 self
             }
-            pub fn image<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.image = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for image: {e}")
-                    });
+            pub fn image(mut self, value: impl Into<String>) -> Self {
+                self.image = Ok(Some(value.into()));
                 self
             }
-            pub fn images<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::vec::Vec<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.images = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for images: {e}")
-                    });
+            pub fn images(
+                mut self,
+                value: impl IntoIterator<Item = impl Into<String>>,
+            ) -> Self {
+                self.images = Ok(value.into_iter().map(Into::into).collect());
                 self
             }
-            pub fn last_image<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.last_image = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for last_image: {e}")
-                    });
+            pub fn last_image(mut self, value: impl Into<String>) -> Self {
+                self.last_image = Ok(Some(value.into()));
                 self
             }
             pub fn model<T>(mut self, value: T) -> Self
@@ -410,16 +389,8 @@ pub mod types {
                     });
                 self
             }
-            pub fn prompt<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.prompt = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for prompt: {e}")
-                    });
+            pub fn prompt(mut self, value: impl Into<String>) -> Self {
+                self.prompt = Ok(Some(value.into()));
                 self
             }
             pub fn size<T>(mut self, value: T) -> Self
@@ -434,16 +405,8 @@ pub mod types {
                     });
                 self
             }
-            pub fn video<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.video = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!("error converting supplied value for video: {e}")
-                    });
+            pub fn video(mut self, value: impl Into<String>) -> Self {
+                self.video = Ok(Some(value.into()));
                 self
             }
             pub fn extra<T>(mut self, value: T) -> Self
@@ -466,7 +429,7 @@ pub mod types {
             fn try_from(
                 value: CreateVideoRequest,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
-                Ok(Self {
+                let request = Self {
                     aspect_ratio: value.aspect_ratio?,
                     duration: value.duration?,
                     extra_body: value.extra_body?,
@@ -478,7 +441,9 @@ pub mod types {
                     size: value.size?,
                     video: value.video?,
                     extra: value.extra?,
-                })
+                };
+                request.check()?;
+                Ok(request)
             }
         }
         impl ::std::convert::From<super::CreateVideoRequest> for CreateVideoRequest {
@@ -542,18 +507,8 @@ pub mod types {
                     });
                 self
             }
-            pub fn negative_prompt<T>(mut self, value: T) -> Self
-            where
-                T: ::std::convert::TryInto<::std::option::Option<::std::string::String>>,
-                T::Error: ::std::fmt::Display,
-            {
-                self.negative_prompt = value
-                    .try_into()
-                    .map_err(|e| {
-                        format!(
-                            "error converting supplied value for negative_prompt: {e}"
-                        )
-                    });
+            pub fn negative_prompt(mut self, value: impl Into<String>) -> Self {
+                self.negative_prompt = Ok(Some(value.into()));
                 self
             }
             pub fn seed<T>(mut self, value: T) -> Self
@@ -588,12 +543,14 @@ pub mod types {
             fn try_from(
                 value: ExtraBody,
             ) -> ::std::result::Result<Self, super::error::ConversionError> {
-                Ok(Self {
+                let request = Self {
                     generate_audio: value.generate_audio?,
                     negative_prompt: value.negative_prompt?,
                     seed: value.seed?,
                     extra: value.extra?,
-                })
+                };
+                request.check()?;
+                Ok(request)
             }
         }
         impl ::std::convert::From<super::ExtraBody> for ExtraBody {
@@ -890,6 +847,40 @@ pub mod types {
             f.write_str(self.as_str())
         }
     }
+    impl CreateVideoRequest {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.images;
+            if !value.is_empty() {
+                veo_transport::check_length(
+                    "images",
+                    value.len(),
+                    "items",
+                    &super::bounds::create_video_request::IMAGES,
+                )?;
+            }
+            if let Some(value) = &self.extra_body {
+                value.check()?;
+            }
+            Ok(())
+        }
+    }
+    impl ExtraBody {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            Ok(())
+        }
+    }
 }
 ///Client for UniAll Veo 3.1.
 #[derive(Clone, Debug)]
@@ -1000,16 +991,8 @@ pub mod builder {
                 task_id: Err("task_id was not initialized".to_string()),
             }
         }
-        pub fn task_id<V>(mut self, value: V) -> Self
-        where
-            V: std::convert::TryInto<::std::string::String>,
-        {
-            self.task_id = value
-                .try_into()
-                .map_err(|_| {
-                    "conversion to `:: std :: string :: String` for task_id failed"
-                        .to_string()
-                });
+        pub fn task_id(mut self, value: impl Into<String>) -> Self {
+            self.task_id = Ok(value.into());
             self
         }
         ///Sends a `GET` request to `/v1/videos/{task_id}`
@@ -1032,11 +1015,11 @@ pub mod builder {
         }
     }
 }
-/// What a request has to keep to beyond its types, by type and field.
+/// What a request has to keep to beyond its types, by type and field. It is checked before a request is sent.
 pub mod bounds {
     ///Bounds of [`CreateVideoRequest`](super::types::CreateVideoRequest).
     pub mod create_video_request {
-        ///How many `images` there may be.
+        ///The number of items in `images`.
         pub const IMAGES: ::std::ops::RangeInclusive<usize> = 2..=3;
     }
 }

@@ -7,7 +7,11 @@
 //! let client = uniall_api::Client::new(uniall_api::Config::new("the API key"))?;
 //! let task = client
 //!     .create_video()
-//!     .body_map(|body| body.model(Model::Fast720p).prompt("A dog playing in a park".to_owned()).duration(Duration::Seconds8))
+//!     .body_map(|body| {
+//!         body.model(Model::Fast720p)
+//!             .prompt("A dog playing in a park")
+//!             .duration(Duration::Seconds8)
+//!     })
 //!     .send()
 //!     .await?;
 //! let id = task.poll_id();
@@ -21,7 +25,7 @@
 //! - UniAll documents no reply of its Veo models. What is decoded is the union of what it documents for other models and
 //!   of what the gateway software behind it is likely to send, in an envelope or not.
 //! - Replies are open: an unknown word, a null or a wrong type costs the field it is in, and [`Reply::body`] has all.
-//!   Requests are closed: what the types do not allow is not sent.
+//!   Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
 //! - A field that is not set is not sent.
 
 mod client;

@@ -13,6 +13,7 @@
 //! - Each exchange is told to `tracing` at the level of debugging, with the target [`WIRE`]: method, URL and body, and then
 //!   status and body, of which the first 4 KiB; without the key, and with links as [`without_queries`] shows them.
 
+mod bounds;
 mod config;
 mod error;
 mod http;
@@ -22,6 +23,7 @@ mod reply;
 mod transport;
 mod url_list;
 
+pub use bounds::{check_length, check_range};
 pub use config::Config;
 pub use error::{Error, Unreadable, excerpt, without_queries, words};
 pub use http::{HAS_TLS, client_builder};

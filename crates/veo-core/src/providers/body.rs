@@ -43,11 +43,16 @@ impl Body {
         )])
     }
 
-    /// The body, if the provider's own type takes it.
-    pub(crate) fn check<T: DeserializeOwned + Serialize>(self) -> Result<Value, Vec<Reason>> {
-        let typed =
-            serde_json::from_value::<T>(Value::Object(self.0)).and_then(serde_json::to_value);
-        typed.map_err(|error| vec![Reason::new("extra", error.to_string())])
+    /// The body, if the provider's own type takes it and its bounds are kept.
+    pub(crate) fn check<T: DeserializeOwned + Serialize>(
+        self,
+        bounds: impl Fn(&T) -> Result<(), String>,
+    ) -> Result<Value, Vec<Reason>> {
+        let refuse = |error: String| vec![Reason::new("extra", error)];
+        let typed: T = serde_json::from_value(Value::Object(self.0))
+            .map_err(|error| refuse(error.to_string()))?;
+        bounds(&typed).map_err(refuse)?;
+        serde_json::to_value(typed).map_err(|error| refuse(error.to_string()))
     }
 }
 

@@ -304,7 +304,7 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     }
     body.set("extra_body", Option::<Value>::from(options));
     body.merge(Some(&extra), COVERED)?;
-    body.check::<types::CreateVideoRequest>()
+    body.check(types::CreateVideoRequest::check)
 }
 
 /// Limits of the service behind UniAll, which UniAll may enforce or not.

@@ -139,7 +139,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
         Resolution::K4 => UpgradeReply::of(
             client
                 .get_4k_video()
-                .body_map(|body| body.task_id(&*job.task))
+                .body_map(|body| body.task_id(&job.task))
                 .send()
                 .await,
         ),
@@ -221,7 +221,7 @@ fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason
         request.translate_prompt.map(Value::from),
     );
     body.merge(request.extra.get(NAME), COVERED)?;
-    body.check::<types::GenerateRequest>()
+    body.check(types::GenerateRequest::check)
 }
 
 fn extension(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
@@ -265,7 +265,7 @@ fn extension(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>
     body.set("taskId", job.map(|job| Value::from(job.task.as_str())));
     body.set("model", Value::from(model.as_str()));
     body.merge(request.extra.get(NAME), COVERED_BY_EXTENSION)?;
-    body.check::<types::ExtendRequest>()
+    body.check(types::ExtendRequest::check)
 }
 
 /// What a generation and an extension have in common.
