@@ -355,7 +355,7 @@ fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     let imports = items(quote! {
         use super::types;
         use crate::{Error, Reply};
-        use progenitor_client::encode_path;
+        use veo_transport::encode_path;
     })?;
     contents.splice(0..0, imports);
     let mut sends = 0;
@@ -367,6 +367,7 @@ fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
             if let ImplItem::Fn(function) = item
                 && function.sig.ident == "send"
             {
+                Query.visit_block_mut(&mut function.block);
                 send(function, spec)?;
                 sends += 1;
             }
@@ -384,6 +385,26 @@ fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
         wanted.count(),
         "letting setters of parameters take text",
     )
+}
+
+/// A parameter of the query is a pair, which reqwest leaves out if it has no value. The generator's own type for it would
+/// need the generator's client when the program runs.
+struct Query;
+
+impl VisitMut for Query {
+    fn visit_expr_mut(&mut self, expression: &mut Expr) {
+        if let Expr::Call(call) = expression
+            && call
+                .func
+                .to_token_stream()
+                .to_string()
+                .ends_with("QueryParam :: new")
+        {
+            let pair = &call.args;
+            *expression = parse_quote!([(#pair)]);
+        }
+        visit_mut::visit_expr_mut(self, expression);
+    }
 }
 
 /// Rewrites one `send`: no header that the provider does not know, no error that loses the reply, and for a call that can

@@ -2386,7 +2386,7 @@ Sends a `POST` request to `/api/file-url-upload`*/
 pub mod builder {
     use super::types;
     use crate::{Error, Reply};
-    use progenitor_client::encode_path;
+    use veo_transport::encode_path;
     /**Builder for [`Client::generate`]
 
 [`Client::generate`]: super::Client::generate*/
@@ -2479,7 +2479,7 @@ pub mod builder {
                     ::reqwest::header::ACCEPT,
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
-                .query(&progenitor_client::QueryParam::new("taskId", &task_id))
+                .query(&[("taskId", &task_id)])
                 .build()
                 .map_err(Error::unbuildable)?;
             crate::reply::open(client.inner.query(request).await?)
@@ -2529,8 +2529,8 @@ pub mod builder {
                     ::reqwest::header::ACCEPT,
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
-                .query(&progenitor_client::QueryParam::new("index", &index))
-                .query(&progenitor_client::QueryParam::new("taskId", &task_id))
+                .query(&[("index", &index)])
+                .query(&[("taskId", &task_id)])
                 .build()
                 .map_err(Error::unbuildable)?;
             crate::reply::open(client.inner.submit(request).await?)

@@ -914,7 +914,7 @@ Arguments:
 pub mod builder {
     use super::types;
     use crate::{Error, Reply};
-    use progenitor_client::encode_path;
+    use veo_transport::encode_path;
     /**Builder for [`Client::create_video`]
 
 [`Client::create_video`]: super::Client::create_video*/

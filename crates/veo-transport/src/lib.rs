@@ -15,6 +15,7 @@
 
 mod bounds;
 mod config;
+mod encode;
 mod error;
 mod http;
 mod json;
@@ -25,6 +26,7 @@ mod url_list;
 
 pub use bounds::{check_length, check_range};
 pub use config::Config;
+pub use encode::encode_path;
 pub use error::{Error, Unreadable, excerpt, without_queries, words};
 pub use http::{HAS_TLS, client_builder};
 pub use json::{json, member_texts, members};
