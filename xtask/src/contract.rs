@@ -113,7 +113,7 @@ fn operation(spec: &Spec, operation: &Operation<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lint::tests::GOOD;
+    use crate::spec::GOOD;
 
     #[test]
     fn a_contract_has_what_a_request_needs_and_nothing_else() {

@@ -1,14 +1,14 @@
-//! What the generator does not make: enums, bounds, and the facts of the specification as constants.
+//! The parts that the generator does not make: enums, bounds, and the facts of the specification as constants.
 
-use std::iter;
+use std::collections::BTreeMap;
 
 use proc_macro2::{Literal, TokenStream};
-use quote::{format_ident, quote};
+use quote::{ToTokens, format_ident, quote};
 use serde_json::Value;
 use syn::Ident;
 
-use crate::lint::servers;
-use crate::spec::Spec;
+use crate::names::{constant, field, snake};
+use crate::spec::{Spec, list};
 
 /// The Rust path of the type that stands for a schema, if the generator is not to make one.
 pub(crate) fn replacement(name: &str, schema: &Value) -> Option<String> {
@@ -39,42 +39,38 @@ fn is_enum(schema: &Value) -> bool {
 
 /// Constants from the specification, for the root of the module.
 pub(crate) fn constants(spec: &Spec) -> TokenStream {
-    let servers = servers(spec).into_iter().map(|(_, server)| {
-        let (name, url) = (ident(&server["x-rust-name"]), server["url"].as_str());
-        let doc = format!(
-            "Base URL. {}",
-            server["description"].as_str().unwrap_or_default()
-        );
-        (
-            name.to_string(),
-            quote! { #[doc = #doc] pub const #name: &str = #url; },
-        )
-    });
     // Several paths can name the same server.
-    let servers: std::collections::BTreeMap<_, _> = servers.collect();
+    let mut servers = BTreeMap::new();
+    for (_, server) in spec.servers() {
+        let name = ident(&server["x-rust-name"]);
+        let url = server["url"].as_str();
+        let description = server["description"].as_str().unwrap_or_default();
+        let doc = format!("Base URL. {description}");
+        let constant = quote! { #[doc = #doc] pub const #name: &str = #url; };
+        servers.insert(name.to_string(), constant);
+    }
     let servers = servers.values();
-    let operations = spec.operations();
-    let ids = operations
-        .iter()
-        .map(|operation| operation.value["operationId"].as_str());
-    let paths = operations
-        .iter()
-        .filter(|operation| operation.hand_written)
-        .map(|operation| {
-            let id = operation.value["operationId"].as_str().unwrap_or_default();
-            let (name, path) = (format_ident!("{}_PATH", id.to_uppercase()), operation.path);
+    let mut ids = Vec::new();
+    let mut paths = TokenStream::new();
+    for operation in spec.operations() {
+        let id = operation.value["operationId"].as_str().unwrap_or_default();
+        ids.push(id);
+        if operation.hand_written {
+            let name = format_ident!("{}_PATH", id.to_uppercase());
+            let path = operation.path;
             let doc = format!("Path of `{id}`.");
-            quote! { #[doc = #doc] pub(crate) const #name: &str = #path; }
-        });
+            paths.extend(quote! { #[doc = #doc] pub(crate) const #name: &str = #path; });
+        }
+    }
     quote! {
         #(#servers)*
         /// The operations of the specification, in its order.
         pub const OPERATIONS: &[&str] = &[#(#ids),*];
-        #(#paths)*
+        #paths
     }
 }
 
-/// The module of bounds: what a request has to keep to beyond its types.
+/// The module of bounds.
 pub(crate) fn bounds(spec: &Spec) -> TokenStream {
     let mut modules = Vec::new();
     for (name, properties) in spec.requests() {
@@ -97,7 +93,7 @@ pub(crate) fn bounds(spec: &Spec) -> TokenStream {
         modules.push(quote! { #[doc = #doc] pub mod #module { #(#constants)* } });
     }
     quote! {
-        /// What a request has to keep to beyond its types, by type and field. It is checked before a request is sent.
+        /// The bounds of requests beyond their types, by type and field. They are checked before a request is sent.
         pub mod bounds { #(#modules)* }
     }
 }
@@ -107,11 +103,10 @@ pub(crate) fn checks(spec: &Spec) -> TokenStream {
     let mut checks = TokenStream::new();
     for (name, properties) in spec.requests() {
         let required = &spec.root["components"]["schemas"][name]["required"];
-        let required: Vec<&Value> = required.as_array().into_iter().flatten().collect();
         let bounds = format_ident!("{}", snake(name));
         let mut statements = Vec::new();
         for (property, value) in properties {
-            let is_required = required.iter().any(|name| *name == property);
+            let is_required = list(required).any(|name| name == property);
             statements.extend(check(spec, &bounds, property, value, is_required));
         }
         let name = format_ident!("{name}");
@@ -180,7 +175,6 @@ struct Bound {
 
 fn bound(schema: &Value) -> Option<Bound> {
     let integer = |word: &str| schema[word].as_i64().map(Literal::i64_unsuffixed);
-    let length = |word: &str| schema[word].as_u64().map(Literal::u64_unsuffixed);
     match schema["type"].as_str()? {
         "integer" => {
             let least = integer("minimum")?;
@@ -192,75 +186,60 @@ fn bound(schema: &Value) -> Option<Bound> {
                 unit: quote! { *value, },
             })
         }
-        "array" => {
-            let least = length("minItems").unwrap_or_else(|| Literal::u64_unsuffixed(0));
-            let most = length("maxItems")?;
-            Some(Bound {
-                doc: "The number of items in",
-                range: quote! { <usize> = #least..=#most },
-                function: format_ident!("check_length"),
-                unit: quote! { value.len(), "items", },
-            })
-        }
-        "string" if !is_enum(schema) => {
-            let least = length("minLength");
-            let most = length("maxLength");
-            if least.is_none() && most.is_none() {
-                return None;
-            }
-            let least = least.unwrap_or_else(|| Literal::u64_unsuffixed(0));
-            let most = most.map_or_else(|| quote! { usize::MAX }, |most| quote! { #most });
-            Some(Bound {
-                doc: "The number of characters in",
-                range: quote! { <usize> = #least..=#most },
-                function: format_ident!("check_length"),
-                unit: quote! { value.chars().count(), "characters", },
-            })
-        }
+        "array" => Some(Bound {
+            doc: "The number of items in",
+            range: length_range(&schema["minItems"], &schema["maxItems"])?,
+            function: format_ident!("check_length"),
+            unit: quote! { value.len(), "items", },
+        }),
+        "string" if !is_enum(schema) => Some(Bound {
+            doc: "The number of characters in",
+            range: length_range(&schema["minLength"], &schema["maxLength"])?,
+            function: format_ident!("check_length"),
+            unit: quote! { value.chars().count(), "characters", },
+        }),
         _ => None,
     }
 }
 
-/// The name of a property as a field; a word of the language has something behind it.
-fn field(property: &str) -> Ident {
-    let name = snake(property);
-    syn::parse_str(&name).unwrap_or_else(|_| format_ident!("{name}_"))
-}
-
-fn constant(property: &str) -> Ident {
-    format_ident!("{}", snake(property).to_uppercase())
+fn length_range(least: &Value, most: &Value) -> Option<TokenStream> {
+    if least.is_null() && most.is_null() {
+        return None;
+    }
+    let least = Literal::u64_unsuffixed(least.as_u64().unwrap_or_default());
+    let most = match most.as_u64() {
+        Some(most) => Literal::u64_unsuffixed(most).to_token_stream(),
+        None => quote! { usize::MAX },
+    };
+    Some(quote! { <usize> = #least..=#most })
 }
 
 /// The enums, for the module of types.
-pub(crate) fn enums(spec: &Spec) -> Vec<TokenStream> {
-    spec.schemas()
-        .filter_map(|(name, schema)| {
-            let (values, open) = match (
-                schema["enum"].as_array(),
-                schema["x-extensible-enum"].as_array(),
-            ) {
-                (Some(values), _) => (values, false),
-                (None, Some(values)) => (values, true),
-                (None, None) => return None,
-            };
-            let list = |word: &str| schema[word].as_array().into_iter().flatten();
-            let shape = Enum {
-                name: format_ident!("{name}"),
-                doc: schema["description"].as_str().unwrap_or_default(),
-                variants: list("x-enum-varnames").map(ident).collect(),
-                docs: list("x-enum-descriptions")
-                    .filter_map(Value::as_str)
-                    .collect(),
-                values: values.iter().map(literal).collect(),
-            };
-            Some(match (open, schema["type"] == "integer") {
-                (false, false) => shape.closed_text(),
-                (false, true) => shape.closed_integer(),
-                (true, false) => shape.open_text(),
-                (true, true) => shape.open_integer(),
-            })
-        })
-        .collect()
+pub(crate) fn enums(spec: &Spec) -> TokenStream {
+    let mut enums = TokenStream::new();
+    for (name, schema) in spec.schemas() {
+        if !is_enum(schema) {
+            continue;
+        }
+        let is_open = schema.get("enum").is_none();
+        let word = if is_open { "x-extensible-enum" } else { "enum" };
+        let shape = Enum {
+            name: format_ident!("{name}"),
+            doc: schema["description"].as_str().unwrap_or_default(),
+            variants: list(&schema["x-enum-varnames"]).map(ident).collect(),
+            docs: list(&schema["x-enum-descriptions"])
+                .filter_map(Value::as_str)
+                .collect(),
+            values: list(&schema[word]).map(literal).collect(),
+        };
+        enums.extend(match (is_open, schema["type"] == "integer") {
+            (false, false) => shape.closed_text(),
+            (false, true) => shape.closed_integer(),
+            (true, false) => shape.open_text(),
+            (true, true) => shape.open_integer(),
+        });
+    }
+    enums
 }
 
 struct Enum<'a> {
@@ -435,15 +414,4 @@ fn literal(value: &Value) -> Literal {
         || Literal::string(value.as_str().unwrap_or_default()),
         Literal::i64_unsuffixed,
     )
-}
-
-/// `imageUrls` and `GenerateRequest` as the generator spells them in modules and constants.
-pub(crate) fn snake(name: &str) -> String {
-    let boundary = |(index, c): (usize, char)| {
-        let separator = (index > 0 && c.is_ascii_uppercase()).then_some('_');
-        separator
-            .into_iter()
-            .chain(iter::once(c.to_ascii_lowercase()))
-    };
-    name.chars().enumerate().flat_map(boundary).collect()
 }

@@ -12,6 +12,7 @@ mod codegen;
 mod contract;
 mod emit;
 mod lint;
+mod names;
 mod rewrite;
 mod schema;
 mod spec;
@@ -61,28 +62,23 @@ fn main() -> ExitCode {
 
 fn run_lint(workspace: &Path) -> Result<String, String> {
     let mut report = String::new();
-    let mut problems = String::new();
+    let mut problems = Vec::new();
     for (name, _) in SPECS {
         match Spec::read(workspace, name) {
-            Err(problem) => problems.push_str(&format!("{problem}\n")),
+            Err(problem) => problems.push(problem),
             Ok(spec) => {
                 let found = lint::lint(&spec);
                 if found.is_empty() {
-                    report.push_str(&format!(
-                        "{} is in order ({} operations)\n",
-                        spec.file,
-                        spec.operations().len()
-                    ));
+                    let count = spec.operations().len();
+                    report.push_str(&format!("{} is in order ({count} operations)\n", spec.file));
                 }
-                found
-                    .iter()
-                    .for_each(|problem| problems.push_str(&format!("{problem}\n")));
+                problems.extend(found);
             }
         }
     }
     if problems.is_empty() {
-        Ok(report)
-    } else {
-        Err(problems)
+        return Ok(report);
     }
+    let lines = problems.iter().map(|problem| format!("{problem}\n"));
+    Err(lines.collect())
 }

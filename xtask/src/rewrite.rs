@@ -14,6 +14,7 @@ use syn::{
 };
 
 use crate::emit;
+use crate::names::snake;
 use crate::spec::{Spec, members};
 
 /// Applies all changes.
@@ -97,9 +98,7 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
         }
     }
     contents.retain(|item| !matches!(item, Item::Impl(block) if has_builder(block) && named(&block.self_ty, &replies)));
-    for tokens in emit::enums(spec) {
-        contents.extend(items(tokens)?);
-    }
+    contents.extend(items(emit::enums(spec))?);
     contents.extend(items(emit::checks(spec))?);
     let objects = spec.schemas().filter(|(name, schema)| {
         replies.contains(*name)
@@ -213,7 +212,7 @@ fn deprecate(item: &mut Item, spec: &Spec) {
 
 /// Whether a field or a method is that of a property. A word of the language ends with `_`.
 fn is_of(ident: &syn::Ident, property: &str) -> bool {
-    ident.to_string().trim_end_matches('_') == emit::snake(property)
+    ident.to_string().trim_end_matches('_') == snake(property)
 }
 
 /// Whether an item of the builder module belongs to one of the types.
@@ -258,7 +257,7 @@ impl VisitMut for DefaultExtra {
     }
 }
 
-/// What a builder makes is checked: a request is sent only if it keeps the bounds.
+/// A builder checks the request that it makes, so that only a request within its bounds is sent.
 fn check(block: &mut ItemImpl) -> bool {
     for item in &mut block.items {
         if let ImplItem::Fn(function) = item
@@ -410,23 +409,17 @@ impl VisitMut for Query {
 /// Rewrites one `send`: no header that the provider does not know, no error that loses the reply, and for a call that can
 /// cost money a connection that cannot send it twice.
 fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
-    let refuse = || {
-        format!(
-            "the generator's `send` has changed its form; adapt xtask/src/rewrite.rs to {}",
-            function.to_token_stream()
-        )
-    };
     let reply = return_type(&function.sig.output)
         .and_then(first_argument)
         .and_then(first_argument)
-        .ok_or_else(refuse)?
+        .ok_or_else(|| changed_form(function))?
         .clone();
-    let (id, mut kept) = request_of(function).ok_or_else(refuse)?;
+    let (id, mut kept) = request_of(function).ok_or_else(|| changed_form(function))?;
     let operations = spec.operations();
     let operation = operations
         .iter()
         .find(|operation| operation.value["operationId"] == *id)
-        .ok_or_else(refuse)?;
+        .ok_or_else(|| changed_form(function))?;
     // A server of its own, `UPLOAD_URL`, is the field `upload_url` and the method `upload` of the client's inner part. The
     // lint has seen that no paid call has one.
     let server = operation.server.map(str::to_lowercase);
@@ -450,6 +443,13 @@ fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
     }
     function.sig.output = parse_quote!(-> Result<Reply<#reply>, Error>);
     Ok(())
+}
+
+fn changed_form(function: &ImplItemFn) -> String {
+    format!(
+        "the generator's `send` has changed its form; adapt xtask/src/rewrite.rs to {}",
+        function.to_token_stream()
+    )
 }
 
 /// The operation of a `send`, and the statements that build its request, without the generator's headers.

@@ -11,7 +11,7 @@ const FILE: &str = "schemas/video-request.json";
 ///
 /// # Errors
 ///
-/// What went wrong, or, with `check`, the difference and the command that removes it.
+/// The problem, or, with `check`, the difference and the command that removes it.
 pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
     // Cargo tells its subcommands where it is.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

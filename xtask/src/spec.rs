@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// What each specification is generated into: file under `openapi/`, crate under `crates/`.
+/// The specifications, files under `openapi/`, each with the crate under `crates/` that it is generated into.
 pub(crate) const SPECS: [(&str, &str); 2] =
     [("kie.yaml", "kie-api"), ("uniall.yaml", "uniall-api")];
 
@@ -58,11 +58,7 @@ impl fmt::Display for Problem {
 impl Operation<'_> {
     /// The parameters, in the order of the file.
     pub(crate) fn parameters<'s>(&'s self, spec: &'s Spec) -> impl Iterator<Item = &'s Value> {
-        let parameters = self.value["parameters"].as_array();
-        parameters
-            .into_iter()
-            .flatten()
-            .map(|parameter| spec.resolve(parameter))
+        list(&self.value["parameters"]).map(|parameter| spec.resolve(parameter))
     }
 }
 
@@ -120,6 +116,7 @@ impl Spec {
             .unwrap_or(&self.file)
     }
 
+    /// A problem of this file.
     pub(crate) fn problem(
         &self,
         pointer: impl Into<String>,
@@ -134,27 +131,68 @@ impl Spec {
 
     /// The operations in the order of the file, without those of callbacks.
     pub(crate) fn operations(&self) -> Vec<Operation<'_>> {
-        members(&self.root["paths"])
-            .flat_map(|(path, item)| {
-                ["get", "put", "post", "delete", "patch"]
-                    .into_iter()
-                    .filter_map(move |method| {
-                        let value = item.get(method)?;
-                        let body = value
-                            .get("requestBody")
-                            .map(|body| &self.resolve(body)["content"]);
-                        Some(Operation {
-                            pointer: format!("/paths/{}/{method}", escape(path)),
-                            method,
-                            path,
-                            value,
-                            server: item["servers"][0]["x-rust-name"].as_str(),
-                            hand_written: body
-                                .is_some_and(|content| content.get("application/json").is_none()),
-                        })
-                    })
-            })
-            .collect()
+        let mut operations = Vec::new();
+        for (path, item) in members(&self.root["paths"]) {
+            for method in ["get", "put", "post", "delete", "patch"] {
+                let Some(value) = item.get(method) else {
+                    continue;
+                };
+                let body = &self.resolve(&value["requestBody"])["content"];
+                operations.push(Operation {
+                    pointer: format!("/paths/{}/{method}", escape(path)),
+                    method,
+                    path,
+                    value,
+                    server: item["servers"][0]["x-rust-name"].as_str(),
+                    hand_written: value.get("requestBody").is_some()
+                        && body.get("application/json").is_none(),
+                });
+            }
+        }
+        operations
+    }
+
+    /// The servers of the file and of its paths, with their pointers.
+    pub(crate) fn servers(&self) -> Vec<(String, &Value)> {
+        let mut servers = Vec::new();
+        for (index, server) in list(&self.root["servers"]).enumerate() {
+            servers.push((format!("/servers/{index}"), server));
+        }
+        for (path, item) in members(&self.root["paths"]) {
+            for (index, server) in list(&item["servers"]).enumerate() {
+                servers.push((format!("/paths/{}/servers/{index}", escape(path)), server));
+            }
+        }
+        servers
+    }
+
+    /// The bodies of all requests, replies and callbacks, with their pointers.
+    pub(crate) fn media_types(&self) -> Vec<(String, &Value)> {
+        let mut holders = Vec::new();
+        for operation in self.operations() {
+            let at = &operation.pointer;
+            let request = self.resolve(&operation.value["requestBody"]);
+            holders.push((format!("{at}/requestBody"), request));
+            for (status, reply) in members(&operation.value["responses"]) {
+                // A shared reply is looked at once, where it stands.
+                if reply.get("$ref").is_none() {
+                    holders.push((format!("{at}/responses/{status}"), reply));
+                }
+            }
+            for (below, callback) in callbacks(operation.value) {
+                holders.push((format!("{at}{below}/requestBody"), &callback["requestBody"]));
+            }
+        }
+        for (name, reply) in members(&self.root["components"]["responses"]) {
+            holders.push((format!("/components/responses/{}", escape(name)), reply));
+        }
+        let mut media_types = Vec::new();
+        for (at, holder) in holders {
+            for (media_type, media) in members(&holder["content"]) {
+                media_types.push((format!("{at}/content/{}", escape(media_type)), media));
+            }
+        }
+        media_types
     }
 
     /// Named schemas, in the order of the file.
@@ -198,7 +236,8 @@ impl Spec {
 
     /// The names of the schemas that requests use, and of those that replies and callbacks use.
     pub(crate) fn schema_uses(&self) -> (BTreeSet<String>, BTreeSet<String>) {
-        let (mut requests, mut replies) = (BTreeSet::new(), BTreeSet::new());
+        let mut requests = BTreeSet::new();
+        let mut replies = BTreeSet::new();
         for operation in self.operations() {
             for part in ["requestBody", "parameters"] {
                 self.collect_targets(&operation.value[part], &mut requests);
@@ -207,34 +246,48 @@ impl Spec {
                 self.collect_targets(&operation.value[part], &mut replies);
             }
         }
-        let schemas = |targets: BTreeSet<String>| {
-            targets
-                .iter()
-                .filter_map(|target| target.strip_prefix(SCHEMAS))
-                .map(str::to_owned)
-                .collect()
-        };
-        (schemas(requests), schemas(replies))
+        (schema_names(&requests), schema_names(&replies))
     }
 
     fn collect_targets(&self, value: &Value, targets: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(object) => {
-                if let Some(target) = object.get("$ref").and_then(Value::as_str)
-                    && targets.insert(target.to_owned())
-                {
-                    self.collect_targets(self.resolve(value), targets);
-                }
-                object
-                    .values()
-                    .for_each(|value| self.collect_targets(value, targets));
-            }
-            Value::Array(items) => items
-                .iter()
-                .for_each(|value| self.collect_targets(value, targets)),
-            _ => {}
+        if let Some(target) = value.get("$ref").and_then(Value::as_str)
+            && targets.insert(target.to_owned())
+        {
+            self.collect_targets(self.resolve(value), targets);
+        }
+        for (_, member) in members(value) {
+            self.collect_targets(member, targets);
+        }
+        for item in list(value) {
+            self.collect_targets(item, targets);
         }
     }
+}
+
+fn schema_names(targets: &BTreeSet<String>) -> BTreeSet<String> {
+    let names = targets
+        .iter()
+        .filter_map(|target| target.strip_prefix(SCHEMAS));
+    names.map(str::to_owned).collect()
+}
+
+/// The operations inside the callbacks of one, with their pointers below it.
+pub(crate) fn callbacks(operation: &Value) -> Vec<(String, &Value)> {
+    let mut callbacks = Vec::new();
+    for (name, expressions) in members(&operation["callbacks"]) {
+        for (expression, item) in members(expressions) {
+            let at = format!("/callbacks/{}/{}", escape(name), escape(expression));
+            for (method, callback) in members(item) {
+                callbacks.push((format!("{at}/{method}"), callback));
+            }
+        }
+    }
+    callbacks
+}
+
+/// The items of an array; of anything else none.
+pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
 }
 
 /// The members of an object; of anything else none.
@@ -250,3 +303,7 @@ pub(crate) fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
 pub(crate) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
+
+/// A specification that is in order, for tests.
+#[cfg(test)]
+pub(crate) const GOOD: &str = include_str!("good.yaml");

@@ -2867,7 +2867,7 @@ pub mod builder {
         }
     }
 }
-/// What a request has to keep to beyond its types, by type and field. It is checked before a request is sent.
+/// The bounds of requests beyond their types, by type and field. They are checked before a request is sent.
 pub mod bounds {
     ///Bounds of [`GenerateRequest`](super::types::GenerateRequest).
     pub mod generate_request {

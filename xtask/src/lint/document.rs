@@ -1,0 +1,147 @@
+//! Rules for the document as a whole: version, references, form, our own words, key and servers.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::report::{Report, UNREAD};
+use crate::spec::{Spec, escape, list, members};
+
+pub(super) fn version(spec: &Spec, report: &mut Report) {
+    let version = spec.root["openapi"].as_str().unwrap_or("no version");
+    if !version.starts_with("3.0.") {
+        let message = format!("this is {version}; write OpenAPI 3.0, which the generator reads");
+        report.refuse("/openapi", message);
+    }
+}
+
+pub(super) fn references(spec: &Spec, report: &mut Report) {
+    walk(&spec.root, String::new(), &mut |pointer, value| {
+        if let Some(target) = value.get("$ref") {
+            reference(spec, format!("{pointer}/$ref"), target, report);
+        }
+    });
+}
+
+fn reference(spec: &Spec, at: String, target: &Value, report: &mut Report) {
+    let pointer = target.as_str().and_then(|target| target.strip_prefix('#'));
+    let pointer = pointer.unwrap_or("nowhere");
+    let Some(found) = spec.root.pointer(pointer) else {
+        let message =
+            format!("{target} leads nowhere in this file; correct the name or add the component");
+        return report.refuse(at, message);
+    };
+    if found.get("$ref").is_some() {
+        let message = format!("{target} is a reference itself; refer to the component directly");
+        report.refuse(at, message);
+    } else if pointer.split('/').count() != 4 {
+        let message = format!("{target} is no component; give it a name and use that");
+        report.refuse(at, message);
+    }
+}
+
+/// The document has the form of OpenAPI, as the generator's own reader sees it.
+pub(super) fn structure(spec: &Spec, report: &mut Report) {
+    for pointer in ["/info", "/paths", "/components/schemas"] {
+        if !spec.root.pointer(pointer).is_some_and(Value::is_object) {
+            report.refuse(pointer, "this has to be an object; add it");
+        }
+    }
+    if let Err(error) = serde_path_to_error::deserialize::<_, openapiv3::OpenAPI>(&spec.root) {
+        let segments = error.path().iter();
+        let pointer: String = segments
+            .map(|segment| format!("/{}", escape(&segment.to_string())))
+            .collect();
+        let message = format!("this is not OpenAPI 3.0: {}; correct it", error.inner());
+        report.refuse(pointer, message);
+    }
+}
+
+/// The words that are not OpenAPI's own are known, and `x-basis` says where a fact comes from.
+pub(super) fn words(spec: &Spec, report: &mut Report) {
+    const WORDS: [&str; 7] = [
+        "x-basis",
+        "x-billable",
+        "x-enum-descriptions",
+        "x-enum-varnames",
+        "x-extensible-enum",
+        "x-rust-name",
+        "x-rust-type",
+    ];
+    const BASES: [&str; 3] = ["documented", "observed", "inferred"];
+    walk(&spec.root, String::new(), &mut |pointer, value| {
+        for (word, meaning) in members(value) {
+            let at = format!("{pointer}/{}", escape(word));
+            if word.starts_with("x-") && !WORDS.contains(&word) {
+                report.refuse(at, "nothing reads this word; use one of openapi/README.md");
+            } else if word == "x-basis" && !BASES.iter().any(|basis| meaning == basis) {
+                report.refuse(at, "say documented, observed or inferred");
+            }
+        }
+    });
+}
+
+/// There is one key for all calls.
+pub(super) fn key(spec: &Spec, report: &mut Report) {
+    let mut schemes = Vec::new();
+    for (name, _) in list(&spec.root["security"]).flat_map(members) {
+        schemes.push(&spec.root["components"]["securitySchemes"][name]);
+    }
+    let is_bearer = matches!(schemes[..], [it] if it["type"] == "http" && it["scheme"] == "bearer");
+    if !is_bearer {
+        let message = "the clients send the key as a bearer token; describe that and no other";
+        report.refuse("/security", message);
+    }
+}
+
+/// There is one server for the file, and one for a path that has its own.
+pub(super) fn servers(spec: &Spec, report: &mut Report) {
+    let mut holders = vec![(String::new(), &spec.root)];
+    for (path, item) in members(&spec.root["paths"]) {
+        if item.get("servers").is_some() {
+            holders.push((format!("/paths/{}", escape(path)), item));
+        }
+    }
+    for (at, holder) in holders {
+        if list(&holder["servers"]).count() != 1 {
+            let message = "calls go to one server; give exactly one";
+            report.refuse(format!("{at}/servers"), message);
+        }
+    }
+    let mut urls = BTreeMap::new();
+    for (at, server) in spec.servers() {
+        report.only(&at, server, &["url", "description", "x-rust-name"], UNREAD);
+        let url = server["url"].as_str().unwrap_or_default();
+        if !url.starts_with("https://") || url.ends_with('/') || url.contains('{') {
+            let message = "give an https URL without a slash at its end, and without variables";
+            report.refuse(format!("{at}/url"), message);
+        }
+        let name = server["x-rust-name"].as_str().unwrap_or_default();
+        if !is_url_constant(name) {
+            let message =
+                "add x-rust-name, the name of the constant that holds the URL, such as UPLOAD_URL";
+            report.refuse(at, message);
+        } else if *urls.entry(name).or_insert(url) != url {
+            let message = format!("{name} is the name of another URL; choose another name");
+            report.refuse(format!("{at}/x-rust-name"), message);
+        }
+    }
+}
+
+/// Whether a name is words in capital letters with `_URL` behind them.
+fn is_url_constant(name: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase());
+    let words = name.strip_suffix("_URL").unwrap_or_default();
+    words.split('_').all(is_word)
+}
+
+/// Visits a value and everything in it, with pointers.
+fn walk<'a>(value: &'a Value, pointer: String, visit: &mut impl FnMut(&str, &'a Value)) {
+    visit(&pointer, value);
+    for (key, value) in members(value) {
+        walk(value, format!("{pointer}/{}", escape(key)), visit);
+    }
+    for (index, value) in list(value).enumerate() {
+        walk(value, format!("{pointer}/{index}"), visit);
+    }
+}

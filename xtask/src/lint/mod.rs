@@ -1,0 +1,102 @@
+//! The rules that a specification must satisfy so that the generator cannot go wrong silently.
+
+mod document;
+mod example;
+mod operation;
+mod report;
+mod schema;
+
+use report::Report;
+
+use crate::spec::{Problem, Spec};
+
+type Rule = fn(&Spec, &mut Report);
+
+/// Each stage relies on what the ones before it have found to be in order.
+const STAGES: [&[Rule]; 5] = [
+    &[document::version],
+    &[document::references],
+    &[document::structure],
+    &[
+        document::words,
+        document::key,
+        document::servers,
+        operation::paths,
+        operation::operations,
+        operation::bodies,
+        schema::components,
+        schema::uses,
+    ],
+    &[example::examples],
+];
+
+/// All problems of a specification; none means that it can be generated.
+pub(crate) fn lint(spec: &Spec) -> Vec<Problem> {
+    for stage in STAGES {
+        let mut report = Report::new(spec);
+        for rule in stage {
+            rule(spec, &mut report);
+        }
+        if !report.problems.is_empty() {
+            return report.problems;
+        }
+    }
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::spec::{GOOD, SPECS};
+
+    /// One place in which [`GOOD`] is broken.
+    #[derive(Deserialize)]
+    struct Fault {
+        /// The text that is replaced; all of it if there is none.
+        edit: Option<String>,
+        to: String,
+        /// Where the problem is.
+        at: String,
+        says: String,
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        match Spec::parse("openapi/test.yaml", text) {
+            Ok(spec) => lint(&spec).iter().map(ToString::to_string).collect(),
+            Err(problem) => vec![problem.to_string()],
+        }
+    }
+
+    #[test]
+    fn a_specification_in_order_has_no_problems() {
+        assert_eq!(problems(GOOD), [""; 0]);
+    }
+
+    #[test]
+    fn every_fault_is_named_with_its_place_and_its_remedy() {
+        let faults: Vec<Fault> = serde_saphyr::from_str(include_str!("faults.yaml")).unwrap();
+        for Fault { edit, to, at, says } in faults {
+            let edit = edit.as_deref().unwrap_or(GOOD);
+            assert!(GOOD.contains(edit), "good.yaml does not have {edit:?}");
+            let found = problems(&GOOD.replacen(edit, &to, 1));
+            let place = format!("openapi/test.yaml at {at}: ");
+            let is_wanted =
+                |problem: &String| problem.starts_with(&place) && problem.contains(&says);
+            assert!(
+                found.iter().any(is_wanted),
+                "{edit:?} -> {to:?}\nwanted {place}... {says}\nfound {found:#?}",
+            );
+        }
+    }
+
+    #[test]
+    fn the_specifications_are_in_order() {
+        let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for (name, _) in SPECS {
+            let text = std::fs::read_to_string(workspace.join("openapi").join(name)).unwrap();
+            assert_eq!(problems(&text), [""; 0], "{name}");
+        }
+    }
+}

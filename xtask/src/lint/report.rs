@@ -1,0 +1,55 @@
+//! The problems that rules have found, and the two rules that all of them share.
+
+use serde_json::Value;
+
+use crate::spec::{Problem, Spec, escape, members};
+
+/// Why a word that is known elsewhere is refused.
+pub(super) const UNREAD: &str = "nothing reads this here, so it would be lost";
+/// Why a schema has to be a component.
+pub(super) const INLINE: &str = "an inline object, enum or oneOf gets a made-up name that can meet another; \
+                                 move it to components/schemas and refer to it";
+
+pub(super) struct Report {
+    file: String,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Report {
+    pub(super) fn new(spec: &Spec) -> Self {
+        Self {
+            file: spec.file.clone(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Notes a problem: where, and a sentence that says what to do.
+    pub(super) fn refuse(&mut self, at: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem {
+            file: self.file.clone(),
+            pointer: at.into(),
+            message: message.into(),
+        });
+    }
+
+    /// Refuses all words but some.
+    pub(super) fn only(&mut self, at: &str, value: &Value, words: &[&str], why: &str) {
+        for (word, _) in members(value) {
+            if word != "x-basis" && !words.contains(&word) {
+                let at = format!("{at}/{}", escape(word));
+                self.refuse(at, format!("{why}; write only {}", words.join(", ")));
+            }
+        }
+    }
+
+    /// Refuses a description that is missing, or that rustdoc would compile as an example.
+    pub(super) fn described(&mut self, at: &str, value: &Value) {
+        let text = value["description"].as_str().unwrap_or_default();
+        if text.is_empty() {
+            self.refuse(at, "add a description");
+        } else if text.contains("```") || text.contains("\n    ") {
+            let message = "write prose without code blocks, which rustdoc would run";
+            self.refuse(format!("{at}/description"), message);
+        }
+    }
+}

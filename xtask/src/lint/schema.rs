@@ -1,0 +1,290 @@
+//! Rules for schemas: names, words, enums, alternatives, and who uses them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::report::{INLINE, Report};
+use crate::names::is_plain;
+use crate::spec::{Spec, escape, list, members};
+
+pub(super) fn components(spec: &Spec, report: &mut Report) {
+    let (_, replies) = spec.schema_uses();
+    for (name, schema) in spec.schemas() {
+        let at = format!("/components/schemas/{}", escape(name));
+        let is_reply = replies.contains(name);
+        report.described(&at, schema);
+        named(name, &at, report);
+        hand_written(schema, &at, report);
+        extensible(schema, is_reply, &at, report);
+        properties(schema, &at, report);
+        enumerated(schema, &at, report);
+        told_apart(spec, schema, &at, report);
+        readable(schema, Place::Component, is_reply, &at, report);
+    }
+}
+
+fn named(name: &str, at: &str, report: &mut Report) {
+    let is_pascal = name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains('_');
+    if !is_plain(name) || !is_pascal || name == "Self" {
+        let message = "this names a Rust type; write words in PascalCase, such as UrlList";
+        report.refuse(at, message);
+    }
+}
+
+fn hand_written(schema: &Value, at: &str, report: &mut Report) {
+    if let Some(path) = schema.get("x-rust-type") {
+        let path = path.as_str().unwrap_or_default();
+        if syn::parse_str::<syn::TypePath>(path).is_err() {
+            let message = "write the path of a Rust type, such as crate::UrlList";
+            report.refuse(format!("{at}/x-rust-type"), message);
+        }
+    }
+}
+
+fn extensible(schema: &Value, is_reply: bool, at: &str, report: &mut Report) {
+    let wanted = if is_reply { json!(true) } else { json!({}) };
+    let given = schema.get("additionalProperties").unwrap_or(&wanted);
+    if *given != wanted {
+        let message = format!(
+            "replies have true here and requests {{}}, which is a field for all others; write {wanted}"
+        );
+        report.refuse(format!("{at}/additionalProperties"), message);
+    }
+}
+
+/// Properties are described, and do not meet in Rust.
+fn properties(schema: &Value, at: &str, report: &mut Report) {
+    let mut fields = BTreeMap::new();
+    for (property, value) in members(&schema["properties"]) {
+        let at = format!("{at}/properties/{}", escape(property));
+        if value.get("$ref").is_none() {
+            report.described(&at, value);
+        }
+        if !is_plain(property) || property == "extra" {
+            let message = "xtask/src/names.rs and the generator spell this in Rust in two ways; teach it there, or remove this";
+            report.refuse(&at, message);
+        }
+        let field = property.replace('_', "").to_lowercase();
+        if let Some(other) = fields.insert(field, property) {
+            let message = format!(
+                "this and {other} are one Rust field; keep one of them and say so in its description"
+            );
+            report.refuse(at, message);
+        }
+    }
+}
+
+/// An enum has values of its type, and as many names and descriptions.
+fn enumerated(schema: &Value, at: &str, report: &mut Report) {
+    let lists = ["enum", "x-extensible-enum"];
+    let Some(word) = lists.into_iter().find(|word| schema.get(word).is_some()) else {
+        return;
+    };
+    let kind = schema["type"].as_str().unwrap_or_default();
+    if !["string", "integer"].contains(&kind) {
+        let message = "an enum has texts or whole numbers; write type: string or type: integer";
+        report.refuse(at, message);
+    }
+    let values: Vec<&Value> = list(&schema[word]).collect();
+    for (index, value) in values.iter().enumerate() {
+        let at = format!("{at}/{word}/{index}");
+        if kind == "string" && !value.is_string() || kind == "integer" && !value.is_i64() {
+            report.refuse(at, format!("{value} is not of type {kind}; correct it"));
+        } else if values[..index].contains(value) {
+            report.refuse(at, format!("{value} stands here twice; remove it"));
+        }
+    }
+    let count = values.len();
+    for word in ["x-enum-varnames", "x-enum-descriptions"] {
+        let is_complete =
+            list(&schema[word]).count() == count && list(&schema[word]).all(Value::is_string);
+        if !is_complete {
+            let message = format!("{word} has to have one text for each of the {count} values");
+            report.refuse(at, message);
+        }
+    }
+    let mut names = BTreeSet::new();
+    for (index, name) in list(&schema["x-enum-varnames"]).enumerate() {
+        let name = name.as_str().unwrap_or_default();
+        let is_name = syn::parse_str::<syn::Ident>(name).is_ok() && name != "Unknown";
+        if !is_name || !names.insert(name) {
+            let message =
+                format!("{name} cannot name a Rust variant, or names another; choose another");
+            report.refuse(format!("{at}/x-enum-varnames/{index}"), message);
+        }
+    }
+}
+
+/// The alternatives of a schema differ in type: the first that fits is taken, and a reply's object fits any.
+fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Report) {
+    if schema.get("x-rust-type").is_some() {
+        return;
+    }
+    let mut types = BTreeSet::new();
+    for (index, alternative) in list(&schema["oneOf"]).enumerate() {
+        let kind = match spec.resolve(alternative)["type"].as_str() {
+            Some("integer") => Some("number"),
+            kind => kind,
+        };
+        if kind.is_none_or(|kind| !types.insert(kind)) {
+            report.refuse(
+                format!("{at}/oneOf/{index}"),
+                "an alternative before this one can take its place; give each another type, or decode it by hand with \
+                 x-rust-type",
+            );
+        }
+    }
+}
+
+/// Where a schema stands. A part is an item of a list or one of several alternatives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Component,
+    Property,
+    Part,
+}
+
+/// Refuses, in a schema and all below it, what would be lost, would cost a reply, or would need a name of its own.
+fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut Report) {
+    let kind = schema["type"].as_str();
+    let named = ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"];
+    let needs_name = kind == Some("object") || named.iter().any(|word| schema.get(word).is_some());
+    if place != Place::Component && needs_name {
+        return report.refuse(at, INLINE);
+    }
+    let why = if is_reply {
+        "a reply that is otherwise would lose a value by this"
+    } else {
+        "nothing keeps to this"
+    };
+    let kind = kind.map_or("without a type".to_owned(), |kind| {
+        format!("of type {kind}")
+    });
+    let place_name = format!("{place:?}").to_lowercase();
+    let why = format!("{why} in a {place_name} {kind}");
+    report.only(at, schema, &words_of(schema, place, is_reply), &why);
+    bounded(schema, at, report);
+    if let Some(format) = schema.get("format")
+        && format != "int64"
+        && format != "binary"
+    {
+        let message =
+            "the generator makes another Rust type of this; only int64 and binary are known";
+        report.refuse(format!("{at}/format"), message);
+    }
+    if place == Place::Property
+        && let Some(all) = schema["allOf"].as_array()
+        && (all.len() != 1 || all[0].get("$ref").is_none())
+    {
+        let message =
+            "the generator takes allOf around one $ref only, to describe it; write one object";
+        report.refuse(format!("{at}/allOf"), message);
+    }
+    // Anything can be said of a schema that is decoded by hand, since it is not generated.
+    if schema.get("x-rust-type").is_some() {
+        return;
+    }
+    for (name, schema) in members(&schema["properties"]) {
+        let at = format!("{at}/properties/{}", escape(name));
+        readable(schema, Place::Property, is_reply, &at, report);
+    }
+    for word in ["allOf", "oneOf"] {
+        for (index, schema) in list(&schema[word]).enumerate() {
+            let at = format!("{at}/{word}/{index}");
+            readable(schema, Place::Part, is_reply, &at, report);
+        }
+    }
+    if let Some(schema) = schema.get("items") {
+        readable(
+            schema,
+            Place::Part,
+            is_reply,
+            &format!("{at}/items"),
+            report,
+        );
+    }
+}
+
+/// Bounds become a range. That of a number has both ends; a length has no end or begins at nothing if it is left out.
+fn bounded(schema: &Value, at: &str, report: &mut Report) {
+    for (least, most, needs_both) in [
+        ("minimum", "maximum", true),
+        ("minItems", "maxItems", false),
+        ("minLength", "maxLength", false),
+    ] {
+        let is_range = match (schema[least].as_i64(), schema[most].as_i64()) {
+            (None, None) => true,
+            (Some(least), Some(most)) => least <= most,
+            _ => !needs_both,
+        };
+        if !is_range {
+            let message =
+                format!("the bounds become a range; give {least} and {most}, the smaller first");
+            report.refuse(at, message);
+        }
+    }
+}
+
+/// The words of a schema that something reads.
+fn words_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
+    if schema.get("$ref").is_some() {
+        return vec!["$ref"];
+    }
+    let is_enum = schema.get("enum").is_some();
+    let of_type: &[&str] = match (schema["type"].as_str(), place, is_reply) {
+        (Some("object"), ..) => &["properties", "required", "additionalProperties"],
+        (Some("array"), Place::Property, false) => &["items", "minItems", "maxItems"],
+        (Some("array"), ..) => &["items"],
+        (Some("string"), Place::Component | Place::Property, false) if !is_enum => {
+            &["format", "minLength", "maxLength"]
+        }
+        (Some("string"), _, false) => &["format"],
+        (Some("integer"), Place::Property, false) => &["format", "minimum", "maximum"],
+        (Some("integer"), ..) => &["format"],
+        (None, Place::Component, _) => &["oneOf"],
+        (None, Place::Property, _) => &["allOf"],
+        _ => &[],
+    };
+    // A null in a list would cost the whole list.
+    let of_place: &[&str] = match place {
+        Place::Component => &[
+            "nullable",
+            "x-rust-type",
+            "enum",
+            "x-extensible-enum",
+            "x-enum-varnames",
+            "x-enum-descriptions",
+        ],
+        Place::Property => &["nullable", "deprecated", "default", "example"],
+        Place::Part => &[],
+    };
+    [&["type", "description"], of_type, of_place].concat()
+}
+
+/// Requests are closed and replies are open, so no schema serves both.
+pub(super) fn uses(spec: &Spec, report: &mut Report) {
+    let (requests, replies) = spec.schema_uses();
+    for (name, schema) in spec.schemas() {
+        let at = format!("/components/schemas/{}", escape(name));
+        let has = |word: &str| schema.get(word).is_some();
+        match (requests.contains(name), replies.contains(name)) {
+            (true, true) => report.refuse(
+                at,
+                "requests and replies both use this; give each a schema of its own",
+            ),
+            (false, false) => report.refuse(at, "nothing uses this; remove it"),
+            (true, false) if has("x-extensible-enum") => {
+                report.refuse(at, "a request uses this; write enum, which is closed");
+            }
+            (true, false) if has("x-rust-type") => {
+                report.refuse(at, "a request uses this; only replies are decoded by hand");
+            }
+            (false, true) if has("enum") => report.refuse(
+                at,
+                "a reply uses this; write x-extensible-enum, or a new word costs a paid task",
+            ),
+            _ => {}
+        }
+    }
+}
