@@ -94,7 +94,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// What a list or an object may still hold.
+    /// The part for the values in a list or an object, if any more may be read.
     fn below(&mut self) -> Option<Part<'_>> {
         let left = self.left.get_mut(1..)?;
         (*left.first()? > 0).then_some(Part { left })

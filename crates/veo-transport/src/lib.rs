@@ -5,32 +5,38 @@
 //! - A call that can cost money ([`Transport::submit`]) goes out over a connection of its own, so that a connection that
 //!   the server has closed meanwhile cannot be mistaken for a lost reply. Nothing is sent a second time: no retries, and
 //!   no redirects, since 307 and 308 would send the body again.
-//! - A reply is read to its end, up to [`MAX_BODY`]. What was read of a broken one is kept, because the id of a paid task
-//!   may be in it.
+//! - A reply is read to its end, up to [`MAX_BODY`]. The part that was read of a broken one is kept, because the
+//!   id of a paid task may be in it.
 //! - To decode a reply takes the memory of what is wanted of it, whatever else is in it ([`json`]).
 //! - The key goes to the configured origin only and is removed from everything that is read, but for one for a
 //!   simulator that may be a word.
 //! - Each exchange is told to `tracing` at the level of debugging, with the target [`WIRE`]: method, URL and body, and then
 //!   status and body, of which the first 4 KiB; without the key, and with links as [`without_queries`] shows them.
 
+mod address;
 mod bounds;
 mod config;
 mod encode;
 mod error;
+mod head;
 mod http;
 mod json;
 mod lenient;
+mod redact;
 mod reply;
 mod transport;
 mod url_list;
 
+pub use address::is_loopback;
 pub use bounds::{check_length, check_range};
 pub use config::Config;
 pub use encode::encode_path;
-pub use error::{Error, Unreadable, excerpt, without_queries, words};
+pub use error::{Error, Unreadable};
+pub use head::Head;
 pub use http::{HAS_TLS, client_builder};
 pub use json::{json, member_texts, members};
 pub use lenient::lenient;
-pub use reply::{Head, RawReply, Reply, Verdict, open};
+pub use redact::{excerpt, without_queries, words};
+pub use reply::{RawReply, Reply, Verdict, open};
 pub use transport::{MAX_BODY, Transport, WIRE};
 pub use url_list::UrlList;

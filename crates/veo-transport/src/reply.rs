@@ -1,53 +1,12 @@
 use std::fmt;
 use std::ops::Deref;
-use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::json::json;
-use crate::{Error, Unreadable, words};
-
-/// Status and headers of a reply, as far as they matter.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Head {
-    /// HTTP status.
-    pub status: u16,
-    /// `Content-Type`, if it was there.
-    pub content_type: Option<String>,
-    /// `Retry-After` as the time from now, if it was there.
-    pub retry_after: Option<Duration>,
-}
-
-impl Head {
-    pub(crate) fn new(status: u16, headers: &HeaderMap) -> Self {
-        let text = |name| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(str::trim)
-        };
-        let seconds = |text: &str| text.parse().ok().map(Duration::from_secs);
-        let until = |text| {
-            httpdate::parse_http_date(text)
-                .ok()
-                .map(|date| date.duration_since(SystemTime::now()).unwrap_or_default())
-        };
-        Self {
-            status,
-            content_type: text(CONTENT_TYPE).map(str::to_owned),
-            retry_after: text(RETRY_AFTER).and_then(|text| seconds(text).or_else(|| until(text))),
-        }
-    }
-
-    /// Whether the status is one of success.
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-}
+use crate::{Error, Head, Unreadable, words};
 
 /// A reply, read to its end and not yet understood.
 #[derive(Clone)]
@@ -58,7 +17,7 @@ pub struct RawReply {
     pub body: Bytes,
 }
 
-/// A reply of the provider: what it says, and the bytes that say it.
+/// A reply of the provider: its content, and its bytes.
 #[derive(Clone)]
 pub struct Reply<T> {
     value: T,
@@ -66,7 +25,7 @@ pub struct Reply<T> {
 }
 
 impl<T> Reply<T> {
-    /// What the reply says.
+    /// The content of the reply.
     pub fn into_inner(self) -> T {
         self.value
     }
@@ -100,7 +59,7 @@ impl<T: fmt::Debug> fmt::Debug for Reply<T> {
     }
 }
 
-/// What a provider's client makes of the JSON of a reply.
+/// The reading of a reply's JSON by a provider's client.
 pub enum Verdict<R> {
     /// A reply to decode, brought into the form that the types expect.
     Reply(Value),

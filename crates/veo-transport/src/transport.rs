@@ -1,27 +1,21 @@
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Body, Client, Request, Url, redirect, retry};
-use secrecy::{ExposeSecret, SecretString};
+use reqwest::{Body, Client, Request, Response, Url, redirect, retry};
+use secrecy::ExposeSecret;
 
-use crate::error::{causes, excerpt, without_queries};
+use crate::error::causes;
 use crate::http::{HAS_TLS, client_builder};
-use crate::{Config, Error, Head, RawReply, Unreadable};
+use crate::redact::Key;
+use crate::{Config, Error, Head, RawReply, Unreadable, is_loopback, without_queries};
 
 /// The longest body that is read, in bytes. A video of 25 MiB, the size of a real one, fits into it as a data URL.
 pub const MAX_BODY: usize = 40 << 20;
 
 /// Where exchanges are logged, at the level of debugging.
 pub const WIRE: &str = "veo::wire";
-/// A key for a simulator on this machine can be a word that a reply needs, such as `failed`. So it is hidden in bodies only if
-/// it has as many bytes as this; those of kie.ai have 32 and those of UniAll more.
-const SHORTEST_KEY: usize = 16;
-/// How much of a body is logged, in bytes.
-const SHOWN: usize = 4096;
 
 /// Sends requests and reads their replies. Clones share their connections.
 #[derive(Clone)]
@@ -29,8 +23,7 @@ pub struct Transport {
     query: Client,
     submit: Client,
     authorization: HeaderValue,
-    key: Arc<SecretString>,
-    may_be_a_word: bool,
+    key: Key,
     base_url: String,
     origins: Vec<Url>,
 }
@@ -81,8 +74,7 @@ impl Transport {
                 .build()
                 .map_err(Error::unbuildable)?,
             authorization,
-            key: Arc::new(config.key.clone()),
-            may_be_a_word: config.key.expose_secret().len() < SHORTEST_KEY && is_loopback(&origin),
+            key: Key::new(config.key.clone(), is_loopback(origin.as_str())),
             base_url,
             origins: vec![origin],
         })
@@ -133,18 +125,18 @@ impl Transport {
             method = %request.method(),
             url = %without_queries(request.url().as_str()),
             // A form has no text to show.
-            body = request.body().and_then(Body::as_bytes).map(|body| display(self.shown(body))),
+            body = request.body().and_then(Body::as_bytes).map(|body| display(self.key.excerpt(body))),
             "request"
         );
         let result = self.exchange(client, request).await;
         match &result {
             Ok(RawReply { head, body }) => {
-                tracing::debug!(target: WIRE, status = head.status, body = %self.shown(body), "reply");
+                tracing::debug!(target: WIRE, status = head.status, body = %self.key.excerpt(body), "reply");
             }
             Err(Error::NoReply {
                 partial, source, ..
             }) => {
-                tracing::debug!(target: WIRE, error = %source, body = %self.shown(partial), "no whole reply");
+                tracing::debug!(target: WIRE, error = %source, body = %self.key.excerpt(partial), "no whole reply");
             }
             Err(Error::NotConnected { source, .. }) => {
                 tracing::debug!(target: WIRE, error = %source, "no connection")
@@ -176,7 +168,7 @@ impl Transport {
         request
             .headers_mut()
             .insert(AUTHORIZATION, self.authorization.clone());
-        let mut response = match client.execute(request).await {
+        let response = match client.execute(request).await {
             Ok(response) => response,
             Err(error) if error.is_builder() => return Err(Error::unbuildable(error)),
             Err(error) if error.is_connect() => {
@@ -193,58 +185,35 @@ impl Transport {
                 });
             }
         };
+        self.read(response, host).await
+    }
+
+    /// Reads a reply to its end, without the key.
+    async fn read<R>(&self, mut response: Response, host: String) -> Result<RawReply, Error<R>> {
         let head = Head::new(response.status().as_u16(), response.headers());
         let mut body = BytesMut::new();
         loop {
             match response.chunk().await {
                 Ok(None) => {
-                    return Ok(RawReply {
-                        head,
-                        body: self.without_key(body),
-                    });
+                    let body = self.key.remove(body);
+                    return Ok(RawReply { head, body });
                 }
                 Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
                     let reason = format!("the body is longer than {} MiB", MAX_BODY >> 20);
-                    let body = self.without_key(body);
-                    return Err(Error::Unreadable(Box::new(Unreadable {
-                        head,
-                        reason,
-                        body,
-                    })));
+                    let body = self.key.remove(body);
+                    let unreadable = Unreadable { head, reason, body };
+                    return Err(Error::Unreadable(Box::new(unreadable)));
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Err(error) => {
                     return Err(Error::NoReply {
                         host,
-                        partial: self.without_key(body),
+                        partial: self.key.remove(body),
                         source: cause(error),
                     });
                 }
             }
         }
-    }
-
-    /// The start of a body for the log, in one line.
-    fn shown(&self, body: &[u8]) -> String {
-        let start = self.without_key(body[..body.len().min(2 * SHOWN)].into());
-        excerpt(&start, SHOWN).replace(char::is_control, " ")
-    }
-
-    /// Removes the key from a body that echoes it, since bodies end up in errors and logs.
-    fn without_key(&self, mut body: BytesMut) -> Bytes {
-        let key = self.key.expose_secret().as_bytes();
-        if self.may_be_a_word {
-            return body.freeze();
-        }
-        let mut clean = BytesMut::new();
-        while let Some(at) = memmem::find(&body, key) {
-            clean.unsplit(body.split_to(at));
-            clean.extend_from_slice(b"[key]");
-            let _ = body.split_to(key.len());
-        }
-        // Without a key in it, this is the body itself and no copy.
-        clean.unsplit(body);
-        clean.freeze()
     }
 }
 
@@ -265,7 +234,7 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     if parsed.host_str().is_none() {
         return Err(invalid("it has no host"));
     }
-    if parsed.scheme() != "https" && !(parsed.scheme() == "http" && is_loopback(&parsed)) {
+    if parsed.scheme() != "https" && !(parsed.scheme() == "http" && is_loopback(url)) {
         return Err(invalid(
             "the key travels over https, or over http to a loopback address",
         ));
@@ -281,43 +250,7 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     Ok((parsed.as_str().trim_end_matches('/').to_owned(), parsed))
 }
 
-/// Whether a URL leads to this machine.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
 /// The cause of a failure, without the URL, which can hold secrets, and in one line, since callers cannot act on its parts.
 fn cause(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
     causes(&error.without_url()).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A word can be the key for a simulator. Whoever is not on this machine has real keys, however long they are.
-    #[test]
-    fn only_a_word_for_this_machine_stays_in_a_reply() {
-        let long = "a-key-as-long-as-real-ones";
-        for (url, key, hides) in [
-            ("https://gateway.example.net", "failed", HAS_TLS),
-            ("https://gateway.example.net", long, HAS_TLS),
-            ("http://127.0.0.1:8787", "failed", false),
-            ("http://localhost:8787", "failed", false),
-            ("http://[::1]:8787", "failed", false),
-            ("http://127.0.0.1:8787", long, true),
-        ] {
-            let config = Config::new(key).base_url(url);
-            // Without TLS there is only this machine.
-            let Ok(transport) = Transport::new::<()>(&config, url) else {
-                continue;
-            };
-            let body = transport.without_key(format!("the key is {key}").as_bytes().into());
-            assert_eq!(body == "the key is [key]", hides, "{url} {key}");
-        }
-    }
 }

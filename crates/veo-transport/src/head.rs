@@ -1,0 +1,42 @@
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+
+/// Status and headers of a reply, as far as they matter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Head {
+    /// HTTP status.
+    pub status: u16,
+    /// `Content-Type`, if it was there.
+    pub content_type: Option<String>,
+    /// `Retry-After` as the time from now, if it was there.
+    pub retry_after: Option<Duration>,
+}
+
+impl Head {
+    pub(crate) fn new(status: u16, headers: &HeaderMap) -> Self {
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::trim)
+        };
+        let seconds = |text: &str| text.parse().ok().map(Duration::from_secs);
+        let until = |text| {
+            httpdate::parse_http_date(text)
+                .ok()
+                .map(|date| date.duration_since(SystemTime::now()).unwrap_or_default())
+        };
+        Self {
+            status,
+            content_type: text(CONTENT_TYPE).map(str::to_owned),
+            retry_after: text(RETRY_AFTER).and_then(|text| seconds(text).or_else(|| until(text))),
+        }
+    }
+
+    /// Whether the status is one of success.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
