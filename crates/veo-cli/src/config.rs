@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
-use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll};
+use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll, is_loopback};
 
 use crate::failure::Failure;
 use crate::sim::is_for_simulator;
@@ -373,12 +373,6 @@ fn missing_key(variable: &str, provider: &str) -> Failure {
         "there is no API key; set {variable}, or keep one with veo auth {provider}; veo generate --sim kie needs none"
     );
     Failure::usage(message)
-}
-
-fn is_loopback(url: &str) -> bool {
-    ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"]
-        .iter()
-        .any(|start| url.starts_with(start))
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {

@@ -80,6 +80,7 @@ pub use resolution::Resolution;
 pub use secrecy::SecretString;
 pub use send::Prepared;
 pub use steps::{Settlement, Step};
+pub use veo_transport::is_loopback;
 pub use wait::Poll;
 
 // The guides, as a part of the documentation. So their programs are tested with it.
