@@ -1,4 +1,4 @@
-//! What a record says of a task, in whichever of its forms.
+//! The reading of a task's record, in whichever of its forms.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +22,7 @@ pub enum State {
     Failed,
 }
 
-/// What was asked for, as the server understood it.
+/// The request, as the server understood it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Asked {
@@ -33,8 +33,8 @@ pub struct Asked {
 }
 
 impl Record {
-    /// The state. What nobody knows is neither a success nor a failure by itself: with a video the task has succeeded, with an
-    /// error it has failed, and else it goes on.
+    /// The state. A state that nobody knows is neither a success nor a failure by itself: with a video the task has succeeded,
+    /// with an error it has failed, and else it goes on.
     pub fn state(&self) -> State {
         let finished = if self.urls().is_empty() {
             State::Empty
@@ -82,7 +82,7 @@ impl Record {
         number.map(|code| code.to_string()).or_else(word).map(words)
     }
 
-    /// What it cost. A number below zero tells nothing.
+    /// The price in credits. A number below zero tells nothing.
     pub fn credits(&self) -> Option<f64> {
         let credits = self
             .credits_consumed
@@ -116,7 +116,7 @@ impl Record {
         self.complete_time.as_ref().and_then(time)
     }
 
-    /// What was asked for.
+    /// The request that the record repeats.
     pub fn asked(&self) -> Asked {
         let asked = self
             .param_json

@@ -20,7 +20,7 @@ pub struct Rejection {
     pub code: Option<Code>,
     /// kie.ai's words, if it gave some; the first few KiB of them.
     pub message: Option<String>,
-    /// What came along. With code 422 from `get_4k_video` it is the state of the upgrade.
+    /// The data that came along. With code 422 from `get_4k_video` it is the state of the upgrade.
     pub data: Option<Value>,
     /// The whole reply, as it came.
     pub body: Bytes,
@@ -47,10 +47,8 @@ pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error
 }
 
 fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
-    if !["code", "msg", "data"]
-        .into_iter()
-        .any(|field| json.get(field).is_some())
-    {
+    let is_known = |field| json.get(field).is_some();
+    if !["code", "msg", "data"].into_iter().any(is_known) {
         return Verdict::Foreign("the body is not kie.ai's envelope");
     }
     let code: Option<Code> = lenient(&json["code"]).unwrap_or_default();

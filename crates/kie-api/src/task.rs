@@ -6,7 +6,7 @@ use veo_transport::{Reply, member_texts, members};
 use crate::types::TaskReply;
 use crate::{Error, Rejection};
 
-/// What kie.ai says, in lower case, while something is on its way. It says so with codes that stand for refusals elsewhere.
+/// Words of kie.ai, in lower case, while something is on its way. It says them with codes that stand for refusals elsewhere.
 pub const IN_PROGRESS: &[&str] = &[
     "is processing",
     "being generated",
@@ -15,7 +15,7 @@ pub const IN_PROGRESS: &[&str] = &[
     "check back",
 ];
 
-/// What kie.ai says, in lower case, of an account without credits. Some of its pages give it the code for too many requests.
+/// Words of kie.ai, in lower case, about an account without credits. Some of its pages give it the code for too many requests.
 pub const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
 
 /// The id of the task that a reply to `generate` or `extend` names. A reply that names one is an acceptance, whatever else is
@@ -29,28 +29,29 @@ pub fn started_task(
     let is_new = |id: &String| !id.is_empty() && Some(id.as_str()) != source;
     let body = body(result)?;
     let named = || {
-        ["taskId", "task_id"]
-            .into_iter()
-            .flat_map(|member| members(body, member))
+        members(body, "taskId")
+            .chain(members(body, "task_id"))
             .filter(is_new)
     };
+    let first = named().next();
     let Ok(reply) = result else {
-        return named().next();
+        return first;
     };
-    let typed = reply
-        .data
-        .as_ref()
-        .and_then(|task| task.task_id.clone())
-        .filter(is_new);
-    // A number of many digits loses some when it is decoded, and only the body has them all.
-    let typed = typed.filter(|id| named().next().is_none() || named().any(|named| named == *id));
+    let typed = reply.data.as_ref().and_then(|task| task.task_id.as_ref());
+    if let Some(id) = typed
+        && is_new(id)
+        // A number of many digits loses some when it is decoded, and only the body has them all.
+        && (first.is_none() || named().any(|named| named == *id))
+    {
+        return Some(id.clone());
+    }
+    if first.is_some() {
+        return first;
+    }
     // Where the task would be there may be the bare id.
-    let bare = || {
-        member_texts(body, "data")
-            .next()
-            .filter(|id| reply.code.is_some() && is_new(id) && looks_like_an_id(id))
-    };
-    typed.or_else(|| named().next()).or_else(bare)
+    let bare = member_texts(body, "data").next()?;
+    let is_id = reply.code.is_some() && is_new(&bare) && looks_like_an_id(&bare);
+    is_id.then_some(bare)
 }
 
 /// The body of a reply, or what was read of it.

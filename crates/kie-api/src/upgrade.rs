@@ -1,4 +1,4 @@
-//! What the two calls that make a video larger answer, in all their forms.
+//! The answers of the two calls that make a video larger, in all their forms.
 
 use bytes::Bytes;
 use serde::Deserialize as _;
@@ -7,7 +7,7 @@ use veo_transport::{Reply, UrlList, json};
 
 use crate::Error;
 
-/// What one call for an upgrade says of it. The same call begins an upgrade and asks for it.
+/// The answer of one call for an upgrade. The same call begins an upgrade and asks for it.
 #[derive(Debug)]
 pub enum UpgradeReply {
     /// The larger videos are there.
@@ -34,8 +34,8 @@ pub enum UpgradeReply {
 impl UpgradeReply {
     /// The reply to `get_1080p_video` or `get_4k_video`.
     ///
-    /// What stands for "not yet" differs: a success without a URL, and the codes 400, 422 and 500 with words that say so. A
-    /// refusal can carry the URLs of the finished videos.
+    /// "Not yet" comes as a success without a URL, or as one of the codes 400, 422 and 500 with words that say so. A refusal
+    /// can carry the URLs of the finished videos.
     pub fn of<T>(result: Result<Reply<T>, Error>) -> Self {
         let body = match &result {
             Ok(reply) => reply.body().clone(),

@@ -22,8 +22,8 @@
 //! `openapi/uniall.yaml`, where every field tells what it rests on. By hand are the constructor, the reading of replies,
 //! and what a task says in its many forms ([`types::VideoTask`]).
 //!
-//! - UniAll documents no reply of its Veo models. What is decoded is the union of what it documents for other models and
-//!   of what the gateway software behind it is likely to send, in an envelope or not.
+//! - UniAll documents no reply of its Veo models. The types are the union of what it documents for other models and of
+//!   what the gateway software behind it is likely to send, in an envelope or not.
 //! - Replies are open: an unknown word, a null or a wrong type costs the field it is in, and [`Reply::body`] has all.
 //!   Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
 //! - A field that is not set is not sent.

@@ -1,10 +1,10 @@
-//! What a task says, in whichever of its forms.
+//! The reading of a task, in whichever of its forms.
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use veo_transport::{Reply, member_texts, members};
+use veo_transport::{Reply, Unreadable, member_texts, members};
 
 use crate::Error;
 use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
@@ -14,25 +14,31 @@ use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
 ///
 /// An `id` beside an error can be anything, such as that of the request; a `task_id` is one wherever it stands.
 pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<String> {
-    let text_in = |body, member| member_texts(body, member).find(|text| !text.is_empty());
     match result {
         Ok(task) => task.poll_id().map(|id| whole(id, task.body())),
         Err(Error::NoReply { partial, .. }) => {
             text_in(partial, "task_id").or_else(|| text_in(partial, "id"))
         }
         Err(Error::Unreadable(reply)) => {
-            let body = &reply.body;
-            let is_error = || {
-                ["error", "code", "message"]
-                    .into_iter()
-                    .any(|member| text_in(body, member).is_some())
-            };
-            let id = || text_in(body, "id").filter(|_| reply.head.is_success() || !is_error());
-            text_in(body, "task_id").or_else(id)
+            text_in(&reply.body, "task_id").or_else(|| id_of_unreadable(reply))
         }
         Err(Error::Rejected(rejection)) => text_in(&rejection.body, "task_id"),
         Err(_) => None,
     }
+}
+
+/// The `id` of a reply, unless that is an error.
+fn id_of_unreadable(reply: &Unreadable) -> Option<String> {
+    let is_there = |member| text_in(&reply.body, member).is_some();
+    let is_error = ["error", "code", "message"].into_iter().any(is_there);
+    if is_error && !reply.head.is_success() {
+        return None;
+    }
+    text_in(&reply.body, "id")
+}
+
+fn text_in(body: &[u8], member: &str) -> Option<String> {
+    member_texts(body, member).find(|text| !text.is_empty())
 }
 
 /// An id with all its digits: a number of many digits loses some when it is decoded, and only the body has them all.
@@ -56,7 +62,7 @@ fn whole(id: &str, body: &[u8]) -> String {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum State {
-    /// Accepted, not started; also what a word that nobody knows is taken for, since a paid task is not given up for it.
+    /// Accepted, not started. A word that nobody knows counts as this, since a paid task is not given up for it.
     Pending,
     /// Being made.
     Running,
