@@ -128,9 +128,10 @@ fn is_public(address: IpAddr) -> bool {
                 u32::from(high) << 16 | u32::from(low),
             ))),
             // Protocols such as Teredo, documentation, and 6to4.
-            [0x2001, ..0x200, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, ..0x1000, ..] => {
-                false
-            }
+            [0x2001, 0..0x200, ..]
+            | [0x2001, 0xdb8, ..]
+            | [0x2002, ..]
+            | [0x3fff, 0..0x1000, ..] => false,
             // Nothing else is global unicast. That leaves out mapped IPv4, loopback, local and multicast addresses.
             [first, ..] => (0x2000..0x4000).contains(&first),
         },
