@@ -14,7 +14,7 @@ use crate::{
     Downloads, Error, ErrorKind, Image, JobRef, Model, Plan, Poll, Provider, Refusal, Resolution,
     Saved, State, Video, VideoRequest,
 };
-use crate::{image, plan, wait};
+use crate::{image, plan};
 
 /// How many keys can be in a hurry at a time. A run that is behind looks at all of them.
 const HURRIED: usize = 256;
@@ -67,7 +67,7 @@ pub struct Client {
     budget: Option<Budget>,
     /// The balance of the account of the budget when it was asked last.
     balance: Arc<Mutex<Option<f64>>>,
-    /// What is being sent; clones share it.
+    /// It counts the calls on the wire; clones share it.
     wire: Wire,
     /// The keys that a run is to step now.
     hurry: broadcast::Sender<String>,
@@ -314,7 +314,7 @@ impl Client {
         self.providers().flat_map(|provider| provider.models())
     }
 
-    /// What each provider would do with a request, to the letter, and why the others cannot. Nothing is sent.
+    /// Says what each provider would be sent for a request, to the letter, and why the others cannot make it. Nothing is sent.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -415,9 +415,9 @@ impl Client {
     ) -> Result<Video, Error> {
         let job = job.as_ref();
         runtime().map_err(|error| error.with_job(job))?;
-        if self.provider_of(job).is_none() {
+        let Some(provider) = self.provider_of(job) else {
             return Err(nobody(job));
-        }
+        };
         let entry = self.entry_of(job).await;
         if let Some(entry) = &entry {
             // Nobody knows where an entry was sent whose line is damaged.
@@ -428,7 +428,8 @@ impl Client {
                 return self.enlarge(&job.without_size(), to, false, on_state).await;
             }
         }
-        let ended = wait::until_done(&self.poll, || self.ask(job), &mut on_state)
+        let waiting = Waiting::new(self.poll.clone());
+        let ended = follow(waiting, provider, job, &mut on_state)
             .instrument(info_span!("wait", job = %job))
             .await
             .map_err(|error| error.with_job(job));
@@ -465,12 +466,10 @@ impl Client {
         let states = stream::unfold(start, |following| async {
             let (mut waiting, provider, job) = following?;
             let asked = match &provider {
-                Some(provider) => waiting.next(|| provider.state(&job)).await,
+                Some(provider) => next_state(&mut waiting, &**provider, &job).await,
                 None => Err(nobody(&job)),
             };
-            let state = asked
-                .map(|state| state.with_job(&job))
-                .map_err(|error| error.with_job(&job));
+            let state = asked.map_err(|error| error.with_job(&job));
             let goes_on = matches!(state, Ok(State::Pending | State::Running { .. }));
             Some((state, goes_on.then_some((waiting, provider, job))))
         });
@@ -536,9 +535,9 @@ impl Client {
         saved.map_err(|error| error.with_job(&video.job))
     }
 
-    /// What is left on an account, in the provider's credits; that of a provider is called as it is, a named one as
-    /// `kie@studio`. It can be a fraction, and less than nothing. Only
-    /// kie.ai tells, where a credit has cost half a US cent.
+    /// The balance of an account, in the provider's credits. The account is named as the provider, or as `kie@studio` if it has a
+    /// name of its own. The balance can be a fraction, and less than nothing. Only kie.ai tells it, where a credit has cost half a
+    /// US cent.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -805,6 +804,37 @@ enum OtherLink {
     OfTheJob,
     /// The provider has a call for it.
     OfTheProvider,
+}
+
+/// Asks until a job has ended, and tells every state on the way.
+async fn follow(
+    mut waiting: Waiting,
+    provider: &dyn Provider,
+    job: &JobRef,
+    on_state: &mut impl FnMut(&State),
+) -> Result<Video, Error> {
+    loop {
+        let state = next_state(&mut waiting, provider, job).await?;
+        on_state(&state);
+        if let Some(ended) = state.ended() {
+            return ended;
+        }
+    }
+}
+
+/// The next state of a job that is being waited for.
+async fn next_state(
+    waiting: &mut Waiting,
+    provider: &dyn Provider,
+    job: &JobRef,
+) -> Result<State, Error> {
+    loop {
+        waiting.turn().await?;
+        let answer = provider.state(job).await;
+        if let Some(state) = waiting.take_up(answer)? {
+            return Ok(state.with_job(job));
+        }
+    }
 }
 
 async fn link_of_job(provider: &dyn Provider, video: &Video) -> Result<Option<String>, Error> {

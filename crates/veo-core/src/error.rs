@@ -8,8 +8,8 @@ use veo_transport::{excerpt, without_queries};
 
 use crate::{JobRef, ParseJobRefError};
 
-/// Why there is no video. What to do about it is answered by [`charged`](Error::charged), [`resend`](Error::resend),
-/// [`fault`](Error::fault) and [`job`](Error::job); [`kind`](Error::kind) says what happened.
+/// The reason why there is no video. [`charged`](Error::charged), [`resend`](Error::resend), [`fault`](Error::fault) and
+/// [`job`](Error::job) say what to do about it, and [`kind`](Error::kind) says what happened.
 ///
 /// ```
 /// use veo_core::{Charged, Error, Fault, Resend};
@@ -65,7 +65,7 @@ struct Inner {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What happened.
+/// The kinds of errors.
 ///
 /// ```
 /// use veo_core::{Error, ErrorKind};
@@ -204,13 +204,13 @@ pub enum Fault {
     Caller,
     /// The provider.
     Provider,
-    /// What is between here and there.
+    /// The network between here and there.
     Network,
     /// The rules on what may be made.
     Policy(Subject),
 }
 
-/// What a policy was applied to.
+/// The subject that a policy was applied to.
 ///
 /// ```
 /// use veo_core::{Error, Fault, Subject};
@@ -225,7 +225,7 @@ pub enum Subject {
     Prompt,
     /// An image.
     Image,
-    /// What came out.
+    /// The video that came out.
     Output,
 }
 
@@ -326,7 +326,7 @@ impl Error {
         self
     }
 
-    /// What the error says of money, blame and what to do, in other words and about no single job.
+    /// The same answers about money, blame and what to do, in other words and about no single job.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, JobRef};
@@ -338,7 +338,8 @@ impl Error {
     #[must_use]
     pub fn summarized(&self, message: impl Into<String>) -> Self {
         let mut all = Self::new(self.0.kind, message).with_charged(self.charged());
-        (all.0.subject, all.0.unusable_input) = (self.0.subject, self.0.unusable_input);
+        all.0.subject = self.0.subject;
+        all.0.unusable_input = self.0.unusable_input;
         all.0.retry_after = self.0.retry_after;
         all
     }
@@ -354,8 +355,8 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_provider(mut self, code: Option<String>, words: Option<String>) -> Self {
-        let shown = |text: Option<String>| text.map(|text| excerpt(text.as_bytes(), KEPT));
-        (self.0.provider_code, self.0.provider_words) = (shown(code), shown(words));
+        self.0.provider_code = code.map(|code| excerpt(code.as_bytes(), KEPT));
+        self.0.provider_words = words.map(|words| excerpt(words.as_bytes(), KEPT));
         self
     }
 
@@ -414,7 +415,7 @@ impl Error {
         self
     }
 
-    /// What happened.
+    /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
@@ -649,7 +650,7 @@ impl<'de> Deserialize<'de> for Error {
 struct Told {
     kind: ErrorKind,
     message: String,
-    /// What led to it, from the near to the far.
+    /// The causes, from the near to the far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     causes: Vec<String>,
     #[serde(skip_deserializing)]

@@ -127,18 +127,15 @@ impl<'a> Found<'a> {
 }
 
 async fn read(file: &Path) -> Result<Bytes, Error> {
-    let unreadable = |error: std::io::Error| {
-        refused(&file.display(), "cannot be read; correct the path").with_source(error)
-    };
     // Before it takes up the memory.
-    let size = tokio::fs::metadata(file).await.map_err(unreadable)?.len();
+    let found = tokio::fs::metadata(file).await;
+    let size = found.map_err(|error| unreadable(file, error))?.len();
     if size > MAX_IMAGE {
         return Err(too_large(&file.display()));
     }
-    tokio::fs::read(file)
-        .await
-        .map(Bytes::from)
-        .map_err(unreadable)
+    let read = tokio::fs::read(file).await;
+    read.map(Bytes::from)
+        .map_err(|error| unreadable(file, error))
 }
 
 /// A name for these bytes and no others, since the same name overwrites. Its ending tells the truth: hosts take the type from
@@ -156,6 +153,10 @@ fn stored_name(bytes: &[u8], name: &str) -> Result<String, Error> {
         hex(&Sha256::digest(bytes)[..16]),
         kind.extension()
     ))
+}
+
+fn unreadable(file: &Path, error: std::io::Error) -> Error {
+    refused(&file.display(), "cannot be read; correct the path").with_source(error)
 }
 
 fn too_large(name: &dyn Display) -> Error {

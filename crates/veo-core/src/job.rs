@@ -21,7 +21,7 @@ use crate::{Error, ErrorKind, JobRef, Offer, Resolution, Source};
 pub struct Job {
     /// Where it lives. Enough to wait for it.
     pub reference: JobRef,
-    /// What was sent.
+    /// The offer that was sent.
     pub offer: Offer,
     /// When it was accepted; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
@@ -69,7 +69,7 @@ impl AsRef<JobRef> for Job {
     }
 }
 
-/// What became of a paid request. It is not a `Result`, so that `?` cannot turn an unknown outcome into a second try.
+/// The outcome of a paid request. It is not a `Result`, so that `?` cannot turn an unknown outcome into a second try.
 ///
 /// ```
 /// use veo_core::Submission;
@@ -83,8 +83,8 @@ impl AsRef<JobRef> for Job {
 /// }
 /// ```
 ///
-/// What can happen on the way, how often the request then arrives, and what is told (measured on raw sockets by the tests
-/// of this library):
+/// The table has what can happen on the way, how often the request then arrives, and what is told. The tests of this library
+/// measure it on raw sockets.
 ///
 #[doc = include_str!("submission.md")]
 #[derive(Debug)]
@@ -101,7 +101,7 @@ pub enum Submission {
 }
 
 impl Submission {
-    /// What became of a paid request that ended in an error: unknown if that is what the error says.
+    /// The outcome of a paid request that ended in an error. It is unknown if the error says so.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -153,16 +153,16 @@ pub struct Unknown {
     /// Its key in the [ledger](crate::ledger), if there is one: by this name it is [settled](crate::Client::settle).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// What happened.
+    /// The error that left it open.
     pub error: Error,
-    /// What was sent, and to whom.
+    /// The offer that was sent.
     pub offer: Offer,
     /// When it was sent. Look for a task or a charge from then on. In JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub sent_at: SystemTime,
 }
 
-/// How far a job is. From [`Client::state`](crate::Client::state), and told by [`Client::wait`](crate::Client::wait).
+/// The state of a job. [`Client::state`](crate::Client::state) gives it, and [`Client::wait_with`](crate::Client::wait_with) tells each.
 ///
 /// ```
 /// use veo_core::State;
@@ -207,6 +207,15 @@ impl State {
         }
     }
 
+    /// How the job has ended, if it has.
+    pub(crate) fn ended(self) -> Option<Result<Video, Error>> {
+        match self {
+            Self::Finished(video) => Some(Ok(*video)),
+            Self::Failed(error) => Some(Err(*error)),
+            Self::Pending | Self::Running { .. } => None,
+        }
+    }
+
     /// One word for logs.
     pub(crate) fn word(&self) -> &'static str {
         match self {
@@ -248,7 +257,7 @@ pub struct Video {
     pub has_audio: Option<bool>,
     /// The seeds, if the provider said so.
     pub seeds: Vec<i64>,
-    /// What it cost in the provider's credits, if it said so.
+    /// Its price in the provider's credits, if it said so.
     pub credits: Option<f64>,
     /// When the provider began, by its own clock, if it said so; in JSON the seconds since 1970.
     #[serde(default, with = "optional_unix_seconds")]

@@ -15,14 +15,13 @@
 //! | the result | [`Video`], [`Saved`] on disk with its [`Media`], and the [`Receipt`] |
 //! | what went wrong | [`Error`]: [`Charged`] or not, when to [`Resend`], whose [`Fault`] |
 //!
-//! Nothing reads the environment or prints. `tracing` has a span for
-//! each submit, wait, upgrade and download, and with the target `veo::wire` every exchange with a provider or a
-//! media host.
+//! Nothing reads the environment or prints. `tracing` has a span for each submit, wait, upgrade and download, and with the
+//! target `veo::wire` every exchange with a provider or a media host.
 //!
 //! # Panics
 //!
-//! All of it needs a tokio runtime with time and IO. Outside of a runtime every call is an error that says so; within one that
-//! was built without time or IO, tokio panics.
+//! All of it needs a tokio runtime with time and IO. Outside of a runtime every call of a [`Client`] is an error that says so.
+//! Within one that was built without time or IO, tokio panics.
 //!
 //! # Features
 //!

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// How many paid requests an account takes in which time.
+/// The number of paid requests that an account takes in a span of time.
 ///
 /// A provider refuses what is over it, so that waits here.
 ///
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub struct Limit {
     /// The most requests that may arrive; more than 1000 count as 1000.
     pub requests: usize,
-    /// In any span of this length.
+    /// The length of the span. The number counts in any such span.
     pub per: Duration,
 }
 
@@ -34,7 +34,7 @@ impl Limit {
 }
 
 /// How many requests are remembered: more than any provider allows in the time that is looked at.
-const KEPT: usize = 1000;
+const REMEMBERED: usize = 1000;
 
 /// When the last paid requests of an account were sent, in time since some beginning.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Starts {
             let oldest = self
                 .times
                 .len()
-                .checked_sub(limit.requests.clamp(1, KEPT))
+                .checked_sub(limit.requests.clamp(1, REMEMBERED))
                 .and_then(|at| self.times.get(at));
             // A clock that was set back has no requests of the future.
             let oldest = oldest.map(|time| (*time).min(now).saturating_add(limit.span()));
@@ -74,7 +74,7 @@ impl Starts {
     /// Takes up a request that was sent.
     pub(crate) fn sent(&mut self, at: Duration) {
         self.times.push_back(at);
-        if self.times.len() > KEPT {
+        if self.times.len() > REMEMBERED {
             self.times.pop_front();
         }
     }

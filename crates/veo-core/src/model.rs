@@ -1,4 +1,4 @@
-//! What a model can do, and what a request asks of it.
+//! The models: each says what it can do, and what of a request it cannot.
 
 use std::ops::RangeInclusive;
 
@@ -31,7 +31,7 @@ pub struct Model {
     pub name: &'static str,
     /// Quality against price.
     pub tier: Tier,
-    /// What it can be asked for.
+    /// The modes it can be asked for.
     pub modes: &'static [Mode],
     /// The sizes it makes.
     pub resolutions: &'static [Resolution],
@@ -43,7 +43,7 @@ pub struct Model {
     pub references: RangeInclusive<usize>,
     /// The seeds it takes.
     pub seeds: RangeInclusive<i64>,
-    /// What else it can.
+    /// The features it has.
     pub options: &'static [Feature],
 }
 
@@ -92,7 +92,7 @@ pub enum Feature {
 pub struct Reason {
     /// The field of [`VideoRequest`]; `provider` if no request could help.
     pub field: &'static str,
-    /// What is wrong, and what would be right. Links are shown without their queries.
+    /// It says what is wrong, and what would be right. Links are shown without their queries.
     pub message: String,
 }
 
@@ -107,7 +107,7 @@ impl Reason {
 }
 
 impl Model {
-    /// A model that can do nothing yet; the following say what it can.
+    /// A model that can do nothing yet.
     pub const fn new(provider: &'static str, name: &'static str, tier: Tier) -> Self {
         Self {
             provider,
@@ -123,66 +123,55 @@ impl Model {
         }
     }
 
-    /// What it can be asked for.
+    /// The same with these modes.
     #[must_use]
     pub const fn modes(mut self, modes: &'static [Mode]) -> Self {
         self.modes = modes;
         self
     }
 
-    /// The sizes it makes.
+    /// The same with these sizes.
     #[must_use]
     pub const fn resolutions(mut self, resolutions: &'static [Resolution]) -> Self {
         self.resolutions = resolutions;
         self
     }
 
-    /// The shapes it makes.
+    /// The same with these shapes.
     #[must_use]
     pub const fn aspect_ratios(mut self, aspect_ratios: &'static [AspectRatio]) -> Self {
         self.aspect_ratios = aspect_ratios;
         self
     }
 
-    /// The lengths it makes, in seconds.
+    /// The same with these lengths, in seconds.
     #[must_use]
     pub const fn seconds(mut self, seconds: &'static [u32]) -> Self {
         self.seconds = seconds;
         self
     }
 
-    /// How many reference images it takes.
+    /// The same with so many reference images.
     #[must_use]
     pub const fn references(mut self, references: RangeInclusive<usize>) -> Self {
         self.references = references;
         self
     }
 
-    /// The seeds it takes; any if not said.
+    /// The same with these seeds. A model takes any without this.
     #[must_use]
     pub const fn seeds(mut self, seeds: RangeInclusive<i64>) -> Self {
         self.seeds = seeds;
         self
     }
 
-    /// What else it can.
+    /// The same with these features.
     #[must_use]
     pub const fn options(mut self, options: &'static [Feature]) -> Self {
         self.options = options;
         self
     }
-}
 
-/// The words for a list of choices.
-fn choices<T: ToString>(values: &[T]) -> String {
-    let words: Vec<_> = values.iter().map(ToString::to_string).collect();
-    match words.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-        _ => words.concat(),
-    }
-}
-
-impl Model {
     /// Everything that stands against making a request with this model; nothing if it can.
     ///
     /// ```
@@ -198,96 +187,109 @@ impl Model {
     /// ```
     pub fn reasons(&self, request: &VideoRequest) -> Vec<Reason> {
         let mut reasons = Vec::new();
-        let mut refuse = |field, message: String| reasons.push(Reason::new(field, message));
-        let name = self.name;
-        let mode = request.mode();
-
-        if !self.modes.contains(&mode) {
-            refuse(
-                "input",
-                format!("{name} makes no video from {}", words(mode)),
-            );
-        }
-        if request.tier.is_some_and(|tier| tier != self.tier) {
-            refuse("tier", format!("{name} is {}", self.tier));
-        }
-        let resolution = request.resolution.unwrap_or(Resolution::P720);
-        if !self.resolutions.contains(&resolution) {
-            refuse(
-                "resolution",
-                format!(
-                    "{name} does not make {resolution}; choose {}",
-                    choices(self.resolutions)
-                ),
-            );
-        }
-        match request.aspect_ratio {
-            Some(_) if mode == Mode::Extension => {
-                refuse(
-                    "aspect_ratio",
-                    "an extension keeps the shape of its source; leave it out".to_owned(),
-                );
+        reasons.extend(self.input_reason(request));
+        reasons.extend(self.tier_reason(request));
+        reasons.extend(self.resolution_reason(request));
+        reasons.extend(self.aspect_ratio_reason(request));
+        reasons.extend(self.length_reason(request));
+        reasons.extend(self.seed_reason(request));
+        reasons.extend(self.references_reason(request));
+        for feature in asked(request) {
+            if !self.options.contains(&feature) {
+                let (field, words) = described(feature);
+                let message = format!("{words} is not supported by {}", self.name);
+                reasons.push(Reason::new(field, message));
             }
-            Some(AspectRatio::Auto) if mode == Mode::Text => {
-                refuse(
-                    "aspect_ratio",
-                    "auto follows an image and there is none; choose 16:9 or 9:16".to_owned(),
-                );
-            }
-            Some(ratio) if !self.aspect_ratios.contains(&ratio) => {
-                refuse(
-                    "aspect_ratio",
-                    format!(
-                        "{name} does not make {ratio}; choose {}",
-                        choices(self.aspect_ratios)
-                    ),
-                );
-            }
-            _ => {}
-        }
-        if let Some(seconds) = request
-            .seconds
-            .filter(|seconds| !self.seconds.contains(seconds))
-        {
-            refuse(
-                "seconds",
-                format!(
-                    "{name} makes no videos of {seconds} s; choose {}",
-                    choices(self.seconds)
-                ),
-            );
-        }
-        if let Some(seed) = request.seed.filter(|seed| !self.seeds.contains(seed)) {
-            let (least, most) = (self.seeds.start(), self.seeds.end());
-            refuse(
-                "seed",
-                format!("{seed} is out of range; choose one from {least} to {most}"),
-            );
-        }
-        if let Input::References { images } = &request.input
-            && !self.references.contains(&images.len())
-        {
-            let (least, most) = (self.references.start(), self.references.end());
-            refuse(
-                "input",
-                format!(
-                    "{name} takes {least} to {most} reference images and not {}",
-                    images.len()
-                ),
-            );
-        }
-        for feature in asked(request)
-            .into_iter()
-            .filter(|feature| !self.options.contains(feature))
-        {
-            let (field, what) = described(feature);
-            refuse(field, format!("{what} is not supported by {name}"));
         }
         reasons
     }
+
+    fn input_reason(&self, request: &VideoRequest) -> Option<Reason> {
+        let mode = request.mode();
+        if self.modes.contains(&mode) {
+            return None;
+        }
+        let message = format!("{} makes no video from {}", self.name, words(mode));
+        Some(Reason::new("input", message))
+    }
+
+    fn tier_reason(&self, request: &VideoRequest) -> Option<Reason> {
+        if request.tier? == self.tier {
+            return None;
+        }
+        let message = format!("{} is {}", self.name, self.tier);
+        Some(Reason::new("tier", message))
+    }
+
+    fn resolution_reason(&self, request: &VideoRequest) -> Option<Reason> {
+        let resolution = request.resolution.unwrap_or(Resolution::P720);
+        if self.resolutions.contains(&resolution) {
+            return None;
+        }
+        let choices = choices(self.resolutions);
+        let message = format!("{} does not make {resolution}; choose {choices}", self.name);
+        Some(Reason::new("resolution", message))
+    }
+
+    fn aspect_ratio_reason(&self, request: &VideoRequest) -> Option<Reason> {
+        let ratio = request.aspect_ratio?;
+        let message = match request.mode() {
+            Mode::Extension => {
+                "an extension keeps the shape of its source; leave it out".to_owned()
+            }
+            Mode::Text if ratio == AspectRatio::Auto => {
+                "auto follows an image and there is none; choose 16:9 or 9:16".to_owned()
+            }
+            _ if !self.aspect_ratios.contains(&ratio) => {
+                let choices = choices(self.aspect_ratios);
+                format!("{} does not make {ratio}; choose {choices}", self.name)
+            }
+            _ => return None,
+        };
+        Some(Reason::new("aspect_ratio", message))
+    }
+
+    fn length_reason(&self, request: &VideoRequest) -> Option<Reason> {
+        let seconds = request.seconds?;
+        if self.seconds.contains(&seconds) {
+            return None;
+        }
+        let choices = choices(self.seconds);
+        let message = format!(
+            "{} makes no videos of {seconds} s; choose {choices}",
+            self.name
+        );
+        Some(Reason::new("seconds", message))
+    }
+
+    fn seed_reason(&self, request: &VideoRequest) -> Option<Reason> {
+        let seed = request.seed?;
+        if self.seeds.contains(&seed) {
+            return None;
+        }
+        let least = self.seeds.start();
+        let most = self.seeds.end();
+        let message = format!("{seed} is out of range; choose one from {least} to {most}");
+        Some(Reason::new("seed", message))
+    }
+
+    fn references_reason(&self, request: &VideoRequest) -> Option<Reason> {
+        let Input::References { images } = &request.input else {
+            return None;
+        };
+        let count = images.len();
+        if self.references.contains(&count) {
+            return None;
+        }
+        let least = self.references.start();
+        let most = self.references.end();
+        let name = self.name;
+        let message = format!("{name} takes {least} to {most} reference images and not {count}");
+        Some(Reason::new("input", message))
+    }
 }
 
-/// What is wrong with a request, whoever is asked.
+/// The reasons against a request that no provider could make.
 pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if request.prompt.trim().is_empty() {
@@ -385,5 +387,14 @@ fn words(mode: Mode) -> &'static str {
         Mode::Frames => "a first and a last frame",
         Mode::References => "reference images",
         Mode::Extension => "an earlier video",
+    }
+}
+
+/// The words for a list of choices.
+fn choices<T: ToString>(values: &[T]) -> String {
+    let words: Vec<_> = values.iter().map(ToString::to_string).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
     }
 }

@@ -36,17 +36,17 @@ pub struct Offer {
     pub base_url: Option<String>,
     /// The model in the provider's words.
     pub model: String,
-    /// What the provider is asked to do.
+    /// The operation that the provider is asked for.
     pub operation: Operation,
     /// The JSON body.
     pub body: Value,
-    /// What the body says, in our own words.
+    /// The request that the body is for.
     pub request: VideoRequest,
-    /// What may not come out as asked. A local image stands in the body as its path until it is uploaded.
+    /// Warnings of what may not come out as asked. A local image stands in the body as its path until it is uploaded.
     pub warnings: Vec<String>,
 }
 
-/// What a provider is asked to do.
+/// The operation that a provider is asked for.
 ///
 /// ```
 /// use veo_core::Operation;

@@ -8,7 +8,7 @@ use crate::image;
 use crate::model::nonsense;
 use crate::{Error, ErrorKind, Model, Offer, Provider, Reason, VideoRequest};
 
-/// What each provider would do with a request. Nothing is sent to find out. It serializes to JSON.
+/// The answers of the providers to a request. Nothing is sent to find out. It serializes to JSON.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -107,40 +107,31 @@ pub(crate) fn plan<'a>(
             reasons,
         });
     }
-    // Who else can do what one cannot. A provider's own fields are nobody else's.
-    let fields = |refusal: &Refusal| {
-        refusal
-            .reasons
-            .iter()
-            .map(|reason| reason.field)
-            .collect::<Vec<_>>()
+    name_the_able(&mut plan.refusals, providers);
+    plan
+}
+
+/// Says in each reason who else can do it. A provider's own fields are nobody else's.
+fn name_the_able<'a>(
+    refusals: &mut [Refusal],
+    providers: impl Iterator<Item = &'a dyn Provider> + Clone,
+) {
+    let refused = refusals.to_vec();
+    let is_able = |account: &String, field: &str| {
+        let refusal = refused.iter().find(|refusal| refusal.provider == *account);
+        !refusal.is_some_and(|refusal| refusal.reasons.iter().any(|reason| reason.field == field))
     };
-    let refused: Vec<_> = plan
-        .refusals
-        .iter()
-        .map(|refusal| (refusal.provider.clone(), fields(refusal)))
-        .collect();
-    for refusal in &mut plan.refusals {
-        for reason in refusal
-            .reasons
-            .iter_mut()
-            .filter(|reason| reason.field != "extra")
-        {
-            let able: Vec<_> = providers
-                .clone()
-                .map(Provider::account)
-                .filter(|name| {
-                    !refused
-                        .iter()
-                        .any(|(other, fields)| other == name && fields.contains(&reason.field))
-                })
-                .collect();
-            if !able.is_empty() {
-                reason.message = format!("{} ({} can)", reason.message, able.join(", "));
-            }
+    let reasons = refusals
+        .iter_mut()
+        .flat_map(|refusal| &mut refusal.reasons)
+        .filter(|reason| reason.field != "extra");
+    for reason in reasons {
+        let mut able: Vec<_> = providers.clone().map(Provider::account).collect();
+        able.retain(|account| is_able(account, reason.field));
+        if !able.is_empty() {
+            reason.message = format!("{} ({} can)", reason.message, able.join(", "));
         }
     }
-    plan
 }
 
 /// The cheapest model of a provider that can do it, or what stands against the one that comes closest.
@@ -209,24 +200,20 @@ pub(crate) fn rendered(
     offer: &Offer,
     uploaded: &VideoRequest,
 ) -> Result<Offer, Error> {
-    let impossible = |reasons: Vec<Reason>| {
-        let refusal = Refusal {
-            provider: offer.account.clone(),
-            reasons,
-        };
-        Error::new(ErrorKind::InvalidRequest, refusal.to_string())
-    };
-    let Some(model) = provider
-        .models()
-        .iter()
-        .find(|model| model.name == offer.model)
-    else {
+    let mut models = provider.models().iter();
+    let Some(model) = models.find(|model| model.name == offer.model) else {
         return Ok(offer.clone());
     };
-    provider
-        .offer(model, uploaded)
-        .map(|offer| of_account(provider, offer))
-        .map_err(impossible)
+    match provider.offer(model, uploaded) {
+        Ok(offer) => Ok(of_account(provider, offer)),
+        Err(reasons) => {
+            let refusal = Refusal {
+                provider: offer.account.clone(),
+                reasons,
+            };
+            Err(Error::new(ErrorKind::InvalidRequest, refusal.to_string()))
+        }
+    }
 }
 
 /// An offer that names who pays, and where the provider is.

@@ -74,10 +74,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// What stands against it beyond [`Model::reasons`].
+    /// The reasons against it, beyond those of [`Model::reasons`].
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>>;
 
-    /// What it can do besides making videos.
+    /// Its capabilities besides making videos.
     fn capabilities(&self) -> Capabilities;
 
     /// Sends a paid request, at most once.
@@ -152,7 +152,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// What is left on the account, in the provider's own credits. It is asked only if it [tells](Capabilities::credits).
+    /// The balance of the account, in the provider's own credits. It is asked only if it [tells](Capabilities::credits).
     ///
     /// ```
     /// use veo_core::{Error, Provider};
@@ -179,7 +179,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     }
 }
 
-/// What a provider can do besides making videos. Nothing by default.
+/// The capabilities of a provider besides making videos. It has none by default.
 ///
 /// ```
 /// use std::time::Duration;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::time::now;
 use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 
-/// What was asked for, what was paid for and what came, for one finished video. It serializes to JSON. There is an example at
+/// The receipt of a finished video: what was asked for, what was paid for, and what came. It serializes to JSON. There is an example at
 /// [`Client::download`](crate::Client::download).
 ///
 /// ```
@@ -20,7 +20,7 @@ pub struct Receipt {
     pub job: Job,
     /// The resolution in the provider's words, if it said so.
     pub resolution: Option<String>,
-    /// What it cost in the provider's credits, if it said so. Not knowing is not zero.
+    /// Its price in the provider's credits, if it said so. Not knowing is not zero.
     pub credits: Option<f64>,
     /// The seeds, if the provider said so.
     pub seeds: Vec<i64>,
@@ -35,7 +35,7 @@ pub struct Receipt {
     /// When this receipt was made.
     #[serde(with = "crate::time::unix_seconds")]
     pub made_at: SystemTime,
-    /// Where what came is not what was asked for; empty if all is well.
+    /// The differences between the request and the video. It is empty if all is well.
     pub discrepancies: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Receipt {
     }
 }
 
-/// What the file itself says against the request. What was left to the provider cannot be wrong.
+/// The differences between the file and the request. Nothing that was left to the provider can be wrong.
 fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
     let request = &job.offer.request;
     let mut found = Vec::new();

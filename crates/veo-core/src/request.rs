@@ -13,7 +13,7 @@ use crate::{JobRef, Resolution};
 
 /// A video to make.
 ///
-/// What is not set is chosen so that the video is as cheap as can be: the cheapest model that can do the rest, 720p,
+/// All that is not set is chosen so that the video is as cheap as can be: the cheapest model that can do the rest, 720p,
 /// 8 seconds, landscape. All of it is written out in the request to the provider, whose own defaults are not relied on.
 /// [`Client::plan`](crate::Client::plan) shows what would be sent.
 ///
@@ -30,9 +30,9 @@ use crate::{JobRef, Resolution};
 #[schemars(description = "A video to make with Veo 3.1.")]
 #[non_exhaustive]
 pub struct VideoRequest {
-    /// What the video shows.
+    /// A description of what the video shows.
     pub prompt: String,
-    /// What the video is made from beside the prompt.
+    /// The input that the video is made from, beside the prompt.
     #[serde(default, skip_serializing_if = "Input::is_text")]
     pub input: Input,
     /// Quality against price; the cheapest that can do the rest if not set.
@@ -53,7 +53,7 @@ pub struct VideoRequest {
     /// Whether the video has sound; as the provider does it, mostly with, if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<bool>,
-    /// What the video should not show.
+    /// A description of what the video should not show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub negative_prompt: Option<String>,
     /// A text to print on the video.
@@ -70,7 +70,7 @@ pub struct VideoRequest {
     pub extra: BTreeMap<String, Map<String, Value>>,
 }
 
-/// What a video is made from beside the prompt. What excludes each other cannot be said at once. The constructors of
+/// The input that a video is made from, beside the prompt. Inputs that exclude each other cannot be given at once. The constructors of
 /// [`VideoRequest`] make it; in JSON it is an object with a `type`:
 ///
 /// ```
@@ -84,7 +84,7 @@ pub struct VideoRequest {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[schemars(
-    description = "What a video is made from beside the prompt. What excludes each other cannot be said at once."
+    description = "The input that a video is made from, beside the prompt. Inputs that exclude each other cannot be given at once."
 )]
 #[non_exhaustive]
 pub enum Input {
@@ -172,7 +172,7 @@ pub struct Source {
     pub url: Option<String>,
 }
 
-/// What is asked for, without what it is asked with.
+/// The kind of input that a video is made from.
 ///
 /// ```
 /// use veo_core::{Mode, VideoRequest};
@@ -500,7 +500,7 @@ impl VideoRequest {
         self
     }
 
-    /// What is asked for.
+    /// The kind of its input.
     pub fn mode(&self) -> Mode {
         match self.input {
             Input::Text => Mode::Text,
@@ -536,7 +536,7 @@ impl Input {
 }
 
 impl Image {
-    /// What stands for the image in the body of a request: its URL, or until it is uploaded its path or its length.
+    /// The text that stands for the image in the body of a request: its URL, or until it is uploaded its path or its length.
     pub fn in_body(&self) -> String {
         match self {
             Self::Url(url) => url.clone(),

@@ -15,8 +15,10 @@ use crate::ledger::{
 };
 use crate::runtime::runtime;
 use crate::text::random;
+use crate::time::now;
 use crate::{
-    Error, ErrorKind, Offer, Provider, Refusal, Submission, Unknown, VideoRequest, image, plan,
+    Error, ErrorKind, JobRef, Offer, Provider, Refusal, Submission, Unknown, VideoRequest, image,
+    plan,
 };
 
 /// A request that is planned and whose images are where the providers reach them. It can be sent, which costs money.
@@ -83,8 +85,8 @@ impl Prepared {
 
 /// How long to wait for whoever sends the same key: as long as a paid call may take.
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(120);
-/// How often to look whether somebody else has finished something.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often to look whether a call that somebody else makes has ended.
+const LOOK_AT_CALL_EVERY: Duration = Duration::from_millis(100);
 
 impl Client {
     /// Plans a request and brings its images to where the providers reach them. Nothing is paid for.
@@ -140,7 +142,8 @@ impl Client {
             offers,
             refusals: impossible_for,
         } = prepared;
-        let (mut refusals, mut last) = (Vec::new(), None::<Error>);
+        let mut refusals = Vec::new();
+        let mut last = None::<Error>;
         for offer in offers {
             let Some(provider) = self.shared_account(&offer.account) else {
                 continue;
@@ -215,21 +218,16 @@ impl Client {
             return Submission::Rejected(error);
         }
         // What is known needs no plan, no image and no upload.
-        match self.ledger().entry(key).await {
-            Ok(Some(entry))
-                if !matches!(entry.state, EntryState::Wanted | EntryState::Rejected)
-                    && !entry.attempts.is_empty() =>
-            {
-                let wish = Wish::request(request).await;
-                if wish.is_same(&entry.wish) {
-                    return self
-                        .known(entry, None, &mut pin!(std::future::pending()))
-                        .await;
-                }
+        let entry = match self.ledger().entry(key).await {
+            Ok(entry) => entry,
+            Err(error) => return Submission::Rejected(error),
+        };
+        if let Some(entry) = entry.filter(is_sent) {
+            if !Wish::request(request).await.is_same(&entry.wish) {
                 return Submission::Rejected(key_reused(key));
             }
-            Ok(_) => {}
-            Err(error) => return Submission::Rejected(error),
+            let mut never = pin!(std::future::pending());
+            return self.known(entry, None, &mut never).await;
         }
         match self.prepare(request).await {
             Ok(prepared) => self.send(prepared.key(key)).await,
@@ -294,17 +292,19 @@ impl Client {
                 None => return Submission::Rejected(stopped(refusals)),
             };
             let pause = match begun {
-                Ok(Sent::Gone(submission)) => return *submission,
-                Ok(Sent::Known(entry)) => return self.known(*entry, Some(&offer), &mut stop).await,
-                Ok(Sent::NotBefore(pause)) => pause,
+                Ok(Sending::Ended(submission)) => return *submission,
+                Ok(Sending::Known(entry)) => {
+                    return self.known(*entry, Some(&offer), &mut stop).await;
+                }
+                Ok(Sending::NotBefore(pause)) => pause,
                 // Calls under way are waited for as long as jobs are.
-                Ok(Sent::Held)
+                Ok(Sending::Held)
                     if held_since.get_or_insert_with(Instant::now).elapsed()
                         < self.poll().give_up_after =>
                 {
-                    LOOK_EVERY
+                    LOOK_AT_CALL_EVERY
                 }
-                Ok(Sent::Held) => {
+                Ok(Sending::Held) => {
                     let message = "not sent: what is left of the budget is set aside for calls under way, whose price is not known";
                     return Submission::Rejected(Error::new(ErrorKind::OverBudget, message));
                 }
@@ -317,10 +317,7 @@ impl Client {
     }
 
     /// Sends to the first provider now, or says how long to wait before that is possible.
-    pub(crate) async fn send_now(
-        &self,
-        prepared: Prepared,
-    ) -> Result<Result<Submission, Duration>, Error> {
+    pub(crate) async fn send_now(&self, prepared: Prepared) -> Result<SentNow, Error> {
         let Prepared {
             want,
             offers,
@@ -333,23 +330,23 @@ impl Client {
             return Err(impossible(&refusals));
         };
         let begin = self.beginning(&*provider, &want, &offer);
-        Ok(
-            match self.begin_and_send(provider, begin, Vec::new()).await? {
-                Sent::Gone(submission) => Ok(*submission),
-                // Its outcome is not known yet, and soon will be.
-                Sent::Known(entry) if entry.state == EntryState::OnItsWay => {
-                    Err(Duration::from_secs(1))
-                }
-                Sent::Known(entry) => Ok(self
-                    .known(*entry, Some(&offer), &mut pin!(std::future::ready(())))
-                    .await),
-                Sent::NotBefore(pause) => Err(pause),
-                Sent::Held => Err(LOOK_EVERY),
-            },
-        )
+        match self.begin_and_send(provider, begin, Vec::new()).await? {
+            Sending::Ended(submission) => Ok(SentNow::Submission(submission)),
+            // Its outcome is not known yet, and soon will be.
+            Sending::Known(entry) if entry.state == EntryState::OnItsWay => {
+                Ok(SentNow::AgainAfter(Duration::from_secs(1)))
+            }
+            Sending::Known(entry) => {
+                let mut at_once = pin!(std::future::ready(()));
+                let submission = self.known(*entry, Some(&offer), &mut at_once).await;
+                Ok(SentNow::Submission(Box::new(submission)))
+            }
+            Sending::NotBefore(pause) => Ok(SentNow::AgainAfter(pause)),
+            Sending::Held => Ok(SentNow::AgainAfter(LOOK_AT_CALL_EVERY)),
+        }
     }
 
-    /// What is to be written down before an offer is sent.
+    /// The call as it is to be written down before it is made.
     fn beginning(&self, provider: &dyn Provider, want: &Want, offer: &Offer) -> Begin {
         let capabilities = provider.capabilities();
         let is_marked = capabilities.marks_callbacks
@@ -372,55 +369,63 @@ impl Client {
         provider: Arc<dyn Provider>,
         begin: Begin,
         refusals: Vec<String>,
-    ) -> Result<Sent, Error> {
-        let (client, key, offer) = (self.clone(), begin.want.key.clone(), begin.offer.clone());
-        let sending = async move {
-            let (key, offer) = (begin.want.key.clone(), begin.offer.clone());
-            let begun = client.ledger().begin(begin.clone()).await?;
-            if let Some(error) = begun.refusal(&begin.want) {
-                return Ok(Sent::Gone(Box::new(Submission::Rejected(error))));
-            }
-            match begun {
-                Begun::Yours => {}
-                Begun::Known(entry) => return Ok(Sent::Known(entry)),
-                Begun::NotBefore(pause) => return Ok(Sent::NotBefore(pause)),
-                _ => return Ok(Sent::Held),
-            }
-            // What it costs may have to be told from the balance.
-            client.observe_balance().await;
-            let (model, account) = (&offer.model, &offer.account);
-            let span = info_span!("submit", provider = %account, model = %model, outcome = Empty, job = Empty);
-            let mut submission = provider.submit(&offer).instrument(span.clone()).await;
-            span.record("outcome", submission.outcome());
-            match &mut submission {
-                Submission::Accepted(job) => {
-                    span.record("job", display(&job.reference));
-                    job.refusals = refusals;
-                }
-                Submission::Unknown(unknown) if client.keeps_record() => {
-                    unknown.key = Some(key.clone())
-                }
-                _ => {}
-            }
-            client.ended(&key, &mut submission).await;
-            Ok(Sent::Gone(Box::new(submission)))
-        };
-        let sent_at = crate::time::now();
-        match self.detached(sending).await {
+    ) -> Result<Sending, Error> {
+        let client = self.clone();
+        let key = begin.want.key.clone();
+        let offer = begin.offer.clone();
+        let sent_at = now();
+        let calling = async move { client.begin_and_call(&*provider, begin, refusals).await };
+        match self.detached(calling).await {
             // A provider that panics may have sent it.
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
-                let recorded = self.keeps_record().then(|| key.clone());
                 let mut submission = Submission::Unknown(Unknown {
-                    key: recorded,
+                    key: self.keeps_record().then(|| key.clone()),
                     error,
                     offer,
                     sent_at,
                 });
                 self.ended(&key, &mut submission).await;
-                Ok(Sent::Gone(Box::new(submission)))
+                Ok(Sending::Ended(Box::new(submission)))
             }
-            sent => sent,
+            turn => turn,
         }
+    }
+
+    /// Writes a call down, makes it, and writes down what became of it.
+    async fn begin_and_call(
+        &self,
+        provider: &dyn Provider,
+        begin: Begin,
+        refusals: Vec<String>,
+    ) -> Result<Sending, Error> {
+        let begun = self.ledger().begin(begin.clone()).await?;
+        let Begin { want, offer, .. } = begin;
+        if let Some(error) = begun.refusal(&want) {
+            return Ok(Sending::Ended(Box::new(Submission::Rejected(error))));
+        }
+        match begun {
+            Begun::Yours => {}
+            Begun::Known(entry) => return Ok(Sending::Known(entry)),
+            Begun::NotBefore(pause) => return Ok(Sending::NotBefore(pause)),
+            _ => return Ok(Sending::Held),
+        }
+        // What it costs may have to be told from the balance.
+        self.observe_balance().await;
+        let span = info_span!("submit", provider = %offer.account, model = %offer.model, outcome = Empty, job = Empty);
+        let mut submission = provider.submit(&offer).instrument(span.clone()).await;
+        span.record("outcome", submission.outcome());
+        match &mut submission {
+            Submission::Accepted(job) => {
+                span.record("job", display(&job.reference));
+                job.refusals = refusals;
+            }
+            Submission::Unknown(unknown) if self.keeps_record() => {
+                unknown.key = Some(want.key.clone());
+            }
+            _ => {}
+        }
+        self.ended(&want.key, &mut submission).await;
+        Ok(Sending::Ended(Box::new(submission)))
     }
 
     /// Refuses what only a client with a ledger can do, and only within a runtime.
@@ -473,16 +478,19 @@ impl Client {
         }
     }
 
-    /// What became of a key before. `offer` is what would be sent now.
+    /// The outcome that a key has had before. `offer` is the one that would be sent now.
     async fn known(
         &self,
-        entry: Entry,
+        mut entry: Entry,
         offer: Option<&Offer>,
         stop: &mut Pin<&mut impl Future<Output = ()>>,
     ) -> Submission {
-        let (mut entry, deadline) = (entry, Instant::now() + SUBMIT_PATIENCE);
+        let deadline = Instant::now() + SUBMIT_PATIENCE;
         while entry.state == EntryState::OnItsWay && Instant::now() < deadline {
-            if before(stop.as_mut(), sleep(LOOK_EVERY)).await.is_none() {
+            if before(stop.as_mut(), sleep(LOOK_AT_CALL_EVERY))
+                .await
+                .is_none()
+            {
                 break;
             }
             match self.ledger().entry(&entry.key).await {
@@ -507,12 +515,11 @@ impl Client {
         {
             let message = "its line in the ledger is damaged, so it may have been sent";
             let error = Error::new(ErrorKind::OutcomeUnknown, message);
-            let (key, offer, sent_at) = (Some(entry.key), offer.clone(), entry.at);
             return Submission::Unknown(Unknown {
-                key,
+                key: Some(entry.key),
                 error,
-                offer,
-                sent_at,
+                offer: offer.clone(),
+                sent_at: entry.at,
             });
         }
         match (entry.job(), entry.why()) {
@@ -599,15 +606,22 @@ impl Client {
     }
 
     /// The entry of a job, if there is one.
-    pub(crate) async fn entry_of(&self, job: &crate::JobRef) -> Option<Entry> {
+    pub(crate) async fn entry_of(&self, job: &JobRef) -> Option<Entry> {
         // A ledger that cannot be read is no reason not to wait for a job.
         self.ledger().find(Find::Job(job)).await.ok().flatten()
     }
 }
 
+/// The answer to a request that was to be sent at once.
+pub(crate) enum SentNow {
+    Submission(Box<Submission>),
+    /// It could not be sent, and can be tried again after this time.
+    AgainAfter(Duration),
+}
+
 /// A call that has ended, or what keeps it from being made now.
-enum Sent {
-    Gone(Box<Submission>),
+enum Sending {
+    Ended(Box<Submission>),
     /// It was made before.
     Known(Box<Entry>),
     /// The account takes no request before this time has passed.
@@ -616,21 +630,23 @@ enum Sent {
     Held,
 }
 
-/// What is told of an entry that is being sent by somebody else.
+/// The answer about an entry that somebody else is sending.
 fn unread(entry: Entry, error: Error) -> Submission {
-    let attempt = entry
-        .attempts
-        .last()
-        .map(|attempt| (entry.offer(attempt), attempt.at));
-    match attempt {
-        Some((offer, sent_at)) => Submission::Unknown(Unknown {
-            key: Some(entry.key),
-            error,
-            offer,
-            sent_at,
-        }),
-        None => Submission::Rejected(error),
-    }
+    let Some(attempt) = entry.attempts.last() else {
+        return Submission::Rejected(error);
+    };
+    Submission::Unknown(Unknown {
+        offer: entry.offer(attempt),
+        sent_at: attempt.at,
+        key: Some(entry.key),
+        error,
+    })
+}
+
+/// Whether a request was sent and has not been rejected.
+fn is_sent(entry: &Entry) -> bool {
+    let is_to_be_sent = matches!(entry.state, EntryState::Wanted | EntryState::Rejected);
+    !is_to_be_sent && !entry.attempts.is_empty()
 }
 
 /// Whether no other provider is to be asked after this.
@@ -646,7 +662,7 @@ pub(crate) fn is_final(error: &Error) -> bool {
     )
 }
 
-/// What comes of something, unless `stop` is done first. Not for what must not be dropped.
+/// Does something unless `stop` is done first, and drops it then.
 pub(crate) async fn before<T>(
     stop: Pin<&mut impl Future<Output = ()>>,
     work: impl Future<Output = T>,

@@ -9,18 +9,19 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::Client;
+use crate::client::{Client, impossible, nobody};
 use crate::ledger::{
     Delivered, Entry, EntryState, Event, Find, Listed, Outcome, Want, Which, Wish,
 };
 use crate::runtime::runtime;
-use crate::send::{before, is_final};
+use crate::send::{SentNow, before, is_final};
+use crate::upgrade::is_called_again;
 use crate::{
-    Charged, Described, Error, ErrorKind, JobRef, Receipt, Resend, State, Submission, Unknown,
-    Video, VideoRequest,
+    Charged, Described, Error, ErrorKind, JobRef, Notice, Receipt, Resend, Resolution, State,
+    Submission, Unknown, Video, VideoRequest,
 };
 
-/// What a [step](Client::step) has found.
+/// The result of a [step](Client::step).
 ///
 /// ```
 /// use veo_core::Step;
@@ -51,7 +52,7 @@ pub enum Step {
     Done(Option<Box<Receipt>>),
 }
 
-/// What somebody has found out about an unknown outcome.
+/// The answer of somebody who has looked into an unknown outcome.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Settlement {
@@ -66,7 +67,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long a server waits before it steps again what is still open after it was handed on.
 const HANDED_AGAIN: Duration = Duration::from_secs(60);
 /// How often a server looks at what other processes have written.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const READ_LEDGER_EVERY: Duration = Duration::from_secs(2);
 /// Longer than any run.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// How many steps of a run are under way at a time.
@@ -84,7 +85,7 @@ impl Client {
         runtime()?;
         let plan = self.plan(request);
         if plan.offers.is_empty() {
-            return Err(crate::client::impossible(&plan.refusals));
+            return Err(impossible(&plan.refusals));
         }
         let entry = self
             .ledger()
@@ -121,9 +122,7 @@ impl Client {
                 None => self.begin_step(&entry).await,
             },
             EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
-            EntryState::Unknown if crate::upgrade::is_called_again(&entry) => {
-                self.upgrade_step(&entry).await
-            }
+            EntryState::Unknown if is_called_again(&entry) => self.upgrade_step(&entry).await,
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
                 None => Err(lost(key)),
@@ -238,7 +237,7 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidRequest`] if the job cannot be it, or there is no ledger; otherwise why the provider did not answer, or the
     /// ledger could not be written.
-    pub async fn settle_by(&self, notice: &crate::Notice) -> Result<Option<Entry>, Error> {
+    pub async fn settle_by(&self, notice: &Notice) -> Result<Option<Entry>, Error> {
         let entry = self.settled_by(notice).await?;
         if let Some(entry) = &entry {
             self.hurry_on(entry);
@@ -246,7 +245,7 @@ impl Client {
         Ok(entry)
     }
 
-    /// What the ledger knows of a key.
+    /// The entry of a key in the ledger.
     ///
     /// # Errors
     ///
@@ -266,27 +265,21 @@ impl Client {
         F: Future<Output = ()>,
     {
         self.check_record()?;
-        let mut agenda = Agenda::default();
+        let mut agenda = Agenda::new(for_ever);
         let mut hurried = self.hurry().subscribe();
-        let (mut under_way, mut handling) = (FuturesUnordered::new(), FuturesUnordered::new());
-        let (mut look_at, mut looking) = (Instant::now(), pin!(Fuse::terminated()));
+        let mut under_way = FuturesUnordered::new();
+        let mut handling = FuturesUnordered::new();
+        let mut look_at = Instant::now();
+        let mut looking = pin!(Fuse::terminated());
         loop {
             if look_at <= Instant::now() && looking.is_terminated() {
                 looking.set(self.ledger().list(Which::Open).fuse());
-                look_at = Instant::now() + if for_ever { LOOK_EVERY } else { NEVER };
+                look_at = Instant::now() + if for_ever { READ_LEDGER_EVERY } else { NEVER };
             }
             while under_way.len() < AT_A_TIME
                 && let Some(key) = agenda.next()
             {
                 under_way.push(async move { (self.step(&key).await, key) });
-            }
-            let mut wake_at = if looking.is_terminated() {
-                look_at
-            } else {
-                Instant::now() + NEVER
-            };
-            if under_way.len() < AT_A_TIME {
-                wake_at = agenda.first().map_or(wake_at, |due| due.min(wake_at));
             }
             let is_idle = under_way.is_empty() && handling.is_empty() && looking.is_terminated();
             if !for_ever && is_idle && agenda.first().is_none() {
@@ -297,17 +290,23 @@ impl Client {
                 }
                 continue;
             }
+            let mut wake_at = Instant::now() + NEVER;
+            if looking.is_terminated() {
+                wake_at = look_at;
+            }
+            if under_way.len() < AT_A_TIME
+                && let Some(due) = agenda.first()
+            {
+                wake_at = due.min(wake_at);
+            }
             tokio::select! {
                 listed = &mut looking, if !looking.is_terminated() => match listed {
                     Ok(listed) => agenda.take_up(listed),
                     Err(error) if for_ever => tracing::warn!(%error, "the ledger cannot be read"),
                     Err(error) => return Err(error),
                 },
-                Some((step, key)) = under_way.next(), if !under_way.is_empty() => match step {
-                    Ok(Step::AgainAfter(pause)) => agenda.again(key, pause),
-                    // Somebody else was faster.
-                    Ok(Step::Done(_)) => agenda.handled(key, true, for_ever, false),
-                    Ok(step) => {
+                Some((step, key)) = under_way.next(), if !under_way.is_empty() => {
+                    if let Some(step) = agenda.stepped(&key, step) {
                         let is_video = matches!(step, Step::Video(_));
                         let handled = handle(key.clone(), step);
                         handling.push(async move {
@@ -316,13 +315,9 @@ impl Client {
                             (key, is_video, is_left)
                         });
                     }
-                    Err(error) => {
-                        tracing::warn!(%error, key, "a step was not possible");
-                        agenda.failed(key);
-                    }
-                },
+                }
                 Some((key, is_video, is_left)) = handling.next(), if !handling.is_empty() => {
-                    agenda.handled(key, is_video, for_ever, is_left);
+                    agenda.handled(key, is_video, is_left);
                 }
                 key = hurried.recv() => match key {
                     Ok(key) => agenda.hurry(key),
@@ -347,41 +342,38 @@ impl Client {
             .entry(key)
             .await?
             .ok_or_else(|| no_such(key))?;
-        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidRequest, message));
         match settlement {
             Settlement::NotTaken if entry.state == EntryState::Unknown => {
                 let error = Error::new(
                     ErrorKind::NotSent,
                     "somebody has looked, and it was not taken",
                 );
-                let (outcome, attempts) = (
-                    Outcome::Rejected {
+                let settled = Event::Settled {
+                    outcome: Outcome::Rejected {
                         error,
                         is_settled: true,
                     },
-                    entry.attempts.len(),
-                );
-                self.ledger()
-                    .record(key, Event::Settled { outcome, attempts })
-                    .await
+                    attempts: entry.attempts.len(),
+                };
+                self.ledger().record(key, settled).await
             }
             Settlement::Accepted(job) if entry.can_be_settled() => {
                 if let Some(other) = self.ledger().find(Find::Job(&job)).await?
                     && other.key != key
                 {
-                    return refuse(format!("{job} is the job of {}", other.key));
+                    return Err(refused(format!("{job} is the job of {}", other.key)));
                 }
                 self.check_evidence(&entry, &job).await?;
                 self.accept(&entry, &job).await
             }
-            _ => refuse(format!(
+            _ => Err(refused(format!(
                 "{key} is {}, and only what is unknown can be settled",
                 entry.state
-            )),
+            ))),
         }
     }
 
-    async fn settled_by(&self, notice: &crate::Notice) -> Result<Option<Entry>, Error> {
+    async fn settled_by(&self, notice: &Notice) -> Result<Option<Entry>, Error> {
         self.check_record()?;
         if let Some(entry) = self.ledger().find(Find::Job(&notice.job)).await? {
             return Ok(Some(entry));
@@ -421,39 +413,38 @@ impl Client {
 
     /// Whether a task can be what was sent.
     async fn check_evidence(&self, entry: &Entry, job: &JobRef) -> Result<(), Error> {
-        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidRequest, message));
+        let key = &entry.key;
         if entry.upgrade().is_some() {
-            let again = "ask for the upgrade again, which goes on with it";
-            return refuse(format!("{} is an upgrade; {again}", entry.key));
+            return Err(refused(format!(
+                "{key} is an upgrade; ask for the upgrade again, which goes on with it"
+            )));
         }
-        let (account, attempt) = (job.account(), entry.attempts.last());
-        if let Some(attempt) = attempt.filter(|attempt| attempt.sent.account != account) {
-            let sent_to = &attempt.sent.account;
-            return refuse(format!(
-                "{} was sent to {sent_to}, so it cannot have become {job}",
-                entry.key
-            ));
+        let account = job.account();
+        let sent = entry.attempts.last().map(|attempt| &attempt.sent);
+        if let Some(sent) = sent
+            && sent.account != account
+        {
+            let sent_to = &sent.account;
+            return Err(refused(format!(
+                "{key} was sent to {sent_to}, so it cannot have become {job}"
+            )));
         }
-        let provider = self
-            .shared_account(&account)
-            .ok_or_else(|| crate::client::nobody(job))?;
-        let Described { prompt, model, .. } = provider
-            .describe(job)
-            .await
-            .map_err(|error| error.with_job(job))?;
+        let provider = self.account(&account).ok_or_else(|| nobody(job))?;
+        let described = provider.describe(job).await;
+        let Described { prompt, model, .. } = described.map_err(|error| error.with_job(job))?;
         // A line that was torn off says nothing to compare with.
-        if let Some(asked) = entry.wish.asked()
-            && prompt.is_some_and(|prompt| prompt.trim() != asked.prompt.trim())
+        if let (Some(asked), Some(prompt)) = (entry.wish.asked(), prompt)
+            && prompt.trim() != asked.prompt.trim()
         {
-            return refuse(format!("{job} has another prompt than {}", entry.key));
+            return Err(refused(format!("{job} has another prompt than {key}")));
         }
-        if let Some(attempt) = attempt
-            && let Some(model) = model.filter(|model| *model != attempt.sent.model)
+        if let (Some(sent), Some(model)) = (sent, model)
+            && model != sent.model
         {
-            return refuse(format!(
-                "{job} was made with {model}, and {} was sent to {}",
-                entry.key, attempt.sent.model
-            ));
+            return Err(refused(format!(
+                "{job} was made with {model}, and {key} was sent to {}",
+                sent.model
+            )));
         }
         Ok(())
     }
@@ -461,20 +452,17 @@ impl Client {
     async fn accept(&self, entry: &Entry, job: &JobRef) -> Result<Entry, Error> {
         let mut job = job.clone();
         let asked = entry.wish.asked().and_then(|request| request.resolution);
-        job.resolution = asked.filter(|resolution| *resolution > crate::Resolution::P720);
-        let at = entry.attempts.last().map_or(entry.at, |attempt| attempt.at);
-        let (outcome, attempts) = (
-            Outcome::Accepted {
+        job.resolution = asked.filter(|resolution| *resolution > Resolution::P720);
+        let settled = Event::Settled {
+            outcome: Outcome::Accepted {
                 job,
                 task: None,
-                at,
+                at: entry.attempts.last().map_or(entry.at, |attempt| attempt.at),
                 refusals: Vec::new(),
             },
-            entry.attempts.len(),
-        );
-        self.ledger()
-            .record(&entry.key, Event::Settled { outcome, attempts })
-            .await
+            attempts: entry.attempts.len(),
+        };
+        self.ledger().record(&entry.key, settled).await
     }
 
     /// Sends what is wanted to the next provider that has not rejected it.
@@ -500,37 +488,34 @@ impl Client {
         if let Some(target) = &entry.target {
             prepared = prepared.target(target);
         }
+        let client = self.clone();
         let want = Want {
             target: entry.target.clone(),
             ..Want::new(&*entry.key, entry.wish.clone())
         };
-        let (client, first) = (self.clone(), self.poll().first);
         let longer = pause_after(rejected.len());
         // What is rejected and wanted again is so also if the caller goes.
-        let step = async move {
-            match client.send_now(prepared).await? {
-                Ok(Submission::Accepted(_)) => Ok(Step::AgainAfter(first)),
-                Ok(Submission::Unknown(unknown)) => Ok(Step::LookAtIt(Box::new(unknown))),
-                Ok(Submission::Rejected(error)) => {
-                    let again = match error.resend() {
-                        Resend::After(pause) => pause,
-                        Resend::Same => longer,
-                        _ if left > 1
-                            && error.kind() != ErrorKind::OverBudget
-                            && !is_final(&error) =>
-                        {
-                            Duration::ZERO
-                        }
-                        _ => return Ok(Step::Failed(Box::new(error))),
-                    };
-                    client.ledger().want(want).await?;
-                    Ok(Step::AgainAfter(again))
-                }
-                // What has to wait for its turn is stepped again.
-                Err(pause) => Ok(Step::AgainAfter(pause)),
-            }
-        };
-        self.detached(step).await
+        self.detached(async move {
+            let submission = match client.send_now(prepared).await? {
+                SentNow::Submission(submission) => submission,
+                SentNow::AgainAfter(pause) => return Ok(Step::AgainAfter(pause)),
+            };
+            let error = match *submission {
+                Submission::Accepted(_) => return Ok(Step::AgainAfter(client.poll().first)),
+                Submission::Unknown(unknown) => return Ok(Step::LookAtIt(Box::new(unknown))),
+                Submission::Rejected(error) => error,
+            };
+            let is_for_others = error.kind() != ErrorKind::OverBudget && !is_final(&error);
+            let again = match error.resend() {
+                Resend::After(pause) => pause,
+                Resend::Same => longer,
+                _ if left > 1 && is_for_others => Duration::ZERO,
+                _ => return Ok(Step::Failed(Box::new(error))),
+            };
+            client.ledger().want(want).await?;
+            Ok(Step::AgainAfter(again))
+        })
+        .await
     }
 
     /// Asks once about a job.
@@ -664,9 +649,10 @@ impl Client {
     }
 }
 
-/// What a run has to do, and when.
-#[derive(Default)]
+/// The keys that a run has to step, and when.
 struct Agenda {
+    /// Whether the run is that of a server, which goes on when nothing is open.
+    for_ever: bool,
     due: BTreeSet<(Instant, String)>,
     turns: HashMap<String, Turn>,
     /// How often in a row the step of a key was not possible.
@@ -687,6 +673,15 @@ enum Turn {
 }
 
 impl Agenda {
+    fn new(for_ever: bool) -> Self {
+        Self {
+            for_ever,
+            due: BTreeSet::new(),
+            turns: HashMap::new(),
+            failures: HashMap::new(),
+        }
+    }
+
     /// When something is due first.
     fn first(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
@@ -723,19 +718,31 @@ impl Agenda {
         }
     }
 
+    /// Its step has been made. Gives it back if it is to be handed on.
+    fn stepped(&mut self, key: &str, step: Result<Step, Error>) -> Option<Step> {
+        match step {
+            Ok(Step::AgainAfter(pause)) => self.again(key.to_owned(), pause),
+            // Somebody else was faster.
+            Ok(Step::Done(_)) => self.handled(key.to_owned(), true, false),
+            Ok(step) => return Some(step),
+            Err(error) => {
+                tracing::warn!(%error, key, "a step was not possible");
+                self.failed(key.to_owned());
+            }
+        }
+        None
+    }
+
     /// Its step is to be made again after a time.
     fn again(&mut self, key: String, pause: Duration) {
         self.failures.remove(&key);
         let is_hurried = matches!(self.turns.get(&key), Some(Turn::Busy { is_hurried: true }));
-        self.put(
-            key,
-            Instant::now()
-                + if is_hurried {
-                    Duration::ZERO
-                } else {
-                    pause.min(NEVER)
-                },
-        );
+        let pause = if is_hurried {
+            Duration::ZERO
+        } else {
+            pause.min(NEVER)
+        };
+        self.put(key, Instant::now() + pause);
     }
 
     /// Its step was not possible.
@@ -747,15 +754,17 @@ impl Agenda {
     }
 
     /// It was handed on, and is still open or not.
-    fn handled(&mut self, key: String, is_video: bool, for_ever: bool, is_left: bool) {
+    fn handled(&mut self, key: String, is_video: bool, is_left: bool) {
         self.failures.remove(&key);
-        match self.turns.get(&key) {
-            Some(Turn::Busy { is_hurried: true }) if for_ever || !is_video => {
-                self.put(key, Instant::now())
-            }
-            _ if is_left => self.put(key, Instant::now() + HANDED_AGAIN),
-            _ if for_ever => drop(self.turns.remove(&key)),
-            _ => drop(self.turns.insert(key, Turn::Handed { is_video })),
+        let is_hurried = matches!(self.turns.get(&key), Some(Turn::Busy { is_hurried: true }));
+        if is_hurried && (self.for_ever || !is_video) {
+            self.put(key, Instant::now());
+        } else if is_left {
+            self.put(key, Instant::now() + HANDED_AGAIN);
+        } else if self.for_ever {
+            self.turns.remove(&key);
+        } else {
+            self.turns.insert(key, Turn::Handed { is_video });
         }
     }
 
@@ -787,11 +796,12 @@ fn is_worth_another_try(error: &Error) -> bool {
     matches!(error.resend(), Resend::Same | Resend::After(_))
 }
 
+fn refused(message: String) -> Error {
+    Error::new(ErrorKind::InvalidRequest, message)
+}
+
 fn no_such(key: &str) -> Error {
-    Error::new(
-        ErrorKind::InvalidRequest,
-        format!("there is no {key:?} in the ledger"),
-    )
+    refused(format!("there is no {key:?} in the ledger"))
 }
 
 fn lost(key: &str) -> Error {

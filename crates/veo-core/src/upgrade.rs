@@ -7,8 +7,10 @@ use crate::client::{Client, nobody};
 use crate::ledger::{Begin, Begun, Entry, EntryState, Event, Outcome, Want, Wish};
 use crate::provider::Upgrade;
 use crate::runtime::runtime;
+use crate::time::now;
+use crate::wait::Waiting;
 use crate::{
-    Error, ErrorKind, JobRef, Offer, Operation, Resolution, State, Video, VideoRequest, wait,
+    Error, ErrorKind, JobRef, Offer, Operation, Provider, Resolution, State, Video, VideoRequest,
 };
 
 /// How often the call for 4K is made by itself while nobody knows what became of it. The page of kie.ai says that a repeated
@@ -65,22 +67,33 @@ impl Client {
         on_state: impl FnMut(&State),
     ) -> Result<Video, Error> {
         self.check_upgrade(job, to)?;
-        let is_first = std::sync::atomic::AtomicBool::new(true);
-        let own = tokio::sync::Mutex::new(None);
-        let ask = || {
-            let again = again && is_first.swap(false, std::sync::atomic::Ordering::Relaxed);
-            let own = &own;
-            async move {
-                let mut own = own.lock().await;
-                self.upgrade_call(job, to, again, &mut own).await
+        self.follow_upgrade(job, to, again, on_state)
+            .instrument(info_span!("upgrade", job = %job, to = %to))
+            .await
+            .map_err(|error| error.with_job(job))
+    }
+
+    /// Makes the calls of an upgrade until it has ended, and tells every state on the way.
+    async fn follow_upgrade(
+        &self,
+        job: &JobRef,
+        to: Resolution,
+        mut again: bool,
+        mut on_state: impl FnMut(&State),
+    ) -> Result<Video, Error> {
+        let mut own = None;
+        let mut waiting = Waiting::new(self.poll().for_upgrade());
+        loop {
+            waiting.turn().await?;
+            let answer = self.upgrade_call(job, to, again, &mut own).await;
+            again = false;
+            if let Some(state) = waiting.take_up(answer)? {
+                on_state(&state);
+                if let Some(ended) = state.ended() {
+                    return ended;
+                }
             }
-        };
-        let span = info_span!("upgrade", job = %job, to = %to);
-        let poll = self.poll().for_upgrade();
-        let video = wait::until_done(&poll, ask, on_state)
-            .instrument(span)
-            .await;
-        video.map_err(|error| error.with_job(job))
+        }
     }
 
     fn check_upgrade(&self, job: &JobRef, to: Resolution) -> Result<(), Error> {
@@ -146,102 +159,89 @@ impl Client {
         let provider = self
             .shared_account(&job.account())
             .ok_or_else(|| nobody(job))?;
-        let wish = self.upgrade_wish(&reference).await;
-        let request = wish
-            .asked()
-            .cloned()
-            .unwrap_or_else(|| VideoRequest::text(""))
-            .resolution(to);
-        let small = self.entry_of(&job.without_size()).await;
+        let begin = self.beginning_of_upgrade(&*provider, &reference, to).await;
+        let client = self.clone();
+        let calling = async move {
+            client
+                .begin_and_upgrade(&*provider, begin, &reference, to, again)
+                .await
+        };
+        let (state, task) = self.detached(calling).await?;
+        *own = task.or(own.take());
+        Ok(state)
+    }
+
+    /// The call of an upgrade as it is to be written down before it is made.
+    async fn beginning_of_upgrade(
+        &self,
+        provider: &dyn Provider,
+        reference: &JobRef,
+        to: Resolution,
+    ) -> Begin {
+        let wish = self.upgrade_wish(reference).await;
+        let asked = wish.asked().cloned();
+        let request = asked.unwrap_or_else(|| VideoRequest::text(""));
+        let small = self.entry_of(&reference.without_size()).await;
         let model = small.and_then(|entry| Some(entry.attempts.last()?.sent.model.clone()));
         let offer = Offer {
-            provider: job.provider.clone(),
-            account: job.account(),
+            provider: reference.provider.clone(),
+            account: reference.account(),
             base_url: provider.base_url().map(str::to_owned),
             model: model.unwrap_or_else(|| "unknown".to_owned()),
             operation: Operation::Upgrade,
             // The call names the task, which the key says.
             body: Value::Null,
-            request,
+            request: request.resolution(to),
             warnings: Vec::new(),
         };
-        let begin = Begin {
-            want: Want::new(&*key, wish),
+        Begin {
+            want: Want::new(reference.to_string(), wish),
             offer,
             marker: None,
             limit: None,
             budget: self.budget().cloned(),
-        };
-        let (client, called) = (self.clone(), reference.clone());
-        let (state, task) = self
-            .detached(async move {
-                let begun = client.ledger().begin(begin.clone()).await?;
-                if let Some(error) = begun.refusal(&begin.want) {
-                    return Err(error);
-                }
-                let entry = match begun {
-                    Begun::Yours => None,
-                    Begun::Known(entry) => Some(*entry),
-                    // Somebody else makes the call, or it has to wait for its turn.
-                    _ => return Ok((State::Pending, None)),
-                };
-                if let Some(entry) = &entry
-                    && let Some(state) = client.stands_against(entry, to, again)?
-                {
-                    return Ok((state, None));
-                }
-                if let Some(entry) = &entry {
-                    let calls = entry.attempts.last().map_or(0, |attempt| attempt.calls) + 1;
-                    match client
-                        .ledger()
-                        .record(&key, Event::CalledAgain { calls })
-                        .await
-                    {
-                        Err(error) if error.kind() == ErrorKind::OnItsWay => {
-                            return Ok((State::Pending, None));
-                        }
-                        written => written?,
-                    };
-                }
-                let answer = provider.upgrade(&called, to).await;
-                client
-                    .upgrade_ended(&key, entry.as_ref(), &called, to, answer)
-                    .await
-            })
-            .await?;
-        *own = task.or(own.take());
-        Ok(state)
-    }
-
-    /// What keeps the call of a known upgrade from being made once more, if anything does.
-    fn stands_against(
-        &self,
-        entry: &Entry,
-        to: Resolution,
-        again: bool,
-    ) -> Result<Option<State>, Error> {
-        // A repeated call for 4K answers with the state, and one for 1080p is made by who asks for it.
-        let may_be_repeated = if to == Resolution::K4 {
-            is_called_again(entry)
-        } else {
-            again
-        };
-        match entry.state {
-            EntryState::OnItsWay => Ok(Some(State::Pending)),
-            EntryState::Failed => {
-                let failed = || Error::new(ErrorKind::Refused, "it could not be made larger");
-                Err(entry.error.clone().unwrap_or_else(failed))
-            }
-            EntryState::Unknown if !may_be_repeated => {
-                let unknown = entry.unknown().map(|unknown| unknown.error);
-                Err(unknown
-                    .unwrap_or_else(|| Error::new(ErrorKind::OutcomeUnknown, "the reply was lost")))
-            }
-            _ => Ok(None),
         }
     }
 
-    /// What the task of an upgrade says of itself, if it is larger than the video that it was made from.
+    /// Writes the call of an upgrade down, makes it, and writes down its answer. Gives the state and the task of its own.
+    async fn begin_and_upgrade(
+        &self,
+        provider: &dyn Provider,
+        begin: Begin,
+        reference: &JobRef,
+        to: Resolution,
+        again: bool,
+    ) -> Result<(State, Option<String>), Error> {
+        let begun = self.ledger().begin(begin.clone()).await?;
+        if let Some(error) = begun.refusal(&begin.want) {
+            return Err(error);
+        }
+        let entry = match begun {
+            Begun::Yours => None,
+            Begun::Known(entry) => Some(*entry),
+            // Somebody else makes the call, or it has to wait for its turn.
+            _ => return Ok((State::Pending, None)),
+        };
+        if let Some(entry) = &entry {
+            if let Some(state) = stands_against(entry, to, again)? {
+                return Ok((state, None));
+            }
+            let calls = calls(entry) + 1;
+            let event = Event::CalledAgain { calls };
+            match self.ledger().record(&entry.key, event).await {
+                Err(error) if error.kind() == ErrorKind::OnItsWay => {
+                    return Ok((State::Pending, None));
+                }
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+        }
+        let answer = provider.upgrade(reference, to).await;
+        self.upgrade_ended(entry.as_ref(), reference, to, answer)
+            .await
+    }
+
+    /// The state of the task of an upgrade, unless it is as small as the video that it was made from.
     async fn state_of_own_task(
         &self,
         reference: &JobRef,
@@ -267,121 +267,97 @@ impl Client {
             }
             State::Failed(error) => {
                 let error = error.with_job(reference);
-                if self.keeps_record() {
-                    self.write(
-                        &reference.to_string(),
-                        Event::Failed {
-                            error: error.clone(),
-                        },
-                    )
-                    .await?;
-                }
+                let failed = Event::Failed {
+                    error: error.clone(),
+                };
+                self.write_upgrade(&reference.to_string(), failed).await?;
                 Err(error)
             }
             state => Ok(Some(state)),
         }
     }
 
-    /// Writes down what a call has answered, and gives the state and the task of its own.
+    /// Writes down what a call has answered, and gives the state and the task of its own. `entry` is what was known before.
     async fn upgrade_ended(
         &self,
-        key: &str,
         entry: Option<&Entry>,
         reference: &JobRef,
         to: Resolution,
         answer: Upgrade,
     ) -> Result<(State, Option<String>), Error> {
-        let is_accepted = entry.is_some_and(|entry| {
-            !matches!(entry.state, EntryState::OnItsWay | EntryState::Unknown)
-        });
-        let is_lost_before = entry.is_some() && !is_accepted;
-        let outcome;
-        let mut task = None;
-        let result = match answer {
+        let key = reference.to_string();
+        let before = match entry.map(|entry| entry.state) {
+            None => Before::Nothing,
+            Some(EntryState::OnItsWay | EntryState::Unknown) => Before::Lost,
+            Some(_) => Before::Accepted,
+        };
+        match answer {
             Upgrade::Finished(video) => {
-                outcome = Some(Ok(None));
-                Ok(State::Finished(Box::new(Video {
+                if before != Before::Accepted {
+                    self.write_upgrade(&key, accepted(reference, None)).await?;
+                }
+                let video = Video {
                     job: reference.clone(),
                     ..*video
-                })))
+                };
+                self.upgrade_finished(&key, &video).await?;
+                Ok((State::Finished(Box::new(video)), None))
             }
-            Upgrade::Running { task: own } => {
+            Upgrade::Running { task } => {
                 // A task of the same name is the smaller video, which says nothing of the larger one.
-                task = own.filter(|own| *own != reference.task);
-                outcome = Some(Ok(task.clone()));
-                Ok(State::Running { percent: None })
+                let task = task.filter(|task| *task != reference.task);
+                if before != Before::Accepted || task.is_some() {
+                    let event = accepted(reference, task.clone());
+                    self.write_upgrade(&key, event).await?;
+                }
+                Ok((State::Running { percent: None }, task))
             }
             // A refusal says nothing of a call that was made before, whose reply was lost.
-            Upgrade::Rejected(error) | Upgrade::Unavailable(error) if is_lost_before => {
+            Upgrade::Rejected(error) | Upgrade::Unavailable(error) if before == Before::Lost => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
-                outcome = Some(Err(Box::new(Outcome::Unknown {
-                    error: error.clone(),
-                })));
+                self.write_upgrade(&key, lost(&error)).await?;
                 Err(error)
             }
             Upgrade::Rejected(error) => {
-                outcome = Some(Err(Box::new(Outcome::rejected(error.clone()))));
+                let event = if before == Before::Accepted {
+                    Event::Failed {
+                        error: error.clone(),
+                    }
+                } else {
+                    rejected(&error)
+                };
+                self.write_upgrade(&key, event).await?;
                 Err(error)
             }
             Upgrade::Unavailable(error) => {
                 // It says nothing of a call that was made before.
-                let is_first = entry.is_none();
-                outcome = is_first.then(|| Err(Box::new(Outcome::rejected(error.clone()))));
+                if before == Before::Nothing {
+                    self.write_upgrade(&key, rejected(&error)).await?;
+                }
+                Err(error)
+            }
+            // A reply that is lost takes nothing back.
+            Upgrade::Unknown(error) if before == Before::Accepted || !self.keeps_record() => {
                 Err(error)
             }
             Upgrade::Unknown(error) => {
-                // Where it is on record, it is not asked again by itself.
-                let is_lost = self.keeps_record() && !is_accepted;
-                let error = if is_lost {
-                    error.of_kind(ErrorKind::OutcomeUnknown)
-                } else {
-                    error
-                };
-                outcome = Some(Err(Box::new(Outcome::Unknown {
-                    error: error.clone(),
-                })));
+                let error = error.of_kind(ErrorKind::OutcomeUnknown);
+                self.write_upgrade(&key, lost(&error)).await?;
                 // For 4K the next call tells.
-                let calls = entry
-                    .and_then(|entry| entry.attempts.last())
-                    .map_or(1, |attempt| attempt.calls + 1);
-                let is_asked_again = is_lost && to == Resolution::K4 && calls < CALLS_OF_4K;
-                if is_asked_again {
-                    Ok(State::Pending)
-                } else {
-                    Err(error)
+                if to == Resolution::K4 && entry.map_or(0, calls) + 1 < CALLS_OF_4K {
+                    return Ok((State::Pending, None));
                 }
-            }
-        };
-        if self.keeps_record() {
-            let at = crate::time::now();
-            let event = match outcome {
-                Some(Ok(task)) if !is_accepted || task.is_some() => {
-                    let (job, refusals) = (reference.clone(), Vec::new());
-                    Some(Event::Ended {
-                        outcome: Outcome::Accepted {
-                            job,
-                            task,
-                            at,
-                            refusals,
-                        },
-                    })
-                }
-                Some(Err(outcome)) => match *outcome {
-                    Outcome::Rejected { error, .. } if is_accepted => Some(Event::Failed { error }),
-                    // A reply that is lost takes nothing back.
-                    Outcome::Unknown { .. } if is_accepted => None,
-                    outcome => Some(Event::Ended { outcome }),
-                },
-                Some(Ok(_)) | None => None,
-            };
-            if let Some(event) = event {
-                self.write(key, event).await?;
-            }
-            if let Ok(State::Finished(video)) = &result {
-                self.upgrade_finished(key, video).await?;
+                Err(error)
             }
         }
-        result.map(|state| (state, task))
+    }
+
+    /// Writes down what has happened to an upgrade, if there is a record.
+    async fn write_upgrade(&self, key: &str, event: Event) -> Result<(), Error> {
+        if self.keeps_record() {
+            self.write(key, event).await?;
+        }
+        Ok(())
     }
 
     async fn upgrade_finished(&self, key: &str, video: &Video) -> Result<(), Error> {
@@ -394,7 +370,7 @@ impl Client {
         }
     }
 
-    /// What an upgrade is, with the request of the smaller video if that is known here.
+    /// The wish for an upgrade, with the request of the smaller video if that is known here.
     async fn upgrade_wish(&self, reference: &JobRef) -> Wish {
         let small = self.entry_of(&reference.without_size()).await;
         let request =
@@ -406,11 +382,68 @@ impl Client {
     }
 }
 
+/// What the ledger knew of an upgrade before its call was made.
+#[derive(Clone, Copy, PartialEq)]
+enum Before {
+    Nothing,
+    /// An earlier call was accepted.
+    Accepted,
+    /// The reply to an earlier call was lost.
+    Lost,
+}
+
 /// Whether the call of an upgrade with an unknown outcome is made once more by itself.
 pub(crate) fn is_called_again(entry: &Entry) -> bool {
-    entry.upgrade() == Some(Resolution::K4)
-        && entry
-            .attempts
-            .last()
-            .is_some_and(|attempt| attempt.calls < CALLS_OF_4K)
+    let is_called = entry.attempts.last().is_some();
+    entry.upgrade() == Some(Resolution::K4) && is_called && calls(entry) < CALLS_OF_4K
+}
+
+/// The state of a known upgrade, or its error, if either keeps the call from being made once more. `again` says that somebody
+/// wants an unknown call to be repeated.
+fn stands_against(entry: &Entry, to: Resolution, again: bool) -> Result<Option<State>, Error> {
+    // A repeated call for 4K answers with the state, and one for 1080p is made by who asks for it.
+    let may_be_repeated = if to == Resolution::K4 {
+        is_called_again(entry)
+    } else {
+        again
+    };
+    match entry.state {
+        EntryState::OnItsWay => Ok(Some(State::Pending)),
+        EntryState::Failed => {
+            let failed = Error::new(ErrorKind::Refused, "it could not be made larger");
+            Err(entry.error.clone().unwrap_or(failed))
+        }
+        EntryState::Unknown if !may_be_repeated => {
+            let lost = Error::new(ErrorKind::OutcomeUnknown, "the reply was lost");
+            Err(entry.unknown().map_or(lost, |unknown| unknown.error))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// How often the call of an upgrade was made.
+fn calls(entry: &Entry) -> u32 {
+    entry.attempts.last().map_or(0, |attempt| attempt.calls)
+}
+
+fn accepted(reference: &JobRef, task: Option<String>) -> Event {
+    let outcome = Outcome::Accepted {
+        job: reference.clone(),
+        task,
+        at: now(),
+        refusals: Vec::new(),
+    };
+    Event::Ended { outcome }
+}
+
+fn rejected(error: &Error) -> Event {
+    let outcome = Outcome::rejected(error.clone());
+    Event::Ended { outcome }
+}
+
+fn lost(error: &Error) -> Event {
+    let outcome = Outcome::Unknown {
+        error: error.clone(),
+    };
+    Event::Ended { outcome }
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::runtime::runtime;
-use crate::{Error, ErrorKind, State, Video};
+use crate::{Error, ErrorKind, State};
 
 /// How to wait for a job.
 ///
@@ -94,27 +94,6 @@ impl Poll {
     }
 }
 
-/// Asks until the job has ended, and tells every state on the way.
-pub(crate) async fn until_done<F>(
-    poll: &Poll,
-    mut ask: impl FnMut() -> F,
-    mut on_state: impl FnMut(&State),
-) -> Result<Video, Error>
-where
-    F: Future<Output = Result<State, Error>>,
-{
-    let mut waiting = Waiting::new(poll.clone());
-    loop {
-        let state = waiting.next(&mut ask).await?;
-        on_state(&state);
-        match state {
-            State::Finished(video) => return Ok(*video),
-            State::Failed(error) => return Err(*error),
-            State::Pending | State::Running { .. } => {}
-        }
-    }
-}
-
 /// A wait that is under way. Its times are counted from the start.
 pub(crate) struct Waiting {
     poll: Poll,
@@ -138,59 +117,73 @@ impl Waiting {
         }
     }
 
-    /// The next state. A question that fails says nothing about the job, and is forgiven for a while.
-    pub(crate) async fn next<F>(&mut self, mut ask: impl FnMut() -> F) -> Result<State, Error>
-    where
-        F: Future<Output = Result<State, Error>>,
-    {
+    /// Waits until it is time for the next question.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TimedOut`] if there is none any more.
+    pub(crate) async fn turn(&self) -> Result<(), Error> {
         runtime()?;
-        loop {
-            if self.next > self.poll.give_up_after {
-                let (minutes, seconds) = (
-                    self.poll.give_up_after.as_secs() / 60,
-                    self.poll.give_up_after.as_secs(),
-                );
-                let time = if minutes >= 2 {
-                    format!("{minutes} minutes")
-                } else {
-                    format!("{seconds} s")
-                };
-                let message =
-                    format!("not finished after {time}; it goes on, so wait for it again");
-                return Err(Error::new(ErrorKind::TimedOut, message));
-            }
-            sleep(self.next.saturating_sub(self.start.elapsed())).await;
-            let answer = ask().await;
-            let now = self.start.elapsed();
-            match answer {
-                Ok(state) => {
-                    tracing::debug!(state = state.word(), "answered");
-                    (self.failing_since, self.failures) = (None, 0);
-                    self.next =
-                        self.after(now, self.poll.every.max(now / 20), self.poll.give_up_after);
-                    return Ok(state);
-                }
-                Err(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-                Err(error) => {
-                    let forgiven = self
-                        .failing_since
-                        .get_or_insert(now)
-                        .saturating_add(self.poll.forgive_for);
-                    if now >= forgiven {
-                        return Err(error);
-                    }
-                    tracing::warn!(kind = ?error.kind(), code = error.provider_code(), "not answered; the job goes on");
-                    let pause = self.poll.every.saturating_mul(1 << self.failures.min(3));
-                    self.next = self.after(now, pause, forgiven.min(self.poll.give_up_after));
-                    self.failures += 1;
-                    // When to come back is the provider's to say.
-                    let wanted = error
-                        .retry_after()
-                        .map(|wanted| now.saturating_add(lengthened(wanted)));
-                    self.next = self.next.max(wanted.unwrap_or_default());
-                }
-            }
+        if self.next > self.poll.give_up_after {
+            return Err(self.timed_out());
         }
+        sleep(self.next.saturating_sub(self.start.elapsed())).await;
+        Ok(())
+    }
+
+    /// Takes up the answer to a question: the state of the job, or nothing if the question has failed. That says nothing about
+    /// the job, and is forgiven for a while.
+    ///
+    /// # Errors
+    ///
+    /// The error of the question if it is not forgiven any more.
+    pub(crate) fn take_up(&mut self, answer: Result<State, Error>) -> Result<Option<State>, Error> {
+        let now = self.start.elapsed();
+        match answer {
+            Ok(state) => {
+                tracing::debug!(state = state.word(), "answered");
+                self.failing_since = None;
+                self.failures = 0;
+                let pause = self.poll.every.max(now / 20);
+                self.next = self.after(now, pause, self.poll.give_up_after);
+                Ok(Some(state))
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                self.forgive(error, now)?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets the next question come after a failed one, later each time.
+    fn forgive(&mut self, error: Error, now: Duration) -> Result<(), Error> {
+        let failing_since = *self.failing_since.get_or_insert(now);
+        let forgiven_until = failing_since.saturating_add(self.poll.forgive_for);
+        if now >= forgiven_until {
+            return Err(error);
+        }
+        tracing::warn!(kind = ?error.kind(), code = error.provider_code(), "not answered; the job goes on");
+        let pause = self.poll.every.saturating_mul(1 << self.failures.min(3));
+        let end = forgiven_until.min(self.poll.give_up_after);
+        self.next = self.after(now, pause, end);
+        self.failures += 1;
+        // When to come back is the provider's to say.
+        if let Some(wanted) = error.retry_after() {
+            let earliest = now.saturating_add(lengthened(wanted));
+            self.next = self.next.max(earliest);
+        }
+        Ok(())
+    }
+
+    fn timed_out(&self) -> Error {
+        let seconds = self.poll.give_up_after.as_secs();
+        let time = match seconds / 60 {
+            minutes @ 2.. => format!("{minutes} minutes"),
+            _ => format!("{seconds} s"),
+        };
+        let message = format!("not finished after {time}; it goes on, so wait for it again");
+        Error::new(ErrorKind::TimedOut, message)
     }
 
     /// When to ask after a pause. The last question before an end comes at the end.
@@ -210,10 +203,8 @@ fn lengthened(pause: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
-
     use super::*;
-    use crate::JobRef;
+    use crate::{JobRef, Video};
 
     type Answer = Result<State, Error>;
 
@@ -238,15 +229,31 @@ mod tests {
         poll: Poll,
         answer: impl Fn(usize) -> Answer,
     ) -> (Result<Video, ErrorKind>, Vec<Duration>) {
+        wait_long(poll, Duration::ZERO, answer).await
+    }
+
+    /// The same, where an answer takes some time.
+    async fn wait_long(
+        poll: Poll,
+        takes: Duration,
+        answer: impl Fn(usize) -> Answer,
+    ) -> (Result<Video, ErrorKind>, Vec<Duration>) {
         let start = Instant::now();
-        let asked = RefCell::new(Vec::new());
-        let ask = || {
-            asked.borrow_mut().push(start.elapsed());
-            let answer = answer(asked.borrow().len());
-            std::future::ready(answer)
+        let mut asked = Vec::new();
+        let mut waiting = Waiting::new(poll);
+        let ended = async {
+            loop {
+                waiting.turn().await?;
+                asked.push(start.elapsed());
+                sleep(takes).await;
+                let state = waiting.take_up(answer(asked.len()))?;
+                if let Some(ended) = state.and_then(State::ended) {
+                    return ended;
+                }
+            }
         };
-        let result = until_done(&poll, ask, |_| {}).await;
-        (result.map_err(|error| error.kind()), asked.into_inner())
+        let ended = ended.await;
+        (ended.map_err(|error: Error| error.kind()), asked)
     }
 
     /// Whether the pauses between questions are these in seconds, or up to a tenth longer.
@@ -412,19 +419,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_pause_is_no_pause_and_the_longest_is_not_too_long() {
         let none = Poll::default().first(Duration::ZERO).every(Duration::ZERO);
-        let (start, asked) = (Instant::now(), Cell::new(0));
-        let ask = async || {
-            asked.set(asked.get() + 1);
-            sleep(Duration::from_secs(10)).await;
-            if asked.get() == 99 {
-                done()
-            } else if asked.get() % 3 == 0 {
-                running()
-            } else {
-                unavailable()
-            }
+        let start = Instant::now();
+        let answer = |n| match n {
+            99 => done(),
+            n if n % 3 == 0 => running(),
+            _ => unavailable(),
         };
-        assert!(until_done(&none, ask, |_| {}).await.is_ok());
+        let (result, _) = wait_long(none, Duration::from_secs(10), answer).await;
+        assert!(result.is_ok());
         assert_eq!(
             start.elapsed(),
             Duration::from_secs(990),

@@ -1,4 +1,4 @@
-//! What an MP4 file says about itself, and whether it is whole.
+//! Reads what an MP4 file says about itself, and sees whether it is whole.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ErrorKind};
 
-/// What a video file says about itself, whatever was asked for.
+/// The properties that a video file says it has, whatever was asked for.
 ///
 /// From [`Client::download`](crate::Client::download), as a part of [`Saved`](crate::Saved).
 ///
@@ -41,7 +41,7 @@ pub struct Media {
 const MAX_INDEX: u64 = 16 << 20;
 
 impl Media {
-    /// What a file says about itself, after seeing that it is a whole MP4: its boxes end where it ends, and the index and the
+    /// Reads what a file says about itself, after seeing that it is a whole MP4: its boxes end where it ends, and the index and the
     /// pictures are there. It blocks while it reads the index; the pictures are not read.
     ///
     /// ```
@@ -70,11 +70,13 @@ impl Media {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file, as the end of a sentence.
+    /// It says what is wrong with the file, as the end of a sentence.
     pub(crate) fn read(mut file: impl Read + Seek) -> Result<Self, String> {
         let unread = |error: io::Error| format!("cannot be read again: {error}");
         let length = file.seek(SeekFrom::End(0)).map_err(unread)?;
-        let (mut at, mut index, mut pictures) = (0, None, false);
+        let mut at = 0;
+        let mut index = None;
+        let mut pictures = false;
         while at < length || at == 0 {
             file.seek(SeekFrom::Start(at)).map_err(unread)?;
             let header = Header::read_from(&mut file);
@@ -158,7 +160,7 @@ fn decoded<T: Atom>(bytes: &[u8]) -> Option<T> {
     T::decode_body(&mut boxes(bytes, T::KIND).next()?).ok()
 }
 
-/// What is in the boxes of a kind, up to the first broken box.
+/// The contents of the boxes of a kind, up to the first broken box.
 fn boxes(mut bytes: &[u8], kind: FourCC) -> impl Iterator<Item = &[u8]> {
     let next = move || {
         let header = Header::decode_maybe(&mut bytes).ok()??;

@@ -291,7 +291,8 @@ impl Transfer<'_> {
         mut response: Response,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Stop> {
-        let (downloader, part) = (self.downloader, &mut self.part);
+        let downloader = self.downloader;
+        let part = &mut self.part;
         while let Some(chunk) = downloader
             .next(response.chunk(), "the download broke off")
             .await?

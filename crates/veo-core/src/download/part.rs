@@ -32,7 +32,7 @@ pub struct Saved {
     pub bytes: u64,
     /// The SHA-256 of its bytes, in hexadecimal.
     pub sha256: String,
-    /// What the file says about itself.
+    /// The properties that the file says it has.
     pub media: Media,
 }
 
@@ -137,10 +137,11 @@ impl<'a> Part<'a> {
             .map_err(|error| unwritten(path, error))?;
         drop(file);
         let sha256 = hex(&hasher.finalize());
-        let (target, sum) = (path.to_owned(), sha256.clone());
-        let placing =
-            tokio::task::spawn_blocking(move || placed(temporary, target, &sum, replace)).await;
+        let wanted = path.to_owned();
+        let sum = sha256.clone();
+        let placing = tokio::task::spawn_blocking(move || placed(temporary, wanted, &sum, replace));
         let (media, path) = placing
+            .await
             .map_err(|error| failure("the video could not be looked into").with_source(error))??;
         Ok(Saved {
             path,
@@ -210,7 +211,8 @@ fn numbered(path: &Path, number: u32) -> String {
 /// The SHA-256 of a file.
 fn sha256_of(path: &Path) -> std::io::Result<String> {
     let mut file = std::fs::File::open(path)?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
     loop {
         match file.read(&mut buffer)? {
             0 => return Ok(hex(&hasher.finalize())),
@@ -219,14 +221,15 @@ fn sha256_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// What tells one version of a file from another, for certain.
+/// The header that tells one version of a file from another, for certain.
 fn validator(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
-    let etag = headers
-        .get(ETAG)
-        .filter(|etag| etag.as_bytes().starts_with(b"\""))
-        .map(|etag| (ETAG, etag));
-    let (name, value) = etag.or_else(|| Some((LAST_MODIFIED, headers.get(LAST_MODIFIED)?)))?;
-    Some((name, value.clone()))
+    if let Some(etag) = headers.get(ETAG)
+        && etag.as_bytes().starts_with(b"\"")
+    {
+        return Some((ETAG, etag.clone()));
+    }
+    let modified = headers.get(LAST_MODIFIED)?;
+    Some((LAST_MODIFIED, modified.clone()))
 }
 
 /// The first byte of a range, and the size of the whole file if it is known.

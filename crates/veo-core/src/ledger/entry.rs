@@ -1,4 +1,4 @@
-//! What is known of a key.
+//! The entry of a key, and the events that make it.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,7 @@ use crate::{
     Error, Image, Input, Job, JobRef, Offer, Operation, Receipt, Resolution, Unknown, VideoRequest,
 };
 
-/// What a caller wants under a key.
+/// The wish of a caller under a key.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub enum Wish {
     Upgrade {
         /// The job of the smaller one with the size to make.
         job: JobRef,
-        /// What was asked for at first, if this ledger knows it.
+        /// The request of the smaller video, if this ledger knows it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<Box<VideoRequest>>,
     },
@@ -75,7 +75,7 @@ pub struct Entry {
     /// When it was first written down; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub at: SystemTime,
-    /// What is wanted.
+    /// The wish.
     pub wish: Wish,
     /// Where the caller is to save the video. No two open entries of a ledger have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,7 +102,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// What was sent, without the request, which the entry has.
+    /// The call as it was sent, without the request, which the entry has.
     pub sent: Sent,
     /// When; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
@@ -116,18 +116,18 @@ pub struct Attempt {
     /// The budget it counts for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<String>,
-    /// What was set aside for it while its price was not known.
+    /// The credits that were set aside for it while its price was not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<f64>,
-    /// What it has cost, if that is known.
+    /// Its price in credits, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<f64>,
-    /// What became of it; nothing if no process has written that down.
+    /// Its outcome, if a process has written that down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
 }
 
-/// What was sent to a provider. Links have lost their queries.
+/// A call as it was sent to a provider. Links have lost their queries.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Sent {
@@ -140,14 +140,14 @@ pub struct Sent {
     pub base_url: Option<String>,
     /// The model in the provider's words.
     pub model: String,
-    /// What it was asked to do.
+    /// The operation that it was asked for.
     pub operation: Operation,
     /// The JSON body.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub body: Value,
 }
 
-/// What became of a paid call.
+/// The outcome of a paid call.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -176,7 +176,7 @@ pub enum Outcome {
     },
     /// Nobody knows.
     Unknown {
-        /// What happened.
+        /// The error that left it open.
         error: Error,
     },
 }
@@ -193,7 +193,7 @@ pub struct Delivered {
     /// The resolution in the provider's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<String>,
-    /// What it has cost, if the provider said so.
+    /// Its price in credits, if the provider said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<f64>,
     /// The seeds.
@@ -213,7 +213,7 @@ pub struct Delivered {
         skip_serializing_if = "Option::is_none"
     )]
     pub completed_at: Option<SystemTime>,
-    /// What is not as it was asked for.
+    /// The differences between the request and the video.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub discrepancies: Vec<String>,
 }
@@ -226,7 +226,7 @@ pub struct Delivered {
 pub enum Event {
     /// Somebody wants it, or wants it again after it was rejected.
     Wanted {
-        /// What, if it was not written down before as it is now.
+        /// The wish, if it was not written down before as it is now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wish: Option<Wish>,
         /// Where it is to be saved.
@@ -235,7 +235,7 @@ pub enum Event {
     },
     /// It is about to be sent.
     Begun {
-        /// What is wanted, if it was not written down before.
+        /// The wish, if it was not written down before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wish: Option<Wish>,
         /// Where it is to be saved.
@@ -250,23 +250,23 @@ pub enum Event {
         /// Which call it is, counted from one.
         calls: u32,
     },
-    /// What became of the paid call.
+    /// The paid call has ended.
     Ended {
-        /// One of three.
+        /// Its outcome.
         outcome: Outcome,
     },
     /// Somebody has found out what became of the paid call. It is refused with
     /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if there is nothing to settle any more, or if the job belongs to
     /// another entry.
     Settled {
-        /// What became of it.
+        /// Its outcome.
         outcome: Outcome,
         /// How many attempts there were when it was found out.
         attempts: usize,
     },
     /// The job has a video.
     Finished {
-        /// What it has cost, if the provider said so.
+        /// Its price in credits, if the provider said so.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         credits: Option<f64>,
     },
@@ -391,30 +391,10 @@ impl Wish {
                     ..
                 },
             ) => {
-                let (mut request, mut stored) = (request.clone(), stored.clone());
-                redact(&mut request);
-                redact(&mut stored);
-                // What is known by its content may have another name now.
-                let pairs = contents.iter().zip(stored_contents);
-                let known: Vec<bool> = pairs
-                    .map(|(now, then)| now.is_some() && then.is_some())
-                    .collect();
-                for request in [&mut request, &mut stored] {
-                    for (image, _) in images(request)
-                        .into_iter()
-                        .zip(&known)
-                        .filter(|(_, known)| **known)
-                    {
-                        *image = Image::Url(String::new());
-                    }
-                }
-                let same = |(now, then): (&Option<String>, &Option<String>)| {
-                    now.is_none() || then.is_none() || now == then
-                };
-                request == stored
-                    // A record of an earlier version says nothing of contents.
-                    && (contents.len() == stored_contents.len() || stored_contents.is_empty())
-                    && contents.iter().zip(stored_contents).all(same)
+                // A record of an earlier version says nothing of contents.
+                let is_comparable =
+                    contents.len() == stored_contents.len() || stored_contents.is_empty();
+                is_comparable && is_same_request(request, contents, stored, stored_contents)
             }
             (Self::Upgrade { job, .. }, Self::Upgrade { job: stored, .. }) => job == stored,
             // Nothing says that it is another one.
@@ -424,8 +404,36 @@ impl Wish {
     }
 }
 
+/// Whether two requests have the same fields and, where both are known, the same contents.
+fn is_same_request(
+    request: &VideoRequest,
+    contents: &[Option<String>],
+    stored: &VideoRequest,
+    stored_contents: &[Option<String>],
+) -> bool {
+    let mut request = request.clone();
+    let mut stored = stored.clone();
+    redact(&mut request);
+    redact(&mut stored);
+    for (index, pair) in contents.iter().zip(stored_contents).enumerate() {
+        let (Some(now), Some(then)) = pair else {
+            continue;
+        };
+        if now != then {
+            return false;
+        }
+        // An image that is known by its content may have another name now.
+        for request in [&mut request, &mut stored] {
+            if let Some(image) = images(request).into_iter().nth(index) {
+                *image = Image::Url(String::new());
+            }
+        }
+    }
+    request == stored
+}
+
 impl Sent {
-    /// What an offer sends, as it is recorded.
+    /// An offer, as it is recorded once it is sent.
     pub fn new(offer: &Offer) -> Self {
         let mut body = offer.body.clone();
         redact_texts(&mut body);
@@ -467,15 +475,13 @@ impl Attempt {
 
     /// The attempt of a job of which nothing else is known.
     fn found(job: JobRef, task: Option<String>, at: SystemTime, refusals: Vec<String>) -> Self {
-        let (provider, account) = (job.provider.clone(), job.account());
-        let (model, body) = ("unknown".to_owned(), Value::Null);
         let sent = Sent {
-            provider,
-            account,
+            provider: job.provider.clone(),
+            account: job.account(),
             base_url: None,
-            model,
+            model: "unknown".to_owned(),
             operation: Operation::Generate,
-            body,
+            body: Value::Null,
         };
         let outcome = Some(Outcome::Accepted {
             job,
@@ -510,7 +516,8 @@ impl Entry {
         let mut entry = Self::lost(key, at);
         match event {
             Event::Wanted { wish, target } => {
-                (entry.wish, entry.target) = (wish.unwrap_or(Wish::Lost), target);
+                entry.wish = wish.unwrap_or(Wish::Lost);
+                entry.target = target;
                 entry.state = EntryState::Wanted;
             }
             Event::Begun {
@@ -518,7 +525,8 @@ impl Entry {
                 target,
                 attempt,
             } => {
-                (entry.wish, entry.target) = (wish.unwrap_or(Wish::Lost), target);
+                entry.wish = wish.unwrap_or(Wish::Lost);
+                entry.target = target;
                 entry.attempts.push(*attempt);
             }
             event => entry.apply(at, event),
@@ -528,18 +536,16 @@ impl Entry {
 
     /// An entry of which only the key is known. It may have been sent.
     pub(super) fn lost(key: &str, at: SystemTime) -> Self {
-        let (wish, state) = (Wish::Lost, EntryState::Unknown);
-        let (target, attempts, error, ended_at, delivered) = (None, Vec::new(), None, None, None);
         Self {
             key: key.to_owned(),
-            state,
+            state: EntryState::Unknown,
             at,
-            wish,
-            target,
-            attempts,
-            error,
-            ended_at,
-            delivered,
+            wish: Wish::Lost,
+            target: None,
+            attempts: Vec::new(),
+            error: None,
+            ended_at: None,
+            delivered: None,
         }
     }
 
@@ -559,36 +565,16 @@ impl Entry {
                     attempt.calls += 1;
                 }
             }
-            Event::Ended { outcome } | Event::Settled { outcome, .. } => {
-                self.state = match &outcome {
-                    Outcome::Accepted { .. } => EntryState::Accepted,
-                    Outcome::Rejected { .. } => EntryState::Rejected,
-                    Outcome::Unknown { .. } => EntryState::Unknown,
-                };
-                match (self.attempts.last_mut(), outcome) {
-                    (Some(attempt), outcome) => attempt.outcome = Some(outcome),
-                    // If the earlier lines are damaged, an accepted job is still kept.
-                    (
-                        None,
-                        Outcome::Accepted {
-                            job,
-                            task,
-                            at,
-                            refusals,
-                        },
-                    ) => {
-                        self.attempts.push(Attempt::found(job, task, at, refusals));
-                    }
-                    (None, _) => {}
-                }
-            }
+            Event::Ended { outcome } | Event::Settled { outcome, .. } => self.end(outcome),
             Event::Finished { credits } => {
-                (self.state, self.ended_at) = (EntryState::Finished, Some(at));
+                self.state = EntryState::Finished;
+                self.ended_at = Some(at);
                 self.cost(credits);
             }
             Event::Failed { error } => {
-                (self.state, self.ended_at, self.error) =
-                    (EntryState::Failed, Some(at), Some(error));
+                self.state = EntryState::Failed;
+                self.ended_at = Some(at);
+                self.error = Some(error);
             }
             Event::Cost { credits } => self.cost(Some(credits)),
             Event::Done { delivered } => {
@@ -599,7 +585,9 @@ impl Entry {
             }
             Event::Entry { entry } => *self = *entry,
             Event::Wanted { wish, target } => {
-                self.wish = wish.unwrap_or(std::mem::replace(&mut self.wish, Wish::Lost));
+                if let Some(wish) = wish {
+                    self.wish = wish;
+                }
                 self.state = EntryState::Wanted;
                 self.target = target.or(self.target.take());
             }
@@ -717,7 +705,7 @@ impl Entry {
         }
     }
 
-    /// What was sent, with the request.
+    /// The offer of an attempt, with the request.
     pub(crate) fn offer(&self, attempt: &Attempt) -> Offer {
         let Sent {
             provider,
@@ -741,6 +729,29 @@ impl Entry {
             body,
             request,
             warnings: Vec::new(),
+        }
+    }
+
+    /// Takes up the outcome of the last attempt.
+    fn end(&mut self, outcome: Outcome) {
+        self.state = match &outcome {
+            Outcome::Accepted { .. } => EntryState::Accepted,
+            Outcome::Rejected { .. } => EntryState::Rejected,
+            Outcome::Unknown { .. } => EntryState::Unknown,
+        };
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.outcome = Some(outcome);
+            return;
+        }
+        // If the earlier lines are damaged, an accepted job is still kept.
+        if let Outcome::Accepted {
+            job,
+            task,
+            at,
+            refusals,
+        } = outcome
+        {
+            self.attempts.push(Attempt::found(job, task, at, refusals));
         }
     }
 
@@ -807,7 +818,7 @@ impl Delivered {
     }
 }
 
-/// What a provider says that something has cost, if it can be that. Zero and less are no price.
+/// A price as a provider tells it. Zero and less are no price.
 pub(crate) fn told(credits: Option<f64>) -> Option<f64> {
     credits.filter(|credits| credits.is_finite() && *credits > 0.0)
 }

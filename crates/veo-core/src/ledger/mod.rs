@@ -74,7 +74,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// [`ErrorKind::Ledger`] if it cannot be written, and [`ErrorKind::InvalidRequest`] if there is no such key.
     fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>>;
 
-    /// What is known of a key.
+    /// The entry of a key, if there is one.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// [`ErrorKind::Ledger`] if they cannot be read.
     fn list(&self, which: Which) -> BoxFuture<'_, Result<Vec<Listed>, Error>>;
 
-    /// What counts as spent of a budget, in the account's credits.
+    /// The amount that counts as spent of a budget, in the account's credits.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 pub struct Want {
     /// The caller's name for it.
     pub key: String,
-    /// What is wanted.
+    /// The wish.
     pub wish: Wish,
     /// Where it is to be saved, as a text that means the same to all who share the ledger.
     pub target: Option<String>,
@@ -119,9 +119,9 @@ pub struct Want {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Begin {
-    /// What is wanted, where, and under which key.
+    /// The wish with its key and its target.
     pub want: Want,
-    /// What is to be sent.
+    /// The offer that is to be sent.
     pub offer: Offer,
     /// The marker of its callback address.
     pub marker: Option<String>,
@@ -145,13 +145,13 @@ pub enum Begun {
     TargetTaken(String),
     /// The limit of the account has been reached. Ask again after this time.
     NotBefore(Duration),
-    /// What is left of the budget is set aside for calls under way. Ask again when one of them has ended.
+    /// The rest of the budget is set aside for calls under way. Ask again when one of them has ended.
     Held,
     /// The budget has not enough left, which is final. The text says how much is spent.
     OverBudget(String),
 }
 
-/// What to find an entry by.
+/// The property to find an entry by.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Find<'a> {
@@ -215,9 +215,9 @@ pub struct Budget {
     pub account: String,
     /// The most that may be spent, in the account's credits.
     pub cap: f64,
-    /// What one call costs, if the caller knows.
+    /// The price of one call, if the caller knows it.
     pub price: Option<f64>,
-    /// What one call can cost at most, if the caller knows. Without it an unknown price sets aside all that is left.
+    /// The highest price of one call, if the caller knows it. Without it an unknown price sets aside all that is left.
     pub most: Option<f64>,
 }
 

@@ -15,7 +15,8 @@ pub(crate) fn start(body: &[u8]) -> String {
 
 /// A refusal of some kind, which its words can tell to be one of policy.
 pub(crate) fn refusal(kind: ErrorKind, message: &dyn Display, words: Option<&str>) -> Error {
-    let (message, words) = (message.to_string(), words.unwrap_or_default());
+    let message = message.to_string();
+    let words = words.unwrap_or_default();
     match (kind, policy(words)) {
         (ErrorKind::Refused, Some(subject)) => Error::policy(subject, message),
         (ErrorKind::JobFailed, _) => failure(words, message),
@@ -23,7 +24,7 @@ pub(crate) fn refusal(kind: ErrorKind, message: &dyn Display, words: Option<&str
     }
 }
 
-/// What the words of a refusal say a policy was applied to. The words are those of Google, handed through, and of kie.ai.
+/// The subject of a policy, if the words of a refusal are about one. They are Google's own, which both providers hand through.
 fn policy(words: &str) -> Option<Subject> {
     let words = words.to_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));

@@ -28,16 +28,16 @@ pub(crate) trait Said: Display {
     fn body(&self) -> &[u8];
 }
 
-/// A row of the table of refusals, in which a provider says what each of its refusals means. The first row that fits counts.
-/// What is in no row may have been taken, and so may what is in one of [`ErrorKind::OutcomeUnknown`].
-pub(crate) struct Row {
+/// A row of the table in which a provider says what each of its refusals means. The first row that fits counts. A request may
+/// have been taken if no row fits, or if one of [`ErrorKind::OutcomeUnknown`] does.
+pub(crate) struct RefusalRow {
     numbers: &'static [i64],
     codes: &'static [&'static str],
     words: &'static [&'static str],
     kind: ErrorKind,
 }
 
-impl Row {
+impl RefusalRow {
     /// Refusals with one of these numbers.
     pub(crate) const fn new(numbers: &'static [i64], kind: ErrorKind) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Row {
 pub(crate) async fn submit<T, R: Said>(
     offer: &Offer,
     provider: &str,
-    table: impl IntoIterator<Item = &Row>,
+    table: impl IntoIterator<Item = &RefusalRow>,
     sending: impl Future<Output = Result<Reply<T>, ApiError<R>>>,
     started_task: impl FnOnce(&Result<Reply<T>, ApiError<R>>) -> Option<String>,
 ) -> Submission
@@ -103,37 +103,43 @@ where
 /// that matters.
 pub(crate) fn refused<'a, R: Said>(
     error: &ApiError<R>,
-    table: impl IntoIterator<Item = &'a Row>,
+    table: impl IntoIterator<Item = &'a RefusalRow>,
     unclear: ErrorKind,
 ) -> Error
 where
     ApiError<R>: StdError,
 {
-    let kind = |number, code: Option<&str>, words: &str| {
-        let words = words.to_lowercase();
-        let row = table.into_iter().find(|row| row.fits(number, code, &words));
-        row.map(|row| row.kind)
-            .filter(|kind| *kind != ErrorKind::OutcomeUnknown)
-            .unwrap_or(unclear)
-    };
     match error {
         ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
         ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
         // Something in front of the provider, which has a status and no code.
         ApiError::Unreadable(reply) => {
-            let kind = kind(reply.head.status.into(), None, &start(&reply.body));
+            let number = reply.head.status.into();
+            let kind = look_up(table, number, None, &start(&reply.body)).unwrap_or(unclear);
             translated(kind, error).with_retry_after(reply.head.retry_after)
         }
         ApiError::Rejected(said) => {
-            let kind = kind(
-                said.number(),
-                said.code().as_deref(),
-                said.words().unwrap_or_default(),
-            );
-            explained(kind, &**said)
+            let code = said.code();
+            let words = said.words().unwrap_or_default();
+            let kind = look_up(table, said.number(), code.as_deref(), words);
+            explained(kind.unwrap_or(unclear), &**said)
         }
         _ => translated(unclear, error),
     }
+}
+
+/// The kind of a refusal by a table, unless it may have been taken.
+fn look_up<'a>(
+    table: impl IntoIterator<Item = &'a RefusalRow>,
+    number: i64,
+    code: Option<&str>,
+    words: &str,
+) -> Option<ErrorKind> {
+    let words = words.to_lowercase();
+    let row = table
+        .into_iter()
+        .find(|row| row.fits(number, code, &words))?;
+    (row.kind != ErrorKind::OutcomeUnknown).then_some(row.kind)
 }
 
 /// A refusal with all that the provider said. Its words can tell that it was one of policy.
@@ -149,7 +155,7 @@ pub(crate) fn with_words(error: Error, said: &impl Said) -> Error {
         .with_reply(said.body())
 }
 
-/// What was read of a reply.
+/// The body of a reply, as much of it as was read.
 fn body<T, R: Said>(result: &Result<Reply<T>, ApiError<R>>) -> &[u8] {
     match result {
         Ok(reply) => reply.body(),

@@ -8,7 +8,7 @@ use veo_transport::words;
 use super::access;
 use super::body::Body;
 use super::errors::{failure, start, translated};
-use super::submit::{self, Row, Said, explained};
+use super::submit::{self, RefusalRow, Said, explained};
 use crate::{
     Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image,
     Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State, Subject,
@@ -47,23 +47,23 @@ const COVERED_OPTIONS: &[(&str, &str)] = &[
 
 /// The HTTP statuses with which it refuses a paid request.
 const REFUSED: &[i64] = &[400, 401, 402, 403, 404, 405, 413, 429];
-/// What its refusals mean, by the HTTP status.
-const REFUSALS: &[Row] = &[
+/// The meaning of its refusals, by the HTTP status.
+const REFUSALS: &[RefusalRow] = &[
     // The gateway found nobody to pass the request to. It is the only word that is taken for one with a server error.
-    Row::new(
+    RefusalRow::new(
         &[400, 401, 402, 403, 404, 405, 413, 429, 503],
         ErrorKind::Retired,
     )
     .named(&["model_not_found"]),
-    Row::new(REFUSED, ErrorKind::InsufficientCredits)
+    RefusalRow::new(REFUSED, ErrorKind::InsufficientCredits)
         .named(&["insufficient_user_quota", "quota_not_enough"]),
-    Row::new(REFUSED, ErrorKind::KeyExhausted).named(&["pre_consume_token_quota_failed"]),
-    Row::new(REFUSED, ErrorKind::KeyExhausted).saying(&["quota is exhausted"]),
-    Row::new(&[401], ErrorKind::Unauthorized),
-    Row::new(&[402], ErrorKind::InsufficientCredits),
-    Row::new(&[429], ErrorKind::RateLimited),
-    Row::new(&[404, 405], ErrorKind::Retired),
-    Row::new(REFUSED, ErrorKind::Refused),
+    RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).named(&["pre_consume_token_quota_failed"]),
+    RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).saying(&["quota is exhausted"]),
+    RefusalRow::new(&[401], ErrorKind::Unauthorized),
+    RefusalRow::new(&[402], ErrorKind::InsufficientCredits),
+    RefusalRow::new(&[429], ErrorKind::RateLimited),
+    RefusalRow::new(&[404, 405], ErrorKind::Retired),
+    RefusalRow::new(REFUSED, ErrorKind::Refused),
 ];
 
 static MODELS: [Model; 6] = [

@@ -1,27 +1,28 @@
-//! What the refusals of kie.ai mean.
+//! The meaning of the refusals of kie.ai.
 
 use kie_api::{EMPTY_ACCOUNT, Error as ApiError, Head, IN_PROGRESS, Rejection};
 
 use crate::providers::errors::translated;
-use crate::providers::submit::{Row, Said, refused, with_words};
+use crate::providers::submit::{RefusalRow, Said, refused, with_words};
 use crate::{Error, ErrorKind, JobRef};
 
-/// What its refusals of a paid request mean, by the code in the envelope, or by the HTTP status without one.
-pub(super) const REFUSALS: &[Row] = &[
+/// The meaning of its refusals of a paid request, by the code in the envelope, or by the HTTP status without one.
+pub(super) const REFUSALS: &[RefusalRow] = &[
     // Documented for a new request too: "1080P is processing". Then something was accepted.
-    Row::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(IN_PROGRESS),
-    Row::new(&[401], ErrorKind::Unauthorized),
-    Row::new(&[402], ErrorKind::InsufficientCredits),
-    Row::new(&[429], ErrorKind::InsufficientCredits).saying(EMPTY_ACCOUNT),
-    Row::new(&[429, 430], ErrorKind::RateLimited),
-    Row::new(&[433], ErrorKind::KeyExhausted),
-    Row::new(&[455], ErrorKind::Maintenance),
-    Row::new(&[422], ErrorKind::Retired).saying(&["invalid model"]),
-    Row::new(&[404, 405, 505], ErrorKind::Retired),
-    Row::new(&[400, 403, 413, 422, 451], ErrorKind::Refused),
+    RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(IN_PROGRESS),
+    RefusalRow::new(&[401], ErrorKind::Unauthorized),
+    RefusalRow::new(&[402], ErrorKind::InsufficientCredits),
+    RefusalRow::new(&[429], ErrorKind::InsufficientCredits).saying(EMPTY_ACCOUNT),
+    RefusalRow::new(&[429, 430], ErrorKind::RateLimited),
+    RefusalRow::new(&[433], ErrorKind::KeyExhausted),
+    RefusalRow::new(&[455], ErrorKind::Maintenance),
+    RefusalRow::new(&[422], ErrorKind::Retired).saying(&["invalid model"]),
+    RefusalRow::new(&[404, 405, 505], ErrorKind::Retired),
+    RefusalRow::new(&[400, 403, 413, 422, 451], ErrorKind::Refused),
 ];
 /// The same for an extension, before those: what is not found is then the video to extend.
-pub(super) const REFUSALS_OF_EXTENSION: &[Row] = &[Row::new(&[404], ErrorKind::Refused)];
+pub(super) const REFUSALS_OF_EXTENSION: &[RefusalRow] =
+    &[RefusalRow::new(&[404], ErrorKind::Refused)];
 
 impl Said for Rejection {
     fn head(&self) -> &Head {

@@ -9,7 +9,7 @@ use super::models::NAME;
 use super::refusals::{REFUSALS, REFUSALS_OF_EXTENSION, of_upgrade};
 use crate::providers::body::Body;
 use crate::providers::errors::{failure, start, translated};
-use crate::providers::submit::{self, Row, explained};
+use crate::providers::submit::{self, RefusalRow, explained};
 use crate::{
     AspectRatio, Described, Error, ErrorKind, Image, Input, JobRef, Mode, Model, Offer, Operation,
     Reason, Resolution, State, Subject, Submission, Tier, Upgrade, Video, VideoRequest,
@@ -87,7 +87,7 @@ pub(super) async fn submit(client: &Client, offer: &Offer) -> Submission {
             client.generate().body(body).send().await
         }
     };
-    let (first, source): (&[Row], _) = if is_extension {
+    let (first, source): (&[RefusalRow], _) = if is_extension {
         (REFUSALS_OF_EXTENSION, offer.body["taskId"].as_str())
     } else {
         (&[], None)
@@ -268,7 +268,7 @@ fn extension(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>
     body.check(types::ExtendRequest::check)
 }
 
-/// What a generation and an extension have in common.
+/// The fields that a generation and an extension have in common.
 fn common(request: &VideoRequest) -> Body {
     let mut body = Body::default();
     body.set("prompt", Value::from(request.prompt.as_str()));
@@ -318,7 +318,8 @@ fn state(record: &types::Record, job: &JobRef, raw: String) -> State {
 }
 
 fn failed(record: &types::Record) -> Error {
-    let (code, words) = (record.failure_code(), record.failure());
+    let code = record.failure_code();
+    let words = record.failure();
     let because = words.as_deref().unwrap_or("no reason given");
     let message = match &code {
         Some(code) => format!("kie.ai failed to make the video, code {code}: {because}"),

@@ -82,7 +82,7 @@ pub enum Delivery {
     Repeated(Notice),
 }
 
-/// What a webhook is about. The URLs of its body are left out, since nothing vouches for them.
+/// The job that a webhook is about. The URLs of its body are left out, since nothing vouches for them.
 ///
 /// Its job has no [resolution](JobRef::resolution), which the webhook does not tell: to wait for it would give the smaller video
 /// of a job for 1080p or 4K. So find the job that you have stored, by its provider and its task, and wait for that one, as
@@ -287,7 +287,7 @@ impl Webhooks {
         ]))
     }
 
-    /// What is signed is the time as it stands in the header.
+    /// The signature covers the time as it stands in the header.
     fn mac(&self, task: &str, time: &[u8]) -> Hmac<Sha256> {
         self.key
             .clone()
@@ -330,7 +330,7 @@ impl fmt::Debug for Webhooks {
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");
 
-/// Where kie.ai's pages and their examples have the id of the task, the likeliest first.
+/// The places in which kie.ai's pages and their examples have the id of the task, the likeliest first.
 const PLACES: [(&str, &str); 4] = [
     ("data.taskId", "/data/taskId"),
     ("data.task_id", "/data/task_id"),
@@ -372,7 +372,7 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Result<&[u8], Error> {
     })
 }
 
-/// What the body says. Nothing of it is quoted in an error, since anybody may have written it.
+/// Reads the body. Nothing of it is quoted in an error, since anybody may have written it.
 fn read(body: &[u8]) -> Result<Notice, Error> {
     if body.len() > LONGEST_BODY {
         return Err(refused(
