@@ -1,4 +1,7 @@
 //! The program as a person runs it: what it prints on both streams, how it ends, and what it leaves on the disk.
+//!
+//! It meets the signals, links and permissions of Unix.
+#![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -16,7 +19,6 @@ mod damage;
 mod disk;
 mod earlier;
 mod events;
-#[cfg(unix)]
 mod files;
 mod interrupt;
 mod kill;
