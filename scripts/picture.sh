@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# The picture of the first command in README.md: runs it in a terminal, and draws the screen as docs/first-command.svg.
+# The picture of the first command in README.md: runs it in a terminal, and draws the screen.
 # Needs tmux, and Python with the package registry.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+picture=crates/veo-cli/docs/first-command.svg
 unset CARGO_TARGET_DIR NO_COLOR KIE_API_KEY UNIALL_API_KEY
 
 command=$(sed -n 's/^\$ \(cargo run .*\)/\1/p' README.md | head -n 1)
@@ -29,7 +30,7 @@ $tmux send-keys Enter
 see '^dog.mp4'
 $tmux capture-pane -p -e -J > "$folder/screen"
 
-"$folder/venv/bin/python" - "$folder/screen" docs/first-command.svg << 'PYTHON'
+"$folder/venv/bin/python" - "$folder/screen" "$picture" << 'PYTHON'
 import io, re, sys
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
@@ -43,4 +44,4 @@ svg = console.export_svg(title="", theme=MONOKAI, unique_id="veo")
 svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S).replace("Fira Code, ", "")
 open(sys.argv[2], "w").write("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
 PYTHON
-echo "docs/first-command.svg, $(wc -c < docs/first-command.svg) bytes"
+echo "$picture, $(wc -c < "$picture") bytes"

@@ -5,7 +5,7 @@ use std::path::Path;
 use veo_sim::{Fault, Scenario};
 use veo_tests::published;
 
-const TESTING: &str = "docs/testing.md";
+const TESTING: &str = "crates/veo-core/docs/testing.md";
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()

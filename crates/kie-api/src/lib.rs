@@ -1,30 +1,10 @@
-//! Typed client of kie.ai's Veo 3.1 endpoints.
+#![doc = include_str!("../README.md")]
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), kie_api::Error> {
-//! use kie_api::types::{AspectRatio, Model};
+//! # The types
 //!
-//! let client = kie_api::Client::new(kie_api::Config::new("the API key"))?;
-//! let started = client
-//!     .generate()
-//!     .body_map(|body| {
-//!         body.prompt("A dog playing in a park")
-//!             .model(Model::Fast)
-//!             .aspect_ratio(AspectRatio::Landscape)
-//!             .image_urls(["https://img.example.net/dog.jpg"])
-//!             .watermark("me")
-//!     })
-//!     .send()
-//!     .await?;
-//! let task_id = started.data.as_ref().and_then(|task| task.task_id.clone());
-//! # Ok(()) }
-//! ```
-//!
-//! This crate says what kie.ai says and no more; `veo-core` makes videos with it. Types and calls are generated from
-//! `openapi/kie.yaml`, where every field tells what it rests on. By hand are the constructor, the reading of kie.ai's
-//! envelope, the uploads, and what replies say in their
-//! many forms: which task was started ([`started_task`]), how far it is ([`types::Record`]), and its upgrades
-//! ([`UpgradeReply`]).
+//! Types and calls are generated from `openapi/kie.yaml` of the repository, where every field tells what it rests on. By
+//! hand are the constructor, the reading of kie.ai's envelope, the uploads, and what replies say in their many forms: which
+//! task was started ([`started_task`]), how far it is ([`types::Record`]), and its upgrades ([`UpgradeReply`]).
 //!
 //! - kie.ai answers errors with HTTP 200 and another `code`. Here that is an error, [`Error::Rejected`], which keeps the
 //!   code, the words and any data.

@@ -180,12 +180,12 @@ pub(crate) fn man(arguments: &Man, mut command: Command, output: &Output) -> Res
     Ok(())
 }
 
-/// The help of every command, for `docs/cli.md`.
+/// The help of every command, for `crates/veo-cli/docs/cli.md`.
 pub(crate) fn reference(command: Command, output: &Output) -> Result<(), Failure> {
     let mut command = command.term_width(100);
     command.build();
     let mut page = String::from("# The commands of `veo`\n\nThis page is what `--help` says. ");
-    page += "`cargo run -p veo-cli -- reference > docs/cli.md` writes it.\n";
+    page += "`cargo run -p veo-cli -- reference > crates/veo-cli/docs/cli.md` writes it.\n";
     let mut add = |title: &str, command: &mut Command| {
         let help = command.render_long_help().to_string();
         let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();

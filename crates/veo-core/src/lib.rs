@@ -1,7 +1,7 @@
-// Of two definitions of a link the first counts, so that the links of the page to the guides lead to the modules below, which
-// only the documentation has.
+// Of two definitions of a link the first counts: links.md leads to the modules below, which only the documentation has, and
+// the page itself to the files.
 #![doc = include_str!("links.md")]
-#![doc = include_str!("../../../README.md")]
+#![doc = include_str!("../README.md")]
 //!
 //! # The types
 //!
@@ -85,12 +85,12 @@ pub use wait::Poll;
 // The guides, as a part of the documentation. So their programs are tested with it.
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("links.md")]
-#[doc = include_str!("../../../docs/README.md")]
+#[doc = include_str!("../docs/README.md")]
 pub mod guides {
     macro_rules! guides {
         ($($name:ident $file:literal)*) => {$(
             #[doc = include_str!("links.md")]
-            #[doc = include_str!(concat!("../../../docs/", $file))]
+            #[doc = include_str!(concat!("../docs/", $file))]
             pub mod $name {}
         )*};
     }
@@ -105,6 +105,5 @@ pub mod guides {
         web_backend "web-backend.md"
         testing "testing.md"
         json "json.md"
-        commands "cli.md"
     }
 }

@@ -1,23 +1,4 @@
-//! Both Veo 3.1 providers, kie.ai and UniAll, simulated on the loopback interface.
-//!
-//! For testing an application, and for trying it out, without spending: requests are checked and charged, tasks run and
-//! end, links lead to real MP4 files of the size and length that was asked for, and callbacks are sent. Nothing leaves the
-//! machine. The crate shares no code with the clients of this project, so it cannot share their mistakes, and it can stand
-//! in for the providers with any client.
-//!
-//! ```
-//! # fn main() -> std::io::Result<()> {
-//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-//! let sim = veo_sim::Sim::start().await?;
-//! assert!(sim.url().starts_with("http://127.0.0.1:"));
-//! // Point a client of either provider at that address and use it. Then look at what arrived, and at what was paid.
-//! assert_eq!(sim.submits(), 0);
-//! assert_eq!(sim.charges(), []);
-//! assert!(sim.surprises().is_empty(), "{}", sim.report());
-//! # Ok(())
-//! # })
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! # Time
 //!

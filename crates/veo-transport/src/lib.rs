@@ -1,6 +1,6 @@
-//! How the provider clients of veo send a request at most once and read its reply whole.
+#![doc = include_str!("../README.md")]
 //!
-//! Users of a provider client meet [`Config`], [`Reply`] and [`Error`]; the rest is for the clients themselves.
+//! # What it does
 //!
 //! - A call that can cost money ([`Transport::submit`]) goes out over a connection of its own, so that a connection that
 //!   the server has closed meanwhile cannot be mistaken for a lost reply. Nothing is sent a second time: no retries, and

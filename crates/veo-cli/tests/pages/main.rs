@@ -1,5 +1,5 @@
 //! The pages for users say what is so: their commands are run as they stand, each page in a shell of its own, and print
-//! what the page shows. The files on them are read, and their programs are tests of veo-core's documentation.
+//! what the page shows. The files on them are read, and their programs are tests of a crate's documentation.
 //!
 //! `INSTA_UPDATE=always` writes what has changed into the pages.
 #![cfg(unix)]
@@ -110,17 +110,25 @@ fn the_commands_that_cost_money_are_ones_that_the_program_understands() {
 /// Every kind of block has its reader.
 #[test]
 fn nothing_on_the_pages_stays_unread() {
-    let library = read("crates/veo-core/src/lib.rs");
+    let first_page = read("crates/veo-core/README.md");
     for page in pages() {
         let name = &page.name;
         for block in &page.blocks {
             let text = page.text_of(block);
             match (block.language.as_str(), block.file()) {
                 ("console", None) => assert!(!page.commands(block).is_empty(), "{name}: {text}"),
-                ("rust", None) => assert!(
-                    library.contains(&format!("\"{}\"", guide(name))) || name == "README.md",
-                    "no documentation test reads {name}"
+                ("rust", None) if name == "README.md" => assert!(
+                    first_page.contains(&text),
+                    "crates/veo-core/README.md, which is a documentation test, has another program"
                 ),
+                ("rust", None) => {
+                    let (folder, file) = name.rsplit_once('/').unwrap();
+                    let library = format!("{}/src/lib.rs", folder.trim_end_matches("/docs"));
+                    assert!(
+                        read(&library).contains(file),
+                        "no documentation test reads {name}"
+                    );
+                }
                 ("toml", Some(file)) => {
                     if let Err(error) = Scenario::from_toml(&text) {
                         panic!("{name}: {file} is no scenario: {error}");
@@ -202,8 +210,9 @@ fn every_link_leads_somewhere_in_both_places() {
                 target.contains("://") || file.exists(),
                 "{name}: there is no {target}"
             );
+            let is_documented = name.starts_with("crates/veo-core/");
             assert!(
-                target.contains("://") || labels.contains(label),
+                target.contains("://") || !is_documented || labels.contains(label),
                 "{name}: links.md does not have {label}"
             );
         }
@@ -228,15 +237,14 @@ fn every_link_leads_somewhere_in_both_places() {
         let listed = format!("]: {}", guide(name));
         assert!(
             name.ends_with("README.md") || index.contains(&listed),
-            "docs/README.md does not list {name}"
+            "{GUIDES}/README.md does not list {name}"
         );
     }
-    assert!(index.contains("]: cli.md"));
 }
 
 #[test]
 fn the_picture_shows_the_first_command() {
-    let picture = read(&format!("{GUIDES}/first-command.svg"))
+    let picture = read("crates/veo-cli/docs/first-command.svg")
         .replace("&#160;", " ")
         .replace("&quot;", "\"");
     let page = Page::new("README.md");

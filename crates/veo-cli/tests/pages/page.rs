@@ -5,10 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where the guides are.
-pub(crate) const GUIDES: &str = "docs";
-
-/// Written by `veo reference`, and compared with it by another test.
-const REFERENCE: &str = "cli.md";
+pub(crate) const GUIDES: &str = "crates/veo-core/docs";
 
 /// The last section of a page, whose commands need a real key.
 pub(crate) const REAL_MONEY: &str = "## With real money";
@@ -37,14 +34,14 @@ pub(crate) struct Shown<'a> {
     pub(crate) printed: Vec<&'a str>,
 }
 
-/// README.md and the guides.
+/// README.md, that of each crate, and the guides.
 pub(crate) fn pages() -> Vec<Page> {
     let mut names = vec!["README.md".to_owned()];
-    for entry in fs::read_dir(repository().join(GUIDES)).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") && name != REFERENCE {
-            names.push(format!("{GUIDES}/{name}"));
-        }
+    for name in names_in("crates") {
+        names.push(format!("crates/{name}/README.md"));
+    }
+    for name in names_in(GUIDES) {
+        names.push(format!("{GUIDES}/{name}"));
     }
     names.sort();
     names.iter().map(|name| Page::new(name)).collect()
@@ -142,6 +139,11 @@ fn blocks(name: &str, lines: &[String]) -> Vec<Block> {
         number = end + 1;
     }
     blocks
+}
+
+fn names_in(folder: &str) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(repository().join(folder)).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap())
 }
 
 fn comment(line: &str) -> Option<String> {

@@ -1355,14 +1355,14 @@ fn run_example(example: &str) {
 #[test]
 fn the_reference_is_what_the_help_says() {
     let page = Sandbox::new().run(&["reference"]).out;
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
         fs::write(file, &page).unwrap();
     }
     let checked_in = fs::read_to_string(file).unwrap_or_default();
     assert!(
         page == checked_in,
-        "docs/cli.md is stale; run: cargo run -p veo-cli -- reference > docs/cli.md"
+        "it is stale; run: cargo run -p veo-cli -- reference > crates/veo-cli/docs/cli.md"
     );
 }
 

@@ -96,7 +96,7 @@ struct Page {
 
 impl Page {
     fn read() -> Self {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/json.md");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../veo-core/docs/json.md");
         let text = fs::read_to_string(file).unwrap();
         let mut objects = BTreeMap::<String, BTreeMap<String, String>>::new();
         let mut object = String::new();
