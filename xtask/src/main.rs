@@ -13,6 +13,7 @@ mod contract;
 mod emit;
 mod lint;
 mod names;
+mod packages;
 mod rewrite;
 mod schema;
 mod spec;
@@ -25,6 +26,7 @@ Usage: cargo xtask <task>
   codegen           write crates/*/src/generated.rs and crates/veo-sim/src/contract.json from openapi/*.yaml
   codegen --check   write nothing; fail if a generated file is not what its specification gives
   lint              say what the specifications lack
+  packages          say which dependency needs a later Rust than the packages declare, and where a licence is missing
   schema            write schemas/*.json from the types of veo-core
   schema --check    write nothing; fail if a schema is not what the types give";
 
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::run(&workspace, false),
         ["codegen", "--check"] => codegen::run(&workspace, true),
         ["lint"] => run_lint(&workspace),
+        ["packages"] => packages::run(&workspace),
         ["schema"] => schema::run(&workspace, false),
         ["schema", "--check"] => schema::run(&workspace, true),
         ["help" | "--help" | "-h"] => {
