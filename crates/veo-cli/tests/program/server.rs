@@ -12,6 +12,11 @@ use crate::batch::video;
 /// A link to a video of four seconds at the server that gives it.
 pub(crate) const VIDEO: &str = "{origin}/video.mp4";
 
+/// A link to a video that is no other task's: it is as that of [`VIDEO`], with the task behind it.
+pub(crate) fn video_of(task: &str) -> String {
+    format!("{VIDEO}?of={task}")
+}
+
 /// A server on the loopback interface, for as long as the test runs.
 pub(crate) struct Server {
     url: String,
@@ -69,7 +74,8 @@ fn serve(
     };
     let line = head.lines().next().unwrap_or_default().to_owned();
     let (kind, reply) = if line.contains("/video.mp4") {
-        ("video/mp4", video().to_vec())
+        let task = line.split_once("?of=").map_or("", |(_, task)| task);
+        ("video/mp4", with_a_note(task))
     } else {
         seen.lock().unwrap().push(line.clone());
         let Some(reply) = answer(&line, &body) else {
@@ -83,6 +89,18 @@ fn serve(
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n");
     let _ = write!(stream, "{head}content-length: {}\r\n\r\n", reply.len())
         .and_then(|()| stream.write_all(&reply));
+}
+
+/// The video, and behind it a box that players pass over, with a text in it.
+fn with_a_note(text: &str) -> Vec<u8> {
+    let mut video = video().to_vec();
+    if !text.is_empty() {
+        let length = u32::try_from(8 + text.len()).unwrap();
+        video.extend(length.to_be_bytes());
+        video.extend(b"free");
+        video.extend(text.as_bytes());
+    }
+    video
 }
 
 /// A body can be an image, so its bytes are counted and not its letters.
