@@ -41,6 +41,8 @@ fn outside_of_a_runtime_every_call_says_that_there_is_none() {
     );
     let place = folder.path().join("kite.mp4");
     check("check", image.check());
+    let path = folder.path().join("other.ledger");
+    check("open", FileLedger::open(&path));
     for client in [&plain, &recording] {
         check("prepare", client.prepare(&request));
         check("submit", client.submit(&request));

@@ -21,6 +21,7 @@ use super::{
     Attempt, Begin, Begun, Entry, EntryState, Event, Find, Ledger, Listed, Outcome, Want, Which,
     key_reused, target_taken,
 };
+use crate::runtime::runtime;
 use crate::text::{folder_of, hex, random};
 use crate::{BoxFuture, Error, ErrorKind};
 
@@ -250,6 +251,7 @@ impl FileLedger {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
+        runtime()?;
         let mut task = JoinSet::new();
         task.spawn(work);
         match task.join_next().await {
@@ -1248,6 +1250,7 @@ async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
+    runtime()?;
     spawn_blocking(work)
         .await
         .unwrap_or_else(|error| Err(unusable(path, io::Error::other(error))))
