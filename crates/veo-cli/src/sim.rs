@@ -110,6 +110,8 @@ pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure>
 
 /// Starts this program once more, as a simulator that stays, and prints the settings of a shell that uses it.
 fn start_in_background(arguments: &Run, output: &Output) -> Result<(), Failure> {
+    let record = tempfile::Builder::new().prefix("veo-sim-").tempdir();
+    let record = record.map_err(cannot_start)?;
     let mut child = spawn(arguments).map_err(cannot_start)?;
     let mut url = String::new();
     if let Some(stdout) = child.stdout.take() {
@@ -125,13 +127,11 @@ fn start_in_background(arguments: &Run, output: &Output) -> Result<(), Failure> 
         }
         return Err(Failure::failed(error.trim_start_matches("error: ").trim()));
     }
-    let record = tempfile::Builder::new().prefix("veo-sim-").tempdir();
-    let record = record.map_err(cannot_start)?.keep();
     let settings = format!(
         "export KIE_API_KEY=any KIE_BASE_URL={url}\n\
          export UNIALL_API_KEY=any UNIALL_BASE_URL={url}\n\
          export XDG_STATE_HOME='{}' VEO_SIM_PID={}",
-        record.display(),
+        record.keep().display(),
         child.id()
     );
     output.result(
