@@ -160,6 +160,8 @@ fn the_programs_use_the_crates_that_the_pages_name() {
         let mut known = first.clone();
         known.extend(named(&page));
         known.insert("std".to_owned());
+        // The page of a crate is about that crate.
+        known.extend(page.name.split('/').nth(1).map(str::to_owned));
         for block in page.blocks.iter().filter(|block| block.language == "rust") {
             for line in page.text_of(block).lines() {
                 let Some(path) = line.strip_prefix("use ") else {
