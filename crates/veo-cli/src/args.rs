@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use veo_core::{AspectRatio, Image, Input, Resolution, Source, Tier, VideoRequest};
 
+use crate::commands::sim::Simulator;
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
-use crate::sim::Simulator;
 use crate::store::Store;
 
 /// What to make: a prompt, or a whole request.

@@ -4,25 +4,19 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-mod about;
-mod account;
 mod args;
 mod batch;
+mod commands;
 mod config;
 mod earlier;
 mod failure;
-mod generate;
 mod interrupt;
-mod jobs;
-mod making;
-mod names;
 mod output;
-mod plan;
 mod progress;
-mod settle;
-mod sim;
+mod run;
 mod store;
 
+use commands::{auth, generate, inspect, jobs, plan, settle, sim};
 use failure::{Exit, Failure};
 use output::Output;
 
@@ -75,23 +69,23 @@ enum Command {
     /// Show what would be sent, and to whom, and why not to the others. Nothing is sent.
     Plan(Box<plan::Plan>),
     /// Show what each model can do.
-    Models(about::Models),
+    Models(inspect::Models),
     /// Show what is left on the accounts.
-    Credits(account::Credits),
+    Credits(auth::Credits),
     /// Put an image where the providers can reach it, and print its URL.
-    Upload(account::Upload),
+    Upload(auth::Upload),
     /// Keep the key of a provider in the configuration file.
-    Auth(account::Auth),
+    Auth(auth::Auth),
     /// Look into a receipt or a video.
-    Inspect(about::Inspect),
+    Inspect(inspect::Inspect),
     /// Print the JSON Schema of a request.
     Schema,
     /// Run both providers on this machine, without spending, until Ctrl-C.
     Sim(sim::Run),
     /// Print the completions for a shell.
-    Completions(about::Completions),
+    Completions(inspect::Completions),
     /// Print a manual page.
-    Man(about::Man),
+    Man(inspect::Man),
     /// Print the reference of all commands as Markdown.
     #[command(hide = true)]
     Reference,
@@ -153,15 +147,15 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Jobs(arguments) => jobs::list(&arguments, output).await,
         Command::Settle(arguments) => settle::settle(&arguments, output).await,
         Command::Plan(arguments) => plan::plan(*arguments, output),
-        Command::Models(arguments) => about::models(&arguments, output),
-        Command::Credits(arguments) => account::credits(arguments, output).await,
-        Command::Upload(arguments) => account::upload(arguments, output).await,
-        Command::Auth(arguments) => account::auth(&arguments, output),
-        Command::Inspect(arguments) => about::inspect(&arguments, output).await,
-        Command::Schema => about::schema(output),
+        Command::Models(arguments) => inspect::models(&arguments, output),
+        Command::Credits(arguments) => auth::credits(arguments, output).await,
+        Command::Upload(arguments) => auth::upload(arguments, output).await,
+        Command::Auth(arguments) => auth::auth(&arguments, output),
+        Command::Inspect(arguments) => inspect::inspect(&arguments, output).await,
+        Command::Schema => inspect::schema(output),
         Command::Sim(arguments) => sim::run(&arguments, output).await,
-        Command::Completions(arguments) => about::completions(&arguments, Cli::command(), output),
-        Command::Man(arguments) => about::man(&arguments, Cli::command(), output),
-        Command::Reference => about::reference(Cli::command(), output),
+        Command::Completions(arguments) => inspect::completions(&arguments, Cli::command(), output),
+        Command::Man(arguments) => inspect::man(&arguments, Cli::command(), output),
+        Command::Reference => inspect::reference(Cli::command(), output),
     }
 }

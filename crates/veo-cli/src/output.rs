@@ -12,8 +12,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use veo_core::{JobRef, Model, Plan, Receipt, Saved, Video};
 
+use crate::commands::jobs::Listing;
 use crate::failure::{Failure, Told};
-use crate::jobs::Listing;
 
 /// A line of standard output with `--json`, as `json.md` of the guides describes it. `line` is that of the batch.
 #[derive(Serialize)]

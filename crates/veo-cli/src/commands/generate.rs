@@ -7,12 +7,12 @@ use veo_core::{Error, JobRef, Source, State, VideoRequest};
 
 use crate::args::{Options, Patience, Prompt, Save, Setting, Who};
 use crate::batch::{self, Batch};
+use crate::commands::jobs;
 use crate::config::ProviderName;
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
-use crate::jobs;
-use crate::making::{Known, Made, Making, keep_receipt, summary};
 use crate::output::{Event, Output};
+use crate::run::{Known, Made, Making, keep_receipt, summary};
 
 const EXAMPLES: &str = "\
 Examples:

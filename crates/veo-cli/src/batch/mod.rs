@@ -1,5 +1,7 @@
 //! `veo generate --batch`: many requests from one file, each sent once however often the command is run.
 
+mod names;
+
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
@@ -16,13 +18,12 @@ use sha2::{Digest as _, Sha256};
 use veo_core::ledger::{Budget, Entry, EntryState, Ledger as _, Listed, Which};
 use veo_core::{Charged, Client, ErrorKind, JobRef, Receipt, Resend, VideoRequest};
 
-use crate::about::hex;
 use crate::args::{Save, Who, check_target, free, place};
+use crate::commands::inspect::hex;
 use crate::failure::{Exit, Failure, look};
 use crate::interrupt::Interrupts;
-use crate::making::{Known, Making, label, possible, summary};
-use crate::names;
 use crate::output::{Event, Output};
+use crate::run::{Known, Making, label, possible, summary};
 use crate::store::{Store, ledger_of};
 
 #[derive(Args)]

@@ -6,8 +6,8 @@ use veo_core::Image;
 use crate::args::{Options, Prompt};
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
-use crate::making::possible;
 use crate::output::{Event, Output};
+use crate::run::possible;
 
 const EXAMPLES: &str = "\
 Examples:

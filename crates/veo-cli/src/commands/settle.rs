@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use veo_core::{JobRef, Settlement};
 
+use crate::commands::jobs::Listing;
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
-use crate::jobs::Listing;
 use crate::output::{Event, Output};
 use crate::store::Store;
 

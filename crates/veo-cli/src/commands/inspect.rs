@@ -15,8 +15,8 @@ use veo_core::{Feature, JobRef, Media, Mode, Model, Receipt, VideoRequest};
 use crate::args::place;
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
-use crate::making;
 use crate::output::{Event, Output};
+use crate::run;
 use crate::store::{Store, relative};
 
 #[derive(Args)]
@@ -119,7 +119,7 @@ pub(crate) async fn inspect(arguments: &Inspect, output: &Output) -> Result<(), 
     let receipt = entry.as_ref().and_then(Entry::receipt);
     let media = Media::of_file(path);
     let (kind, what) = match &media {
-        Ok(media) => ("video", making::picture(media)),
+        Ok(media) => ("video", run::picture(media)),
         Err(error) => ("file", error.to_string()),
     };
     let text = format!("{file}: {bytes} bytes\n  {kind:13}  {what}\n{told}");

@@ -13,14 +13,14 @@ use serde::Serialize;
 use veo_core::ledger::{Entry, EntryState, Listed, Which, Wish};
 use veo_core::{Error, JobRef, Resolution, State};
 
-use crate::about::hashed;
 use crate::args::{Patience, Save, check_target, place, word};
+use crate::commands::generate::tell_saved;
+use crate::commands::inspect::hashed;
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure, look};
-use crate::generate::tell_saved;
 use crate::interrupt::Interrupts;
-use crate::making::{Known, Making, keep_receipt};
 use crate::output::{Event, Output, json};
+use crate::run::{Known, Making, keep_receipt};
 use crate::store::{Store, current_folder, named_after, relative, relative_to};
 
 #[derive(Args)]
