@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use veo_core::{AspectRatio, Image, Input, Resolution, Source, Tier, VideoRequest};
 
-use crate::commands::sim::Simulator;
-use crate::config::{Config, ProviderName};
+use crate::config::ProviderName;
 use crate::failure::Failure;
+use crate::paths::{Target, check_target, place};
 use crate::store::Store;
 
 /// What to make: a prompt, or a whole request.
@@ -147,14 +147,6 @@ struct Extra {
     value: Value,
 }
 
-/// Everything that is needed to send something.
-pub(crate) struct Setting {
-    pub(crate) config: Config,
-    pub(crate) providers: Vec<ProviderName>,
-    /// It stops when it is dropped.
-    simulator: Option<Simulator>,
-}
-
 impl Prompt {
     /// The request, with the options.
     pub(crate) fn request(&self, options: &Options) -> Result<VideoRequest, Failure> {
@@ -225,42 +217,6 @@ impl Options {
     }
 }
 
-impl Who {
-    /// The configuration, or the simulator.
-    pub(crate) async fn setting(&self) -> Result<Setting, Failure> {
-        let Some(provider) = self.sim else {
-            let providers = self.provider.clone();
-            return Ok(Setting {
-                config: Config::load()?,
-                providers,
-                simulator: None,
-            });
-        };
-        let simulator = Simulator::start().await?;
-        let config = Config::simulated(&simulator.url());
-        Ok(Setting {
-            config,
-            providers: vec![provider],
-            simulator: Some(simulator),
-        })
-    }
-}
-
-impl Setting {
-    /// Where jobs are kept. Those of the simulator live nowhere after the program, so they are kept nowhere.
-    pub(crate) async fn store(&self) -> Result<Store, Failure> {
-        if self.is_simulated() {
-            Store::temporary().await
-        } else {
-            Store::open().await
-        }
-    }
-
-    pub(crate) fn is_simulated(&self) -> bool {
-        self.simulator.is_some()
-    }
-}
-
 impl Save {
     /// Where to save a video, and whether that is possible.
     pub(crate) fn path(&self, otherwise: impl Into<PathBuf>) -> Result<PathBuf, Failure> {
@@ -306,74 +262,6 @@ impl Save {
             None => Ok(()),
         }
     }
-}
-
-/// Where a new video is to be saved.
-pub(crate) enum Target {
-    /// Somebody has said so.
-    Given(PathBuf),
-    /// Nobody has: this, or the next name like it that is free. A file can be in the way or be replaced.
-    Free { like: PathBuf, replace: bool },
-}
-
-impl Target {
-    /// Whether another name would do.
-    pub(crate) fn is_free(&self) -> bool {
-        matches!(self, Self::Free { .. })
-    }
-}
-
-/// What a path means, however it is written.
-pub(crate) fn place(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match (
-        absolute.parent().map(Path::canonicalize),
-        absolute.file_name(),
-    ) {
-        (Some(Ok(folder)), Some(name)) => folder.join(name),
-        _ => absolute,
-    }
-}
-
-/// This name, or the next one like it that is free: video.mp4, video-2.mp4 and so on.
-pub(crate) fn free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
-    let stem = like.file_stem().unwrap_or_default().to_string_lossy();
-    let next = |number: usize| match number {
-        1 => like.to_owned(),
-        _ => like.with_file_name(format!("{stem}-{number}.mp4")),
-    };
-    (1..)
-        .map(next)
-        .find(|path| !is_taken(path))
-        .unwrap_or_default()
-}
-
-/// Whether a file can be saved in a place, with the option that names the place.
-pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(), Failure> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    Err(Failure::usage(if !folder.is_dir() {
-        format!(
-            "there is no folder {}; create it, or choose another with {option}",
-            folder.display()
-        )
-    } else if path.to_str().is_none() {
-        format!(
-            "{} is no text, and cannot be written down; choose another file with {option}",
-            path.display()
-        )
-    } else if path.is_dir() {
-        format!("{} is a folder; name a file in it", path.display())
-    } else if path.exists() && !force {
-        format!(
-            "{} is already there; choose another file with {option}, or replace it with --force",
-            path.display()
-        )
-    } else {
-        return Ok(());
-    }))
 }
 
 /// A value by its word in JSON.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll, is_loopback};
 
-use crate::commands::sim::is_for_simulator;
 use crate::failure::Failure;
+use crate::simulator::is_for_simulator;
 
 /// Who makes videos.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]

@@ -10,13 +10,23 @@ mod commands;
 mod config;
 mod earlier;
 mod failure;
+mod fetch;
+mod hash;
 mod interrupt;
+mod listing;
 mod output;
+mod paths;
 mod progress;
 mod run;
+mod saved;
+mod setting;
+mod simulator;
 mod store;
 
-use commands::{auth, generate, inspect, jobs, plan, settle, sim};
+use commands::{
+    auth, completions, credits, download, extend, generate, inspect, jobs, man, models, plan,
+    reference, schema, settle, sim, status, upgrade, upload, wait,
+};
 use failure::{Exit, Failure};
 use output::Output;
 
@@ -53,27 +63,27 @@ enum Command {
     /// Make a video and save it.
     Generate(Box<generate::Generate>),
     /// Make a longer video out of an earlier one, and save it.
-    Extend(Box<generate::Extend>),
+    Extend(Box<extend::Extend>),
     /// Make the video of a finished job larger, and save it. This costs extra.
-    Upgrade(jobs::Upgrade),
+    Upgrade(upgrade::Upgrade),
     /// Ask once how far a job is.
-    Status(jobs::Status),
+    Status(status::Status),
     /// Wait for jobs and save their videos.
-    Wait(jobs::Wait),
+    Wait(wait::Wait),
     /// Save the video of a finished job.
-    Download(jobs::Download),
+    Download(download::Download),
     /// List the jobs of this machine.
-    Jobs(jobs::List),
+    Jobs(jobs::Jobs),
     /// Say what became of a request whose outcome is unknown.
     Settle(settle::Settle),
     /// Show what would be sent, and to whom, and why not to the others. Nothing is sent.
     Plan(Box<plan::Plan>),
     /// Show what each model can do.
-    Models(inspect::Models),
+    Models(models::Models),
     /// Show what is left on the accounts.
-    Credits(auth::Credits),
+    Credits(credits::Credits),
     /// Put an image where the providers can reach it, and print its URL.
-    Upload(auth::Upload),
+    Upload(upload::Upload),
     /// Keep the key of a provider in the configuration file.
     Auth(auth::Auth),
     /// Look into a receipt or a video.
@@ -81,11 +91,11 @@ enum Command {
     /// Print the JSON Schema of a request.
     Schema,
     /// Run both providers on this machine, without spending, until Ctrl-C.
-    Sim(sim::Run),
+    Sim(sim::Simulate),
     /// Print the completions for a shell.
-    Completions(inspect::Completions),
+    Completions(completions::Completions),
     /// Print a manual page.
-    Man(inspect::Man),
+    Man(man::Man),
     /// Print the reference of all commands as Markdown.
     #[command(hide = true)]
     Reference,
@@ -138,24 +148,24 @@ fn main() -> ExitCode {
 
 async fn run(command: Command, output: &Output) -> Result<(), Failure> {
     match command {
-        Command::Generate(arguments) => generate::generate(*arguments, output).await,
-        Command::Extend(arguments) => generate::extend(*arguments, output).await,
-        Command::Upgrade(arguments) => jobs::upgrade(arguments, output).await,
-        Command::Status(arguments) => jobs::status(arguments, output).await,
-        Command::Wait(arguments) => jobs::wait(arguments, output).await,
-        Command::Download(arguments) => jobs::download(arguments, output).await,
-        Command::Jobs(arguments) => jobs::list(&arguments, output).await,
-        Command::Settle(arguments) => settle::settle(&arguments, output).await,
-        Command::Plan(arguments) => plan::plan(*arguments, output),
-        Command::Models(arguments) => inspect::models(&arguments, output),
-        Command::Credits(arguments) => auth::credits(arguments, output).await,
-        Command::Upload(arguments) => auth::upload(arguments, output).await,
-        Command::Auth(arguments) => auth::auth(&arguments, output),
-        Command::Inspect(arguments) => inspect::inspect(&arguments, output).await,
-        Command::Schema => inspect::schema(output),
+        Command::Generate(arguments) => generate::run(*arguments, output).await,
+        Command::Extend(arguments) => extend::run(*arguments, output).await,
+        Command::Upgrade(arguments) => upgrade::run(arguments, output).await,
+        Command::Status(arguments) => status::run(arguments, output).await,
+        Command::Wait(arguments) => wait::run(arguments, output).await,
+        Command::Download(arguments) => download::run(arguments, output).await,
+        Command::Jobs(arguments) => jobs::run(&arguments, output).await,
+        Command::Settle(arguments) => settle::run(&arguments, output).await,
+        Command::Plan(arguments) => plan::run(*arguments, output),
+        Command::Models(arguments) => models::run(&arguments, output),
+        Command::Credits(arguments) => credits::run(arguments, output).await,
+        Command::Upload(arguments) => upload::run(arguments, output).await,
+        Command::Auth(arguments) => auth::run(&arguments, output),
+        Command::Inspect(arguments) => inspect::run(&arguments, output).await,
+        Command::Schema => schema::run(output),
         Command::Sim(arguments) => sim::run(&arguments, output).await,
-        Command::Completions(arguments) => inspect::completions(&arguments, Cli::command(), output),
-        Command::Man(arguments) => inspect::man(&arguments, Cli::command(), output),
-        Command::Reference => inspect::reference(Cli::command(), output),
+        Command::Completions(arguments) => completions::run(&arguments, Cli::command(), output),
+        Command::Man(arguments) => man::run(&arguments, Cli::command(), output),
+        Command::Reference => reference::run(Cli::command(), output),
     }
 }

@@ -12,8 +12,8 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use veo_core::{JobRef, Model, Plan, Receipt, Saved, Video};
 
-use crate::commands::jobs::Listing;
 use crate::failure::{Failure, Told};
+use crate::listing::Listing;
 
 /// A line of standard output with `--json`, as `json.md` of the guides describes it. `line` is that of the batch.
 #[derive(Serialize)]
@@ -156,6 +156,12 @@ impl Output {
     /// A line of standard output.
     pub(crate) fn print(&self, line: &str) {
         self.print_all([line]);
+    }
+
+    /// A text that another program made, such as completions.
+    pub(crate) fn text(&self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        self.result(text.trim_end(), &Event::Text { text: &text });
     }
 
     /// Many lines of standard output, at once.

@@ -1,21 +1,21 @@
 //! One video from the request to the file.
 
 use std::cell::Cell;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 
 use veo_core::ledger::{Entry, EntryState};
 use veo_core::{
-    Client, ErrorKind, Job, JobRef, Media, Plan, Prepared, Receipt, Refusal, Resolution, Saved,
-    State, Submission, Video, VideoRequest,
+    Client, ErrorKind, Job, JobRef, Plan, Prepared, Receipt, Refusal, Resolution, State,
+    Submission, Video, VideoRequest,
 };
 
-use crate::args::{Target, free, place};
 use crate::failure::{Exit, Failure, PAID_IN_A_BATCH, look};
 use crate::interrupt::Interrupts;
 use crate::output::{Event, Output};
+use crate::paths::{Target, free, place};
 use crate::progress::{Progress, spinner};
+use crate::saved::Made;
 use crate::store::Store;
 
 /// What is needed to make videos.
@@ -35,13 +35,6 @@ pub(crate) struct Known<'a> {
     pub(crate) line: Option<usize>,
     /// What tells it from others for people, with a colon.
     pub(crate) label: &'a str,
-}
-
-/// A video that is here.
-pub(crate) struct Made {
-    pub(crate) saved: Saved,
-    /// Nothing for a job that another machine has sent.
-    pub(crate) receipt: Option<Receipt>,
 }
 
 impl Making<'_> {
@@ -361,48 +354,4 @@ pub(crate) fn possible(plan: Plan) -> Result<Plan, Failure> {
         return Err(Failure::usage(refusals.join("\n")));
     }
     Ok(plan)
-}
-
-/// A file in a few words.
-pub(crate) fn summary(saved: &Saved) -> String {
-    format!(
-        "Saved {}, {}",
-        indicatif::HumanBytes(saved.bytes),
-        picture(&saved.media)
-    )
-}
-
-/// What a video looks and sounds like.
-pub(crate) fn picture(media: &Media) -> String {
-    let sound = if media.has_audio {
-        "with sound"
-    } else {
-        "without sound"
-    };
-    format!(
-        "{}x{}, {:.1} s, {sound}",
-        media.width, media.height, media.seconds
-    )
-}
-
-/// Saves the receipt of a video that is here, if that is wanted.
-pub(crate) fn keep_receipt(
-    path: Option<&Path>,
-    job: &JobRef,
-    receipt: Option<&Receipt>,
-    output: &Output,
-) -> Result<(), Failure> {
-    let Some(path) = path else { return Ok(()) };
-    let Some(receipt) = receipt else {
-        output.warn("there is no receipt, since this machine has not sent the request");
-        return Ok(());
-    };
-    let text = serde_json::to_string_pretty(receipt).unwrap_or_default() + "\n";
-    fs::write(path, text).map_err(|error| {
-        let message = format!(
-            "the video is here, and its receipt {} cannot be written: {error}",
-            path.display()
-        );
-        Failure::after_payment(job, message)
-    })
 }

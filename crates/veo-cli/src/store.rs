@@ -197,30 +197,6 @@ pub(crate) fn ledger_of(file: &Path) -> Result<PathBuf, Failure> {
     Ok(name.into())
 }
 
-/// A path as one would write it here.
-pub(crate) fn relative(path: &Path) -> PathBuf {
-    relative_to(&current_folder(), path.to_owned())
-}
-
-/// The same with the current folder, for many paths.
-pub(crate) fn relative_to(here: &Path, path: PathBuf) -> PathBuf {
-    match path.strip_prefix(here) {
-        Ok(relative) => relative.to_owned(),
-        Err(_) => path,
-    }
-}
-
-pub(crate) fn current_folder() -> PathBuf {
-    env::current_dir().unwrap_or_default()
-}
-
-/// Where the video of a job goes if nobody has said where.
-pub(crate) fn named_after(job: &JobRef) -> PathBuf {
-    let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    let task: String = job.task.chars().take(100).collect();
-    PathBuf::from(format!("{}-{}.mp4", job.provider, task.replace(odd, "-")))
-}
-
 pub(crate) fn path_of_all() -> Option<PathBuf> {
     Some(state_folder()?.join("jobs.jsonl"))
 }

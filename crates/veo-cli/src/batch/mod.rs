@@ -18,12 +18,15 @@ use sha2::{Digest as _, Sha256};
 use veo_core::ledger::{Budget, Entry, EntryState, Ledger as _, Listed, Which};
 use veo_core::{Charged, Client, ErrorKind, JobRef, Receipt, Resend, VideoRequest};
 
-use crate::args::{Save, Who, check_target, free, place};
-use crate::commands::inspect::hex;
+use crate::args::{Save, Who};
 use crate::failure::{Exit, Failure, look};
+use crate::hash::hex;
 use crate::interrupt::Interrupts;
 use crate::output::{Event, Output};
-use crate::run::{Known, Making, label, possible, summary};
+use crate::paths::{check_target, free, named_after, place, relative};
+use crate::run::{Known, Making, label, possible};
+use crate::saved::summary;
+use crate::setting::Setting;
 use crate::store::{Store, ledger_of};
 
 #[derive(Args)]
@@ -116,7 +119,7 @@ pub(crate) async fn run(
     let lines = read(file, &text)?;
     let own = [place(file), ledger_of(file)?];
     check_receipts(batch.receipts.as_deref(), &own)?;
-    let setting = who.setting().await?;
+    let setting = Setting::of(who).await?;
     let client = setting
         .config
         .client(&setting.providers, timeout)?
@@ -311,8 +314,8 @@ impl Running<'_> {
                     )));
                 };
                 let target = entry.target.as_deref().map(PathBuf::from);
-                let path = target.unwrap_or_else(|| crate::store::named_after(&job.reference));
-                (entry.key, job, crate::store::relative(&path))
+                let path = target.unwrap_or_else(|| named_after(&job.reference));
+                (entry.key, job, relative(&path))
             }
             Step::Send { key, path } => {
                 let job = self.send(line, &key, &path).await?;

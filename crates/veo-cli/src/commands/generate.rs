@@ -1,18 +1,16 @@
-//! `veo generate` and `veo extend`
-
-use std::path::Path;
+//! `veo generate`, and what `veo extend` has in common with it
 
 use clap::Args;
-use veo_core::{Error, JobRef, Source, State, VideoRequest};
+use veo_core::VideoRequest;
 
-use crate::args::{Options, Patience, Prompt, Save, Setting, Who};
+use crate::args::{Options, Patience, Prompt, Save, Who};
 use crate::batch::{self, Batch};
-use crate::commands::jobs;
-use crate::config::ProviderName;
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
-use crate::output::{Event, Output};
-use crate::run::{Known, Made, Making, keep_receipt, summary};
+use crate::output::Output;
+use crate::run::{Known, Making};
+use crate::saved::tell_saved;
+use crate::setting::Setting;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,32 +41,11 @@ pub(crate) struct Generate {
     batch: Batch,
 }
 
-const EXTEND_EXAMPLES: &str = "\
-Examples:
-  veo extend kie:0f1e2d3c \"The dog finds a ball\" -o longer.mp4
-  veo extend https://media.example.net/dog.mp4 \"The dog finds a ball\"
-
-kie.ai extends the jobs it has made, and UniAll any video that has a URL.";
-
-#[derive(Args)]
-#[command(after_help = EXTEND_EXAMPLES)]
-pub(crate) struct Extend {
-    /// The job that made the video, or the URL of the video.
-    #[arg(value_name = "JOB or URL")]
-    source: String,
-    /// What happens next; @FILE reads it from a file, and - from standard input.
-    prompt: String,
-    #[command(flatten)]
-    options: Options,
-    #[command(flatten)]
-    common: Common,
-}
-
 /// What both have.
 #[derive(Args)]
-struct Common {
+pub(crate) struct Common {
     #[command(flatten)]
-    who: Who,
+    pub(crate) who: Who,
     #[command(flatten)]
     save: Save,
     #[command(flatten)]
@@ -78,7 +55,7 @@ struct Common {
     no_wait: bool,
 }
 
-pub(crate) async fn generate(arguments: Generate, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: Generate, output: &Output) -> Result<(), Failure> {
     let Generate {
         prompt,
         options,
@@ -98,33 +75,11 @@ pub(crate) async fn generate(arguments: Generate, output: &Output) -> Result<(),
         .await;
     }
     let request = prompt.request(&options)?;
-    let setting = common.who.setting().await?;
+    let setting = Setting::of(&common.who).await?;
     make(&request, &common, &setting, output).await
 }
 
-pub(crate) async fn extend(arguments: Extend, output: &Output) -> Result<(), Failure> {
-    let Extend {
-        source,
-        prompt,
-        options,
-        common,
-    } = arguments;
-    let setting = common.who.setting().await?;
-    let source = if source.contains("://") {
-        Source::url(source)
-    } else {
-        let job: JobRef = source.parse().map_err(Error::from)?;
-        if setting.is_simulated() {
-            Source::from(job)
-        } else {
-            finished(&setting, &job).await?
-        }
-    };
-    let request = options.extension(&prompt, source)?;
-    make(&request, &common, &setting, output).await
-}
-
-async fn make(
+pub(crate) async fn make(
     request: &VideoRequest,
     common: &Common,
     setting: &Setting,
@@ -171,42 +126,4 @@ async fn make(
         output,
     )?;
     store.check().await
-}
-
-/// The result of one job, and its receipt if it is to be saved.
-pub(crate) fn tell_saved(
-    job: &JobRef,
-    made: &Made,
-    receipt_path: Option<&Path>,
-    output: &Output,
-) -> Result<(), Failure> {
-    if !output.is_json() {
-        output.tell(&summary(&made.saved));
-    }
-    let event = Event::Saved {
-        line: None,
-        job,
-        saved: &made.saved,
-        receipt: made.receipt.as_ref(),
-    };
-    output.result(&made.saved.path.display().to_string(), &event);
-    keep_receipt(receipt_path, job, made.receipt.as_ref(), output)
-}
-
-/// A finished job as something to extend, with its URL, so that either provider can.
-async fn finished(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
-    let provider = ProviderName::of(&job.provider)?;
-    let store = setting.store().await?;
-    let client = setting
-        .config
-        .client(&[provider], None)?
-        .with_ledger(store.ledger().clone());
-    jobs::check_place(&client, &store, job).await?;
-    match client.state(job).await? {
-        State::Finished(video) => Ok(Source::from(&*video)),
-        State::Failed(error) => Err(Failure::from(*error)),
-        _ => Err(Failure::usage(format!(
-            "{job} has not ended yet; wait for it first: veo wait {job}"
-        ))),
-    }
 }

@@ -1,31 +1,19 @@
-//! What can be told without a provider: `models`, `inspect`, `schema`, `completions`, `man` and the reference.
+//! `veo inspect`
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command};
-use clap_complete::Shell;
-use serde::Serialize;
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+use clap::Args;
+use serde_json::json;
 use veo_core::ledger::{Delivered, Entry, EntryState, Which};
-use veo_core::{Feature, JobRef, Media, Mode, Model, Receipt, VideoRequest};
+use veo_core::{JobRef, Media, Receipt};
 
-use crate::args::place;
-use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
+use crate::hash::hashed;
 use crate::output::{Event, Output};
-use crate::run;
-use crate::store::{Store, relative};
-
-#[derive(Args)]
-#[command(after_help = "Examples:\n  veo models\n  veo models --provider uniall --json")]
-pub(crate) struct Models {
-    /// Only those of this provider. May be given again.
-    #[arg(long)]
-    provider: Vec<ProviderName>,
-}
+use crate::paths::{place, relative};
+use crate::saved::picture;
+use crate::store::Store;
 
 #[derive(Args)]
 #[command(
@@ -38,44 +26,7 @@ pub(crate) struct Inspect {
     file: PathBuf,
 }
 
-#[derive(Args)]
-#[command(
-    after_help = "Examples:\n  veo completions bash > ~/.local/share/bash-completion/completions/veo\n  \
-                        veo completions zsh > ~/.zfunc/_veo"
-)]
-pub(crate) struct Completions {
-    /// For which shell.
-    shell: Shell,
-}
-
-#[derive(Args)]
-#[command(after_help = "Examples:\n  veo man > veo.1\n  veo man generate | man -l -")]
-pub(crate) struct Man {
-    /// The page of this command; of the whole program if not given.
-    command: Option<String>,
-}
-
-pub(crate) fn models(arguments: &Models, output: &Output) -> Result<(), Failure> {
-    let config = Config::load()?;
-    for model in config.planner(&arguments.provider)?.models() {
-        let rows = [
-            ("modes", words(model.modes)),
-            ("resolutions", words(model.resolutions)),
-            ("aspect ratios", words(model.aspect_ratios)),
-            ("seconds", words(model.seconds)),
-            ("references", references(model)),
-            ("seeds", span(model.seeds.start(), model.seeds.end())),
-            ("options", options(model)),
-        ];
-        let mut text = format!("{}: {} ({})", model.provider, model.name, model.tier);
-        rows.iter()
-            .for_each(|(name, values)| text += &format!("\n  {name:13}  {values}"));
-        output.result(&text, &Event::Model(model));
-    }
-    Ok(())
-}
-
-pub(crate) async fn inspect(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
     let path = &arguments.file;
     let unreadable = |error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
     let file = path.display().to_string();
@@ -119,7 +70,7 @@ pub(crate) async fn inspect(arguments: &Inspect, output: &Output) -> Result<(), 
     let receipt = entry.as_ref().and_then(Entry::receipt);
     let media = Media::of_file(path);
     let (kind, what) = match &media {
-        Ok(media) => ("video", run::picture(media)),
+        Ok(media) => ("video", picture(media)),
         Err(error) => ("file", error.to_string()),
     };
     let text = format!("{file}: {bytes} bytes\n  {kind:13}  {what}\n{told}");
@@ -134,80 +85,6 @@ pub(crate) async fn inspect(arguments: &Inspect, output: &Output) -> Result<(), 
         },
     );
     Ok(())
-}
-
-pub(crate) fn schema(output: &Output) -> Result<(), Failure> {
-    let schema = schemars::schema_for!(VideoRequest);
-    let written = if output.is_json() {
-        serde_json::to_string(&schema)
-    } else {
-        serde_json::to_string_pretty(&schema)
-    };
-    // It is JSON anyway.
-    output.print(&written.unwrap_or_default());
-    Ok(())
-}
-
-pub(crate) fn completions(
-    arguments: &Completions,
-    mut command: Command,
-    output: &Output,
-) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut command, "veo", &mut script);
-    text(&script, output);
-    Ok(())
-}
-
-pub(crate) fn man(arguments: &Man, mut command: Command, output: &Output) -> Result<(), Failure> {
-    command.build();
-    let command = match &arguments.command {
-        None => command,
-        Some(name) => {
-            let found = command.find_subcommand(name).cloned();
-            let unknown = || {
-                Failure::usage(format!(
-                    "there is no command {name}; `veo --help` lists them"
-                ))
-            };
-            found.ok_or_else(unknown)?
-        }
-    };
-    let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(command).render(&mut page);
-    rendered.map_err(|error| Failure::failed(format!("the page cannot be made: {error}")))?;
-    text(&page, output);
-    Ok(())
-}
-
-/// The help of every command, for `crates/veo-cli/docs/cli.md`.
-pub(crate) fn reference(command: Command, output: &Output) -> Result<(), Failure> {
-    let mut command = command.term_width(100);
-    command.build();
-    let mut page = String::from("# The commands of `veo`\n\nThis page is what `--help` says. ");
-    page += "`cargo run -p veo-cli -- reference > crates/veo-cli/docs/cli.md` writes it.\n";
-    let mut add = |title: &str, command: &mut Command| {
-        let help = command.render_long_help().to_string();
-        let lines: Vec<_> = help.trim_end().lines().map(str::trim_end).collect();
-        page += &format!("\n## {title}\n\n```text\n{}\n```\n", lines.join("\n"));
-    };
-    add("veo", &mut command);
-    for command in command
-        .get_subcommands_mut()
-        .filter(|command| !command.is_hide_set())
-    {
-        let title = format!("veo {}", command.get_name());
-        if title != "veo help" {
-            add(&title, command);
-        }
-    }
-    output.print(page.trim_end());
-    Ok(())
-}
-
-fn text(bytes: &[u8], output: &Output) {
-    let text = String::from_utf8_lossy(bytes);
-    output.result(text.trim_end(), &Event::Text { text: &text });
 }
 
 /// The entry whose video a file is: by the place where it was saved, and else by its content.
@@ -297,80 +174,4 @@ fn rows(job: &JobRef, model: Option<&str>, prompt: Option<&str>, delivered: &Del
             .map(|discrepancy| format!("  {:13}  {discrepancy}", "not as asked")),
     );
     lines.join("\n")
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "not told".to_owned(),
-        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// The SHA-256 of a file, and its size.
-pub(crate) fn hashed(path: &Path) -> io::Result<(String, u64)> {
-    let mut hasher = Sha256::new();
-    let bytes = io::copy(&mut File::open(path)?, &mut HashWriter(&mut hasher))?;
-    Ok((hex(&hasher.finalize()), bytes))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn references(model: &Model) -> String {
-    let takes_any = model.modes.contains(&Mode::References);
-    if takes_any {
-        span(model.references.start(), model.references.end())
-    } else {
-        "none".to_owned()
-    }
-}
-
-/// What goes with a model, as it is typed.
-fn options(model: &Model) -> String {
-    let typed = |feature: &Feature| match feature {
-        Feature::Silence => "--no-audio".to_owned(),
-        Feature::NegativePrompt => "--negative-prompt".to_owned(),
-        Feature::Watermark => "--watermark".to_owned(),
-        Feature::Translation => "--translate".to_owned(),
-        Feature::Callback => "--callback-url".to_owned(),
-        Feature::ExtendJob => "extend JOB".to_owned(),
-        Feature::ExtendUrl => "extend URL".to_owned(),
-        other => words(&[other]),
-    };
-    model
-        .options
-        .iter()
-        .map(typed)
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// The words of JSON.
-fn words<T: Serialize>(values: &[T]) -> String {
-    let word = |value| plain(&serde_json::to_value(value).unwrap_or_default());
-    values.iter().map(word).collect::<Vec<_>>().join(", ")
-}
-
-fn span<T: ToString + PartialEq>(least: &T, most: &T) -> String {
-    if least == most {
-        least.to_string()
-    } else {
-        format!("{} to {}", least.to_string(), most.to_string())
-    }
-}
-
-struct HashWriter<'a>(&'a mut Sha256);
-
-impl io::Write for HashWriter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Plan {
     provider: Vec<ProviderName>,
 }
 
-pub(crate) fn plan(arguments: Plan, output: &Output) -> Result<(), Failure> {
+pub(crate) fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = arguments.prompt.request(&arguments.options)?;
     let config = Config::load()?;
     let mut plan = possible(config.planner(&arguments.provider)?.plan(&request))?;

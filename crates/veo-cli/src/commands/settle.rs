@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use veo_core::{JobRef, Settlement};
 
-use crate::commands::jobs::Listing;
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
+use crate::listing::Listing;
 use crate::output::{Event, Output};
 use crate::store::Store;
 
@@ -41,7 +41,7 @@ pub(crate) struct Settle {
     batch: Option<PathBuf>,
 }
 
-pub(crate) async fn settle(arguments: &Settle, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Settle, output: &Output) -> Result<(), Failure> {
     let Settle {
         key, job, batch, ..
     } = arguments;

@@ -1,17 +1,17 @@
-//! The simulator, for `--sim` and `veo sim`. No other file names its crate.
+//! `veo sim`
 
 use std::env;
-use std::fmt::Display;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use clap::Args;
-use veo_sim::{Builder, Scenario, Sim};
+use veo_sim::{Scenario, Sim};
 
 use crate::failure::Failure;
 use crate::output::{Event, Output};
+use crate::simulator::{cannot_start, started};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,7 +22,7 @@ Examples:
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Run {
+pub(crate) struct Simulate {
     /// The port of 127.0.0.1 to serve on; 0 for any free one [default: 8787, or any free one with --background].
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -37,26 +37,7 @@ pub(crate) struct Run {
     list: bool,
 }
 
-/// A simulator of both providers, which ends when this is dropped.
-pub(crate) struct Simulator(Sim);
-
-impl Simulator {
-    pub(crate) async fn start() -> Result<Self, Failure> {
-        started(Sim::builder()).await.map(Self)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        self.0.url()
-    }
-}
-
-/// Whether a key is one that a simulator understands, and nobody else.
-pub(crate) fn is_for_simulator(key: &str) -> bool {
-    let name = key.split('/').next().unwrap_or_default();
-    name == "any" || Scenario::named(name).is_some()
-}
-
-pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
     if arguments.list {
         for Scenario {
             name, description, ..
@@ -109,7 +90,7 @@ pub(crate) async fn run(arguments: &Run, output: &Output) -> Result<(), Failure>
 }
 
 /// Starts this program once more, as a simulator that stays, and prints the settings of a shell that uses it.
-fn start_in_background(arguments: &Run, output: &Output) -> Result<(), Failure> {
+fn start_in_background(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
     let record = tempfile::Builder::new().prefix("veo-sim-").tempdir();
     let record = record.map_err(cannot_start)?;
     let mut child = spawn(arguments).map_err(cannot_start)?;
@@ -149,7 +130,7 @@ fn start_in_background(arguments: &Run, output: &Output) -> Result<(), Failure> 
     Ok(())
 }
 
-fn spawn(arguments: &Run) -> io::Result<Child> {
+fn spawn(arguments: &Simulate) -> io::Result<Child> {
     let mut command = Command::new(env::current_exe()?);
     let port = arguments.port.unwrap_or(0).to_string();
     command.args(["sim", "--port", &port]);
@@ -162,12 +143,4 @@ fn spawn(arguments: &Run) -> io::Result<Child> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.spawn()
-}
-
-async fn started(builder: Builder) -> Result<Sim, Failure> {
-    builder.start().await.map_err(cannot_start)
-}
-
-fn cannot_start(error: impl Display) -> Failure {
-    Failure::failed(format!("the simulator cannot start: {error}"))
 }

@@ -1,0 +1,51 @@
+//! `veo credits`
+
+use clap::Args;
+
+use crate::config::{Config, ProviderName};
+use crate::failure::{Exit, Failure};
+use crate::output::{Event, Output};
+
+#[derive(Args)]
+#[command(after_help = "Examples:\n  veo credits\n  veo credits --provider kie --json")]
+pub(crate) struct Credits {
+    /// Whose account; all with a key if not given. May be given again.
+    #[arg(long)]
+    provider: Vec<ProviderName>,
+}
+
+pub(crate) async fn run(arguments: Credits, output: &Output) -> Result<(), Failure> {
+    let config = Config::load()?;
+    let client = config.client(&arguments.provider, None)?;
+    let all = if arguments.provider.is_empty() {
+        config.with_keys()
+    } else {
+        arguments.provider
+    };
+    let (mut told, mut silent) = (false, None);
+    for name in all.into_iter().map(ProviderName::name) {
+        match client.credits(name).await.map_err(Failure::from) {
+            Ok(credits) => {
+                told = true;
+                output.result(
+                    &format!("{name}: {credits} credits"),
+                    &Event::Credits {
+                        provider: name,
+                        credits,
+                    },
+                );
+            }
+            // Who does not tell is no failure as long as somebody does.
+            Err(failure) if failure.exit == Exit::Usage => silent = Some(failure),
+            Err(failure) => return Err(failure),
+        }
+    }
+    match silent {
+        Some(failure) if !told => Err(failure),
+        Some(failure) => {
+            output.note(&failure.message());
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}

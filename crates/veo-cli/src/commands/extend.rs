@@ -1,0 +1,73 @@
+//! `veo extend`
+
+use clap::Args;
+use veo_core::{Error, JobRef, Source, State};
+
+use crate::args::Options;
+use crate::commands::generate::{Common, make};
+use crate::config::ProviderName;
+use crate::failure::Failure;
+use crate::fetch::check_place;
+use crate::output::Output;
+use crate::setting::Setting;
+
+const EXAMPLES: &str = "\
+Examples:
+  veo extend kie:0f1e2d3c \"The dog finds a ball\" -o longer.mp4
+  veo extend https://media.example.net/dog.mp4 \"The dog finds a ball\"
+
+kie.ai extends the jobs it has made, and UniAll any video that has a URL.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Extend {
+    /// The job that made the video, or the URL of the video.
+    #[arg(value_name = "JOB or URL")]
+    source: String,
+    /// What happens next; @FILE reads it from a file, and - from standard input.
+    prompt: String,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn run(arguments: Extend, output: &Output) -> Result<(), Failure> {
+    let Extend {
+        source,
+        prompt,
+        options,
+        common,
+    } = arguments;
+    let setting = Setting::of(&common.who).await?;
+    let source = if source.contains("://") {
+        Source::url(source)
+    } else {
+        let job: JobRef = source.parse().map_err(Error::from)?;
+        if setting.is_simulated() {
+            Source::from(job)
+        } else {
+            finished(&setting, &job).await?
+        }
+    };
+    let request = options.extension(&prompt, source)?;
+    make(&request, &common, &setting, output).await
+}
+
+/// A finished job as something to extend, with its URL, so that either provider can.
+async fn finished(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
+    let provider = ProviderName::of(&job.provider)?;
+    let store = setting.store().await?;
+    let client = setting
+        .config
+        .client(&[provider], None)?
+        .with_ledger(store.ledger().clone());
+    check_place(&client, &store, job).await?;
+    match client.state(job).await? {
+        State::Finished(video) => Ok(Source::from(&*video)),
+        State::Failed(error) => Err(Failure::from(*error)),
+        _ => Err(Failure::usage(format!(
+            "{job} has not ended yet; wait for it first: veo wait {job}"
+        ))),
+    }
+}

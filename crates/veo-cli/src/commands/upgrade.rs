@@ -1,0 +1,103 @@
+//! `veo upgrade`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use veo_core::{JobRef, Resolution};
+
+use crate::args::{Patience, word};
+use crate::config::{Config, ProviderName};
+use crate::failure::Failure;
+use crate::fetch::{check_place, without_size};
+use crate::interrupt::Interrupts;
+use crate::output::Output;
+use crate::paths::{check_target, path_of, place};
+use crate::run::{Known, Making};
+use crate::saved::tell_saved;
+use crate::store::Store;
+
+const EXAMPLES: &str = "\
+Examples:
+  veo upgrade kie:0f1e2d3c --resolution 1080p
+  veo upgrade kie:0f1e2d3c --resolution 4k -o large.mp4
+
+The same command again goes on with the same upgrade, and so does `veo wait`. To
+have a new video large from the start, give --resolution to `veo generate`.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Upgrade {
+    /// The job, which has to have ended.
+    job: JobRef,
+    /// The size to make.
+    #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = word::<Resolution>(&["1080p", "4k"]))]
+    resolution: Resolution,
+    /// Where to save the video [default: the name of the smaller one, with the size].
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Replace the file if it is there.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+pub(crate) async fn run(arguments: Upgrade, output: &Output) -> Result<(), Failure> {
+    let Upgrade {
+        job,
+        resolution,
+        output: path,
+        force,
+        patience,
+    } = arguments;
+    let (config, store) = (Config::load()?, Store::open().await?);
+    let small = without_size(&job);
+    let larger = with_size(&job, resolution);
+    let entry = store.find(&small).await?;
+    let named = || {
+        let small = path_of(&job, entry.as_ref());
+        let stem = small
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        small.with_file_name(format!("{stem}-{resolution}.mp4"))
+    };
+    let path = path.unwrap_or_else(named);
+    check_target(&path, "--output", force)?;
+    let client = config.client(&[ProviderName::of(&job.provider)?], patience.timeout)?;
+    let client = client.with_ledger(store.ledger().clone());
+    let client = client.with_replacing(force);
+    check_place(&client, &store, &job).await?;
+    let interrupts = Interrupts::new();
+    let making = Making {
+        client: &client,
+        store: &store,
+        interrupts: &interrupts,
+        output,
+    };
+    let key = larger.to_string();
+    client
+        .want_upgrade(
+            &small,
+            resolution,
+            Some(&place(&path).display().to_string()),
+        )
+        .await?;
+    let known = Known {
+        reference: &larger,
+        key: Some(&key),
+        job: None,
+        line: None,
+        label: "",
+    };
+    let made = making.enlarge(&small, resolution, &known, &path).await?;
+    tell_saved(&larger, &made, None, output)?;
+    store.check().await
+}
+
+fn with_size(job: &JobRef, size: Resolution) -> JobRef {
+    let mut job = job.clone();
+    job.resolution = Some(size);
+    job
+}

@@ -1,0 +1,142 @@
+//! `veo wait`
+
+use std::collections::HashMap;
+
+use clap::Args;
+use futures_util::future::join_all;
+use veo_core::JobRef;
+use veo_core::ledger::{EntryState, Which};
+
+use crate::args::{Patience, Save};
+use crate::config::{Config, ProviderName};
+use crate::failure::Failure;
+use crate::fetch::{check_place, fetch};
+use crate::interrupt::Interrupts;
+use crate::output::Output;
+use crate::paths::{path_of, place};
+use crate::run::Making;
+use crate::store::Store;
+
+const EXAMPLES: &str = "\
+Examples:
+  veo wait                                  the latest job that has not ended
+  veo wait kie:0f1e2d3c -o dog.mp4
+  veo wait kie:0f1e2d3c uniall:task_42      both at once
+
+The video is saved where `generate` was to save it, if this machine has sent the
+request.";
+
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Wait {
+    /// The jobs; the latest of this machine that has not ended if not given.
+    job: Vec<JobRef>,
+    #[command(flatten)]
+    save: Save,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+pub(crate) async fn run(arguments: Wait, output: &Output) -> Result<(), Failure> {
+    let Wait {
+        job: mut jobs,
+        save,
+        patience,
+    } = arguments;
+    let (config, store) = (Config::load()?, Store::open().await?);
+    if jobs.is_empty() {
+        let Some(latest) = latest(&config, &store).await? else {
+            output.note("There is no job to wait for; `veo jobs` lists those of this machine.");
+            return store.check().await;
+        };
+        output.note(&format!("The latest is {latest}"));
+        jobs.push(latest);
+    }
+    if jobs.len() > 1 && (save.output.is_some() || save.receipt.is_some()) {
+        return Err(Failure::usage(
+            "--output and --receipt are for one job; leave them out, or wait for one at a time",
+        ));
+    }
+    let mut providers = Vec::new();
+    for job in &jobs {
+        providers.push(ProviderName::of(&job.provider)?);
+    }
+    refuse_one_file_for_two(&jobs, &store).await?;
+    let client = config
+        .resuming(&providers, patience.timeout)?
+        .with_ledger(store.ledger().clone());
+    let client = client.with_replacing(save.force);
+    for job in &jobs {
+        check_place(&client, &store, job).await?;
+    }
+    let interrupts = Interrupts::new();
+    let making = Making {
+        client: &client,
+        store: &store,
+        interrupts: &interrupts,
+        output,
+    };
+    let label = |job| {
+        if jobs.len() > 1 {
+            format!("{job}: ")
+        } else {
+            String::new()
+        }
+    };
+    let fetch = async |job| fetch(&making, job, &label(job), &save).await;
+    let results = join_all(jobs.iter().map(fetch)).await;
+
+    let mut failures: Vec<Failure> = results.into_iter().filter_map(Result::err).collect();
+    if failures.len() < 2 {
+        return match failures.pop() {
+            Some(failure) => Err(failure),
+            None => store.check().await,
+        };
+    }
+    for failure in &failures {
+        output.report(failure);
+    }
+    let message = format!(
+        "{} of {} jobs have no video here",
+        failures.len(),
+        jobs.len()
+    );
+    Err(Failure::of_several(message, &failures))
+}
+
+/// The latest job that has not ended and lives where its provider is asked now.
+async fn latest(config: &Config, store: &Store) -> Result<Option<JobRef>, Failure> {
+    let open = store.list(Which::Open).await?;
+    for listed in open
+        .into_iter()
+        .rev()
+        .filter(|listed| listed.state != EntryState::Unknown)
+    {
+        let Some(job) = listed.job.and_then(|job| job.parse::<JobRef>().ok()) else {
+            continue;
+        };
+        let here = ProviderName::of(&job.provider)
+            .ok()
+            .and_then(|provider| config.base_url(provider));
+        if listed.base_url.as_deref() == here {
+            return Ok(Some(job));
+        }
+    }
+    Ok(None)
+}
+
+/// The second would replace the first.
+async fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), Failure> {
+    let mut seen = HashMap::new();
+    for job in jobs {
+        let path = path_of(job, store.find(job).await?.as_ref());
+        if let Some(other) = seen.insert(place(&path), job) {
+            let path = path.display();
+            let message = format!(
+                "{other} and {job} are both to be saved as {path}; wait for one at a time, with --output"
+            );
+            return Err(Failure::usage(message));
+        }
+    }
+    Ok(())
+}

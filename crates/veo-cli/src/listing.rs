@@ -1,0 +1,60 @@
+//! A job as it is listed.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use veo_core::Error;
+use veo_core::ledger::{Entry, EntryState, Listed};
+
+use crate::paths::{path_in, relative_to};
+
+/// A job as it is listed.
+#[derive(Serialize)]
+pub(crate) struct Listing {
+    pub(crate) key: String,
+    pub(crate) state: EntryState,
+    pub(crate) job: Option<String>,
+    /// When it was first written down, in seconds since 1970.
+    pub(crate) at: u64,
+    pub(crate) prompt: String,
+    /// Where the video is, or is to go.
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) error: Option<Error>,
+}
+
+impl Listing {
+    pub(crate) fn of(entry: &Entry) -> Self {
+        let at = entry
+            .at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        Self {
+            key: entry.key.clone(),
+            state: entry.state,
+            job: entry.reference().map(ToString::to_string),
+            at,
+            prompt: entry
+                .wish
+                .asked()
+                .map(|request| request.prompt.clone())
+                .unwrap_or_default(),
+            output: path_in(entry),
+            error: entry.why().cloned(),
+        }
+    }
+
+    /// The same without the error. Paths are told from the current folder.
+    pub(crate) fn in_short(listed: Listed, here: &Path) -> Self {
+        Self {
+            key: listed.key,
+            state: listed.state,
+            job: listed.job,
+            at: listed.at,
+            prompt: listed.prompt,
+            output: listed.target.map(|target| relative_to(here, target.into())),
+            error: None,
+        }
+    }
+}
