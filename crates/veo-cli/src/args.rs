@@ -1,6 +1,5 @@
-//! What several commands are given.
+//! The arguments that several commands have.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -186,32 +185,22 @@ impl Options {
     }
 
     fn applied(&self, mut request: VideoRequest) -> VideoRequest {
-        fn set<T: Clone>(field: &mut Option<T>, option: &Option<T>) {
-            if option.is_some() {
-                field.clone_from(option);
-            }
-        }
-        let either = |yes: bool, no: bool| (yes || no).then_some(yes);
         set(&mut request.tier, &self.tier);
         set(&mut request.aspect_ratio, &self.aspect_ratio);
         set(&mut request.resolution, &self.resolution);
         set(&mut request.seconds, &self.duration);
         set(&mut request.seed, &self.seed);
-        set(&mut request.audio, &either(self.audio, self.no_audio));
+        set(&mut request.audio, &one_of(self.audio, self.no_audio));
         set(&mut request.negative_prompt, &self.negative_prompt);
         set(&mut request.watermark, &self.watermark);
         set(
             &mut request.translate_prompt,
-            &either(self.translate, self.no_translate),
+            &one_of(self.translate, self.no_translate),
         );
         set(&mut request.callback_url, &self.callback_url);
-        for Extra {
-            provider,
-            field,
-            value,
-        } in &self.extra
-        {
-            request = request.extra(provider.name(), field.clone(), value.clone());
+        for extra in &self.extra {
+            let provider = extra.provider.name();
+            request = request.extra(provider, extra.field.clone(), extra.value.clone());
         }
         request
     }
@@ -226,7 +215,7 @@ impl Save {
         Ok(path)
     }
 
-    /// The same for a new video, before it is paid for.
+    /// Where to save a new video, before it is paid for.
     pub(crate) async fn target(&self, store: &Store) -> Result<Target, Failure> {
         let Some(path) = &self.output else {
             let like = PathBuf::from("video.mp4");
@@ -239,14 +228,14 @@ impl Save {
         let path = self.path(path)?;
         match store.at(&place(&path).display().to_string()).await? {
             Some(entry) => {
-                let whose = entry
-                    .reference()
-                    .map_or_else(|| entry.key.clone(), ToString::to_string);
-                let message = format!(
+                let whose = match entry.reference() {
+                    Some(job) => job.to_string(),
+                    None => entry.key,
+                };
+                Err(Failure::usage(format!(
                     "{} is where {whose} is to be saved; choose another file with --output",
                     path.display()
-                );
-                Err(Failure::usage(message))
+                )))
             }
             None => Ok(Target::Given(path)),
         }
@@ -264,6 +253,22 @@ impl Save {
     }
 }
 
+/// Sets a field if the option is given.
+fn set<T: Clone>(field: &mut Option<T>, option: &Option<T>) {
+    if option.is_some() {
+        field.clone_from(option);
+    }
+}
+
+/// A choice by its two options, of which one at most is given.
+fn one_of(yes: bool, no: bool) -> Option<bool> {
+    match (yes, no) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    }
+}
+
 /// A value by its word in JSON.
 pub(crate) fn word<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
@@ -273,7 +278,7 @@ where
     PossibleValuesParser::new(words).try_map(parse)
 }
 
-pub(crate) fn resolutions() -> impl TypedValueParser<Value = Resolution> {
+fn resolutions() -> impl TypedValueParser<Value = Resolution> {
     word::<Resolution>(&["720p", "1080p", "4k"])
 }
 
@@ -303,38 +308,33 @@ fn read_request(file: &Path) -> Result<VideoRequest, Failure> {
     } else {
         read_file(file)?
     };
-    let request = if file
+    let is_json = file
         .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
-    {
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
+    let request = if is_json {
         serde_json::from_str(&text).map_err(|error| error.to_string())
     } else {
-        // The lines after the first show the place.
         serde_saphyr::from_str(&text).map_err(|error| {
-            error
-                .to_string()
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .replacen("error: ", "", 1)
+            // The lines after the first show the place.
+            let message = error.to_string();
+            let first = message.lines().next().unwrap_or_default();
+            first.replacen("error: ", "", 1)
         })
     };
-    let name = if from_input {
-        "standard input".to_owned()
-    } else {
-        file.display().to_string()
-    };
-    let refused = |error| {
+    request.map_err(|error| {
+        let name = if from_input {
+            "standard input".to_owned()
+        } else {
+            file.display().to_string()
+        };
         Failure::usage(format!(
             "{name} is no request: {error}\n`veo schema` says what is"
         ))
-    };
-    request.map_err(refused)
+    })
 }
 
 fn read_file(file: &Path) -> Result<String, Failure> {
-    let text = fs::read_to_string(file);
-    text.map_err(|error| {
+    fs::read_to_string(file).map_err(|error| {
         Failure::usage(format!(
             "{} cannot be read: {error}; correct the path",
             file.display()
@@ -350,12 +350,9 @@ fn read_input() -> Result<String, Failure> {
 }
 
 fn extra(text: &str) -> Result<Extra, String> {
-    let parts = text
-        .split_once('=')
-        .and_then(|(name, value)| Some((name.split_once('.')?, value)));
-    let Some(((provider, field), value)) = parts else {
-        return Err("it has to have the form PROVIDER.FIELD=JSON".to_owned());
-    };
+    const FORM: &str = "it has to have the form PROVIDER.FIELD=JSON";
+    let (name, value) = text.split_once('=').ok_or(FORM)?;
+    let (provider, field) = name.split_once('.').ok_or(FORM)?;
     let provider = ProviderName::of(provider).map_err(|failure| failure.message())?;
     let value = serde_json::from_str(value).map_err(|_| {
         format!(
@@ -371,14 +368,13 @@ fn extra(text: &str) -> Result<Extra, String> {
 }
 
 fn time(text: &str) -> Result<Duration, String> {
-    let units = BTreeMap::from([("s", 1), ("m", 60), ("h", 3600)]);
-    let parsed = units.iter().find_map(|(unit, seconds)| {
-        Some((text.strip_suffix(unit)?.parse::<u64>().ok()?, *seconds))
-    });
-    match parsed {
-        Some((number, seconds)) if number > 0 => {
-            Ok(Duration::from_secs(number.saturating_mul(seconds)))
+    for (unit, seconds) in [("s", 1), ("m", 60), ("h", 3600)] {
+        let number = text.strip_suffix(unit).map(str::parse::<u64>);
+        if let Some(Ok(number)) = number
+            && number > 0
+        {
+            return Ok(Duration::from_secs(number.saturating_mul(seconds)));
         }
-        _ => Err("it has to be a number with a unit, such as 90s, 20m or 1h".to_owned()),
     }
+    Err("it has to be a number with a unit, such as 90s, 20m or 1h".to_owned())
 }

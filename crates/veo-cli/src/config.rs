@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll, is_loopback};
 
 use crate::failure::Failure;
+use crate::paths::own_folder;
 use crate::simulator::is_for_simulator;
 
 /// Who makes videos.
@@ -51,12 +52,14 @@ impl ProviderName {
 
     /// The provider with this name.
     pub(crate) fn of(name: &str) -> Result<Self, Failure> {
-        let known = Self::ALL
-            .into_iter()
-            .find(|provider| provider.name() == name);
-        known.ok_or_else(|| {
-            Failure::usage(format!("there is no provider {name}; choose kie or uniall"))
-        })
+        for provider in Self::ALL {
+            if provider.name() == name {
+                return Ok(provider);
+            }
+        }
+        Err(Failure::usage(format!(
+            "there is no provider {name}; choose kie or uniall"
+        )))
     }
 
     fn key_variable(self) -> &'static str {
@@ -81,35 +84,38 @@ impl Config {
             Some(path) => Self::read(&path)?,
             None => Self::default(),
         };
-        let variable = |name| env::var(name).ok().filter(|value| !value.trim().is_empty());
         for provider in ProviderName::ALL {
             let settings = config.settings_mut(provider);
-            settings.api_key = variable(provider.key_variable())
+            settings.api_key = from_environment(provider.key_variable())
                 .map(SecretString::from)
                 .or(settings.api_key.take());
-            settings.base_url = variable(provider.url_variable()).or(settings.base_url.take());
+            settings.base_url =
+                from_environment(provider.url_variable()).or(settings.base_url.take());
         }
         Ok(config)
     }
 
     /// The settings for the simulator.
     pub(crate) fn simulated(url: &str) -> Self {
-        let settings = || Settings {
-            api_key: Some("any key will do".into()),
-            base_url: Some(url.to_owned()),
-        };
-        Self {
-            kie: settings(),
-            uniall: settings(),
+        let mut config = Self::default();
+        for provider in ProviderName::ALL {
+            let settings = config.settings_mut(provider);
+            settings.api_key = Some("any key will do".into());
+            settings.base_url = Some(url.to_owned());
         }
+        config
     }
 
-    /// The providers with a key.
-    pub(crate) fn with_keys(&self) -> Vec<ProviderName> {
-        ProviderName::ALL
-            .into_iter()
-            .filter(|provider| self.has_key(*provider))
-            .collect()
+    /// The wanted providers, or those with a key if none is wanted in particular.
+    pub(crate) fn chosen(&self, wanted: &[ProviderName]) -> Vec<ProviderName> {
+        if wanted.is_empty() {
+            ProviderName::ALL
+                .into_iter()
+                .filter(|provider| self.has_key(*provider))
+                .collect()
+        } else {
+            wanted.to_vec()
+        }
     }
 
     pub(crate) fn has_key(&self, provider: ProviderName) -> bool {
@@ -124,7 +130,7 @@ impl Config {
             .map(|url| url.trim_end_matches('/'))
     }
 
-    /// A client of the given providers in their order, or of all that there is a key for.
+    /// A client of the wanted providers in their order, or of all that there is a key for.
     pub(crate) fn client(
         &self,
         wanted: &[ProviderName],
@@ -148,11 +154,7 @@ impl Config {
         timeout: Option<Duration>,
         mut poll: Poll,
     ) -> Result<Client, Failure> {
-        let chosen = if wanted.is_empty() {
-            self.with_keys()
-        } else {
-            wanted.to_vec()
-        };
+        let chosen = self.chosen(wanted);
         if let Some(missing) = chosen.iter().find(|provider| !self.has_key(**provider)) {
             return Err(missing_key(missing.key_variable(), missing.name()));
         }
@@ -197,16 +199,14 @@ impl Config {
 
     /// A client that can plan, with a key or without, of everybody: first the wanted ones, or those with a key.
     pub(crate) fn planner(&self, wanted: &[ProviderName]) -> Result<Client, Failure> {
-        let mut order = if wanted.is_empty() {
-            self.with_keys()
-        } else {
-            wanted.to_vec()
-        };
-        let rest: Vec<_> = ProviderName::ALL
-            .into_iter()
-            .filter(|provider| !order.contains(provider))
-            .collect();
-        order.extend(rest.into_iter().filter(|_| wanted.is_empty()));
+        let mut order = self.chosen(wanted);
+        if wanted.is_empty() {
+            for provider in ProviderName::ALL {
+                if !order.contains(&provider) {
+                    order.push(provider);
+                }
+            }
+        }
         // `order` is never empty.
         self.unchecked(&order)?
             .ok_or_else(|| Failure::usage("there is no provider"))
@@ -304,20 +304,12 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
 }
 
 fn path() -> Option<PathBuf> {
-    let folder = env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_absolute());
-    Some(
-        folder
-            .or_else(|| Some(env::home_dir()?.join(".config")))?
-            .join("veo")
-            .join("config.toml"),
-    )
+    Some(own_folder("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
 }
 
 /// The text of the file, if there is one and nobody else can read it.
 fn read(path: &Path) -> Result<Option<String>, Failure> {
-    let unreadable = |error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
+    let unreadable = |error| Failure::unreadable(path, &error);
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -366,6 +358,12 @@ fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
         path.display(),
         error.message()
     ))
+}
+
+fn from_environment(variable: &str) -> Option<String> {
+    env::var(variable)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
 }
 
 fn missing_key(variable: &str, provider: &str) -> Failure {

@@ -1,6 +1,7 @@
 //! Why the program ends without a result, for people, for programs and for the record.
 
 use std::error::Error as _;
+use std::io;
 use std::path::Path;
 
 use serde::Serialize;
@@ -66,7 +67,7 @@ pub(crate) struct Failure {
 
 /// A failure as JSON.
 #[derive(Serialize)]
-pub(crate) struct Told<'a> {
+pub(crate) struct FailureJson<'a> {
     #[serde(flatten)]
     error: &'a Error,
     next: Option<&'a str>,
@@ -76,6 +77,11 @@ impl Failure {
     /// The command cannot work as it was given.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::from(Error::new(ErrorKind::InvalidRequest, message))
+    }
+
+    /// A file that the command names cannot be read.
+    pub(crate) fn unreadable(file: &Path, error: &io::Error) -> Self {
+        Self::usage(format!("{} cannot be read: {error}", file.display()))
     }
 
     /// Something of this machine does not work.
@@ -156,8 +162,8 @@ impl Failure {
         self.error.to_string()
     }
 
-    pub(crate) fn told(&self) -> Told<'_> {
-        Told {
+    pub(crate) fn as_json(&self) -> FailureJson<'_> {
+        FailureJson {
             error: &self.error,
             next: self.next.as_deref(),
         }

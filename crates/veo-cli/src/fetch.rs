@@ -1,112 +1,114 @@
 //! The video of a job that was accepted before.
 
-use veo_core::JobRef;
 use veo_core::ledger::{Entry, Wish};
+use veo_core::{Client, JobRef};
 
 use crate::args::Save;
 use crate::failure::Failure;
-use crate::hash::hashed;
+use crate::hash;
 use crate::listing::Listing;
 use crate::output::Event;
-use crate::paths::{check_target, path_of, relative};
-use crate::run::{Known, Making};
-use crate::saved::{keep_receipt, tell_saved};
+use crate::paths::{check_target, entry_path, job_path};
+use crate::run::{Run, TrackedJob};
+use crate::saved::save_receipt;
 use crate::store::Store;
 
-/// Waits for a job, saves its video and tells it.
+/// Waits for a job, saves its video and tells it. `label` tells the job from others, with a colon.
 pub(crate) async fn fetch(
-    making: &Making<'_>,
+    run: &Run<'_>,
     job: &JobRef,
     label: &str,
     save: &Save,
 ) -> Result<(), Failure> {
-    let entry = making.store.find(job).await?;
+    let entry = run.store.find(job).await?;
     let small = without_size(job);
     if let (None, Some(to)) = (&entry, job.resolution)
-        && making.store.find(&small).await?.is_some()
+        && run.store.find(&small).await?.is_some()
     {
-        let message = format!(
-            "{small} was not asked for in {to}; to have it larger, which costs extra, run: "
-        );
         return Err(Failure::usage(format!(
-            "{message}veo upgrade {small} --resolution {to}"
+            "{small} was not asked for in {to}; to have it larger, which costs extra, run: \
+             veo upgrade {small} --resolution {to}"
         )));
     }
     if let Some(entry) = &entry
-        && let Some(delivered) = &entry.delivered
-        && save.output.is_none()
         && !save.force
-        && hashed(&delivered.saved.path).is_ok_and(|(sha256, _)| delivered.saved.sha256 == sha256)
+        && save.output.is_none()
+        && is_saved(entry)
     {
-        if let Some(path) = &save.receipt {
-            check_target(path, "--receipt", false)?;
-        }
-        making.output.note(&format!("{job} is saved already"));
-        let path = relative(&delivered.saved.path);
-        making.output.result(
-            &path.display().to_string(),
-            &Event::Job(&Listing::of(entry)),
-        );
-        return keep_receipt(
-            save.receipt.as_deref(),
-            job,
-            entry.receipt().as_ref(),
-            making.output,
-        );
+        return tell_again(run, job, entry, save);
     }
-    let path = save.path(path_of(job, entry.as_ref()))?;
-    let (key, sent) = (
-        entry.as_ref().map(|entry| entry.key.as_str()),
-        entry.as_ref().and_then(Entry::job),
-    );
-    let reference = sent.as_ref().map_or(job, |job| &job.reference);
-    let made = match entry.as_ref().and_then(Entry::upgrade) {
-        Some(to) => {
-            let known = Known {
-                reference: job,
-                key,
-                job: None,
-                line: None,
-                label,
-            };
-            making.enlarge(&small, to, &known, &path).await?
-        }
+    let path = save.path(job_path(job, entry.as_ref()))?;
+    let mut tracked = TrackedJob {
+        reference: job,
+        key: entry.as_ref().map(|entry| entry.key.as_str()),
+        job: None,
+        line: None,
+        label,
+    };
+    let video = match entry.as_ref().and_then(Entry::upgrade) {
+        Some(to) => run.enlarge(&small, to, &tracked, &path).await?,
         None => {
-            let known = Known {
-                reference,
-                key,
-                job: sent.as_ref(),
-                line: None,
-                label,
-            };
-            making.finish(&known, &path).await?
+            let sent = entry.as_ref().and_then(Entry::job);
+            if let Some(sent) = &sent {
+                tracked.reference = &sent.reference;
+                tracked.job = Some(sent);
+            }
+            run.finish(&tracked, &path).await?
         }
     };
-    tell_saved(job, &made, save.receipt.as_deref(), making.output)
+    video.tell(job, save.receipt.as_deref(), run.output)
 }
 
 /// Refuses to ask for a job in a place where it does not live.
 pub(crate) async fn check_place(
-    client: &veo_core::Client,
+    client: &Client,
     store: &Store,
     job: &JobRef,
 ) -> Result<(), Failure> {
-    let found = match store.find(job).await? {
-        Some(found) => Some(found),
-        None => store.find(&without_size(job)).await?,
-    };
-    match found {
-        // Nobody knows where an entry was sent whose line is damaged.
-        Some(entry) if !matches!(entry.wish, Wish::Lost) && !entry.attempts.is_empty() => {
-            Ok(client.check_place(job, entry.base_url())?)
-        }
-        _ => Ok(()),
+    let mut entry = store.find(job).await?;
+    if entry.is_none() {
+        entry = store.find(&without_size(job)).await?;
     }
+    let Some(entry) = entry else {
+        return Ok(());
+    };
+    // Nobody knows where an entry was sent whose line is damaged.
+    if matches!(entry.wish, Wish::Lost) || entry.attempts.is_empty() {
+        return Ok(());
+    }
+    Ok(client.check_place(job, entry.base_url())?)
 }
 
-/// The job of a task as it is named without saying how large it is to be.
+/// The job of a task as it is named without saying how large its video is to be.
 pub(crate) fn without_size(job: &JobRef) -> JobRef {
     let mut job = job.clone();
     job.resolution = None;
     job
+}
+
+/// Whether the video of an entry was saved, and is still the same file.
+fn is_saved(entry: &Entry) -> bool {
+    let Some(delivered) = &entry.delivered else {
+        return false;
+    };
+    match hash::of_file(&delivered.saved.path) {
+        Ok((sha256, _)) => sha256 == delivered.saved.sha256,
+        Err(_) => false,
+    }
+}
+
+/// Tells a video that was saved before, and saves its receipt if that is wanted.
+fn tell_again(run: &Run<'_>, job: &JobRef, entry: &Entry, save: &Save) -> Result<(), Failure> {
+    if let Some(path) = &save.receipt {
+        check_target(path, "--receipt", false)?;
+    }
+    run.output.note(&format!("{job} is saved already"));
+    let path = entry_path(entry).unwrap_or_default();
+    let listing = Listing::of(entry);
+    let path = path.display().to_string();
+    run.output.result(&path, &Event::Job(&listing));
+    match &save.receipt {
+        Some(path) => save_receipt(path, job, entry.receipt().as_ref(), run.output),
+        None => Ok(()),
+    }
 }

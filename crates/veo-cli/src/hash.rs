@@ -1,4 +1,4 @@
-//! The SHA-256 of files.
+//! The SHA-256 of files, and how it is written.
 
 use std::fs::File;
 use std::io;
@@ -7,19 +7,19 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 /// The SHA-256 of a file, and its size.
-pub(crate) fn hashed(path: &Path) -> io::Result<(String, u64)> {
-    let mut hasher = Sha256::new();
-    let bytes = io::copy(&mut File::open(path)?, &mut HashWriter(&mut hasher))?;
-    Ok((hex(&hasher.finalize()), bytes))
+pub(crate) fn of_file(path: &Path) -> io::Result<(String, u64)> {
+    let mut hasher = HashWriter(Sha256::new());
+    let bytes = io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok((hex(&hasher.0.finalize()), bytes))
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-struct HashWriter<'a>(&'a mut Sha256);
+struct HashWriter(Sha256);
 
-impl io::Write for HashWriter<'_> {
+impl io::Write for HashWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.update(bytes);
         Ok(bytes.len())

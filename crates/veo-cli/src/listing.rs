@@ -7,7 +7,7 @@ use serde::Serialize;
 use veo_core::Error;
 use veo_core::ledger::{Entry, EntryState, Listed};
 
-use crate::paths::{path_in, relative_to};
+use crate::paths::{entry_path, relative_to};
 
 /// A job as it is listed.
 #[derive(Serialize)]
@@ -25,28 +25,21 @@ pub(crate) struct Listing {
 
 impl Listing {
     pub(crate) fn of(entry: &Entry) -> Self {
-        let at = entry
-            .at
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
+        let since_1970 = entry.at.duration_since(SystemTime::UNIX_EPOCH);
+        let prompt = entry.wish.asked().map(|request| request.prompt.clone());
         Self {
             key: entry.key.clone(),
             state: entry.state,
             job: entry.reference().map(ToString::to_string),
-            at,
-            prompt: entry
-                .wish
-                .asked()
-                .map(|request| request.prompt.clone())
-                .unwrap_or_default(),
-            output: path_in(entry),
+            at: since_1970.unwrap_or_default().as_secs(),
+            prompt: prompt.unwrap_or_default(),
+            output: entry_path(entry),
             error: entry.why().cloned(),
         }
     }
 
-    /// The same without the error. Paths are told from the current folder.
-    pub(crate) fn in_short(listed: Listed, here: &Path) -> Self {
+    /// A job from the list of a ledger, which has no errors. `here` is the current folder.
+    pub(crate) fn without_error(listed: Listed, here: &Path) -> Self {
         Self {
             key: listed.key,
             state: listed.state,

@@ -104,46 +104,49 @@ enum Command {
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error)
-            if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") =>
-        {
-            let message = error.to_string();
-            let failure = Failure::usage(message.trim_start_matches("error: ").trim_end());
-            return Output::new(true, false).report(&failure);
-        }
-        Err(error) => {
-            return match error.print().or_else(output::unwritten) {
-                // Help that was asked for is a result.
-                Err(failure) if !error.use_stderr() => Output::new(false, false).report(&failure),
-                _ => ExitCode::from(if error.use_stderr() {
-                    Exit::Usage as u8
-                } else {
-                    0
-                }),
-            };
-        }
+        Err(error) => return end_without_command(&error),
     };
     let output = Output::new(cli.json, cli.verbose);
+    let done = start(cli.command, &output);
+    let printed = output.check();
+    match (done, printed) {
+        (Ok(()), Ok(())) => ExitCode::SUCCESS,
+        (Err(failure), Ok(())) | (Ok(()), Err(failure)) => output.report(&failure),
+        (Err(failure), Err(unprinted)) => {
+            let code = output.report(&failure);
+            output.report(&unprinted);
+            code
+        }
+    }
+}
+
+/// Prints the help that was asked for, or tells why the arguments are no command.
+fn end_without_command(error: &clap::Error) -> ExitCode {
+    let is_help = !error.use_stderr();
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if !is_help && wants_json {
+        let message = error.to_string();
+        let message = message.trim_start_matches("error: ").trim_end();
+        return Output::new(true, false).report(&Failure::usage(message));
+    }
+    let printed = error.print().or_else(output::unwritten);
+    match printed {
+        _ if !is_help => ExitCode::from(Exit::Usage as u8),
+        Ok(()) => ExitCode::SUCCESS,
+        // Help that was asked for is a result.
+        Err(failure) => Output::new(false, false).report(&failure),
+    }
+}
+
+fn start(command: Command, output: &Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build();
-    let result = match runtime {
-        Ok(runtime) => {
-            let result = runtime.block_on(run(cli.command, &output));
-            // What waits for the file of another process is not waited for.
-            runtime.shutdown_background();
-            result
-        }
-        Err(error) => Err(Failure::failed(format!(
-            "the program cannot start: {error}"
-        ))),
-    };
-    let ends =
-        [result, output.check()].map(|result| result.err().map(|failure| output.report(&failure)));
-    ends.into_iter()
-        .flatten()
-        .next()
-        .unwrap_or(ExitCode::SUCCESS)
+        .build()
+        .map_err(|error| Failure::failed(format!("the program cannot start: {error}")))?;
+    let done = runtime.block_on(run(command, output));
+    // The program does not wait for a thread that waits for the file of another process.
+    runtime.shutdown_background();
+    done
 }
 
 async fn run(command: Command, output: &Output) -> Result<(), Failure> {
@@ -158,7 +161,7 @@ async fn run(command: Command, output: &Output) -> Result<(), Failure> {
         Command::Settle(arguments) => settle::run(&arguments, output).await,
         Command::Plan(arguments) => plan::run(*arguments, output),
         Command::Models(arguments) => models::run(&arguments, output),
-        Command::Credits(arguments) => credits::run(arguments, output).await,
+        Command::Credits(arguments) => credits::run(&arguments, output).await,
         Command::Upload(arguments) => upload::run(arguments, output).await,
         Command::Auth(arguments) => auth::run(&arguments, output),
         Command::Inspect(arguments) => inspect::run(&arguments, output).await,

@@ -12,7 +12,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use veo_core::{JobRef, Model, Plan, Receipt, Saved, Video};
 
-use crate::failure::{Failure, Told};
+use crate::failure::{Failure, FailureJson};
 use crate::listing::Listing;
 
 /// A line of standard output with `--json`, as `json.md` of the guides describes it. `line` is that of the batch.
@@ -59,7 +59,7 @@ pub(crate) enum Event<'a> {
         receipt: Option<&'a Receipt>,
     },
     /// A line of a batch that has no video.
-    Failed { line: usize, error: Told<'a> },
+    Failed { line: usize, error: FailureJson<'a> },
     /// How many lines of a batch ended how.
     Batch {
         done: usize,
@@ -209,7 +209,7 @@ impl Output {
     /// An error, and the code to end with.
     pub(crate) fn report(&self, failure: &Failure) -> ExitCode {
         if self.json {
-            self.tell(&json(&failure.told()));
+            self.tell(&json(&failure.as_json()));
         } else {
             self.tell(&format!(
                 "{}: {}",

@@ -10,9 +10,9 @@ use crate::failure::Failure;
 
 /// Where a new video is to be saved.
 pub(crate) enum Target {
-    /// Somebody has said so.
+    /// The user has named this file.
     Given(PathBuf),
-    /// Nobody has: this, or the next name like it that is free. A file can be in the way or be replaced.
+    /// The user has named none: it is this, or the next name like it that is free. `replace` allows a file that is there.
     Free { like: PathBuf, replace: bool },
 }
 
@@ -23,57 +23,59 @@ impl Target {
     }
 }
 
-/// What a path means, however it is written.
+/// The one path for a file, in whichever way it is written. The file need not exist.
 pub(crate) fn place(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match (
-        absolute.parent().map(Path::canonicalize),
-        absolute.file_name(),
-    ) {
-        (Some(Ok(folder)), Some(name)) => folder.join(name),
-        _ => absolute,
+    let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+        return absolute;
+    };
+    match folder.canonicalize() {
+        Ok(folder) => folder.join(name),
+        Err(_) => absolute,
     }
 }
 
 /// This name, or the next one like it that is free: video.mp4, video-2.mp4 and so on.
-pub(crate) fn free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
+pub(crate) fn next_free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
     let stem = like.file_stem().unwrap_or_default().to_string_lossy();
-    let next = |number: usize| match number {
-        1 => like.to_owned(),
-        _ => like.with_file_name(format!("{stem}-{number}.mp4")),
-    };
-    (1..)
-        .map(next)
-        .find(|path| !is_taken(path))
-        .unwrap_or_default()
+    let mut path = like.to_owned();
+    let mut number = 1;
+    while is_taken(&path) {
+        number += 1;
+        path = like.with_file_name(format!("{stem}-{number}.mp4"));
+    }
+    path
 }
 
-/// Whether a file can be saved in a place, with the option that names the place.
+/// Refuses a path where no file can be saved. `option` is the one that names the path.
 pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(), Failure> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    Err(Failure::usage(if !folder.is_dir() {
-        format!(
-            "there is no folder {}; create it, or choose another with {option}",
-            folder.display()
-        )
-    } else if path.to_str().is_none() {
-        format!(
-            "{} is no text, and cannot be written down; choose another file with {option}",
-            path.display()
-        )
-    } else if path.is_dir() {
-        format!("{} is a folder; name a file in it", path.display())
-    } else if path.exists() && !force {
-        format!(
-            "{} is already there; choose another file with {option}, or replace it with --force",
-            path.display()
-        )
-    } else {
-        return Ok(());
-    }))
+    let shown = path.display();
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        let folder = folder.display();
+        return Err(Failure::usage(format!(
+            "there is no folder {folder}; create it, or choose another with {option}"
+        )));
+    }
+    if path.to_str().is_none() {
+        return Err(Failure::usage(format!(
+            "{shown} is no text, and cannot be written down; choose another file with {option}"
+        )));
+    }
+    if path.is_dir() {
+        return Err(Failure::usage(format!(
+            "{shown} is a folder; name a file in it"
+        )));
+    }
+    if path.exists() && !force {
+        return Err(Failure::usage(format!(
+            "{shown} is already there; choose another file with {option}, or replace it with --force"
+        )));
+    }
+    Ok(())
 }
 
 /// A path as one would write it here.
@@ -81,7 +83,7 @@ pub(crate) fn relative(path: &Path) -> PathBuf {
     relative_to(&current_folder(), path.to_owned())
 }
 
-/// The same with the current folder, for many paths.
+/// A path as one would write it in the current folder, which is given since many paths are asked for.
 pub(crate) fn relative_to(here: &Path, path: PathBuf) -> PathBuf {
     match path.strip_prefix(here) {
         Ok(relative) => relative.to_owned(),
@@ -93,7 +95,17 @@ pub(crate) fn current_folder() -> PathBuf {
     env::current_dir().unwrap_or_default()
 }
 
-/// Where the video of a job goes if nobody has said where.
+/// The program's own folder in one of the user's folders, which a variable names, or else a path below the home.
+pub(crate) fn own_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let named = env::var_os(variable).map(PathBuf::from);
+    let folder = match named {
+        Some(folder) if folder.is_absolute() => folder,
+        _ => env::home_dir()?.join(below_home),
+    };
+    Some(folder.join("veo"))
+}
+
+/// A name for the video of a job that nobody has given one.
 pub(crate) fn named_after(job: &JobRef) -> PathBuf {
     let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
     let task: String = job.task.chars().take(100).collect();
@@ -101,17 +113,17 @@ pub(crate) fn named_after(job: &JobRef) -> PathBuf {
 }
 
 /// Where the video of an entry is, or is to go.
-pub(crate) fn path_in(entry: &Entry) -> Option<PathBuf> {
-    let saved = entry
-        .delivered
-        .as_ref()
-        .map(|delivered| delivered.saved.path.as_path());
-    saved
-        .or(entry.target.as_deref().map(Path::new))
-        .map(relative)
+pub(crate) fn entry_path(entry: &Entry) -> Option<PathBuf> {
+    if let Some(delivered) = &entry.delivered {
+        return Some(relative(&delivered.saved.path));
+    }
+    let target = entry.target.as_deref()?;
+    Some(relative(Path::new(target)))
 }
 
-/// Where the video of a job goes if nobody says where.
-pub(crate) fn path_of(job: &JobRef, entry: Option<&Entry>) -> PathBuf {
-    entry.and_then(path_in).unwrap_or_else(|| named_after(job))
+/// Where the video of a job goes if the user does not say where.
+pub(crate) fn job_path(job: &JobRef, entry: Option<&Entry>) -> PathBuf {
+    entry
+        .and_then(entry_path)
+        .unwrap_or_else(|| named_after(job))
 }

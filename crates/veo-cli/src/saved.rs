@@ -3,49 +3,51 @@
 use std::fs;
 use std::path::Path;
 
+use indicatif::HumanBytes;
 use veo_core::{JobRef, Media, Receipt, Saved};
 
 use crate::failure::Failure;
 use crate::output::{Event, Output};
 
-/// A video that is here.
-pub(crate) struct Made {
+/// A video that is saved.
+pub(crate) struct SavedVideo {
     pub(crate) saved: Saved,
-    /// Nothing for a job that another machine has sent.
+    /// `None` for a job that another machine has sent.
     pub(crate) receipt: Option<Receipt>,
 }
 
-/// The result of one job, and its receipt if it is to be saved.
-pub(crate) fn tell_saved(
-    job: &JobRef,
-    made: &Made,
-    receipt_path: Option<&Path>,
-    output: &Output,
-) -> Result<(), Failure> {
-    if !output.is_json() {
-        output.tell(&summary(&made.saved));
+impl SavedVideo {
+    /// Tells the result of one job, and saves its receipt if `receipt_path` says where.
+    pub(crate) fn tell(
+        &self,
+        job: &JobRef,
+        receipt_path: Option<&Path>,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        if !output.is_json() {
+            output.tell(&self.summary());
+        }
+        let event = Event::Saved {
+            line: None,
+            job,
+            saved: &self.saved,
+            receipt: self.receipt.as_ref(),
+        };
+        output.result(&self.saved.path.display().to_string(), &event);
+        match receipt_path {
+            Some(path) => save_receipt(path, job, self.receipt.as_ref(), output),
+            None => Ok(()),
+        }
     }
-    let event = Event::Saved {
-        line: None,
-        job,
-        saved: &made.saved,
-        receipt: made.receipt.as_ref(),
-    };
-    output.result(&made.saved.path.display().to_string(), &event);
-    keep_receipt(receipt_path, job, made.receipt.as_ref(), output)
+
+    /// The size of the file, and its picture and sound.
+    pub(crate) fn summary(&self) -> String {
+        let size = HumanBytes(self.saved.bytes);
+        format!("Saved {size}, {}", picture_and_sound(&self.saved.media))
+    }
 }
 
-/// A file in a few words.
-pub(crate) fn summary(saved: &Saved) -> String {
-    format!(
-        "Saved {}, {}",
-        indicatif::HumanBytes(saved.bytes),
-        picture(&saved.media)
-    )
-}
-
-/// What a video looks and sounds like.
-pub(crate) fn picture(media: &Media) -> String {
+pub(crate) fn picture_and_sound(media: &Media) -> String {
     let sound = if media.has_audio {
         "with sound"
     } else {
@@ -57,24 +59,22 @@ pub(crate) fn picture(media: &Media) -> String {
     )
 }
 
-/// Saves the receipt of a video that is here, if that is wanted.
-pub(crate) fn keep_receipt(
-    path: Option<&Path>,
+/// Saves the receipt of a video that is saved.
+pub(crate) fn save_receipt(
+    path: &Path,
     job: &JobRef,
     receipt: Option<&Receipt>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let Some(path) = path else { return Ok(()) };
     let Some(receipt) = receipt else {
         output.warn("there is no receipt, since this machine has not sent the request");
         return Ok(());
     };
     let text = serde_json::to_string_pretty(receipt).unwrap_or_default() + "\n";
     fs::write(path, text).map_err(|error| {
-        let message = format!(
-            "the video is here, and its receipt {} cannot be written: {error}",
-            path.display()
-        );
+        let path = path.display();
+        let message =
+            format!("the video is here, and its receipt {path} cannot be written: {error}");
         Failure::after_payment(job, message)
     })
 }

@@ -1,40 +1,40 @@
 //! The providers that a command works with: those of the configuration, or simulated ones.
 
+use veo_sim::Sim;
+
 use crate::args::Who;
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
-use crate::simulator::Simulator;
+use crate::simulator;
 use crate::store::Store;
 
-/// Everything that is needed to send something.
+/// The providers, and where their jobs are kept.
 pub(crate) struct Setting {
     pub(crate) config: Config,
     pub(crate) providers: Vec<ProviderName>,
     /// It stops when it is dropped.
-    simulator: Option<Simulator>,
+    simulator: Option<Sim>,
 }
 
 impl Setting {
-    /// The configuration, or the simulator.
+    /// Reads the configuration, or starts a simulator.
     pub(crate) async fn of(who: &Who) -> Result<Self, Failure> {
         let Some(provider) = who.sim else {
-            let providers = who.provider.clone();
             return Ok(Self {
                 config: Config::load()?,
-                providers,
+                providers: who.provider.clone(),
                 simulator: None,
             });
         };
-        let simulator = Simulator::start().await?;
-        let config = Config::simulated(&simulator.url());
+        let simulator = simulator::start(Sim::builder()).await?;
         Ok(Self {
-            config,
+            config: Config::simulated(&simulator.url()),
             providers: vec![provider],
             simulator: Some(simulator),
         })
     }
 
-    /// Where jobs are kept. Those of the simulator live nowhere after the program, so they are kept nowhere.
+    /// Opens the record of jobs. Those of the simulator live nowhere after the program, so they are kept nowhere.
     pub(crate) async fn store(&self) -> Result<Store, Failure> {
         if self.is_simulated() {
             Store::temporary().await

@@ -6,29 +6,17 @@ use veo_sim::{Builder, Scenario, Sim};
 
 use crate::failure::Failure;
 
-/// A simulator of both providers, which ends when this is dropped.
-pub(crate) struct Simulator(Sim);
+/// Starts a simulator, which ends when it is dropped.
+pub(crate) async fn start(builder: Builder) -> Result<Sim, Failure> {
+    builder.start().await.map_err(cannot_start)
+}
 
-impl Simulator {
-    pub(crate) async fn start() -> Result<Self, Failure> {
-        started(Sim::builder()).await.map(Self)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        self.0.url()
-    }
+pub(crate) fn cannot_start(error: impl Display) -> Failure {
+    Failure::failed(format!("the simulator cannot start: {error}"))
 }
 
 /// Whether a key is one that a simulator understands, and nobody else.
 pub(crate) fn is_for_simulator(key: &str) -> bool {
     let name = key.split('/').next().unwrap_or_default();
     name == "any" || Scenario::named(name).is_some()
-}
-
-pub(crate) async fn started(builder: Builder) -> Result<Sim, Failure> {
-    builder.start().await.map_err(cannot_start)
-}
-
-pub(crate) fn cannot_start(error: impl Display) -> Failure {
-    Failure::failed(format!("the simulator cannot start: {error}"))
 }

@@ -1,6 +1,5 @@
 //! Where the program keeps its ledgers: one for the jobs of this machine, and one beside the file of each batch.
 
-use std::env;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use veo_core::{Error, ErrorKind, JobRef, VideoRequest};
 
 use crate::earlier;
 use crate::failure::Failure;
+use crate::paths::own_folder;
 
 /// Says which key a request has, whose images are named from a folder.
 type KeyOf<'a> = dyn FnMut(&VideoRequest, &Path) -> Option<String> + 'a;
@@ -20,119 +20,89 @@ pub(crate) struct Store {
     /// The file of the batch, if it is the ledger of one.
     batch: Option<PathBuf>,
     /// The file of the batch, locked for this process alone.
-    _alone: Option<File>,
+    _lock: Option<File>,
     /// The folder of a ledger that goes with the program, as the jobs of its simulator do.
     temporary: Option<TempDir>,
 }
 
 impl Store {
-    /// The ledger of all jobs that are in no batch.
+    /// Opens the ledger of all jobs that are in no batch, and creates it if there is none.
     pub(crate) async fn open() -> Result<Self, Failure> {
-        let path = path_of_all().ok_or_else(|| {
-            Failure::usage("there is no place to keep jobs in, and none is sent without; set HOME or XDG_STATE_HOME")
-        })?;
+        let Some(path) = path_of_all() else {
+            return Err(Failure::usage(
+                "there is no place to keep jobs in, and none is sent without; set HOME or XDG_STATE_HOME",
+            ));
+        };
         earlier::read(&path, |_, _| None)?;
-        Ok(Self {
-            ledger: FileLedger::open(path).await?,
-            batch: None,
-            _alone: None,
-            temporary: None,
-        })
+        Ok(Self::of(FileLedger::open(path).await?))
     }
 
-    /// The same if there is one.
-    pub(crate) async fn of_no_batch() -> Result<Option<Self>, Failure> {
+    /// Opens the ledger of all jobs that are in no batch, if there is one.
+    pub(crate) async fn open_existing() -> Result<Option<Self>, Failure> {
         let Some(path) = path_of_all() else {
             return Ok(None);
         };
         earlier::read(&path, |_, _| None)?;
         let ledger = FileLedger::open_existing(path).await?;
-        Ok(ledger.map(|ledger| Self {
-            ledger,
-            batch: None,
-            _alone: None,
-            temporary: None,
-        }))
+        Ok(ledger.map(Self::of))
     }
 
-    /// The ledger of a batch, for this process alone. The lock is on the file of the batch, so that whoever names it in
-    /// another way meets it too.
-    /// `key_of` says which key a request of an earlier record of it has now. Without it, such a record is refused, since its
-    /// requests would not be known again, and so is a batch that was not begun.
-    pub(crate) async fn open_batch(
-        file: &Path,
-        key_of: Option<&mut KeyOf<'_>>,
-    ) -> Result<Self, Failure> {
-        let busy = || {
-            let message = format!(
-                "another veo is at this batch and has {}; wait for its end",
-                file.display()
-            );
-            Failure::usage(message)
-        };
-        let locked = File::open(file).map_err(|error| match key_of {
-            Some(_) => unreadable(file, &error),
-            None => not_begun(file),
-        })?;
-        match locked.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(busy()),
-            Err(TryLockError::Error(error)) => {
-                let message = format!(
-                    "{} cannot be locked; put a copy of it on another file system",
-                    file.display()
-                );
-                return Err(Error::new(ErrorKind::Ledger, message)
-                    .with_source(error)
-                    .into());
-            }
-        }
+    /// Opens the ledger of a batch, for this process alone, and creates it if there is none. The lock is on the file of the
+    /// batch, so that a process that names the file in another way meets it too.
+    ///
+    /// `key_of` says which key a request of an earlier record has now.
+    pub(crate) async fn open_batch(file: &Path, key_of: &mut KeyOf<'_>) -> Result<Self, Failure> {
+        let lock = File::open(file).map_err(|error| Failure::unreadable(file, &error))?;
+        lock_alone(file, &lock)?;
         let path = ledger_of(file)?;
-        let ledger = match key_of {
-            Some(key_of) => {
-                earlier::read(&path, key_of)?;
-                FileLedger::open(path).await?
-            }
-            None => FileLedger::open_existing(path)
-                .await?
-                .ok_or_else(|| not_begun(file))?,
-        };
-        Ok(Self {
-            ledger,
-            batch: Some(file.to_owned()),
-            _alone: Some(locked),
-            temporary: None,
-        })
+        earlier::read(&path, key_of)?;
+        let mut store = Self::of(FileLedger::open(path).await?);
+        store.batch = Some(file.to_owned());
+        store._lock = Some(lock);
+        Ok(store)
     }
 
-    /// The ledger of a batch, to look at, if the batch was begun.
-    pub(crate) async fn of_batch(file: &Path) -> Result<Self, Failure> {
+    /// Opens the ledger of a batch that was begun, for this process alone.
+    ///
+    /// An earlier record is refused, since its requests would not be known again.
+    pub(crate) async fn open_begun_batch(file: &Path) -> Result<Self, Failure> {
+        let lock = File::open(file).map_err(|_| not_begun(file))?;
+        lock_alone(file, &lock)?;
+        let mut store = Self::look_at_batch(file).await?;
+        store._lock = Some(lock);
+        Ok(store)
+    }
+
+    /// Opens the ledger of a batch that was begun, to look at.
+    pub(crate) async fn look_at_batch(file: &Path) -> Result<Self, Failure> {
         // A batch that is not there has no ledger that could be found.
         let path = ledger_of(file).map_err(|_| not_begun(file))?;
-        let ledger = FileLedger::open_existing(path)
-            .await?
-            .ok_or_else(|| not_begun(file))?;
-        Ok(Self {
-            ledger,
-            batch: Some(file.to_owned()),
-            _alone: None,
-            temporary: None,
-        })
+        let Some(ledger) = FileLedger::open_existing(path).await? else {
+            return Err(not_begun(file));
+        };
+        let mut store = Self::of(ledger);
+        store.batch = Some(file.to_owned());
+        Ok(store)
     }
 
-    /// A ledger that goes with the program, for jobs that do.
+    /// Creates a ledger that goes with the program, for jobs that do.
     pub(crate) async fn temporary() -> Result<Self, Failure> {
-        let folder = tempfile::tempdir();
-        let folder = folder.map_err(|error| {
+        let folder = tempfile::tempdir().map_err(|error| {
             Failure::failed(format!("there is no place for temporary files: {error}"))
         })?;
         let ledger = FileLedger::open(folder.path().join("jobs.jsonl")).await?;
-        Ok(Self {
+        let mut store = Self::of(ledger);
+        store.temporary = Some(folder);
+        Ok(store)
+    }
+
+    fn of(ledger: FileLedger) -> Self {
+        Self {
             ledger,
             batch: None,
-            _alone: None,
-            temporary: Some(folder),
-        })
+            _lock: None,
+            temporary: None,
+        }
     }
 
     pub(crate) fn ledger(&self) -> &FileLedger {
@@ -180,6 +150,24 @@ impl Store {
     }
 }
 
+/// Locks the file of a batch for this process alone.
+fn lock_alone(file: &Path, lock: &File) -> Result<(), Failure> {
+    let shown = file.display();
+    match lock.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
+            "another veo is at this batch and has {shown}; wait for its end"
+        ))),
+        Err(TryLockError::Error(error)) => {
+            let message =
+                format!("{shown} cannot be locked; put a copy of it on another file system");
+            Err(Error::new(ErrorKind::Ledger, message)
+                .with_source(error)
+                .into())
+        }
+    }
+}
+
 fn not_begun(file: &Path) -> Failure {
     Failure::usage(format!(
         "{} has not been begun; there is no ledger beside it",
@@ -191,28 +179,17 @@ fn not_begun(file: &Path) -> Failure {
 pub(crate) fn ledger_of(file: &Path) -> Result<PathBuf, Failure> {
     let file = file
         .canonicalize()
-        .map_err(|error| unreadable(file, &error))?;
+        .map_err(|error| Failure::unreadable(file, &error))?;
     let mut name = file.into_os_string();
     name.push(".ledger");
     Ok(name.into())
 }
 
-pub(crate) fn path_of_all() -> Option<PathBuf> {
-    Some(state_folder()?.join("jobs.jsonl"))
-}
-
 /// The folder in which the program keeps what it has to know later.
 pub(crate) fn state_folder() -> Option<PathBuf> {
-    let folder = env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_absolute());
-    Some(
-        folder
-            .or_else(|| Some(env::home_dir()?.join(".local/state")))?
-            .join("veo"),
-    )
+    own_folder("XDG_STATE_HOME", ".local/state")
 }
 
-pub(crate) fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
-    Failure::usage(format!("{} cannot be read: {error}", file.display()))
+fn path_of_all() -> Option<PathBuf> {
+    Some(state_folder()?.join("jobs.jsonl"))
 }

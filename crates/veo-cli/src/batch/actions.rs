@@ -1,94 +1,102 @@
 //! The decision what to do for each line of a batch.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use veo_core::ledger::{Entry, EntryState};
-use veo_core::{Client, ErrorKind};
+use veo_core::{Client, Error, ErrorKind};
 
-use crate::batch::entries::Ledger;
-use crate::batch::lines::Line;
+use crate::batch::entries::Entries;
+use crate::batch::lines::{BatchLine, unusable};
 use crate::batch::outputs::Outputs;
 use crate::failure::{Exit, Failure, look};
 use crate::paths::check_target;
 use crate::run::possible;
 use crate::store::Store;
 
-/// What there is to do for a line.
-pub(super) enum Step {
+/// The thing to do for a line.
+pub(super) enum Action {
     Send {
         key: String,
         path: PathBuf,
     },
     Wait(Box<Entry>),
-    /// It is not to be touched.
-    Leave(Box<Failure>),
+    /// Leave it alone, and tell why.
+    Skip(Box<Failure>),
+    /// Tell the receipt again.
     Done(Box<Entry>),
 }
 
-/// What there is to do for each line, or everything that stands against the new ones.
-pub(super) async fn steps(
-    lines: &[Line],
-    known: &Ledger,
-    mut outputs: Outputs<'_>,
-    client: &Client,
-    store: &Store,
-    retry_failed: bool,
-    force: bool,
-) -> Result<Vec<Step>, Vec<String>> {
-    let (mut steps, mut problems) = (Vec::new(), Vec::new());
-    for line in lines {
-        let listed = known.of_line(line);
-        let entry = match listed {
-            Some(listed) => store
-                .entry(&listed.key)
-                .await
-                .map_err(|failure| vec![failure.message()])?,
-            None => None,
-        };
-        let key = entry
-            .as_ref()
-            .map_or(line.key.clone(), |entry| entry.key.clone());
-        let (state, key) = match entry.as_ref().map(|entry| entry.state) {
-            // A failed job ends its key, and a further try has one of its own.
-            Some(EntryState::Failed) if retry_failed => (None, next_try(&key)),
-            state => (state, key),
-        };
-        let step = match (state, entry) {
-            (Some(EntryState::Done), Some(entry)) => Step::Done(Box::new(entry)),
-            (Some(EntryState::Accepted | EntryState::Finished), Some(entry)) => {
-                Step::Wait(Box::new(entry))
-            }
-            (Some(EntryState::Unknown | EntryState::OnItsWay), Some(entry)) => {
-                Step::Leave(Box::new(unknown(&entry, store)))
-            }
-            (Some(EntryState::Failed), Some(entry)) => {
-                let why = entry.why().cloned();
-                let why = why.unwrap_or_else(|| {
-                    veo_core::Error::new(ErrorKind::JobFailed, "the job has failed")
-                });
-                let next = "It is not sent again, unless you say so with --retry-failed.";
-                Step::Leave(Box::new(
-                    Failure::from(why).with_exit(Exit::Failed).with_next(next),
-                ))
-            }
-            _ => match begin(line, &mut outputs, client, force).await {
-                Ok(path) => Step::Send { key, path },
+/// The things that decide what to do.
+pub(super) struct Decision<'a> {
+    pub(super) entries: &'a Entries,
+    pub(super) client: &'a Client,
+    pub(super) store: &'a Store,
+    pub(super) retry_failed: bool,
+    pub(super) force: bool,
+}
+
+impl Decision<'_> {
+    /// The action for each line, or everything that stands against the new ones.
+    pub(super) async fn actions(
+        &self,
+        file: &Path,
+        lines: &[BatchLine],
+        mut outputs: Outputs<'_>,
+    ) -> Result<Vec<Action>, Failure> {
+        let mut actions = Vec::new();
+        let mut problems = Vec::new();
+        for line in lines {
+            let entry = match self.entries.of_line(line) {
+                Some(listed) => self.store.entry(&listed.key).await,
+                None => Ok(None),
+            };
+            let entry = entry.map_err(|failure| unusable(file, &[failure.message()]))?;
+            match self.action(line, entry, &mut outputs).await {
+                Ok(action) => actions.push(action),
                 Err(failure) => {
-                    problems.push(format!(
-                        "line {}: {}",
-                        line.number,
-                        failure.message().replace('\n', "; ")
-                    ));
-                    continue;
+                    let message = failure.message().replace('\n', "; ");
+                    problems.push(format!("line {}: {message}", line.number));
                 }
+            }
+        }
+        if problems.is_empty() {
+            Ok(actions)
+        } else {
+            Err(unusable(file, &problems))
+        }
+    }
+
+    async fn action(
+        &self,
+        line: &BatchLine,
+        entry: Option<Entry>,
+        outputs: &mut Outputs<'_>,
+    ) -> Result<Action, Failure> {
+        let key = match entry {
+            None => line.key.clone(),
+            Some(entry) => match entry.state {
+                EntryState::Done => return Ok(Action::Done(Box::new(entry))),
+                EntryState::Accepted | EntryState::Finished => {
+                    return Ok(Action::Wait(Box::new(entry)));
+                }
+                EntryState::Unknown | EntryState::OnItsWay => {
+                    return Ok(Action::Skip(Box::new(unknown(&entry, self.store))));
+                }
+                EntryState::Failed if !self.retry_failed => {
+                    return Ok(Action::Skip(Box::new(failed(&entry))));
+                }
+                // A failed job ends its key, and a further try has one of its own.
+                EntryState::Failed => next_try(&entry.key),
+                _ => entry.key,
             },
         };
-        steps.push(step);
-    }
-    if problems.is_empty() {
-        Ok(steps)
-    } else {
-        Err(problems)
+        possible(self.client.plan(&line.request))?;
+        for image in line.request.images() {
+            image.check().await?;
+        }
+        let path = outputs.of(line, self.force)?;
+        check_target(&path, "\"output\"", self.force)?;
+        Ok(Action::Send { key, path })
     }
 }
 
@@ -100,31 +108,25 @@ fn next_try(key: &str) -> String {
     }
 }
 
-/// Where the video of a line goes that is to be sent, if it can be sent.
-async fn begin(
-    line: &Line,
-    outputs: &mut Outputs<'_>,
-    client: &Client,
-    force: bool,
-) -> Result<PathBuf, Failure> {
-    possible(client.plan(&line.request))?;
-    for image in line.request.images() {
-        image.check().await?;
-    }
-    let path = outputs.of(line, force)?;
-    check_target(&path, "\"output\"", force)?;
-    Ok(path)
+fn failed(entry: &Entry) -> Failure {
+    let error = match entry.why() {
+        Some(error) => error.clone(),
+        None => Error::new(ErrorKind::JobFailed, "the job has failed"),
+    };
+    Failure::from(error)
+        .with_exit(Exit::Failed)
+        .with_next("It is not sent again, unless you say so with --retry-failed.")
 }
 
 fn unknown(entry: &Entry, store: &Store) -> Failure {
-    let failure = match entry.unknown() {
-        Some(unknown) => Failure::from(unknown.error),
+    let error = match entry.unknown() {
+        Some(unknown) => unknown.error,
         None => {
             let message = "another process is sending it, or its record is damaged";
-            Failure::from(veo_core::Error::new(ErrorKind::OutcomeUnknown, message))
+            Error::new(ErrorKind::OutcomeUnknown, message)
         }
     };
-    failure
+    Failure::from(error)
         .with_exit(Exit::Unknown)
         .with_next(look(&entry.key, store.batch()))
 }

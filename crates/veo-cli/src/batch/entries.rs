@@ -5,48 +5,63 @@ use std::collections::{HashMap, HashSet};
 use veo_core::ledger::{Listed, Which};
 use veo_core::{Client, JobRef};
 
-use crate::batch::lines::Line;
+use crate::batch::lines::BatchLine;
 use crate::failure::Failure;
 use crate::store::Store;
 
-/// What the ledger of a batch knows.
-pub(super) struct Ledger {
-    pub(super) entries: HashMap<String, Listed>,
-}
+/// The entries that the ledger of a batch has, by key.
+pub(super) struct Entries(HashMap<String, Listed>);
 
-impl Ledger {
-    /// All of it, if it was begun where the providers are now. What is done at a simulator is not done at the provider.
+impl Entries {
+    /// Lists them all, if the batch was begun where the providers are now. A video of a simulator is not one of the
+    /// provider.
     pub(super) async fn of(store: &Store, client: &Client) -> Result<Self, Failure> {
         let listed = store.list(Which::All).await?;
-        let mut checked = HashSet::new();
-        for listed in &listed {
-            let (account, base_url) = (
-                listed.job.as_ref().and_then(|job| job.split(':').next()),
-                listed.base_url.as_deref(),
-            );
-            if !checked.insert((account, base_url)) {
-                continue;
-            }
-            let Some(Ok(job)) = listed.job.as_ref().map(|job| job.parse::<JobRef>()) else {
-                continue;
-            };
-            if let Err(error) = client.check_place(&job, base_url) {
-                let next = "Correct the base URL, or give the file another name to begin anew; nothing was sent.";
-                let failure = Failure::usage(format!("the batch was begun elsewhere: {error}"));
-                return Err(failure.with_next(next));
-            }
-        }
-        drop(checked);
+        check_places(&listed, client)?;
         let mut entries = HashMap::with_capacity(listed.len());
         for listed in listed {
             entries.insert(listed.key.clone(), listed);
         }
-        Ok(Self { entries })
+        Ok(Self(entries))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Listed> {
+        self.0.values()
     }
 
     /// The entry of a line, or the last of its further tries.
-    pub(super) fn of_line(&self, line: &Line) -> Option<&Listed> {
-        let tries = (2..).map_while(|number| self.entries.get(&format!("{}/{number}", line.key)));
-        tries.last().or_else(|| self.entries.get(&line.key))
+    pub(super) fn of_line(&self, line: &BatchLine) -> Option<&Listed> {
+        let mut last = self.0.get(&line.key);
+        for number in 2.. {
+            match self.0.get(&format!("{}/{number}", line.key)) {
+                Some(further) => last = Some(further),
+                None => break,
+            }
+        }
+        last
     }
+}
+
+fn check_places(entries: &[Listed], client: &Client) -> Result<(), Failure> {
+    let mut checked = HashSet::new();
+    for listed in entries {
+        let Some(job) = listed.job.as_deref() else {
+            continue;
+        };
+        let account = job.split(':').next();
+        let base_url = listed.base_url.as_deref();
+        // One job of each place is enough.
+        if !checked.insert((account, base_url)) {
+            continue;
+        }
+        let Ok(job) = job.parse::<JobRef>() else {
+            continue;
+        };
+        if let Err(error) = client.check_place(&job, base_url) {
+            let next = "Correct the base URL, or give the file another name to begin anew; nothing was sent.";
+            let failure = Failure::usage(format!("the batch was begun elsewhere: {error}"));
+            return Err(failure.with_next(next));
+        }
+    }
+    Ok(())
 }

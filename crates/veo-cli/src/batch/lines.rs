@@ -13,41 +13,33 @@ use crate::hash::hex;
 use crate::paths::place;
 
 /// A line of the file.
-pub(super) struct Line {
+pub(super) struct BatchLine {
     pub(super) number: usize,
     pub(super) request: VideoRequest,
     /// Where its video goes, if it says so.
     pub(super) output: Option<PathBuf>,
-    /// Its own fields as they are written, and which of several such lines it is.
+    /// A hash of its own fields as they are written, and which of several such lines it is.
     pub(super) key: String,
 }
 
 /// All requests of the file, or everything that is wrong with it.
-pub(super) fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
-    let (mut lines, mut problems, mut seen) =
-        (Vec::new(), Vec::new(), HashMap::<String, usize>::new());
+pub(super) fn read(file: &Path, text: &str) -> Result<Vec<BatchLine>, Failure> {
+    let mut lines = Vec::new();
+    let mut problems = Vec::new();
+    let mut seen = HashMap::<String, usize>::new();
     for (number, text) in (1..).zip(text.lines()) {
         if text.trim().is_empty() {
             continue;
         }
-        match read_line(text) {
-            Ok((fields, request, output)) => {
+        match read_line(number, text) {
+            Ok(mut line) => {
                 // The same line twice means two videos.
-                let times = seen
-                    .entry(fields.clone())
-                    .and_modify(|times| *times += 1)
-                    .or_insert(1);
-                let key = if *times > 1 {
-                    format!("{fields}-{times}")
-                } else {
-                    fields
-                };
-                lines.push(Line {
-                    number,
-                    request,
-                    output,
-                    key,
-                });
+                let times = seen.entry(line.key.clone()).or_default();
+                *times += 1;
+                if *times > 1 {
+                    line.key += &format!("-{times}");
+                }
+                lines.push(line);
             }
             Err(problem) => problems.push(format!("line {number}: {problem}")),
         }
@@ -59,19 +51,11 @@ pub(super) fn read(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
     }
 }
 
-/// Which key a request has that was sent by an earlier version: that of the line which says the same.
-pub(super) fn keys_of(lines: &[Line]) -> impl FnMut(&VideoRequest, &Path) -> Option<String> {
-    let mut left: Vec<&Line> = lines.iter().collect();
+/// Finds the key of a request that was sent by an earlier version: that of the line which says the same.
+pub(super) fn keys_of(lines: &[BatchLine]) -> impl FnMut(&VideoRequest, &Path) -> Option<String> {
+    let mut left: Vec<&BatchLine> = lines.iter().collect();
     move |request, output| {
-        // A line that names no file was given one, so it is known by the request alone.
-        let same = |line: &&Line| {
-            line.request == *request
-                && line
-                    .output
-                    .as_ref()
-                    .is_none_or(|named| place(named) == place(output))
-        };
-        let at = left.iter().position(same)?;
+        let at = left.iter().position(|line| line.says(request, output))?;
         Some(left.remove(at).key.clone())
     }
 }
@@ -85,22 +69,39 @@ pub(super) fn unusable(file: &Path, problems: &[String]) -> Failure {
     ))
 }
 
-/// What stands for the fields of a line as they are written, the request, and where the video goes.
-fn read_line(text: &str) -> Result<(String, VideoRequest, Option<PathBuf>), String> {
+impl BatchLine {
+    /// Whether this is the line of a request that was to be saved in a place. A line that names no file was given one, so
+    /// it is known by the request alone.
+    fn says(&self, request: &VideoRequest, output: &Path) -> bool {
+        let is_there = match &self.output {
+            Some(named) => place(named) == place(output),
+            None => true,
+        };
+        is_there && self.request == *request
+    }
+}
+
+fn read_line(number: usize, text: &str) -> Result<BatchLine, String> {
     let mut value: Value =
         serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
     // A later version that knows more fields finds the same ones in this line.
     value.sort_all_objects();
-    let fields = hex(&Sha256::digest(value.to_string().as_bytes())[..8]);
-    let output = match value
-        .as_object_mut()
-        .and_then(|object| object.remove("output"))
-    {
+    let key = hex(&Sha256::digest(value.to_string().as_bytes())[..8]);
+    let output = match value.as_object_mut() {
+        Some(fields) => fields.remove("output"),
+        None => None,
+    };
+    let output = match output {
         None => None,
         Some(Value::String(output)) => Some(PathBuf::from(output)),
         Some(other) => return Err(format!("output: {other} is no path of a file")),
     };
     let request =
         VideoRequest::deserialize(value).map_err(|error| format!("it is no request: {error}"))?;
-    Ok((fields, request, output))
+    Ok(BatchLine {
+        number,
+        request,
+        output,
+        key,
+    })
 }

@@ -14,20 +14,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use veo_core::ledger::{Budget, Which};
+use veo_core::Client;
+use veo_core::ledger::{Budget, Listed, Which};
 
 use crate::args::{Save, Who};
-use crate::batch::actions::steps;
-use crate::batch::entries::Ledger;
-use crate::batch::lines::{keys_of, read, unusable};
+use crate::batch::actions::Decision;
+use crate::batch::entries::Entries;
+use crate::batch::lines::BatchLine;
 use crate::batch::outputs::Outputs;
-use crate::batch::receipts::{Receipts, check_receipts};
-use crate::batch::work::{BUDGET, Running};
+use crate::batch::receipts::Receipts;
+use crate::batch::work::{BUDGET, Work};
 use crate::failure::Failure;
-use crate::interrupt::Interrupts;
 use crate::output::Output;
 use crate::paths::place;
-use crate::run::Making;
+use crate::run::Run;
 use crate::setting::Setting;
 use crate::store::{Store, ledger_of};
 
@@ -58,27 +58,26 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Refuses what has a meaning only for a batch. A cap on nothing would be a trap.
+    /// Refuses an option that has a meaning only for a batch. A cap on nothing would be a trap.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        let given = [
+        let options = [
             (self.concurrency.is_some(), "--concurrency"),
             (self.max_credits.is_some(), "--max-credits"),
             (self.receipts.is_some(), "--receipts"),
             (self.retry_failed, "--retry-failed"),
         ];
-        if let Some((_, option)) = given
-            .into_iter()
-            .find(|(given, _)| *given && self.batch.is_none())
-        {
-            return Err(Failure::usage(format!(
-                "{option} is for a batch; name its file with --batch"
-            )));
+        for (is_given, option) in options {
+            if is_given && self.batch.is_none() {
+                return Err(Failure::usage(format!(
+                    "{option} is for a batch; name its file with --batch"
+                )));
+            }
         }
-        match self.max_credits {
+        if let Some(cap) = self.max_credits {
             // It is checked before anybody is asked for a balance.
-            Some(cap) => Ok(Budget::new(BUDGET, "any", cap).map(drop)?),
-            None => Ok(()),
+            Budget::new(BUDGET, "any", cap)?;
         }
+        Ok(())
     }
 }
 
@@ -90,24 +89,64 @@ pub(crate) async fn run(
     timeout: Option<Duration>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let text = fs::read_to_string(file);
-    let text = text
-        .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?;
-    let lines = read(file, &text)?;
-    let own = [place(file), ledger_of(file)?];
-    check_receipts(batch.receipts.as_deref(), &own)?;
+    let text = fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))?;
+    let lines = lines::read(file, &text)?;
+    let receipts = batch.receipts.as_deref();
+    let mut reserved = vec![place(file), ledger_of(file)?];
+    if let Some(receipts) = receipts {
+        receipts::check(receipts, &reserved)?;
+        reserved.push(place(receipts));
+    }
+
     let setting = Setting::of(who).await?;
     let client = setting
         .config
         .client(&setting.providers, timeout)?
         .with_replacing(save.force);
+    let store = open_store(file, &lines, &setting, output).await?;
+    let client = client.with_ledger(store.ledger().clone());
+    let entries = Entries::of(&store, &client).await?;
+    let mut others = Vec::new();
+    if !setting.is_simulated() && !save.force {
+        others = open_jobs_of_no_batch().await?;
+    }
+    let outputs = Outputs::new(file, &lines, &entries, &others, reserved);
+    let decision = Decision {
+        entries: &entries,
+        client: &client,
+        store: &store,
+        retry_failed: batch.retry_failed,
+        force: save.force,
+    };
+    let actions = decision.actions(file, &lines, outputs).await?;
+
+    let client = match batch.max_credits {
+        Some(cap) => capped(client, cap, &setting).await?,
+        None => client,
+    };
+    let receipts = Receipts::open(receipts, output)?;
+    let work = Work {
+        run: Run::start(&client, &store, output),
+        is_capped: batch.max_credits.is_some(),
+        halted: RefCell::default(),
+    };
+    let concurrency = batch.concurrency.unwrap_or(4).max(1);
+    work.all(&lines, actions, concurrency, receipts).await
+}
+
+/// Opens the ledger of the batch. Nothing is sent from one that cannot be trusted.
+async fn open_store(
+    file: &Path,
+    lines: &[BatchLine],
+    setting: &Setting,
+    output: &Output,
+) -> Result<Store, Failure> {
     let store = if setting.is_simulated() {
         Store::temporary().await?
     } else {
         names::check(file)?;
-        Store::open_batch(file, Some(&mut keys_of(&lines))).await?
+        Store::open_batch(file, &mut lines::keys_of(lines)).await?
     };
-    // Nothing is sent from a ledger that cannot be trusted, and nothing is begun that could not go on.
     store
         .check()
         .await
@@ -118,72 +157,29 @@ pub(crate) async fn run(
             file.display()
         ));
     }
-    let client = client.with_ledger(store.ledger().clone());
-    let known = Ledger::of(&store, &client).await?;
-    let mut others = Vec::new();
-    if !setting.is_simulated()
-        && !save.force
-        && let Some(store) = Store::of_no_batch().await?
-    {
-        others = store.list(Which::Open).await?;
-    }
-    let reserved = own
-        .into_iter()
-        .chain(batch.receipts.as_deref().map(place))
-        .collect();
-    let outputs = Outputs::new(file, &lines, &known, &others, reserved);
-    let steps = steps(
-        &lines,
-        &known,
-        outputs,
-        &client,
-        &store,
-        batch.retry_failed,
-        save.force,
-    )
-    .await
-    .map_err(|problems| unusable(file, &problems))?;
-    let client = match batch.max_credits {
-        Some(cap) => {
-            let chosen = if setting.providers.is_empty() {
-                setting.config.with_keys()
-            } else {
-                setting.providers.clone()
-            };
-            let [provider] = chosen[..] else {
-                return Err(Failure::usage(
-                    "--max-credits goes with one provider; choose it with --provider",
-                ));
-            };
-            // Who does not tell a balance tells no price.
-            client.credits(provider.name()).await?;
-            client.with_budget(Budget::new(BUDGET, provider.name(), cap)?)
-        }
-        None => client,
-    };
-    let receipts = Receipts::open(batch.receipts.as_deref(), output)?;
-
-    let interrupts = Interrupts::new();
-    let making = Making {
-        client: &client,
-        store: &store,
-        interrupts: &interrupts,
-        output,
-    };
-    let run = Running {
-        making,
-        is_capped: batch.max_credits.is_some(),
-        halted: RefCell::default(),
-    };
-    run.all(
-        &lines,
-        steps,
-        batch.concurrency.unwrap_or(4).max(1),
-        receipts,
-    )
-    .await
+    Ok(store)
 }
 
-/// What to do about a damaged ledger.
+async fn open_jobs_of_no_batch() -> Result<Vec<Listed>, Failure> {
+    match Store::open_existing().await? {
+        Some(store) => store.list(Which::Open).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// A client that sends no more once the next video could cost more than the cap.
+async fn capped(client: Client, cap: f64, setting: &Setting) -> Result<Client, Failure> {
+    let chosen = setting.config.chosen(&setting.providers);
+    let [provider] = chosen[..] else {
+        return Err(Failure::usage(
+            "--max-credits goes with one provider; choose it with --provider",
+        ));
+    };
+    // A provider that does not tell its balance tells no price.
+    client.credits(provider.name()).await?;
+    Ok(client.with_budget(Budget::new(BUDGET, provider.name(), cap)?))
+}
+
+/// Says what to do about a damaged ledger.
 const DAMAGED: &str = "Each of these lines can stand for a paid video, so nothing was sent. Put back what was there. What can be \
                        read is listed by veo jobs --batch, and veo wait goes on with its jobs.";

@@ -1,15 +1,15 @@
 //! The names of the batches of this machine, so that one that is a hard link to another is not paid for again.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::store::{ledger_of, state_folder, unreadable};
+use crate::store::{ledger_of, state_folder};
 
-/// A batch, by its path and by what its file is to the file system.
+/// A batch by its path, and by the numbers that its file has in the file system.
 #[derive(Deserialize, PartialEq, Serialize)]
 struct Name {
     path: PathBuf,
@@ -18,41 +18,55 @@ struct Name {
 }
 
 /// Refuses a file that has another name, under which it was begun as a batch; and keeps this one.
-pub(crate) fn check(file: &Path) -> Result<(), Failure> {
+pub(super) fn check(file: &Path) -> Result<(), Failure> {
     let (Some(name), Some(folder)) = (name_of(file)?, state_folder()) else {
         return Ok(());
     };
     let list = folder.join("batches.jsonl");
-    let known = fs::read_to_string(&list).unwrap_or_default();
-    let known: Vec<Name> = known
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect();
-    let is_other = |other: &&Name| {
-        (other.device, other.inode) == (name.device, name.inode) && other.path != name.path
-    };
-    if let Some(other) = known.iter().find(is_other)
-        // The numbers of a file that is gone are given again.
-        && name_of(&other.path).ok().flatten().as_ref() == Some(other)
+    let known = read(&list);
+    if let Some(other) = known.iter().find(|other| other.is_other_name_of(&name))
+        && other.is_current()
         && ledger_of(&other.path).is_ok_and(|ledger| ledger.exists())
     {
-        let (this, other) = (file.display(), other.path.display());
-        let message = format!(
-            "{this} is the same file as {other}, which has a record; use that name, or make a copy"
-        );
-        return Err(Failure::usage(message));
+        return Err(Failure::usage(format!(
+            "{} is the same file as {}, which has a record; use that name, or make a copy",
+            file.display(),
+            other.path.display()
+        )));
     }
     if known.contains(&name) {
         return Ok(());
     }
-    let unwritten = |error| {
+    add(&list, &name).map_err(|error| {
         Failure::failed(format!(
             "{} cannot be written: {error}; nothing was sent",
             list.display()
         ))
-    };
-    fs::create_dir_all(&folder).map_err(unwritten)?;
-    let mut line = serde_json::to_string(&name).unwrap_or_default();
+    })
+}
+
+impl Name {
+    fn is_other_name_of(&self, name: &Self) -> bool {
+        self.device == name.device && self.inode == name.inode && self.path != name.path
+    }
+
+    /// Whether this is still the name of the same file. The numbers of a file that is gone are given again.
+    fn is_current(&self) -> bool {
+        name_of(&self.path).is_ok_and(|name| name.as_ref() == Some(self))
+    }
+}
+
+fn read(list: &Path) -> Vec<Name> {
+    let text = fs::read_to_string(list).unwrap_or_default();
+    let names = text.lines().map(serde_json::from_str);
+    names.filter_map(Result::ok).collect()
+}
+
+fn add(list: &Path, name: &Name) -> io::Result<()> {
+    if let Some(folder) = list.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut line = serde_json::to_string(name)?;
     line.push('\n');
     let mut options = OpenOptions::new();
     options.append(true).create(true);
@@ -61,21 +75,18 @@ pub(crate) fn check(file: &Path) -> Result<(), Failure> {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    let written = options
-        .open(&list)
-        .and_then(|mut file| file.write_all(line.as_bytes()));
-    written.map_err(unwritten)
+    options.open(list)?.write_all(line.as_bytes())
 }
 
-/// What a file is to the file system, where that can be told.
+/// The name of a file, where the file system tells what the file is.
 fn name_of(file: &Path) -> Result<Option<Name>, Failure> {
     let path = file
         .canonicalize()
-        .map_err(|error| unreadable(file, &error))?;
+        .map_err(|error| Failure::unreadable(file, &error))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        let metadata = fs::metadata(&path).map_err(|error| unreadable(file, &error))?;
+        let metadata = fs::metadata(&path).map_err(|error| Failure::unreadable(file, &error))?;
         Ok(Some(Name {
             path,
             device: metadata.dev(),

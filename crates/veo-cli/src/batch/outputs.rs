@@ -5,92 +5,75 @@ use std::path::{Path, PathBuf};
 
 use veo_core::ledger::{EntryState, Listed};
 
-use crate::batch::entries::Ledger;
-use crate::batch::lines::Line;
+use crate::batch::entries::Entries;
+use crate::batch::lines::BatchLine;
 use crate::failure::Failure;
-use crate::paths::{free, place};
+use crate::paths::{next_free, place};
 
 /// Where the videos of a batch go.
 pub(super) struct Outputs<'a> {
-    /// The start of the names that nobody has given.
+    /// The start of the names that the program gives.
     stem: String,
-    /// By the batch itself: its file, its ledger and its receipts.
+    /// The files of the batch itself: its lines, its ledger and its receipts.
     reserved: Vec<PathBuf>,
-    /// By a line or a job, whose file nobody else may name.
+    /// The line or job that each of these files belongs to. No other line may name it.
     claimed: HashMap<PathBuf, String>,
-    /// By a video that is or may come there. A name that nobody has given is another one.
+    /// Files of videos that are there or may come. The program gives none of these names.
     used: HashSet<&'a Path>,
 }
 
 impl<'a> Outputs<'a> {
-    /// Those of the lines, of what the ledger knows, and of the open jobs that are in no batch.
+    /// Collects the files of the lines, of the entries, and of the open jobs that are in no batch.
     pub(super) fn new(
         file: &Path,
-        lines: &[Line],
-        known: &'a Ledger,
+        lines: &[BatchLine],
+        entries: &'a Entries,
         others: &'a [Listed],
         reserved: Vec<PathBuf>,
     ) -> Self {
-        let keeps = |listed: &&Listed| listed.state.is_open() || listed.state == EntryState::Done;
         let mut claimed = HashMap::new();
-        let open = others.iter().chain(
-            known
-                .entries
-                .values()
-                .filter(|listed| listed.state.is_open()),
-        );
-        for listed in open {
-            if let (Some(path), Some(job)) = (target(listed), &listed.job) {
+        let mut used = HashSet::new();
+        for listed in others.iter().chain(entries.all()) {
+            let Some(path) = target(listed) else {
+                continue;
+            };
+            if keeps(listed) {
+                used.insert(path);
+            }
+            if let Some(job) = &listed.job
+                && listed.state.is_open()
+            {
                 claimed.insert(path.to_owned(), job.clone());
             }
         }
-        let kept = |line: &Line| known.of_line(line).filter(keeps).and_then(target);
+        // The file of a line that was sent is its own, and comes before a file that another line names.
+        let mut unsent = Vec::new();
         for line in lines {
-            if let Some(path) = kept(line) {
-                claimed.insert(path.to_owned(), name(line));
+            let entry = entries.of_line(line).filter(|listed| keeps(listed));
+            match entry.and_then(target) {
+                Some(path) => drop(claimed.insert(path.to_owned(), name(line))),
+                None => unsent.push(line),
             }
         }
-        for line in lines.iter().filter(|line| kept(line).is_none()) {
+        for line in unsent {
             if let Some(path) = &line.output {
                 claimed.entry(place(path)).or_insert_with(|| name(line));
             }
         }
-        let used = others
-            .iter()
-            .chain(known.entries.values())
-            .filter(keeps)
-            .filter_map(target)
-            .collect();
-        let stem = file
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
         Self {
-            stem,
+            stem: stem.into_owned(),
             reserved,
             claimed,
             used,
         }
     }
 
-    /// That of a line that is to be sent.
-    pub(super) fn of(&mut self, line: &Line, force: bool) -> Result<PathBuf, Failure> {
+    /// Chooses the file of a line that is to be sent.
+    pub(super) fn of(&mut self, line: &BatchLine, force: bool) -> Result<PathBuf, Failure> {
         if let Some(path) = &line.output {
-            if self.reserved.contains(&place(path)) {
-                let message = format!(
-                    "{} is the batch, its ledger or its receipts",
-                    path.display()
-                );
-                return Err(Failure::usage(message));
-            }
-            return match self.claimed.get(&place(path)) {
-                Some(whose) if *whose != name(line) => Err(Failure::usage(format!(
-                    "{} is the output of {whose} as well",
-                    path.display()
-                ))),
-                _ => Ok(path.clone()),
-            };
+            self.check(path, line)?;
+            return Ok(path.clone());
         }
         let like = PathBuf::from(format!("{}-{}.mp4", self.stem, line.number));
         let is_taken = |path: &Path| {
@@ -99,10 +82,32 @@ impl<'a> Outputs<'a> {
                 || self.used.contains(place.as_path())
                 || (!force && path.exists())
         };
-        let path = free(&like, is_taken);
+        let path = next_free(&like, is_taken);
         self.claimed.insert(place(&path), name(line));
         Ok(path)
     }
+
+    /// Refuses a file that a line names and that belongs to somebody else.
+    fn check(&self, path: &Path, line: &BatchLine) -> Result<(), Failure> {
+        let shown = path.display();
+        let place = place(path);
+        if self.reserved.contains(&place) {
+            return Err(Failure::usage(format!(
+                "{shown} is the batch, its ledger or its receipts"
+            )));
+        }
+        match self.claimed.get(&place) {
+            Some(whose) if *whose != name(line) => Err(Failure::usage(format!(
+                "{shown} is the output of {whose} as well"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the video of an entry is there or may still come.
+fn keeps(listed: &Listed) -> bool {
+    listed.state.is_open() || listed.state == EntryState::Done
 }
 
 /// Where the video of an entry is, or is to go.
@@ -110,6 +115,6 @@ fn target(listed: &Listed) -> Option<&Path> {
     listed.target.as_deref().map(Path::new)
 }
 
-fn name(line: &Line) -> String {
+fn name(line: &BatchLine) -> String {
     format!("line {}", line.number)
 }

@@ -1,7 +1,7 @@
 //! Where the receipts of a batch go.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use veo_core::{Charged, ErrorKind, Receipt};
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::paths::place;
 
-/// Where the receipts go. That one cannot be written is no reason to leave jobs alone that are under way.
+/// The place where the receipts go. A receipt that cannot be written is no reason to leave jobs alone that are under way.
 pub(super) struct Receipts {
     name: String,
     /// With JSON the events have them, and nothing else is printed.
@@ -20,16 +20,19 @@ pub(super) struct Receipts {
 
 impl Receipts {
     pub(super) fn open(path: Option<&Path>, output: &Output) -> Result<Self, Failure> {
-        let name = path.map_or_else(
-            || "standard output".to_owned(),
-            |path| path.display().to_string(),
-        );
+        let name = match path {
+            Some(path) => path.display().to_string(),
+            None => "standard output".to_owned(),
+        };
         let sink: Option<Box<dyn Write>> = match path {
-            Some(path) => Some(Box::new(File::create(path).map_err(|error| {
-                Failure::usage(format!(
-                    "{name} cannot be written: {error}; nothing was sent"
-                ))
-            })?)),
+            Some(path) => {
+                let file = File::create(path).map_err(|error| {
+                    Failure::usage(format!(
+                        "{name} cannot be written: {error}; nothing was sent"
+                    ))
+                })?;
+                Some(Box::new(file))
+            }
             None if output.is_json() => None,
             None => Some(Box::new(io::stdout())),
         };
@@ -41,22 +44,23 @@ impl Receipts {
     }
 
     pub(super) fn write(&mut self, receipt: Option<&Receipt>) {
-        let Some(sink) = self.sink.as_mut().filter(|_| self.error.is_none()) else {
+        let (Some(sink), None) = (&mut self.sink, &self.error) else {
             return;
         };
         // Its types have nothing that JSON cannot say.
         let text = serde_json::to_string(&receipt).unwrap_or_default();
-        self.error = writeln!(sink, "{text}").and_then(|()| sink.flush()).err();
+        let written = writeln!(sink, "{text}").and_then(|()| sink.flush());
+        self.error = written.err();
     }
 
     /// Whether all are written. Whoever stops reading them has seen enough.
     pub(super) fn end(self) -> Result<(), Failure> {
-        let Some(error) = self
-            .error
-            .filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
-        else {
+        let Some(error) = self.error else {
             return Ok(());
         };
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Ok(());
+        }
         let message = format!("the receipts cannot be written to {}: {error}", self.name);
         let error = veo_core::Error::new(ErrorKind::Local, message).with_charged(Charged::Yes);
         let next =
@@ -66,33 +70,33 @@ impl Receipts {
 }
 
 /// Refuses to write receipts over anything but receipts.
-pub(super) fn check_receipts(path: Option<&Path>, own: &[PathBuf]) -> Result<(), Failure> {
-    let Some(path) = path else { return Ok(()) };
+pub(super) fn check(path: &Path, own: &[PathBuf]) -> Result<(), Failure> {
+    let shown = path.display();
     if own.contains(&place(path)) {
-        let message = format!(
-            "{} is the batch or its ledger; choose another file with --receipts",
-            path.display()
-        );
-        return Err(Failure::usage(message));
+        return Err(Failure::usage(format!(
+            "{shown} is the batch or its ledger; choose another file with --receipts"
+        )));
     }
+    if !is_file_with_content(path) || holds_receipts(path) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{shown} holds something else than receipts; choose another file with --receipts"
+    )))
+}
+
+fn is_file_with_content(path: &Path) -> bool {
+    let metadata = path.metadata();
+    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
+}
+
+fn holds_receipts(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
-        return Ok(());
+        // Opening it for the receipts says why it cannot be opened.
+        return true;
     };
-    if !file
-        .metadata()
-        .is_ok_and(|file| file.is_file() && file.len() > 0)
-    {
-        return Ok(());
-    }
     let mut first = Vec::new();
-    let read = io::Read::take(BufReader::new(file), 16 << 20).read_until(b'\n', &mut first);
-    let is_receipt = read.is_ok() && serde_json::from_slice::<Option<Receipt>>(&first).is_ok();
-    if is_receipt {
-        return Ok(());
-    }
-    let message = format!(
-        "{} holds something else than receipts; choose another file with --receipts",
-        path.display()
-    );
-    Err(Failure::usage(message))
+    let mut start = BufReader::new(file.take(16 << 20));
+    let read = start.read_until(b'\n', &mut first);
+    read.is_ok() && serde_json::from_slice::<Option<Receipt>>(&first).is_ok()
 }

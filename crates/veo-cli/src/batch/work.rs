@@ -5,93 +5,69 @@ use std::path::{Path, PathBuf};
 
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
-use veo_core::ledger::Ledger as _;
-use veo_core::{ErrorKind, Receipt, Resend};
+use veo_core::ledger::{Entry, Ledger as _};
+use veo_core::{Error, ErrorKind, Job, Receipt, Resend};
 
-use crate::batch::actions::Step;
-use crate::batch::lines::Line;
+use crate::batch::actions::Action;
+use crate::batch::lines::BatchLine;
 use crate::batch::receipts::Receipts;
 use crate::failure::{Exit, Failure};
 use crate::output::{Event, Output};
 use crate::paths::{named_after, relative};
-use crate::run::{Known, Making, label};
-use crate::saved::summary;
+use crate::run::{Run, TrackedJob, label};
 
 /// The name of the cap of a batch in its ledger.
 pub(super) const BUDGET: &str = "--max-credits";
 
 /// A batch that is under way.
-pub(super) struct Running<'a> {
-    pub(super) making: Making<'a>,
+pub(super) struct Work<'a> {
+    pub(super) run: Run<'a>,
     pub(super) is_capped: bool,
     /// Why no further line is sent, if that is so.
     pub(super) halted: RefCell<Option<String>>,
 }
 
-impl Running<'_> {
+impl Work<'_> {
+    /// Does what is to be done for all lines, some of them at a time.
     pub(super) async fn all(
         &self,
-        lines: &[Line],
-        steps: Vec<Step>,
+        lines: &[BatchLine],
+        actions: Vec<Action>,
         concurrency: usize,
         mut receipts: Receipts,
     ) -> Result<(), Failure> {
-        let output = self.making.output;
-        let total = output.bars.add(ProgressBar::new(lines.len() as u64));
-        if let Ok(style) =
-            ProgressStyle::with_template("[{bar:30}] {pos} of {len} lines{msg} ({elapsed})")
-        {
-            total.set_style(style.progress_chars("=> "));
-        }
-        total.tick();
+        let output = self.run.output;
+        let bar = bar(lines.len(), output);
+        // Videos that are paid for come first.
         let (waiting, rest): (Vec<_>, Vec<_>) = lines
             .iter()
-            .zip(steps)
-            .partition(|(_, step)| matches!(step, Step::Wait(_)));
-        // What is paid for comes first.
-        let steps = waiting.into_iter().chain(rest);
-        let work = |(line, step)| async move { (line, self.take(line, step).await) };
-        let mut results = stream::iter(steps).map(work).buffer_unordered(concurrency);
-        let (mut done, mut failures) = (0, Vec::new());
+            .zip(actions)
+            .partition(|(_, action)| matches!(action, Action::Wait(_)));
+        let ordered = waiting.into_iter().chain(rest);
+        let work = |(line, action)| async move { (line, self.act(line, action).await) };
+        let mut results = stream::iter(ordered)
+            .map(work)
+            .buffer_unordered(concurrency);
+        let mut done = 0;
+        let mut failures = Vec::new();
         while let Some((line, result)) = results.next().await {
             match result {
                 Ok(receipt) => {
                     done += 1;
                     output.bars.suspend(|| receipts.write(receipt.as_deref()));
                 }
-                Err(mut failure) => {
-                    // The command itself was right.
-                    if failure.exit == Exit::Usage {
-                        let is_paid = failure.error.job().is_some();
-                        failure.exit = if is_paid {
-                            Exit::Unfinished
-                        } else {
-                            Exit::Rejected
-                        };
-                    }
-                    let text = format!("line {}: {}", line.number, failure.in_full());
-                    output.progress(
-                        &text,
-                        &Event::Failed {
-                            line: line.number,
-                            error: failure.told(),
-                        },
-                    );
-                    failures.push(failure);
-                }
+                Err(failure) => failures.push(tell_failed(line, failure, output)),
             }
-            total.inc(1);
+            bar.inc(1);
             if self.is_capped
-                && let Ok(spent) = self.making.store.ledger().spent(BUDGET).await
+                && let Ok(spent) = self.run.store.ledger().spent(BUDGET).await
             {
-                total.set_message(format!(", {spent} credits"));
+                bar.set_message(format!(", {spent} credits"));
             }
         }
-        total.finish_and_clear();
-        let ended = match summarize(lines, done, &failures, output) {
-            Ok(()) => self.making.store.check().await,
-            ended => ended,
-        };
+        bar.finish_and_clear();
+        tell_counts(lines.len(), done, &failures, output);
+        let ended = self.end(lines.len(), &failures).await;
         match (receipts.end(), ended) {
             (Ok(()), ended) => ended,
             (Err(unwritten), Ok(())) => Err(unwritten),
@@ -103,81 +79,43 @@ impl Running<'_> {
         }
     }
 
-    /// Does for a line what is to be done, and gives its receipt.
-    async fn take(&self, line: &Line, step: Step) -> Result<Option<Box<Receipt>>, Failure> {
-        let (making, number) = (&self.making, Some(line.number));
-        let (key, job, path) = match step {
-            Step::Leave(failure) => return Err(*failure),
-            Step::Done(entry) => {
-                let receipt = entry.receipt().map(Box::new);
-                if making.output.is_json() {
-                    let event = Event::Done {
-                        line: line.number,
-                        receipt: receipt.as_deref(),
-                    };
-                    making.output.progress("", &event);
-                }
-                return Ok(receipt);
-            }
-            Step::Wait(entry) => {
+    /// Does what is to be done for a line, and gives its receipt.
+    async fn act(&self, line: &BatchLine, action: Action) -> Result<Option<Box<Receipt>>, Failure> {
+        match action {
+            Action::Skip(failure) => Err(*failure),
+            Action::Done(entry) => Ok(self.tell_done(line, &entry)),
+            Action::Wait(entry) => {
                 let Some(job) = entry.job() else {
-                    return Err(Failure::failed(format!(
-                        "the record of {} has no job",
-                        entry.key
-                    )));
+                    let message = format!("the record of {} has no job", entry.key);
+                    return Err(Failure::failed(message));
                 };
-                let target = entry.target.as_deref().map(PathBuf::from);
-                let path = target.unwrap_or_else(|| named_after(&job.reference));
-                (entry.key, job, relative(&path))
+                let path = match &entry.target {
+                    Some(target) => PathBuf::from(target),
+                    None => named_after(&job.reference),
+                };
+                self.finish(line, &entry.key, &job, &relative(&path)).await
             }
-            Step::Send { key, path } => {
+            Action::Send { key, path } => {
                 let job = self.send(line, &key, &path).await?;
-                (key, job, path)
+                self.finish(line, &key, &job, &path).await
             }
-        };
-        let label = label(number);
-        let known = Known {
-            reference: &job.reference,
-            key: Some(&key),
-            job: Some(&job),
-            line: number,
-            label: &label,
-        };
-        let made = making.finish(&known, &path).await?;
-        let text = format!(
-            "{label}{}: {}",
-            summary(&made.saved),
-            made.saved.path.display()
-        );
-        let (saved, receipt) = (&made.saved, made.receipt.as_ref());
-        making.output.progress(
-            &text,
-            &Event::Saved {
-                line: number,
-                job: &job.reference,
-                saved,
-                receipt,
-            },
-        );
-        Ok(made.receipt.map(Box::new))
+        }
     }
 
-    /// Sends a line. What the provider takes later is sent later.
-    async fn send(&self, line: &Line, key: &str, path: &Path) -> Result<veo_core::Job, Failure> {
-        let (making, number) = (&self.making, Some(line.number));
+    /// Sends a line, again and again while the provider says that it takes it later.
+    async fn send(&self, line: &BatchLine, key: &str, path: &Path) -> Result<Job, Failure> {
+        let run = &self.run;
+        let number = Some(line.number);
         loop {
-            if making.interrupts.any() {
+            if run.interrupts.any() {
                 return Err(Failure::interrupted_before());
             }
             if let Some(why) = &*self.halted.borrow() {
-                let message = format!("not sent: {why}");
-                return Err(
-                    Failure::from(veo_core::Error::new(ErrorKind::Ledger, message))
-                        .with_exit(Exit::Rejected),
-                );
+                let error = Error::new(ErrorKind::Ledger, format!("not sent: {why}"));
+                return Err(Failure::from(error).with_exit(Exit::Rejected));
             }
-            let prepared = making.prepare(&line.request, number).await?.key(key);
-            let failure = match making.submit(prepared, path, number).await {
+            let prepared = run.prepare(&line.request, number).await?.key(key);
+            let failure = match run.submit(prepared, path, number).await {
                 Ok(job) => {
                     if job.unrecorded.is_some() {
                         let why = "a job before it could not be written down; correct that first";
@@ -187,43 +125,121 @@ impl Running<'_> {
                 }
                 Err(failure) => failure,
             };
-            match failure.error.resend() {
-                Resend::After(pause) if failure.error.kind() == ErrorKind::RateLimited => {
-                    making
-                        .output
-                        .note(&format!("{}{}", label(number), failure.message()));
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = making.interrupts.first() => return Err(Failure::interrupted_before()),
-                    }
-                }
-                _ => return Err(failure),
+            let Resend::After(pause) = failure.error.resend() else {
+                return Err(failure);
+            };
+            if failure.error.kind() != ErrorKind::RateLimited {
+                return Err(failure);
+            }
+            run.output
+                .note(&format!("{}{}", label(number), failure.message()));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = run.interrupts.first() => return Err(Failure::interrupted_before()),
             }
         }
     }
+
+    /// Waits for the job of a line, saves its video and gives its receipt.
+    async fn finish(
+        &self,
+        line: &BatchLine,
+        key: &str,
+        job: &Job,
+        path: &Path,
+    ) -> Result<Option<Box<Receipt>>, Failure> {
+        let number = Some(line.number);
+        let label = label(number);
+        let tracked = TrackedJob {
+            reference: &job.reference,
+            key: Some(key),
+            job: Some(job),
+            line: number,
+            label: &label,
+        };
+        let video = self.run.finish(&tracked, path).await?;
+        let event = Event::Saved {
+            line: number,
+            job: &job.reference,
+            saved: &video.saved,
+            receipt: video.receipt.as_ref(),
+        };
+        let text = format!("{label}{}: {}", video.summary(), video.saved.path.display());
+        self.run.output.progress(&text, &event);
+        Ok(video.receipt.map(Box::new))
+    }
+
+    fn tell_done(&self, line: &BatchLine, entry: &Entry) -> Option<Box<Receipt>> {
+        let receipt = entry.receipt();
+        if self.run.output.is_json() {
+            let event = Event::Done {
+                line: line.number,
+                receipt: receipt.as_ref(),
+            };
+            self.run.output.progress("", &event);
+        }
+        receipt.map(Box::new)
+    }
+
+    async fn end(&self, lines: usize, failures: &[Failure]) -> Result<(), Failure> {
+        if failures.is_empty() {
+            return self.run.store.check().await;
+        }
+        let message = format!("{} of {lines} lines have no video", failures.len());
+        Err(Failure::of_several(message, failures).with_next(AGAIN))
+    }
 }
 
-/// What to do when a batch has ended before its end.
+/// Says what to do when a batch has ended before its end.
 const AGAIN: &str = "The same command goes on, and sends nothing twice.";
 
-fn summarize(
-    lines: &[Line],
-    done: usize,
-    failures: &[Failure],
-    output: &Output,
-) -> Result<(), Failure> {
-    let count = |exits: &[Exit]| {
-        failures
-            .iter()
-            .filter(|failure| exits.contains(&failure.exit))
-            .count()
+fn bar(lines: usize, output: &Output) -> ProgressBar {
+    let bar = output.bars.add(ProgressBar::new(lines as u64));
+    let template = "[{bar:30}] {pos} of {len} lines{msg} ({elapsed})";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.tick();
+    bar
+}
+
+/// Tells why a line has no video, and gives the failure back as one of a batch.
+fn tell_failed(line: &BatchLine, mut failure: Failure, output: &Output) -> Failure {
+    // The command itself was right.
+    if failure.exit == Exit::Usage {
+        let is_paid = failure.error.job().is_some();
+        failure.exit = if is_paid {
+            Exit::Unfinished
+        } else {
+            Exit::Rejected
+        };
+    }
+    let text = format!("line {}: {}", line.number, failure.in_full());
+    let event = Event::Failed {
+        line: line.number,
+        error: failure.as_json(),
     };
-    let (failed, rejected) = (count(&[Exit::Failed]), count(&[Exit::Rejected]));
-    let (unknown, unfinished) = (
-        count(&[Exit::Unknown]),
-        count(&[Exit::Unfinished, Exit::Interrupted]),
-    );
-    let mut text = format!("{done} of {} lines done", lines.len());
+    output.progress(&text, &event);
+    failure
+}
+
+/// Tells how many lines ended how.
+fn tell_counts(lines: usize, done: usize, failures: &[Failure], output: &Output) {
+    let mut failed = 0;
+    let mut rejected = 0;
+    let mut unknown = 0;
+    let mut unfinished = 0;
+    for failure in failures {
+        match failure.exit {
+            Exit::Failed => failed += 1,
+            Exit::Rejected => rejected += 1,
+            Exit::Unknown => unknown += 1,
+            Exit::Unfinished | Exit::Interrupted => unfinished += 1,
+            // No line ends with it.
+            Exit::Usage => {}
+        }
+    }
+    let mut text = format!("{done} of {lines} lines done");
     for (number, word) in [
         (failed, "failed"),
         (rejected, "rejected"),
@@ -234,19 +250,12 @@ fn summarize(
             text += &format!(", {number} {word}");
         }
     }
-    output.progress(
-        &text,
-        &Event::Batch {
-            done,
-            failed,
-            rejected,
-            unknown,
-            unfinished,
-        },
-    );
-    if failures.is_empty() {
-        return Ok(());
-    }
-    let message = format!("{} of {} lines have no video", failures.len(), lines.len());
-    Err(Failure::of_several(message, failures).with_next(AGAIN))
+    let event = Event::Batch {
+        done,
+        failed,
+        rejected,
+        unknown,
+        unfinished,
+    };
+    output.progress(&text, &event);
 }

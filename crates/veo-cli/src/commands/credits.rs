@@ -14,16 +14,13 @@ pub(crate) struct Credits {
     provider: Vec<ProviderName>,
 }
 
-pub(crate) async fn run(arguments: Credits, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: &Credits, output: &Output) -> Result<(), Failure> {
     let config = Config::load()?;
     let client = config.client(&arguments.provider, None)?;
-    let all = if arguments.provider.is_empty() {
-        config.with_keys()
-    } else {
-        arguments.provider
-    };
-    let (mut told, mut silent) = (false, None);
-    for name in all.into_iter().map(ProviderName::name) {
+    let mut told = false;
+    let mut silent = None;
+    for provider in config.chosen(&arguments.provider) {
+        let name = provider.name();
         match client.credits(name).await.map_err(Failure::from) {
             Ok(credits) => {
                 told = true;
@@ -35,7 +32,7 @@ pub(crate) async fn run(arguments: Credits, output: &Output) -> Result<(), Failu
                     },
                 );
             }
-            // Who does not tell is no failure as long as somebody does.
+            // A provider that does not tell is no failure as long as another does.
             Err(failure) if failure.exit == Exit::Usage => silent = Some(failure),
             Err(failure) => return Err(failure),
         }

@@ -2,15 +2,14 @@
 
 use clap::Args;
 use veo_core::ledger::EntryState;
-use veo_core::{JobRef, State};
+use veo_core::{Client, JobRef, State};
 
 use crate::args::Save;
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure};
 use crate::fetch::{check_place, fetch};
-use crate::interrupt::Interrupts;
 use crate::output::Output;
-use crate::run::Making;
+use crate::run::Run;
 use crate::store::Store;
 
 #[derive(Args)]
@@ -26,40 +25,33 @@ pub(crate) struct Download {
 
 pub(crate) async fn run(arguments: Download, output: &Output) -> Result<(), Failure> {
     let Download { job, save } = arguments;
-    let (config, store) = (Config::load()?, Store::open().await?);
+    let config = Config::load()?;
+    let store = Store::open().await?;
     let client = config
         .resuming(&[ProviderName::of(&job.provider)?], None)?
-        .with_ledger(store.ledger().clone());
-    let client = client.with_replacing(save.force);
+        .with_ledger(store.ledger().clone())
+        .with_replacing(save.force);
     check_place(&client, &store, &job).await?;
-    let upgrade = store
-        .find(&job)
-        .await?
-        .filter(|entry| entry.upgrade().is_some());
-    let is_open = upgrade
-        .as_ref()
-        .is_some_and(|upgrade| upgrade.state != EntryState::Done);
-    let state = match upgrade {
-        Some(_) if is_open => Some(State::Pending),
-        Some(_) => None,
-        None => Some(client.state(&job).await?),
-    };
-    match state {
-        None | Some(State::Finished(_)) => {}
-        Some(State::Failed(error)) => return Err(Failure::from(*error)),
-        Some(_) => {
-            return Err(Failure::after_payment(&job, "it has not ended yet")
-                .with_exit(Exit::Unfinished)
-                .with_next(format!("Wait for it with: veo wait {job}")));
-        }
+    if !has_ended(&client, &store, &job).await? {
+        return Err(Failure::after_payment(&job, "it has not ended yet")
+            .with_exit(Exit::Unfinished)
+            .with_next(format!("Wait for it with: veo wait {job}")));
     }
-    let interrupts = Interrupts::new();
-    let making = Making {
-        client: &client,
-        store: &store,
-        interrupts: &interrupts,
-        output,
-    };
-    fetch(&making, &job, "", &save).await?;
+    let run = Run::start(&client, &store, output);
+    fetch(&run, &job, "", &save).await?;
     store.check().await
+}
+
+/// Whether there is a video to save. That of a failed job is an error.
+async fn has_ended(client: &Client, store: &Store, job: &JobRef) -> Result<bool, Failure> {
+    if let Some(entry) = store.find(job).await?
+        && entry.upgrade().is_some()
+    {
+        return Ok(entry.state == EntryState::Done);
+    }
+    match client.state(job).await? {
+        State::Finished(_) => Ok(true),
+        State::Failed(error) => Err(Failure::from(*error)),
+        _ => Ok(false),
+    }
 }

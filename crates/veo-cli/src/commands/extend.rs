@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: Extend, output: &Output) -> Result<(), Failur
         if setting.is_simulated() {
             Source::from(job)
         } else {
-            finished(&setting, &job).await?
+            source_of(&setting, &job).await?
         }
     };
     let request = options.extension(&prompt, source)?;
@@ -55,7 +55,7 @@ pub(crate) async fn run(arguments: Extend, output: &Output) -> Result<(), Failur
 }
 
 /// A finished job as something to extend, with its URL, so that either provider can.
-async fn finished(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
+async fn source_of(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
     let provider = ProviderName::of(&job.provider)?;
     let store = setting.store().await?;
     let client = setting

@@ -6,10 +6,8 @@ use veo_core::VideoRequest;
 use crate::args::{Options, Patience, Prompt, Save, Who};
 use crate::batch::{self, Batch};
 use crate::failure::Failure;
-use crate::interrupt::Interrupts;
 use crate::output::Output;
-use crate::run::{Known, Making};
-use crate::saved::tell_saved;
+use crate::run::{Run, TrackedJob};
 use crate::setting::Setting;
 
 const EXAMPLES: &str = "\
@@ -41,7 +39,7 @@ pub(crate) struct Generate {
     batch: Batch,
 }
 
-/// What both have.
+/// The arguments that `veo extend` has too.
 #[derive(Args)]
 pub(crate) struct Common {
     #[command(flatten)]
@@ -79,6 +77,7 @@ pub(crate) async fn run(arguments: Generate, output: &Output) -> Result<(), Fail
     make(&request, &common, &setting, output).await
 }
 
+/// Sends one request, waits for its job and saves its video.
 pub(crate) async fn make(
     request: &VideoRequest,
     common: &Common,
@@ -88,22 +87,15 @@ pub(crate) async fn make(
     let store = setting.store().await?;
     let client = setting
         .config
-        .client(&setting.providers, common.patience.timeout)?;
-    let client = client
+        .client(&setting.providers, common.patience.timeout)?
         .with_replacing(common.save.force)
         .with_ledger(store.ledger().clone());
     let target = common.save.target(&store).await?;
-    let interrupts = Interrupts::new();
-    let making = Making {
-        client: &client,
-        store: &store,
-        interrupts: &interrupts,
-        output,
-    };
+    let run = Run::start(&client, &store, output);
 
-    let prepared = making.prepare(request, None).await?;
+    let prepared = run.prepare(request, None).await?;
     let key = prepared.chosen_key().to_owned();
-    let (job, path) = making.send(prepared, &target).await?;
+    let (job, path) = run.send(prepared, &target).await?;
     if common.no_wait {
         // The event of the accepted job has said it.
         if !output.is_json() {
@@ -111,19 +103,14 @@ pub(crate) async fn make(
         }
         return store.check().await;
     }
-    let known = Known {
+    let tracked = TrackedJob {
         reference: &job.reference,
         key: Some(&key),
         job: Some(&job),
         line: None,
         label: "",
     };
-    let made = making.finish(&known, &path).await?;
-    tell_saved(
-        &job.reference,
-        &made,
-        common.save.receipt.as_deref(),
-        output,
-    )?;
+    let video = run.finish(&tracked, &path).await?;
+    video.tell(&job.reference, common.save.receipt.as_deref(), output)?;
     store.check().await
 }

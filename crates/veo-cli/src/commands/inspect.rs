@@ -9,10 +9,10 @@ use veo_core::ledger::{Delivered, Entry, EntryState, Which};
 use veo_core::{JobRef, Media, Receipt};
 
 use crate::failure::Failure;
-use crate::hash::hashed;
+use crate::hash;
 use crate::output::{Event, Output};
 use crate::paths::{place, relative};
-use crate::saved::picture;
+use crate::saved::picture_and_sound;
 use crate::store::Store;
 
 #[derive(Args)]
@@ -28,87 +28,82 @@ pub(crate) struct Inspect {
 
 pub(crate) async fn run(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
     let path = &arguments.file;
-    let unreadable = |error| Failure::usage(format!("{} cannot be read: {error}", path.display()));
-    let file = path.display().to_string();
-    let (sha256, bytes) = hashed(path).map_err(unreadable)?;
-    // What is that large is no receipt.
-    let receipt = if bytes < 64 << 20 {
-        fs::read(path).map_err(unreadable)?
-    } else {
-        Vec::new()
-    };
-    if let Ok(receipt) = serde_json::from_slice::<Receipt>(&receipt) {
-        let is_same = match hashed(&receipt.saved.path) {
-            Ok((found, _)) if receipt.saved.sha256 == found => "the same file",
-            Ok(_) => "another file now",
-            Err(_) => "not there",
-        };
-        let text = format!(
-            "{file}: a receipt\n{}\n  {:13}  {is_same}",
-            described(&receipt),
-            "now"
-        );
-        let content = json!({ "receipt": receipt, "video": is_same });
-        output.result(
-            &text,
-            &Event::Inspected {
-                file: &file,
-                kind: "receipt",
-                content,
-            },
-        );
-        return Ok(());
+    let unreadable = |error| Failure::unreadable(path, &error);
+    let (sha256, bytes) = hash::of_file(path).map_err(unreadable)?;
+    // No receipt is that large.
+    if bytes < 64 << 20 {
+        let content = fs::read(path).map_err(unreadable)?;
+        if let Ok(receipt) = serde_json::from_slice::<Receipt>(&content) {
+            tell_receipt(path, &receipt, output);
+            return Ok(());
+        }
     }
-    let entry = made_it(path, &sha256).await?;
-    let told = entry.as_ref().map(described_entry);
-    let told = told.unwrap_or_else(|| {
-        format!(
+    let entry = entry_of(path, &sha256).await?;
+    let origin = match &entry {
+        Some(entry) => described_entry(entry),
+        None => format!(
             "  {:13}  {sha256}\n  no job of this machine made it",
             "sha256"
-        )
-    });
-    let receipt = entry.as_ref().and_then(Entry::receipt);
+        ),
+    };
     let media = Media::of_file(path);
-    let (kind, what) = match &media {
-        Ok(media) => ("video", picture(media)),
+    let (kind, description) = match &media {
+        Ok(media) => ("video", picture_and_sound(media)),
         Err(error) => ("file", error.to_string()),
     };
-    let text = format!("{file}: {bytes} bytes\n  {kind:13}  {what}\n{told}");
-    let content =
-        json!({ "bytes": bytes, "sha256": sha256, "media": media.ok(), "receipt": receipt });
-    output.result(
-        &text,
-        &Event::Inspected {
-            file: &file,
-            kind,
-            content,
-        },
-    );
+    let file = path.display().to_string();
+    let text = format!("{file}: {bytes} bytes\n  {kind:13}  {description}\n{origin}");
+    let event = Event::Inspected {
+        file: &file,
+        kind,
+        content: json!({
+            "bytes": bytes,
+            "sha256": sha256,
+            "media": media.ok(),
+            "receipt": entry.as_ref().and_then(Entry::receipt),
+        }),
+    };
+    output.result(&text, &event);
     Ok(())
 }
 
+/// Tells what is in a receipt, and whether its video is still the same file.
+fn tell_receipt(path: &Path, receipt: &Receipt, output: &Output) {
+    let is_same = match hash::of_file(&receipt.saved.path) {
+        Ok((found, _)) if receipt.saved.sha256 == found => "the same file",
+        Ok(_) => "another file now",
+        Err(_) => "not there",
+    };
+    let file = path.display().to_string();
+    let text = format!(
+        "{file}: a receipt\n{}\n  {:13}  {is_same}",
+        described(receipt),
+        "now"
+    );
+    let event = Event::Inspected {
+        file: &file,
+        kind: "receipt",
+        content: json!({ "receipt": receipt, "video": is_same }),
+    };
+    output.result(&text, &event);
+}
+
 /// The entry whose video a file is: by the place where it was saved, and else by its content.
-async fn made_it(path: &Path, sha256: &str) -> Result<Option<Entry>, Failure> {
-    let Some(store) = Store::of_no_batch().await? else {
+async fn entry_of(path: &Path, sha256: &str) -> Result<Option<Entry>, Failure> {
+    let Some(store) = Store::open_existing().await? else {
         return Ok(None);
     };
-    let is_it = |entry: &Entry| {
-        entry
-            .delivered
-            .as_ref()
-            .is_some_and(|delivered| delivered.saved.sha256 == sha256)
-    };
     let place = place(path).display().to_string();
-    let done = store
-        .list(Which::All)
-        .await?
-        .into_iter()
-        .rev()
-        .filter(|listed| listed.state == EntryState::Done);
-    let (here, elsewhere): (Vec<_>, Vec<_>) =
-        done.partition(|listed| listed.target.as_deref() == Some(&*place));
-    for listed in here.into_iter().chain(elsewhere) {
-        if let Some(entry) = store.entry(&listed.key).await?.filter(is_it) {
+    let mut done = store.list(Which::All).await?;
+    done.retain(|listed| listed.state == EntryState::Done);
+    done.reverse();
+    // The sort keeps the latest first.
+    done.sort_by_key(|listed| listed.target.as_deref() != Some(&*place));
+    for listed in done {
+        if let Some(entry) = store.entry(&listed.key).await?
+            && let Some(delivered) = &entry.delivered
+            && delivered.saved.sha256 == sha256
+        {
             return Ok(Some(entry));
         }
     }
@@ -126,7 +121,7 @@ fn described(receipt: &Receipt) -> String {
     )
 }
 
-/// The same of an entry, which can lack what was asked for.
+/// The main things in an entry, which can lack the request.
 fn described_entry(entry: &Entry) -> String {
     let asked = entry.wish.asked().map(|request| request.prompt.as_str());
     let model = entry
@@ -140,38 +135,32 @@ fn described_entry(entry: &Entry) -> String {
 }
 
 fn rows(job: &JobRef, model: Option<&str>, prompt: Option<&str>, delivered: &Delivered) -> String {
-    let Delivered {
-        saved,
-        credits,
-        discrepancies,
-        ..
-    } = delivered;
+    let saved = &delivered.saved;
     let media = &saved.media;
-    let told = |text: Option<String>| text.unwrap_or_else(|| "not told".to_owned());
-    let rows = [
+    let credits = match delivered.credits {
+        Some(credits) => credits.to_string(),
+        None => NOT_TOLD.to_owned(),
+    };
+    let picture = format!("{}x{}, {:?} s", media.width, media.height, media.seconds);
+    let sound = if media.has_audio { "yes" } else { "no" };
+    let mut rows = vec![
         ("job", job.to_string()),
-        ("model", told(model.map(str::to_owned))),
-        ("prompt", told(prompt.map(str::to_owned))),
-        ("credits", told(credits.map(|credits| credits.to_string()))),
+        ("model", model.unwrap_or(NOT_TOLD).to_owned()),
+        ("prompt", prompt.unwrap_or(NOT_TOLD).to_owned()),
+        ("credits", credits),
         ("video", relative(&saved.path).display().to_string()),
-        (
-            "picture",
-            format!("{}x{}, {:?} s", media.width, media.height, media.seconds),
-        ),
-        (
-            "sound",
-            if media.has_audio { "yes" } else { "no" }.to_owned(),
-        ),
+        ("picture", picture),
+        ("sound", sound.to_owned()),
         ("sha256", saved.sha256.clone()),
     ];
-    let mut lines: Vec<_> = rows
+    for discrepancy in &delivered.discrepancies {
+        rows.push(("not as asked", discrepancy.to_string()));
+    }
+    let lines: Vec<_> = rows
         .iter()
         .map(|(name, value)| format!("  {name:13}  {value}"))
         .collect();
-    lines.extend(
-        discrepancies
-            .iter()
-            .map(|discrepancy| format!("  {:13}  {discrepancy}", "not as asked")),
-    );
     lines.join("\n")
 }
+
+const NOT_TOLD: &str = "not told";

@@ -25,8 +25,8 @@ pub(crate) struct Jobs {
 
 pub(crate) async fn run(arguments: &Jobs, output: &Output) -> Result<(), Failure> {
     let store = match &arguments.batch {
-        Some(file) => Some(Store::of_batch(file).await?),
-        None => Store::of_no_batch().await?,
+        Some(file) => Some(Store::look_at_batch(file).await?),
+        None => Store::open_existing().await?,
     };
     let Some(store) = store else {
         if !output.is_json() {
@@ -34,50 +34,56 @@ pub(crate) async fn run(arguments: &Jobs, output: &Output) -> Result<(), Failure
         }
         return Ok(());
     };
-    let (listed, here) = (store.list(Which::WithPrompts).await?, current_folder());
-    let mut listings = Vec::with_capacity(listed.len());
-    for listed in listed {
+    let listings = listings(&store, output.is_json()).await?;
+    if output.is_json() {
+        let lines = listings.iter().map(|listing| json(&Event::Job(listing)));
+        output.print_all(lines);
+    } else if listings.is_empty() {
+        output.note("There are no jobs yet.");
+    } else {
+        output.print_all(table(&listings));
+        explain_unknown(&listings, arguments.batch.as_deref(), output);
+    }
+    store.check().await
+}
+
+/// All jobs, with their errors if these are wanted.
+async fn listings(store: &Store, with_errors: bool) -> Result<Vec<Listing>, Failure> {
+    let here = current_folder();
+    let mut listings = Vec::new();
+    for listed in store.list(Which::WithPrompts).await? {
         let has_error = matches!(
             listed.state,
             EntryState::Rejected | EntryState::Unknown | EntryState::Failed
         );
-        // An error is told in JSON only, and what is listed says all else.
-        let entry = match has_error && output.is_json() {
-            true => store.entry(&listed.key).await?,
-            false => None,
-        };
+        let mut entry = None;
+        if has_error && with_errors {
+            entry = store.entry(&listed.key).await?;
+        }
         listings.push(match entry {
             Some(entry) => Listing::of(&entry),
-            None => Listing::in_short(listed, &here),
+            None => Listing::without_error(listed, &here),
         });
     }
-    if output.is_json() {
-        let lines = listings.iter().map(|listing| json(&Event::Job(listing)));
-        output.print_all(lines);
-        return store.check().await;
-    }
-    if listings.is_empty() {
-        output.note("There are no jobs yet.");
-        return store.check().await;
-    }
-    output.print_all(table(&listings));
+    Ok(listings)
+}
+
+/// Says what to do about the jobs with an unknown outcome.
+fn explain_unknown(listings: &[Listing], batch: Option<&Path>, output: &Output) {
     let unknown: Vec<_> = listings
         .iter()
-        .filter(|entry| entry.state == EntryState::Unknown)
+        .filter(|listing| listing.state == EntryState::Unknown)
         .collect();
-    let key = if let [only] = unknown[..] {
-        &only.key
-    } else {
-        "KEY"
+    let key = match unknown[..] {
+        [] => return,
+        [only] => &only.key,
+        _ => "KEY",
     };
-    if !unknown.is_empty() {
-        let look = look(key, arguments.batch.as_deref());
-        output.note(&format!(
-            "{} with an unknown outcome. {look}",
-            unknown.len()
-        ));
-    }
-    store.check().await
+    output.note(&format!(
+        "{} with an unknown outcome. {}",
+        unknown.len(),
+        look(key, batch)
+    ));
 }
 
 /// A line for each job, after one that says what stands in its columns.

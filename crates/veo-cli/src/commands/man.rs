@@ -16,19 +16,19 @@ pub(crate) fn run(arguments: &Man, mut command: Command, output: &Output) -> Res
     command.build();
     let command = match &arguments.command {
         None => command,
-        Some(name) => {
-            let found = command.find_subcommand(name).cloned();
-            let unknown = || {
-                Failure::usage(format!(
+        Some(name) => match command.find_subcommand(name) {
+            Some(found) => found.clone(),
+            None => {
+                return Err(Failure::usage(format!(
                     "there is no command {name}; `veo --help` lists them"
-                ))
-            };
-            found.ok_or_else(unknown)?
-        }
+                )));
+            }
+        },
     };
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(command).render(&mut page);
-    rendered.map_err(|error| Failure::failed(format!("the page cannot be made: {error}")))?;
+    clap_mangen::Man::new(command)
+        .render(&mut page)
+        .map_err(|error| Failure::failed(format!("the page cannot be made: {error}")))?;
     output.text(&page);
     Ok(())
 }

@@ -30,25 +30,30 @@ pub(crate) fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
             ("options", options(model)),
         ];
         let mut text = format!("{}: {} ({})", model.provider, model.name, model.tier);
-        rows.iter()
-            .for_each(|(name, values)| text += &format!("\n  {name:13}  {values}"));
+        for (name, values) in rows {
+            text += &format!("\n  {name:13}  {values}");
+        }
         output.result(&text, &Event::Model(model));
     }
     Ok(())
 }
 
 fn references(model: &Model) -> String {
-    let takes_any = model.modes.contains(&Mode::References);
-    if takes_any {
+    if model.modes.contains(&Mode::References) {
         span(model.references.start(), model.references.end())
     } else {
         "none".to_owned()
     }
 }
 
-/// What goes with a model, as it is typed.
+/// The options that go with a model, as they are typed.
 fn options(model: &Model) -> String {
-    let typed = |feature: &Feature| match feature {
+    let typed: Vec<_> = model.options.iter().map(option).collect();
+    typed.join(", ")
+}
+
+fn option(feature: &Feature) -> String {
+    match feature {
         Feature::Silence => "--no-audio".to_owned(),
         Feature::NegativePrompt => "--negative-prompt".to_owned(),
         Feature::Watermark => "--watermark".to_owned(),
@@ -56,28 +61,21 @@ fn options(model: &Model) -> String {
         Feature::Callback => "--callback-url".to_owned(),
         Feature::ExtendJob => "extend JOB".to_owned(),
         Feature::ExtendUrl => "extend URL".to_owned(),
-        other => words(&[other]),
-    };
-    model
-        .options
-        .iter()
-        .map(typed)
-        .collect::<Vec<_>>()
-        .join(", ")
+        other => word(other),
+    }
 }
 
-/// The words of JSON.
 fn words<T: Serialize>(values: &[T]) -> String {
-    let word = |value| plain(&serde_json::to_value(value).unwrap_or_default());
-    values.iter().map(word).collect::<Vec<_>>().join(", ")
+    let words: Vec<_> = values.iter().map(word).collect();
+    words.join(", ")
 }
 
-fn plain(value: &Value) -> String {
-    match value {
-        Value::Null => "not told".to_owned(),
-        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// A value as JSON has it, without quotes.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(text)) => text,
+        Ok(other) => other.to_string(),
+        Err(_) => String::new(),
     }
 }
 

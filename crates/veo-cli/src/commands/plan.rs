@@ -32,16 +32,12 @@ pub(crate) fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = arguments.prompt.request(&arguments.options)?;
     let config = Config::load()?;
     let mut plan = possible(config.planner(&arguments.provider)?.plan(&request))?;
-    if request
-        .images()
-        .iter()
-        .any(|image| !matches!(image, Image::Url(_)))
-        && !config.has_key(ProviderName::Kie)
-    {
+    let is_local = |image: &&Image| !matches!(image, Image::Url(_));
+    if request.images().iter().any(is_local) && !config.has_key(ProviderName::Kie) {
         let warning = "input: an image of this machine has to be uploaded to kie.ai, for which there is no key here";
-        plan.offers
-            .iter_mut()
-            .for_each(|offer| offer.warnings.push(warning.to_owned()));
+        for offer in &mut plan.offers {
+            offer.warnings.push(warning.to_owned());
+        }
     }
 
     let mut text = String::new();
@@ -55,17 +51,15 @@ pub(crate) fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
             "{}: {} with {}{key}\n{body}\n",
             offer.provider, offer.operation, offer.model
         );
-        offer
-            .warnings
-            .iter()
-            .for_each(|warning| text += &format!("  warning: {warning}\n"));
+        for warning in &offer.warnings {
+            text += &format!("  warning: {warning}\n");
+        }
     }
     for refusal in &plan.refusals {
         text += &format!("{}: cannot\n", refusal.provider);
-        refusal
-            .reasons
-            .iter()
-            .for_each(|reason| text += &format!("  {}: {}\n", reason.field, reason.message));
+        for reason in &refusal.reasons {
+            text += &format!("  {}: {}\n", reason.field, reason.message);
+        }
     }
     output.result(text.trim_end(), &Event::Plan(&plan));
     Ok(())

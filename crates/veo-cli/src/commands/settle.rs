@@ -1,4 +1,4 @@
-//! `veo settle`: what somebody has found out about a request whose outcome is unknown.
+//! `veo settle`, for the user who has found out what became of a request with an unknown outcome.
 
 use std::path::PathBuf;
 
@@ -45,49 +45,44 @@ pub(crate) async fn run(arguments: &Settle, output: &Output) -> Result<(), Failu
     let Settle {
         key, job, batch, ..
     } = arguments;
-    let (store, list) = match batch {
-        Some(file) => (
-            Store::open_batch(file, None).await?,
-            format!("veo jobs --batch {}", file.display()),
-        ),
-        None => (Store::open().await?, "veo jobs".to_owned()),
+    let store = match batch {
+        Some(file) => Store::open_begun_batch(file).await?,
+        None => Store::open().await?,
     };
     if store.entry(key).await?.is_none() {
+        let list = match batch {
+            Some(file) => format!("veo jobs --batch {}", file.display()),
+            None => "veo jobs".to_owned(),
+        };
         return Err(Failure::usage(format!(
             "there is no request {key}; the unknown ones are listed by: {list}"
         )));
     }
     let config = Config::load()?;
-    let (client, settlement, text, next) = match job {
-        Some(job) => {
-            let next = match batch {
-                Some(_) => "The same command of the batch goes on with it.".to_owned(),
-                None => format!("Go on with: veo wait {job}"),
-            };
-            let client = config.client(&[ProviderName::of(&job.provider)?], None)?;
-            (
-                client,
-                Settlement::Accepted(job.clone()),
-                format!("{key} is {job}"),
-                next,
-            )
-        }
-        None => {
-            let next = "It may be sent again.".to_owned();
-            (
-                config.planner(&[])?,
-                Settlement::NotTaken,
-                format!("{key} was not taken"),
-                next,
-            )
-        }
+    let client = match job {
+        Some(job) => config.client(&[ProviderName::of(&job.provider)?], None)?,
+        // Nobody is asked.
+        None => config.planner(&[])?,
+    };
+    let settlement = match job {
+        Some(job) => Settlement::Accepted(job.clone()),
+        None => Settlement::NotTaken,
     };
     let settled = client
         .with_ledger(store.ledger().clone())
         .settle(key, settlement)
         .await?;
+    let text = match job {
+        Some(job) => format!("{key} is {job}"),
+        None => format!("{key} was not taken"),
+    };
     output.result(&text, &Event::Job(&Listing::of(&settled)));
     if !output.is_json() {
+        let next = match (job, batch) {
+            (None, _) => "It may be sent again.".to_owned(),
+            (Some(_), Some(_)) => "The same command of the batch goes on with it.".to_owned(),
+            (Some(job), None) => format!("Go on with: veo wait {job}"),
+        };
         output.tell(&next);
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use clap::Args;
@@ -11,7 +11,7 @@ use veo_sim::{Scenario, Sim};
 
 use crate::failure::Failure;
 use crate::output::{Event, Output};
-use crate::simulator::{cannot_start, started};
+use crate::simulator::{cannot_start, start};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,42 +39,43 @@ pub(crate) struct Simulate {
 
 pub(crate) async fn run(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
     if arguments.list {
-        for Scenario {
+        list(output);
+        Ok(())
+    } else if arguments.background {
+        start_in_background(arguments, output)
+    } else {
+        serve(arguments, output).await
+    }
+}
+
+fn list(output: &Output) {
+    for scenario in Scenario::catalogue() {
+        let Scenario {
             name, description, ..
-        } in Scenario::catalogue()
-        {
-            output.result(
-                &format!("{name:<26}{description}"),
-                &Event::Scenario { name, description },
-            );
-        }
-        return Ok(());
+        } = scenario;
+        let text = format!("{name:<26}{description}");
+        output.result(&text, &Event::Scenario { name, description });
     }
-    if arguments.background {
-        return start_in_background(arguments, output);
-    }
-    // Whoever reads this may have gone, which is no reason to stop.
-    let log = |line: &str| drop(writeln!(io::stderr(), "{line}"));
+}
+
+/// Runs a simulator until Ctrl-C.
+async fn serve(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
     let mut builder = Sim::builder()
         .port(arguments.port.unwrap_or(8787))
-        .on_call(log);
+        .on_call(|line| {
+            // Whoever reads this may have gone, which is no reason to stop.
+            let _ = writeln!(io::stderr(), "{line}");
+        });
     if let Some(file) = &arguments.scenario {
-        let text = fs::read_to_string(file)
-            .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-        let scenario = Scenario::from_toml(&text);
-        builder = builder.scenario(
-            scenario.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?,
-        );
+        builder = builder.scenario(read_scenario(file)?);
     }
-    let sim = started(builder).await?;
+    let sim = start(builder).await?;
     let url = sim.url();
-    output.result(
-        &url,
-        &Event::Serving {
-            url: &url,
-            pid: None,
-        },
-    );
+    let event = Event::Serving {
+        url: &url,
+        pid: None,
+    };
+    output.result(&url, &event);
     if !output.is_json() {
         output.tell(&format!(
             "Both providers are at this address, with any key; one of `veo sim --list` picks what goes wrong. To use it:\n  \
@@ -87,6 +88,13 @@ pub(crate) async fn run(arguments: &Simulate, output: &Output) -> Result<(), Fai
     tokio::signal::ctrl_c()
         .await
         .map_err(|error| Failure::failed(format!("Ctrl-C cannot be waited for: {error}")))
+}
+
+fn read_scenario(file: &Path) -> Result<Scenario, Failure> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    Scenario::from_toml(&text)
+        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
 /// Starts this program once more, as a simulator that stays, and prints the settings of a shell that uses it.

@@ -19,49 +19,50 @@ pub(crate) struct Status {
 
 pub(crate) async fn run(arguments: Status, output: &Output) -> Result<(), Failure> {
     let Status { job } = arguments;
-    let (config, store) = (Config::load()?, Store::open().await?);
+    let config = Config::load()?;
+    let store = Store::open().await?;
     // To ask the provider how far an upgrade is can be to pay for it.
-    if let Some(upgrade) = store
-        .find(&job)
-        .await?
-        .filter(|entry| entry.upgrade().is_some())
+    if let Some(entry) = store.find(&job).await?
+        && entry.upgrade().is_some()
     {
-        output.result(
-            &upgrade.state.to_string(),
-            &Event::Job(&Listing::of(&upgrade)),
-        );
+        let listing = Listing::of(&entry);
+        output.result(&entry.state.to_string(), &Event::Job(&listing));
         return store.check().await;
     }
     let client = config
         .client(&[ProviderName::of(&job.provider)?], None)?
         .with_ledger(store.ledger().clone());
     check_place(&client, &store, &job).await?;
-    let told = |state, percent| Event::State {
-        line: None,
-        job: &job,
-        state,
-        percent,
-    };
-    match client.state(&job).await? {
+    let state = client.state(&job).await?;
+    tell(&job, state, output)?;
+    store.check().await
+}
+
+fn tell(job: &JobRef, state: State, output: &Output) -> Result<(), Failure> {
+    let (word, percent) = match state {
+        State::Failed(error) => return Err(Failure::from(*error)),
         State::Finished(video) => {
             let event = Event::Finished {
                 line: None,
-                job: &job,
+                job,
                 video: &video,
             };
             output.result(&format!("finished\n{}", video.urls.join("\n")), &event);
+            return Ok(());
         }
-        State::Running {
-            percent: Some(percent),
-        } => {
-            output.result(
-                &format!("running {percent}%"),
-                &told("running", Some(percent)),
-            );
-        }
-        State::Running { percent: None } => output.result("running", &told("running", None)),
-        State::Failed(error) => return Err(Failure::from(*error)),
-        _ => output.result("pending", &told("pending", None)),
-    }
-    store.check().await
+        State::Running { percent } => ("running", percent),
+        _ => ("pending", None),
+    };
+    let text = match percent {
+        Some(percent) => format!("{word} {percent}%"),
+        None => word.to_owned(),
+    };
+    let event = Event::State {
+        line: None,
+        job,
+        state: word,
+        percent,
+    };
+    output.result(&text, &event);
+    Ok(())
 }

@@ -9,11 +9,9 @@ use crate::args::{Patience, word};
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::fetch::{check_place, without_size};
-use crate::interrupt::Interrupts;
 use crate::output::Output;
-use crate::paths::{check_target, path_of, place};
-use crate::run::{Known, Making};
-use crate::saved::tell_saved;
+use crate::paths::{check_target, job_path, place};
+use crate::run::{Run, TrackedJob};
 use crate::store::Store;
 
 const EXAMPLES: &str = "\
@@ -50,49 +48,39 @@ pub(crate) async fn run(arguments: Upgrade, output: &Output) -> Result<(), Failu
         force,
         patience,
     } = arguments;
-    let (config, store) = (Config::load()?, Store::open().await?);
+    let config = Config::load()?;
+    let store = Store::open().await?;
     let small = without_size(&job);
     let larger = with_size(&job, resolution);
-    let entry = store.find(&small).await?;
-    let named = || {
-        let small = path_of(&job, entry.as_ref());
-        let stem = small
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        small.with_file_name(format!("{stem}-{resolution}.mp4"))
+    let path = match path {
+        Some(path) => path,
+        None => {
+            let small = job_path(&job, store.find(&small).await?.as_ref());
+            let stem = small.file_stem().unwrap_or_default().to_string_lossy();
+            small.with_file_name(format!("{stem}-{resolution}.mp4"))
+        }
     };
-    let path = path.unwrap_or_else(named);
     check_target(&path, "--output", force)?;
-    let client = config.client(&[ProviderName::of(&job.provider)?], patience.timeout)?;
-    let client = client.with_ledger(store.ledger().clone());
-    let client = client.with_replacing(force);
+    let client = config
+        .client(&[ProviderName::of(&job.provider)?], patience.timeout)?
+        .with_ledger(store.ledger().clone())
+        .with_replacing(force);
     check_place(&client, &store, &job).await?;
-    let interrupts = Interrupts::new();
-    let making = Making {
-        client: &client,
-        store: &store,
-        interrupts: &interrupts,
-        output,
-    };
-    let key = larger.to_string();
+    let run = Run::start(&client, &store, output);
+    let target = place(&path).display().to_string();
     client
-        .want_upgrade(
-            &small,
-            resolution,
-            Some(&place(&path).display().to_string()),
-        )
+        .want_upgrade(&small, resolution, Some(&target))
         .await?;
-    let known = Known {
+    let key = larger.to_string();
+    let tracked = TrackedJob {
         reference: &larger,
         key: Some(&key),
         job: None,
         line: None,
         label: "",
     };
-    let made = making.enlarge(&small, resolution, &known, &path).await?;
-    tell_saved(&larger, &made, None, output)?;
+    let video = run.enlarge(&small, resolution, &tracked, &path).await?;
+    video.tell(&larger, None, output)?;
     store.check().await
 }
 

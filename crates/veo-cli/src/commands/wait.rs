@@ -11,10 +11,9 @@ use crate::args::{Patience, Save};
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::fetch::{check_place, fetch};
-use crate::interrupt::Interrupts;
 use crate::output::Output;
-use crate::paths::{path_of, place};
-use crate::run::Making;
+use crate::paths::{job_path, place};
+use crate::run::Run;
 use crate::store::Store;
 
 const EXAMPLES: &str = "\
@@ -43,7 +42,8 @@ pub(crate) async fn run(arguments: Wait, output: &Output) -> Result<(), Failure>
         save,
         patience,
     } = arguments;
-    let (config, store) = (Config::load()?, Store::open().await?);
+    let config = Config::load()?;
+    let store = Store::open().await?;
     if jobs.is_empty() {
         let Some(latest) = latest(&config, &store).await? else {
             output.note("There is no job to wait for; `veo jobs` lists those of this machine.");
@@ -64,72 +64,69 @@ pub(crate) async fn run(arguments: Wait, output: &Output) -> Result<(), Failure>
     refuse_one_file_for_two(&jobs, &store).await?;
     let client = config
         .resuming(&providers, patience.timeout)?
-        .with_ledger(store.ledger().clone());
-    let client = client.with_replacing(save.force);
+        .with_ledger(store.ledger().clone())
+        .with_replacing(save.force);
     for job in &jobs {
         check_place(&client, &store, job).await?;
     }
-    let interrupts = Interrupts::new();
-    let making = Making {
-        client: &client,
-        store: &store,
-        interrupts: &interrupts,
-        output,
-    };
-    let label = |job| {
-        if jobs.len() > 1 {
-            format!("{job}: ")
-        } else {
-            String::new()
+    let run = Run::start(&client, &store, output);
+    let failures = fetch_all(&run, &jobs, &save).await;
+    match &failures[..] {
+        [] => store.check().await,
+        [failure] => Err(failure.clone()),
+        _ => {
+            for failure in &failures {
+                output.report(failure);
+            }
+            let message = format!(
+                "{} of {} jobs have no video here",
+                failures.len(),
+                jobs.len()
+            );
+            Err(Failure::of_several(message, &failures))
         }
-    };
-    let fetch = async |job| fetch(&making, job, &label(job), &save).await;
-    let results = join_all(jobs.iter().map(fetch)).await;
+    }
+}
 
-    let mut failures: Vec<Failure> = results.into_iter().filter_map(Result::err).collect();
-    if failures.len() < 2 {
-        return match failures.pop() {
-            Some(failure) => Err(failure),
-            None => store.check().await,
+/// Waits for all jobs at once, and gives the failures of those that have no video here.
+async fn fetch_all(run: &Run<'_>, jobs: &[JobRef], save: &Save) -> Vec<Failure> {
+    let fetch_one = async |job| {
+        let label = match jobs {
+            [_] => String::new(),
+            _ => format!("{job}: "),
         };
-    }
-    for failure in &failures {
-        output.report(failure);
-    }
-    let message = format!(
-        "{} of {} jobs have no video here",
-        failures.len(),
-        jobs.len()
-    );
-    Err(Failure::of_several(message, &failures))
+        fetch(run, job, &label, save).await
+    };
+    let results = join_all(jobs.iter().map(fetch_one)).await;
+    results.into_iter().filter_map(Result::err).collect()
 }
 
 /// The latest job that has not ended and lives where its provider is asked now.
 async fn latest(config: &Config, store: &Store) -> Result<Option<JobRef>, Failure> {
     let open = store.list(Which::Open).await?;
-    for listed in open
-        .into_iter()
-        .rev()
-        .filter(|listed| listed.state != EntryState::Unknown)
-    {
-        let Some(job) = listed.job.and_then(|job| job.parse::<JobRef>().ok()) else {
+    for listed in open.into_iter().rev() {
+        if listed.state == EntryState::Unknown {
+            continue;
+        }
+        let Some(Ok(job)) = listed.job.as_deref().map(str::parse::<JobRef>) else {
             continue;
         };
-        let here = ProviderName::of(&job.provider)
-            .ok()
-            .and_then(|provider| config.base_url(provider));
-        if listed.base_url.as_deref() == here {
+        let base_url = match ProviderName::of(&job.provider) {
+            Ok(provider) => config.base_url(provider),
+            Err(_) => None,
+        };
+        if listed.base_url.as_deref() == base_url {
             return Ok(Some(job));
         }
     }
     Ok(None)
 }
 
-/// The second would replace the first.
+/// Refuses two jobs with one file: the second video would replace the first.
 async fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), Failure> {
     let mut seen = HashMap::new();
     for job in jobs {
-        let path = path_of(job, store.find(job).await?.as_ref());
+        let path = job_path(job, store.find(job).await?.as_ref());
         if let Some(other) = seen.insert(place(&path), job) {
             let path = path.display();
             let message = format!(
