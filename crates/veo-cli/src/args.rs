@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::paths::{Target, check_target, place};
 use crate::store::Store;
 
-/// What to make: a prompt, or a whole request.
+/// A prompt, or a whole request.
 #[derive(Args)]
 pub(crate) struct Prompt {
     /// What the video shows; @FILE reads it from a file, and - from standard input.
@@ -55,7 +55,7 @@ pub(crate) struct Prompt {
     reference: Vec<String>,
 }
 
-/// How to make it.
+/// The options of a video.
 #[derive(Args)]
 #[command(next_help_heading = "Video")]
 pub(crate) struct Options {
@@ -100,7 +100,7 @@ pub(crate) struct Options {
     extra: Vec<Extra>,
 }
 
-/// Who makes it.
+/// The providers that are asked.
 #[derive(Args)]
 #[command(next_help_heading = "Provider")]
 pub(crate) struct Who {
@@ -114,7 +114,7 @@ pub(crate) struct Who {
     pub(crate) sim: Option<ProviderName>,
 }
 
-/// Where the video goes.
+/// The files of a video and its receipt.
 #[derive(Args)]
 #[command(next_help_heading = "Result")]
 pub(crate) struct Save {
@@ -130,7 +130,7 @@ pub(crate) struct Save {
     pub(crate) receipt: Option<PathBuf>,
 }
 
-/// How long to wait.
+/// The time to wait.
 #[derive(Args)]
 pub(crate) struct Patience {
     /// How long to wait for the video, such as 90s, 20m or 1h; the job goes on all the same [default: 20m].

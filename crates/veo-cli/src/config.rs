@@ -139,7 +139,7 @@ impl Config {
         self.waiting(wanted, timeout, Poll::default())
     }
 
-    /// The same for jobs that have been under way for a while, which are asked about at once.
+    /// A client for jobs that have been under way for a while, which are asked about at once.
     pub(crate) fn resuming(
         &self,
         wanted: &[ProviderName],
@@ -270,7 +270,7 @@ impl Config {
 
 /// Keeps the key of a provider in the file, and gives the place of the file.
 pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf, Failure> {
-    // What the provider's client would not take is not worth keeping.
+    // A key that the provider's client refuses is not worth keeping.
     match provider {
         ProviderName::Kie => drop(Kie::new(key.clone())?),
         ProviderName::Uniall => drop(UniAll::new(key.clone())?),

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 /// A line of an earlier record.
 #[derive(Deserialize)]
-struct Line {
+struct EarlierLine {
     id: String,
     /// Seconds since 1970.
     at: u64,
@@ -25,7 +25,7 @@ struct Line {
 
 /// A request of an earlier record.
 #[derive(Default)]
-struct Earlier {
+struct EarlierRequest {
     at: u64,
     request: Value,
     output: PathBuf,
@@ -33,18 +33,18 @@ struct Earlier {
     job: Option<Value>,
     base_url: Option<String>,
     credits: Option<f64>,
-    /// The last that happened.
+    /// The last event.
     last: String,
     error: Option<Value>,
     receipt: Option<Value>,
 }
 
-/// All that can happen to a request.
+/// The events of an earlier record.
 const EVENTS: [&str; 7] = [
     "intent", "accepted", "refused", "unknown", "failed", "saved", "cost",
 ];
 
-/// What some editors put before a text.
+/// The byte order mark, which some editors put before a text.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Turns an earlier record into a ledger, if there is one. `key_of` says which key a request of a batch has now.
@@ -55,7 +55,7 @@ pub(crate) fn read(
     if !is_earlier(path) {
         return Ok(());
     }
-    // Of two commands one turns it, and the other finds a ledger.
+    // Two commands may come here at once: one turns the record into a ledger, and the other finds that.
     let file = File::open(path).and_then(|file| file.lock().map(|()| file));
     let file = file.map_err(|error| unlocked(path, &error))?;
     if !is_earlier(path) {
@@ -119,7 +119,8 @@ fn entries(
     text: &[u8],
     mut key_of: impl FnMut(&VideoRequest, &Path) -> Option<String>,
 ) -> Result<Vec<Entry>, String> {
-    let (mut order, mut known) = (Vec::new(), HashMap::<String, Earlier>::new());
+    let mut order = Vec::new();
+    let mut known = HashMap::<String, EarlierRequest>::new();
     let is_torn = !text.ends_with(b"\n");
     let mut lines = (1..).zip(text.split(|byte| *byte == b'\n')).peekable();
     while let Some((number, line)) = lines.next() {
@@ -127,7 +128,7 @@ fn entries(
         if line.trim_ascii().is_empty() || line.ends_with(b" (torn off)") {
             continue;
         }
-        let line: Line = match serde_json::from_slice(line) {
+        let line: EarlierLine = match serde_json::from_slice(line) {
             Ok(line) => line,
             // Its program has ended before it was whole, and before the next step was taken.
             Err(_) if is_torn && is_last => continue,
@@ -143,9 +144,9 @@ fn entries(
             order.push(line.id.clone());
             known.insert(
                 line.id.clone(),
-                Earlier {
+                EarlierRequest {
                     at: line.at,
-                    ..Earlier::default()
+                    ..EarlierRequest::default()
                 },
             );
         }
@@ -154,7 +155,7 @@ fn entries(
                 "its line {number} is about something that no line before it says"
             ));
         };
-        take(earlier, line)
+        apply(earlier, line)
             .map_err(|problem| format!("its line {number} is not understood: {problem}"))?;
     }
     let mut entries: Vec<Entry> = Vec::new();
@@ -164,53 +165,56 @@ fn entries(
         };
         let entry = entry(&id, earlier, &mut key_of)
             .map_err(|problem| format!("{id} is not understood: {problem}"))?;
-        // Of several tries for one thing, the last is what became of it.
+        // The last of several tries for one thing decides.
         entries.retain(|other| other.key != entry.key);
         entries.push(entry);
     }
     Ok(entries)
 }
 
-fn take(earlier: &mut Earlier, line: Line) -> Result<(), String> {
-    let mut rest = line.rest;
-    let mut part = |name: &str| {
-        rest.get_mut(name)
-            .map(Value::take)
-            .filter(|value| !value.is_null())
-    };
+fn apply(earlier: &mut EarlierRequest, line: EarlierLine) -> Result<(), String> {
+    let rest = &line.rest;
     match line.event.as_str() {
         "intent" => {
-            earlier.request = part("request").ok_or("it has no request")?;
-            earlier.output = part("output")
-                .and_then(|path| Some(path.as_str()?.into()))
-                .ok_or("it has no output")?;
-            earlier.key = part("key").and_then(|key| Some(key.as_str()?.to_owned()));
+            earlier.request = part(rest, "request").ok_or("it has no request")?;
+            earlier.output = text(rest, "output").ok_or("it has no output")?.into();
+            earlier.key = text(rest, "key");
         }
         "accepted" => {
-            earlier.job = part("job");
-            earlier.base_url = part("base_url").and_then(|url| Some(url.as_str()?.to_owned()));
+            earlier.job = part(rest, "job");
+            earlier.base_url = text(rest, "base_url");
         }
-        "saved" => earlier.receipt = part("receipt"),
+        "saved" => earlier.receipt = part(rest, "receipt"),
         "cost" => {
-            earlier.credits = part("credits").and_then(|credits| credits.as_f64());
+            earlier.credits = rest["credits"].as_f64();
             return Ok(());
         }
-        _ => earlier.error = part("error"),
+        _ => earlier.error = part(rest, "error"),
     }
     earlier.last = line.event;
     Ok(())
 }
 
+fn part(value: &Value, name: &str) -> Option<Value> {
+    let part = value.get(name)?;
+    (!part.is_null()).then(|| part.clone())
+}
+
+fn text(value: &Value, name: &str) -> Option<String> {
+    Some(value.get(name)?.as_str()?.to_owned())
+}
+
 fn entry(
     id: &str,
-    earlier: Earlier,
+    earlier: EarlierRequest,
     key_of: &mut impl FnMut(&VideoRequest, &Path) -> Option<String>,
 ) -> Result<Entry, String> {
     let request = VideoRequest::deserialize(&earlier.request).map_err(|error| error.to_string())?;
-    let upgrade = earlier
-        .key
-        .as_deref()
-        .and_then(|key| key.parse::<JobRef>().ok());
+    // An upgrade had its job as its key.
+    let upgrade = match &earlier.key {
+        Some(key) => key.parse::<JobRef>().ok(),
+        None => None,
+    };
     let key = match (&upgrade, &earlier.key) {
         (Some(job), _) => job.to_string(),
         (None, Some(_)) => {
@@ -237,49 +241,63 @@ fn entry(
         .job
         .or_else(|| receipt.get("job").cloned())
         .unwrap_or_default();
-    let offer = &job["offer"];
-    let provider = offer["provider"].as_str().unwrap_or("kie");
-    let outcome = match (state, job["reference"].as_str()) {
-        ("rejected", _) => json!({ "rejected": { "error": error } }),
-        (_, Some(reference)) => {
-            json!({ "accepted": { "job": reference, "at": job["accepted_at"].as_u64().unwrap_or(earlier.at) } })
-        }
-        _ => match &error {
-            Some(error) => json!({ "unknown": { "error": error } }),
-            None => Value::Null,
-        },
-    };
-    let operation = match offer["operation"].as_str() {
-        Some("extend") => "extend",
-        Some("upgrade") => "upgrade",
-        _ => "generate",
-    };
-    let credits = receipt["credits"].as_f64().or(earlier.credits);
-    let mut delivered = receipt.get("saved").map(|_| receipt.clone());
-    if let Some(delivered) = &mut delivered {
-        // That of an upgrade of another machine's job has the file alone.
-        let made_at = delivered["made_at"].as_u64().unwrap_or(earlier.at);
-        delivered["made_at"] = json!(made_at);
-    }
+    let attempt = json!({
+        "sent": sent(&job["offer"], earlier.base_url.as_deref()),
+        "at": earlier.at,
+        "credits": receipt["credits"].as_f64().or(earlier.credits),
+        "outcome": outcome(state, &job, error.as_ref(), earlier.at),
+    });
     let entry = json!({
         "key": key,
         "state": state,
         "at": earlier.at,
         "wish": wish,
         "target": earlier.output,
-        "attempts": [{
-            "sent": {
-                "provider": provider, "account": provider, "base_url": earlier.base_url,
-                "model": offer["model"].as_str().unwrap_or("unknown"), "operation": operation, "body": offer["body"],
-            },
-            "at": earlier.at,
-            "credits": credits,
-            "outcome": outcome,
-        }],
+        "attempts": [attempt],
         "error": error.filter(|_| state == "failed"),
-        "delivered": delivered,
+        "delivered": delivered(receipt, earlier.at),
     });
     Entry::deserialize(entry).map_err(|error| error.to_string())
+}
+
+fn sent(offer: &Value, base_url: Option<&str>) -> Value {
+    let provider = offer["provider"].as_str().unwrap_or("kie");
+    let operation = match offer["operation"].as_str() {
+        Some("extend") => "extend",
+        Some("upgrade") => "upgrade",
+        _ => "generate",
+    };
+    json!({
+        "provider": provider,
+        "account": provider,
+        "base_url": base_url,
+        "model": offer["model"].as_str().unwrap_or("unknown"),
+        "operation": operation,
+        "body": offer["body"],
+    })
+}
+
+fn outcome(state: &str, job: &Value, error: Option<&Error>, at: u64) -> Value {
+    if state == "rejected" {
+        return json!({ "rejected": { "error": error } });
+    }
+    match (job["reference"].as_str(), error) {
+        (Some(reference), _) => {
+            let at = job["accepted_at"].as_u64().unwrap_or(at);
+            json!({ "accepted": { "job": reference, "at": at } })
+        }
+        (None, Some(error)) => json!({ "unknown": { "error": error } }),
+        (None, None) => Value::Null,
+    }
+}
+
+/// The delivered video that a receipt tells of.
+fn delivered(mut receipt: Value, at: u64) -> Option<Value> {
+    receipt.get("saved")?;
+    // The receipt of an upgrade of another machine's job has the file alone.
+    let made_at = receipt["made_at"].as_u64().unwrap_or(at);
+    receipt["made_at"] = json!(made_at);
+    Some(receipt)
 }
 
 /// An error as it is told now.
@@ -291,10 +309,9 @@ fn error_of(told: &Value) -> Error {
         Some("interrupted") => ErrorKind::Stopped,
         _ => ErrorKind::deserialize(&told["kind"]).unwrap_or(ErrorKind::OutcomeUnknown),
     };
-    let text = |name: &str| told[name].as_str().map(str::to_owned);
     // The message of an error about a job begins with the job.
-    let job: Option<JobRef> = text("job").and_then(|job| job.parse().ok());
-    let message = text("message").unwrap_or_default();
+    let job: Option<JobRef> = text(told, "job").and_then(|job| job.parse().ok());
+    let message = text(told, "message").unwrap_or_default();
     let message = match &job {
         Some(job) => message
             .strip_prefix(&format!("{job}: "))
@@ -302,8 +319,8 @@ fn error_of(told: &Value) -> Error {
             .to_owned(),
         None => message,
     };
-    let error =
-        Error::new(kind, message).with_provider(text("provider_code"), text("provider_words"));
+    let error = Error::new(kind, message)
+        .with_provider(text(told, "provider_code"), text(told, "provider_words"));
     match job {
         Some(job) => error.with_job(&job),
         None => error,

@@ -1,4 +1,4 @@
-//! Why the program ends without a result, for people, for programs and for the record.
+//! The reason why the program ends without a result, for people and for programs.
 
 use std::error::Error as _;
 use std::io;
@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use veo_core::{Charged, Error, ErrorKind, Fault, JobRef, Resend, Subject};
 
-/// How the program ends.
+/// The code that the program ends with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Exit {
@@ -47,7 +47,7 @@ A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned."
             ErrorKind::Stopped => Self::Interrupted,
             ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
             ErrorKind::JobFailed | ErrorKind::Ledger | ErrorKind::Local => Self::Failed,
-            // Of an accepted job or upgrade these say that it has ended.
+            // With a job, these say that the job or its upgrade has ended.
             ErrorKind::Policy | ErrorKind::Refused if accepted => Self::Failed,
             // The job goes on, whatever is the matter with the question.
             _ if accepted => Self::Unfinished,
@@ -56,12 +56,12 @@ A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned."
     }
 }
 
-/// Why the program ends without a result.
+/// The reason why the program ends without a result.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) error: Box<Error>,
-    /// What to do next.
+    /// A sentence about the next thing to do.
     next: Option<String>,
 }
 
@@ -144,14 +144,14 @@ impl Failure {
         ))
     }
 
-    /// The same with another thing to do next.
+    /// Replaces the sentence about the next thing to do.
     #[must_use]
     pub(crate) fn with_next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self
     }
 
-    /// The same with another end.
+    /// Replaces the exit code.
     #[must_use]
     pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
@@ -169,7 +169,7 @@ impl Failure {
         }
     }
 
-    /// For people, in as many lines as it needs.
+    /// The text for people, in as many lines as it needs.
     pub(crate) fn in_full(&self) -> String {
         let mut text = self.message();
         let causes = std::iter::successors(self.error.source(), |cause| (*cause).source());
@@ -182,7 +182,7 @@ impl Failure {
         text
     }
 
-    /// What tells most about the money and what to do comes first.
+    /// The order among several failures. The one that says most about the money comes first.
     fn gravity(&self) -> (usize, usize, usize) {
         let exits = [
             Exit::Interrupted,
@@ -222,7 +222,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// What to do next, where the message does not say it.
+/// Says what to do next, where the message does not.
 fn next(error: &Error, exit: Exit) -> Option<String> {
     let sentence = match (exit, error.job(), error.kind()) {
         (.., ErrorKind::Local | ErrorKind::InvalidRequest | ErrorKind::Stopped) => return None,
@@ -273,7 +273,7 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
     Some(sentence.to_owned())
 }
 
-/// What to do about an unknown outcome, by its key in the record, and the file of the batch that it is in.
+/// Says what to do about an unknown outcome. It has this key in the ledger, or in that of this batch.
 pub(crate) fn look(key: &str, batch: Option<&Path>) -> String {
     let batch = batch
         .map(|file| format!(" --batch {}", file.display()))
@@ -284,7 +284,7 @@ pub(crate) fn look(key: &str, batch: Option<&Path>) -> String {
     )
 }
 
-/// What to do about a line of a batch that is paid for and not here yet.
+/// Says what to do about a line of a batch that is paid for and not here yet.
 pub(crate) const PAID_IN_A_BATCH: &str =
     "It is paid for. The same command of the batch goes on with it.";
 

@@ -1,5 +1,5 @@
-//! Ctrl-C, which ends the waiting and never loses what became of a paid request. To be told to end is the same, and so
-//! is the end of the terminal.
+//! Ctrl-C ends the waiting, and never loses the outcome of a paid request. A signal to end does the same, and so does the
+//! end of the terminal.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::output::Output;
 
-/// How often Ctrl-C was pressed since this was made.
+/// Counts how often Ctrl-C was pressed.
 pub(crate) struct Interrupts {
     count: watch::Receiver<u32>,
     explained: AtomicBool,
@@ -24,12 +24,12 @@ impl Interrupts {
         }
     }
 
-    /// Until Ctrl-C is pressed.
+    /// Waits until Ctrl-C is pressed.
     pub(crate) async fn first(&self) {
         self.pressed(1).await;
     }
 
-    /// Until Ctrl-C is pressed again.
+    /// Waits until Ctrl-C is pressed again.
     pub(crate) async fn second(&self) {
         self.pressed(2).await;
     }
@@ -71,7 +71,7 @@ fn listen(counter: &watch::Sender<u32>) {
         if kind == SignalKind::hangup() && is_ignored(kind) {
             continue;
         }
-        // What cannot be heard of ends the program by itself.
+        // A signal that cannot be heard of ends the program by itself.
         let Ok(mut signal) = signal(kind) else {
             continue;
         };

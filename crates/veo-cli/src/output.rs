@@ -1,4 +1,4 @@
-//! What the program says: results on standard output, everything else on standard error.
+//! The program prints results on standard output, and everything else on standard error.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -30,7 +30,7 @@ pub(crate) enum Event<'a> {
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         refusals: &'a [String],
     },
-    /// How far a job is: `pending`, `running` or `downloading`.
+    /// The progress of a job, which is `pending`, `running` or `downloading`.
     State {
         #[serde(skip_serializing_if = "Option::is_none")]
         line: Option<usize>,
@@ -60,7 +60,7 @@ pub(crate) enum Event<'a> {
     },
     /// A line of a batch that has no video.
     Failed { line: usize, error: FailureJson<'a> },
-    /// How many lines of a batch ended how.
+    /// A batch has ended. The numbers are those of its lines.
     Batch {
         done: usize,
         failed: usize,
@@ -70,21 +70,21 @@ pub(crate) enum Event<'a> {
     },
     /// A job of this machine, as it is known here.
     Job(&'a Listing),
-    /// What can be made.
+    /// The plan for a request.
     Plan(&'a Plan),
-    /// What a model can do.
+    /// The abilities of a model.
     Model(&'a Model),
-    /// What is left on an account.
+    /// The credits that are left on an account.
     Credits { provider: &'a str, credits: f64 },
-    /// Where an image is now.
+    /// An image was uploaded, and is at this URL.
     Uploaded { file: &'a str, url: &'a str },
-    /// What a file is.
+    /// A file that was looked into.
     Inspected {
         file: &'a str,
         kind: &'a str,
         content: serde_json::Value,
     },
-    /// Where a key is kept now.
+    /// A key was written to this file.
     Kept { provider: &'a str, file: &'a str },
     /// The simulator runs.
     Serving {
@@ -93,15 +93,15 @@ pub(crate) enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         pid: Option<u32>,
     },
-    /// What can go wrong in the simulator.
+    /// A scenario that the simulator has.
     Scenario { name: &'a str, description: &'a str },
     /// A text that was asked for, such as completions.
     Text { text: &'a str },
-    /// Something to know, for people.
+    /// A message for people.
     Note { message: &'a str },
 }
 
-/// Where all that the program says goes through.
+/// The way to both streams. Everything that the program says goes through it.
 pub(crate) struct Output {
     json: bool,
     /// The bars on the terminal, which step aside for a line. Hidden where there is no terminal.
@@ -138,12 +138,12 @@ impl Output {
         }
     }
 
-    /// Whether JSON is wanted.
+    /// Whether the user wants JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// A result: a line of text, or an event.
+    /// Prints a result as a line of text, or as an event.
     pub(crate) fn result(&self, text: &str, event: &Event) {
         let line = if self.json {
             json(event)
@@ -153,26 +153,21 @@ impl Output {
         self.print(&line);
     }
 
-    /// A line of standard output.
+    /// Prints a line on standard output.
     pub(crate) fn print(&self, line: &str) {
         self.print_all([line]);
     }
 
-    /// A text that another program made, such as completions.
+    /// Prints a text for another program, such as completions.
     pub(crate) fn text(&self, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         self.result(text.trim_end(), &Event::Text { text: &text });
     }
 
-    /// Many lines of standard output, at once.
+    /// Prints many lines on standard output at once.
     pub(crate) fn print_all(&self, lines: impl IntoIterator<Item = impl Display>) {
         self.bars.suspend(|| {
-            let mut stdout = BufWriter::new(io::stdout().lock());
-            let written = lines
-                .into_iter()
-                .try_for_each(|line| writeln!(stdout, "{line}"));
-            let written = written.and_then(|()| stdout.flush());
-            if let Err(error) = written {
+            if let Err(error) = write_lines(lines) {
                 self.unwritten.borrow_mut().get_or_insert(error);
             }
         });
@@ -180,10 +175,13 @@ impl Output {
 
     /// Whether all results could be printed.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        self.unwritten.take().map_or(Ok(()), unwritten)
+        match self.unwritten.take() {
+            Some(error) => unwritten(error),
+            None => Ok(()),
+        }
     }
 
-    /// What happens, for people: a line of standard error, or an event.
+    /// Tells people what happens with a line of standard error, and programs with an event.
     pub(crate) fn progress(&self, text: &str, event: &Event) {
         if self.json {
             self.print(&json(event))
@@ -192,12 +190,12 @@ impl Output {
         }
     }
 
-    /// Something to know that is no result.
+    /// Tells something that is no result.
     pub(crate) fn note(&self, message: &str) {
         self.progress(message, &Event::Note { message });
     }
 
-    /// Something that may not be as wanted.
+    /// Tells something that may not be as the user wants it.
     pub(crate) fn warn(&self, message: &str) {
         let text = format!(
             "{}: {message}",
@@ -206,7 +204,7 @@ impl Output {
         self.progress(&text, &Event::Note { message });
     }
 
-    /// An error, and the code to end with.
+    /// Tells an error, and gives the code to end with.
     pub(crate) fn report(&self, failure: &Failure) -> ExitCode {
         if self.json {
             self.tell(&json(&failure.as_json()));
@@ -220,7 +218,7 @@ impl Output {
         ExitCode::from(failure.exit as u8)
     }
 
-    /// A line of standard error.
+    /// Prints a line on standard error.
     pub(crate) fn tell(&self, line: &str) {
         self.bars.suspend(|| {
             let _ = writeln!(io::stderr(), "{line}");
@@ -228,10 +226,18 @@ impl Output {
     }
 }
 
-/// A result that cannot be printed. What was paid for is there all the same.
+fn write_lines(lines: impl IntoIterator<Item = impl Display>) -> io::Result<()> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    for line in lines {
+        writeln!(stdout, "{line}")?;
+    }
+    stdout.flush()
+}
+
+/// The failure for a result that cannot be printed. A video that was paid for is there all the same.
 pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
     match error.kind() {
-        // Whoever stops reading has seen enough.
+        // A reader that stops has seen enough.
         io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(Failure::unprinted(format!(
             "standard output cannot be written: {error}; what was done is done"

@@ -1,4 +1,4 @@
-//! How far a job is: a bar on a terminal, a line for each change elsewhere, and an event with `--json`.
+//! The progress of a job: a bar on a terminal, a line for each change elsewhere, and an event with `--json`.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -13,10 +13,10 @@ pub(crate) struct Progress<'a> {
     job: &'a JobRef,
     /// The line of the batch.
     line: Option<usize>,
-    /// What tells it from others, with a colon.
+    /// The text that tells it from others, with a colon.
     label: &'a str,
     bar: ProgressBar,
-    /// What was told last, so that nothing is told twice.
+    /// The last thing that was told, so that nothing is told twice.
     last: RefCell<(&'static str, Option<u8>)>,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Progress<'a> {
                 self.change("running", *percent, "Making the video", template);
             }
             State::Pending => self.change("pending", None, "Waiting", WITHOUT_BAR),
-            // What comes next says more.
+            // The end of a job is told by the caller.
             _ => {}
         }
     }

@@ -171,7 +171,7 @@ impl<'a> Run<'a> {
     async fn send_unless_given_up(&self, prepared: Prepared) -> Option<Submission> {
         let mut sending = pin!(self.client.send_until(prepared, self.interrupts.first()));
         tokio::select! {
-            // It ends at once if nothing has left.
+            // The sending ends at once if nothing has left.
             biased;
             outcome = &mut sending => return Some(outcome),
             () = self.interrupts.first() => self.interrupts.explain(self.output),
@@ -253,7 +253,7 @@ impl<'a> Run<'a> {
             ));
         }
         let mut kept = saved.clone();
-        // It has to mean the same to whoever reads it in another folder.
+        // The path has to mean the same in another folder.
         kept.path = absolute(&saved.path).unwrap_or(kept.path);
         // An upgrade has a job in its entry only now.
         let entry = self.entry(job.key).await?;
@@ -387,7 +387,7 @@ fn explained(
                 _ => Exit::Unknown,
             };
             let next = match (to, key) {
-                // It was called for again already.
+                // The provider was asked for it a second time already.
                 (Resolution::K4, Some(key)) => look(key, None),
                 _ => format!(
                     "It may have been charged. Go on with the same command: veo upgrade {small} --resolution {to}"

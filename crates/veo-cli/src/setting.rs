@@ -12,7 +12,7 @@ use crate::store::Store;
 pub(crate) struct Setting {
     pub(crate) config: Config,
     pub(crate) providers: Vec<ProviderName>,
-    /// It stops when it is dropped.
+    /// The simulator stops when this is dropped.
     simulator: Option<Sim>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the program keeps its ledgers: one for the jobs of this machine, and one beside the file of each batch.
+//! The ledgers of the program: one for the jobs of this machine, and one beside the file of each batch.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::earlier;
 use crate::failure::Failure;
 use crate::paths::own_folder;
 
-/// Says which key a request has, whose images are named from a folder.
+/// Finds the key of a request of an earlier record, by the request and the file where its video goes.
 type KeyOf<'a> = dyn FnMut(&VideoRequest, &Path) -> Option<String> + 'a;
 
 /// A ledger, and where it belongs.

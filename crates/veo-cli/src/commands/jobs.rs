@@ -86,24 +86,25 @@ fn explain_unknown(listings: &[Listing], batch: Option<&Path>, output: &Output) 
     ));
 }
 
-/// A line for each job, after one that says what stands in its columns.
+/// A line for each job, after one with the titles of the columns.
 fn table(listings: &[Listing]) -> impl Iterator<Item = String> {
     let now = SystemTime::UNIX_EPOCH
         .elapsed()
         .unwrap_or_default()
         .as_secs();
-    let rows = move || {
-        let head = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(Cow::from);
-        iter::once(head).chain(listings.iter().map(move |listing| cells(listing, now)))
-    };
     // Ages grow, and the rest need not move for that.
     let mut widths = [0, 8, 0, 0];
-    for row in rows() {
+    for row in rows(listings, now) {
         for (width, cell) in widths.iter_mut().zip(&row) {
             *width = measure_text_width(cell).max(*width);
         }
     }
-    rows().map(move |row| line(&row, widths))
+    rows(listings, now).map(move |row| line(&row, widths))
+}
+
+fn rows(listings: &[Listing], now: u64) -> impl Iterator<Item = [Cow<'_, str>; 5]> {
+    let titles = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(Cow::from);
+    iter::once(titles).chain(listings.iter().map(move |listing| cells(listing, now)))
 }
 
 /// State, age, job, video and prompt.

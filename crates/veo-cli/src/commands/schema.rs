@@ -12,7 +12,7 @@ pub(crate) fn run(output: &Output) -> Result<(), Failure> {
     } else {
         serde_json::to_string_pretty(&schema)
     };
-    // It is JSON anyway.
+    // A schema is JSON with --json or without.
     output.print(&written.unwrap_or_default());
     Ok(())
 }

@@ -63,7 +63,7 @@ async fn serve(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
     let mut builder = Sim::builder()
         .port(arguments.port.unwrap_or(8787))
         .on_call(|line| {
-            // Whoever reads this may have gone, which is no reason to stop.
+            // The reader may have gone, which is no reason to stop.
             let _ = writeln!(io::stderr(), "{line}");
         });
     if let Some(file) = &arguments.scenario {
