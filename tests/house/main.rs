@@ -9,9 +9,6 @@ use std::path::Path;
 
 use syn::visit::Visit;
 
-/// Crates that still have a circle. One that has none any more has to be taken out.
-const NOT_YET: &[&str] = &["veo-cli"];
-
 #[test]
 fn no_files_import_each_other_in_a_circle() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -24,11 +21,7 @@ fn no_files_import_each_other_in_a_circle() {
         let mut modules = Modules::new();
         read(&path.join("src"), "", &mut modules);
         let circle = circle(&modules);
-        if NOT_YET.contains(&name) {
-            assert_ne!(circle, None, "{name} has none, so take it out of NOT_YET");
-        } else {
-            assert_eq!(circle, None, "files of {name} import each other");
-        }
+        assert_eq!(circle, None, "files of {name} import each other");
     }
 }
 
