@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, Begin, Begun, EntryState, Event, Outcome, told};
+use super::{Attempt, Begin, Begun, Budget, EntryState, Event, Outcome, told};
 use crate::limit::Starts;
 use crate::{Error, ErrorKind, JobRef, Offer};
 
@@ -292,74 +292,12 @@ impl Book {
             self.spent.entry(budget).or_default().falls += fall;
             return true;
         }
-        let (number, follows) = match self.by_key.get(&*short.key) {
-            Some(number) => {
-                if let Some(row) = self.rows.get_mut(*number as usize) {
-                    row.more_lines.push(line);
-                }
-                (*number, true)
-            }
-            // Without its first line there may be a job all the same, which is paid for.
-            None => {
-                let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-                let row = Row::new(short, line);
-                self.by_key.insert(row.key.clone(), number);
-                self.rows.push(row);
-                (number, short.first)
-            }
-        };
-        let address = short
-            .base_url
-            .as_ref()
-            .map(|address| self.addresses.number(address));
-        let kind = short.kind.as_ref().map(|kind| self.kinds.number(kind));
-        let budget = short
-            .budget
-            .as_ref()
-            .map(|budget| self.budgets.number(budget));
-        let Some(row) = self.rows.get_mut(number as usize) else {
-            return false;
-        };
-        if short.state == Some(EntryState::OnItsWay) && short.account.is_some() {
-            // A further attempt, after a rejected one.
-            (row.credits, row.reserved) = (None, None);
-        }
-        row.kind = kind.unwrap_or(row.kind);
-        row.address = address.or(row.address);
-        row.budget = budget.or(row.budget);
-        row.reserved = short.reserved.or(row.reserved);
-        if let Some(credits) = short.credits {
-            row.credits = Some(row.credits.unwrap_or_default().max(credits));
-            let price = self.prices.entry(row.kind).or_default();
-            *price = price.max(credits);
-        }
-        if let Some(target) = &short.target {
-            row.target = Some((**target).into());
-        }
-        if let Some(job) = &short.job {
-            let job: Arc<str> = (**job).into();
-            let bare = without_size(&job);
-            let is_upgrade = job == row.key;
-            if bare.len() < job.len() && !is_upgrade {
-                self.by_job.entry(bare.into()).or_insert(number);
-            }
-            self.by_job.insert(job.clone(), number);
-            row.job = Some(job);
-        }
-        if let Some(state) = short.state {
-            self.on_their_way += usize::from(state == EntryState::OnItsWay);
-            self.on_their_way -= usize::from(row.state == EntryState::OnItsWay);
-            row.state = state;
-            row.owner = short.owner.as_deref().map(Into::into);
-        }
-        if let Some(target) = row.target.as_ref().filter(|_| row.state.is_open()) {
-            self.by_target.insert(target.clone(), number);
-        }
-        if let Some(marker) = &short.marker {
-            self.by_marker.insert((**marker).into(), number);
-        }
-        if let Some(account) = &short.account {
-            let starts = self.accounts.entry((**account).into()).or_default();
+        let (number, follows) = self.line_of(short, line);
+        self.take_state(number, short);
+        self.take_money(number, short);
+        self.take_names(number, short);
+        if let Some(account) = short.account.as_deref() {
+            let starts = self.accounts.entry(account.into()).or_default();
             let at = Duration::from_millis(short.at);
             match short.pause {
                 // The provider wants no request for a while.
@@ -369,6 +307,85 @@ impl Book {
         }
         self.count(number);
         follows
+    }
+
+    /// The number of the entry that a line belongs to, and whether there was a line before that this one can follow.
+    fn line_of(&mut self, short: &Short, line: (u64, u32)) -> (u32, bool) {
+        if let Some(number) = self.by_key.get(&*short.key) {
+            if let Some(row) = self.rows.get_mut(*number as usize) {
+                row.more_lines.push(line);
+            }
+            return (*number, true);
+        }
+        // Without its first line there may be a job all the same, which is paid for.
+        let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        let row = Row::new(short, line);
+        self.by_key.insert(row.key.clone(), number);
+        self.rows.push(row);
+        (number, short.first)
+    }
+
+    fn take_state(&mut self, number: u32, short: &Short) {
+        let (Some(state), Some(row)) = (short.state, self.rows.get_mut(number as usize)) else {
+            return;
+        };
+        self.on_their_way += usize::from(state == EntryState::OnItsWay);
+        self.on_their_way -= usize::from(row.state == EntryState::OnItsWay);
+        row.state = state;
+        row.owner = short.owner.as_deref().map(Into::into);
+    }
+
+    /// Takes up what a line says of prices and budgets.
+    fn take_money(&mut self, number: u32, short: &Short) {
+        let Some(row) = self.rows.get_mut(number as usize) else {
+            return;
+        };
+        if short.state == Some(EntryState::OnItsWay) && short.account.is_some() {
+            // A further attempt, after a rejected one.
+            row.credits = None;
+            row.reserved = None;
+        }
+        if let Some(kind) = &short.kind {
+            row.kind = self.kinds.number(kind);
+        }
+        if let Some(budget) = &short.budget {
+            row.budget = Some(self.budgets.number(budget));
+        }
+        row.reserved = short.reserved.or(row.reserved);
+        if let Some(credits) = short.credits {
+            row.credits = Some(row.credits.unwrap_or_default().max(credits));
+            let price = self.prices.entry(row.kind).or_default();
+            *price = price.max(credits);
+        }
+    }
+
+    /// Takes up by what else an entry can be found.
+    fn take_names(&mut self, number: u32, short: &Short) {
+        let Some(row) = self.rows.get_mut(number as usize) else {
+            return;
+        };
+        if let Some(address) = &short.base_url {
+            row.address = Some(self.addresses.number(address));
+        }
+        if let Some(target) = short.target.as_deref() {
+            row.target = Some(target.into());
+        }
+        if let Some(job) = short.job.as_deref() {
+            let job: Arc<str> = job.into();
+            let bare = without_size(&job);
+            let is_upgrade = job == row.key;
+            if bare.len() < job.len() && !is_upgrade {
+                self.by_job.entry(bare.into()).or_insert(number);
+            }
+            self.by_job.insert(job.clone(), number);
+            row.job = Some(job);
+        }
+        if let Some(target) = row.target.as_ref().filter(|_| row.state.is_open()) {
+            self.by_target.insert(target.clone(), number);
+        }
+        if let Some(marker) = short.marker.as_deref() {
+            self.by_marker.insert(marker.into(), number);
+        }
     }
 
     /// What stands against a paid call now, if anything does; and what has to be set aside for it.
@@ -389,56 +406,56 @@ impl Book {
         if let Some(pause) = starts.pause(begin.limit, Duration::from_millis(now)) {
             return Err(Begun::NotBefore(pause.min(LONGEST_PAUSE)));
         }
-        let Some(budget) = &begin.budget else {
-            return Ok(None);
-        };
-        if budget.account != begin.offer.account {
-            let (wanted, account) = (&budget.account, &begin.offer.account);
+        match &begin.budget {
+            Some(budget) => self.set_aside(budget, &begin.offer),
+            None => Ok(None),
+        }
+    }
+
+    /// What has to be set aside of a budget for a call, if that is not known by its price; or why the call has to wait or to stay.
+    fn set_aside(&mut self, budget: &Budget, offer: &Offer) -> Result<Option<f64>, Begun> {
+        if budget.account != offer.account {
             return Err(Begun::OverBudget(format!(
-                "the budget {} is for {wanted} and not for {account}",
-                budget.name
+                "the budget {} is for {} and not for {}",
+                budget.name, budget.account, offer.account
             )));
         }
-        let kind = self.kinds.number(&kind(&begin.offer));
+        let kind = self.kinds.number(&kind(offer));
         let price = budget.price.or_else(|| self.prices.get(&kind).copied());
         let name = self.budgets.number(&budget.name);
         let left = budget.cap - self.sum(name);
-        let untold = self
-            .spent
-            .get(&name)
-            .map(|spent| &spent.untold)
-            .into_iter()
-            .flatten();
-        let mut untold = untold.filter_map(|number| self.row(*number));
         // The price of what is under way gets known when it ends, and what is set aside for it may be more.
-        let is_open = |row: &Row| matches!(row.state, EntryState::OnItsWay | EntryState::Accepted);
+        let mut open = Vec::new();
+        if let Some(spent) = self.spent.get(&name) {
+            let untold = spent.untold.iter().filter_map(|number| self.row(*number));
+            open.extend(
+                untold
+                    .filter(|row| matches!(row.state, EntryState::OnItsWay | EntryState::Accepted)),
+            );
+        }
         // Where not even the cheapest known price fits, one that is not known is not tried.
-        let known = self
-            .prices
-            .iter()
-            .filter(|(kind, _)| self.kinds.is_of(**kind, &begin.offer.account));
+        let known = self.prices.iter();
+        let known = known.filter(|(kind, _)| self.kinds.is_of(**kind, &offer.account));
         let least = known.map(|(_, price)| *price).min_by(f64::total_cmp);
         let needed = price
             .or(budget.most)
             .unwrap_or(left.max(least.unwrap_or_default()));
-        match price {
-            None if untold.any(is_open) => Err(Begun::Held),
-            _ if needed <= left && left > 0.0 => {
-                let known = self.prices.contains_key(&kind) && budget.price.is_none();
-                Ok(Some(needed).filter(|_| !known))
-            }
-            Some(_) if untold.any(|row| is_open(row) && row.reserved.is_some()) => Err(Begun::Held),
-            _ => {
-                let spent = budget.cap - left;
-                let price = price
-                    .map(|price| format!(", and this one would cost {price}"))
-                    .unwrap_or_default();
-                Err(Begun::OverBudget(format!(
-                    "{spent} of {} credits are spent or promised{price}",
-                    budget.cap
-                )))
-            }
+        if price.is_none() && !open.is_empty() {
+            return Err(Begun::Held);
         }
+        if needed <= left && left > 0.0 {
+            let is_known = self.prices.contains_key(&kind) && budget.price.is_none();
+            return Ok(Some(needed).filter(|_| !is_known));
+        }
+        if price.is_some() && open.iter().any(|row| row.reserved.is_some()) {
+            return Err(Begun::Held);
+        }
+        let (spent, cap) = (budget.cap - left, budget.cap);
+        let mut why = format!("{spent} of {cap} credits are spent or promised");
+        if let Some(price) = price {
+            why.push_str(&format!(", and this one would cost {price}"));
+        }
+        Err(Begun::OverBudget(why))
     }
 
     pub(super) fn spent(&mut self, budget: &str) -> f64 {

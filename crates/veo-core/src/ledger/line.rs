@@ -1,7 +1,7 @@
 //! How a ledger stands in a file: a first line that says how far it reaches, and a line for each event.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::Event;
 use super::book::Short;
+use super::disk::read_at;
 
 /// The first line of the file.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -23,6 +24,18 @@ pub(super) struct Head {
     pub(super) end: u64,
     /// The start of the SHA-256 of the key of the last line.
     pub(super) last: String,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            id: String::new(),
+            lines: 0,
+            end: 0,
+            last: String::new(),
+        }
+    }
 }
 
 pub(super) const VERSION: u32 = 1;
@@ -140,10 +153,4 @@ pub(super) fn read_head(file: &File) -> io::Result<Option<Head>> {
         .ok()
         .and_then(|head| Head::deserialize(head).ok());
     Ok(head.filter(|head| head_line(head) == bytes))
-}
-
-pub(super) fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    let mut file = file;
-    file.seek(SeekFrom::Start(offset))?;
-    file.read_exact(bytes)
 }

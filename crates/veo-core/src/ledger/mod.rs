@@ -28,9 +28,12 @@
 //! A symbolic link to the file leads to the same ledger. Nothing is sent from a file with a second hard link, since whoever uses
 //! the other name would not see who sends.
 
+mod alive;
 mod book;
+mod disk;
 mod entry;
 mod file;
+mod journal;
 mod line;
 mod none;
 

@@ -1,0 +1,114 @@
+//! Which processes that send from a ledger are still there: each keeps a file beside it locked for as long as it lives.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::disk::{private, unlockable, unusable};
+use crate::Error;
+use crate::text::{folder_of, random};
+
+/// The processes that send from a ledger, or have sent.
+#[derive(Debug)]
+pub(super) struct Processes {
+    ledger: Arc<Path>,
+    /// The file of this one, once it may send.
+    own: Option<Own>,
+    /// Whether those are alive that were asked about.
+    known: HashMap<Box<str>, bool>,
+}
+
+/// The file of this process. It is locked for as long as this lives.
+#[derive(Debug)]
+struct Own {
+    id: String,
+    path: PathBuf,
+    _file: File,
+}
+
+impl Processes {
+    pub(super) fn of(ledger: Arc<Path>) -> Self {
+        Self {
+            ledger,
+            own: None,
+            known: HashMap::new(),
+        }
+    }
+
+    /// The id of this process, which others can see from here on.
+    pub(super) fn own_id(&mut self) -> Result<String, Error> {
+        if let Some(own) = &self.own {
+            return Ok(own.id.clone());
+        }
+        self.remove_ended();
+        let id = random::<8>();
+        let path = path_of(&self.ledger, &id);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        private(&mut options);
+        let file = options
+            .open(&path)
+            .map_err(|error| unusable(&path, error))?;
+        file.try_lock()
+            .map_err(|error| unlockable(&path, error.into()))?;
+        self.own = Some(Own {
+            id: id.clone(),
+            path,
+            _file: file,
+        });
+        Ok(id)
+    }
+
+    pub(super) fn is_alive(&mut self, id: &str) -> bool {
+        if self.own.as_ref().is_some_and(|own| own.id == id) {
+            return true;
+        }
+        // Whoever has gone does not come back.
+        if self.known.get(id) == Some(&false) {
+            return false;
+        }
+        let is_alive = match File::open(path_of(&self.ledger, id)) {
+            Ok(file) => file.try_lock_shared().is_err(),
+            // Whatever keeps it from being opened says nothing of the process.
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
+        self.known.insert(id.into(), is_alive);
+        is_alive
+    }
+
+    /// Removes the files of processes that have ended.
+    fn remove_ended(&self) {
+        let prefix = path_of(&self.ledger, "");
+        let prefix = prefix.file_name().unwrap_or_default().to_string_lossy();
+        let Ok(files) = fs::read_dir(folder_of(&self.ledger)) else {
+            return;
+        };
+        for file in files.flatten() {
+            let name = file.file_name();
+            let name = name.to_string_lossy();
+            let id = name.strip_prefix(&*prefix);
+            if id.is_none_or(|id| id.len() != 16) {
+                continue;
+            }
+            let has_ended =
+                File::open(file.path()).is_ok_and(|file| file.try_lock_shared().is_ok());
+            if has_ended {
+                let _ = fs::remove_file(file.path());
+            }
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The file that says that a process is alive, beside the ledger.
+fn path_of(ledger: &Path, id: &str) -> PathBuf {
+    let name = ledger.file_name().unwrap_or_default().to_string_lossy();
+    ledger.with_file_name(format!(".{name}.{id}"))
+}

@@ -1,0 +1,908 @@
+//! The file of a ledger: reading its lines, and writing one more.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest as _, Sha256};
+
+use super::alive::Processes;
+use super::book::{Book, Row, Short, kind};
+use super::disk::{
+    has_other_names, is_in_place, make_folder, read_at, unlockable, unusable, write_at,
+};
+use super::line::{
+    HEAD, Head, START, VERSION, head_line, is_room, is_room_only, line, prompt_in, read_head,
+    short_of, split,
+};
+use super::{
+    Attempt, Begin, Begun, Entry, EntryState, Event, Listed, Outcome, Want, Which, key_reused,
+    target_taken,
+};
+use crate::text::{folder_of, hex, random};
+use crate::{Error, ErrorKind};
+
+/// The file of a ledger, with all that was read of it. Whoever changes it has it locked.
+#[derive(Debug)]
+pub(super) struct Journal {
+    pub(super) path: Arc<Path>,
+    pub(super) file: Arc<File>,
+    head: Head,
+    pub(super) book: Book,
+    /// The end of the last line that was read.
+    pub(super) read_to: u64,
+    pub(super) problems: Vec<String>,
+    /// The key of the entry whose last line was torn off, until that is written down.
+    torn: Option<String>,
+    processes: Processes,
+    pub(super) is_read_only: bool,
+    /// Something could not be written through to the disk.
+    pub(super) is_unsynced: bool,
+    pub(super) is_new: bool,
+}
+
+/// Reads prompts. The lines of a file are mostly asked for one after the other, so it is read as a whole.
+struct Prompts<'a> {
+    file: BufReader<&'a File>,
+    /// Where it has been read to.
+    at: u64,
+    line: Vec<u8>,
+}
+
+/// How far the lines of a file were read.
+struct Read {
+    /// The offset of the next line.
+    at: u64,
+    /// How many lines there were, without the first of the file.
+    number: u64,
+    is_damaged: bool,
+}
+
+/// The number of lines of a file whose first line cannot be read.
+const UNKNOWN: u64 = u64::MAX;
+/// What the key of an entry starts with of which only the digest of the key is known.
+const TORN: &str = "torn-";
+/// How much is kept free on the disk for the outcome of each call under way, in bytes.
+const ROOM: u64 = 8 << 10;
+/// For how many calls at most there is room. Those whose process has ended are among them.
+const MOST_ROOM: usize = 256;
+/// The longest line. There are images of the caller in the longest ones; what comes from outside has been cut to less before.
+const LONGEST: usize = 128 << 20;
+/// For how long nothing has to be written before the file is rewritten. It is longer than the span of any limit.
+const QUIET: Duration = Duration::from_secs(60);
+/// How many lines there have to be more than entries before the file is rewritten by itself.
+const SPARE_LINES: u64 = 1000;
+/// How long to wait for another process to have written its line.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Journal {
+    pub(super) fn open(path: &Path, create: bool) -> Result<Self, Error> {
+        let is_new = create && !path.exists();
+        if is_new {
+            make(path)?;
+        }
+        // A link to it is replaced by nothing, and all who use the file see the same names beside it.
+        let path: Arc<Path> = fs::canonicalize(path)
+            .map_err(|error| unusable(path, error))?
+            .into();
+        let (file, is_read_only) = open_file(&path)?;
+        let mut journal = Self {
+            processes: Processes::of(path.clone()),
+            path,
+            file: Arc::new(file),
+            head: Head::default(),
+            book: Book::default(),
+            read_to: HEAD,
+            problems: Vec::new(),
+            torn: None,
+            is_read_only,
+            is_unsynced: false,
+            is_new,
+        };
+        if !journal.is_read_only {
+            journal.lock_first()?;
+        }
+        let loaded = journal.load().and_then(|()| journal.compact_if_long());
+        journal.unlock();
+        loaded.map(|()| journal)
+    }
+
+    /// Rewrites a file that has many more lines than entries, or links that nothing needs any more.
+    fn compact_if_long(&mut self) -> Result<(), Error> {
+        let entries = self.book.rows.len() as u64;
+        let spare = self.head.lines.saturating_sub(entries * 2);
+        let is_sound = self.problems.is_empty() && !self.is_read_only;
+        let is_long = spare > SPARE_LINES || self.book.has_spent_links();
+        if is_sound && is_long {
+            self.compact()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Locks the file to which the path leads now. Another process can have rewritten it since it was opened.
+    fn lock_first(&mut self) -> Result<(), Error> {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            match self.file.try_lock() {
+                Ok(()) if is_in_place(&self.path, &self.file) => return Ok(()),
+                Ok(()) => {
+                    self.unlock();
+                    let file = OpenOptions::new().read(true).write(true).open(&self.path);
+                    self.file = Arc::new(file.map_err(|error| unusable(&self.path, error))?);
+                }
+                Err(TryLockError::WouldBlock) if std::time::Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(unlockable(
+                        &self.path,
+                        io::Error::other("another process has it and keeps it"),
+                    ));
+                }
+                Err(TryLockError::Error(error)) => return Err(unlockable(&self.path, error)),
+            }
+        }
+    }
+
+    pub(super) fn unlock(&self) {
+        if !self.is_read_only {
+            // It is unlocked at the end of the process in any case.
+            let _ = self.file.unlock();
+        }
+    }
+
+    /// Reads all of the file anew.
+    fn load(&mut self) -> Result<(), Error> {
+        (self.book, self.read_to, self.torn) = (Book::default(), HEAD, None);
+        self.problems.clear();
+        self.head.lines = 0;
+        match read_head(&self.file).map_err(|error| unusable(&self.path, error))? {
+            Some(head) if head.version > VERSION => {
+                let path = self.path.display();
+                let message =
+                    format!("{path} was written by a later version of veo; use that version");
+                Err(Error::new(ErrorKind::LedgerDamaged, message))
+            }
+            Some(head) => self.read_lines(head),
+            None => {
+                let mut start = Vec::new();
+                let read = (&*self.file)
+                    .seek(SeekFrom::Start(0))
+                    .and_then(|_| (&*self.file).take(512).read_to_end(&mut start));
+                read.map_err(|error| unusable(&self.path, error))?;
+                // The first line can be damaged, and the second then shows whose file it is.
+                let second = start
+                    .iter()
+                    .position(|byte| *byte == b'\n')
+                    .map_or(&[][..], |end| &start[end + 1..]);
+                let is_ledger = start.starts_with(b"{\"veo-ledger\"") || second.starts_with(START);
+                if !is_ledger && !start.iter().all(u8::is_ascii_whitespace) {
+                    let path = self.path.display();
+                    let old = start.starts_with(b"{\"id\":");
+                    let what = if old {
+                        "is a record of an earlier version of veo"
+                    } else {
+                        "is no ledger of veo"
+                    };
+                    let message = format!(
+                        "{path} {what}; nothing was sent, and it stays as it is. Move it away to begin anew"
+                    );
+                    return Err(Error::new(ErrorKind::LedgerDamaged, message));
+                }
+                self.problems.push(
+                    "line 1: it is changed, and does not say how far the file reaches".to_owned(),
+                );
+                // What there is can still be waited for.
+                let end = self
+                    .file
+                    .metadata()
+                    .map_err(|error| unusable(&self.path, error))?
+                    .len();
+                let head = Head {
+                    lines: UNKNOWN,
+                    end,
+                    ..Head::default()
+                };
+                self.read_lines(head)
+            }
+        }
+    }
+
+    /// Sees what other processes have written, and whether the file is still the one that was opened.
+    pub(super) fn caught_up(&mut self) -> Result<(), Error> {
+        if !self.is_read_only && !is_in_place(&self.path, &self.file) {
+            self.reopen()?;
+        }
+        match read_head(&self.file).map_err(|error| unusable(&self.path, error))? {
+            Some(head) if head == self.head => Ok(()),
+            Some(head)
+                if head.id == self.head.id
+                    && head.end >= self.read_to
+                    && self.problems.is_empty() =>
+            {
+                self.read_lines(head)
+            }
+            _ => self.load(),
+        }
+    }
+
+    /// Goes on with the file that another process has rewritten.
+    fn reopen(&mut self) -> Result<(), Error> {
+        let gone = |_| {
+            let message = format!(
+                "{} was removed or replaced meanwhile, so nothing more is sent",
+                self.path.display()
+            );
+            Error::new(ErrorKind::Ledger, message)
+        };
+        let file = loop {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(&self.path)
+                .map_err(gone)?;
+            file.lock().map_err(|error| unlockable(&self.path, error))?;
+            // It can be rewritten once more until it is locked.
+            if is_in_place(&self.path, &file) {
+                break file;
+            }
+        };
+        let head = read_head(&file).map_err(|error| unusable(&self.path, error))?;
+        if head.is_none_or(|head| head.id != self.head.id) {
+            return Err(gone(io::Error::other("another file")));
+        }
+        self.unlock();
+        self.file = Arc::new(file);
+        self.load()
+    }
+
+    /// Reads the lines after those that were read before.
+    fn read_lines(&mut self, head: Head) -> Result<(), Error> {
+        let file = self.file.clone();
+        let mut reader = BufReader::with_capacity(1 << 20, &*file);
+        reader
+            .seek(SeekFrom::Start(self.read_to))
+            .map_err(|error| unusable(&self.path, error))?;
+        let mut read = Read {
+            at: self.read_to,
+            number: self.head.lines,
+            is_damaged: false,
+        };
+        let mut bytes = Vec::new();
+        while read.at < head.end {
+            bytes.clear();
+            let longest = (head.end - read.at).min(LONGEST as u64);
+            let length = reader
+                .by_ref()
+                .take(longest)
+                .read_until(b'\n', &mut bytes)
+                .map_err(|error| unusable(&self.path, error))? as u64;
+            // The end of the file comes before the end that its first line names. Or the disk has the room for the line and
+            // not the line, as after a power failure.
+            let is_at_the_end = read.at + length == head.end;
+            let is_room = is_at_the_end && bytes.last().is_some_and(|byte| is_room(*byte));
+            let is_cut = length < longest && !bytes.ends_with(b"\n") || is_room;
+            let is_last = read.number.saturating_add(1) == head.lines && !read.is_damaged;
+            let is_torn = is_cut && is_last && short_of(&bytes).is_err();
+            // There can be room at the end, and nothing says where it begins.
+            let is_blank = head.lines == UNKNOWN && bytes.iter().all(u8::is_ascii_whitespace);
+            if length == 0 || is_torn || is_blank {
+                break;
+            }
+            self.take_line(&bytes, &mut read);
+            read.at += length;
+        }
+        self.read_to = read.at;
+        if head.lines != UNKNOWN {
+            self.check_end(&head, &read);
+            self.check_room(&read)?;
+        }
+        self.head = head;
+        Ok(())
+    }
+
+    /// Takes a line up into the book, or says what is wrong with it.
+    fn take_line(&mut self, bytes: &[u8], read: &mut Read) {
+        read.number = read.number.saturating_add(1);
+        // The first line of the file counts too.
+        let line = read.number.saturating_add(1);
+        let short = match short_of(bytes) {
+            Ok(short) => short,
+            Err(problem) => {
+                read.is_damaged = true;
+                self.problems.push(format!("line {line}: {problem}"));
+                return;
+            }
+        };
+        if short.n != read.number {
+            read.is_damaged = true;
+            let said = short.n.saturating_add(1);
+            let problem = format!("line {line}: it says that it is line {said}");
+            self.problems.push(problem);
+            read.number = short.n;
+        }
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        if !self.book.apply(&short, (read.at, length)) {
+            let problem = format!(
+                "line {line}: no line before it says what {:?} is",
+                &*short.key
+            );
+            self.problems.push(problem);
+        }
+    }
+
+    /// Compares what was read with what the first line says. A last line that was torn off may have said that its entry is being
+    /// sent, so that entry is unknown.
+    fn check_end(&mut self, head: &Head, read: &Read) {
+        let is_short = read.at < head.end;
+        if is_short && read.number.saturating_add(1) == head.lines && !read.is_damaged {
+            let key = format!("{TORN}{}", head.last);
+            let torn = Short {
+                at: milliseconds(),
+                key: key.as_str().into(),
+                state: Some(EntryState::Unknown),
+                first: true,
+                ..Short::default()
+            };
+            self.book.apply(&torn, (0, 0));
+            self.torn = Some(key);
+        } else if is_short && self.problems.is_empty() {
+            let missing = head.lines.saturating_sub(read.number);
+            self.problems.push(format!(
+                "line {}: it is not there any more, and neither are {missing} in all",
+                read.number.saturating_add(2)
+            ));
+        } else if read.number != head.lines && self.problems.is_empty() {
+            self.problems.push(format!(
+                "line 1: it says {} lines, and there are {}",
+                head.lines, read.number
+            ));
+        }
+    }
+
+    /// What stands after the last line is room for the next ones, or one whose process has ended before it counted.
+    fn check_room(&mut self, read: &Read) -> Result<(), Error> {
+        let mut room = Vec::new();
+        let mut file = &*self.file;
+        file.seek(SeekFrom::Start(read.at))
+            .and_then(|_| file.take(16 << 20).read_to_end(&mut room))
+            .map_err(|error| unusable(&self.path, error))?;
+        let is_begun = room.starts_with(&START[..room.len().min(START.len())]);
+        if self.torn.is_none() && !is_begun && !is_room_only(&room) {
+            let line = read.number.saturating_add(1);
+            self.problems.push(format!(
+                "line {line}: something follows it, where there should be nothing yet"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses to send from a file that cannot be trusted.
+    fn trusted(&self) -> Result<(), Error> {
+        if !self.problems.is_empty() {
+            let message = format!(
+                "{} is damaged, and nothing is sent from it:\n{}",
+                self.path.display(),
+                self.problems.join("\n")
+            );
+            return Err(Error::new(ErrorKind::LedgerDamaged, message));
+        }
+        if self.is_unsynced {
+            // The system tells that once, and then forgets it.
+            let message = format!(
+                "{} could not be written through to the disk, so nothing more is sent; open it again",
+                self.path.display()
+            );
+            return Err(Error::new(ErrorKind::Ledger, message));
+        }
+        if has_other_names(&self.file) {
+            let message = format!(
+                "{} is a file with two names, so nothing is sent; remove one of them",
+                self.path.display()
+            );
+            return Err(Error::new(ErrorKind::Ledger, message));
+        }
+        if self.is_read_only {
+            let message = format!(
+                "{} can only be read, so nothing is sent; make it writable",
+                self.path.display()
+            );
+            return Err(Error::new(ErrorKind::Ledger, message));
+        }
+        Ok(())
+    }
+
+    pub(super) fn want(&mut self, want: Want) -> Result<Entry, Error> {
+        self.trusted()?;
+        let known = self.entry(&want.key)?;
+        if let Some(entry) = &known {
+            if !want.wish.is_same(&entry.wish) {
+                return Err(key_reused(&want.key));
+            }
+            if entry.state != EntryState::Rejected {
+                return Ok(entry.clone());
+            }
+        }
+        if let Some(row) = want
+            .target
+            .as_deref()
+            .and_then(|target| self.book.by_target(target))
+            && *row.key != *want.key
+        {
+            return Err(target_taken(
+                want.target.as_deref().unwrap_or_default(),
+                &row.key,
+            ));
+        }
+        // What is stored whole need not be stored again.
+        let wish = Some(want.wish).filter(|wish| known.is_none_or(|entry| entry.wish != *wish));
+        let event = Event::Wanted {
+            wish,
+            target: want.target,
+        };
+        self.append(&want.key, &event, None)?;
+        let entry = self.entry(&want.key)?;
+        entry.ok_or_else(|| {
+            unusable(
+                &self.path,
+                io::Error::other("what was written cannot be read"),
+            )
+        })
+    }
+
+    pub(super) fn begin(&mut self, begin: Begin) -> Result<Begun, Error> {
+        self.trusted()?;
+        let key = begin.want.key.clone();
+        let known = self.entry(&key)?;
+        if let Some(entry) = &known {
+            if !begin.want.wish.is_same(&entry.wish) {
+                return Ok(Begun::KeyReused);
+            }
+            if !matches!(entry.state, EntryState::Wanted | EntryState::Rejected) {
+                return Ok(Begun::Known(Box::new(entry.clone())));
+            }
+        }
+        // Its line was torn off, and may have said that it was sent.
+        let torn = self.entry(&format!("{TORN}{}", digest(&key)))?;
+        if let Some(entry) = torn.filter(|entry| entry.state != EntryState::Rejected) {
+            return Ok(Begun::Known(Box::new(entry)));
+        }
+        let now = milliseconds();
+        let reserved = match self.book.admit(&begin, now) {
+            Ok(reserved) => reserved,
+            Err(answer) => return Ok(answer),
+        };
+        let mut attempt = Attempt::new(&begin.offer, at(now));
+        (attempt.marker, attempt.reserved) = (begin.marker, reserved);
+        attempt.budget = begin.budget.map(|budget| budget.name);
+        let wish = known.is_none().then(|| begin.want.wish.redacted());
+        let event = Event::Begun {
+            wish,
+            target: begin.want.target,
+            attempt: Box::new(attempt),
+        };
+        self.append(&key, &event, Some(kind(&begin.offer)))?;
+        Ok(Begun::Yours)
+    }
+
+    pub(super) fn record(&mut self, key: &str, event: &Event) -> Result<Entry, Error> {
+        match event {
+            Event::CalledAgain { calls } => self.check_call(key, *calls)?,
+            Event::Settled { outcome, attempts } => {
+                self.check_settlement(key, outcome, *attempts)?
+            }
+            _ => {}
+        }
+        let is_fall = matches!(event, Event::Fall { .. });
+        if !is_fall && self.book.get(key).is_none() {
+            return Err(Error::new(
+                ErrorKind::InvalidRequest,
+                format!("there is no {key:?} in {}", self.path.display()),
+            ));
+        }
+        if let Some(entry) = self.entry(key)?.filter(|entry| event.is_late(entry.state)) {
+            return Ok(entry);
+        }
+        self.append(key, event, None)?;
+        if is_fall {
+            // It belongs to no entry.
+            return Ok(Entry::lost(key, SystemTime::now()));
+        }
+        let entry = self.entry(key)?;
+        entry.ok_or_else(|| {
+            unusable(
+                &self.path,
+                io::Error::other("what was written cannot be read"),
+            )
+        })
+    }
+
+    /// Refuses to repeat a paid call that somebody else repeats, or has repeated.
+    fn check_call(&mut self, key: &str, calls: u32) -> Result<(), Error> {
+        self.trusted()?;
+        let Some(entry) = self.entry(key)? else {
+            return Ok(());
+        };
+        let made = entry.attempts.last().map_or(0, |attempt| attempt.calls);
+        if entry.state == EntryState::OnItsWay || made.saturating_add(1) != calls {
+            let message =
+                format!("another task or process calls for {key}; ask again for what became of it");
+            return Err(Error::new(ErrorKind::OnItsWay, message));
+        }
+        Ok(())
+    }
+
+    /// Refuses to settle what is not as it was when somebody looked.
+    fn check_settlement(
+        &mut self,
+        key: &str,
+        outcome: &Outcome,
+        attempts: usize,
+    ) -> Result<(), Error> {
+        let refuse = |message| Err(Error::new(ErrorKind::InvalidRequest, message));
+        let Some(entry) = self.entry(key)? else {
+            return Ok(());
+        };
+        if !entry.can_be_settled() || entry.attempts.len() != attempts {
+            return refuse(format!(
+                "{key} is {} now; look again before it is settled",
+                entry.state
+            ));
+        }
+        if let Outcome::Accepted { job, .. } = outcome
+            && let Some(other) = self.book.by_job(job).filter(|row| *row.key != *key)
+        {
+            return refuse(format!("{job} is the job of {}", other.key));
+        }
+        Ok(())
+    }
+
+    pub(super) fn entry(&mut self, key: &str) -> Result<Option<Entry>, Error> {
+        let Some(row) = self.book.get(key) else {
+            return Ok(None);
+        };
+        let mut entry: Option<Entry> = None;
+        for (offset, length) in std::iter::once(&row.first_line).chain(&row.more_lines) {
+            if *length == 0 {
+                // What was torn off is not in the file.
+                continue;
+            }
+            let (at, event) = self.read_event(*offset, *length)?;
+            match &mut entry {
+                Some(entry) => entry.apply(at, event),
+                None => entry = Some(Entry::first(key, at, event)),
+            }
+        }
+        let mut entry = entry.unwrap_or_else(|| Entry::lost(key, at(row.at)));
+        let (state, owner) = (row.state, row.owner.clone());
+        entry.state = self.state(state, owner.as_deref());
+        Ok(Some(entry))
+    }
+
+    /// The state, where it depends on whether whoever sends it is still there.
+    fn state(&mut self, state: EntryState, owner: Option<&str>) -> EntryState {
+        match (state, owner) {
+            (EntryState::OnItsWay, Some(owner)) if self.processes.is_alive(owner) => {
+                EntryState::OnItsWay
+            }
+            (EntryState::OnItsWay, _) => EntryState::Unknown,
+            (state, _) => state,
+        }
+    }
+
+    pub(super) fn list(&mut self, which: Which) -> Result<Vec<Listed>, Error> {
+        let rows = self.book.rows.iter();
+        let kept: Vec<_> = rows.map(|row| (row.state, row.owner.clone())).collect();
+        let mut states = Vec::with_capacity(kept.len());
+        for (state, owner) in kept {
+            states.push(self.state(state, owner.as_deref()));
+        }
+        let mut prompts = Prompts::of(&self.file);
+        let mut listed = Vec::new();
+        for (row, state) in self.book.rows.iter().zip(states) {
+            if which == Which::Open && !state.is_open() {
+                continue;
+            }
+            let mut prompt = String::new();
+            if which == Which::WithPrompts {
+                let read = prompts.read(row);
+                prompt = read.map_err(|error| unusable(&self.path, error))?;
+            }
+            listed.push(Listed {
+                key: row.key.to_string(),
+                state,
+                job: row.job.as_deref().map(str::to_owned),
+                base_url: self.book.base_url(row).map(str::to_owned),
+                at: row.at / 1000,
+                prompt,
+                target: row.target.as_deref().map(str::to_owned),
+            });
+        }
+        Ok(listed)
+    }
+
+    fn read_event(&self, offset: u64, length: u32) -> Result<(SystemTime, Event), Error> {
+        let bytes = self.read_line(offset, length)?;
+        let unread = |what: String| unusable(&self.path, io::Error::other(what));
+        let (short, event) =
+            split(&bytes).ok_or_else(|| unread("a line has changed".to_owned()))?;
+        let short: Short =
+            serde_json::from_slice(short).map_err(|error| unread(error.to_string()))?;
+        let event = serde_json::from_slice(event).map_err(|error| unread(error.to_string()))?;
+        Ok((at(short.at), event))
+    }
+
+    fn read_line(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; length as usize];
+        let read = read_at(&self.file, &mut bytes, offset);
+        read.map_err(|error| unusable(&self.path, error))?;
+        Ok(bytes)
+    }
+
+    /// Writes a line and then, in the first line, that it counts.
+    pub(super) fn append(
+        &mut self,
+        key: &str,
+        event: &Event,
+        kind: Option<String>,
+    ) -> Result<(), Error> {
+        let state = self.book.get(key).map(|row| row.state);
+        let mut short = Short::of(key, milliseconds(), event);
+        short.kind = kind.map(Into::into).or(short.kind);
+        if let Event::CalledAgain { .. } = event
+            && let Some(EntryState::Unknown | EntryState::OnItsWay) = state
+        {
+            short.state = Some(EntryState::OnItsWay);
+        }
+        if short.state == Some(EntryState::OnItsWay) {
+            short.owner = Some(self.processes.own_id()?.into());
+        }
+        if let Event::Ended { .. } = event {
+            let entry = self.entry(key)?;
+            let begun = entry.and_then(|entry| Some(entry.attempts.last()?.sent.account.clone()));
+            // The account is left alone for a while, if its provider has asked for that.
+            short.account = short.pause.and(begun).map(Into::into);
+        }
+        if let Some(torn) = self.torn.take() {
+            // From here on there is a line for it, in the place of the one that was torn off.
+            self.head.lines -= 1;
+            self.append(&torn, &Event::Torn, None)?;
+        }
+        short.n = self.head.lines.saturating_add(1);
+        let line = line(&short, event).map_err(|error| unusable(&self.path, error))?;
+        if line.len() > LONGEST {
+            let message = format!(
+                "{key:?} has too many bytes of images for a ledger; give links or files instead"
+            );
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
+        let mut under_way = self.book.on_their_way;
+        under_way += usize::from(matches!(event, Event::Begun { .. }));
+        let has_ended = short.state.is_some() && state == Some(EntryState::OnItsWay);
+        under_way = under_way.saturating_sub(usize::from(has_ended));
+        let head = Head {
+            lines: short.n,
+            end: self.read_to + line.len() as u64,
+            last: digest(key),
+            ..self.head.clone()
+        };
+        self.write(&line, &head, ROOM * under_way.min(MOST_ROOM) as u64)?;
+        let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
+        self.book.apply(&short, (self.read_to, length));
+        self.read_to = head.end;
+        if self.head.lines != UNKNOWN {
+            self.head = head;
+        }
+        Ok(())
+    }
+
+    /// Writes a line after the last one and keeps so much room free after it, and then writes the first line.
+    fn write(&self, line: &[u8], head: &Head, room: u64) -> Result<(), Error> {
+        let metadata = self.file.metadata();
+        let before = metadata.map_err(|error| unusable(&self.path, error))?.len();
+        let written = self.write_room(before, head.end + room).and_then(|()| {
+            write_at(&self.file, line, self.read_to)?;
+            // Where the first line is damaged it stays so, for everybody to see.
+            if self.head.lines == UNKNOWN {
+                Ok(())
+            } else {
+                write_at(&self.file, &head_line(head), 0)
+            }
+        });
+        if let Err(error) = written {
+            // Half a line does no harm, but its room may be wanted.
+            let _ = self.file.set_len(before);
+            return Err(unusable(&self.path, error));
+        }
+        if before > head.end + room {
+            let _ = self.file.set_len(head.end + room);
+        }
+        Ok(())
+    }
+
+    /// Makes the file at least so long, so that what is written there finds its place on a full disk too.
+    fn write_room(&self, from: u64, to: u64) -> io::Result<()> {
+        let missing = usize::try_from(to.saturating_sub(from)).unwrap_or_default();
+        write_at(&self.file, &vec![b' '; missing], from)
+    }
+
+    /// Rewrites the file, unless something is being sent from it or was sent a moment ago: what counts for the limit of an
+    /// account would be forgotten.
+    pub(super) fn compact(&mut self) -> Result<(), Error> {
+        self.trusted()?;
+        let mut owners = Vec::new();
+        for row in &self.book.rows {
+            if row.state == EntryState::OnItsWay {
+                owners.extend(row.owner.clone());
+            }
+        }
+        let is_under_way = owners.iter().any(|owner| self.processes.is_alive(owner));
+        let last_write = self
+            .file
+            .metadata()
+            .and_then(|file| file.modified())
+            .map_err(|error| unusable(&self.path, error))?;
+        if is_under_way || last_write.elapsed().is_ok_and(|since| since < QUIET) {
+            return Ok(());
+        }
+        let keys: Vec<_> = self
+            .book
+            .rows
+            .iter()
+            .map(|row| row.key.to_string())
+            .collect();
+        let (path, id, falls) = (self.path.clone(), self.head.id.clone(), self.book.falls());
+        let entries = keys.iter().map(|key| self.compacted(key));
+        write_whole(&path, &id, entries, falls, true).map_err(|error| unusable(&path, error))?;
+        self.reopen()
+    }
+
+    fn compacted(&mut self, key: &str) -> io::Result<Entry> {
+        let entry = self.entry(key).map_err(io::Error::other)?;
+        let mut entry =
+            entry.ok_or_else(|| io::Error::other(format!("{key} is not there any more")))?;
+        if !matches!(entry.state, EntryState::Wanted | EntryState::Rejected) {
+            // Nothing is to be sent any more, so no link has to work.
+            entry.wish = entry.wish.redacted();
+        }
+        Ok(entry)
+    }
+}
+
+impl<'a> Prompts<'a> {
+    fn of(file: &'a File) -> Self {
+        Self {
+            file: BufReader::with_capacity(1 << 20, file),
+            // It stands anywhere, so the first one is sought from the start.
+            at: u64::MAX,
+            line: Vec::new(),
+        }
+    }
+
+    fn read(&mut self, row: &Row) -> io::Result<String> {
+        let (offset, length) = row.first_line;
+        if length == 0 {
+            return Ok(String::new());
+        }
+        if self.at == u64::MAX {
+            self.file.seek(SeekFrom::Start(offset))?;
+        } else {
+            let distance = offset.wrapping_sub(self.at).cast_signed();
+            self.file.seek_relative(distance)?;
+        }
+        self.line.resize(length as usize, 0);
+        self.file.read_exact(&mut self.line)?;
+        self.at = offset + u64::from(length);
+        Ok(prompt_in(&self.line).unwrap_or_default())
+    }
+}
+
+/// Writes a ledger of whole entries to a new file, which is all there or not at all.
+pub(super) fn write_whole(
+    path: &Path,
+    id: &str,
+    entries: impl Iterator<Item = Result<Entry, io::Error>>,
+    falls: Vec<(String, f64)>,
+    replace: bool,
+) -> io::Result<()> {
+    let temporary = tempfile::Builder::new()
+        .prefix(".veo-")
+        .suffix(".ledger")
+        .tempfile_in(folder_of(path))?;
+    let mut head = Head {
+        id: id.to_owned(),
+        end: HEAD,
+        last: digest(""),
+        ..Head::default()
+    };
+    let mut writer = io::BufWriter::new(temporary.as_file());
+    writer.write_all(&head_line(&head))?;
+    let mut write = |key: &str, at: u64, event: Event| {
+        let mut short = Short::of(key, at, &event);
+        short.n = head.lines + 1;
+        let line = line(&short, &event)?;
+        head.lines = short.n;
+        head.end += line.len() as u64;
+        head.last = digest(key);
+        writer.write_all(&line)
+    };
+    for entry in entries {
+        let entry = Box::new(entry?);
+        let key = entry.key.clone();
+        write(&key, milliseconds_of(entry.at), Event::Entry { entry })?;
+    }
+    for (budget, credits) in falls {
+        write(&budget, milliseconds(), Event::Fall { credits })?;
+    }
+    writer.flush()?;
+    drop(writer);
+    write_at(temporary.as_file(), &head_line(&head), 0)?;
+    temporary.as_file().sync_all()?;
+    if replace {
+        temporary.persist(path).map_err(|error| error.error)?;
+    } else {
+        temporary
+            .persist_noclobber(path)
+            .map_err(|error| error.error)?;
+    }
+    // A new file is there after a power failure only if its folder says so. Not every file system can do this.
+    #[cfg(unix)]
+    let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+/// Makes an empty ledger.
+fn make(path: &Path) -> Result<(), Error> {
+    make_folder(folder_of(path)).map_err(|error| unusable(path, error))?;
+    match write_whole(path, &random::<8>(), std::iter::empty(), Vec::new(), false) {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        written => written.map_err(|error| unusable(path, error)),
+    }
+}
+
+/// Opens a file for writing, or for reading if that is all that is allowed; and says whether it is.
+fn open_file(path: &Path) -> Result<(File, bool), Error> {
+    let for_writing = OpenOptions::new().read(true).write(true).open(path);
+    let (opened, is_read_only) = match for_writing {
+        Err(error) if is_forbidden(&error) => (File::open(path), true),
+        opened => (opened, false),
+    };
+    let file = opened.map_err(|error| unusable(path, error))?;
+    let metadata = file.metadata().map_err(|error| unusable(path, error))?;
+    if !metadata.is_file() {
+        return Err(unusable(path, io::Error::other("it is no file")));
+    }
+    Ok((file, is_read_only))
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+/// The start of the SHA-256 of a key.
+fn digest(key: &str) -> String {
+    hex(&Sha256::digest(key.as_bytes())[..8])
+}
+
+/// Now, in milliseconds since 1970.
+fn milliseconds() -> u64 {
+    milliseconds_of(SystemTime::now())
+}
+
+fn milliseconds_of(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    let since = since.unwrap_or_default().as_millis();
+    u64::try_from(since).unwrap_or(u64::MAX)
+}
+
+/// A time of whole seconds, so that it is the same after JSON.
+fn at(milliseconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(milliseconds / 1000)
+}
