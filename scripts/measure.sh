@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# The size of the program, what it needs of the system, and how long it takes to start.
+# The size of the program, what it needs of the system, and how long it takes to start. It is built alone, as
+# `cargo install --path crates/veo-cli` does: built with the whole workspace it is larger, since the tests want more of the
+# simulator.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release --package veo-cli --locked
