@@ -43,12 +43,20 @@ pub(super) struct Journal {
     pub(super) is_new: bool,
 }
 
+/// Reads lines one after the other, without copying those that are whole in its buffer.
+struct Lines<'a> {
+    file: BufReader<&'a File>,
+    /// How much of the buffer the last line took.
+    taken: usize,
+    /// A line that is not whole in the buffer.
+    long: Vec<u8>,
+}
+
 /// Reads prompts. The lines of a file are mostly asked for one after the other, so it is read as a whole.
 struct Prompts<'a> {
     file: BufReader<&'a File>,
     /// Where it has been read to.
     at: u64,
-    line: Vec<u8>,
 }
 
 /// How far the lines of a file were read.
@@ -262,37 +270,32 @@ impl Journal {
     /// Reads the lines after those that were read before.
     fn read_lines(&mut self, head: Head) -> Result<(), Error> {
         let file = self.file.clone();
-        let mut reader = BufReader::with_capacity(1 << 20, &*file);
-        reader
-            .seek(SeekFrom::Start(self.read_to))
-            .map_err(|error| unusable(&self.path, error))?;
+        let mut lines =
+            Lines::of(&file, self.read_to).map_err(|error| unusable(&self.path, error))?;
         let mut read = Read {
             at: self.read_to,
             number: self.head.lines,
             is_damaged: false,
         };
-        let mut bytes = Vec::new();
         while read.at < head.end {
-            bytes.clear();
             let longest = (head.end - read.at).min(LONGEST as u64);
-            let length = reader
-                .by_ref()
-                .take(longest)
-                .read_until(b'\n', &mut bytes)
-                .map_err(|error| unusable(&self.path, error))? as u64;
+            let bytes = lines
+                .next(longest)
+                .map_err(|error| unusable(&self.path, error))?;
+            let length = bytes.len() as u64;
             // The end of the file comes before the end that its first line names. Or the disk has the room for the line and
             // not the line, as after a power failure.
             let is_at_the_end = read.at + length == head.end;
             let is_room = is_at_the_end && bytes.last().is_some_and(|byte| is_room(*byte));
             let is_cut = length < longest && !bytes.ends_with(b"\n") || is_room;
             let is_last = read.number.saturating_add(1) == head.lines && !read.is_damaged;
-            let is_torn = is_cut && is_last && short_of(&bytes).is_err();
+            let is_torn = is_cut && is_last && short_of(bytes).is_err();
             // There can be room at the end, and nothing says where it begins.
             let is_blank = head.lines == UNKNOWN && bytes.iter().all(u8::is_ascii_whitespace);
             if length == 0 || is_torn || is_blank {
                 break;
             }
-            self.take_line(&bytes, &mut read);
+            self.take_line(bytes, &mut read);
             read.at += length;
         }
         self.read_to = read.at;
@@ -600,7 +603,7 @@ impl Journal {
         for (state, owner) in kept {
             states.push(self.state(state, owner.as_deref()));
         }
-        let mut prompts = Prompts::of(&self.file);
+        let mut prompts = Prompts::of(&self.file).map_err(|error| unusable(&self.path, error))?;
         let mut listed = Vec::new();
         for (row, state) in self.book.rows.iter().zip(states) {
             if which == Which::Open && !state.is_open() {
@@ -772,14 +775,38 @@ impl Journal {
     }
 }
 
-impl<'a> Prompts<'a> {
-    fn of(file: &'a File) -> Self {
-        Self {
-            file: BufReader::with_capacity(1 << 20, file),
-            // It stands anywhere, so the first one is sought from the start.
-            at: u64::MAX,
-            line: Vec::new(),
+impl<'a> Lines<'a> {
+    fn of(file: &'a File, from: u64) -> io::Result<Self> {
+        let mut file = BufReader::with_capacity(1 << 20, file);
+        file.seek(SeekFrom::Start(from))?;
+        Ok(Self {
+            file,
+            taken: 0,
+            long: Vec::new(),
+        })
+    }
+
+    /// The next line with its end, or as much as there is of it, and nothing at the end of the file.
+    fn next(&mut self, longest: u64) -> io::Result<&[u8]> {
+        self.file.consume(std::mem::take(&mut self.taken));
+        let buffer = self.file.fill_buf()?;
+        let end = memchr::memchr(b'\n', buffer).filter(|end| (*end as u64) < longest);
+        if let Some(end) = end {
+            self.taken = end + 1;
+            return Ok(&self.file.buffer()[..=end]);
         }
+        self.long.clear();
+        let mut file = self.file.by_ref().take(longest);
+        file.read_until(b'\n', &mut self.long)?;
+        Ok(&self.long)
+    }
+}
+
+impl<'a> Prompts<'a> {
+    fn of(file: &'a File) -> io::Result<Self> {
+        let mut file = BufReader::with_capacity(1 << 20, file);
+        file.seek(SeekFrom::Start(0))?;
+        Ok(Self { file, at: 0 })
     }
 
     fn read(&mut self, row: &Row) -> io::Result<String> {
@@ -787,16 +814,17 @@ impl<'a> Prompts<'a> {
         if length == 0 {
             return Ok(String::new());
         }
-        if self.at == u64::MAX {
-            self.file.seek(SeekFrom::Start(offset))?;
-        } else {
-            let distance = offset.wrapping_sub(self.at).cast_signed();
-            self.file.seek_relative(distance)?;
+        let distance = offset.wrapping_sub(self.at).cast_signed();
+        self.file.seek_relative(distance)?;
+        self.at = offset;
+        let buffer = self.file.fill_buf()?;
+        if let Some(line) = buffer.get(..length as usize) {
+            return Ok(prompt_in(line).unwrap_or_default());
         }
-        self.line.resize(length as usize, 0);
-        self.file.read_exact(&mut self.line)?;
+        let mut line = vec![0; length as usize];
+        self.file.read_exact(&mut line)?;
         self.at = offset + u64::from(length);
-        Ok(prompt_in(&self.line).unwrap_or_default())
+        Ok(prompt_in(&line).unwrap_or_default())
     }
 }
 
