@@ -151,11 +151,9 @@ fn prepare(spec: &Spec) -> Spec {
     prepared
 }
 
-/// Removes what must not reach the wire or the types: defaults, nulls, bounds, which are checked by
-/// [`emit::checks`], and the wrapping that only carries a description.
+/// Removes what must not reach the types: nulls, bounds, which are checked by [`emit::checks`], and the wrapping that only carries a description.
 fn relax(schema: &mut Value) {
-    const WORDS: [&str; 9] = [
-        "default",
+    const WORDS: [&str; 8] = [
         "nullable",
         "example",
         "minimum",

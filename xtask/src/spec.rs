@@ -212,10 +212,14 @@ impl Spec {
         objects
     }
 
-    /// The description of a property: its own, or that of the schema it refers to.
-    pub(crate) fn description<'a>(&'a self, property: &'a Value) -> Option<&'a str> {
+    /// The description of a property: its own, or that of the schema it refers to, and what the server assumes without it.
+    pub(crate) fn description(&self, property: &Value) -> Option<String> {
         let own = property["description"].as_str();
-        own.or_else(|| self.target(property)["description"].as_str())
+        let text = own.or_else(|| self.target(property)["description"].as_str())?;
+        Some(match property.get("x-server-default") {
+            Some(default) => format!("{text} The server assumes `{default}` if it is absent."),
+            None => text.to_owned(),
+        })
     }
 
     /// The schema of a property: the one it refers to, or the property itself. An `allOf` only describes a reference.

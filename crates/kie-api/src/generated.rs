@@ -133,7 +133,7 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct GenerateRequest {
-        ///Shape of the picture. Later pages of kie.ai call the field `aspect_ratio`, which the server is known to read; whether it still reads this name is not known. Send both with the same value - the other one goes into the additional properties, since both cannot be properties of one schema.
+        ///Shape of the picture. Later pages of kie.ai call the field `aspect_ratio`, which the server is known to read; whether it still reads this name is not known. Send both with the same value - the other one goes into the additional properties, since both cannot be properties of one schema. The server assumes `"16:9"` if it is absent.
         #[serde(
             rename = "aspectRatio",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -145,16 +145,16 @@ pub mod types {
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///Length of the video. Videos from reference images are always 8 seconds.
+        ///Length of the video. Videos from reference images are always 8 seconds. The server assumes `8` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub duration: ::std::option::Option<crate::types::Duration>,
-        ///Let a backup model make the video when the official one refuses. kie.ai asks not to send it.
+        ///Let a backup model make the video when the official one refuses. kie.ai asks not to send it. The server assumes `false` if it is absent.
         #[serde(
             rename = "enableFallback",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub enable_fallback: ::std::option::Option<bool>,
-        ///Translate the prompt to English first. The pages contradict each other on the default, so say what you want.
+        ///Translate the prompt to English first. The first pages have true as its default; later ones say so in words, and false in their schema. So what the server assumes is not known; say what you want.
         #[serde(
             rename = "enableTranslation",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -178,7 +178,7 @@ pub mod types {
         pub model: ::std::option::Option<crate::types::Model>,
         ///What the video shows. Needed in every mode. No length limit is documented.
         pub prompt: ::std::string::String,
-        ///Size of the picture. More than 720p includes one upgrade in the price.
+        ///Size of the picture. More than 720p is said to include one upgrade in the price. The server assumes `"720p"` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub resolution: ::std::option::Option<crate::types::Resolution>,
         ///Makes similar videos from the same seed. Random if absent. Missing from the latest pages.
@@ -576,7 +576,7 @@ pub mod types {
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///Which of the task's videos, counted from 0.
+        ///Which of the task's videos, counted from 0. The server assumes `0` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub index: ::std::option::Option<i64>,
         ///Id of the finished generation.
@@ -2343,7 +2343,7 @@ Sends a `POST` request to `/api/v1/veo/get-4k-video`*/
     }
     /**Extend a video
 
-Starts a task that continues a video made through this API; each call adds about seven seconds. Videos that were upgraded to 1080p cannot be extended.
+Starts a task that continues a video made through this API. Videos that were upgraded to 1080p cannot be extended. kie.ai does not say how much is added; users have seen seven seconds.
 
 Sends a `POST` request to `/api/v1/veo/extend`*/
     pub fn extend(&self) -> builder::Extend<'_> {

@@ -8,7 +8,7 @@ pub const BASE_URL: &str = "https://api.uniall.ai";
 pub const OPERATIONS: &[&str] = &["create_video", "query_video"];
 /// Types used as operation parameters and responses.
 pub mod types {
-    ///What to make. The page marks every field as required, which its own examples refute; only `model` is.
+    ///What to make. The page marks every field as required, which its own examples refute; by UniAll's overview only `model` is.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct CreateVideoRequest {
@@ -32,7 +32,7 @@ pub mod types {
         pub last_image: ::std::option::Option<::std::string::String>,
         ///The model. Its name fixes tier and resolution.
         pub model: crate::types::Model,
-        ///What the video shows. Not strictly required; send it always, and not empty.
+        ///What the video shows. UniAll recommends it strongly, and an article of its own calls it required; send it always, and not empty.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub prompt: ::std::option::Option<::std::string::String>,
         ///The resolution once more. It has to agree with the model; what a mismatch does is not known.
@@ -205,7 +205,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub model: ::std::option::Option<::std::string::String>,
-        ///`video.generation.job`, or `video` from stock gateway software.
+        ///`video.generation.job`, which is also the word of Azure's Sora jobs, or `video` from stock gateway software.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub object: ::std::option::Option<::std::string::String>,
@@ -674,7 +674,7 @@ pub mod types {
         ///1920 by 1080.
         #[serde(rename = "1080p")]
         P1080,
-        ///3840 by 2160. The word is inferred from the model names; the examples stop at 1080p.
+        ///3840 by 2160. The word is in the models' names and in an article of UniAll; that it goes here is inferred.
         #[serde(rename = "4k")]
         K4,
     }
@@ -807,7 +807,7 @@ pub mod types {
         Queued,
         ///Being made.
         InProgress,
-        ///Finished. Without a URL it counts as a failure, most often a filtered video.
+        ///Finished. Without a URL the gateway may have the video, or it was filtered, or it is lost.
         Completed,
         ///Failed.
         Failed,
@@ -892,7 +892,7 @@ pub struct Client {
 impl Client {
     /**Start a video
 
-Starts one video. The inputs decide the mode - a prompt alone, `image`, `image` with `last_image`, `images`, or `video`. UniAll's page shows `{}` as the answer, which is a missing example; what is described here is what UniAll documents for other models on the same endpoint, and what the gateway software behind it is likely to send. There is no idempotency key; a request that is sent twice is two videos and two charges.
+Starts one video. The inputs decide the mode - a prompt alone, `image`, `image` with `last_image`, `images`, or `video`. UniAll's page shows `{}` as the answer, which is a missing example; what is described here is what UniAll documents for other models on the same endpoint, and what the gateway software behind it is likely to send. No idempotency key is known; a request that is sent twice is two videos and two charges.
 
 Sends a `POST` request to `/v1/video/generations`*/
     pub fn create_video(&self) -> builder::CreateVideo<'_> {
@@ -900,7 +900,7 @@ Sends a `POST` request to `/v1/video/generations`*/
     }
     /**Read a task
 
-The state of a task. Ask with the `id` of the create reply, not with its `task_id`; in replies to this call the two differ. The reply is the stored answer of an upstream service, so unknown fields and nulls are normal.
+The state of a task. Ask with the `id` of the create reply, not with its `task_id`; in replies to this call the two differ. The reply is the stored answer of an upstream service, so unknown fields and nulls are normal. A completed task without a URL is not known to be a failure; the gateway may hand out the video itself.
 
 Sends a `GET` request to `/v1/videos/{task_id}`
 

@@ -59,7 +59,7 @@ pub(super) fn structure(spec: &Spec, report: &mut Report) {
 
 /// The words that are not OpenAPI's own are known, and `x-basis` says where a fact comes from.
 pub(super) fn words(spec: &Spec, report: &mut Report) {
-    const WORDS: [&str; 7] = [
+    const WORDS: [&str; 8] = [
         "x-basis",
         "x-billable",
         "x-enum-descriptions",
@@ -67,6 +67,7 @@ pub(super) fn words(spec: &Spec, report: &mut Report) {
         "x-extensible-enum",
         "x-rust-name",
         "x-rust-type",
+        "x-server-default",
     ];
     const BASES: [&str; 3] = ["documented", "observed", "inferred"];
     walk(&spec.root, String::new(), &mut |pointer, value| {
@@ -77,6 +78,16 @@ pub(super) fn words(spec: &Spec, report: &mut Report) {
             } else if word == "x-basis" && !BASES.iter().any(|basis| meaning == basis) {
                 report.refuse(at, "say documented, observed or inferred");
             }
+        }
+    });
+}
+
+/// A null is allowed where other tools look for it. A reference, alone or in an `allOf`, cannot allow one.
+pub(super) fn nulls(spec: &Spec, report: &mut Report) {
+    walk(&spec.root, String::new(), &mut |pointer, value| {
+        if value["nullable"].is_boolean() && value.get("type").is_none() {
+            let message = "OpenAPI 3.0 knows this beside a type only; write it in the schema that has the type";
+            report.refuse(format!("{pointer}/nullable"), message);
         }
     });
 }

@@ -30,7 +30,7 @@ pub(super) fn examples(spec: &Spec, report: &mut Report) {
                 escape(name),
                 escape(property)
             );
-            for word in ["example", "default"] {
+            for word in ["example", "x-server-default"] {
                 if let Some(example) = value.get(word) {
                     valid(spec, value, example, &format!("{at}/{word}"), report);
                 }

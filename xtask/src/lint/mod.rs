@@ -19,6 +19,7 @@ const STAGES: [&[Rule]; 5] = [
     &[document::structure],
     &[
         document::words,
+        document::nulls,
         document::key,
         document::servers,
         operation::paths,

@@ -137,11 +137,12 @@ fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Report) {
     }
 }
 
-/// Where a schema stands. A part is an item of a list or one of several alternatives.
+/// Where a schema stands. A part is an item of a list, or what an `allOf` describes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Component,
     Property,
+    Alternative,
     Part,
 }
 
@@ -165,6 +166,11 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
     let why = format!("{why} in a {place_name} {kind}");
     report.only(at, schema, &words_of(schema, place, is_reply), &why);
     bounded(schema, at, report);
+    if !is_reply && schema.get("default").is_some() {
+        let message =
+            "the clients that other generators make would send this; write x-server-default";
+        report.refuse(format!("{at}/default"), message);
+    }
     if let Some(format) = schema.get("format")
         && format != "int64"
         && format != "binary"
@@ -189,10 +195,10 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
         let at = format!("{at}/properties/{}", escape(name));
         readable(schema, Place::Property, is_reply, &at, report);
     }
-    for word in ["allOf", "oneOf"] {
+    for (word, place) in [("allOf", Place::Part), ("oneOf", Place::Alternative)] {
         for (index, schema) in list(&schema[word]).enumerate() {
             let at = format!("{at}/{word}/{index}");
-            readable(schema, Place::Part, is_reply, &at, report);
+            readable(schema, place, is_reply, &at, report);
         }
     }
     if let Some(schema) = schema.get("items") {
@@ -256,7 +262,9 @@ fn words_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
             "x-enum-varnames",
             "x-enum-descriptions",
         ],
-        Place::Property => &["nullable", "deprecated", "default", "example"],
+        Place::Property if is_reply => &["nullable", "deprecated", "example"],
+        Place::Property => &["nullable", "deprecated", "x-server-default", "example"],
+        Place::Alternative => &["nullable"],
         Place::Part => &[],
     };
     [&["type", "description"], of_type, of_place].concat()
