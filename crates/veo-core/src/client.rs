@@ -731,13 +731,16 @@ impl Client {
         let mut transfer = self.downloader.begin(path)?;
         let mut other_links = [OtherLink::OfTheJob, OtherLink::OfTheProvider].into_iter();
         loop {
-            match transfer.follow(&url, &mut on_bytes).await? {
-                Followed::ToTheEnd => return transfer.finish().await,
-                Followed::Expired(status) => {
-                    url = self
-                        .other_link(&mut other_links, video, &url, status)
-                        .await?;
+            let next = match transfer.follow(&url, &mut on_bytes).await {
+                Ok(Followed::ToTheEnd) => return transfer.finish().await,
+                Ok(Followed::Expired(status)) => {
+                    self.other_link(&mut other_links, video, &url, status).await
                 }
+                Err(error) => Err(error),
+            };
+            match next {
+                Ok(next) => url = next,
+                Err(error) => return Err(transfer.keep(error).await),
             }
         }
     }

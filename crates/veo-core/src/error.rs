@@ -415,6 +415,12 @@ impl Error {
         self
     }
 
+    /// The same error with a further part of its sentence.
+    pub(crate) fn adding(mut self, more: &str) -> Self {
+        self.0.message = format!("{}; {more}", self.0.message);
+        self
+    }
+
     /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

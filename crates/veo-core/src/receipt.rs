@@ -52,6 +52,7 @@ impl Receipt {
     pub fn new(job: &Job, video: &Video, saved: &Saved) -> Self {
         let mut discrepancies = discrepancies(job, &saved.media);
         discrepancies.extend(video.shortfall.clone());
+        discrepancies.extend(saved.media.doubts.clone());
         Self {
             job: job.clone(),
             resolution: video.resolution.clone(),

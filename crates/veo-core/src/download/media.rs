@@ -4,12 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use mp4_atom::{
-    Atom, DecodeMaybe, FourCC, Ftyp, Hdlr, Header, Mdat, Mdhd, Mdia, Minf, Moov, Mvhd, ReadFrom,
-    Stbl, Stts, Tkhd, Trak,
-};
+use mp4_atom::{Atom, FourCC, Free, Ftyp, Header, Mdat, Mehd, Mfra, Moof, Moov, Mvhd, ReadFrom};
 use serde::{Deserialize, Serialize};
 
+use super::tracks::{Track, boxes, decoded};
 use crate::{Error, ErrorKind};
 
 /// The properties that a video file says it has, whatever was asked for.
@@ -25,9 +23,9 @@ use crate::{Error, ErrorKind};
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Media {
-    /// Width of the picture in pixels.
+    /// Width of the picture in pixels, as it is shown.
     pub width: u32,
-    /// Height of the picture in pixels.
+    /// Height of the picture in pixels, as it is shown.
     pub height: u32,
     /// Length in seconds.
     pub seconds: f64,
@@ -35,14 +33,48 @@ pub struct Media {
     pub fps: Option<f64>,
     /// Whether there is a track of sound. It may be silent.
     pub has_audio: bool,
+    /// Faults of the file with which it can still be played, as sentences. They are among the
+    /// [discrepancies](crate::Receipt::discrepancies) of a receipt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
+}
+
+/// Why a file is not a whole video.
+#[derive(Debug)]
+pub(crate) struct Flaw {
+    /// The end of a sentence about the file.
+    pub(crate) what: String,
+    /// Whether more bytes at its end could mend it.
+    pub(crate) is_cut: bool,
+}
+
+/// A video that is whole, as far as the file shows it.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) media: Media,
+    /// Whether the file says where it ends. A file in fragments can be whole after each of them.
+    pub(crate) has_end: bool,
 }
 
 /// An index takes some kilobytes per minute. What is longer is not read into memory.
 const MAX_INDEX: u64 = 16 << 20;
 
+/// How a file can begin.
+const FIRST: &[FourCC] = &[
+    Ftyp::KIND,
+    Free::KIND,
+    Mdat::KIND,
+    Moov::KIND,
+    FourCC::new(b"skip"),
+    FourCC::new(b"wide"),
+    FourCC::new(b"styp"),
+    FourCC::new(b"pdin"),
+    FourCC::new(b"uuid"),
+];
+
 impl Media {
-    /// Reads what a file says about itself, after seeing that it is a whole MP4: its boxes end where it ends, and the index and the
-    /// pictures are there. It blocks while it reads the index; the pictures are not read.
+    /// Reads what a file says about itself, after seeing that it is a whole MP4: the index is there, and all the pictures and the
+    /// sound to which it points. It blocks while it reads the index and the first bytes of each picture.
     ///
     /// ```
     /// # fn example() -> Result<(), veo_core::Error> {
@@ -63,114 +95,195 @@ impl Media {
             )
         };
         let file = File::open(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-        Self::read(file).map_err(refuse)
+        let whole = Whole::read(file).map_err(|flaw| refuse(flaw.what))?;
+        Ok(whole.media)
+    }
+}
+
+impl Whole {
+    /// Reads a file and checks that it is whole.
+    pub(crate) fn read(mut file: impl Read + Seek) -> Result<Self, Flaw> {
+        let layout = Layout::read(&mut file)?;
+        let index = layout.index.as_slice();
+        let movie: Mvhd = decoded(index).ok_or_else(Flaw::of_index)?;
+        let mut tracks = Track::all(index).ok_or_else(Flaw::of_index)?;
+        for (start, fragment) in &layout.fragments {
+            for track in &mut tracks {
+                track
+                    .extend(index, *start, fragment)
+                    .ok_or_else(Flaw::of_index)?;
+            }
+        }
+        for track in &tracks {
+            if let Some(end) = track.end().filter(|end| *end > layout.length) {
+                let what = format!(
+                    "is truncated or corrupted: its index points to byte {end}, and it has {}",
+                    layout.length
+                );
+                return Err(Flaw::cut(what));
+            }
+        }
+        let pictures = tracks
+            .iter()
+            .find(|track| track.is_video)
+            .ok_or_else(Flaw::of_index)?;
+        if pictures.samples == 0 {
+            return Err(Flaw::missing());
+        }
+        let wrong = pictures.wrong_samples(&mut file).map_err(Flaw::unread)?;
+        if wrong > 0 {
+            let what = format!(
+                "is corrupted: {wrong} of its {} pictures are none",
+                pictures.samples
+            );
+            return Err(Flaw::other(what));
+        }
+
+        let in_movie = |duration: u64| duration as f64 / f64::from(movie.timescale);
+        let in_fragments = !layout.fragments.is_empty();
+        let is_told = !in_fragments && ![0, u32::MAX.into(), u64::MAX].contains(&movie.duration);
+        let seconds = if is_told {
+            in_movie(movie.duration)
+        } else {
+            pictures.seconds()
+        };
+        if !seconds.is_finite() {
+            return Err(Flaw::of_index());
+        }
+        let mut doubts = layout.doubts;
+        let extension = boxes(index, FourCC::new(b"mvex")).next();
+        let announced: Option<Mehd> = extension.and_then(decoded);
+        let announced = announced.map(|announced| in_movie(announced.fragment_duration));
+        if let Some(announced) = announced.filter(|announced| announced - seconds > 0.5) {
+            doubts.push(format!(
+                "the file says that it is {announced:.1} s long, and has {seconds:.1} s"
+            ));
+        }
+        let has_end = !in_fragments
+            || layout.has_end
+            || announced.is_some_and(|announced| (announced - seconds).abs() <= 0.5);
+        let (width, height) = pictures.shown_size();
+        let media = Media {
+            width,
+            height,
+            seconds,
+            fps: pictures.fps(),
+            has_audio: tracks.iter().any(|track| !track.is_video),
+            doubts,
+        };
+        Ok(Self { media, has_end })
+    }
+}
+
+impl Flaw {
+    fn cut(what: String) -> Self {
+        Self { what, is_cut: true }
     }
 
-    /// Reads a file after seeing that it is whole: its boxes end where it ends, and the index and the pictures are there.
-    ///
-    /// # Errors
-    ///
-    /// It says what is wrong with the file, as the end of a sentence.
-    pub(crate) fn read(mut file: impl Read + Seek) -> Result<Self, String> {
-        let unread = |error: io::Error| format!("cannot be read again: {error}");
-        let length = file.seek(SeekFrom::End(0)).map_err(unread)?;
-        let mut at = 0;
+    fn other(what: String) -> Self {
+        Self {
+            what,
+            is_cut: false,
+        }
+    }
+
+    fn missing() -> Self {
+        Self::cut("is truncated or corrupted: a part of it is missing".to_owned())
+    }
+
+    fn of_index() -> Self {
+        Self::other("is corrupted: its index cannot be read".to_owned())
+    }
+
+    fn unread(error: io::Error) -> Self {
+        Self::other(format!("cannot be read again: {error}"))
+    }
+}
+
+/// The outermost boxes of a file.
+struct Layout {
+    length: u64,
+    index: Vec<u8>,
+    /// The indexes of fragments, with the places where their boxes begin.
+    fragments: Vec<(u64, Vec<u8>)>,
+    /// Whether there is the box that ends a file in fragments.
+    has_end: bool,
+    doubts: Vec<String>,
+}
+
+impl Layout {
+    fn read(file: &mut (impl Read + Seek)) -> Result<Self, Flaw> {
+        let length = file.seek(SeekFrom::End(0)).map_err(Flaw::unread)?;
         let mut index = None;
-        let mut pictures = false;
+        let mut fragments = Vec::new();
+        let mut has_end = false;
+        let mut doubts = Vec::new();
+        let mut read = 0;
+        let mut at = 0;
         while at < length || at == 0 {
-            file.seek(SeekFrom::Start(at)).map_err(unread)?;
-            let header = Header::read_from(&mut file);
-            if at == 0
-                && !header
-                    .as_ref()
-                    .is_ok_and(|header| header.kind == Ftyp::KIND)
-            {
-                return Err("is not an MP4 file".to_owned());
-            }
-            let broken = || format!("is truncated or corrupted at byte {at} of {length}");
-            let header = header.map_err(|_| broken())?;
-            let start = file.stream_position().map_err(unread)?;
-            let end = match header.size {
-                Some(size) => start.checked_add(size as u64),
-                // The last box may end where the file does.
-                None => (header.kind == Mdat::KIND).then_some(length),
+            let cut = || {
+                Flaw::cut(format!(
+                    "is truncated or corrupted at byte {at} of {length}"
+                ))
             };
-            let end = end.filter(|end| *end <= length).ok_or_else(broken)?;
-            if header.kind == Moov::KIND {
-                if end - start > MAX_INDEX {
-                    return Err(broken());
+            file.seek(SeekFrom::Start(at)).map_err(Flaw::unread)?;
+            let header = Header::read_from(file).ok();
+            if at == 0 && !header.is_some_and(|header| FIRST.contains(&header.kind)) {
+                return Err(Flaw::other("is not an MP4 file".to_owned()));
+            }
+            // What follows the last box is no concern of players.
+            let Some(header) = header else { break };
+            let start = file.stream_position().map_err(Flaw::unread)?;
+            // The last box may end where the file does.
+            let end = match header.size {
+                Some(size) => start.saturating_add(size as u64),
+                None => length,
+            };
+            let is_index = [Moov::KIND, Moof::KIND].contains(&header.kind);
+            if end > length && is_index {
+                return Err(cut());
+            }
+            if end > length && header.kind == Mdat::KIND {
+                // The index tells whether all of the video is in it.
+                doubts.push("the file ends before its last box does".to_owned());
+            }
+            if end > length {
+                break;
+            }
+            if is_index {
+                read += end - start;
+                if read > MAX_INDEX {
+                    return Err(cut());
                 }
                 let mut bytes = Vec::new();
                 file.by_ref()
                     .take(end - start)
                     .read_to_end(&mut bytes)
-                    .map_err(unread)?;
-                index = Some(bytes);
+                    .map_err(Flaw::unread)?;
+                if header.kind == Moof::KIND {
+                    fragments.push((at, bytes));
+                } else {
+                    index.get_or_insert(bytes);
+                }
             }
-            pictures |= header.kind == Mdat::KIND;
+            has_end |= header.kind == Mfra::KIND;
             at = end;
         }
-        let index = index
-            .filter(|_| pictures)
-            .ok_or("is truncated or corrupted: a part of it is missing")?;
-        Self::of_index(&index).ok_or_else(|| "is corrupted: its index cannot be read".to_owned())
-    }
-
-    /// Only boxes without boxes in them are given to the crate: it decodes nested ones by recursion, so that a hostile file
-    /// could exhaust the stack.
-    fn of_index(index: &[u8]) -> Option<Self> {
-        let movie: Mvhd = decoded(index)?;
-        let tracks = |handler| {
-            boxes(index, Trak::KIND).filter(move |track| is_handled_by(track, handler).is_some())
+        let missing = if at < length {
+            Flaw::cut(format!(
+                "is truncated or corrupted at byte {at} of {length}"
+            ))
+        } else {
+            Flaw::missing()
         };
-        let track = tracks(b"vide").next()?;
-        let shape: Tkhd = decoded(track)?;
-        let seconds = movie.duration as f64 / f64::from(movie.timescale);
-        Some(Self {
-            width: shape.width.integer().into(),
-            height: shape.height.integer().into(),
-            seconds: Some(seconds).filter(|seconds| seconds.is_finite())?,
-            fps: fps(track),
-            has_audio: tracks(b"soun").next().is_some(),
+        Ok(Self {
+            length,
+            index: index.ok_or(missing)?,
+            fragments,
+            has_end,
+            doubts,
         })
     }
-}
-
-fn is_handled_by(track: &[u8], handler: &[u8; 4]) -> Option<()> {
-    let media = boxes(track, Mdia::KIND).next()?;
-    // Its name, which nobody needs, comes in forms that the crate does not read.
-    (boxes(media, Hdlr::KIND).next()?.get(8..12)? == handler).then_some(())
-}
-
-fn fps(track: &[u8]) -> Option<f64> {
-    let media = boxes(track, Mdia::KIND).next()?;
-    let time: Mdhd = decoded(media)?;
-    let samples: Stts = decoded(boxes(boxes(media, Minf::KIND).next()?, Stbl::KIND).next()?)?;
-    let pictures: u64 = samples
-        .entries
-        .iter()
-        .map(|entry| u64::from(entry.sample_count))
-        .sum();
-    let fps = pictures as f64 * f64::from(time.timescale) / time.duration as f64;
-    Some(fps).filter(|fps| fps.is_normal())
-}
-
-/// The first box of a kind, decoded.
-fn decoded<T: Atom>(bytes: &[u8]) -> Option<T> {
-    T::decode_body(&mut boxes(bytes, T::KIND).next()?).ok()
-}
-
-/// The contents of the boxes of a kind, up to the first broken box.
-fn boxes(mut bytes: &[u8], kind: FourCC) -> impl Iterator<Item = &[u8]> {
-    let next = move || {
-        let header = Header::decode_maybe(&mut bytes).ok()??;
-        let (inside, rest) = bytes.split_at_checked(header.size?)?;
-        bytes = rest;
-        Some((header.kind, inside))
-    };
-    std::iter::from_fn(next)
-        .filter(move |(found, _)| *found == kind)
-        .map(|(_, inside)| inside)
 }
 
 #[cfg(test)]
@@ -191,15 +304,16 @@ mod tests {
     fn every_clip_is_what_its_name_says() {
         for (short, long) in [(720, 1280), (1080, 1920), (2160, 3840)] {
             for (width, height) in [(short, long), (long, short)] {
-                let media = Media::read(Cursor::new(clip(&format!("{width}x{height}")))).unwrap();
+                let whole = Whole::read(Cursor::new(clip(&format!("{width}x{height}")))).unwrap();
                 assert_eq!(
-                    media,
+                    whole.media,
                     Media {
                         width,
                         height,
                         seconds: 1.0,
                         fps: Some(24.0),
-                        has_audio: true
+                        has_audio: true,
+                        doubts: Vec::new(),
                     }
                 );
             }
@@ -210,7 +324,7 @@ mod tests {
     fn no_part_of_a_file_passes_for_all_of_it() {
         let whole = clip("1280x720");
         for end in (0..whole.len()).rev().step_by(7).chain(0..4096) {
-            let error = Media::read(Cursor::new(&whole[..end])).unwrap_err();
+            let error = Whole::read(Cursor::new(&whole[..end])).unwrap_err().what;
             assert!(
                 error.contains("is truncated or corrupted")
                     || end < 8 && error.contains("not an MP4"),
@@ -236,7 +350,7 @@ mod tests {
                 // Where the lengths and the first track are.
                 bytes[random(700)] = [0, 1, 0x7f, 0xff, random(256) as u8][random(5)];
             }
-            match Media::read(Cursor::new(bytes)) {
+            match Whole::read(Cursor::new(bytes)) {
                 Ok(_) => read += 1,
                 Err(_) => refused += 1,
             }
@@ -251,7 +365,7 @@ mod tests {
             .collect();
         let file = [b"\0\0\0\x08ftyp\0\0\0\x08mdat", index.as_slice()].concat();
         assert_eq!(
-            Media::read(Cursor::new(file)).unwrap_err(),
+            Whole::read(Cursor::new(file)).unwrap_err().what,
             "is corrupted: its index cannot be read"
         );
     }

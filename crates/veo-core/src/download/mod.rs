@@ -4,6 +4,7 @@ pub(crate) mod media;
 pub(crate) mod part;
 
 mod hosts;
+mod tracks;
 
 use std::error::Error as _;
 use std::path::Path;
@@ -18,6 +19,7 @@ use tracing::debug;
 use veo_transport::{WIRE, client_builder, without_queries};
 
 use self::hosts::Refused;
+use self::media::{Flaw, Media};
 use self::part::{Part, failure};
 use crate::{Error, ErrorKind, Saved};
 
@@ -105,7 +107,14 @@ pub(crate) struct Downloader {
 /// One download, which can go on with another link.
 pub(crate) struct Transfer<'a> {
     downloader: &'a Downloader,
+    path: &'a Path,
     part: Part<'a>,
+    /// What the video in the part says about itself, once it is whole.
+    media: Option<Media>,
+    /// The last that arrived to its end and was no whole video.
+    refused: Option<Part<'a>>,
+    /// The number of bytes at which the part was looked at and was no whole video.
+    refused_at: u64,
     /// The most bytes that have ever been there.
     most: u64,
     /// How often in a row it has broken off without anything new.
@@ -163,16 +172,21 @@ impl Downloader {
 
     /// Begins to save a video in a place.
     pub(crate) fn begin<'a>(&'a self, path: &'a Path) -> Result<Transfer<'a>, Error> {
+        part::remove_left_over(path);
         Ok(Transfer {
             downloader: self,
+            path,
             part: Part::new(path)?,
+            media: None,
+            refused: None,
+            refused_at: 0,
             most: 0,
             tries: 0,
         })
     }
 }
 
-impl Transfer<'_> {
+impl<'a> Transfer<'a> {
     /// Fetches a video by a link, and tells how many bytes there are and of how many. It is taken up anew when it breaks off.
     pub(crate) async fn follow(
         &mut self,
@@ -180,7 +194,12 @@ impl Transfer<'_> {
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<Followed, Error> {
         loop {
-            match self.fetch(url, on_bytes).await {
+            let fetched = self.fetch(url, on_bytes).await;
+            let looked = match fetched {
+                Ok(()) => self.look().await,
+                Err(stop) => Err(stop),
+            };
+            match looked {
                 Ok(()) => return Ok(Followed::ToTheEnd),
                 Err(Stop::Final(error)) => return Err(error),
                 Err(Stop::Expired(status)) => {
@@ -198,7 +217,60 @@ impl Transfer<'_> {
 
     /// Moves the video to its place.
     pub(crate) async fn finish(self) -> Result<Saved, Error> {
-        self.part.finish(self.downloader.settings.replace).await
+        let media = self.media.ok_or_else(|| failure("no video has come"))?;
+        let replace = self.downloader.settings.replace;
+        self.part.finish(media, replace).await
+    }
+
+    /// Leaves what came and was refused beside the place of the video. The error says where it is.
+    pub(crate) async fn keep(self, error: Error) -> Error {
+        let is_refused = self.refused_at > 0 && self.refused_at == self.part.received;
+        let part = if is_refused {
+            Some(self.part)
+        } else {
+            self.refused.filter(|part| part.received > 0)
+        };
+        let Some(part) = part else { return error };
+        match part.keep().await {
+            Ok(file) => error.adding(&format!(
+                "what came is in {}; if it will do, give it the name of a video",
+                file.display()
+            )),
+            Err(_) => error,
+        }
+    }
+
+    /// Looks whether it is a whole video that has arrived.
+    async fn look(&mut self) -> Result<(), Stop> {
+        let flaw = match self.part.look().await? {
+            Ok(whole) if whole.has_end || self.part.has_end => {
+                self.media = Some(whole.media);
+                return Ok(());
+            }
+            Ok(whole) => Flaw {
+                what: format!(
+                    "may be cut: neither it nor the host says that {:.1} s are all",
+                    whole.media.seconds
+                ),
+                is_cut: true,
+            },
+            Err(flaw) => flaw,
+        };
+        let error = failure(&format!("what the media host sent {}", flaw.what));
+        if flaw.is_cut && self.part.total.is_none() {
+            // The host may have the rest.
+            self.refused_at = self.part.received;
+            return Err(Stop::Broken(error));
+        }
+        let part = std::mem::replace(&mut self.part, Part::new(self.path)?);
+        let before = self.refused.as_ref().map(Part::sha256);
+        let is_known = before == Some(part.sha256());
+        self.refused = Some(part);
+        // The host has nothing else.
+        if is_known {
+            return Err(Stop::Final(error));
+        }
+        Err(Stop::Broken(error))
     }
 
     /// Waits before the next try, or gives the error back if there have been enough without anything new.
@@ -226,8 +298,10 @@ impl Transfer<'_> {
     ) -> Result<(), Stop> {
         if let Some(data) = url.strip_prefix("data:") {
             let bytes = inline(data, self.downloader.settings.max_bytes)?;
+            self.part.restart()?;
             self.part.write(&bytes).await?;
-            on_bytes(self.part.received, Some(self.part.received));
+            self.part.is_all();
+            on_bytes(self.part.received, self.part.total);
             return Ok(());
         }
         let response = self.ask(url).await?;
@@ -273,7 +347,8 @@ impl Transfer<'_> {
             status @ (401 | 403 | 404 | 410) => return Err(Stop::Expired(status)),
             status => {
                 let error = failure(&format!("the media host answered HTTP {status}"));
-                let is_passing = matches!(status, 408 | 425 | 429 | 500..);
+                // Some hosts say so of a file that is not ready yet.
+                let is_passing = matches!(status, 400 | 408 | 409 | 425 | 429 | 500..);
                 return Err(if is_passing {
                     Stop::Broken(error)
                 } else {

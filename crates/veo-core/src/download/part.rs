@@ -1,16 +1,20 @@
 //! The file of a video on its way: it can go on where it stopped, and is in its place only once it is whole.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use reqwest::Response;
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED};
+use reqwest::Version;
+use reqwest::header::{
+    CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, LAST_MODIFIED, TRANSFER_ENCODING,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
-use super::media::Media;
+use super::media::{Flaw, Media, Whole};
 use crate::text::{folder_of, hex};
 use crate::{Error, ErrorKind};
 
@@ -45,24 +49,21 @@ pub(super) struct Part<'a> {
     hasher: Sha256,
     pub(super) received: u64,
     pub(super) total: Option<u64>,
+    /// Whether the last reply said itself where it ends, so that it was not merely cut off.
+    pub(super) has_end: bool,
     /// The header that tells one version of the file from another. Without one the transfer cannot be resumed.
     validator: Option<(HeaderName, HeaderValue)>,
 }
 
 impl<'a> Part<'a> {
     pub(super) fn new(path: &'a Path) -> Result<Self, Error> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".veo-").suffix(".part");
-        #[cfg(unix)]
-        {
-            // As any file that a program makes; temporary files are private otherwise.
-            use std::os::unix::fs::PermissionsExt;
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let temporary = builder
-            .tempfile_in(folder_of(path))
+        let folder = folder_of(path);
+        let temporary = locked_in(folder).map_err(|error| unwritten(path, error))?;
+        // The same handle, since a lock can keep out all others.
+        let file = temporary
+            .as_file()
+            .try_clone()
             .map_err(|error| unwritten(path, error))?;
-        let file = temporary.reopen().map_err(|error| unwritten(path, error))?;
         Ok(Self {
             path,
             temporary,
@@ -70,6 +71,7 @@ impl<'a> Part<'a> {
             hasher: Sha256::new(),
             received: 0,
             total: None,
+            has_end: false,
             validator: None,
         })
     }
@@ -86,6 +88,9 @@ impl<'a> Part<'a> {
     pub(super) fn begin(&mut self, response: &Response) -> Result<(), Error> {
         self.restart()?;
         self.total = response.content_length();
+        self.has_end = self.total.is_some()
+            || response.headers().contains_key(TRANSFER_ENCODING)
+            || response.version() == Version::HTTP_2;
         self.validator = validator(response.headers());
         Ok(())
     }
@@ -120,47 +125,84 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// Moves the file to its place, if it is a video and all of it is on the disk.
-    pub(super) async fn finish(self, replace: bool) -> Result<Saved, Error> {
-        let Self {
-            path,
-            temporary,
-            mut file,
-            hasher,
-            received,
-            ..
-        } = self;
+    /// Takes all that there is, from somewhere that holds all of it.
+    pub(super) fn is_all(&mut self) {
+        self.total = Some(self.received);
+        self.has_end = true;
+    }
+
+    /// The SHA-256 of what has arrived, in hexadecimal.
+    pub(super) fn sha256(&self) -> String {
+        hex(&self.hasher.clone().finalize())
+    }
+
+    /// Looks whether it is a whole video that has arrived.
+    pub(super) async fn look(&mut self) -> Result<Result<Whole, Flaw>, Error> {
         // The last bytes may still be on their way, and only this tells what became of them.
-        file.flush().await.map_err(|error| unwritten(path, error))?;
-        file.sync_all()
+        let flushed = self.file.flush().await;
+        flushed.map_err(|error| unwritten(self.path, error))?;
+        let file = self.temporary.as_file().try_clone();
+        let file = file.map_err(|error| unwritten(self.path, error))?;
+        let looking = tokio::task::spawn_blocking(move || Whole::read(file));
+        let looked = looking
             .await
-            .map_err(|error| unwritten(path, error))?;
-        drop(file);
-        let sha256 = hex(&hasher.finalize());
-        let wanted = path.to_owned();
-        let sum = sha256.clone();
-        let placing = tokio::task::spawn_blocking(move || placed(temporary, wanted, &sum, replace));
-        let (media, path) = placing
-            .await
-            .map_err(|error| failure("the video could not be looked into").with_source(error))??;
+            .map_err(|error| failure("the video could not be looked into").with_source(error))?;
+        // More may follow.
+        let end = self
+            .file
+            .seek(std::io::SeekFrom::Start(self.received))
+            .await;
+        end.map_err(|error| unwritten(self.path, error))?;
+        Ok(looked)
+    }
+
+    /// Moves the video to its place, when all of it is on the disk.
+    pub(super) async fn finish(self, media: Media, replace: bool) -> Result<Saved, Error> {
+        let sha256 = self.sha256();
+        let bytes = self.received;
+        let path = self.placed(replace, None).await?;
         Ok(Saved {
             path,
-            bytes: received,
+            bytes,
             sha256,
             media,
         })
     }
+
+    /// Leaves what is no whole video beside its place, with an ending that says so.
+    pub(super) async fn keep(self) -> Result<PathBuf, Error> {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        let beside = self.path.with_file_name(name);
+        self.placed(false, Some(beside)).await
+    }
+
+    /// Moves the file to its place or to another one.
+    async fn placed(mut self, replace: bool, elsewhere: Option<PathBuf>) -> Result<PathBuf, Error> {
+        let path = self.path;
+        let sha256 = self.sha256();
+        let synced = match self.file.flush().await {
+            Ok(()) => self.file.sync_all().await,
+            Err(error) => Err(error),
+        };
+        synced.map_err(|error| unwritten(path, error))?;
+        let temporary = self.temporary;
+        let wanted = elsewhere.unwrap_or_else(|| path.to_owned());
+        let placing =
+            tokio::task::spawn_blocking(move || place(temporary, wanted, &sha256, replace));
+        placing
+            .await
+            .map_err(|error| failure("the video could not be moved").with_source(error))?
+    }
 }
 
-/// Looks into a video, and moves it to its place; gives what it says about itself, and where it is.
-fn placed(
+/// Moves a file to its place, and gives where it is.
+fn place(
     temporary: NamedTempFile,
     wanted: PathBuf,
     sha256: &str,
     replace: bool,
-) -> Result<(Media, PathBuf), Error> {
-    let media = Media::read(temporary.as_file())
-        .map_err(|wrong| failure(&format!("what the media host sent {wrong}")))?;
+) -> Result<PathBuf, Error> {
     let path = if replace {
         temporary
             .persist(&wanted)
@@ -171,8 +213,55 @@ fn placed(
     };
     // Not every file system can do this for a folder, and the video is whole without it.
     #[cfg(unix)]
-    let _ = std::fs::File::open(folder_of(&path)).and_then(|folder| folder.sync_all());
-    Ok((media, path))
+    let _ = File::open(folder_of(&path)).and_then(|folder| folder.sync_all());
+    Ok(path)
+}
+
+/// How the name of a file on its way begins and ends.
+const PREFIX: &str = ".veo-";
+const SUFFIX: &str = ".part";
+
+/// A new file on its way, which is locked as long as this process has it.
+fn locked_in(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX).suffix(SUFFIX);
+    #[cfg(unix)]
+    {
+        // As any file that a program makes; temporary files are private otherwise.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    loop {
+        let temporary = builder.tempfile_in(folder)?;
+        // Not every file system has locks. There, nothing that is left over is removed either.
+        let _ = temporary.as_file().lock();
+        // Somebody who cleans up can have been between the two.
+        if temporary.path().exists() {
+            return Ok(temporary);
+        }
+    }
+}
+
+/// Removes what processes that have ended have left on its way in the folder of a file.
+pub(super) fn remove_left_over(path: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder_of(path)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if !name.starts_with(PREFIX) || !name.ends_with(SUFFIX) {
+            continue;
+        }
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let Some(file) = is_file.then(|| File::open(entry.path()).ok()).flatten() else {
+            continue;
+        };
+        if file.try_lock().is_ok() {
+            // If it cannot be removed, it stays, and is in nobody's way.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Moves a video to its place or, if another file is there, to the next free name like it. A file with the same content is
@@ -210,7 +299,7 @@ fn numbered(path: &Path, number: u32) -> String {
 
 /// The SHA-256 of a file.
 fn sha256_of(path: &Path) -> std::io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
+    let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -277,7 +366,7 @@ mod tests {
             .await
             .unwrap();
         part.write(b"a small video").await.unwrap();
-        let error = part.finish(true).await.unwrap_err();
+        let error = part.look().await.unwrap_err();
         let cause = error
             .source()
             .and_then(|cause| cause.downcast_ref::<std::io::Error>())

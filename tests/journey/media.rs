@@ -1,0 +1,335 @@
+//! A video is whole when a player can show all of it, however its file is arranged.
+
+use veo_core::{Job, Media, Model, Offer, Operation, Receipt, Saved, Tier, VideoRequest};
+
+use crate::download::{Host, Reply, client, impatient, reply, send, video, whole};
+
+/// 8 s of 640 by 360 with 24 pictures a second and sound, in four arrangements: the index last, the index first, in
+/// fragments, and in fragments with an index of each.
+const BASE: &[u8] = include_bytes!("../media/base.mp4");
+const FAST: &[u8] = include_bytes!("../media/fast.mp4");
+const FRAGMENTS: &[u8] = include_bytes!("../media/frag.mp4");
+const SEGMENTS: &[u8] = include_bytes!("../media/dash.mp4");
+
+const AS_ASKED: (u32, u32, f64) = (640, 360, 8.0);
+
+/// What came of a download: the size that is shown and the length with the discrepancies of the receipt, or the error.
+type Came = Result<((u32, u32, f64), Vec<&'static str>), &'static str>;
+
+#[tokio::test]
+async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
+    let [base, fast] = [BASE, FAST].map(boxes);
+    let ([ftyp, free, mdat, moov], [fast_ftyp, fast_moov, fast_free, fast_mdat]) = (
+        <[&[u8]; 4]>::try_from(base).unwrap(),
+        <[&[u8]; 4]>::try_from(fast).unwrap(),
+    );
+    let well = || Ok((AS_ASKED, vec![]));
+    let open_mdat = [
+        fast_ftyp,
+        fast_moov,
+        fast_free,
+        b"\0\0\0\0mdat",
+        &fast_mdat[8..],
+    ]
+    .concat();
+    let half = boxes(FRAGMENTS)[..10].concat();
+    let first_half = ((640, 360, 4.0), vec!["8 s were asked for, and 4.0 s came"]);
+    let without_length = |body: &[u8]| send("200 OK", body);
+    let etag = "etag: \"a\"";
+    let cut = send(
+        &format!("200 OK\r\n{etag}\r\ncontent-length: {}", FAST.len()),
+        &FAST[..FAST.len() / 2],
+    );
+    let rest = |body: &[u8]| {
+        let (first, last, total) = (FAST.len() / 2, FAST.len() - 1, FAST.len());
+        let head = format!(
+            "206 Partial Content\r\n{etag}\r\ncontent-range: bytes {first}-{last}/{total}\r\ncontent-length: {}",
+            body.len()
+        );
+        send(&head, body)
+    };
+    let missing = FAST.len() - FAST.len() / 2;
+    let none = "pictures are none";
+    let truncated = "is truncated or corrupted";
+
+    let table: Vec<(&str, Vec<Reply>, Came)> = vec![
+        ("as it is", vec![whole(BASE)], well()),
+        ("index first", vec![whole(FAST)], well()),
+        (
+            "trailing newline",
+            vec![whole(&[BASE, b"\n"].concat())],
+            well(),
+        ),
+        (
+            "trailing NULs",
+            vec![whole(&[BASE, &[0; 64]].concat())],
+            well(),
+        ),
+        (
+            "trailing junk",
+            vec![whole(&[BASE, b"junkjunkjunk"].concat())],
+            well(),
+        ),
+        (
+            "trailing junk, no length",
+            vec![without_length(&[BASE, b"junkjunkjunk"].concat())],
+            well(),
+        ),
+        (
+            "`free` of size 0 at the end",
+            vec![whole(&[BASE, b"\0\0\0\0free"].concat())],
+            well(),
+        ),
+        (
+            "`moov` last, of size 0",
+            vec![whole(&[ftyp, free, mdat, b"\0\0\0\0", &moov[4..]].concat())],
+            well(),
+        ),
+        (
+            "`free` before `ftyp`",
+            vec![whole(&[free, ftyp, mdat, moov].concat())],
+            well(),
+        ),
+        ("fragmented", vec![whole(FRAGMENTS)], well()),
+        (
+            "fragmented, no length",
+            vec![without_length(FRAGMENTS)],
+            well(),
+        ),
+        ("fragmented, with `sidx`", vec![whole(SEGMENTS)], well()),
+        (
+            "cut where a fragment ends",
+            vec![without_length(&half)],
+            Err("neither it nor the host says that 4.0 s are all"),
+        ),
+        (
+            "the same with its content-length",
+            vec![whole(&half)],
+            Ok(first_half),
+        ),
+        (
+            "cut within a fragment",
+            vec![whole(&FRAGMENTS[..half.len() - 9])],
+            Err(truncated),
+        ),
+        (
+            "rotated by its matrix",
+            vec![whole(&rotated())],
+            Ok((
+                (360, 640, 8.0),
+                vec!["16:9 was asked for, and an upright video came"],
+            )),
+        ),
+        (
+            "`mdat` without a byte",
+            vec![whole(&[fast_ftyp, fast_moov, b"\0\0\0\x08mdat"].concat())],
+            Err(truncated),
+        ),
+        ("`mdat` of size 0, whole", vec![whole(&open_mdat)], well()),
+        (
+            "`mdat` of size 0, cut",
+            vec![without_length(
+                &open_mdat[..fast_ftyp.len() + fast_moov.len() + 1000],
+            )],
+            Err(truncated),
+        ),
+        (
+            "`mdat` that says it is longer",
+            vec![whole(&longer_mdat())],
+            Ok((AS_ASKED, vec!["the file ends before its last box does"])),
+        ),
+        (
+            "one byte short",
+            vec![whole(&BASE[..BASE.len() - 1])],
+            Err(truncated),
+        ),
+        (
+            "one byte short in the middle",
+            vec![whole(&[ftyp, free, &mdat[..mdat.len() - 1], moov].concat())],
+            Err(truncated),
+        ),
+        (
+            "one byte short at the end",
+            vec![whole(&FAST[..FAST.len() - 1])],
+            Err(truncated),
+        ),
+        (
+            "206 with zeros",
+            vec![
+                cut.clone(),
+                rest(&vec![0; missing]),
+                cut.clone(),
+                rest(&vec![0; missing]),
+            ],
+            Err(none),
+        ),
+        (
+            "206 of another file",
+            vec![
+                cut.clone(),
+                rest(&SEGMENTS[SEGMENTS.len() - missing..]),
+                cut.clone(),
+                rest(&SEGMENTS[SEGMENTS.len() - missing..]),
+            ],
+            Err(none),
+        ),
+        (
+            "206 with zeros, and then the whole",
+            vec![cut, rest(&vec![0; missing]), whole(FAST)],
+            well(),
+        ),
+        (
+            "ended cleanly halfway, and then the whole",
+            vec![
+                without_length(&FAST[..FAST.len() / 2]),
+                whole(&FAST[..FAST.len() / 2]),
+                whole(FAST),
+            ],
+            well(),
+        ),
+        (
+            "not ready yet",
+            vec![
+                send("400 No\r\ncontent-length: 0", b""),
+                send("409 No\r\ncontent-length: 0", b""),
+                send("425 No\r\ncontent-length: 0", b""),
+                whole(FAST),
+            ],
+            well(),
+        ),
+    ];
+    for (case, script, wanted) in table {
+        check(case, &script, wanted).await;
+    }
+}
+
+/// The gateway of UniAll ends each reply after some time, cleanly and without a word.
+#[tokio::test]
+async fn a_stream_that_ends_early_goes_on_where_it_ended() {
+    let part = FAST.len() / 4;
+    let chunk = |from: usize| {
+        let to = (from + part).min(FAST.len());
+        let (status, range) = match from {
+            0 => ("200 OK", String::new()),
+            _ => (
+                "206 Partial Content",
+                format!("content-range: bytes {from}-{}/*\r\n", FAST.len() - 1),
+            ),
+        };
+        let head = format!("{status}\r\netag: \"a\"\r\n{range}transfer-encoding: chunked");
+        let length = format!("{:x}\r\n", to - from);
+        Reply::Send(reply(
+            &head,
+            &[length.as_bytes(), &FAST[from..to], b"\r\n0\r\n\r\n"].concat(),
+        ))
+    };
+    let script: Vec<Reply> = (0..FAST.len()).step_by(part).map(chunk).collect();
+    check("cut again and again", &script, Ok((AS_ASKED, vec![]))).await;
+}
+
+#[tokio::test]
+async fn parts_that_ended_processes_have_left_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let left_over = folder.path().join(".veo-a1B2c3.part");
+    let of_others = folder.path().join("kite.mp4.part");
+    std::fs::write(&left_over, "half").unwrap();
+    std::fs::write(&of_others, "half").unwrap();
+    let host = Host::start(&[whole(FAST), whole(BASE)]).await;
+    let client = client(impatient());
+    let first = async {
+        client
+            .download(&video(&host.url), folder.path().join("a.mp4"))
+            .await
+    };
+    let second = async {
+        client
+            .download(&video(&host.url), folder.path().join("b.mp4"))
+            .await
+    };
+    let (first, second) = tokio::join!(first, second);
+    first.unwrap();
+    second.unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["a.mp4", "b.mp4", "kite.mp4.part"]);
+}
+
+async fn check(case: &str, script: &[Reply], wanted: Came) {
+    let host = Host::start(script).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("kite.mp4");
+    let result = client(impatient()).download(&video(&host.url), &file).await;
+    match (result, wanted) {
+        (Ok(saved), Ok((shown, discrepancies))) => {
+            let media = &saved.media;
+            let seconds = (media.seconds * 10.0).round() / 10.0;
+            assert_eq!((media.width, media.height, seconds), shown, "{case}");
+            let fps = media.fps.unwrap();
+            assert!(
+                (fps - 24.0).abs() < 0.2 && media.has_audio,
+                "{case}: {media:?}"
+            );
+            assert_eq!(receipt(&saved).discrepancies, discrepancies, "{case}");
+            assert_eq!(Media::of_file(&file).unwrap(), *media, "{case}");
+        }
+        (Err(error), Err(wanted)) => {
+            let part = folder.path().join("kite.mp4.part");
+            let text = error.to_string();
+            assert!(text.contains(wanted), "{case}: {text}");
+            assert!(text.contains(&part.display().to_string()), "{case}: {text}");
+            assert!(part.exists() && !file.exists(), "{case}");
+        }
+        (result, wanted) => panic!("{case}: {result:?} instead of {wanted:?}"),
+    }
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "{case}"
+    );
+}
+
+/// What a receipt says of a video for which 8 s in 720p were asked, but for its size.
+fn receipt(saved: &Saved) -> Receipt {
+    let model = Model::new("kie", "veo3", Tier::Quality);
+    let request = VideoRequest::text("A red kite").audio(true);
+    let offer = Offer::new(&model, &request, Operation::Generate, serde_json::json!({}));
+    let job = Job::new(&offer, "t1");
+    let mut receipt = Receipt::new(&job, &video("https://example.net"), saved);
+    receipt
+        .discrepancies
+        .retain(|found| !found.contains("lines came"));
+    receipt
+}
+
+/// The outermost boxes of a file.
+fn boxes(mut file: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    while !file.is_empty() {
+        let size = u32::from_be_bytes(file[..4].try_into().unwrap());
+        let (inside, rest) = file.split_at(size as usize);
+        found.push(inside);
+        file = rest;
+    }
+    found
+}
+
+/// The video turned by a quarter when it is shown.
+fn rotated() -> Vec<u8> {
+    let mut file = BASE.to_vec();
+    let place = file.windows(4).position(|kind| kind == b"tkhd").unwrap() + 44;
+    let matrix = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30];
+    let bytes: Vec<u8> = matrix.into_iter().flat_map(i32::to_be_bytes).collect();
+    file[place..place + bytes.len()].copy_from_slice(&bytes);
+    file
+}
+
+/// The video with a last box that says it is longer than the file.
+fn longer_mdat() -> Vec<u8> {
+    let mut file = FAST.to_vec();
+    let place = file.windows(4).position(|kind| kind == b"mdat").unwrap() - 4;
+    file[place] = 1;
+    file
+}
