@@ -169,13 +169,24 @@ impl Failure {
         }
     }
 
-    /// The text for people, in as many lines as it needs.
-    pub(crate) fn in_full(&self) -> String {
+    /// The sentence about the next thing to do.
+    pub(crate) fn next(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
+    /// The message with its causes.
+    pub(crate) fn reason(&self) -> String {
         let mut text = self.message();
         let causes = std::iter::successors(self.error.source(), |cause| (*cause).source());
         for cause in causes {
             text += &format!("\n  because: {cause}");
         }
+        text
+    }
+
+    /// The text for people, in as many lines as it needs.
+    pub(crate) fn in_full(&self) -> String {
+        let mut text = self.reason();
         if let Some(next) = &self.next {
             text += &format!("\n  {next}");
         }

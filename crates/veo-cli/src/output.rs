@@ -67,6 +67,7 @@ pub(crate) enum Event<'a> {
         rejected: usize,
         unknown: usize,
         unfinished: usize,
+        not_taken: usize,
     },
     /// A job of this machine, as it is known here.
     Job(&'a Listing),

@@ -72,8 +72,7 @@ struct Inner {
 ///
 /// /// Whether somebody has to be woken up.
 /// fn is_urgent(error: &Error) -> bool {
-///     let account = [ErrorKind::Unauthorized, ErrorKind::KeyExhausted, ErrorKind::InsufficientCredits];
-///     account.contains(&error.kind())
+///     error.kind().is_of_account()
 /// }
 /// # assert!(is_urgent(&Error::new(ErrorKind::KeyExhausted, "no more today")));
 /// ```
@@ -130,6 +129,16 @@ pub enum ErrorKind {
     Local,
     /// A webhook is forged, too old or unreadable. Do not act on it; the jobs can still be waited for.
     InvalidWebhook,
+}
+
+impl ErrorKind {
+    /// Whether the key or the account is at fault, so that every other request would be refused too.
+    pub fn is_of_account(self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized | Self::KeyExhausted | Self::InsufficientCredits
+        )
+    }
 }
 
 /// Whether a video was paid for.
@@ -418,6 +427,12 @@ impl Error {
     /// The same error with a further part of its sentence.
     pub(crate) fn adding(mut self, more: &str) -> Self {
         self.0.message = format!("{}; {more}", self.0.message);
+        self
+    }
+
+    /// The same error with what another has said after it.
+    pub(crate) fn before(mut self, later: &str) -> Self {
+        self.0.message = format!("{} (after that, {later})", self.0.message);
         self
     }
 

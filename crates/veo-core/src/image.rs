@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
 
 use crate::providers::KEEPS_IMAGES;
 use crate::runtime::runtime;
@@ -70,9 +72,22 @@ pub(crate) async fn reachable<'a>(
         } => (bytes, name, stored),
     };
     match providers.find(|provider| provider.capabilities().uploads) {
-        Some(provider) => provider.upload(bytes, stored).await,
+        Some(provider) => upload(provider, &bytes, &stored).await,
         None => Err(refused(&name, &stranded())),
     }
+}
+
+/// How long to wait before an upload is tried again that did not arrive. It costs nothing.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+
+async fn upload(provider: &dyn Provider, bytes: &Bytes, name: &str) -> Result<String, Error> {
+    for pause in PAUSES {
+        match provider.upload(bytes.clone(), name.to_owned()).await {
+            Err(error) if error.kind() == ErrorKind::NotSent => sleep(pause).await,
+            done => return done,
+        }
+    }
+    provider.upload(bytes.clone(), name.to_owned()).await
 }
 
 impl Image {

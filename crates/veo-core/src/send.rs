@@ -143,7 +143,7 @@ impl Client {
             refusals: impossible_for,
         } = prepared;
         let mut refusals = Vec::new();
-        let mut last = None::<Error>;
+        let mut told = None::<Error>;
         for offer in offers {
             let Some(provider) = self.shared_account(&offer.account) else {
                 continue;
@@ -158,13 +158,21 @@ impl Client {
                 }
                 Submission::Rejected(error) => {
                     let said = format!("{account}: {error}");
-                    last = Some(error.after(&refusals));
+                    told = Some(match told {
+                        // The fault of one account says nothing about what the others have refused.
+                        Some(earlier)
+                            if error.kind().is_of_account() && !earlier.kind().is_of_account() =>
+                        {
+                            earlier.before(&said)
+                        }
+                        _ => error.after(&refusals),
+                    });
                     refusals.push(said);
                 }
                 sent => return sent,
             }
         }
-        Submission::Rejected(last.unwrap_or_else(|| impossible(&impossible_for)))
+        Submission::Rejected(told.unwrap_or_else(|| impossible(&impossible_for)))
     }
 
     /// Sends a paid request to the first provider that can make the video, at most once: [`prepare`](Self::prepare) and

@@ -5,23 +5,24 @@ mod entries;
 mod lines;
 mod names;
 mod outputs;
+mod pace;
 mod receipts;
 mod work;
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use veo_core::Client;
 use veo_core::ledger::{Budget, Listed, Which};
+use veo_core::{Client, Poll};
 
 use crate::args::{Save, Who};
 use crate::batch::actions::Decision;
 use crate::batch::entries::Entries;
 use crate::batch::lines::BatchLine;
 use crate::batch::outputs::Outputs;
+use crate::batch::pace::Pace;
 use crate::batch::receipts::Receipts;
 use crate::batch::work::{BUDGET, Work};
 use crate::failure::Failure;
@@ -128,7 +129,7 @@ pub(crate) async fn run(
     let work = Work {
         run: Run::start(&client, &store, output),
         is_capped: batch.max_credits.is_some(),
-        halted: RefCell::default(),
+        pace: Pace::new(timeout.unwrap_or_else(|| Poll::default().give_up_after)),
     };
     let concurrency = batch.concurrency.unwrap_or(4).max(1);
     work.all(&lines, actions, concurrency, receipts).await

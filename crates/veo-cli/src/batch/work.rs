@@ -1,15 +1,15 @@
 //! The work of a batch: sends its lines, waits for its jobs and saves their videos, several at a time.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use veo_core::ledger::{Entry, Ledger as _};
-use veo_core::{Error, ErrorKind, Job, Receipt, Resend};
+use veo_core::{Error, ErrorKind, Job, Prepared, Receipt};
 
 use crate::batch::actions::Action;
 use crate::batch::lines::BatchLine;
+use crate::batch::pace::{NoVideo, Pace};
 use crate::batch::receipts::Receipts;
 use crate::failure::{Exit, Failure};
 use crate::output::{Event, Output};
@@ -23,8 +23,7 @@ pub(super) const BUDGET: &str = "--max-credits";
 pub(super) struct Work<'a> {
     pub(super) run: Run<'a>,
     pub(super) is_capped: bool,
-    /// Why no further line is sent, if that is so.
-    pub(super) halted: RefCell<Option<String>>,
+    pub(super) pace: Pace,
 }
 
 impl Work<'_> {
@@ -49,6 +48,7 @@ impl Work<'_> {
             .map(work)
             .buffer_unordered(concurrency);
         let mut done = 0;
+        let mut not_taken = 0;
         let mut failures = Vec::new();
         while let Some((line, result)) = results.next().await {
             match result {
@@ -56,7 +56,8 @@ impl Work<'_> {
                     done += 1;
                     output.bars.suspend(|| receipts.write(receipt.as_deref()));
                 }
-                Err(failure) => failures.push(tell_failed(line, failure, output)),
+                Err(NoVideo::NotTaken) => not_taken += 1,
+                Err(NoVideo::Failed(failure)) => failures.push(tell_failed(line, *failure, output)),
             }
             bar.inc(1);
             if self.is_capped
@@ -66,8 +67,8 @@ impl Work<'_> {
             }
         }
         bar.finish_and_clear();
-        tell_counts(lines.len(), done, &failures, output);
-        let ended = self.end(lines.len(), &failures).await;
+        tell_counts(lines.len(), done, not_taken, &failures, output);
+        let ended = self.end(lines.len(), not_taken, failures).await;
         match (receipts.end(), ended) {
             (Ok(()), ended) => ended,
             (Err(unwritten), Ok(())) => Err(unwritten),
@@ -80,14 +81,14 @@ impl Work<'_> {
     }
 
     /// Does what is to be done for a line, and gives its receipt.
-    async fn act(&self, line: &BatchLine, action: Action) -> Result<Option<Box<Receipt>>, Failure> {
+    async fn act(&self, line: &BatchLine, action: Action) -> Result<Option<Box<Receipt>>, NoVideo> {
         match action {
-            Action::Skip(failure) => Err(*failure),
+            Action::Skip(failure) => Err(NoVideo::Failed(failure)),
             Action::Done(entry) => Ok(self.tell_done(line, &entry)),
             Action::Wait(entry) => {
                 let Some(job) = entry.job() else {
                     let message = format!("the record of {} has no job", entry.key);
-                    return Err(Failure::failed(message));
+                    return Err(Failure::failed(message).into());
                 };
                 let path = match &entry.target {
                     Some(target) => PathBuf::from(target),
@@ -102,42 +103,47 @@ impl Work<'_> {
         }
     }
 
-    /// Sends a line, again and again while the provider says that it takes it later.
-    async fn send(&self, line: &BatchLine, key: &str, path: &Path) -> Result<Job, Failure> {
-        let run = &self.run;
-        let number = Some(line.number);
+    /// Sends a line, again and again while the provider takes it later or is not reached.
+    async fn send(&self, line: &BatchLine, key: &str, path: &Path) -> Result<Job, NoVideo> {
+        let label = label(Some(line.number));
+        let mut prepared = None;
         loop {
-            if run.interrupts.any() {
-                return Err(Failure::interrupted_before());
-            }
-            if let Some(why) = &*self.halted.borrow() {
-                let error = Error::new(ErrorKind::Ledger, format!("not sent: {why}"));
-                return Err(Failure::from(error).with_exit(Exit::Rejected));
-            }
-            let prepared = run.prepare(&line.request, number).await?.key(key);
-            let failure = match run.submit(prepared, path, number).await {
+            let turn = self.pace.turn(&self.run.interrupts).await?;
+            let failure = match self.send_once(line, key, path, &mut prepared).await {
                 Ok(job) => {
+                    self.pace.taken();
                     if job.unrecorded.is_some() {
-                        let why = "a job before it could not be written down; correct that first";
-                        *self.halted.borrow_mut() = Some(why.to_owned());
+                        self.pace.halt(unrecorded());
                     }
                     return Ok(job);
                 }
                 Err(failure) => failure,
             };
-            let Resend::After(pause) = failure.error.resend() else {
-                return Err(failure);
-            };
-            if failure.error.kind() != ErrorKind::RateLimited {
-                return Err(failure);
-            }
-            run.output
-                .note(&format!("{}{}", label(number), failure.message()));
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = run.interrupts.first() => return Err(Failure::interrupted_before()),
+            let message = failure.message();
+            if let Some(pause) = self.pace.not_taken(turn, failure)? {
+                self.run.output.note(&format!(
+                    "{label}{message}; all lines pause for {} s",
+                    pause.as_secs()
+                ));
             }
         }
+    }
+
+    /// Sends a line. Its images are uploaded once.
+    async fn send_once(
+        &self,
+        line: &BatchLine,
+        key: &str,
+        path: &Path,
+        prepared: &mut Option<Prepared>,
+    ) -> Result<Job, Failure> {
+        let number = Some(line.number);
+        let ready = match prepared.take() {
+            Some(ready) => ready,
+            None => self.run.prepare(&line.request, number).await?.key(key),
+        };
+        *prepared = Some(ready.clone());
+        self.run.submit(ready, path, number).await
     }
 
     /// Waits for the job of a line, saves its video and gives its receipt.
@@ -147,7 +153,7 @@ impl Work<'_> {
         key: &str,
         job: &Job,
         path: &Path,
-    ) -> Result<Option<Box<Receipt>>, Failure> {
+    ) -> Result<Option<Box<Receipt>>, NoVideo> {
         let number = Some(line.number);
         let label = label(number);
         let tracked = TrackedJob {
@@ -181,17 +187,43 @@ impl Work<'_> {
         receipt.map(Box::new)
     }
 
-    async fn end(&self, lines: usize, failures: &[Failure]) -> Result<(), Failure> {
-        if failures.is_empty() {
+    async fn end(
+        &self,
+        lines: usize,
+        not_taken: usize,
+        mut failures: Vec<Failure>,
+    ) -> Result<(), Failure> {
+        let halted = self.pace.why_halted().filter(|_| not_taken > 0);
+        if failures.is_empty() && halted.is_none() {
             return self.run.store.check().await;
         }
-        let message = format!("{} of {lines} lines have no video", failures.len());
-        Err(Failure::of_several(message, failures).with_next(AGAIN))
+        let mut message = format!(
+            "{} of {lines} lines have no video",
+            failures.len() + not_taken
+        );
+        let mut next = AGAIN.to_owned();
+        if let Some(failure) = halted {
+            message += &format!(
+                ", and {not_taken} of these were not taken: {}",
+                failure.reason()
+            );
+            if let Some(advice) = failure.next() {
+                next = format!("{advice} {AGAIN}");
+            }
+            failures.push(failure);
+        }
+        Err(Failure::of_several(message, &failures).with_next(next))
     }
 }
 
 /// Says what to do when a batch has ended before its end.
 const AGAIN: &str = "The same command goes on, and sends nothing twice.";
+
+/// No further line is sent once a job is on record nowhere.
+fn unrecorded() -> Failure {
+    let message = "a job could not be written down; correct that first";
+    Failure::from(Error::new(ErrorKind::Ledger, message)).with_exit(Exit::Rejected)
+}
 
 fn bar(lines: usize, output: &Output) -> ProgressBar {
     let bar = output.bars.add(ProgressBar::new(lines as u64));
@@ -224,7 +256,7 @@ fn tell_failed(line: &BatchLine, mut failure: Failure, output: &Output) -> Failu
 }
 
 /// Tells how many lines ended how.
-fn tell_counts(lines: usize, done: usize, failures: &[Failure], output: &Output) {
+fn tell_counts(lines: usize, done: usize, not_taken: usize, failures: &[Failure], output: &Output) {
     let mut failed = 0;
     let mut rejected = 0;
     let mut unknown = 0;
@@ -245,6 +277,7 @@ fn tell_counts(lines: usize, done: usize, failures: &[Failure], output: &Output)
         (rejected, "rejected"),
         (unknown, "with an unknown outcome"),
         (unfinished, "not finished"),
+        (not_taken, "not taken"),
     ] {
         if number > 0 {
             text += &format!(", {number} {word}");
@@ -256,6 +289,7 @@ fn tell_counts(lines: usize, done: usize, failures: &[Failure], output: &Output)
         rejected,
         unknown,
         unfinished,
+        not_taken,
     };
     output.progress(&text, &event);
 }

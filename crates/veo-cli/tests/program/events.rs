@@ -28,7 +28,7 @@ json inspect dog.png
 
 json generate --batch two.jsonl
 json generate --batch two.jsonl
-with no-credits --batch three.jsonl
+with image-refused --batch three.jsonl
 
 with no-credits A --provider uniall
 with upgrade-impossible A --resolution 1080p

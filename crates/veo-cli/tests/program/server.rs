@@ -25,7 +25,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Answers each request, given as its first line and its body, with JSON, in which `{origin}` is the address of the
-    /// server; or reads it and closes the connection. Of what [`VIDEO`] leads to it is not asked.
+    /// server; or with a whole reply, if it begins with `HTTP/`; or reads it and closes the connection. Of what [`VIDEO`] leads to it is not asked.
     pub(crate) fn start(
         answer: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
@@ -81,10 +81,12 @@ fn serve(
         let Some(reply) = answer(&line, &body) else {
             return;
         };
-        (
-            "application/json",
-            reply.replace("{origin}", origin).into_bytes(),
-        )
+        let reply = reply.replace("{origin}", origin);
+        if reply.starts_with("HTTP/") {
+            let _ = stream.write_all(reply.as_bytes());
+            return;
+        }
+        ("application/json", reply.into_bytes())
     };
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n");
     let _ = write!(stream, "{head}content-length: {}\r\n\r\n", reply.len())
@@ -150,6 +152,14 @@ pub(crate) fn accepted(task: &str) -> String {
 /// What kie.ai answers to a request that it does not take.
 pub(crate) fn refused(code: u16, words: &str) -> String {
     format!(r#"{{"code":{code},"msg":"{words}","data":null}}"#)
+}
+
+/// A whole reply, with headers that end with a line break.
+pub(crate) fn whole(status: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// What kie.ai answers about a job: 0 is under way, 1 is done, and 3 has failed.

@@ -1,0 +1,203 @@
+//! Batches when nothing goes: a fault of the account or of the network is told once, and the same command goes on.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use crate::sandbox::{Run, Sandbox};
+use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task, video_of, whole};
+
+const LINES: usize = 8;
+/// A picture of one grey point.
+const PNG: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\x00\x00\x00\x0aIDATx\x9cc`\x00\x00\x00\x02\x00\x01H\xaf\xa4q\x00\x00\x00\x00IEND\xaeB`\x82";
+
+/// What kie.ai answers to the paid request with this number, from 1 on. `None` takes it.
+type Answer = fn(usize) -> Option<String>;
+
+/// The server, with a count of the requests that it has taken for each prompt.
+fn kie(answer: Answer) -> (Server, std::sync::Arc<Mutex<BTreeMap<String, usize>>>) {
+    let taken = std::sync::Arc::new(Mutex::new(BTreeMap::new()));
+    let (told, asked) = (taken.clone(), Mutex::new(0));
+    let server = Server::start(move |line, body| {
+        let Some(prompt) = prompt(body) else {
+            return Some(record(task(line), 1, &video_of(task(line))));
+        };
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        if let Some(refusal) = answer(*asked) {
+            return Some(refusal);
+        }
+        *told.lock().unwrap().entry(prompt).or_default() += 1;
+        Some(accepted(&format!("t{asked}")))
+    });
+    (server, taken)
+}
+
+fn batch(sandbox: &Sandbox, concurrency: usize, options: &[&str]) -> Run {
+    let lines = (1..=LINES).map(|number| format!("{{\"prompt\":\"Dog {number}\"}}\n"));
+    sandbox.write("jobs.jsonl", &lines.collect::<String>());
+    let concurrency = concurrency.to_string();
+    let command = [
+        "generate",
+        "--batch",
+        "jobs.jsonl",
+        "--concurrency",
+        &concurrency,
+    ];
+    sandbox.run(&[&command, options].concat())
+}
+
+/// Checks that the end is told once, and gives the number of lines that were not taken.
+fn not_taken(run: &Run, words: &str) -> usize {
+    assert_eq!(run.err.matches(words).count(), 1, "{}", run.err);
+    let (before, _) = run.err.split_once(" not taken\n").unwrap();
+    before.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_fault_of_the_account_ends_the_sending() {
+    let table: [(&str, usize, Answer); 4] = [
+        ("You do not have access permissions", 0, |_| {
+            Some(refused(401, "You do not have access permissions"))
+        }),
+        ("Insufficient credits", 0, |_| {
+            Some(refused(402, "Insufficient credits"))
+        }),
+        ("Insufficient credits", 2, |number| {
+            (number > 2).then(|| refused(402, "Insufficient credits"))
+        }),
+        ("under maintenance", 0, |_| {
+            Some(refused(455, "The service is under maintenance"))
+        }),
+    ];
+    for (words, videos, answer) in table {
+        for concurrency in [1, 4] {
+            let (server, taken) = kie(answer);
+            let sandbox = Sandbox::new().at("kie", server.url());
+            let run = batch(&sandbox, concurrency, &[]);
+            let context = format!("{words}, {concurrency} at a time: {}", run.err);
+            assert_eq!(run.code, 3, "{context}");
+            assert_eq!(not_taken(&run, words), LINES - videos, "{context}");
+            assert_eq!(run.out.lines().count(), videos, "{context}");
+            let sent = server.count("POST");
+            assert!(sent <= videos + concurrency, "{sent} were sent; {context}");
+            assert_eq!(taken.lock().unwrap().len(), videos, "{context}");
+
+            // Once the account is in order, the same command sends the rest.
+            let (server, taken) = kie(|_| None);
+            let sandbox = sandbox.at("kie", server.url());
+            let run = batch(&sandbox, concurrency, &["--timeout", "20s"]);
+            if videos == 0 {
+                assert_eq!(run.code, 0, "{}", run.err);
+                assert_eq!(taken.lock().unwrap().len(), LINES);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_sum_of_a_batch_says_what_was_not_taken() {
+    let (server, _) = kie(|_| Some(refused(401, "no")));
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let run = batch(&sandbox, 1, &["--json"]);
+    let events: Vec<Value> = run
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events.last().unwrap()["not_taken"], LINES, "{events:?}");
+    let error: Value = serde_json::from_str(&run.err).unwrap();
+    assert_eq!(
+        (&error["kind"], &error["charged"]),
+        (&"unauthorized".into(), &"no".into())
+    );
+}
+
+#[test]
+fn all_lines_pause_while_there_are_too_many_requests() {
+    for concurrency in [1, 4] {
+        let (server, taken) = kie(|number| {
+            let body = refused(429, "Too many requests");
+            (number <= 2).then(|| whole("200 OK", "retry-after: 2\r\n", &body))
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        let run = batch(&sandbox, concurrency, &[]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let taken = taken.lock().unwrap();
+        assert!(
+            taken.len() == LINES && taken.values().all(|times| *times == 1),
+            "{taken:?}"
+        );
+        assert_eq!(server.count("POST"), LINES + 2, "{}", run.err);
+    }
+}
+
+#[test]
+fn a_provider_that_stays_busy_ends_the_batch_in_time() {
+    let (server, _) = kie(|_| Some(whole("200 OK", "retry-after: 1\r\n", &refused(429, "busy"))));
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let run = batch(&sandbox, 4, &["--timeout", "2s"]);
+    assert_eq!(run.code, 3, "{}", run.err);
+    assert_eq!(not_taken(&run, "not taken: "), LINES, "{}", run.err);
+}
+
+#[test]
+fn a_network_that_is_down_is_tried_again_and_told_once() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", nobody.local_addr().unwrap());
+    drop(nobody);
+    for concurrency in [1, 4] {
+        let sandbox = Sandbox::new().at("kie", &url);
+        let run = batch(&sandbox, concurrency, &[]);
+        assert_eq!(run.code, 3, "{}", run.err);
+        assert_eq!(not_taken(&run, "not taken: "), LINES, "{}", run.err);
+        assert_eq!(run.err.matches("all lines pause").count(), 4, "{}", run.err);
+    }
+}
+
+#[test]
+fn the_second_account_being_empty_says_nothing_about_a_line() {
+    let (kie, _) = kie(|number| (number == 1).then(|| refused(400, "Content rejected")));
+    let uniall = Server::start(|_, _| {
+        let body = r#"{"error":{"message":"no","type":"new_api_error","code":"invalid_api_key"}}"#;
+        Some(whole(
+            "401 Unauthorized",
+            "content-type: application/json\r\n",
+            body,
+        ))
+    });
+    let sandbox = Sandbox::new()
+        .at("kie", kie.url())
+        .at("uniall", uniall.url());
+    let run = batch(&sandbox, 1, &["--provider", "kie", "--provider", "uniall"]);
+    assert_eq!(run.code, 3, "{}", run.err);
+    assert_eq!(run.out.lines().count(), LINES - 1, "{}", run.err);
+}
+
+#[test]
+fn an_upload_is_tried_again() {
+    let times = Mutex::new(0);
+    let server = Server::start(move |line, body| {
+        if line.contains("upload") {
+            *times.lock().unwrap() += 1;
+            if *times.lock().unwrap() <= 2 {
+                return None;
+            }
+            let data = r#"{"fileUrl":"https://media.example.net/a.png","downloadUrl":"https://media.example.net/a.png"}"#;
+            return Some(format!(
+                r#"{{"success":true,"code":200,"msg":"ok","data":{data}}}"#
+            ));
+        }
+        Some(match prompt(body) {
+            Some(_) => accepted("t1"),
+            None => record(task(line), 1, VIDEO),
+        })
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    std::fs::write(sandbox.path("a.png"), PNG).unwrap();
+    let run = sandbox.run(&["generate", "It rains", "--image", "a.png"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(server.count("upload"), 3, "{}", run.err);
+}
