@@ -135,7 +135,7 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
     let here = Image::from(b"\x89PNG\r\n\x1a\n and the rest".to_vec());
     let url = client.upload(&here).await.unwrap();
     assert!(
-        url.starts_with(&sim.url()) && url.ends_with("/8fd214381bde91b2640ee9a6c4b0c144.png"),
+        url.starts_with(&sim.media_url()) && url.ends_with("/8fd214381bde91b2640ee9a6c4b0c144.png"),
         "{url}"
     );
     assert_eq!(sim.calls().len(), 1);
@@ -183,7 +183,10 @@ async fn an_uploader_gives_images_a_place_and_makes_no_videos() {
     assert_eq!(paths, ["/api/file-stream-upload", "/v1/video/generations"]);
     let body = sim.calls()[1].body.clone().unwrap();
     assert!(
-        body["image"].as_str().unwrap().starts_with(&sim.url()),
+        body["image"]
+            .as_str()
+            .unwrap()
+            .starts_with(&sim.media_url()),
         "{body}"
     );
     assert!(client.models().all(|model| model.provider == "uniall"));

@@ -194,7 +194,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     );
     let url = paid(&sim)[0]["image"].as_str().unwrap().to_owned();
     assert!(
-        url.starts_with(&sim.url()) && url.ends_with(".png"),
+        url.starts_with(&sim.media_url()) && url.ends_with(".png"),
         "{url}"
     );
 

@@ -123,7 +123,7 @@ fn prepare(spec: &Spec) -> Spec {
     let mut prepared = spec.clone();
     for operation in spec.operations() {
         // The types of its body are generated all the same.
-        if operation.hand_written {
+        if operation.is_hand_written() {
             remove(
                 &mut prepared.root["paths"][operation.path],
                 &[operation.method],
@@ -344,6 +344,20 @@ mod tests {
             application/json: {schema: {$ref: '#/components/schemas/Failure'}, examples: {one: {value: {}}}}
     post:
 ";
+        let file = "  /file/{id}:
+    get:
+      operationId: fetch
+      description: Fetches a file.
+      x-billable: false
+      parameters: [{name: id, in: path, required: true, description: Its id., schema: {type: string}, example: t1}]
+      responses:
+        '200': {description: The file., content: {video/mp4: {schema: {type: string, format: binary}}}}
+        default:
+          description: No file.
+          content:
+            application/json: {schema: {$ref: '#/components/schemas/Failure'}, examples: {one: {value: {}}}}
+  /task/{id}:
+";
         let rows = [
             // A form is sent by hand; what else its path can do is not.
             (
@@ -352,6 +366,15 @@ mod tests {
                 [
                     "pub(crate) const FILL_PATH: &str = \"/task\";",
                     "pub fn make(&self)",
+                ],
+            ),
+            // A file is fetched by hand, from an address that the client knows.
+            (
+                "  /task/{id}:\n",
+                file,
+                [
+                    "pub fn fetch_url(&self, id: &str) -> ::std::string::String",
+                    "format!(\"{}/file/{}\", self.baseurl, veo_transport::encode_path(id))",
                 ],
             ),
             // A word of the language is a name with something behind it.

@@ -55,7 +55,7 @@ pub(crate) fn constants(spec: &Spec) -> TokenStream {
     for operation in spec.operations() {
         let id = operation.value["operationId"].as_str().unwrap_or_default();
         ids.push(id);
-        if operation.hand_written {
+        if operation.sends_form {
             let name = format_ident!("{}_PATH", id.to_uppercase());
             let path = operation.path;
             let doc = format!("Path of `{id}`.");
@@ -68,6 +68,40 @@ pub(crate) fn constants(spec: &Spec) -> TokenStream {
         pub const OPERATIONS: &[&str] = &[#(#ids),*];
         #paths
     }
+}
+
+/// The addresses of what is streamed, for whoever fetches it.
+pub(crate) fn addresses(spec: &Spec) -> TokenStream {
+    let mut addresses = TokenStream::new();
+    for operation in spec.operations() {
+        if !operation.streams {
+            continue;
+        }
+        let id = operation.value["operationId"].as_str().unwrap_or_default();
+        let name = format_ident!("{id}_url");
+        let mut format = "{}".to_owned();
+        let mut parameters = Vec::new();
+        for (index, part) in operation.path.split(['{', '}']).enumerate() {
+            // Every second part stands in braces.
+            if index % 2 == 0 {
+                format.push_str(part);
+            } else {
+                format.push_str("{}");
+                parameters.push(format_ident!("{}", snake(part)));
+            }
+        }
+        let description = operation.value["description"].as_str().unwrap_or_default();
+        let doc = format!("The address of `{id}`, to be asked with the key. {description}");
+        addresses.extend(quote! {
+            impl Client {
+                #[doc = #doc]
+                pub fn #name(&self, #(#parameters: &str),*) -> ::std::string::String {
+                    format!(#format, self.baseurl, #(veo_transport::encode_path(#parameters)),*)
+                }
+            }
+        });
+    }
+    addresses
 }
 
 /// The module of bounds.

@@ -51,6 +51,7 @@ pub(crate) fn rewrite(file: &mut syn::File, spec: &Spec) -> Result<(), String> {
     Docs.visit_file_mut(file);
 
     file.items.splice(0..0, items(emit::constants(spec))?);
+    file.items.extend(items(emit::addresses(spec))?);
     file.items.extend(items(emit::bounds(spec))?);
     Ok(())
 }
@@ -375,7 +376,7 @@ fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     let operations = spec.operations();
     let generated = operations
         .iter()
-        .filter(|operation| !operation.hand_written);
+        .filter(|operation| !operation.is_hand_written());
     applied(sends, generated.clone().count(), "finding the calls")?;
     let parameters = generated.flat_map(|operation| operation.parameters(spec));
     let wanted = parameters.filter(|parameter| emit::is_text(spec, &parameter["schema"]));

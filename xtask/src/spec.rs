@@ -32,8 +32,10 @@ pub(crate) struct Operation<'a> {
     pub(crate) value: &'a Value,
     /// Name of the constant for the server, if the path has one of its own.
     pub(crate) server: Option<&'a str>,
-    /// Whether only the types are generated, because the generator cannot send the body.
-    pub(crate) hand_written: bool,
+    /// Whether the body of the request is a form.
+    pub(crate) sends_form: bool,
+    /// Whether a success is a file and not JSON.
+    pub(crate) streams: bool,
 }
 
 /// One thing that is wrong with a specification: where, what, and what to do.
@@ -56,6 +58,11 @@ impl fmt::Display for Problem {
 }
 
 impl Operation<'_> {
+    /// Whether only what it is made of is generated - types, path, address - and the call is not.
+    pub(crate) fn is_hand_written(&self) -> bool {
+        self.sends_form || self.streams
+    }
+
     /// The parameters, in the order of the file.
     pub(crate) fn parameters<'s>(&'s self, spec: &'s Spec) -> impl Iterator<Item = &'s Value> {
         list(&self.value["parameters"]).map(|parameter| spec.resolve(parameter))
@@ -144,12 +151,29 @@ impl Spec {
                     path,
                     value,
                     server: item["servers"][0]["x-rust-name"].as_str(),
-                    hand_written: value.get("requestBody").is_some()
+                    sends_form: value.get("requestBody").is_some()
                         && body.get("application/json").is_none(),
+                    streams: self.streams(value),
                 });
             }
         }
         operations
+    }
+
+    /// Whether all that an operation gives on success is a file.
+    fn streams(&self, operation: &Value) -> bool {
+        let mut has_file = false;
+        for (status, reply) in members(&operation["responses"]) {
+            let content = &self.resolve(reply)["content"];
+            if !status.starts_with('2') {
+                continue;
+            }
+            if content.get("application/json").is_some() {
+                return false;
+            }
+            has_file |= members(content).next().is_some();
+        }
+        has_file
     }
 
     /// The servers of the file and of its paths, with their pointers.

@@ -5,7 +5,7 @@
 ///Base URL. From an article of UniAll; its reference pages leave the host open.
 pub const BASE_URL: &str = "https://api.uniall.ai";
 /// The operations of the specification, in its order.
-pub const OPERATIONS: &[&str] = &["create_video", "query_video"];
+pub const OPERATIONS: &[&str] = &["create_video", "query_video", "video_content"];
 /// Types used as operation parameters and responses.
 pub mod types {
     ///What to make. The page marks every field as required, which its own examples refute; by UniAll's overview only `model` is.
@@ -1013,6 +1013,14 @@ pub mod builder {
                 .map_err(Error::unbuildable)?;
             crate::reply::open(client.inner.query(request).await?)
         }
+    }
+}
+impl Client {
+    ///The address of `video_content`, to be asked with the key. The video of a completed task, from the gateway itself. Some kinds of its upstream services give no URL at all, so this is the only place of their videos; others name this address as the URL. It needs the key, as every call does. A `Range` is passed on, and the whole exchange ends after 60 seconds, so a long video comes in parts; one that is kept as a data URL comes whole. 400 means that the task has not been completed, 404 that there is no such task or, with the words "Invalid URL", no such address, and 502 that upstream has no video - it was filtered, or is lost. Whether UniAll opens this address is not known; the software that it most likely runs does.
+    pub fn video_content_url(&self, task_id: &str) -> ::std::string::String {
+        format!(
+            "{}/v1/videos/{}/content", self.baseurl, veo_transport::encode_path(task_id)
+        )
     }
 }
 /// The bounds of requests beyond their types, by type and field. They are checked before a request is sent.

@@ -1,8 +1,8 @@
 //! Whether a request that arrived fits the specification.
 //!
-//! The objects of both providers are open: what the specification does not name is let through. One such name matters.
-//! kie.ai reads `aspect_ratio` beside `aspectRatio`, and one schema cannot have both, so nothing here looks at what
-//! `aspect_ratio` is, or at whether the two agree.
+//! The objects of both providers are open: what the specification does not name fits all the same, and is told apart from
+//! what does not fit. One such name matters. kie.ai reads `aspect_ratio` beside `aspectRatio`, and one schema cannot have
+//! both, so nothing here looks at what `aspect_ratio` is, or at whether the two agree.
 
 use std::sync::OnceLock;
 
@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 const MAX_MISMATCHES: usize = 20;
 /// How much of a wrong value is shown, in characters.
 const MAX_SHOWN: usize = 80;
+/// What is said of a field that the specification does not have.
+const UNKNOWN: &str = "is not in the specification";
 
 /// The requests for one operation, as the specification describes them.
 #[derive(Deserialize)]
@@ -86,6 +88,49 @@ impl RequestSchema {
         found.sort();
         found.dedup();
         found
+    }
+
+    /// The fields of a JSON body and the parameters of a query that the specification does not have, as sentences. Of very
+    /// many it returns some.
+    pub(crate) fn unknown_fields(&self, query: &str, body: &[u8]) -> Vec<String> {
+        let mut found = Vec::new();
+        for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+            if !self.query_parameters().any(|known| known.name == name) {
+                found.push(format!("query {}: {UNKNOWN}", shortened(&name)));
+            }
+        }
+        if let Some(expected) = &self.body
+            && let Ok(body) = serde_json::from_slice(body)
+        {
+            self.unknown_members(&expected.schema, &body, "body ", &mut found);
+        }
+        found.sort();
+        found.dedup();
+        found.truncate(MAX_MISMATCHES);
+        found
+    }
+
+    /// The members of an object that its schema does not name, and those of the objects in it.
+    fn unknown_members(&self, schema: &Value, object: &Value, at: &str, found: &mut Vec<String>) {
+        let schema = self.resolved(schema);
+        let Some(object) = object.as_object().filter(|_| schema["type"] == "object") else {
+            return;
+        };
+        for (name, value) in object {
+            let at = format!("{at}/{}", shortened(name));
+            match schema["properties"].get(name) {
+                Some(property) => self.unknown_members(property, value, &at, found),
+                None if name == "aspect_ratio" => {}
+                None => found.push(format!("{at}: {UNKNOWN}")),
+            }
+        }
+    }
+
+    /// The schema that a reference leads to, alone or in an `allOf`, or the schema itself.
+    fn resolved<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        let reference = schema["allOf"].get(0).unwrap_or(schema)["$ref"].as_str();
+        let name = reference.and_then(|target| target.strip_prefix("#/$defs/"));
+        name.map_or(schema, |name| &self.definitions[name])
     }
 
     fn query_parameters(&self) -> impl Iterator<Item = &Parameter> {

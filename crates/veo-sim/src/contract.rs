@@ -90,6 +90,17 @@ impl Operation {
         self.request.mismatches(query, content_type, body)
     }
 
+    /// The fields of a request that the specification does not have, in sentences; nothing if nobody checks.
+    #[cfg(feature = "contract")]
+    pub(crate) fn unknown_fields(&self, query: &str, body: &[u8]) -> Vec<String> {
+        self.request.unknown_fields(query, body)
+    }
+
+    #[cfg(not(feature = "contract"))]
+    pub(crate) fn unknown_fields(&self, _query: &str, _body: &[u8]) -> Vec<String> {
+        Vec::new()
+    }
+
     #[cfg(not(feature = "contract"))]
     pub(crate) fn mismatches(
         &self,

@@ -13,6 +13,9 @@ const MAX_SURPRISES: usize = 1_000;
 /// The most bytes of paths and bodies that are kept together.
 const MAX_BYTES: usize = 64 << 20;
 const MAX_BODY: usize = 64 << 10;
+/// The most bytes of a path, and of a sentence about a call.
+const MAX_PATH: usize = 4 << 10;
+const MAX_SENTENCE: usize = 1 << 10;
 
 /// A request that arrived at the simulator.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,7 +27,7 @@ pub struct Call {
     pub operation: Option<&'static str>,
     /// The HTTP method, in capitals.
     pub method: String,
-    /// The path, with the query if there was one.
+    /// The path, with the query if there was one; of a very long one the beginning.
     pub path: String,
     /// The body, if it was JSON and no longer than 64 KiB.
     pub body: Option<Value>,
@@ -72,7 +75,7 @@ pub struct SentCallback {
 #[derive(Default)]
 pub(crate) struct Ledger {
     calls: VecDeque<RecordedCall>,
-    /// The bytes of the paths and bodies of the calls.
+    /// The bytes of the paths, bodies and sentences of the calls.
     bytes: usize,
     /// How many calls have arrived.
     arrived: usize,
@@ -87,6 +90,8 @@ pub(crate) struct Ledger {
 struct RecordedCall {
     call: Call,
     body: Bytes,
+    /// The bytes of what is said of it.
+    sentences: usize,
 }
 
 impl Ledger {
@@ -94,15 +99,21 @@ impl Ledger {
     pub(crate) fn arrive(&mut self, mut call: Call) -> usize {
         self.arrived += 1;
         call.number = self.arrived;
+        call.path = shortened(&call.path, MAX_PATH);
         self.bytes += call.path.len();
         let body = Bytes::new();
-        self.calls.push_back(RecordedCall { call, body });
+        self.calls.push_back(RecordedCall {
+            call,
+            body,
+            sentences: 0,
+        });
         self.make_room();
         self.arrived
     }
 
     /// Takes down why a call was not expected.
     pub(crate) fn surprise(&mut self, number: usize, why: &str) {
+        let why = &shortened(why, MAX_SENTENCE);
         self.name_surprise(number, why);
         if let Some(recorded) = self.recorded(number) {
             let surprise = match recorded.call.surprise.take() {
@@ -110,14 +121,21 @@ impl Ledger {
                 None => why.to_owned(),
             };
             recorded.call.surprise = Some(surprise);
+            recorded.sentences += why.len();
+            self.bytes += why.len();
+            self.make_room();
         }
     }
 
     /// Takes down how a call differs from what the provider describes.
     pub(crate) fn differs(&mut self, number: usize, how: &str) {
-        self.name_surprise(number, how);
+        let how = shortened(how, MAX_SENTENCE);
+        self.name_surprise(number, &how);
         if let Some(recorded) = self.recorded(number) {
-            recorded.call.mismatches.push(how.to_owned());
+            recorded.sentences += how.len();
+            recorded.call.mismatches.push(how.clone());
+            self.bytes += how.len();
+            self.make_room();
         }
     }
 
@@ -234,7 +252,8 @@ impl Ledger {
         }
         let mut sentence = format!("call {number}");
         if let Some(RecordedCall { call, .. }) = self.recorded(number) {
-            let _ = write!(sentence, " ({} {})", call.method, call.path);
+            let path = shortened(&call.path, MAX_SENTENCE);
+            let _ = write!(sentence, " ({} {path})", call.method);
         }
         sentence = format!("{sentence}: {why}");
         self.surprises.push((number, sentence));
@@ -251,7 +270,7 @@ impl Ledger {
             let Some(oldest) = self.calls.pop_front() else {
                 break;
             };
-            self.bytes -= oldest.call.path.len() + oldest.body.len();
+            self.bytes -= oldest.call.path.len() + oldest.body.len() + oldest.sentences;
         }
     }
 }
@@ -262,6 +281,18 @@ fn push<T>(entries: &mut VecDeque<T>, most: usize, latest: T) {
     if entries.len() > most {
         entries.pop_front();
     }
+}
+
+/// The beginning of a text that is longer than so many bytes.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let mut end = most;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
 }
 
 /// A call in one line.

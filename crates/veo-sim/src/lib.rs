@@ -27,7 +27,8 @@
 //!
 //! A simulator remembers the last 10,000 calls, 20,000 tasks and 20,000 accounts, or fewer if the texts that clients sent for
 //! one of the three take more than 64 MiB, and up to 128 MiB of uploads. The first 1,000 [surprises](Sim::surprises) are not
-//! forgotten. A task takes 2 to 4 KiB. Bodies of up to 1 MiB are taken, and of 24 MiB for uploads.
+//! forgotten. A task takes 2 to 4 KiB. Bodies of up to 1 MiB are taken, and of 24 MiB for uploads,
+//! and all that are on their way at a time may have 128 MiB.
 //!
 //! # Features
 //!
@@ -119,6 +120,12 @@ impl Sim {
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         self.shared.url.clone()
+    }
+
+    /// Base URL of the files that both providers' answers link to. It is another one, so that a client can tell whom its key
+    /// is for: the key belongs to [`url`](Self::url) and never here.
+    pub fn media_url(&self) -> String {
+        self.shared.media_url.clone()
     }
 
     /// The requests that have arrived so far, in order. Of very many, the last 10,000 are remembered.
@@ -270,17 +277,19 @@ impl Builder {
             );
             io::Error::new(error.kind(), why)
         })?;
-        listener.set_nonblocking(true)?;
+        let media_listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let shared = Arc::new(Shared::new(
             format!("http://{}", listener.local_addr()?),
+            format!("http://{}", media_listener.local_addr()?),
             self.setup,
         ));
+        let listeners = [listener, media_listener];
         let (started, starting) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let served = shared.clone();
         let thread = thread::Builder::new()
             .name("veo-sim".into())
-            .spawn(move || run(listener, served, started, stopped))?;
+            .spawn(move || run(listeners, served, started, stopped))?;
         let sim = Sim {
             shared,
             stop: Some(stop),
@@ -305,16 +314,18 @@ impl Drop for Sim {
 /// Serves on a thread and a runtime of its own. A test may then block its own runtime, for example on a child
 /// process, and the end of this runtime is the end of all connections.
 fn run(
-    listener: StdListener,
+    listeners: [StdListener; 2],
     shared: Arc<Shared>,
     started: oneshot::Sender<io::Result<()>>,
     stopped: oneshot::Receiver<()>,
 ) {
     // A send fails only when nobody waits any more; then `stopped` has resolved too.
-    match prepare(listener) {
-        Ok((runtime, listener)) => {
+    match prepare(listeners) {
+        Ok((runtime, listeners)) => {
             let _ = started.send(Ok(()));
-            runtime.spawn(server::serve(listener, shared));
+            for listener in listeners {
+                runtime.spawn(server::serve(listener, shared.clone()));
+            }
             let _ = runtime.block_on(stopped);
         }
         Err(error) => {
@@ -323,8 +334,14 @@ fn run(
     }
 }
 
-fn prepare(listener: StdListener) -> io::Result<(Runtime, TcpListener)> {
+fn prepare(listeners: [StdListener; 2]) -> io::Result<(Runtime, Vec<TcpListener>)> {
     let runtime = RuntimeBuilder::new_current_thread().enable_all().build()?;
-    let listener = runtime.block_on(async { TcpListener::from_std(listener) })?;
-    Ok((runtime, listener))
+    let _entered = runtime.enter();
+    let mut ready = Vec::new();
+    for listener in listeners {
+        listener.set_nonblocking(true)?;
+        ready.push(TcpListener::from_std(listener)?);
+    }
+    drop(_entered);
+    Ok((runtime, ready))
 }

@@ -36,7 +36,7 @@ pub(crate) fn signed(
     url: &str,
     life: Duration,
 ) -> Option<String> {
-    let path = url.strip_prefix(&shared.url)?.strip_prefix(FOLDER)?;
+    let path = url.strip_prefix(&shared.media_url)?.strip_prefix(FOLDER)?;
     let file = MediaFile::find(&shared.state(), path)?;
     if file.account != *account || file.source.is_none() {
         return None;
@@ -70,6 +70,19 @@ pub(crate) fn answer(shared: &Shared, path: &str, parts: &Parts, fault: Option<&
     if !is_valid(shared, path, parts, now) {
         return Reply::text(403, "Request has expired");
     }
+    served(source, parts, fault)
+}
+
+/// The reply to a request for the video of a task, wherever it came.
+pub(crate) fn video_of(shared: &Shared, id: &str, parts: &Parts, fault: Option<&Fault>) -> Reply {
+    let file = MediaFile::find(&shared.state(), &format!("{id}.mp4"));
+    match file.and_then(|file| file.source) {
+        Some(source) => served(source, parts, fault),
+        None => Reply::text(404, "Not Found"),
+    }
+}
+
+fn served(source: Source, parts: &Parts, fault: Option<&Fault>) -> Reply {
     let (bytes, content_type) = match source {
         Source::Video(format) => (clip(format), "video/mp4"),
         Source::Upload(bytes, content_type) => (bytes, content_type),

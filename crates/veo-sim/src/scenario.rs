@@ -263,6 +263,8 @@ pub enum Fate {
     /// It fails without a reason, and is charged all the same. UniAll says that it depends on the model whether a
     /// charge is returned, and of kie.ai it is only hearsay that it is.
     FailedButCharged,
+    /// The model turns out to be retired. The charge is returned.
+    Retired,
     /// It is a success without a video: the result was filtered, and is charged.
     Filtered,
     /// It never ends.
@@ -501,7 +503,8 @@ impl Fate {
             | Fate::NoAudio
             | Fate::Failed
             | Fate::FailedEarly
-            | Fate::FailedButCharged => true,
+            | Fate::FailedButCharged
+            | Fate::Retired => true,
             Fate::Made
             | Fate::Filtered
             | Fate::Stuck
@@ -645,6 +648,7 @@ pub(crate) fn is_about(on: &str, operation: &str) -> bool {
         "record_info" | "query_video" => "query",
         "get_1080p_video" | "get_4k_video" => "upgrade",
         "upload_base64" | "upload_stream" | "upload_url" => "upload",
+        "video_content" => "media",
         other => other,
     };
     on == "any" || on == operation || on == group

@@ -2,6 +2,7 @@
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::contract::{Contract, Operation};
-use crate::ledger::Call;
+use crate::ledger::{Call, shortened};
 use crate::reply::{Cut, End, Outgoing, Reply};
 use crate::scenario::{Code, Fault};
 use crate::state::Shared;
@@ -109,19 +110,21 @@ async fn answer(
         return finish(&shared, number, Err(Cut::Close));
     }
     let host = arrival.host;
-    let reading = timeout(shared.setup.patience, read(body, host.body_limit())).await;
-    let body = match reading.unwrap_or(Err(Unread::Late)) {
-        Ok(body) => body,
+    let mut body = InFlight::new(&shared, body, host.body_limit());
+    let reading = timeout(shared.setup.patience, body.read()).await;
+    match reading.unwrap_or(Err(Unread::Late)) {
+        Ok(()) => {}
         Err(unread) => return finish(&shared, number, Ok(host.not_read(unread))),
-    };
-    let reply = arrival.act(&shared, body, fault.as_ref()).await;
+    }
+    let reply = arrival.act(&shared, body.take(), fault.as_ref()).await;
+    drop(body);
     match fault {
         Some(Fault::Hang) => {
             // It is known now that there will be no reply.
             let _ = finish(&shared, number, Err(Cut::Close));
             pending().await
         }
-        Some(fault) => finish(&shared, number, spoiled(reply, host, &fault)),
+        Some(fault) => finish(&shared, number, spoiled(reply, host, &fault, &shared.url)),
         None => finish(&shared, number, Ok(reply)),
     }
 }
@@ -130,7 +133,8 @@ impl Arrival {
     fn take_down(shared: &Shared, parts: Parts) -> Arrival {
         let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy();
         let host = Host::of(&path);
-        let operation = Contract::shared().operation(parts.method.as_str(), &path);
+        let usual_path = uniall::usual_path(&parts.method, &path);
+        let operation = Contract::shared().operation(parts.method.as_str(), &usual_path);
         let mut id = operation.map(|operation| operation.id);
         if media::is_read(&parts.method, &path) {
             id = Some("media");
@@ -138,7 +142,7 @@ impl Arrival {
         let whole_path = parts.uri.path_and_query();
         let call = Call {
             operation: id,
-            method: parts.method.to_string(),
+            method: shortened(parts.method.as_str(), 40),
             path: whole_path.map_or_else(String::new, ToString::to_string),
             ..Call::default()
         };
@@ -165,7 +169,7 @@ impl Arrival {
         let (pace, now) = {
             let state = &mut *shared.state();
             state.ledger.keep_body(self.call, &body);
-            for how in &mismatches {
+            for how in mismatches.iter().chain(&self.unknown_fields(&body)) {
                 state.ledger.differs(self.call, how);
             }
             let pace = state.pace(&self.account);
@@ -185,6 +189,10 @@ impl Arrival {
         if let Host::Media = host {
             return media::answer(shared, path, parts, fault);
         }
+        let is_models = parts.method == Method::GET && path == "/v1/models";
+        if let (Host::UniAll, true) = (host, is_models) {
+            return uniall::models();
+        }
         let Some(operation) = self.operation else {
             let why = format!("there is no {} {}", parts.method, parts.uri.path());
             shared.state().ledger.surprise(self.call, &why);
@@ -201,6 +209,7 @@ impl Arrival {
             path,
             body,
             mismatches,
+            fault,
         };
         match host {
             Host::UniAll => uniall::answer(&visit),
@@ -218,6 +227,13 @@ impl Arrival {
         let kind = self.parts.headers.get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok());
         operation.mismatches(query, kind, body)
+    }
+
+    /// The fields that the specification does not have. Both providers seem to ignore them, so they are taken.
+    fn unknown_fields(&self, body: &[u8]) -> Vec<String> {
+        let query = self.parts.uri.query().unwrap_or_default();
+        let operation = self.operation;
+        operation.map_or_else(Vec::new, |operation| operation.unknown_fields(query, body))
     }
 }
 
@@ -242,7 +258,7 @@ fn key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Lets a reply suffer from a fault.
-fn spoiled(mut reply: Reply, host: Host, fault: &Fault) -> Result<Reply, Cut> {
+fn spoiled(mut reply: Reply, host: Host, fault: &Fault, base: &str) -> Result<Reply, Cut> {
     match fault {
         Fault::DropBeforeReading | Fault::Drop | Fault::Hang => Err(Cut::Close),
         Fault::Reset => Err(Cut::Reset),
@@ -273,7 +289,7 @@ fn spoiled(mut reply: Reply, host: Host, fault: &Fault) -> Result<Reply, Cut> {
         Fault::Shape(shape) => {
             if let Some((body, status)) = reply.json_mut() {
                 match host {
-                    Host::UniAll => uniall::reshape(*shape, body),
+                    Host::UniAll => uniall::reshape(*shape, body, base),
                     _ => kie::reshape(*shape, body, status),
                 }
             }
@@ -381,6 +397,11 @@ impl Host {
                     _ => self.error(413, None, Some(&words)),
                 }
             }
+            Unread::NoRoom => {
+                let words =
+                    "Too many large requests are on their way to the simulator at the same time.";
+                self.error(503, None, Some(words))
+            }
             Unread::Broken => {
                 let words =
                     "The body of the request broke off, or is not in the form that its head says.";
@@ -410,29 +431,81 @@ impl Host {
 /// Why there is no body.
 enum Unread {
     TooLarge,
+    NoRoom,
     Broken,
     Late,
 }
 
-/// The whole body. The rest of one that is too long is read and thrown away, up to a point, so that the client reads the
-/// refusal and not a broken connection.
-async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {
-    let mut kept = BytesMut::new();
-    let mut length = 0;
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else {
-            continue;
-        };
-        length += data.len();
-        if length <= limit {
-            kept.extend_from_slice(&data);
-        } else if length > 4 * limit {
-            break;
+/// The most bytes of all bodies that are being read or acted on.
+const MAX_IN_FLIGHT: usize = 128 << 20;
+
+/// The body of a request, which is counted among those on their way until this is dropped.
+struct InFlight<'a> {
+    shared: &'a Shared,
+    body: Incoming,
+    limit: usize,
+    kept: BytesMut,
+    counted: usize,
+}
+
+impl InFlight<'_> {
+    fn new(shared: &Shared, body: Incoming, limit: usize) -> InFlight<'_> {
+        InFlight {
+            shared,
+            body,
+            limit,
+            kept: BytesMut::new(),
+            counted: 0,
         }
     }
-    if length <= limit {
-        Ok(kept.freeze())
-    } else {
-        Err(Unread::TooLarge)
+
+    /// Reads it to its end. The rest of one that is too long, or has no room, is read and thrown away, up to a point, so that the client reads
+    /// the refusal and not a broken connection.
+    async fn read(&mut self) -> Result<(), Unread> {
+        let mut length = 0;
+        let mut has_room = true;
+        while let Some(frame) = self.body.frame().await {
+            let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else {
+                continue;
+            };
+            length += data.len();
+            if length > 4 * self.limit {
+                break;
+            }
+            has_room = has_room && self.has_room_for(data.len());
+            if has_room && length <= self.limit {
+                self.kept.extend_from_slice(&data);
+            } else {
+                self.forget();
+            }
+        }
+        match (length <= self.limit, has_room) {
+            (true, true) => Ok(()),
+            (true, false) => Err(Unread::NoRoom),
+            (false, _) => Err(Unread::TooLarge),
+        }
+    }
+
+    /// Whether so many bytes more may be kept. Then they are counted.
+    fn has_room_for(&mut self, bytes: usize) -> bool {
+        let others = self.shared.in_flight.fetch_add(bytes, Relaxed);
+        self.counted += bytes;
+        others + bytes <= MAX_IN_FLIGHT
+    }
+
+    fn forget(&mut self) {
+        self.kept = BytesMut::new();
+        self.shared.in_flight.fetch_sub(self.counted, Relaxed);
+        self.counted = 0;
+    }
+
+    fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.kept).freeze()
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.forget();
     }
 }

@@ -51,6 +51,11 @@ pub enum Shape {
     BareId,
     /// The object of stock gateway software, with the URL among the metadata.
     StockVideo,
+    /// UniAll's task names no video although it is completed: the gateway has it at `/v1/videos/{id}/content`, which needs
+    /// the key.
+    ContentOnly,
+    /// The URL of UniAll's video is that address of the gateway, among the metadata.
+    ContentUrl,
     /// The URL of UniAll's video stands in `result.outputs` alone.
     OutputsOnly,
     /// UniAll's task is `processing` and has `succeeded`, as at other gateways of its kind.

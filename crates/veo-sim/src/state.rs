@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -26,6 +27,10 @@ const END_OF_TIME: Duration = Duration::from_secs(221_845_392_000);
 pub(crate) struct Shared {
     /// Base URL, without a trailing slash.
     pub(crate) url: String,
+    /// The same of the host of files.
+    pub(crate) media_url: String,
+    /// The bytes of all bodies that are being read or acted on.
+    pub(crate) in_flight: AtomicUsize,
     pub(crate) setup: Setup,
     /// Signs links.
     pub(crate) secret: RandomState,
@@ -89,7 +94,7 @@ pub(crate) struct File {
 }
 
 impl Shared {
-    pub(crate) fn new(url: String, setup: Setup) -> Shared {
+    pub(crate) fn new(url: String, media_url: String, setup: Setup) -> Shared {
         let state = State {
             ledger: Ledger::default(),
             submits: 0,
@@ -109,6 +114,8 @@ impl Shared {
         };
         Shared {
             url,
+            media_url,
+            in_flight: AtomicUsize::new(0),
             setup,
             secret: RandomState::new(),
             state: Mutex::new(state),
@@ -405,7 +412,11 @@ impl Shared {
             patience: Duration::ZERO,
             on_call: None,
         };
-        Arc::new(Shared::new("http://sim".to_owned(), setup))
+        Arc::new(Shared::new(
+            "http://sim".to_owned(),
+            "http://media".to_owned(),
+            setup,
+        ))
     }
 }
 

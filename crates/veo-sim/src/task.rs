@@ -18,7 +18,7 @@ pub(crate) struct Task {
     pub(crate) format: Format,
     /// Length of the whole film in seconds, if this is an extension.
     pub(crate) film: Option<u32>,
-    /// The part of the request that the provider repeats in its answers.
+    /// The part of the request that the provider repeats in its answers, or in its callbacks.
     pub(crate) echo: String,
     /// To 1080p, and to 4K.
     pub(crate) upgrades: [Option<Work>; 2],

@@ -8,7 +8,7 @@ use hyper::http::request::Parts;
 use serde_json::{Map, Value};
 
 use crate::clip::Format;
-use crate::scenario::{Fate, Pace};
+use crate::scenario::{Fate, Fault, Pace};
 use crate::state::Shared;
 use crate::task::{Task, Work};
 
@@ -29,6 +29,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) body: Bytes,
     /// How it differs from the specification.
     pub(crate) mismatches: Vec<String>,
+    /// The fault that befalls it, for what is changed where it is made.
+    pub(crate) fault: Option<&'a Fault>,
 }
 
 impl Visit<'_> {

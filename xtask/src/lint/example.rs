@@ -8,7 +8,8 @@ use crate::spec::{Spec, escape, members};
 
 pub(super) fn examples(spec: &Spec, report: &mut Report) {
     for (at, media) in spec.media_types() {
-        if members(&media["examples"]).next().is_none() {
+        let is_file = media["schema"]["format"] == "binary";
+        if !is_file && members(&media["examples"]).next().is_none() {
             report.refuse(&at, "add examples, at least one");
         }
         for (name, example) in members(&media["examples"]) {

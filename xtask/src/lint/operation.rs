@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::report::{INLINE, Report, UNREAD};
 use crate::names::is_plain;
@@ -70,7 +70,7 @@ fn billable(operation: &Operation<'_>, report: &mut Report) {
         let message = "add x-billable: true if a call can cost money, false if it cannot";
         return report.refuse(at, message);
     };
-    if is_billable && (operation.server.is_some() || operation.hand_written) {
+    if is_billable && (operation.server.is_some() || operation.is_hand_written()) {
         report.refuse(
             format!("{at}/x-billable"),
             "a paid call takes the connection for paid calls, which only JSON to the server of the file does; \
@@ -91,7 +91,7 @@ fn request(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
 
 fn parameters(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
     let at = format!("{}/parameters", operation.pointer);
-    if operation.hand_written && operation.value.get("parameters").is_some() {
+    if operation.sends_form && operation.value.get("parameters").is_some() {
         let message = "hand-written code sends a form, and has the path only; remove this";
         report.refuse(&at, message);
     }
@@ -100,6 +100,10 @@ fn parameters(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
         self::parameter(spec, &format!("{at}/{index}"), parameter, report);
         if parameter["in"] == "path" {
             declared.extend(parameter["name"].as_str());
+        } else if operation.streams {
+            let message =
+                "a file is fetched from an address, which is made of the path only; remove this";
+            report.refuse(format!("{at}/{index}"), message);
         }
     }
     let mut used = BTreeSet::new();
@@ -151,13 +155,18 @@ fn replies(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
             errors.insert(body.to_string(), status);
             continue;
         }
+        if operation.streams {
+            continue;
+        }
         successes.insert(body.to_string(), status);
         if body.get("$ref").is_some() && spec.resolve(body)["type"] != "object" {
             let message = "a reply is decoded field by field, so that one bad value costs one field; make it an object";
             report.refuse(format!("{at}/{status}"), message);
         }
     }
-    one_body("success", &at, &successes, report);
+    if !operation.streams {
+        one_body("success", &at, &successes, report);
+    }
     one_body("error", &at, &errors, report);
 }
 
@@ -177,9 +186,22 @@ fn one_body(kind: &str, at: &str, bodies: &BTreeMap<String, &str>, report: &mut 
     }
 }
 
-/// Bodies are JSON, or forms for uploads, which are hand-written; and they refer to a component.
+/// Bodies are JSON, or forms for uploads, which are hand-written; and they refer to a component. A file is bytes.
 pub(super) fn bodies(spec: &Spec, report: &mut Report) {
+    let streams = |at: &str| {
+        let mut operations = spec.operations().into_iter();
+        operations.any(|it| it.streams && at.starts_with(&format!("{}/responses/2", it.pointer)))
+    };
     for (at, media) in spec.media_types() {
+        if streams(&at) {
+            report.only(&at, media, &["schema"], UNREAD);
+            if media["schema"] != json!({ "type": "string", "format": "binary" }) {
+                let message =
+                    "a file has no form of its own here; write {type: string, format: binary}";
+                report.refuse(format!("{at}/schema"), message);
+            }
+            continue;
+        }
         let is_form = at.ends_with("/requestBody/content/multipart~1form-data")
             && !at.contains("/callbacks/");
         if !is_form && !at.ends_with("/application~1json") {

@@ -155,7 +155,7 @@ impl Follower {
             state.tasks.get(task)?,
             task,
             *subject,
-            &self.shared.url,
+            &self.shared.media_url,
             &scenario.callback,
         );
         Some(Callback {

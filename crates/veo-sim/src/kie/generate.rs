@@ -60,11 +60,7 @@ pub(crate) fn generate(visit: &Visit<'_>) -> Answer {
     fits(visit)?;
     visit.differs(&differences);
 
-    let mut echo = json!({ "aspectRatio": ratio, "model": model, "prompt": prompt });
-    // They come back too, and are no results.
-    if let Some(images) = request.get("imageUrls") {
-        echo["imageUrls"] = images.clone();
-    }
+    let echo = echo(&request, ratio, model, prompt);
     let format = Format {
         resolution,
         portrait: ratio == "9:16",
@@ -73,6 +69,28 @@ pub(crate) fn generate(visit: &Visit<'_>) -> Answer {
     };
     let task = visit.task(format, VIDEO_SECONDS, echo.to_string());
     accept(visit, &request, task, price(&request, model, resolution))
+}
+
+/// The request as a callback repeats it. Only these fields have been seen or documented to come back.
+fn echo(request: &Map<String, Value>, ratio: &str, model: &str, prompt: &str) -> Value {
+    let mut echo = json!({
+        "aspectRatio": ratio,
+        "enableFallback": request.get("enableFallback").is_some_and(|flag| flag == true),
+        "enableTranslation": request.get("enableTranslation").is_none_or(|flag| flag == true),
+        "model": model,
+        "prompt": prompt,
+    });
+    for (field, name) in [
+        ("callBackUrl", "callBackUrl"),
+        // These are no results, although they are URLs.
+        ("imageUrls", "imageUrls"),
+        ("watermark", "waterMark"),
+    ] {
+        if let Some(value) = request.get(field) {
+            echo[name] = value.clone();
+        }
+    }
+    echo
 }
 
 /// Starts the extension of a finished video.
@@ -86,7 +104,8 @@ pub(crate) fn extend(visit: &Visit<'_>) -> Answer {
     let (portrait, film) = source_of_extension(visit, source)?;
     let price = EXTENSION_PRICES.iter().find(|(name, _)| *name == model);
     let price = price.map_or(0.0, |(_, price)| *price);
-    let echo = json!({ "model": model, "prompt": prompt, "taskId": source });
+    // No record of an extension has been seen.
+    let echo = json!({ "model": model, "prompt": prompt });
     let format = Format {
         resolution: Resolution::P720,
         portrait,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::envelope::{Answer, Refusal, UNKNOWN_TASK, success};
 use super::forms::other_id;
@@ -20,7 +20,12 @@ pub(crate) fn record_info(visit: &Visit<'_>) -> Answer {
     let record = match state.ask(&visit.account, &id) {
         Some(progress) => {
             let has_ended = matches!(progress, Progress::Ended);
-            record(kept(state, visit, &id)?, &id, has_ended, &visit.shared.url)
+            record(
+                kept(state, visit, &id)?,
+                &id,
+                has_ended,
+                &visit.shared.media_url,
+            )
         }
         None => upgrade_record(state, visit, &id).ok_or(UNKNOWN_TASK)?,
     };
@@ -41,7 +46,7 @@ fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Value {
     };
     json!({
         "taskId": id,
-        "paramJson": task.echo,
+        "paramJson": param_json(&task.echo),
         "response": response,
         "successFlag": flag,
         "fallbackFlag": task.fate == Fate::Fallback,
@@ -50,6 +55,15 @@ fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Value {
         "errorCode": failure.as_ref().map(|failure| failure.0),
         "errorMessage": failure.as_ref().map(|failure| failure.1),
     })
+}
+
+/// The request as a record repeats it: without what has been seen in callbacks only.
+fn param_json(echo: &str) -> String {
+    let mut echo: Map<String, Value> = serde_json::from_str(echo).unwrap_or_default();
+    echo.retain(|name, _| {
+        !["callBackUrl", "enableFallback", "enableTranslation"].contains(&&**name)
+    });
+    Value::Object(echo).to_string()
 }
 
 /// The result of a task that is a success.
@@ -90,7 +104,7 @@ fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Valu
     let flag = match (has_ended, fails) {
         (false, _) => 0,
         (true, false) => {
-            let urls = [media::url(&visit.shared.url, &source, "_4k")];
+            let urls = [media::url(&visit.shared.media_url, &source, "_4k")];
             response = json!({ "taskId": id, "resultUrls": urls, "mediaIds": [source], "resolution": "4k" });
             1
         }
@@ -102,7 +116,8 @@ fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Valu
     // It has no `fallbackFlag`.
     Some(json!({
         "taskId": id,
-        "paramJson": task.echo,
+        // What such a record repeats is not known.
+        "paramJson": null,
         "response": response,
         "successFlag": flag,
         "completeTime": has_ended.then(|| milliseconds(end)),

@@ -73,6 +73,7 @@ pub(crate) fn failure(fate: Fate) -> Option<Refusal> {
             "The Google model was unable to generate audio for this request.",
         )),
         Fate::Failed | Fate::FailedButCharged => Some(Refusal(422, "failed")),
+        Fate::Retired => Some(Refusal(400, "PUBLIC_ERROR_MODEL_ACCESS_DENIED")),
         Fate::FailedEarly => Some(Refusal(500, "Internal Error, Please try again later.")),
         Fate::Made | Fate::Filtered | Fate::Stuck | Fate::Smaller | Fate::Fallback | Fate::No4k => {
             None

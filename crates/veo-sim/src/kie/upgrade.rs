@@ -40,7 +40,7 @@ pub(crate) fn get_1080p_video(visit: &Visit<'_>) -> Answer {
     if !upgrade.has_ended {
         return Err(PROCESSING_1080P);
     }
-    let url = media::url(&visit.shared.url, &id, "_1080p");
+    let url = media::url(&visit.shared.media_url, &id, "_1080p");
     Ok(success(json!({ "resultUrl": url })))
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn get_4k_video(visit: &Visit<'_>) -> Answer {
     let mut message = PROCESSING_4K;
     if upgrade.has_ended {
         message = "The video has been generated successfully";
-        data["resultUrls"] = json!([media::url(&visit.shared.url, id, "_4k")]);
+        data["resultUrls"] = json!([media::url(&visit.shared.media_url, id, "_4k")]);
     }
     let reply = json!({ "code": 422, "msg": message, "data": data });
     Ok(Reply::json(200, reply))

@@ -190,7 +190,7 @@ fn reply(visit: &Visit<'_>, target: &Target, size: usize) -> Reply {
         "success": true,
         "fileName": target.name,
         "filePath": target.path(),
-        "downloadUrl": format!("{}/media/{}", visit.shared.url, target.media_path()),
+        "downloadUrl": format!("{}/media/{}", visit.shared.media_url, target.media_path()),
         "fileSize": size,
         "mimeType": target.content_type(),
         "uploadedAt": iso_8601(visit.now),

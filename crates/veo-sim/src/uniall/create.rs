@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::errors::{SATURATED, gateway_error, task_error};
+use super::errors::{EMPTY_ACCOUNT, SATURATED, gateway_error, task_error};
+use super::models::MODELS;
 use super::query::job;
 use crate::clip::{Format, Resolution};
 use crate::reply::Reply;
@@ -10,15 +11,6 @@ use crate::scenario::Fate;
 use crate::state::unique_id;
 use crate::visit::{Visit, duration, text, those_that_hold, word};
 
-/// The models, and cents for a second of video. UniAll publishes no price; these are Google's.
-const MODELS: [(&str, Resolution, u32); 6] = [
-    ("veo3.1-video-720p", Resolution::P720, 40),
-    ("veo3.1-video-1080p", Resolution::P1080, 40),
-    ("veo3.1-video-4k", Resolution::K4, 60),
-    ("veo3.1-fast-video-720p", Resolution::P720, 10),
-    ("veo3.1-fast-video-1080p", Resolution::P1080, 12),
-    ("veo3.1-fast-video-4k", Resolution::K4, 30),
-];
 /// How long a video takes, in seconds.
 const VIDEO_SECONDS: u64 = 90;
 /// How many seconds an extension adds, as at Google.
@@ -32,7 +24,7 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Reply, Reply> {
     // The gateway chooses a channel by the model before anything looks at the rest.
     let model = text(&request, "model").ok_or_else(|| bad("no model is named"))?;
     let Some((_, resolution, price)) = MODELS.iter().find(|(name, ..)| *name == model) else {
-        let words = format!("No available channel for model {model}");
+        let words = format!("No available channel for model {model} under group default");
         return Err(gateway_error(503, "model_not_found", &words));
     };
     let mut format = format(&request, *resolution)?;
@@ -50,11 +42,10 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Reply, Reply> {
     let task = visit.task(format, VIDEO_SECONDS, model.to_owned());
     let state = &mut *visit.shared.state();
     if !state.keeps_to_limit(&visit.account) {
-        return Err(task_error(429, "fail_to_fetch_task", SATURATED));
+        return Err(task_error(429, "do_request_failed", SATURATED));
     }
     let Some(task) = state.accept(visit.operation, &id, task, price) else {
-        let words = "The balance of the account is too low";
-        return Err(task_error(403, "insufficient_user_quota", words));
+        return Err(task_error(403, "insufficient_user_quota", EMPTY_ACCOUNT));
     };
     // Only kie.ai has a fallback model, and upgrades.
     if let Fate::Fallback | Fate::No4k = task.fate {

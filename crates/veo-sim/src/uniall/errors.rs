@@ -6,55 +6,64 @@ use serde_json::json;
 use crate::reply::Reply;
 use crate::state::unique_id;
 
-pub(crate) const SATURATED: &str =
-    "The upstream of this group is saturated, please try again later";
+// The gateway's own words, which it says in Chinese.
+pub(crate) const SATURATED: &str = "当前分组上游负载已饱和，请稍后再试";
+pub(crate) const EMPTY_ACCOUNT: &str = "用户额度不足, 剩余额度: $0.02";
+
+/// The codes that come in an `error` object although a task was asked for.
+const GATEWAY_CODES: [&str; 10] = [
+    "access_denied",
+    "bad_response",
+    "bad_response_status_code",
+    "channel:no_available_key",
+    "content_policy_violation",
+    "convert_request_failed",
+    "empty_response",
+    "model_not_found",
+    "prompt_blocked",
+    "sensitive_words_detected",
+];
 
 /// An error, with the code, the words and the family that go with its status if none are given.
 pub(crate) fn error(status: u16, code: Option<&str>, words: Option<&str>) -> Reply {
-    let (is_gateway, usual_code, usual_words) = match status {
-        401 => (true, "", "Invalid token"),
-        402 => (false, "insufficient_user_quota", "The balance is too low"),
-        403 => (true, "access_denied", "This token may not use the model"),
-        404 => (true, "", "Invalid URL"),
+    let (usual_code, usual_words) = match status {
+        401 => ("", "Invalid token"),
+        402 => ("insufficient_user_quota", EMPTY_ACCOUNT),
+        403 => ("access_denied", "This token may not use the model"),
+        404 => ("", "Invalid URL"),
         408 => (
-            false,
             "do_request_failed",
             "The upstream service did not answer in time",
         ),
-        413 => (
-            false,
-            "read_request_body_failed",
-            "The request body is too large",
-        ),
-        429 => (false, "fail_to_fetch_task", SATURATED),
+        413 => ("read_request_body_failed", "The request body is too large"),
+        429 => ("do_request_failed", SATURATED),
         503 => (
-            true,
             "model_not_found",
-            "No available channel for the model",
+            "No available channel for model veo3.1-fast-video-720p under group default",
         ),
         500.. => (
-            false,
             "do_request_failed",
             "The request to the upstream service failed",
         ),
-        _ => (false, "invalid_request", "Invalid request"),
+        _ => ("invalid_request", "Invalid request"),
     };
+    let code = code.unwrap_or(usual_code);
     let words = words.unwrap_or(usual_words);
-    match code {
-        None if is_gateway => gateway_error(status, usual_code, words),
-        code => task_error(status, code.unwrap_or(usual_code), words),
+    if code.is_empty() || GATEWAY_CODES.contains(&code) {
+        gateway_error(status, code, words)
+    } else {
+        task_error(status, code, words)
     }
 }
 
 pub(crate) fn gateway_error(status: u16, code: &str, words: &str) -> Reply {
-    let kind = if status == 404 {
-        "invalid_request_error"
+    let error = if status == 404 {
+        json!({ "message": words, "type": "invalid_request_error", "param": "", "code": code })
     } else {
-        "new_api_error"
+        // The gateway adds an id to every message of its own.
+        let message = format!("{words} (request id: {})", unique_id());
+        json!({ "message": message, "type": "new_api_error", "param": "", "code": code })
     };
-    // The gateway adds an id to every message.
-    let message = format!("{words} (request id: {})", unique_id());
-    let error = json!({ "message": message, "type": kind, "param": "", "code": code });
     Reply::json(status, json!({ "error": error }))
 }
 

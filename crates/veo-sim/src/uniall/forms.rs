@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::content;
 use crate::shape::Shape;
 
-/// Puts a reply into another form. A form of kie.ai leaves it as it is.
-pub(crate) fn reshape(shape: Shape, reply: &mut Value) {
+/// Puts a reply into another form. A form of kie.ai leaves it as it is. `base` is the URL of the API.
+pub(crate) fn reshape(shape: Shape, reply: &mut Value, base: &str) {
     match shape {
         Shape::Nulls | Shape::NumbersAsText | Shape::UnknownFields => shape.apply(reply),
         // All others are about tasks, and a refusal is none.
@@ -20,6 +21,18 @@ pub(crate) fn reshape(shape: Shape, reply: &mut Value) {
             take_member(reply, "result");
             reply["object"] = json!("video");
             if let Some(url) = url {
+                reply["metadata"] = json!({ "url": url });
+            }
+        }
+        Shape::ContentOnly => {
+            take_member(reply, "video_url");
+            take_member(reply, "result");
+        }
+        Shape::ContentUrl => {
+            take_member(reply, "result");
+            let id = reply["id"].as_str().unwrap_or_default();
+            let url = content::url(base, id);
+            if take_member(reply, "video_url").is_some() {
                 reply["metadata"] = json!({ "url": url });
             }
         }
@@ -57,7 +70,7 @@ fn take_member(object: &mut Value, name: &str) -> Option<Value> {
 }
 
 /// A task as the gateway's own table has it.
-fn enveloped(task: &Value) -> Value {
+pub(crate) fn enveloped(task: &Value) -> Value {
     let status = match task["status"].as_str() {
         Some("queued") => "QUEUED",
         Some("in_progress") => "IN_PROGRESS",

@@ -1,21 +1,47 @@
 //! The video endpoints of UniAll.
 
+mod content;
 mod create;
 mod errors;
 mod forms;
+mod models;
 mod query;
+
+use std::borrow::Cow;
+
+use hyper::Method;
 
 use crate::reply::Reply;
 use crate::visit::Visit;
 
 pub(crate) use errors::error;
 pub(crate) use forms::reshape;
+pub(crate) use models::list as models;
+
+/// The path of the specification for one that the gateway takes for the same: UniAll's own pages have some of them, and the
+/// software that it most likely runs has the others.
+pub(crate) fn usual_path<'a>(method: &Method, path: &'a str) -> Cow<'a, str> {
+    const CREATE: &str = "/v1/video/generations";
+    match (method, path) {
+        (&Method::POST, "/v1/videos" | "/v1/videos/generations") => CREATE.into(),
+        (&Method::GET, _) => {
+            let folders = [QUERY_IN_ENVELOPE, "/v1/videos/generations/"];
+            let id = folders.iter().find_map(|folder| path.strip_prefix(folder));
+            id.map_or(path.into(), |id| format!("/v1/videos/{id}").into())
+        }
+        _ => path.into(),
+    }
+}
+
+/// Where stock gateway software answers with its own table.
+const QUERY_IN_ENVELOPE: &str = "/v1/video/generations/";
 
 /// The answer to a request.
 pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
     let answer = match visit.operation {
         "create_video" => create::create(visit),
         "query_video" => query::query(visit),
+        "video_content" => content::content(visit),
         _ => {
             let why = visit.is_not_played();
             Err(error(501, Some("not_implemented"), Some(&why)))

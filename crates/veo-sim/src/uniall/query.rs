@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::QUERY_IN_ENVELOPE;
 use super::errors::task_error;
+use super::forms::enveloped;
 use crate::media;
 use crate::reply::Reply;
 use crate::scenario::Fate;
@@ -23,8 +25,11 @@ pub(crate) fn query(visit: &Visit<'_>) -> Result<Reply, Reply> {
             let percent = (part * 100.0) as u64;
             job(task, id, &upstream, "in_progress", percent)
         }
-        Progress::Ended => ended(task, id, &upstream, &visit.shared.url),
+        Progress::Ended => ended(task, id, &upstream, &visit.shared.media_url),
     };
+    if visit.path.starts_with(QUERY_IN_ENVELOPE) {
+        return Ok(Reply::json(200, enveloped(&job)));
+    }
     Ok(Reply::json(200, job))
 }
 
@@ -68,20 +73,31 @@ fn upstream_id(id: &str) -> String {
     id.trim_start_matches("task_").chars().rev().collect()
 }
 
-/// The code and the words of a task that has failed. They are Google's, which the gateway hands through.
+/// The code and the words of a task that has failed: Google's, which the gateway hands through, or its own.
 fn failure(fate: Fate) -> Option<(&'static str, &'static str)> {
     match fate {
         Fate::PromptRefused => Some((
-            "400",
-            "The prompt could not be submitted: it may violate the usage guidelines. Support codes: 15236754",
+            "3",
+            "The prompt could not be submitted. This prompt contains words that violate Google's Responsible AI \
+             practices. Try rephrasing the prompt. Support codes: 58061214",
         )),
-        Fate::ImageRefused => Some(("400", "public error unsafe image upload.")),
+        Fate::ImageRefused => Some((
+            "3",
+            "Sorry, we can't create videos from input images containing celebrity or their likenesses. Please remove \
+             the reference and try again.",
+        )),
         Fate::NoAudio => Some((
-            "400",
-            "The Google model was unable to generate audio for this request.",
+            "3",
+            "We encountered an issue with the audio for your prompt, which led us to not create the video. You weren't \
+             charged for this attempt. Please try again or edit your prompt.",
         )),
-        Fate::Failed | Fate::FailedButCharged => Some(("422", "failed")),
-        Fate::FailedEarly => Some(("500", "Internal Error, Please try again later.")),
+        Fate::Retired => Some((
+            "404",
+            "models/veo-3.1-fast-generate-preview is no longer available",
+        )),
+        Fate::Failed | Fate::FailedButCharged | Fate::FailedEarly => {
+            Some(("", "task failed: generation_failed"))
+        }
         Fate::Made | Fate::Filtered | Fate::Stuck | Fate::Smaller | Fate::Fallback | Fate::No4k => {
             None
         }

@@ -95,10 +95,12 @@ async fn a_callback_comes_when_the_task_has_ended_at_any_pace() {
             user.kie_end(&id).await;
         }
         let (headers, body) = receiver.next().await;
-        let video = |which: &str| json!([format!("{}/media/{id}{which}.mp4", sim.url())]);
+        let video = |which: &str| json!([format!("{}/media/{id}{which}.mp4", sim.media_url())]);
         let info = json!({ "resultUrls": video(""), "originUrls": video("_origin"), "resolution": "720p" });
-        let prompt = r#"{"aspectRatio":"9:16","model":"veo3_fast","prompt":"A kite"}"#;
-        let prompt: Value = serde_json::from_str(prompt).unwrap();
+        let prompt = json!({
+            "aspectRatio": "9:16", "callBackUrl": receiver.url, "enableFallback": false, "enableTranslation": true,
+            "model": "veo3_fast", "prompt": "A kite",
+        });
         let echo: Value =
             serde_json::from_str(body["data"]["promptJson"].as_str().unwrap()).unwrap();
         let data = json!({
@@ -209,7 +211,11 @@ async fn extensions_and_4k_upgrades_have_callbacks_of_their_own() {
         let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
         let request = json!({ "taskId": id, "prompt": "On", "callBackUrl": receiver.url });
         let extension = user.post("/api/v1/veo/extend", request).await["data"]["taskId"].clone();
-        let url = format!("{}/media/{}.mp4", sim.url(), extension.as_str().unwrap());
+        let url = format!(
+            "{}/media/{}.mp4",
+            sim.media_url(),
+            extension.as_str().unwrap()
+        );
         let info = json!({ "resultUrls": [url], "resolution": "720p" });
         let data = json!({ "taskId": extension, "info": info, "fallbackFlag": false });
         let wanted =
@@ -221,7 +227,7 @@ async fn extensions_and_4k_upgrades_have_callbacks_of_their_own() {
             user.post("/api/v1/veo/get-4k-video", request.clone()).await;
         }
         let body = receiver.next().await.1;
-        let url = format!("{}/media/{id}_4k.mp4", sim.url());
+        let url = format!("{}/media/{id}_4k.mp4", sim.media_url());
         let data = match snake_case {
             false => {
                 let info = json!({ "resultUrls": [url], "imageUrls": [] });
@@ -301,7 +307,7 @@ async fn a_callback_comes_in_another_form() {
             json!({ "prompt": "A kite", "imageUrls": images, "callBackUrl": receiver.url });
         let id = User::new(&sim, "key").kie_task(request).await;
         let (headers, body) = receiver.next().await;
-        let url = format!("{}/media/{id}.mp4", sim.url());
+        let url = format!("{}/media/{id}.mp4", sim.media_url());
         let seen = body
             .pointer(place)
             .unwrap_or_else(|| panic!("{body}"))

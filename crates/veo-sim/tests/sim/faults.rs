@@ -53,14 +53,14 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
         "made",
         "record",
         "/data/response/resultUrls",
-        r#""[\"SIM/media/ID.mp4\"]""#,
+        r#""[\"MEDIA/media/ID.mp4\"]""#,
     ),
     (
         "urls_in_brackets",
         "made",
         "record",
         "/data/response/resultUrls",
-        r#""[SIM/media/ID.mp4]""#,
+        r#""[MEDIA/media/ID.mp4]""#,
     ),
     (
         "times_as_text",
@@ -74,7 +74,7 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
         "made",
         "1080p",
         "/data/result_url",
-        r#""SIM/media/ID_1080p.mp4""#,
+        r#""MEDIA/media/ID_1080p.mp4""#,
     ),
     ("nulls", "made", "record", "/data/paramJson", "null"),
     (
@@ -82,7 +82,7 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
         "made",
         "record",
         "/data/response/resultUrls/0",
-        r#""SIM/media/ID.mp4""#,
+        r#""MEDIA/media/ID.mp4""#,
     ),
     ("nulls", "made", "record", "/data/successFlag", "1"),
     ("nulls", "made", "credit", "/data", "1190.75"),
@@ -91,14 +91,14 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
         "made",
         "1080p",
         "/data/resultUrl",
-        r#""SIM/media/ID_1080p.mp4""#,
+        r#""MEDIA/media/ID_1080p.mp4""#,
     ),
     (
         "nulls",
         "made",
         "job",
         "/video_url",
-        r#""SIM/media/ID.mp4""#,
+        r#""MEDIA/media/ID.mp4""#,
     ),
     ("nulls", "made", "job", "/model", "null"),
     ("nulls", "made", "upload", "/data/fileName", "null"),
@@ -107,7 +107,7 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
         "made",
         "upload",
         "/data/downloadUrl",
-        r#""SIM/media/uploads/kieai/100001/in/a.png""#,
+        r#""MEDIA/media/uploads/kieai/100001/in/a.png""#,
     ),
     ("numbers_as_text", "made", "record", "/code", r#""200""#),
     (
@@ -147,7 +147,7 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
         "made",
         "record",
         "/data/response/originUrls/0",
-        r#""SIM/media/ID_origin.mp4""#,
+        r#""MEDIA/media/ID_origin.mp4""#,
     ),
     (
         "origin_first",
@@ -183,7 +183,7 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
         "made",
         "job",
         "/data/result_url",
-        r#""SIM/media/ID.mp4""#,
+        r#""MEDIA/media/ID.mp4""#,
     ),
     ("envelope", "failed", "job", "/data/status", r#""FAILURE""#),
     (
@@ -191,7 +191,7 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
         "failed",
         "job",
         "/data/fail_reason",
-        r#""failed""#,
+        r#""task failed: generation_failed""#,
     ),
     (
         "task_id_only",
@@ -202,18 +202,32 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
     ),
     ("bare_id", "made", "job", "/data", r#""ID""#),
     (
+        "content_only",
+        "made",
+        "job",
+        "/raw_status",
+        r#""COMPLETED""#,
+    ),
+    (
+        "content_url",
+        "made",
+        "job",
+        "/metadata/url",
+        r#""SIM/v1/videos/ID/content""#,
+    ),
+    (
         "stock_video",
         "made",
         "job",
         "/metadata/url",
-        r#""SIM/media/ID.mp4""#,
+        r#""MEDIA/media/ID.mp4""#,
     ),
     (
         "outputs_only",
         "made",
         "job",
         "/result",
-        r#"{"outputs":["SIM/media/ID.mp4"]}"#,
+        r#"{"outputs":["MEDIA/media/ID.mp4"]}"#,
     ),
     ("other_states", "made", "job", "/status", r#""succeeded""#),
     ("other_states", "stuck", "job", "/status", r#""processing""#),
@@ -221,7 +235,13 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
     ("under_way", "made", "create", "/progress", "5"),
     ("upper_case", "made", "job", "/status", r#""COMPLETED""#),
     ("percent_as_text", "made", "job", "/progress", r#""100%""#),
-    ("error_as_text", "failed", "job", "/error", r#""failed""#),
+    (
+        "error_as_text",
+        "failed",
+        "job",
+        "/error",
+        r#""task failed: generation_failed""#,
+    ),
     ("error_is_null", "failed", "job", "/error", "null"),
 ];
 
@@ -232,38 +252,44 @@ const FATES: &[(&str, &str, &str, bool)] = &[
     (
         "prompt_refused",
         r#"3 400 "Your prompt was flagged by Website as violating content policies." 0"#,
-        r#"failed "The prompt could not be submitted: it may violate the usage guidelines. Support codes: 15236754" false"#,
+        r#"failed "The prompt could not be submitted. This prompt contains words that violate Google's Responsible AI practices. Try rephrasing the prompt. Support codes: 58061214" false"#,
         true,
     ),
     (
         "image_refused",
         r#"3 400 "public error unsafe image upload." 0"#,
-        r#"failed "public error unsafe image upload." false"#,
+        r#"failed "Sorry, we can't create videos from input images containing celebrity or their likenesses. Please remove the reference and try again." false"#,
         true,
     ),
     (
         "no_audio",
         r#"3 400 "The Google model was unable to generate audio for this request." 0"#,
-        r#"failed "The Google model was unable to generate audio for this request." false"#,
+        r#"failed "We encountered an issue with the audio for your prompt, which led us to not create the video. You weren't charged for this attempt. Please try again or edit your prompt." false"#,
         true,
     ),
     (
         "failed",
         r#"3 422 "failed" 0"#,
-        r#"failed "failed" false"#,
+        r#"failed "task failed: generation_failed" false"#,
         true,
     ),
     (
         "failed_early",
         r#"2 500 "Internal Error, Please try again later." 0"#,
-        r#"failed "Internal Error, Please try again later." false"#,
+        r#"failed "task failed: generation_failed" false"#,
         true,
     ),
     (
         "failed_but_charged",
         r#"3 422 "failed" 0"#,
-        r#"failed "failed" false"#,
+        r#"failed "task failed: generation_failed" false"#,
         false,
+    ),
+    (
+        "retired",
+        r#"3 400 "PUBLIC_ERROR_MODEL_ACCESS_DENIED" 0"#,
+        r#"failed "models/veo-3.1-fast-generate-preview is no longer available" false"#,
+        true,
     ),
     ("filtered", "1 null null 0", "completed null false", false),
     ("stuck", "0 null null 0", "in_progress null false", false),
@@ -371,7 +397,10 @@ async fn an_error_is_in_the_words_of_who_is_asked() {
             UNIALL,
             "status = 503",
             503,
-            gateway("model_not_found", "No available channel for the model"),
+            gateway(
+                "model_not_found",
+                "No available channel for model veo3.1-fast-video-720p under group default",
+            ),
         ),
         (UNIALL, "status = 401", 401, gateway("", "Invalid token")),
         (
@@ -397,9 +426,15 @@ async fn an_error_is_in_the_words_of_who_is_asked() {
         ),
         (
             UNIALL,
+            "status = 400, code = 'content_policy_violation', message = 'm'",
+            400,
+            gateway("content_policy_violation", "m"),
+        ),
+        (
+            UNIALL,
             "code = 402",
             402,
-            task("insufficient_user_quota", "The balance is too low"),
+            task("insufficient_user_quota", "用户额度不足, 剩余额度: $0.02"),
         ),
         (
             UPLOAD,
@@ -519,6 +554,7 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
         let found = found
             .replace(&id, "ID")
             .replace(&reversed, "DI")
+            .replace(&sim.media_url(), "MEDIA")
             .replace(&sim.url(), "SIM");
         let found = if *shape == "times_as_text" {
             without_digits(&found)
@@ -655,7 +691,7 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
 
         // There is a video behind the link if there is one in the reply.
         for (id, is_there) in [(&id, urls > 0), (&job_id, has_video)] {
-            let url = json!(format!("{}/media/{id}.mp4", sim.url()));
+            let url = json!(format!("{}/media/{id}.mp4", sim.media_url()));
             assert_eq!(
                 user.fetch(&url).await.status(),
                 if is_there { 200 } else { 404 },
@@ -742,7 +778,7 @@ async fn an_upgrade_to_4k_can_fail_after_it_has_been_accepted_and_charged() {
         .collect();
     assert_eq!(paid, [("generate", false), ("get_4k_video", false)]);
     assert_eq!(
-        user.fetch(&json!(format!("{}/media/{id}_4k.mp4", sim.url())))
+        user.fetch(&json!(format!("{}/media/{id}_4k.mp4", sim.media_url())))
             .await
             .status(),
         404
@@ -838,7 +874,7 @@ async fn media_go_wrong_as_the_fault_says() {
         let user = User::new(&sim, "key");
         let (_, video) = user.kie_video(json!({ "prompt": "A kite" })).await;
         let url = video["resultUrls"][0].as_str().unwrap();
-        let path = url.strip_prefix(&sim.url()).unwrap();
+        let path = url.strip_prefix(&sim.media_url()).unwrap();
         let asked = format!("GET {path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n");
         let exchange = async |request: String| match fault {
             "'stall'" => Raw::exchange_until_silent(&sim, request).await,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 use veo_sim::{Scenario, Sim};
 
 use crate::{End, LONG, Raw, User, connect, request, rows};
@@ -145,6 +146,31 @@ async fn bodies_over_the_limit_are_refused_and_what_is_at_the_limit_is_taken() {
     }
     socket.write_all(b"0\r\n\r\n").await.unwrap();
     assert_eq!(Raw::read(&mut socket, LONG).await.status(), Some(413));
+    is_well(&sim).await;
+}
+
+/// Each of these is allowed, and eight of them together are not.
+#[tokio::test]
+async fn bodies_that_are_too_much_together_are_refused_until_there_is_room() {
+    let sim = Sim::start().await.unwrap();
+    let user = User::new(&sim, "key");
+    let body = " ".repeat(24 << 20);
+    let whole = request("POST", UPLOAD, "key", &body);
+    let mut unfinished = Vec::new();
+    for _ in 0..8 {
+        let mut socket = connect(&sim).await;
+        socket
+            .write_all(&whole.as_bytes()[..whole.len() - 1])
+            .await
+            .unwrap();
+        unfinished.push(socket);
+    }
+    let until = async |wanted: u16| {
+        while user.send(UPLOAD, &body).await.0 != wanted {}
+    };
+    timeout(LONG, until(503)).await.unwrap();
+    drop(unfinished);
+    timeout(LONG, until(400)).await.unwrap();
     is_well(&sim).await;
 }
 

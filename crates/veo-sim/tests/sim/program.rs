@@ -94,6 +94,7 @@ kie     POST  /api/file-stream-upload           upload_stream
 kie     POST  /api/file-url-upload              upload_url
 uniall  POST  /v1/video/generations             create_video      paid
 uniall  GET   /v1/videos/{task_id}              query_video
+uniall  GET   /v1/videos/{task_id}/content      video_content
         GET   /media/...                        media
 "
     );

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use veo_sim::{Fate, Pace, Scenario, Sim};
 
-use crate::{Size, User, exchange, rows, start};
+use crate::{Size, User, exchange, rows, start, toml};
 
 /// What can be asked for, and what comes.
 const SIZES: [(&str, &str, u64, Size); 6] = [
@@ -58,7 +58,7 @@ async fn kie_makes_the_video_that_was_asked_for() {
                 "{name} is in milliseconds of whole seconds"
             );
         }
-        let url = |which: &str| json!([format!("{}/media/{id}{which}.mp4", sim.url())]);
+        let url = |which: &str| json!([format!("{}/media/{id}{which}.mp4", sim.media_url())]);
         // There is an original of 720p if the video is something else.
         let origin = if (ratio, resolution) == ("16:9", "720p") {
             Value::Null
@@ -86,7 +86,7 @@ async fn kie_makes_the_video_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn kie_repeats_the_images_of_a_request_in_its_record() {
+async fn kie_repeats_some_fields_of_a_request_in_its_record() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let images = json!([
@@ -94,11 +94,16 @@ async fn kie_repeats_the_images_of_a_request_in_its_record() {
         "https://img.example.net/last.png"
     ]);
     let id = user
-        .kie_task(json!({ "prompt": "A kite", "imageUrls": images }))
+        .kie_task(json!({
+            "prompt": "A kite", "imageUrls": images, "watermark": "Harbour", "resolution": "720p", "duration": 4,
+            "enableTranslation": true, "callBackUrl": "http://127.0.0.1:9/hook",
+        }))
         .await;
     let params: Value =
         serde_json::from_str(user.record(&id).await["paramJson"].as_str().unwrap()).unwrap();
-    let wanted = json!({ "aspectRatio": "16:9", "imageUrls": images, "model": "veo3_fast", "prompt": "A kite" });
+    let wanted = json!({
+        "aspectRatio": "16:9", "imageUrls": images, "model": "veo3_fast", "prompt": "A kite", "waterMark": "Harbour",
+    });
     assert_eq!(params, wanted);
 }
 
@@ -161,7 +166,7 @@ async fn kie_upgrades_a_finished_video() {
             json!({ "code": 400, "msg": words, "data": null })
         );
     }
-    let url = format!("{}/media/{id}_1080p.mp4", sim.url());
+    let url = format!("{}/media/{id}_1080p.mp4", sim.media_url());
     for _ in 1..=2 {
         assert_eq!(
             get_1080p().await,
@@ -172,7 +177,7 @@ async fn kie_upgrades_a_finished_video() {
 
     let processing =
         "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
-    let url = format!("{}/media/{id}_4k.mp4", sim.url());
+    let url = format!("{}/media/{id}_4k.mp4", sim.media_url());
     assert_eq!(user.fetch(&json!(url)).await.status(), 404);
     let made = "The video has been generated successfully";
     for (code, words, urls) in [
@@ -302,8 +307,8 @@ async fn kie_tells_the_balance_and_makes_download_links() {
 
     let running = user.kie_task(json!({ "prompt": "A kite" })).await;
     for url in [
-        format!("{}/media/none.mp4", sim.url()),
-        format!("{}/media/{running}.mp4", sim.url()),
+        format!("{}/media/none.mp4", sim.media_url()),
+        format!("{}/media/{running}.mp4", sim.media_url()),
         link.to_owned(),
         "https://example.net/a.mp4".to_owned(),
     ] {
@@ -369,7 +374,7 @@ async fn kie_keeps_uploads_and_takes_their_type_from_the_name() {
             "success": true, "code": 200, "msg": "File uploaded successfully",
             "data": {
                 "success": true, "fileName": path.rsplit('/').next(), "filePath": path,
-                "downloadUrl": format!("{}/media/uploads/{path}", sim.url()), "fileSize": 5, "mimeType": kind,
+                "downloadUrl": format!("{}/media/uploads/{path}", sim.media_url()), "fileSize": 5, "mimeType": kind,
                 "uploadedAt": data["uploadedAt"],
             },
         });
@@ -436,7 +441,7 @@ async fn uniall_makes_the_video_that_was_asked_for() {
             assert_eq!(job, expected);
         }
         let job = user.get(&path).await;
-        let url = format!("{}/media/{id}.mp4", sim.url());
+        let url = format!("{}/media/{id}.mp4", sim.media_url());
         let expected = json!({
             "id": id, "error": null, "model": model, "object": "video.generation.job",
             "result": { "outputs": [url], "video_url": url }, "status": "completed",
@@ -659,21 +664,21 @@ async fn the_gateway_before_uniall_refuses_with_an_error_object() {
         video/generations | []               | 400 | new_api_error |  | Invalid request: the body must be a JSON object
         video/generations | {"prompt":"p"}   | 400 | new_api_error |  | Invalid request: no model is named
         video/generations | {"model":7}      | 400 | new_api_error |  | Invalid request: no model is named
-        video/generations | {"model":"veo3"} | 503 | new_api_error | model_not_found | No available channel for model veo3
+        video/generations | {"model":"veo3"} | 503 | new_api_error | model_not_found | No available channel for model veo3 under group default
         none?a=b          |                  | 404 | invalid_request_error |  | Invalid URL (GET /v1/none)
         videos/none       | {}               | 404 | invalid_request_error |  | Invalid URL (POST /v1/videos/none)
         "#,
     ) {
         let (seen, mut reply) = user.send(&format!("/v1/{path}"), body).await;
         let said = reply["error"]["message"].take();
-        let (said, id) = said
-            .as_str()
-            .unwrap()
-            .strip_suffix(')')
-            .unwrap()
-            .split_once(" (request id: ")
-            .unwrap();
-        assert_eq!((said, id.len()), (message, 32), "{path} {body}");
+        let said = said.as_str().unwrap();
+        if status == "404" {
+            assert_eq!(said, message, "{path} {body}");
+        } else {
+            let said = said.strip_suffix(')').unwrap();
+            let (said, id) = said.split_once(" (request id: ").unwrap();
+            assert_eq!((said, id.len()), (message, 32), "{path} {body}");
+        }
         let expected =
             json!({ "error": { "message": null, "type": kind, "param": "", "code": code } });
         assert_eq!(
@@ -755,6 +760,107 @@ async fn kie_turns_away_a_client_without_a_name() {
     }
 }
 
+#[tokio::test]
+async fn the_gateway_of_uniall_hands_out_its_videos_to_who_has_the_key() {
+    let sim = Sim::start().await.unwrap();
+    let user = User::new(&sim, "key");
+    let id = user.uniall_task().await;
+    let path = format!("/v1/videos/{id}/content");
+    let url = sim.url() + &path;
+    let error = |words: &str, kind: &str| json!({ "error": { "message": words, "type": kind } });
+    let invalid = "invalid_request_error";
+
+    let early = "Task is not completed yet, current status: QUEUED";
+    assert_eq!(user.send(&path, "").await, (400, error(early, invalid)));
+    let job = user.uniall_end(&id).await;
+    let unknown = (404, error("Task not found", invalid));
+    assert_eq!(user.send("/v1/videos/none/content", "").await, unknown);
+    let stranger = User::new(&sim, "another");
+    assert_eq!(stranger.send(&path, "").await, unknown);
+    let without_key = user.http.get(&url).send().await.unwrap();
+    assert_eq!(without_key.status(), 401);
+
+    let clip = user.download(&job["video_url"]).await;
+    let whole = user.http.get(&url).bearer_auth("key").send().await.unwrap();
+    assert_eq!(whole.headers()["content-type"], "video/mp4");
+    assert_eq!(whole.headers()["cache-control"], "public, max-age=86400");
+    assert_eq!(whole.bytes().await.unwrap(), clip);
+    let part = user
+        .http
+        .get(&url)
+        .bearer_auth("key")
+        .header("range", "bytes=10-");
+    let part = part.send().await.unwrap();
+    assert_eq!(part.status(), 206);
+    assert_eq!(part.bytes().await.unwrap(), clip[10..]);
+    assert_eq!(sim.surprises(), [""; 0]);
+
+    for (fate, status, words, kind) in [
+        (
+            "filtered",
+            502,
+            "Failed to fetch video content",
+            "server_error",
+        ),
+        (
+            "failed",
+            400,
+            "Task is not completed yet, current status: FAILURE",
+            invalid,
+        ),
+        (
+            "stuck",
+            400,
+            "Task is not completed yet, current status: IN_PROGRESS",
+            invalid,
+        ),
+    ] {
+        let sim = start(toml(&format!(
+            "pace = 'at_once'\ntask = [{{ fate = '{fate}' }}]"
+        )))
+        .await;
+        let user = User::new(&sim, "key");
+        let id = user.uniall_task().await;
+        let reply = user.send(&format!("/v1/videos/{id}/content"), "").await;
+        assert_eq!(reply, (status, error(words, kind)), "{fate}");
+    }
+}
+
+/// UniAll's own pages name some of these paths, and the software that it most likely runs has all.
+#[tokio::test]
+async fn uniall_has_several_paths_for_the_same() {
+    let sim = start(toml("pace = 'at_once'")).await;
+    let user = User::new(&sim, "key");
+    let request = json!({ "model": "veo3.1-video-720p", "prompt": "A kite" });
+    for path in [
+        "/v1/videos",
+        "/v1/videos/generations",
+        "/v1/video/generations",
+    ] {
+        let job = user.post(path, request.clone()).await;
+        let id = job["id"].as_str().unwrap();
+        let known = user.get(&format!("/v1/videos/{id}")).await;
+        assert_eq!(
+            user.get(&format!("/v1/videos/generations/{id}")).await,
+            known
+        );
+        let row = user.get(&format!("/v1/video/generations/{id}")).await;
+        assert_eq!(row["code"], "success");
+        assert_eq!(row["data"]["status"], "SUCCESS");
+        assert_eq!(row["data"]["task_id"], id);
+        assert_eq!(row["data"]["result_url"], known["video_url"]);
+    }
+    assert_eq!((sim.submits(), sim.charges().len()), (3, 3));
+
+    let list = user.get("/v1/models").await;
+    assert_eq!(list["object"], "list");
+    assert_eq!(list["data"].as_array().unwrap().len(), 6);
+    let first =
+        json!({ "id": "veo3.1-video-720p", "object": "model", "created": 0, "owned_by": "uniall" });
+    assert_eq!(list["data"][0], first);
+    assert_eq!(sim.surprises(), [""; 0]);
+}
+
 /// One that a specification has and nobody here plays would answer 501.
 #[tokio::test]
 async fn every_operation_of_the_specifications_is_played() {
@@ -772,7 +878,7 @@ async fn every_operation_of_the_specifications_is_played() {
         assert!(status < 500, "{line}: {reply}");
         count += 1;
     }
-    assert_eq!((count, sim.calls().len()), (12, 12));
+    assert_eq!((count, sim.calls().len()), (13, 13));
     let surprises = sim.surprises();
     assert!(
         !surprises

@@ -176,7 +176,7 @@ async fn a_made_link_expires_after_20_minutes_and_the_video_stays() {
         let upload = json!({ "base64Data": "aGVsbG8=", "uploadPath": "in", "fileName": "a.png" });
         let upload =
             user.post("/api/file-base64-upload", upload).await["data"]["downloadUrl"].clone();
-        for url in [json!(format!("{}/media/{id}.mp4", sim.url())), upload] {
+        for url in [json!(format!("{}/media/{id}.mp4", sim.media_url())), upload] {
             let link = async || {
                 user.post("/api/v1/common/download-url", json!({ "url": url }))
                     .await["data"]
@@ -206,7 +206,7 @@ async fn records_and_videos_are_kept_for_14_days_and_uploads_for_3() {
         let upload = json!({ "base64Data": "aGVsbG8=", "uploadPath": "in", "fileName": "a.png" });
         let upload = &user.post("/api/file-base64-upload", upload).await["data"]["downloadUrl"];
         let id = source(&user, &sim).await;
-        let url = json!(format!("{}/media/{id}.mp4", sim.url()));
+        let url = json!(format!("{}/media/{id}.mp4", sim.media_url()));
         sim.advance(2 * DAY);
         assert_eq!(user.fetch(upload).await.status(), 200);
         sim.advance(DAY);
@@ -271,7 +271,7 @@ async fn no_amount_of_time_is_too_much() {
             user.record(&id).await;
             user.post(
                 "/api/v1/common/download-url",
-                json!({ "url": format!("{}/media/{id}.mp4", sim.url()) }),
+                json!({ "url": format!("{}/media/{id}.mp4", sim.media_url()) }),
             )
             .await;
         }

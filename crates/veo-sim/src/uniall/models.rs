@@ -1,0 +1,25 @@
+//! The models, and the list of them.
+
+use serde_json::{Value, json};
+
+use crate::clip::Resolution;
+use crate::reply::Reply;
+
+/// The models, and cents for a second of video. UniAll publishes no price; these are Google's.
+pub(crate) const MODELS: [(&str, Resolution, u32); 6] = [
+    ("veo3.1-video-720p", Resolution::P720, 40),
+    ("veo3.1-video-1080p", Resolution::P1080, 40),
+    ("veo3.1-video-4k", Resolution::K4, 60),
+    ("veo3.1-fast-video-720p", Resolution::P720, 10),
+    ("veo3.1-fast-video-1080p", Resolution::P1080, 12),
+    ("veo3.1-fast-video-4k", Resolution::K4, 30),
+];
+
+/// The answer to `GET /v1/models`, which UniAll documents for all its models.
+pub(crate) fn list() -> Reply {
+    let models: Vec<Value> = MODELS
+        .iter()
+        .map(|(name, ..)| json!({ "id": name, "object": "model", "created": 0, "owned_by": "uniall" }))
+        .collect();
+    Reply::json(200, json!({ "object": "list", "data": models }))
+}
