@@ -8,6 +8,8 @@ mod money;
 mod pages;
 mod plan;
 mod properties;
+mod refusals;
+mod replies;
 mod scenarios;
 mod sockets;
 mod spans;

@@ -120,6 +120,7 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
             }
             _ => return None,
         };
+        let shown = shown.replace(&server.uri(), "<origin>");
         Some(format!("{:<52} {shown}\n", fixture.name))
     };
     for (provider, operations) in [
@@ -367,7 +368,7 @@ fn what_an_error_says_of_the_money_depends_on_the_job() {
         (
             Error::new(Retired, ""),
             (Charged::No, Resend::ChangeInput),
-            paid,
+            ended,
         ),
         (
             Error::new(Refused, ""),
@@ -389,6 +390,11 @@ fn what_an_error_says_of_the_money_depends_on_the_job() {
         ),
         (
             Error::new(JobFailed, ""),
+            (Charged::Unknown, Resend::Never),
+            (Charged::Unknown, Resend::Never),
+        ),
+        (
+            Error::passing(""),
             (Charged::Unknown, Resend::Same),
             (Charged::Unknown, Resend::Same),
         ),

@@ -205,7 +205,7 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
                 r#"0]","response":"[]"}}"#,
             ],
             [
-                "accepted kie:t1, failed Policy, TimedOut, TimedOut, NotSent",
+                "accepted kie:t1, Download, TimedOut, TimedOut, NotSent",
                 unclear[1],
             ],
         ),
@@ -214,7 +214,7 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
             (8, 100),
             [
                 r#"{"code":200,"data":{"id":"t1","successFlag":1,"status":"done","resultUrls":"["#,
-                "a,",
+                "/a,",
                 r#"]"}}"#,
             ],
             [

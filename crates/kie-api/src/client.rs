@@ -51,6 +51,11 @@ impl Client {
         })
     }
 
+    /// Where it is reached.
+    pub fn address(&self) -> &str {
+        self.inner.base_url()
+    }
+
     /// Where it is reached, if that is not the provider's own address.
     pub fn base_url(&self) -> Option<&str> {
         Some(self.inner.base_url()).filter(|url| *url != BASE_URL)

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
-use veo_transport::{json, words};
+use serde_json::Value;
+use veo_transport::{is_link, json, words};
 
-use crate::types::{Code, Record, RecordResult, RecordState, SuccessFlag, Timestamp};
+use crate::types::{
+    Code, GenerationType, Record, RecordResult, RecordState, SuccessFlag, Timestamp,
+};
 
 /// The state of a task, from the number and the word for it, and from what else the record has if neither is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,7 +19,7 @@ pub enum State {
     Running,
     /// Finished, with at least one video.
     Succeeded,
-    /// Finished, and without a video, which is most often filtered.
+    /// Finished, and without the URL of a video.
     Empty,
     /// Failed.
     Failed,
@@ -30,6 +33,8 @@ pub struct Asked {
     pub prompt: Option<String>,
     /// The model, in the words of the operation that was used.
     pub model: Option<String>,
+    /// Whether there were images, if that can be seen.
+    pub has_images: Option<bool>,
 }
 
 impl Record {
@@ -49,22 +54,37 @@ impl Record {
             (_, Some(RecordState::Failed)) => State::Failed,
             (_, Some(RecordState::Generating)) => State::Running,
             (_, Some(RecordState::Waiting | RecordState::Queuing)) => State::Pending,
+            (_, Some(RecordState::Unknown(word))) if is_one_of(word, ENDED) => finished,
+            (_, Some(RecordState::Unknown(word))) if is_one_of(word, FAILED) => State::Failed,
             _ if finished == State::Succeeded => finished,
             _ if self.failure().is_some() || self.failure_code().is_some() => State::Failed,
             _ => State::Pending,
         }
     }
 
-    /// The URLs of the videos, from whichever place has some. That of a whole film comes before that of the part which an
-    /// extension has added.
-    pub fn urls(&self) -> &[String] {
+    /// The word or the number for the state, if nobody knows it.
+    pub fn unknown_word(&self) -> Option<String> {
+        match (self.success_flag, &self.state) {
+            (_, Some(RecordState::Unknown(word))) if !word.is_empty() => {
+                Some(words(word.trim().to_owned()))
+            }
+            (Some(SuccessFlag::Unknown(number)), None) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The URLs of the videos as they came, from whichever place has some. That of a whole film comes before that of the part
+    /// which an extension has added.
+    pub fn urls(&self) -> Vec<&str> {
         let results = || [&self.response, &self.result_json].into_iter().flatten();
         let films = results().filter_map(|result| result.full_result_urls.as_ref());
         let parts = results().filter_map(|result| result.result_urls.as_ref());
-        let mut places = films.chain(parts).chain(&self.result_urls);
-        places
-            .find(|urls| !urls.0.is_empty())
-            .map_or(&[], |urls| &urls.0)
+        let places = films.chain(parts).chain(&self.result_urls);
+        let mut links = places.map(|urls| {
+            let urls = urls.0.iter().map(|url| url.trim());
+            urls.filter(|url| is_link(url)).collect::<Vec<_>>()
+        });
+        links.find(|urls| !urls.is_empty()).unwrap_or_default()
     }
 
     /// Why the task failed, in kie.ai's words; the first few KiB of them.
@@ -124,15 +144,32 @@ impl Record {
             .and_then(|text| json(text.as_bytes()).ok())
             .unwrap_or_default();
         let text = |member: &str| asked[member].as_str().map(str::to_owned);
+        let is_text = asked["generationType"] == GenerationType::Text.as_str();
+        let has_images = match &asked["imageUrls"] {
+            _ if is_text => Some(false),
+            Value::Array(images) => Some(!images.is_empty()),
+            _ => None,
+        };
         Asked {
             prompt: text("prompt"),
             model: text("model"),
+            has_images,
         }
     }
 
     fn result(&self) -> Option<&RecordResult> {
         self.response.as_ref().or(self.result_json.as_ref())
     }
+}
+
+/// Words for states besides those that the pages have.
+const ENDED: &[&str] = &["success", "succeeded", "completed", "finished"];
+const FAILED: &[&str] = &["fail", "failed", "error"];
+
+fn is_one_of(word: &str, words: &[&str]) -> bool {
+    words
+        .iter()
+        .any(|known| word.trim().eq_ignore_ascii_case(known))
 }
 
 /// A time that is a number. The pages show a text instead that does not name its time zone.

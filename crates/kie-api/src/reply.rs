@@ -3,12 +3,15 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use veo_transport::{Head, RawReply, Reply, Verdict, lenient, without_queries, words};
+use veo_transport::{
+    Head, RawReply, Reply, Verdict, filtered, lenient, links, without_queries, words,
+};
 
-use crate::Error;
-use crate::types::Code;
+use crate::types::{Code, Record};
+use crate::{Error, State};
 
 /// A refusal in kie.ai's words.
 #[derive(Clone, Debug)]
@@ -54,6 +57,7 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     let code: Option<Code> = lenient(&json["code"]).unwrap_or_default();
     if let Some(data) = json.get_mut("data") {
         settle_spellings(data);
+        settle_places(data);
     }
     // A code that is missing or unreadable is no reason to throw away a task that has been paid for.
     let accepted = match code {
@@ -81,6 +85,24 @@ fn settle_spellings(data: &mut Value) {
     }
 }
 
+/// Brings what a record that has ended without a video says in unusual places to where the types expect it.
+fn settle_places(data: &mut Value) {
+    let is_empty = Record::deserialize(&*data).is_ok_and(|record| record.state() == State::Empty);
+    let Value::Object(record) = data else {
+        return;
+    };
+    if !is_empty {
+        return;
+    }
+    let links = links(record);
+    if !links.is_empty() {
+        record.insert("resultUrls".to_owned(), links.into());
+    } else if let Some(reasons) = filtered(record) {
+        record.insert("failCode".to_owned(), "raiMediaFiltered".into());
+        record.insert("failMsg".to_owned(), reasons.into());
+    }
+}
+
 fn settle_spelling(object: &mut Value) {
     let Some(object) = object.as_object_mut() else {
         return;
@@ -89,6 +111,7 @@ fn settle_spelling(object: &mut Value) {
         ("task_id", "taskId"),
         ("result_url", "resultUrl"),
         ("result_urls", "resultUrls"),
+        ("fileUrl", "downloadUrl"),
     ] {
         if !object.contains_key(usual)
             && let Some(value) = object.remove(rare)

@@ -17,7 +17,7 @@ mod reply;
 mod task;
 
 pub use generated::*;
-pub use reply::Rejection;
+pub use reply::{Rejection, sentence};
 pub use task::{Percent, State, TaskError, started_task};
 pub use veo_transport::{Config, Head, Reply, Unreadable, UrlList};
 

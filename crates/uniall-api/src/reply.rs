@@ -4,9 +4,12 @@ use std::fmt;
 use std::mem;
 
 use bytes::Bytes;
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
-use veo_transport::{Head, RawReply, Reply, Verdict, without_queries, words};
+use serde_json::{Map, Value, json};
+use veo_transport::{
+    Head, RawReply, Reply, UrlList, Verdict, filtered, is_link, json, links, without_queries, words,
+};
 
 use crate::types::ErrorReply;
 use crate::{Error, task};
@@ -31,12 +34,32 @@ impl fmt::Display for Rejection {
         if let Some(code) = &self.code {
             write!(f, ", {code}")?;
         }
-        write!(
-            f,
-            ": {}",
-            without_queries(self.message.as_deref().unwrap_or("no reason given"))
-        )
+        let sentence = sentence(self.message.as_deref().unwrap_or("no reason given"));
+        write!(f, ": {}", without_queries(&sentence))
     }
+}
+
+/// The sentence in the words of an error: a gateway hands through the JSON of the service behind it, as a text.
+pub fn sentence(words: &str) -> String {
+    /// How many gateways can stand behind each other.
+    const DEPTH: usize = 4;
+    let mut words = words.trim().to_owned();
+    for _ in 0..DEPTH {
+        let Ok(Value::Object(inside)) = json(words.as_bytes()) else {
+            break;
+        };
+        let error = inside.get("error");
+        let message = error.and_then(|error| error.get("message"));
+        let Some(text) = [message, error, inside.get("message")]
+            .into_iter()
+            .flatten()
+            .find_map(Value::as_str)
+        else {
+            break;
+        };
+        words = text.trim().to_owned();
+    }
+    words
 }
 
 /// Understands a reply.
@@ -78,15 +101,11 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
 
 /// Whether a reply with the status of an error names a task all the same. An id beside an error is not that of a task.
 fn names_task(json: &Map<String, Value>) -> bool {
-    let says = |field: &str| {
-        json.get(field)
-            .is_some_and(|value| !value.is_null() && value != "")
-    };
     let code = json.get("code").and_then(task::word).unwrap_or_default();
-    let is_error = says("error")
+    let is_error = says(json, "error")
         || !["", "0", "200", "success"].contains(&code.as_str())
         || json.get("success") == Some(&Value::Bool(false))
-        || says("message") && !says("status") && !says("data");
+        || says(json, "message") && !says(json, "status") && !says(json, "data");
     let has_id = |json: &Map<String, Value>| {
         ["id", "task_id"]
             .into_iter()
@@ -100,27 +119,79 @@ fn names_task(json: &Map<String, Value>) -> bool {
                 .is_some_and(has_id))
 }
 
-/// The task of a reply, taken out of its envelope if it is in one.
+/// The task of a reply, taken out of its envelope if it is in one, and with what it says in unusual places.
 fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
+    let mut task = real_id(bare(json)?);
+    settle_places(&mut task);
+    Some(task)
+}
+
+fn bare(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     let is_bare = !is_task(json);
+    if is_bare
+        && let Some(Value::Object(task)) = json.get_mut("task")
+        && is_task(task)
+    {
+        return Some(mem::take(task));
+    }
     match json.get_mut("data") {
-        Some(Value::Object(data)) if is_task(data) => Some(real_id(mem::take(data))),
+        Some(Value::Object(data)) if is_task(data) => Some(mem::take(data)),
         // An envelope around the bare id, or around nothing and then a refusal.
         Some(Value::String(id)) if is_bare && !id.is_empty() => Some(Map::from_iter([(
             "id".to_owned(),
             Value::from(mem::take(id)),
         )])),
         _ if is_bare => None,
-        _ => Some(real_id(mem::take(json))),
+        _ => Some(mem::take(json)),
     }
+}
+
+/// Brings the reason of a failure and the links of the videos to where the types expect them, if they are elsewhere.
+fn settle_places(task: &mut Map<String, Value>) {
+    let reason = task.remove("failure_reason");
+    if !says(task, "fail_reason")
+        && let Some(reason) = reason
+    {
+        task.insert("fail_reason".to_owned(), reason);
+    }
+    if has_links(task) {
+        return;
+    }
+    let links = links(task);
+    if !links.is_empty() {
+        let result = json!({ "outputs": links });
+        task.insert("result".to_owned(), result);
+    } else if !says(task, "error")
+        && let Some(reasons) = filtered(task)
+    {
+        let error = json!({ "code": "raiMediaFiltered", "message": reasons });
+        task.insert("error".to_owned(), error);
+    }
+}
+
+/// Whether there is a link in one of the places that the types know.
+fn has_links(task: &Map<String, Value>) -> bool {
+    let is_there = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(is_link);
+    let below = |member: &str, name: &str| task.get(member).and_then(|value| value.get(name));
+    let outputs = below("result", "outputs").and_then(|outputs| UrlList::deserialize(outputs).ok());
+    outputs.is_some_and(|outputs| !outputs.0.is_empty())
+        || is_there(below("result", "video_url"))
+        || is_there(below("metadata", "url"))
+        || ["video_url", "url", "result_url", "fail_reason"]
+            .into_iter()
+            .any(|member| is_there(task.get(member)))
+}
+
+fn says(json: &Map<String, Value>, member: &str) -> bool {
+    json.get(member)
+        .is_some_and(|value| !value.is_null() && value != "")
 }
 
 /// A task has an id or a state.
 fn is_task(json: &Map<String, Value>) -> bool {
-    ["id", "task_id", "status"].into_iter().any(|field| {
-        json.get(field)
-            .is_some_and(|value| !value.is_null() && value != "")
-    })
+    ["id", "task_id", "status"]
+        .into_iter()
+        .any(|member| says(json, member))
 }
 
 /// Some gateways put the number of a database row into `id`.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use veo_transport::{Reply, Unreadable, member_texts, members};
+use veo_transport::{Reply, Unreadable, is_link, member_texts, members};
 
 use crate::Error;
 use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
@@ -68,7 +68,7 @@ pub enum State {
     Running,
     /// Finished, with at least one video.
     Succeeded,
-    /// Finished, and without a video, which is most often filtered.
+    /// Finished, and without the URL of a video.
     Empty,
     /// Failed.
     Failed,
@@ -84,29 +84,45 @@ impl VideoTask {
             .find(|id| !id.is_empty())
     }
 
-    /// The state.
+    /// The state. A word that nobody knows is a success with a URL and full progress, and a failure with an error.
     pub fn state(&self) -> State {
-        let word = self
-            .status
-            .as_ref()
-            .map_or("", VideoStatus::as_str)
-            .trim()
-            .to_lowercase();
-        match word.as_str() {
-            "in_progress" | "processing" | "running" | "generating" => State::Running,
-            "completed" | "complete" | "success" | "succeeded" | "finished"
-                if self.urls().is_empty() =>
-            {
-                State::Empty
+        match known_state(&self.word().to_lowercase()) {
+            Some(State::Succeeded) if self.urls().is_empty() => State::Empty,
+            Some(state) => state,
+            None if self.progress == Some(Percent(100)) && !self.urls().is_empty() => {
+                State::Succeeded
             }
-            "completed" | "complete" | "success" | "succeeded" | "finished" => State::Succeeded,
-            "failed" | "failure" | "fail" | "error" | "cancelled" | "canceled" | "expired"
-            | "timeout" => State::Failed,
-            _ => State::Pending,
+            None if self.has_failed() => State::Failed,
+            None => State::Pending,
         }
     }
 
-    /// The URLs of the videos, from all the places they can be in, each once. `data:` URLs are among them.
+    /// The word for the state, if nobody knows it.
+    pub fn unknown_word(&self) -> Option<&str> {
+        let word = self.word();
+        let is_unknown = !word.is_empty() && known_state(&word.to_lowercase()).is_none();
+        is_unknown.then_some(word)
+    }
+
+    fn word(&self) -> &str {
+        self.status.as_ref().map_or("", VideoStatus::as_str).trim()
+    }
+
+    /// Whether there is an error, or the reason of a failure.
+    fn has_failed(&self) -> bool {
+        let has_error = self
+            .error
+            .as_ref()
+            .is_some_and(|error| error.code.is_some() || error.message.is_some());
+        let has_reason = self
+            .fail_reason
+            .as_ref()
+            .is_some_and(|reason| !reason.is_empty() && !is_link(reason));
+        has_error || has_reason
+    }
+
+    /// The URLs of the videos, from all the places they can be in, each once and as they came. `data:` URLs are among them,
+    /// and paths at the address of the API.
     pub fn urls(&self) -> Vec<&str> {
         let result = self.result.as_ref();
         let outputs = result
@@ -129,7 +145,8 @@ impl VideoTask {
             .map(String::as_str)
             .chain(singles.into_iter().flatten())
         {
-            if is_url(url) && !urls.contains(&url) {
+            let url = url.trim();
+            if is_link(url) && !urls.contains(&url) {
                 urls.push(url);
             }
         }
@@ -162,19 +179,29 @@ impl VideoTask {
         places
             .into_iter()
             .flatten()
-            .find(|text| !text.is_empty() && !is_url(text))
+            .find(|text| !text.is_empty() && !is_link(text))
+    }
+}
+
+/// The state that a word in lower case stands for.
+fn known_state(word: &str) -> Option<State> {
+    match word {
+        "queued" | "pending" | "submitted" | "not_start" | "created" | "starting" | "preparing" => {
+            Some(State::Pending)
+        }
+        "in_progress" | "processing" | "preprocessing" | "running" | "generating" => {
+            Some(State::Running)
+        }
+        "completed" | "complete" | "success" | "succeeded" | "finished" => Some(State::Succeeded),
+        "failed" | "failure" | "fail" | "error" | "cancelled" | "canceled" | "expired"
+        | "timeout" => Some(State::Failed),
+        _ => None,
     }
 }
 
 /// UniAll counts the seconds since 1970.
 fn time(seconds: i64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
-}
-
-fn is_url(text: &str) -> bool {
-    ["http://", "https://", "data:video/"]
-        .into_iter()
-        .any(|start| text.starts_with(start))
 }
 
 /// Progress from 0 to 100.

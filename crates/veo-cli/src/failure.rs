@@ -48,7 +48,7 @@ A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned."
             ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
             ErrorKind::JobFailed | ErrorKind::Ledger | ErrorKind::Local => Self::Failed,
             // With a job, these say that the job or its upgrade has ended.
-            ErrorKind::Policy | ErrorKind::Refused if accepted => Self::Failed,
+            ErrorKind::Policy | ErrorKind::Refused | ErrorKind::Retired if accepted => Self::Failed,
             // The job goes on, whatever is the matter with the question.
             _ if accepted => Self::Unfinished,
             _ => Self::Rejected,
@@ -261,13 +261,28 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
         (.., ErrorKind::InsufficientCredits) => {
             "Add credits at the provider, or choose another with --provider."
         }
-        (.., ErrorKind::Retired) => "Choose another model with --tier; `veo models` lists them.",
-        (.., ErrorKind::NotSent) => "Nothing was paid. Check the network, and try it again.",
-        (.., ErrorKind::JobFailed) if error.resend() == Resend::Same => {
-            "The same request may be sent again, as a new job with a new price."
+        (.., ErrorKind::Retired) => {
+            "Choose another model with --tier, or another provider with --provider; `veo models` lists them."
         }
+        (.., ErrorKind::NotSent) => "Nothing was paid. Check the network, and try it again.",
+        (.., ErrorKind::JobFailed) => match error.resend() {
+            Resend::Same => "The same request may be sent again, as a new job with a new price.",
+            Resend::After(_) => {
+                "The same request may be sent again later, as a new job with a new price."
+            }
+            Resend::ChangeInput => {
+                "Change what it says, and send it as a new job with a new price."
+            }
+            Resend::Never => {
+                "Look at the job at the provider first: nobody knows whether the same request would fail again, as a new job \
+                 with a new price."
+            }
+        },
         (.., ErrorKind::Policy) => match error.fault() {
             Fault::Policy(Subject::Image) => "Change the image.",
+            Fault::Policy(Subject::Output) => {
+                "Change the prompt, for what is to be seen or heard, or the image if one was sent."
+            }
             _ => "Change the prompt.",
         },
         (Exit::Failed, ..) => "Change what it says, and send it as a new job with a new price.",
@@ -311,7 +326,7 @@ mod tests {
             (ErrorKind::JobFailed, Exit::Failed, Exit::Failed),
             (ErrorKind::Policy, Exit::Rejected, Exit::Failed),
             (ErrorKind::Refused, Exit::Rejected, Exit::Failed),
-            (ErrorKind::Retired, Exit::Rejected, Exit::Unfinished),
+            (ErrorKind::Retired, Exit::Rejected, Exit::Failed),
             (
                 ErrorKind::InsufficientCredits,
                 Exit::Rejected,

@@ -432,7 +432,10 @@ impl Client {
         let ended = follow(waiting, provider, job, &mut on_state)
             .instrument(info_span!("wait", job = %job))
             .await
-            .map_err(|error| error.with_job(job));
+            .map_err(|error| match &entry {
+                Some(entry) => as_of(entry, error).with_job(job),
+                None => error.with_job(job),
+            });
         if let Some(entry) = &entry {
             self.write_end(entry, &ended).await;
         }
@@ -833,8 +836,11 @@ async fn next_state(
 ) -> Result<State, Error> {
     loop {
         waiting.turn().await?;
-        let answer = provider.state(job).await;
-        if let Some(state) = waiting.take_up(answer)? {
+        let answer = provider.describe(job).await;
+        if let Ok(described) = &answer {
+            waiting.note(described.word.clone());
+        }
+        if let Some(state) = waiting.take_up(answer.map(|described| described.state))? {
             return Ok(state.with_job(job));
         }
     }
@@ -847,6 +853,14 @@ async fn link_of_job(provider: &dyn Provider, video: &Video) -> Result<Option<St
             Ok(again.urls.into_iter().next())
         }
         _ => Ok(None),
+    }
+}
+
+/// The failure of a job whose request is known: it is about an image only if there was one.
+pub(crate) fn as_of(entry: &Entry, error: Error) -> Error {
+    match &entry.wish {
+        Wish::Request { request, .. } if request.images().is_empty() => error.not_of_an_image(),
+        _ => error,
     }
 }
 

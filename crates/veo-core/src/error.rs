@@ -23,8 +23,7 @@ use crate::{JobRef, ParseJobRefError};
 ///         _ => format!("look into it first: {error}"),
 ///     }
 /// }
-/// # use veo_core::ErrorKind;
-/// # assert_eq!(advice(&Error::new(ErrorKind::JobFailed, "Timeout")), "send it again");
+/// # assert_eq!(advice(&Error::passing("Timeout")), "send it again");
 /// ```
 ///
 /// It shows links without their queries, which can be signatures; also those in the words of a provider.
@@ -55,6 +54,8 @@ struct Inner {
     subject: Option<Subject>,
     /// Whether a job failed for what it was to be made from.
     unusable_input: bool,
+    /// Whether a job failed for what passes.
+    passing: bool,
     retry_after: Option<Duration>,
     provider_code: Option<String>,
     provider_words: Option<String>,
@@ -96,7 +97,7 @@ pub enum ErrorKind {
     RateLimited,
     /// The provider is under maintenance.
     Maintenance,
-    /// The provider does not have the model or the endpoint, or not any more.
+    /// The provider does not have the model or the endpoint, or not any more. With a job, that has ended without a video.
     Retired,
     /// The provider refuses what the video shows, or what it was to be made from; [`Error::fault`] says which.
     Policy,
@@ -181,7 +182,7 @@ pub enum Charged {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resend {
-    /// No: it may be charged twice, or there is a job to go on with.
+    /// No: it may be charged twice, there is a job to go on with, or a job has failed and nobody knows why. Look first.
     Never,
     /// Yes, as it is. After a failed job that is a new job with a new price.
     Same,
@@ -253,6 +254,7 @@ impl Error {
             message: without_queries(&message.into()),
             subject: None,
             unusable_input: false,
+            passing: false,
             retry_after: None,
             provider_code: None,
             provider_words: None,
@@ -288,6 +290,20 @@ impl Error {
     pub fn unusable_input(message: impl Into<String>) -> Self {
         let mut error = Self::new(ErrorKind::JobFailed, message);
         error.0.unusable_input = true;
+        error
+    }
+
+    /// A job that failed for what passes, such as an internal error of the provider. The same request may do better.
+    ///
+    /// ```
+    /// use veo_core::{Error, ErrorKind, Resend};
+    ///
+    /// let error = Error::passing("the hat fell from the table");
+    /// assert_eq!((error.kind(), error.resend()), (ErrorKind::JobFailed, Resend::Same));
+    /// ```
+    pub fn passing(message: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorKind::JobFailed, message);
+        error.0.passing = true;
         error
     }
 
@@ -349,6 +365,7 @@ impl Error {
         let mut all = Self::new(self.0.kind, message).with_charged(self.charged());
         all.0.subject = self.0.subject;
         all.0.unusable_input = self.0.unusable_input;
+        all.0.passing = self.0.passing;
         all.0.retry_after = self.0.retry_after;
         all
     }
@@ -500,8 +517,8 @@ impl Error {
             ErrorKind::OutcomeUnknown | ErrorKind::OnItsWay | ErrorKind::JobFailed => {
                 Charged::Unknown
             }
-            // It was accepted before the policy was applied.
-            ErrorKind::Policy if self.0.job.is_some() => Charged::Unknown,
+            // It was accepted before that was found.
+            ErrorKind::Policy | ErrorKind::Retired if self.0.job.is_some() => Charged::Unknown,
             _ if self.0.job.is_some() => Charged::Yes,
             _ => Charged::No,
         }
@@ -521,8 +538,12 @@ impl Error {
         const MAINTENANCE: Duration = Duration::from_secs(300);
         match self.0.kind {
             ErrorKind::JobFailed if self.0.unusable_input => Resend::ChangeInput,
-            ErrorKind::JobFailed => Resend::Same,
-            ErrorKind::Policy => Resend::ChangeInput,
+            ErrorKind::JobFailed => match self.0.retry_after {
+                Some(time) => Resend::After(time),
+                None if self.0.passing => Resend::Same,
+                None => Resend::Never,
+            },
+            ErrorKind::Policy | ErrorKind::Retired => Resend::ChangeInput,
             // It has not ended, or it has with a video.
             _ if self.0.job.is_some() => Resend::Never,
             _ if matches!(self.0.paid, Some(Charged::Yes | Charged::Unknown)) => Resend::Never,
@@ -545,14 +566,16 @@ impl Error {
             | ErrorKind::Unauthorized
             | ErrorKind::KeyExhausted
             | ErrorKind::InsufficientCredits
-            | ErrorKind::Retired
             | ErrorKind::Refused => Resend::ChangeInput,
         }
     }
 
     /// Whether it says of a job that it has failed.
     pub(crate) fn ends_job(&self) -> bool {
-        matches!(self.0.kind, ErrorKind::JobFailed | ErrorKind::Policy)
+        matches!(
+            self.0.kind,
+            ErrorKind::JobFailed | ErrorKind::Policy | ErrorKind::Retired
+        )
     }
 
     /// Whether nothing comes of making a video larger, and it is not only a failure to ask.
@@ -616,6 +639,7 @@ impl fmt::Debug for Error {
             .field("message", &error.message)
             .field("subject", &error.subject);
         text.field("unusable_input", &error.unusable_input)
+            .field("passing", &error.passing)
             .field("retry_after", &error.retry_after);
         text.field("provider_code", &error.provider_code)
             .field("provider_words", &error.provider_words);
@@ -685,6 +709,8 @@ struct Told {
     subject: Option<Subject>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     unusable_input: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    passing: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
     job: Option<JobRef>,
@@ -722,6 +748,7 @@ impl Told {
             fault,
             subject: inner.subject,
             unusable_input: inner.unusable_input,
+            passing: inner.passing,
             retry_after_seconds: inner.retry_after.map(|after| after.as_secs()),
             job: inner.job.clone(),
             paid: inner.paid,
@@ -742,6 +769,7 @@ impl Told {
             message: self.message,
             subject: self.subject,
             unusable_input: self.unusable_input,
+            passing: self.passing,
             retry_after: self.retry_after_seconds.map(Duration::from_secs),
             provider_code: self.provider_code,
             provider_words: self.provider_words,

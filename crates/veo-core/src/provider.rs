@@ -263,6 +263,8 @@ pub struct Described {
     pub prompt: Option<String>,
     /// The model in the provider's words, if the record has it.
     pub model: Option<String>,
+    /// The provider's word for the state, if nobody knows it.
+    pub word: Option<String>,
     /// How far the job is.
     pub state: State,
 }
@@ -273,6 +275,7 @@ impl Described {
         Self {
             prompt: None,
             model: None,
+            word: None,
             state,
         }
     }

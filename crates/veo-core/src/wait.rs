@@ -104,6 +104,8 @@ pub(crate) struct Waiting {
     next: Duration,
     /// How many questions have failed in a row.
     failures: u32,
+    /// The provider's last word for the state, if nobody knows it.
+    word: Option<String>,
 }
 
 impl Waiting {
@@ -113,6 +115,7 @@ impl Waiting {
             failing_since: None,
             next: poll.first,
             failures: 0,
+            word: None,
             poll,
         }
     }
@@ -176,13 +179,22 @@ impl Waiting {
         Ok(())
     }
 
+    /// Keeps the provider's word for the state, if nobody knows it.
+    pub(crate) fn note(&mut self, word: Option<String>) {
+        self.word = word;
+    }
+
     fn timed_out(&self) -> Error {
         let seconds = self.poll.give_up_after.as_secs();
         let time = match seconds / 60 {
             minutes @ 2.. => format!("{minutes} minutes"),
             _ => format!("{seconds} s"),
         };
-        let message = format!("not finished after {time}; it goes on, so wait for it again");
+        let state = match &self.word {
+            Some(word) => format!(", and its last state is {word:?}"),
+            None => String::new(),
+        };
+        let message = format!("not finished after {time}{state}; it goes on, so wait for it again");
         Error::new(ErrorKind::TimedOut, message)
     }
 

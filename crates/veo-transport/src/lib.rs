@@ -24,6 +24,7 @@ mod json;
 mod lenient;
 mod redact;
 mod reply;
+mod search;
 mod transport;
 mod url_list;
 
@@ -38,5 +39,6 @@ pub use json::{json, member_texts, members};
 pub use lenient::lenient;
 pub use redact::{excerpt, without_queries, words};
 pub use reply::{RawReply, Reply, Verdict, open};
+pub use search::{absolute, filtered, is_link, links};
 pub use transport::{MAX_BODY, Transport, WIRE};
 pub use url_list::UrlList;

@@ -1,58 +1,56 @@
-//! Errors of the providers in our own type: what their words say of policy and of what a video was to be made from.
+//! Errors of the providers in our own type.
 
 use std::error::Error as StdError;
 use std::fmt::Display;
+use std::time::Duration;
 
 use veo_transport::excerpt;
 
+use super::meaning::{Meaning, meaning};
 use crate::error::KEPT;
-use crate::{Error, ErrorKind, Subject};
+use crate::{Error, ErrorKind};
 
 /// The start of a reply as it came.
 pub(crate) fn start(body: &[u8]) -> String {
     excerpt(body, KEPT)
 }
 
-/// A refusal of some kind, which its words can tell to be one of policy.
-pub(crate) fn refusal(kind: ErrorKind, message: &dyn Display, words: Option<&str>) -> Error {
+/// A refusal of some kind. One that has no kind of its own gets that which the provider's code and words are known for.
+pub(crate) fn refusal(
+    kind: ErrorKind,
+    message: &dyn Display,
+    code: Option<&str>,
+    words: &str,
+) -> Error {
     let message = message.to_string();
-    let words = words.unwrap_or_default();
-    match (kind, policy(words)) {
-        (ErrorKind::Refused, Some(subject)) => Error::policy(subject, message),
-        (ErrorKind::JobFailed, _) => failure(words, message),
+    match (kind, meaning(code, words)) {
+        (ErrorKind::JobFailed, _) => failure(message, code, words),
+        (ErrorKind::Refused, Some(Meaning::Policy(subject))) => Error::policy(subject, message),
+        (ErrorKind::Refused, Some(Meaning::Retired)) => Error::new(ErrorKind::Retired, message),
+        (ErrorKind::Refused, Some(Meaning::KeyExhausted)) => {
+            Error::new(ErrorKind::KeyExhausted, message)
+        }
+        (ErrorKind::Refused, Some(Meaning::Credits)) => {
+            Error::new(ErrorKind::InsufficientCredits, message)
+        }
+        (ErrorKind::Refused, Some(Meaning::Busy)) => Error::new(ErrorKind::RateLimited, message),
         (kind, _) => Error::new(kind, message),
     }
 }
 
-/// The subject of a policy, if the words of a refusal are about one. They are Google's own, which both providers hand through.
-fn policy(words: &str) -> Option<Subject> {
-    let words = words.to_lowercase();
-    let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
-    if has(&["unsafe image", "minor upload", "prominent people"]) {
-        Some(Subject::Image)
-    } else if has(&["unable to generate audio", "filtered because"]) {
-        Some(Subject::Output)
-    } else if has(&[
-        "content polic",
-        "content rejected",
-        "usage guidelines",
-        "content_filter",
-    ]) {
-        Some(Subject::Prompt)
-    } else {
-        None
-    }
-}
-
-/// The failure of an accepted job, by the provider's words.
-pub(crate) fn failure(words: &str, message: String) -> Error {
-    let lower = words.to_lowercase();
-    let input = ["english prompts", "fetch the image", "retrieve image"]
-        .iter()
-        .any(|part| lower.contains(part));
-    match policy(words) {
-        Some(subject) => Error::policy(subject, message),
-        None if input => Error::unusable_input(message),
+/// The failure of an accepted job, by the provider's code and words.
+pub(crate) fn failure(message: String, code: Option<&str>, words: &str) -> Error {
+    /// For a service that does not say when to come back.
+    const LATER: Duration = Duration::from_secs(60);
+    match meaning(code, words) {
+        Some(Meaning::Policy(subject)) => Error::policy(subject, message),
+        Some(Meaning::Retired) => Error::new(ErrorKind::Retired, message),
+        Some(Meaning::UnusableInput) => Error::unusable_input(message),
+        // The caller's own key and account have been asked before the job was accepted.
+        Some(Meaning::Busy | Meaning::KeyExhausted | Meaning::Credits) => {
+            Error::new(ErrorKind::JobFailed, message).with_retry_after(Some(LATER))
+        }
+        Some(Meaning::Passing) => Error::passing(message),
         None => Error::new(ErrorKind::JobFailed, message),
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod uniall;
 
 mod body;
 mod errors;
+mod meaning;
 mod submit;
 
 /// The provider of this library that keeps images of this machine, as advice names it.

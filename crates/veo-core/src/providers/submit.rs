@@ -6,6 +6,7 @@ use std::fmt::Display;
 use veo_transport::{Error as ApiError, Head, Reply};
 
 use super::errors::{refusal, start, translated};
+use super::meaning::{Meaning, meaning};
 use crate::error::KEPT;
 use crate::time::now;
 use crate::{Error, ErrorKind, Job, Offer, Submission};
@@ -21,8 +22,13 @@ pub(crate) trait Said: Display {
     /// The provider's code, a number or a word.
     fn code(&self) -> Option<String>;
 
-    /// The provider's words.
+    /// The provider's words, with all that is in them.
     fn words(&self) -> Option<&str>;
+
+    /// The part of them for a person.
+    fn sentence(&self) -> Option<String> {
+        self.words().map(str::to_owned)
+    }
 
     /// The whole reply.
     fn body(&self) -> &[u8];
@@ -34,6 +40,7 @@ pub(crate) struct RefusalRow {
     numbers: &'static [i64],
     codes: &'static [&'static str],
     words: &'static [&'static str],
+    meaning: Option<Meaning>,
     kind: ErrorKind,
 }
 
@@ -44,6 +51,7 @@ impl RefusalRow {
             numbers,
             codes: &[],
             words: &[],
+            meaning: None,
             kind,
         }
     }
@@ -60,10 +68,17 @@ impl RefusalRow {
         self
     }
 
+    /// Of them, those with words that mean this.
+    pub(crate) const fn meaning(mut self, meaning: Meaning) -> Self {
+        self.meaning = Some(meaning);
+        self
+    }
+
     fn fits(&self, number: i64, code: Option<&str>, words: &str) -> bool {
         self.numbers.contains(&number)
             && (self.codes.is_empty() || code.is_some_and(|code| self.codes.contains(&code)))
             && (self.words.is_empty() || self.words.iter().any(|part| words.contains(part)))
+            && (self.meaning.is_none() || self.meaning == meaning(code, words))
     }
 }
 
@@ -135,23 +150,26 @@ fn look_up<'a>(
     code: Option<&str>,
     words: &str,
 ) -> Option<ErrorKind> {
-    let words = words.to_lowercase();
+    let lower = words.to_lowercase();
     let row = table
         .into_iter()
-        .find(|row| row.fits(number, code, &words))?;
+        .find(|row| row.fits(number, code, &lower))?;
     (row.kind != ErrorKind::OutcomeUnknown).then_some(row.kind)
 }
 
-/// A refusal with all that the provider said. Its words can tell that it was one of policy.
+/// A refusal with all that the provider said.
 pub(crate) fn explained(kind: ErrorKind, said: &impl Said) -> Error {
-    with_words(refusal(kind, said, said.words()), said)
+    let code = said.code();
+    let words = said.words().unwrap_or_default();
+    with_words(refusal(kind, said, code.as_deref(), words), said)
 }
 
 /// An error with all that the provider said.
 pub(crate) fn with_words(error: Error, said: &impl Said) -> Error {
+    let retry_after = said.head().retry_after.or(error.retry_after());
     error
-        .with_provider(said.code(), said.words().map(str::to_owned))
-        .with_retry_after(said.head().retry_after)
+        .with_provider(said.code(), said.sentence())
+        .with_retry_after(retry_after)
         .with_reply(said.body())
 }
 

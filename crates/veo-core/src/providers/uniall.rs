@@ -2,17 +2,18 @@
 
 use serde::Deserialize as _;
 use serde_json::Value;
-use uniall_api::{Error as ApiError, Head, Rejection, bounds, started_task, types};
-use veo_transport::words;
+use uniall_api::{Error as ApiError, Head, Rejection, bounds, sentence, started_task, types};
+use veo_transport::{absolute, encode_path, words};
 
 use super::access;
 use super::body::Body;
 use super::errors::{failure, start, translated};
+use super::meaning::Meaning;
 use super::submit::{self, RefusalRow, Said, explained};
 use crate::{
     Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image,
-    Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State, Subject,
-    Submission, Tier, Video, VideoRequest,
+    Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State, Submission,
+    Tier, Video, VideoRequest,
 };
 
 const NAME: &str = "uniall";
@@ -55,10 +56,8 @@ const REFUSALS: &[RefusalRow] = &[
         ErrorKind::Retired,
     )
     .named(&["model_not_found"]),
-    RefusalRow::new(REFUSED, ErrorKind::InsufficientCredits)
-        .named(&["insufficient_user_quota", "quota_not_enough"]),
-    RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).named(&["pre_consume_token_quota_failed"]),
-    RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).saying(&["quota is exhausted"]),
+    RefusalRow::new(REFUSED, ErrorKind::InsufficientCredits).meaning(Meaning::Credits),
+    RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).meaning(Meaning::KeyExhausted),
     RefusalRow::new(&[401], ErrorKind::Unauthorized),
     RefusalRow::new(&[402], ErrorKind::InsufficientCredits),
     RefusalRow::new(&[429], ErrorKind::RateLimited),
@@ -208,7 +207,8 @@ impl UniAll {
         let raw = start(task.body());
         Ok(Described {
             model: task.model.clone(),
-            ..Described::new(state(&task, job, raw))
+            word: task.unknown_word().map(|word| words(word.to_owned())),
+            ..Described::new(state(&task, job, raw, self.client.address()))
         })
     }
 }
@@ -358,15 +358,27 @@ impl Said for Rejection {
         self.message.as_deref()
     }
 
+    fn sentence(&self) -> Option<String> {
+        self.message.as_deref().map(sentence)
+    }
+
     fn body(&self) -> &[u8] {
         &self.body
     }
 }
 
-fn state(task: &types::VideoTask, job: &JobRef, raw: String) -> State {
+fn state(task: &types::VideoTask, job: &JobRef, raw: String, address: &str) -> State {
+    let failed = failed(task).with_reply(&raw).with_job(job);
     match task.state() {
-        uniall_api::State::Succeeded => {
-            let urls = task.urls().into_iter().map(str::to_owned).collect();
+        uniall_api::State::Empty if failed.kind() == ErrorKind::Policy => {
+            State::Failed(Box::new(failed))
+        }
+        uniall_api::State::Succeeded | uniall_api::State::Empty => {
+            let urls = task.urls().into_iter();
+            let mut urls: Vec<String> = urls.map(|url| absolute(url, address)).collect();
+            if urls.is_empty() {
+                urls.push(content(job, address));
+            }
             State::Finished(Box::new(Video {
                 resolution: task.size.clone().map(words),
                 created_at: task.created(),
@@ -375,16 +387,7 @@ fn state(task: &types::VideoTask, job: &JobRef, raw: String) -> State {
                 ..Video::new(job.clone(), urls)
             }))
         }
-        uniall_api::State::Empty => {
-            let message = "UniAll reports success without a video; it was most likely filtered";
-            let error = Error::policy(Subject::Output, message)
-                .with_reply(raw)
-                .with_job(job);
-            State::Failed(Box::new(error))
-        }
-        uniall_api::State::Failed => {
-            State::Failed(Box::new(failed(task).with_reply(raw).with_job(job)))
-        }
+        uniall_api::State::Failed => State::Failed(Box::new(failed)),
         uniall_api::State::Running => State::Running {
             percent: task.progress.map(|percent| percent.0),
         },
@@ -392,19 +395,18 @@ fn state(task: &types::VideoTask, job: &JobRef, raw: String) -> State {
     }
 }
 
+/// Where the gateway itself has the video, which is all the place there is for some of the services behind it.
+fn content(job: &JobRef, address: &str) -> String {
+    format!("{address}/v1/videos/{}/content", encode_path(&job.task))
+}
+
 fn failed(task: &types::VideoTask) -> Error {
-    let words = task.failure().map(|text| words(text.to_owned()));
-    let words = words.as_deref();
+    let all = task.failure().map(|text| words(text.to_owned()));
+    let said = all.as_deref().map(sentence);
     let code = task.error.as_ref().and_then(|error| error.code.clone());
     let message = format!(
         "UniAll failed to make the video: {}",
-        words.unwrap_or("no reason given")
+        said.as_deref().unwrap_or("no reason given")
     );
-    // The code can be the only one to say that it is a matter of policy.
-    let all = format!(
-        "{} {}",
-        words.unwrap_or_default(),
-        code.as_deref().unwrap_or_default()
-    );
-    failure(&all, message).with_provider(code, words.map(str::to_owned))
+    failure(message, code.as_deref(), all.as_deref().unwrap_or_default()).with_provider(code, said)
 }

@@ -1,8 +1,9 @@
 //! The meaning of the refusals of kie.ai.
 
-use kie_api::{EMPTY_ACCOUNT, Error as ApiError, Head, IN_PROGRESS, Rejection};
+use kie_api::{Error as ApiError, Head, IN_PROGRESS, Rejection};
 
 use crate::providers::errors::translated;
+use crate::providers::meaning::Meaning;
 use crate::providers::submit::{RefusalRow, Said, refused, with_words};
 use crate::{Error, ErrorKind, JobRef};
 
@@ -12,11 +13,10 @@ pub(super) const REFUSALS: &[RefusalRow] = &[
     RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(IN_PROGRESS),
     RefusalRow::new(&[401], ErrorKind::Unauthorized),
     RefusalRow::new(&[402], ErrorKind::InsufficientCredits),
-    RefusalRow::new(&[429], ErrorKind::InsufficientCredits).saying(EMPTY_ACCOUNT),
+    RefusalRow::new(&[429], ErrorKind::InsufficientCredits).meaning(Meaning::Credits),
     RefusalRow::new(&[429, 430], ErrorKind::RateLimited),
     RefusalRow::new(&[433], ErrorKind::KeyExhausted),
     RefusalRow::new(&[455], ErrorKind::Maintenance),
-    RefusalRow::new(&[422], ErrorKind::Retired).saying(&["invalid model"]),
     RefusalRow::new(&[404, 405, 505], ErrorKind::Retired),
     RefusalRow::new(&[400, 403, 413, 422, 451], ErrorKind::Refused),
 ];

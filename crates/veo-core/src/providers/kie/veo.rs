@@ -3,6 +3,7 @@
 use kie_api::{Client, Error as ApiError, UpgradeReply, started_task, types};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use veo_transport::absolute;
 
 use super::callback::with_marker;
 use super::models::NAME;
@@ -12,7 +13,7 @@ use crate::providers::errors::{failure, start, translated};
 use crate::providers::submit::{self, RefusalRow, explained};
 use crate::{
     AspectRatio, Described, Error, ErrorKind, Image, Input, JobRef, Mode, Model, Offer, Operation,
-    Reason, Resolution, State, Subject, Submission, Tier, Upgrade, Video, VideoRequest,
+    Reason, Resolution, State, Submission, Tier, Upgrade, Video, VideoRequest,
 };
 
 /// The fields of its requests that the vocabulary covers, and how they are called there.
@@ -129,7 +130,8 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
     Ok(Described {
         prompt: asked.prompt,
         model: asked.model,
-        ..Described::new(state(&record, job, raw))
+        word: record.unknown_word(),
+        ..Described::new(state(&record, job, raw, client.address())?)
     })
 }
 
@@ -160,7 +162,6 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
                 ApiError::Rejected(rejection) if rejection.is_empty_account() => {
                     ErrorKind::InsufficientCredits
                 }
-                ApiError::Rejected(rejection) if rejection.number() == 505 => ErrorKind::Retired,
                 _ => ErrorKind::Refused,
             };
             Upgrade::Rejected(of_upgrade(kind, &error, job))
@@ -290,30 +291,36 @@ fn read<T: DeserializeOwned>(offer: &Offer) -> Result<T, ApiError> {
     T::deserialize(&offer.body).map_err(|error| ApiError::InvalidRequest(error.to_string()))
 }
 
-fn state(record: &types::Record, job: &JobRef, raw: String) -> State {
+fn state(record: &types::Record, job: &JobRef, raw: String, address: &str) -> Result<State, Error> {
+    let failed = failed(record).with_reply(&raw).with_job(job);
     match record.state() {
-        kie_api::State::Succeeded => State::Finished(Box::new(Video {
-            resolution: record.resolution(),
-            has_audio: record.has_audio(),
-            seeds: record.seeds().to_vec(),
-            credits: record.credits(),
-            created_at: record.created_at(),
-            completed_at: record.completed_at(),
-            raw,
-            ..Video::new(job.clone(), record.urls().to_vec())
-        })),
+        kie_api::State::Succeeded => {
+            let urls = record.urls().into_iter();
+            let urls = urls.map(|url| absolute(url, address)).collect();
+            Ok(State::Finished(Box::new(Video {
+                resolution: record.resolution(),
+                has_audio: record.has_audio(),
+                seeds: record.seeds().to_vec(),
+                credits: record.credits(),
+                created_at: record.created_at(),
+                completed_at: record.completed_at(),
+                raw,
+                ..Video::new(job.clone(), urls)
+            })))
+        }
+        kie_api::State::Empty if failed.kind() == ErrorKind::Policy => {
+            Ok(State::Failed(Box::new(failed)))
+        }
         kie_api::State::Empty => {
-            let message = "kie.ai reports success without a video; it was most likely filtered";
-            let error = Error::policy(Subject::Output, message)
+            let message =
+                "kie.ai reports success and names no video; ask again later, or look at its reply";
+            Err(Error::new(ErrorKind::Download, message)
                 .with_reply(raw)
-                .with_job(job);
-            State::Failed(Box::new(error))
+                .with_job(job))
         }
-        kie_api::State::Failed => {
-            State::Failed(Box::new(failed(record).with_reply(raw).with_job(job)))
-        }
-        kie_api::State::Running => State::Running { percent: None },
-        _ => State::Pending,
+        kie_api::State::Failed => Ok(State::Failed(Box::new(failed))),
+        kie_api::State::Running => Ok(State::Running { percent: None }),
+        _ => Ok(State::Pending),
     }
 }
 
@@ -325,5 +332,11 @@ fn failed(record: &types::Record) -> Error {
         Some(code) => format!("kie.ai failed to make the video, code {code}: {because}"),
         None => format!("kie.ai failed to make the video: {because}"),
     };
-    failure(words.as_deref().unwrap_or_default(), message).with_provider(code, words)
+    let said = words.as_deref().unwrap_or_default();
+    let error = failure(message, code.as_deref(), said).with_provider(code, words);
+    if record.asked().has_images == Some(false) {
+        error.not_of_an_image()
+    } else {
+        error
+    }
 }
