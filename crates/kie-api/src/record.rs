@@ -82,7 +82,9 @@ impl Record {
         let places = films.chain(parts).chain(&self.result_urls);
         let mut links = places.map(|urls| {
             let urls = urls.0.iter().map(|url| url.trim());
-            urls.filter(|url| is_link(url)).collect::<Vec<_>>()
+            // Another scheme is told where the link is to be followed.
+            urls.filter(|url| is_link(url) || url.contains("://"))
+                .collect::<Vec<_>>()
         });
         links.find(|urls| !urls.is_empty()).unwrap_or_default()
     }

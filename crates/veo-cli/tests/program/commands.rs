@@ -839,7 +839,7 @@ fn what_was_paid_for_is_told_as_paid_for_whatever_goes_wrong_after() {
     let sandbox = Sandbox::new().at("kie", server.url());
     let table = [
         (["dear", "dear"], 3, ["no", "change_input"]),
-        (["dear", "failing"], 1, ["unknown", "same"]),
+        (["dear", "failing"], 1, ["unknown", "never"]),
         (["failing", "lost"], 4, ["unknown", "never"]),
     ];
     for (number, (prompts, code, [charged, resend])) in table.into_iter().enumerate() {

@@ -53,8 +53,13 @@ kill $(sed 's/.*"pid":\([0-9]*\).*/\1/' serving)
 json completions bash
 "#;
 
-/// What these commands do not bring about: a job that cannot be written down, and an image that the provider cannot fetch.
-const RARE: [(&str, &str); 2] = [("accepted job", "unrecorded"), ("error", "unusable_input")];
+/// What these commands do not bring about: a job that cannot be written down, an image that the provider cannot fetch, and an
+/// internal error of the provider.
+const RARE: [(&str, &str); 3] = [
+    ("accepted job", "unrecorded"),
+    ("error", "unusable_input"),
+    ("error", "passing"),
+];
 
 #[test]
 fn the_page_about_json_names_all_that_is_printed_and_nothing_else() {

@@ -58,15 +58,16 @@ impl Row {
 /// The beginning of an error of Google's video services, which is followed by a few words in capitals.
 const CODE: Part = "public error";
 /// Other things that have policies, and limits that are violated.
-const NO_CONTENT: Part = "rate limit|retention|cors|retry|network|access control|access polic|iam |bucket|password|billing\
-    |too long|too short|characters|tokens|length|schema|constraint|banned|suspended|account|signature|certificate|频率";
+const NO_CONTENT: Part = "rate limit|retention|cors|retry polic|network polic|access control|access polic|iam polic\
+    |organization polic|bucket polic|password|billing polic|too long|too short|characters|tokens|length|schema|constraint\
+    |has been banned|is banned|has been suspended|is suspended|account violat|频率";
 /// Services that look for what policies forbid.
 const MODERATION: Part = "moderation|safety|content filter|content polic|content check|审核|審核";
 /// The end of a sentence about a service that does not work.
 const OUTAGE: Part = "timed out|timeout|unavailable|unreachable|not respond|not reachable|connection|crash|超时|不可用";
 /// A sentence with one of these is not about the model itself.
 const OPTION: Part = "duration|resolution|ratio|size|seconds|length|format|language|parameter|field|option|feature|seed|audio\
-    |image|frame|reference|extend|extension|prompt|mode |type|url|link|file|task";
+    |image|frame|reference|extend|extension|prompt|mode |generation type|content type|url|link|file";
 /// A state that ends by itself.
 const FOR_NOW: Part = "temporar|right now|at the moment|currently|try again|overload|busy|high ";
 /// A limit within a time, against which no credits help.
@@ -100,7 +101,7 @@ static TABLE: &[Row] = &[
         Meaning::KeyExhausted,
         &[
             &["token|key", "quota", "exhaust|not enough|exceed|used up|insufficient|remain"],
-            &["key", "usage limit|spending limit|credit limit|own limit"],
+            &["key", "key limit|usage limit|spending limit|credit limit|daily limit|monthly limit|own limit"],
             &["令牌", "额度|用尽"],
         ],
     )
@@ -143,17 +144,18 @@ static TABLE: &[Row] = &[
             ],
             &["content polic|usage polic|use polic|safety polic|usage guideline|community guideline|content guideline\
                |safety guideline|responsible ai|safety system|safety filter|safety check|safety reason|content filter\
-               |content rejected|content moderat|moderation|moderated|sensitive word|sensitive content|sensitive info\
+               |content rejected|content moderat|moderation|moderated|sensitive word|sensitive keyword|sensitive term|sensitive content|contains sensitive|sensitive info\
                |sensitive material|as sensitive|sentinel block|prompt blocked|nsfw|support codes|rephras|photoreal\
                |prominent people|celebrit|likeness|real people|real person|public figure|filtered out|filtered because\
                |prohibited content|third party rights|third party content|harmful content|inappropriate content\
                |unsafe generation|unsafe content|unsafe image|unsafe prompt|sexual|nudity|media filtered|rai filter\
-               |敏感|违规|違規|审核|審核|色情"],
+               |risk detect|reason safety|敏感|违规|違規|不合规|审核|審核|色情"],
             &["violat|违反|違反", "polic|guideline|terms|standards|rights|rules|practices|政策|规定|准则|規定|準則"],
             &[
-                "prompt|content|image|input|description|提示词|内容",
+                "prompt|content|image|input|description|output|generated video|generated audio|video was|提示词|内容",
                 "inappropriate|harmful|offensive|unsafe|flagged|违禁|不当",
             ],
+            &["safety|guardrail", "block|reject|flag|violat|prohibit|refus"],
             &[
                 "unable to generate|could not generate|couldnt generate|cannot generate|cant generate|failed to generate\
                  |issue with|problem with",
@@ -165,7 +167,7 @@ static TABLE: &[Row] = &[
     row(
         Meaning::UnusableInput,
         &[
-            &["english prompts|only english|non english|in english"],
+            &["english prompts|only english|english only|non english|in english|use english"],
             &["language", "not supported|unsupported"],
             &[
                 "failed to|unable to|could not|couldnt|cannot|cant",
@@ -174,7 +176,8 @@ static TABLE: &[Row] = &[
             ],
             &[
                 "image",
-                "too small|too large|too big|corrupt|unsupported|not supported|invalid|resolution|dimension|format|exceeds",
+                "too small|too large|too big|corrupt|unsupported|not supported|invalid|resolution|dimension|format|exceeds\
+                 |not accessible|inaccessible",
             ],
             &["图片|圖片|图像", "过大|过小|格式|下载|尺寸|无法"],
         ],
@@ -183,7 +186,7 @@ static TABLE: &[Row] = &[
         Meaning::Busy,
         &[
             &["high traffic|high load|heavy load|high demand|overload|is busy|service busy|server busy|system busy|saturat\
-               |too many requests|rate limit|resource exhausted|resource has been exhausted|thrott|at capacity\
+               |too many requests|rate limit|resource exhausted|resource has been exhausted|thrott|at capacity|no capacity\
                |out of capacity|concurren|call frequency|负载|饱和|繁忙|频繁|稍后再试"],
             &["quota", "exceeded|reached"],
         ],
@@ -193,7 +196,7 @@ static TABLE: &[Row] = &[
         &[
             &["internal error|internal server|server error|went wrong|timeout|timed out|deadline exceeded|generation failed\
                |generation task failed|unexpected error|unknown error|service unavailable|temporar|try again later\
-               |connection|超时|系统错误|内部错误|生成失败"],
+               |connection|connect error|bad gateway|超时|系统错误|内部错误|生成失败|生成视频失败"],
         ],
     ),
 ];
@@ -201,16 +204,16 @@ static TABLE: &[Row] = &[
 /// The subject of a policy, in the order in which the words for them are looked for: what they are, and what may not be there
 /// beside them.
 const SUBJECTS: [(Subject, Part, Part); 4] = [
-    (Subject::Output, "audio|sound|speech", "image"),
+    (Subject::Output, "audio|sound|speech", "image|hate"),
     (
         Subject::Image,
         "input image|image upload|uploads of image|upload of image|uploaded image|reference image|image violat|unsafe image\
-         |upload|photoreal|prominent people|图片|圖片|图像",
+         |upload|photoreal|prominent people|图片|圖片|图像|参考图|照片|首帧|尾帧",
         "text prompt",
     ),
     (
         Subject::Output,
-        "output|generated video|generated content|generated clip|filtered out|filtered because|media filtered|rai filter\
+        "output|generated video|generated content|generated clip|filtered out|filtered because|filtered due|video was|media filtered|rai filter\
          |生成的视频|输出|生成结果",
         "input",
     ),
