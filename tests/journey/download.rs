@@ -152,7 +152,7 @@ pub(crate) fn impatient() -> Downloads {
     Downloads::default()
         .stalled_after(stalled_after)
         .pause(Duration::ZERO)
-        .allow_private_hosts(true)
+        .allow_loopback(true)
         .max_bytes(100_000)
 }
 
@@ -627,7 +627,7 @@ async fn kie_makes_a_link_for_a_video_that_it_knows() {
 async fn links_into_private_networks_are_not_followed() {
     let host = Host::start(&[whole(CLIP)]).await;
     let port = host.url.split([':', '/']).nth(4).unwrap();
-    let public = impatient().allow_private_hosts(false);
+    let public = impatient().allow_loopback(false);
     for name in [
         "127.0.0.1",
         "127.1",
@@ -734,6 +734,82 @@ async fn redirects_are_followed_five_times_and_take_nothing_along() {
             .find(|header| asked.contains(*header));
         assert_eq!(unwanted, None, "{asked}");
     }
+}
+
+/// A link to the API itself is asked with the key. Nobody else gets it, at the end of a redirect neither.
+#[tokio::test]
+async fn only_the_api_gets_the_key() {
+    let cut_clip = || cut("\r\netag: \"v1\"");
+    let rest_of_clip = || rest(CUT, "\r\netag: \"v1\"");
+    let elsewhere = Host::start(&[whole(CLIP)]).await;
+    // The script of the API, the requests to it that have the key, and whether the media host is asked.
+    let table = [
+        ("at the API", vec![whole(CLIP)], vec![true], false),
+        (
+            "cut at the API",
+            vec![cut_clip(), rest_of_clip()],
+            vec![true, true],
+            false,
+        ),
+        (
+            "redirected elsewhere",
+            vec![redirect(&elsewhere.url)],
+            vec![true],
+            true,
+        ),
+        (
+            "redirected within the API",
+            vec![redirect("/v1/other"), whole(CLIP)],
+            vec![true, false],
+            false,
+        ),
+    ];
+    let has_key = |host: &Host| -> Vec<bool> {
+        let mut asked = host.asked.lock().unwrap();
+        asked
+            .drain(..)
+            .map(|asked| asked.contains("authorization: bearer a/secret+key"))
+            .collect()
+    };
+    // Without the permission for links to this machine: the caller has chosen the address of the API.
+    let of_api = |url: &str| {
+        let base = &url[..url.find("/v/").unwrap()];
+        let access = Access::new("a/secret+key").base_url(base.to_owned());
+        Client::new(Kie::new(access).unwrap()).unwrap()
+    };
+    for (case, script, with_key, leads_on) in table {
+        let api = Host::start(&script).await;
+        let client = of_api(&api.url)
+            .with_downloads(impatient().allow_loopback(case != "at the API"))
+            .unwrap();
+        outcome(&client, &api.url, case).await.unwrap();
+        assert_eq!(has_key(&api), with_key, "{case}");
+        let wanted = if leads_on { vec![false] } else { Vec::new() };
+        assert_eq!(has_key(&elsewhere), wanted, "{case}");
+    }
+
+    // Each differs from the origin of the API: the port, the name of the host, and who redirects.
+    let api = Host::start(&[whole(CLIP)]).await;
+    let client = of_api(&api.url).with_downloads(impatient()).unwrap();
+    let by_name = api.url.replace("127.0.0.1", "localhost");
+    let by_redirect = Host::start(&[redirect(&api.url)]).await;
+    for (case, url) in [
+        ("another port", &elsewhere.url),
+        ("another name", &by_name),
+        ("by a redirect", &by_redirect.url),
+    ] {
+        outcome(&client, url, case).await.unwrap();
+        let keys = [has_key(&api), has_key(&elsewhere), has_key(&by_redirect)].concat();
+        assert!(
+            !keys.contains(&true) && !keys.is_empty(),
+            "{case}: {keys:?}"
+        );
+    }
+    // A name of a host has no case.
+    let client = of_api(&by_name).with_downloads(impatient()).unwrap();
+    let upper = by_name.replace("http://localhost", " HTTP://LOCALHOST");
+    outcome(&client, &upper, "another case").await.unwrap();
+    assert_eq!(has_key(&api), [true]);
 }
 
 #[tokio::test]

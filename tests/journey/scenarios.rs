@@ -39,7 +39,7 @@ fn client(sim: &Sim, provider: &str, scenario: &str) -> Client {
         .every_upgrade(none)
         .give_up_after(give_up_after);
     let downloads = Downloads::default()
-        .allow_private_hosts(true)
+        .allow_loopback(true)
         .stalled_after(short)
         .pause(none);
     client

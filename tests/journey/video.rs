@@ -21,7 +21,7 @@ fn uniall(sim: &Sim) -> UniAll {
 fn eager(client: Client) -> Client {
     let client = client.with_poll(Poll::default().first(Duration::ZERO).every(Duration::ZERO));
     client
-        .with_downloads(Downloads::default().allow_private_hosts(true))
+        .with_downloads(Downloads::default().allow_loopback(true))
         .unwrap()
 }
 

@@ -2,6 +2,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use reqwest::Request;
+use reqwest::header::HeaderValue;
 use veo_transport::{Config, RawReply, Transport};
 
 use crate::{BASE_URL, Client, Error, UPLOAD_URL};
@@ -59,5 +60,10 @@ impl Client {
     /// Where it is reached, if that is not the provider's own address.
     pub fn base_url(&self) -> Option<&str> {
         Some(self.inner.base_url()).filter(|url| *url != BASE_URL)
+    }
+
+    /// The address of the API, and the value of `Authorization` that it takes.
+    pub fn api(&self) -> (&str, &HeaderValue) {
+        (self.inner.base_url(), self.inner.authorization())
     }
 }

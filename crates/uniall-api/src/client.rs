@@ -1,3 +1,4 @@
+use reqwest::header::HeaderValue;
 use veo_transport::{Config, Transport};
 
 use crate::{BASE_URL, Client, Error};
@@ -28,5 +29,10 @@ impl Client {
     /// Where it is reached, if that is not the provider's own address.
     pub fn base_url(&self) -> Option<&str> {
         Some(self.inner.base_url()).filter(|url| *url != BASE_URL)
+    }
+
+    /// The address of the API, and the value of `Authorization` that it takes.
+    pub fn api(&self) -> (&str, &HeaderValue) {
+        (self.inner.base_url(), self.inner.authorization())
     }
 }

@@ -179,7 +179,7 @@ impl Config {
             poll = poll.first(first).every(pause).every_upgrade(pause);
         }
         poll.give_up_after = timeout.unwrap_or(poll.give_up_after);
-        let client = client.with_downloads(Downloads::default().allow_private_hosts(simulated))?;
+        let client = client.with_downloads(Downloads::default().allow_loopback(simulated))?;
         Ok(client.with_poll(poll))
     }
 

@@ -16,7 +16,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
                 .first(Duration::ZERO)
                 .every(Duration::from_millis(10)),
         )
-        .with_downloads(Downloads::default().allow_private_hosts(true))?;
+        .with_downloads(Downloads::default().allow_loopback(true))?;
     let folder = tempfile::tempdir()?;
 
     let [park, rain] = [

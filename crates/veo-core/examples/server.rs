@@ -81,7 +81,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     if let Ok(base_url) = env::var("KIE_BASE_URL") {
         access = access.base_url(base_url);
         // The links of a simulator lead to this machine.
-        downloads.allow_private_hosts = true;
+        downloads.allow_loopback = true;
     }
     let client = Client::new(Kie::new(access)?)?
         .with_downloads(downloads)?

@@ -482,7 +482,8 @@ impl Client {
     /// Saves a finished video as an MP4 file. The file is there when all of it is, and replaces one of the same name.
     ///
     /// A transfer that breaks off or stands still goes on where it stopped if the media host can do that, and from the start
-    /// if not. A link that the media host does not take any more is renewed by the provider. The media host gets no key.
+    /// if not. A link that the media host does not take any more is renewed by the provider. A link to the provider's
+    /// own API is asked with the key; no media host gets it.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -731,7 +732,8 @@ impl Client {
             return Err(Error::new(ErrorKind::Download, "the video has no URL"));
         };
         runtime()?;
-        let mut transfer = self.downloader.begin(path)?;
+        let api = self.provider_of(&video.job).and_then(Provider::api);
+        let mut transfer = self.downloader.begin(path, api)?;
         let mut other_links = [OtherLink::OfTheJob, OtherLink::OfTheProvider].into_iter();
         loop {
             let next = match transfer.follow(&url, &mut on_bytes).await {

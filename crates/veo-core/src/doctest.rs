@@ -10,7 +10,7 @@ fn simulated(example: impl AsyncFnOnce(veo_core::Client) -> Result<(), Box<dyn S
         let sim = veo_sim::Sim::start().await?;
         let provider = veo_core::Kie::new(veo_core::Access::new("any key").base_url(sim.url()))?;
         let poll = veo_core::Poll::default().first(StdDuration::ZERO).every(StdDuration::ZERO);
-        let downloads = veo_core::Downloads::default().allow_private_hosts(true);
+        let downloads = veo_core::Downloads::default().allow_loopback(true);
         example(veo_core::Client::new(provider)?.with_poll(poll).with_downloads(downloads)?).await
     };
     runtime.block_on(run).unwrap();

@@ -67,7 +67,7 @@ pub use limit::Limit;
 pub use model::{Feature, Model, Reason};
 pub use offer::{Offer, Operation};
 pub use plan::{Plan, Refusal};
-pub use provider::{BoxFuture, Capabilities, Described, Provider, Upgrade};
+pub use provider::{ApiAddress, BoxFuture, Capabilities, Described, Provider, Upgrade};
 pub use providers::access::Access;
 pub use providers::kie::Kie;
 pub use providers::kie::webhook::{Delivery, Notice, Webhooks};

@@ -2,6 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use secrecy::SecretString;
 
 use crate::{
     Error, ErrorKind, JobRef, Limit, Model, Offer, Reason, Resolution, State, Submission, Video,
@@ -103,6 +104,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
         None
     }
 
+    /// The address of its API, for links of videos that lead there: they are asked with the key. No other address gets it, and
+    /// no redirect takes it along. Nothing by default.
+    fn api(&self) -> Option<ApiAddress> {
+        None
+    }
+
     /// The offer with a marker as the last pair of the query of its callback address, from a provider that [marks
     /// callbacks](Capabilities::marks_callbacks). Without a marker the address is as the caller has said it; in a plan it has
     /// `veo=...` where the marker would be. By default the same offer.
@@ -176,6 +183,33 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn upload<'a>(&'a self, image: Bytes, name: String) -> BoxFuture<'a, Result<String, Error>> {
         let _ = (image, name);
         Box::pin(std::future::ready(Err(cannot(self.name(), "keep images"))))
+    }
+}
+
+/// The address of an API, and what it wants to see of a caller. From [`Provider::api`].
+///
+/// ```
+/// use veo_core::ApiAddress;
+///
+/// let api = ApiAddress::new("https://api.hat.example.net", "Bearer the-API-key");
+/// assert!(!format!("{api:?}").contains("the-API-key"));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ApiAddress {
+    /// A URL. Only its scheme, host and port count.
+    pub url: String,
+    /// The value of the header `Authorization`.
+    pub authorization: SecretString,
+}
+
+impl ApiAddress {
+    /// An address with the value of `Authorization` for it.
+    pub fn new(url: impl Into<String>, authorization: impl Into<SecretString>) -> Self {
+        Self {
+            url: url.into(),
+            authorization: authorization.into(),
+        }
     }
 }
 

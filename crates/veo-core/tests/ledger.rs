@@ -61,7 +61,7 @@ fn eager(client: Client) -> Client {
     let none = Duration::ZERO;
     let client = client.with_poll(Poll::default().first(none).every(none).every_upgrade(none));
     client
-        .with_downloads(Downloads::default().allow_private_hosts(true))
+        .with_downloads(Downloads::default().allow_loopback(true))
         .unwrap()
 }
 

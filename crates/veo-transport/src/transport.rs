@@ -96,6 +96,11 @@ impl Transport {
         &self.base_url
     }
 
+    /// The value of the header `Authorization`, for the address of the provider alone.
+    pub fn authorization(&self) -> &HeaderValue {
+        &self.authorization
+    }
+
     /// Builds requests; [`query`](Self::query) and [`submit`](Self::submit) send them.
     pub fn http(&self) -> &Client {
         &self.query

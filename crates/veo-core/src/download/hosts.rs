@@ -1,8 +1,10 @@
 //! Which media hosts are asked. A link comes from outside, so it could lead to what only this machine can reach.
 
+use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -31,8 +33,120 @@ impl fmt::Display for Refused {
 
 impl StdError for Refused {}
 
-/// Whether a link may be followed, as far as the link itself says. Names are looked at again when they are resolved.
-pub(crate) fn check(url: &Url, allow_private: bool) -> Result<(), Refused> {
+/// Which hosts are asked. Clones share the hosts of the APIs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hosts {
+    /// Whether links may lead to this machine.
+    loopback: bool,
+    /// Whether names may stand for addresses of this machine and of private networks.
+    private_names: bool,
+    /// The hosts of the APIs whose videos are fetched.
+    apis: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Hosts {
+    pub(crate) fn new(loopback: bool, private_names: bool) -> Self {
+        Self {
+            loopback,
+            private_names,
+            apis: Arc::default(),
+        }
+    }
+
+    /// Takes note of where an API is reached.
+    pub(crate) fn add_api(&self, url: &Url) {
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let mut apis = self.apis.lock().unwrap_or_else(PoisonError::into_inner);
+        apis.insert(host);
+    }
+
+    /// Whether a link may be followed, as far as the link itself says. Names are looked at again when they are resolved.
+    pub(crate) fn check(&self, url: &Url) -> Result<(), Refused> {
+        check_form(url)?;
+        // The parser of URLs has turned all ways to write an IPv4 address into the usual one.
+        let host = url
+            .host_str()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .trim_end_matches('.');
+        let is_followed = match host.parse::<IpAddr>() {
+            Ok(address) => is_public(address) || self.may_loop() && is_loopback(address),
+            Err(_) => self.may_loop() || host != "localhost" && !host.ends_with(".localhost"),
+        };
+        if is_followed { Ok(()) } else { Err(PRIVATE) }
+    }
+
+    /// The same for the next step of a redirect, which never leads from https to http.
+    pub(crate) fn check_step(&self, previous: &[Url], next: &Url) -> Result<(), Refused> {
+        if previous.len() > MAX_REDIRECTS {
+            return Err(Refused("it is redirected too often"));
+        }
+        if next.scheme() == "http" && previous.last().is_some_and(|url| url.scheme() == "https") {
+            return Err(Refused("it is redirected from https to http"));
+        }
+        self.check(next)
+    }
+
+    /// The rules for redirects.
+    pub(crate) fn redirects(&self) -> Policy {
+        let hosts = self.clone();
+        Policy::custom(
+            move |attempt| match hosts.check_step(attempt.previous(), attempt.url()) {
+                Ok(()) => attempt.follow(),
+                Err(refused) => attempt.error(refused),
+            },
+        )
+    }
+
+    fn apis(&self) -> BTreeSet<String> {
+        let apis = self.apis.lock().unwrap_or_else(PoisonError::into_inner);
+        apis.clone()
+    }
+
+    fn may_loop(&self) -> bool {
+        self.loopback || self.private_names
+    }
+
+    /// Those of the addresses of a name to which a connection may be made. `of_apis` are the addresses of the APIs.
+    fn allowed(&self, found: &[IpAddr], of_apis: &[IpAddr]) -> Vec<IpAddr> {
+        let has_proxy = of_apis.iter().any(|address| is_made_up(*address));
+        let is_allowed = |address: &IpAddr| {
+            is_public(*address)
+                || self.may_loop() && is_loopback(*address)
+                || self.private_names && is_private(*address)
+                || has_proxy && is_made_up(*address)
+        };
+        found.iter().copied().filter(is_allowed).collect()
+    }
+}
+
+/// Resolves names to allowed addresses only. The connection is made to what was looked at here, so a name cannot lead
+/// elsewhere a moment later.
+impl Resolve for Hosts {
+    fn resolve(&self, name: Name) -> Resolving {
+        let hosts = self.clone();
+        Box::pin(async move {
+            let found = addresses(name.as_str()).await?;
+            let mut of_apis = Vec::new();
+            if found.iter().any(|address| is_made_up(*address)) {
+                for api in hosts.apis() {
+                    of_apis.extend(addresses(&api).await.unwrap_or_default());
+                }
+            }
+            let allowed = hosts.allowed(&found, &of_apis);
+            if allowed.is_empty() {
+                return Err(PRIVATE.into());
+            }
+            let sockets = allowed
+                .into_iter()
+                .map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(sockets) as Addrs)
+        })
+    }
+}
+
+/// Whether a link can be followed at all, wherever it leads.
+pub(crate) fn check_form(url: &Url) -> Result<(), Refused> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refused("it is neither http nor https"));
     }
@@ -44,59 +158,34 @@ pub(crate) fn check(url: &Url, allow_private: bool) -> Result<(), Refused> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Refused("it holds a user name or a password"));
     }
-    // The parser of URLs has turned all ways to write an IPv4 address into the usual one.
-    let host = url
-        .host_str()
-        .unwrap_or_default()
-        .trim_matches(['[', ']'])
-        .trim_end_matches('.');
-    let private = match host.parse() {
-        Ok(address) => !is_public(address),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    };
-    if private && !allow_private {
-        Err(PRIVATE)
-    } else {
-        Ok(())
-    }
+    Ok(())
 }
 
-/// The rules for redirects: the same for each step, and never from https to http.
-pub(crate) fn redirects(allow_private: bool) -> Policy {
-    Policy::custom(move |attempt| {
-        match check_step(attempt.previous(), attempt.url(), allow_private) {
-            Ok(()) => attempt.follow(),
-            Err(refused) => attempt.error(refused),
+async fn addresses(name: &str) -> std::io::Result<Vec<IpAddr>> {
+    let found = tokio::net::lookup_host((name, 0)).await?;
+    Ok(found.map(|address| address.ip()).collect())
+}
+
+/// Whether an address is one of those that proxy programs make up for names, and turn back into the name of the host when
+/// a connection is made.
+fn is_made_up(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if matches!(address.octets(), [198, 18 | 19, ..]))
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// Whether an address belongs to a private network, of a house, a company or a carrier. Addresses of a single link are none:
+/// machines in clouds are told their secrets there.
+fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            address.is_private()
+                || is_made_up(IpAddr::V4(address))
+                || matches!(address.octets(), [100, 64..128, ..])
         }
-    })
-}
-
-fn check_step(previous: &[Url], next: &Url, allow_private: bool) -> Result<(), Refused> {
-    if previous.len() > MAX_REDIRECTS {
-        return Err(Refused("it is redirected too often"));
-    }
-    if next.scheme() == "http" && previous.last().is_some_and(|url| url.scheme() == "https") {
-        return Err(Refused("it is redirected from https to http"));
-    }
-    check(next, allow_private)
-}
-
-/// Resolves names to public addresses only. The connection is made to what was looked at here, so a name cannot lead
-/// elsewhere a moment later.
-#[derive(Debug)]
-pub(crate) struct PublicOnly;
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                Err(PRIVATE.into())
-            } else {
-                Ok(Box::new(public.into_iter()) as Addrs)
-            }
-        })
+        IpAddr::V6(address) => address.is_unique_local(),
     }
 }
 
@@ -204,12 +293,9 @@ mod tests {
             ),
         ];
         for (from, to, wanted) in table {
-            let refused = check_step(
-                &[Url::parse(from).unwrap()],
-                &Url::parse(to).unwrap(),
-                false,
-            )
-            .err();
+            let from_url = Url::parse(from).unwrap();
+            let to_url = Url::parse(to).unwrap();
+            let refused = Hosts::default().check_step(&[from_url], &to_url).err();
             assert_eq!(
                 refused.map(|refused| refused.to_string()).as_deref(),
                 wanted,
@@ -234,7 +320,7 @@ mod tests {
             std::future::pending::<()>().await;
         });
         let http = veo_transport::client_builder()
-            .redirect(redirects(false))
+            .redirect(Hosts::default().redirects())
             .build()
             .unwrap();
         let error = http.get(url).send().await.unwrap_err();
@@ -244,10 +330,84 @@ mod tests {
         );
     }
 
+    #[test]
+    fn only_names_lead_into_private_networks_and_only_when_they_may() {
+        // The addresses of a name, those of the API, and what is left without a permission, with that for this machine,
+        // and with that for private networks.
+        let table = [
+            ("1.1.1.1", "", "1.1.1.1", "1.1.1.1", "1.1.1.1"),
+            ("127.0.0.1 ::1", "", "", "127.0.0.1 ::1", "127.0.0.1 ::1"),
+            (
+                "10.0.0.1 1.1.1.1",
+                "",
+                "1.1.1.1",
+                "1.1.1.1",
+                "10.0.0.1 1.1.1.1",
+            ),
+            (
+                "192.168.1.1 100.64.0.1 fd00::1",
+                "",
+                "",
+                "",
+                "192.168.1.1 100.64.0.1 fd00::1",
+            ),
+            ("169.254.169.254 fe80::1 0.0.0.0", "", "", "", ""),
+            ("198.18.0.9", "1.1.1.1", "", "", "198.18.0.9"),
+            (
+                "198.18.0.9",
+                "198.19.3.4",
+                "198.18.0.9",
+                "198.18.0.9",
+                "198.18.0.9",
+            ),
+            ("10.0.0.1", "198.19.3.4 10.0.0.2", "", "", "10.0.0.1"),
+        ];
+        let parsed = |text: &str| -> Vec<IpAddr> {
+            text.split_whitespace()
+                .map(|address| address.parse().unwrap())
+                .collect()
+        };
+        for (found, api, plain, loopback, private) in table {
+            for (may_loop, may_private, wanted) in [
+                (false, false, plain),
+                (true, false, loopback),
+                (false, true, private),
+            ] {
+                let hosts = Hosts::new(may_loop, may_private);
+                let allowed = hosts.allowed(&parsed(found), &parsed(api));
+                assert_eq!(allowed, parsed(wanted), "{found} with {hosts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_in_a_link_is_of_this_machine_at_most() {
+        // Whether it may be followed without a permission, and with one for this machine or for private networks.
+        let table = [
+            ("http://1.1.1.1/", true, true),
+            ("http://127.0.0.1/", false, true),
+            ("http://[::ffff:127.0.0.1]/", false, true),
+            ("http://localhost/", false, true),
+            ("http://169.254.169.254/", false, false),
+            ("http://10.0.0.1/", false, false),
+            ("http://198.18.0.1/", false, false),
+            ("http://0.0.0.0/", false, false),
+            ("http://[fd00::1]/", false, false),
+        ];
+        for (url, plain, allowed) in table {
+            let parsed = Url::parse(url).unwrap();
+            let loopback = Hosts::new(true, false);
+            let private = Hosts::new(false, true);
+            assert_eq!(Hosts::default().check(&parsed).is_ok(), plain, "{url}");
+            assert_eq!(loopback.check(&parsed).is_ok(), allowed, "{url}");
+            assert_eq!(private.check(&parsed).is_ok(), allowed, "{url}");
+        }
+    }
+
     /// The part that no link can show: what a name stands for.
     #[tokio::test]
     async fn names_of_private_addresses_are_not_resolved() {
-        let error = PublicOnly
+        let error = Hosts::default()
             .resolve("localhost".parse().unwrap())
             .await
             .err()

@@ -12,16 +12,18 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use reqwest::header::{IF_RANGE, RANGE};
-use reqwest::{Response, Url};
+use reqwest::header::{AUTHORIZATION, HeaderValue, IF_RANGE, LOCATION, RANGE};
+use reqwest::redirect::Policy;
+use reqwest::{RequestBuilder, Response, Url};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
 use veo_transport::{WIRE, client_builder, without_queries};
 
-use self::hosts::Refused;
+use self::hosts::{Hosts, Refused};
 use self::media::{Flaw, Media};
 use self::part::{Part, failure};
-use crate::{Error, ErrorKind, Saved};
+use crate::{ApiAddress, Error, ErrorKind, Saved};
 
 /// How to download. There is no limit to how long it takes as long as something arrives.
 ///
@@ -29,7 +31,7 @@ use crate::{Error, ErrorKind, Saved};
 /// use veo_core::Downloads;
 ///
 /// // The links of a simulator lead to this machine.
-/// let simulated = Downloads::default().allow_private_hosts(true);
+/// let simulated = Downloads::default().allow_loopback(true);
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -44,7 +46,11 @@ pub struct Downloads {
     /// Whether a file that is there is replaced, which is the default. Otherwise it stays and the video goes to the next free
     /// name like it, such as `dog-2.mp4`; a file that is the same video already counts as saved.
     pub replace: bool,
-    /// Whether links may lead to this machine and into private networks, as those of a simulator do; not by default.
+    /// Whether links may lead to this machine, as those of a simulator do; not by default.
+    pub allow_loopback: bool,
+    /// Whether links may lead to this machine, and to hosts with names that stand for addresses of private networks, as in a
+    /// company with servers of its own; not by default. A link that is such an address itself is not followed. Addresses in
+    /// 198.18.0.0/15, which proxy programs make up, need no permission if the API is reached by one.
     pub allow_private_hosts: bool,
 }
 
@@ -55,6 +61,7 @@ impl Default for Downloads {
             stalled_after: Duration::from_secs(30),
             pause: Duration::from_secs(1),
             replace: true,
+            allow_loopback: false,
             allow_private_hosts: false,
         }
     }
@@ -89,7 +96,14 @@ impl Downloads {
         self
     }
 
-    /// The same, where links may lead to [this machine and into private networks](Self::allow_private_hosts), or not.
+    /// The same, where links may lead to [this machine](Self::allow_loopback), or not.
+    #[must_use]
+    pub fn allow_loopback(mut self, allow: bool) -> Self {
+        self.allow_loopback = allow;
+        self
+    }
+
+    /// The same, where links may lead [into private networks](Self::allow_private_hosts), or not.
     #[must_use]
     pub fn allow_private_hosts(mut self, allow: bool) -> Self {
         self.allow_private_hosts = allow;
@@ -97,16 +111,21 @@ impl Downloads {
     }
 }
 
-/// Downloads from media hosts. It has no key to give away.
+/// Downloads from media hosts, and from the API of a provider.
 #[derive(Clone, Debug)]
 pub(crate) struct Downloader {
     http: reqwest::Client,
+    /// For the address of an API, which gets the key. It follows no redirect, so that nobody else gets it.
+    at_api: reqwest::Client,
+    hosts: Hosts,
     settings: Downloads,
 }
 
 /// One download, which can go on with another link.
 pub(crate) struct Transfer<'a> {
     downloader: &'a Downloader,
+    /// The address of the API of the video's provider, and the value of `Authorization` for it.
+    api: Option<(Url, SecretString)>,
     path: &'a Path,
     part: Part<'a>,
     /// What the video in the part says about itself, once it is whole.
@@ -150,19 +169,30 @@ impl From<Error> for Stop {
 
 impl Downloader {
     pub(crate) fn new(settings: Downloads) -> Result<Self, Error> {
-        let mut builder = client_builder()
-            .user_agent(concat!("veo-rs/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(10))
-            .redirect(hosts::redirects(settings.allow_private_hosts))
-            // It would carry the signature in a link to where the link redirects.
-            .referer(false);
-        if !settings.allow_private_hosts {
-            builder = builder.dns_resolver(hosts::PublicOnly);
-        }
-        let http = builder.build().map_err(|error| {
+        let hosts = Hosts::new(settings.allow_loopback, settings.allow_private_hosts);
+        let builder = || {
+            client_builder()
+                .user_agent(concat!("veo-rs/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(Duration::from_secs(10))
+                // It would carry the signature in a link to where the link redirects.
+                .referer(false)
+        };
+        let unbuildable = |error| {
             Error::new(ErrorKind::InvalidRequest, "no HTTP client could be made").with_source(error)
-        })?;
-        Ok(Self { http, settings })
+        };
+        Ok(Self {
+            http: builder()
+                .redirect(hosts.redirects())
+                .dns_resolver(hosts.clone())
+                .build()
+                .map_err(unbuildable)?,
+            at_api: builder()
+                .redirect(Policy::none())
+                .build()
+                .map_err(unbuildable)?,
+            hosts,
+            settings,
+        })
     }
 
     pub(crate) fn replacing(mut self, replace: bool) -> Self {
@@ -170,11 +200,20 @@ impl Downloader {
         self
     }
 
-    /// Begins to save a video in a place.
-    pub(crate) fn begin<'a>(&'a self, path: &'a Path) -> Result<Transfer<'a>, Error> {
+    /// Begins to save a video in a place. The API of its provider is asked with the key if a link leads there.
+    pub(crate) fn begin<'a>(
+        &'a self,
+        path: &'a Path,
+        api: Option<ApiAddress>,
+    ) -> Result<Transfer<'a>, Error> {
+        let api = api.and_then(|api| Some((Url::parse(&api.url).ok()?, api.authorization)));
+        if let Some((url, _)) = &api {
+            self.hosts.add_api(url);
+        }
         part::remove_left_over(path);
         Ok(Transfer {
             downloader: self,
+            api,
             path,
             part: Part::new(path)?,
             media: None,
@@ -312,22 +351,47 @@ impl<'a> Transfer<'a> {
     /// Asks for what is missing.
     async fn ask(&self, url: &str) -> Result<Response, Stop> {
         // A URL can carry a signature, so it stays out of all messages.
-        let url = Url::parse(url).map_err(|_| failure("the link of the video is not a URL"))?;
-        hosts::check(&url, self.downloader.settings.allow_private_hosts)
+        let url =
+            Url::parse(url.trim()).map_err(|_| failure("the link of the video is not a URL"))?;
+        let hosts = &self.downloader.hosts;
+        // Of all origins, that of the API alone gets the key.
+        if let Some((api, key)) = &self.api
+            && api.origin() == url.origin()
+        {
+            hosts::check_form(&url).map_err(|refused| not_followed(&refused))?;
+            let request = self.downloader.at_api.get(url.clone());
+            let response = self
+                .send(request.header(AUTHORIZATION, sensitive(key)?))
+                .await?;
+            let Some(next) = redirected(&response, &url) else {
+                return Ok(response);
+            };
+            hosts
+                .check_step(&[url], &next)
+                .map_err(|refused| not_followed(&refused))?;
+            return self.send(self.downloader.http.get(next)).await;
+        }
+        hosts
+            .check(&url)
             .map_err(|refused| not_followed(&refused))?;
+        self.send(self.downloader.http.get(url)).await
+    }
 
-        let shown = without_queries(url.as_str());
+    /// Sends a request for what is missing.
+    async fn send(&self, mut request: RequestBuilder) -> Result<Response, Stop> {
         let rest = self.part.rest();
-        let range = rest.as_ref().map(|(range, _)| range);
-        debug!(target: WIRE, method = "GET", url = shown, range, "request");
-        let mut request = self.downloader.http.get(url);
-        if let Some((range, validator)) = rest {
+        if let Some((range, validator)) = &rest {
             request = request.header(RANGE, range).header(IF_RANGE, validator);
         }
-        let sending = request.send();
+        let (client, request) = request.build_split();
+        let request =
+            request.map_err(|error| failure("the link cannot be asked").with_source(error))?;
+        let shown = without_queries(request.url().as_str());
+        let range = rest.as_ref().map(|(range, _)| range);
+        debug!(target: WIRE, method = "GET", url = shown, range, "request");
         let response = self
             .downloader
-            .next(sending, "the media host cannot be reached")
+            .next(client.execute(request), "the media host cannot be reached")
             .await?;
         let shown = without_queries(response.url().as_str());
         debug!(target: WIRE, status = response.status().as_u16(), url = shown, "reply");
@@ -415,6 +479,23 @@ impl Downloader {
     fn check_size(&self, bytes: u64) -> Result<(), Error> {
         check_size(bytes, self.settings.max_bytes)
     }
+}
+
+/// Where a reply redirects to.
+fn redirected(response: &Response, url: &Url) -> Option<Url> {
+    if !response.status().is_redirection() {
+        return None;
+    }
+    let next = response.headers().get(LOCATION)?;
+    url.join(next.to_str().ok()?).ok()
+}
+
+/// A header with the key, which no debug text shows.
+fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
+    let mut header = HeaderValue::from_str(key.expose_secret())
+        .map_err(|_| failure("the key holds characters that no HTTP header can carry"))?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 /// The bytes of a video that came inside its link, which is given without the scheme.

@@ -11,9 +11,9 @@ use super::errors::{failure, start, translated};
 use super::meaning::Meaning;
 use super::submit::{self, RefusalRow, Said, explained};
 use crate::{
-    Access, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature, Image,
-    Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State, Submission,
-    Tier, Video, VideoRequest,
+    Access, ApiAddress, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature,
+    Image, Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State,
+    Submission, Tier, Video, VideoRequest,
 };
 
 const NAME: &str = "uniall";
@@ -243,6 +243,11 @@ impl Provider for UniAll {
 
     fn base_url(&self) -> Option<&str> {
         self.client.base_url()
+    }
+
+    fn api(&self) -> Option<ApiAddress> {
+        let (url, authorization) = self.client.api();
+        Some(ApiAddress::new(url, authorization.to_str().ok()?))
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {

@@ -16,8 +16,8 @@ use self::refusals::of_free_call;
 use crate::providers::access;
 use crate::providers::errors::translated;
 use crate::{
-    Access, BoxFuture, Capabilities, Described, Error, ErrorKind, JobRef, Limit, Model, Offer,
-    Provider, Reason, Resolution, State, Submission, Upgrade, VideoRequest,
+    Access, ApiAddress, BoxFuture, Capabilities, Described, Error, ErrorKind, JobRef, Limit, Model,
+    Offer, Provider, Reason, Resolution, State, Submission, Upgrade, VideoRequest,
 };
 
 /// The reseller kie.ai.
@@ -179,6 +179,11 @@ impl Provider for Kie {
 
     fn base_url(&self) -> Option<&str> {
         self.client.base_url()
+    }
+
+    fn api(&self) -> Option<ApiAddress> {
+        let (url, authorization) = self.client.api();
+        Some(ApiAddress::new(url, authorization.to_str().ok()?))
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
