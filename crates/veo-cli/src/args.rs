@@ -13,7 +13,7 @@ use veo_core::{AspectRatio, Image, Input, Resolution, Source, Tier, VideoRequest
 
 use crate::config::ProviderName;
 use crate::failure::Failure;
-use crate::paths::{Target, check_target, place};
+use crate::paths::{Target, check_target, check_writable, place};
 use crate::store::Store;
 
 /// A prompt, or a whole request.
@@ -219,6 +219,7 @@ impl Save {
     pub(crate) async fn target(&self, store: &Store) -> Result<Target, Failure> {
         let Some(path) = &self.output else {
             let like = PathBuf::from("video.mp4");
+            check_writable(Path::new("."), "--output")?;
             self.check_receipt(&like)?;
             return Ok(Target::Free {
                 like,

@@ -16,6 +16,7 @@ pub(crate) enum Exit {
     Rejected = 3,
     Unknown = 4,
     Unfinished = 5,
+    Less = 6,
     Interrupted = 130,
 }
 
@@ -32,9 +33,11 @@ Exit codes:
        sending it again
     5  paid for and not here yet: it took too long, or the answer or the file
        did not come; go on with `veo wait`
+    6  the video is saved, and is less than was asked for: smaller, shorter or
+       without sound
   130  interrupted; what was accepted goes on
 
-A batch ends with the first of 130, 4, 5, 1 and 3 that one of its lines earned.";
+A batch ends with the first of 130, 4, 5, 1, 3 and 6 that one of its lines earned.";
 
     fn of(error: &Error) -> Self {
         let accepted = error.job().is_some();

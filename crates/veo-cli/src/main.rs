@@ -110,7 +110,7 @@ fn main() -> ExitCode {
     let done = start(cli.command, &output);
     let printed = output.check();
     match (done, printed) {
-        (Ok(()), Ok(())) => ExitCode::SUCCESS,
+        (Ok(()), Ok(())) => output.code(),
         (Err(failure), Ok(())) | (Ok(()), Err(failure)) => output.report(&failure),
         (Err(failure), Err(unprinted)) => {
             let code = output.report(&failure);

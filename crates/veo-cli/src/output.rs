@@ -1,6 +1,6 @@
 //! The program prints results on standard output, and everything else on standard error.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use veo_core::{JobRef, Model, Plan, Receipt, Saved, Video};
 
-use crate::failure::{Failure, FailureJson};
+use crate::failure::{Exit, Failure, FailureJson};
 use crate::listing::Listing;
 
 /// A line of standard output with `--json`, as `json.md` of the guides describes it. `line` is that of the batch.
@@ -109,6 +109,8 @@ pub(crate) struct Output {
     pub(crate) bars: MultiProgress,
     /// Why a result could not be printed.
     unwritten: RefCell<Option<io::Error>>,
+    /// Whether a video is less than was asked for.
+    is_less: Cell<bool>,
 }
 
 impl Output {
@@ -136,6 +138,7 @@ impl Output {
             json,
             bars,
             unwritten: RefCell::default(),
+            is_less: Cell::default(),
         }
     }
 
@@ -179,6 +182,20 @@ impl Output {
         match self.unwritten.take() {
             Some(error) => unwritten(error),
             None => Ok(()),
+        }
+    }
+
+    /// Remembers that a video is less than was asked for.
+    pub(crate) fn came_less(&self) {
+        self.is_less.set(true);
+    }
+
+    /// The code to end with when all is done.
+    pub(crate) fn code(&self) -> ExitCode {
+        if self.is_less.get() {
+            ExitCode::from(Exit::Less as u8)
+        } else {
+            ExitCode::SUCCESS
         }
     }
 

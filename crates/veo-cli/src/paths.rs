@@ -60,9 +60,18 @@ pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(),
             "there is no folder {folder}; create it, or choose another with {option}"
         )));
     }
+    check_writable(folder, option)?;
     if path.to_str().is_none() {
         return Err(Failure::usage(format!(
             "{shown} is no text, and cannot be written down; choose another file with {option}"
+        )));
+    }
+    if let Some(name) = path.file_name()
+        && name.len() > LONGEST_NAME
+    {
+        return Err(Failure::usage(format!(
+            "a name of {} bytes is too long for a file; choose a shorter one with {option}",
+            name.len()
         )));
     }
     if path.is_dir() {
@@ -76,6 +85,22 @@ pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(),
         )));
     }
     Ok(())
+}
+
+/// The longest name of a file in the usual file systems, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// Refuses a folder where no file can be made, by making one.
+pub(crate) fn check_writable(folder: &Path, option: &str) -> Result<(), Failure> {
+    let made = tempfile::Builder::new().prefix(".veo-").tempfile_in(folder);
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Failure::usage(format!(
+            "no file can be made in the folder {}: {}; choose another with {option}",
+            folder.display(),
+            error.kind()
+        ))),
+    }
 }
 
 /// A path as one would write it here.

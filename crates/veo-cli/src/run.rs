@@ -11,6 +11,7 @@ use veo_core::{
     Submission, Video, VideoRequest,
 };
 
+use crate::config::Config;
 use crate::failure::{Exit, Failure, PAID_IN_A_BATCH, look};
 use crate::interrupt::Interrupts;
 use crate::output::{Event, Output};
@@ -280,6 +281,9 @@ impl<'a> Run<'a> {
         for discrepancy in &receipt.discrepancies {
             self.output.warn(discrepancy);
         }
+        if receipt.is_less() {
+            self.output.came_less();
+        }
         Ok(SavedVideo {
             saved,
             receipt: Some(receipt),
@@ -354,13 +358,34 @@ pub(crate) fn label(line: Option<usize>) -> String {
     }
 }
 
-/// The plan, if there is a provider that can make the video.
-pub(crate) fn possible(plan: Plan) -> Result<Plan, Failure> {
-    if plan.offers.is_empty() {
-        let refusals: Vec<_> = plan.refusals.iter().map(Refusal::to_string).collect();
-        return Err(Failure::usage(refusals.join("\n")));
+/// The plan, if there is a provider that can make the video. The reasons against the others name everybody who can, also
+/// those for whom there is no key here.
+pub(crate) fn possible(
+    client: &Client,
+    config: &Config,
+    request: &VideoRequest,
+) -> Result<Plan, Failure> {
+    let plan = client.plan(request);
+    if !plan.offers.is_empty() {
+        return Ok(plan);
     }
-    Ok(plan)
+    let everybody = config.planner(&[])?.plan(request);
+    let refusals: Vec<_> = plan
+        .refusals
+        .iter()
+        .map(|refusal| with_names(refusal, &everybody).to_string())
+        .collect();
+    Err(Failure::usage(refusals.join("\n")))
+}
+
+/// The same refusal from the plan of everybody.
+fn with_names<'a>(refusal: &'a Refusal, everybody: &'a Plan) -> &'a Refusal {
+    let is_same = |other: &&Refusal| {
+        let fields = other.reasons.iter().map(|reason| reason.field);
+        other.provider == refusal.provider
+            && fields.eq(refusal.reasons.iter().map(|reason| reason.field))
+    };
+    everybody.refusals.iter().find(is_same).unwrap_or(refusal)
 }
 
 /// The failure of an upgrade, with its own exit and what to do next. `state` is that of its entry.

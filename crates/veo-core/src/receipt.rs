@@ -65,20 +65,22 @@ impl Receipt {
             discrepancies,
         }
     }
+
+    /// Whether less came than was asked for: it is smaller or shorter, or has no sound.
+    pub fn is_less(&self) -> bool {
+        !lacks(&self.job, &self.saved.media).is_empty()
+    }
 }
 
 /// The differences between the file and the request. Nothing that was left to the provider can be wrong.
 fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
     let request = &job.offer.request;
-    let mut found = Vec::new();
+    let mut found = lacks(job, media);
     // An extension adds what the provider adds, and keeps the shape of its source.
     if request.mode() != Mode::Extension {
         let asked = f64::from(request.seconds.unwrap_or(8));
-        if (media.seconds - asked).abs() > 0.5 {
-            found.push(format!(
-                "{asked} s were asked for, and {:.1} s came",
-                media.seconds
-            ));
+        if media.seconds - asked > TOLERANCE {
+            found.push(length(asked, media));
         }
         let landscape = media.width > media.height;
         match request.aspect_ratio.unwrap_or(AspectRatio::Landscape) {
@@ -90,6 +92,23 @@ fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
             }
             _ => {}
         }
+    }
+    if request.audio == Some(false) && media.has_audio {
+        found.push("no sound was asked for, and sound came".to_owned());
+    }
+    found
+}
+
+/// How many seconds a video may be longer or shorter than was asked for.
+const TOLERANCE: f64 = 0.5;
+
+/// What the file has less of than was asked for.
+fn lacks(job: &Job, media: &Media) -> Vec<String> {
+    let request = &job.offer.request;
+    let mut found = Vec::new();
+    let asked = f64::from(request.seconds.unwrap_or(8));
+    if request.mode() != Mode::Extension && asked - media.seconds > TOLERANCE {
+        found.push(length(asked, media));
     }
     let lines = match job.offer.resolution() {
         Resolution::P720 => 720,
@@ -103,14 +122,12 @@ fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
             job.offer.resolution()
         ));
     }
-    match request.audio {
-        Some(true) if !media.has_audio => {
-            found.push("sound was asked for, and none came".to_owned())
-        }
-        Some(false) if media.has_audio => {
-            found.push("no sound was asked for, and sound came".to_owned())
-        }
-        _ => {}
+    if request.audio == Some(true) && !media.has_audio {
+        found.push("sound was asked for, and none came".to_owned());
     }
     found
+}
+
+fn length(asked: f64, media: &Media) -> String {
+    format!("{asked} s were asked for, and {:.1} s came", media.seconds)
 }

@@ -59,7 +59,7 @@ pub struct VideoRequest {
     /// A text to print on the video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<String>,
-    /// Whether the provider translates the prompt to English first; as it sees fit if not set.
+    /// Whether the provider translates the prompt to English first; it does if not set, where there is a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translate_prompt: Option<bool>,
     /// Where the provider announces the end of the job. It has to be reachable from the internet.

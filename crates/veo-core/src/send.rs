@@ -159,9 +159,9 @@ impl Client {
                 Submission::Rejected(error) => {
                     let said = format!("{account}: {error}");
                     told = Some(match told {
-                        // The fault of one account says nothing about what the others have refused.
+                        // The fault of one account says nothing about the request, which another has refused.
                         Some(earlier)
-                            if error.kind().is_of_account() && !earlier.kind().is_of_account() =>
+                            if error.kind().is_of_account() && is_of_request(&earlier) =>
                         {
                             earlier.before(&said)
                         }
@@ -668,6 +668,11 @@ pub(crate) fn is_final(error: &Error) -> bool {
             | ErrorKind::LedgerDamaged
             | ErrorKind::OnItsWay
     )
+}
+
+/// Whether a provider has refused the request itself.
+fn is_of_request(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Policy | ErrorKind::Refused)
 }
 
 /// Does something unless `stop` is done first, and drops it then.

@@ -8,6 +8,7 @@ use veo_core::{Client, Error, ErrorKind};
 use crate::batch::entries::Entries;
 use crate::batch::lines::{BatchLine, unusable};
 use crate::batch::outputs::Outputs;
+use crate::config::Config;
 use crate::failure::{Exit, Failure, look};
 use crate::paths::check_target;
 use crate::run::possible;
@@ -30,6 +31,7 @@ pub(super) enum Action {
 pub(super) struct Decision<'a> {
     pub(super) entries: &'a Entries,
     pub(super) client: &'a Client,
+    pub(super) config: &'a Config,
     pub(super) store: &'a Store,
     pub(super) retry_failed: bool,
     pub(super) force: bool,
@@ -90,7 +92,7 @@ impl Decision<'_> {
                 _ => entry.key,
             },
         };
-        possible(self.client.plan(&line.request))?;
+        possible(self.client, self.config, &line.request)?;
         for image in line.request.images() {
             image.check().await?;
         }

@@ -115,6 +115,7 @@ pub(crate) async fn run(
     let decision = Decision {
         entries: &entries,
         client: &client,
+        config: &setting.config,
         store: &store,
         retry_failed: batch.retry_failed,
         force: save.force,

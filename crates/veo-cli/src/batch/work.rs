@@ -267,8 +267,8 @@ fn tell_counts(lines: usize, done: usize, not_taken: usize, failures: &[Failure]
             Exit::Rejected => rejected += 1,
             Exit::Unknown => unknown += 1,
             Exit::Unfinished | Exit::Interrupted => unfinished += 1,
-            // No line ends with it.
-            Exit::Usage => {}
+            // No line ends with these.
+            Exit::Usage | Exit::Less => {}
         }
     }
     let mut text = format!("{done} of {lines} lines done");

@@ -7,7 +7,7 @@ use crate::args::{Options, Patience, Prompt, Save, Who};
 use crate::batch::{self, Batch};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::run::{Run, TrackedJob};
+use crate::run::{Run, TrackedJob, possible};
 use crate::setting::Setting;
 
 const EXAMPLES: &str = "\
@@ -91,6 +91,7 @@ pub(crate) async fn make(
         .with_replacing(common.save.force)
         .with_ledger(store.ledger().clone());
     let target = common.save.target(&store).await?;
+    possible(&client, &setting.config, request)?;
     let run = Run::start(&client, &store, output);
 
     let prepared = run.prepare(request, None).await?;

@@ -31,7 +31,8 @@ pub(crate) struct Plan {
 pub(crate) fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = arguments.prompt.request(&arguments.options)?;
     let config = Config::load()?;
-    let mut plan = possible(config.planner(&arguments.provider)?.plan(&request))?;
+    let client = config.planner(&arguments.provider)?;
+    let mut plan = possible(&client, &config, &request)?;
     let is_local = |image: &&Image| !matches!(image, Image::Url(_));
     if request.images().iter().any(is_local) && !config.has_key(ProviderName::Kie) {
         let warning = "input: an image of this machine has to be uploaded to kie.ai, for which there is no key here";

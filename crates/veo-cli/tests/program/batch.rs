@@ -11,20 +11,11 @@ use crate::server::{Server, accepted, record, refused};
 
 const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
 
-/// A video of four seconds, which is made once for all tests.
+/// A video of eight seconds, which is made once for all tests.
 pub(crate) fn video() -> &'static [u8] {
     static VIDEO: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let sandbox = Sandbox::new();
-        let run = sandbox.run(&[
-            "generate",
-            "--sim",
-            "kie",
-            "A dog",
-            "--duration",
-            "4",
-            "-o",
-            "clip.mp4",
-        ]);
+        let run = sandbox.run(&["generate", "--sim", "kie", "A dog", "-o", "clip.mp4"]);
         assert_eq!(run.code, 0, "{}", run.err);
         fs::read(sandbox.path("clip.mp4")).unwrap()
     });

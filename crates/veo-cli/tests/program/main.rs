@@ -20,6 +20,7 @@ mod disk;
 mod earlier;
 mod events;
 mod files;
+mod foreseen;
 mod halts;
 mod interrupt;
 mod kill;

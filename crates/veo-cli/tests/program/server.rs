@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::batch::video;
 
-/// A link to a video of four seconds at the server that gives it.
+/// A link to a video of eight seconds at the server that gives it.
 pub(crate) const VIDEO: &str = "{origin}/video.mp4";
 
 /// A link to a video that is no other task's: it is as that of [`VIDEO`], with the task behind it.

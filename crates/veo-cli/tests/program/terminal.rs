@@ -117,7 +117,7 @@ fn progress_is_drawn_on_the_terminal_and_the_result_goes_where_it_should() {
     // Only standard error is a terminal.
     let mut terminal = Terminal::start(
         &sandbox,
-        "veo generate A_dog --duration 4 --timeout 1m -o dog.mp4 > out.txt",
+        "veo generate A_dog --timeout 1m -o dog.mp4 > out.txt",
     );
     answer.send(Some(33)).unwrap();
     let message = " Making the video [";

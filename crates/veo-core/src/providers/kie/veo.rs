@@ -219,7 +219,7 @@ fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason
     body.set("duration", Value::from(request.seconds.unwrap_or(8)));
     body.set(
         "enableTranslation",
-        request.translate_prompt.map(Value::from),
+        Value::from(request.translate_prompt.unwrap_or(true)),
     );
     body.merge(request.extra.get(NAME), COVERED)?;
     body.check(types::GenerateRequest::check)

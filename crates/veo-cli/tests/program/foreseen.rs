@@ -1,0 +1,140 @@
+//! What can be known before payment is said before, and nothing is sent then.
+
+use crate::sandbox::Sandbox;
+use crate::server::{Server, VIDEO, accepted, prompt, record, task};
+
+#[test]
+fn what_can_be_known_before_is_known_before() {
+    let long = "v".repeat(300) + ".mp4";
+    let long_receipt = "r".repeat(300) + ".json";
+    let table: [(&[&str], &str); 8] = [
+        // No file can be made there, whoever tries.
+        (
+            &["generate", "A dog", "-o", "/proc/v.mp4"],
+            "no file can be made in the folder /proc",
+        ),
+        (
+            &["generate", "A dog", "--receipt", "/proc/r.json"],
+            "no file can be made in the folder /proc",
+        ),
+        (
+            &[
+                "generate",
+                "--batch",
+                "jobs.jsonl",
+                "--receipts",
+                "/proc/r.jsonl",
+            ],
+            "/proc/r.jsonl cannot be written",
+        ),
+        (
+            &["generate", "--batch", "proc.jsonl"],
+            "no file can be made in the folder /proc",
+        ),
+        (
+            &["generate", "A dog", "-o", &long],
+            "a name of 304 bytes is too long",
+        ),
+        (
+            &["generate", "A dog", "--receipt", &long_receipt],
+            "a name of 305 bytes is too long",
+        ),
+        (
+            &[
+                "upgrade",
+                "kie:t1",
+                "--resolution",
+                "4k",
+                "-o",
+                "/proc/v.mp4",
+            ],
+            "no file can be made",
+        ),
+        (
+            &[
+                "generate",
+                "A dog",
+                "--provider",
+                "kie",
+                "--negative-prompt",
+                "blur",
+            ],
+            "(uniall can)",
+        ),
+    ];
+    let server = Server::start(|_, _| None);
+    let sandbox = Sandbox::new().at("kie", server.url());
+    sandbox.write("jobs.jsonl", "{\"prompt\":\"A dog\"}\n");
+    sandbox.write(
+        "proc.jsonl",
+        "{\"prompt\":\"A dog\",\"output\":\"/proc/v.mp4\"}\n",
+    );
+    for (command, words) in table {
+        let run = sandbox.run(command);
+        assert_eq!(run.code, 2, "{command:?}: {}", run.err);
+        assert!(run.err.contains(words), "{command:?}: {}", run.err);
+    }
+    assert_eq!(server.count(""), 0);
+}
+
+#[test]
+fn a_refusal_names_who_can_without_a_key_for_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "jobs.jsonl",
+        "{\"prompt\":\"A dog\",\"negative_prompt\":\"blur\"}\n",
+    );
+    for command in [
+        [
+            "generate",
+            "--sim",
+            "kie",
+            "A dog",
+            "--negative-prompt",
+            "blur",
+        ]
+        .as_slice(),
+        &["generate", "--sim", "kie", "--batch", "jobs.jsonl"],
+        &[
+            "plan",
+            "--provider",
+            "kie",
+            "A dog",
+            "--negative-prompt",
+            "blur",
+        ],
+    ] {
+        let run = sandbox.run(command);
+        assert_eq!(run.code, 2, "{command:?}: {}", run.err);
+        assert!(run.err.contains("(uniall can)"), "{command:?}: {}", run.err);
+    }
+}
+
+#[test]
+fn less_than_was_asked_for_has_a_code_of_its_own() {
+    let table: [(&[&str], i32); 6] = [
+        (&["generate", "A dog"], 0),
+        (&["generate", "A dog", "--resolution", "1080p"], 6),
+        (&["generate", "A dog", "--audio"], 0),
+        // More than was asked for is none of it.
+        (&["generate", "A dog", "--duration", "4"], 0),
+        (&["generate", "--batch", "less.jsonl"], 6),
+        // Whoever runs a batch until all is well comes to an end.
+        (&["generate", "--batch", "less.jsonl"], 0),
+    ];
+    let server = Server::start(|line, body| {
+        Some(match prompt(body) {
+            Some(_) => accepted("t1"),
+            None => record(task(line), 1, VIDEO),
+        })
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    sandbox.write(
+        "less.jsonl",
+        "{\"prompt\":\"A dog\",\"resolution\":\"1080p\"}\n",
+    );
+    for (command, code) in table {
+        let run = sandbox.run(command);
+        assert_eq!(run.code, code, "{command:?}: {}", run.err);
+    }
+}
