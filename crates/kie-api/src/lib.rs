@@ -24,7 +24,7 @@ mod upload;
 pub use generated::*;
 pub use record::{Asked, State};
 pub use reply::Rejection;
-pub use task::{EMPTY_ACCOUNT, IN_PROGRESS, started_task};
+pub use task::{IN_PROGRESS, started_task};
 pub use upgrade::UpgradeReply;
 pub use upload::UploadStream;
 pub use veo_transport::{Config, Head, Reply, Unreadable, UrlList};

@@ -16,7 +16,7 @@ pub const IN_PROGRESS: &[&str] = &[
 ];
 
 /// Words of kie.ai, in lower case, about an account without credits. Some of its pages give it the code for too many requests.
-pub const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
+const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
 
 /// The id of the task that a reply to `generate` or `extend` names. A reply that names one is an acceptance, whatever else is
 /// wrong with it: it is looked for in refusals, in error pages and in what was read of a broken reply.
