@@ -193,7 +193,7 @@ mod tests {
             told.starts_with(&format!(
                 "{}: finished, the video is at {}",
                 job.reference,
-                sim.url()
+                sim.media_url()
             )),
             "{told}"
         );
