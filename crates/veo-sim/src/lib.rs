@@ -336,12 +336,12 @@ fn run(
 
 fn prepare(listeners: [StdListener; 2]) -> io::Result<(Runtime, Vec<TcpListener>)> {
     let runtime = RuntimeBuilder::new_current_thread().enable_all().build()?;
-    let _entered = runtime.enter();
+    let entered = runtime.enter();
     let mut ready = Vec::new();
     for listener in listeners {
         listener.set_nonblocking(true)?;
         ready.push(TcpListener::from_std(listener)?);
     }
-    drop(_entered);
+    drop(entered);
     Ok((runtime, ready))
 }

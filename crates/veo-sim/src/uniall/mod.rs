@@ -25,16 +25,13 @@ pub(crate) fn usual_path<'a>(method: &Method, path: &'a str) -> Cow<'a, str> {
     match (method, path) {
         (&Method::POST, "/v1/videos" | "/v1/videos/generations") => CREATE.into(),
         (&Method::GET, _) => {
-            let folders = [QUERY_IN_ENVELOPE, "/v1/videos/generations/"];
+            let folders = [query::IN_ENVELOPE, "/v1/videos/generations/"];
             let id = folders.iter().find_map(|folder| path.strip_prefix(folder));
             id.map_or(path.into(), |id| format!("/v1/videos/{id}").into())
         }
         _ => path.into(),
     }
 }
-
-/// Where stock gateway software answers with its own table.
-const QUERY_IN_ENVELOPE: &str = "/v1/video/generations/";
 
 /// The answer to a request.
 pub(crate) fn answer(visit: &Visit<'_>) -> Reply {

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::QUERY_IN_ENVELOPE;
 use super::errors::task_error;
 use super::forms::enveloped;
 use crate::media;
@@ -10,6 +9,9 @@ use crate::reply::Reply;
 use crate::scenario::Fate;
 use crate::task::{Progress, Task};
 use crate::visit::Visit;
+
+/// The folder of tasks that stock gateway software answers with its own table for.
+pub(crate) const IN_ENVELOPE: &str = "/v1/video/generations/";
 
 /// Answers with the state of a task, or with a refusal.
 pub(crate) fn query(visit: &Visit<'_>) -> Result<Reply, Reply> {
@@ -27,7 +29,7 @@ pub(crate) fn query(visit: &Visit<'_>) -> Result<Reply, Reply> {
         }
         Progress::Ended => ended(task, id, &upstream, &visit.shared.media_url),
     };
-    if visit.path.starts_with(QUERY_IN_ENVELOPE) {
+    if visit.path.starts_with(IN_ENVELOPE) {
         return Ok(Reply::json(200, enveloped(&job)));
     }
     Ok(Reply::json(200, job))
