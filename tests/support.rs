@@ -14,6 +14,9 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 /// The key that every test uses. No snapshot may hold it.
 pub const KEY: &str = "sk-not-for-anybody";
 
+/// A whole picture, 16 by 9.
+pub const PNG: &[u8] = include_bytes!("media/kite.png");
+
 /// A raw reply from `tests/fixtures/<provider>/<operation>/<trust>/<name>.http`.
 pub struct Fixture {
     /// The operation that it answers.

@@ -13,7 +13,7 @@ use veo_core::{
     Resolution, State, Submission, Tier, UniAll, Upgrade, Video, VideoRequest,
 };
 use veo_sim::Sim;
-use veo_tests::{KEY, recorder, serve_bytes};
+use veo_tests::{KEY, PNG, recorder, serve_bytes};
 
 /// What makes anything that these tests ask for.
 fn any_model(provider: &'static str) -> Model {
@@ -132,10 +132,10 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
     assert_eq!(client.upload(&there.into()).await.unwrap(), there);
     assert_eq!(sim.calls().len(), 0);
 
-    let here = Image::from(b"\x89PNG\r\n\x1a\n and the rest".to_vec());
+    let here = Image::from(PNG.to_vec());
     let url = client.upload(&here).await.unwrap();
     assert!(
-        url.starts_with(&sim.media_url()) && url.ends_with("/8fd214381bde91b2640ee9a6c4b0c144.png"),
+        url.starts_with(&sim.media_url()) && url.ends_with("/7924f39463e540d00c26fcbeb0eb5c03.png"),
         "{url}"
     );
     assert_eq!(sim.calls().len(), 1);
@@ -163,7 +163,7 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
 async fn an_uploader_gives_images_a_place_and_makes_no_videos() {
     let sim = Sim::start().await.unwrap();
     let access = Access::new(KEY).base_url(sim.url());
-    let request = VideoRequest::image("A red kite", b"\x89PNG\r\n\x1a\n and the rest".to_vec());
+    let request = VideoRequest::image("A red kite", PNG.to_vec());
     let client = Client::new(UniAll::new(access.clone()).unwrap()).unwrap();
     let refusal = client.plan(&request).refusals.remove(0).to_string();
     assert!(
@@ -202,7 +202,7 @@ async fn an_image_is_looked_at_before_anything_is_sent() {
     let large = [b"\x89PNG\r\n\x1a\n".as_slice(), &vec![0; 20 << 20]].concat();
     let table = [
         (Image::from("https://img.example.net/kite.png"), ""),
-        (file("kite.png", b"\x89PNG\r\n\x1a\n and the rest"), ""),
+        (file("kite.png", PNG), ""),
         (
             Image::from(folder.path().join("none.png")),
             "none.png cannot be read; correct the path",
@@ -352,7 +352,7 @@ async fn nothing_is_sent_after_a_stop_and_what_was_sent_is_waited_for() {
         let client = Client::new(Stuck::new("a", at, &steps))
             .unwrap()
             .or(Stuck::new("b", "", &steps));
-        let request = VideoRequest::image("A red kite", b"\x89PNG\r\n\x1a\n and the rest".to_vec());
+        let request = VideoRequest::image("A red kite", PNG.to_vec());
         let submitting = client.submit_until(&request, steps.0.2.notified());
         let outcome = match tokio::time::timeout(Duration::from_secs(20), submitting)
             .await

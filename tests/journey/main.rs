@@ -3,6 +3,7 @@
 
 mod client;
 mod download;
+mod images;
 mod media;
 mod money;
 mod pages;

@@ -8,7 +8,7 @@ use veo_core::{
     AspectRatio, Client, Image, JobRef, Kie, Operation, Plan, Refusal, Resolution, Source, Tier,
     UniAll, Video, VideoRequest,
 };
-use veo_tests::KEY;
+use veo_tests::{KEY, PNG};
 
 fn client() -> Client {
     let kie = Kie::new(KEY).unwrap();
@@ -84,7 +84,7 @@ fn requests() -> Vec<(&'static str, VideoRequest)> {
         ),
         (
             "an image in memory",
-            VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n".to_vec()),
+            VideoRequest::image("It flies", PNG.to_vec()),
         ),
         ("frames", VideoRequest::frames("It lands", first, last)),
         (
@@ -566,11 +566,7 @@ fn an_image_of_this_machine_needs_somebody_who_takes_it() {
                add kie.ai";
     for (request, offers, refusal) in [
         (VideoRequest::image("It flies", here()), 0, Some(why)),
-        (
-            VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n".to_vec()),
-            0,
-            Some(why),
-        ),
+        (VideoRequest::image("It flies", PNG.to_vec()), 0, Some(why)),
         (
             VideoRequest::frames("It lands", "https://img.example.net/1.png", here()),
             0,

@@ -8,7 +8,7 @@ use veo_core::{
     UniAll, VideoRequest, Webhooks,
 };
 use veo_sim::{Charge, Scenario, Sim};
-use veo_tests::recorder;
+use veo_tests::{PNG, recorder};
 use wiremock::MockServer;
 
 /// A client whose key picks the scenario.
@@ -57,9 +57,7 @@ async fn journey(
     folder: &Path,
 ) -> (String, Option<Charged>) {
     let request = match (scenario, client.models().next().map(|model| model.provider)) {
-        ("lost-upload", Some("kie")) => {
-            VideoRequest::image("It flies", b"\x89PNG\r\n\x1a\n and the rest".to_vec())
-        }
+        ("lost-upload", Some("kie")) => VideoRequest::image("It flies", PNG.to_vec()),
         // Its URL is in the record, where there is no other.
         ("filtered", Some("kie")) => {
             VideoRequest::image("It flies", "https://img.example.net/kite.png")

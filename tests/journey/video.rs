@@ -8,6 +8,7 @@ use veo_core::{
     Resend, Resolution, State, Submission, Tier, UniAll, Video, VideoRequest,
 };
 use veo_sim::{Fate, Fault, Scenario, Sim};
+use veo_tests::PNG;
 
 fn kie(sim: &Sim) -> Kie {
     Kie::new(Access::new("key").base_url(sim.url())).unwrap()
@@ -177,7 +178,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     let folder = tempfile::tempdir().unwrap();
     // The name does not say what it is, the bytes do.
     let image = folder.path().join("my picture.txt");
-    std::fs::write(&image, b"\x89PNG\r\n\x1a\n and the rest").unwrap();
+    std::fs::write(&image, PNG).unwrap();
     let request = VideoRequest::image("It flies", image.clone()).audio(false);
 
     // kie.ai cannot leave out the sound, so UniAll makes the video from the image that kie.ai stores.
@@ -200,10 +201,10 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
 
     // At kie.ai a file overwrites another one of its name, so each is named by its bytes.
     let [jpeg, png] = [
-        b"\xff\xd8\xff\xe0 and the rest".to_vec(),
-        b"\x89PNG\r\n\x1a\n and another rest".to_vec(),
+        include_bytes!("../media/ok.jpg").to_vec(),
+        [PNG, b"and more"].concat(),
     ];
-    let named = "8fd214381bde91b2640ee9a6c4b0c144.png";
+    let named = "7924f39463e540d00c26fcbeb0eb5c03.png";
     for (first, wanted) in [
         (jpeg, ".jpg"),
         (png, ".png"),

@@ -63,7 +63,11 @@ impl UploadStream<'_> {
             .map_err(|error| Error::InvalidRequest(error.to_string()))?;
         // A part without a file name would be a text field.
         let shown_name = form.file_name.clone().unwrap_or_else(|| "file".to_owned());
-        let part = Part::stream(file).file_name(shown_name);
+        let content_type = content_type(&shown_name);
+        let part = Part::stream(file)
+            .file_name(shown_name)
+            .mime_str(content_type)
+            .map_err(Error::unbuildable)?;
         let mut parts = Form::new()
             .part("file", part)
             .text("uploadPath", form.upload_path);
@@ -78,5 +82,17 @@ impl UploadStream<'_> {
             .build()
             .map_err(Error::unbuildable)?;
         crate::reply::open(client.inner.upload(request).await?)
+    }
+}
+
+/// The content type of a file, by the ending of its name. A part without one is text to many servers.
+fn content_type(name: &str) -> &'static str {
+    let (_, ending) = name.rsplit_once('.').unwrap_or_default();
+    match ending.to_ascii_lowercase().as_str() {
+        "jpg" | "jpeg" => "image/jpeg",
+        "png" => "image/png",
+        "webp" => "image/webp",
+        "mp4" => "video/mp4",
+        _ => "application/octet-stream",
     }
 }

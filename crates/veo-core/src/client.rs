@@ -335,6 +335,7 @@ impl Client {
             request,
             image::is_stranded(request, self.places()),
         );
+        image::judge(&mut plan, request);
         plan.refusals.extend(
             self.doubles
                 .iter()

@@ -1,6 +1,8 @@
 //! Images of this machine, brought to where a provider can reach them.
 
 use std::fmt::Display;
+use std::fs::{File, FileType};
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,10 +10,14 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::time::sleep;
 
+use crate::picture::{self, Size};
 use crate::providers::KEEPS_IMAGES;
 use crate::runtime::runtime;
 use crate::text::hex;
-use crate::{Error, ErrorKind, Image, Input, Provider, VideoRequest};
+use crate::{
+    AspectRatio, Error, ErrorKind, Image, Input, Mode, Plan, Provider, Reason, Refusal,
+    VideoRequest,
+};
 
 /// The largest image that the model takes, in bytes.
 const MAX_IMAGE: u64 = 20 << 20;
@@ -63,17 +69,13 @@ pub(crate) async fn reachable<'a>(
     image: &Image,
     mut providers: impl Iterator<Item = &'a dyn Provider>,
 ) -> Result<String, Error> {
-    let (bytes, name, stored) = match Found::of(image).await? {
-        Found::There(url) => return Ok(url.to_owned()),
-        Found::Here {
-            bytes,
-            name,
-            stored,
-        } => (bytes, name, stored),
-    };
+    if let Image::Url(url) = image {
+        return Ok(url.clone());
+    }
+    let here = Here::of(image).await?;
     match providers.find(|provider| provider.capabilities().uploads) {
-        Some(provider) => upload(provider, &bytes, &stored).await,
-        None => Err(refused(&name, &stranded())),
+        Some(provider) => upload(provider, &here.bytes, &here.stored).await,
+        None => Err(refused(&here.name, &stranded())),
     }
 }
 
@@ -108,77 +110,238 @@ impl Image {
     ///
     /// [`ErrorKind::InvalidRequest`] with what is wrong.
     pub async fn check(&self) -> Result<(), Error> {
-        Found::of(self).await.map(drop)
+        if let Self::Url(_) = self {
+            return Ok(());
+        }
+        Here::of(self).await.map(drop)
     }
 }
 
-/// Where an image is.
-enum Found<'a> {
-    /// At a URL.
-    There(&'a str),
-    /// On this machine, with its name here and the one it is to have there. It can be uploaded.
-    Here {
-        bytes: Bytes,
-        name: String,
-        stored: String,
-    },
+/// Looks at the images of this machine. Nobody can make a video from one that cannot be used, and one of another shape than
+/// the video is a warning. It blocks while it reads them.
+pub(crate) fn judge(plan: &mut Plan, request: &VideoRequest) {
+    let mut looked = Vec::new();
+    for image in request.images() {
+        let here = match image {
+            Image::Url(_) => continue,
+            // A plan can be made before the image is; nothing is sent without it.
+            Image::File { file } if !file.exists() && !file.is_symlink() => continue,
+            Image::File { file } => Here::read(file),
+            Image::Bytes { bytes } => Here::named(bytes.clone(), UNNAMED.to_owned()),
+        };
+        match here {
+            Ok(here) => looked.push(here),
+            Err(unusable) => return refuse(plan, &unusable.what),
+        }
+    }
+    let warnings = warnings(request, &looked);
+    for offer in &mut plan.offers {
+        offer.warnings.extend(warnings.clone());
+    }
 }
 
-impl<'a> Found<'a> {
-    async fn of(image: &'a Image) -> Result<Self, Error> {
-        runtime()?;
-        let (bytes, name) = match image {
-            Image::Url(url) => return Ok(Self::There(url)),
-            Image::File { file } => (read(file).await?, file.display().to_string()),
-            Image::Bytes { bytes } => (bytes.clone(), "the image".to_owned()),
+/// Turns all offers of a plan into refusals.
+fn refuse(plan: &mut Plan, what: &str) {
+    for offer in plan.offers.drain(..) {
+        plan.refusals.push(Refusal {
+            provider: offer.account,
+            reasons: vec![Reason::new("input", what.to_owned())],
+        });
+    }
+}
+
+/// Warnings of shapes that do not fit the video, or each other.
+fn warnings(request: &VideoRequest, looked: &[Here]) -> Vec<String> {
+    let mut found = Vec::new();
+    // Images of the other mode are not shown as they are.
+    if !matches!(request.mode(), Mode::Image | Mode::Frames) {
+        return found;
+    }
+    let ratio = request.aspect_ratio.unwrap_or(AspectRatio::Landscape);
+    let wanted = match ratio {
+        AspectRatio::Landscape => Some(16.0 / 9.0),
+        AspectRatio::Portrait => Some(9.0 / 16.0),
+        AspectRatio::Auto => None,
+    };
+    for here in looked {
+        let Size { width, height } = here.size;
+        let Some(wanted) = wanted else { break };
+        if is_close(shape(here.size), wanted) {
+            continue;
+        }
+        let mut warning = format!(
+            "aspect_ratio: {} is {width}x{height} and will be cut or padded to {ratio}",
+            here.name
+        );
+        let other = match width > height {
+            true => AspectRatio::Landscape,
+            false => AspectRatio::Portrait,
         };
-        let stored = stored_name(&bytes, &name)?;
-        Ok(Self::Here {
+        if other != ratio && width != height {
+            warning += &format!("; {other} or auto does not");
+        }
+        found.push(warning);
+    }
+    if let [first, last] = looked
+        && request.mode() == Mode::Frames
+        && !is_close(shape(first.size), shape(last.size))
+    {
+        found.push(format!(
+            "input: the frames differ in shape: {} is {}x{}, and {} is {}x{}",
+            first.name,
+            first.size.width,
+            first.size.height,
+            last.name,
+            last.size.width,
+            last.size.height
+        ));
+    }
+    found
+}
+
+fn shape(size: Size) -> f64 {
+    f64::from(size.width) / f64::from(size.height)
+}
+
+/// Whether two shapes are the same to the eye.
+fn is_close(one: f64, other: f64) -> bool {
+    (one / other - 1.0).abs() < 0.05
+}
+
+/// The name of an image that has none.
+const UNNAMED: &str = "the image";
+
+/// An image of this machine that can be uploaded.
+struct Here {
+    bytes: Bytes,
+    name: String,
+    /// The name that it is to have there.
+    stored: String,
+    size: Size,
+}
+
+impl Here {
+    async fn of(image: &Image) -> Result<Self, Error> {
+        runtime()?;
+        let found = match image {
+            Image::Url(url) => Err(Unusable::new(format!("{url} is not on this machine"))),
+            Image::Bytes { bytes } => Self::named(bytes.clone(), UNNAMED.to_owned()),
+            Image::File { file } => {
+                let file = file.clone();
+                let reading = tokio::task::spawn_blocking(move || Self::read(&file));
+                reading
+                    .await
+                    .unwrap_or_else(|error| Err(Unusable::new(error.to_string())))
+            }
+        };
+        found.map_err(Unusable::into_error)
+    }
+
+    fn read(file: &Path) -> Result<Self, Unusable> {
+        Self::named(contents(file)?, file.display().to_string())
+    }
+
+    fn named(bytes: Bytes, name: String) -> Result<Self, Unusable> {
+        let stored = stored_name(&bytes);
+        let (stored, size) = stored.map_err(|what| Unusable::new(format!("{name} {what}")))?;
+        Ok(Self {
             bytes,
             name,
             stored,
+            size,
         })
     }
 }
 
-async fn read(file: &Path) -> Result<Bytes, Error> {
-    // Before it takes up the memory.
-    let found = tokio::fs::metadata(file).await;
-    let size = found.map_err(|error| unreadable(file, error))?.len();
-    if size > MAX_IMAGE {
-        return Err(too_large(&file.display()));
-    }
-    let read = tokio::fs::read(file).await;
-    read.map(Bytes::from)
-        .map_err(|error| unreadable(file, error))
+/// Why an image cannot be used.
+pub(crate) struct Unusable {
+    /// A sentence that names it.
+    what: String,
+    cause: Option<std::io::Error>,
 }
 
-/// A name for these bytes and no others, since the same name overwrites. Its ending tells the truth: hosts take the type from
-/// it, and with a wrong type the generation fails.
-fn stored_name(bytes: &[u8], name: &str) -> Result<String, Error> {
+impl Unusable {
+    fn new(what: String) -> Self {
+        Self { what, cause: None }
+    }
+
+    fn unread(file: &Path, cause: std::io::Error) -> Self {
+        Self {
+            what: format!("{} cannot be read; correct the path", file.display()),
+            cause: Some(cause),
+        }
+    }
+
+    fn into_error(self) -> Error {
+        let error = Error::new(ErrorKind::InvalidRequest, format!("input: {}", self.what));
+        match self.cause {
+            Some(cause) => error.with_source(cause),
+            None => error,
+        }
+    }
+}
+
+/// The bytes of a file that can be an image.
+pub(crate) fn contents(file: &Path) -> Result<Bytes, Unusable> {
+    let wrong = |what: &str| Unusable::new(format!("{} {what}; correct the path", file.display()));
+    let kind = match std::fs::metadata(file) {
+        Ok(found) => found.file_type(),
+        Err(_) if file.is_symlink() => {
+            return Err(wrong("is a link to a file that is not there"));
+        }
+        Err(cause) => return Err(Unusable::unread(file, cause)),
+    };
+    // Others may have no end, or nothing to give for ever.
+    if !kind.is_file() {
+        return Err(wrong(&format!("is {}, and no file", name_of(kind))));
+    }
+    let opened = File::open(file).map_err(|cause| Unusable::unread(file, cause))?;
+    let mut bytes = Vec::new();
+    opened
+        .take(MAX_IMAGE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|cause| Unusable::unread(file, cause))?;
+    Ok(bytes.into())
+}
+
+/// The kind of what is no file.
+fn name_of(kind: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if kind.is_fifo() {
+            return "a pipe";
+        }
+        if kind.is_socket() {
+            return "a socket";
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return "a device";
+        }
+    }
+    if kind.is_dir() {
+        "a folder"
+    } else {
+        "something special"
+    }
+}
+
+/// A name for these bytes and no others, since the same name overwrites, with the size of the image. Its ending tells the
+/// truth: hosts take the type from it, and with a wrong type the generation fails. The error is the end of a sentence.
+fn stored_name(bytes: &[u8]) -> Result<(String, Size), String> {
     if bytes.len() as u64 > MAX_IMAGE {
-        return Err(too_large(&name));
+        return Err(format!(
+            "is larger than {} MiB; make it smaller",
+            MAX_IMAGE >> 20
+        ));
     }
     let known = ["image/jpeg", "image/png", "image/webp"];
     let Some(kind) = infer::get(bytes).filter(|kind| known.contains(&kind.mime_type())) else {
-        return Err(refused(&name, "is not a JPEG, PNG or WebP image"));
+        return Err("is not a JPEG, PNG or WebP image".to_owned());
     };
-    Ok(format!(
-        "{}.{}",
-        hex(&Sha256::digest(bytes)[..16]),
-        kind.extension()
-    ))
-}
-
-fn unreadable(file: &Path, error: std::io::Error) -> Error {
-    refused(&file.display(), "cannot be read; correct the path").with_source(error)
-}
-
-fn too_large(name: &dyn Display) -> Error {
-    refused(
-        name,
-        &format!("is larger than {} MiB; make it smaller", MAX_IMAGE >> 20),
-    )
+    let size = picture::look(bytes, kind.mime_type())?;
+    let stored = format!("{}.{}", hex(&Sha256::digest(bytes)[..16]), kind.extension());
+    Ok((stored, size))
 }
 
 fn refused(name: &dyn Display, what: &str) -> Error {

@@ -41,6 +41,7 @@ pub mod ledger;
 mod limit;
 mod model;
 mod offer;
+mod picture;
 mod plan;
 mod provider;
 mod providers;

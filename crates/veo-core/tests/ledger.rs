@@ -128,7 +128,11 @@ async fn a_wish_is_known_again_by_the_content_of_its_images() {
     let client = place.client().await;
     let file = |name: &str, content: &[u8]| {
         let path = place.folder.path().join(name);
-        std::fs::write(&path, [b"\x89PNG\r\n\x1a\n", content].concat()).unwrap();
+        std::fs::write(
+            &path,
+            [include_bytes!("../../../tests/media/kite.png"), content].concat(),
+        )
+        .unwrap();
         path
     };
     let of = |image: PathBuf| VideoRequest::image("It rains", image);

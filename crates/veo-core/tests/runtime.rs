@@ -32,7 +32,7 @@ fn outside_of_a_runtime_every_call_says_that_there_is_none() {
     let recording = plain.clone().with_ledger(ledger);
 
     let request = VideoRequest::text("A kite over the sea");
-    let image = Image::from(b"\x89PNG\r\n\x1a\n".to_vec());
+    let image = Image::from(include_bytes!("../../../tests/media/kite.png").to_vec());
     let with_image = VideoRequest::image("It flies", image.clone());
     let job = JobRef::new("kie", "t1");
     let video = Video::new(

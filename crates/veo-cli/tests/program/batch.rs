@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::sandbox::{Sandbox, lines};
+use crate::sandbox::{PICTURE, Sandbox, lines};
 use crate::server::{Server, accepted, record, refused};
 
 const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
@@ -430,7 +430,7 @@ fn a_line_that_cannot_be_sent_any_more_makes_no_wrong_command() {
         })
     });
     let sandbox = sandbox.at("kie", server.url());
-    fs::write(image, b"\x89PNG\r\n\x1a\n").unwrap();
+    fs::write(image, PICTURE).unwrap();
     let second = r#"{"prompt": "2", "input": {"type": "image", "image": {"file": "dog.png"}}}"#;
     let retried = [&BATCH, ["--concurrency", "1"].as_slice()].concat();
     write(&sandbox, &[r#"{"prompt": "1"}"#, second]);

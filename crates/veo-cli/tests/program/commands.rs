@@ -10,7 +10,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::batch::clip;
-use crate::sandbox::{Run, Running, Sandbox, lines};
+use crate::sandbox::{PICTURE, Run, Running, Sandbox, lines};
 use crate::server::{Server, accepted, record, refused};
 
 /// Runs the commands one after the other and shows what they did.
@@ -903,7 +903,7 @@ fn a_line_of_a_batch_goes_on_with_the_batch() {
 #[test]
 fn images_of_this_machine_are_uploaded() {
     let sandbox = Sandbox::with_sim();
-    fs::write(sandbox.path("dog.png"), b"\x89PNG\r\n\x1a\n and so on").unwrap();
+    fs::write(sandbox.path("dog.png"), PICTURE).unwrap();
     let shown = session(
         &sandbox,
         &[
@@ -1299,7 +1299,7 @@ fn run_example(example: &str) {
         assert_eq!(run.code, code, "{example}: {line}: {}", run.err);
     };
     for image in ["park", "day", "night", "her", "him", "dog"] {
-        fs::write(sandbox.path(&format!("{image}.png")), b"\x89PNG\r\n\x1a\n").unwrap();
+        fs::write(sandbox.path(&format!("{image}.png")), PICTURE).unwrap();
     }
     sandbox.write("prompt.txt", "A dog playing in a park\n");
     sandbox.write("request.yaml", "prompt: A dog playing in a park\n");

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Map, Value};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{PICTURE, Sandbox};
 
 /// Commands that print every event, most of them with every field. Only what `veo ... --json` prints is looked at.
 const COMMANDS: &str = r#"
@@ -64,7 +64,7 @@ const RARE: [(&str, &str); 3] = [
 #[test]
 fn the_page_about_json_names_all_that_is_printed_and_nothing_else() {
     let sandbox = Sandbox::with_sim();
-    fs::write(sandbox.path("dog.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    fs::write(sandbox.path("dog.png"), PICTURE).unwrap();
     sandbox.write("two.jsonl", "{\"prompt\": \"A\"}\n{\"prompt\": \"B\"}\n");
     sandbox.write("three.jsonl", "{\"prompt\": \"C\"}\n");
     let run = sandbox.run_line(COMMANDS);

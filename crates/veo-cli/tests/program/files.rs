@@ -11,15 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::batch::video;
-use crate::sandbox::{Sandbox, files_in};
+use crate::sandbox::{PICTURE, Sandbox, files_in};
 use crate::server::{Server, accepted, prompt, record, task, video_of};
 
 const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
-
-/// A whole picture of one pixel.
-const PICTURE: &[u8] =
-    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0:~\x9bU\0\0\0\n\
-    IDATx\x9cc\xf8\x0f\0\x01\x01\x01\0\xb18\xf6\x14\0\0\0\0IEND\xaeB`\x82";
 
 /// How often each prompt was paid for.
 type Counts = Arc<Mutex<BTreeMap<String, usize>>>;

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 
-use crate::sandbox::{Running, Sandbox};
+use crate::sandbox::{PICTURE, Running, Sandbox};
 use crate::server::{Server, accepted, record, refused};
 
 const NOTE: &str = "Ctrl-C again gives up";
@@ -111,7 +111,7 @@ fn while_uploading_nothing_is_paid_and_nothing_is_open() {
         Some(r#"{"success":true,"code":200,"data":{"downloadUrl":"https://img.example.net/dog.png"}}"#.to_owned())
     });
     let sandbox = Sandbox::new().at("kie", server.url());
-    std::fs::write(sandbox.path("dog.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    std::fs::write(sandbox.path("dog.png"), PICTURE).unwrap();
     sandbox.write(
         "jobs.jsonl",
         r#"{"prompt":"A dog","input":{"type":"image","image":{"file":"dog.png"}}}"#,

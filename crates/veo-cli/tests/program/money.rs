@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use crate::sandbox::{Sandbox, lines};
+use crate::sandbox::{PICTURE, Sandbox, lines};
 use crate::server::{Server, accepted, record, refused};
 
 const GENERATE: &str = "/veo/generate";
@@ -226,7 +226,7 @@ fn a_paid_job_is_listed_and_waited_for_whatever_happened_to_its_request() {
 #[test]
 fn an_image_reaches_uniall_through_the_place_of_kie_without_a_video_from_there() {
     let sandbox = Sandbox::with_sim();
-    let image = b"\x89PNG\r\n\x1a\n";
+    let image = PICTURE;
     std::fs::write(sandbox.path("dog.png"), image).unwrap();
     let command = ["A dog", "--image", "dog.png", "--provider", "uniall"];
     let plan = sandbox.run(&[&["plan"], command.as_slice()].concat());

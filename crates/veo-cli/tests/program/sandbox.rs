@@ -10,6 +10,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use veo_sim::{Scenario, Sim};
 
+/// A whole picture, 16 by 9.
+pub(crate) const PICTURE: &[u8] = include_bytes!("../../../../tests/media/kite.png");
+
 /// A home, and a folder in which the program runs.
 pub(crate) struct Sandbox {
     root: TempDir,

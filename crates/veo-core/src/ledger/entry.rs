@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use veo_transport::without_queries;
 
+use crate::image;
 use crate::text::hex;
 use crate::time::unix_seconds;
 use crate::{
@@ -327,7 +328,10 @@ impl Wish {
                 Image::Url(url) => Some(digest(url.as_bytes())),
                 Image::Bytes { bytes } => Some(digest(bytes)),
                 Image::File { file } => {
-                    tokio::fs::read(file).await.ok().map(|bytes| digest(&bytes))
+                    let file = file.clone();
+                    let reading = tokio::task::spawn_blocking(move || image::contents(&file));
+                    let contents = reading.await.ok().and_then(Result::ok);
+                    contents.map(|bytes| digest(&bytes))
                 }
             });
         }
