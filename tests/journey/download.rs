@@ -831,6 +831,10 @@ async fn a_video_inside_its_link_is_saved_under_the_same_checks() {
             Err("inside its link, but not as base64"),
         ),
         (
+            format!(" DATA:application/octet-stream;BASE64,{text} "),
+            Ok(()),
+        ),
+        (
             format!("data:video/mp4,{text}"),
             Err("inside its link, but not as base64"),
         ),

@@ -335,17 +335,39 @@ impl<'a> Transfer<'a> {
         url: &str,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Stop> {
-        if let Some(data) = url.strip_prefix("data:") {
-            let bytes = inline(data, self.downloader.settings.max_bytes)?;
-            self.part.restart()?;
-            self.part.write(&bytes).await?;
-            self.part.is_all();
-            on_bytes(self.part.received, self.part.total);
-            return Ok(());
+        if let Some((scheme, data)) = url.trim().split_once(':')
+            && scheme.eq_ignore_ascii_case("data")
+        {
+            return Ok(self.take_inline(data, on_bytes).await?);
         }
         let response = self.ask(url).await?;
         self.take_up(&response)?;
         self.receive(response, on_bytes).await
+    }
+
+    /// Takes a video that came inside its link, which is given without the scheme. It is decoded piece by piece: all of it
+    /// would take its memory once more.
+    async fn take_inline(
+        &mut self,
+        data: &str,
+        on_bytes: &mut impl FnMut(u64, Option<u64>),
+    ) -> Result<(), Error> {
+        /// A multiple of four, as which base64 goes.
+        const PIECE: usize = 64 << 10;
+        let unreadable = || failure("the video came inside its link, but not as base64");
+        let (head, text) = data.split_once(',').unwrap_or_default();
+        self.downloader.check_size(text.len() as u64 / 4 * 3)?;
+        if !head.to_ascii_lowercase().ends_with(";base64") {
+            return Err(unreadable());
+        }
+        self.part.restart()?;
+        for piece in text.as_bytes().chunks(PIECE) {
+            let bytes = BASE64.decode(piece).map_err(|_| unreadable())?;
+            self.part.write(&bytes).await?;
+        }
+        self.part.is_all();
+        on_bytes(self.part.received, self.part.total);
+        Ok(())
     }
 
     /// Asks for what is missing.
@@ -496,17 +518,6 @@ fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
         .map_err(|_| failure("the key holds characters that no HTTP header can carry"))?;
     header.set_sensitive(true);
     Ok(header)
-}
-
-/// The bytes of a video that came inside its link, which is given without the scheme.
-fn inline(data: &str, max_bytes: u64) -> Result<Vec<u8>, Error> {
-    let (head, text) = data.split_once(',').unwrap_or_default();
-    check_size(text.len() as u64 / 4 * 3, max_bytes)?;
-    let bytes = BASE64
-        .decode(text)
-        .ok()
-        .filter(|_| head.ends_with(";base64"));
-    bytes.ok_or_else(|| failure("the video came inside its link, but not as base64"))
 }
 
 fn check_size(bytes: u64, max_bytes: u64) -> Result<(), Error> {
