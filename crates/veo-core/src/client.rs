@@ -335,7 +335,6 @@ impl Client {
             request,
             image::is_stranded(request, self.places()),
         );
-        image::judge(&mut plan, request);
         plan.refusals.extend(
             self.doubles
                 .iter()

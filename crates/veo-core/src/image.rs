@@ -14,10 +14,7 @@ use crate::picture::{self, Size};
 use crate::providers::KEEPS_IMAGES;
 use crate::runtime::runtime;
 use crate::text::hex;
-use crate::{
-    AspectRatio, Error, ErrorKind, Image, Input, Mode, Plan, Provider, Reason, Refusal,
-    VideoRequest,
-};
+use crate::{AspectRatio, Error, ErrorKind, Image, Input, Mode, Provider, VideoRequest};
 
 /// The largest image that the model takes, in bytes.
 const MAX_IMAGE: u64 = 20 << 20;
@@ -117,9 +114,12 @@ impl Image {
     }
 }
 
-/// Looks at the images of this machine. Nobody can make a video from one that cannot be used, and one of another shape than
-/// the video is a warning. It blocks while it reads them.
-pub(crate) fn judge(plan: &mut Plan, request: &VideoRequest) {
+/// Looks at the images of this machine, and gives warnings of shapes that do not fit. It blocks while it reads them.
+///
+/// # Errors
+///
+/// A sentence about an image that cannot be used.
+pub(crate) fn judged(request: &VideoRequest) -> Result<Vec<String>, String> {
     let mut looked = Vec::new();
     for image in request.images() {
         let here = match image {
@@ -129,25 +129,9 @@ pub(crate) fn judge(plan: &mut Plan, request: &VideoRequest) {
             Image::File { file } => Here::read(file),
             Image::Bytes { bytes } => Here::named(bytes.clone(), UNNAMED.to_owned()),
         };
-        match here {
-            Ok(here) => looked.push(here),
-            Err(unusable) => return refuse(plan, &unusable.what),
-        }
+        looked.push(here.map_err(|unusable| unusable.what)?);
     }
-    let warnings = warnings(request, &looked);
-    for offer in &mut plan.offers {
-        offer.warnings.extend(warnings.clone());
-    }
-}
-
-/// Turns all offers of a plan into refusals.
-fn refuse(plan: &mut Plan, what: &str) {
-    for offer in plan.offers.drain(..) {
-        plan.refusals.push(Refusal {
-            provider: offer.account,
-            reasons: vec![Reason::new("input", what.to_owned())],
-        });
-    }
+    Ok(warnings(request, &looked))
 }
 
 /// Warnings of shapes that do not fit the video, or each other.

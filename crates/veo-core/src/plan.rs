@@ -108,7 +108,27 @@ pub(crate) fn plan<'a>(
         });
     }
     name_the_able(&mut plan.refusals, providers);
+    judge_images(&mut plan, request);
     plan
+}
+
+/// Nobody can make a video from an image that cannot be used.
+fn judge_images(plan: &mut Plan, request: &VideoRequest) {
+    match image::judged(request) {
+        Ok(warnings) => {
+            for offer in &mut plan.offers {
+                offer.warnings.extend(warnings.clone());
+            }
+        }
+        Err(what) => {
+            for offer in plan.offers.drain(..) {
+                plan.refusals.push(Refusal {
+                    provider: offer.account,
+                    reasons: vec![Reason::new("input", what.clone())],
+                });
+            }
+        }
+    }
 }
 
 /// Says in each reason who else can do it. A provider's own fields are nobody else's.
