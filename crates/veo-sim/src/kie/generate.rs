@@ -222,6 +222,20 @@ fn check_seed(request: &Map<String, Value>) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn every_model_of_the_specification_has_a_price() {
+        let contract: Value = serde_json::from_str(include_str!("../contract.json")).unwrap();
+        for model in contract["kie"]["$defs"]["Model"]["enum"]
+            .as_array()
+            .unwrap()
+        {
+            assert!(
+                PRICES.iter().any(|(name, _)| model == name),
+                "openapi/kie.yaml has the model {model}: give it a row in PRICES of crates/veo-sim/src/kie/generate.rs"
+            );
+        }
+    }
+
     /// Refused or named whether or not requests are checked against the specification as well.
     #[test]
     fn what_the_pages_say_of_fields_together_is_kept() {

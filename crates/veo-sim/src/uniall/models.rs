@@ -23,3 +23,22 @@ pub(crate) fn list() -> Reply {
         .collect();
     Reply::json(200, json!({ "object": "list", "data": models }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_of_the_specification_has_a_price() {
+        let contract: Value = serde_json::from_str(include_str!("../contract.json")).unwrap();
+        for model in contract["uniall"]["$defs"]["Model"]["enum"]
+            .as_array()
+            .unwrap()
+        {
+            assert!(
+                MODELS.iter().any(|(name, ..)| model == name),
+                "openapi/uniall.yaml has the model {model}: give it a row in MODELS of crates/veo-sim/src/uniall/models.rs"
+            );
+        }
+    }
+}
