@@ -1,7 +1,5 @@
 //! The arguments that several commands have.
 
-use std::fs;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,20 +7,22 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use veo_core::{AspectRatio, Image, Input, Resolution, Source, Tier, VideoRequest};
+use veo_core::{AspectRatio, Image, Input, Receipt, Resolution, Source, Tier, VideoRequest};
 
 use crate::config::ProviderName;
 use crate::failure::Failure;
 use crate::paths::{Target, check_target, check_writable, place};
+use crate::read;
 use crate::store::Store;
 
 /// A prompt, or a whole request.
 #[derive(Args)]
 pub(crate) struct Prompt {
-    /// What the video shows; @FILE reads it from a file, and - from standard input.
+    /// What the video shows; @FILE reads it from a file, and - from standard input. A prompt that begins with @ is
+    /// written with two of them.
     prompt: Option<String>,
     /// A whole request in JSON or YAML, as `veo schema` describes it; - reads it from standard input. Options that are
-    /// given besides count more.
+    /// given besides count more. A receipt stands for its request.
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     request: Option<PathBuf>,
     /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded to kie.ai, whoever
@@ -60,10 +60,10 @@ pub(crate) struct Prompt {
 #[command(next_help_heading = "Video")]
 pub(crate) struct Options {
     /// Quality against price; the cheapest that can do the rest if not given.
-    #[arg(long, value_parser = word::<Tier>(&["lite", "fast", "quality"]))]
+    #[arg(long, ignore_case = true, value_parser = word::<Tier>(&["lite", "fast", "quality"]))]
     tier: Option<Tier>,
     /// Shape of the picture; 16:9 if not given. `auto` follows an image.
-    #[arg(long, value_name = "RATIO", value_parser = word::<AspectRatio>(&["16:9", "9:16", "auto"]))]
+    #[arg(long, value_name = "RATIO", ignore_case = true, value_parser = word::<AspectRatio>(&["16:9", "9:16", "auto"]))]
     aspect_ratio: Option<AspectRatio>,
     /// Size of the picture; 720p if not given.
     #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = resolutions())]
@@ -294,26 +294,37 @@ pub(crate) fn image(text: &str) -> Image {
 
 fn read_prompt(prompt: &str) -> Result<String, Failure> {
     let text = match (prompt, prompt.strip_prefix('@')) {
-        ("-", _) => read_input()?,
-        (_, Some(file)) => read_file(Path::new(file))?,
+        ("-", _) => read::input()?,
+        (_, Some(text)) if text.starts_with('@') => text.to_owned(),
+        (_, Some(file)) => read::file(Path::new(file)).map_err(|failure| {
+            let message = match file {
+                "" => "@ reads the prompt from a file, and none is named".to_owned(),
+                _ => format!("@ reads the prompt from a file, and {}", failure.message()),
+            };
+            Failure::usage(message)
+                .with_next("A prompt that begins with @ is written with two of them: @@home.")
+        })?,
         _ => return Ok(prompt.to_owned()),
     };
     Ok(text.trim_end().to_owned())
 }
 
-/// JSON is YAML as well, but is read by a stricter reader when the name says so.
+/// JSON is YAML as well, but is read by a stricter reader when the name says so. A receipt stands for its request.
 fn read_request(file: &Path) -> Result<VideoRequest, Failure> {
     let from_input = file == Path::new("-");
     let text = if from_input {
-        read_input()?
+        read::input()?
     } else {
-        read_file(file)?
+        read::file(file)?
     };
+    if let Ok(receipt) = read::json::<Receipt>(&text) {
+        return Ok(receipt.job.offer.request);
+    }
     let is_json = file
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let request = if is_json {
-        serde_json::from_str(&text).map_err(|error| error.to_string())
+        read::json(&text).map_err(|error| error.to_string())
     } else {
         serde_saphyr::from_str(&text).map_err(|error| {
             // The lines after the first show the place.
@@ -332,22 +343,6 @@ fn read_request(file: &Path) -> Result<VideoRequest, Failure> {
             "{name} is no request: {error}\n`veo schema` says what is"
         ))
     })
-}
-
-fn read_file(file: &Path) -> Result<String, Failure> {
-    fs::read_to_string(file).map_err(|error| {
-        Failure::usage(format!(
-            "{} cannot be read: {error}; correct the path",
-            file.display()
-        ))
-    })
-}
-
-fn read_input() -> Result<String, Failure> {
-    let mut text = String::new();
-    let read = io::stdin().read_to_string(&mut text);
-    read.map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
-    Ok(text)
 }
 
 fn extra(text: &str) -> Result<Extra, String> {

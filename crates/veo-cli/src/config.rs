@@ -1,7 +1,7 @@
 //! Keys and addresses of the providers: from the environment, or from a file that nobody else can read.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use toml::{Table, Value};
 use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll, is_loopback};
 
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::paths::own_folder;
 use crate::simulator::is_for_simulator;
 
@@ -79,16 +80,16 @@ impl ProviderName {
 
 impl Config {
     /// Reads the file, if there is one, and the environment, which counts more.
-    pub(crate) fn load() -> Result<Self, Failure> {
+    pub(crate) fn load(output: &Output) -> Result<Self, Failure> {
         let mut config = match path() {
-            Some(path) => Self::read(&path)?,
+            Some(path) => Self::read(&path, output)?,
             None => Self::default(),
         };
         for provider in ProviderName::ALL {
             let settings = config.settings_mut(provider);
-            settings.api_key = from_environment(provider.key_variable())
-                .map(SecretString::from)
-                .or(settings.api_key.take());
+            if let Some(key) = from_environment(provider.key_variable()) {
+                settings.api_key = Some(key.into());
+            }
             settings.base_url =
                 from_environment(provider.url_variable()).or(settings.base_url.take());
         }
@@ -258,13 +259,24 @@ impl Config {
         }
     }
 
-    fn read(path: &Path) -> Result<Self, Failure> {
-        match read(path)? {
-            Some(text) => {
-                toml::from_str(&text).map_err(|error| not_understood(path, &text, &error))
-            }
-            None => Ok(Self::default()),
+    /// Reads the file. A key that others can read is not used; where the environment has another, that is only told.
+    fn read(path: &Path, output: &Output) -> Result<Self, Failure> {
+        let Some(File { text, is_private }) = read(path)? else {
+            return Ok(Self::default());
+        };
+        let config: Self =
+            toml::from_str(&text).map_err(|error| not_understood(path, &text, &error))?;
+        let mut with_key = ProviderName::ALL
+            .into_iter()
+            .filter(|name| config.has_key(*name));
+        if is_private || with_key.clone().next().is_none() {
+            return Ok(config);
         }
+        if with_key.any(|name| from_environment(name.key_variable()).is_none()) {
+            return Err(Failure::usage(readable(path)));
+        }
+        output.warn(&readable(path));
+        Ok(config)
     }
 }
 
@@ -277,7 +289,11 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
     }
     let path = path()
         .ok_or_else(|| Failure::usage("there is no place for it; set HOME or XDG_CONFIG_HOME"))?;
-    let text = read(&path)?.unwrap_or_default();
+    let text = match read(&path)? {
+        Some(file) if !file.is_private => return Err(Failure::usage(readable(&path))),
+        Some(file) => file.text,
+        None => String::new(),
+    };
     let mut table: Table =
         toml::from_str(&text).map_err(|error| not_understood(&path, &text, &error))?;
     let section = table
@@ -307,29 +323,38 @@ fn path() -> Option<PathBuf> {
     Some(own_folder("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
 }
 
-/// The text of the file, if there is one and nobody else can read it.
-fn read(path: &Path) -> Result<Option<String>, Failure> {
+/// The file with the keys.
+struct File {
+    text: String,
+    /// Whether nobody else can read it.
+    is_private: bool,
+}
+
+/// The file, if there is one.
+fn read(path: &Path) -> Result<Option<File>, Failure> {
     let unreadable = |error| Failure::unreadable(path, &error);
-    let mut file = match File::open(path) {
+    let mut file = match fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
     };
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let path = path.display();
-            let message = format!(
-                "{path} holds keys and others on this machine can read it; run: chmod 600 {path}"
-            );
-            return Err(Failure::usage(message));
+    let is_private = {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            file.metadata().map_err(unreadable)?.permissions().mode() & 0o077 == 0
         }
-    }
+        #[cfg(not(unix))]
+        true
+    };
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(unreadable)?;
-    Ok(Some(text))
+    Ok(Some(File { text, is_private }))
+}
+
+fn readable(path: &Path) -> String {
+    let path = path.display();
+    format!("{path} holds keys and others on this machine can read it; run: chmod 600 {path}")
 }
 
 /// Replaces the file in one step, so that it is never half there.

@@ -17,6 +17,7 @@ mod listing;
 mod output;
 mod paths;
 mod progress;
+mod read;
 mod run;
 mod saved;
 mod setting;

@@ -125,7 +125,7 @@ impl Output {
             let lines = tracing_subscriber::fmt::layer()
                 .without_time()
                 .with_ansi(false)
-                .with_writer(io::stderr);
+                .with_writer(|| VisibleErrors);
             let targets = Targets::new()
                 .with_target("veo::wire", LevelFilter::DEBUG)
                 .with_target("veo_core", LevelFilter::WARN);
@@ -162,14 +162,23 @@ impl Output {
         self.print_all([line]);
     }
 
-    /// Prints a text for another program, such as completions.
+    /// Prints a text for another program, such as completions. It is our own, and stays as it is.
     pub(crate) fn text(&self, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
-        self.result(text.trim_end(), &Event::Text { text: &text });
+        if self.json {
+            self.print(&json(&Event::Text { text: &text }));
+        } else {
+            self.write_all([text.trim_end()]);
+        }
     }
 
     /// Prints many lines on standard output at once.
     pub(crate) fn print_all(&self, lines: impl IntoIterator<Item = impl Display>) {
+        let shown = lines.into_iter().map(|line| visible(&line.to_string()));
+        self.write_all(shown);
+    }
+
+    fn write_all(&self, lines: impl IntoIterator<Item = impl Display>) {
         self.bars.suspend(|| {
             if let Err(error) = write_lines(lines) {
                 self.unwritten.borrow_mut().get_or_insert(error);
@@ -215,11 +224,12 @@ impl Output {
 
     /// Tells something that may not be as the user wants it.
     pub(crate) fn warn(&self, message: &str) {
-        let text = format!(
-            "{}: {message}",
-            style("warning").yellow().bold().for_stderr()
-        );
-        self.progress(&text, &Event::Note { message });
+        if self.json {
+            self.note(message);
+        } else {
+            let word = style("warning").yellow().bold().for_stderr();
+            self.tell_after(&word, message);
+        }
     }
 
     /// Tells an error, and gives the code to end with.
@@ -227,11 +237,8 @@ impl Output {
         if self.json {
             self.tell(&json(&failure.as_json()));
         } else {
-            self.tell(&format!(
-                "{}: {}",
-                style("error").red().bold().for_stderr(),
-                failure.in_full()
-            ));
+            let word = style("error").red().bold().for_stderr();
+            self.tell_after(&word, &failure.in_full());
         }
         ExitCode::from(failure.exit as u8)
     }
@@ -239,8 +246,49 @@ impl Output {
     /// Prints a line on standard error.
     pub(crate) fn tell(&self, line: &str) {
         self.bars.suspend(|| {
-            let _ = writeln!(io::stderr(), "{line}");
+            let _ = writeln!(io::stderr(), "{}", visible(line));
         });
+    }
+
+    /// Prints a line on standard error after a word of our own, which can have a colour.
+    fn tell_after(&self, word: &dyn Display, line: &str) {
+        self.bars.suspend(|| {
+            let _ = writeln!(io::stderr(), "{word}: {}", visible(line));
+        });
+    }
+}
+
+/// A text without what changes a terminal or the order of the letters: such characters stand there as JSON escapes. All that
+/// can hold words of others goes through it.
+pub(crate) fn visible(text: &str) -> String {
+    let is_hidden = |c: char| {
+        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
+        turns || ends_line || c.is_control() && c != '\n'
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_hidden(c) {
+            shown += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// Standard error for the lines of exchanges.
+struct VisibleErrors;
+
+impl Write for VisibleErrors {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = visible(&String::from_utf8_lossy(bytes));
+        io::stderr().write_all(text.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
     }
 }
 
@@ -264,6 +312,6 @@ pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
 }
 
 pub(crate) fn json(value: &impl Serialize) -> String {
-    // None of the types has anything that JSON cannot say.
-    serde_json::to_string(value).unwrap_or_default()
+    // None of the types has anything that JSON cannot say. Such characters stand in its texts only.
+    visible(&serde_json::to_string(value).unwrap_or_default())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use veo_core::{JobRef, State};
 
-use crate::output::{Event, Output};
+use crate::output::{Event, Output, visible};
 
 pub(crate) struct Progress<'a> {
     output: &'a Output,
@@ -100,7 +100,7 @@ impl<'a> Progress<'a> {
             }
         } else if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));
-            self.bar.set_message(format!("{label}{message}"));
+            self.bar.set_message(visible(&format!("{label}{message}")));
         }
     }
 }

@@ -7,7 +7,7 @@ use indicatif::HumanBytes;
 use veo_core::{JobRef, Media, Receipt, Saved};
 
 use crate::failure::Failure;
-use crate::output::{Event, Output};
+use crate::output::{Event, Output, visible};
 
 /// A video that is saved.
 pub(crate) struct SavedVideo {
@@ -70,7 +70,8 @@ pub(crate) fn save_receipt(
         output.warn("there is no receipt, since this machine has not sent the request");
         return Ok(());
     };
-    let text = serde_json::to_string_pretty(receipt).unwrap_or_default() + "\n";
+    let text = serde_json::to_string_pretty(receipt).unwrap_or_default();
+    let text = visible(&text) + "\n";
     fs::write(path, text).map_err(|error| {
         let path = path.display();
         let message =

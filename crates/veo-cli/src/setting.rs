@@ -5,6 +5,7 @@ use veo_sim::Sim;
 use crate::args::Who;
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::simulator;
 use crate::store::Store;
 
@@ -18,10 +19,10 @@ pub(crate) struct Setting {
 
 impl Setting {
     /// Reads the configuration, or starts a simulator.
-    pub(crate) async fn of(who: &Who) -> Result<Self, Failure> {
+    pub(crate) async fn of(who: &Who, output: &Output) -> Result<Self, Failure> {
         let Some(provider) = who.sim else {
             return Ok(Self {
-                config: Config::load()?,
+                config: Config::load(output)?,
                 providers: who.provider.clone(),
                 simulator: None,
             });

@@ -239,7 +239,7 @@ pub enum AspectRatio {
     #[serde(rename = "9:16")]
     Portrait,
     /// Whichever is nearer to the image, which is cropped to it.
-    #[serde(rename = "auto")]
+    #[serde(rename = "auto", alias = "Auto")]
     Auto,
 }
 

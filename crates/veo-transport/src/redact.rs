@@ -118,13 +118,22 @@ impl Key {
         let key = self.key.expose_secret().as_bytes();
         let mut clean = BytesMut::new();
         while let Some(at) = memmem::find(&body, key) {
-            clean.unsplit(body.split_to(at));
-            clean.extend_from_slice(b"[key]");
-            let _ = body.split_to(key.len());
+            hide(&mut clean, &mut body, at, key.len());
         }
         // Without a key in it, this is the body itself and no copy.
         clean.unsplit(body);
+        let mut body = std::mem::take(&mut clean);
+        while let Some((at, length)) = find_encoded(&body, key) {
+            hide(&mut clean, &mut body, at, length);
+        }
+        clean.unsplit(body);
         clean.freeze()
+    }
+
+    /// A text without the key.
+    pub(crate) fn remove_from(&self, text: &str) -> String {
+        let clean = self.remove(text.as_bytes().into());
+        String::from_utf8_lossy(&clean).into_owned()
     }
 
     /// The start of a body for the log, in one line.
@@ -133,6 +142,67 @@ impl Key {
         let start = self.remove(body[..body.len().min(2 * SHOWN)].into());
         excerpt(&start, SHOWN).replace(char::is_control, " ")
     }
+}
+
+/// Moves the start of a body to what is clean, with a word for the key that follows.
+fn hide(clean: &mut BytesMut, body: &mut BytesMut, at: usize, length: usize) {
+    clean.unsplit(body.split_to(at));
+    clean.extend_from_slice(b"[key]");
+    let _ = body.split_to(length);
+}
+
+/// The first place of the key in the encodings of JSON, of URLs and of HTML, and its length there.
+fn find_encoded(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
+    let first = *key.first()?;
+    let mut starts = (0..body.len()).filter(|at| [first, b'\\', b'%', b'&'].contains(&body[*at]));
+    starts.find_map(|at| Some((at, encoded(&body[at..], key)?)))
+}
+
+/// The length of the key at the start of a text, in whichever way each of its bytes is written.
+fn encoded(text: &[u8], key: &[u8]) -> Option<usize> {
+    let mut length = 0;
+    for byte in key {
+        length += encoded_byte(&text[length..], *byte)?;
+    }
+    Some(length)
+}
+
+fn encoded_byte(text: &[u8], byte: u8) -> Option<usize> {
+    let hexadecimal = |prefix: usize, digits: usize| {
+        let digits = std::str::from_utf8(text.get(prefix..prefix + digits)?).ok()?;
+        (u32::from_str_radix(digits, 16).ok()? == u32::from(byte)).then_some(prefix + digits.len())
+    };
+    // JSON in JSON doubles the backslashes.
+    let slashes = text.iter().take(8).take_while(|c| **c == b'\\').count();
+    if slashes > 0 {
+        let escaped = *text.get(slashes)?;
+        if escaped == b'u'
+            && let Some(length) = hexadecimal(slashes + 1, 4)
+        {
+            return Some(length);
+        }
+        if escaped == byte {
+            return Some(slashes + 1);
+        }
+    }
+    if text.starts_with(b"%25") && byte != b'%' {
+        return hexadecimal(3, 2);
+    }
+    if text.starts_with(b"%")
+        && let Some(length) = hexadecimal(1, 2)
+    {
+        return Some(length);
+    }
+    if text.starts_with(b"&#") {
+        let end = text.iter().take(10).position(|c| *c == b';')?;
+        let number = std::str::from_utf8(&text[2..end]).ok()?;
+        let value = match number.strip_prefix(['x', 'X']) {
+            Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+            None => number.parse().ok()?,
+        };
+        return (value == u32::from(byte)).then_some(end + 1);
+    }
+    (text.first() == Some(&byte)).then_some(1)
 }
 
 /// A quote ends a link in JSON and HTML. Commas and backslashes do not: they can be part of a query.
@@ -163,6 +233,33 @@ mod tests {
                 hides,
                 "{url} {key:?}",
                 key = key.key
+            );
+        }
+    }
+
+    #[test]
+    fn the_key_is_found_in_every_encoding() {
+        let key = "sk-0f1e/2d3c+4b5a/6978";
+        let each = |write: &dyn Fn(u8) -> String| key.bytes().map(write).collect::<String>();
+        let table = [
+            key.to_owned(),
+            key.replace('/', "\\/"),
+            key.replace('/', "\\\\\\/"),
+            each(&|byte| format!("\\u{byte:04x}")),
+            each(&|byte| format!("\\u{byte:04X}")),
+            each(&|byte| format!("\\\\u{byte:04x}")),
+            key.replace('/', "%2F").replace('+', "%2B"),
+            key.replace('/', "%2f").replace('+', "%2b"),
+            key.replace('/', "%252F").replace('+', "%252B"),
+            each(&|byte| format!("%{byte:02X}")),
+            key.replace('/', "&#47;").replace('+', "&#x2B;"),
+        ];
+        for written in table {
+            let body = format!("bad key {written} and {written}, \\\\ 5 % &amp; so on");
+            let hidden = Key::new(key.into(), true).remove_from(&body);
+            assert_eq!(
+                hidden, "bad key [key] and [key], \\\\ 5 % &amp; so on",
+                "{written}"
             );
         }
     }

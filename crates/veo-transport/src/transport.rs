@@ -195,7 +195,8 @@ impl Transport {
 
     /// Reads a reply to its end, without the key.
     async fn read<R>(&self, mut response: Response, host: String) -> Result<RawReply, Error<R>> {
-        let head = Head::new(response.status().as_u16(), response.headers());
+        let mut head = Head::new(response.status().as_u16(), response.headers());
+        head.content_type = head.content_type.map(|text| self.key.remove_from(&text));
         let mut body = BytesMut::new();
         loop {
             match response.chunk().await {

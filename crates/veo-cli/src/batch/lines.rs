@@ -11,6 +11,7 @@ use veo_core::VideoRequest;
 use crate::failure::Failure;
 use crate::hash::hex;
 use crate::paths::place;
+use crate::read;
 
 /// A line of the file.
 pub(super) struct BatchLine {
@@ -24,6 +25,7 @@ pub(super) struct BatchLine {
 
 /// All requests of the file, or everything that is wrong with it.
 pub(super) fn read(file: &Path, text: &str) -> Result<Vec<BatchLine>, Failure> {
+    check_form(file, text)?;
     let mut lines = Vec::new();
     let mut problems = Vec::new();
     let mut seen = HashMap::<String, usize>::new();
@@ -81,9 +83,20 @@ impl BatchLine {
     }
 }
 
+/// Refuses a file in another form at once, and not in each of its lines.
+fn check_form(file: &Path, text: &str) -> Result<(), Failure> {
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty());
+    match first {
+        Some(line) if !line.starts_with('{') || line == "{" => Err(Failure::usage(format!(
+            "{} is no batch, which has one JSON object a line, as `veo schema` describes it; nothing was sent",
+            file.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
 fn read_line(number: usize, text: &str) -> Result<BatchLine, String> {
-    let mut value: Value =
-        serde_json::from_str(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    let mut value: Value = read::json(text).map_err(|error| format!("it is not JSON: {error}"))?;
     // A later version that knows more fields finds the same ones in this line.
     value.sort_all_objects();
     let key = hex(&Sha256::digest(value.to_string().as_bytes())[..8]);

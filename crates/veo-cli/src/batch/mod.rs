@@ -9,7 +9,6 @@ mod pace;
 mod receipts;
 mod work;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +27,7 @@ use crate::batch::work::{BUDGET, Work};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::paths::place;
+use crate::read;
 use crate::run::Run;
 use crate::setting::Setting;
 use crate::store::{Store, ledger_of};
@@ -90,7 +90,7 @@ pub(crate) async fn run(
     timeout: Option<Duration>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let text = fs::read_to_string(file).map_err(|error| Failure::unreadable(file, &error))?;
+    let text = read::file(file)?;
     let lines = lines::read(file, &text)?;
     let receipts = batch.receipts.as_deref();
     let mut reserved = vec![place(file), ledger_of(file)?];
@@ -99,7 +99,7 @@ pub(crate) async fn run(
         reserved.push(place(receipts));
     }
 
-    let setting = Setting::of(who).await?;
+    let setting = Setting::of(who, output).await?;
     let client = setting
         .config
         .client(&setting.providers, timeout)?

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use veo_core::{Charged, ErrorKind, Receipt};
 
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, json};
 use crate::paths::place;
 
 /// The place where the receipts go. A receipt that cannot be written is no reason to leave jobs alone that are under way.
@@ -47,8 +47,7 @@ impl Receipts {
         let (Some(sink), None) = (&mut self.sink, &self.error) else {
             return;
         };
-        // Its types have nothing that JSON cannot say.
-        let text = serde_json::to_string(&receipt).unwrap_or_default();
+        let text = json(&receipt);
         let written = writeln!(sink, "{text}").and_then(|()| sink.flush());
         self.error = written.err();
     }

@@ -15,7 +15,7 @@ pub(crate) struct Credits {
 }
 
 pub(crate) async fn run(arguments: &Credits, output: &Output) -> Result<(), Failure> {
-    let config = Config::load()?;
+    let config = Config::load(output)?;
     let client = config.client(&arguments.provider, None)?;
     let mut told = false;
     let mut silent = None;

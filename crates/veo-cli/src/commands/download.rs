@@ -25,7 +25,7 @@ pub(crate) struct Download {
 
 pub(crate) async fn run(arguments: Download, output: &Output) -> Result<(), Failure> {
     let Download { job, save } = arguments;
-    let config = Config::load()?;
+    let config = Config::load(output)?;
     let store = Store::open().await?;
     let client = config
         .resuming(&[ProviderName::of(&job.provider)?], None)?

@@ -39,7 +39,7 @@ pub(crate) async fn run(arguments: Extend, output: &Output) -> Result<(), Failur
         options,
         common,
     } = arguments;
-    let setting = Setting::of(&common.who).await?;
+    let setting = Setting::of(&common.who, output).await?;
     let source = if source.contains("://") {
         Source::url(source)
     } else {

@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: Generate, output: &Output) -> Result<(), Fail
         .await;
     }
     let request = prompt.request(&options)?;
-    let setting = Setting::of(&common.who).await?;
+    let setting = Setting::of(&common.who, output).await?;
     make(&request, &common, &setting, output).await
 }
 

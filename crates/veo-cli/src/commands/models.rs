@@ -18,7 +18,7 @@ pub(crate) struct Models {
 }
 
 pub(crate) fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
-    let config = Config::load()?;
+    let config = Config::load(output)?;
     for model in config.planner(&arguments.provider)?.models() {
         let rows = [
             ("modes", words(model.modes)),

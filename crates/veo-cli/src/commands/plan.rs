@@ -30,7 +30,7 @@ pub(crate) struct Plan {
 
 pub(crate) fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = arguments.prompt.request(&arguments.options)?;
-    let config = Config::load()?;
+    let config = Config::load(output)?;
     let client = config.planner(&arguments.provider)?;
     let mut plan = possible(&client, &config, &request)?;
     let is_local = |image: &&Image| !matches!(image, Image::Url(_));

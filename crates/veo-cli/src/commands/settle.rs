@@ -58,7 +58,7 @@ pub(crate) async fn run(arguments: &Settle, output: &Output) -> Result<(), Failu
             "there is no request {key}; the unknown ones are listed by: {list}"
         )));
     }
-    let config = Config::load()?;
+    let config = Config::load(output)?;
     let client = match job {
         Some(job) => config.client(&[ProviderName::of(&job.provider)?], None)?,
         // Nobody is asked.

@@ -19,7 +19,7 @@ pub(crate) struct Status {
 
 pub(crate) async fn run(arguments: Status, output: &Output) -> Result<(), Failure> {
     let Status { job } = arguments;
-    let config = Config::load()?;
+    let config = Config::load(output)?;
     let store = Store::open().await?;
     // To ask the provider how far an upgrade is can be to pay for it.
     if let Some(entry) = store.find(&job).await?

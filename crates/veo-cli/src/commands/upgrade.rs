@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: Upgrade, output: &Output) -> Result<(), Failu
         force,
         patience,
     } = arguments;
-    let config = Config::load()?;
+    let config = Config::load(output)?;
     let store = Store::open().await?;
     let small = without_size(&job);
     let larger = with_size(&job, resolution);

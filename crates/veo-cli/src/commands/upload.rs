@@ -18,7 +18,7 @@ pub(crate) struct Upload {
 }
 
 pub(crate) async fn run(arguments: Upload, output: &Output) -> Result<(), Failure> {
-    let client = Config::load()?.client(&[], None)?;
+    let client = Config::load(output)?.client(&[], None)?;
     let url = client.upload(&image(&arguments.file)).await?;
     output.result(
         &url,

@@ -42,7 +42,7 @@ pub(crate) async fn run(arguments: Wait, output: &Output) -> Result<(), Failure>
         save,
         patience,
     } = arguments;
-    let config = Config::load()?;
+    let config = Config::load(output)?;
     let store = Store::open().await?;
     if jobs.is_empty() {
         let Some(latest) = latest(&config, &store).await? else {

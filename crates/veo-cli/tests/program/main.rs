@@ -28,8 +28,10 @@ mod limit;
 #[cfg(target_os = "linux")]
 mod many;
 mod money;
+mod reading;
 mod sandbox;
 mod server;
+mod shown;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod upgrades;

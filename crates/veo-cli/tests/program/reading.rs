@@ -1,0 +1,208 @@
+//! Texts are read in the same way wherever they come from.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use crate::sandbox::Sandbox;
+
+fn plan(sandbox: &Sandbox, arguments: &[&str]) -> Value {
+    let run = sandbox.run(&[&["plan", "--json", "--provider", "kie"], arguments].concat());
+    assert_eq!(run.code, 0, "{arguments:?}: {}", run.err);
+    serde_json::from_str(&run.out).unwrap()
+}
+
+#[test]
+fn what_is_read_is_taken_as_it_is_meant() {
+    let table: [(&str, &str, &[&str], &str, &str); 9] = [
+        (
+            "r.json",
+            "\u{feff}{\"prompt\":\"E\"}",
+            &["--request", "r.json"],
+            "prompt",
+            "E",
+        ),
+        (
+            "r.yaml",
+            "\u{feff}prompt: E\r\n",
+            &["--request", "r.yaml"],
+            "prompt",
+            "E",
+        ),
+        (
+            "p.txt",
+            "\u{feff}A dog\r\nin a park\r\n",
+            &["@p.txt"],
+            "prompt",
+            "A dog\nin a park",
+        ),
+        ("", "", &["@@home and away"], "prompt", "@home and away"),
+        ("", "", &["@@"], "prompt", "@"),
+        (
+            "",
+            "",
+            &[
+                "A",
+                "--aspect-ratio",
+                "Auto",
+                "--image",
+                "https://a.example/1.png",
+            ],
+            "aspectRatio",
+            "Auto",
+        ),
+        ("", "", &["A", "--tier", "FAST"], "model", "veo3_fast"),
+        (
+            "a.json",
+            r#"{"prompt":"A","aspect_ratio":"Auto","input":{"type":"image","image":"https://a.example/1.png"}}"#,
+            &["--request", "a.json"],
+            "aspectRatio",
+            "Auto",
+        ),
+        (
+            "d.json",
+            r#"{"prompt":"\"prompt\": twice"}"#,
+            &["--request", "d.json"],
+            "prompt",
+            "\"prompt\": twice",
+        ),
+    ];
+    let sandbox = Sandbox::new();
+    for (name, text, arguments, field, expected) in table {
+        if !name.is_empty() {
+            sandbox.write(name, text);
+        }
+        let plan = plan(&sandbox, arguments);
+        assert_eq!(plan["offers"][0]["body"][field], expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_receipt_stands_for_its_request() {
+    let sandbox = Sandbox::with_sim();
+    let made = [
+        "generate",
+        "A dog",
+        "--duration",
+        "4",
+        "--receipt",
+        "receipt.json",
+    ];
+    assert_eq!(sandbox.run(&made).code, 0);
+    let plan = plan(&sandbox, &["--request", "receipt.json"]);
+    let body = &plan["offers"][0]["body"];
+    assert_eq!(
+        (&body["prompt"], &body["duration"]),
+        (&"A dog".into(), &4.into())
+    );
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_in_a_sentence() {
+    let twice = r#"{"prompt":"A","prompt":"B"}"#;
+    let deeper = r#"{"prompt":"A","input":{"type":"text","type":"image"}}"#;
+    let one_a_line = "one JSON object a line";
+    let batch = ["generate", "--batch", "f"].as_slice();
+    let table: [(&str, &[&str], &[&str]); 11] = [
+        (twice, batch, &["line 1", "`prompt` is there twice"]),
+        (deeper, batch, &["line 1", "`type` is there twice"]),
+        (twice, &["plan", "--request", "f"], &["prompt"]),
+        (
+            deeper,
+            &["plan", "--request", "f.json"],
+            &["`type` is there twice"],
+        ),
+        (r#"[{"prompt":"A"}]"#, batch, &[one_a_line]),
+        ("prompt,seconds\nA,4\n", batch, &[one_a_line]),
+        ("prompt: A\n---\nprompt: B\n", batch, &[one_a_line]),
+        ("{\n  \"prompt\": \"A\"\n}\n", batch, &[one_a_line]),
+        (
+            "",
+            &["plan", "@home and away"],
+            &["@ reads", "home and away", "@@home"],
+        ),
+        ("", &["plan", "@"], &["@ reads", "none is named", "@@home"]),
+        ("A\0", &["plan", "@f.utf16"], &["UTF-16"]),
+    ];
+    let sandbox = Sandbox::with_sim();
+    std::fs::write(sandbox.path("f.utf16"), b"\xff\xfeA\0").unwrap();
+    for (text, command, words) in table {
+        sandbox.write("f", text);
+        sandbox.write("f.json", text);
+        let run = sandbox.run(command);
+        assert_eq!(run.code, 2, "{text}: {}", run.err);
+        for word in words {
+            assert!(run.err.contains(word), "{text}: {}", run.err);
+        }
+    }
+    assert_eq!(sandbox.paid(), 0);
+}
+
+#[test]
+fn a_batch_with_a_byte_order_mark_is_the_same_batch() {
+    let sandbox = Sandbox::with_sim();
+    sandbox.write(
+        "jobs.jsonl",
+        "{\"prompt\":\"A\"}\n{\"prompt\":\"B\",\"aspect_ratio\":\"16:9\"}\n",
+    );
+    let batch = ["generate", "--batch", "jobs.jsonl"];
+    assert_eq!(sandbox.run(&batch).code, 0);
+    sandbox.write(
+        "jobs.jsonl",
+        "\u{feff}{\"prompt\":\"A\"}\r\n{\"prompt\":\"B\",\"aspect_ratio\":\"16:9\"}\r\n",
+    );
+    let run = sandbox.run(&batch);
+    assert_eq!((run.code, sandbox.paid()), (0, 2), "{}", run.err);
+}
+
+#[test]
+fn a_file_that_others_can_read_is_refused_only_for_a_key_that_is_used() {
+    let key = "[kie]\napi_key = \"from-the-file\"\n";
+    // The text, whether the environment has a key, how it ends, and whether there is a word about it.
+    let table = [
+        (key, true, 0, true),
+        (key, false, 2, true),
+        ("# nothing\n", true, 0, false),
+        (
+            "[uniall]\nbase_url = \"http://127.0.0.1:1\"\n",
+            true,
+            0,
+            false,
+        ),
+    ];
+    for (text, has_key, code, complains) in table {
+        let mut sandbox = Sandbox::new();
+        if has_key {
+            sandbox = sandbox.at("kie", "http://127.0.0.1:1");
+        }
+        let file = sandbox.config();
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        let run = sandbox.run(&["plan", "A dog"]);
+        assert_eq!(run.code, code, "{text}: {}", run.err);
+        assert_eq!(
+            run.err.contains("chmod 600"),
+            complains,
+            "{text}: {}",
+            run.err
+        );
+    }
+}
+
+#[test]
+fn this_machine_is_known_in_any_case() {
+    let sandbox = Sandbox::with_sim();
+    let port = sandbox.url().rsplit(':').next().unwrap().to_owned();
+    let urls = [
+        "http://LOCALHOST:",
+        "HTTP://127.0.0.1:",
+        "http://LocalHost:",
+    ];
+    for (number, url) in (1..).zip(urls) {
+        let sandbox = Sandbox::new().at("kie", &format!("{url}{port}"));
+        let run = sandbox.run(&["generate", "A dog", "--timeout", "20s"]);
+        assert_eq!(run.code, 0, "{url}, {number}: {}", run.err);
+    }
+}

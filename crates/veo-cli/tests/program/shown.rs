@@ -1,0 +1,125 @@
+//! The words of a provider change no terminal, and the key is nowhere.
+
+use std::fs;
+
+use crate::sandbox::Sandbox;
+use crate::server::{Server, accepted, prompt, whole};
+
+/// A key as real ones are, with what encodings change.
+const KEY: &str = "sk-0f1e/2d3c+4b5a/69788796a5b4c3d2";
+/// What a terminal obeys, as JSON: a title, a colour, a line that is rewritten, and an order of letters.
+const ORDERS: &str = r"\u001b]0;PWNED\u0007\u001b[31mred\r\u001b[2K\u009b31m\u007f\u202eme";
+
+fn is_order(c: char) -> bool {
+    c.is_control() && c != '\n' || c == '\u{202e}'
+}
+
+#[test]
+fn words_of_a_provider_are_shown_escaped() {
+    let refusal = |code: u16| format!(r#"{{"code":{code},"msg":"no {ORDERS}","data":null}}"#);
+    let failed = format!(
+        r#"{{"code":200,"msg":"success","data":{{"taskId":"t1","successFlag":3,"errorCode":501,"errorMessage":"no {ORDERS}"}}}}"#
+    );
+    let linked = format!(
+        r#"{{"code":200,"msg":"success","data":{{"taskId":"t1","successFlag":1,"response":{{"resultUrls":["ftp://x/{ORDERS}"]}}}}}}"#
+    );
+    let uploaded = format!(
+        r#"{{"success":true,"code":200,"msg":"ok","data":{{"downloadUrl":"https://x/{ORDERS}"}}}}"#
+    );
+    let odd_task = accepted(&format!("t{ORDERS}"));
+    let commands: [&[&str]; 10] = [
+        &["generate", "A dog", "--timeout", "1s"],
+        &["wait", "kie:t1", "--timeout", "1s"],
+        &["status", "kie:t1"],
+        &["download", "kie:t1"],
+        &["extend", "kie:t1", "more", "--timeout", "1s"],
+        &["upgrade", "kie:t1", "--resolution", "4k", "--timeout", "1s"],
+        &["upload", "a.png"],
+        &["credits"],
+        &["jobs"],
+        &["generate", "--batch", "jobs.jsonl", "--timeout", "1s"],
+    ];
+    for answers in [
+        [&refusal(402), &refusal(402)],
+        [&odd_task, &failed],
+        [&odd_task, &linked],
+    ] {
+        let [paid, asked] = answers.map(Clone::clone);
+        let uploaded = uploaded.clone();
+        let server = Server::start(move |line, body| {
+            Some(match prompt(body) {
+                _ if line.contains("upload") => uploaded.clone(),
+                Some(_) => paid.clone(),
+                None => asked.clone(),
+            })
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        fs::write(sandbox.path("a.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+        sandbox.write("jobs.jsonl", "{\"prompt\":\"A\"}\n");
+        for command in commands {
+            for options in [[].as_slice(), &["-v"], &["--json"]] {
+                let run = sandbox.run(&[command, options].concat());
+                for text in [run.out, run.err] {
+                    assert!(
+                        !text.contains(is_order),
+                        "{command:?} {options:?}: {text:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_key_is_nowhere_in_any_encoding() {
+    let each: String = KEY.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let echo = |key: &str| format!(r#"{{"code":401,"msg":"bad key {key}","data":null}}"#);
+    let table = [
+        echo(KEY),
+        echo(&KEY.replace('/', "\\/")),
+        echo(&each),
+        echo(&KEY.replace('/', "%2F").replace('+', "%2B")),
+        whole(
+            "500 Internal Server Error",
+            &format!("content-type: text/html; k={KEY}\r\n"),
+            "xx",
+        ),
+    ];
+    for reply in table {
+        let shown = reply.clone();
+        let server = Server::start(move |_, _| Some(reply.clone()));
+        let sandbox = Sandbox::new()
+            .at("kie", server.url())
+            .with("KIE_API_KEY", KEY);
+        sandbox.write("jobs.jsonl", "{\"prompt\":\"A\"}\n");
+        for command in [
+            ["generate", "A dog"].as_slice(),
+            &["generate", "A dog", "--json"],
+            &["generate", "A dog", "-v"],
+            &[
+                "generate",
+                "--batch",
+                "jobs.jsonl",
+                "--receipts",
+                "r.jsonl",
+                "-v",
+            ],
+            &["jobs", "--json"],
+        ] {
+            let run = sandbox.run(command);
+            let files = sandbox.files();
+            let kept = files
+                .values()
+                .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+            for text in kept.chain([run.out, run.err]) {
+                // A part of it, which no encoding changes.
+                assert!(!text.contains("69788796"), "{shown}, {command:?}: {text}");
+                assert!(!text.contains("%2F2d3c"), "{shown}, {command:?}: {text}");
+                assert!(
+                    !text.contains(r"\u0073\u006b"),
+                    "{shown}, {command:?}: {text}"
+                );
+            }
+        }
+    }
+}
