@@ -158,9 +158,10 @@ impl Client {
     ///
     /// ```
     /// # fn main() -> Result<(), veo_core::Error> {
-    /// use veo_core::{Client, Image, Kie, UniAll, VideoRequest};
+    /// use std::path::PathBuf;
+    /// use veo_core::{Client, Kie, UniAll, VideoRequest};
     ///
-    /// let request = VideoRequest::image("It starts to rain", Image::from(vec![0x89, b'P', b'N', b'G']));
+    /// let request = VideoRequest::image("It starts to rain", PathBuf::from("house.png"));
     /// let client = Client::new(UniAll::new("a key")?)?;
     /// assert!(client.plan(&request).offers.is_empty());
     /// let client = client.with_uploader(Kie::new("another key")?);

@@ -75,7 +75,7 @@ impl Receipt {
 /// The differences between the file and the request. Nothing that was left to the provider can be wrong.
 fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
     let request = &job.offer.request;
-    let mut found = lacks(job, media);
+    let mut found = Vec::new();
     // An extension adds what the provider adds, and keeps the shape of its source.
     if request.mode() != Mode::Extension {
         let asked = f64::from(request.seconds.unwrap_or(8));
@@ -96,6 +96,7 @@ fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
     if request.audio == Some(false) && media.has_audio {
         found.push("no sound was asked for, and sound came".to_owned());
     }
+    found.extend(lacks(job, media));
     found
 }
 

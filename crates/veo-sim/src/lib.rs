@@ -160,7 +160,7 @@ impl Sim {
     }
 
     /// A sentence about each request that should not have arrived: one that differs from the provider's description, has
-    /// an unknown path, or is one more than the scenario [expects](Scenario::expect) of all its
+    /// an unknown path, sends a key to a media host, or is one more than the scenario [expects](Scenario::expect) of all its
     /// keys together. They are in the order of the calls. Of very many, the first 1,000 stay, so no number of later calls
     /// hides them.
     ///

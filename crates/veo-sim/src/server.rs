@@ -176,6 +176,10 @@ impl Arrival {
             (pace, state.now(pace))
         };
         if let Some(refusal) = host.refusal(&parts.headers) {
+            if let Host::Media = host {
+                let why = "a key was sent to a media host";
+                shared.state().ledger.surprise(self.call, why);
+            }
             return refusal;
         }
         if fault.is_some_and(|fault| !fault.acts()) {
@@ -343,7 +347,10 @@ impl Host {
             return Some(Reply::text(403, "error code: 1010"));
         }
         match self {
-            // Here, files have the address of the API, which may see the key.
+            // Media live on other hosts, and a key must never go there.
+            Host::Media if headers.contains_key(AUTHORIZATION) => {
+                Some(Reply::text(400, "A key was sent to a media host."))
+            }
             Host::Media => None,
             _ if key(headers).is_some() => None,
             Host::Kie => Some(kie::error(200, Some(401), None)),

@@ -401,6 +401,7 @@ async fn what_the_scenario_does_not_expect_is_named() {
             "call 4 (GET /v1/videos/none): call 1 of query_video, of which at most 0 were expected",
             "call 5 (GET /v1/none?a=b): there is no GET /v1/none",
             "call 6 (GET /media/a%20b.mp4): call 1 of media, of which at most 0 were expected",
+            "call 6 (GET /media/a%20b.mp4): a key was sent to a media host",
         ]
     );
 }

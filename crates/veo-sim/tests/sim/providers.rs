@@ -730,6 +730,15 @@ async fn a_key_is_needed_everywhere_but_for_media() {
             assert_eq!((seen, &actual), (status, &reply), "{path} {key}");
         }
     }
+
+    let (_, video) = user.kie_video(json!({ "prompt": "A kite" })).await;
+    let url = video["resultUrls"][0].as_str().unwrap();
+    let reply = user.http.get(url).bearer_auth("key").send().await.unwrap();
+    assert_eq!(
+        (reply.status().as_u16(), &*reply.text().await.unwrap()),
+        (400, "A key was sent to a media host.")
+    );
+    assert_eq!(sim.surprises().len(), 1);
 }
 
 #[tokio::test]
