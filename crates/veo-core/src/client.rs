@@ -316,6 +316,7 @@ impl Client {
     }
 
     /// Says what each provider would be sent for a request, to the letter, and why the others cannot make it. Nothing is sent.
+    /// The files of images are read, which can block.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
