@@ -62,8 +62,8 @@ impl Client {
         Some(self.inner.base_url()).filter(|url| *url != BASE_URL)
     }
 
-    /// The address of the API, and the value of `Authorization` that it takes.
-    pub fn api(&self) -> (&str, &HeaderValue) {
-        (self.inner.base_url(), self.inner.authorization())
+    /// The value of `Authorization` that the API takes.
+    pub fn authorization(&self) -> &HeaderValue {
+        self.inner.authorization()
     }
 }

@@ -23,19 +23,21 @@ pub(crate) fn refusal(
     words: &str,
 ) -> Error {
     let message = message.to_string();
-    match (kind, meaning(code, words)) {
-        (ErrorKind::JobFailed, _) => failure(message, code, words),
-        (ErrorKind::Refused, Some(Meaning::Policy(subject))) => Error::policy(subject, message),
-        (ErrorKind::Refused, Some(Meaning::Retired)) => Error::new(ErrorKind::Retired, message),
-        (ErrorKind::Refused, Some(Meaning::KeyExhausted)) => {
-            Error::new(ErrorKind::KeyExhausted, message)
-        }
-        (ErrorKind::Refused, Some(Meaning::Credits)) => {
-            Error::new(ErrorKind::InsufficientCredits, message)
-        }
-        (ErrorKind::Refused, Some(Meaning::Busy)) => Error::new(ErrorKind::RateLimited, message),
-        (kind, _) => Error::new(kind, message),
+    if kind == ErrorKind::JobFailed {
+        return failure(message, code, words);
     }
+    if kind != ErrorKind::Refused {
+        return Error::new(kind, message);
+    }
+    let kind = match meaning(code, words) {
+        Some(Meaning::Policy(subject)) => return Error::policy(subject, message),
+        Some(Meaning::Retired) => ErrorKind::Retired,
+        Some(Meaning::KeyExhausted) => ErrorKind::KeyExhausted,
+        Some(Meaning::Credits) => ErrorKind::InsufficientCredits,
+        Some(Meaning::Busy) => ErrorKind::RateLimited,
+        Some(Meaning::UnusableInput | Meaning::Passing) | None => kind,
+    };
+    Error::new(kind, message)
 }
 
 /// The failure of an accepted job, by the provider's code and words.

@@ -3,7 +3,7 @@
 use serde::Deserialize as _;
 use serde_json::Value;
 use uniall_api::{Error as ApiError, Head, Rejection, bounds, sentence, started_task, types};
-use veo_transport::{absolute, encode_path, words};
+use veo_transport::{absolute, words};
 
 use super::access;
 use super::body::Body;
@@ -208,7 +208,7 @@ impl UniAll {
         Ok(Described {
             model: task.model.clone(),
             word: task.unknown_word().map(|word| words(word.to_owned())),
-            ..Described::new(state(&task, job, raw, self.client.address()))
+            ..Described::new(state(&task, job, raw, &self.client))
         })
     }
 }
@@ -246,8 +246,8 @@ impl Provider for UniAll {
     }
 
     fn api(&self) -> Option<ApiAddress> {
-        let (url, authorization) = self.client.api();
-        Some(ApiAddress::new(url, authorization.to_str().ok()?))
+        let authorization = self.client.authorization().to_str().ok()?;
+        Some(ApiAddress::new(self.client.address(), authorization))
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
@@ -372,17 +372,21 @@ impl Said for Rejection {
     }
 }
 
-fn state(task: &types::VideoTask, job: &JobRef, raw: String, address: &str) -> State {
-    let failed = failed(task).with_reply(&raw).with_job(job);
+fn state(task: &types::VideoTask, job: &JobRef, raw: String, client: &uniall_api::Client) -> State {
     match task.state() {
-        uniall_api::State::Empty if failed.kind() == ErrorKind::Policy => {
-            State::Failed(Box::new(failed))
-        }
-        uniall_api::State::Succeeded | uniall_api::State::Empty => {
+        found @ (uniall_api::State::Succeeded | uniall_api::State::Empty) => {
+            if found == uniall_api::State::Empty {
+                let failed = failed(task);
+                if failed.kind() == ErrorKind::Policy {
+                    return State::Failed(Box::new(failed.with_reply(raw).with_job(job)));
+                }
+            }
+            let address = client.address();
             let urls = task.urls().into_iter();
             let mut urls: Vec<String> = urls.map(|url| absolute(url, address)).collect();
             if urls.is_empty() {
-                urls.push(content(job, address));
+                // That is all the place there is for the videos of some of the services behind the gateway.
+                urls.push(client.video_content_url(&job.task));
             }
             State::Finished(Box::new(Video {
                 resolution: task.size.clone().map(words),
@@ -392,17 +396,14 @@ fn state(task: &types::VideoTask, job: &JobRef, raw: String, address: &str) -> S
                 ..Video::new(job.clone(), urls)
             }))
         }
-        uniall_api::State::Failed => State::Failed(Box::new(failed)),
+        uniall_api::State::Failed => {
+            State::Failed(Box::new(failed(task).with_reply(raw).with_job(job)))
+        }
         uniall_api::State::Running => State::Running {
             percent: task.progress.map(|percent| percent.0),
         },
         _ => State::Pending,
     }
-}
-
-/// Where the gateway itself has the video, which is all the place there is for some of the services behind it.
-fn content(job: &JobRef, address: &str) -> String {
-    format!("{address}/v1/videos/{}/content", encode_path(&job.task))
 }
 
 fn failed(task: &types::VideoTask) -> Error {

@@ -182,8 +182,8 @@ impl Provider for Kie {
     }
 
     fn api(&self) -> Option<ApiAddress> {
-        let (url, authorization) = self.client.api();
-        Some(ApiAddress::new(url, authorization.to_str().ok()?))
+        let authorization = self.client.authorization().to_str().ok()?;
+        Some(ApiAddress::new(self.client.address(), authorization))
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {

@@ -292,7 +292,6 @@ fn read<T: DeserializeOwned>(offer: &Offer) -> Result<T, ApiError> {
 }
 
 fn state(record: &types::Record, job: &JobRef, raw: String, address: &str) -> Result<State, Error> {
-    let failed = failed(record).with_reply(&raw).with_job(job);
     match record.state() {
         kie_api::State::Succeeded => {
             let urls = record.urls().into_iter();
@@ -308,17 +307,22 @@ fn state(record: &types::Record, job: &JobRef, raw: String, address: &str) -> Re
                 ..Video::new(job.clone(), urls)
             })))
         }
-        kie_api::State::Empty if failed.kind() == ErrorKind::Policy => {
-            Ok(State::Failed(Box::new(failed)))
-        }
         kie_api::State::Empty => {
+            let failed = failed(record);
+            if failed.kind() == ErrorKind::Policy {
+                let failed = failed.with_reply(raw).with_job(job);
+                return Ok(State::Failed(Box::new(failed)));
+            }
             let message =
                 "kie.ai reports success and names no video; ask again later, or look at its reply";
             Err(Error::new(ErrorKind::Download, message)
                 .with_reply(raw)
                 .with_job(job))
         }
-        kie_api::State::Failed => Ok(State::Failed(Box::new(failed))),
+        kie_api::State::Failed => {
+            let failed = failed(record).with_reply(raw).with_job(job);
+            Ok(State::Failed(Box::new(failed)))
+        }
         kie_api::State::Running => Ok(State::Running { percent: None }),
         _ => Ok(State::Pending),
     }
