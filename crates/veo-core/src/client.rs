@@ -345,6 +345,17 @@ impl Client {
         plan
     }
 
+    /// Plans a request without keeping a thread of the runtime while images are read.
+    pub(crate) async fn planned(&self, request: &VideoRequest) -> Plan {
+        if !image::has_local(request) {
+            return self.plan(request);
+        }
+        let client = self.clone();
+        let owned = request.clone();
+        let planning = tokio::task::spawn_blocking(move || client.plan(&owned));
+        planning.await.unwrap_or_else(|_| self.plan(request))
+    }
+
     /// Asks once how far a job is.
     ///
     /// ```

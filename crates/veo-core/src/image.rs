@@ -14,7 +14,7 @@ use crate::picture::{self, Size};
 use crate::providers::KEEPS_IMAGES;
 use crate::runtime::runtime;
 use crate::text::hex;
-use crate::{AspectRatio, Error, ErrorKind, Image, Input, Mode, Provider, VideoRequest};
+use crate::{AspectRatio, Error, ErrorKind, Image, Mode, Provider, VideoRequest};
 
 /// The largest image that the model takes, in bytes.
 const MAX_IMAGE: u64 = 20 << 20;
@@ -41,13 +41,7 @@ pub(crate) async fn uploaded<'a>(
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
 ) -> Result<VideoRequest, Error> {
     let mut request = request.clone();
-    let images: Vec<&mut Image> = match &mut request.input {
-        Input::Image { image } => vec![image],
-        Input::Frames { first, last } => vec![first, last],
-        Input::References { images } => images.iter_mut().collect(),
-        Input::Text | Input::Extension { .. } => Vec::new(),
-    };
-    for image in images {
+    for image in request.images_mut() {
         *image = Image::Url(reachable(image, providers.clone()).await?);
     }
     Ok(request)
@@ -71,7 +65,7 @@ pub(crate) async fn reachable<'a>(
     }
     let here = Here::of(image).await?;
     match providers.find(|provider| provider.capabilities().uploads) {
-        Some(provider) => upload(provider, &here.bytes, &here.stored).await,
+        Some(provider) => upload(provider, &here.bytes, &here.stored_name()).await,
         None => Err(refused(&here.name, &stranded())),
     }
 }
@@ -199,8 +193,8 @@ const UNNAMED: &str = "the image";
 struct Here {
     bytes: Bytes,
     name: String,
-    /// The name that it is to have there.
-    stored: String,
+    /// The ending of its kind.
+    ending: &'static str,
     size: Size,
 }
 
@@ -226,14 +220,21 @@ impl Here {
     }
 
     fn named(bytes: Bytes, name: String) -> Result<Self, Unusable> {
-        let stored = stored_name(&bytes);
-        let (stored, size) = stored.map_err(|what| Unusable::new(format!("{name} {what}")))?;
+        let looked = look(&bytes);
+        let (ending, size) = looked.map_err(|what| Unusable::new(format!("{name} {what}")))?;
         Ok(Self {
             bytes,
             name,
-            stored,
+            ending,
             size,
         })
+    }
+
+    /// A name for these bytes and no others, since the same name overwrites. Its ending tells the truth: hosts take the type
+    /// from it, and with a wrong type the generation fails.
+    fn stored_name(&self) -> String {
+        let digest = Sha256::digest(&self.bytes);
+        format!("{}.{}", hex(&digest[..16]), self.ending)
     }
 }
 
@@ -310,9 +311,8 @@ fn name_of(kind: FileType) -> &'static str {
     }
 }
 
-/// A name for these bytes and no others, since the same name overwrites, with the size of the image. Its ending tells the
-/// truth: hosts take the type from it, and with a wrong type the generation fails. The error is the end of a sentence.
-fn stored_name(bytes: &[u8]) -> Result<(String, Size), String> {
+/// The ending of an image's kind, and its size. The error is the end of a sentence.
+fn look(bytes: &[u8]) -> Result<(&'static str, Size), String> {
     if bytes.len() as u64 > MAX_IMAGE {
         return Err(format!(
             "is larger than {} MiB; make it smaller",
@@ -324,8 +324,7 @@ fn stored_name(bytes: &[u8]) -> Result<(String, Size), String> {
         return Err("is not a JPEG, PNG or WebP image".to_owned());
     };
     let size = picture::look(bytes, kind.mime_type())?;
-    let stored = format!("{}.{}", hex(&Sha256::digest(bytes)[..16]), kind.extension());
-    Ok((stored, size))
+    Ok((kind.extension(), size))
 }
 
 fn refused(name: &dyn Display, what: &str) -> Error {

@@ -527,6 +527,15 @@ impl VideoRequest {
             Input::Text | Input::Extension { .. } => Vec::new(),
         }
     }
+
+    pub(crate) fn images_mut(&mut self) -> Vec<&mut Image> {
+        match &mut self.input {
+            Input::Image { image } => vec![image],
+            Input::Frames { first, last } => vec![first, last],
+            Input::References { images } => images.iter_mut().collect(),
+            Input::Text | Input::Extension { .. } => Vec::new(),
+        }
+    }
 }
 
 impl Input {

@@ -96,7 +96,7 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] with every reason if nobody can make it; otherwise why an image could not be uploaded.
     pub async fn prepare(&self, request: &VideoRequest) -> Result<Prepared, Error> {
         runtime()?;
-        let plan = self.plan(request);
+        let plan = self.planned(request).await;
         if plan.offers.is_empty() {
             return Err(impossible(&plan.refusals));
         }

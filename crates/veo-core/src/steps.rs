@@ -83,7 +83,7 @@ impl Client {
     /// for another request; [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`].
     pub async fn want(&self, key: &str, request: &VideoRequest) -> Result<Entry, Error> {
         runtime()?;
-        let plan = self.plan(request);
+        let plan = self.planned(request).await;
         if plan.offers.is_empty() {
             return Err(impossible(&plan.refusals));
         }

@@ -428,7 +428,7 @@ fn is_same_request(
         }
         // An image that is known by its content may have another name now.
         for request in [&mut request, &mut stored] {
-            if let Some(image) = images(request).into_iter().nth(index) {
+            if let Some(image) = request.images_mut().into_iter().nth(index) {
                 *image = Image::Url(String::new());
             }
         }
@@ -840,18 +840,9 @@ fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-fn images(request: &mut VideoRequest) -> Vec<&mut Image> {
-    match &mut request.input {
-        Input::Image { image } => vec![image],
-        Input::Frames { first, last } => vec![first, last],
-        Input::References { images } => images.iter_mut().collect(),
-        Input::Text | Input::Extension { .. } => Vec::new(),
-    }
-}
-
 /// Takes out what can be secret in links, and what is long.
 fn redact(request: &mut VideoRequest) {
-    for image in images(request) {
+    for image in request.images_mut() {
         match image {
             Image::Url(url) => *url = without_queries(url),
             Image::Bytes { bytes } => bytes.clear(),
