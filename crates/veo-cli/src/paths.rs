@@ -49,18 +49,32 @@ pub(crate) fn next_free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBu
 
 /// Refuses a path where no file can be saved. `option` is the one that names the path.
 pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(), Failure> {
-    let shown = path.display();
-    let folder = match path.parent() {
+    check_folder(folder_of(path), option)?;
+    check_name(path, option, force)
+}
+
+/// The folder of a file. That of a mere name is the current one.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
+    }
+}
+
+/// Refuses a folder that is not there, or where no file can be made.
+pub(crate) fn check_folder(folder: &Path, option: &str) -> Result<(), Failure> {
     if !folder.is_dir() {
         let folder = folder.display();
         return Err(Failure::usage(format!(
             "there is no folder {folder}; create it, or choose another with {option}"
         )));
     }
-    check_writable(folder, option)?;
+    check_writable(folder, option)
+}
+
+/// Refuses a name that no file can have, or that is taken. The folder is not looked at.
+pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), Failure> {
+    let shown = path.display();
     if path.to_str().is_none() {
         return Err(Failure::usage(format!(
             "{shown} is no text, and cannot be written down; choose another file with {option}"

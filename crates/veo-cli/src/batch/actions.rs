@@ -1,5 +1,6 @@
 //! The decision what to do for each line of a batch.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use veo_core::ledger::{Entry, EntryState};
@@ -10,9 +11,12 @@ use crate::batch::lines::{BatchLine, unusable};
 use crate::batch::outputs::Outputs;
 use crate::config::Config;
 use crate::failure::{Exit, Failure, look};
-use crate::paths::check_target;
+use crate::paths::{check_folder, check_name, folder_of};
 use crate::run::possible;
 use crate::store::Store;
+
+/// The field of a line that names its file.
+const OUTPUT: &str = "\"output\"";
 
 /// The thing to do for a line.
 pub(super) enum Action {
@@ -46,6 +50,7 @@ impl Decision<'_> {
         mut outputs: Outputs<'_>,
     ) -> Result<Vec<Action>, Failure> {
         let mut actions = Vec::new();
+        let mut folders = HashSet::new();
         let mut problems = Vec::new();
         for line in lines {
             let entry = match self.entries.of_line(line) {
@@ -53,7 +58,7 @@ impl Decision<'_> {
                 None => Ok(None),
             };
             let entry = entry.map_err(|failure| unusable(file, &[failure.message()]))?;
-            match self.action(line, entry, &mut outputs).await {
+            match self.action(line, entry, &mut outputs, &mut folders).await {
                 Ok(action) => actions.push(action),
                 Err(failure) => {
                     let message = failure.message().replace('\n', "; ");
@@ -73,6 +78,7 @@ impl Decision<'_> {
         line: &BatchLine,
         entry: Option<Entry>,
         outputs: &mut Outputs<'_>,
+        folders: &mut HashSet<PathBuf>,
     ) -> Result<Action, Failure> {
         let key = match entry {
             None => line.key.clone(),
@@ -97,7 +103,12 @@ impl Decision<'_> {
             image.check().await?;
         }
         let path = outputs.of(line, self.force)?;
-        check_target(&path, "\"output\"", self.force)?;
+        // Many lines have the same folder, and to look whether it can be written makes a file in it.
+        if !folders.contains(folder_of(&path)) {
+            check_folder(folder_of(&path), OUTPUT)?;
+            folders.insert(folder_of(&path).to_owned());
+        }
+        check_name(&path, OUTPUT, self.force)?;
         Ok(Action::Send { key, path })
     }
 }
