@@ -499,7 +499,14 @@ impl Downloader {
     }
 
     fn check_size(&self, bytes: u64) -> Result<(), Error> {
-        check_size(bytes, self.settings.max_bytes)
+        let most = self.settings.max_bytes;
+        if bytes <= most {
+            return Ok(());
+        }
+        let message = format!(
+            "the video is longer than {most} bytes; set a higher limit and download it again"
+        );
+        Err(Error::new(ErrorKind::Download, message))
     }
 }
 
@@ -518,16 +525,6 @@ fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
         .map_err(|_| failure("the key holds characters that no HTTP header can carry"))?;
     header.set_sensitive(true);
     Ok(header)
-}
-
-fn check_size(bytes: u64, max_bytes: u64) -> Result<(), Error> {
-    if bytes <= max_bytes {
-        return Ok(());
-    }
-    let message = format!(
-        "the video is longer than {max_bytes} bytes; set a higher limit and download it again"
-    );
-    Err(Error::new(ErrorKind::Download, message))
 }
 
 fn not_followed(refused: &Refused) -> Error {

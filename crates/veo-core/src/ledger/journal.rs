@@ -628,7 +628,9 @@ impl Journal {
     }
 
     fn read_event(&self, offset: u64, length: u32) -> Result<(SystemTime, Event), Error> {
-        let bytes = self.read_line(offset, length)?;
+        let mut bytes = vec![0; length as usize];
+        let read = read_at(&self.file, &mut bytes, offset);
+        read.map_err(|error| unusable(&self.path, error))?;
         let unread = |what: String| unusable(&self.path, io::Error::other(what));
         let (short, event) =
             split(&bytes).ok_or_else(|| unread("a line has changed".to_owned()))?;
@@ -636,13 +638,6 @@ impl Journal {
             serde_json::from_slice(short).map_err(|error| unread(error.to_string()))?;
         let event = serde_json::from_slice(event).map_err(|error| unread(error.to_string()))?;
         Ok((at(short.at), event))
-    }
-
-    fn read_line(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
-        let mut bytes = vec![0; length as usize];
-        let read = read_at(&self.file, &mut bytes, offset);
-        read.map_err(|error| unusable(&self.path, error))?;
-        Ok(bytes)
     }
 
     /// Writes a line and then, in the first line, that it counts.
