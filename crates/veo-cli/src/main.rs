@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
 use clap::{CommandFactory, Parser, Subcommand};
 
 mod args;
@@ -121,22 +122,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the help that was asked for, or tells why the arguments are no command.
+/// Prints the help, or tells why the arguments are no command.
 fn end_without_command(error: &clap::Error) -> ExitCode {
-    let is_help = !error.use_stderr();
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
-    if !is_help && wants_json {
-        let message = error.to_string();
-        let message = message.trim_start_matches("error: ").trim_end();
-        return Output::new(true, false).report(&Failure::usage(message));
+    let output = Output::new(wants_json, false);
+    // Help that was asked for is a result.
+    if !error.use_stderr() {
+        let printed = error.print().or_else(output::unwritten);
+        return match printed {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => output.report(&failure),
+        };
     }
-    let printed = error.print().or_else(output::unwritten);
-    match printed {
-        _ if !is_help => ExitCode::from(Exit::Usage as u8),
-        Ok(()) => ExitCode::SUCCESS,
-        // Help that was asked for is a result.
-        Err(failure) => Output::new(false, false).report(&failure),
+    // Without arguments, people are shown the help.
+    if error.kind() == DisplayHelpOnMissingArgumentOrSubcommand && !wants_json {
+        let _ = error.print();
+        return ExitCode::from(Exit::Usage as u8);
     }
+    let message = error.to_string();
+    let message = message.trim_start_matches("error: ").trim_end();
+    output.report(&Failure::usage(message))
 }
 
 fn start(command: Command, output: &Output) -> Result<(), Failure> {

@@ -159,7 +159,7 @@ impl Output {
 
     /// Prints a line on standard output.
     pub(crate) fn print(&self, line: &str) {
-        self.print_all([line]);
+        self.write_all([visible(line)]);
     }
 
     /// Prints a text for another program, such as completions. It is our own, and stays as it is.
@@ -172,13 +172,9 @@ impl Output {
         }
     }
 
-    /// Prints many lines on standard output at once.
-    pub(crate) fn print_all(&self, lines: impl IntoIterator<Item = impl Display>) {
-        let shown = lines.into_iter().map(|line| visible(&line.to_string()));
-        self.write_all(shown);
-    }
-
-    fn write_all(&self, lines: impl IntoIterator<Item = impl Display>) {
+    /// Prints many lines on standard output at once. They can have colours of our own, so the words of others in them have
+    /// gone through [`visible`].
+    pub(crate) fn write_all(&self, lines: impl IntoIterator<Item = impl Display>) {
         self.bars.suspend(|| {
             if let Err(error) = write_lines(lines) {
                 self.unwritten.borrow_mut().get_or_insert(error);

@@ -11,7 +11,7 @@ use veo_core::ledger::{EntryState, Which};
 
 use crate::failure::{Failure, look};
 use crate::listing::Listing;
-use crate::output::{Event, Output, json};
+use crate::output::{Event, Output, json, visible};
 use crate::paths::current_folder;
 use crate::store::Store;
 
@@ -37,11 +37,11 @@ pub(crate) async fn run(arguments: &Jobs, output: &Output) -> Result<(), Failure
     let listings = listings(&store, output.is_json()).await?;
     if output.is_json() {
         let lines = listings.iter().map(|listing| json(&Event::Job(listing)));
-        output.print_all(lines);
+        output.write_all(lines);
     } else if listings.is_empty() {
         output.note("There are no jobs yet.");
     } else {
-        output.print_all(table(&listings));
+        output.write_all(table(&listings));
         explain_unknown(&listings, arguments.batch.as_deref(), output);
     }
     store.check().await
@@ -121,9 +121,9 @@ fn cells(listing: &Listing, now: u64) -> [Cow<'_, str>; 5] {
     [
         listing.state.to_string().into(),
         age(now.saturating_sub(listing.at)).into(),
-        job.into(),
-        output.unwrap_or("-".into()),
-        prompt[..cut.unwrap_or(prompt.len())].into(),
+        visible(job).into(),
+        visible(&output.unwrap_or("-".into())).into(),
+        visible(&prompt[..cut.unwrap_or(prompt.len())]).into(),
     ]
 }
 

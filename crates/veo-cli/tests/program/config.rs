@@ -163,15 +163,3 @@ fn a_job_is_asked_for_where_it_lives() {
         run.err
     );
 }
-
-#[test]
-fn colours_are_for_terminals() {
-    let run = Sandbox::new()
-        .with("CLICOLOR", "1")
-        .run(&["generate", "A dog"]);
-    assert!(run.err.starts_with("error: "), "{}", run.err);
-    let forced = Sandbox::new()
-        .with("CLICOLOR_FORCE", "1")
-        .run(&["generate", "A dog"]);
-    assert!(forced.err.starts_with("\u{1b}["), "{}", forced.err);
-}

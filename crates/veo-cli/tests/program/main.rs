@@ -12,6 +12,8 @@
 mod batch;
 mod cap;
 mod chance;
+#[cfg(target_os = "linux")]
+mod colours;
 mod commands;
 mod config;
 mod damage;

@@ -13,7 +13,7 @@ use crate::sandbox::Sandbox;
 use crate::server::{Server, accepted, record};
 
 /// A terminal with a program in it.
-struct Terminal {
+pub(crate) struct Terminal {
     script: Child,
     keys: ChildStdin,
     screen: ChildStdout,
@@ -22,7 +22,7 @@ struct Terminal {
 
 impl Terminal {
     /// Runs a line of a shell, which ends with it.
-    fn start(sandbox: &Sandbox, line: &str) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox, line: &str) -> Self {
         let mut script = sandbox.shell("script");
         script.args([
             "-qec",
@@ -69,7 +69,7 @@ impl Terminal {
     }
 
     /// All that was drawn until the program has ended, and its code.
-    fn end(&mut self) -> (Vec<u8>, i32) {
+    pub(crate) fn end(&mut self) -> (Vec<u8>, i32) {
         self.screen.read_to_end(&mut self.drawn).unwrap();
         let status = self.script.wait().unwrap();
         (std::mem::take(&mut self.drawn), status.code().unwrap())
@@ -167,22 +167,6 @@ fn ctrl_c_ends_the_waiting_and_says_how_to_go_on() {
         "error: kie:t1: interrupted; the job goes on\n  Wait for it again with: veo wait kie:t1\n";
     assert!(code == 130 && drawn.ends_with(wanted), "{code} {drawn}");
     assert_eq!(sandbox.listed(&[])[0]["state"], "accepted");
-}
-
-#[test]
-fn colours_are_shown_where_they_are_wanted() {
-    let red = "\u{1b}[31m";
-    for (line, coloured) in [
-        ("veo generate", true),
-        ("env NO_COLOR=1 veo generate", false),
-    ] {
-        let (drawn, _) = Terminal::start(&Sandbox::new(), line).end();
-        let drawn = String::from_utf8(drawn).unwrap();
-        assert!(
-            drawn.contains("there is no prompt") && drawn.contains(red) == coloured,
-            "{line}: {drawn:?}"
-        );
-    }
 }
 
 #[test]
