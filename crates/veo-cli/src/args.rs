@@ -10,8 +10,10 @@ use serde_json::Value;
 use veo_core::{AspectRatio, Image, Input, Receipt, Resolution, Source, Tier, VideoRequest};
 
 use crate::config::ProviderName;
+use crate::destination::{Destination, Target};
 use crate::failure::Failure;
-use crate::paths::{Target, check_target, check_writable, place};
+use crate::output::Output;
+use crate::paths::{check_target, check_writable, place};
 use crate::read;
 use crate::store::Store;
 
@@ -118,8 +120,8 @@ pub(crate) struct Who {
 #[derive(Args)]
 #[command(next_help_heading = "Result")]
 pub(crate) struct Save {
-    /// Where to save the video [default: video.mp4 or the next name like it that is free, or what the job was started
-    /// with].
+    /// Where to save the video; - writes it to standard output [default: video.mp4 or the next name like it that is
+    /// free, or what the job was started with].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Replace files that are there.
@@ -208,15 +210,19 @@ impl Options {
 
 impl Save {
     /// Where to save a video, and whether that is possible.
-    pub(crate) fn path(&self, otherwise: impl Into<PathBuf>) -> Result<PathBuf, Failure> {
+    pub(crate) fn destination(
+        &self,
+        otherwise: impl Into<PathBuf>,
+        output: &Output,
+    ) -> Result<Destination, Failure> {
         let path = self.output.clone().unwrap_or_else(|| otherwise.into());
-        check_target(&path, "--output", self.force)?;
-        self.check_receipt(&path)?;
-        Ok(path)
+        let destination = Destination::of(path, self.force, output)?;
+        self.check_receipt(&destination.file())?;
+        Ok(destination)
     }
 
     /// Where to save a new video, before it is paid for.
-    pub(crate) async fn target(&self, store: &Store) -> Result<Target, Failure> {
+    pub(crate) async fn target(&self, store: &Store, output: &Output) -> Result<Target, Failure> {
         let Some(path) = &self.output else {
             let like = PathBuf::from("video.mp4");
             check_writable(Path::new("."), "--output")?;
@@ -226,8 +232,12 @@ impl Save {
                 replace: self.force,
             });
         };
-        let path = self.path(path)?;
-        match store.at(&place(&path).display().to_string()).await? {
+        let destination = self.destination(path, output)?;
+        let taken = match destination.target() {
+            Some(target) => store.at(&target).await?,
+            None => None,
+        };
+        match taken {
             Some(entry) => {
                 let whose = match entry.reference() {
                     Some(job) => job.to_string(),
@@ -238,7 +248,7 @@ impl Save {
                     path.display()
                 )))
             }
-            None => Ok(Target::Given(path)),
+            None => Ok(Target::Given(destination)),
         }
     }
 

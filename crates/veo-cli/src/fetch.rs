@@ -37,7 +37,7 @@ pub(crate) async fn fetch(
     {
         return tell_again(run, job, entry, save);
     }
-    let path = save.path(job_path(job, entry.as_ref()))?;
+    let destination = save.destination(job_path(job, entry.as_ref()), run.output)?;
     let mut tracked = TrackedJob {
         reference: job,
         key: entry.as_ref().map(|entry| entry.key.as_str()),
@@ -46,14 +46,14 @@ pub(crate) async fn fetch(
         label,
     };
     let video = match entry.as_ref().and_then(Entry::upgrade) {
-        Some(to) => run.enlarge(&small, to, &tracked, &path).await?,
+        Some(to) => run.enlarge(&small, to, &tracked, &destination).await?,
         None => {
             let sent = entry.as_ref().and_then(Entry::job);
             if let Some(sent) = &sent {
                 tracked.reference = &sent.reference;
                 tracked.job = Some(sent);
             }
-            run.finish(&tracked, &path).await?
+            run.finish(&tracked, &destination).await?
         }
     };
     video.tell(job, save.receipt.as_deref(), run.output)

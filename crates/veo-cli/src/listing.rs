@@ -40,13 +40,15 @@ impl Listing {
 
     /// A job from the list of a ledger, which has no errors. `here` is the current folder.
     pub(crate) fn without_error(listed: Listed, here: &Path) -> Self {
+        // A video that went to standard output is nowhere.
+        let target = listed.target.filter(|target| !target.is_empty());
         Self {
             key: listed.key,
             state: listed.state,
             job: listed.job,
             at: listed.at,
             prompt: listed.prompt,
-            output: listed.target.map(|target| relative_to(here, target.into())),
+            output: target.map(|target| relative_to(here, target.into())),
             error: None,
         }
     }

@@ -8,21 +8,6 @@ use veo_core::ledger::Entry;
 
 use crate::failure::Failure;
 
-/// Where a new video is to be saved.
-pub(crate) enum Target {
-    /// The user has named this file.
-    Given(PathBuf),
-    /// The user has named none: it is this, or the next name like it that is free. `replace` allows a file that is there.
-    Free { like: PathBuf, replace: bool },
-}
-
-impl Target {
-    /// Whether another name would do.
-    pub(crate) fn is_free(&self) -> bool {
-        matches!(self, Self::Free { .. })
-    }
-}
-
 /// The one path for a file, in whichever way it is written. The file need not exist.
 pub(crate) fn place(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -45,6 +30,11 @@ pub(crate) fn next_free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBu
         path = like.with_file_name(format!("{stem}-{number}.mp4"));
     }
     path
+}
+
+/// Whether a path stands for standard output. A file of that name is `./-`.
+pub(crate) fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// Refuses a path where no file can be saved. `option` is the one that names the path.
@@ -125,6 +115,7 @@ pub(crate) fn relative(path: &Path) -> PathBuf {
 /// A path as one would write it in the current folder, which is given since many paths are asked for.
 pub(crate) fn relative_to(here: &Path, path: PathBuf) -> PathBuf {
     match path.strip_prefix(here) {
+        Ok(relative) if is_dash(relative) => Path::new(".").join(relative),
         Ok(relative) => relative.to_owned(),
         Err(_) => path,
     }
@@ -151,10 +142,12 @@ pub(crate) fn named_after(job: &JobRef) -> PathBuf {
     PathBuf::from(format!("{}-{}.mp4", job.provider, task.replace(odd, "-")))
 }
 
-/// Where the video of an entry is, or is to go.
+/// Where the video of an entry is, or is to go. One that went to standard output is nowhere.
 pub(crate) fn entry_path(entry: &Entry) -> Option<PathBuf> {
     if let Some(delivered) = &entry.delivered {
-        return Some(relative(&delivered.saved.path));
+        let path = &delivered.saved.path;
+        let is_somewhere = !path.as_os_str().is_empty();
+        return is_somewhere.then(|| relative(path));
     }
     let target = entry.target.as_deref()?;
     Some(relative(Path::new(target)))

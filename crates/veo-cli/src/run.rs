@@ -12,10 +12,11 @@ use veo_core::{
 };
 
 use crate::config::Config;
+use crate::destination::{Destination, Target, write_out};
 use crate::failure::{Exit, Failure, PAID_IN_A_BATCH, look};
 use crate::interrupt::Interrupts;
 use crate::output::{Event, Output};
-use crate::paths::{Target, next_free, place};
+use crate::paths::{next_free, place};
 use crate::progress::{Progress, spinner};
 use crate::saved::SavedVideo;
 use crate::store::Store;
@@ -78,18 +79,22 @@ impl<'a> Run<'a> {
     pub(crate) async fn send(
         &self,
         prepared: Prepared,
-        target: &Target,
-    ) -> Result<(Job, PathBuf), Failure> {
+        target: Target,
+    ) -> Result<(Job, Destination), Failure> {
+        let (like, replace) = match target {
+            Target::Given(destination) => {
+                let job = self.submit(prepared, &destination, None).await?;
+                return Ok((job, destination));
+            }
+            Target::Free { like, replace } => (like, replace),
+        };
         loop {
-            let path = match target {
-                Target::Given(path) => path.clone(),
-                Target::Free { like, replace } => self.next_free(like, *replace).await?,
-            };
-            match self.submit(prepared.clone(), &path, None).await {
-                Ok(job) => return Ok((job, path)),
+            let free = self.next_free(&like, replace).await?;
+            let destination = Destination::File(free);
+            match self.submit(prepared.clone(), &destination, None).await {
+                Ok(job) => return Ok((job, destination)),
                 // Another process has chosen the same name at the same moment.
-                Err(failure)
-                    if target.is_free() && failure.error.kind() == ErrorKind::TargetTaken => {}
+                Err(failure) if failure.error.kind() == ErrorKind::TargetTaken => {}
                 Err(failure) => return Err(failure),
             }
         }
@@ -99,11 +104,14 @@ impl<'a> Run<'a> {
     pub(crate) async fn submit(
         &self,
         prepared: Prepared,
-        path: &Path,
+        destination: &Destination,
         line: Option<usize>,
     ) -> Result<Job, Failure> {
         let key = prepared.chosen_key().to_owned();
-        let prepared = prepared.target(place(path).display().to_string());
+        let prepared = match destination.target() {
+            Some(target) => prepared.target(target),
+            None => prepared,
+        };
         let spinner = spinner(self.output, format!("{}Sending", label(line)));
         let outcome = self.send_unless_given_up(prepared).await;
         spinner.finish_and_clear();
@@ -128,10 +136,10 @@ impl<'a> Run<'a> {
     pub(crate) async fn finish(
         &self,
         job: &TrackedJob<'_>,
-        path: &Path,
+        destination: &Destination,
     ) -> Result<SavedVideo, Failure> {
         let saved = tokio::select! {
-            saved = self.wait_and_save(job, path) => saved,
+            saved = self.wait_and_save(job, destination) => saved,
             () = self.interrupts.first() => Err(Failure::interrupted(job.reference)),
         };
         saved.map_err(|failure| match failure.exit {
@@ -152,10 +160,10 @@ impl<'a> Run<'a> {
         small: &JobRef,
         to: Resolution,
         larger: &TrackedJob<'_>,
-        path: &Path,
+        destination: &Destination,
     ) -> Result<SavedVideo, Failure> {
         let saved = tokio::select! {
-            saved = self.enlarge_and_save(small, to, larger, path) => saved,
+            saved = self.enlarge_and_save(small, to, larger, destination) => saved,
             () = self.interrupts.first() => Err(Failure::interrupted(larger.reference)),
         };
         match saved {
@@ -186,14 +194,14 @@ impl<'a> Run<'a> {
     async fn wait_and_save(
         &self,
         job: &TrackedJob<'_>,
-        path: &Path,
+        destination: &Destination,
     ) -> Result<SavedVideo, Failure> {
         let progress = Progress::start(self.output, job.reference, job.line, job.label);
         let video = self
             .client
             .wait_with(job.reference, |state| progress.state(state))
             .await?;
-        self.save(job, &video, path, progress).await
+        self.save(job, &video, destination, progress).await
     }
 
     async fn enlarge_and_save(
@@ -201,7 +209,7 @@ impl<'a> Run<'a> {
         small: &JobRef,
         to: Resolution,
         larger: &TrackedJob<'_>,
-        path: &Path,
+        destination: &Destination,
     ) -> Result<SavedVideo, Failure> {
         let before = self.entry(larger.key).await?;
         let is_accepted = before.is_some_and(|entry| entry.reference().is_some());
@@ -224,7 +232,7 @@ impl<'a> Run<'a> {
             .upgrade_with(small, to, on_state)
             .await
             .map_err(|error| error.with_job(larger.reference))?;
-        self.save(larger, &video, path, progress).await
+        self.save(larger, &video, destination, progress).await
     }
 
     /// Saves the video of a job, and writes down that it is here.
@@ -232,7 +240,7 @@ impl<'a> Run<'a> {
         &self,
         job: &TrackedJob<'_>,
         video: &Video,
-        path: &Path,
+        destination: &Destination,
         progress: Progress<'_>,
     ) -> Result<SavedVideo, Failure> {
         if self.output.is_json() {
@@ -243,10 +251,14 @@ impl<'a> Run<'a> {
             };
             self.output.progress("", &event);
         }
+        let path = destination.file();
         let on_bytes = |received, total| progress.bytes(received, total);
-        let saved = self.client.download_with(video, path, on_bytes).await?;
+        let mut saved = self.client.download_with(video, &path, on_bytes).await?;
         drop(progress);
-        if saved.path != path {
+        if destination.is_stdout() {
+            write_out(&saved.path, job.reference).await?;
+            saved.path = PathBuf::new();
+        } else if saved.path != path {
             self.output.warn(&format!(
                 "{} was not there before, and stays; the video is {}",
                 path.display(),
@@ -254,7 +266,7 @@ impl<'a> Run<'a> {
             ));
         }
         let mut kept = saved.clone();
-        // The path has to mean the same in another folder.
+        // The path has to mean the same in another folder. There is none for an empty one.
         kept.path = absolute(&saved.path).unwrap_or(kept.path);
         // An upgrade has a job in its entry only now.
         let entry = self.entry(job.key).await?;
@@ -266,7 +278,12 @@ impl<'a> Run<'a> {
             });
         };
         let receipt = Receipt::new(sent, video, &kept);
+        // A file that has the video stays on record when standard output has it too.
+        let is_saved = entry
+            .as_ref()
+            .is_some_and(|entry| entry.delivered.is_some());
         if let Some(key) = job.key
+            && !(is_saved && destination.is_stdout())
             && let Err(error) = self.client.done(key, &receipt).await
         {
             self.output.warn(&error.to_string());

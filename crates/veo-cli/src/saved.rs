@@ -11,6 +11,7 @@ use crate::output::{Event, Output, visible};
 
 /// A video that is saved.
 pub(crate) struct SavedVideo {
+    /// Its path is empty if it went to standard output.
     pub(crate) saved: Saved,
     /// `None` for a job that another machine has sent.
     pub(crate) receipt: Option<Receipt>,
@@ -27,13 +28,15 @@ impl SavedVideo {
         if !output.is_json() {
             output.tell(&self.summary());
         }
-        let event = Event::Saved {
-            line: None,
-            job,
-            saved: &self.saved,
-            receipt: self.receipt.as_ref(),
-        };
-        output.result(&self.saved.path.display().to_string(), &event);
+        if !self.saved.path.as_os_str().is_empty() {
+            let event = Event::Saved {
+                line: None,
+                job,
+                saved: &self.saved,
+                receipt: self.receipt.as_ref(),
+            };
+            output.result(&self.saved.path.display().to_string(), &event);
+        }
         match receipt_path {
             Some(path) => save_receipt(path, job, self.receipt.as_ref(), output),
             None => Ok(()),

@@ -8,7 +8,7 @@ use veo_core::ledger::{EntryState, Listed};
 use crate::batch::entries::Entries;
 use crate::batch::lines::BatchLine;
 use crate::failure::Failure;
-use crate::paths::{next_free, place};
+use crate::paths::{is_dash, next_free, place};
 
 /// Where the videos of a batch go.
 pub(super) struct Outputs<'a> {
@@ -90,6 +90,11 @@ impl<'a> Outputs<'a> {
     /// Refuses a file that a line names and that belongs to somebody else.
     fn check(&self, path: &Path, line: &BatchLine) -> Result<(), Failure> {
         let shown = path.display();
+        if is_dash(path) {
+            return Err(Failure::usage(
+                "a line of a batch needs a file of its own, and - is standard output; a file of that name is ./-",
+            ));
+        }
         let place = place(path);
         if self.reserved.contains(&place) {
             return Err(Failure::usage(format!(

@@ -1,6 +1,6 @@
 //! The work of a batch: sends its lines, waits for its jobs and saves their videos, several at a time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,6 +11,7 @@ use crate::batch::actions::Action;
 use crate::batch::lines::BatchLine;
 use crate::batch::pace::{NoVideo, Pace};
 use crate::batch::receipts::Receipts;
+use crate::destination::Destination;
 use crate::failure::{Exit, Failure};
 use crate::output::{Event, Output};
 use crate::paths::{named_after, relative};
@@ -94,22 +95,29 @@ impl Work<'_> {
                     Some(target) => PathBuf::from(target),
                     None => named_after(&job.reference),
                 };
-                self.finish(line, &entry.key, &job, &relative(&path)).await
+                let destination = Destination::File(relative(&path));
+                self.finish(line, &entry.key, &job, &destination).await
             }
             Action::Send { key, path } => {
-                let job = self.send(line, &key, &path).await?;
-                self.finish(line, &key, &job, &path).await
+                let destination = Destination::File(path);
+                let job = self.send(line, &key, &destination).await?;
+                self.finish(line, &key, &job, &destination).await
             }
         }
     }
 
     /// Sends a line, again and again while the provider takes it later or is not reached.
-    async fn send(&self, line: &BatchLine, key: &str, path: &Path) -> Result<Job, NoVideo> {
+    async fn send(
+        &self,
+        line: &BatchLine,
+        key: &str,
+        destination: &Destination,
+    ) -> Result<Job, NoVideo> {
         let label = label(Some(line.number));
         let mut prepared = None;
         loop {
             let turn = self.pace.turn(&self.run.interrupts).await?;
-            let failure = match self.send_once(line, key, path, &mut prepared).await {
+            let failure = match self.send_once(line, key, destination, &mut prepared).await {
                 Ok(job) => {
                     self.pace.taken();
                     if job.unrecorded.is_some() {
@@ -134,7 +142,7 @@ impl Work<'_> {
         &self,
         line: &BatchLine,
         key: &str,
-        path: &Path,
+        destination: &Destination,
         prepared: &mut Option<Prepared>,
     ) -> Result<Job, Failure> {
         let number = Some(line.number);
@@ -143,7 +151,7 @@ impl Work<'_> {
             None => self.run.prepare(&line.request, number).await?.key(key),
         };
         *prepared = Some(ready.clone());
-        self.run.submit(ready, path, number).await
+        self.run.submit(ready, destination, number).await
     }
 
     /// Waits for the job of a line, saves its video and gives its receipt.
@@ -152,7 +160,7 @@ impl Work<'_> {
         line: &BatchLine,
         key: &str,
         job: &Job,
-        path: &Path,
+        destination: &Destination,
     ) -> Result<Option<Box<Receipt>>, NoVideo> {
         let number = Some(line.number);
         let label = label(number);
@@ -163,7 +171,7 @@ impl Work<'_> {
             line: number,
             label: &label,
         };
-        let video = self.run.finish(&tracked, path).await?;
+        let video = self.run.finish(&tracked, destination).await?;
         let event = Event::Saved {
             line: number,
             job: &job.reference,

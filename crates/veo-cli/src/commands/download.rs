@@ -14,7 +14,8 @@ use crate::store::Store;
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  veo download kie:0f1e2d3c\n  veo download kie:0f1e2d3c -o again.mp4"
+    after_help = "Examples:\n  veo download kie:0f1e2d3c\n  veo download kie:0f1e2d3c -o again.mp4\n  \
+                  veo download kie:0f1e2d3c -o - > again.mp4"
 )]
 pub(crate) struct Download {
     /// The job, which has to have ended.

@@ -5,6 +5,7 @@ use veo_core::VideoRequest;
 
 use crate::args::{Options, Patience, Prompt, Save, Who};
 use crate::batch::{self, Batch};
+use crate::destination::Target;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::run::{Run, TrackedJob, possible};
@@ -90,13 +91,18 @@ pub(crate) async fn make(
         .client(&setting.providers, common.patience.timeout)?
         .with_replacing(common.save.force)
         .with_ledger(store.ledger().clone());
-    let target = common.save.target(&store).await?;
+    let target = common.save.target(&store, output).await?;
+    if common.no_wait && matches!(&target, Target::Given(destination) if destination.is_stdout()) {
+        return Err(Failure::usage(
+            "with --no-wait there is no video yet for standard output; name a file with --output",
+        ));
+    }
     possible(&client, &setting.config, request)?;
     let run = Run::start(&client, &store, output);
 
     let prepared = run.prepare(request, None).await?;
     let key = prepared.chosen_key().to_owned();
-    let (job, path) = run.send(prepared, &target).await?;
+    let (job, destination) = run.send(prepared, target).await?;
     if common.no_wait {
         // The event of the accepted job has said it.
         if !output.is_json() {
@@ -111,7 +117,7 @@ pub(crate) async fn make(
         line: None,
         label: "",
     };
-    let video = run.finish(&tracked, &path).await?;
+    let video = run.finish(&tracked, &destination).await?;
     video.tell(&job.reference, common.save.receipt.as_deref(), output)?;
     store.check().await
 }

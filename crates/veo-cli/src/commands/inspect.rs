@@ -143,12 +143,16 @@ fn rows(job: &JobRef, model: Option<&str>, prompt: Option<&str>, delivered: &Del
     };
     let picture = format!("{}x{}, {:?} s", media.width, media.height, media.seconds);
     let sound = if media.has_audio { "yes" } else { "no" };
+    let video = match &saved.path {
+        path if path.as_os_str().is_empty() => "went to standard output".to_owned(),
+        path => relative(path).display().to_string(),
+    };
     let mut rows = vec![
         ("job", job.to_string()),
         ("model", model.unwrap_or(NOT_TOLD).to_owned()),
         ("prompt", prompt.unwrap_or(NOT_TOLD).to_owned()),
         ("credits", credits),
-        ("video", relative(&saved.path).display().to_string()),
+        ("video", video),
         ("picture", picture),
         ("sound", sound.to_owned()),
         ("sha256", saved.sha256.clone()),

@@ -7,10 +7,11 @@ use veo_core::{JobRef, Resolution};
 
 use crate::args::{Patience, word};
 use crate::config::{Config, ProviderName};
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::fetch::{check_place, without_size};
 use crate::output::Output;
-use crate::paths::{check_target, job_path, place};
+use crate::paths::job_path;
 use crate::run::{Run, TrackedJob};
 use crate::store::Store;
 
@@ -30,7 +31,7 @@ pub(crate) struct Upgrade {
     /// The size to make.
     #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = word::<Resolution>(&["1080p", "4k"]))]
     resolution: Resolution,
-    /// Where to save the video [default: the name of the smaller one, with the size].
+    /// Where to save the video; - writes it to standard output [default: the name of the smaller one, with the size].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Replace the file if it is there.
@@ -60,16 +61,16 @@ pub(crate) async fn run(arguments: Upgrade, output: &Output) -> Result<(), Failu
             small.with_file_name(format!("{stem}-{resolution}.mp4"))
         }
     };
-    check_target(&path, "--output", force)?;
+    let destination = Destination::of(path, force, output)?;
     let client = config
         .client(&[ProviderName::of(&job.provider)?], patience.timeout)?
         .with_ledger(store.ledger().clone())
         .with_replacing(force);
     check_place(&client, &store, &job).await?;
     let run = Run::start(&client, &store, output);
-    let target = place(&path).display().to_string();
+    let target = destination.target();
     client
-        .want_upgrade(&small, resolution, Some(&target))
+        .want_upgrade(&small, resolution, target.as_deref())
         .await?;
     let key = larger.to_string();
     let tracked = TrackedJob {
@@ -79,7 +80,9 @@ pub(crate) async fn run(arguments: Upgrade, output: &Output) -> Result<(), Failu
         line: None,
         label: "",
     };
-    let video = run.enlarge(&small, resolution, &tracked, &path).await?;
+    let video = run
+        .enlarge(&small, resolution, &tracked, &destination)
+        .await?;
     video.tell(&larger, None, output)?;
     store.check().await
 }

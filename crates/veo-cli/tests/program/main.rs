@@ -35,5 +35,7 @@ mod sandbox;
 mod server;
 mod shown;
 #[cfg(target_os = "linux")]
+mod stdout;
+#[cfg(target_os = "linux")]
 mod terminal;
 mod upgrades;
