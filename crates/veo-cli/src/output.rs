@@ -1,5 +1,6 @@
 //! The program prints results on standard output, and everything else on standard error.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
@@ -256,12 +257,12 @@ impl Output {
 
 /// A text without what changes a terminal or the order of the letters: such characters stand there as JSON escapes. All that
 /// can hold words of others goes through it.
-pub(crate) fn visible(text: &str) -> String {
-    let is_hidden = |c: char| {
-        let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
-        turns || ends_line || c.is_control() && c != '\n'
-    };
+pub(crate) fn visible<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let text = text.into();
+    // Nearly all texts are plain, and a list can have a hundred thousand.
+    if text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
+        return text;
+    }
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if is_hidden(c) {
@@ -270,7 +271,13 @@ pub(crate) fn visible(text: &str) -> String {
             shown.push(c);
         }
     }
-    shown
+    shown.into()
+}
+
+fn is_hidden(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
+    turns || ends_line || c.is_control() && c != '\n'
 }
 
 /// Standard error for the lines of exchanges.
@@ -278,7 +285,7 @@ struct VisibleErrors;
 
 impl Write for VisibleErrors {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = visible(&String::from_utf8_lossy(bytes));
+        let text = visible(String::from_utf8_lossy(bytes));
         io::stderr().write_all(text.as_bytes())?;
         Ok(bytes.len())
     }
@@ -309,5 +316,5 @@ pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
 
 pub(crate) fn json(value: &impl Serialize) -> String {
     // None of the types has anything that JSON cannot say. Such characters stand in its texts only.
-    visible(&serde_json::to_string(value).unwrap_or_default())
+    visible(serde_json::to_string(value).unwrap_or_default()).into_owned()
 }

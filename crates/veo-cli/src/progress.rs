@@ -100,7 +100,7 @@ impl<'a> Progress<'a> {
             }
         } else if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));
-            self.bar.set_message(visible(&format!("{label}{message}")));
+            self.bar.set_message(visible(format!("{label}{message}")));
         }
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn save_receipt(
         return Ok(());
     };
     let text = serde_json::to_string_pretty(receipt).unwrap_or_default();
-    let text = visible(&text) + "\n";
+    let text = format!("{}\n", visible(text));
     fs::write(path, text).map_err(|error| {
         let path = path.display();
         let message =

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use console::{Alignment, measure_text_width, pad_str, style};
+use console::{measure_text_width, style};
 use veo_core::ledger::{EntryState, Which};
 
 use crate::failure::{Failure, look};
@@ -92,19 +92,17 @@ fn table(listings: &[Listing]) -> impl Iterator<Item = String> {
         .elapsed()
         .unwrap_or_default()
         .as_secs();
+    let titles = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(Cow::from);
+    let mut rows = vec![titles];
+    rows.extend(listings.iter().map(|listing| cells(listing, now)));
     // Ages grow, and the rest need not move for that.
     let mut widths = [0, 8, 0, 0];
-    for row in rows(listings, now) {
-        for (width, cell) in widths.iter_mut().zip(&row) {
-            *width = measure_text_width(cell).max(*width);
+    for row in &rows {
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = width(cell).max(*widest);
         }
     }
-    rows(listings, now).map(move |row| line(&row, widths))
-}
-
-fn rows(listings: &[Listing], now: u64) -> impl Iterator<Item = [Cow<'_, str>; 5]> {
-    let titles = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(Cow::from);
-    iter::once(titles).chain(listings.iter().map(move |listing| cells(listing, now)))
+    rows.into_iter().map(move |row| line(&row, widths))
 }
 
 /// State, age, job, video and prompt.
@@ -115,33 +113,51 @@ fn cells(listing: &Listing, now: u64) -> [Cow<'_, str>; 5] {
         (None, EntryState::Unknown) => listing.key.as_str(),
         (None, _) => "-",
     };
-    let output = listing.output.as_deref().map(Path::to_string_lossy);
+    let video = listing.output.as_deref().map(Path::to_string_lossy);
     let prompt = listing.prompt.lines().next().unwrap_or_default();
     let cut = prompt.char_indices().nth(40).map(|(at, _)| at);
     [
-        listing.state.to_string().into(),
+        listing.state.as_str().into(),
         age(now.saturating_sub(listing.at)).into(),
-        visible(job).into(),
-        visible(&output.unwrap_or("-".into())).into(),
-        visible(&prompt[..cut.unwrap_or(prompt.len())]).into(),
+        visible(job),
+        visible(video.unwrap_or("-".into())),
+        visible(&prompt[..cut.unwrap_or(prompt.len())]),
     ]
 }
 
 fn line([state, age, job, video, prompt]: &[Cow<'_, str>; 5], widths: [usize; 4]) -> String {
-    let padded = pad_str(state, widths[0], Alignment::Left, None);
+    let blanks = |cell: &str, column: usize| widths[column].saturating_sub(width(cell));
     let colored = match &**state {
-        "STATE" => style(padded),
-        "done" | "finished" => style(padded).green(),
-        "accepted" | "on its way" | "wanted" => style(padded).cyan(),
-        "unknown" => style(padded).yellow(),
-        _ => style(padded).red(),
+        "STATE" => style(state),
+        "done" | "finished" => style(state).green(),
+        "accepted" | "on its way" | "wanted" => style(state).cyan(),
+        "unknown" => style(state).yellow(),
+        _ => style(state).red(),
     };
-    let age = pad_str(age, widths[1], Alignment::Right, None);
-    let job = pad_str(job, widths[2], Alignment::Left, None);
-    let video = pad_str(video, widths[3], Alignment::Left, None);
-    let mut line = format!("{colored}  {age}  {job}  {video}  {prompt}");
+    let mut line = colored.to_string();
+    line.reserve(widths.iter().sum::<usize>() + prompt.len() + 8);
+    let between = [
+        (blanks(state, 0) + 2 + blanks(age, 1), age),
+        (2, job),
+        (blanks(job, 2) + 2, video),
+        (blanks(video, 3) + 2, prompt),
+    ];
+    for (blanks, cell) in between {
+        line.extend(iter::repeat_n(' ', blanks));
+        line += cell;
+    }
     line.truncate(line.trim_end().len());
     line
+}
+
+/// How many columns of a terminal a text takes.
+fn width(text: &str) -> usize {
+    // This is quick, and there can be a hundred thousand lines.
+    if text.is_ascii() {
+        text.len()
+    } else {
+        measure_text_width(text)
+    }
 }
 
 fn age(seconds: u64) -> String {

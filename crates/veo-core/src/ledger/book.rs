@@ -297,7 +297,10 @@ impl Book {
         self.take_money(number, short);
         self.take_names(number, short);
         if let Some(account) = short.account.as_deref() {
-            let starts = self.accounts.entry(account.into()).or_default();
+            let starts = match self.accounts.get_mut(account) {
+                Some(starts) => starts,
+                None => self.accounts.entry(account.into()).or_default(),
+            };
             let at = Duration::from_millis(short.at);
             match short.pause {
                 // The provider wants no request for a while.

@@ -775,11 +775,10 @@ impl EntryState {
             Self::Wanted | Self::OnItsWay | Self::Accepted | Self::Unknown | Self::Finished
         )
     }
-}
 
-impl std::fmt::Display for EntryState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
+    /// Its name for people, such as `on its way`.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Wanted => "wanted",
             Self::OnItsWay => "on its way",
             Self::Accepted => "accepted",
@@ -788,7 +787,13 @@ impl std::fmt::Display for EntryState {
             Self::Finished => "finished",
             Self::Failed => "failed",
             Self::Done => "done",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for EntryState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
     }
 }
 
