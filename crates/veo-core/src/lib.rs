@@ -100,6 +100,7 @@ pub mod guides {
         images "images.md"
         extension "extension.md"
         providers "providers.md"
+        retired "retired.md"
         errors "errors.md"
         batch "batch.md"
         webhooks "webhooks.md"
