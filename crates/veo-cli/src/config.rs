@@ -30,6 +30,9 @@ pub(crate) enum ProviderName {
 pub(crate) struct Config {
     kie: Settings,
     uniall: Settings,
+    /// Whether the providers are a simulator that begins and ends with the command.
+    #[serde(skip)]
+    pub(crate) is_temporary: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,9 +99,12 @@ impl Config {
         Ok(config)
     }
 
-    /// The settings for the simulator.
+    /// The settings for a simulator that begins and ends with the command.
     pub(crate) fn simulated(url: &str) -> Self {
-        let mut config = Self::default();
+        let mut config = Self {
+            is_temporary: true,
+            ..Self::default()
+        };
         for provider in ProviderName::ALL {
             let settings = config.settings_mut(provider);
             settings.api_key = Some("any key will do".into());

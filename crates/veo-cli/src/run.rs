@@ -7,8 +7,8 @@ use std::pin::pin;
 
 use veo_core::ledger::{Entry, EntryState, Which};
 use veo_core::{
-    Charged, Client, ErrorKind, Job, JobRef, Plan, Prepared, Receipt, Refusal, Resolution, State,
-    Submission, Video, VideoRequest,
+    Charged, Client, ErrorKind, Input, Job, JobRef, Plan, Prepared, Receipt, Refusal, Resolution,
+    State, Submission, Video, VideoRequest,
 };
 
 use crate::config::Config;
@@ -382,6 +382,16 @@ pub(crate) fn possible(
     config: &Config,
     request: &VideoRequest,
 ) -> Result<Plan, Failure> {
+    if let Input::Extension { source } = &request.input
+        && let Some(job) = &source.job
+        && source.url.is_none()
+        && config.is_temporary
+    {
+        return Err(Failure::usage(format!(
+            "{job} is not there: the simulator of --sim begins with the command and has no earlier job; start one with \
+             `veo sim` in another terminal, and make both videos there, without --sim"
+        )));
+    }
     let plan = client.plan(request);
     if !plan.offers.is_empty() {
         return Ok(plan);

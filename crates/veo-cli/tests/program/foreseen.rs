@@ -138,3 +138,27 @@ fn less_than_was_asked_for_has_a_code_of_its_own() {
         assert_eq!(run.code, code, "{command:?}: {}", run.err);
     }
 }
+
+#[test]
+fn a_simulator_that_begins_with_the_command_has_no_earlier_job() {
+    let extension = r#"{"prompt":"more","input":{"type":"extension","source":{"job":"kie:abc"}}}"#;
+    let table: [&[&str]; 4] = [
+        &["extend", "--sim", "kie", "kie:abc", "more"],
+        &["extend", "--sim", "uniall", "uniall:abc", "more"],
+        &["generate", "--sim", "kie", "--request", "extension.json"],
+        &["generate", "--sim", "kie", "--batch", "extension.json"],
+    ];
+    for command in table {
+        let sandbox = Sandbox::new();
+        sandbox.write("extension.json", extension);
+        let run = sandbox.run(command);
+        assert_eq!(run.code, 2, "{command:?}: {}", run.err);
+        for words in [
+            "abc is not there",
+            "has no earlier job",
+            "`veo sim` in another terminal",
+        ] {
+            assert!(run.err.contains(words), "{command:?}: {}", run.err);
+        }
+    }
+}
