@@ -28,6 +28,8 @@ mod interrupt;
 mod kill;
 mod limit;
 #[cfg(target_os = "linux")]
+mod long;
+#[cfg(target_os = "linux")]
 mod many;
 mod money;
 mod reading;

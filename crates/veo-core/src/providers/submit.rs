@@ -97,14 +97,8 @@ where
     let sent_at = now();
     let result = sending.await;
     let error = match (started_task(&result), result) {
-        (Some(id), _) if id.len() <= KEPT => return Submission::Accepted(Job::new(offer, id)),
-        (Some(id), result) => {
-            let message = format!(
-                "{provider} named a task by {} bytes, which is no id",
-                id.len()
-            );
-            Error::new(ErrorKind::OutcomeUnknown, message).with_reply(body(&result))
-        }
+        (Some(id), _) if is_id(&id) => return Submission::Accepted(Job::new(offer, id)),
+        (Some(id), result) => no_id(provider, &id).with_reply(body(&result)),
         (None, Ok(reply)) => {
             let message = format!("{provider} took the request but named no task");
             Error::new(ErrorKind::OutcomeUnknown, message).with_reply(reply.body())
@@ -112,6 +106,18 @@ where
         (None, Err(error)) => refused(&error, table, ErrorKind::OutcomeUnknown),
     };
     Submission::of_error(error, offer, sent_at)
+}
+
+/// Whether a text that a provider gives as the id of a task can be kept as one.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() <= KEPT
+}
+
+/// The error of a reply that names a task by a text which is [no id](is_id).
+pub(crate) fn no_id(provider: &str, text: &str) -> Error {
+    let length = text.len();
+    let message = format!("{provider} named a task by {length} bytes, which is no id");
+    Error::new(ErrorKind::OutcomeUnknown, message)
 }
 
 /// An error of a request, with the kind for what may have been taken: a call that costs nothing is never in doubt in a way

@@ -10,7 +10,7 @@ use super::models::NAME;
 use super::refusals::{REFUSALS, REFUSALS_OF_EXTENSION, of_upgrade};
 use crate::providers::body::Body;
 use crate::providers::errors::{failure, start, translated};
-use crate::providers::submit::{self, RefusalRow, explained};
+use crate::providers::submit::{self, RefusalRow, explained, is_id, no_id};
 use crate::{
     AspectRatio, Described, Error, ErrorKind, Image, Input, JobRef, Mode, Model, Offer, Operation,
     Reason, Resolution, State, Submission, Tier, Upgrade, Video, VideoRequest,
@@ -153,6 +153,9 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
             raw: start(&body),
             ..Video::new(job.clone(), urls)
         })),
+        UpgradeReply::Running { task: Some(task) } if !is_id(&task) => {
+            Upgrade::Unknown(no_id("kie.ai", &task).with_job(job))
+        }
         UpgradeReply::Running { task } => Upgrade::Running {
             task: task.filter(|task| *task != job.task),
         },
