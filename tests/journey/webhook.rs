@@ -418,6 +418,15 @@ fn a_webhook_is_repeated_if_task_and_time_are() {
             .to_string()
             .contains("301 seconds in the past")
     );
+    first(verify(
+        TIME + 301,
+        &signed("later-task", TIME + 301),
+        &body("later-task"),
+    ));
+    assert!(
+        is_repeated(verify(TIME + 299, &once, &body(TASK))),
+        "also when the clock is set back"
+    );
     let early = signed(TASK, TIME + 600);
     first(verify(TIME + 300, &early, &body(TASK)));
     assert!(

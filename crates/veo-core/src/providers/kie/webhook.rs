@@ -135,8 +135,8 @@ impl Webhooks {
     }
 
     /// The same with another tolerance: how far the time of a webhook may be from this machine's, in the past and in the
-    /// future, in whole seconds. 5 minutes by default. A signature is remembered for as long as it could be used again, up to
-    /// 10,000 of them.
+    /// future, in whole seconds. 5 minutes by default. The latest 10,000 signatures are
+    /// remembered.
     ///
     /// It is not documented how long kie.ai waits before it sends a webhook again.
     ///
@@ -236,7 +236,6 @@ impl Webhooks {
 
         // Only what is signed is remembered, so nobody else can fill the memory.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.forget_before(now.saturating_sub(self.tolerance.as_secs()));
         Ok(if seen.insert(timestamp, signature) {
             Delivery::First(notice)
         } else {
@@ -341,7 +340,8 @@ const PLACES: [(&str, &str); 4] = [
 /// Far more than any webhook has.
 const LONGEST_BODY: usize = 1024 * 1024;
 
-/// The signatures that could be used again. A signature stands for its task too, which it covers.
+/// The latest signatures. A signature stands for its task too, which it covers. None is forgotten for its age, since the clock
+/// of this machine can be set back.
 #[derive(Default)]
 struct Seen(BTreeSet<(u64, [u8; 32])>);
 
@@ -349,10 +349,6 @@ impl Seen {
     /// Several times what kie.ai's limit of 20 requests in 10 seconds allows within the default tolerance, and less than a
     /// megabyte.
     const MOST: usize = 10_000;
-
-    fn forget_before(&mut self, timestamp: u64) {
-        self.0 = self.0.split_off(&(timestamp, [0; 32]));
-    }
 
     /// Whether it is new. The oldest one makes room for it.
     fn insert(&mut self, timestamp: u64, signature: [u8; 32]) -> bool {
@@ -446,8 +442,5 @@ mod tests {
         assert_eq!(seen.0.len(), Seen::MOST);
         assert!(!seen.insert(1, [1; 32]), "the second oldest is still there");
         assert_eq!(seen.0.first(), Some(&(1, [1; 32])), "the oldest is not");
-
-        seen.forget_before(5_000);
-        assert_eq!(seen.0.first(), Some(&(5_000, [1; 32])));
     }
 }
