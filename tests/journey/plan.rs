@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use veo_core::{
-    AspectRatio, Client, Image, JobRef, Kie, Operation, Plan, Refusal, Resolution, Source, Tier,
-    UniAll, Video, VideoRequest,
+    AspectRatio, Client, Image, JobRef, Kie, Mode, Operation, Plan, Refusal, Resolution, Source,
+    Tier, UniAll, Video, VideoRequest,
 };
 use veo_tests::{KEY, PNG};
 
@@ -283,6 +283,8 @@ fn the_models_are_those_of_the_specifications() {
     }
     assert_eq!(rows.len(), client.models().count(), "each model once");
     for model in client.models() {
+        let takes_references = model.modes.contains(&Mode::References);
+        assert_eq!(*model.references.end() > 0, takes_references, "{model:?}");
         let seconds: Vec<i64> = match model.provider {
             "kie" => kie_api::types::Duration::ALL
                 .iter()

@@ -39,7 +39,7 @@ pub struct Model {
     pub aspect_ratios: &'static [AspectRatio],
     /// The lengths it makes, in seconds.
     pub seconds: &'static [u32],
-    /// How many reference images it takes.
+    /// How many reference images it takes; 0 to 0 if none.
     pub references: RangeInclusive<usize>,
     /// The seeds it takes.
     pub seeds: RangeInclusive<i64>,
@@ -278,7 +278,9 @@ impl Model {
             return None;
         };
         let count = images.len();
-        if self.references.contains(&count) {
+        // One reason against references is enough.
+        let takes_any = self.modes.contains(&Mode::References);
+        if !takes_any || self.references.contains(&count) {
             return None;
         }
         let least = self.references.start();

@@ -157,7 +157,9 @@ fn name_the_able<'a>(
 /// The cheapest model of a provider that can do it, or what stands against the one that comes closest.
 fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let mut models: Vec<_> = provider.models().iter().collect();
-    models.sort_by_key(|model| model.tier);
+    // One without the mode cannot do it, and is no closer than one with it.
+    let mode = request.mode();
+    models.sort_by_key(|model| (!model.modes.contains(&mode), model.tier));
     // Without the wanted tier, every model is as far from it, and what else is wrong is said as well.
     let missing_tier = request
         .tier

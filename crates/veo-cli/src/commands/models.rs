@@ -3,7 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
-use veo_core::{Feature, Mode, Model};
+use veo_core::{Feature, Model};
 
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
@@ -39,10 +39,9 @@ pub(crate) fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
 }
 
 fn references(model: &Model) -> String {
-    if model.modes.contains(&Mode::References) {
-        span(model.references.start(), model.references.end())
-    } else {
-        "none".to_owned()
+    match model.references.end() {
+        0 => "none".to_owned(),
+        most => span(model.references.start(), most),
     }
 }
 

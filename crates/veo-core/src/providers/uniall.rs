@@ -71,19 +71,22 @@ static MODELS: [Model; 6] = [
         Tier::Quality,
         STANDARD,
         &[Resolution::P720],
-    ),
+    )
+    .references(bounds::create_video_request::IMAGES),
     model(
         types::Model::Standard1080p,
         Tier::Quality,
         STANDARD,
         &[Resolution::P1080],
-    ),
+    )
+    .references(bounds::create_video_request::IMAGES),
     model(
         types::Model::Standard4k,
         Tier::Quality,
         STANDARD,
         &[Resolution::K4],
-    ),
+    )
+    .references(bounds::create_video_request::IMAGES),
     model(
         types::Model::Fast720p,
         Tier::Fast,
@@ -110,7 +113,6 @@ const fn model(
         .resolutions(resolutions)
         .aspect_ratios(&[AspectRatio::Landscape, AspectRatio::Portrait])
         .seconds(&[4, 6, 8])
-        .references(bounds::create_video_request::IMAGES)
         // UniAll names no range; this is that of the service behind it.
         .seeds(0..=u32::MAX as i64)
         .options(&[

@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use kie_api::{bounds, types};
 
 use crate::{AspectRatio, Feature, Mode, Model, Resolution, Tier};
@@ -20,11 +22,13 @@ const ALL_MODES: &[Mode] = &[
     Mode::Extension,
 ];
 
+const REFERENCES: RangeInclusive<usize> = 1..=*bounds::generate_request::IMAGE_URLS.end();
+
 /// The cheapest is the last.
 pub(super) static MODELS: [Model; 3] = [
     model(types::Model::Quality, Tier::Quality, WITHOUT_REFERENCES),
-    model(types::Model::Fast, Tier::Fast, ALL_MODES),
-    model(types::Model::Lite, Tier::Lite, ALL_MODES),
+    model(types::Model::Fast, Tier::Fast, ALL_MODES).references(REFERENCES),
+    model(types::Model::Lite, Tier::Lite, ALL_MODES).references(REFERENCES),
 ];
 
 const fn model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model {
@@ -37,7 +41,6 @@ const fn model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model 
             AspectRatio::Auto,
         ])
         .seconds(&[4, 6, 8])
-        .references(1..=*bounds::generate_request::IMAGE_URLS.end())
         .seeds(bounds::generate_request::SEEDS)
         .options(EVERYTHING)
 }
