@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::paths::{check_target, check_writable, place};
 use crate::read;
+use crate::shell::quoted;
 use crate::store::Store;
 
 /// A prompt, or a whole request.
@@ -361,9 +362,10 @@ fn extra(text: &str) -> Result<Extra, String> {
     let (provider, field) = name.split_once('.').ok_or(FORM)?;
     let provider = ProviderName::of(provider).map_err(|failure| failure.message())?;
     let value = serde_json::from_str(value).map_err(|_| {
+        let argument = format!("{name}={}", Value::from(value));
         format!(
-            "{value} is not JSON; a text stands in quotes: {}={:?}",
-            field, value
+            "{value} is not JSON, in which a text stands in quotes; in a shell: --extra {}",
+            quoted(&argument)
         )
     })?;
     Ok(Extra {

@@ -7,6 +7,8 @@ use std::path::Path;
 use serde::Serialize;
 use veo_core::{Charged, Error, ErrorKind, Fault, JobRef, Resend, Subject};
 
+use crate::shell::quoted;
+
 /// The code that the program ends with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
@@ -305,7 +307,7 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
 /// Says what to do about an unknown outcome. It has this key in the ledger, or in that of this batch.
 pub(crate) fn look(key: &str, batch: Option<&Path>) -> String {
     let batch = batch
-        .map(|file| format!(" --batch {}", file.display()))
+        .map(|file| format!(" --batch {}", quoted(file.display())))
         .unwrap_or_default();
     format!(
         "It may have been charged. Look at the tasks and the balance at the provider before sending it again. If it is \

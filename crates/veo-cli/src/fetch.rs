@@ -56,7 +56,7 @@ pub(crate) async fn fetch(
             run.finish(&tracked, &destination).await?
         }
     };
-    video.tell(job, save.receipt.as_deref(), run.output)
+    video.tell(job, label, save.receipt.as_deref(), run.output)
 }
 
 /// Refuses to ask for a job in a place where it does not live.
@@ -102,10 +102,11 @@ fn tell_again(run: &Run<'_>, job: &JobRef, entry: &Entry, save: &Save) -> Result
     if let Some(path) = &save.receipt {
         check_target(path, "--receipt", false)?;
     }
-    run.output.note(&format!("{job} is saved already"));
     let path = entry_path(entry).unwrap_or_default();
-    let listing = Listing::of(entry);
     let path = path.display().to_string();
+    run.output
+        .note(&format!("{job} is saved already as {path}"));
+    let listing = Listing::of(entry);
     run.output.result(&path, &Event::Job(&listing));
     match &save.receipt {
         Some(path) => save_receipt(path, job, entry.receipt().as_ref(), run.output),

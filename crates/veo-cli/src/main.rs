@@ -23,6 +23,7 @@ mod read;
 mod run;
 mod saved;
 mod setting;
+mod shell;
 mod simulator;
 mod store;
 

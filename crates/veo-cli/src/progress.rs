@@ -27,19 +27,22 @@ impl<'a> Progress<'a> {
         line: Option<usize>,
         label: &'a str,
     ) -> Self {
-        let bar = spinner(output, String::new());
-        let progress = Self {
+        let bar = spinner(output, format!("{label}Sending"));
+        Self {
             output,
             job,
             line,
             label,
             bar,
             last: RefCell::default(),
-        };
-        if !output.is_json() {
-            progress.show("Waiting", WITHOUT_BAR);
         }
-        progress
+    }
+
+    /// Tells people that there is a job, which is waited for.
+    pub(crate) fn waiting(&self) {
+        if !self.output.is_json() {
+            self.show("Waiting", WITHOUT_BAR);
+        }
     }
 
     pub(crate) fn state(&self, state: &State) {

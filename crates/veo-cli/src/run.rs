@@ -67,8 +67,9 @@ impl<'a> Run<'a> {
         if let Some(first) = prepared.offers().first()
             && !self.output.is_json()
         {
+            let label = label(line);
             for warning in &first.warnings {
-                self.output.warn(warning);
+                self.output.warn(&format!("{label}{warning}"));
             }
         }
         Ok(prepared)
@@ -197,6 +198,7 @@ impl<'a> Run<'a> {
         destination: &Destination,
     ) -> Result<SavedVideo, Failure> {
         let progress = Progress::start(self.output, job.reference, job.line, job.label);
+        progress.waiting();
         let video = self
             .client
             .wait_with(job.reference, |state| progress.state(state))
@@ -220,12 +222,19 @@ impl<'a> Run<'a> {
             .and_then(|entry| entry.attempts.last())
             .map_or("unknown", |attempt| attempt.sent.model.as_str());
         let progress = Progress::start(self.output, larger.reference, None, larger.label);
+        if is_accepted {
+            progress.waiting();
+        }
         let on_state = |state: &State| {
             // The first answer says that it was taken.
-            if !matches!(state, State::Pending) && !is_told.replace(true) {
+            let is_answer = !matches!(state, State::Pending);
+            if is_answer && !is_told.replace(true) {
                 self.tell_taken(larger, model);
+                progress.waiting();
             }
-            progress.state(state);
+            if is_told.get() {
+                progress.state(state);
+            }
         };
         let video = self
             .client
@@ -260,7 +269,8 @@ impl<'a> Run<'a> {
             saved.path = PathBuf::new();
         } else if saved.path != path {
             self.output.warn(&format!(
-                "{} was not there before, and stays; the video is {}",
+                "{}{} was not there before, and stays; the video is {}",
+                job.label,
                 path.display(),
                 saved.path.display()
             ));
@@ -286,7 +296,7 @@ impl<'a> Run<'a> {
             && !(is_saved && destination.is_stdout())
             && let Err(error) = self.client.done(key, &receipt).await
         {
-            self.output.warn(&error.to_string());
+            self.output.warn(&format!("{}{error}", job.label));
         }
         if entry.is_some_and(|entry| entry.wish.asked().is_none()) {
             // Another machine has sent the request, and knows what was asked for.
@@ -296,7 +306,7 @@ impl<'a> Run<'a> {
             });
         }
         for discrepancy in &receipt.discrepancies {
-            self.output.warn(discrepancy);
+            self.output.warn(&format!("{}{discrepancy}", job.label));
         }
         if receipt.is_less() {
             self.output.came_less();
@@ -313,7 +323,7 @@ impl<'a> Run<'a> {
         // Another provider makes it than the first one that was asked. The event says so too.
         if !self.output.is_json() {
             for refusal in &job.refusals {
-                self.output.warn(refusal);
+                self.output.warn(&format!("{label}{refusal}"));
             }
         }
         let event = Event::Accepted {

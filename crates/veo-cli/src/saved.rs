@@ -18,15 +18,23 @@ pub(crate) struct SavedVideo {
 }
 
 impl SavedVideo {
-    /// Tells the result of one job, and saves its receipt if `receipt_path` says where.
+    /// Tells the result of a job, and saves its receipt if `receipt_path` says where. `label` tells the job from others, with a
+    /// colon.
     pub(crate) fn tell(
         &self,
         job: &JobRef,
+        label: &str,
         receipt_path: Option<&Path>,
         output: &Output,
     ) -> Result<(), Failure> {
         if !output.is_json() {
-            output.tell(&self.summary());
+            let summary = self.summary();
+            let text = match label {
+                "" => summary,
+                // The path alone does not say whose it is.
+                _ => format!("{label}{summary}: {}", self.saved.path.display()),
+            };
+            output.tell(&text);
         }
         if !self.saved.path.as_os_str().is_empty() {
             let event = Event::Saved {

@@ -1,6 +1,6 @@
 //! The ledgers of the program: one for the jobs of this machine, and one beside the file of each batch.
 
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -133,6 +133,16 @@ impl Store {
 
     pub(crate) async fn list(&self, which: Which) -> Result<Vec<Listed>, Failure> {
         Ok(self.ledger.list(which).await?)
+    }
+
+    /// Removes the ledger if it was made just now and has no entry. Nobody else is at the batch.
+    pub(crate) async fn remove_if_unused(&self) {
+        let entries = self.list(Which::All).await;
+        let is_empty = entries.is_ok_and(|entries| entries.is_empty());
+        if is_empty && self.ledger.is_new().await {
+            // An empty ledger that stays does no harm.
+            let _ = fs::remove_file(self.ledger.path());
+        }
     }
 
     /// Why the program has to end with a failure although it did what it was to do: the ledger is damaged.

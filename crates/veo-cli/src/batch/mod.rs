@@ -106,27 +106,35 @@ pub(crate) async fn run(
         .with_replacing(save.force);
     let store = open_store(file, &lines, &setting, output).await?;
     let client = client.with_ledger(store.ledger().clone());
-    let entries = Entries::of(&store, &client).await?;
-    let mut others = Vec::new();
-    if !setting.is_simulated() && !save.force {
-        others = open_jobs_of_no_batch().await?;
-    }
-    let outputs = Outputs::new(file, &lines, &entries, &others, reserved);
-    let decision = Decision {
-        entries: &entries,
-        client: &client,
-        config: &setting.config,
-        store: &store,
-        retry_failed: batch.retry_failed,
-        force: save.force,
+    let decided = async {
+        let entries = Entries::of(&store, &client).await?;
+        let mut others = Vec::new();
+        if !setting.is_simulated() && !save.force {
+            others = open_jobs_of_no_batch().await?;
+        }
+        let outputs = Outputs::new(file, &lines, &entries, &others, reserved);
+        let decision = Decision {
+            entries: &entries,
+            client: &client,
+            config: &setting.config,
+            store: &store,
+            retry_failed: batch.retry_failed,
+            force: save.force,
+        };
+        let actions = decision.actions(file, &lines, outputs).await?;
+        let client = match batch.max_credits {
+            Some(cap) => capped(client.clone(), cap, &setting).await?,
+            None => client.clone(),
+        };
+        Ok((actions, client, Receipts::open(receipts, output)?))
     };
-    let actions = decision.actions(file, &lines, outputs).await?;
-
-    let client = match batch.max_credits {
-        Some(cap) => capped(client, cap, &setting).await?,
-        None => client,
+    let (actions, client, receipts) = match decided.await {
+        Ok(decided) => decided,
+        Err(failure) => {
+            store.remove_if_unused().await;
+            return Err(failure);
+        }
     };
-    let receipts = Receipts::open(receipts, output)?;
     let work = Work {
         run: Run::start(&client, &store, output),
         is_capped: batch.max_credits.is_some(),

@@ -1,6 +1,7 @@
 //! The work of a batch: sends its lines, waits for its jobs and saves their videos, several at a time.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -239,7 +240,8 @@ fn bar(lines: usize, output: &Output) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.tick();
+    // The time goes on without an event.
+    bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }
 

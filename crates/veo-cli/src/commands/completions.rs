@@ -18,11 +18,21 @@ pub(crate) struct Completions {
 
 pub(crate) fn run(
     arguments: &Completions,
-    mut command: Command,
+    command: Command,
     output: &Output,
 ) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut command, "veo", &mut script);
+    let mut shown = without_hidden(&command);
+    clap_complete::generate(arguments.shell, &mut shown, "veo", &mut script);
     output.text(&script);
     Ok(())
+}
+
+/// The same without the commands that `--help` does not list.
+fn without_hidden(command: &Command) -> Command {
+    let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    Command::new("veo")
+        .args(command.get_arguments())
+        .subcommands(shown.cloned())
+        .version(env!("CARGO_PKG_VERSION"))
 }

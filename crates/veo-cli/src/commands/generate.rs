@@ -118,6 +118,6 @@ pub(crate) async fn make(
         label: "",
     };
     let video = run.finish(&tracked, &destination).await?;
-    video.tell(&job.reference, common.save.receipt.as_deref(), output)?;
+    video.tell(&job.reference, "", common.save.receipt.as_deref(), output)?;
     store.check().await
 }

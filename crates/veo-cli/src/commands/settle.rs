@@ -9,6 +9,7 @@ use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::listing::Listing;
 use crate::output::{Event, Output};
+use crate::shell::quoted;
 use crate::store::Store;
 
 const EXAMPLES: &str = "\
@@ -51,7 +52,7 @@ pub(crate) async fn run(arguments: &Settle, output: &Output) -> Result<(), Failu
     };
     if store.entry(key).await?.is_none() {
         let list = match batch {
-            Some(file) => format!("veo jobs --batch {}", file.display()),
+            Some(file) => format!("veo jobs --batch {}", quoted(file.display())),
             None => "veo jobs".to_owned(),
         };
         return Err(Failure::usage(format!(

@@ -83,7 +83,7 @@ pub(crate) async fn run(arguments: Upgrade, output: &Output) -> Result<(), Failu
     let video = run
         .enlarge(&small, resolution, &tracked, &destination)
         .await?;
-    video.tell(&larger, None, output)?;
+    video.tell(&larger, "", None, output)?;
     store.check().await
 }
 

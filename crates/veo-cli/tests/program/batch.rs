@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::sandbox::{PICTURE, Sandbox, lines};
+use crate::sandbox::{PICTURE, Sandbox, files_in, lines};
 use crate::server::{Server, accepted, record, refused};
 
 const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
@@ -169,6 +169,27 @@ fn what_is_wrong_with_a_file_is_said_at_once_and_nothing_is_sent() {
     }
     assert_snapshot!(shown);
     assert_eq!(sandbox.paid(), 0);
+}
+
+#[test]
+fn a_batch_that_is_refused_leaves_no_ledger() {
+    let table: [(&str, &[&str]); 4] = [
+        (r#"{"prompt":"A","output":"no/a.mp4"}"#, &[]),
+        (
+            r#"{"prompt":"A","negative_prompt":"blur"}"#,
+            &["--provider", "kie"],
+        ),
+        (r#"{"prompt":"A"}"#, &["--receipts", "no/r.jsonl"]),
+        (r#"{"prompt":"A"}"#, &["--max-credits", "5"]),
+    ];
+    for (line, options) in table {
+        let sandbox = Sandbox::with_sim();
+        sandbox.write("jobs.jsonl", line);
+        let run = sandbox.run(&[&["generate", "--batch", "jobs.jsonl"], options].concat());
+        assert_eq!(run.code, 2, "{line} {options:?}: {}", run.err);
+        let files: Vec<_> = files_in(&sandbox.path("")).into_keys().collect();
+        assert_eq!(files, [sandbox.path("jobs.jsonl")], "{line} {options:?}");
+    }
 }
 
 #[test]

@@ -218,6 +218,14 @@ fn several_jobs_are_waited_for_at_once() {
         run.err
     );
 
+    // Also when there is nothing to wait for any more. One path is as good as another for a program.
+    let again = sandbox.run(&["wait", &jobs[0], &jobs[1]]);
+    assert_eq!((again.code, again.out.lines().count()), (0, 2));
+    for line in run.err.lines().chain(again.err.lines()) {
+        let is_told = jobs.iter().any(|job| line.contains(job));
+        assert!(is_told, "{line}");
+    }
+
     let refused = sandbox.run(&["wait", &jobs[0], &jobs[1], "-o", "c.mp4"]);
     assert_eq!(refused.code, 2, "{}", refused.err);
 }
@@ -1498,6 +1506,47 @@ fn completions_and_manual_pages_name_the_commands() {
             run.out
         );
     }
+}
+
+#[test]
+fn completions_have_no_hidden_command() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = Sandbox::new().run(&["completions", shell]).out;
+        assert!(script.contains("completions"), "{shell}");
+        // An option is called so too.
+        let is_command = |line: &&str| line.contains("reference") && !line.contains("--tier");
+        let of_options = ["--reference", "-l reference", "first-frame", "--request"];
+        let lines = script.lines().filter(is_command);
+        for line in lines {
+            let is_option = of_options.iter().any(|option| line.contains(option));
+            assert!(is_option, "{shell}: {line}");
+        }
+    }
+}
+
+/// The last line of a command with its tip is a command for a shell.
+#[test]
+fn tips_can_be_pasted_into_a_shell() {
+    let sandbox = Sandbox::new();
+    for value in ["orbit", "it's", "a \"b\" $HOME `x`", ""] {
+        let extra = format!("kie.x={value}");
+        let run = sandbox.run(&["plan", "A dog", "--extra", &extra]);
+        assert_eq!(run.code, 2, "{extra}");
+        let tip = run.err.split("in a shell: ").nth(1).unwrap();
+        let tip = tip.lines().next().unwrap();
+        let plan = sandbox.run_line(&format!("veo plan A_dog --json --provider kie {tip}"));
+        assert_eq!(plan.code, 0, "{tip}: {}", plan.err);
+        let plan: Value = serde_json::from_str(&plan.out).unwrap();
+        assert_eq!(plan["offers"][0]["body"]["x"], value, "{tip}");
+    }
+    // A file with a space in its name.
+    let server = Server::start(|_, _| None);
+    let sandbox = Sandbox::new().at("kie", server.url());
+    sandbox.write("my jobs.jsonl", "{\"prompt\":\"Lost\"}\n");
+    let run = sandbox.run(&["generate", "--batch", "my jobs.jsonl"]);
+    let tip = run.err.split("if not: ").nth(1).unwrap();
+    let tip = tip.lines().next().unwrap();
+    assert_eq!(sandbox.run_line(tip).code, 0, "{tip}");
 }
 
 /// Whatever a request can say, an option says too; and what it says is sent or refused, and not dropped.

@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 
 use crate::batch::clip;
 use crate::sandbox::Sandbox;
-use crate::server::{Server, accepted, record};
+use crate::server::{Server, accepted, prompt, record, task};
 
 /// A terminal with a program in it.
 pub(crate) struct Terminal {
@@ -146,6 +146,27 @@ fn progress_is_drawn_on_the_terminal_and_the_result_goes_where_it_should() {
         drawn.contains("\rSaved ") && drawn.ends_with(" with sound\r\n"),
         "{drawn:?}"
     );
+}
+
+/// Nothing happens meanwhile, and one sees that the program is there.
+#[test]
+fn the_clock_of_a_batch_goes_on() {
+    let server = Server::start(|line, body| {
+        Some(match prompt(body) {
+            Some(prompt) => accepted(&prompt),
+            None => record(task(line), 0, ""),
+        })
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let lines = ["A", "B", "C"].map(|prompt| format!("{{\"prompt\":\"{prompt}\"}}\n"));
+    sandbox.write("jobs.jsonl", &lines.concat());
+    let line = "veo generate --batch jobs.jsonl --timeout 1m";
+    let mut terminal = Terminal::start(&sandbox, line);
+    for seconds in 1..=3 {
+        terminal.until_text(&format!("0 of 3 lines ({seconds}s)"));
+    }
+    terminal.press(b"\x03");
+    assert_eq!(terminal.end().1, 130);
 }
 
 #[test]

@@ -238,3 +238,21 @@ fn an_upgrade_that_begins_by_itself_is_on_record_before_it_is_called_for() {
         );
     }
 }
+
+#[test]
+fn an_upgrade_is_accepted_before_it_is_waited_for() {
+    let (server, _) = provider(
+        |number| {
+            Some(if number == 1 {
+                taken("t1-4k")
+            } else {
+                done("t1-4k")
+            })
+        },
+        |_| made("t1-4k", "4k"),
+    );
+    let sandbox = sandbox(&server);
+    let run = sandbox.run(&upgrade("4k"));
+    let at = |words: &str| run.err.find(words).unwrap_or_else(|| panic!("{}", run.err));
+    assert!(at("Accepted as kie:t1:4k") < at("Waiting"), "{}", run.err);
+}

@@ -1,0 +1,13 @@
+//! Commands that the program proposes, as they can be pasted into a shell.
+
+use std::fmt::Display;
+
+/// An argument as a shell takes it literally.
+pub(crate) fn quoted(argument: impl Display) -> String {
+    let text = argument.to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
