@@ -9,12 +9,14 @@ use std::time::Duration;
 use clap::ValueEnum;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Deserializer};
+use tempfile::NamedTempFile;
 use toml::{Table, Value};
 use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll, is_loopback};
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::paths::own_folder;
+use crate::paths::{folder_of, own_folder};
+use crate::shell::quoted;
 use crate::simulator::is_for_simulator;
 
 /// Who makes videos.
@@ -316,12 +318,21 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
         "api_key".to_owned(),
         Value::String(key.expose_secret().to_owned()),
     );
-    let written = toml::to_string(&table)
-        .map_err(io::Error::other)
-        .and_then(|text| write(&path, &text));
-    written.map_err(|error| {
-        Failure::failed(format!("{} cannot be written: {error}", path.display()))
-    })?;
+    let unwritten = |error| {
+        let path = path.display();
+        Failure::failed(format!("{path} cannot be written: {error}"))
+    };
+    let text = toml::to_string(&table).map_err(|error| unwritten(io::Error::other(error)))?;
+    let file = written(folder_of(&path), &text).map_err(unwritten)?;
+    if is_of_another_user(&path, file.as_file()) {
+        let path = path.display();
+        return Err(Failure::usage(format!(
+            "{path} belongs to another user, and stays as it is; run this as that user"
+        )));
+    }
+    // It is replaced in one step, so that it is never half there.
+    file.persist(&path)
+        .map_err(|error| unwritten(error.error))?;
     Ok(path)
 }
 
@@ -360,19 +371,36 @@ fn read(path: &Path) -> Result<Option<File>, Failure> {
 
 fn readable(path: &Path) -> String {
     let path = path.display();
-    format!("{path} holds keys and others on this machine can read it; run: chmod 600 {path}")
+    let argument = quoted(&path);
+    format!("{path} holds keys and others on this machine can read it; run: chmod 600 {argument}")
 }
 
-/// Replaces the file in one step, so that it is never half there.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    // Temporary files are for their owner only.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+/// A temporary file with this text on the disk, for its owner only, as is its folder if that was not there.
+fn written(folder: &Path, text: &str) -> io::Result<NamedTempFile> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
+    Ok(file)
+}
+
+/// Whether a file is there that belongs to somebody else than one that was just made.
+#[cfg_attr(not(unix), allow(unused_variables, reason = "only Unix tells"))]
+fn is_of_another_user(path: &Path, own: &fs::File) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        match (fs::metadata(path), own.metadata()) {
+            (Ok(there), Ok(own)) => there.uid() != own.uid(),
+            _ => false,
+        }
+    }
+    #[cfg(not(unix))]
+    false
 }
 
 /// The error without the line it is about, which can hold a key.

@@ -1,7 +1,7 @@
 //! Keys and addresses.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 
 use crate::sandbox::Sandbox;
 
@@ -162,4 +162,28 @@ fn a_job_is_asked_for_where_it_lives() {
         "{}",
         run.err
     );
+}
+
+#[test]
+fn a_key_is_kept_from_others_whatever_the_shell_allows() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run_line("umask 000; echo sk-one | veo auth kie");
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(mode(sandbox.config().parent().unwrap()), 0o700);
+    assert_eq!(mode(&sandbox.config()), 0o600);
+}
+
+#[test]
+fn a_file_of_another_user_is_not_replaced() {
+    let sandbox = Sandbox::new();
+    configure(&sandbox, "[kie]\napi_key = \"sk-one\"\n", 0o600);
+    if chown(sandbox.config(), Some(4711), None).is_err() {
+        println!("not tested: only root can give a file to another user");
+        return;
+    }
+    let run = sandbox.run_with_input(&["auth", "kie"], "sk-two\n");
+    assert_eq!(run.code, 2, "{}", run.err);
+    assert!(run.err.contains("belongs to another user"), "{}", run.err);
+    let text = fs::read_to_string(sandbox.config()).unwrap();
+    assert!(text.contains("sk-one"), "{text}");
 }
