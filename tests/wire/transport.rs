@@ -353,11 +353,23 @@ fn a_configuration_that_cannot_work_is_refused() {
         (url("http://127.0.0.1.example.net"), "travels over https"),
         (
             url("https://user:password@api.kie.ai"),
-            "more than a host and a path",
+            "more than a scheme, a host and a port",
+        ),
+        (
+            url("https://:password@api.kie.ai"),
+            "more than a scheme, a host and a port",
         ),
         (
             url("https://api.kie.ai/?a=b"),
-            "more than a host and a path",
+            "more than a scheme, a host and a port",
+        ),
+        (
+            url("https://api.kie.ai/api/v1"),
+            "it has the path /api/v1, and the paths of the API are added to it; give https://api.kie.ai",
+        ),
+        (
+            url("http://127.0.0.1:8787//v1/"),
+            "it has the path /v1, and the paths of the API are added to it; give http://127.0.0.1:8787",
         ),
     ];
     for (config, wanted) in table {
@@ -369,7 +381,8 @@ fn a_configuration_that_cannot_work_is_refused() {
     }
     for good in [
         "https://api.kie.ai/",
-        "https://proxy.example.net/kie",
+        "https://proxy.example.net:8443",
+        "https://api.kie.ai//",
         "http://127.0.0.1:8787",
         "http://[::1]:8787",
         "http://localhost:1",

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Deserializer};
 use tempfile::NamedTempFile;
 use toml::{Table, Value};
-use veo_core::{Access, Client, Downloads, Kie, Poll, SecretString, UniAll, is_loopback};
+use veo_core::{Access, Client, Downloads, Kie, Poll, Proxy, SecretString, UniAll, is_loopback};
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -32,9 +32,19 @@ pub(crate) enum ProviderName {
 pub(crate) struct Config {
     kie: Settings,
     uniall: Settings,
+    downloads: DownloadSettings,
     /// Whether the providers are a simulator that begins and ends with the command.
     #[serde(skip)]
     pub(crate) is_temporary: bool,
+    /// As the environment has it.
+    #[serde(skip)]
+    proxy: Proxy,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct DownloadSettings {
+    allow_private_hosts: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -98,6 +108,7 @@ impl Config {
             settings.base_url =
                 from_environment(provider.url_variable()).or(settings.base_url.take());
         }
+        config.proxy = proxy()?;
         Ok(config)
     }
 
@@ -188,8 +199,11 @@ impl Config {
             poll = poll.first(first).every(pause).every_upgrade(pause);
         }
         poll.give_up_after = timeout.unwrap_or(poll.give_up_after);
-        let client = client.with_downloads(Downloads::default().allow_loopback(simulated))?;
-        Ok(client.with_poll(poll))
+        let downloads = Downloads::default()
+            .allow_loopback(simulated)
+            .allow_private_hosts(self.downloads.allow_private_hosts)
+            .proxy(self.proxy.clone());
+        Ok(client.with_downloads(downloads)?.with_poll(poll))
     }
 
     /// Whether a made-up key would go to the real provider.
@@ -246,7 +260,8 @@ impl Config {
 
     fn access(&self, provider: ProviderName) -> Access {
         let Settings { api_key, base_url } = self.settings(provider);
-        let access = Access::new(api_key.clone().unwrap_or_else(|| "none".into()));
+        let access =
+            Access::new(api_key.clone().unwrap_or_else(|| "none".into())).proxy(self.proxy.clone());
         match base_url {
             Some(url) => access.base_url(url),
             None => access,
@@ -417,6 +432,29 @@ fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
         path.display(),
         error.message()
     ))
+}
+
+/// The proxies of the environment, under the names that most programs know.
+fn proxy() -> Result<Proxy, Failure> {
+    let mut proxy = Proxy::default();
+    // A proxy for one scheme counts more than that for all.
+    type Set = fn(Proxy, &str) -> Result<Proxy, veo_core::Error>;
+    let variables: [(&str, Set); 3] = [
+        ("ALL_PROXY", |_, url| Proxy::new(url)),
+        ("HTTPS_PROXY", Proxy::https),
+        ("HTTP_PROXY", Proxy::http),
+    ];
+    for (variable, set) in variables {
+        if let Some(url) = in_either_case(variable) {
+            proxy = set(proxy, &url)
+                .map_err(|error| Failure::usage(format!("{variable}: {error}; correct it")))?;
+        }
+    }
+    Ok(proxy.except(&in_either_case("NO_PROXY").unwrap_or_default()))
+}
+
+fn in_either_case(variable: &str) -> Option<String> {
+    from_environment(variable).or_else(|| from_environment(&variable.to_lowercase()))
 }
 
 fn from_environment(variable: &str) -> Option<String> {

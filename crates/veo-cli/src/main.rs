@@ -46,7 +46,7 @@ Examples:
       goes on after Ctrl-C, or on another day
 
 Keys come from KIE_API_KEY and UNIALL_API_KEY, or from the file that `veo auth`
-writes.";
+writes. Proxies come from HTTPS_PROXY, ALL_PROXY and NO_PROXY.";
 
 /// Makes videos with Veo 3.1 through kie.ai and UniAll, and pays for each once.
 #[derive(Parser)]

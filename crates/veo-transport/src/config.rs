@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::without_queries;
+use crate::{Proxy, without_queries};
 
 /// How to reach a provider.
 ///
@@ -18,6 +18,7 @@ use crate::without_queries;
 pub struct Config {
     pub(crate) key: SecretString,
     pub(crate) base_url: Option<String>,
+    pub(crate) proxy: Proxy,
     pub(crate) user_agent: String,
     pub(crate) connect_timeout: Duration,
     pub(crate) query_timeout: Duration,
@@ -34,6 +35,7 @@ impl Config {
         Self {
             key: key.into().expose_secret().trim().into(),
             base_url: None,
+            proxy: Proxy::default(),
             // kie.ai's edge refuses a request without one.
             user_agent: concat!("veo-rs/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(10),
@@ -52,6 +54,13 @@ impl Config {
     /// Whether the address is another than the provider's own.
     pub fn has_base_url(&self) -> bool {
         self.base_url.is_some()
+    }
+
+    /// The proxies to go through; none by default. They see no key, since it travels over https only, in a tunnel through them.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = proxy;
+        self
     }
 
     /// The `User-Agent` header. The default names this library.
@@ -90,6 +99,7 @@ impl fmt::Debug for Config {
         let Self {
             key,
             base_url,
+            proxy,
             user_agent,
             connect_timeout,
             query_timeout,
@@ -99,7 +109,8 @@ impl fmt::Debug for Config {
         // The type of the key does not show it. An address that is refused later can hold a password.
         text.field("key", key)
             .field("base_url", &base_url.as_deref().map(without_queries));
-        text.field("user_agent", user_agent)
+        text.field("proxy", proxy)
+            .field("user_agent", user_agent)
             .field("connect_timeout", connect_timeout);
         text.field("query_timeout", query_timeout)
             .field("submit_timeout", submit_timeout)

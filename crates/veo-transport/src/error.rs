@@ -17,10 +17,12 @@ pub enum Error<R> {
     #[error("the request is not valid and was not sent: {0}")]
     InvalidRequest(String),
     /// There was no connection; nothing was sent.
-    #[error("there was no connection to {host}, so nothing was sent")]
+    #[error("there was no connection to {host}{way}, so nothing was sent")]
     NotConnected {
         /// Where to.
         host: String,
+        /// Through which proxy, or that one is set and not used; empty if none is set.
+        way: String,
         /// Why not.
         source: Box<dyn StdError + Send + Sync>,
     },

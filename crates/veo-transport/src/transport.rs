@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use crate::error::causes;
 use crate::http::{HAS_TLS, client_builder};
 use crate::redact::Key;
-use crate::{Config, Error, Head, RawReply, Unreadable, is_loopback, without_queries};
+use crate::{Config, Error, Head, Proxy, RawReply, Unreadable, is_loopback, without_queries};
 
 /// The longest body that is read, in bytes. A video of 25 MiB, the size of a real one, fits into it as a data URL.
 pub const MAX_BODY: usize = 40 << 20;
@@ -24,6 +24,7 @@ pub struct Transport {
     submit: Client,
     authorization: HeaderValue,
     key: Key,
+    proxy: Proxy,
     base_url: String,
     origins: Vec<Url>,
 }
@@ -55,7 +56,7 @@ impl Transport {
             )?;
         authorization.set_sensitive(true);
         let client = |timeout: Duration| {
-            client_builder()
+            client_builder(&config.proxy)
                 .user_agent(&config.user_agent)
                 .connect_timeout(config.connect_timeout)
                 .timeout(timeout)
@@ -75,6 +76,7 @@ impl Transport {
                 .map_err(Error::unbuildable)?,
             authorization,
             key: Key::new(config.key.clone(), is_loopback(origin.as_str())),
+            proxy: config.proxy.clone(),
             base_url,
             origins: vec![origin],
         })
@@ -161,6 +163,7 @@ impl Transport {
         mut request: Request,
     ) -> Result<RawReply, Error<R>> {
         let host = request.url().host_str().unwrap_or_default().to_owned();
+        let way = self.proxy.described(request.url());
         if !self
             .origins
             .iter()
@@ -179,6 +182,7 @@ impl Transport {
             Err(error) if error.is_connect() => {
                 return Err(Error::NotConnected {
                     host,
+                    way,
                     source: cause(error),
                 });
             }
@@ -250,10 +254,18 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
             "https needs the feature rustls or native-tls of veo-core, and this program has neither",
         ));
     }
-    if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
-        return Err(invalid("it has more than a host and a path"));
+    let has_credentials = !parsed.username().is_empty() || parsed.password().is_some();
+    if parsed.query().is_some() || parsed.fragment().is_some() || has_credentials {
+        return Err(invalid("it has more than a scheme, a host and a port"));
     }
-    Ok((parsed.as_str().trim_end_matches('/').to_owned(), parsed))
+    let path = parsed.path().trim_matches('/');
+    let origin = parsed.origin().ascii_serialization();
+    if !path.is_empty() {
+        return Err(invalid(&format!(
+            "it has the path /{path}, and the paths of the API are added to it; give {origin}"
+        )));
+    }
+    Ok((origin, parsed))
 }
 
 /// The cause of a failure, without the URL, which can hold secrets, and in one line, since callers cannot act on its parts.

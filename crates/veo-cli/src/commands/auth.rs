@@ -22,10 +22,19 @@ which nobody else may read:
   api_key = \"...\"
   base_url = \"https://...\"
 
-base_url is only for another address than the provider's own. An address of this
-machine is taken for a simulator's. KIE_API_KEY, UNIALL_API_KEY, KIE_BASE_URL and
+base_url is only for another address than the provider's own, without a path. An
+address of this machine is taken for a simulator's. KIE_API_KEY, UNIALL_API_KEY, KIE_BASE_URL and
 UNIALL_BASE_URL count more than the file. There is no option for a key, since
-others on the machine can see options.";
+others on the machine can see options.
+
+Videos are not taken from hosts in private networks, unless the file says so:
+
+  [downloads]
+  allow_private_hosts = true
+
+HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in upper or lower case, name the
+proxies to go through. The key goes through a tunnel, so no proxy sees it. This
+machine is never asked through a proxy.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]

@@ -32,6 +32,7 @@ mod long;
 #[cfg(target_os = "linux")]
 mod many;
 mod money;
+mod network;
 mod reading;
 mod sandbox;
 mod server;

@@ -1,7 +1,7 @@
 //! A provider that does what a test tells it, byte by byte.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -62,9 +62,9 @@ impl Server {
     }
 }
 
-/// One request for each connection. A client that has been killed is no failure.
-fn serve(
-    mut stream: TcpStream,
+/// Answers the one request of a connection, as [`Server::start`] says. A client that has been killed is no failure.
+pub(crate) fn serve(
+    mut stream: impl Read + Write,
     origin: &str,
     seen: &Mutex<Vec<String>>,
     answer: &dyn Fn(&str, &str) -> Option<String>,
@@ -106,7 +106,7 @@ fn with_a_note(text: &str) -> Vec<u8> {
 }
 
 /// A body can be an image, so its bytes are counted and not its letters.
-fn read(stream: &mut TcpStream) -> Option<(String, String)> {
+fn read(stream: &mut impl Read) -> Option<(String, String)> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -1,5 +1,6 @@
 //! Which media hosts are asked. A link comes from outside, so it could lead to what only this machine can reach.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,15 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
-use veo_transport::HAS_TLS;
+use veo_transport::{HAS_TLS, Proxy};
 
 const MAX_REDIRECTS: usize = 5;
 
 /// Why a link is not followed, as the end of a sentence about the link.
 #[derive(Debug)]
-pub(crate) struct Refused(&'static str);
+pub(crate) struct Refused(Cow<'static, str>);
 
 impl Refused {
+    const fn new(why: &'static str) -> Self {
+        Self(Cow::Borrowed(why))
+    }
+
     /// The refusal among the causes of a failed request.
     pub(crate) fn within(error: &reqwest::Error) -> Option<&Self> {
         let mut causes = std::iter::successors(error.source(), |error| (*error).source());
@@ -27,7 +32,7 @@ impl Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 
@@ -40,15 +45,18 @@ pub(crate) struct Hosts {
     loopback: bool,
     /// Whether names may stand for addresses of this machine and of private networks.
     private_names: bool,
+    /// Names that are reached through a proxy are not resolved here.
+    proxy: Proxy,
     /// The hosts of the APIs whose videos are fetched.
     apis: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Hosts {
-    pub(crate) fn new(loopback: bool, private_names: bool) -> Self {
+    pub(crate) fn new(loopback: bool, private_names: bool, proxy: Proxy) -> Self {
         Self {
             loopback,
             private_names,
+            proxy,
             apis: Arc::default(),
         }
     }
@@ -73,16 +81,24 @@ impl Hosts {
             Ok(address) => is_public(address) || self.may_loop() && is_loopback(address),
             Err(_) => self.may_loop() || host != "localhost" && !host.ends_with(".localhost"),
         };
-        if is_followed { Ok(()) } else { Err(PRIVATE) }
+        if !is_followed {
+            return Err(PRIVATE);
+        }
+        // Its own name is resolved whatever it stands for.
+        let is_of_proxy = self.proxy.is_at(host) && !veo_transport::is_loopback(url.as_str());
+        if is_of_proxy && !self.private_names {
+            return Err(Refused::new("it leads to the proxy"));
+        }
+        Ok(())
     }
 
     /// The same for the next step of a redirect, which never leads from https to http.
     pub(crate) fn check_step(&self, previous: &[Url], next: &Url) -> Result<(), Refused> {
         if previous.len() > MAX_REDIRECTS {
-            return Err(Refused("it is redirected too often"));
+            return Err(Refused::new("it is redirected too often"));
         }
         if next.scheme() == "http" && previous.last().is_some_and(|url| url.scheme() == "https") {
-            return Err(Refused("it is redirected from https to http"));
+            return Err(Refused::new("it is redirected from https to http"));
         }
         self.check(next)
     }
@@ -118,6 +134,23 @@ impl Hosts {
         };
         found.iter().copied().filter(is_allowed).collect()
     }
+
+    /// Why there is no connection to a name with these addresses.
+    fn refusal(&self, found: &[IpAddr]) -> Refused {
+        let Some(address) = found.first() else {
+            return Refused::new("its host has no address");
+        };
+        let is_permitted = |address: &IpAddr| is_private(*address) || is_loopback(*address);
+        let setting = if found.iter().any(is_permitted) {
+            ", which the setting allow_private_hosts does not permit"
+        } else {
+            ""
+        };
+        let why = format!(
+            "its host is at {address}, and so on this machine or in a private network{setting}"
+        );
+        Refused(why.into())
+    }
 }
 
 /// Resolves names to allowed addresses only. The connection is made to what was looked at here, so a name cannot lead
@@ -127,6 +160,9 @@ impl Resolve for Hosts {
         let hosts = self.clone();
         Box::pin(async move {
             let found = addresses(name.as_str()).await?;
+            if hosts.proxy.is_at(name.as_str()) {
+                return Ok(sockets(found));
+            }
             let mut of_apis = Vec::new();
             if found.iter().any(|address| is_made_up(*address)) {
                 for api in hosts.apis() {
@@ -135,12 +171,9 @@ impl Resolve for Hosts {
             }
             let allowed = hosts.allowed(&found, &of_apis);
             if allowed.is_empty() {
-                return Err(PRIVATE.into());
+                return Err(hosts.refusal(&found).into());
             }
-            let sockets = allowed
-                .into_iter()
-                .map(|address| SocketAddr::new(address, 0));
-            Ok(Box::new(sockets) as Addrs)
+            Ok(sockets(allowed))
         })
     }
 }
@@ -148,17 +181,22 @@ impl Resolve for Hosts {
 /// Whether a link can be followed at all, wherever it leads.
 pub(crate) fn check_form(url: &Url) -> Result<(), Refused> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Refused("it is neither http nor https"));
+        return Err(Refused::new("it is neither http nor https"));
     }
     if url.scheme() == "https" && !HAS_TLS {
-        return Err(Refused(
+        return Err(Refused::new(
             "it is https, and veo-core has neither the feature rustls nor native-tls",
         ));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(Refused("it holds a user name or a password"));
+        return Err(Refused::new("it holds a user name or a password"));
     }
     Ok(())
+}
+
+fn sockets(addresses: Vec<IpAddr>) -> Addrs {
+    let sockets = addresses.into_iter();
+    Box::new(sockets.map(|address| SocketAddr::new(address, 0)))
 }
 
 async fn addresses(name: &str) -> std::io::Result<Vec<IpAddr>> {
@@ -189,7 +227,7 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-const PRIVATE: Refused = Refused("it leads to this machine or into a private network");
+const PRIVATE: Refused = Refused::new("it leads to this machine or into a private network");
 
 /// Whether an address is one of the public Internet. The special ones are those of the IANA registries.
 fn is_public(address: IpAddr) -> bool {
@@ -319,7 +357,7 @@ mod tests {
             // It stays open until the client has read it.
             std::future::pending::<()>().await;
         });
-        let http = veo_transport::client_builder()
+        let http = veo_transport::client_builder(&Proxy::default())
             .redirect(Hosts::default().redirects())
             .build()
             .unwrap();
@@ -373,7 +411,7 @@ mod tests {
                 (true, false, loopback),
                 (false, true, private),
             ] {
-                let hosts = Hosts::new(may_loop, may_private);
+                let hosts = Hosts::new(may_loop, may_private, Proxy::default());
                 let allowed = hosts.allowed(&parsed(found), &parsed(api));
                 assert_eq!(allowed, parsed(wanted), "{found} with {hosts:?}");
             }
@@ -396,8 +434,8 @@ mod tests {
         ];
         for (url, plain, allowed) in table {
             let parsed = Url::parse(url).unwrap();
-            let loopback = Hosts::new(true, false);
-            let private = Hosts::new(false, true);
+            let loopback = Hosts::new(true, false, Proxy::default());
+            let private = Hosts::new(false, true, Proxy::default());
             assert_eq!(Hosts::default().check(&parsed).is_ok(), plain, "{url}");
             assert_eq!(loopback.check(&parsed).is_ok(), allowed, "{url}");
             assert_eq!(private.check(&parsed).is_ok(), allowed, "{url}");
@@ -412,6 +450,50 @@ mod tests {
             .await
             .err()
             .unwrap();
-        assert!(error.is::<Refused>(), "{error}");
+        let why = error.downcast_ref::<Refused>().unwrap().to_string();
+        assert!(why.starts_with("its host is at "), "{why}");
+        let end = ", and so on this machine or in a private network, which the setting allow_private_hosts does not permit";
+        assert!(why.ends_with(end), "{why}");
+    }
+
+    /// Through a proxy no name is looked up here but its own, which can stand for any address.
+    #[tokio::test]
+    async fn the_name_of_a_proxy_is_resolved_and_no_link_leads_there() {
+        let hosts = |private_names| {
+            let proxy = Proxy::new("http://localhost:3128").unwrap();
+            let proxy = proxy.https("http://proxy.example.net:3128").unwrap();
+            Hosts::new(false, private_names, proxy)
+        };
+        assert!(
+            hosts(false)
+                .resolve("localhost".parse().unwrap())
+                .await
+                .is_ok()
+        );
+        for (url, wanted) in [
+            (
+                "https://proxy.example.net/v.mp4",
+                Some("it leads to the proxy"),
+            ),
+            (
+                "https://PROXY.example.net./v.mp4",
+                Some("it leads to the proxy"),
+            ),
+            ("https://media.example.net/v.mp4", None),
+            (
+                "https://10.0.0.1/v.mp4",
+                Some("it leads to this machine or into a private network"),
+            ),
+            (
+                "http://localhost/v.mp4",
+                Some("it leads to this machine or into a private network"),
+            ),
+        ] {
+            let refused = hosts(false).check(&Url::parse(url).unwrap()).err();
+            let refused = refused.map(|refused| refused.to_string());
+            assert_eq!(refused.as_deref(), wanted, "{url}");
+        }
+        let own = Url::parse("https://proxy.example.net/v.mp4").unwrap();
+        assert!(hosts(true).check(&own).is_ok());
     }
 }

@@ -23,7 +23,7 @@ use veo_transport::{WIRE, client_builder, without_queries};
 use self::hosts::{Hosts, Refused};
 use self::media::{Flaw, Media};
 use self::part::{Part, failure};
-use crate::{ApiAddress, Error, ErrorKind, Saved};
+use crate::{ApiAddress, Error, ErrorKind, Proxy, Saved};
 
 /// How to download. There is no limit to how long it takes as long as something arrives.
 ///
@@ -52,6 +52,10 @@ pub struct Downloads {
     /// company with servers of its own; not by default. A link that is such an address itself is not followed. Addresses in
     /// 198.18.0.0/15, which proxy programs make up, need no permission if the API is reached by one.
     pub allow_private_hosts: bool,
+    /// The proxies to go through to media hosts; none by default. What a name stands for is known to the proxy alone, so names
+    /// are followed wherever the proxy lets them lead. A link that is an address of a private network is not followed through
+    /// a proxy either, and neither is one that names the proxy itself.
+    pub proxy: Proxy,
 }
 
 impl Default for Downloads {
@@ -63,6 +67,7 @@ impl Default for Downloads {
             replace: true,
             allow_loopback: false,
             allow_private_hosts: false,
+            proxy: Proxy::default(),
         }
     }
 }
@@ -107,6 +112,13 @@ impl Downloads {
     #[must_use]
     pub fn allow_private_hosts(mut self, allow: bool) -> Self {
         self.allow_private_hosts = allow;
+        self
+    }
+
+    /// The same through these [proxies](Self::proxy).
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = proxy;
         self
     }
 }
@@ -169,9 +181,14 @@ impl From<Error> for Stop {
 
 impl Downloader {
     pub(crate) fn new(settings: Downloads) -> Result<Self, Error> {
-        let hosts = Hosts::new(settings.allow_loopback, settings.allow_private_hosts);
+        let proxy = &settings.proxy.proxy;
+        let hosts = Hosts::new(
+            settings.allow_loopback,
+            settings.allow_private_hosts,
+            proxy.clone(),
+        );
         let builder = || {
-            client_builder()
+            client_builder(proxy)
                 .user_agent(concat!("veo-rs/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(Duration::from_secs(10))
                 // It would carry the signature in a link to where the link redirects.
@@ -410,10 +427,17 @@ impl<'a> Transfer<'a> {
             request.map_err(|error| failure("the link cannot be asked").with_source(error))?;
         let shown = without_queries(request.url().as_str());
         let range = rest.as_ref().map(|(range, _)| range);
+        let way = self
+            .downloader
+            .settings
+            .proxy
+            .proxy
+            .described(request.url());
+        let unreached = format!("the media host cannot be reached{way}");
         debug!(target: WIRE, method = "GET", url = shown, range, "request");
         let response = self
             .downloader
-            .next(client.execute(request), "the media host cannot be reached")
+            .next(client.execute(request), &unreached)
             .await?;
         let shown = without_queries(response.url().as_str());
         debug!(target: WIRE, status = response.status().as_u16(), url = shown, "reply");

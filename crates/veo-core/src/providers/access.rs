@@ -3,6 +3,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use veo_transport::Config;
 
+use crate::Proxy;
+
 /// How to reach a provider: the key, and what differs from the usual.
 ///
 /// ```
@@ -35,8 +37,8 @@ impl Access {
         }
     }
 
-    /// Another address than the provider's own, such as a simulator's; also for uploads. Plain http is for loopback addresses
-    /// only.
+    /// Another address than the provider's own, such as a simulator's; also for uploads. It has a scheme, a host and a port, and
+    /// no path. Plain http is for loopback addresses only.
     ///
     /// ```
     /// use veo_core::Access;
@@ -46,6 +48,13 @@ impl Access {
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.config = self.config.base_url(url);
+        self
+    }
+
+    /// The proxies to go through to the provider; none if not set.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.config = self.config.proxy(proxy.proxy);
         self
     }
 
