@@ -256,7 +256,7 @@ impl<'a> Run<'a> {
             let event = Event::Finished {
                 line: job.line,
                 job: job.reference,
-                video,
+                video: &video.redacted(),
             };
             self.output.progress("", &event);
         }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use veo_transport::without_queries;
 
-use crate::text::link;
+use crate::text::{link, redact_texts};
 use crate::time::{now, optional_unix_seconds, unix_seconds};
 use crate::{Error, ErrorKind, JobRef, Offer, Resolution, Source};
 
@@ -60,6 +60,14 @@ impl Job {
             refusals: Vec::new(),
             unrecorded: None,
         }
+    }
+
+    /// The same without what is secret in its links, and without the bytes of images.
+    pub(crate) fn redacted(&self) -> Self {
+        let mut job = self.clone();
+        job.offer.request.redact();
+        redact_texts(&mut job.offer.body);
+        job
     }
 }
 
@@ -293,6 +301,21 @@ impl Video {
             shortfall: None,
             raw: String::new(),
         }
+    }
+
+    /// The same to be shown: its links are without what can be secret in them, so it cannot be downloaded.
+    ///
+    /// ```
+    /// use veo_core::{JobRef, Video};
+    ///
+    /// let video = Video::new(JobRef::new("hat", "rabbit"), vec!["https://hat.example.net/r.mp4?signature=0f1e".to_owned()]);
+    /// assert_eq!(video.redacted().urls, ["https://hat.example.net/r.mp4?..."]);
+    /// ```
+    #[must_use]
+    pub fn redacted(&self) -> Self {
+        let mut video = self.clone();
+        video.urls = self.urls.iter().map(|url| without_queries(url)).collect();
+        video
     }
 
     /// Whether the provider says that it is smaller than this.

@@ -301,15 +301,15 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
         ));
     }
     for image in request.images() {
-        if let Image::Url(url) = image
-            && !is_web(url)
-        {
+        let Image::Url(url) = image else { continue };
+        if !is_web(url) {
             let message = format!(
                 "{} is not an http or https URL; for a file give its path as a file",
                 link(url)
             );
             reasons.push(Reason::new("input", message));
         }
+        reasons.extend(of_a_record("input", url));
     }
     if let Input::Extension { source } = &request.input {
         match &source.url {
@@ -325,7 +325,11 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
             }
             _ => {}
         }
+        let url = source.url.as_deref();
+        reasons.extend(url.and_then(|url| of_a_record("input", url)));
     }
+    let callback = request.callback_url.as_deref();
+    reasons.extend(callback.and_then(|url| of_a_record("callback_url", url)));
     if let Some(url) = request.callback_url.as_deref().filter(|url| !is_web(url)) {
         reasons.push(Reason::new(
             "callback_url",
@@ -333,6 +337,18 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
         ));
     }
     reasons
+}
+
+/// Why a link of a receipt or a record cannot be sent again, where it has lost its query.
+fn of_a_record(field: &'static str, url: &str) -> Option<Reason> {
+    if !url.ends_with("?...") {
+        return None;
+    }
+    let message = format!(
+        "{} has lost its query, since records keep none; give the whole link",
+        link(url)
+    );
+    Some(Reason::new(field, message))
 }
 
 fn is_web(url: &str) -> bool {

@@ -16,7 +16,8 @@ use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The job: who made it, with which model, from which request as sent, and when it was accepted.
+    /// The job: who made it, with which model, from which request as sent, and when it was accepted. Links are without what can
+    /// be secret in them, and bytes of images are left out.
     pub job: Job,
     /// The resolution in the provider's words, if it said so.
     pub resolution: Option<String>,
@@ -54,7 +55,7 @@ impl Receipt {
         discrepancies.extend(video.shortfall.clone());
         discrepancies.extend(saved.media.doubts.clone());
         Self {
-            job: job.clone(),
+            job: job.redacted(),
             resolution: video.resolution.clone(),
             credits: video.credits,
             seeds: video.seeds.clone(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use veo_transport::without_queries;
 
-use crate::text::link;
+use crate::text::{link, redact_texts};
 use crate::{JobRef, Resolution};
 
 /// A video to make.
@@ -535,6 +535,29 @@ impl VideoRequest {
             Input::References { images } => images.iter_mut().collect(),
             Input::Text | Input::Extension { .. } => Vec::new(),
         }
+    }
+
+    /// Takes out what can be secret in links, and what is long.
+    pub(crate) fn redact(&mut self) {
+        for image in self.images_mut() {
+            match image {
+                Image::Url(url) => *url = without_queries(url),
+                Image::Bytes { bytes } => bytes.clear(),
+                Image::File { .. } => {}
+            }
+        }
+        if let Input::Extension { source } = &mut self.input
+            && let Some(url) = &mut source.url
+        {
+            *url = without_queries(url);
+        }
+        if let Some(url) = &mut self.callback_url {
+            *url = without_queries(url);
+        }
+        let fields = self.extra.values_mut();
+        fields
+            .flat_map(|fields| fields.values_mut())
+            .for_each(redact_texts);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::Value;
 use veo_transport::without_queries;
 
 /// Bytes in hexadecimal.
@@ -27,4 +28,14 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 /// A link without what can be secret in it, also if it is none.
 pub(crate) fn link(url: &str) -> String {
     without_queries(url.split(['?', '#']).next().unwrap_or_default())
+}
+
+/// Takes out what can be secret in the links of all texts.
+pub(crate) fn redact_texts(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = without_queries(text),
+        Value::Array(values) => values.iter_mut().for_each(redact_texts),
+        Value::Object(members) => members.values_mut().for_each(redact_texts),
+        _ => {}
+    }
 }

@@ -1,9 +1,10 @@
 //! The words of a provider change no terminal, and the key is nowhere.
 
 use std::fs;
+use std::path::Path;
 
-use crate::sandbox::Sandbox;
-use crate::server::{Server, accepted, prompt, whole};
+use crate::sandbox::{PICTURE, Sandbox};
+use crate::server::{Server, accepted, prompt, record, whole};
 
 /// A key as real ones are, with what encodings change.
 const KEY: &str = "sk-0f1e/2d3c+4b5a/69788796a5b4c3d2";
@@ -120,6 +121,74 @@ fn the_key_is_nowhere_in_any_encoding() {
                     "{shown}, {command:?}: {text}"
                 );
             }
+        }
+    }
+}
+
+/// Signatures and passwords of links, and what a terminal obeys in them.
+#[test]
+fn what_is_secret_in_links_is_nowhere_but_in_a_link_that_was_asked_for() {
+    const VIDEO: &str = r"http://me:pa55@127.0.0.1:1/\u001b.mp4?signature=5ecret";
+    for url in [r"{origin}/video.mp4?signature=5ecret\u001b", VIDEO] {
+        let record = record("t1", 1, url).replace(
+            r#""response":{"#,
+            r#""response":{"originUrls":["https://me:pa55@x/o.mp4?signature=5ecret"],"#,
+        );
+        let server = Server::start(move |line, _| {
+            Some(match line {
+                line if line.contains("upload") => {
+                    let image = r"https://me:pa55@x.example.net/\u001b.png?signature=5ecret";
+                    format!(r#"{{"success":true,"code":200,"data":{{"downloadUrl":"{image}"}}}}"#)
+                }
+                line if line.contains("download-url") => {
+                    format!(r#"{{"code":200,"data":"{VIDEO}"}}"#)
+                }
+                line if line.starts_with("POST") => accepted("t1"),
+                _ => record.clone(),
+            })
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        fs::write(sandbox.path("a.png"), PICTURE).unwrap();
+        sandbox.write(
+            "jobs.jsonl",
+            r#"{"prompt":"B","input":{"type":"image","image":{"file":"a.png"}}}"#,
+        );
+        for command in [
+            "generate A --image a.png -o a.mp4 --receipt a.json",
+            "wait kie:t1 --receipt b.json --force",
+            "download kie:t1 --receipt c.json --force",
+            "generate --batch jobs.jsonl --receipts r.jsonl",
+            "jobs",
+        ] {
+            for option in ["-v", "--json"] {
+                let arguments: Vec<_> = command.split(' ').chain([option]).collect();
+                let run = sandbox.run(&arguments);
+                let files = sandbox.files();
+                let is_text = |path: &Path| {
+                    path.extension()
+                        .is_none_or(|end| end != "mp4" && end != "png")
+                };
+                let kept = files
+                    .iter()
+                    .filter(|(path, _)| is_text(path))
+                    .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+                for text in kept.chain([run.out, run.err]) {
+                    for secret in ["5ecret", "pa55", "\u{1b}"] {
+                        assert!(!text.contains(secret), "{command} {option}: {text}");
+                    }
+                }
+            }
+        }
+        let status = sandbox.run(&["status", "kie:t1"]);
+        assert!(status.out.contains("signature=5ecret"), "{}", status.out);
+        let upload = sandbox.run(&["upload", "a.png"]);
+        assert!(upload.out.contains("signature=5ecret"), "{}", upload.out);
+        let again = sandbox.run(&["generate", "--request", "a.json", "-o", "again.mp4"]);
+        if url != VIDEO {
+            let receipts = fs::read_to_string(sandbox.path("r.jsonl")).unwrap();
+            assert!(receipts.contains(r"/\u001b.png?..."), "{receipts}");
+            assert_eq!(again.code, 2, "{}", again.err);
+            assert!(again.err.contains("has lost its query"), "{}", again.err);
         }
     }
 }

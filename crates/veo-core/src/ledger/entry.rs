@@ -5,10 +5,9 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use veo_transport::without_queries;
 
 use crate::image;
-use crate::text::hex;
+use crate::text::{hex, redact_texts};
 use crate::time::unix_seconds;
 use crate::{
     Error, Image, Input, Job, JobRef, Offer, Operation, Receipt, Resolution, Unknown, VideoRequest,
@@ -369,12 +368,12 @@ impl Wish {
                 request, redacted, ..
             } => {
                 let before = request.clone();
-                redact(request);
+                request.redact();
                 *redacted |= *request != before;
             }
             Self::Upgrade { request, .. } => {
                 if let Some(request) = request {
-                    redact(request);
+                    request.redact();
                 }
             }
             Self::Lost => {}
@@ -417,8 +416,8 @@ fn is_same_request(
 ) -> bool {
     let mut request = request.clone();
     let mut stored = stored.clone();
-    redact(&mut request);
-    redact(&mut stored);
+    request.redact();
+    stored.redact();
     for (index, pair) in contents.iter().zip(stored_contents).enumerate() {
         let (Some(now), Some(then)) = pair else {
             continue;
@@ -843,37 +842,4 @@ fn is_once(calls: &u32) -> bool {
 
 fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-/// Takes out what can be secret in links, and what is long.
-fn redact(request: &mut VideoRequest) {
-    for image in request.images_mut() {
-        match image {
-            Image::Url(url) => *url = without_queries(url),
-            Image::Bytes { bytes } => bytes.clear(),
-            Image::File { .. } => {}
-        }
-    }
-    if let Input::Extension { source } = &mut request.input
-        && let Some(url) = &mut source.url
-    {
-        *url = without_queries(url);
-    }
-    if let Some(url) = &mut request.callback_url {
-        *url = without_queries(url);
-    }
-    request
-        .extra
-        .values_mut()
-        .flat_map(|fields| fields.values_mut())
-        .for_each(redact_texts);
-}
-
-fn redact_texts(value: &mut Value) {
-    match value {
-        Value::String(text) => *text = without_queries(text),
-        Value::Array(values) => values.iter_mut().for_each(redact_texts),
-        Value::Object(members) => members.values_mut().for_each(redact_texts),
-        _ => {}
-    }
 }
