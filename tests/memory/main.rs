@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,12 +34,13 @@ fn peak() -> usize {
         * 1024
 }
 
-/// A server that answers everything with the file that was named last. It reads it piece by piece.
-fn serve(body: Arc<Mutex<PathBuf>>) -> String {
+/// A server that answers everything with the file that was named last, and counts. It reads the file piece by piece.
+fn serve(body: Arc<Mutex<PathBuf>>, asked: Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for socket in listener.incoming() {
+            asked.fetch_add(1, Ordering::SeqCst);
             let path = body.lock().unwrap().clone();
             answer(&mut socket.unwrap(), &path);
         }
@@ -85,15 +87,15 @@ fn file(folder: &Path, name: &str, size: usize, [start, middle, end]: [&str; 3])
     path
 }
 
-/// A reply with a finished video of 25 MiB inside.
-fn video(folder: &Path) -> PathBuf {
-    const FREE: usize = 25 * MIB;
+/// A reply with a finished video inside, which is a little longer than so many MiB.
+fn video(folder: &Path, mebibytes: usize) -> PathBuf {
+    let free = mebibytes * MIB;
     let clip = std::fs::read(
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/veo-sim/media/1280x720.mp4"),
     )
     .unwrap();
     let mut bytes = clip;
-    bytes.extend_from_slice(&u32::try_from(8 + FREE).unwrap().to_be_bytes());
+    bytes.extend_from_slice(&u32::try_from(8 + free).unwrap().to_be_bytes());
     bytes.extend_from_slice(b"free");
     // What comes next are zeros, three bytes of which are the same letters wherever they stand.
     while !bytes.len().is_multiple_of(3) {
@@ -107,7 +109,7 @@ fn video(folder: &Path) -> PathBuf {
         r#"{{"id":"t1","status":"completed","url":"data:video/mp4;base64,{start}"#
     )
     .unwrap();
-    for _ in 0..FREE / 3 {
+    for _ in 0..free / 3 {
         file.write_all(b"AAAA").unwrap();
     }
     file.write_all(br#""}"#).unwrap();
@@ -169,7 +171,8 @@ async fn ask(client: &Client, provider: &str) -> String {
 fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let body = Arc::new(Mutex::new(PathBuf::new()));
-    let url = serve(body.clone());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let url = serve(body.clone(), asked.clone());
     let none = Duration::ZERO;
     let poll = Poll::default()
         .first(none)
@@ -295,16 +298,31 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
         }
     }
 
-    *body.lock().unwrap() = video(folder.path());
-    let file = folder.path().join("kite.mp4");
-    let saved = runtime.block_on(async {
-        let video = uniall.wait(JobRef::new("uniall", "t1")).await.unwrap();
-        uniall.download(&video, &file).await.unwrap()
-    });
-    assert!(saved.bytes > 25 * MIB as u64, "{saved:?}");
+    // The size of a real video, and the longest that is taken. The provider is asked once.
+    for mebibytes in [25, 127] {
+        *body.lock().unwrap() = video(folder.path(), mebibytes);
+        asked.store(0, Ordering::SeqCst);
+        let file = folder.path().join("kite.mp4");
+        let saved = runtime.block_on(async {
+            let video = uniall.wait(JobRef::new("uniall", "t1")).await.unwrap();
+            uniall.download(&video, &file).await.unwrap()
+        });
+        assert!(saved.bytes > (mebibytes * MIB) as u64, "{saved:?}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{mebibytes} MiB");
+        assert!(
+            peak() < 200 * MIB,
+            "{} MiB for a video of {mebibytes} MiB inside a reply",
+            peak() / MIB
+        );
+    }
+    // What is longer is left to the address of the video.
+    *body.lock().unwrap() = video(folder.path(), 129);
+    let longer = runtime.block_on(uniall.wait(JobRef::new("uniall", "t1")));
+    let urls = longer.unwrap().urls;
+    assert_eq!(urls, [format!("{url}/v1/videos/t1/content")]);
     assert!(
         peak() < 200 * MIB,
-        "{} MiB for a video inside a reply",
+        "{} MiB for what is too long",
         peak() / MIB
     );
 }

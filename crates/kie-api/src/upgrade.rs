@@ -16,6 +16,8 @@ pub enum UpgradeReply {
         urls: Vec<String>,
         /// The whole reply.
         body: Bytes,
+        /// The content of long data URLs, as [`Reply::inline`].
+        inline: Vec<Bytes>,
     },
     /// They are being made.
     Running {
@@ -48,7 +50,11 @@ impl UpgradeReply {
             .unwrap_or_default();
         let urls = urls(&data);
         if !urls.is_empty() {
-            return Self::Finished { urls, body };
+            let inline = match &result {
+                Ok(reply) => reply.inline().to_vec(),
+                Err(_) => Vec::new(),
+            };
+            return Self::Finished { urls, body, inline };
         }
         let task = ["taskId", "task_id"]
             .into_iter()

@@ -168,6 +168,13 @@ impl Config {
         self.waiting(wanted, timeout, Poll::default().first(Duration::ZERO))
     }
 
+    /// A client for a job that has ended.
+    pub(crate) fn asking_once(&self, provider: ProviderName) -> Result<Client, Failure> {
+        let none = Duration::ZERO;
+        let poll = Poll::default().first(none).forgive_for(none);
+        self.waiting(&[provider], Some(none), poll)
+    }
+
     fn waiting(
         &self,
         wanted: &[ProviderName],

@@ -715,6 +715,7 @@ impl Client {
         match self.enlarge(&small.job, wanted, false, on_state).await {
             Ok(larger) => Ok(Video {
                 urls: larger.urls,
+                inline: larger.inline,
                 resolution: larger.resolution,
                 raw: larger.raw,
                 // The cost of the smaller one is not the cost of both.
@@ -746,7 +747,7 @@ impl Client {
         };
         runtime()?;
         let api = self.provider_of(&video.job).and_then(Provider::api);
-        let mut transfer = self.downloader.begin(path, api)?;
+        let mut transfer = self.downloader.begin(path, api, &video.inline)?;
         let mut other_links = [OtherLink::OfTheJob, OtherLink::OfTheProvider].into_iter();
         loop {
             let next = match transfer.follow(&url, &mut on_bytes).await {

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use veo_transport::without_queries;
 
@@ -215,6 +216,14 @@ impl State {
         }
     }
 
+    /// The same state, with the content of the links of a finished video that was taken out of them.
+    pub(crate) fn with_inline(mut self, inline: Vec<Bytes>) -> Self {
+        if let Self::Finished(video) = &mut self {
+            video.inline = inline;
+        }
+        self
+    }
+
     /// How the job has ended, if it has.
     pub(crate) fn ended(self) -> Option<Result<Video, Error>> {
         match self {
@@ -238,7 +247,8 @@ impl State {
 /// A finished video, and what the provider says of it. It is not saved yet: [`Client::download`](crate::Client::download) does
 /// that, and providers keep videos for some days only, kie.ai for 14.
 ///
-/// It can be stored as JSON, with the links as they are. Its debug text leaves out what a link can hold of signatures.
+/// It can be stored as JSON, with the links as they are; but the content of a data URL of more than 1 MiB is in this value alone.
+/// Its debug text leaves out what a link can hold of signatures.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -277,6 +287,9 @@ pub struct Video {
     pub shortfall: Option<String>,
     /// The provider's last reply: the first 4 KiB of it, as text, with links without their queries.
     pub raw: String,
+    /// The content of links that are long data URLs.
+    #[serde(skip)]
+    pub(crate) inline: Vec<Bytes>,
 }
 
 impl Video {
@@ -300,6 +313,7 @@ impl Video {
             completed_at: None,
             shortfall: None,
             raw: String::new(),
+            inline: Vec::new(),
         }
     }
 
@@ -355,6 +369,7 @@ impl fmt::Debug for Video {
             completed_at,
             shortfall,
             raw: _,
+            inline: _,
         } = self;
         let urls: Vec<String> = urls.iter().map(|url| link(url)).collect();
         let mut text = f.debug_struct("Video");

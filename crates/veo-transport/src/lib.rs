@@ -5,7 +5,7 @@
 //! - A call that can cost money ([`Transport::submit`]) goes out over a connection of its own, so that a connection that
 //!   the server has closed meanwhile cannot be mistaken for a lost reply. Nothing is sent a second time: no retries, and
 //!   no redirects, since 307 and 308 would send the body again.
-//! - A reply is read to its end, up to [`MAX_BODY`]. The part that was read of a broken one is kept, because the
+//! - A reply is read to its end, up to [`MAX_BODY`]; a video inside it is decoded as it arrives, up to [`MAX_INLINE`]. The part that was read of a broken one is kept, because the
 //!   id of a paid task may be in it.
 //! - To decode a reply takes the memory of what is wanted of it, whatever else is in it ([`json`]).
 //! - The key goes to the configured origin only and is removed from everything that is read, but for one for a
@@ -20,6 +20,7 @@ mod encode;
 mod error;
 mod head;
 mod http;
+mod inline;
 mod json;
 mod lenient;
 mod proxy;
@@ -36,6 +37,7 @@ pub use encode::encode_path;
 pub use error::{Error, Unreadable};
 pub use head::Head;
 pub use http::{HAS_TLS, client_builder};
+pub use inline::{MAX_INLINE, inline};
 pub use json::{json, member_texts, members};
 pub use lenient::lenient;
 pub use proxy::Proxy;

@@ -15,6 +15,8 @@ pub struct RawReply {
     pub head: Head,
     /// The body, without the key if the provider echoed it.
     pub body: Bytes,
+    /// The content of long data URLs, which the body does not have: [`inline`](crate::inline) finds that of a link.
+    pub inline: Vec<Bytes>,
 }
 
 /// A reply of the provider: its content, and its bytes.
@@ -38,6 +40,11 @@ impl<T> Reply<T> {
     /// The body as it came, with whatever the types do not know.
     pub fn body(&self) -> &Bytes {
         &self.raw.body
+    }
+
+    /// The content of long data URLs, for [`inline`](crate::inline).
+    pub fn inline(&self) -> &[Bytes] {
+        &self.raw.inline
     }
 }
 

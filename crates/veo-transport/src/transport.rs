@@ -1,18 +1,22 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Body, Client, Request, Response, Url, redirect, retry};
+use reqwest::{Client, Request, Response, Url, redirect, retry};
 use secrecy::ExposeSecret;
 
 use crate::error::causes;
 use crate::http::{HAS_TLS, client_builder};
+use crate::inline::Body;
 use crate::redact::Key;
 use crate::{Config, Error, Head, Proxy, RawReply, Unreadable, is_loopback, without_queries};
 
-/// The longest body that is read, in bytes. A video of 25 MiB, the size of a real one, fits into it as a data URL.
+/// The longest body that is read, in bytes, without the videos inside it.
 pub const MAX_BODY: usize = 40 << 20;
+
+/// The longest body beside a video inside it, so that both together take no more memory than either may.
+const MAX_BESIDE_VIDEO: usize = 8 << 20;
 
 /// Where exchanges are logged, at the level of debugging.
 pub const WIRE: &str = "veo::wire";
@@ -132,12 +136,12 @@ impl Transport {
             method = %request.method(),
             url = %without_queries(request.url().as_str()),
             // A form has no text to show.
-            body = request.body().and_then(Body::as_bytes).map(|body| display(self.key.excerpt(body))),
+            body = request.body().and_then(reqwest::Body::as_bytes).map(|body| display(self.key.excerpt(body))),
             "request"
         );
         let result = self.exchange(client, request).await;
         match &result {
-            Ok(RawReply { head, body }) => {
+            Ok(RawReply { head, body, .. }) => {
                 tracing::debug!(target: WIRE, status = head.status, body = %self.key.excerpt(body), "reply");
             }
             Err(Error::NoReply {
@@ -201,27 +205,37 @@ impl Transport {
     async fn read<R>(&self, mut response: Response, host: String) -> Result<RawReply, Error<R>> {
         let mut head = Head::new(response.status().as_u16(), response.headers());
         head.content_type = head.content_type.map(|text| self.key.remove_from(&text));
-        let mut body = BytesMut::new();
+        let mut body = Body::default();
         loop {
             match response.chunk().await {
                 Ok(None) => {
-                    let body = self.key.remove(body);
-                    return Ok(RawReply { head, body });
+                    return Ok(RawReply {
+                        head,
+                        body: self.key.remove(body.text),
+                        inline: body.taken,
+                    });
                 }
-                Ok(Some(chunk)) if body.len() + chunk.len() > MAX_BODY => {
-                    let reason = format!("the body is longer than {} MiB", MAX_BODY >> 20);
-                    let body = self.key.remove(body);
-                    let unreadable = Unreadable { head, reason, body };
-                    return Err(Error::Unreadable(Box::new(unreadable)));
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) => body.push(&chunk),
                 Err(error) => {
                     return Err(Error::NoReply {
                         host,
-                        partial: self.key.remove(body),
+                        partial: self.key.remove(body.text),
                         source: cause(error),
                     });
                 }
+            }
+            let most = if body.has_inline() {
+                MAX_BESIDE_VIDEO
+            } else {
+                MAX_BODY
+            };
+            if body.text.len() > most {
+                let unreadable = Unreadable {
+                    head,
+                    reason: format!("the body is longer than {} MiB", most >> 20),
+                    body: self.key.remove(body.text),
+                };
+                return Err(Error::Unreadable(Box::new(unreadable)));
             }
         }
     }

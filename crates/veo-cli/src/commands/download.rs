@@ -2,7 +2,7 @@
 
 use clap::Args;
 use veo_core::ledger::EntryState;
-use veo_core::{Client, JobRef, State};
+use veo_core::{ErrorKind, JobRef};
 
 use crate::args::Save;
 use crate::config::{Config, ProviderName};
@@ -28,31 +28,30 @@ pub(crate) async fn run(arguments: Download, output: &Output) -> Result<(), Fail
     let Download { job, save } = arguments;
     let config = Config::load(output)?;
     let store = Store::open().await?;
+    // One answer has to do: it can be the video itself.
     let client = config
-        .resuming(&[ProviderName::of(&job.provider)?], None)?
+        .asking_once(ProviderName::of(&job.provider)?)?
         .with_ledger(store.ledger().clone())
         .with_replacing(save.force);
     check_place(&client, &store, &job).await?;
-    if !has_ended(&client, &store, &job).await? {
-        return Err(Failure::after_payment(&job, "it has not ended yet")
-            .with_exit(Exit::Unfinished)
-            .with_next(format!("Wait for it with: veo wait {job}")));
+    // To ask the provider how far an upgrade is can be to pay for it.
+    if let Some(entry) = store.find(&job).await?
+        && entry.upgrade().is_some()
+        && entry.state != EntryState::Done
+    {
+        return Err(not_ended(&job));
     }
     let run = Run::start(&client, &store, output);
-    fetch(&run, &job, "", &save).await?;
+    let fetched = fetch(&run, &job, "", &save).await;
+    fetched.map_err(|failure| match failure.error.kind() {
+        ErrorKind::TimedOut => not_ended(&job),
+        _ => failure,
+    })?;
     store.check().await
 }
 
-/// Whether there is a video to save. That of a failed job is an error.
-async fn has_ended(client: &Client, store: &Store, job: &JobRef) -> Result<bool, Failure> {
-    if let Some(entry) = store.find(job).await?
-        && entry.upgrade().is_some()
-    {
-        return Ok(entry.state == EntryState::Done);
-    }
-    match client.state(job).await? {
-        State::Finished(_) => Ok(true),
-        State::Failed(error) => Err(Failure::from(*error)),
-        _ => Ok(false),
-    }
+fn not_ended(job: &JobRef) -> Failure {
+    Failure::after_payment(job, "it has not ended yet")
+        .with_exit(Exit::Unfinished)
+        .with_next(format!("Wait for it with: veo wait {job}"))
 }

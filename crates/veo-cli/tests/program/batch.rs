@@ -3,6 +3,8 @@
 use std::fs;
 use std::sync::{LazyLock, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use insta::assert_snapshot;
 use serde_json::Value;
 
@@ -24,17 +26,11 @@ pub(crate) fn video() -> &'static [u8] {
 
 /// The same in a link, so that no media host is needed.
 pub(crate) fn clip() -> String {
-    use std::io::Write as _;
-    use std::process::{Command, Stdio};
-    let mut base64 = Command::new("base64")
-        .args(["-w", "0"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    base64.stdin.take().unwrap().write_all(video()).unwrap();
-    let text = String::from_utf8(base64.wait_with_output().unwrap().stdout).unwrap();
-    format!("data:video/mp4;base64,{text}")
+    data_url(video())
+}
+
+pub(crate) fn data_url(video: &[u8]) -> String {
+    format!("data:video/mp4;base64,{}", BASE64.encode(video))
 }
 
 fn write(sandbox: &Sandbox, requests: &[&str]) {

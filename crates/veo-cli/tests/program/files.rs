@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::batch::video;
+use crate::batch::{data_url, video};
 use crate::sandbox::{PICTURE, Sandbox, files_in};
 use crate::server::{Server, accepted, prompt, record, task, video_of};
 
@@ -426,4 +426,35 @@ fn receipts_are_written_over_no_video_and_no_record() {
     }
     println!("{} of {} ways are wrong", wrong.len(), targets.len() * 9);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The answer to the question how far a job is can be the video itself, of any length.
+#[test]
+fn a_video_inside_a_reply_is_asked_for_once() {
+    let mut long = video().to_vec();
+    long.extend((8 + (2_u32 << 20)).to_be_bytes());
+    long.extend(b"free");
+    long.resize(long.len() + (2 << 20), 0);
+    for bytes in [video(), &long] {
+        let url = data_url(bytes);
+        let server = Server::start(move |line, _| {
+            Some(match line.starts_with("POST") {
+                true => accepted("t1"),
+                false => record("t1", 1, &url),
+            })
+        });
+        let sandbox = Sandbox::new().at("kie", server.url());
+        for command in [
+            "generate A -o v.mp4",
+            "wait kie:t1 -o v.mp4 --force",
+            "download kie:t1 -o v.mp4 --force -v",
+        ] {
+            server.forget();
+            let run = sandbox.run(&command.split(' ').collect::<Vec<_>>());
+            assert_eq!(run.code, 0, "{command}: {}", run.err);
+            assert!(run.err.len() < 10_000, "{command}: {}", run.err.len());
+            assert_eq!(server.count("GET "), 1, "{command}");
+            assert!(fs::read(sandbox.path("v.mp4")).unwrap() == bytes);
+        }
+    }
 }

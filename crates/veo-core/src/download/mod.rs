@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderValue, IF_RANGE, LOCATION, RANGE};
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, Url};
@@ -138,6 +139,8 @@ pub(crate) struct Transfer<'a> {
     downloader: &'a Downloader,
     /// The address of the API of the video's provider, and the value of `Authorization` for it.
     api: Option<(Url, SecretString)>,
+    /// The content of links that was taken out of them when they arrived.
+    inline: &'a [Bytes],
     path: &'a Path,
     part: Part<'a>,
     /// What the video in the part says about itself, once it is whole.
@@ -159,6 +162,9 @@ pub(crate) enum Followed {
     /// The media host does not take the link, or not any more, and says so by this HTTP status.
     Expired(u16),
 }
+
+/// How much of a video is written at once; a multiple of four, as which base64 goes.
+const PIECE: usize = 64 << 10;
 
 /// How often in a row a transfer may break off without anything new.
 const TRIES: u32 = 5;
@@ -217,11 +223,13 @@ impl Downloader {
         self
     }
 
-    /// Begins to save a video in a place. The API of its provider is asked with the key if a link leads there.
+    /// Begins to save a video in a place. The API of its provider is asked with the key if a link leads there. `inline` is what
+    /// was taken out of its links.
     pub(crate) fn begin<'a>(
         &'a self,
         path: &'a Path,
         api: Option<ApiAddress>,
+        inline: &'a [Bytes],
     ) -> Result<Transfer<'a>, Error> {
         let api = api.and_then(|api| Some((Url::parse(&api.url).ok()?, api.authorization)));
         if let Some((url, _)) = &api {
@@ -231,6 +239,7 @@ impl Downloader {
         Ok(Transfer {
             downloader: self,
             api,
+            inline,
             path,
             part: Part::new(path)?,
             media: None,
@@ -352,6 +361,9 @@ impl<'a> Transfer<'a> {
         url: &str,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Stop> {
+        if let Some(video) = veo_transport::inline(url, self.inline) {
+            return Ok(self.take_decoded(video, on_bytes).await?);
+        }
         if let Some((scheme, data)) = url.trim().split_once(':')
             && scheme.eq_ignore_ascii_case("data")
         {
@@ -369,8 +381,6 @@ impl<'a> Transfer<'a> {
         data: &str,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Error> {
-        /// A multiple of four, as which base64 goes.
-        const PIECE: usize = 64 << 10;
         let unreadable = || failure("the video came inside its link, but not as base64");
         let (head, text) = data.split_once(',').unwrap_or_default();
         self.downloader.check_size(text.len() as u64 / 4 * 3)?;
@@ -381,6 +391,23 @@ impl<'a> Transfer<'a> {
         for piece in text.as_bytes().chunks(PIECE) {
             let bytes = BASE64.decode(piece).map_err(|_| unreadable())?;
             self.part.write(&bytes).await?;
+        }
+        self.part.is_all();
+        on_bytes(self.part.received, self.part.total);
+        Ok(())
+    }
+
+    /// Takes a video that came inside its link and was decoded as it came.
+    async fn take_decoded(
+        &mut self,
+        video: &Bytes,
+        on_bytes: &mut impl FnMut(u64, Option<u64>),
+    ) -> Result<(), Error> {
+        self.downloader.check_size(video.len() as u64)?;
+        self.part.restart()?;
+        // A write of all at once would take its memory once more.
+        for piece in video.chunks(PIECE) {
+            self.part.write(piece).await?;
         }
         self.part.is_all();
         on_bytes(self.part.received, self.part.total);

@@ -210,7 +210,9 @@ impl UniAll {
         Ok(Described {
             model: task.model.clone(),
             word: task.unknown_word().map(|word| words(word.to_owned())),
-            ..Described::new(state(&task, job, raw, &self.client))
+            ..Described::new(
+                state(&task, job, raw, &self.client).with_inline(task.inline().to_vec()),
+            )
         })
     }
 }

@@ -120,6 +120,7 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
         Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
     };
     let raw = start(reply.body());
+    let inline = reply.inline().to_vec();
     let Some(record) = reply.into_inner().data else {
         let message = "kie.ai does not know the job, or not yet";
         return Err(Error::new(ErrorKind::Unavailable, message)
@@ -131,7 +132,7 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
         prompt: asked.prompt,
         model: asked.model,
         word: record.unknown_word(),
-        ..Described::new(state(&record, job, raw, client.address())?)
+        ..Described::new(state(&record, job, raw, client.address())?.with_inline(inline))
     })
 }
 
@@ -148,9 +149,10 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
         _ => UpgradeReply::of(client.get_1080p_video().task_id(&job.task).send().await),
     };
     match reply {
-        UpgradeReply::Finished { urls, body } => Upgrade::Finished(Box::new(Video {
+        UpgradeReply::Finished { urls, body, inline } => Upgrade::Finished(Box::new(Video {
             resolution: Some(to.to_string()),
             raw: start(&body),
+            inline,
             ..Video::new(job.clone(), urls)
         })),
         UpgradeReply::Running { task: Some(task) } if !is_id(&task) => {
