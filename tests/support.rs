@@ -234,6 +234,14 @@ pub async fn serve_bytes(server: &MockServer, status: u16, body: Vec<u8>) {
     answer(server, ResponseTemplate::new(status).set_body_bytes(body)).await;
 }
 
+/// The same with a content type.
+pub async fn serve_typed(server: &MockServer, status: u16, content_type: &str, body: Vec<u8>) {
+    let reply = ResponseTemplate::new(status)
+        .set_body_bytes(body)
+        .insert_header("content-type", content_type);
+    answer(server, reply).await;
+}
+
 /// Lets the server give this JSON to anything.
 pub async fn serve_json(server: &MockServer, json: &Value) {
     answer(server, ResponseTemplate::new(200).set_body_json(json)).await;

@@ -1,14 +1,17 @@
 //! Replies in other shapes than the usual ones: `tests/fixtures/replies.jsonl`, which has the right value of each. In it
-//! `{origin}` is the address of the server, and `{host}` the same without `http://`.
+//! `{origin}` is the address of the server, `{host}` the same without `http://`, and `{key}` the key, which other braces have in
+//! the encoding that they name. Those that are too long for a file are in `tests/memory`.
 
 use serde::Deserialize;
 use veo_core::{
     Access, Error, Fault, JobRef, Kie, Provider, Resolution, State, Submission, UniAll, Upgrade,
     VideoRequest,
 };
-use veo_tests::{KEY, recorder, serve_bytes};
+use veo_tests::{recorder, serve_typed};
 
 const REPLIES: &str = include_str!("../fixtures/replies.jsonl");
+/// A key as real ones are, with what encodings change.
+const KEY: &str = "sk-Zq7w/2d3c+Rm5t/Kx8Lp2Vn9Yb4Hs6D";
 
 #[derive(Deserialize)]
 struct Row {
@@ -16,8 +19,24 @@ struct Row {
     provider: String,
     operation: String,
     http: u16,
+    #[serde(default = "json")]
+    content_type: String,
     body: String,
     right: String,
+}
+
+fn json() -> String {
+    "application/json".to_owned()
+}
+
+/// The texts of the rows that have the key in them.
+fn with_key(text: &str) -> String {
+    let each: String = KEY.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let encoded = KEY.replace('/', "%2F").replace('+', "%2B");
+    text.replace("{key}", KEY)
+        .replace(r"{key with / as \/}", &KEY.replace('/', r"\/"))
+        .replace(r"{each byte of the key as \u00xx}", &each)
+        .replace("{key with %2F for / and %2B for +}", &encoded)
 }
 
 #[tokio::test]
@@ -31,8 +50,12 @@ async fn a_reply_in_another_shape_has_its_right_value() {
     let mut wrong = Vec::new();
     for line in REPLIES.lines() {
         let row: Row = serde_json::from_str(line).unwrap();
-        let at = |text: &str| text.replace("{origin}", &origin).replace("{host}", host);
-        serve_bytes(&server, row.http, at(&row.body).into()).await;
+        let at = |text: &str| {
+            let text = text.replace("{origin}", &origin).replace("{host}", host);
+            with_key(&text)
+        };
+        let body = at(&row.body).into();
+        serve_typed(&server, row.http, &at(&row.content_type), body).await;
         let provider: &dyn Provider = if row.provider == "kie" { &kie } else { &uniall };
         let value = value(provider, &row).await;
         if value != at(&row.right) {
@@ -72,13 +95,25 @@ async fn submission(provider: &dyn Provider) -> String {
     match provider.submit(&offer).await {
         Submission::Accepted(job) => format!("accepted {}", job.reference),
         Submission::Rejected(error) => format!("rejected, {}", why(&error)),
-        Submission::Unknown(_) => "unknown".to_owned(),
+        Submission::Unknown(unknown) => {
+            check_for_key(&unknown.error);
+            "unknown".to_owned()
+        }
     }
 }
 
 fn state(state: Result<State, Error>) -> String {
     match state {
-        Ok(State::Finished(video)) => format!("finished {}", video.urls.join(" ")),
+        Ok(State::Finished(video)) => {
+            let credits = video
+                .credits
+                .map(|credits| format!(", told to cost {credits}"));
+            format!(
+                "finished {}{}",
+                video.urls.join(" "),
+                credits.unwrap_or_default()
+            )
+        }
         Ok(State::Failed(error)) => format!("failed, {}", why(&error)),
         Ok(State::Pending) => "pending".to_owned(),
         Ok(state) => format!("{state:?}"),
@@ -89,7 +124,16 @@ fn state(state: Result<State, Error>) -> String {
     }
 }
 
+/// No part of the key is left that an encoding does not change, and none that is encoded.
+fn check_for_key(error: &Error) {
+    let all = format!("{error} {error:?} {:?}", error.reply());
+    for part in ["Kx8Lp2Vn9Yb4Hs6D", "%2F2d3c", r"\u0073\u006b"] {
+        assert!(!all.contains(part), "{all}");
+    }
+}
+
 fn why(error: &Error) -> String {
+    check_for_key(error);
     let words = error.provider_words().unwrap_or_default();
     match error.fault() {
         Fault::Policy(subject) => format!("policy {subject:?}: {words}"),
