@@ -358,7 +358,35 @@ mod tests {
             application/json: {schema: {$ref: '#/components/schemas/Failure'}, examples: {one: {value: {}}}}
   /task/{id}:
 ";
+        let choice = "    Request:
+      description: One or the other.
+      oneOf: [{$ref: '#/components/schemas/One'}, {$ref: '#/components/schemas/Other'}]
+    Other:
+      type: object
+      description: The other.
+      required: [size]
+      properties: {size: {$ref: '#/components/schemas/OtherSize'}}
+    OtherSize:
+      type: integer
+      description: How large.
+      enum: [9]
+      x-enum-varnames: [Huge]
+      x-enum-descriptions: [Nine.]
+    One:
+      type: object
+      description: What to make.
+      required: [size, prompt]
+";
         let rows = [
+            // A choice has no builder that would check it.
+            (
+                "    Request:\n      type: object\n      description: What to make.\n      required: [prompt]\n",
+                choice,
+                [
+                    "Self::Other(request) => request.check(),",
+                    "body.check().map_err(Error::InvalidRequest)?;",
+                ],
+            ),
             // A form is sent by hand; what else its path can do is not.
             (
                 "    post:\n",

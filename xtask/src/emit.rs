@@ -159,6 +159,22 @@ pub(crate) fn checks(spec: &Spec) -> TokenStream {
             }
         });
     }
+    for (name, alternatives) in spec.choices() {
+        let name = format_ident!("{name}");
+        let variants = alternatives.iter().map(|it| format_ident!("{it}"));
+        checks.extend(quote! {
+            impl #name {
+                /// Checks the alternative that it is.
+                ///
+                /// # Errors
+                ///
+                /// As the check of the alternative.
+                pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+                    match self { #(Self::#variants(request) => request.check(),)* }
+                }
+            }
+        });
+    }
     checks
 }
 

@@ -15,7 +15,7 @@ use syn::{
 
 use crate::emit;
 use crate::names::snake;
-use crate::spec::{Spec, members};
+use crate::spec::{Operation, Spec, members};
 
 /// Applies all changes.
 pub(crate) fn rewrite(file: &mut syn::File, spec: &Spec) -> Result<(), String> {
@@ -430,6 +430,9 @@ fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
         None => "query",
     };
     let call = format_ident!("{call}");
+    if is_choice(spec, operation) {
+        check_body(&mut kept)?;
+    }
     let tail: Expr = parse_quote!(crate::reply::open(client.inner.#call(request).await?));
     kept.push(Stmt::Expr(tail, None));
     function.block.stmts = kept;
@@ -443,6 +446,27 @@ fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
         applied(base.tokens, 1, "choosing the server of a call")?;
     }
     function.sig.output = parse_quote!(-> Result<Reply<#reply>, Error>);
+    Ok(())
+}
+
+/// Whether the body of a request is a choice between objects, which has no builder that would check it.
+fn is_choice(spec: &Spec, operation: &Operation<'_>) -> bool {
+    let body = spec.resolve(&operation.value["requestBody"]);
+    let schema = spec.resolve(&body["content"]["application/json"]["schema"]);
+    schema.get("oneOf").is_some()
+}
+
+/// Checks a body once it is there.
+fn check_body(statements: &mut Vec<Stmt>) -> Result<(), String> {
+    let is_body = |statement: &Stmt| {
+        let text = statement.to_token_stream().to_string();
+        text.starts_with("let body =")
+    };
+    let Some(place) = statements.iter().position(is_body) else {
+        return applied(0, 1, "checking a body that is a choice");
+    };
+    let check = parse_quote!(body.check().map_err(Error::InvalidRequest)?;);
+    statements.insert(place + 1, check);
     Ok(())
 }
 

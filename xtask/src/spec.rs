@@ -236,6 +236,20 @@ impl Spec {
         objects
     }
 
+    /// The choices between objects that requests are made of, with their alternatives, in the order of the file.
+    pub(crate) fn choices(&self) -> Vec<(&str, Vec<&str>)> {
+        let (requests, _) = self.schema_uses();
+        let mut choices = Vec::new();
+        for (name, schema) in self.schemas() {
+            if schema.get("oneOf").is_some() && requests.contains(name) {
+                let targets = list(&schema["oneOf"]).filter_map(|it| it["$ref"].as_str());
+                let names = targets.filter_map(|target| target.strip_prefix(SCHEMAS));
+                choices.push((name, names.collect()));
+            }
+        }
+        choices
+    }
+
     /// The description of a property: its own, or that of the schema it refers to, and what the server assumes without it.
     pub(crate) fn description(&self, property: &Value) -> Option<String> {
         let own = property["description"].as_str();

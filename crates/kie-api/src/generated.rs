@@ -13,6 +13,8 @@ pub const OPERATIONS: &[&str] = &[
     "get_1080p_video",
     "get_4k_video",
     "extend",
+    "create_task",
+    "get_task",
     "account_credits",
     "download_url",
     "upload_base64",
@@ -23,6 +25,42 @@ pub const OPERATIONS: &[&str] = &[
 pub(crate) const UPLOAD_STREAM_PATH: &str = "/api/file-stream-upload";
 /// Types used as operation parameters and responses.
 pub mod types {
+    ///A task of the current form. Its model says what kind it is.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[serde(untagged)]
+    #[non_exhaustive]
+    pub enum CreateTaskRequest {
+        GenerateTask(GenerateTask),
+        ExtendTask(ExtendTask),
+        Upgrade1080pTask(Upgrade1080pTask),
+        Upgrade4kTask(Upgrade4kTask),
+        OmniTask(OmniTask),
+    }
+    impl ::std::convert::From<GenerateTask> for CreateTaskRequest {
+        fn from(value: GenerateTask) -> Self {
+            Self::GenerateTask(value)
+        }
+    }
+    impl ::std::convert::From<ExtendTask> for CreateTaskRequest {
+        fn from(value: ExtendTask) -> Self {
+            Self::ExtendTask(value)
+        }
+    }
+    impl ::std::convert::From<Upgrade1080pTask> for CreateTaskRequest {
+        fn from(value: Upgrade1080pTask) -> Self {
+            Self::Upgrade1080pTask(value)
+        }
+    }
+    impl ::std::convert::From<Upgrade4kTask> for CreateTaskRequest {
+        fn from(value: Upgrade4kTask) -> Self {
+            Self::Upgrade4kTask(value)
+        }
+    }
+    impl ::std::convert::From<OmniTask> for CreateTaskRequest {
+        fn from(value: OmniTask) -> Self {
+            Self::OmniTask(value)
+        }
+    }
     ///The envelope around the balance.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     #[non_exhaustive]
@@ -96,6 +134,29 @@ pub mod types {
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub success: ::std::option::Option<bool>,
     }
+    ///How a video goes on. No tier is documented, although there are three prices.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct ExtendInput {
+        ///What the added part shows.
+        pub prompt: ::std::string::String,
+        ///Makes similar videos from the same seed. Random if absent.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub seeds: ::std::option::Option<i64>,
+        ///Id of the task whose video is extended. One of 1080p cannot be.
+        pub task_id: ::std::string::String,
+        ///A text to print on the video.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub watermark: ::std::option::Option<::std::string::String>,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl ExtendInput {
+        pub fn builder() -> builder::ExtendInput {
+            Default::default()
+        }
+    }
     ///How a video goes on.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
@@ -126,6 +187,71 @@ pub mod types {
     }
     impl ExtendRequest {
         pub fn builder() -> builder::ExtendRequest {
+            Default::default()
+        }
+    }
+    ///An extension of a video.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct ExtendTask {
+        ///Where to send the callback. It stands beside the input.
+        #[serde(
+            rename = "callBackUrl",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub call_back_url: ::std::option::Option<::std::string::String>,
+        ///How a video goes on. No tier is documented, although there are three prices.
+        pub input: ExtendInput,
+        ///The model of the task.
+        pub model: crate::types::ExtendTaskModel,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl ExtendTask {
+        pub fn builder() -> builder::ExtendTask {
+            Default::default()
+        }
+    }
+    ///What to make. There is no seed in this form.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct GenerateInput {
+        ///Shape of the picture. The server assumes `"16:9"` if it is absent.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub aspect_ratio: ::std::option::Option<crate::types::AspectRatio>,
+        ///Length of the video. Videos from reference images are always 8 seconds. The price does not depend on it. The server assumes `8` if it is absent.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub duration: ::std::option::Option<crate::types::Duration>,
+        ///Let a backup model make the video when the official one refuses. kie.ai asks not to send it. The server assumes `false` if it is absent.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub enable_fallback: ::std::option::Option<bool>,
+        ///Translate the prompt to English first. No default is stated; say what you want.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub enable_translation: ::std::option::Option<bool>,
+        ///How the images are used. The server decides by their number if it is absent.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub generation_type: ::std::option::Option<crate::types::GenerationType>,
+        ///URLs that kie.ai can reach. One image is the first frame, two are the first and the last; one to three are references if `generation_type` says so.
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub image_urls: ::std::vec::Vec<::std::string::String>,
+        ///The tier, which is not the model of the task. The server assumes `"veo3_fast"` if it is absent.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub model: ::std::option::Option<crate::types::Model>,
+        ///What the video shows. Needed in every mode. No length limit is documented.
+        pub prompt: ::std::string::String,
+        ///Size of the picture. It also decides the form of the result. The server assumes `"720p"` if it is absent.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub resolution: ::std::option::Option<crate::types::Resolution>,
+        ///A text to print on the video.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub watermark: ::std::option::Option<::std::string::String>,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl GenerateInput {
+        pub fn builder() -> builder::GenerateInput {
             Default::default()
         }
     }
@@ -196,7 +322,249 @@ pub mod types {
             Default::default()
         }
     }
-    ///What is known of a task.
+    ///A video of Veo 3.1.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct GenerateTask {
+        ///Where to send the callback. It stands beside the input.
+        #[serde(
+            rename = "callBackUrl",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub call_back_url: ::std::option::Option<::std::string::String>,
+        ///What to make. There is no seed in this form.
+        pub input: GenerateInput,
+        ///The model of the task.
+        pub model: crate::types::GenerateTaskModel,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl GenerateTask {
+        pub fn builder() -> builder::GenerateTask {
+            Default::default()
+        }
+    }
+    ///The body of the callbacks of the current form.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
+    #[non_exhaustive]
+    #[serde(default)]
+    pub struct JobCallback {
+        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub code: ::std::option::Option<crate::types::Code>,
+        ///The task.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub data: ::std::option::Option<JobCallbackData>,
+        ///Words for a person. `success` if the code is 200.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub msg: ::std::option::Option<String>,
+    }
+    ///The task of a callback, in any of three forms.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
+    #[non_exhaustive]
+    #[serde(default)]
+    pub struct JobCallbackData {
+        ///When the task ended.
+        #[serde(
+            rename = "completeTime",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub complete_time: ::std::option::Option<Timestamp>,
+        ///What the task cost in the older form.
+        #[serde(
+            rename = "consumeCredits",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub consume_credits: ::std::option::Option<f64>,
+        ///How long the task took.
+        #[serde(
+            rename = "costTime",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub cost_time: ::std::option::Option<i64>,
+        ///When the task was accepted.
+        #[serde(
+            rename = "createTime",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub create_time: ::std::option::Option<Timestamp>,
+        ///What the task cost.
+        #[serde(
+            rename = "creditsConsumed",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub credits_consumed: ::std::option::Option<f64>,
+        ///Why the task failed.
+        #[serde(
+            rename = "failCode",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub fail_code: ::std::option::Option<::std::string::String>,
+        ///Why the task failed in words.
+        #[serde(
+            rename = "failMsg",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub fail_msg: ::std::option::Option<::std::string::String>,
+        ///True if a backup model made the video. Only in the form of old callbacks.
+        #[serde(
+            rename = "fallbackFlag",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub fallback_flag: ::std::option::Option<bool>,
+        ///The videos in the form of old callbacks.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub info: ::std::option::Option<VideoCallbackInfo>,
+        ///The model of the task.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub model: ::std::option::Option<::std::string::String>,
+        ///The request, as in the record.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub param: ::std::option::Option<::std::string::String>,
+        ///The request in the form of old callbacks, as JSON text or as an object.
+        #[serde(
+            rename = "promptJson",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub prompt_json: ::std::option::Option<::serde_json::Value>,
+        ///Credits left in the older form.
+        #[serde(
+            rename = "remainedCredits",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub remained_credits: ::std::option::Option<f64>,
+        ///The result.
+        #[serde(
+            rename = "resultJson",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub result_json: ::std::option::Option<crate::types::RecordResult>,
+        ///The state of the task.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub state: ::std::option::Option<crate::types::RecordState>,
+        ///Id of the task.
+        #[serde(
+            rename = "taskId",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub task_id: ::std::option::Option<::std::string::String>,
+        ///When the record was last changed.
+        #[serde(
+            rename = "updateTime",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub update_time: ::std::option::Option<Timestamp>,
+    }
+    ///What to make. The frames cannot stand beside images, sounds, characters or a video. The last frame needs the first.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct OmniInput {
+        ///Shape of the picture.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub aspect_ratio: ::std::option::Option<crate::types::OmniAspectRatio>,
+        ///Ids of sounds.
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub audio_ids: ::std::vec::Vec<::std::string::String>,
+        ///Ids of characters.
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub character_ids: ::std::vec::Vec<::std::string::String>,
+        ///Length of the video in seconds, as text. The price depends on it.
+        pub duration: crate::types::OmniDuration,
+        ///URL of the first frame.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub first_frame_url: ::std::option::Option<::std::string::String>,
+        ///URLs of reference images.
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub image_urls: ::std::vec::Vec<::std::string::String>,
+        ///URL of the last frame.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub last_frame_url: ::std::option::Option<::std::string::String>,
+        ///What the video shows.
+        pub prompt: ::std::string::String,
+        ///Size of the picture. The server assumes `"720p"` if it is absent.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub resolution: ::std::option::Option<crate::types::OmniResolution>,
+        ///Makes similar videos from the same seed. No bounds are documented.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub seed: ::std::option::Option<i64>,
+        ///The video to start from.
+        #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
+        pub video_list: ::std::vec::Vec<OmniVideo>,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl OmniInput {
+        pub fn builder() -> builder::OmniInput {
+            Default::default()
+        }
+    }
+    ///A video of Gemini Omni, which Google names as the successor of Veo 3.1.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct OmniTask {
+        ///Where to send the callback. It stands beside the input.
+        #[serde(
+            rename = "callBackUrl",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub call_back_url: ::std::option::Option<::std::string::String>,
+        ///What to make. The frames cannot stand beside images, sounds, characters or a video. The last frame needs the first.
+        pub input: OmniInput,
+        ///The model of the task.
+        pub model: crate::types::OmniTaskModel,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl OmniTask {
+        pub fn builder() -> builder::OmniTask {
+            Default::default()
+        }
+    }
+    ///A video to start from. The types of its two times are not known.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct OmniVideo {
+        ///Where the wanted part ends.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub ends: ::std::option::Option<::serde_json::Value>,
+        ///Where the wanted part begins.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub start: ::std::option::Option<::serde_json::Value>,
+        ///URL of the video.
+        pub url: ::std::string::String,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl OmniVideo {
+        pub fn builder() -> builder::OmniVideo {
+            Default::default()
+        }
+    }
+    ///What is known of a task. The old form has `successFlag`, `response`, `errorCode` and `paramJson`; the current one has `state`, `resultJson`, `failCode` and `param`.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     #[non_exhaustive]
     #[serde(default)]
@@ -208,6 +576,13 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub complete_time: ::std::option::Option<Timestamp>,
+        ///How long the task took, in the current form. The pages say milliseconds; whole seconds were seen in all records.
+        #[serde(
+            rename = "costTime",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub cost_time: ::std::option::Option<i64>,
         ///When the task was accepted.
         #[serde(
             rename = "createTime",
@@ -215,7 +590,7 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub create_time: ::std::option::Option<Timestamp>,
-        ///What the task cost. Often absent.
+        ///What the task cost. Often absent in the old form; in the current one it is what the balance falls by.
         #[serde(
             rename = "creditsConsumed",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -236,14 +611,14 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub error_message: ::std::option::Option<::std::string::String>,
-        ///Why the task failed, where there is no `errorCode`, as the records of kie.ai's other models have it.
+        ///Why the task failed, in the current form. Null or empty unless it has. A number comes as text.
         #[serde(
             rename = "failCode",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub fail_code: ::std::option::Option<::std::string::String>,
-        ///Why the task failed in words, where there is no `errorMessage`, as these records have it.
+        ///Why the task failed in words, in the current form.
         #[serde(
             rename = "failMsg",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -257,6 +632,14 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub fallback_flag: ::std::option::Option<bool>,
+        ///The model of the task, in the current form. For a video of Veo 3.1 it is the same for every tier.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub model: ::std::option::Option<::std::string::String>,
+        ///The request, in the current form, as JSON text. On the wire its `input` is JSON text again, and on the pages an object.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub param: ::std::option::Option<::std::string::String>,
         ///The request as the server understood it, as JSON text. It can hold URLs of input images.
         #[serde(
             rename = "paramJson",
@@ -264,11 +647,15 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub param_json: ::std::option::Option<::std::string::String>,
+        ///How many per cent are done, for some of kie.ai's other models. It never means that a task has ended.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub progress: ::std::option::Option<i64>,
         ///The result. Usually null until the task has succeeded; the 720p original of a larger video can appear earlier.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub response: ::std::option::Option<RecordResult>,
-        ///The result where there is no `response`, as the records of kie.ai's other models have it.
+        ///The result, in the current form.
         #[serde(
             rename = "resultJson",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -282,7 +669,7 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub result_urls: ::std::option::Option<crate::UrlList>,
-        ///The state of the task where there is no `successFlag`, as the records of kie.ai's other models have it.
+        ///The state of the task, in the current form.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub state: ::std::option::Option<crate::types::RecordState>,
@@ -300,6 +687,13 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub task_id: ::std::option::Option<::std::string::String>,
+        ///When the record was last changed, in the current form. Not always there.
+        #[serde(
+            rename = "updateTime",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        #[serde(deserialize_with = "veo_transport::lenient")]
+        pub update_time: ::std::option::Option<Timestamp>,
     }
     ///The envelope around a record.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
@@ -449,6 +843,25 @@ pub mod types {
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub result_url: ::std::option::Option<::std::string::String>,
     }
+    ///Which video to upgrade.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct Upgrade1080pInput {
+        ///Which of the task's videos, counted from 0, as text.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub index: ::std::option::Option<::std::string::String>,
+        ///Id of the finished generation. Only here it is not `task_id`.
+        #[serde(rename = "taskId")]
+        pub task_id: ::std::string::String,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl Upgrade1080pInput {
+        pub fn builder() -> builder::Upgrade1080pInput {
+            Default::default()
+        }
+    }
     ///The envelope around a 1080p video.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     #[non_exhaustive]
@@ -466,6 +879,29 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
+    }
+    ///An upgrade of a finished video to 1080p.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct Upgrade1080pTask {
+        ///Where to send the callback. It stands beside the input.
+        #[serde(
+            rename = "callBackUrl",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub call_back_url: ::std::option::Option<::std::string::String>,
+        ///Which video to upgrade.
+        pub input: Upgrade1080pInput,
+        ///The model of the task.
+        pub model: crate::types::Upgrade1080pTaskModel,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl Upgrade1080pTask {
+        pub fn builder() -> builder::Upgrade1080pTask {
+            Default::default()
+        }
     }
     ///A 4K upgrade.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
@@ -548,6 +984,24 @@ pub mod types {
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub task_id: ::std::option::Option<::std::string::String>,
     }
+    ///Which video to upgrade.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct Upgrade4kInput {
+        ///Which of the task's videos, counted from 0. The server assumes `0` if it is absent.
+        #[serde(skip_serializing_if = "::std::option::Option::is_none")]
+        pub index: ::std::option::Option<i64>,
+        ///Id of the finished generation.
+        pub task_id: ::std::string::String,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl Upgrade4kInput {
+        pub fn builder() -> builder::Upgrade4kInput {
+            Default::default()
+        }
+    }
     ///The envelope around a 4K upgrade.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     #[non_exhaustive]
@@ -588,6 +1042,29 @@ pub mod types {
     }
     impl Upgrade4kRequest {
         pub fn builder() -> builder::Upgrade4kRequest {
+            Default::default()
+        }
+    }
+    ///An upgrade of a finished video to 4K.
+    #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
+    #[non_exhaustive]
+    pub struct Upgrade4kTask {
+        ///Where to send the callback. It stands beside the input.
+        #[serde(
+            rename = "callBackUrl",
+            skip_serializing_if = "::std::option::Option::is_none"
+        )]
+        pub call_back_url: ::std::option::Option<::std::string::String>,
+        ///Which video to upgrade.
+        pub input: Upgrade4kInput,
+        ///The model of the task.
+        pub model: crate::types::Upgrade4kTaskModel,
+        ///Fields that this version of the specification does not know.
+        #[serde(flatten)]
+        pub extra: ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+    }
+    impl Upgrade4kTask {
+        pub fn builder() -> builder::Upgrade4kTask {
             Default::default()
         }
     }
@@ -879,6 +1356,101 @@ pub mod types {
             }
         }
         #[derive(Clone, Debug)]
+        pub struct ExtendInput {
+            prompt: ::std::result::Result<::std::string::String, ::std::string::String>,
+            seeds: ::std::result::Result<
+                ::std::option::Option<i64>,
+                ::std::string::String,
+            >,
+            task_id: ::std::result::Result<::std::string::String, ::std::string::String>,
+            watermark: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for ExtendInput {
+            fn default() -> Self {
+                Self {
+                    prompt: Err("no value supplied for prompt".to_string()),
+                    seeds: Ok(Default::default()),
+                    task_id: Err("no value supplied for task_id".to_string()),
+                    watermark: Ok(Default::default()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl ExtendInput {
+            pub fn prompt(mut self, value: impl Into<String>) -> Self {
+                self.prompt = Ok(value.into());
+                self
+            }
+            pub fn seeds<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<i64>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.seeds = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for seeds: {e}")
+                    });
+                self
+            }
+            pub fn task_id(mut self, value: impl Into<String>) -> Self {
+                self.task_id = Ok(value.into());
+                self
+            }
+            pub fn watermark(mut self, value: impl Into<String>) -> Self {
+                self.watermark = Ok(Some(value.into()));
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<ExtendInput> for super::ExtendInput {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: ExtendInput,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    prompt: value.prompt?,
+                    seeds: value.seeds?,
+                    task_id: value.task_id?,
+                    watermark: value.watermark?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::ExtendInput> for ExtendInput {
+            fn from(value: super::ExtendInput) -> Self {
+                Self {
+                    prompt: Ok(value.prompt),
+                    seeds: Ok(value.seeds),
+                    task_id: Ok(value.task_id),
+                    watermark: Ok(value.watermark),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
         pub struct ExtendRequest {
             call_back_url: ::std::result::Result<
                 ::std::option::Option<::std::string::String>,
@@ -1000,6 +1572,333 @@ pub mod types {
                     prompt: Ok(value.prompt),
                     seeds: Ok(value.seeds),
                     task_id: Ok(value.task_id),
+                    watermark: Ok(value.watermark),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct ExtendTask {
+            call_back_url: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            input: ::std::result::Result<super::ExtendInput, ::std::string::String>,
+            model: ::std::result::Result<
+                crate::types::ExtendTaskModel,
+                ::std::string::String,
+            >,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for ExtendTask {
+            fn default() -> Self {
+                Self {
+                    call_back_url: Ok(Default::default()),
+                    input: Err("no value supplied for input".to_string()),
+                    model: Err("no value supplied for model".to_string()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl ExtendTask {
+            pub fn call_back_url(mut self, value: impl Into<String>) -> Self {
+                self.call_back_url = Ok(Some(value.into()));
+                self
+            }
+            pub fn input<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::ExtendInput>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.input = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for input: {e}")
+                    });
+                self
+            }
+            pub fn model<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<crate::types::ExtendTaskModel>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.model = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for model: {e}")
+                    });
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<ExtendTask> for super::ExtendTask {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: ExtendTask,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    call_back_url: value.call_back_url?,
+                    input: value.input?,
+                    model: value.model?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::ExtendTask> for ExtendTask {
+            fn from(value: super::ExtendTask) -> Self {
+                Self {
+                    call_back_url: Ok(value.call_back_url),
+                    input: Ok(value.input),
+                    model: Ok(value.model),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct GenerateInput {
+            aspect_ratio: ::std::result::Result<
+                ::std::option::Option<crate::types::AspectRatio>,
+                ::std::string::String,
+            >,
+            duration: ::std::result::Result<
+                ::std::option::Option<crate::types::Duration>,
+                ::std::string::String,
+            >,
+            enable_fallback: ::std::result::Result<
+                ::std::option::Option<bool>,
+                ::std::string::String,
+            >,
+            enable_translation: ::std::result::Result<
+                ::std::option::Option<bool>,
+                ::std::string::String,
+            >,
+            generation_type: ::std::result::Result<
+                ::std::option::Option<crate::types::GenerationType>,
+                ::std::string::String,
+            >,
+            image_urls: ::std::result::Result<
+                ::std::vec::Vec<::std::string::String>,
+                ::std::string::String,
+            >,
+            model: ::std::result::Result<
+                ::std::option::Option<crate::types::Model>,
+                ::std::string::String,
+            >,
+            prompt: ::std::result::Result<::std::string::String, ::std::string::String>,
+            resolution: ::std::result::Result<
+                ::std::option::Option<crate::types::Resolution>,
+                ::std::string::String,
+            >,
+            watermark: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for GenerateInput {
+            fn default() -> Self {
+                Self {
+                    aspect_ratio: Ok(Default::default()),
+                    duration: Ok(Default::default()),
+                    enable_fallback: Ok(Default::default()),
+                    enable_translation: Ok(Default::default()),
+                    generation_type: Ok(Default::default()),
+                    image_urls: Ok(Default::default()),
+                    model: Ok(Default::default()),
+                    prompt: Err("no value supplied for prompt".to_string()),
+                    resolution: Ok(Default::default()),
+                    watermark: Ok(Default::default()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl GenerateInput {
+            pub fn aspect_ratio<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::std::option::Option<crate::types::AspectRatio>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.aspect_ratio = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for aspect_ratio: {e}")
+                    });
+                self
+            }
+            pub fn duration<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::std::option::Option<crate::types::Duration>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.duration = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for duration: {e}")
+                    });
+                self
+            }
+            #[deprecated(
+                note = "Let a backup model make the video when the official one refuses. kie.ai asks not to send it."
+            )]
+            pub fn enable_fallback<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<bool>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.enable_fallback = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!(
+                            "error converting supplied value for enable_fallback: {e}"
+                        )
+                    });
+                self
+            }
+            pub fn enable_translation<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<bool>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.enable_translation = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!(
+                            "error converting supplied value for enable_translation: {e}"
+                        )
+                    });
+                self
+            }
+            pub fn generation_type<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::std::option::Option<crate::types::GenerationType>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.generation_type = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!(
+                            "error converting supplied value for generation_type: {e}"
+                        )
+                    });
+                self
+            }
+            pub fn image_urls(
+                mut self,
+                value: impl IntoIterator<Item = impl Into<String>>,
+            ) -> Self {
+                self.image_urls = Ok(value.into_iter().map(Into::into).collect());
+                self
+            }
+            pub fn model<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<crate::types::Model>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.model = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for model: {e}")
+                    });
+                self
+            }
+            pub fn prompt(mut self, value: impl Into<String>) -> Self {
+                self.prompt = Ok(value.into());
+                self
+            }
+            pub fn resolution<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::std::option::Option<crate::types::Resolution>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.resolution = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for resolution: {e}")
+                    });
+                self
+            }
+            pub fn watermark(mut self, value: impl Into<String>) -> Self {
+                self.watermark = Ok(Some(value.into()));
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<GenerateInput> for super::GenerateInput {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: GenerateInput,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    aspect_ratio: value.aspect_ratio?,
+                    duration: value.duration?,
+                    enable_fallback: value.enable_fallback?,
+                    enable_translation: value.enable_translation?,
+                    generation_type: value.generation_type?,
+                    image_urls: value.image_urls?,
+                    model: value.model?,
+                    prompt: value.prompt?,
+                    resolution: value.resolution?,
+                    watermark: value.watermark?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::GenerateInput> for GenerateInput {
+            fn from(value: super::GenerateInput) -> Self {
+                Self {
+                    aspect_ratio: Ok(value.aspect_ratio),
+                    duration: Ok(value.duration),
+                    enable_fallback: Ok(value.enable_fallback),
+                    enable_translation: Ok(value.enable_translation),
+                    generation_type: Ok(value.generation_type),
+                    image_urls: Ok(value.image_urls),
+                    model: Ok(value.model),
+                    prompt: Ok(value.prompt),
+                    resolution: Ok(value.resolution),
                     watermark: Ok(value.watermark),
                     extra: Ok(value.extra),
                 }
@@ -1268,6 +2167,753 @@ pub mod types {
             }
         }
         #[derive(Clone, Debug)]
+        pub struct GenerateTask {
+            call_back_url: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            input: ::std::result::Result<super::GenerateInput, ::std::string::String>,
+            model: ::std::result::Result<
+                crate::types::GenerateTaskModel,
+                ::std::string::String,
+            >,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for GenerateTask {
+            fn default() -> Self {
+                Self {
+                    call_back_url: Ok(Default::default()),
+                    input: Err("no value supplied for input".to_string()),
+                    model: Err("no value supplied for model".to_string()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl GenerateTask {
+            pub fn call_back_url(mut self, value: impl Into<String>) -> Self {
+                self.call_back_url = Ok(Some(value.into()));
+                self
+            }
+            pub fn input<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::GenerateInput>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.input = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for input: {e}")
+                    });
+                self
+            }
+            pub fn model<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<crate::types::GenerateTaskModel>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.model = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for model: {e}")
+                    });
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<GenerateTask> for super::GenerateTask {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: GenerateTask,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    call_back_url: value.call_back_url?,
+                    input: value.input?,
+                    model: value.model?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::GenerateTask> for GenerateTask {
+            fn from(value: super::GenerateTask) -> Self {
+                Self {
+                    call_back_url: Ok(value.call_back_url),
+                    input: Ok(value.input),
+                    model: Ok(value.model),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct OmniInput {
+            aspect_ratio: ::std::result::Result<
+                ::std::option::Option<crate::types::OmniAspectRatio>,
+                ::std::string::String,
+            >,
+            audio_ids: ::std::result::Result<
+                ::std::vec::Vec<::std::string::String>,
+                ::std::string::String,
+            >,
+            character_ids: ::std::result::Result<
+                ::std::vec::Vec<::std::string::String>,
+                ::std::string::String,
+            >,
+            duration: ::std::result::Result<
+                crate::types::OmniDuration,
+                ::std::string::String,
+            >,
+            first_frame_url: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            image_urls: ::std::result::Result<
+                ::std::vec::Vec<::std::string::String>,
+                ::std::string::String,
+            >,
+            last_frame_url: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            prompt: ::std::result::Result<::std::string::String, ::std::string::String>,
+            resolution: ::std::result::Result<
+                ::std::option::Option<crate::types::OmniResolution>,
+                ::std::string::String,
+            >,
+            seed: ::std::result::Result<
+                ::std::option::Option<i64>,
+                ::std::string::String,
+            >,
+            video_list: ::std::result::Result<
+                ::std::vec::Vec<super::OmniVideo>,
+                ::std::string::String,
+            >,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for OmniInput {
+            fn default() -> Self {
+                Self {
+                    aspect_ratio: Ok(Default::default()),
+                    audio_ids: Ok(Default::default()),
+                    character_ids: Ok(Default::default()),
+                    duration: Err("no value supplied for duration".to_string()),
+                    first_frame_url: Ok(Default::default()),
+                    image_urls: Ok(Default::default()),
+                    last_frame_url: Ok(Default::default()),
+                    prompt: Err("no value supplied for prompt".to_string()),
+                    resolution: Ok(Default::default()),
+                    seed: Ok(Default::default()),
+                    video_list: Ok(Default::default()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl OmniInput {
+            pub fn aspect_ratio<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::std::option::Option<crate::types::OmniAspectRatio>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.aspect_ratio = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for aspect_ratio: {e}")
+                    });
+                self
+            }
+            pub fn audio_ids(
+                mut self,
+                value: impl IntoIterator<Item = impl Into<String>>,
+            ) -> Self {
+                self.audio_ids = Ok(value.into_iter().map(Into::into).collect());
+                self
+            }
+            pub fn character_ids(
+                mut self,
+                value: impl IntoIterator<Item = impl Into<String>>,
+            ) -> Self {
+                self.character_ids = Ok(value.into_iter().map(Into::into).collect());
+                self
+            }
+            pub fn duration<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<crate::types::OmniDuration>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.duration = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for duration: {e}")
+                    });
+                self
+            }
+            pub fn first_frame_url(mut self, value: impl Into<String>) -> Self {
+                self.first_frame_url = Ok(Some(value.into()));
+                self
+            }
+            pub fn image_urls(
+                mut self,
+                value: impl IntoIterator<Item = impl Into<String>>,
+            ) -> Self {
+                self.image_urls = Ok(value.into_iter().map(Into::into).collect());
+                self
+            }
+            pub fn last_frame_url(mut self, value: impl Into<String>) -> Self {
+                self.last_frame_url = Ok(Some(value.into()));
+                self
+            }
+            pub fn prompt(mut self, value: impl Into<String>) -> Self {
+                self.prompt = Ok(value.into());
+                self
+            }
+            pub fn resolution<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::std::option::Option<crate::types::OmniResolution>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.resolution = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for resolution: {e}")
+                    });
+                self
+            }
+            pub fn seed<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<i64>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.seed = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for seed: {e}")
+                    });
+                self
+            }
+            pub fn video_list<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::vec::Vec<super::OmniVideo>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.video_list = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for video_list: {e}")
+                    });
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<OmniInput> for super::OmniInput {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: OmniInput,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    aspect_ratio: value.aspect_ratio?,
+                    audio_ids: value.audio_ids?,
+                    character_ids: value.character_ids?,
+                    duration: value.duration?,
+                    first_frame_url: value.first_frame_url?,
+                    image_urls: value.image_urls?,
+                    last_frame_url: value.last_frame_url?,
+                    prompt: value.prompt?,
+                    resolution: value.resolution?,
+                    seed: value.seed?,
+                    video_list: value.video_list?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::OmniInput> for OmniInput {
+            fn from(value: super::OmniInput) -> Self {
+                Self {
+                    aspect_ratio: Ok(value.aspect_ratio),
+                    audio_ids: Ok(value.audio_ids),
+                    character_ids: Ok(value.character_ids),
+                    duration: Ok(value.duration),
+                    first_frame_url: Ok(value.first_frame_url),
+                    image_urls: Ok(value.image_urls),
+                    last_frame_url: Ok(value.last_frame_url),
+                    prompt: Ok(value.prompt),
+                    resolution: Ok(value.resolution),
+                    seed: Ok(value.seed),
+                    video_list: Ok(value.video_list),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct OmniTask {
+            call_back_url: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            input: ::std::result::Result<super::OmniInput, ::std::string::String>,
+            model: ::std::result::Result<
+                crate::types::OmniTaskModel,
+                ::std::string::String,
+            >,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for OmniTask {
+            fn default() -> Self {
+                Self {
+                    call_back_url: Ok(Default::default()),
+                    input: Err("no value supplied for input".to_string()),
+                    model: Err("no value supplied for model".to_string()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl OmniTask {
+            pub fn call_back_url(mut self, value: impl Into<String>) -> Self {
+                self.call_back_url = Ok(Some(value.into()));
+                self
+            }
+            pub fn input<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::OmniInput>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.input = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for input: {e}")
+                    });
+                self
+            }
+            pub fn model<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<crate::types::OmniTaskModel>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.model = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for model: {e}")
+                    });
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<OmniTask> for super::OmniTask {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: OmniTask,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    call_back_url: value.call_back_url?,
+                    input: value.input?,
+                    model: value.model?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::OmniTask> for OmniTask {
+            fn from(value: super::OmniTask) -> Self {
+                Self {
+                    call_back_url: Ok(value.call_back_url),
+                    input: Ok(value.input),
+                    model: Ok(value.model),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct OmniVideo {
+            ends: ::std::result::Result<
+                ::std::option::Option<::serde_json::Value>,
+                ::std::string::String,
+            >,
+            start: ::std::result::Result<
+                ::std::option::Option<::serde_json::Value>,
+                ::std::string::String,
+            >,
+            url: ::std::result::Result<::std::string::String, ::std::string::String>,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for OmniVideo {
+            fn default() -> Self {
+                Self {
+                    ends: Ok(Default::default()),
+                    start: Ok(Default::default()),
+                    url: Err("no value supplied for url".to_string()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl OmniVideo {
+            pub fn ends<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<::serde_json::Value>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.ends = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for ends: {e}")
+                    });
+                self
+            }
+            pub fn start<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<::serde_json::Value>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.start = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for start: {e}")
+                    });
+                self
+            }
+            pub fn url(mut self, value: impl Into<String>) -> Self {
+                self.url = Ok(value.into());
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<OmniVideo> for super::OmniVideo {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: OmniVideo,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    ends: value.ends?,
+                    start: value.start?,
+                    url: value.url?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::OmniVideo> for OmniVideo {
+            fn from(value: super::OmniVideo) -> Self {
+                Self {
+                    ends: Ok(value.ends),
+                    start: Ok(value.start),
+                    url: Ok(value.url),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct Upgrade1080pInput {
+            index: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            task_id: ::std::result::Result<::std::string::String, ::std::string::String>,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for Upgrade1080pInput {
+            fn default() -> Self {
+                Self {
+                    index: Ok(Default::default()),
+                    task_id: Err("no value supplied for task_id".to_string()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl Upgrade1080pInput {
+            pub fn index(mut self, value: impl Into<String>) -> Self {
+                self.index = Ok(Some(value.into()));
+                self
+            }
+            pub fn task_id(mut self, value: impl Into<String>) -> Self {
+                self.task_id = Ok(value.into());
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<Upgrade1080pInput> for super::Upgrade1080pInput {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: Upgrade1080pInput,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    index: value.index?,
+                    task_id: value.task_id?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::Upgrade1080pInput> for Upgrade1080pInput {
+            fn from(value: super::Upgrade1080pInput) -> Self {
+                Self {
+                    index: Ok(value.index),
+                    task_id: Ok(value.task_id),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct Upgrade1080pTask {
+            call_back_url: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            input: ::std::result::Result<
+                super::Upgrade1080pInput,
+                ::std::string::String,
+            >,
+            model: ::std::result::Result<
+                crate::types::Upgrade1080pTaskModel,
+                ::std::string::String,
+            >,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for Upgrade1080pTask {
+            fn default() -> Self {
+                Self {
+                    call_back_url: Ok(Default::default()),
+                    input: Err("no value supplied for input".to_string()),
+                    model: Err("no value supplied for model".to_string()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl Upgrade1080pTask {
+            pub fn call_back_url(mut self, value: impl Into<String>) -> Self {
+                self.call_back_url = Ok(Some(value.into()));
+                self
+            }
+            pub fn input<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::Upgrade1080pInput>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.input = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for input: {e}")
+                    });
+                self
+            }
+            pub fn model<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<crate::types::Upgrade1080pTaskModel>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.model = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for model: {e}")
+                    });
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<Upgrade1080pTask> for super::Upgrade1080pTask {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: Upgrade1080pTask,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    call_back_url: value.call_back_url?,
+                    input: value.input?,
+                    model: value.model?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::Upgrade1080pTask> for Upgrade1080pTask {
+            fn from(value: super::Upgrade1080pTask) -> Self {
+                Self {
+                    call_back_url: Ok(value.call_back_url),
+                    input: Ok(value.input),
+                    model: Ok(value.model),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct Upgrade4kInput {
+            index: ::std::result::Result<
+                ::std::option::Option<i64>,
+                ::std::string::String,
+            >,
+            task_id: ::std::result::Result<::std::string::String, ::std::string::String>,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for Upgrade4kInput {
+            fn default() -> Self {
+                Self {
+                    index: Ok(Default::default()),
+                    task_id: Err("no value supplied for task_id".to_string()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl Upgrade4kInput {
+            pub fn index<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<::std::option::Option<i64>>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.index = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for index: {e}")
+                    });
+                self
+            }
+            pub fn task_id(mut self, value: impl Into<String>) -> Self {
+                self.task_id = Ok(value.into());
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<Upgrade4kInput> for super::Upgrade4kInput {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: Upgrade4kInput,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    index: value.index?,
+                    task_id: value.task_id?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::Upgrade4kInput> for Upgrade4kInput {
+            fn from(value: super::Upgrade4kInput) -> Self {
+                Self {
+                    index: Ok(value.index),
+                    task_id: Ok(value.task_id),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
         pub struct Upgrade4kRequest {
             call_back_url: ::std::result::Result<
                 ::std::option::Option<::std::string::String>,
@@ -1350,6 +2996,101 @@ pub mod types {
                     call_back_url: Ok(value.call_back_url),
                     index: Ok(value.index),
                     task_id: Ok(value.task_id),
+                    extra: Ok(value.extra),
+                }
+            }
+        }
+        #[derive(Clone, Debug)]
+        pub struct Upgrade4kTask {
+            call_back_url: ::std::result::Result<
+                ::std::option::Option<::std::string::String>,
+                ::std::string::String,
+            >,
+            input: ::std::result::Result<super::Upgrade4kInput, ::std::string::String>,
+            model: ::std::result::Result<
+                crate::types::Upgrade4kTaskModel,
+                ::std::string::String,
+            >,
+            extra: ::std::result::Result<
+                ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                ::std::string::String,
+            >,
+        }
+        impl ::std::default::Default for Upgrade4kTask {
+            fn default() -> Self {
+                Self {
+                    call_back_url: Ok(Default::default()),
+                    input: Err("no value supplied for input".to_string()),
+                    model: Err("no value supplied for model".to_string()),
+                    extra: Ok(::std::default::Default::default()),
+                }
+            }
+        }
+        impl Upgrade4kTask {
+            pub fn call_back_url(mut self, value: impl Into<String>) -> Self {
+                self.call_back_url = Ok(Some(value.into()));
+                self
+            }
+            pub fn input<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<super::Upgrade4kInput>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.input = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for input: {e}")
+                    });
+                self
+            }
+            pub fn model<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<crate::types::Upgrade4kTaskModel>,
+                T::Error: ::std::fmt::Display,
+            {
+                self.model = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for model: {e}")
+                    });
+                self
+            }
+            pub fn extra<T>(mut self, value: T) -> Self
+            where
+                T: ::std::convert::TryInto<
+                    ::serde_json::Map<::std::string::String, ::serde_json::Value>,
+                >,
+                T::Error: ::std::fmt::Display,
+            {
+                self.extra = value
+                    .try_into()
+                    .map_err(|e| {
+                        format!("error converting supplied value for extra: {e}")
+                    });
+                self
+            }
+        }
+        impl ::std::convert::TryFrom<Upgrade4kTask> for super::Upgrade4kTask {
+            type Error = super::error::ConversionError;
+            fn try_from(
+                value: Upgrade4kTask,
+            ) -> ::std::result::Result<Self, super::error::ConversionError> {
+                let request = Self {
+                    call_back_url: value.call_back_url?,
+                    input: value.input?,
+                    model: value.model?,
+                    extra: value.extra?,
+                };
+                request.check()?;
+                Ok(request)
+            }
+        }
+        impl ::std::convert::From<super::Upgrade4kTask> for Upgrade4kTask {
+            fn from(value: super::Upgrade4kTask) -> Self {
+                Self {
+                    call_back_url: Ok(value.call_back_url),
+                    input: Ok(value.input),
+                    model: Ok(value.model),
                     extra: Ok(value.extra),
                 }
             }
@@ -1834,6 +3575,300 @@ pub mod types {
             write!(f, "{}", self.value())
         }
     }
+    ///The model of the task.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        PartialEq,
+        ::serde::Deserialize,
+        ::serde::Serialize
+    )]
+    #[non_exhaustive]
+    pub enum GenerateTaskModel {
+        ///Veo 3.1 of each tier.
+        #[serde(rename = "veo-3-1")]
+        Veo31,
+    }
+    impl GenerateTaskModel {
+        /// Every value, in the order of the specification.
+        pub const ALL: &'static [Self] = &[Self::Veo31];
+        /// The word on the wire.
+        pub const fn as_str(self) -> &'static str {
+            match self {
+                Self::Veo31 => "veo-3-1",
+            }
+        }
+    }
+    impl ::std::fmt::Display for GenerateTaskModel {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            f.write_str(self.as_str())
+        }
+    }
+    ///The model of the task.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        PartialEq,
+        ::serde::Deserialize,
+        ::serde::Serialize
+    )]
+    #[non_exhaustive]
+    pub enum ExtendTaskModel {
+        ///Extends a video of Veo 3.1.
+        #[serde(rename = "veo/extend")]
+        Extend,
+    }
+    impl ExtendTaskModel {
+        /// Every value, in the order of the specification.
+        pub const ALL: &'static [Self] = &[Self::Extend];
+        /// The word on the wire.
+        pub const fn as_str(self) -> &'static str {
+            match self {
+                Self::Extend => "veo/extend",
+            }
+        }
+    }
+    impl ::std::fmt::Display for ExtendTaskModel {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            f.write_str(self.as_str())
+        }
+    }
+    ///The model of the task.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        PartialEq,
+        ::serde::Deserialize,
+        ::serde::Serialize
+    )]
+    #[non_exhaustive]
+    pub enum Upgrade1080pTaskModel {
+        ///Makes a finished video 1080p.
+        #[serde(rename = "veo/get-1080p-video")]
+        Get1080p,
+    }
+    impl Upgrade1080pTaskModel {
+        /// Every value, in the order of the specification.
+        pub const ALL: &'static [Self] = &[Self::Get1080p];
+        /// The word on the wire.
+        pub const fn as_str(self) -> &'static str {
+            match self {
+                Self::Get1080p => "veo/get-1080p-video",
+            }
+        }
+    }
+    impl ::std::fmt::Display for Upgrade1080pTaskModel {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            f.write_str(self.as_str())
+        }
+    }
+    ///The model of the task.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        PartialEq,
+        ::serde::Deserialize,
+        ::serde::Serialize
+    )]
+    #[non_exhaustive]
+    pub enum Upgrade4kTaskModel {
+        ///Makes a finished video 4K.
+        #[serde(rename = "veo/get-4k-video")]
+        Get4k,
+    }
+    impl Upgrade4kTaskModel {
+        /// Every value, in the order of the specification.
+        pub const ALL: &'static [Self] = &[Self::Get4k];
+        /// The word on the wire.
+        pub const fn as_str(self) -> &'static str {
+            match self {
+                Self::Get4k => "veo/get-4k-video",
+            }
+        }
+    }
+    impl ::std::fmt::Display for Upgrade4kTaskModel {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            f.write_str(self.as_str())
+        }
+    }
+    ///The model of the task.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        PartialEq,
+        ::serde::Deserialize,
+        ::serde::Serialize
+    )]
+    #[non_exhaustive]
+    pub enum OmniTaskModel {
+        ///Gemini Omni Flash 1.1.
+        #[serde(rename = "google/gemini-omni-flash-1-1")]
+        Flash11,
+    }
+    impl OmniTaskModel {
+        /// Every value, in the order of the specification.
+        pub const ALL: &'static [Self] = &[Self::Flash11];
+        /// The word on the wire.
+        pub const fn as_str(self) -> &'static str {
+            match self {
+                Self::Flash11 => "google/gemini-omni-flash-1-1",
+            }
+        }
+    }
+    impl ::std::fmt::Display for OmniTaskModel {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            f.write_str(self.as_str())
+        }
+    }
+    ///Length of the video in seconds, as text. The price depends on it.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        PartialEq,
+        ::serde::Deserialize,
+        ::serde::Serialize
+    )]
+    #[non_exhaustive]
+    pub enum OmniDuration {
+        ///Four seconds.
+        #[serde(rename = "4")]
+        Seconds4,
+        ///Six seconds.
+        #[serde(rename = "6")]
+        Seconds6,
+        ///Eight seconds.
+        #[serde(rename = "8")]
+        Seconds8,
+        ///Ten seconds.
+        #[serde(rename = "10")]
+        Seconds10,
+    }
+    impl OmniDuration {
+        /// Every value, in the order of the specification.
+        pub const ALL: &'static [Self] = &[
+            Self::Seconds4,
+            Self::Seconds6,
+            Self::Seconds8,
+            Self::Seconds10,
+        ];
+        /// The word on the wire.
+        pub const fn as_str(self) -> &'static str {
+            match self {
+                Self::Seconds4 => "4",
+                Self::Seconds6 => "6",
+                Self::Seconds8 => "8",
+                Self::Seconds10 => "10",
+            }
+        }
+    }
+    impl ::std::fmt::Display for OmniDuration {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            f.write_str(self.as_str())
+        }
+    }
+    ///Shape of the picture.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        PartialEq,
+        ::serde::Deserialize,
+        ::serde::Serialize
+    )]
+    #[non_exhaustive]
+    pub enum OmniAspectRatio {
+        ///16 to 9.
+        #[serde(rename = "16:9")]
+        Landscape,
+        ///9 to 16.
+        #[serde(rename = "9:16")]
+        Portrait,
+    }
+    impl OmniAspectRatio {
+        /// Every value, in the order of the specification.
+        pub const ALL: &'static [Self] = &[Self::Landscape, Self::Portrait];
+        /// The word on the wire.
+        pub const fn as_str(self) -> &'static str {
+            match self {
+                Self::Landscape => "16:9",
+                Self::Portrait => "9:16",
+            }
+        }
+    }
+    impl ::std::fmt::Display for OmniAspectRatio {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            f.write_str(self.as_str())
+        }
+    }
+    ///Size of the picture.
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        Eq,
+        Hash,
+        PartialEq,
+        ::serde::Deserialize,
+        ::serde::Serialize
+    )]
+    #[non_exhaustive]
+    pub enum OmniResolution {
+        ///640 by 360.
+        #[serde(rename = "360p")]
+        P360,
+        ///1280 by 720.
+        #[serde(rename = "720p")]
+        P720,
+        ///1920 by 1080.
+        #[serde(rename = "1080p")]
+        P1080,
+        ///3840 by 2160.
+        #[serde(rename = "4k")]
+        K4,
+    }
+    impl OmniResolution {
+        /// Every value, in the order of the specification.
+        pub const ALL: &'static [Self] = &[
+            Self::P360,
+            Self::P720,
+            Self::P1080,
+            Self::K4,
+        ];
+        /// The word on the wire.
+        pub const fn as_str(self) -> &'static str {
+            match self {
+                Self::P360 => "360p",
+                Self::P720 => "720p",
+                Self::P1080 => "1080p",
+                Self::K4 => "4k",
+            }
+        }
+    }
+    impl ::std::fmt::Display for OmniResolution {
+        fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            f.write_str(self.as_str())
+        }
+    }
     ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
     #[derive(
         Clone,
@@ -2133,6 +4168,223 @@ pub mod types {
             Ok(())
         }
     }
+    impl GenerateTask {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.input;
+            value.check()?;
+            Ok(())
+        }
+    }
+    impl GenerateInput {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.prompt;
+            veo_transport::check_length(
+                "prompt",
+                value.chars().count(),
+                "characters",
+                &super::bounds::generate_input::PROMPT,
+            )?;
+            let value = &self.image_urls;
+            if !value.is_empty() {
+                veo_transport::check_length(
+                    "image_urls",
+                    value.len(),
+                    "items",
+                    &super::bounds::generate_input::IMAGE_URLS,
+                )?;
+            }
+            Ok(())
+        }
+    }
+    impl ExtendTask {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.input;
+            value.check()?;
+            Ok(())
+        }
+    }
+    impl ExtendInput {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.task_id;
+            veo_transport::check_length(
+                "task_id",
+                value.chars().count(),
+                "characters",
+                &super::bounds::extend_input::TASK_ID,
+            )?;
+            let value = &self.prompt;
+            veo_transport::check_length(
+                "prompt",
+                value.chars().count(),
+                "characters",
+                &super::bounds::extend_input::PROMPT,
+            )?;
+            if let Some(value) = &self.seeds {
+                veo_transport::check_range(
+                    "seeds",
+                    *value,
+                    &super::bounds::extend_input::SEEDS,
+                )?;
+            }
+            Ok(())
+        }
+    }
+    impl Upgrade1080pTask {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.input;
+            value.check()?;
+            Ok(())
+        }
+    }
+    impl Upgrade1080pInput {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.task_id;
+            veo_transport::check_length(
+                "task_id",
+                value.chars().count(),
+                "characters",
+                &super::bounds::upgrade1080p_input::TASK_ID,
+            )?;
+            Ok(())
+        }
+    }
+    impl Upgrade4kTask {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.input;
+            value.check()?;
+            Ok(())
+        }
+    }
+    impl Upgrade4kInput {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.task_id;
+            veo_transport::check_length(
+                "task_id",
+                value.chars().count(),
+                "characters",
+                &super::bounds::upgrade4k_input::TASK_ID,
+            )?;
+            Ok(())
+        }
+    }
+    impl OmniTask {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.input;
+            value.check()?;
+            Ok(())
+        }
+    }
+    impl OmniInput {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.prompt;
+            veo_transport::check_length(
+                "prompt",
+                value.chars().count(),
+                "characters",
+                &super::bounds::omni_input::PROMPT,
+            )?;
+            let value = &self.image_urls;
+            if !value.is_empty() {
+                veo_transport::check_length(
+                    "image_urls",
+                    value.len(),
+                    "items",
+                    &super::bounds::omni_input::IMAGE_URLS,
+                )?;
+            }
+            let value = &self.audio_ids;
+            if !value.is_empty() {
+                veo_transport::check_length(
+                    "audio_ids",
+                    value.len(),
+                    "items",
+                    &super::bounds::omni_input::AUDIO_IDS,
+                )?;
+            }
+            for value in &self.video_list {
+                value.check()?;
+            }
+            Ok(())
+        }
+    }
+    impl OmniVideo {
+        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
+        /// each request before it is sent.
+        ///
+        /// # Errors
+        ///
+        /// A sentence that names the field, its limit and what it has.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            let value = &self.url;
+            veo_transport::check_length(
+                "url",
+                value.chars().count(),
+                "characters",
+                &super::bounds::omni_video::URL,
+            )?;
+            Ok(())
+        }
+    }
     impl Upgrade4kRequest {
         /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
         /// each request before it is sent.
@@ -2293,6 +4545,22 @@ pub mod types {
             Ok(())
         }
     }
+    impl CreateTaskRequest {
+        /// Checks the alternative that it is.
+        ///
+        /// # Errors
+        ///
+        /// As the check of the alternative.
+        pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
+            match self {
+                Self::GenerateTask(request) => request.check(),
+                Self::ExtendTask(request) => request.check(),
+                Self::Upgrade1080pTask(request) => request.check(),
+                Self::Upgrade4kTask(request) => request.check(),
+                Self::OmniTask(request) => request.check(),
+            }
+        }
+    }
 }
 ///Client for kie.ai Veo 3.1.
 #[derive(Clone, Debug)]
@@ -2348,6 +4616,25 @@ Starts a task that continues a video made through this API. Videos that were upg
 Sends a `POST` request to `/api/v1/veo/extend`*/
     pub fn extend(&self) -> builder::Extend<'_> {
         builder::Extend::new(self)
+    }
+    /**Start a task of the current form
+
+Starts a video, an extension, an upgrade to 1080p or 4K, or a video of another model, each as a task of its own, and answers with its id. Accepted is not finished: its record tells. Errors are HTTP 200 with another `code`. A missing field of the input and one that the model does not know are code 500. There is no idempotency key; a request that is sent twice is two tasks and two charges.
+
+Sends a `POST` request to `/api/v1/jobs/createTask`*/
+    pub fn create_task(&self) -> builder::CreateTask<'_> {
+        builder::CreateTask::new(self)
+    }
+    /**Read the record of a task of the current form
+
+The authority on a task that `create_task` has started. A failed task is `code` 200 with the state `fail`. An unknown id, and that of a task of the old form, is code 422.
+
+Sends a `GET` request to `/api/v1/jobs/recordInfo`
+
+Arguments:
+- `task_id`: Id of the task, as the call that started it gave it.*/
+    pub fn get_task(&self) -> builder::GetTask<'_> {
+        builder::GetTask::new(self)
     }
     /**Read the balance
 
@@ -2656,6 +4943,88 @@ pub mod builder {
             crate::reply::open(client.inner.submit(request).await?)
         }
     }
+    /**Builder for [`Client::create_task`]
+
+[`Client::create_task`]: super::Client::create_task*/
+    #[derive(Debug, Clone)]
+    pub struct CreateTask<'a> {
+        client: &'a super::Client,
+        body: Result<types::CreateTaskRequest, String>,
+    }
+    impl<'a> CreateTask<'a> {
+        pub fn new(client: &'a super::Client) -> Self {
+            Self {
+                client: client,
+                body: Err("body was not initialized".to_string()),
+            }
+        }
+        pub fn body<V>(mut self, value: V) -> Self
+        where
+            V: std::convert::TryInto<types::CreateTaskRequest>,
+        {
+            self.body = value
+                .try_into()
+                .map_err(|_| {
+                    "conversion to `CreateTaskRequest` for body failed".to_string()
+                });
+            self
+        }
+        ///Sends a `POST` request to `/api/v1/jobs/createTask`
+        pub async fn send(self) -> Result<Reply<types::TaskReply>, Error> {
+            let Self { client, body } = self;
+            let body = body.map_err(Error::InvalidRequest)?;
+            body.check().map_err(Error::InvalidRequest)?;
+            let url = format!("{}/api/v1/jobs/createTask", client.baseurl,);
+            let request = client
+                .client
+                .post(url)
+                .header(
+                    ::reqwest::header::ACCEPT,
+                    ::reqwest::header::HeaderValue::from_static("application/json"),
+                )
+                .json(&body)
+                .build()
+                .map_err(Error::unbuildable)?;
+            crate::reply::open(client.inner.submit(request).await?)
+        }
+    }
+    /**Builder for [`Client::get_task`]
+
+[`Client::get_task`]: super::Client::get_task*/
+    #[derive(Debug, Clone)]
+    pub struct GetTask<'a> {
+        client: &'a super::Client,
+        task_id: Result<::std::string::String, String>,
+    }
+    impl<'a> GetTask<'a> {
+        pub fn new(client: &'a super::Client) -> Self {
+            Self {
+                client: client,
+                task_id: Err("task_id was not initialized".to_string()),
+            }
+        }
+        pub fn task_id(mut self, value: impl Into<String>) -> Self {
+            self.task_id = Ok(value.into());
+            self
+        }
+        ///Sends a `GET` request to `/api/v1/jobs/recordInfo`
+        pub async fn send(self) -> Result<Reply<types::RecordReply>, Error> {
+            let Self { client, task_id } = self;
+            let task_id = task_id.map_err(Error::InvalidRequest)?;
+            let url = format!("{}/api/v1/jobs/recordInfo", client.baseurl,);
+            let request = client
+                .client
+                .get(url)
+                .header(
+                    ::reqwest::header::ACCEPT,
+                    ::reqwest::header::HeaderValue::from_static("application/json"),
+                )
+                .query(&[("taskId", &task_id)])
+                .build()
+                .map_err(Error::unbuildable)?;
+            crate::reply::open(client.inner.query(request).await?)
+        }
+    }
     /**Builder for [`Client::account_credits`]
 
 [`Client::account_credits`]: super::Client::account_credits*/
@@ -2877,6 +5246,48 @@ pub mod bounds {
         pub const IMAGE_URLS: ::std::ops::RangeInclusive<usize> = 0..=3;
         ///The range of `seeds`.
         pub const SEEDS: ::std::ops::RangeInclusive<i64> = 10000..=99999;
+    }
+    ///Bounds of [`GenerateInput`](super::types::GenerateInput).
+    pub mod generate_input {
+        ///The number of characters in `prompt`.
+        pub const PROMPT: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The number of items in `image_urls`.
+        pub const IMAGE_URLS: ::std::ops::RangeInclusive<usize> = 0..=3;
+    }
+    ///Bounds of [`ExtendInput`](super::types::ExtendInput).
+    pub mod extend_input {
+        ///The number of characters in `task_id`.
+        pub const TASK_ID: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The number of characters in `prompt`.
+        pub const PROMPT: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+        ///The range of `seeds`.
+        pub const SEEDS: ::std::ops::RangeInclusive<i64> = 10000..=99999;
+    }
+    ///Bounds of [`Upgrade1080pInput`](super::types::Upgrade1080pInput).
+    pub mod upgrade1080p_input {
+        ///The number of characters in `taskId`.
+        pub const TASK_ID: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+    }
+    ///Bounds of [`Upgrade4kInput`](super::types::Upgrade4kInput).
+    pub mod upgrade4k_input {
+        ///The number of characters in `task_id`.
+        pub const TASK_ID: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
+    }
+    ///Bounds of [`OmniInput`](super::types::OmniInput).
+    pub mod omni_input {
+        ///The number of characters in `prompt`.
+        pub const PROMPT: ::std::ops::RangeInclusive<usize> = 1..=20000;
+        ///The number of items in `image_urls`.
+        pub const IMAGE_URLS: ::std::ops::RangeInclusive<usize> = 0..=7;
+        ///The number of items in `audio_ids`.
+        pub const AUDIO_IDS: ::std::ops::RangeInclusive<usize> = 0..=3;
+        ///The number of items in `video_list`.
+        pub const VIDEO_LIST: ::std::ops::RangeInclusive<usize> = 0..=1;
+    }
+    ///Bounds of [`OmniVideo`](super::types::OmniVideo).
+    pub mod omni_video {
+        ///The number of characters in `url`.
+        pub const URL: ::std::ops::RangeInclusive<usize> = 1..=usize::MAX;
     }
     ///Bounds of [`Upgrade4kRequest`](super::types::Upgrade4kRequest).
     pub mod upgrade4k_request {

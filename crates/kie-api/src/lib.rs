@@ -11,6 +11,9 @@
 //! - Replies are open: an unknown word, a null or a wrong type costs the field it is in, and [`Reply::body`] has all.
 //!   Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
 //! - A field that is not set is not sent, and no default of the specification is either.
+//! - kie.ai has two forms of its API for one account. The calls of the old one are named after what they make; the current one
+//!   has [`create_task`](Client::create_task), whose body says what is made, and [`get_task`](Client::get_task). A record of
+//!   either is a [`types::Record`], and the result in it, which the current form has as text, is read from that text.
 //! - `aspect_ratio`, the later name of `aspectRatio`, goes into the request's `extra` map, beside the older one.
 
 mod client;

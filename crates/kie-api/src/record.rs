@@ -140,28 +140,51 @@ impl Record {
 
     /// The request that the record repeats.
     pub fn asked(&self) -> Asked {
-        let asked = self
-            .param_json
-            .as_ref()
-            .and_then(|text| json(text.as_bytes()).ok())
-            .unwrap_or_default();
-        let text = |member: &str| asked[member].as_str().map(str::to_owned);
-        let is_text = asked["generationType"] == GenerationType::Text.as_str();
-        let has_images = match &asked["imageUrls"] {
-            _ if is_text => Some(false),
-            Value::Array(images) => Some(!images.is_empty()),
-            _ => None,
-        };
+        if let Some(param) = self.param.as_deref() {
+            return asked_of_task(param);
+        }
+        let asked = from_text(self.param_json.as_deref());
         Asked {
-            prompt: text("prompt"),
-            model: text("model"),
-            has_images,
+            prompt: text(&asked, "prompt"),
+            model: text(&asked, "model"),
+            has_images: has_images(&asked["generationType"], &asked["imageUrls"]),
         }
     }
 
     fn result(&self) -> Option<&RecordResult> {
         self.response.as_ref().or(self.result_json.as_ref())
     }
+}
+
+/// The request of the current form. Its input is an object, or that as text. A model of its own is that of the tier.
+fn asked_of_task(param: &str) -> Asked {
+    let mut task = from_text(Some(param));
+    let input = match task.get_mut("input").map(Value::take) {
+        Some(Value::String(input)) => from_text(Some(&input)),
+        input => input.unwrap_or_default(),
+    };
+    Asked {
+        prompt: text(&input, "prompt"),
+        model: text(&input, "model").or_else(|| text(&task, "model")),
+        has_images: has_images(&input["generation_type"], &input["image_urls"]),
+    }
+}
+
+/// JSON from a text; null if it is none.
+fn from_text(text: Option<&str>) -> Value {
+    text.and_then(|text| json(text.as_bytes()).ok())
+        .unwrap_or_default()
+}
+
+fn text(asked: &Value, member: &str) -> Option<String> {
+    asked[member].as_str().map(str::to_owned)
+}
+
+fn has_images(generation_type: &Value, images: &Value) -> Option<bool> {
+    if *generation_type == GenerationType::Text.as_str() {
+        return Some(false);
+    }
+    images.as_array().map(|images| !images.is_empty())
 }
 
 /// Words for states besides those that the pages have.

@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use veo_transport::{
-    Head, RawReply, Reply, Verdict, filtered, lenient, links, without_queries, words,
+    Head, RawReply, Reply, Verdict, filtered, json, lenient, links, without_queries, words,
 };
 
 use crate::types::{Code, Record};
@@ -80,8 +80,31 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
 /// Two spellings of one field cannot both be in the specification, so the rarer one is brought to the other.
 fn settle_spellings(data: &mut Value) {
     settle_spelling(data);
-    if let Some(response) = data.get_mut("response") {
-        settle_spelling(response);
+    for name in ["response", "resultJson"] {
+        if let Some(result) = data.get_mut(name) {
+            settle_result(result);
+            settle_spelling(result);
+        }
+    }
+}
+
+/// A result can be JSON text, and can stand in a wrapper.
+fn settle_result(result: &mut Value) {
+    if let Value::String(text) = result
+        && let Ok(inside @ Value::Object(_)) = json(text.as_bytes())
+    {
+        *result = inside;
+    }
+    for wrapper in ["data", "response"] {
+        let has_urls = ["resultUrls", "result_urls"]
+            .into_iter()
+            .any(|name| result.get(name).is_some());
+        if !has_urls
+            && let Some(inside) = result.get_mut(wrapper)
+            && inside.is_object()
+        {
+            *result = inside.take();
+        }
     }
 }
 
@@ -111,6 +134,9 @@ fn settle_spelling(object: &mut Value) {
         ("task_id", "taskId"),
         ("result_url", "resultUrl"),
         ("result_urls", "resultUrls"),
+        ("origin_urls", "originUrls"),
+        ("full_result_urls", "fullResultUrls"),
+        ("media_ids", "mediaIds"),
         ("fileUrl", "downloadUrl"),
     ] {
         if !object.contains_key(usual)

@@ -644,8 +644,8 @@ fn no_operation(on: &str) -> String {
 /// Whether a rule for an operation or a group is about this operation.
 pub(crate) fn is_about(on: &str, operation: &str) -> bool {
     let group = match operation {
-        "generate" | "extend" | "create_video" => "submit",
-        "record_info" | "query_video" => "query",
+        "generate" | "extend" | "create_task" | "create_video" => "submit",
+        "record_info" | "get_task" | "query_video" => "query",
         "get_1080p_video" | "get_4k_video" => "upgrade",
         "upload_base64" | "upload_stream" | "upload_url" => "upload",
         "video_content" => "media",

@@ -116,24 +116,40 @@ fn enumerated(schema: &Value, at: &str, report: &mut Report) {
     }
 }
 
-/// The alternatives of a schema differ in type: the first that fits is taken, and a reply's object fits any.
+/// The alternatives of a schema differ in type, or are objects of a request that differ in a word: the first that fits is
+/// taken, and a reply's object fits any.
 fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Report) {
     if schema.get("x-rust-type").is_some() {
         return;
     }
-    let mut types = BTreeSet::new();
+    let mut marks = BTreeSet::new();
     for (index, alternative) in list(&schema["oneOf"]).enumerate() {
-        let kind = match spec.resolve(alternative)["type"].as_str() {
-            Some("integer") => Some("number"),
-            kind => kind,
-        };
-        if kind.is_none_or(|kind| !types.insert(kind)) {
+        let own = marks_of(spec, spec.resolve(alternative));
+        let are_new = own.iter().all(|mark| !marks.contains(mark));
+        if own.is_empty() || !are_new {
             report.refuse(
                 format!("{at}/oneOf/{index}"),
-                "an alternative before this one can take its place; give each another type, or decode it by hand with \
-                 x-rust-type",
+                "an alternative before this one can take its place; give each another type, or other words of its first required \
+                 property, or decode it by hand with x-rust-type",
             );
         }
+        marks.extend(own);
+    }
+}
+
+/// What tells an alternative from others: the words of the enum that its first required property is, or its type.
+fn marks_of(spec: &Spec, alternative: &Value) -> Vec<String> {
+    if let Some(name) = alternative["required"][0].as_str() {
+        let words = &spec.target(&alternative["properties"][name])["enum"];
+        let marks: Vec<String> = list(words).map(|word| format!("{name} {word}")).collect();
+        if !marks.is_empty() {
+            return marks;
+        }
+    }
+    match alternative["type"].as_str() {
+        Some("integer") => vec!["number".to_owned()],
+        Some(kind) => vec![kind.to_owned()],
+        None => Vec::new(),
     }
 }
 

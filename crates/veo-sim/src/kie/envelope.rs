@@ -12,6 +12,11 @@ pub(crate) type Answer = Result<Reply, Refusal>;
 
 // The service was seen to say this, or its pages say it.
 pub(crate) const UNKNOWN_TASK: Refusal = Refusal(422, "record is null.");
+pub(crate) const NO_RECORD: Refusal = Refusal(422, "recordInfo is null");
+pub(crate) const CLOSED: Refusal = Refusal(
+    505,
+    "Feature Disabled - The requested feature is currently disabled",
+);
 // The words for these are not known in full; they follow those that are.
 pub(crate) const NO_CREDITS: Refusal = Refusal(
     402,

@@ -26,6 +26,9 @@ pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
         "record_info" => record::record_info(visit),
         "get_1080p_video" => upgrade::get_1080p_video(visit),
         "get_4k_video" => upgrade::get_4k_video(visit),
+        // The current form is closed here, so it has no tasks.
+        "create_task" => Err(envelope::CLOSED),
+        "get_task" => Err(envelope::NO_RECORD),
         "account_credits" => account::account_credits(visit),
         "download_url" => account::download_url(visit),
         _ => return error(501, None, Some(&visit.is_not_played())),

@@ -87,6 +87,8 @@ kie     GET   /api/v1/veo/record-info           record_info
 kie     GET   /api/v1/veo/get-1080p-video       get_1080p_video   paid
 kie     POST  /api/v1/veo/get-4k-video          get_4k_video      paid
 kie     POST  /api/v1/veo/extend                extend            paid
+kie     POST  /api/v1/jobs/createTask           create_task       paid
+kie     GET   /api/v1/jobs/recordInfo           get_task
 kie     GET   /api/v1/chat/credit               account_credits
 kie     POST  /api/v1/common/download-url       download_url
 kie     POST  /api/file-base64-upload           upload_base64

@@ -878,7 +878,7 @@ async fn every_operation_of_the_specifications_is_played() {
         assert!(status < 500, "{line}: {reply}");
         count += 1;
     }
-    assert_eq!((count, sim.calls().len()), (13, 13));
+    assert_eq!((count, sim.calls().len()), (15, 15));
     let surprises = sim.surprises();
     assert!(
         !surprises
