@@ -3,6 +3,7 @@
 
 mod client;
 mod download;
+mod forms;
 mod images;
 mod media;
 mod money;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use kie_api::OPERATIONS as KIE;
 use uniall_api::OPERATIONS as UNIALL;
 use veo_core::{
-    Access, Client, JobRef, Kie, Provider, Resend, Submission, UniAll, Unknown, VideoRequest,
+    Access, Client, JobRef, Kie, KieForm, Provider, Resend, Submission, UniAll, Unknown,
+    VideoRequest,
 };
 use veo_tests::{KEY, recorder, serve_bytes, told};
 
@@ -40,10 +41,14 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
             ))
             .offers,
     );
-    let rows: [(&str, &[&str], &dyn Provider, &str); 3] = [
+    let current = kie.clone().form(KieForm::Current);
+    let of_current = Client::new(current.clone()).unwrap();
+    offers.extend(of_current.plan(&VideoRequest::text("A red kite")).offers);
+    let rows: [(&str, &[&str], &dyn Provider, &str); 4] = [
         ("kie", KIE, &kie, "generate"),
         ("uniall", UNIALL, &uniall, "create_video"),
         ("kie", KIE, &kie, "extend"),
+        ("kie", KIE, &current, "create_task"),
     ];
     for ((provider, operations, asked, paid), offer) in rows.into_iter().zip(offers) {
         let texts = told(&server, provider, operations, async |fixture| {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use veo_core::{
-    AspectRatio, Client, Image, JobRef, Kie, Mode, Operation, Plan, Refusal, Resolution, Source,
-    Tier, UniAll, Video, VideoRequest,
+    AspectRatio, Client, Image, JobRef, Kie, KieForm, Mode, Operation, Plan, Refusal, Resolution,
+    Source, Tier, UniAll, Video, VideoRequest,
 };
 use veo_tests::{KEY, PNG};
 
@@ -64,6 +64,17 @@ fn requests() -> Vec<(&'static str, VideoRequest)> {
                 )
                 .extra("uniall", "n", 1)
         }),
+        ("everything of kie.ai's current form", {
+            let request = text().watermark("Harbour").translate_prompt(false);
+            request.extra("kie", "enable_fallback", false)
+        }),
+        (
+            "extension with everything of the current form",
+            VideoRequest::extension("It goes on", "kie+jobs:t1".parse::<JobRef>().unwrap())
+                .seed(23456)
+                .watermark("Harbour")
+                .callback_url("https://app.example.net/hook"),
+        ),
         ("a tier that only one has", text().tier(Tier::Lite)),
         (
             "fast",
@@ -166,9 +177,19 @@ fn requests() -> Vec<(&'static str, VideoRequest)> {
     ]
 }
 
+/// kie.ai alone, in its current form.
+fn current() -> Client {
+    let kie = Kie::new(KEY).unwrap();
+    Client::new(kie.form(KieForm::Current)).unwrap()
+}
+
 #[test]
 fn every_request_is_planned_for_every_provider() {
-    let client = client();
+    insta::assert_snapshot!("plans", plans(&client()));
+    insta::assert_snapshot!("plans_in_the_current_form", plans(&current()));
+}
+
+fn plans(client: &Client) -> String {
     let mut text = String::new();
     for (name, request) in requests() {
         let plan = client.plan(&request);
@@ -191,7 +212,7 @@ fn every_request_is_planned_for_every_provider() {
         }
         text.push('\n');
     }
-    insta::assert_snapshot!("plans", text);
+    text
 }
 
 /// A request survives being written and read, and what is not of the vocabulary is refused.
@@ -258,11 +279,9 @@ fn the_schema_of_a_request_is_checked_in() {
 /// The table of models has a row for each model of the specifications, and no other; and their bounds.
 #[test]
 fn the_models_are_those_of_the_specifications() {
-    let client = client();
-    let rows: BTreeSet<_> = client
-        .models()
-        .map(|model| (model.provider, model.name))
-        .collect();
+    let (client, current) = (client(), current());
+    let models = || client.models().chain(current.models());
+    let rows: BTreeSet<_> = models().map(|model| (model.provider, model.name)).collect();
     let places = [
         ("kie", "crates/veo-core/src/providers/kie/models.rs"),
         ("uniall", "crates/veo-core/src/providers/uniall.rs"),
@@ -281,10 +300,15 @@ fn the_models_are_those_of_the_specifications() {
             );
         }
     }
-    assert_eq!(rows.len(), client.models().count(), "each model once");
-    for model in client.models() {
+    for client in [&client, &current] {
+        let names: BTreeSet<_> = client.models().map(|model| model.name).collect();
+        assert_eq!(names.len(), client.models().count(), "each model once");
+    }
+    for model in models() {
         let takes_references = model.modes.contains(&Mode::References);
         assert_eq!(*model.references.end() > 0, takes_references, "{model:?}");
+    }
+    for model in models().filter(|model| !model.seconds.is_empty()) {
         let seconds: Vec<i64> = match model.provider {
             "kie" => kie_api::types::Duration::ALL
                 .iter()
@@ -362,10 +386,15 @@ fn the_models_are_those_of_the_specifications() {
 
 fn specified_models(provider: &str) -> Vec<&'static str> {
     match provider {
-        "kie" => kie_api::types::Model::ALL
-            .iter()
-            .map(|model| model.as_str())
-            .collect(),
+        "kie" => {
+            let names = kie_api::types::Model::ALL
+                .iter()
+                .map(|model| model.as_str());
+            let extensions = kie_api::types::ExtendTaskModel::ALL
+                .iter()
+                .map(|model| model.as_str());
+            names.chain(extensions).collect()
+        }
         _ => uniall_api::types::Model::ALL
             .iter()
             .map(|model| model.as_str())
@@ -374,7 +403,7 @@ fn specified_models(provider: &str) -> Vec<&'static str> {
 }
 
 /// The fields of a request that have no word of their own in the vocabulary, since they are one provider's alone.
-const OF_THE_CALLER: &[&str] = &["enableFallback", "extra_body"];
+const OF_THE_CALLER: &[&str] = &["enableFallback", "enable_fallback", "extra_body"];
 
 /// The fields of the paid requests in the specifications: the provider, the schema, and the field.
 fn specified_fields() -> Vec<(&'static str, &'static str, String)> {
@@ -384,6 +413,8 @@ fn specified_fields() -> Vec<(&'static str, &'static str, String)> {
     for (provider, schema) in [
         ("kie", "GenerateRequest"),
         ("kie", "ExtendRequest"),
+        ("kie", "GenerateInput"),
+        ("kie", "ExtendInput"),
         ("uniall", "CreateVideoRequest"),
         ("uniall", "ExtraBody"),
     ] {
@@ -407,16 +438,23 @@ fn vocabulary() -> BTreeSet<String> {
     properties.keys().cloned().collect()
 }
 
-/// The source that translates the requests of a provider.
-fn translator(provider: &str) -> &'static str {
+/// Whether a schema is of kie.ai's current form.
+fn is_of_current(schema: &str) -> bool {
+    schema.ends_with("Input")
+}
+
+/// The source that translates the requests of a provider for a schema.
+fn translator(provider: &str, schema: &str) -> &'static str {
     match provider {
+        "kie" if is_of_current(schema) => "crates/veo-core/src/providers/kie/jobs.rs",
         "kie" => "crates/veo-core/src/providers/kie/veo.rs",
         _ => "crates/veo-core/src/providers/uniall.rs",
     }
 }
 
-fn of(provider: &str) -> Client {
+fn of(provider: &str, schema: &str) -> Client {
     match provider {
+        "kie" if is_of_current(schema) => current(),
         "kie" => Client::new(Kie::new(KEY).unwrap()).unwrap(),
         _ => Client::new(UniAll::new(KEY).unwrap()).unwrap(),
     }
@@ -436,8 +474,8 @@ fn a_field_of_a_specification_is_a_word_of_the_vocabulary_or_the_callers() {
     let vocabulary = vocabulary();
     for (provider, schema, field) in specified_fields() {
         let requests = match schema {
-            "GenerateRequest" => vec![VideoRequest::text("A red kite")],
-            "ExtendRequest" => vec![extension()],
+            "GenerateRequest" | "GenerateInput" => vec![VideoRequest::text("A red kite")],
+            "ExtendRequest" | "ExtendInput" => vec![extension()],
             _ => vec![VideoRequest::text("A red kite"), extension()],
         };
         for request in requests {
@@ -445,9 +483,9 @@ fn a_field_of_a_specification_is_a_word_of_the_vocabulary_or_the_callers() {
                 "ExtraBody" => request.extra(provider, "extra_body", json!({ &field: 4 })),
                 _ => request.extra(provider, &*field, 4),
             };
-            let refusals = of(provider).plan(&request).refusals;
+            let refusals = of(provider, schema).plan(&request).refusals;
             let said = refusals.iter().map(ToString::to_string).collect::<String>();
-            let file = translator(provider);
+            let file = translator(provider, schema);
             let word = said
                 .strip_prefix(&format!("{provider}: extra: {field} is the "))
                 .and_then(|rest| rest.split(' ').next());
@@ -466,7 +504,7 @@ fn a_field_of_a_specification_is_a_word_of_the_vocabulary_or_the_callers() {
     }
 
     // What kie.ai may have for an extension one day has no other way in.
-    let offer = of("kie")
+    let offer = of("kie", "ExtendRequest")
         .plan(&extension().extra("kie", "resolution", "1080p"))
         .offers
         .remove(0);
@@ -479,17 +517,20 @@ fn a_field_of_a_specification_is_a_word_of_the_vocabulary_or_the_callers() {
 /// A field that is in a table and that nothing sets would be dropped.
 #[test]
 fn every_field_of_a_specification_is_sent_in_some_request() {
-    let bodies: Vec<_> = requests()
-        .into_iter()
-        .flat_map(|(_, request)| client().plan(&request).offers)
-        .collect();
+    let mut bodies = Vec::new();
+    for (_, request) in requests() {
+        bodies.extend(client().plan(&request).offers);
+        bodies.extend(current().plan(&request).offers);
+    }
     for (provider, schema, field) in specified_fields() {
         let is_sent = bodies.iter().any(|offer| {
             let is_extension = offer.operation == Operation::Extend;
             let body = match schema {
+                _ if is_of_current(schema) != offer.form.is_some() => return false,
                 "ExtraBody" => &offer.body["extra_body"],
-                "ExtendRequest" if !is_extension => return false,
-                "GenerateRequest" if is_extension => return false,
+                "ExtendRequest" | "ExtendInput" if !is_extension => return false,
+                "GenerateRequest" | "GenerateInput" if is_extension => return false,
+                _ if is_of_current(schema) => &offer.body["input"],
                 _ => &offer.body,
             };
             offer.provider == provider && body.get(&field).is_some()
@@ -498,7 +539,7 @@ fn every_field_of_a_specification_is_sent_in_some_request() {
             is_sent,
             "{field} of {schema} in openapi/{provider}.yaml is in no body: set it in {}, and have it in a request of \
              requests() here",
-            translator(provider)
+            translator(provider, schema)
         );
     }
 }
@@ -534,13 +575,13 @@ fn every_word_of_the_vocabulary_is_sent_or_refused_by_each_provider() {
             "{word} is a field of VideoRequest: give it a value in values() here"
         );
     }
-    for provider in ["kie", "uniall"] {
+    for (provider, schema) in [("kie", ""), ("kie", "Input"), ("uniall", "")] {
         for request in [VideoRequest::text("A red kite"), extension()] {
             for (word, value) in values() {
                 let mut with = serde_json::to_value(&request).unwrap();
                 with[word] = value;
-                let with = of(provider).plan(&serde_json::from_value(with).unwrap());
-                let without = of(provider).plan(&request);
+                let with = of(provider, schema).plan(&serde_json::from_value(with).unwrap());
+                let without = of(provider, schema).plan(&request);
                 let is_refused = |refusal: &Refusal| {
                     let mut reasons = refusal.reasons.iter();
                     reasons.any(|reason| reason.field == word)
@@ -551,7 +592,7 @@ fn every_word_of_the_vocabulary_is_sent_or_refused_by_each_provider() {
                     "{provider} drops {word} of a request of {}: send it in {}, or refuse it there or in \
                      crates/veo-core/src/model.rs",
                     request.mode(),
-                    translator(provider)
+                    translator(provider, schema)
                 );
             }
         }

@@ -78,6 +78,7 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
     let kie = Kie::new(Access::new(KEY).base_url(server.uri())).unwrap();
     let uniall = UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap();
     let (kie_job, uniall_job) = (JobRef::new("kie", "t1"), JobRef::new("uniall", "t1"));
+    let current_job: JobRef = "kie+jobs:t1".parse().unwrap();
     let tell = async |fixture: &Fixture| {
         let check = |error: &Error| {
             assert_eq!(
@@ -89,11 +90,11 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
             assert_eq!(error.reply(), fixture.kept().as_deref(), "{}", fixture.name);
         };
         let shown = match fixture.operation.as_str() {
-            operation @ ("record_info" | "query_video") => {
-                let (provider, job): (&dyn Provider, _) = if operation == "record_info" {
-                    (&kie, &kie_job)
-                } else {
-                    (&uniall, &uniall_job)
+            operation @ ("record_info" | "get_task" | "query_video") => {
+                let (provider, job): (&dyn Provider, _) = match operation {
+                    "record_info" => (&kie, &kie_job),
+                    "get_task" => (&kie, &current_job),
+                    _ => (&uniall, &uniall_job),
                 };
                 let state = provider.state(job).await;
                 match &state {
@@ -118,6 +119,8 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
                 }
                 show_upgrade(upgrade)
             }
+            // A video asked for in this form is among what is paid.
+            "create_task" => show_upgrade(kie.upgrade(&current_job, Resolution::K4).await),
             _ => return None,
         };
         let shown = shown.replace(&server.uri(), "<origin>");
@@ -489,6 +492,9 @@ fn a_job_is_one_line() {
         "x:%C3%A9",
         "kie@studio:0f1e2d3c",
         "kie@studio:t1:4k",
+        "kie+jobs:t1",
+        "kie+jobs:t1:1080p",
+        "kie@studio+jobs:t1:4k",
         "a%40b@c%3Ad%2Be:%40%2B%3A",
     ];
     for line in lines {
@@ -511,7 +517,11 @@ fn a_job_is_one_line() {
         "@studio:t1",
         "kie@a@b:t1",
         "kie:a@b",
-        "kie+jobs:t1",
+        "kie+:t1",
+        "+jobs:t1",
+        "kie+a+b:t1",
+        "kie+jobs@studio:t1",
+        "kie:a+b",
         "kie:a b",
         "kie:%zz",
         "kie:%ff",

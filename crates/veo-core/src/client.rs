@@ -307,7 +307,7 @@ impl Client {
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
     /// # fn main() { simulated(async |client| {
     /// for model in client.models() {
-    ///     println!("{} {}: {}, {:?}", model.provider, model.name, model.tier, model.modes);
+    ///     println!("{} {}: {:?}, {:?}", model.provider, model.name, model.tier, model.modes);
     /// }
     /// # Ok(()) }) }
     /// ```

@@ -52,6 +52,7 @@ impl Job {
             .strip_prefix(&offer.provider)
             .and_then(|rest| rest.strip_prefix('@'));
         reference.account = name.map(str::to_owned);
+        reference.form = offer.form.clone();
         reference.resolution =
             Some(offer.resolution()).filter(|resolution| *resolution > Resolution::P720);
         Self {

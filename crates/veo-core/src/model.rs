@@ -29,8 +29,8 @@ pub struct Model {
     pub provider: &'static str,
     /// The model in the provider's words.
     pub name: &'static str,
-    /// Quality against price.
-    pub tier: Tier,
+    /// Quality against price, if the model has its place there.
+    pub tier: Option<Tier>,
     /// The modes it can be asked for.
     pub modes: &'static [Mode],
     /// The sizes it makes.
@@ -41,8 +41,8 @@ pub struct Model {
     pub seconds: &'static [u32],
     /// How many reference images it takes; 0 to 0 if none.
     pub references: RangeInclusive<usize>,
-    /// The seeds it takes.
-    pub seeds: RangeInclusive<i64>,
+    /// The seeds it takes, if it takes any.
+    pub seeds: Option<RangeInclusive<i64>>,
     /// The features it has.
     pub options: &'static [Feature],
 }
@@ -112,15 +112,22 @@ impl Model {
         Self {
             provider,
             name,
-            tier,
+            tier: Some(tier),
             modes: &[],
             resolutions: &[],
             aspect_ratios: &[],
             seconds: &[],
             references: 0..=0,
-            seeds: i64::MIN..=i64::MAX,
+            seeds: Some(i64::MIN..=i64::MAX),
             options: &[],
         }
+    }
+
+    /// The same outside of all tiers.
+    #[must_use]
+    pub const fn without_tier(mut self) -> Self {
+        self.tier = None;
+        self
     }
 
     /// The same with these modes.
@@ -161,7 +168,14 @@ impl Model {
     /// The same with these seeds. A model takes any without this.
     #[must_use]
     pub const fn seeds(mut self, seeds: RangeInclusive<i64>) -> Self {
-        self.seeds = seeds;
+        self.seeds = Some(seeds);
+        self
+    }
+
+    /// The same without seeds.
+    #[must_use]
+    pub const fn without_seeds(mut self) -> Self {
+        self.seeds = None;
         self
     }
 
@@ -214,10 +228,12 @@ impl Model {
     }
 
     fn tier_reason(&self, request: &VideoRequest) -> Option<Reason> {
-        if request.tier? == self.tier {
-            return None;
-        }
-        let message = format!("{} is {}", self.name, self.tier);
+        let asked = request.tier?;
+        let message = match self.tier {
+            Some(tier) if tier == asked => return None,
+            Some(tier) => format!("{} is {tier}", self.name),
+            None => format!("{} has no tiers; leave it out", self.name),
+        };
         Some(Reason::new("tier", message))
     }
 
@@ -254,22 +270,29 @@ impl Model {
         if self.seconds.contains(&seconds) {
             return None;
         }
-        let choices = choices(self.seconds);
-        let message = format!(
-            "{} makes no videos of {seconds} s; choose {choices}",
-            self.name
-        );
+        let message = if self.seconds.is_empty() {
+            format!("{} leaves no choice of the length; leave it out", self.name)
+        } else {
+            let choices = choices(self.seconds);
+            format!(
+                "{} makes no videos of {seconds} s; choose {choices}",
+                self.name
+            )
+        };
         Some(Reason::new("seconds", message))
     }
 
     fn seed_reason(&self, request: &VideoRequest) -> Option<Reason> {
         let seed = request.seed?;
-        if self.seeds.contains(&seed) {
-            return None;
-        }
-        let least = self.seeds.start();
-        let most = self.seeds.end();
-        let message = format!("{seed} is out of range; choose one from {least} to {most}");
+        let message = match &self.seeds {
+            Some(seeds) if seeds.contains(&seed) => return None,
+            Some(seeds) => {
+                let least = seeds.start();
+                let most = seeds.end();
+                format!("{seed} is out of range; choose one from {least} to {most}")
+            }
+            None => format!("{} takes no seed; leave it out", self.name),
+        };
         Some(Reason::new("seed", message))
     }
 

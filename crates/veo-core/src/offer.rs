@@ -34,6 +34,9 @@ pub struct Offer {
     /// Where the provider is reached, if that is not its own address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
+    /// The form of the provider's API that it is for, if that is another than its first. The job carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
     /// The model in the provider's words.
     pub model: String,
     /// The operation that the provider is asked for.
@@ -83,6 +86,7 @@ impl Offer {
             provider: model.provider.to_owned(),
             account: model.provider.to_owned(),
             base_url: None,
+            form: None,
             model: model.name.to_owned(),
             operation,
             body,
@@ -103,6 +107,7 @@ impl fmt::Debug for Offer {
             provider,
             account,
             base_url,
+            form,
             model,
             operation,
             body,
@@ -112,7 +117,8 @@ impl fmt::Debug for Offer {
         let mut text = f.debug_struct("Offer");
         text.field("provider", provider)
             .field("account", account)
-            .field("base_url", base_url);
+            .field("base_url", base_url)
+            .field("form", form);
         text.field("model", model).field("operation", operation);
         text.field(
             "body",

@@ -163,10 +163,17 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
     // Without the wanted tier, every model is as far from it, and what else is wrong is said as well.
     let missing_tier = request
         .tier
-        .filter(|tier| models.iter().all(|model| model.tier != *tier));
+        .filter(|tier| models.iter().all(|model| model.tier != Some(*tier)));
     models.retain(|model| {
-        missing_tier.is_some() || request.tier.is_none_or(|tier| model.tier == tier)
+        missing_tier.is_some()
+            || model.tier.is_none()
+            || request.tier.is_none_or(|tier| model.tier == Some(tier))
     });
+    // A model that is for something else altogether is never the closest.
+    let makes_it = |model: &&Model| model.modes.contains(&request.mode());
+    if models.iter().any(makes_it) {
+        models.retain(makes_it);
+    }
 
     let mut closest: Option<Vec<Reason>> = None;
     for model in models {

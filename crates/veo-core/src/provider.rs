@@ -118,6 +118,14 @@ pub trait Provider: fmt::Debug + Send + Sync {
         offer.clone()
     }
 
+    /// The offer in the form of the provider's API that is used by now, if it was planned in one that is gone. It is asked before
+    /// a paid request is sent, and after one was rejected, which is then sent once more in the form that it gives. Nothing by
+    /// default.
+    fn renewed(&self, offer: &Offer) -> Option<Offer> {
+        let _ = offer;
+        None
+    }
+
     /// Asks how far a job is, and what the provider's record says that was asked: to see whether a task can be that of a
     /// paid request whose reply was lost. By default the state alone.
     ///
@@ -142,6 +150,13 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> BoxFuture<'a, Upgrade> {
         let error = cannot(self.name(), &format!("make a finished video {to}")).with_job(job);
         Box::pin(std::future::ready(Upgrade::Rejected(error)))
+    }
+
+    /// Whether the upgrade of a job is a task of its own, which the first call names. Then that call is made once only, and the
+    /// task is asked how far it is. By default the call itself is made again to ask.
+    fn upgrades_as_task(&self, job: &JobRef) -> bool {
+        let _ = job;
+        false
     }
 
     /// Another link for a finished video, if the one from [`state`](Self::state) is no longer taken and the provider has a

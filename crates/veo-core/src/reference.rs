@@ -29,6 +29,8 @@ pub struct JobRef {
     pub provider: String,
     /// The name of the account at the provider, if it has one: `studio` in `kie@studio:0f1e2d3c`.
     pub account: Option<String>,
+    /// The form of the provider's API that knows the task, if it has another than its first: `jobs` in `kie+jobs:0f1e2d3c`.
+    pub form: Option<String>,
     /// The provider's id of the task. Any text.
     pub task: String,
     /// The resolution to bring the video to, if it is more than 720p. It stands at the end of the line, as in
@@ -48,6 +50,7 @@ impl JobRef {
         Self {
             provider: provider.into(),
             account: None,
+            form: None,
             task: task.into(),
             resolution: None,
         }
@@ -123,6 +126,9 @@ impl fmt::Display for JobRef {
         if let Some(account) = &self.account {
             write!(f, "@{}", escaped(account))?;
         }
+        if let Some(form) = &self.form {
+            write!(f, "+{}", escaped(form))?;
+        }
         write!(f, ":{}", escaped(&self.task))?;
         self.resolution
             .map_or(Ok(()), |resolution| write!(f, ":{resolution}"))
@@ -142,14 +148,19 @@ impl FromStr for JobRef {
 
 fn parsed(line: &str) -> Option<JobRef> {
     let mut parts = line.splitn(3, ':');
-    let account = parts.next()?;
+    let head = parts.next()?;
     let task = unescaped(parts.next()?)?;
+    let (account, form) = match head.split_once('+') {
+        Some((account, form)) => (account, Some(unescaped(form)?)),
+        None => (head, None),
+    };
     let (provider, name) = match account.split_once('@') {
         Some((provider, name)) => (provider, Some(unescaped(name)?)),
         None => (account, None),
     };
     let mut job = JobRef::new(unescaped(provider)?, task);
     job.account = name;
+    job.form = form;
     if let Some(resolution) = parts.next() {
         job.resolution = Some(resolution.parse().ok()?);
     }

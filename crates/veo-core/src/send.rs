@@ -11,7 +11,7 @@ use tracing::{Instrument, info_span};
 
 use crate::client::{Client, impossible};
 use crate::ledger::{
-    Begin, Begun, Entry, EntryState, Event, Find, Outcome, Want, Wish, key_reused,
+    Attempt, Begin, Begun, Entry, EntryState, Event, Find, Outcome, Want, Wish, key_reused,
 };
 use crate::runtime::runtime;
 use crate::text::random;
@@ -76,10 +76,20 @@ impl Prepared {
         &self.want.key
     }
 
-    /// Leaves out those accounts.
-    pub(crate) fn leave_out(&mut self, accounts: &[&str]) {
-        self.offers
-            .retain(|offer| !accounts.contains(&offer.account.as_str()));
+    /// Leaves out those accounts, in the form in which they were asked, unless nobody else is left. Gives how many were not asked
+    /// yet.
+    pub(crate) fn leave_out(&mut self, asked: &[Attempt]) -> usize {
+        let is_left = |offer: &Offer| {
+            let is_asked = |attempt: &Attempt| {
+                attempt.sent.account == offer.account && attempt.sent.form == offer.form
+            };
+            !asked.iter().any(is_asked)
+        };
+        let left = self.offers.iter().filter(|offer| is_left(offer)).count();
+        if left > 0 {
+            self.offers.retain(is_left);
+        }
+        left
     }
 }
 
@@ -290,19 +300,31 @@ impl Client {
         refusals: &[String],
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Submission {
-        let begin = self.beginning(&**provider, want, &offer);
+        // What it has said in a form that is gone.
+        let mut renewed = Vec::new();
         let mut held_since = None;
         loop {
+            let begin = self.beginning(&**provider, want, &offer);
             // Once it is begun it is sent, whatever becomes of the caller.
-            let sending = self.begin_and_send(provider.clone(), begin.clone(), refusals.to_vec());
+            let refusals = [refusals, &renewed].concat();
+            let sending = self.begin_and_send(provider.clone(), begin, refusals.clone());
             let begun = match before(stop.as_mut(), std::future::ready(())).await {
                 Some(()) => sending.await,
-                None => return Submission::Rejected(stopped(refusals)),
+                None => return Submission::Rejected(stopped(&refusals)),
             };
             let pause = match begun {
-                Ok(Sending::Ended(submission)) => return *submission,
+                Ok(Sending::Ended(submission)) => {
+                    return match *submission {
+                        Submission::Rejected(error) => Submission::Rejected(error.after(&renewed)),
+                        submission => submission,
+                    };
+                }
                 Ok(Sending::Known(entry)) => {
                     return self.known(*entry, Some(&offer), &mut stop).await;
+                }
+                Ok(Sending::Renewed(refusal)) => {
+                    renewed.push(refusal);
+                    continue;
                 }
                 Ok(Sending::NotBefore(pause)) => pause,
                 // Calls under way are waited for as long as jobs are.
@@ -319,7 +341,7 @@ impl Client {
                 Err(error) => return Submission::Rejected(error),
             };
             if before(stop.as_mut(), sleep(pause)).await.is_none() {
-                return Submission::Rejected(stopped(refusals));
+                return Submission::Rejected(stopped(&refusals));
             }
         }
     }
@@ -338,7 +360,16 @@ impl Client {
             return Err(impossible(&refusals));
         };
         let begin = self.beginning(&*provider, &want, &offer);
-        match self.begin_and_send(provider, begin, Vec::new()).await? {
+        let mut sent = self
+            .begin_and_send(provider.clone(), begin, Vec::new())
+            .await?;
+        if let Sending::Renewed(refusal) = sent {
+            // If it has to wait, it is still to be sent.
+            self.ledger().want(want.clone()).await?;
+            let begin = self.beginning(&*provider, &want, &offer);
+            sent = self.begin_and_send(provider, begin, vec![refusal]).await?;
+        }
+        match sent {
             Sending::Ended(submission) => Ok(SentNow::Submission(submission)),
             // Its outcome is not known yet, and soon will be.
             Sending::Known(entry) if entry.state == EntryState::OnItsWay => {
@@ -350,12 +381,14 @@ impl Client {
                 Ok(SentNow::Submission(Box::new(submission)))
             }
             Sending::NotBefore(pause) => Ok(SentNow::AgainAfter(pause)),
-            Sending::Held => Ok(SentNow::AgainAfter(LOOK_AT_CALL_EVERY)),
+            // A provider that is never content with its own form is asked again as if it were busy.
+            Sending::Renewed(_) | Sending::Held => Ok(SentNow::AgainAfter(LOOK_AT_CALL_EVERY)),
         }
     }
 
     /// The call as it is to be written down before it is made.
     fn beginning(&self, provider: &dyn Provider, want: &Want, offer: &Offer) -> Begin {
+        let offer = &provider.renewed(offer).unwrap_or_else(|| offer.clone());
         let capabilities = provider.capabilities();
         let is_marked = capabilities.marks_callbacks
             && self.keeps_record()
@@ -433,7 +466,16 @@ impl Client {
             _ => {}
         }
         self.ended(&want.key, &mut submission).await;
-        Ok(Sending::Ended(Box::new(submission)))
+        match submission {
+            // A refusal that is about the account or the prompt is the same in any form.
+            Submission::Rejected(error)
+                if matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused)
+                    && provider.renewed(&offer).is_some() =>
+            {
+                Ok(Sending::Renewed(format!("{}: {error}", offer.account)))
+            }
+            submission => Ok(Sending::Ended(Box::new(submission))),
+        }
     }
 
     /// Refuses what only a client with a ledger can do, and only within a runtime.
@@ -630,6 +672,8 @@ pub(crate) enum SentNow {
 /// A call that has ended, or what keeps it from being made now.
 enum Sending {
     Ended(Box<Submission>),
+    /// It was rejected for this reason, in a form that is gone. It can be sent at once in the form that is used by now.
+    Renewed(String),
     /// It was made before.
     Known(Box<Entry>),
     /// The account takes no request before this time has passed.

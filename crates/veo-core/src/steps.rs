@@ -15,7 +15,6 @@ use crate::ledger::{
 };
 use crate::runtime::runtime;
 use crate::send::{SentNow, before, is_final};
-use crate::upgrade::is_called_again;
 use crate::{
     Charged, Described, Error, ErrorKind, JobRef, Notice, Receipt, Resend, Resolution, State,
     Submission, Unknown, Video, VideoRequest,
@@ -122,7 +121,7 @@ impl Client {
                 None => self.begin_step(&entry).await,
             },
             EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
-            EntryState::Unknown if is_called_again(&entry) => self.upgrade_step(&entry).await,
+            EntryState::Unknown if self.is_called_again(&entry) => self.upgrade_step(&entry).await,
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
                 None => Err(lost(key)),
@@ -358,6 +357,7 @@ impl Client {
                 self.ledger().record(key, settled).await
             }
             Settlement::Accepted(job) if entry.can_be_settled() => {
+                let job = in_form_of(&entry, job);
                 if let Some(other) = self.ledger().find(Find::Job(&job)).await?
                     && other.key != key
                 {
@@ -375,8 +375,10 @@ impl Client {
 
     async fn settled_by(&self, notice: &Notice) -> Result<Option<Entry>, Error> {
         self.check_record()?;
-        if let Some(entry) = self.ledger().find(Find::Job(&notice.job)).await? {
-            return Ok(Some(entry));
+        for job in notice.jobs() {
+            if let Some(entry) = self.ledger().find(Find::Job(&job)).await? {
+                return Ok(Some(entry));
+            }
         }
         let Some(marker) = &notice.marker else {
             return Ok(None);
@@ -385,7 +387,7 @@ impl Client {
             return Ok(None);
         };
         // The callback does not say which account it is about, and the attempt does.
-        let mut job = notice.job.clone();
+        let mut job = in_form_of(&entry, notice.job.clone());
         if let Some(attempt) = entry.attempts.last() {
             job.account = attempt
                 .sent
@@ -414,12 +416,14 @@ impl Client {
     /// Whether a task can be what was sent.
     async fn check_evidence(&self, entry: &Entry, job: &JobRef) -> Result<(), Error> {
         let key = &entry.key;
-        if entry.upgrade().is_some() {
+        let is_upgrade = entry.upgrade().is_some();
+        let account = job.account();
+        let provider = self.account(&account).ok_or_else(|| nobody(job))?;
+        if is_upgrade && !provider.upgrades_as_task(job) {
             return Err(refused(format!(
                 "{key} is an upgrade; ask for the upgrade again, which goes on with it"
             )));
         }
-        let account = job.account();
         let sent = entry.attempts.last().map(|attempt| &attempt.sent);
         if let Some(sent) = sent
             && sent.account != account
@@ -429,9 +433,14 @@ impl Client {
                 "{key} was sent to {sent_to}, so it cannot have become {job}"
             )));
         }
-        let provider = self.account(&account).ok_or_else(|| nobody(job))?;
         let described = provider.describe(job).await;
         let Described { prompt, model, .. } = described.map_err(|error| error.with_job(job))?;
+        if is_upgrade {
+            return match prompt {
+                Some(_) => Err(refused(format!("{job} is no upgrade, and {key} is one"))),
+                None => Ok(()),
+            };
+        }
         // A line that was torn off says nothing to compare with.
         if let (Some(asked), Some(prompt)) = (entry.wish.asked(), prompt)
             && prompt.trim() != asked.prompt.trim()
@@ -450,13 +459,19 @@ impl Client {
     }
 
     async fn accept(&self, entry: &Entry, job: &JobRef) -> Result<Entry, Error> {
-        let mut job = job.clone();
-        let asked = entry.wish.asked().and_then(|request| request.resolution);
-        job.resolution = asked.filter(|resolution| *resolution > Resolution::P720);
+        let (job, task) = match &entry.wish {
+            Wish::Upgrade { job: small, .. } => (small.clone(), Some(job.task.clone())),
+            wish => {
+                let mut job = job.clone();
+                let asked = wish.asked().and_then(|request| request.resolution);
+                job.resolution = asked.filter(|resolution| *resolution > Resolution::P720);
+                (job, None)
+            }
+        };
         let settled = Event::Settled {
             outcome: Outcome::Accepted {
                 job,
-                task: None,
+                task,
                 at: entry.attempts.last().map_or(entry.at, |attempt| attempt.at),
                 refusals: Vec::new(),
             },
@@ -470,21 +485,9 @@ impl Client {
         let Wish::Request { request, .. } = &entry.wish else {
             return self.upgrade_step(entry).await;
         };
-        let rejected: Vec<_> = entry
-            .attempts
-            .iter()
-            .map(|attempt| attempt.sent.account.as_str())
-            .collect();
         let mut prepared = self.prepare(request).await?.key(&entry.key);
         // Those that have rejected it are asked again only when everybody has.
-        let left = prepared
-            .offers()
-            .iter()
-            .filter(|offer| !rejected.contains(&offer.account.as_str()))
-            .count();
-        if left > 0 {
-            prepared.leave_out(&rejected);
-        }
+        let left = prepared.leave_out(&entry.attempts);
         if let Some(target) = &entry.target {
             prepared = prepared.target(target);
         }
@@ -493,7 +496,7 @@ impl Client {
             target: entry.target.clone(),
             ..Want::new(&*entry.key, entry.wish.clone())
         };
-        let longer = pause_after(rejected.len());
+        let longer = pause_after(entry.attempts.len());
         // What is rejected and wanted again is so also if the caller goes.
         self.detached(async move {
             let submission = match client.send_now(prepared).await? {
@@ -784,6 +787,14 @@ impl Entry {
             Wish::Request { redacted: true, .. } | Wish::Lost
         )
     }
+}
+
+/// A job in the form of the API that an entry was sent in last: its id alone does not say which form knows it.
+fn in_form_of(entry: &Entry, mut job: JobRef) -> JobRef {
+    if let Some(attempt) = entry.attempts.last() {
+        job.form.clone_from(&attempt.sent.form);
+    }
+    job
 }
 
 /// How long to wait after so many tries that came to nothing: longer each time, up to a minute.

@@ -24,7 +24,8 @@ impl Client {
     ///
     /// kie.ai's older form has progress asked for by the call itself. So the call for 1080p is repeated until the video is there;
     /// that for 4K only until its task can be asked, and once after a lost reply. After a lost reply to the call for 1080p the
-    /// outcome is unknown, and to call this again is to ask again.
+    /// outcome is unknown, and to call this again is to ask again. In kie.ai's current form an upgrade is a task of its own: the
+    /// call is made once, and after a lost reply it is [settled](Self::settle).
     ///
     /// ```
     /// use veo_core::{Client, Error, Job, Resolution};
@@ -111,6 +112,17 @@ impl Client {
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
     }
 
+    /// Whether the call of an upgrade with an unknown outcome is made once more by itself.
+    pub(crate) fn is_called_again(&self, entry: &Entry) -> bool {
+        let Wish::Upgrade { job, .. } = &entry.wish else {
+            return false;
+        };
+        let is_task = self
+            .provider_of(job)
+            .is_some_and(|provider| provider.upgrades_as_task(job));
+        !is_task && has_calls_left(entry)
+    }
+
     pub(crate) fn can_upgrade(&self, job: &JobRef, to: Resolution) -> bool {
         self.provider_of(job)
             .is_some_and(|provider| provider.capabilities().upgrades.contains(&to))
@@ -187,6 +199,7 @@ impl Client {
             provider: reference.provider.clone(),
             account: reference.account(),
             base_url: provider.base_url().map(str::to_owned),
+            form: reference.form.clone(),
             model: model.unwrap_or_else(|| "unknown".to_owned()),
             operation: Operation::Upgrade,
             // The call names the task, which the key says.
@@ -198,7 +211,11 @@ impl Client {
             want: Want::new(reference.to_string(), wish),
             offer,
             marker: None,
-            limit: None,
+            // A task of its own counts as any other.
+            limit: provider
+                .upgrades_as_task(reference)
+                .then_some(provider.capabilities().limit)
+                .flatten(),
             budget: self.budget().cloned(),
         }
     }
@@ -223,7 +240,8 @@ impl Client {
             _ => return Ok((State::Pending, None)),
         };
         if let Some(entry) = &entry {
-            if let Some(state) = stands_against(entry, to, again)? {
+            let is_task = provider.upgrades_as_task(reference);
+            if let Some(state) = stands_against(entry, to, again, is_task)? {
                 return Ok((state, None));
             }
             let calls = calls(entry) + 1;
@@ -237,7 +255,12 @@ impl Client {
             }
         }
         let answer = provider.upgrade(reference, to).await;
-        self.upgrade_ended(entry.as_ref(), reference, to, answer)
+        let calls_left = if provider.upgrades_as_task(reference) {
+            0
+        } else {
+            CALLS_OF_4K.saturating_sub(entry.as_ref().map_or(0, calls) + 1)
+        };
+        self.upgrade_ended(entry.as_ref(), reference, to, answer, calls_left)
             .await
     }
 
@@ -254,8 +277,12 @@ impl Client {
             .shared_account(&own.account())
             .ok_or_else(|| nobody(&own))?;
         match provider.state(&own).await? {
-            // What is as small as before is not the larger one.
-            State::Finished(video) if video.is_below(to) => Ok(None),
+            // What is as small as before is not the larger one, and the call is made again to ask for that.
+            State::Finished(video)
+                if video.is_below(to) && !provider.upgrades_as_task(reference) =>
+            {
+                Ok(None)
+            }
             State::Finished(video) => {
                 let video = Video {
                     job: reference.clone(),
@@ -277,13 +304,15 @@ impl Client {
         }
     }
 
-    /// Writes down what a call has answered, and gives the state and the task of its own. `entry` is what was known before.
+    /// Writes down what a call has answered, and gives the state and the task of its own. `entry` is what was known before, and
+    /// `calls_left` how often a call for 4K can still be made by itself.
     async fn upgrade_ended(
         &self,
         entry: Option<&Entry>,
         reference: &JobRef,
         to: Resolution,
         answer: Upgrade,
+        calls_left: u32,
     ) -> Result<(State, Option<String>), Error> {
         let key = reference.to_string();
         let before = match entry.map(|entry| entry.state) {
@@ -344,7 +373,7 @@ impl Client {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
                 self.write_upgrade(&key, lost(&error)).await?;
                 // For 4K the next call tells.
-                if to == Resolution::K4 && entry.map_or(0, calls) + 1 < CALLS_OF_4K {
+                if to == Resolution::K4 && calls_left > 0 {
                     return Ok((State::Pending, None));
                 }
                 Err(error)
@@ -392,23 +421,32 @@ enum Before {
     Lost,
 }
 
-/// Whether the call of an upgrade with an unknown outcome is made once more by itself.
-pub(crate) fn is_called_again(entry: &Entry) -> bool {
+/// Whether the call of an upgrade with an unknown outcome may be made once more by itself, where that asks how far it is.
+fn has_calls_left(entry: &Entry) -> bool {
     let is_called = entry.attempts.last().is_some();
     entry.upgrade() == Some(Resolution::K4) && is_called && calls(entry) < CALLS_OF_4K
 }
 
 /// The state of a known upgrade, or its error, if either keeps the call from being made once more. `again` says that somebody
-/// wants an unknown call to be repeated.
-fn stands_against(entry: &Entry, to: Resolution, again: bool) -> Result<Option<State>, Error> {
+/// wants an unknown call to be repeated, and `is_task` that each call is an upgrade of its own.
+fn stands_against(
+    entry: &Entry,
+    to: Resolution,
+    again: bool,
+    is_task: bool,
+) -> Result<Option<State>, Error> {
     // A repeated call for 4K answers with the state, and one for 1080p is made by who asks for it.
-    let may_be_repeated = if to == Resolution::K4 {
-        is_called_again(entry)
-    } else {
-        again
+    let may_be_repeated = match to {
+        _ if is_task => false,
+        Resolution::K4 => has_calls_left(entry),
+        _ => again,
     };
     match entry.state {
         EntryState::OnItsWay => Ok(Some(State::Pending)),
+        // Whoever has begun it is about to write down its task.
+        EntryState::Accepted | EntryState::Finished | EntryState::Done if is_task => {
+            Ok(Some(State::Running { percent: None }))
+        }
         EntryState::Failed => {
             let failed = Error::new(ErrorKind::Refused, "it could not be made larger");
             Err(entry.error.clone().unwrap_or(failed))

@@ -26,10 +26,13 @@ pub(crate) fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
             ("aspect ratios", words(model.aspect_ratios)),
             ("seconds", words(model.seconds)),
             ("references", references(model)),
-            ("seeds", span(model.seeds.start(), model.seeds.end())),
+            ("seeds", seeds(model)),
             ("options", options(model)),
         ];
-        let mut text = format!("{}: {} ({})", model.provider, model.name, model.tier);
+        let mut text = format!("{}: {}", model.provider, model.name);
+        if let Some(tier) = model.tier {
+            text += &format!(" ({tier})");
+        }
         for (name, values) in rows {
             text += &format!("\n  {name:13}  {values}");
         }
@@ -42,6 +45,13 @@ fn references(model: &Model) -> String {
     match model.references.end() {
         0 => "none".to_owned(),
         most => span(model.references.start(), most),
+    }
+}
+
+fn seeds(model: &Model) -> String {
+    match &model.seeds {
+        Some(seeds) => span(seeds.start(), seeds.end()),
+        None => "none".to_owned(),
     }
 }
 

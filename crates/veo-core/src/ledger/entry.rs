@@ -138,6 +138,9 @@ pub struct Sent {
     /// Where the provider was reached, if not at its own address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
+    /// The form of the provider's API, if that is another than its first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<String>,
     /// The model in the provider's words.
     pub model: String,
     /// The operation that it was asked for.
@@ -444,6 +447,7 @@ impl Sent {
             provider: offer.provider.clone(),
             account: offer.account.clone(),
             base_url: offer.base_url.clone(),
+            form: offer.form.clone(),
             model: offer.model.clone(),
             operation: offer.operation,
             body,
@@ -482,6 +486,7 @@ impl Attempt {
             provider: job.provider.clone(),
             account: job.account(),
             base_url: None,
+            form: job.form.clone(),
             model: "unknown".to_owned(),
             operation: Operation::Generate,
             body: Value::Null,
@@ -714,6 +719,7 @@ impl Entry {
             provider,
             account,
             base_url,
+            form,
             model,
             operation,
             body,
@@ -727,6 +733,7 @@ impl Entry {
             provider,
             account,
             base_url,
+            form,
             model,
             operation,
             body,

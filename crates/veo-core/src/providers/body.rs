@@ -1,8 +1,19 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use veo_transport::Error as ApiError;
 
-use crate::Reason;
+use crate::{Offer, Reason};
+
+/// The body of an offer in the provider's own type.
+pub(crate) fn read<T: DeserializeOwned, R>(offer: &Offer) -> Result<T, ApiError<R>> {
+    typed(&offer.body)
+}
+
+/// A body in the provider's own type.
+pub(crate) fn typed<T: DeserializeOwned, R>(body: &Value) -> Result<T, ApiError<R>> {
+    T::deserialize(body).map_err(|error| ApiError::InvalidRequest(error.to_string()))
+}
 
 /// The JSON body of a request in the making.
 #[derive(Default)]

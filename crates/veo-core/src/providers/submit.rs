@@ -41,6 +41,7 @@ pub(crate) struct RefusalRow {
     codes: &'static [&'static str],
     words: &'static [&'static str],
     meaning: Option<Meaning>,
+    is_of_status: bool,
     kind: ErrorKind,
 }
 
@@ -52,6 +53,7 @@ impl RefusalRow {
             codes: &[],
             words: &[],
             meaning: None,
+            is_of_status: false,
             kind,
         }
     }
@@ -74,8 +76,15 @@ impl RefusalRow {
         self
     }
 
-    fn fits(&self, number: i64, code: Option<&str>, words: &str) -> bool {
+    /// Of them, those that the provider itself gives as the HTTP status.
+    pub(crate) const fn of_status(mut self) -> Self {
+        self.is_of_status = true;
+        self
+    }
+
+    fn fits(&self, number: i64, status: Option<u16>, code: Option<&str>, words: &str) -> bool {
         self.numbers.contains(&number)
+            && (!self.is_of_status || status.is_some_and(|status| number == i64::from(status)))
             && (self.codes.is_empty() || code.is_some_and(|code| self.codes.contains(&code)))
             && (self.words.is_empty() || self.words.iter().any(|part| words.contains(part)))
             && (self.meaning.is_none() || self.meaning == meaning(code, words))
@@ -136,30 +145,32 @@ where
         // Something in front of the provider, which has a status and no code.
         ApiError::Unreadable(reply) => {
             let number = reply.head.status.into();
-            let kind = look_up(table, number, None, &start(&reply.body)).unwrap_or(unclear);
+            let kind = look_up(table, number, None, None, &start(&reply.body)).unwrap_or(unclear);
             translated(kind, error).with_retry_after(reply.head.retry_after)
         }
         ApiError::Rejected(said) => {
             let code = said.code();
             let words = said.words().unwrap_or_default();
-            let kind = look_up(table, said.number(), code.as_deref(), words);
+            let status = Some(said.head().status);
+            let kind = look_up(table, said.number(), status, code.as_deref(), words);
             explained(kind.unwrap_or(unclear), &**said)
         }
         _ => translated(unclear, error),
     }
 }
 
-/// The kind of a refusal by a table, unless it may have been taken.
+/// The kind of a refusal by a table, unless it may have been taken. The status is that of a reply of the provider itself.
 fn look_up<'a>(
     table: impl IntoIterator<Item = &'a RefusalRow>,
     number: i64,
+    status: Option<u16>,
     code: Option<&str>,
     words: &str,
 ) -> Option<ErrorKind> {
     let lower = words.to_lowercase();
     let row = table
         .into_iter()
-        .find(|row| row.fits(number, code, &lower))?;
+        .find(|row| row.fits(number, status, code, &lower))?;
     (row.kind != ErrorKind::OutcomeUnknown).then_some(row.kind)
 }
 

@@ -3,15 +3,21 @@
 pub(crate) mod webhook;
 
 mod callback;
+mod form;
+mod jobs;
 mod models;
+mod record;
 mod refusals;
 mod veo;
+mod words;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use self::models::{MODELS, NAME};
+pub use self::form::KieForm;
+use self::form::{Form, Forms};
+use self::models::NAME;
 use self::refusals::of_free_call;
 use crate::providers::access;
 use crate::providers::errors::translated;
@@ -38,6 +44,7 @@ pub struct Kie {
     client: kie_api::Client,
     account: String,
     limit: Limit,
+    forms: Forms,
 }
 
 impl Kie {
@@ -63,7 +70,24 @@ impl Kie {
             client,
             account: NAME.to_owned(),
             limit: Limit::new(20, Duration::from_secs(10)),
+            forms: Forms::default(),
         })
+    }
+
+    /// The same with another form of kie.ai's API for new videos than [`KieForm::Auto`]. Key, balance, limit and uploads are the
+    /// same in both.
+    ///
+    /// ```
+    /// use veo_core::{Kie, KieForm};
+    ///
+    /// # fn main() -> Result<(), veo_core::Error> {
+    /// let kie = Kie::new("the API key")?.form(KieForm::Old);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn form(mut self, form: KieForm) -> Self {
+        self.forms.setting = form;
+        self
     }
 
     /// The same with another limit than the usual 20 requests in 10 seconds, for an account whose limit was raised.
@@ -96,6 +120,19 @@ impl Kie {
     pub fn named(mut self, account: &str) -> Self {
         self.account = access::account(NAME, account);
         self
+    }
+
+    /// The form for a request. The video that an extension continues is known in its own form.
+    fn form_of(&self, request: &VideoRequest) -> Form {
+        let source = words::source(request).map(Form::of_job);
+        match self.forms.now() {
+            Form::Old
+                if self.forms.setting == KieForm::Auto && source == Some(Ok(Form::Current)) =>
+            {
+                Form::Current
+            }
+            form => form,
+        }
     }
 
     /// A link that lives for 20 minutes.
@@ -156,11 +193,17 @@ impl Provider for Kie {
     }
 
     fn models(&self) -> &[Model] {
-        &MODELS
+        match self.forms.now() {
+            Form::Old => &models::OLD,
+            Form::Current => &models::CURRENT,
+        }
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
-        veo::offer(model, request)
+        match self.form_of(request) {
+            Form::Old => veo::offer(model, request),
+            Form::Current => jobs::offer(model, request),
+        }
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -187,26 +230,54 @@ impl Provider for Kie {
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
-        Box::pin(veo::submit(&self.client, offer))
+        if offer.form.is_some() {
+            Box::pin(jobs::submit(&self.client, offer))
+        } else {
+            Box::pin(veo::submit(&self.client, &self.forms, offer))
+        }
     }
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         Box::pin(async {
-            let described = veo::describe(&self.client, job).await?;
+            let described = record::describe(&self.client, job).await?;
             Ok(described.state)
         })
     }
 
     fn marked(&self, offer: &Offer, marker: &str) -> Offer {
-        veo::marked(offer, marker)
+        words::marked(offer, marker)
+    }
+
+    fn renewed(&self, offer: &Offer) -> Option<Offer> {
+        if offer.form.is_some() || self.form_of(&offer.request) == Form::Old {
+            return None;
+        }
+        let is_wanted =
+            |model: &&Model| model.name == offer.model || model.name == models::EXTENSION;
+        let mut able = self.models().iter().filter(is_wanted);
+        let model = able.find(|model| model.reasons(&offer.request).is_empty())?;
+        let renewed = self.offer(model, &offer.request).ok()?;
+        Some(Offer {
+            account: offer.account.clone(),
+            base_url: offer.base_url.clone(),
+            ..renewed
+        })
     }
 
     fn describe<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Described, Error>> {
-        Box::pin(veo::describe(&self.client, job))
+        Box::pin(record::describe(&self.client, job))
     }
 
     fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> BoxFuture<'a, Upgrade> {
-        Box::pin(veo::upgrade(&self.client, job, to))
+        match Form::of_job(job) {
+            Ok(Form::Old) => Box::pin(veo::upgrade(&self.client, job, to)),
+            Ok(Form::Current) => Box::pin(jobs::upgrade(&self.client, job, to)),
+            Err(error) => Box::pin(std::future::ready(Upgrade::Rejected(error))),
+        }
+    }
+
+    fn upgrades_as_task(&self, job: &JobRef) -> bool {
+        Form::of_job(job) == Ok(Form::Current)
     }
 
     fn fresh_link<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {

@@ -21,15 +21,39 @@ const ALL_MODES: &[Mode] = &[
     Mode::References,
     Mode::Extension,
 ];
+/// The same of the current form, which has extensions as a model of their own.
+const MAKING: &[Feature] = &[Feature::Watermark, Feature::Translation, Feature::Callback];
+const NEW_WITHOUT_REFERENCES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames];
+const NEW: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::References];
 
 const REFERENCES: RangeInclusive<usize> = 1..=*bounds::generate_request::IMAGE_URLS.end();
 
-/// The cheapest is the last.
-pub(super) static MODELS: [Model; 3] = [
+/// The model of an extension in the current form, whatever its tier.
+pub(super) const EXTENSION: &str = types::ExtendTaskModel::Extend.as_str();
+
+/// The models of the old form. The cheapest is the last.
+pub(super) static OLD: [Model; 3] = [
     model(types::Model::Quality, Tier::Quality, WITHOUT_REFERENCES),
     model(types::Model::Fast, Tier::Fast, ALL_MODES).references(REFERENCES),
     model(types::Model::Lite, Tier::Lite, ALL_MODES).references(REFERENCES),
 ];
+
+/// The models of the current form.
+pub(super) static CURRENT: [Model; 4] = [
+    new_model(types::Model::Quality, Tier::Quality, NEW_WITHOUT_REFERENCES),
+    new_model(types::Model::Fast, Tier::Fast, NEW).references(REFERENCES),
+    new_model(types::Model::Lite, Tier::Lite, NEW).references(REFERENCES),
+    Model::new(NAME, EXTENSION, Tier::Lite)
+        .without_tier()
+        .modes(&[Mode::Extension])
+        .resolutions(&[Resolution::P720])
+        .seeds(bounds::extend_input::SEEDS)
+        .options(&[Feature::Watermark, Feature::Callback, Feature::ExtendJob]),
+];
+
+const fn new_model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model {
+    model(name, tier, modes).without_seeds().options(MAKING)
+}
 
 const fn model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model {
     Model::new(NAME, name.as_str(), tier)

@@ -1,11 +1,11 @@
 //! The meaning of the refusals of kie.ai.
 
-use kie_api::{Error as ApiError, Head, IN_PROGRESS, Rejection};
+use kie_api::{Error as ApiError, Head, IN_PROGRESS, Rejection, types};
 
 use crate::providers::errors::translated;
 use crate::providers::meaning::Meaning;
-use crate::providers::submit::{RefusalRow, Said, refused, with_words};
-use crate::{Error, ErrorKind, JobRef};
+use crate::providers::submit::{RefusalRow, Said, explained, refused, with_words};
+use crate::{Error, ErrorKind, JobRef, Operation};
 
 /// The meaning of its refusals of a paid request, by the code in the envelope, or by the HTTP status without one.
 pub(super) const REFUSALS: &[RefusalRow] = &[
@@ -18,11 +18,39 @@ pub(super) const REFUSALS: &[RefusalRow] = &[
     RefusalRow::new(&[433], ErrorKind::KeyExhausted),
     RefusalRow::new(&[455], ErrorKind::Maintenance),
     RefusalRow::new(&[404, 405, 505], ErrorKind::Retired),
+    // As a code it is not known.
+    RefusalRow::new(&[410], ErrorKind::Retired).of_status(),
     RefusalRow::new(&[400, 403, 413, 422, 451], ErrorKind::Refused),
 ];
 /// The same for an extension, before those: what is not found is then the video to extend.
-pub(super) const REFUSALS_OF_EXTENSION: &[RefusalRow] =
-    &[RefusalRow::new(&[404], ErrorKind::Refused)];
+const REFUSALS_OF_EXTENSION: &[RefusalRow] = &[RefusalRow::new(&[404], ErrorKind::Refused)];
+
+/// The table for an operation.
+pub(super) fn table_of(operation: Operation) -> impl Iterator<Item = &'static RefusalRow> {
+    let first = match operation {
+        Operation::Extend => REFUSALS_OF_EXTENSION,
+        _ => &[],
+    };
+    first.iter().chain(REFUSALS)
+}
+
+/// Whether a refusal of a paid request means that the old form is gone: its path is not there, or a generation is refused by a
+/// code for that. Words about the model, or about the video to extend, are about those.
+pub(super) fn is_gone(rejection: &Rejection, operation: Operation) -> bool {
+    let number = rejection.number();
+    let is_generation = operation == Operation::Generate;
+    let is_of_path =
+        matches!(number, 404 | 405 | 410) && number == i64::from(rejection.head.status);
+    let is_of_code = matches!(number, 404 | 405 | 505) && is_generation;
+    let subjects: &[&str] = if is_generation {
+        &["model", "veo3", "veo 3", "veo-3"]
+    } else {
+        &["model", "veo3", "veo 3", "veo-3", "video", "task"]
+    };
+    let words = rejection.message.as_deref().unwrap_or_default();
+    let words = words.to_lowercase();
+    (is_of_path || is_of_code) && !subjects.iter().any(|subject| words.contains(subject))
+}
 
 impl Said for Rejection {
     fn head(&self) -> &Head {
@@ -49,6 +77,22 @@ impl Said for Rejection {
 /// An error of a call that costs nothing.
 pub(super) fn of_free_call(error: &ApiError) -> Error {
     refused(error, REFUSALS, ErrorKind::NotSent)
+}
+
+/// An error of a question about a job, which says nothing of the job.
+pub(super) fn of_question(error: &ApiError) -> Error {
+    match error {
+        ApiError::Rejected(rejection) => {
+            let is_unauthorized = rejection.code == Some(types::Code::Unauthorized);
+            let kind = if is_unauthorized {
+                ErrorKind::Unauthorized
+            } else {
+                ErrorKind::Unavailable
+            };
+            explained(kind, &**rejection)
+        }
+        error => translated(ErrorKind::Unavailable, error),
+    }
 }
 
 /// An error of an upgrade. If it were one of policy, it would be the end of the job, which has a video.

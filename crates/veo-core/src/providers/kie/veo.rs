@@ -1,19 +1,18 @@
-//! kie.ai's endpoints for Veo: what is sent to them, and what their replies mean.
+//! kie.ai's old form, with an endpoint for each operation: what is sent to them, and what their replies mean.
 
 use kie_api::{Client, Error as ApiError, UpgradeReply, started_task, types};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-use veo_transport::absolute;
 
-use super::callback::with_marker;
+use super::form::{Form, Forms};
 use super::models::NAME;
-use super::refusals::{REFUSALS, REFUSALS_OF_EXTENSION, of_upgrade};
-use crate::providers::body::Body;
-use crate::providers::errors::{failure, start, translated};
-use crate::providers::submit::{self, RefusalRow, explained, is_id, no_id};
+use super::refusals::{is_gone, of_upgrade, table_of};
+use super::words;
+use crate::providers::body::{self, Body};
+use crate::providers::errors::start;
+use crate::providers::submit::{self, is_id, no_id};
 use crate::{
-    AspectRatio, Described, Error, ErrorKind, Image, Input, JobRef, Mode, Model, Offer, Operation,
-    Reason, Resolution, State, Submission, Tier, Upgrade, Video, VideoRequest,
+    ErrorKind, Image, Input, JobRef, Mode, Model, Offer, Operation, Reason, Resolution, Submission,
+    Tier, Upgrade, Video, VideoRequest,
 };
 
 /// The fields of its requests that the vocabulary covers, and how they are called there.
@@ -41,8 +40,6 @@ const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("callBackUrl", "callback_url"),
 ];
 
-/// The field with the callback address.
-const CALLBACK: &str = "callBackUrl";
 /// The exact request for a model.
 pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let (operation, body) = match &request.input {
@@ -55,85 +52,41 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
             "seed: kie.ai's latest pages do not mention it any more; it may be ignored".to_owned();
         offer.warnings.push(warning);
     }
-    if let Input::Extension { source } = &request.input
-        && let Some(larger) = source.job.as_ref().and_then(|job| job.resolution)
-        && larger > Resolution::P720
-    {
-        let warning = format!(
-            "input: the video was asked for in {larger}, and kie.ai may extend those of 720p only"
-        );
-        offer.warnings.push(warning);
-    }
+    offer
+        .warnings
+        .extend(words::warnings_of_extension(request, Form::Old));
     Ok(offer)
 }
 
-/// The offer with a marker in its callback address.
-pub(super) fn marked(offer: &Offer, marker: &str) -> Offer {
-    let mut marked = offer.clone();
-    if let Some(url) = &offer.request.callback_url {
-        marked.body[CALLBACK] = Value::from(with_marker(url, marker));
-    }
-    marked
-}
-
-/// Sends what was planned, to the letter.
-pub(super) async fn submit(client: &Client, offer: &Offer) -> Submission {
+/// Sends what was planned, to the letter. What the reply says of the form itself is noted.
+pub(super) async fn submit(client: &Client, forms: &Forms, offer: &Offer) -> Submission {
     let is_extension = offer.operation == Operation::Extend;
     let sending = async {
         if is_extension {
-            let body = read::<types::ExtendRequest>(offer)?;
+            let body = body::read::<types::ExtendRequest, _>(offer)?;
             client.extend().body(body).send().await
         } else {
-            let body = read::<types::GenerateRequest>(offer)?;
+            let body = body::read::<types::GenerateRequest, _>(offer)?;
             client.generate().body(body).send().await
         }
     };
-    let (first, source): (&[RefusalRow], _) = if is_extension {
-        (REFUSALS_OF_EXTENSION, offer.body["taskId"].as_str())
-    } else {
-        (&[], None)
-    };
-    let table = first.iter().chain(REFUSALS);
-    submit::submit(offer, "kie.ai", table, sending, |result| {
-        started_task(result, source)
-    })
+    let source = offer.body["taskId"].as_str();
+    submit::submit(
+        offer,
+        "kie.ai",
+        table_of(offer.operation),
+        sending,
+        |result| {
+            let task = started_task(result, source);
+            if let (None, Err(ApiError::Rejected(rejection))) = (&task, result)
+                && is_gone(rejection, offer.operation)
+            {
+                forms.old_is_gone(rejection);
+            }
+            task
+        },
+    )
     .await
-}
-
-/// Asks for the record of a job.
-pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described, Error> {
-    let reply = match client.record_info().task_id(&job.task).send().await {
-        Ok(reply) => reply,
-        Err(ApiError::Rejected(rejection)) if rejection.is_failed_task() => {
-            let error = explained(ErrorKind::JobFailed, &*rejection).with_job(job);
-            return Ok(Described::new(State::Failed(Box::new(error))));
-        }
-        Err(ApiError::Rejected(rejection)) => {
-            let is_unauthorized = rejection.code == Some(types::Code::Unauthorized);
-            let kind = if is_unauthorized {
-                ErrorKind::Unauthorized
-            } else {
-                ErrorKind::Unavailable
-            };
-            return Err(explained(kind, &*rejection).with_job(job));
-        }
-        Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
-    };
-    let raw = start(reply.body());
-    let inline = reply.inline().to_vec();
-    let Some(record) = reply.into_inner().data else {
-        let message = "kie.ai does not know the job, or not yet";
-        return Err(Error::new(ErrorKind::Unavailable, message)
-            .with_reply(raw)
-            .with_job(job));
-    };
-    let asked = record.asked();
-    Ok(Described {
-        prompt: asked.prompt,
-        model: asked.model,
-        word: record.unknown_word(),
-        ..Described::new(state(&record, job, raw, client.address())?.with_inline(inline))
-    })
 }
 
 /// Makes the call of an upgrade.
@@ -191,32 +144,18 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
 
 fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     let mode = request.mode();
-    if mode == Mode::References && request.seconds.is_some_and(|seconds| seconds != 8) {
-        return Err(vec![Reason::new(
-            "seconds",
-            "kie.ai makes videos from reference images of 8 s only; leave it out",
-        )]);
-    }
-    let ratio = match request.aspect_ratio.unwrap_or(AspectRatio::Landscape) {
-        AspectRatio::Landscape => types::AspectRatio::Landscape,
-        AspectRatio::Portrait => types::AspectRatio::Portrait,
-        AspectRatio::Auto => types::AspectRatio::Auto,
-    };
-    let generation_type = match mode {
-        Mode::References => types::GenerationType::Reference,
-        Mode::Image | Mode::Frames => types::GenerationType::FirstAndLastFrames,
-        _ => types::GenerationType::Text,
-    };
+    words::check_generation(request)?;
+    let ratio = words::ratio(request);
     let mut body = common(request);
     body.set("model", Value::from(model.name));
-    body.set("generationType", Value::from(generation_type.as_str()));
+    body.set("generationType", Value::from(words::generation_type(mode)));
     body.set(
         "imageUrls",
         (mode != Mode::Text).then(|| request.images().into_iter().map(Image::in_body).collect()),
     );
-    body.set("aspectRatio", Value::from(ratio.as_str()));
+    body.set("aspectRatio", Value::from(ratio));
     // The field's later name, which cannot be in the specification beside the first one.
-    body.set("aspect_ratio", Value::from(ratio.as_str()));
+    body.set("aspect_ratio", Value::from(ratio));
     body.set(
         "resolution",
         Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()),
@@ -231,44 +170,14 @@ fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason
 }
 
 fn extension(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
-    let mut reasons = Vec::new();
-    let job = match &request.input {
-        Input::Extension { source } => source.job.as_ref().filter(|job| job.provider == NAME),
-        _ => None,
-    };
-    if job.is_none() {
-        reasons.push(Reason::new(
-            "input",
-            "kie.ai extends only videos that it has made; give the job of one",
-        ));
-    }
-    for (field, asked) in [
-        (
-            "resolution",
-            request
-                .resolution
-                .is_some_and(|resolution| resolution != Resolution::P720),
-        ),
-        ("seconds", request.seconds.is_some()),
-        ("translate_prompt", request.translate_prompt.is_some()),
-    ] {
-        if asked {
-            reasons.push(Reason::new(
-                field,
-                "kie.ai leaves no choice for an extension; leave it out",
-            ));
-        }
-    }
-    if !reasons.is_empty() {
-        return Err(reasons);
-    }
+    let job = words::source_of_extension(request)?;
     let model = match model.tier {
-        Tier::Quality => types::ExtendModel::Quality,
-        Tier::Fast => types::ExtendModel::Fast,
-        Tier::Lite => types::ExtendModel::Lite,
+        Some(Tier::Quality) => types::ExtendModel::Quality,
+        Some(Tier::Fast) => types::ExtendModel::Fast,
+        Some(Tier::Lite) | None => types::ExtendModel::Lite,
     };
     let mut body = common(request);
-    body.set("taskId", job.map(|job| Value::from(job.task.as_str())));
+    body.set("taskId", Value::from(job.task.as_str()));
     body.set("model", Value::from(model.as_str()));
     body.merge(request.extra.get(NAME), COVERED_BY_EXTENSION)?;
     body.check(types::ExtendRequest::check)
@@ -280,72 +189,6 @@ fn common(request: &VideoRequest) -> Body {
     body.set("prompt", Value::from(request.prompt.as_str()));
     body.set("seeds", request.seed.map(Value::from));
     body.set("watermark", request.watermark.as_deref().map(Value::from));
-    // Where a record of what was paid puts a marker.
-    body.set(
-        CALLBACK,
-        request
-            .callback_url
-            .as_deref()
-            .map(|url| Value::from(with_marker(url, "..."))),
-    );
+    body.set(words::CALLBACK, words::callback(request));
     body
-}
-
-/// The body of an offer in kie.ai's own type.
-fn read<T: DeserializeOwned>(offer: &Offer) -> Result<T, ApiError> {
-    T::deserialize(&offer.body).map_err(|error| ApiError::InvalidRequest(error.to_string()))
-}
-
-fn state(record: &types::Record, job: &JobRef, raw: String, address: &str) -> Result<State, Error> {
-    match record.state() {
-        kie_api::State::Succeeded => {
-            let urls = record.urls().into_iter();
-            let urls = urls.map(|url| absolute(url, address)).collect();
-            Ok(State::Finished(Box::new(Video {
-                resolution: record.resolution(),
-                has_audio: record.has_audio(),
-                seeds: record.seeds().to_vec(),
-                credits: record.credits(),
-                created_at: record.created_at(),
-                completed_at: record.completed_at(),
-                raw,
-                ..Video::new(job.clone(), urls)
-            })))
-        }
-        kie_api::State::Empty => {
-            let failed = failed(record);
-            if failed.kind() == ErrorKind::Policy {
-                let failed = failed.with_reply(raw).with_job(job);
-                return Ok(State::Failed(Box::new(failed)));
-            }
-            let message =
-                "kie.ai reports success and names no video; ask again later, or look at its reply";
-            Err(Error::new(ErrorKind::Download, message)
-                .with_reply(raw)
-                .with_job(job))
-        }
-        kie_api::State::Failed => {
-            let failed = failed(record).with_reply(raw).with_job(job);
-            Ok(State::Failed(Box::new(failed)))
-        }
-        kie_api::State::Running => Ok(State::Running { percent: None }),
-        _ => Ok(State::Pending),
-    }
-}
-
-fn failed(record: &types::Record) -> Error {
-    let code = record.failure_code();
-    let words = record.failure();
-    let because = words.as_deref().unwrap_or("no reason given");
-    let message = match &code {
-        Some(code) => format!("kie.ai failed to make the video, code {code}: {because}"),
-        None => format!("kie.ai failed to make the video: {because}"),
-    };
-    let said = words.as_deref().unwrap_or_default();
-    let error = failure(message, code.as_deref(), said).with_provider(code, words);
-    if record.asked().has_images == Some(false) {
-        error.not_of_an_image()
-    } else {
-        error
-    }
 }

@@ -13,6 +13,7 @@ use sha2::Sha256;
 use veo_transport::{json, without_queries};
 
 use super::callback::marker;
+use super::form::CURRENT;
 use super::models::NAME;
 use crate::{Error, ErrorKind, JobRef};
 
@@ -90,7 +91,8 @@ pub enum Delivery {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Notice {
-    /// The job that has ended, without its resolution. This is verified.
+    /// The job that has ended, without its resolution. Its task is verified. Its form is that which the body has, which the
+    /// signature does not cover: a job of the current form may be told in the old one.
     pub job: JobRef,
     /// The code in the body, where 200 stands for success. Not verified: for logs, and not for decisions.
     pub unverified_code: Option<i64>,
@@ -99,6 +101,18 @@ pub struct Notice {
     pub marker: Option<String>,
     /// The words in the body. Not verified: for logs, and not for decisions.
     pub unverified_message: Option<String>,
+}
+
+impl Notice {
+    /// The job in the form that the body has, and in the other one.
+    pub(crate) fn jobs(&self) -> [JobRef; 2] {
+        let mut other = self.job.clone();
+        other.form = match &self.job.form {
+            Some(_) => None,
+            None => Some(CURRENT.to_owned()),
+        };
+        [self.job.clone(), other]
+    }
 }
 
 impl Webhooks {
@@ -380,8 +394,13 @@ fn read(body: &[u8]) -> Result<Notice, Error> {
             .with_source(error)
     })?;
     let code = &body["code"];
+    let mut job = JobRef::new(NAME, task(&body)?);
+    let is_current = ["state", "param"]
+        .into_iter()
+        .any(|name| body["data"].get(name).is_some());
+    job.form = is_current.then(|| CURRENT.to_owned());
     Ok(Notice {
-        job: JobRef::new(NAME, task(&body)?),
+        job,
         unverified_code: code.as_i64().or_else(|| code.as_str()?.parse().ok()),
         unverified_message: body["msg"].as_str().map(without_queries),
         marker: None,

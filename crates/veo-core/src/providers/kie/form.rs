@@ -1,0 +1,91 @@
+//! The two forms of kie.ai's API, and which of them is used.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use kie_api::Rejection;
+
+use crate::{Error, ErrorKind, JobRef};
+
+/// The name of the current form, which its jobs carry.
+pub(super) const CURRENT: &str = "jobs";
+
+/// The form of kie.ai's API that new videos are asked for in. Jobs of both are waited for with any setting.
+///
+/// ```
+/// use veo_core::{Kie, KieForm};
+///
+/// # fn main() -> Result<(), veo_core::Error> {
+/// let kie = Kie::new("the API key")?.form(KieForm::Current);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum KieForm {
+    /// The old form, and the current one once kie.ai has said that the old one is gone. So long as this process lives, that is
+    /// remembered.
+    #[default]
+    Auto,
+    /// The old form, with an endpoint for each operation.
+    Old,
+    /// The current form, `jobs/createTask`.
+    Current,
+}
+
+/// The form of one request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Form {
+    Old,
+    Current,
+}
+
+impl Form {
+    /// The form that knows a job.
+    pub(super) fn of_job(job: &JobRef) -> Result<Self, Error> {
+        match job.form.as_deref() {
+            None => Ok(Self::Old),
+            Some(CURRENT) => Ok(Self::Current),
+            Some(form) => {
+                let message = format!(
+                    "kie.ai has no form {form}; a job of its current one begins with kie+{CURRENT}"
+                );
+                Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
+            }
+        }
+    }
+
+    /// The name that jobs carry.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Old => None,
+            Self::Current => Some(CURRENT),
+        }
+    }
+}
+
+/// The form that is set, and what is known of the old one. Clones share what is known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Forms {
+    pub(super) setting: KieForm,
+    is_old_gone: Arc<AtomicBool>,
+}
+
+impl Forms {
+    /// The form for what both forms have.
+    pub(super) fn now(&self) -> Form {
+        match self.setting {
+            KieForm::Old => Form::Old,
+            KieForm::Current => Form::Current,
+            KieForm::Auto if self.is_old_gone.load(Ordering::Relaxed) => Form::Current,
+            KieForm::Auto => Form::Old,
+        }
+    }
+
+    /// Remembers that the old form is gone, and warns of it the first time.
+    pub(super) fn old_is_gone(&self, rejection: &Rejection) {
+        let was_known = self.is_old_gone.swap(true, Ordering::Relaxed);
+        if !was_known && self.setting == KieForm::Auto {
+            tracing::warn!(said = %rejection, "the old form of kie.ai's API is gone; its current one is used from now on");
+        }
+    }
+}

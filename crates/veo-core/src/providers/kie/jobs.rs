@@ -1,0 +1,194 @@
+//! kie.ai's current form, in which everything is a task: what is sent, and what the replies mean.
+
+use kie_api::{Client, started_task, types};
+use serde_json::{Value, json};
+
+use super::form::{CURRENT, Form};
+use super::models::{EXTENSION, NAME};
+use super::refusals::{REFUSALS, of_upgrade, table_of};
+use super::words;
+use crate::providers::body::{self, Body};
+use crate::providers::submit::{self, is_id, no_id, refused};
+use crate::{
+    ErrorKind, Image, Input, JobRef, Mode, Model, Offer, Operation, Reason, Resolution, Submission,
+    Upgrade, VideoRequest,
+};
+
+/// The fields of the input that the vocabulary covers, and how they are called there.
+const COVERED: &[(&str, &str)] = &[
+    ("prompt", "prompt"),
+    ("image_urls", "input"),
+    ("generation_type", "input"),
+    ("model", "tier"),
+    ("aspect_ratio", "aspect_ratio"),
+    ("resolution", "resolution"),
+    ("duration", "seconds"),
+    ("watermark", "watermark"),
+    ("enable_translation", "translate_prompt"),
+    (words::CALLBACK, "callback_url"),
+];
+/// The same for an extension.
+const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
+    ("prompt", "prompt"),
+    ("task_id", "input"),
+    ("seeds", "seed"),
+    ("watermark", "watermark"),
+    (words::CALLBACK, "callback_url"),
+];
+
+/// The exact request for a model.
+pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
+    let is_extension = matches!(request.input, Input::Extension { .. });
+    let (operation, body) = if is_extension {
+        (Operation::Extend, extension(request)?)
+    } else {
+        (Operation::Generate, generation(model, request)?)
+    };
+    let mut offer = Offer::new(model, request, operation, body);
+    offer.form = Some(CURRENT.to_owned());
+    offer.warnings = words::warnings_of_extension(request, Form::Current);
+    if is_extension {
+        EXTENSION.clone_into(&mut offer.model);
+        let warning = "tier: kie.ai's current form has no word for the tier of an extension, so which one makes it, and with that its \
+                       price, is not known";
+        offer.warnings.push(warning.to_owned());
+    }
+    Ok(offer)
+}
+
+/// Sends what was planned, to the letter.
+pub(super) async fn submit(client: &Client, offer: &Offer) -> Submission {
+    let sending = async {
+        let body = body::read::<types::CreateTaskRequest, _>(offer)?;
+        client.create_task().body(body).send().await
+    };
+    let source = offer.body["input"]["task_id"].as_str();
+    submit::submit(
+        offer,
+        "kie.ai",
+        table_of(offer.operation),
+        sending,
+        |result| started_task(result, source),
+    )
+    .await
+}
+
+/// Begins an upgrade, which is a task of its own. A second call would be a second one.
+pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Upgrade {
+    let body = match to {
+        Resolution::K4 => {
+            let model = types::Upgrade4kTaskModel::Get4k.as_str();
+            json!({ "model": model, "input": { "task_id": job.task } })
+        }
+        _ => {
+            let model = types::Upgrade1080pTaskModel::Get1080p.as_str();
+            json!({ "model": model, "input": { "taskId": job.task } })
+        }
+    };
+    let result = match body::typed::<types::CreateTaskRequest, _>(&body) {
+        Ok(body) => client.create_task().body(body).send().await,
+        Err(error) => Err(error),
+    };
+    match started_task(&result, Some(&job.task)) {
+        Some(task) if is_id(&task) => return Upgrade::Running { task: Some(task) },
+        Some(task) => return Upgrade::Unknown(no_id("kie.ai", &task).with_job(job)),
+        None => {}
+    }
+    let error = match result {
+        Err(error) => error,
+        Ok(reply) => {
+            let message = "kie.ai took the upgrade but named no task";
+            let error = crate::Error::new(ErrorKind::OutcomeUnknown, message);
+            return Upgrade::Unknown(error.with_reply(reply.body()).with_job(job));
+        }
+    };
+    let kind = refused(&error, REFUSALS, ErrorKind::OutcomeUnknown).kind();
+    match kind {
+        ErrorKind::OutcomeUnknown => Upgrade::Unknown(of_upgrade(kind, &error, job)),
+        ErrorKind::Unauthorized | ErrorKind::KeyExhausted => {
+            Upgrade::Unavailable(of_upgrade(kind, &error, job))
+        }
+        ErrorKind::NotSent | ErrorKind::RateLimited | ErrorKind::Maintenance => {
+            Upgrade::Unavailable(of_upgrade(ErrorKind::Unavailable, &error, job))
+        }
+        ErrorKind::InvalidRequest | ErrorKind::InsufficientCredits | ErrorKind::Retired => {
+            Upgrade::Rejected(of_upgrade(kind, &error, job))
+        }
+        _ => Upgrade::Rejected(of_upgrade(ErrorKind::Refused, &error, job)),
+    }
+}
+
+fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
+    let mode = request.mode();
+    words::check_generation(request)?;
+    if request.seed.is_some() {
+        let message = "kie.ai's current form takes a seed for an extension only; leave it out";
+        return Err(vec![Reason::new("seed", message)]);
+    }
+    let mut input = Body::default();
+    input.set("prompt", Value::from(request.prompt.as_str()));
+    input.set("model", Value::from(model.name));
+    input.set("generation_type", Value::from(words::generation_type(mode)));
+    input.set(
+        "image_urls",
+        (mode != Mode::Text).then(|| request.images().into_iter().map(Image::in_body).collect()),
+    );
+    input.set("aspect_ratio", Value::from(words::ratio(request)));
+    input.set(
+        "resolution",
+        Value::from(request.resolution.unwrap_or(Resolution::P720).to_string()),
+    );
+    input.set("duration", Value::from(request.seconds.unwrap_or(8)));
+    input.set(
+        "enable_translation",
+        Value::from(request.translate_prompt.unwrap_or(true)),
+    );
+    input.set("watermark", request.watermark.as_deref().map(Value::from));
+    merge_extra(&mut input, request, COVERED)?;
+    let model = types::GenerateTaskModel::Veo31.as_str();
+    task(model, request, input).check(types::GenerateTask::check)
+}
+
+fn extension(request: &VideoRequest) -> Result<Value, Vec<Reason>> {
+    let job = words::source_of_extension(request)?;
+    if request.tier.is_some() {
+        let message =
+            "kie.ai's current form has no word for the tier of an extension; leave it out";
+        return Err(vec![Reason::new("tier", message)]);
+    }
+    let mut input = Body::default();
+    input.set("prompt", Value::from(request.prompt.as_str()));
+    input.set("task_id", Value::from(job.task.as_str()));
+    input.set("seeds", request.seed.map(Value::from));
+    input.set("watermark", request.watermark.as_deref().map(Value::from));
+    merge_extra(&mut input, request, COVERED_BY_EXTENSION)?;
+    task(EXTENSION, request, input).check(types::ExtendTask::check)
+}
+
+/// Adds the caller's own fields. An input with a name of the old form is refused by kie.ai as if its server had failed, which
+/// would leave open whether it was paid.
+fn merge_extra(
+    input: &mut Body,
+    request: &VideoRequest,
+    covered: &[(&str, &str)],
+) -> Result<(), Vec<Reason>> {
+    let extra = request.extra.get(NAME);
+    input.merge(extra, covered)?;
+    let is_of_old = |name: &&String| name.contains(|c: char| c.is_ascii_uppercase());
+    let Some(name) = extra.and_then(|extra| extra.keys().find(is_of_old)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "{name} is spelt as in kie.ai's old form; write words in small letters with _ between them"
+    );
+    Err(vec![Reason::new("extra", message)])
+}
+
+/// A task with its input.
+fn task(model: &str, request: &VideoRequest, input: Body) -> Body {
+    let mut task = Body::default();
+    task.set("model", Value::from(model));
+    task.set(words::CALLBACK, words::callback(request));
+    task.set("input", input);
+    task
+}

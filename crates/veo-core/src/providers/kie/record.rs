@@ -1,0 +1,97 @@
+//! The record of a job of either form, and what it means.
+
+use kie_api::{Client, Error as ApiError, types};
+use veo_transport::absolute;
+
+use super::form::Form;
+use super::refusals::of_question;
+use crate::providers::errors::{failure, start};
+use crate::providers::submit::explained;
+use crate::{Described, Error, ErrorKind, JobRef, State, Video};
+
+/// Asks for the record of a job, in the form that knows it.
+pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described, Error> {
+    let form = Form::of_job(job)?;
+    let asked = match form {
+        Form::Old => client.record_info().task_id(&job.task).send().await,
+        Form::Current => client.get_task().task_id(&job.task).send().await,
+    };
+    let reply = match asked {
+        Ok(reply) => reply,
+        // In the current form a failed task has a record.
+        Err(ApiError::Rejected(rejection)) if form == Form::Old && rejection.is_failed_task() => {
+            let error = explained(ErrorKind::JobFailed, &*rejection).with_job(job);
+            return Ok(Described::new(State::Failed(Box::new(error))));
+        }
+        Err(error) => return Err(of_question(&error).with_job(job)),
+    };
+    let raw = start(reply.body());
+    let inline = reply.inline().to_vec();
+    let Some(record) = reply.into_inner().data else {
+        let message = "kie.ai does not know the job, or not yet";
+        return Err(Error::new(ErrorKind::Unavailable, message)
+            .with_reply(raw)
+            .with_job(job));
+    };
+    let asked = record.asked();
+    Ok(Described {
+        prompt: asked.prompt,
+        model: asked.model,
+        word: record.unknown_word(),
+        ..Described::new(state(&record, job, raw, client.address())?.with_inline(inline))
+    })
+}
+
+fn state(record: &types::Record, job: &JobRef, raw: String, address: &str) -> Result<State, Error> {
+    match record.state() {
+        kie_api::State::Succeeded => {
+            let urls = record.urls().into_iter();
+            let urls = urls.map(|url| absolute(url, address)).collect();
+            Ok(State::Finished(Box::new(Video {
+                resolution: record.resolution(),
+                has_audio: record.has_audio(),
+                seeds: record.seeds().to_vec(),
+                credits: record.credits(),
+                created_at: record.created_at(),
+                completed_at: record.completed_at(),
+                raw,
+                ..Video::new(job.clone(), urls)
+            })))
+        }
+        kie_api::State::Empty => {
+            let failed = failed(record);
+            if failed.kind() == ErrorKind::Policy {
+                let failed = failed.with_reply(raw).with_job(job);
+                return Ok(State::Failed(Box::new(failed)));
+            }
+            let message =
+                "kie.ai reports success and names no video; ask again later, or look at its reply";
+            Err(Error::new(ErrorKind::Download, message)
+                .with_reply(raw)
+                .with_job(job))
+        }
+        kie_api::State::Failed => {
+            let failed = failed(record).with_reply(raw).with_job(job);
+            Ok(State::Failed(Box::new(failed)))
+        }
+        kie_api::State::Running => Ok(State::Running { percent: None }),
+        _ => Ok(State::Pending),
+    }
+}
+
+fn failed(record: &types::Record) -> Error {
+    let code = record.failure_code();
+    let words = record.failure();
+    let because = words.as_deref().unwrap_or("no reason given");
+    let message = match &code {
+        Some(code) => format!("kie.ai failed to make the video, code {code}: {because}"),
+        None => format!("kie.ai failed to make the video: {because}"),
+    };
+    let said = words.as_deref().unwrap_or_default();
+    let error = failure(message, code.as_deref(), said).with_provider(code, words);
+    if record.asked().has_images == Some(false) {
+        error.not_of_an_image()
+    } else {
+        error
+    }
+}

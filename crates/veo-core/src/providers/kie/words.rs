@@ -1,0 +1,115 @@
+//! The words that both forms have for a request, and what neither of them takes.
+
+use kie_api::types;
+use serde_json::Value;
+
+use super::callback::with_marker;
+use super::form::Form;
+use super::models::NAME;
+use crate::{AspectRatio, Input, JobRef, Mode, Offer, Reason, Resolution, VideoRequest};
+
+/// The field with the callback address.
+pub(super) const CALLBACK: &str = "callBackUrl";
+
+/// The callback address, with the place where a record of what was paid puts a marker.
+pub(super) fn callback(request: &VideoRequest) -> Option<Value> {
+    let url = request.callback_url.as_deref()?;
+    Some(Value::from(with_marker(url, "...")))
+}
+
+/// The offer with a marker in its callback address.
+pub(super) fn marked(offer: &Offer, marker: &str) -> Offer {
+    let mut marked = offer.clone();
+    if let Some(url) = &offer.request.callback_url {
+        marked.body[CALLBACK] = Value::from(with_marker(url, marker));
+    }
+    marked
+}
+
+pub(super) fn ratio(request: &VideoRequest) -> &'static str {
+    let ratio = match request.aspect_ratio.unwrap_or(AspectRatio::Landscape) {
+        AspectRatio::Landscape => types::AspectRatio::Landscape,
+        AspectRatio::Portrait => types::AspectRatio::Portrait,
+        AspectRatio::Auto => types::AspectRatio::Auto,
+    };
+    ratio.as_str()
+}
+
+pub(super) fn generation_type(mode: Mode) -> &'static str {
+    let generation_type = match mode {
+        Mode::References => types::GenerationType::Reference,
+        Mode::Image | Mode::Frames => types::GenerationType::FirstAndLastFrames,
+        _ => types::GenerationType::Text,
+    };
+    generation_type.as_str()
+}
+
+/// Refuses what no generation can have.
+pub(super) fn check_generation(request: &VideoRequest) -> Result<(), Vec<Reason>> {
+    let is_of_references = request.mode() == Mode::References;
+    if is_of_references && request.seconds.is_some_and(|seconds| seconds != 8) {
+        return Err(vec![Reason::new(
+            "seconds",
+            "kie.ai makes videos from reference images of 8 s only; leave it out",
+        )]);
+    }
+    Ok(())
+}
+
+/// The job to extend, if the request has nothing that no extension can have.
+pub(super) fn source_of_extension(request: &VideoRequest) -> Result<&JobRef, Vec<Reason>> {
+    let mut reasons = Vec::new();
+    let job = source(request).filter(|job| job.provider == NAME);
+    if job.is_none() {
+        reasons.push(Reason::new(
+            "input",
+            "kie.ai extends only videos that it has made; give the job of one",
+        ));
+    }
+    let is_larger = request
+        .resolution
+        .is_some_and(|resolution| resolution != Resolution::P720);
+    for (field, asked) in [
+        ("resolution", is_larger),
+        ("seconds", request.seconds.is_some()),
+        ("translate_prompt", request.translate_prompt.is_some()),
+    ] {
+        if asked {
+            reasons.push(Reason::new(
+                field,
+                "kie.ai leaves no choice for an extension; leave it out",
+            ));
+        }
+    }
+    match job {
+        Some(job) if reasons.is_empty() => Ok(job),
+        _ => Err(reasons),
+    }
+}
+
+/// Warnings of an extension that may not come about.
+pub(super) fn warnings_of_extension(request: &VideoRequest, form: Form) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let Some(source) = source(request) else {
+        return warnings;
+    };
+    if let Some(larger) = source.resolution.filter(|size| *size > Resolution::P720) {
+        warnings.push(format!(
+            "input: the video was asked for in {larger}, and kie.ai may extend those of 720p only"
+        ));
+    }
+    if source.form.as_deref() != form.name() {
+        let message = "input: the video was made in the other form of kie.ai's API, and whether it can be extended in this one is \
+                       not known";
+        warnings.push(message.to_owned());
+    }
+    warnings
+}
+
+/// The job of the video that a request extends.
+pub(super) fn source(request: &VideoRequest) -> Option<&JobRef> {
+    match &request.input {
+        Input::Extension { source } => source.job.as_ref(),
+        _ => None,
+    }
+}
