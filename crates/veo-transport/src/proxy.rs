@@ -3,8 +3,8 @@ use std::fmt;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-use crate::http::HAS_TLS;
-use crate::{is_loopback, without_queries};
+use crate::address::{HAS_TLS, is_loopback};
+use crate::without_queries;
 
 /// Which proxies connections go through; by default none. This machine is always reached without one.
 ///
