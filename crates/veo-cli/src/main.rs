@@ -13,6 +13,7 @@ mod destination;
 mod earlier;
 mod failure;
 mod fetch;
+mod habits;
 mod hash;
 mod interrupt;
 mod listing;
@@ -108,7 +109,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return end_without_command(&error),
+        Err(error) => return end_without_command(error),
     };
     let output = Output::new(cli.json, cli.verbose);
     let done = start(cli.command, &output);
@@ -125,7 +126,7 @@ fn main() -> ExitCode {
 }
 
 /// Prints the help, or tells why the arguments are no command.
-fn end_without_command(error: &clap::Error) -> ExitCode {
+fn end_without_command(mut error: clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     let output = Output::new(wants_json, false);
     // Help that was asked for is a result.
@@ -141,6 +142,7 @@ fn end_without_command(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(Exit::Usage as u8);
     }
+    habits::correct(&mut error);
     let message = error.to_string();
     let message = message.trim_start_matches("error: ").trim_end();
     output.report(&Failure::usage(message))

@@ -1508,6 +1508,82 @@ fn completions_and_manual_pages_name_the_commands() {
     }
 }
 
+/// What another program calls so has its real word here, or there is none, which is said. Nothing else is proposed.
+#[test]
+fn habits_lead_to_the_right_word() {
+    let no_command = "there is no such command";
+    let table: [(&[&str], &str); 24] = [
+        (&["generate", "A", "--ratio", "9:16"], "--aspect-ratio"),
+        (&["generate", "A", "--ratio=9:16"], "--aspect-ratio"),
+        (&["generate", "A", "--aspect", "9:16"], "--aspect-ratio"),
+        (&["generate", "A", "--model", "veo3"], "--tier"),
+        (&["generate", "A", "-m", "veo3"], "--tier"),
+        (&["generate", "A", "-n", "2"], "--batch"),
+        (&["generate", "A", "--count", "2"], "--batch"),
+        (&["generate", "A", "--seconds", "4"], "--duration"),
+        (&["generate", "A", "--timout", "4m"], "--timeout"),
+        (&["generate", "A", "--out", "a.mp4"], "--output"),
+        (&["generate", "A", "--output-file", "a.mp4"], "--output"),
+        (&["generate", "A", "--api-key", "x"], "veo auth"),
+        (
+            &["wait", "kie:t1", "--sim", "kie"],
+            "`veo sim` in another terminal",
+        ),
+        (&["list"], "veo jobs"),
+        (&["history"], "veo jobs"),
+        (&["login"], "veo auth"),
+        (&["setup"], "veo auth"),
+        (&["open"], no_command),
+        (&["cancel"], no_command),
+        (&["create"], "veo generate"),
+        (&["make"], "veo generate"),
+        (&["jbos"], "'jobs'"),
+        (&["generate", "A", "--moon"], ""),
+        (&["moonrise"], ""),
+    ];
+    let sandbox = Sandbox::new();
+    for (command, word) in table {
+        let run = sandbox.run(command);
+        assert_eq!(run.code, 2, "{command:?}");
+        let tips: Vec<_> = run.err.split("tip: ").skip(1).collect();
+        let is_right = match word {
+            // How to pass it as a value is no other word.
+            "" => tips.iter().all(|tip| tip.starts_with("to pass")),
+            _ => tips.len() == 1 && tips[0].lines().next().unwrap().contains(word),
+        };
+        assert!(is_right, "{command:?}: {}", run.err);
+    }
+}
+
+#[test]
+fn manual_pages_have_the_usual_headings() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run(&["man", "--output", "man1"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let written: Vec<_> = run.out.lines().map(str::to_owned).collect();
+    let mut expected = vec!["man1/veo.1".to_owned()];
+    expected.extend(commands().iter().map(|name| format!("man1/veo-{name}.1")));
+    assert_eq!(written, expected);
+    for file in written {
+        let page = fs::read_to_string(sandbox.path(&file)).unwrap();
+        let count = |heading: &str| page.lines().filter(|line| *line == heading).count();
+        let has_examples = !["man1/veo-schema.1", "man1/veo-help.1"].contains(&file.as_str());
+        assert_eq!(
+            count(".SH \"EXAMPLES\""),
+            usize::from(has_examples),
+            "{file}"
+        );
+        assert_eq!(count(".SH \"EXIT STATUS\""), 1, "{file}");
+        assert_eq!(count(".SH EXTRA"), 0, "{file}");
+        let name = file.trim_start_matches("man1/veo").trim_end_matches(".1");
+        let alone = match name.strip_prefix('-') {
+            Some(name) => sandbox.run(&["man", name]),
+            None => sandbox.run(&["man"]),
+        };
+        assert_eq!(alone.out.trim_end(), page.trim_end(), "{file}");
+    }
+}
+
 #[test]
 fn completions_have_no_hidden_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

@@ -1,0 +1,136 @@
+//! Words that people know from other programs, and what there is here instead.
+
+use clap::Error;
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use strsim::damerau_levenshtein;
+
+/// Words with one meaning, and a tip about it.
+type Habit = (&'static [&'static str], &'static str);
+
+/// Options that no command has, or not the one that was given.
+const OPTIONS: [Habit; 11] = [
+    (
+        &["--ratio", "--aspect", "--ar", "--shape"],
+        "the shape of the picture is chosen by --aspect-ratio",
+    ),
+    (
+        &["--model", "-m"],
+        "the model is chosen by --tier and --resolution; `veo models` shows what each can do",
+    ),
+    (
+        &["-n", "--count", "--number", "--num"],
+        "a command makes one video, and with --batch one for each line of a file",
+    ),
+    (
+        &["--seconds", "--length"],
+        "the length is chosen by --duration",
+    ),
+    (
+        &["--size"],
+        "the size of the picture is chosen by --resolution",
+    ),
+    (&["--quality"], "the quality is chosen by --tier"),
+    (&["--prompt", "-p"], "the prompt stands without an option"),
+    (
+        &["--key", "--api-key", "--token"],
+        "there is no option for a key, since others on the machine can see options; `veo auth` keeps one",
+    ),
+    (
+        &["--dry-run"],
+        "`veo plan` shows what would be sent, and sends nothing",
+    ),
+    (&["--wait"], "it waits, unless there is --no-wait"),
+    (
+        &["--sim"],
+        "a simulator that begins with the command has no earlier job; one that stays is started by `veo sim` in \
+         another terminal",
+    ),
+];
+
+/// Commands that there are not.
+const COMMANDS: [Habit; 10] = [
+    (
+        &["list", "ls", "history", "tasks", "queue"],
+        "`veo jobs` lists the jobs of this machine",
+    ),
+    (
+        &["login", "signin", "config", "configure", "setup", "init"],
+        "`veo auth` keeps the key of a provider",
+    ),
+    (
+        &["open", "play", "view"],
+        "there is no such command; `veo jobs` shows where each video is",
+    ),
+    (
+        &["cancel", "stop", "abort", "delete", "remove", "rm"],
+        "there is no such command: no provider takes back a job that it has accepted",
+    ),
+    (
+        &["create", "make", "new", "run"],
+        "`veo generate` makes a video",
+    ),
+    (
+        &["get", "fetch", "save", "pull"],
+        "`veo download` saves the video of a finished job",
+    ),
+    (
+        &["balance", "account", "usage"],
+        "`veo credits` shows what is left on the accounts",
+    ),
+    (
+        &["show", "info"],
+        "`veo status` asks how far a job is, and `veo inspect` looks into a receipt or a video",
+    ),
+    (
+        &["upscale", "enlarge"],
+        "`veo upgrade` makes the video of a finished job larger",
+    ),
+    (
+        &["resume", "continue"],
+        "`veo wait` goes on with a job, and `veo extend` makes a longer video",
+    ),
+];
+
+/// Replaces the tip of an error about a word that is not known. What is merely spelt a little like it is no tip.
+pub(crate) fn correct(error: &mut Error) {
+    let (given, proposed, habits) = match error.kind() {
+        ErrorKind::UnknownArgument => (
+            ContextKind::InvalidArg,
+            ContextKind::SuggestedArg,
+            OPTIONS.as_slice(),
+        ),
+        ErrorKind::InvalidSubcommand => (
+            ContextKind::InvalidSubcommand,
+            ContextKind::SuggestedSubcommand,
+            COMMANDS.as_slice(),
+        ),
+        _ => return,
+    };
+    let Some(ContextValue::String(word)) = error.get(given).cloned() else {
+        return;
+    };
+    let habit = habits.iter().find(|(words, _)| words.contains(&&*word));
+    let is_right = match error.get(proposed) {
+        Some(ContextValue::String(other)) => is_near(&word, other),
+        Some(ContextValue::Strings(others)) => others.iter().all(|other| is_near(&word, other)),
+        _ => true,
+    };
+    if habit.is_none() && is_right {
+        return;
+    }
+    error.remove(proposed);
+    error.remove(ContextKind::Suggested);
+    // It shows the use of what was proposed.
+    error.remove(ContextKind::Usage);
+    if let Some((_, tip)) = habit {
+        let tip = ContextValue::StyledStrs(vec![StyledStr::from(*tip)]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+}
+
+/// Whether one of the words is the other misspelt, or begins as it does.
+fn is_near(word: &str, other: &str) -> bool {
+    let begins_so = word.starts_with(other) || other.starts_with(word);
+    begins_so || damerau_levenshtein(word, other) <= 2
+}
