@@ -6,8 +6,13 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 of a file, and its size.
+/// The SHA-256 of a file, and its size. A pipe or a device can have no end, or never begin.
 pub(crate) fn of_file(path: &Path) -> io::Result<(String, u64)> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other(
+            "it is a folder, a pipe or a device, and no file",
+        ));
+    }
     let mut hasher = HashWriter(Sha256::new());
     let bytes = io::copy(&mut File::open(path)?, &mut hasher)?;
     Ok((hex(&hasher.0.finalize()), bytes))

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{PICTURE, Sandbox};
+use crate::server::Server;
 
 fn plan(sandbox: &Sandbox, arguments: &[&str]) -> Value {
     let run = sandbox.run(&[&["plan", "--json", "--provider", "kie"], arguments].concat());
@@ -189,6 +190,79 @@ fn a_file_that_others_can_read_is_refused_only_for_a_key_that_is_used() {
             run.err
         );
     }
+}
+
+#[test]
+fn a_batch_can_follow_the_image_as_well() {
+    let sandbox = Sandbox::with_sim();
+    std::fs::write(sandbox.path("a.png"), PICTURE).unwrap();
+    for ratio in ["auto", "Auto"] {
+        let input = r#"{"type":"image","image":{"file":"a.png"}}"#;
+        let line = format!(r#"{{"prompt":"{ratio}","aspect_ratio":"{ratio}","input":{input}}}"#);
+        sandbox.write("jobs.jsonl", &line);
+        let batch = ["generate", "--batch", "jobs.jsonl", "--provider", "kie"];
+        let run = sandbox.run(&[batch.as_slice(), &["-v"]].concat());
+        assert_eq!(run.code, 0, "{ratio}: {}", run.err);
+        let is_sent = run.err.contains(r#""aspectRatio":"Auto""#);
+        assert!(is_sent, "{ratio}: {}", run.err);
+    }
+}
+
+/// Nobody waits for a pipe that nobody writes to, and nobody reads a device without an end.
+#[test]
+fn special_files_are_refused_at_once() {
+    let server = Server::start(|_, _| None);
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let made = sandbox.run_line("mkfifo pipe; mkdir folder; ln -s nowhere link");
+    assert_eq!(made.code, 0, "{}", made.err);
+    let table = [
+        ("pipe", "is a pipe"),
+        ("/dev/zero", "is a device"),
+        ("folder", "is a folder"),
+        (".", "is a folder"),
+        ("link", "is a link to a file that is not there"),
+    ];
+    for (file, words) in table {
+        let input = format!(r#"{{"type":"image","image":{{"file":"{file}"}}}}"#);
+        let line = format!(r#"{{"prompt":"A","input":{input}}}"#);
+        sandbox.write("jobs.jsonl", &line);
+        let last = ["--last-frame", file];
+        let frames = ["generate", "A", "--first-frame", file];
+        let commands: [&[&str]; 7] = [
+            &["generate", "A", "--image", file],
+            &["generate", "A", "--reference", file],
+            &[frames, [last[0], last[1], "--tier", "fast"]].concat(),
+            &["generate", "--request", "jobs.jsonl"],
+            &["generate", "--batch", "jobs.jsonl"],
+            &["plan", "A", "--image", file],
+            &["upload", file],
+        ];
+        for command in commands {
+            let run = sandbox.run(command);
+            assert_eq!(run.code, 2, "{command:?}: {}", run.err);
+            assert!(run.err.contains(words), "{command:?}: {}", run.err);
+        }
+        let run = sandbox.run(&["inspect", file]);
+        assert_eq!(run.code, 2, "{file}: {}", run.err);
+        assert!(run.err.contains("cannot be read"), "{file}: {}", run.err);
+    }
+    assert_eq!(server.count(""), 0);
+}
+
+/// A receipt can come from anybody.
+#[test]
+fn a_receipt_that_names_a_special_file_is_looked_into() {
+    let sandbox = Sandbox::with_sim();
+    let made = ["generate", "A dog", "-o", "dog.mp4", "--receipt", "r.json"];
+    assert_eq!(sandbox.run(&made).code, 0);
+    let receipt = std::fs::read_to_string(sandbox.path("r.json")).unwrap();
+    let dog = sandbox.path("dog.mp4").display().to_string();
+    let changed = receipt.replace(&dog, "/dev/zero");
+    assert_ne!(changed, receipt);
+    sandbox.write("r.json", &changed);
+    let run = sandbox.run(&["inspect", "r.json"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.contains("not there"), "{}", run.out);
 }
 
 #[test]
