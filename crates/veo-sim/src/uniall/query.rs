@@ -62,7 +62,10 @@ fn ended(task: &Task, id: &str, upstream: &str, base: &str) -> Value {
     };
     // This one stands for the members that nobody has documented.
     job["trace_id"] = json!(upstream);
-    if failure.is_none() && task.fate != Fate::Filtered {
+    if task.fate == Fate::Filtered {
+        job["raiMediaFilteredCount"] = json!(1);
+        job["raiMediaFilteredReasons"] = json!(["blocked"]);
+    } else if failure.is_none() {
         let url = media::url(base, id, "");
         job["result"] = json!({ "outputs": [url], "video_url": url });
         job["video_url"] = json!(url);
