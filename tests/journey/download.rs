@@ -13,8 +13,9 @@ use veo_core::{
     Access, BoxFuture, Capabilities, Client, Downloads, Error, ErrorKind, JobRef, Kie, Model,
     Offer, Provider, Reason, Saved, State, Video,
 };
-use veo_core::{Submission, VideoRequest};
+use veo_core::{Submission, UniAll, VideoRequest};
 use veo_sim::Sim;
+use veo_tests::{KEY, recorder, told};
 
 use crate::spans::record;
 
@@ -114,6 +115,12 @@ fn cut(header: &str) -> Reply {
         &format!("200 OK\r\ncontent-length: {}{header}", CLIP.len()),
         &CLIP[..CUT],
     )
+}
+
+/// The end of the clip, as a part of a file of another length.
+fn rest_of(first: usize, total: usize) -> Reply {
+    let head = format!("206 Partial Content\r\ncontent-range: bytes {first}-/{total}");
+    send(&head, &CLIP[CUT..])
 }
 
 /// A part of the clip, with a header.
@@ -295,6 +302,7 @@ async fn a_broken_transfer_is_taken_up_where_it_can_be() {
         &CLIP[..CUT],
     ));
     let (broken, total) = ("the download broke off", CLIP.len());
+    let (weak, by_length) = ("\r\netag: W/\"v1\"", "bytes=9000-");
     // The script, the ranges that are asked for, and the outcome.
     let table = [
         ("whole", vec![whole(CLIP)], vec![""], Ok(())),
@@ -330,14 +338,67 @@ async fn a_broken_transfer_is_taken_up_where_it_can_be() {
             Ok(()),
         ),
         (
-            "cut, with nothing to know it by",
+            "cut, with nothing to know it by but its length",
+            vec![cut(""), rest(CUT, "")],
+            vec!["", by_length],
+            Ok(()),
+        ),
+        (
+            "cut, and sent from the beginning",
             vec![cut(""), whole(CLIP)],
-            vec!["", ""],
+            vec!["", by_length],
+            Ok(()),
+        ),
+        (
+            "another length",
+            vec![cut(""), rest_of(CUT, total + 1), whole(CLIP)],
+            vec!["", by_length, ""],
+            Ok(()),
+        ),
+        (
+            "a length that is not told again",
+            vec![
+                cut(""),
+                send(
+                    "206 Partial Content\r\ncontent-range: bytes 9000-/*",
+                    &CLIP[CUT..],
+                ),
+                whole(CLIP),
+            ],
+            vec!["", by_length, ""],
+            Ok(()),
+        ),
+        (
+            "the same length, and another file",
+            vec![
+                cut(""),
+                send(
+                    &format!("206 Partial Content\r\ncontent-range: bytes 9000-/{total}"),
+                    &vec![0; total - CUT],
+                ),
+                whole(CLIP),
+            ],
+            vec!["", by_length, ""],
             Ok(()),
         ),
         (
             "cut, with a weak ETag",
-            vec![cut("\r\netag: W/\"v1\""), whole(CLIP)],
+            vec![cut(weak), rest(CUT, weak)],
+            vec!["", by_length],
+            Ok(()),
+        ),
+        (
+            "cut, with a weak ETag that changes",
+            vec![cut(weak), rest(CUT, "\r\netag: W/\"v2\""), whole(CLIP)],
+            vec!["", by_length, ""],
+            Ok(()),
+        ),
+        (
+            "cut, and of unknown length",
+            vec![
+                send("200 OK\r\ntransfer-encoding: chunked", b"5\r\nabcde\r\n"),
+                whole(CLIP),
+            ],
             vec!["", ""],
             Ok(()),
         ),
@@ -408,7 +469,12 @@ async fn a_broken_transfer_is_taken_up_where_it_can_be() {
             vec!["", by_etag, by_etag],
             Ok(()),
         ),
-        ("always cut", vec![cut("")], vec![""; 6], Err(broken)),
+        (
+            "always cut",
+            vec![cut("")],
+            [vec![""], vec![by_length; 5]].concat(),
+            Err(broken),
+        ),
         (
             "always cut when resumed",
             vec![cut(etag), status("500 No")],
@@ -511,6 +577,7 @@ async fn an_expired_link_is_renewed_in_two_ways() {
         status("403 No"),
     ])
     .await;
+    let never_ready = Host::start(&[status("400 No")]).await;
     let expired: Vec<Host> = vec![
         Host::start(&[status("401 No")]).await,
         Host::start(&[status("403 No")]).await,
@@ -526,6 +593,20 @@ async fn an_expired_link_is_renewed_in_two_ways() {
             Some(bad),
             Some(good),
             Ok(()),
+        ),
+        (
+            "never ready",
+            never_ready.url.as_str(),
+            Some(good),
+            None,
+            Ok(()),
+        ),
+        (
+            "never ready, and there is no other",
+            never_ready.url.as_str(),
+            Some(never_ready.url.as_str()),
+            None,
+            Err("HTTP 400, and there is no other link that works"),
         ),
         (
             "expired in the middle",
@@ -940,4 +1021,46 @@ fn a_signature_is_not_in_the_debug_text_of_a_video() {
         text.contains("https://example.net/kite.mp4") && !text.contains("secret"),
         "{text}"
     );
+}
+
+/// What is made of each known reply of the address of a video at UniAll's own API.
+#[tokio::test]
+async fn every_reply_of_the_content_route_is_taken_up() {
+    let server = recorder().await;
+    let uniall = UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap();
+    let client = Client::new(uniall)
+        .unwrap()
+        .with_downloads(impatient())
+        .unwrap();
+    let url = format!("{}/v1/videos/task_x/content", server.uri());
+    let video = Video::new(JobRef::new("uniall", "task_x"), vec![url]);
+    let folder = tempfile::tempdir().unwrap();
+    let texts = told(&server, "uniall", uniall_api::OPERATIONS, async |fixture| {
+        if fixture.operation != "video_content" {
+            return None;
+        }
+        let error = client
+            .download(&video, folder.path().join("kite.mp4"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Download, "{}", fixture.name);
+        let requests = server.received_requests().await.unwrap();
+        let key = format!("Bearer {KEY}");
+        for request in &requests {
+            assert_eq!(request.headers["authorization"], *key, "{}", fixture.name);
+        }
+        let of_video = requests
+            .iter()
+            .filter(|request| request.url.path().ends_with("/content"))
+            .count();
+        // Where it was kept is another folder each time.
+        let message = error.to_string();
+        let message = message.split("; what came is in").next().unwrap();
+        Some(format!(
+            "{}, asked {of_video} times\n   {message}\n",
+            fixture.name
+        ))
+    });
+    let texts = texts.await;
+    insta::assert_snapshot!("uniall_video_content_outcomes", texts["video_content"]);
 }

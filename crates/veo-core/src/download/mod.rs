@@ -6,9 +6,11 @@ pub(crate) mod part;
 mod hosts;
 mod tracks;
 
+use std::collections::HashMap;
 use std::error::Error as _;
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -24,6 +26,7 @@ use veo_transport::{WIRE, client_builder, without_queries};
 use self::hosts::{Hosts, Refused};
 use self::media::{Flaw, Media};
 use self::part::{Part, failure};
+use crate::text::folder_of;
 use crate::{ApiAddress, Error, ErrorKind, Proxy, Saved};
 
 /// How to download. There is no limit to how long it takes as long as something arrives.
@@ -132,6 +135,8 @@ pub(crate) struct Downloader {
     at_api: reqwest::Client,
     hosts: Hosts,
     settings: Downloads,
+    /// When folders were looked into for what was left over.
+    looked_into: Arc<Mutex<HashMap<PathBuf, Instant>>>,
 }
 
 /// One download, which can go on with another link.
@@ -175,6 +180,8 @@ enum Stop {
     Final(Error),
     /// The link is not taken, or not any more.
     Expired(u16),
+    /// Some hosts say so, by this HTTP status, of a file that is not there yet. If they always do, the link is not taken.
+    NotReady(u16),
     /// The next try may go better.
     Broken(Error),
 }
@@ -215,6 +222,7 @@ impl Downloader {
                 .map_err(unbuildable)?,
             hosts,
             settings,
+            looked_into: Arc::default(),
         })
     }
 
@@ -235,7 +243,7 @@ impl Downloader {
         if let Some((url, _)) = &api {
             self.hosts.add_api(url);
         }
-        part::remove_left_over(path);
+        self.remove_left_over(path);
         Ok(Transfer {
             downloader: self,
             api,
@@ -267,10 +275,11 @@ impl<'a> Transfer<'a> {
             match looked {
                 Ok(()) => return Ok(Followed::ToTheEnd),
                 Err(Stop::Final(error)) => return Err(error),
-                Err(Stop::Expired(status)) => {
-                    // What another link leads to need not be the same file.
-                    self.part.restart()?;
-                    return Ok(Followed::Expired(status));
+                Err(Stop::Expired(status)) => return self.expired(status),
+                Err(Stop::NotReady(status)) => {
+                    if self.pause_after(answered(status)).await.is_err() {
+                        return self.expired(status);
+                    }
                 }
                 Err(Stop::Broken(error)) => {
                     debug!(target: WIRE, %error, cause = error.source(), "no whole reply");
@@ -278,6 +287,13 @@ impl<'a> Transfer<'a> {
                 }
             }
         }
+    }
+
+    /// Gets ready for another link. What it leads to need not be the same file.
+    fn expired(&mut self, status: u16) -> Result<Followed, Error> {
+        self.part.restart()?;
+        self.tries = 0;
+        Ok(Followed::Expired(status))
     }
 
     /// Moves the video to its place.
@@ -447,7 +463,10 @@ impl<'a> Transfer<'a> {
     async fn send(&self, mut request: RequestBuilder) -> Result<Response, Stop> {
         let rest = self.part.rest();
         if let Some((range, validator)) = &rest {
-            request = request.header(RANGE, range).header(IF_RANGE, validator);
+            request = request.header(RANGE, range);
+            if let Some(validator) = validator {
+                request = request.header(IF_RANGE, validator);
+            }
         }
         let (client, request) = request.build_split();
         let request =
@@ -482,10 +501,10 @@ impl<'a> Transfer<'a> {
                 return Err(Stop::Broken(error));
             }
             status @ (401 | 403 | 404 | 410) => return Err(Stop::Expired(status)),
+            status @ (400 | 409 | 425) => return Err(Stop::NotReady(status)),
             status => {
-                let error = failure(&format!("the media host answered HTTP {status}"));
-                // Some hosts say so of a file that is not ready yet.
-                let is_passing = matches!(status, 400 | 408 | 409 | 425 | 429 | 500..);
+                let error = answered(status);
+                let is_passing = matches!(status, 408 | 429 | 500..);
                 return Err(if is_passing {
                     Stop::Broken(error)
                 } else {
@@ -549,6 +568,23 @@ impl Downloader {
         }
     }
 
+    /// Removes what processes that have ended have left in the folder of a file. To look into a folder takes the longer the more
+    /// is in it, so it is done once a minute.
+    fn remove_left_over(&self, path: &Path) {
+        const AGAIN: Duration = Duration::from_secs(60);
+        let folder = folder_of(path);
+        {
+            let looked_into = self.looked_into.lock();
+            let mut looked_into = looked_into.unwrap_or_else(PoisonError::into_inner);
+            looked_into.retain(|_, at| at.elapsed() < AGAIN);
+            if looked_into.contains_key(folder) {
+                return;
+            }
+            looked_into.insert(folder.to_owned(), Instant::now());
+        }
+        part::remove_left_over(folder);
+    }
+
     fn check_size(&self, bytes: u64) -> Result<(), Error> {
         let most = self.settings.max_bytes;
         if bytes <= most {
@@ -576,6 +612,10 @@ fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
         .map_err(|_| failure("the key holds characters that no HTTP header can carry"))?;
     header.set_sensitive(true);
     Ok(header)
+}
+
+fn answered(status: u16) -> Error {
+    failure(&format!("the media host answered HTTP {status}"))
 }
 
 fn not_followed(refused: &Refused) -> Error {

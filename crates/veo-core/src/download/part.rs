@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
+use tracing::debug;
+use veo_transport::WIRE;
 
 use super::media::{Flaw, Media, Whole};
 use crate::text::{folder_of, hex};
@@ -51,8 +53,11 @@ pub(super) struct Part<'a> {
     pub(super) total: Option<u64>,
     /// Whether the last reply said itself where it ends, so that it was not merely cut off.
     pub(super) has_end: bool,
-    /// The header that tells one version of the file from another. Without one the transfer cannot be resumed.
+    /// The header that tells one version of the file from another. Without one the transfer is resumed only if the length is
+    /// known, and what goes on is of a file of that length.
     validator: Option<(HeaderName, HeaderValue)>,
+    /// The tag of the file, if there was one, and be it too weak to tell versions apart.
+    tag: Option<HeaderValue>,
 }
 
 impl<'a> Part<'a> {
@@ -73,6 +78,7 @@ impl<'a> Part<'a> {
             total: None,
             has_end: false,
             validator: None,
+            tag: None,
         })
     }
 
@@ -86,33 +92,46 @@ impl<'a> Part<'a> {
 
     /// Takes up a reply that holds the whole file.
     pub(super) fn begin(&mut self, response: &Response) -> Result<(), Error> {
+        if self.received > 0 {
+            debug!(target: WIRE, received = self.received, "it begins anew, since the rest of it does not come");
+        }
         self.restart()?;
         self.total = response.content_length();
         self.has_end = self.total.is_some()
             || response.headers().contains_key(TRANSFER_ENCODING)
             || response.version() == Version::HTTP_2;
         self.validator = validator(response.headers());
+        self.tag = response.headers().get(ETAG).cloned();
         Ok(())
     }
 
     /// Whether a reply goes on exactly where this part of the same file ends.
     pub(super) fn goes_on_with(&mut self, response: &Response) -> bool {
-        let Some((name, value)) = &self.validator else {
+        let headers = response.headers();
+        let Some((first, total)) = content_range(headers) else {
             return false;
         };
-        let Some((first, total)) = content_range(response.headers()) else {
-            return false;
+        let is_same = match &self.validator {
+            Some((name, value)) => {
+                let has_same_length =
+                    self.total.is_none() || total.is_none() || self.total == total;
+                has_same_length && headers.get(name).is_none_or(|now| now == value)
+            }
+            // Whether the bytes fit is seen when the video is looked at.
+            None => {
+                let has_same_length = self.total.is_some() && self.total == total;
+                has_same_length && headers.get(ETAG) == self.tag.as_ref()
+            }
         };
-        let same = response.headers().get(name).is_none_or(|now| now == value)
-            && (self.total.is_none() || total.is_none() || self.total == total);
         self.total = self.total.or(total);
-        same && first == self.received && self.received > 0
+        is_same && first == self.received && self.received > 0
     }
 
     /// The headers that ask for the rest of the same file, if the media host can be asked for it.
-    pub(super) fn rest(&self) -> Option<(String, HeaderValue)> {
-        let (_, validator) = self.validator.as_ref()?;
-        (self.received > 0).then(|| (format!("bytes={}-", self.received), validator.clone()))
+    pub(super) fn rest(&self) -> Option<(String, Option<HeaderValue>)> {
+        let validator = self.validator.as_ref().map(|(_, value)| value.clone());
+        let is_known = validator.is_some() || self.total.is_some();
+        (self.received > 0 && is_known).then(|| (format!("bytes={}-", self.received), validator))
     }
 
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -242,9 +261,9 @@ fn locked_in(folder: &Path) -> std::io::Result<NamedTempFile> {
     }
 }
 
-/// Removes what processes that have ended have left on its way in the folder of a file.
-pub(super) fn remove_left_over(path: &Path) {
-    let Ok(entries) = std::fs::read_dir(folder_of(path)) else {
+/// Removes what processes that have ended have left on its way in a folder.
+pub(super) fn remove_left_over(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
