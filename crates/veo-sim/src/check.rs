@@ -77,7 +77,7 @@ impl RequestSchema {
             Ok(validator) => {
                 let request = Value::Object(request);
                 for error in validator.iter_errors(&request).take(MAX_MISMATCHES) {
-                    found.push(sentence(&error));
+                    add_sentences(&error, &mut found);
                 }
             }
             Err(error) => found.push(format!(
@@ -112,7 +112,7 @@ impl RequestSchema {
 
     /// The members of an object that its schema does not name, and those of the objects in it.
     fn unknown_members(&self, schema: &Value, object: &Value, at: &str, found: &mut Vec<String>) {
-        let schema = self.resolved(schema);
+        let schema = self.meant(self.resolved(schema), object);
         let Some(object) = object.as_object().filter(|_| schema["type"] == "object") else {
             return;
         };
@@ -131,6 +131,21 @@ impl RequestSchema {
         let reference = schema["allOf"].get(0).unwrap_or(schema)["$ref"].as_str();
         let name = reference.and_then(|target| target.strip_prefix("#/$defs/"));
         name.map_or(schema, |name| &self.definitions[name])
+    }
+
+    /// The alternative of a schema that an object is meant for, or the schema itself. The words of the first required property
+    /// tell the alternatives apart, as `openapi/README.md` has it.
+    fn meant<'a>(&'a self, schema: &'a Value, object: &Value) -> &'a Value {
+        for alternative in schema["oneOf"].as_array().into_iter().flatten() {
+            let alternative = self.resolved(alternative);
+            let name = alternative["required"][0].as_str().unwrap_or_default();
+            let words = &self.resolved(&alternative["properties"][name])["enum"];
+            let is_meant = |words: &Vec<Value>| words.contains(&object[name]);
+            if words.as_array().is_some_and(is_meant) {
+                return alternative;
+            }
+        }
+        schema
     }
 
     fn query_parameters(&self) -> impl Iterator<Item = &Parameter> {
@@ -216,6 +231,31 @@ impl RequestBody {
                 found.push(format!("body: is not JSON, {error}"));
                 None
             }
+        }
+    }
+}
+
+/// Adds what is to be said of an error. A request that fits none of several alternatives is told about the one that it is meant
+/// for, in which none of its own words is wrong; one that is meant for none, about the words of all.
+fn add_sentences(error: &ValidationError<'_>, found: &mut Vec<String>) {
+    let ValidationErrorKind::OneOfNotValid { context } = error.kind() else {
+        found.push(sentence(error));
+        return;
+    };
+    let at = error.instance_path().as_str();
+    let is_own_word = |inner: &ValidationError<'_>| {
+        let is_word = matches!(inner.kind(), ValidationErrorKind::Enum { .. });
+        let place = inner.instance_path().as_str().strip_prefix(at);
+        is_word && place.is_some_and(|place| place.matches('/').count() == 1)
+    };
+    let meant = context
+        .iter()
+        .find(|errors| !errors.iter().any(is_own_word));
+    match meant {
+        Some(errors) => found.extend(errors.iter().map(sentence)),
+        None => {
+            let errors = context.iter().flatten();
+            found.extend(errors.filter(|inner| is_own_word(inner)).map(sentence));
         }
     }
 }

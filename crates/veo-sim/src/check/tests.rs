@@ -4,7 +4,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::contract::Contract;
+use crate::contract::{Contract, Operation};
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const JSON: Option<&str> = Some("application/json");
@@ -171,6 +171,15 @@ fn a_body_that_does_not_fit_is_told_where_and_why() {
         extend | {"taskId":"","prompt":"On","model":"veo3_fast"} | body /model: "veo3_fast" is not one of "fast", "quality" or "lite" && body /taskId: "" is shorter than 1 character
         get_4k_video | {"taskId":"a","index":"0"} | body /index: "0" is not of type "integer"
         get_4k_video | {"task_id":"a"} | body /taskId: is missing
+        create_task | {"model":"veo-3-1","input":{"prompt":"A kite"}} |
+        create_task | {"model":"veo-3-1","input":{}} | body /input/prompt: is missing
+        create_task | {"model":"veo-3-1"} | body /input: is missing
+        create_task | {"model":"veo-3-1","input":{"prompt":"A kite","duration":"8"}} | body /input/duration: "8" is not of type "integer" && body /input/duration: "8" is not one of 4, 6 or 8
+        create_task | {"model":"veo/extend","input":{"prompt":"On","seeds":1}} | body /input/seeds: 1 is less than the minimum of 10000 && body /input/task_id: is missing
+        create_task | {"model":"veo/get-1080p-video","input":{"task_id":"a","index":0}} | body /input/index: 0 is not of type "string" && body /input/taskId: is missing
+        create_task | {"model":"google/gemini-omni-flash-1-1","input":{"prompt":"A kite","duration":4}} | body /input/duration: 4 is not of type "string" && body /input/duration: 4 is not one of "4", "6" or 2 other candidates
+        create_task | {"input":{"prompt":"A kite"}} | body /model: is missing
+        create_task | {"model":"veo3","input":{}} | body /model: "veo3" is not one of "google/gemini-omni-flash-1-1" && body /model: "veo3" is not one of "veo-3-1" && body /model: "veo3" is not one of "veo/extend" && body /model: "veo3" is not one of "veo/get-1080p-video" && body /model: "veo3" is not one of "veo/get-4k-video"
         download_url | {"url":7} | body /url: 7 is not of type "string"
         upload_base64 | {"uploadPath":"in"} | body /base64Data: is missing
         upload_url | {"fileUrl":"a","uploadPath":"","fileName":""} | body /fileName: "" is shorter than 1 character && body /uploadPath: "" is shorter than 1 character
@@ -193,6 +202,22 @@ fn a_body_that_does_not_fit_is_told_where_and_why() {
         matches!(&bytes[..], [only] if only.starts_with("body: is not JSON, ")),
         "{bytes:?}"
     );
+}
+
+#[test]
+fn a_field_that_is_not_in_the_specification_is_told_where_it_is() {
+    for (id, body, expected) in rows(
+        r#"
+        generate | {"prompt":"A kite","of_tomorrow":{"a":[1]}} | body /of_tomorrow: is not in the specification
+        create_task | {"model":"veo-3-1","input":{"prompt":"A kite","seeds":10000}} | body /input/seeds: is not in the specification
+        create_task | {"model":"veo/extend","input":{"prompt":"On","task_id":"a","seeds":10000}} |
+        create_task | {"model":"veo/extend","prompt":"On","input":{"taskId":"a"}} | body /input/taskId: is not in the specification && body /prompt: is not in the specification
+        create_task | {"model":"veo3","input":{"seeds":10000}} |
+        "#,
+    ) {
+        let told = operation(id).unknown_fields("", body.as_bytes());
+        assert_eq!(told, expected, "{id} {body}");
+    }
 }
 
 #[test]
@@ -415,13 +440,12 @@ fn mismatches(
     content_type: Option<&str>,
     body: impl AsRef<[u8]>,
 ) -> Vec<String> {
-    let operation = Contract::shared()
-        .operations()
-        .iter()
-        .find(|operation| operation.id == id);
-    operation
-        .unwrap()
-        .mismatches(query, content_type, body.as_ref())
+    operation(id).mismatches(query, content_type, body.as_ref())
+}
+
+fn operation(id: &str) -> &'static Operation {
+    let mut operations = Contract::shared().operations().iter();
+    operations.find(|operation| operation.id == id).unwrap()
 }
 
 fn specifications() -> [(&'static str, Value); 2] {
