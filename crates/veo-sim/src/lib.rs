@@ -209,6 +209,34 @@ impl Sim {
         self.shared.state().advance(time);
     }
 
+    /// Lets something go wrong from now on, whatever the scenario of an account says: with some calls of an operation or a group
+    /// of them, counted from now over all accounts together.
+    ///
+    /// ```
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use veo_sim::{Fault, Sim};
+    ///
+    /// let sim = Sim::start().await?;
+    /// // ... let the application make some videos, and then kie.ai takes its old form away:
+    /// sim.fault("old_form", 1.., Fault::status(410))?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there is no such operation or group, or the fault makes no sense.
+    pub fn fault(
+        &self,
+        on: impl Into<String>,
+        calls: impl Into<Calls>,
+        fault: Fault,
+    ) -> Result<(), ScenarioError> {
+        let rule = FaultRule::new(on, calls, fault);
+        rule.check()?;
+        self.shared.state().add_rule(rule);
+        Ok(())
+    }
+
     /// A table of all operations, for a person: provider, method, path, the name as in [`Call::operation`] and in the rules of
     /// a scenario, and whether it is paid.
     pub fn table() -> String {

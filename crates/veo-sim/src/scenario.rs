@@ -76,7 +76,8 @@ pub struct Scenario {
 #[non_exhaustive]
 pub struct FaultRule {
     /// Which requests: an operation of the provider's specification, such as `generate` or `query_video`, or one of the groups
-    /// `submit` (whatever starts a paid task), `query`, `upgrade`, `upload`, `media` and `any`.
+    /// `submit` (whatever starts a paid task), `query`, `upgrade`, `upload`, `media`, `old_form` (all of kie.ai's below
+    /// `/api/v1/veo`) and `any`.
     pub on: String,
     /// Which of them is the first, counted from 1.
     #[serde(default = "one")]
@@ -379,13 +380,7 @@ impl Scenario {
     /// `1..` all.
     #[must_use]
     pub fn fault(mut self, on: impl Into<String>, calls: impl Into<Calls>, fault: Fault) -> Self {
-        let Calls { first, times } = calls.into();
-        self.fault.push(FaultRule {
-            on: on.into(),
-            first,
-            times,
-            fault,
-        });
+        self.fault.push(FaultRule::new(on, calls, fault));
         self
     }
 
@@ -468,6 +463,25 @@ impl Scenario {
 }
 
 impl FaultRule {
+    /// A rule for some calls of an operation or a group.
+    pub(crate) fn new(on: impl Into<String>, calls: impl Into<Calls>, fault: Fault) -> FaultRule {
+        let Calls { first, times } = calls.into();
+        FaultRule {
+            on: on.into(),
+            first,
+            times,
+            fault,
+        }
+    }
+
+    /// Refuses a rule that makes no sense.
+    pub(crate) fn check(&self) -> Result<(), ScenarioError> {
+        match self.complaint() {
+            Some(why) => Err(ScenarioError(why)),
+            None => Ok(()),
+        }
+    }
+
     fn complaint(&self) -> Option<String> {
         if !is_operation_or_group(&self.on) {
             return Some(no_operation(&self.on));
@@ -625,7 +639,9 @@ impl fmt::Display for ScenarioError {
 impl std::error::Error for ScenarioError {}
 
 /// The groups of operations that a rule can name.
-const GROUPS: [&str; 6] = ["any", "media", "query", "submit", "upgrade", "upload"];
+const GROUPS: [&str; 7] = [
+    "any", "media", "old_form", "query", "submit", "upgrade", "upload",
+];
 
 const NOT_FROM_ZERO: &str = "calls are counted from 1";
 
@@ -651,7 +667,11 @@ pub(crate) fn is_about(on: &str, operation: &str) -> bool {
         "video_content" => "media",
         other => other,
     };
-    on == "any" || on == operation || on == group
+    let is_old_form = matches!(
+        operation,
+        "generate" | "extend" | "record_info" | "get_1080p_video" | "get_4k_video"
+    );
+    on == "any" || on == operation || on == group || (on == "old_form" && is_old_form)
 }
 
 /// Whether a rule is about the one of this number.

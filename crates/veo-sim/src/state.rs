@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::ledger::{Call, Charge, Ledger};
 use crate::recent::Recent;
-use crate::scenario::{Fate, Fault, Pace, Scenario, applies, is_about};
+use crate::scenario::{Fate, Fault, FaultRule, Pace, Scenario, applies, is_about};
 use crate::task::{Announcement, Progress, Task};
 
 const MAX_ACCOUNTS: usize = 20_000;
@@ -56,6 +56,10 @@ pub(crate) struct State {
     pub(crate) submits: usize,
     /// How many calls each expectation has seen: by the name of its scenario, and by the operation or group.
     counted: HashMap<(String, String), usize>,
+    /// The rules for faults that the user has set while it runs, of all accounts.
+    rules: Vec<FaultRule>,
+    /// How many requests each of them has seen.
+    seen: Vec<u32>,
     accounts: Recent<Account>,
     /// How many accounts there have been.
     opened: u32,
@@ -99,6 +103,8 @@ impl Shared {
             ledger: Ledger::default(),
             submits: 0,
             counted: HashMap::new(),
+            rules: Vec::new(),
+            seen: Vec::new(),
             accounts: Recent::new(MAX_ACCOUNTS, MAX_TEXT, |_| 0),
             opened: 0,
             // A key can be long, and stays as long as a task of it.
@@ -158,6 +164,12 @@ impl State {
         }
     }
 
+    /// Lets something go wrong with some calls of all accounts, counted from now on.
+    pub(crate) fn add_rule(&mut self, rule: FaultRule) {
+        self.rules.push(rule);
+        self.seen.push(0);
+    }
+
     /// The account of a key at a provider, which is there from its first call on.
     pub(crate) fn account(&mut self, name: &str) -> Option<&mut Account> {
         self.accounts.get_mut(name)
@@ -189,8 +201,10 @@ impl State {
         if let Some(operation) = call.operation
             && let Some(account) = self.accounts.get_mut(account)
         {
-            fault = account.fault(operation);
             let scenario = account.scenario.clone();
+            // The rules of both count the call.
+            let of_scenario = next_fault(&scenario.fault, &mut account.seen, operation);
+            fault = next_fault(&self.rules, &mut self.seen, operation).or(of_scenario);
             call.scenario.clone_from(&scenario.name);
             self.submits += usize::from(is_about("submit", operation));
             unexpected = self.unexpected(&scenario, operation);
@@ -372,20 +386,20 @@ impl Account {
         }
         is_enough
     }
+}
 
-    /// The fault of the next call of an operation.
-    fn fault(&mut self, operation: &str) -> Option<Fault> {
-        let mut found = None;
-        for (rule, seen) in self.scenario.fault.iter().zip(&mut self.seen) {
-            if is_about(&rule.on, operation) {
-                *seen += 1;
-                if found.is_none() && applies(rule.first, rule.times, *seen) {
-                    found = Some(rule.fault.clone());
-                }
+/// The fault of the next call of an operation, by rules that have each seen so many calls.
+fn next_fault(rules: &[FaultRule], seen: &mut [u32], operation: &str) -> Option<Fault> {
+    let mut found = None;
+    for (rule, seen) in rules.iter().zip(seen) {
+        if is_about(&rule.on, operation) {
+            *seen += 1;
+            if found.is_none() && applies(rule.first, rule.times, *seen) {
+                found = Some(rule.fault.clone());
             }
         }
-        found
     }
+    found
 }
 
 /// 32 hexadecimal digits that do not come twice.

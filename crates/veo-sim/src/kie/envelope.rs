@@ -53,6 +53,8 @@ pub(crate) fn error(status: u16, code: Option<u16>, words: Option<&str>) -> Repl
         }
         402 => NO_CREDITS.1,
         404 => "Not Found",
+        405 => "Method Not Allowed",
+        410 => "Gone",
         408 => {
             "Upstream is currently experiencing service issues. No result has been returned for over 10 minutes."
         }

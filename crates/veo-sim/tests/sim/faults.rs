@@ -500,6 +500,103 @@ async fn a_rule_is_for_some_calls_of_some_operations_of_an_account() {
 }
 
 #[tokio::test]
+async fn something_goes_wrong_from_a_moment_on() {
+    let sim = start(Scenario::new("test", "").fault("generate", 3..=3, Fault::status(501))).await;
+    let users = ["one", "other"].map(|key| User::new(&sim, key));
+    let generate = ("/api/v1/veo/generate", r#"{"prompt":"A kite"}"#);
+    let ask = async |user: usize| users[user].send(generate.0, generate.1).await.0;
+    assert_eq!((ask(0).await, ask(1).await), (200, 200));
+    sim.fault("old_form", 2..=3, Fault::status(410)).unwrap();
+    // Its calls are those of all accounts from then on, and the rules of the scenario go on counting.
+    let mut seen = Vec::new();
+    for user in [0, 1, 1, 0, 1] {
+        seen.push(ask(user).await);
+    }
+    assert_eq!(seen, [200, 410, 410, 501, 200]);
+
+    for (on, fault) in [("old", Fault::Drop), ("generate", Fault::status(700))] {
+        assert!(sim.fault(on, 1.., fault).is_err(), "{on}");
+    }
+    assert!(sim.fault("generate", 0.., Fault::Drop).is_err());
+}
+
+#[tokio::test]
+async fn the_old_form_of_kie_can_be_gone_in_every_way_that_is_known() {
+    const VIDEO: (&str, &str) = ("/api/v1/veo/generate", r#"{"prompt":"A kite"}"#);
+    const EXTENSION: (&str, &str) = ("/api/v1/veo/extend", r#"{"taskId":"none","prompt":"On"}"#);
+    const RECORD: (&str, &str) = ("/api/v1/veo/record-info?taskId=none", "");
+    const SMALL: (&str, &str) = ("/api/v1/veo/get-1080p-video?taskId=none", "");
+    const LARGE: (&str, &str) = ("/api/v1/veo/get-4k-video", r#"{"taskId":"none"}"#);
+    let gone = "404 Not Found";
+    let disabled = "505 Feature Disabled - The requested feature is currently disabled";
+    for (scenario, status, words, is_gone) in [
+        (
+            "retired-old-form",
+            404,
+            gone,
+            &[VIDEO, EXTENSION, RECORD, SMALL, LARGE][..],
+        ),
+        (
+            "retired-old-form-405",
+            405,
+            "405 Method Not Allowed",
+            &[VIDEO, EXTENSION, RECORD, SMALL, LARGE],
+        ),
+        (
+            "retired-old-form-410",
+            410,
+            "410 Gone",
+            &[VIDEO, EXTENSION, RECORD, SMALL, LARGE],
+        ),
+        ("retired-old-form-code-404", 200, gone, &[VIDEO, EXTENSION]),
+        (
+            "retired-old-form-code-405",
+            200,
+            "405 Method Not Allowed",
+            &[VIDEO, EXTENSION],
+        ),
+        (
+            "retired-old-form-code-505",
+            200,
+            disabled,
+            &[VIDEO, EXTENSION],
+        ),
+        (
+            "old-form-404-of-a-model",
+            200,
+            "404 The model veo3_fast does not exist",
+            &[VIDEO],
+        ),
+    ] {
+        let sim = Sim::start().await.unwrap();
+        let user = User::new(&sim, scenario);
+        for call in [VIDEO, EXTENSION, RECORD, SMALL, LARGE] {
+            let (seen, reply) = user.send(call.0, call.1).await;
+            let said = format!("{} {}", reply["code"], reply["msg"].as_str().unwrap());
+            let as_gone = seen == status && said == words;
+            assert_eq!(
+                as_gone,
+                is_gone.contains(&call),
+                "{scenario} {call:?}: {seen} {reply}"
+            );
+        }
+        // The account is there, whatever becomes of the form.
+        let paid = if is_gone.contains(&VIDEO) { 0.0 } else { 60.0 };
+        assert_eq!(user.balance().await, 1250.75 - paid, "{scenario}");
+        assert_eq!(sim.surprises(), [""; 0], "{scenario}");
+    }
+
+    let sim = Sim::start().await.unwrap();
+    let user = User::new(&sim, "retired-old-form-midway");
+    for status in [200, 200, 404, 404] {
+        assert_eq!(user.send(VIDEO.0, VIDEO.1).await.0, status);
+    }
+    for charge in sim.charges() {
+        assert_eq!(user.record(&charge.task).await["successFlag"], 0);
+    }
+}
+
+#[tokio::test]
 async fn a_reply_comes_in_another_form_and_means_the_same() {
     for (shape, fate, which, place, wanted) in SHAPES {
         let case = format!("{shape} {fate} {which} {place}");
