@@ -61,10 +61,10 @@ impl Visit<'_> {
     }
 
     /// Takes down how a request that is taken differs from the provider's pages.
-    pub(crate) fn differs(&self, ways: &[&str]) {
+    pub(crate) fn differs(&self, ways: &[impl AsRef<str>]) {
         let ledger = &mut self.shared.state().ledger;
         for how in ways {
-            ledger.differs(self.call, how);
+            ledger.differs(self.call, how.as_ref());
         }
     }
 
@@ -115,8 +115,8 @@ pub(crate) fn duration(object: &Map<String, Value>) -> Option<u32> {
     }
 }
 
-/// The texts of those conditions that hold.
-pub(crate) fn those_that_hold(conditions: &[(bool, &'static str)]) -> Vec<&'static str> {
+/// What goes with those conditions that hold.
+pub(crate) fn those_that_hold<T: Copy>(conditions: &[(bool, T)]) -> Vec<T> {
     let holding = conditions.iter().filter(|(holds, _)| *holds);
-    holding.map(|(_, text)| *text).collect()
+    holding.map(|(_, what)| *what).collect()
 }

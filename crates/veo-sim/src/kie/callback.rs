@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::envelope::Refusal;
 use super::forms::{other_id, reshape};
-use super::task::{NO_4K, UPGRADE_PRICES, failure, has_origin};
+use super::price::UPGRADE_TO_4K;
+use super::task::{NO_4K, failure, has_origin};
 use crate::clip::Resolution;
 use crate::media;
 use crate::scenario::{Callbacks, Fate};
@@ -65,7 +66,7 @@ fn upgrade_4k(task: &Task, id: &str, base: &str, snake_case: bool) -> Value {
         json!({ "task_id": id, "result_urls": urls, "media_ids": [other_id(id)], "image_urls": [] })
     } else {
         let info = json!({ "imageUrls": [], "resultUrls": urls });
-        json!({ "creditsConsumed": UPGRADE_PRICES[1], "info": info, "taskId": id })
+        json!({ "creditsConsumed": UPGRADE_TO_4K, "info": info, "taskId": id })
     };
     json!({ "code": 200, "msg": "4K Video generated successfully.", "data": data })
 }

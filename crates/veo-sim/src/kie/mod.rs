@@ -6,11 +6,13 @@ mod envelope;
 mod follow;
 mod forms;
 mod generate;
+mod price;
 mod record;
 mod send;
 mod task;
 mod upgrade;
 pub(crate) mod upload;
+mod video;
 
 use crate::reply::Reply;
 use crate::visit::Visit;

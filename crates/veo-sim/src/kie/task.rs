@@ -17,9 +17,6 @@ pub(crate) const NO_4K: Refusal = Refusal(
     "The 4K version of this video is unavailable. Please try a different video.",
 );
 
-/// Prices in credits of the upgrades to 1080p and to 4K.
-pub(crate) const UPGRADE_PRICES: [u32; 2] = [5, 120];
-
 /// A task of the account whose record is still kept.
 pub(crate) fn kept<'a>(
     state: &'a mut State,

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::envelope::{Answer, NO_CREDITS, Refusal, body, fits, success};
 use super::follow::follow;
-use super::task::{NO_4K, UPGRADE_PRICES, finished};
+use super::price::{UPGRADE_TO_4K, UPGRADE_TO_1080P};
+use super::task::{NO_4K, finished};
 use crate::clip::Resolution;
 use crate::media;
 use crate::reply::Reply;
@@ -78,7 +79,7 @@ fn upgrade(visit: &Visit<'_>, id: &str, to: Resolution) -> Result<Upgrade, Refus
         return Err(NOT_FOR_FALLBACK);
     }
     let is_new = task.upgrades[place].is_none();
-    let price = UPGRADE_PRICES[place].into();
+    let price = [UPGRADE_TO_1080P, UPGRADE_TO_4K][place].into();
     if is_new && !state.bill(&visit.account, visit.operation, visit.call, id, price) {
         return Err(NO_CREDITS);
     }

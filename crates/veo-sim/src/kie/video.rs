@@ -1,0 +1,302 @@
+//! What both forms of kie.ai share of the requests that start a task: what a video of Veo 3.1 may be, and what it is to extend
+//! one and to be accepted.
+
+use serde_json::{Map, Value};
+
+use super::envelope::{INVALID, NO_CREDITS, Refusal, TOO_MANY, UNKNOWN_TASK, fits};
+use super::follow::follow;
+use super::price::{TIERS, Tier};
+use super::task::finished;
+use crate::clip::{Format, Resolution};
+use crate::state::unique_id;
+use crate::task::{Subject, Task};
+use crate::visit::{Visit, duration, text, those_that_hold, word};
+
+// The service was seen to say these, or its pages say them.
+pub(crate) const INVALID_MODEL: Refusal = Refusal(422, "Invalid model");
+const INVALID_RATIO: Refusal = Refusal(422, "Ratio error");
+// The words for these are not known in full; they follow those that are.
+const INVALID_RESOLUTION: Refusal = Refusal(422, "Resolution error");
+const INVALID_DURATION: Refusal = Refusal(422, "Duration error");
+pub(crate) const NO_PROMPT: Refusal = Refusal(422, "Please enter prompt.");
+const UNKNOWN_SOURCE: Refusal = Refusal(404, "The original video does not exist.");
+const UPGRADED_SOURCE: Refusal = Refusal(422, "Videos upgraded to 1080P cannot be extended.");
+
+/// How long things take, in seconds: two videos were seen to take 67 and 89, the rest is documented in minutes.
+pub(crate) const VIDEO_SECONDS: u64 = 90;
+const EXTENSION_SECONDS: u64 = 300;
+
+/// How many seconds an extension adds.
+const ADDED_SECONDS: u32 = 7;
+
+/// How a form names the fields of a video.
+pub(crate) struct Names {
+    /// Where they stand, as a difference from the pages says it.
+    place: &'static str,
+    /// The first one that is there counts.
+    ratio: &'static [&'static str],
+    images: &'static str,
+    mode: &'static str,
+}
+
+impl Names {
+    pub(crate) const OLD: Names = Names {
+        place: "",
+        // Both spellings are in use, and this is the newer one.
+        ratio: &["aspect_ratio", "aspectRatio"],
+        images: "imageUrls",
+        mode: "generationType",
+    };
+}
+
+/// A video of Veo 3.1 that can be made.
+pub(crate) struct Video<'a> {
+    pub(crate) prompt: &'a str,
+    pub(crate) tier: &'static Tier,
+    pub(crate) ratio: &'a str,
+    pub(crate) format: Format,
+    pub(crate) price: u32,
+}
+
+impl Video<'_> {
+    /// Reads the fields of a request, and takes down how they differ from what kie.ai's pages say of several together.
+    pub(crate) fn read<'a>(
+        visit: &Visit<'_>,
+        fields: &'a Map<String, Value>,
+        names: &Names,
+    ) -> Result<Video<'a>, Refusal> {
+        let prompt = text(fields, "prompt").ok_or(NO_PROMPT)?;
+        let tier = word(fields, "model", &TIERS.map(|tier| tier.name)).ok_or(INVALID_MODEL)?;
+        let tier = TIERS
+            .iter()
+            .find(|it| it.name == tier)
+            .ok_or(INVALID_MODEL)?;
+        let mut ratios = names
+            .ratio
+            .iter()
+            .filter(|name| fields.contains_key(**name));
+        let ratio = ratios.next().unwrap_or(&"aspect_ratio");
+        let ratio = word(fields, ratio, &["16:9", "9:16", "Auto"]).ok_or(INVALID_RATIO)?;
+        let resolution = word(fields, "resolution", &["720p", "1080p", "4k"]);
+        let resolution = resolution
+            .and_then(Resolution::of)
+            .ok_or(INVALID_RESOLUTION)?;
+        let seconds = duration(fields).ok_or(INVALID_DURATION)?;
+        let differences = differences(fields, names, tier.name, seconds)?;
+        fits(visit)?;
+        visit.differs(&differences);
+        Ok(Video {
+            prompt,
+            tier,
+            ratio,
+            format: Format {
+                resolution,
+                portrait: ratio == "9:16",
+                seconds,
+                audio: true,
+            },
+            price: tier.video(resolution, images(fields, names)),
+        })
+    }
+}
+
+/// The task that extends a finished video.
+pub(crate) fn extension(visit: &Visit<'_>, source: &str) -> Result<Task, Refusal> {
+    let (portrait, film) = source_of_extension(visit, source)?;
+    let format = Format {
+        resolution: Resolution::P720,
+        portrait,
+        seconds: ADDED_SECONDS,
+        audio: true,
+    };
+    let mut task = visit.task(format, EXTENSION_SECONDS, String::new());
+    task.film = Some(film + ADDED_SECONDS);
+    Ok(task)
+}
+
+/// Charges a task and starts it, and sees to its callback. Returns its id.
+pub(crate) fn accept(
+    visit: &Visit<'_>,
+    callback: Option<&str>,
+    task: Task,
+    price: u32,
+) -> Result<String, Refusal> {
+    let id = unique_id();
+    let state = &mut *visit.shared.state();
+    if !state.keeps_to_limit(&visit.account) {
+        return Err(TOO_MANY);
+    }
+    let accepted = state.accept(visit.operation, &id, task, price.into());
+    if accepted.is_none() {
+        return Err(NO_CREDITS);
+    }
+    if let Some(url) = callback {
+        follow(visit.shared, state, &id, url, Subject::Video);
+    }
+    Ok(id)
+}
+
+/// Whether the video to extend is a portrait, and the length of its film in seconds.
+fn source_of_extension(visit: &Visit<'_>, id: &str) -> Result<(bool, u32), Refusal> {
+    let state = &mut *visit.shared.state();
+    let task = match finished(state, visit, id) {
+        Ok(task) => task,
+        Err(refusal) if refusal.1 == UNKNOWN_TASK.1 => return Err(UNKNOWN_SOURCE),
+        Err(refusal) => return Err(refusal),
+    };
+    if task.upgrade(Resolution::P1080).is_some() {
+        return Err(UPGRADED_SOURCE);
+    }
+    let film = task.film.unwrap_or(task.format.seconds);
+    Ok((task.format.portrait, film))
+}
+
+/// Checks the rules of kie.ai's pages about several fields together. A number beyond a bound that they name is refused.
+/// Where they only say that fields do not go together, nobody has seen the answer: such a request is taken, and the
+/// differences are returned.
+fn differences(
+    fields: &Map<String, Value>,
+    names: &Names,
+    tier: &str,
+    seconds: u32,
+) -> Result<Vec<String>, Refusal> {
+    const MODES: [&str; 3] = [
+        "TEXT_2_VIDEO",
+        "FIRST_AND_LAST_FRAMES_2_VIDEO",
+        "REFERENCE_2_VIDEO",
+    ];
+    check_seed(fields)?;
+    let images = images(fields, names);
+    let mode = if fields.contains_key(names.mode) {
+        word(fields, names.mode, &MODES).ok_or(INVALID)?
+    } else {
+        // It is then found out from the images.
+        MODES[usize::from(images > 0)]
+    };
+    let allowed = match mode {
+        "TEXT_2_VIDEO" => 0..=2,
+        "REFERENCE_2_VIDEO" => 1..=3,
+        _ => 1..=2,
+    };
+    if !allowed.contains(&images) {
+        return Err(INVALID);
+    }
+    let is_reference = mode == "REFERENCE_2_VIDEO";
+    let found = those_that_hold(&[
+        (
+            mode == "TEXT_2_VIDEO" && images > 0,
+            (names.images, "are not for TEXT_2_VIDEO"),
+        ),
+        (
+            is_reference && tier == "veo3",
+            (
+                "model",
+                "has to be \"veo3_fast\" or \"veo3_lite\" for REFERENCE_2_VIDEO",
+            ),
+        ),
+        // Of later pages; the first ones know no duration.
+        (
+            is_reference && seconds != 8,
+            ("duration", "has to be 8 for REFERENCE_2_VIDEO"),
+        ),
+    ]);
+    let place = names.place;
+    let sentences = found
+        .iter()
+        .map(|(field, how)| format!("body {place}/{field}: {how}"));
+    Ok(sentences.collect())
+}
+
+/// How many images a request has.
+fn images(fields: &Map<String, Value>, names: &Names) -> usize {
+    let images = fields.get(names.images).and_then(Value::as_array);
+    images.map_or(0, Vec::len)
+}
+
+/// Refuses a seed beyond its bounds.
+pub(crate) fn check_seed(request: &Map<String, Value>) -> Result<(), Refusal> {
+    match request.get("seeds").map(Value::as_f64) {
+        None => Ok(()),
+        Some(Some(seed)) if (10_000.0..=99_999.0).contains(&seed) => Ok(()),
+        Some(_) => Err(INVALID),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Refused or named whether or not requests are checked against the specification as well.
+    #[test]
+    fn what_the_pages_say_of_fields_together_is_kept() {
+        // The mode, the number of images, other fields, and the place of the difference if it is not refused.
+        for (mode, images, rest, wanted) in [
+            ("", 0, json!({}), Some("")),
+            ("", 1, json!({}), Some("")),
+            ("", 2, json!({}), Some("")),
+            ("", 3, json!({}), None),
+            ("TEXT_2_VIDEO", 0, json!({}), Some("")),
+            ("TEXT_2_VIDEO", 2, json!({}), Some("/imageUrls")),
+            ("TEXT_2_VIDEO", 3, json!({}), None),
+            ("FIRST_AND_LAST_FRAMES_2_VIDEO", 0, json!({}), None),
+            ("FIRST_AND_LAST_FRAMES_2_VIDEO", 1, json!({}), Some("")),
+            ("FIRST_AND_LAST_FRAMES_2_VIDEO", 2, json!({}), Some("")),
+            ("FIRST_AND_LAST_FRAMES_2_VIDEO", 3, json!({}), None),
+            ("REFERENCE_2_VIDEO", 0, json!({}), None),
+            ("REFERENCE_2_VIDEO", 1, json!({}), Some("")),
+            ("REFERENCE_2_VIDEO", 3, json!({}), Some("")),
+            ("REFERENCE_2_VIDEO", 4, json!({}), None),
+            (
+                "REFERENCE_2_VIDEO",
+                1,
+                json!({ "model": "veo3_lite" }),
+                Some(""),
+            ),
+            (
+                "REFERENCE_2_VIDEO",
+                1,
+                json!({ "model": "veo3" }),
+                Some("/model"),
+            ),
+            (
+                "REFERENCE_2_VIDEO",
+                1,
+                json!({ "duration": 4 }),
+                Some("/duration"),
+            ),
+            ("AUDIO_2_VIDEO", 0, json!({}), None),
+            ("", 0, json!({ "generationType": null }), None),
+            ("", 0, json!({ "imageUrls": [] }), Some("")),
+            ("REFERENCE_2_VIDEO", 0, json!({ "imageUrls": [] }), None),
+            ("", 0, json!({ "seeds": 10_000 }), Some("")),
+            ("", 0, json!({ "seeds": 99_999 }), Some("")),
+            ("", 0, json!({ "seeds": 9_999 }), None),
+            ("", 0, json!({ "seeds": 100_000 }), None),
+            ("", 0, json!({ "seeds": -1 }), None),
+            ("", 0, json!({ "seeds": "10000" }), None),
+            ("", 0, json!({ "seeds": null }), None),
+        ] {
+            let mut request = rest;
+            if !mode.is_empty() {
+                request["generationType"] = json!(mode);
+            }
+            if images > 0 {
+                request["imageUrls"] = json!(vec!["https://img.example.net/kite.png"; images]);
+            }
+            let object = request.as_object().unwrap();
+            let model = text(object, "model").unwrap_or("veo3_fast");
+            let seen = differences(object, &Names::OLD, model, duration(object).unwrap()).ok();
+            let places = seen.map(|ways| ways.iter().map(|way| place(way)).collect::<String>());
+            assert_eq!(places.as_deref(), wanted, "{request}");
+        }
+    }
+
+    fn place(difference: &str) -> &str {
+        difference
+            .strip_prefix("body ")
+            .and_then(|rest| rest.split(':').next())
+            .unwrap()
+    }
+}
