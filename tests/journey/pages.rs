@@ -58,7 +58,7 @@ fn the_page_about_testing_shows_the_example_every_scenario_and_every_word_of_one
 
 /// The types whose words a scenario is made of: where each is, how a word of it is written, and a scenario that has a word
 /// there which is none.
-const PARTS: [(&str, &str, &str, &str); 8] = [
+const PARTS: [(&str, &str, &str, &str); 9] = [
     ("scenario", "struct Scenario", "WORD", "none = 1"),
     ("scenario", "enum Pace", "pace = WORD", "pace = 'none'"),
     (
@@ -96,6 +96,12 @@ const PARTS: [(&str, &str, &str, &str); 8] = [
         "struct Callbacks",
         "callback.WORD",
         "callback = { none = 1 }",
+    ),
+    (
+        "scenario",
+        "enum CallbackBody",
+        "callback.body = WORD",
+        "callback = { body = 'none' }",
     ),
 ];
 

@@ -23,6 +23,7 @@ pub(crate) struct Format {
 /// How many lines a video in landscape has, or columns one in portrait.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Resolution {
+    P360,
     P720,
     P1080,
     K4,
@@ -31,13 +32,15 @@ pub(crate) enum Resolution {
 impl Resolution {
     /// The resolution that both providers call by this word.
     pub(crate) fn of(word: &str) -> Option<Resolution> {
-        [Resolution::P720, Resolution::P1080, Resolution::K4]
+        use Resolution::{K4, P360, P720, P1080};
+        [P360, P720, P1080, K4]
             .into_iter()
             .find(|it| it.word() == word)
     }
 
     pub(crate) fn word(self) -> &'static str {
         match self {
+            Resolution::P360 => "360p",
             Resolution::P720 => "720p",
             Resolution::P1080 => "1080p",
             Resolution::K4 => "4k",
@@ -73,6 +76,8 @@ const MOST_KEPT: usize = 32 << 20;
 /// The checked-in second of this size. It has a track of pictures and a track of sound.
 fn second(format: Format) -> &'static [u8] {
     match (format.resolution, format.portrait) {
+        (Resolution::P360, false) => include_bytes!("../media/640x360.mp4"),
+        (Resolution::P360, true) => include_bytes!("../media/360x640.mp4"),
         (Resolution::P720, false) => include_bytes!("../media/1280x720.mp4"),
         (Resolution::P720, true) => include_bytes!("../media/720x1280.mp4"),
         (Resolution::P1080, false) => include_bytes!("../media/1920x1080.mp4"),
@@ -236,6 +241,7 @@ mod tests {
     #[test]
     fn every_format_is_composed_as_it_is_asked_for() {
         let sizes = [
+            (Resolution::P360, 640, 360),
             (Resolution::P720, 1280, 720),
             (Resolution::P1080, 1920, 1080),
             (Resolution::K4, 3840, 2160),

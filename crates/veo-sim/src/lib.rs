@@ -65,7 +65,8 @@ use tokio::sync::oneshot;
 
 pub use ledger::{Call, Charge, SentCallback};
 pub use scenario::{
-    Callbacks, Calls, Code, Fate, Fault, FaultRule, Pace, Scenario, ScenarioError, TaskRule,
+    CallbackBody, Callbacks, Calls, Code, Fate, Fault, FaultRule, Pace, Scenario, ScenarioError,
+    TaskRule,
 };
 pub use shape::Shape;
 use state::{Setup, Shared};
@@ -141,7 +142,7 @@ impl Sim {
     }
 
     /// The number of requests that start a paid task, whether or not they were accepted. More than one for one video is how
-    /// somebody pays twice.
+    /// somebody pays twice. In kie.ai's current form an upgrade is such a task too.
     pub fn submits(&self) -> usize {
         self.shared.state().submits
     }

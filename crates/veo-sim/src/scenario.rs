@@ -76,8 +76,8 @@ pub struct Scenario {
 #[non_exhaustive]
 pub struct FaultRule {
     /// Which requests: an operation of the provider's specification, such as `generate` or `query_video`, or one of the groups
-    /// `submit` (whatever starts a paid task), `query`, `upgrade`, `upload`, `media`, `old_form` (all of kie.ai's below
-    /// `/api/v1/veo`) and `any`.
+    /// `submit` (whatever starts a paid task), `query`, `upgrade` (of kie.ai's old form; in the current one it is a task like
+    /// any other), `upload`, `media`, `old_form` (all of kie.ai's below `/api/v1/veo`) and `any`.
     pub on: String,
     /// Which of them is the first, counted from 1.
     #[serde(default = "one")]
@@ -275,8 +275,8 @@ pub enum Fate {
     /// A fallback model makes the video, of 1080p and in landscape whatever was asked for, which then cannot be
     /// upgraded. Only kie.ai has this.
     Fallback,
-    /// It becomes a video of 720p, and its upgrade to 4K is accepted and charged, and then fails. Whether such a charge
-    /// is returned is not known; here it is not. Only kie.ai has this.
+    /// It becomes a video of 720p, and its upgrade to 4K is accepted and charged, and then fails. Whether the charge is returned
+    /// is not known of the old form, and here it is not; in the current one it is, as that of any task. Only kie.ai has this.
     #[serde(rename = "no_4k")]
     No4k,
 }
@@ -301,10 +301,28 @@ pub struct Callbacks {
     pub reordered: bool,
     /// So many simulated seconds after the task is done.
     pub late: u32,
-    /// The one of a 4K upgrade has the other documented shape, in snake_case.
+    /// The one of a 4K upgrade of the old form has the other documented shape, in snake_case.
     pub snake_case: bool,
+    /// Which body those of the current form have.
+    pub body: CallbackBody,
     /// Their bodies are in this form, such as `urls_in_brackets`, or `no_data`, which kie.ai documents for failures.
     pub shape: Option<Shape>,
+}
+
+/// The body of a callback of kie.ai's current form. No real one of a Veo task has been seen.
+///
+/// In a file it is `callback = { body = "playground" }`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CallbackBody {
+    /// As the record, which the pages say.
+    #[default]
+    Record,
+    /// As that of a sibling model was: with other names of the credits, and the balance.
+    Playground,
+    /// As in the old form, to whose page the description of `callBackUrl` leads.
+    OldForm,
 }
 
 /// A scenario that cannot be read, or that makes no sense.
@@ -526,11 +544,6 @@ impl Fate {
             | Fate::Fallback
             | Fate::No4k => false,
         }
-    }
-
-    /// Whether the charge is returned at the end.
-    pub(crate) fn is_refunded(self) -> bool {
-        self.is_failure() && self != Fate::FailedButCharged
     }
 }
 

@@ -35,6 +35,15 @@ pub enum Shape {
     /// The task still runs although its small original is there, beside a video that is larger or in portrait. Seen at
     /// kie.ai.
     OriginFirst,
+    /// The task of kie.ai's current form is a success, and only its small original is there, beside an empty list.
+    OriginOnly,
+    /// The task of kie.ai's current form is a success, and its result is an empty text.
+    NoResult,
+    /// The task of kie.ai's current form is `generating` before its end, as some say from the first look on, and not `waiting`.
+    Generating,
+    /// The record of kie.ai's current form is as its page shows it, and not as it was seen: `param` is encoded once, `costTime`
+    /// is in milliseconds, and there are empty texts in place of nulls.
+    AsDocumented,
     /// The id in the reply about an upgrade to 4K is a new one with a record of its own, and not that of the video.
     /// Which of the two it is at kie.ai is not known.
     #[serde(rename = "new_4k_id")]
@@ -58,7 +67,8 @@ pub enum Shape {
     ContentUrl,
     /// The URL of UniAll's video stands in `result.outputs` alone.
     OutputsOnly,
-    /// UniAll's task is `processing` and has `succeeded`, as at other gateways of its kind.
+    /// UniAll's task is `processing` and has `succeeded`, as at other gateways of its kind; that of kie.ai's current form is
+    /// `completed` or `failed`.
     OtherStates,
     /// UniAll's task is in progress when it is accepted.
     UnderWay,
@@ -92,14 +102,17 @@ impl Shape {
 }
 
 /// The members without which a reply says nothing.
-const NEEDED: [&str; 12] = [
+const NEEDED: [&str; 15] = [
     "code",
     "data",
     "downloadUrl",
     "fullResultUrls",
     "id",
+    "resultJson",
     "resultUrl",
     "resultUrls",
+    "result_urls",
+    "state",
     "status",
     "success",
     "successFlag",

@@ -79,7 +79,7 @@ pub(crate) struct Account {
     pub(crate) number: u32,
     /// How many requests each rule for a fault has seen.
     seen: Vec<u32>,
-    balance: f64,
+    pub(crate) balance: f64,
     /// How many tasks have been accepted.
     accepted: u32,
     /// The times of the latest paid requests.
@@ -270,7 +270,7 @@ impl State {
         }
         if let Some(account) = self.accounts.get_mut(&task.account) {
             account.accepted += 1;
-            task.fate = account.scenario.fate(account.accepted);
+            task.meet(account.scenario.fate(account.accepted));
         }
         self.tasks.put(id.into(), task);
         self.tasks.get_mut(id)
@@ -321,7 +321,7 @@ impl State {
     pub(crate) fn settle_due(&mut self) {
         let mut failing = Vec::new();
         for (id, task) in self.tasks.iter() {
-            if task.fate.is_refunded() && task.work.done.is_none() {
+            if task.is_refunded() && task.work.done.is_none() {
                 failing.push(id.clone());
             }
         }
@@ -341,7 +341,7 @@ impl State {
         }
         if task.work.done.is_none() {
             task.work.done = Some(task.work.end(pace, now));
-            if task.fate.is_refunded()
+            if task.is_refunded()
                 && let Some(credits) = self.ledger.refund(task.call)
                 && let Some(account) = self.accounts.get_mut(&task.account)
             {

@@ -22,10 +22,24 @@ pub(crate) struct Task {
     pub(crate) echo: String,
     /// To 1080p, and to 4K.
     pub(crate) upgrades: [Option<Work>; 2],
+    /// As kie.ai's current form has it; nothing for another form or provider.
+    pub(crate) current: Option<Current>,
     /// The number of the call that started it.
     pub(crate) call: usize,
     /// Wakes those who wait for it to be done.
     pub(crate) changed: Option<watch::Sender<()>>,
+}
+
+/// What only kie.ai's current form has of a task.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Current {
+    /// The model of the request.
+    pub(crate) model: &'static str,
+    /// The tier of a video of Veo 3.1; empty for an upgrade, and for another model.
+    pub(crate) tier: &'static str,
+    /// The price.
+    pub(crate) credits: u32,
+    pub(crate) is_upgrade: bool,
 }
 
 /// Something that takes time.
@@ -75,9 +89,30 @@ impl Task {
 
     /// Whether there is a video to download.
     pub(crate) fn has_video(&self, now: Duration) -> bool {
-        let is_kept_back =
-            matches!(self.fate, Fate::Filtered | Fate::Stuck) || self.fate.is_failure();
+        let is_kept_back = matches!(self.fate, Fate::Filtered | Fate::Stuck) || self.fails();
         self.work.is_done(self.pace, now) && !is_kept_back
+    }
+
+    /// Takes the fate that a scenario has for it. An upgrade has a size of its own, and whether it can be made depends on its
+    /// video.
+    pub(crate) fn meet(&mut self, fate: Fate) {
+        let is_upgrade = self.current.is_some_and(|current| current.is_upgrade);
+        match fate {
+            _ if self.fate == Fate::No4k => {}
+            Fate::Smaller | Fate::Fallback | Fate::No4k if is_upgrade => {}
+            _ => self.fate = fate,
+        }
+    }
+
+    /// Whether it fails.
+    pub(crate) fn fails(&self) -> bool {
+        let is_upgrade = self.current.is_some_and(|current| current.is_upgrade);
+        self.fate.is_failure() || is_upgrade && self.fate == Fate::No4k
+    }
+
+    /// Whether its charge is returned at the end.
+    pub(crate) fn is_refunded(&self) -> bool {
+        self.fails() && self.fate != Fate::FailedButCharged
     }
 
     /// The format of the video that is delivered.
@@ -101,7 +136,11 @@ impl Task {
 
     /// The upgrade to this size, if it has been asked for.
     pub(crate) fn upgrade(&self, to: Resolution) -> Option<Work> {
-        *self.upgrades.get((to as usize).checked_sub(1)?)?
+        match to {
+            Resolution::P360 | Resolution::P720 => None,
+            Resolution::P1080 => self.upgrades[0],
+            Resolution::K4 => self.upgrades[1],
+        }
     }
 
     /// Whether its upgrade to this size fails, however it begins.
@@ -199,6 +238,7 @@ impl Task {
             film: None,
             echo: "{}".to_owned(),
             upgrades: [None, Some(Work::new(now, 480))],
+            current: None,
             call: 1,
             changed: None,
         }

@@ -55,6 +55,7 @@ impl Visit<'_> {
             film: None,
             echo,
             upgrades: [None, None],
+            current: None,
             call: self.call,
             changed: None,
         }

@@ -4,18 +4,30 @@ use serde_json::{Value, json};
 
 use super::envelope::Refusal;
 use super::forms::{other_id, reshape};
-use super::price::UPGRADE_TO_4K;
-use super::task::{NO_4K, failure, has_origin};
+use super::get_task::record;
+use super::task::{NO_4K, TO_4K, failure, has_origin};
 use crate::clip::Resolution;
 use crate::media;
-use crate::scenario::{Callbacks, Fate};
+use crate::scenario::{CallbackBody, Callbacks, Fate};
 use crate::task::{Subject, Task};
 
 /// The body of a callback about a task that has ended. It is the same each time.
-pub(crate) fn body(task: &Task, id: &str, subject: Subject, base: &str, how: &Callbacks) -> Value {
-    let mut body = match subject {
-        Subject::Video => video(task, id, base),
-        Subject::Upgrade4k => upgrade_4k(task, id, base, how.snake_case),
+///
+/// `balance` is what the account has left, which one of the bodies tells.
+pub(crate) fn body(
+    task: &Task,
+    id: &str,
+    subject: Subject,
+    base: &str,
+    how: &Callbacks,
+    balance: f64,
+) -> Value {
+    let mut body = match (subject, how.body) {
+        (Subject::Upgrade4k, _) => upgrade_4k(task, id, base, how.snake_case),
+        (Subject::Video, _) if task.current.is_none() => video(task, id, base),
+        (Subject::Video, CallbackBody::OldForm) => video(task, id, base),
+        (Subject::Video, CallbackBody::Record) => as_record(task, id, base),
+        (Subject::Video, CallbackBody::Playground) => as_playground(task, id, base, balance),
     };
     if let Some(shape) = how.shape {
         // A callback is a request, and so has no status.
@@ -24,9 +36,34 @@ pub(crate) fn body(task: &Task, id: &str, subject: Subject, base: &str, how: &Ca
     body
 }
 
-/// After a generation or an extension.
+/// After a task of the current form, as its page says. No real one has been seen.
+fn as_record(task: &Task, id: &str, base: &str) -> Value {
+    let (code, message) = match failure(task) {
+        Some(failure) => (501, failure.1),
+        None => (200, "success"),
+    };
+    json!({ "code": code, "msg": message, "data": record(task, id, true, base) })
+}
+
+/// The same as it was for a sibling model.
+fn as_playground(task: &Task, id: &str, base: &str, balance: f64) -> Value {
+    let mut body = as_record(task, id, base);
+    body["msg"] = match failure(task) {
+        Some(_) => json!("Playground task failed."),
+        None => json!("Playground task completed successfully."),
+    };
+    let data = &mut body["data"];
+    data["consumeCredits"] = data["creditsConsumed"].take();
+    data["remainedCredits"] = json!(balance);
+    if let Some(data) = data.as_object_mut() {
+        data.remove("creditsConsumed");
+    }
+    body
+}
+
+/// After a generation or an extension of the old form.
 fn video(task: &Task, id: &str, base: &str) -> Value {
-    if let Some(Refusal(code, message)) = failure(task.fate) {
+    if let Some(Refusal(code, message)) = failure(task) {
         let data = json!({ "taskId": id, "fallbackFlag": false });
         return json!({ "code": code, "msg": message, "data": data });
     }
@@ -44,7 +81,7 @@ fn video(task: &Task, id: &str, base: &str) -> Value {
         // The whole film is not in it: no page says that it is.
         "Veo3.1 video extension successful."
     } else {
-        data["promptJson"] = json!(task.echo);
+        data["promptJson"] = json!(prompt_json(task));
         if is_fallback {
             "Veo3.1 video generated successfully (using fallback model)."
         } else {
@@ -54,7 +91,16 @@ fn video(task: &Task, id: &str, base: &str) -> Value {
     json!({ "code": 200, "msg": message, "data": data })
 }
 
-/// After an upgrade to 4K. The page about callbacks has one form, and that about 4K the other, in snake_case. No real one
+/// The request. The current form repeats its input, if it ever sends this.
+fn prompt_json(task: &Task) -> String {
+    if task.current.is_none() {
+        return task.echo.clone();
+    }
+    let echo: Value = serde_json::from_str(&task.echo).unwrap_or_default();
+    echo["input"].to_string()
+}
+
+/// After an upgrade to 4K of the old form. The page about callbacks has one form, and that about 4K the other, in snake_case. No real one
 /// has been seen.
 fn upgrade_4k(task: &Task, id: &str, base: &str, snake_case: bool) -> Value {
     if task.has_no_upgrade(Resolution::K4) {
@@ -66,7 +112,7 @@ fn upgrade_4k(task: &Task, id: &str, base: &str, snake_case: bool) -> Value {
         json!({ "task_id": id, "result_urls": urls, "media_ids": [other_id(id)], "image_urls": [] })
     } else {
         let info = json!({ "imageUrls": [], "resultUrls": urls });
-        json!({ "creditsConsumed": UPGRADE_TO_4K, "info": info, "taskId": id })
+        json!({ "creditsConsumed": TO_4K.price, "info": info, "taskId": id })
     };
     json!({ "code": 200, "msg": "4K Video generated successfully.", "data": data })
 }

@@ -12,10 +12,9 @@ pub(crate) type Answer = Result<Reply, Refusal>;
 
 // The service was seen to say this, or its pages say it.
 pub(crate) const UNKNOWN_TASK: Refusal = Refusal(422, "record is null.");
-pub(crate) const NO_RECORD: Refusal = Refusal(422, "recordInfo is null");
-pub(crate) const CLOSED: Refusal = Refusal(
-    505,
-    "Feature Disabled - The requested feature is currently disabled",
+pub(crate) const SERVER_ERROR: Refusal = Refusal(
+    500,
+    "Server Error - An unexpected error occurred while processing the request",
 );
 // The words for these are not known in full; they follow those that are.
 pub(crate) const NO_CREDITS: Refusal = Refusal(
@@ -64,7 +63,7 @@ pub(crate) fn error(status: u16, code: Option<u16>, words: Option<&str>) -> Repl
             "Failed to fetch the image. Kindly verify any access limits set by you or your service provider."
         }
         455 => "Service Unavailable - System is currently undergoing maintenance",
-        500 => "Server Error - An unexpected error occurred while processing the request",
+        500 => SERVER_ERROR.1,
         501 => "Generation Failed - Video generation task failed",
         505 => "Feature Disabled - The requested feature is currently disabled",
         _ => "Error",

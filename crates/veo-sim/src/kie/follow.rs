@@ -150,13 +150,16 @@ impl Follower {
     /// A callback with its body; nothing if its task is forgotten.
     fn callback(&self, announcement: &Announcement, scenario: &Scenario) -> Option<Callback> {
         let Announcement { url, task, subject } = announcement;
-        let state = self.shared.state();
+        let mut state = self.shared.state();
+        let account = state.tasks.get(task)?.account.clone();
+        let balance = state.account(&account)?.balance;
         let body = callback::body(
             state.tasks.get(task)?,
             task,
             *subject,
             &self.shared.media_url,
             &scenario.callback,
+            balance,
         );
         Some(Callback {
             url: url.clone(),

@@ -10,17 +10,68 @@ use crate::state::iso_8601;
 
 /// Puts a reply into another form; its HTTP status may change too. A form of UniAll leaves it as it is.
 pub(crate) fn reshape(shape: Shape, reply: &mut Value, status: &mut u16) {
+    // The result of the current form is a text that holds JSON, which is to change too.
+    let result = read_result(reply);
+    reshape_read(shape, reply, status);
+    if result.is_some() {
+        write_result(reply);
+    }
+}
+
+/// The id of an upgrade for that of its video, and the other way round.
+pub(crate) fn other_id(id: &str) -> String {
+    id.chars().rev().collect()
+}
+
+/// Puts the JSON itself in place of the text of a result, if there is one.
+fn read_result(reply: &mut Value) -> Option<()> {
+    let result = reply.pointer_mut("/data/resultJson")?;
+    *result = serde_json::from_str(result.as_str()?).ok()?;
+    Some(())
+}
+
+/// Makes a text of the result again, if it is still there.
+fn write_result(reply: &mut Value) {
+    for place in ["/data/resultJson", "/data/result_json"] {
+        if let Some(result) = reply.pointer_mut(place).filter(|result| result.is_object()) {
+            *result = Value::from(result.to_string());
+        }
+    }
+}
+
+fn reshape_read(shape: Shape, reply: &mut Value, status: &mut u16) {
     match shape {
         Shape::UrlsAsText => each_member(reply, &urls_as_text),
         Shape::UrlsInBrackets => each_member(reply, &urls_in_brackets),
         Shape::TimesAsText => each_member(reply, &time_as_text),
         Shape::SnakeCase => each_object(reply, &names_in_snake_case),
-        Shape::UnknownState => each_member(reply, &|name, value| {
-            if name == "successFlag" {
-                *value = json!(7);
-            }
+        Shape::UnknownState => each_member(reply, &|name, value| match name {
+            "successFlag" => *value = json!(7),
+            "state" => *value = json!("dreaming"),
+            _ => {}
+        }),
+        Shape::OtherStates => each_state(reply, &|state| match state {
+            "success" => "completed".to_owned(),
+            "fail" => "failed".to_owned(),
+            other => other.to_owned(),
+        }),
+        Shape::UpperCase => each_state(reply, &str::to_ascii_uppercase),
+        Shape::Generating => each_state(reply, &|state| match state {
+            "waiting" => "generating".to_owned(),
+            other => other.to_owned(),
         }),
         Shape::OriginFirst => origin_first(reply),
+        Shape::OriginOnly => {
+            if let Some(urls) = reply.pointer_mut("/data/resultJson/data/result_urls") {
+                *urls = json!([]);
+            }
+        }
+        Shape::NoResult => {
+            if let Some(result) = reply.pointer_mut("/data/resultJson") {
+                *result = json!("");
+            }
+        }
+        Shape::AsDocumented => as_documented(reply),
         Shape::New4kId => new_4k_id(reply),
         Shape::NoData => {
             if let Some(data) = reply.get_mut("data") {
@@ -34,11 +85,6 @@ pub(crate) fn reshape(shape: Shape, reply: &mut Value, status: &mut u16) {
         }
         other => other.apply(reply),
     }
-}
-
-/// The id of an upgrade for that of its video, and the other way round.
-pub(crate) fn other_id(id: &str) -> String {
-    id.chars().rev().collect()
 }
 
 fn urls_as_text(name: &str, value: &mut Value) {
@@ -61,11 +107,19 @@ fn is_list_of_urls(name: &str) -> bool {
 }
 
 fn time_as_text(name: &str, value: &mut Value) {
-    if let ("createTime" | "completeTime", Some(time)) = (name, value.as_u64()) {
+    if let ("createTime" | "completeTime" | "updateTime", Some(time)) = (name, value.as_u64()) {
         let text = iso_8601(Duration::from_millis(time));
         let text = text.get(..19).unwrap_or_default().replace('T', " ");
         *value = Value::from(text);
     }
+}
+
+fn each_state(reply: &mut Value, change: &dyn Fn(&str) -> String) {
+    each_member(reply, &|name, value| {
+        if let ("state", Some(state)) = (name, value.as_str()) {
+            *value = Value::from(change(state));
+        }
+    });
 }
 
 fn names_in_snake_case(object: &mut Map<String, Value>) {
@@ -86,12 +140,44 @@ fn snake_case(name: &str) -> String {
 }
 
 fn origin_first(reply: &mut Value) {
-    let origin = reply.pointer("/data/response/originUrls");
-    if origin.is_some_and(Value::is_array) {
-        let data = &mut reply["data"];
+    let Some(data) = reply.pointer_mut("/data") else {
+        return;
+    };
+    if data["response"]["originUrls"].is_array() {
         data["successFlag"] = json!(0);
         data["completeTime"] = Value::Null;
         data["response"]["resultUrls"] = Value::Null;
+    }
+    if data["resultJson"]["data"]["origin_urls"].is_array() {
+        data["state"] = json!("generating");
+        data["completeTime"] = Value::Null;
+        data["costTime"] = Value::Null;
+        data["resultJson"]["data"]["result_urls"] = json!([]);
+    }
+}
+
+/// Puts a record of the current form as its page shows it, and not as it was seen.
+fn as_documented(reply: &mut Value) {
+    let Some(data) = reply
+        .pointer_mut("/data")
+        .filter(|data| data["param"].is_string())
+    else {
+        return;
+    };
+    let read = |text: &Value| serde_json::from_str::<Value>(text.as_str()?).ok();
+    if let Some(mut param) = read(&data["param"])
+        && let Some(input) = read(&param["input"])
+    {
+        param["input"] = input;
+        data["param"] = Value::from(param.to_string());
+    }
+    for name in ["failCode", "failMsg"] {
+        if data[name].is_null() {
+            data[name] = json!("");
+        }
+    }
+    if let Some(seconds) = data["costTime"].as_u64() {
+        data["costTime"] = json!(seconds * 1000);
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn extend(visit: &Visit<'_>) -> Answer {
     let model = word(&request, "model", &TIERS.map(|tier| tier.extending)).ok_or(INVALID_MODEL)?;
     check_seed(&request)?;
     fits(visit)?;
-    let mut task = extension(visit, text(&request, "taskId").unwrap_or_default())?;
+    let (mut task, _) = extension(visit, text(&request, "taskId").unwrap_or_default())?;
     // No record of an extension has been seen.
     task.echo = json!({ "model": model, "prompt": prompt }).to_string();
     let tier = TIERS.iter().find(|tier| tier.extending == model);

@@ -1,11 +1,14 @@
-//! kie.ai: its Veo and common endpoints, its uploads and its callbacks.
+//! kie.ai: its Veo endpoints in both forms, its common ones, its uploads and its callbacks.
 
 mod account;
 mod callback;
+mod create_task;
 mod envelope;
 mod follow;
 mod forms;
 mod generate;
+mod get_task;
+mod omni;
 mod price;
 mod record;
 mod send;
@@ -28,9 +31,8 @@ pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
         "record_info" => record::record_info(visit),
         "get_1080p_video" => upgrade::get_1080p_video(visit),
         "get_4k_video" => upgrade::get_4k_video(visit),
-        // The current form is closed here, so it has no tasks.
-        "create_task" => Err(envelope::CLOSED),
-        "get_task" => Err(envelope::NO_RECORD),
+        "create_task" => create_task::create_task(visit),
+        "get_task" => get_task::get_task(visit),
         "account_credits" => account::account_credits(visit),
         "download_url" => account::download_url(visit),
         _ => return error(501, None, Some(&visit.is_not_played())),

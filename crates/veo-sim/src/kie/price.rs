@@ -41,14 +41,11 @@ pub(crate) const TIERS: [Tier; 3] = [
     },
 ];
 
-pub(crate) const UPGRADE_TO_1080P: u32 = 5;
-pub(crate) const UPGRADE_TO_4K: u32 = 120;
-
 impl Tier {
     /// The price of a video from so many images.
     pub(crate) fn video(&self, resolution: Resolution, images: usize) -> u32 {
         match resolution {
-            Resolution::P720 => self.p720,
+            Resolution::P360 | Resolution::P720 => self.p720,
             Resolution::P1080 => self.p1080,
             // The one price that is another with images.
             Resolution::K4 if self.name == "veo3" && images > 0 => 370,

@@ -4,36 +4,28 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::envelope::{Answer, Refusal, UNKNOWN_TASK, success};
+use super::envelope::{Answer, Refusal, success};
 use super::forms::other_id;
-use super::task::{NO_4K, failure, has_origin, kept};
+use super::task::{NO_4K, asked, failure, has_origin, kept};
 use crate::clip::Resolution;
 use crate::media;
 use crate::scenario::Fate;
 use crate::state::State;
-use crate::task::{Progress, Task};
+use crate::task::Task;
 use crate::visit::Visit;
 
 pub(crate) fn record_info(visit: &Visit<'_>) -> Answer {
     let id = visit.query("taskId").unwrap_or_default();
     let state = &mut *visit.shared.state();
-    let record = match state.ask(&visit.account, &id) {
-        Some(progress) => {
-            let has_ended = matches!(progress, Progress::Ended);
-            record(
-                kept(state, visit, &id)?,
-                &id,
-                has_ended,
-                &visit.shared.media_url,
-            )
-        }
-        None => upgrade_record(state, visit, &id).ok_or(UNKNOWN_TASK)?,
+    let record = match asked(state, visit, &id) {
+        Ok((task, has_ended)) => record(task, &id, has_ended, &visit.shared.media_url),
+        Err(refusal) => upgrade_record(state, visit, &id).ok_or(refusal)?,
     };
     Ok(success(record))
 }
 
 fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Value {
-    let failure = failure(task.fate).filter(|_| has_ended);
+    let failure = failure(task).filter(|_| has_ended);
     let flag = match failure {
         None => i32::from(has_ended),
         Some(_) if task.fate == Fate::FailedEarly => 2,
@@ -94,7 +86,7 @@ fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Valu
     let source = other_id(id);
     let task = kept(state, visit, &source).ok()?;
     let fails = task.has_no_upgrade(Resolution::K4);
-    let work = task.upgrades[Resolution::K4 as usize - 1].as_mut()?;
+    let work = task.upgrades[1].as_mut()?;
     let has_ended = work.ask(visit.pace, visit.now);
     let started = work.started;
     let end = work.end(visit.pace, visit.now);

@@ -1,30 +1,56 @@
 //! The facts of a task that several of kie.ai's answers and callbacks are made from.
 
-use super::envelope::{Refusal, UNKNOWN_TASK};
+use super::envelope::{INVALID, Refusal, UNKNOWN_TASK};
 use crate::clip::Resolution;
 use crate::media::RECORD_LIFE;
 use crate::scenario::Fate;
 use crate::state::State;
-use crate::task::Task;
+use crate::task::{Progress, Task};
 use crate::visit::Visit;
 
 const OLD_TASK: Refusal = Refusal(422, "Temporarily supports records within 14 days.");
 const UNFINISHED_TASK: Refusal = Refusal(422, "record status is not success.");
 const EMPTY_TASK: Refusal = Refusal(422, "record result data is empty.");
+const NOT_FOR_FALLBACK: Refusal =
+    Refusal(422, "Videos made by the fallback model cannot be upgraded.");
 /// Documented for the callback. It is not known how the calls that follow are answered.
 pub(crate) const NO_4K: Refusal = Refusal(
     500,
     "The 4K version of this video is unavailable. Please try a different video.",
 );
 
-/// A task of the account whose record is still kept.
+/// The model of the current form that makes a video of Veo 3.1, in any tier.
+pub(crate) const VEO: &str = "veo-3-1";
+
+/// An upgrade of a finished video, as both forms have it.
+pub(crate) struct Upgrade {
+    pub(crate) to: Resolution,
+    /// In credits.
+    pub(crate) price: u32,
+    /// How long it takes.
+    pub(crate) seconds: u64,
+}
+
+pub(crate) const TO_1080P: Upgrade = Upgrade {
+    to: Resolution::P1080,
+    price: 5,
+    seconds: 120,
+};
+pub(crate) const TO_4K: Upgrade = Upgrade {
+    to: Resolution::K4,
+    price: 120,
+    seconds: 480,
+};
+
+/// A task of the account and of the form that is asked, whose record is still kept.
 pub(crate) fn kept<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,
     id: &str,
 ) -> Result<&'a mut Task, Refusal> {
     let task = state.tasks.get_mut(id).ok_or(UNKNOWN_TASK)?;
-    if task.account != visit.account {
+    let is_current = matches!(visit.operation, "create_task" | "get_task");
+    if task.account != visit.account || task.current.is_some() != is_current {
         return Err(UNKNOWN_TASK);
     }
     if visit.now.saturating_sub(task.work.started) > RECORD_LIFE {
@@ -33,7 +59,19 @@ pub(crate) fn kept<'a>(
     Ok(task)
 }
 
-/// A task of the account that has become a video.
+/// The same after one more question about it, and whether it has ended.
+pub(crate) fn asked<'a>(
+    state: &'a mut State,
+    visit: &Visit<'_>,
+    id: &str,
+) -> Result<(&'a mut Task, bool), Refusal> {
+    kept(state, visit, id)?;
+    let progress = state.ask(&visit.account, id);
+    let has_ended = matches!(progress, Some(Progress::Ended));
+    Ok((kept(state, visit, id)?, has_ended))
+}
+
+/// A task of the account that has become a video of Veo 3.1, and is no upgrade of one.
 pub(crate) fn finished<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,
@@ -41,11 +79,27 @@ pub(crate) fn finished<'a>(
 ) -> Result<&'a mut Task, Refusal> {
     state.settle(id);
     let task = kept(state, visit, id)?;
-    if task.work.done.is_none() || task.fate.is_failure() {
+    if task.current.is_some_and(|current| current.tier.is_empty()) {
+        return Err(INVALID);
+    }
+    if task.work.done.is_none() || task.fails() {
         return Err(UNFINISHED_TASK);
     }
     if task.fate == Fate::Filtered {
         return Err(EMPTY_TASK);
+    }
+    Ok(task)
+}
+
+/// The same if its video can be made larger.
+pub(crate) fn upgradable<'a>(
+    state: &'a mut State,
+    visit: &Visit<'_>,
+    id: &str,
+) -> Result<&'a mut Task, Refusal> {
+    let task = finished(state, visit, id)?;
+    if task.fate == Fate::Fallback {
+        return Err(NOT_FOR_FALLBACK);
     }
     Ok(task)
 }
@@ -58,8 +112,8 @@ pub(crate) fn has_origin(task: &Task) -> bool {
 }
 
 /// The code and the words of a task that has failed.
-pub(crate) fn failure(fate: Fate) -> Option<Refusal> {
-    match fate {
+pub(crate) fn failure(task: &Task) -> Option<Refusal> {
+    match task.fate {
         Fate::PromptRefused => Some(Refusal(
             400,
             "Your prompt was flagged by Website as violating content policies.",
@@ -72,6 +126,7 @@ pub(crate) fn failure(fate: Fate) -> Option<Refusal> {
         Fate::Failed | Fate::FailedButCharged => Some(Refusal(422, "failed")),
         Fate::Retired => Some(Refusal(400, "PUBLIC_ERROR_MODEL_ACCESS_DENIED")),
         Fate::FailedEarly => Some(Refusal(500, "Internal Error, Please try again later.")),
+        Fate::No4k if task.fails() => Some(NO_4K),
         Fate::Made | Fate::Filtered | Fate::Stuck | Fate::Smaller | Fate::Fallback | Fate::No4k => {
             None
         }

@@ -4,12 +4,10 @@ use serde_json::json;
 
 use super::envelope::{Answer, NO_CREDITS, Refusal, body, fits, success};
 use super::follow::follow;
-use super::price::{UPGRADE_TO_4K, UPGRADE_TO_1080P};
-use super::task::{NO_4K, finished};
+use super::task::{NO_4K, TO_4K, TO_1080P, Upgrade, upgradable};
 use crate::clip::Resolution;
 use crate::media;
 use crate::reply::Reply;
-use crate::scenario::Fate;
 use crate::task::{Subject, Work};
 use crate::visit::{Visit, text};
 
@@ -19,14 +17,9 @@ const PROCESSING_1080P: Refusal = Refusal(
 );
 const PROCESSING_4K: &str =
     "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
-const NOT_FOR_FALLBACK: Refusal =
-    Refusal(422, "Videos made by the fallback model cannot be upgraded.");
 
-/// How long the upgrades to 1080p and to 4K take, in seconds.
-const UPGRADE_SECONDS: [u64; 2] = [120, 480];
-
-/// An upgrade after one more call for it.
-struct Upgrade {
+/// How far an upgrade is after one more call for it.
+struct Stage {
     /// Whether this call has started it.
     is_new: bool,
     /// Whether it is over. If it fails, there is nothing to hand out.
@@ -37,7 +30,7 @@ struct Upgrade {
 pub(crate) fn get_1080p_video(visit: &Visit<'_>) -> Answer {
     let id = visit.query("taskId").unwrap_or_default();
     fits(visit)?;
-    let upgrade = upgrade(visit, &id, Resolution::P1080)?;
+    let upgrade = upgrade(visit, &id, &TO_1080P)?;
     if !upgrade.has_ended {
         return Err(PROCESSING_1080P);
     }
@@ -50,7 +43,7 @@ pub(crate) fn get_4k_video(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
     fits(visit)?;
     let id = text(&request, "taskId").unwrap_or_default();
-    let upgrade = upgrade(visit, id, Resolution::K4)?;
+    let upgrade = upgrade(visit, id, &TO_4K)?;
     let mut data = json!({ "taskId": id, "resultUrls": null, "imageUrls": null });
     if upgrade.is_new {
         if let Some(url) = text(&request, "callBackUrl") {
@@ -71,25 +64,21 @@ pub(crate) fn get_4k_video(visit: &Visit<'_>) -> Answer {
     Ok(Reply::json(200, reply))
 }
 
-fn upgrade(visit: &Visit<'_>, id: &str, to: Resolution) -> Result<Upgrade, Refusal> {
+fn upgrade(visit: &Visit<'_>, id: &str, upgrade: &Upgrade) -> Result<Stage, Refusal> {
     let state = &mut *visit.shared.state();
-    let place = to as usize - 1;
-    let task = finished(state, visit, id)?;
-    if task.fate == Fate::Fallback {
-        return Err(NOT_FOR_FALLBACK);
-    }
-    let is_new = task.upgrades[place].is_none();
-    let price = [UPGRADE_TO_1080P, UPGRADE_TO_4K][place].into();
+    let place = usize::from(upgrade.to == Resolution::K4);
+    let is_new = upgradable(state, visit, id)?.upgrades[place].is_none();
+    let price = upgrade.price.into();
     if is_new && !state.bill(&visit.account, visit.operation, visit.call, id, price) {
         return Err(NO_CREDITS);
     }
-    let task = finished(state, visit, id)?;
-    let fails = task.has_no_upgrade(to);
-    let new = Work::new(visit.now, UPGRADE_SECONDS[place]);
+    let task = upgradable(state, visit, id)?;
+    let fails = task.has_no_upgrade(upgrade.to);
+    let new = Work::new(visit.now, upgrade.seconds);
     let work = task.upgrades[place].get_or_insert(new);
     let has_ended = work.ask(visit.pace, visit.now);
     task.wake();
-    Ok(Upgrade {
+    Ok(Stage {
         is_new,
         has_ended,
         fails,

@@ -20,7 +20,7 @@ const INVALID_RESOLUTION: Refusal = Refusal(422, "Resolution error");
 const INVALID_DURATION: Refusal = Refusal(422, "Duration error");
 pub(crate) const NO_PROMPT: Refusal = Refusal(422, "Please enter prompt.");
 const UNKNOWN_SOURCE: Refusal = Refusal(404, "The original video does not exist.");
-const UPGRADED_SOURCE: Refusal = Refusal(422, "Videos upgraded to 1080P cannot be extended.");
+const LARGE_SOURCE: Refusal = Refusal(422, "Videos upgraded to 1080P cannot be extended.");
 
 /// How long things take, in seconds: two videos were seen to take 67 and 89, the rest is documented in minutes.
 pub(crate) const VIDEO_SECONDS: u64 = 90;
@@ -46,6 +46,12 @@ impl Names {
         ratio: &["aspect_ratio", "aspectRatio"],
         images: "imageUrls",
         mode: "generationType",
+    };
+    pub(crate) const CURRENT: Names = Names {
+        place: "/input",
+        ratio: &["aspect_ratio"],
+        images: "image_urls",
+        mode: "generation_type",
     };
 }
 
@@ -100,9 +106,13 @@ impl Video<'_> {
     }
 }
 
-/// The task that extends a finished video.
-pub(crate) fn extension(visit: &Visit<'_>, source: &str) -> Result<Task, Refusal> {
-    let (portrait, film) = source_of_extension(visit, source)?;
+/// The task that extends a finished video, and the tier of that if it is known.
+pub(crate) fn extension(visit: &Visit<'_>, source: &str) -> Result<(Task, &'static str), Refusal> {
+    let Source {
+        portrait,
+        film,
+        tier,
+    } = Source::of(visit, source)?;
     let format = Format {
         resolution: Resolution::P720,
         portrait,
@@ -111,7 +121,7 @@ pub(crate) fn extension(visit: &Visit<'_>, source: &str) -> Result<Task, Refusal
     };
     let mut task = visit.task(format, EXTENSION_SECONDS, String::new());
     task.film = Some(film + ADDED_SECONDS);
-    Ok(task)
+    Ok((task, tier))
 }
 
 /// Charges a task and starts it, and sees to its callback. Returns its id.
@@ -136,19 +146,34 @@ pub(crate) fn accept(
     Ok(id)
 }
 
-/// Whether the video to extend is a portrait, and the length of its film in seconds.
-fn source_of_extension(visit: &Visit<'_>, id: &str) -> Result<(bool, u32), Refusal> {
-    let state = &mut *visit.shared.state();
-    let task = match finished(state, visit, id) {
-        Ok(task) => task,
-        Err(refusal) if refusal.1 == UNKNOWN_TASK.1 => return Err(UNKNOWN_SOURCE),
-        Err(refusal) => return Err(refusal),
-    };
-    if task.upgrade(Resolution::P1080).is_some() {
-        return Err(UPGRADED_SOURCE);
+/// A video to extend.
+struct Source {
+    portrait: bool,
+    /// Length of its film in seconds.
+    film: u32,
+    /// Empty in the old form.
+    tier: &'static str,
+}
+
+impl Source {
+    fn of(visit: &Visit<'_>, id: &str) -> Result<Source, Refusal> {
+        let state = &mut *visit.shared.state();
+        let task = match finished(state, visit, id) {
+            Ok(task) => task,
+            Err(refusal) if refusal.1 == UNKNOWN_TASK.1 => return Err(UNKNOWN_SOURCE),
+            Err(refusal) => return Err(refusal),
+        };
+        // The pages of the old form say it of an upgrade, and those of the current one of what was made so.
+        let is_large = task.current.is_some() && task.format.resolution > Resolution::P720;
+        if is_large || task.upgrade(Resolution::P1080).is_some() {
+            return Err(LARGE_SOURCE);
+        }
+        Ok(Source {
+            portrait: task.format.portrait,
+            film: task.film.unwrap_or(task.format.seconds),
+            tier: task.current.unwrap_or_default().tier,
+        })
     }
-    let film = task.film.unwrap_or(task.format.seconds);
-    Ok((task.format.portrait, film))
 }
 
 /// Checks the rules of kie.ai's pages about several fields together. A number beyond a bound that they name is refused.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
-use veo_sim::{Callbacks, Fate, Fault, Pace, Scenario, Shape, Sim};
+use veo_sim::{CallbackBody, Callbacks, Fate, Fault, Pace, Scenario, Shape, Sim};
 
 use crate::{LONG, SILENCE, User, start};
 
@@ -247,6 +247,90 @@ async fn extensions_and_4k_upgrades_have_callbacks_of_their_own() {
         receiver.nothing().await;
         assert_eq!(user.size(&json!(url)).await, (3840, 2160, 8));
     }
+}
+
+#[tokio::test]
+async fn tasks_of_the_current_form_have_one_of_three_bodies() {
+    for body in [
+        CallbackBody::Record,
+        CallbackBody::Playground,
+        CallbackBody::OldForm,
+    ] {
+        for fate in [Fate::Made, Fate::PromptRefused] {
+            let mut receiver = Receiver::start(&[]).await;
+            let callbacks = Callbacks {
+                body,
+                ..Callbacks::default()
+            };
+            let sim = start(scenario(Pace::AtOnce, callbacks).task(1.., fate)).await;
+            let user = User::new(&sim, "key");
+            let request = json!({
+                "model": "veo-3-1", "callBackUrl": receiver.url, "input": { "prompt": "A kite", "model": "veo3_lite" },
+            });
+            user.post("/api/v1/jobs/createTask", request).await;
+            let seen = receiver.next().await.1;
+            let id = sim.charges()[0].task.clone();
+            let record = user.task(&id).await;
+            let is_made = fate == Fate::Made;
+            let refusal = "Your prompt was flagged by Website as violating content policies.";
+            let mut playground = record.clone();
+            playground
+                .as_object_mut()
+                .unwrap()
+                .remove("creditsConsumed");
+            playground["consumeCredits"] = record["creditsConsumed"].clone();
+            playground["remainedCredits"] = json!(if is_made { 1220.75 } else { 1250.75 });
+            let info = json!({ "resultUrls": [format!("{}/media/{id}.mp4", sim.media_url())], "resolution": "720p" });
+            let prompt = seen["data"]["promptJson"].clone();
+            let wanted = match (body, is_made) {
+                (CallbackBody::Record, true) => {
+                    json!({ "code": 200, "msg": "success", "data": record })
+                }
+                (CallbackBody::Record, false) => {
+                    json!({ "code": 501, "msg": refusal, "data": record })
+                }
+                (CallbackBody::Playground, true) => {
+                    let words = "Playground task completed successfully.";
+                    json!({ "code": 200, "msg": words, "data": playground })
+                }
+                (CallbackBody::Playground, false) => {
+                    json!({ "code": 501, "msg": "Playground task failed.", "data": playground })
+                }
+                (_, true) => {
+                    let data = json!({ "taskId": id, "promptJson": prompt, "info": info, "fallbackFlag": false });
+                    json!({ "code": 200, "msg": "Veo3.1 video generated successfully.", "data": data })
+                }
+                (_, false) => {
+                    let data = json!({ "taskId": id, "fallbackFlag": false });
+                    json!({ "code": 400, "msg": refusal, "data": data })
+                }
+            };
+            assert_eq!(seen, wanted, "{body:?} {fate:?}");
+            if let Some(prompt) = prompt.as_str() {
+                let prompt: Value = serde_json::from_str(prompt).unwrap();
+                assert_eq!(prompt, json!({ "prompt": "A kite", "model": "veo3_lite" }));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_of_the_current_form_is_called_about_as_a_task_of_its_own() {
+    let mut receiver = Receiver::start(&[]).await;
+    let sim = start(scenario(FAST, Callbacks::default())).await;
+    let user = User::new(&sim, "key");
+    let source = user
+        .create_task("veo-3-1", json!({ "prompt": "A kite" }))
+        .await;
+    user.task_end(&source).await;
+    let request = json!({
+        "model": "veo/get-4k-video", "callBackUrl": receiver.url, "input": { "task_id": source },
+    });
+    let reply = user.post("/api/v1/jobs/createTask", request).await;
+    let upgrade = reply["data"]["taskId"].as_str().unwrap();
+    let body = receiver.next().await.1;
+    assert_eq!(body["data"], user.task(upgrade).await);
+    receiver.nothing().await;
 }
 
 #[tokio::test]
@@ -567,6 +651,8 @@ async fn the_catalogue_has_them_tidy_and_untidy() {
         ("untidy-callbacks", 4),
         ("callbacks-as-text", 1),
         ("callbacks-without-data", 1),
+        ("playground-callbacks", 1),
+        ("old-form-callbacks", 1),
     ] {
         let user = User::new(&sim, key);
         for _ in 0..1 + count / 4 {

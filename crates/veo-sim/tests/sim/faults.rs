@@ -156,6 +156,107 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
         "/data/response/resultUrls",
         "null",
     ),
+    (
+        "origin_first",
+        "made",
+        "task",
+        "/data/state",
+        r#""generating""#,
+    ),
+    ("origin_first", "made", "task", "/data/completeTime", "null"),
+    (
+        "origin_first",
+        "made",
+        "task",
+        "/data/resultJson",
+        r#""{\"data\":{\"origin_urls\":[\"MEDIA/media/ID_origin.mp4\"],\"result_urls\":[]}}""#,
+    ),
+    ("origin_only", "made", "task", "/data/state", r#""success""#),
+    (
+        "origin_only",
+        "made",
+        "task",
+        "/data/resultJson",
+        r#""{\"data\":{\"origin_urls\":[\"MEDIA/media/ID_origin.mp4\"],\"result_urls\":[]}}""#,
+    ),
+    ("no_result", "made", "task", "/data/resultJson", r#""""#),
+    ("no_result", "made", "task", "/data/state", r#""success""#),
+    (
+        "generating",
+        "stuck",
+        "task",
+        "/data/state",
+        r#""generating""#,
+    ),
+    ("generating", "made", "task", "/data/state", r#""success""#),
+    (
+        "as_documented",
+        "made",
+        "task",
+        "/data/param",
+        r#""{\"input\":{\"model\":\"veo3_fast\",\"prompt\":\"A kite\",\"resolution\":\"1080p\"},\"model\":\"veo-3-1\"}""#,
+    ),
+    ("as_documented", "made", "task", "/data/failCode", r#""""#),
+    ("as_documented", "stuck", "task", "/data/costTime", "null"),
+    (
+        "unknown_state",
+        "made",
+        "task",
+        "/data/state",
+        r#""dreaming""#,
+    ),
+    (
+        "other_states",
+        "made",
+        "task",
+        "/data/state",
+        r#""completed""#,
+    ),
+    (
+        "other_states",
+        "failed",
+        "task",
+        "/data/state",
+        r#""failed""#,
+    ),
+    ("upper_case", "made", "task", "/data/state", r#""SUCCESS""#),
+    (
+        "urls_as_text",
+        "made",
+        "task",
+        "/data/resultJson",
+        r#""{\"data\":{\"origin_urls\":\"[\\\"MEDIA/media/ID_origin.mp4\\\"]\",\"result_urls\":\"[\\\"MEDIA/media/ID.mp4\\\"]\"}}""#,
+    ),
+    (
+        "urls_in_brackets",
+        "made",
+        "task",
+        "/data/resultJson",
+        r#""{\"data\":{\"origin_urls\":\"[MEDIA/media/ID_origin.mp4]\",\"result_urls\":\"[MEDIA/media/ID.mp4]\"}}""#,
+    ),
+    (
+        "nulls",
+        "made",
+        "task",
+        "/data/resultJson",
+        r#""{\"data\":{\"origin_urls\":null,\"result_urls\":[\"MEDIA/media/ID.mp4\"]}}""#,
+    ),
+    ("nulls", "failed", "task", "/data/failCode", "null"),
+    ("nulls", "failed", "task", "/data/state", r#""fail""#),
+    (
+        "numbers_as_text",
+        "made",
+        "task",
+        "/data/creditsConsumed",
+        r#""65""#,
+    ),
+    (
+        "no_data",
+        "made",
+        "task",
+        "",
+        r#"{"code":200,"msg":"success","data":null}"#,
+    ),
     ("new_4k_id", "made", "4k", "/data/taskId", r#""DI""#),
     ("new_4k_id", "made", "record", "/data/taskId", r#""ID""#),
     ("unknown_state", "made", "record", "/data/successFlag", "7"),
@@ -304,6 +405,10 @@ async fn a_paid_request_comes_to_what_the_fault_says_and_costs_as_it_says() {
     for (fault, wanted, charged) in FAULTS {
         for (path, body) in [
             ("/api/v1/veo/generate", r#"{"prompt":"A kite"}"#),
+            (
+                "/api/v1/jobs/createTask",
+                r#"{"model":"veo-3-1","input":{"prompt":"A kite"}}"#,
+            ),
             ("/v1/video/generations", body),
         ] {
             let case = format!("{fault} {path}");
@@ -612,6 +717,10 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
         let user = User::new(&sim, "key");
         let id = match *which {
             "job" | "create" => user.uniall_task().await,
+            "task" => {
+                let input = json!({ "prompt": "A kite", "resolution": "1080p" });
+                user.create_task("veo-3-1", input).await
+            }
             // In portrait, so that there is an original too.
             _ => {
                 user.kie_task(json!({ "prompt": "A kite", "aspect_ratio": "9:16" }))
@@ -631,6 +740,10 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
             ),
             "1080p" => (
                 format!("/api/v1/veo/get-1080p-video?taskId={id}"),
+                String::new(),
+            ),
+            "task" => (
+                format!("/api/v1/jobs/recordInfo?taskId={id}"),
                 String::new(),
             ),
             "credit" => ("/api/v1/chat/credit".to_owned(), String::new()),
@@ -691,6 +804,12 @@ async fn a_refusal_stays_a_refusal_in_any_form() {
             String::new(),
             "422",
         ),
+        (
+            "/api/v1/jobs/createTask",
+            r#"{"model":"veo-9","input":{}}"#.to_owned(),
+            "422",
+        ),
+        ("/api/v1/jobs/recordInfo?taskId=none", String::new(), "422"),
         ("/api/file-base64-upload", "{}".to_owned(), "400"),
         (
             "/v1/video/generations",

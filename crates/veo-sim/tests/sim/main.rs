@@ -9,6 +9,7 @@
 mod callbacks;
 mod faults;
 mod hostile;
+mod jobs;
 mod ledger;
 mod program;
 mod providers;
@@ -114,6 +115,44 @@ impl<'a> User<'a> {
         let id = self.kie_task(request).await;
         let record = self.kie_end(&id).await;
         (id, record["response"].clone())
+    }
+
+    /// Starts a task of kie.ai's current form.
+    async fn create_task(&self, model: &str, input: Value) -> String {
+        let request = json!({ "model": model, "input": input });
+        let reply = self.post("/api/v1/jobs/createTask", request).await;
+        let id = reply["data"]["taskId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{reply}"));
+        let data = json!({ "taskId": id, "recordId": id });
+        assert_eq!(
+            reply,
+            json!({ "code": 200, "msg": "success", "data": data })
+        );
+        id.to_owned()
+    }
+
+    /// What kie.ai's current form says of a task.
+    async fn task(&self, id: &str) -> Value {
+        let reply = self
+            .get(&format!("/api/v1/jobs/recordInfo?taskId={id}"))
+            .await;
+        assert_eq!(
+            (&reply["code"], &reply["msg"]),
+            (&json!(200), &json!("success")),
+            "{reply}"
+        );
+        reply["data"].clone()
+    }
+
+    /// Asks kie.ai's current form until the task has ended.
+    async fn task_end(&self, id: &str) -> Value {
+        loop {
+            let record = self.task(id).await;
+            if record["state"] != "waiting" {
+                return record;
+            }
+        }
     }
 
     /// Starts a task at UniAll.

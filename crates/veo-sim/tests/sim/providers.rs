@@ -11,7 +11,7 @@ use veo_sim::{Fate, Pace, Scenario, Sim};
 use crate::{Size, User, exchange, rows, start, toml};
 
 /// What can be asked for, and what comes.
-const SIZES: [(&str, &str, u64, Size); 6] = [
+pub(crate) const SIZES: [(&str, &str, u64, Size); 6] = [
     ("16:9", "720p", 4, (1280, 720, 4)),
     ("16:9", "1080p", 6, (1920, 1080, 6)),
     ("16:9", "4k", 8, (3840, 2160, 8)),

@@ -1,0 +1,90 @@
+//! The record of a task of the current form.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::envelope::{Answer, Refusal, success};
+use super::task::{VEO, asked, failure};
+use crate::clip::Resolution;
+use crate::media;
+use crate::scenario::Fate;
+use crate::task::Task;
+use crate::visit::Visit;
+
+const NO_ID: Refusal = Refusal(400, "taskId parameter is required");
+const NO_RECORD: Refusal = Refusal(422, "recordInfo is null");
+
+pub(crate) fn get_task(visit: &Visit<'_>) -> Answer {
+    let id = visit
+        .query("taskId")
+        .filter(|id| !id.is_empty())
+        .ok_or(NO_ID)?;
+    let state = &mut *visit.shared.state();
+    let (task, has_ended) = asked(state, visit, &id).map_err(|_| NO_RECORD)?;
+    let record = record(task, &id, has_ended, &visit.shared.media_url);
+    Ok(success(record))
+}
+
+/// The record, which is also what a callback has.
+pub(crate) fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Value {
+    let current = task.current.unwrap_or_default();
+    let failure = failure(task).filter(|_| has_ended);
+    let state = match (has_ended, &failure) {
+        // Most of those that were seen said this to the end.
+        (false, _) => "waiting",
+        (true, None) => "success",
+        (true, Some(_)) => "fail",
+    };
+    let result = match state {
+        "success" => result(task, id, base).to_string(),
+        _ => String::new(),
+    };
+    let started = task.work.started;
+    let done = task.work.done.filter(|_| has_ended);
+    let mut record = json!({
+        "taskId": id,
+        "model": current.model,
+        "state": state,
+        "param": param(&task.echo),
+        "resultJson": result,
+        "failCode": failure.as_ref().map(|failure| failure.0.to_string()),
+        "failMsg": failure.as_ref().map(|failure| failure.1),
+        // The pages say milliseconds.
+        "costTime": done.map(|done| done.saturating_sub(started).as_secs()),
+        "completeTime": done.map(milliseconds),
+        "createTime": milliseconds(started),
+    });
+    if let Some(done) = done {
+        let is_free = task.is_refunded();
+        record["updateTime"] = json!(milliseconds(done));
+        record["creditsConsumed"] = json!(if is_free { 0 } else { current.credits });
+    }
+    record
+}
+
+/// The request as the record repeats it: JSON text, whose input is JSON text again.
+fn param(echo: &str) -> String {
+    let mut param: Value = serde_json::from_str(echo).unwrap_or_default();
+    param["input"] = json!(param["input"].to_string());
+    param.to_string()
+}
+
+/// The result of a success. That of an extension and of an upgrade is not known.
+fn result(task: &Task, id: &str, base: &str) -> Value {
+    let urls = |which: &str| match task.fate {
+        Fate::Filtered => json!([]),
+        _ => json!([media::url(base, id, which)]),
+    };
+    let is_video = task.current.is_some_and(|current| current.model == VEO);
+    if is_video && task.format.resolution > Resolution::P720 {
+        json!({ "data": { "result_urls": urls(""), "origin_urls": urls("_origin") } })
+    } else {
+        json!({ "resultUrls": urls("") })
+    }
+}
+
+/// To the millisecond, unlike in the old form.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
