@@ -16,6 +16,13 @@
 //! faults. `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario. Only the calls that a scenario
 //! [expects](Scenario::expect) are counted for all its accounts together.
 //!
+//! # The two forms of kie.ai
+//!
+//! kie.ai is there in its old form, below `/api/v1/veo`, and in its current one, in which everything is a task of
+//! `/api/v1/jobs/createTask`. They share an account with its balance, its limit and its uploads, and neither knows the tasks of the
+//! other. The scenarios that begin with `retired-old-form` switch the old one off, and [`Sim::fault`] does it in the middle of a
+//! run.
+//!
 //! # Money
 //!
 //! An accepted task is [charged](Sim::charges), also if the reply is lost. The charge is returned if the task fails, unless its

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::envelope::{Answer, Refusal, SERVER_ERROR, body, fits, success};
+use super::envelope::{Answer, FIELD_MISSING, Refusal, SERVER_ERROR, body, fits, success};
 use super::omni::{OMNI, omni};
 use super::price::TIERS;
 use super::task::{TO_4K, TO_1080P, Upgrade, VEO, upgradable};
@@ -11,9 +11,6 @@ use crate::clip::Format;
 use crate::scenario::Fate;
 use crate::task::{Current, Task};
 use crate::visit::{Visit, text};
-
-/// Seen for other models. The words for a field that the model does not have are not known.
-const REQUIRED: Refusal = Refusal(500, "This field is required");
 
 /// A model, with the fields of its input and the task that it makes of them.
 struct Model {
@@ -83,11 +80,11 @@ const MODELS: [Model; 5] = [
 /// Starts a task.
 pub(crate) fn create_task(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
-    let model = text(&request, "model").ok_or(REQUIRED)?;
+    let model = text(&request, "model").ok_or(FIELD_MISSING)?;
     let mut models = MODELS.iter();
     let model = models.find(|it| it.name == model).ok_or(INVALID_MODEL)?;
     let input = request.get("input").and_then(Value::as_object);
-    let input = input.ok_or(REQUIRED)?;
+    let input = input.ok_or(FIELD_MISSING)?;
     check_fields(model, input)?;
     let mut task = (model.task)(visit, input)?;
     let current = task.current.unwrap_or_default();
@@ -106,11 +103,12 @@ fn check_fields(model: &Model, input: &Map<String, Value>) -> Result<(), Refusal
             _ => false,
         });
         if is_blank {
-            return Err(REQUIRED);
+            return Err(FIELD_MISSING);
         }
     }
     for name in input.keys() {
         if !model.required.contains(&&**name) && !model.optional.contains(&&**name) {
+            // The words for it are not known.
             return Err(SERVER_ERROR);
         }
     }

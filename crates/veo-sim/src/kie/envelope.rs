@@ -12,6 +12,7 @@ pub(crate) type Answer = Result<Reply, Refusal>;
 
 // The service was seen to say this, or its pages say it.
 pub(crate) const UNKNOWN_TASK: Refusal = Refusal(422, "record is null.");
+pub(crate) const FIELD_MISSING: Refusal = Refusal(500, "This field is required");
 pub(crate) const SERVER_ERROR: Refusal = Refusal(
     500,
     "Server Error - An unexpected error occurred while processing the request",
@@ -69,8 +70,8 @@ pub(crate) fn error(status: u16, code: Option<u16>, words: Option<&str>) -> Repl
         _ => "Error",
     });
     let mut body = json!({ "code": code, "msg": words });
-    // The refusal of a key is the only one without `data`.
-    if code != 401 {
+    // The refusals of a key and of a missing field are the only ones without `data`.
+    if code != 401 && words != FIELD_MISSING.1 {
         body["data"] = Value::Null;
     }
     Reply::json(status, body)

@@ -1,5 +1,5 @@
-//! What both forms of kie.ai share of the requests that start a task: what a video of Veo 3.1 may be, and what it is to extend
-//! one and to be accepted.
+//! What both forms of kie.ai share of the requests that start a task: the fields of a video of Veo 3.1, the extension of one, and
+//! the charge.
 
 use serde_json::{Map, Value};
 
