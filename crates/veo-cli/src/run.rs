@@ -276,7 +276,7 @@ impl<'a> Run<'a> {
             ));
         }
         let mut kept = saved.clone();
-        // The path has to mean the same in another folder. There is none for an empty one.
+        // The path has to mean the same in another folder. An empty one stays empty.
         kept.path = absolute(&saved.path).unwrap_or(kept.path);
         // An upgrade has a job in its entry only now.
         let entry = self.entry(job.key).await?;
