@@ -2,9 +2,6 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Whether https can be spoken, which is a choice of features: `rustls` or `native-tls`.
-pub const HAS_TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
-
 /// Whether a URL leads to this machine: to `localhost` or to a loopback address, however it is spelt.
 pub fn is_loopback(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else {

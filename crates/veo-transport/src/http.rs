@@ -2,6 +2,9 @@ use reqwest::ClientBuilder;
 
 use crate::Proxy;
 
+/// Whether https can be spoken, which is a choice of features: `rustls` or `native-tls`.
+pub const HAS_TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
+
 /// The beginning of every HTTP client of these crates: with the given proxies only, and with public root certificates.
 ///
 /// With the feature `rustls` these are those of Mozilla, which are built in, and those of the system if it has any. With the

@@ -30,13 +30,13 @@ mod search;
 mod transport;
 mod url_list;
 
-pub use address::{HAS_TLS, is_loopback};
+pub use address::is_loopback;
 pub use bounds::{check_length, check_range};
 pub use config::Config;
 pub use encode::encode_path;
 pub use error::{Error, Unreadable};
 pub use head::Head;
-pub use http::client_builder;
+pub use http::{HAS_TLS, client_builder};
 pub use inline::{MAX_INLINE, inline};
 pub use json::{json, member_texts, members};
 pub use lenient::lenient;

@@ -3,8 +3,7 @@ use std::fmt;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-use crate::address::{HAS_TLS, is_loopback};
-use crate::without_queries;
+use crate::{is_loopback, without_queries};
 
 /// Which proxies connections go through; by default none. This machine is always reached without one.
 ///
@@ -142,11 +141,6 @@ fn parsed(text: &str) -> Result<Url, String> {
     }
     // Names are for the proxy to resolve, whichever kind it is: this machine may not be able to.
     let scheme = match url.scheme() {
-        "https" if !HAS_TLS => {
-            return Err(invalid(
-                "it is https, which needs the feature rustls or native-tls of veo-core",
-            ));
-        }
         "http" | "https" | "socks4a" | "socks5h" => None,
         "socks4" => Some("socks4a"),
         "socks5" => Some("socks5h"),

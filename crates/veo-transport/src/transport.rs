@@ -6,9 +6,8 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Request, Response, Url, redirect, retry};
 use secrecy::ExposeSecret;
 
-use crate::address::HAS_TLS;
 use crate::error::causes;
-use crate::http::client_builder;
+use crate::http::{HAS_TLS, client_builder};
 use crate::inline::Body;
 use crate::redact::Key;
 use crate::{Config, Error, Head, Proxy, RawReply, Unreadable, is_loopback, without_queries};
