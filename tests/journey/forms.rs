@@ -299,6 +299,50 @@ async fn the_current_form_is_asked_once_the_old_one_is_known_to_be_gone() {
     }
 }
 
+/// The successor is asked by its name only, in the form that has it, whatever is set.
+#[tokio::test]
+async fn a_model_that_only_the_current_form_has_is_asked_in_it() {
+    let omni = "google/gemini-omni-flash-1-1";
+    for form in [KieForm::Auto, KieForm::Old, KieForm::Current] {
+        let place = Place::new().await;
+        let retired = "The model veo3_lite is no longer available";
+        let reply = json_reply(200, refusal(422, retired));
+        place.answers(OLD, reply).await;
+        place.takes_tasks().await;
+        let client = place.client(form).await;
+        if form != KieForm::Current {
+            let Submission::Rejected(error) = client.submit(&kite()).await else {
+                panic!("it is rejected")
+            };
+            let others = format!("kie can still be asked for veo3, veo3_fast or {omni}");
+            assert_eq!(
+                error.to_string(),
+                format!("kie.ai answered with code 422: {retired}; {others}")
+            );
+        }
+        let Submission::Accepted(job) = client.submit(&kite().model(omni).seconds(4)).await else {
+            panic!("it is accepted")
+        };
+        assert_eq!(
+            (job.reference.to_string().as_str(), job.offer.model.as_str()),
+            ("kie+jobs:new1", omni)
+        );
+        let sent: Value = place
+            .server
+            .received_requests()
+            .await
+            .unwrap()
+            .pop()
+            .unwrap()
+            .body_json()
+            .unwrap();
+        assert_eq!(
+            (&sent["model"], &sent["input"]["duration"]),
+            (&json!(omni), &json!("4"))
+        );
+    }
+}
+
 /// A form that is set stays, whatever kie.ai says.
 #[tokio::test]
 async fn a_form_that_is_set_is_the_only_one_for_new_videos() {

@@ -15,6 +15,9 @@ fn client() -> Client {
     Client::new(kie).unwrap().or(UniAll::new(KEY).unwrap())
 }
 
+/// The model that is chosen by its name only.
+const OMNI: &str = "google/gemini-omni-flash-1-1";
+
 /// Requests that say everything the vocabulary has, each with a name.
 fn requests() -> Vec<(&'static str, VideoRequest)> {
     let [first, last] = [
@@ -75,6 +78,40 @@ fn requests() -> Vec<(&'static str, VideoRequest)> {
                 .watermark("Harbour")
                 .callback_url("https://app.example.net/hook"),
         ),
+        ("a model by its name", text().model("veo3_fast")),
+        ("a model that nobody has", text().model("veo-9")),
+        (
+            "a model of another tier",
+            text().model("veo3_fast").tier(Tier::Lite),
+        ),
+        ("the successor", text().model(OMNI)),
+        ("the successor with everything", {
+            let request = VideoRequest::frames("It lands", first, last)
+                .model(OMNI)
+                .aspect_ratio(AspectRatio::Portrait)
+                .resolution(Resolution::P360);
+            request
+                .seconds(10)
+                .seed(-7)
+                .callback_url("https://app.example.net/hook")
+                .extra("kie", "audio_ids", json!(["a1"]))
+        }),
+        (
+            "the successor with an image",
+            VideoRequest::image("It flies", first).model(OMNI),
+        ),
+        (
+            "the successor with references",
+            VideoRequest::references("Kites", [first; 7]).model(OMNI),
+        ),
+        ("the successor with what it cannot have", {
+            let request = text().model(OMNI).seconds(12).watermark("Harbour");
+            request
+                .translate_prompt(true)
+                .tier(Tier::Quality)
+                .aspect_ratio(AspectRatio::Auto)
+        }),
+        ("an extension by the successor", extension().model(OMNI)),
         ("a tier that only one has", text().tier(Tier::Lite)),
         (
             "fast",
@@ -308,7 +345,8 @@ fn the_models_are_those_of_the_specifications() {
         let takes_references = model.modes.contains(&Mode::References);
         assert_eq!(*model.references.end() > 0, takes_references, "{model:?}");
     }
-    for model in models().filter(|model| !model.seconds.is_empty()) {
+    // An extension leaves no choice, and the successor has enums of its own.
+    for model in models().filter(|model| !model.seconds.is_empty() && !model.is_named_only) {
         let seconds: Vec<i64> = match model.provider {
             "kie" => kie_api::types::Duration::ALL
                 .iter()
@@ -384,6 +422,36 @@ fn the_models_are_those_of_the_specifications() {
     }
 }
 
+/// The successor has enums of its own in the specification.
+#[test]
+fn the_models_that_are_named_only_are_those_of_the_specification() {
+    let client = client();
+    for model in client.models().filter(|model| model.is_named_only) {
+        let seconds: Vec<_> = model.seconds.iter().map(ToString::to_string).collect();
+        let sizes: Vec<_> = model.resolutions.iter().map(ToString::to_string).collect();
+        let ratios: Vec<_> = model
+            .aspect_ratios
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let specified = [
+            kie_api::types::OmniDuration::ALL
+                .iter()
+                .map(|it| it.as_str())
+                .collect::<Vec<_>>(),
+            kie_api::types::OmniResolution::ALL
+                .iter()
+                .map(|it| it.as_str())
+                .collect(),
+            kie_api::types::OmniAspectRatio::ALL
+                .iter()
+                .map(|it| it.as_str())
+                .collect(),
+        ];
+        assert_eq!([seconds, sizes, ratios], specified, "{}", model.name);
+    }
+}
+
 fn specified_models(provider: &str) -> Vec<&'static str> {
     match provider {
         "kie" => {
@@ -393,7 +461,10 @@ fn specified_models(provider: &str) -> Vec<&'static str> {
             let extensions = kie_api::types::ExtendTaskModel::ALL
                 .iter()
                 .map(|model| model.as_str());
-            names.chain(extensions).collect()
+            let omni = kie_api::types::OmniTaskModel::ALL
+                .iter()
+                .map(|model| model.as_str());
+            names.chain(extensions).chain(omni).collect()
         }
         _ => uniall_api::types::Model::ALL
             .iter()
@@ -403,7 +474,14 @@ fn specified_models(provider: &str) -> Vec<&'static str> {
 }
 
 /// The fields of a request that have no word of their own in the vocabulary, since they are one provider's alone.
-const OF_THE_CALLER: &[&str] = &["enableFallback", "enable_fallback", "extra_body"];
+const OF_THE_CALLER: &[&str] = &[
+    "enableFallback",
+    "enable_fallback",
+    "extra_body",
+    "audio_ids",
+    "character_ids",
+    "video_list",
+];
 
 /// The fields of the paid requests in the specifications: the provider, the schema, and the field.
 fn specified_fields() -> Vec<(&'static str, &'static str, String)> {
@@ -415,6 +493,7 @@ fn specified_fields() -> Vec<(&'static str, &'static str, String)> {
         ("kie", "ExtendRequest"),
         ("kie", "GenerateInput"),
         ("kie", "ExtendInput"),
+        ("kie", "OmniInput"),
         ("uniall", "CreateVideoRequest"),
         ("uniall", "ExtraBody"),
     ] {
@@ -446,6 +525,7 @@ fn is_of_current(schema: &str) -> bool {
 /// The source that translates the requests of a provider for a schema.
 fn translator(provider: &str, schema: &str) -> &'static str {
     match provider {
+        "kie" if schema == "OmniInput" => "crates/veo-core/src/providers/kie/omni.rs",
         "kie" if is_of_current(schema) => "crates/veo-core/src/providers/kie/jobs.rs",
         "kie" => "crates/veo-core/src/providers/kie/veo.rs",
         _ => "crates/veo-core/src/providers/uniall.rs",
@@ -476,6 +556,7 @@ fn a_field_of_a_specification_is_a_word_of_the_vocabulary_or_the_callers() {
         let requests = match schema {
             "GenerateRequest" | "GenerateInput" => vec![VideoRequest::text("A red kite")],
             "ExtendRequest" | "ExtendInput" => vec![extension()],
+            "OmniInput" => vec![VideoRequest::text("A red kite").model(OMNI)],
             _ => vec![VideoRequest::text("A red kite"), extension()],
         };
         for request in requests {
@@ -517,10 +598,12 @@ fn a_field_of_a_specification_is_a_word_of_the_vocabulary_or_the_callers() {
 /// A field that is in a table and that nothing sets would be dropped.
 #[test]
 fn every_field_of_a_specification_is_sent_in_some_request() {
+    let clients = [client(), current()];
     let mut bodies = Vec::new();
     for (_, request) in requests() {
-        bodies.extend(client().plan(&request).offers);
-        bodies.extend(current().plan(&request).offers);
+        for client in &clients {
+            bodies.extend(client.plan(&request).offers);
+        }
     }
     for (provider, schema, field) in specified_fields() {
         let is_sent = bodies.iter().any(|offer| {
@@ -530,6 +613,7 @@ fn every_field_of_a_specification_is_sent_in_some_request() {
                 "ExtraBody" => &offer.body["extra_body"],
                 "ExtendRequest" | "ExtendInput" if !is_extension => return false,
                 "GenerateRequest" | "GenerateInput" if is_extension => return false,
+                "OmniInput" if offer.model != OMNI => return false,
                 _ if is_of_current(schema) => &offer.body["input"],
                 _ => &offer.body,
             };
@@ -548,6 +632,8 @@ fn every_field_of_a_specification_is_sent_in_some_request() {
 fn values() -> Vec<(&'static str, Value)> {
     vec![
         ("tier", json!("quality")),
+        // One that nobody has.
+        ("model", json!("veo-9")),
         ("aspect_ratio", json!("9:16")),
         ("resolution", json!("1080p")),
         ("seconds", json!(4)),
@@ -576,12 +662,13 @@ fn every_word_of_the_vocabulary_is_sent_or_refused_by_each_provider() {
         );
     }
     for (provider, schema) in [("kie", ""), ("kie", "Input"), ("uniall", "")] {
+        let client = of(provider, schema);
         for request in [VideoRequest::text("A red kite"), extension()] {
             for (word, value) in values() {
                 let mut with = serde_json::to_value(&request).unwrap();
                 with[word] = value;
-                let with = of(provider, schema).plan(&serde_json::from_value(with).unwrap());
-                let without = of(provider, schema).plan(&request);
+                let with = client.plan(&serde_json::from_value(with).unwrap());
+                let without = client.plan(&request);
                 let is_refused = |refusal: &Refusal| {
                     let mut reasons = refusal.reasons.iter();
                     reasons.any(|reason| reason.field == word)

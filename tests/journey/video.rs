@@ -341,7 +341,7 @@ async fn an_account_is_asked_once_and_another_one_at_the_same_provider_too() {
             .models()
             .filter(|model| model.provider == "kie")
             .count(),
-        3
+        4
     );
     for request in [
         VideoRequest::text("A red kite"),

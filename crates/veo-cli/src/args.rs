@@ -48,7 +48,7 @@ pub(crate) struct Prompt {
         requires = "first_frame"
     )]
     last_frame: Option<String>,
-    /// An image of something that the video shows; up to three times.
+    /// An image of something that the video shows; up to three times, and up to seven for some models.
     #[arg(
         long,
         value_name = "URL or FILE",
@@ -65,13 +65,16 @@ pub(crate) struct Options {
     /// Quality against price; the cheapest that can do the rest if not given.
     #[arg(long, ignore_case = true, value_parser = word::<Tier>(&["lite", "fast", "quality"]))]
     tier: Option<Tier>,
+    /// A model by its name, as `veo models` lists them; some are chosen in no other way.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
     /// Shape of the picture; 16:9 if not given. `auto` follows an image.
     #[arg(long, value_name = "RATIO", ignore_case = true, value_parser = word::<AspectRatio>(&["16:9", "9:16", "auto"]))]
     aspect_ratio: Option<AspectRatio>,
     /// Size of the picture; 720p if not given.
     #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = resolutions())]
     resolution: Option<Resolution>,
-    /// Length in seconds: 4, 6 or 8; 8 if not given.
+    /// Length in seconds: 4, 6 or 8, and 10 of some models; 8 if not given.
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u32>,
     /// The same seed makes similar videos.
@@ -189,6 +192,7 @@ impl Options {
 
     fn applied(&self, mut request: VideoRequest) -> VideoRequest {
         set(&mut request.tier, &self.tier);
+        set(&mut request.model, &self.model);
         set(&mut request.aspect_ratio, &self.aspect_ratio);
         set(&mut request.resolution, &self.resolution);
         set(&mut request.seconds, &self.duration);
@@ -291,7 +295,7 @@ where
 }
 
 fn resolutions() -> impl TypedValueParser<Value = Resolution> {
-    word::<Resolution>(&["720p", "1080p", "4k"])
+    word::<Resolution>(&["360p", "720p", "1080p", "4k"])
 }
 
 /// An image by its URL or its file.

@@ -11,7 +11,9 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Deserializer};
 use tempfile::NamedTempFile;
 use toml::{Table, Value};
-use veo_core::{Access, Client, Downloads, Kie, Poll, Proxy, SecretString, UniAll, is_loopback};
+use veo_core::{
+    Access, Client, Downloads, Kie, KieForm, Poll, Proxy, SecretString, UniAll, is_loopback,
+};
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -53,6 +55,16 @@ struct Settings {
     #[serde(deserialize_with = "secret")]
     api_key: Option<SecretString>,
     base_url: Option<String>,
+    form: Option<FormName>,
+}
+
+/// The form of kie.ai's API for new videos.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FormName {
+    Auto,
+    Old,
+    Current,
 }
 
 impl ProviderName {
@@ -109,6 +121,14 @@ impl Config {
                 from_environment(provider.url_variable()).or(settings.base_url.take());
         }
         config.proxy = proxy()?;
+        if let Some(word) = from_environment(FORM) {
+            config.kie.form = Some(form(&word)?);
+        }
+        if config.uniall.form.is_some() {
+            let message =
+                "UniAll has one form of its API; remove form of [uniall] in the configuration";
+            return Err(Failure::usage(message));
+        }
         Ok(config)
     }
 
@@ -250,9 +270,9 @@ impl Config {
             }
             let access = self.access(*provider);
             client = Some(match (client, provider) {
-                (None, ProviderName::Kie) => Client::new(Kie::new(access)?)?,
+                (None, ProviderName::Kie) => Client::new(self.kie(access)?)?,
                 (None, ProviderName::Uniall) => Client::new(UniAll::new(access)?)?,
-                (Some(client), ProviderName::Kie) => client.or(Kie::new(access)?),
+                (Some(client), ProviderName::Kie) => client.or(self.kie(access)?),
                 (Some(client), ProviderName::Uniall) => client.or(UniAll::new(access)?),
             });
         }
@@ -265,8 +285,19 @@ impl Config {
         })
     }
 
+    fn kie(&self, access: Access) -> Result<Kie, Failure> {
+        let form = match self.kie.form {
+            None | Some(FormName::Auto) => KieForm::Auto,
+            Some(FormName::Old) => KieForm::Old,
+            Some(FormName::Current) => KieForm::Current,
+        };
+        Ok(Kie::new(access)?.form(form))
+    }
+
     fn access(&self, provider: ProviderName) -> Access {
-        let Settings { api_key, base_url } = self.settings(provider);
+        let Settings {
+            api_key, base_url, ..
+        } = self.settings(provider);
         let access =
             Access::new(api_key.clone().unwrap_or_else(|| "none".into())).proxy(self.proxy.clone());
         match base_url {
@@ -462,6 +493,20 @@ fn proxy() -> Result<Proxy, Failure> {
 
 fn in_either_case(variable: &str) -> Option<String> {
     from_environment(variable).or_else(|| from_environment(&variable.to_lowercase()))
+}
+
+/// The variable with the form of kie.ai's API for new videos.
+const FORM: &str = "KIE_FORM";
+
+fn form(word: &str) -> Result<FormName, Failure> {
+    match word.trim() {
+        "auto" => Ok(FormName::Auto),
+        "old" => Ok(FormName::Old),
+        "current" => Ok(FormName::Current),
+        _ => Err(Failure::usage(format!(
+            "{FORM} is no form of kie.ai's API; set auto, old or current"
+        ))),
+    }
 }
 
 fn from_environment(variable: &str) -> Option<String> {

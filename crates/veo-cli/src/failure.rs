@@ -267,7 +267,7 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
             "Add credits at the provider, or choose another with --provider."
         }
         (.., ErrorKind::Retired) => {
-            "Choose another model with --tier, or another provider with --provider; `veo models` lists them."
+            "Choose another model with --tier or --model, or another provider with --provider; `veo models` lists them."
         }
         (.., ErrorKind::NotSent) => "Nothing was paid. Check the network, and try it again.",
         (.., ErrorKind::JobFailed) => match error.resend() {

@@ -446,7 +446,7 @@ impl Client {
             .instrument(info_span!("wait", job = %job))
             .await
             .map_err(|error| match &entry {
-                Some(entry) => as_of(entry, error).with_job(job),
+                Some(entry) => self.as_of(entry, error).with_job(job),
                 None => error.with_job(job),
             });
         if let Some(entry) = &entry {
@@ -692,6 +692,24 @@ impl Client {
             .map_err(|error| error.with_job(job))
     }
 
+    /// The failure of a job whose request is known: it is about an image only if there was one, and of a model that is retired it
+    /// says which others there are.
+    pub(crate) fn as_of(&self, entry: &Entry, mut error: Error) -> Error {
+        let Wish::Request { request, .. } = &entry.wish else {
+            return error;
+        };
+        if request.images().is_empty() {
+            error = error.not_of_an_image();
+        }
+        if error.kind() == ErrorKind::Retired
+            && let Some(job) = entry.job()
+            && let Some(provider) = self.account(&job.offer.account)
+        {
+            error = plan::naming_others(error, provider, &job.offer);
+        }
+        error
+    }
+
     /// Writes down how a job has ended, if it has. That is so, whether it can be written down or not.
     async fn write_end(&self, entry: &Entry, ended: &Result<Video, Error>) {
         let written = match ended {
@@ -869,14 +887,6 @@ async fn link_of_job(provider: &dyn Provider, video: &Video) -> Result<Option<St
             Ok(again.urls.into_iter().next())
         }
         _ => Ok(None),
-    }
-}
-
-/// The failure of a job whose request is known: it is about an image only if there was one.
-pub(crate) fn as_of(entry: &Entry, error: Error) -> Error {
-    match &entry.wish {
-        Wish::Request { request, .. } if request.images().is_empty() => error.not_of_an_image(),
-        _ => error,
     }
 }
 

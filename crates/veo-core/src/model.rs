@@ -31,6 +31,8 @@ pub struct Model {
     pub name: &'static str,
     /// Quality against price, if the model has its place there.
     pub tier: Option<Tier>,
+    /// Whether it is chosen only for a request that names it.
+    pub is_named_only: bool,
     /// The modes it can be asked for.
     pub modes: &'static [Mode],
     /// The sizes it makes.
@@ -113,6 +115,7 @@ impl Model {
             provider,
             name,
             tier: Some(tier),
+            is_named_only: false,
             modes: &[],
             resolutions: &[],
             aspect_ratios: &[],
@@ -121,6 +124,13 @@ impl Model {
             seeds: Some(i64::MIN..=i64::MAX),
             options: &[],
         }
+    }
+
+    /// The same outside of all tiers, and chosen only for a [request that names it](VideoRequest::model).
+    #[must_use]
+    pub const fn named_only(mut self) -> Self {
+        self.is_named_only = true;
+        self.without_tier()
     }
 
     /// The same outside of all tiers.
@@ -202,6 +212,7 @@ impl Model {
     pub fn reasons(&self, request: &VideoRequest) -> Vec<Reason> {
         let mut reasons = Vec::new();
         reasons.extend(self.input_reason(request));
+        reasons.extend(self.name_reason(request));
         reasons.extend(self.tier_reason(request));
         reasons.extend(self.resolution_reason(request));
         reasons.extend(self.aspect_ratio_reason(request));
@@ -225,6 +236,16 @@ impl Model {
         }
         let message = format!("{} makes no video from {}", self.name, words(mode));
         Some(Reason::new("input", message))
+    }
+
+    fn name_reason(&self, request: &VideoRequest) -> Option<Reason> {
+        let message = match request.model.as_deref() {
+            Some(name) if name == self.name => return None,
+            Some(name) => format!("it is {} and not {name}", self.name),
+            None if self.is_named_only => format!("{} is made only by its name", self.name),
+            None => return None,
+        };
+        Some(Reason::new("model", message))
     }
 
     fn tier_reason(&self, request: &VideoRequest) -> Option<Reason> {
@@ -432,7 +453,7 @@ fn words(mode: Mode) -> &'static str {
 }
 
 /// The words for a list of choices.
-fn choices<T: ToString>(values: &[T]) -> String {
+pub(crate) fn choices<T: ToString>(values: &[T]) -> String {
     let words: Vec<_> = values.iter().map(ToString::to_string).collect();
     match words.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),

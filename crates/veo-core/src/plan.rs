@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::image;
-use crate::model::nonsense;
+use crate::model::{choices, nonsense};
 use crate::{Error, ErrorKind, Model, Offer, Provider, Reason, VideoRequest};
 
 /// The answers of the providers to a request. Nothing is sent to find out. It serializes to JSON.
@@ -139,7 +139,9 @@ fn name_the_able<'a>(
     let refused = refusals.to_vec();
     let is_able = |account: &String, field: &str| {
         let refusal = refused.iter().find(|refusal| refusal.provider == *account);
-        !refusal.is_some_and(|refusal| refusal.reasons.iter().any(|reason| reason.field == field))
+        // Nothing is known of the rest where there is no such model.
+        let is_against = |reason: &Reason| reason.field == field || reason.field == "model";
+        !refusal.is_some_and(|refusal| refusal.reasons.iter().any(is_against))
     };
     let reasons = refusals
         .iter_mut()
@@ -154,20 +156,42 @@ fn name_the_able<'a>(
     }
 }
 
+/// The error of a model that is not there any more, with those that the same account can still be asked for.
+pub(crate) fn naming_others(error: Error, provider: &dyn Provider, offer: &Offer) -> Error {
+    let mode = offer.request.mode();
+    let models = provider.models().iter();
+    let others = models.filter(|model| model.name != offer.model && model.modes.contains(&mode));
+    let names: Vec<_> = others.map(|model| model.name).collect();
+    if names.is_empty() {
+        return error;
+    }
+    let account = &offer.account;
+    error.adding(&format!(
+        "{account} can still be asked for {}",
+        choices(&names)
+    ))
+}
+
 /// The cheapest model of a provider that can do it, or what stands against the one that comes closest.
 fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let mut models: Vec<_> = provider.models().iter().collect();
-    // One without the mode cannot do it, and is no closer than one with it.
-    let mode = request.mode();
-    models.sort_by_key(|model| (!model.modes.contains(&mode), model.tier));
+    models.sort_by_key(|model| model.tier);
+    models.retain(|model| match &request.model {
+        Some(name) => model.name == name,
+        None => !model.is_named_only,
+    });
+    if let (Some(name), []) = (&request.model, &models[..]) {
+        let message = format!("{} has no model {name}", provider.name());
+        return Err(vec![Reason::new("model", message)]);
+    }
     // Without the wanted tier, every model is as far from it, and what else is wrong is said as well.
-    let missing_tier = request
-        .tier
-        .filter(|tier| models.iter().all(|model| model.tier != Some(*tier)));
+    let wanted_tier = request.tier.filter(|_| request.model.is_none());
+    let missing_tier =
+        wanted_tier.filter(|tier| models.iter().all(|model| model.tier != Some(*tier)));
     models.retain(|model| {
         missing_tier.is_some()
             || model.tier.is_none()
-            || request.tier.is_none_or(|tier| model.tier == Some(tier))
+            || wanted_tier.is_none_or(|tier| model.tier == Some(tier))
     });
     // A model that is for something else altogether is never the closest.
     let makes_it = |model: &&Model| model.modes.contains(&request.mode());

@@ -113,6 +113,7 @@ fn lacks(job: &Job, media: &Media) -> Vec<String> {
         found.push(length(asked, media));
     }
     let lines = match job.offer.resolution() {
+        Resolution::P360 => 360,
         Resolution::P720 => 720,
         Resolution::P1080 => 1080,
         Resolution::K4 => 2160,

@@ -38,13 +38,16 @@ pub struct VideoRequest {
     /// Quality against price; the cheapest that can do the rest if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
+    /// The model in a provider's words, for one that is chosen by its name only; any that can do the rest if not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// Shape of the picture; landscape if not set. An extension keeps that of its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aspect_ratio: Option<AspectRatio>,
     /// Size of the picture; 720p if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
-    /// Length in seconds: 4, 6 or 8; 8 if not set. An extension adds what the provider adds, about 7.
+    /// Length in seconds: 4, 6 or 8, and 10 of some models; 8 if not set. An extension adds what the provider adds, about 7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
     /// The same seed makes similar videos. Its range depends on the provider; random if not set.
@@ -105,7 +108,7 @@ pub enum Input {
     },
     /// The video shows what is in the images, in whatever way.
     References {
-        /// One to three images; how few there may be depends on the provider.
+        /// One to three images, and up to seven of some models; how few there may be depends on the provider.
         images: Vec<Image>,
     },
     /// An earlier video goes on.
@@ -335,6 +338,7 @@ impl VideoRequest {
             prompt: prompt.into(),
             input,
             tier: None,
+            model: None,
             aspect_ratio: None,
             resolution: None,
             seconds: None,
@@ -358,6 +362,20 @@ impl VideoRequest {
     #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = Some(tier);
+        self
+    }
+
+    /// Chooses a model by its name at a provider. Whoever does not have it is not asked. It is the only way to a model that is
+    /// [never chosen by itself](crate::Model::is_named_only).
+    ///
+    /// ```
+    /// use veo_core::VideoRequest;
+    ///
+    /// let request = VideoRequest::text("A dog playing in a park").model("google/gemini-omni-flash-1-1");
+    /// ```
+    #[must_use]
+    pub fn model(mut self, name: impl Into<String>) -> Self {
+        self.model = Some(name.into());
         self
     }
 
@@ -584,6 +602,7 @@ impl fmt::Debug for VideoRequest {
             prompt,
             input,
             tier,
+            model,
             aspect_ratio,
             resolution,
             seconds,
@@ -600,7 +619,8 @@ impl fmt::Debug for VideoRequest {
         let mut text = f.debug_struct("VideoRequest");
         text.field("prompt", &without_queries(prompt))
             .field("input", input)
-            .field("tier", tier);
+            .field("tier", tier)
+            .field("model", model);
         text.field("aspect_ratio", aspect_ratio)
             .field("resolution", resolution)
             .field("seconds", seconds);

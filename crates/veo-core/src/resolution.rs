@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 #[schemars(description = "Size of the picture, for the landscape shape.")]
 #[non_exhaustive]
 pub enum Resolution {
+    /// 640 by 360.
+    #[serde(rename = "360p")]
+    P360,
     /// 1280 by 720.
     #[serde(rename = "720p")]
     P720,

@@ -456,6 +456,11 @@ impl Client {
         let mut submission = provider.submit(&offer).instrument(span.clone()).await;
         span.record("outcome", submission.outcome());
         match &mut submission {
+            Submission::Rejected(error)
+                if error.kind() == ErrorKind::Retired && provider.renewed(&offer).is_none() =>
+            {
+                *error = plan::naming_others(error.clone(), provider, &offer);
+            }
             Submission::Accepted(job) => {
                 span.record("job", display(&job.reference));
                 job.refusals = refusals;

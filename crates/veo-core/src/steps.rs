@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{Client, as_of, impossible, nobody};
+use crate::client::{Client, impossible, nobody};
 use crate::ledger::{
     Delivered, Entry, EntryState, Event, Find, Listed, Outcome, Want, Which, Wish,
 };
@@ -564,7 +564,7 @@ impl Client {
                 }
             }
             State::Failed(error) => {
-                let error = as_of(entry, *error).with_job(&job.reference);
+                let error = self.as_of(entry, *error).with_job(&job.reference);
                 self.failed(entry, &error).await?;
                 Ok(Step::Failed(Box::new(error)))
             }

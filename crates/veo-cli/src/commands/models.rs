@@ -32,6 +32,8 @@ pub(crate) fn run(arguments: &Models, output: &Output) -> Result<(), Failure> {
         let mut text = format!("{}: {}", model.provider, model.name);
         if let Some(tier) = model.tier {
             text += &format!(" ({tier})");
+        } else if model.is_named_only {
+            text += " (only with --model)";
         }
         for (name, values) in rows {
             text += &format!("\n  {name:13}  {values}");
@@ -50,6 +52,7 @@ fn references(model: &Model) -> String {
 
 fn seeds(model: &Model) -> String {
     match &model.seeds {
+        Some(seeds) if *seeds == (i64::MIN..=i64::MAX) => "any".to_owned(),
         Some(seeds) => span(seeds.start(), seeds.end()),
         None => "none".to_owned(),
     }

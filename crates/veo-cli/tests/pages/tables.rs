@@ -8,7 +8,17 @@ use serde_json::Value;
 pub(crate) fn filled(page: &str) -> String {
     let page = with(page, "<!-- exit codes -->\n", exit_codes);
     let page = with(&page, "<!-- what they make -->\n", what_they_make);
-    with(&page, "<!-- what else -->\n", what_else)
+    let page = with(&page, "<!-- what else -->\n", what_else);
+    let page = with(
+        &page,
+        "<!-- what the current form makes -->\n",
+        what_the_current_form_makes,
+    );
+    with(
+        &page,
+        "<!-- what else the current form has -->\n",
+        what_else_the_current_form_has,
+    )
 }
 
 fn with(page: &str, mark: &str, table: fn() -> String) -> String {
@@ -36,22 +46,42 @@ fn exit_codes() -> String {
     table + " |\n"
 }
 
+/// The models of kie.ai in its current form.
+const CURRENT: &[&str] = &["models", "--json", "--provider", "kie"];
+
 /// What the models make, which differs from one to the next.
 fn what_they_make() -> String {
-    models("tier | out of | sizes", |model| {
+    making(&veo(&["models", "--json"]))
+}
+
+fn what_the_current_form_makes() -> String {
+    making(&veo_in_the_current_form(CURRENT))
+}
+
+fn making(list: &str) -> String {
+    models(list, "tier | out of | sizes", |model| {
         let references = format!("{} references", span(&model["references"]));
         let modes = words(&model["modes"]).replace("references", &references);
-        [words(&model["tier"]), modes, words(&model["resolutions"])].join(" | ")
+        let tier = or_none(&model["tier"]);
+        [tier, modes, words(&model["resolutions"])].join(" | ")
     })
 }
 
 /// What else they can, which is much the same for all of a provider.
 fn what_else() -> String {
-    models("seconds | shapes | seeds | also", |model| {
+    having(&veo(&["models", "--json"]))
+}
+
+fn what_else_the_current_form_has() -> String {
+    having(&veo_in_the_current_form(CURRENT))
+}
+
+fn having(list: &str) -> String {
+    models(list, "seconds | shapes | seeds | also", |model| {
         let cells = [
-            words(&model["seconds"]),
-            words(&model["aspect_ratios"]),
-            span(&model["seeds"]),
+            or_none(&model["seconds"]),
+            or_none(&model["aspect_ratios"]),
+            seeds(&model["seeds"]),
             words(&model["options"]).replace('_', " "),
         ];
         cells.join(" | ")
@@ -59,9 +89,9 @@ fn what_else() -> String {
 }
 
 /// A table of all models; those of a provider that follow each other and are equal share a row.
-fn models(heads: &str, cells: fn(&Value) -> String) -> String {
+fn models(list: &str, heads: &str, cells: fn(&Value) -> String) -> String {
     let mut rows = Vec::<(String, String, String)>::new();
-    for line in veo(&["models", "--json"]).lines() {
+    for line in list.lines() {
         let model: Value = serde_json::from_str(line).unwrap();
         let provider = words(&model["provider"]);
         let name = format!("`{}`", words(&model["name"]));
@@ -81,11 +111,26 @@ fn models(heads: &str, cells: fn(&Value) -> String) -> String {
     table
 }
 
+fn seeds(range: &Value) -> String {
+    match (range["start"].as_i64(), range["end"].as_i64()) {
+        (None, _) => "none".to_owned(),
+        (Some(i64::MIN), Some(i64::MAX)) => "any".to_owned(),
+        _ => span(range),
+    }
+}
+
 fn words(value: &Value) -> String {
     match value {
         Value::Array(values) => values.iter().map(words).collect::<Vec<_>>().join(", "),
         Value::String(word) => word.clone(),
         other => other.to_string(),
+    }
+}
+
+fn or_none(value: &Value) -> String {
+    match words(value).as_str() {
+        "" | "null" => "none".to_owned(),
+        words => words.to_owned(),
     }
 }
 
@@ -96,6 +141,20 @@ fn span(range: &Value) -> String {
 /// What the program prints, on a machine where it has never run.
 fn veo(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_veo"));
-    let output = command.args(arguments).env_clear().output().unwrap();
+    printed(command.args(arguments).env_clear())
+}
+
+fn veo_in_the_current_form(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_veo"));
+    printed(
+        command
+            .args(arguments)
+            .env_clear()
+            .env("KIE_FORM", "current"),
+    )
+}
+
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }

@@ -1640,6 +1640,7 @@ fn every_word_of_a_request_has_an_option() {
             "prompt" => continue,
             "input" => &["--image", "https://img.example.net/1.png"],
             "tier" => &["--tier", "quality"],
+            "model" => &["--model", "veo3_fast"],
             "aspect_ratio" => &["--aspect-ratio", "9:16"],
             "resolution" => &["--resolution", "1080p"],
             "seconds" => &["--duration", "4"],

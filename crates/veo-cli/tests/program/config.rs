@@ -133,6 +133,52 @@ fn the_environment_counts_more_than_the_file() {
     assert_eq!(run.code, 0, "{}", run.err);
 }
 
+/// The form of kie.ai's API for new videos is that of the environment, else that of the file.
+#[test]
+fn the_form_of_kie_ai_can_be_set() {
+    let old = "\"generationType\"";
+    let current = "\"generation_type\"";
+    let rows = [
+        ("", None, old),
+        ("form = \"auto\"\n", None, old),
+        ("form = \"current\"\n", None, current),
+        ("form = \"old\"\n", Some("current"), current),
+        ("form = \"current\"\n", Some("old"), old),
+    ];
+    for (file, variable, field) in rows {
+        let mut sandbox = Sandbox::new();
+        configure(&sandbox, &format!("[kie]\n{file}"), 0o600);
+        if let Some(form) = variable {
+            sandbox = sandbox.with("KIE_FORM", form);
+        }
+        let run = sandbox.run(&["plan", "A dog", "--provider", "kie"]);
+        assert!(run.out.contains(field), "{file} {variable:?}: {}", run.out);
+    }
+    let wrong = [
+        ("[kie]\nform = \"new\"\n", "", "unknown variant `new`"),
+        (
+            "[uniall]\nform = \"old\"\n",
+            "",
+            "UniAll has one form of its API",
+        ),
+        (
+            "",
+            "new",
+            "KIE_FORM is no form of kie.ai's API; set auto, old or current",
+        ),
+    ];
+    for (file, variable, wanted) in wrong {
+        let sandbox = Sandbox::new().with("KIE_FORM", variable);
+        configure(&sandbox, file, 0o600);
+        let run = sandbox.run(&["plan", "A dog"]);
+        assert!(
+            run.code == 2 && run.err.contains(wanted),
+            "{file}: {}",
+            run.err
+        );
+    }
+}
+
 #[test]
 fn a_job_is_asked_for_where_it_lives() {
     let sandbox = Sandbox::with_sim();

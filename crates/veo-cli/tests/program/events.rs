@@ -43,7 +43,8 @@ json settle $key --not-taken
 json jobs
 
 json plan A --negative-prompt B
-json models
+json plan A --model google/gemini-omni-flash-1-1
+KIE_FORM=current json models
 json credits
 json upload dog.png
 echo key | json auth kie

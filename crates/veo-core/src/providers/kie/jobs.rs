@@ -4,7 +4,7 @@ use kie_api::{Client, started_task, types};
 use serde_json::{Value, json};
 
 use super::form::{CURRENT, Form};
-use super::models::{EXTENSION, NAME};
+use super::models::EXTENSION;
 use super::refusals::{REFUSALS, of_upgrade, table_of};
 use super::words;
 use crate::providers::body::{self, Body};
@@ -144,9 +144,9 @@ fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason
         Value::from(request.translate_prompt.unwrap_or(true)),
     );
     input.set("watermark", request.watermark.as_deref().map(Value::from));
-    merge_extra(&mut input, request, COVERED)?;
+    words::merge_extra(&mut input, request, COVERED)?;
     let model = types::GenerateTaskModel::Veo31.as_str();
-    task(model, request, input).check(types::GenerateTask::check)
+    words::task(model, request, input).check(types::GenerateTask::check)
 }
 
 fn extension(request: &VideoRequest) -> Result<Value, Vec<Reason>> {
@@ -161,34 +161,6 @@ fn extension(request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     input.set("task_id", Value::from(job.task.as_str()));
     input.set("seeds", request.seed.map(Value::from));
     input.set("watermark", request.watermark.as_deref().map(Value::from));
-    merge_extra(&mut input, request, COVERED_BY_EXTENSION)?;
-    task(EXTENSION, request, input).check(types::ExtendTask::check)
-}
-
-/// Adds the caller's own fields. An input with a name of the old form is refused by kie.ai as if its server had failed, which
-/// would leave open whether it was paid.
-fn merge_extra(
-    input: &mut Body,
-    request: &VideoRequest,
-    covered: &[(&str, &str)],
-) -> Result<(), Vec<Reason>> {
-    let extra = request.extra.get(NAME);
-    input.merge(extra, covered)?;
-    let is_of_old = |name: &&String| name.contains(|c: char| c.is_ascii_uppercase());
-    let Some(name) = extra.and_then(|extra| extra.keys().find(is_of_old)) else {
-        return Ok(());
-    };
-    let message = format!(
-        "{name} is spelt as in kie.ai's old form; write words in small letters with _ between them"
-    );
-    Err(vec![Reason::new("extra", message)])
-}
-
-/// A task with its input.
-fn task(model: &str, request: &VideoRequest, input: Body) -> Body {
-    let mut task = Body::default();
-    task.set("model", Value::from(model));
-    task.set(words::CALLBACK, words::callback(request));
-    task.set("input", input);
-    task
+    words::merge_extra(&mut input, request, COVERED_BY_EXTENSION)?;
+    words::task(EXTENSION, request, input).check(types::ExtendTask::check)
 }

@@ -6,6 +6,7 @@ mod callback;
 mod form;
 mod jobs;
 mod models;
+mod omni;
 mod record;
 mod refusals;
 mod veo;
@@ -200,6 +201,9 @@ impl Provider for Kie {
     }
 
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
+        if models::is_omni(model.name) {
+            return omni::offer(model, request);
+        }
         match self.form_of(request) {
             Form::Old => veo::offer(model, request),
             Form::Current => jobs::offer(model, request),

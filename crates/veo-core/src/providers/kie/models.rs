@@ -31,15 +31,16 @@ const REFERENCES: RangeInclusive<usize> = 1..=*bounds::generate_request::IMAGE_U
 /// The model of an extension in the current form, whatever its tier.
 pub(super) const EXTENSION: &str = types::ExtendTaskModel::Extend.as_str();
 
-/// The models of the old form. The cheapest is the last.
-pub(super) static OLD: [Model; 3] = [
+/// The models of the old form, and those that only the current one has. The cheapest of Veo is the last of it.
+pub(super) static OLD: [Model; 4] = [
     model(types::Model::Quality, Tier::Quality, WITHOUT_REFERENCES),
     model(types::Model::Fast, Tier::Fast, ALL_MODES).references(REFERENCES),
     model(types::Model::Lite, Tier::Lite, ALL_MODES).references(REFERENCES),
+    omni(types::OmniTaskModel::Flash11),
 ];
 
 /// The models of the current form.
-pub(super) static CURRENT: [Model; 4] = [
+pub(super) static CURRENT: [Model; 5] = [
     new_model(types::Model::Quality, Tier::Quality, NEW_WITHOUT_REFERENCES),
     new_model(types::Model::Fast, Tier::Fast, NEW).references(REFERENCES),
     new_model(types::Model::Lite, Tier::Lite, NEW).references(REFERENCES),
@@ -49,7 +50,30 @@ pub(super) static CURRENT: [Model; 4] = [
         .resolutions(&[Resolution::P720])
         .seeds(bounds::extend_input::SEEDS)
         .options(&[Feature::Watermark, Feature::Callback, Feature::ExtendJob]),
+    omni(types::OmniTaskModel::Flash11),
 ];
+
+/// Whether this is the name of a model of Gemini Omni, which the current form alone has.
+pub(super) fn is_omni(name: &str) -> bool {
+    let mut models = types::OmniTaskModel::ALL.iter();
+    models.any(|model| model.as_str() == name)
+}
+
+const fn omni(name: types::OmniTaskModel) -> Model {
+    Model::new(NAME, name.as_str(), Tier::Lite)
+        .named_only()
+        .modes(NEW)
+        .resolutions(&[
+            Resolution::P360,
+            Resolution::P720,
+            Resolution::P1080,
+            Resolution::K4,
+        ])
+        .aspect_ratios(&[AspectRatio::Landscape, AspectRatio::Portrait])
+        .seconds(&[4, 6, 8, 10])
+        .references(1..=*bounds::omni_input::IMAGE_URLS.end())
+        .options(&[Feature::Callback])
+}
 
 const fn new_model(name: types::Model, tier: Tier, modes: &'static [Mode]) -> Model {
     model(name, tier, modes).without_seeds().options(MAKING)

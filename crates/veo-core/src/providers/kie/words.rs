@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::callback::with_marker;
 use super::form::Form;
 use super::models::NAME;
+use crate::providers::body::Body;
 use crate::{AspectRatio, Input, JobRef, Mode, Offer, Reason, Resolution, VideoRequest};
 
 /// The field with the callback address.
@@ -112,4 +113,32 @@ pub(super) fn source(request: &VideoRequest) -> Option<&JobRef> {
         Input::Extension { source } => source.job.as_ref(),
         _ => None,
     }
+}
+
+/// Adds the caller's own fields to the input of a task. An input with a name of the old form is refused by kie.ai as if its server had failed, which
+/// would leave open whether it was paid.
+pub(super) fn merge_extra(
+    input: &mut Body,
+    request: &VideoRequest,
+    covered: &[(&str, &str)],
+) -> Result<(), Vec<Reason>> {
+    let extra = request.extra.get(NAME);
+    input.merge(extra, covered)?;
+    let is_of_old = |name: &&String| name.contains(|c: char| c.is_ascii_uppercase());
+    let Some(name) = extra.and_then(|extra| extra.keys().find(is_of_old)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "{name} is spelt as in kie.ai's old form; write words in small letters with _ between them"
+    );
+    Err(vec![Reason::new("extra", message)])
+}
+
+/// A task of the current form with its input.
+pub(super) fn task(model: &str, request: &VideoRequest, input: Body) -> Body {
+    let mut task = Body::default();
+    task.set("model", Value::from(model));
+    task.set(CALLBACK, callback(request));
+    task.set("input", input);
+    task
 }
