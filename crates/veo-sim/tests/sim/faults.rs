@@ -771,14 +771,19 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
         } else {
             found
         };
-        let parsed: Option<(Value, Value)> = serde_json::from_str(&found)
-            .ok()
-            .zip(serde_json::from_str(wanted).ok());
-        assert!(
-            found == *wanted || parsed.is_some_and(|(found, wanted)| found == wanted),
-            "{case}: {found}"
-        );
+        let is_same = opened(&found).is_some() && opened(&found) == opened(wanted);
+        assert!(found == *wanted || is_same, "{case}: {found}");
     }
+}
+
+/// The value that a text of JSON stands for, also if it is a text of JSON again. The order of an object's members, which depends
+/// on which other crates are built along, is then of no account.
+fn opened(text: &str) -> Option<Value> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let inner = value
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok());
+    Some(inner.unwrap_or(value))
 }
 
 /// The shapes that a refusal can come in too. All others have nothing for it, and leave it as it is.
