@@ -15,8 +15,8 @@ const OPTIONS: [Habit; 11] = [
         "the shape of the picture is chosen by --aspect-ratio",
     ),
     (
-        &["--model", "-m"],
-        "the model is chosen by --tier and --resolution; `veo models` shows what each can do",
+        &["-m"],
+        "the model is chosen by --tier and --resolution, or named by --model; `veo models` shows what each can do",
     ),
     (
         &["-n", "--count", "--number", "--num"],

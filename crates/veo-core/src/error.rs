@@ -443,7 +443,8 @@ impl Error {
 
     /// The same error with a further part of its sentence.
     pub(crate) fn adding(mut self, more: &str) -> Self {
-        self.0.message = format!("{}; {more}", self.0.message);
+        let message = self.0.message.trim_end_matches('.');
+        self.0.message = format!("{message}; {more}");
         self
     }
 

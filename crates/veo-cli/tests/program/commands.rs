@@ -1512,12 +1512,11 @@ fn completions_and_manual_pages_name_the_commands() {
 #[test]
 fn habits_lead_to_the_right_word() {
     let no_command = "there is no such command";
-    let table: [(&[&str], &str); 24] = [
+    let table: [(&[&str], &str); 23] = [
         (&["generate", "A", "--ratio", "9:16"], "--aspect-ratio"),
         (&["generate", "A", "--ratio=9:16"], "--aspect-ratio"),
         (&["generate", "A", "--aspect", "9:16"], "--aspect-ratio"),
-        (&["generate", "A", "--model", "veo3"], "--tier"),
-        (&["generate", "A", "-m", "veo3"], "--tier"),
+        (&["generate", "A", "-m", "veo3"], "--model"),
         (&["generate", "A", "-n", "2"], "--batch"),
         (&["generate", "A", "--count", "2"], "--batch"),
         (&["generate", "A", "--seconds", "4"], "--duration"),
