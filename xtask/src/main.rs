@@ -10,14 +10,19 @@ use std::process::ExitCode;
 
 mod codegen;
 mod contract;
+mod diff;
 mod emit;
 mod lint;
 mod names;
 mod packages;
+mod report;
 mod rewrite;
 mod schema;
 mod spec;
+mod surface;
+mod wording;
 
+use report::Report;
 use spec::{SPECS, Spec};
 
 const USAGE: &str = "\
@@ -25,6 +30,10 @@ Usage: cargo xtask <task>
 
   codegen           write crates/*/src/generated.rs and crates/veo-sim/src/contract.json from openapi/*.yaml
   codegen --check   write nothing; fail if a generated file is not what its specification gives
+  diff OLD NEW [--markdown]
+                    say what users of the clients must change between two states of the specifications, and what
+                    changes on the wire: two files, two of REVISION:path, or two revisions, where . is the files as
+                    they stand; exit 1 if the change is breaking, 2 if it cannot be told
   lint              say what the specifications lack
   packages          say which dependency needs a later Rust than the packages declare, and where a licence is missing
   schema            write schemas/*.json from the types of veo-core
@@ -35,13 +44,15 @@ fn main() -> ExitCode {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
-        ["codegen"] => codegen::run(&workspace, false),
-        ["codegen", "--check"] => codegen::run(&workspace, true),
-        ["lint"] => run_lint(&workspace),
-        ["packages"] => packages::run(&workspace),
-        ["schema"] => schema::run(&workspace, false),
-        ["schema", "--check"] => schema::run(&workspace, true),
+    let report: Report = match arguments[..] {
+        ["codegen"] => codegen::run(&workspace, false).into(),
+        ["codegen", "--check"] => codegen::run(&workspace, true).into(),
+        ["diff", old, new] => diff::run(&workspace, old, new, false),
+        ["diff", old, new, "--markdown"] => diff::run(&workspace, old, new, true),
+        ["lint"] => run_lint(&workspace).into(),
+        ["packages"] => packages::run(&workspace).into(),
+        ["schema"] => schema::run(&workspace, false).into(),
+        ["schema", "--check"] => schema::run(&workspace, true).into(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;
@@ -51,16 +62,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match result {
-        Ok(report) => {
-            print!("{report}");
-            ExitCode::SUCCESS
-        }
-        Err(problems) => {
-            eprintln!("{}", problems.trim_end());
-            ExitCode::FAILURE
-        }
-    }
+    print!("{}", report.text);
+    eprint!("{}", report.problems);
+    ExitCode::from(report.exit)
 }
 
 fn run_lint(workspace: &Path) -> Result<String, String> {
