@@ -11,6 +11,7 @@ use std::process::ExitCode;
 mod codegen;
 mod contract;
 mod diff;
+mod drift;
 mod emit;
 mod lint;
 mod names;
@@ -34,6 +35,10 @@ Usage: cargo xtask <task>
                     say what users of the clients must change between two states of the specifications, and what
                     changes on the wire: two files, two of REVISION:path, or two revisions, where . is the files as
                     they stand; exit 1 if the change is breaking, 2 if it cannot be told
+  drift [--from DIR] [--accept] [--markdown | --json]
+                    read the pages of openapi/pages.yaml, or those saved in a folder, and say what they state that they
+                    did not state when last read; --accept writes that down; exit 1 if something has changed, 3 if a
+                    page could not be read
   lint              say what the specifications lack
   packages          say which dependency needs a later Rust than the packages declare, and where a licence is missing
   schema            write schemas/*.json from the types of veo-core
@@ -49,6 +54,10 @@ fn main() -> ExitCode {
         ["codegen", "--check"] => codegen::run(&workspace, true).into(),
         ["diff", old, new] => diff::run(&workspace, old, new, false),
         ["diff", old, new, "--markdown"] => diff::run(&workspace, old, new, true),
+        ["drift", ref options @ ..] => match drift::Options::parse(options) {
+            Some(options) => drift::run(&workspace, &options),
+            None => Report::failed(format!("{USAGE}\n"), 2),
+        },
         ["lint"] => run_lint(&workspace).into(),
         ["packages"] => packages::run(&workspace).into(),
         ["schema"] => schema::run(&workspace, false).into(),
@@ -83,9 +92,14 @@ fn run_lint(workspace: &Path) -> Result<String, String> {
             }
         }
     }
-    if problems.is_empty() {
-        return Ok(report);
+    let mut text: String = problems
+        .iter()
+        .map(|problem| format!("{problem}\n"))
+        .collect();
+    text.push_str(&drift::problems(workspace).concat());
+    if text.is_empty() {
+        Ok(report)
+    } else {
+        Err(text)
     }
-    let lines = problems.iter().map(|problem| format!("{problem}\n"));
-    Err(lines.collect())
 }

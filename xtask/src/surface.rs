@@ -38,6 +38,10 @@ pub(crate) struct Surface {
     pub(crate) places: BTreeMap<String, Facts>,
     /// Places with what is odd there, in the order of the document.
     pub(crate) remarks: Vec<(String, String)>,
+    /// The descriptions of places, which are shown once and never kept.
+    pub(crate) texts: BTreeMap<String, String>,
+    /// The properties of named schemas that stand at places, since one can stand at several.
+    pub(crate) origins: BTreeMap<String, String>,
 }
 
 /// To whom a place matters.
@@ -76,6 +80,38 @@ impl Surface {
 
     pub(crate) fn remark(&mut self, at: &str, text: impl Into<String>) {
         self.remarks.push((at.to_owned(), text.into()));
+    }
+
+    /// Adds another surface. What is stated already stays.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (at, facts) in other.places {
+            self.places.entry(at).or_insert(facts);
+        }
+        self.remarks.extend(other.remarks);
+        self.texts.extend(other.texts);
+    }
+
+    /// Adds the type of an example as shown, if there is no room for it in what is stated of the place.
+    pub(crate) fn compare(&mut self, at: &str, example: &Value) {
+        let Some(kind) = kind(example) else {
+            return;
+        };
+        let facts = self.places.entry(at.to_owned()).or_default();
+        let stated = types(facts);
+        let has_room = stated.contains(kind) || kind == "integer" && stated.contains("number");
+        if stated.is_empty() || has_room {
+            return;
+        }
+        let stated = wording::shown(facts.get("type"));
+        facts.insert("shown".to_owned(), json!(kind));
+        let text = format!("type {stated}, an example has {kind}");
+        if !self
+            .remarks
+            .iter()
+            .any(|(place, other)| place == at && *other == text)
+        {
+            self.remark(at, text);
+        }
     }
 
     /// The facts of a place; none if there is no such place.
@@ -142,6 +178,28 @@ pub(crate) fn lacking<'a>(of: &'a Surface, in_other: &Surface) -> Vec<&'a str> {
         }
     }
     found
+}
+
+/// The types that facts allow; none if they say nothing.
+pub(crate) fn types(facts: &Facts) -> BTreeSet<&str> {
+    match facts.get("type") {
+        Some(Value::String(kind)) => BTreeSet::from([kind.as_str()]),
+        Some(kinds) => list(kinds).filter_map(Value::as_str).collect(),
+        None => BTreeSet::new(),
+    }
+}
+
+/// The type of a value in an example; none of a null.
+pub(crate) fn kind(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Null => None,
+        Value::Bool(_) => Some("boolean"),
+        Value::Number(number) if number.is_f64() => Some("number"),
+        Value::Number(_) => Some("integer"),
+        Value::String(_) => Some("string"),
+        Value::Array(_) => Some("array"),
+        Value::Object(_) => Some("object"),
+    }
 }
 
 /// A list as a set: sorted, and every value once.
@@ -254,6 +312,9 @@ impl Walk<'_> {
         if labelled.is_empty() {
             self.schema(&at, &media["schema"], false, 0);
             self.surface.state(&at, "media", json!(media_type));
+            for example in examples(media) {
+                self.example(&at, example);
+            }
         }
         for (label, alternative) in labelled {
             let label = self.named(&at, &label);
@@ -288,17 +349,16 @@ impl Walk<'_> {
         }
     }
 
-    /// A field of an example that the schema does not have is no fact, but worth a remark.
+    /// Where an example has another type than the schema, both are facts. A field that only an example has is none.
     fn example(&mut self, at: &str, example: &Value) {
-        if !self.surface.has_parts(at) {
-            return;
-        }
+        self.surface.compare(at, example);
+        let has_fields = self.surface.has_parts(at);
         for (field, value) in members(example) {
             let (field, _) = name(field);
             let place = format!("{at}.{field}");
             if self.surface.places.contains_key(&place) {
                 self.example(&place, value);
-            } else {
+            } else if has_fields {
                 self.surface.remark(&place, "only an example has it");
             }
         }
@@ -314,12 +374,13 @@ impl Walk<'_> {
         if is_circle || depth >= DEPTH {
             self.surface.remark(at, "it refers to itself");
         } else {
-            self.parts(at, &schema, depth);
+            let named = self.seen[before..].last().cloned();
+            self.parts(at, &schema, named.as_deref(), depth);
         }
         self.seen.truncate(before);
     }
 
-    fn parts(&mut self, at: &str, schema: &Map<String, Value>, depth: usize) {
+    fn parts(&mut self, at: &str, schema: &Map<String, Value>, named: Option<&str>, depth: usize) {
         if let Some(items) = schema.get("items") {
             self.schema(&format!("{at}[]"), items, false, depth + 1);
         }
@@ -328,6 +389,10 @@ impl Walk<'_> {
             let is_required = list(required).any(|name| name == property);
             let property = self.named(at, property);
             let at = format!("{at}.{property}");
+            if let Some(named) = named {
+                let origin = format!("{named}.{property}");
+                self.surface.origins.insert(at.clone(), origin);
+            }
             self.schema(&at, value, is_required, depth + 1);
         }
     }
@@ -380,6 +445,7 @@ impl Walk<'_> {
         }
         if let Some(Value::String(text)) = schema.get("description") {
             facts.extend(wording::facts(text));
+            self.surface.texts.insert(at.to_owned(), text.clone());
         }
         self.surface.places.insert(at.to_owned(), facts);
     }
@@ -470,7 +536,11 @@ fn merge(flat: &mut Map<String, Value>, other: Map<String, Value>) {
         match (flat.get_mut(&word), value) {
             (Some(Value::Object(own)), Value::Object(more)) if word == "properties" => {
                 for (name, property) in more {
-                    own.entry(name).or_insert(property);
+                    let both = match own.remove(&name) {
+                        Some(known) => json!({ "allOf": [known, property] }),
+                        None => property,
+                    };
+                    own.insert(name, both);
                 }
             }
             (Some(Value::Array(own)), Value::Array(more)) if word == "required" => own.extend(more),

@@ -167,7 +167,7 @@ pub mod types {
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///Which model extends the video. Other words than for a generation. The server takes `fast` if none is named.
+        ///Which model extends the video. The server assumes `"fast"` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub model: ::std::option::Option<crate::types::ExtendModel>,
         ///What the added part shows.
@@ -299,7 +299,7 @@ pub mod types {
             skip_serializing_if = "::std::vec::Vec::is_empty"
         )]
         pub image_urls: ::std::vec::Vec<::std::string::String>,
-        ///Which Veo 3.1 model makes the video. The server takes `veo3_fast` if none is named.
+        ///Which Veo 3.1 model makes the video. The server assumes `"veo3_fast"` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub model: ::std::option::Option<crate::types::Model>,
         ///What the video shows. Needed in every mode. No length limit is documented.
@@ -3352,7 +3352,7 @@ pub mod types {
             }
         }
     }
-    ///Which Veo 3.1 model makes the video. The server takes `veo3_fast` if none is named.
+    ///Which Veo 3.1 model makes the video.
     #[derive(
         Clone,
         Copy,
@@ -4094,7 +4094,7 @@ pub mod types {
             write!(f, "{}", self.value())
         }
     }
-    ///Which model extends the video. Other words than for a generation. The server takes `fast` if none is named.
+    ///Which model extends the video. Other words than for a generation.
     #[derive(
         Clone,
         Copy,

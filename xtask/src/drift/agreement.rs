@@ -1,0 +1,397 @@
+//! What is documented against our specification: requests are equal, replies can be read.
+//!
+//! A request is closed, so every difference counts: stricter than the page, we refuse what is legal; looser, we let out what is
+//! not. A reply is open, so only what would be lost without a sound counts. `x-basis` is held to its word in both directions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::changes::described;
+use super::documented::{Pages, file};
+use super::watched::{Accepted, FILE, Provider};
+use crate::spec::{Spec, list};
+use crate::surface::{self, Facts, Side, Surface};
+use crate::wording;
+
+/// The facts of a request that have to be equal.
+const OF_REQUESTS: [&str; 15] = [
+    "default",
+    "deprecated",
+    "enum",
+    "format",
+    "maximum",
+    "maxItems",
+    "maxLength",
+    "media",
+    "minimum",
+    "minItems",
+    "minLength",
+    "multipleOf",
+    "pattern",
+    "required",
+    "type",
+];
+
+/// One thing that is documented otherwise than we have it.
+#[derive(Debug, PartialEq)]
+struct Difference {
+    at: String,
+    what: String,
+    documented: Value,
+    ours: Value,
+}
+
+/// The problems of a provider; none if everything agrees or is accepted.
+pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<String> {
+    let ours = Surface::of(&spec.root);
+    let documented = Documented::of(pages);
+    let mut differences = documented.against(&ours);
+    let mut problems = Vec::new();
+    for accepted in &provider.accept {
+        let found = differences.iter().position(|it| it.is(accepted));
+        match found {
+            Some(index) => drop(differences.remove(index)),
+            None => problems.push(stale(accepted, &documented)),
+        }
+    }
+    for difference in differences {
+        problems.push(difference.told(&spec.file));
+    }
+    for at in marked_in_vain(&ours, &documented) {
+        problems.push(format!(
+            "{} at {at}: this is documented now; drop x-basis, or say documented\n",
+            spec.file
+        ));
+    }
+    let known: BTreeSet<&String> = provider.pages.iter().map(|page| &page.url).collect();
+    for (url, _) in pages {
+        if !known.contains(url) && provider.index.as_ref() != Some(url) {
+            let file = file(spec.provider());
+            problems.push(format!(
+                "{file}: {FILE} does not have {url}; add it there, or run cargo xtask drift --accept\n"
+            ));
+        }
+    }
+    problems
+}
+
+/// An entry that matches nothing, with the block to delete.
+fn stale(accepted: &Accepted, documented: &Documented) -> String {
+    let Accepted { at, what, .. } = accepted;
+    let is_fact = what != "gone" && what != "lacking" && what != "fields";
+    let now = match documented.facts.get(at) {
+        None => "nothing is documented there".to_owned(),
+        Some(facts) if is_fact => {
+            let value = facts.get(what.as_str()).and_then(Option::as_ref);
+            format!("{what} is documented as {}", wording::shown(value))
+        }
+        Some(_) => "it is documented there".to_owned(),
+    };
+    format!(
+        "{FILE}: this difference is no more, {now}; delete\n{}",
+        block(at, what, &accepted.documented, &accepted.why)
+    )
+}
+
+/// An entry as it stands in the file.
+fn block(at: &str, what: &str, documented: &Value, why: &str) -> String {
+    let mut text = format!("    - at: {at}\n      what: {what}\n");
+    if !documented.is_null() {
+        text.push_str(&format!("      documented: {documented}\n"));
+    }
+    text.push_str(&format!("      why: {why}\n"));
+    text
+}
+
+impl Difference {
+    fn is(&self, accepted: &Accepted) -> bool {
+        (&self.at, &self.what, &self.documented)
+            == (&accepted.at, &accepted.what, &accepted.documented)
+    }
+
+    fn told(&self, file: &str) -> String {
+        let Self { at, what, .. } = self;
+        let documented = wording::shown(Some(&self.documented));
+        let ours = wording::shown(Some(&self.ours));
+        let text = match (what.as_str(), surface::side(at)) {
+            ("gone", Side::Operation) => "no page documents this operation".to_owned(),
+            ("gone", _) => "no page has this".to_owned(),
+            ("fields", _) => "no page says what is in this".to_owned(),
+            ("lacking", Side::Operation) => "this is documented, and we lack it".to_owned(),
+            ("lacking", _) => format!("this is documented ({documented}), and we lack it"),
+            _ => format!("{what} is documented as {documented}, ours is {ours}"),
+        };
+        let way_out = match what.as_str() {
+            "gone" | "fields" => "remove it, say with x-basis what it rests on",
+            _ => "mend it",
+        };
+        format!(
+            "{file} at {at}: {text}; {way_out}, or accept it in {FILE}:\n{}",
+            block(at, what, &self.documented, "...")
+        )
+    }
+}
+
+/// What all pages of a provider state together.
+struct Documented {
+    /// For each place its facts. A fact that is denied has no value; one that is not there is not spoken of.
+    facts: BTreeMap<String, BTreeMap<String, Option<Value>>>,
+    places: Surface,
+}
+
+impl Documented {
+    fn of(pages: &Pages) -> Self {
+        let mut facts: BTreeMap<String, BTreeMap<String, Option<Value>>> = BTreeMap::new();
+        let mut places = Surface::default();
+        for (_, page) in pages {
+            if page.format == "index" {
+                continue;
+            }
+            for (at, stated) in &page.surface.places {
+                places.places.entry(at.clone()).or_default();
+                let facts = facts.entry(at.clone()).or_default();
+                for (what, value) in stated {
+                    facts
+                        .entry(what.clone())
+                        .or_insert_with(|| Some(value.clone()));
+                }
+                for what in OF_REQUESTS {
+                    let is_covered = match &page.covers {
+                        None => true,
+                        Some(covers) => covers.contains(what),
+                    };
+                    if is_covered {
+                        facts.entry(what.to_owned()).or_insert(None);
+                    }
+                }
+            }
+        }
+        Self { facts, places }
+    }
+
+    fn against(&self, ours: &Surface) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        for (at, facts) in &self.facts {
+            match ours.facts(&ours_of(at, ours)) {
+                Some(own) => self.compare(at, facts, own, ours, &mut differences),
+                None => differences.extend(self.lacking(at, facts, ours)),
+            }
+        }
+        let mut without_fields = BTreeSet::new();
+        let mut origins = BTreeSet::new();
+        for at in surface::lacking(ours, &self.places) {
+            let (operation, part) = surface::split(at);
+            let is_known = part.starts_with("default") || at.ends_with("[]");
+            if is_known || !is_documented(ours, at) || self.has_origin(at, ours) {
+                continue;
+            }
+            let above = surface::parent(at).unwrap_or(operation);
+            let is_whole = above != operation && surface::parent(above) == Some(operation);
+            if is_whole && !self.places.has_parts(above) {
+                without_fields.insert(above);
+                continue;
+            }
+            // A property of a schema that stands at several places is said once.
+            if let Some(origin) = ours.origins.get(at)
+                && !origins.insert(origin)
+            {
+                continue;
+            }
+            differences.push(Difference {
+                at: at.to_owned(),
+                what: "gone".to_owned(),
+                documented: Value::Null,
+                ours: json!(ours.places[at]),
+            });
+        }
+        for at in without_fields {
+            differences.push(Difference {
+                at: at.to_owned(),
+                what: "fields".to_owned(),
+                documented: Value::Null,
+                ours: Value::Null,
+            });
+        }
+        differences
+    }
+
+    /// Whether the property that stands at a place is documented at another one.
+    fn has_origin(&self, at: &str, ours: &Surface) -> bool {
+        let Some(origin) = ours.origins.get(at) else {
+            return false;
+        };
+        let mut same = ours.origins.iter().filter(|(_, other)| *other == origin);
+        same.any(|(at, _)| self.facts.contains_key(at))
+    }
+
+    /// What is documented and we do not have, unless it stands in something that we lack or take as it comes.
+    fn lacking(
+        &self,
+        at: &str,
+        facts: &BTreeMap<String, Option<Value>>,
+        ours: &Surface,
+    ) -> Option<Difference> {
+        let above = surface::parent(at).map(|above| ours_of(above, ours));
+        if let Some(above) = above {
+            let above = ours.facts(&above)?;
+            let takes_all = surface::types(above).is_empty() || above.contains_key("x-rust-type");
+            let is_part = surface::side(at) != Side::Operation;
+            if is_part && takes_all && !above.contains_key("server") {
+                return None;
+            }
+        }
+        let mut documented = Value::Null;
+        if surface::side(at) != Side::Operation {
+            let stated = facts.iter();
+            let stated = stated.filter_map(|(what, value)| Some((what.clone(), value.clone()?)));
+            documented = json!(described(&Value::Object(stated.collect())));
+        }
+        Some(Difference {
+            at: at.to_owned(),
+            what: "lacking".to_owned(),
+            documented,
+            ours: Value::Null,
+        })
+    }
+
+    fn compare(
+        &self,
+        at: &str,
+        facts: &BTreeMap<String, Option<Value>>,
+        own: &Facts,
+        ours: &Surface,
+        differences: &mut Vec<Difference>,
+    ) {
+        // What rests on something else than the pages may well be otherwise than on them.
+        if !is_documented(ours, &ours_of(at, ours)) {
+            return;
+        }
+        let mut push = |what: &str, documented: &Option<Value>, ours: Option<&Value>| {
+            differences.push(Difference {
+                at: at.to_owned(),
+                what: what.to_owned(),
+                documented: documented.clone().unwrap_or_default(),
+                ours: ours.cloned().unwrap_or_default(),
+            });
+        };
+        match surface::side(at) {
+            Side::Operation => {
+                if let Some(server) = facts.get("server")
+                    && server.as_ref() != own.get("server")
+                {
+                    push("server", server, own.get("server"));
+                }
+            }
+            Side::Request => {
+                for what in OF_REQUESTS {
+                    let Some(documented) = facts.get(what) else {
+                        continue;
+                    };
+                    // An example is right where it contradicts the type, and what has to be set has no default.
+                    let is_shown = what == "type" && is(facts, "shown", own.get(what));
+                    let is_set = what == "default" && is(facts, "required", Some(&json!(true)));
+                    let is_met = is_met(what, documented.as_ref(), own.get(what));
+                    if !is_met && !is_shown && !is_set {
+                        push(what, documented, own.get(what));
+                    }
+                }
+            }
+            Side::Reply => {
+                let kind = facts.get("type").unwrap_or(&None);
+                let shown = facts.get("shown").and_then(Option::as_ref);
+                let holds_shown = shown.is_some() && can_hold(shown, own);
+                if !can_hold(kind.as_ref(), own) && !holds_shown {
+                    push("type", kind, own.get("type"));
+                }
+                if let (Some(Some(words)), Some(known)) = (facts.get("enum"), own.get("enum"))
+                    && list(words).any(|word| !list(known).any(|it| it == word))
+                {
+                    push("enum", &Some(words.clone()), Some(known));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a fact is documented to be a value.
+fn is(facts: &BTreeMap<String, Option<Value>>, what: &str, value: Option<&Value>) -> bool {
+    let documented = facts.get(what).and_then(Option::as_ref);
+    documented.is_some() && documented == value
+}
+
+/// Our place for a documented one: a status that we do not name is met by the reply for all others.
+fn ours_of(at: &str, ours: &Surface) -> String {
+    let (operation, part) = surface::split(at);
+    let status = part.split(['.', '[']).next().unwrap_or_default();
+    let is_status = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
+    if is_status && ours.facts(&format!("{operation} {status}")).is_none() {
+        return format!("{operation} default{}", &part[status.len()..]);
+    }
+    at.to_owned()
+}
+
+/// Whether a place of ours rests on the pages: by the mark that is nearest above it, and without any it does.
+fn is_documented(ours: &Surface, at: &str) -> bool {
+    let mut place = Some(at);
+    while let Some(at) = place {
+        let facts = ours.facts(at);
+        if let Some(basis) = facts.and_then(|facts| facts.get("x-basis")) {
+            return basis == "documented";
+        }
+        place = surface::parent(at);
+    }
+    true
+}
+
+/// Whether a fact of a request is as it is documented.
+fn is_met(what: &str, documented: Option<&Value>, own: Option<&Value>) -> bool {
+    match what {
+        // An empty text that has to be there means nothing.
+        "minLength" if documented.is_none() => own.is_none() || own == Some(&json!(1)),
+        // The generator would make other types of all others.
+        "format" => {
+            let known = |format: Option<&Value>| {
+                format
+                    .filter(|it| **it == "int64" || **it == "binary")
+                    .cloned()
+            };
+            known(documented) == known(own)
+        }
+        _ => documented == own,
+    }
+}
+
+/// Whether a reply of ours has room for what is documented.
+fn can_hold(kind: Option<&Value>, own: &Facts) -> bool {
+    let room = surface::types(own);
+    if room.is_empty() {
+        return true;
+    }
+    let documented = match kind {
+        Some(Value::String(kind)) => vec![kind.as_str()],
+        Some(kinds) => list(kinds).filter_map(Value::as_str).collect(),
+        None => Vec::new(),
+    };
+    let has_room =
+        |kind: &&str| room.contains(*kind) || *kind == "integer" && room.contains("number");
+    documented.iter().all(has_room)
+}
+
+/// Places that are marked as observed or inferred although the pages have them just so.
+fn marked_in_vain(ours: &Surface, documented: &Documented) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, own) in &ours.places {
+        let is_mark = own
+            .get("x-basis")
+            .is_some_and(|basis| basis != "documented");
+        let Some(facts) = documented.facts.get(at).filter(|_| is_mark) else {
+            continue;
+        };
+        // An operation has no type on either side.
+        if facts.get("type").and_then(Option::as_ref) == own.get("type") {
+            found.push(at.clone());
+        }
+    }
+    found
+}

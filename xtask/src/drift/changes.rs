@@ -1,0 +1,412 @@
+//! What the pages state now that they did not state before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::documented::Pages;
+use super::page::Page;
+use crate::report::cell;
+use crate::surface::{self, Facts};
+use crate::wording;
+
+/// One thing that is otherwise, on one page or on several.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// Addresses, each with the place on that page.
+    places: Vec<(String, String)>,
+    /// `new`, `gone`, or the fact.
+    what: String,
+    was: Value,
+    is: Value,
+    /// Words that are shown once: a new wording, or what a field may have been called before.
+    note: String,
+}
+
+/// Compares what was documented with what is read now.
+pub(super) fn between(before: &Pages, now: &Pages) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let nothing = Page::default();
+    for (url, page) in now {
+        let was = before.iter().find(|(other, _)| other == url);
+        let was = was.map_or(&nothing, |(_, page)| page);
+        of_page(url, was, page, &mut changes);
+    }
+    for (url, page) in before {
+        if !now.iter().any(|(other, _)| other == url) {
+            of_page(url, page, &nothing, &mut changes);
+        }
+    }
+    together(changes)
+}
+
+fn of_page(url: &str, was: &Page, is: &Page, changes: &mut Vec<Change>) {
+    let mut push = |at: &str, what: &str, was: Value, is: Value, note: String| {
+        changes.push(Change {
+            places: vec![(url.to_owned(), at.to_owned())],
+            what: what.to_owned(),
+            was,
+            is,
+            note,
+        });
+    };
+    let gone = surface::lacking(&was.surface, &is.surface);
+    let new = surface::lacking(&is.surface, &was.surface);
+    for at in &gone {
+        let facts = json!(was.surface.places[*at]);
+        push(at, "gone", facts, Value::Null, String::new());
+    }
+    for at in &new {
+        let facts = &is.surface.places[*at];
+        let mut earlier = gone.iter().filter(|other| {
+            let is_near = surface::parent(other) == surface::parent(at);
+            is_near && is_same(&was.surface.places[**other], facts)
+        });
+        let note = match (earlier.next(), earlier.next()) {
+            (Some(other), None) => format!("renamed from {}?", part(other)),
+            _ => String::new(),
+        };
+        push(at, "new", Value::Null, json!(facts), note);
+    }
+    for (at, facts) in &is.surface.places {
+        let Some(before) = was.surface.facts(at) else {
+            continue;
+        };
+        let has_words = is.covers.is_some();
+        for what in different(before, facts, has_words) {
+            // What stands in a field that only an example has is only there as well.
+            let above = surface::parent(at).unwrap_or_default();
+            let of = |page: &Page| {
+                page.surface
+                    .facts(above)
+                    .and_then(|it| it.get(what))
+                    .cloned()
+            };
+            if what == "example" && of(was) != of(is) {
+                continue;
+            }
+            let note = match is.surface.texts.get(at) {
+                Some(text) if what == "wording" => wording::clean(&fold(text), 300),
+                _ => String::new(),
+            };
+            let value = |facts: &Facts| facts.get(what).cloned().unwrap_or_default();
+            push(at, what, value(before), value(facts), note);
+        }
+    }
+}
+
+/// The facts that differ. Those that are read out of a description stand for its wording; on a page that has all in words
+/// these are the values too.
+fn different<'a>(was: &'a Facts, is: &'a Facts, has_words: bool) -> Vec<&'a str> {
+    let mut whats: BTreeSet<&str> = was.keys().chain(is.keys()).map(String::as_str).collect();
+    whats.retain(|what| was.get(*what) != is.get(*what));
+    let has_values = has_words && whats.contains("enum");
+    if whats.contains("listed") || whats.contains("says") || has_values {
+        whats.remove("wording");
+    }
+    // A row that is gone takes all with it that it said of a field which an example still has.
+    if whats.contains("example") {
+        return vec!["example"];
+    }
+    // What an example shows is a fact only beside the type that it contradicts.
+    if whats.contains("type") {
+        whats.remove("shown");
+    }
+    whats.into_iter().collect()
+}
+
+/// Whether two fields are the same but for the name: all but their words.
+fn is_same(one: &Facts, other: &Facts) -> bool {
+    let bare = |facts: &Facts| {
+        let mut facts = facts.clone();
+        facts.retain(|what, _| !["wording", "listed", "says"].contains(&what.as_str()));
+        facts
+    };
+    bare(one) == bare(other)
+}
+
+/// One change for what several pages say of the same part of their operations.
+fn together(changes: Vec<Change>) -> Vec<Change> {
+    let mut together: Vec<Change> = Vec::new();
+    for change in changes {
+        let (url, at) = &change.places[0];
+        let is_same = |other: &&mut Change| {
+            let is_part = part(other.at()) == part(at) && part(at) != at;
+            let is_new_page = other.places.iter().all(|(page, _)| page != url);
+            let values = (&other.what, &other.was, &other.is);
+            is_part && is_new_page && values == (&change.what, &change.was, &change.is)
+        };
+        match together.iter_mut().find(is_same) {
+            Some(other) => other.places.extend(change.places),
+            None => together.push(change),
+        }
+    }
+    together
+}
+
+impl Change {
+    /// The place, on the first of the pages.
+    fn at(&self) -> &str {
+        &self.places[0].1
+    }
+}
+
+/// A place without its operation, which the page is about; an operation as it is.
+fn part(at: &str) -> &str {
+    match surface::split(at) {
+        (operation, "") => operation,
+        (_, part) => part,
+    }
+}
+
+fn fold(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ")
+}
+
+/// The last part of an address.
+fn short(url: &str) -> &str {
+    url.rsplit('/').next().unwrap_or(url)
+}
+
+/// The changes as a person reads them, with what contradicts itself on the pages below.
+pub(super) fn as_text(provider: &str, changes: &[Change], now: &Pages) -> String {
+    let mut text = String::new();
+    for (heading, lines) in by_pages(changes) {
+        text.push_str(&format!("{provider}  {heading}\n"));
+        for (sign, at, what) in lines {
+            text.push_str(format!("  {sign}  {at:<40}  {what}").trim_end());
+            text.push('\n');
+        }
+    }
+    let remarks = remarks(now);
+    if !remarks.is_empty() {
+        text.push_str(&format!("{provider}  the pages contradict themselves\n"));
+    }
+    for remark in remarks {
+        text.push_str(&format!("  !  {remark}\n"));
+    }
+    text
+}
+
+/// The changes as lists of Markdown, for a pull request.
+pub(super) fn as_markdown(provider: &str, changes: &[Change], now: &Pages) -> String {
+    let mut text = String::new();
+    for (heading, lines) in by_pages(changes) {
+        text.push_str(&format!(
+            "### {}\n\n",
+            cell(&format!("{provider}: {heading}"))
+        ));
+        for (sign, at, what) in lines {
+            let word = match sign {
+                "+" => "new: ",
+                "-" => "gone: ",
+                _ => "",
+            };
+            text.push_str(&format!("- {word}{}\n", cell(&format!("{at} {what}"))));
+        }
+        text.push('\n');
+    }
+    let remarks = remarks(now);
+    if !remarks.is_empty() {
+        text.push_str(&format!(
+            "### {}: the pages contradict themselves\n\n",
+            cell(provider)
+        ));
+        for remark in remarks {
+            text.push_str(&format!("- {}\n", cell(&remark)));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The changes as a list for programs.
+pub(super) fn as_json(changes: &[Change]) -> Vec<Value> {
+    let mut list = Vec::new();
+    for change in changes {
+        for (page, at) in &change.places {
+            list.push(json!({
+                "page": page,
+                "at": at,
+                "what": change.what,
+                "was": change.was,
+                "is": change.is,
+            }));
+        }
+    }
+    list
+}
+
+/// A sign, a place, and what is said of it.
+type Line = (&'static str, String, String);
+
+/// The lines of all changes, below the pages that they are on.
+fn by_pages(changes: &[Change]) -> Vec<(String, Vec<Line>)> {
+    let mut headings: Vec<(String, Vec<Line>)> = Vec::new();
+    for change in changes {
+        let pages: Vec<&str> = change.places.iter().map(|(url, _)| short(url)).collect();
+        let heading = match pages[..] {
+            [page] => page.to_owned(),
+            _ => format!("{} pages: {}", pages.len(), pages.join(", ")),
+        };
+        let line = line(change);
+        match headings.iter_mut().find(|(other, _)| *other == heading) {
+            Some((_, lines)) => lines.push(line),
+            None => headings.push((heading, vec![line])),
+        }
+    }
+    headings
+}
+
+fn line(change: &Change) -> Line {
+    let at = part(change.at()).to_owned();
+    match change.what.as_str() {
+        "new" => (
+            "+",
+            at,
+            format!("{}{}", described(&change.is), noted(&change.note)),
+        ),
+        "gone" => ("-", at, String::new()),
+        "wording" if change.is.is_null() => ("?", at, "has no words any more".to_owned()),
+        "wording" => (
+            "?",
+            at,
+            format!("wording changed, read it: {}", change.note),
+        ),
+        "enum" if change.was.is_array() && change.is.is_array() => {
+            ("~", at, format!("enum{}", words(&change.was, &change.is)))
+        }
+        "example" if change.was.is_null() => ("~", at, "only an example has it now".to_owned()),
+        "example" => ("~", at, "is no longer in an example only".to_owned()),
+        what => {
+            let was = wording::shown(Some(&change.was));
+            let is = wording::shown(Some(&change.is));
+            ("~", at, format!("{what} {was} -> {is}"))
+        }
+    }
+}
+
+fn noted(note: &str) -> String {
+    match note {
+        "" => String::new(),
+        _ => format!(" ({note})"),
+    }
+}
+
+/// The words that a list has more and less than another.
+fn words(was: &Value, is: &Value) -> String {
+    let shown = |value: &Value| -> BTreeSet<String> {
+        let words = crate::spec::list(value);
+        words.map(|word| wording::shown(Some(word))).collect()
+    };
+    let (was, is) = (shown(was), shown(is));
+    let mut text = String::new();
+    for word in was.difference(&is) {
+        text.push_str(&format!(" -{word}"));
+    }
+    for word in is.difference(&was) {
+        text.push_str(&format!(" +{word}"));
+    }
+    text
+}
+
+/// The facts of a new place in a few words.
+pub(super) fn described(facts: &Value) -> String {
+    let mut words = Vec::new();
+    for (what, value) in crate::spec::members(facts) {
+        let value = wording::shown(Some(value));
+        match what {
+            "type" => words.insert(0, value),
+            "enum" => words.push(format!("one of {value}")),
+            "example" | "wording" | "listed" | "says" | "server" | "media" => {}
+            _ if value == "true" => words.push(what.to_owned()),
+            _ => words.push(format!("{what} {value}")),
+        }
+    }
+    words.join(", ")
+}
+
+/// Where pages contradict themselves or each other, one line for what several of them do.
+fn remarks(pages: &Pages) -> Vec<String> {
+    let mut found: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
+    let mut stated: BTreeMap<&str, (&str, &Facts)> = BTreeMap::new();
+    for (url, page) in pages {
+        let mut remark = |at: &str, text: String| {
+            let key = (part(at).to_owned(), wording::clean(&text, 200));
+            found.entry(key).or_default().insert(short(url));
+        };
+        for (at, text) in &page.surface.remarks {
+            remark(at, text.clone());
+        }
+        for (at, facts) in &page.surface.places {
+            if let Some(text) = against_its_text(facts) {
+                remark(at, text);
+            }
+            match stated.get(at.as_str()) {
+                None => drop(stated.insert(at, (url, facts))),
+                Some((other, before)) => {
+                    if let Some(text) = against(before, facts, short(other)) {
+                        remark(at, text);
+                    }
+                }
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    for ((at, text), pages) in found {
+        let pages: Vec<&str> = pages.into_iter().collect();
+        let pages = match pages[..] {
+            [page] => page.to_owned(),
+            _ => format!("{} pages", pages.len()),
+        };
+        lines.push(format!("{at}: {text} ({pages})"));
+    }
+    lines
+}
+
+/// What facts say other than the description that they stand beside.
+fn against_its_text(facts: &Facts) -> Option<String> {
+    let shown = |what: &str| wording::shown(facts.get(what));
+    if let (Some(default), Some(says)) = (facts.get("default"), facts.get("says"))
+        && wording::shown(Some(default)) != wording::shown(Some(says))
+    {
+        return Some(format!(
+            "default {}, its text says {}",
+            shown("default"),
+            shown("says")
+        ));
+    }
+    let listed = facts.get("listed")?;
+    let Some(words) = facts.get("enum") else {
+        let is_flag = surface::types(facts).contains("boolean");
+        return (!is_flag).then(|| format!("only its text lists {}", shown("listed")));
+    };
+    let all: BTreeSet<String> = crate::spec::list(words)
+        .map(|it| wording::shown(Some(it)))
+        .collect();
+    let told: BTreeSet<String> = crate::spec::list(listed)
+        .map(|it| wording::shown(Some(it)))
+        .collect();
+    let is_about_them = !all.is_disjoint(&told);
+    (is_about_them && all != told).then(|| {
+        format!(
+            "one of {}, its text lists {}",
+            shown("enum"),
+            shown("listed")
+        )
+    })
+}
+
+/// What two pages say differently of one place.
+fn against(before: &Facts, facts: &Facts, page: &str) -> Option<String> {
+    for what in ["type", "enum", "default"] {
+        if let (Some(was), Some(is)) = (before.get(what), facts.get(what))
+            && was != is
+        {
+            let (was, is) = (wording::shown(Some(was)), wording::shown(Some(is)));
+            return Some(format!("{what} {is}, {page} says {was}"));
+        }
+    }
+    None
+}

@@ -1,0 +1,223 @@
+//! What the providers' pages state: read, compared with what they stated when last read, and held against our specifications.
+
+mod agreement;
+mod changes;
+mod documented;
+mod fetch;
+mod page;
+mod table;
+mod watched;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use documented::Pages;
+use page::Page;
+use watched::{Provider, Watched};
+
+use crate::report::{Report, cell};
+use crate::spec::{SPECS, Spec};
+use crate::wording;
+
+/// Some page could not be read, so nothing can be said.
+const UNREADABLE: u8 = 3;
+
+/// How the task is asked.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Options {
+    /// A folder with saved pages, instead of the network.
+    from: Option<PathBuf>,
+    /// Whether what is read is written down.
+    accept: bool,
+    form: Form,
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum Form {
+    #[default]
+    Text,
+    Markdown,
+    Json,
+}
+
+impl Options {
+    /// The options in the arguments behind the name of the task; none if they are not understood.
+    pub(crate) fn parse(arguments: &[&str]) -> Option<Self> {
+        let mut options = Self::default();
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            match *argument {
+                "--from" => options.from = Some(arguments.next()?.into()),
+                "--accept" => options.accept = true,
+                "--markdown" => options.form = Form::Markdown,
+                "--json" => options.form = Form::Json,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+}
+
+/// Reads all pages and says what has changed since they were last read.
+pub(crate) fn run(workspace: &Path, options: &Options) -> Report {
+    let from = options.from.clone();
+    let source = move |url: &str| match &from {
+        Some(folder) => fetch::saved(folder, url),
+        None => fetch::fetched(url),
+    };
+    match drift(workspace, options, &source) {
+        Ok(report) => report,
+        Err(problem) => Report::failed(problem, 2),
+    }
+}
+
+fn drift(
+    workspace: &Path,
+    options: &Options,
+    source: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Report, String> {
+    let mut text = String::new();
+    let mut list: Vec<Value> = Vec::new();
+    let mut unreadable = Vec::new();
+    let mut read = Vec::new();
+    let mut count = 0;
+    let mut total = 0;
+    for (name, provider) in watched::read(workspace)? {
+        let before = documented::read(workspace, &name)?;
+        let (now, failed) = pages(&provider, &before, source);
+        for (url, problem) in &failed {
+            let change =
+                json!({ "page": url, "at": "", "what": "unreadable", "was": null, "is": problem });
+            list.push(change);
+        }
+        let changes = changes::between(&before, &now);
+        count += changes.len();
+        total += now.len();
+        unreadable.extend(
+            failed
+                .into_iter()
+                .map(|(url, problem)| format!("{url} {problem}\n")),
+        );
+        list.extend(changes::as_json(&changes));
+        text.push_str(&match options.form {
+            Form::Markdown => changes::as_markdown(&name, &changes, &now),
+            _ => changes::as_text(&name, &changes, &now),
+        });
+        read.push((name, now));
+    }
+    let is_whole = unreadable.is_empty();
+    if options.accept && is_whole {
+        for (name, pages) in &read {
+            write(workspace, name, pages)?;
+        }
+    }
+    text.push_str(&left(workspace, options, count, total)?);
+    if options.form == Form::Json {
+        text = format!("{:#}\n", Value::Array(list));
+    }
+    let exit = match () {
+        () if !is_whole => UNREADABLE,
+        () if options.accept || count == 0 => 0,
+        () => 1,
+    };
+    Ok(Report {
+        text,
+        problems: unreadable.concat(),
+        exit,
+    })
+}
+
+/// What is to be done now.
+fn left(workspace: &Path, options: &Options, count: usize, total: usize) -> Result<String, String> {
+    if options.form == Form::Markdown {
+        let problems = problems(workspace);
+        let mut text = String::new();
+        if !problems.is_empty() {
+            text.push_str("### Left to do\n\n");
+        }
+        for problem in problems {
+            let first = problem.lines().next().unwrap_or_default();
+            text.push_str(&format!("- [ ] {}\n", cell(&wording::clean(first, 400))));
+        }
+        return Ok(text);
+    }
+    Ok(match (count, options.accept) {
+        (0, _) => format!("nothing has changed on {total} pages\n"),
+        (_, true) => format!("{count} changes on {total} pages, written; now: cargo xtask lint\n"),
+        (_, false) => format!(
+            "{count} changes on {total} pages; follow them in openapi/*.yaml, then: cargo xtask drift --accept\n"
+        ),
+    })
+}
+
+/// The pages of a provider, and those that could not be read with the reason.
+fn pages(
+    provider: &Provider,
+    before: &Pages,
+    source: &dyn Fn(&str) -> Result<String, String>,
+) -> (Pages, Vec<(String, String)>) {
+    let mut pages = Pages::new();
+    let mut failed = Vec::new();
+    let mut keep = |url: &String, result: Result<Page, String>| match result {
+        Ok(page) => pages.push((url.clone(), page)),
+        Err(problem) => {
+            failed.push((url.clone(), problem));
+            // It has not changed for what can be known.
+            let known = before.iter().find(|(other, _)| other == url);
+            pages.extend(known.cloned());
+        }
+    };
+    for watched in &provider.pages {
+        let Watched { url, .. } = watched;
+        keep(url, source(url).and_then(|text| page::read(&text, watched)));
+    }
+    if let Some(url) = &provider.index {
+        keep(
+            url,
+            source(url).and_then(|text| page::index(&text, &provider.watch)),
+        );
+    }
+    (pages, failed)
+}
+
+fn write(workspace: &Path, provider: &str, pages: &Pages) -> Result<(), String> {
+    let file = documented::file(provider);
+    let path = workspace.join(&file);
+    let text = documented::text(pages);
+    let folder = path.parent().unwrap_or(workspace);
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, text))
+        .map_err(|error| format!("{file} cannot be written: {error}\n"))
+}
+
+/// Where our specifications do not carry what is documented. Nothing is asked of the network.
+pub(crate) fn problems(workspace: &Path) -> Vec<String> {
+    let providers = match watched::read(workspace) {
+        Ok(providers) => providers,
+        Err(problem) => return vec![problem],
+    };
+    let mut problems = Vec::new();
+    for (file, _) in SPECS {
+        // What is wrong with the file itself is said by the lint.
+        let Ok(spec) = Spec::read(workspace, file) else {
+            continue;
+        };
+        let name = spec.provider();
+        let Some(provider) = providers.get(name) else {
+            problems.push(format!(
+                "{}: {name} is missing; say which pages are read\n",
+                watched::FILE
+            ));
+            continue;
+        };
+        match documented::read(workspace, name) {
+            Ok(pages) => problems.extend(agreement::problems(&spec, &pages, provider)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests;

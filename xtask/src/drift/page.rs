@@ -1,0 +1,346 @@
+//! What a page of a provider states, whichever of their formats it is in.
+//!
+//! Pages are read line by line and not as Markdown: to a reader of Markdown a fence below a tag is HTML, and a cell loses its
+//! stars. Nothing is guessed: what is only said in sentences is not read.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::table;
+use super::watched::Watched;
+use crate::spec::{Spec, members};
+use crate::surface::{self, Surface};
+use crate::wording;
+
+/// A page as it was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Page {
+    pub(super) format: String,
+    /// The facts that are denied where the page does not state them; none for a page that states whole schemas.
+    pub(super) covers: Option<BTreeSet<String>>,
+    pub(super) surface: Surface,
+}
+
+/// A piece of a page.
+pub(super) enum Piece {
+    Heading(usize, String),
+    /// A block of code: the words behind its first fence, and its text.
+    Block(String, String),
+    /// A table with its head, cells as written.
+    Table(Vec<Vec<String>>),
+    Text(String),
+}
+
+/// Reads a page.
+///
+/// # Errors
+///
+/// Why it cannot be read, as the end of a sentence.
+pub(super) fn read(text: &str, watched: &Watched) -> Result<Page, String> {
+    let mut page = if text.trim_start().starts_with('{') {
+        described("raw OpenAPI", &[text.to_owned()])?
+    } else {
+        of_pieces(&pieces(text)?, watched)?
+    };
+    if let Some(model) = &watched.model {
+        label(&mut page.surface, model);
+    }
+    if let Some(only) = &watched.only {
+        let inside = format!("{only}.");
+        let is_wanted = |at: &str| {
+            let is_below = at.starts_with(&inside) || at.starts_with(&format!("{only}["));
+            at == only || is_below || only.starts_with(&format!("{at} "))
+        };
+        page.surface.places.retain(|at, _| is_wanted(at));
+        page.surface.remarks.retain(|(at, _)| is_wanted(at));
+        // What the page says of the operation itself is of another model too.
+        let (operation, _) = surface::split(only);
+        let facts = page.surface.places.get_mut(operation);
+        facts.into_iter().for_each(|facts| facts.clear());
+    }
+    let has_parts = |at: &String| surface::parent(at).is_some();
+    if !page.surface.places.keys().any(has_parts) {
+        return Err(
+            "has nothing to read where there were facts: it was cut off, or is another page now"
+                .to_owned(),
+        );
+    }
+    Ok(page)
+}
+
+/// The pages that an index links to, below the watched folders, as places.
+///
+/// # Errors
+///
+/// There is none.
+pub(super) fn index(text: &str, watch: &[String]) -> Result<Page, String> {
+    let mut surface = Surface::default();
+    for rest in text.split("](https://").skip(1) {
+        let address = rest.split([')', ' ', '\n']).next().unwrap_or_default();
+        let path = address.find('/').map_or("", |slash| &address[slash..]);
+        if watch.iter().any(|folder| path.starts_with(folder)) {
+            let (path, _) = surface::name(path);
+            surface.places.entry(path).or_default();
+        }
+    }
+    if surface.places.is_empty() {
+        return Err("links to no page that is watched".to_owned());
+    }
+    Ok(Page {
+        format: "index".to_owned(),
+        covers: None,
+        surface,
+    })
+}
+
+fn of_pieces(pieces: &[Piece], watched: &Watched) -> Result<Page, String> {
+    let mut documents = Vec::new();
+    let mut arrays = Vec::new();
+    for piece in pieces {
+        let Piece::Block(_, text) = piece else {
+            continue;
+        };
+        let has = |start: &str| text.lines().any(|line| line.starts_with(start));
+        if has("openapi:") || text.starts_with('{') && text.contains("\"openapi\"") {
+            documents.push(text.clone());
+        } else if has("paths:") && text.contains("schemaArray") {
+            arrays.push(text.clone());
+        }
+    }
+    if !documents.is_empty() {
+        described("OpenAPI block", &documents)
+    } else if !arrays.is_empty() {
+        let mut surface = Surface::default();
+        for text in arrays {
+            let root = rewritten(&parsed(&text)?);
+            surface.add(Surface::of(&root));
+        }
+        Ok(Page {
+            format: "schemaArray block".to_owned(),
+            covers: None,
+            surface,
+        })
+    } else {
+        table::read(pieces, watched.place.as_deref())
+    }
+}
+
+fn described(format: &str, documents: &[String]) -> Result<Page, String> {
+    let mut surface = Surface::default();
+    for text in documents {
+        surface.add(Surface::of(&parsed(text)?));
+    }
+    Ok(Page {
+        format: format.to_owned(),
+        covers: None,
+        surface,
+    })
+}
+
+fn parsed(text: &str) -> Result<Value, String> {
+    match Spec::parse("its block", text) {
+        Ok(spec) => Ok(spec.root),
+        Err(problem) => {
+            let problem = wording::clean(&problem.message, 200);
+            Err(format!("has a block that cannot be read: {problem}"))
+        }
+    }
+}
+
+/// Names the alternative of a body that a page is about.
+fn label(surface: &mut Surface, model: &str) {
+    let labelled = |at: &str| {
+        let (operation, part) = surface::split(at);
+        match part.strip_prefix("body") {
+            Some(rest) if !rest.starts_with('{') => format!("{operation} body{{{model}}}{rest}"),
+            _ => at.to_owned(),
+        }
+    };
+    let places = std::mem::take(&mut surface.places);
+    surface.places = places
+        .into_iter()
+        .map(|(at, it)| (labelled(&at), it))
+        .collect();
+    for (at, _) in &mut surface.remarks {
+        *at = labelled(at);
+    }
+    let texts = std::mem::take(&mut surface.texts);
+    surface.texts = texts
+        .into_iter()
+        .map(|(at, it)| (labelled(&at), it))
+        .collect();
+}
+
+/// A `schemaArray` block, which has one operation, in the words of OpenAPI.
+fn rewritten(block: &Value) -> Value {
+    let described = &block["paths"];
+    let request = &described["request"];
+    let mut parameters = Vec::new();
+    for kind in ["path", "query"] {
+        for (name, parameter) in members(&request["parameters"]["parameters"][kind])
+            .chain(members(&request["parameters"][kind]))
+        {
+            let schema = &parameter["schema"][0];
+            parameters.push(json!({
+                "name": name,
+                "in": kind,
+                "required": schema["required"],
+                "description": schema["description"],
+                "schema": schema_words(schema),
+            }));
+        }
+    }
+    let content = |holder: &Value| {
+        let mut content = Map::new();
+        for (media_type, media) in members(holder) {
+            let schemas = media["schemaArray"].as_array().cloned().unwrap_or_default();
+            let schemas: Vec<Value> = schemas.iter().map(schema_words).collect();
+            let examples = &media["examples"];
+            let media = json!({ "schema": { "oneOf": schemas }, "examples": examples });
+            content.insert(media_type.to_owned(), media);
+        }
+        Value::Object(content)
+    };
+    let mut responses = Map::new();
+    for (status, reply) in members(&described["response"]) {
+        responses.insert(status.to_owned(), json!({ "content": content(reply) }));
+    }
+    let mut operation = json!({
+        "servers": described["servers"],
+        "deprecated": described["deprecated"],
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if members(&request["body"]).next().is_some() {
+        operation["requestBody"] = json!({ "content": content(&request["body"]) });
+    }
+    let path = described["path"].as_str().unwrap_or_default();
+    let method = described["method"].as_str().unwrap_or_default();
+    json!({ "paths": { path: { method: operation } }, "components": block["components"] })
+}
+
+/// A schema of such a block, and all inside it, in the words of OpenAPI.
+fn schema_words(schema: &Value) -> Value {
+    match schema {
+        Value::Array(items) => items.iter().map(schema_words).collect(),
+        Value::Object(words) => {
+            let mut rewritten = Map::new();
+            for (word, value) in words {
+                match word.as_str() {
+                    // It is said of the property from within.
+                    "required" if value.is_boolean() => {}
+                    "requiredProperties" => {
+                        drop(rewritten.insert("required".into(), value.clone()))
+                    }
+                    "type" => {
+                        let kind = value.as_str().unwrap_or_default();
+                        let kind = kind.strip_prefix("enum<").unwrap_or(kind);
+                        if kind != "any" {
+                            rewritten.insert("type".into(), json!(kind.trim_end_matches('>')));
+                        }
+                    }
+                    "properties" => {
+                        let inside =
+                            members(value).map(|(name, it)| (name.into(), schema_words(it)));
+                        rewritten.insert(word.clone(), Value::Object(inside.collect()));
+                    }
+                    "allOf" | "oneOf" | "anyOf" | "items" => {
+                        rewritten.insert(word.clone(), schema_words(value));
+                    }
+                    _ => drop(rewritten.insert(word.clone(), value.clone())),
+                }
+            }
+            Value::Object(rewritten)
+        }
+        other => other.clone(),
+    }
+}
+
+/// Takes a page apart.
+///
+/// # Errors
+///
+/// A block of code has no end.
+fn pieces(text: &str) -> Result<Vec<Piece>, String> {
+    let mut pieces = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let words = line.trim_start();
+        if let Some(fence) = fence(line) {
+            let mut block = String::new();
+            loop {
+                let line = lines.next().ok_or("is cut off within a block of code")?;
+                if closes(line, &fence) {
+                    break;
+                }
+                let indent = line.len() - line.trim_start().len();
+                block.push_str(&line[indent.min(fence.indent)..]);
+                block.push('\n');
+            }
+            pieces.push(Piece::Block(fence.info, block));
+        } else if words.starts_with('|') {
+            let mut rows = vec![cells(words)];
+            while let Some(row) = lines.next_if(|line| line.trim_start().starts_with('|')) {
+                rows.push(cells(row.trim_start()));
+            }
+            pieces.push(Piece::Table(rows));
+        } else if words.starts_with('#') {
+            let level = words.len() - words.trim_start_matches('#').len();
+            pieces.push(Piece::Heading(level, words[level..].trim().to_owned()));
+        } else if !words.is_empty() {
+            pieces.push(Piece::Text(words.to_owned()));
+        }
+    }
+    Ok(pieces)
+}
+
+struct Fence {
+    indent: usize,
+    mark: char,
+    length: usize,
+    info: String,
+}
+
+/// The fence that a line is, if it is one.
+fn fence(line: &str) -> Option<Fence> {
+    let words = line.trim_start();
+    let mark = words.chars().next().filter(|mark| "`~".contains(*mark))?;
+    let info = words.trim_start_matches(mark);
+    let length = words.len() - info.len();
+    if length < 3 || info.contains(mark) {
+        return None;
+    }
+    Some(Fence {
+        indent: line.len() - words.len(),
+        mark,
+        length,
+        info: info.trim().to_owned(),
+    })
+}
+
+/// Whether a line ends a block. One that is indented deeper than the beginning stands in a text inside the block.
+fn closes(line: &str, opened: &Fence) -> bool {
+    fence(line).is_some_and(|fence| {
+        fence.mark == opened.mark
+            && fence.length >= opened.length
+            && fence.info.is_empty()
+            && fence.indent <= opened.indent
+    })
+}
+
+/// The cells of a row, as written.
+fn cells(row: &str) -> Vec<String> {
+    let row = row.trim().trim_start_matches('|');
+    let row = row.replace("\\|", "\u{0}");
+    let row = row.strip_suffix('|').unwrap_or(&row);
+    row.split('|')
+        .map(|cell| cell.replace('\u{0}', "|").trim().to_owned())
+        .collect()
+}
+
+/// Whether a row only separates a head from its rows.
+pub(super) fn is_rule(row: &[String]) -> bool {
+    let is_dash = |cell: &String| !cell.is_empty() && cell.chars().all(|c| "-: ".contains(c));
+    row.iter().all(is_dash)
+}

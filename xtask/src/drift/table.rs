@@ -1,0 +1,360 @@
+//! Pages that describe an operation in tables and JSON examples, in the words of people.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::page::{Page, Piece, is_rule};
+use crate::spec::{list, members};
+use crate::surface::{self, Facts, Surface};
+use crate::wording;
+
+/// Reads the tables and examples of a page about one operation, or about one place of it if that is known.
+///
+/// # Errors
+///
+/// The page names no operation.
+pub(super) fn read(pieces: &[Piece], place: Option<&str>) -> Result<Page, String> {
+    let Some(operation) = place.map(str::to_owned).or_else(|| operation(pieces)) else {
+        return Err(
+            "has nothing to read: no OpenAPI block, and no operation with tables".to_owned(),
+        );
+    };
+    let mut reading = Reading {
+        whole: place.map(str::to_owned),
+        operation,
+        surface: Surface::default(),
+        covers: BTreeSet::from(["type".to_owned()]),
+    };
+    let (operation, _) = surface::split(&reading.operation);
+    reading
+        .surface
+        .places
+        .entry(operation.to_owned())
+        .or_default();
+    let mut headings: Vec<(usize, String)> = Vec::new();
+    let mut examples = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Heading(level, text) => {
+                headings.retain(|(other, _)| other < level);
+                headings.push((*level, text.to_lowercase()));
+            }
+            Piece::Table(rows) => {
+                if let Some(at) = reading.place_of_table(&headings) {
+                    reading.table(&at, rows);
+                }
+            }
+            Piece::Block(info, text) if info.starts_with("json") => {
+                if let Some(at) = reading.place_of_example(&headings) {
+                    examples.push((at, text));
+                }
+            }
+            _ => {}
+        }
+    }
+    for (at, text) in examples {
+        reading.example(&at, text);
+    }
+    Ok(Page {
+        format: "tables".to_owned(),
+        covers: Some(reading.covers),
+        surface: reading.surface,
+    })
+}
+
+/// The operation that a page names: in its first block of HTTP, or else in its first span of code.
+fn operation(pieces: &[Piece]) -> Option<String> {
+    for piece in pieces {
+        if let Piece::Block(info, text) = piece
+            && info.starts_with("http")
+            && let Some(operation) = text.lines().find_map(named)
+        {
+            return Some(operation);
+        }
+    }
+    let texts = pieces.iter().filter_map(|piece| match piece {
+        Piece::Text(text) => Some(vec![text.as_str()]),
+        Piece::Table(rows) => Some(rows.iter().flatten().map(String::as_str).collect()),
+        _ => None,
+    });
+    texts
+        .flatten()
+        .flat_map(|text| text.split('`').skip(1).step_by(2))
+        .find_map(named)
+}
+
+/// A method and a path, if a text is both.
+fn named(text: &str) -> Option<String> {
+    let (method, path) = text.trim().split_once(' ')?;
+    let path = path.trim();
+    let is_method = ["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method);
+    if !is_method || !path.starts_with('/') || path.contains(' ') {
+        return None;
+    }
+    let (path, _) = surface::name(path);
+    Some(format!("{method} {path}"))
+}
+
+struct Reading {
+    /// The place that all of the page is about.
+    whole: Option<String>,
+    operation: String,
+    surface: Surface,
+    covers: BTreeSet<String>,
+}
+
+impl Reading {
+    /// The place that a table below some headings describes.
+    fn place_of_table(&self, headings: &[(usize, String)]) -> Option<String> {
+        if let Some(place) = &self.whole {
+            return Some(place.clone());
+        }
+        headings.iter().rev().find_map(|(_, text)| {
+            let part = match text {
+                _ if text.contains("query param") => "query",
+                _ if text.contains("path param") => "path",
+                _ if text.contains("header") => "header",
+                _ if text.contains("response") || text.contains("reply") => "200",
+                _ if text.contains("request") || text.contains("body") => "body",
+                _ if text.contains("parameter") => "body",
+                _ => return None,
+            };
+            Some(format!("{} {part}", self.operation))
+        })
+    }
+
+    fn place_of_example(&self, headings: &[(usize, String)]) -> Option<String> {
+        let place = self.place_of_table(headings)?;
+        let (_, part) = surface::split(&place);
+        (!["query", "path", "header"].contains(&part)).then_some(place)
+    }
+
+    fn table(&mut self, at: &str, rows: &[Vec<String>]) {
+        let Some((head, rows)) = rows.split_first() else {
+            return;
+        };
+        let head: Vec<String> = head.iter().map(|cell| bare(cell).to_lowercase()).collect();
+        let names_fields = ["field", "parameter", "name", "property"];
+        if !head
+            .first()
+            .is_some_and(|it| names_fields.contains(&it.as_str()))
+        {
+            return;
+        }
+        // A reply that is described by an empty table is described.
+        let (_, part) = surface::split(at);
+        if !["query", "path", "header"].contains(&part) {
+            self.surface.state(at, "type", json!("object"));
+        }
+        let column = |name: &str| head.iter().position(|cell| cell.starts_with(name));
+        let rows: Vec<&Vec<String>> = rows.iter().filter(|row| !is_rule(row)).collect();
+        let cell = |row: &[String], column: Option<usize>| {
+            let cell = column.and_then(|index| row.get(index));
+            cell.map(String::as_str).unwrap_or_default().to_owned()
+        };
+        let required = column("required").filter(|index| {
+            let says: BTreeSet<bool> = rows
+                .iter()
+                .map(|row| is_yes(&cell(row, Some(*index))))
+                .collect();
+            if says.len() == 1 && rows.len() > 1 && says.contains(&true) {
+                self.surface
+                    .remark(at, "the table says of every field that it is required");
+            }
+            says.len() == 2
+        });
+        for (what, column) in [
+            ("required", required),
+            ("default", column("default")),
+            ("wording", column("description")),
+        ] {
+            if column.is_some() {
+                self.covers.insert(what.to_owned());
+            }
+        }
+        let mut above = at.to_owned();
+        for row in rows {
+            let written = cell(row, Some(0));
+            let is_nested = written.trim_start().starts_with(['∟', '└', '↳']);
+            let base = if is_nested {
+                above.clone()
+            } else {
+                at.to_owned()
+            };
+            let Some(at) = self.place(&base, &written) else {
+                continue;
+            };
+            if !is_nested {
+                above.clone_from(&at);
+            }
+            let mut facts = Facts::new();
+            typed(&cell(row, column("type")), &mut facts);
+            if required.is_some() && is_yes(&cell(row, required)) {
+                facts.insert("required".to_owned(), json!(true));
+            }
+            let default = cell(row, column("default"));
+            if !["", "-", "—", "none"].contains(&bare(&default).to_lowercase().as_str()) {
+                facts.insert("default".to_owned(), wording::value(bare(&default)));
+            }
+            let description = cell(row, column("description"));
+            self.surface.texts.insert(at.clone(), description.clone());
+            facts.extend(wording::facts(&description));
+            // A cut-off row can have its description in another column.
+            let words = row.get(1..).unwrap_or_default().join(" ");
+            let values = allowed(&words);
+            if !values.is_empty() {
+                facts.insert("enum".to_owned(), surface::set(values));
+            }
+            self.surface.places.entry(at).or_default().extend(facts);
+        }
+    }
+
+    /// The place of a field that a table names, with all the places above it.
+    fn place(&mut self, base: &str, written: &str) -> Option<String> {
+        let written = written.trim_start_matches(['∟', '└', '↳', ' ']);
+        let written = bare(written).replace('\\', "");
+        let is_about_key = ["authorization", "content-type", "accept"]
+            .iter()
+            .any(|it| it.eq_ignore_ascii_case(&written));
+        let (_, part) = surface::split(base);
+        let is_parameter = ["query", "path", "header"].contains(&part);
+        if written.is_empty() || is_parameter && is_about_key {
+            return None;
+        }
+        let mut at = base.to_owned();
+        for step in written.split('.') {
+            let (step, is_list) = match step.strip_suffix("[]") {
+                Some(step) => (step, true),
+                None => (step, false),
+            };
+            let (name, is_odd) = surface::name(step);
+            if is_odd {
+                self.surface
+                    .remark(&at, format!("{name} has an odd name on the page"));
+            }
+            at = format!("{at}.{name}");
+            self.surface.places.entry(at.clone()).or_default();
+            if is_list {
+                at.push_str("[]");
+                self.surface.places.entry(at.clone()).or_default();
+            }
+        }
+        Some(at)
+    }
+
+    fn example(&mut self, at: &str, text: &str) {
+        let Ok(example) = serde_json::from_str::<Value>(text) else {
+            self.surface.remark(at, "an example is no JSON");
+            return;
+        };
+        // Where a table says which fields there are, an example that has none of them is about something else.
+        let has_fields = self.surface.has_parts(at);
+        let is_field = |(name, _): (&str, &Value)| {
+            let (name, _) = surface::name(name);
+            self.surface.places.contains_key(&format!("{at}.{name}"))
+        };
+        if has_fields && !members(&example).any(is_field) {
+            return;
+        }
+        self.value(at, &example, has_fields);
+    }
+
+    /// What an example shows of a place, which is also what it has where no table says.
+    fn value(&mut self, at: &str, value: &Value, has_table: bool) {
+        let facts = self.surface.places.entry(at.to_owned()).or_default();
+        if let Some(kind) = surface::kind(value) {
+            facts
+                .entry("type".to_owned())
+                .or_insert_with(|| json!(kind));
+        }
+        self.surface.compare(at, value);
+        for (name, inside) in members(value) {
+            let (name, is_odd) = surface::name(name);
+            if is_odd {
+                self.surface
+                    .remark(at, format!("{name} has an odd name on the page"));
+            }
+            let at = format!("{at}.{name}");
+            if has_table && !self.surface.places.contains_key(&at) {
+                self.surface.remark(&at, "only an example has it");
+                self.surface.state(&at, "example", json!(true));
+            }
+            self.value(&at, inside, has_table);
+        }
+        for inside in list(value) {
+            self.value(&format!("{at}[]"), inside, has_table);
+        }
+    }
+}
+
+/// The type that a cell names.
+fn typed(cell: &str, facts: &mut Facts) {
+    let cell = bare(cell).to_lowercase();
+    let mut kinds = Vec::new();
+    for word in cell.split(['/', '|', ' ', '<', '>', '(', ')', ',']) {
+        let word = word.strip_suffix("[]").map_or(word, |_| "array");
+        kinds.extend(match word {
+            "string" | "text" | "enum" => Some("string"),
+            "integer" | "int" | "int64" | "int32" | "long" => Some("integer"),
+            "number" | "float" | "double" => Some("number"),
+            "boolean" | "bool" => Some("boolean"),
+            "array" | "list" => Some("array"),
+            "object" | "map" => Some("object"),
+            _ => None,
+        });
+        // What stands behind a list are its items.
+        if kinds.last() == Some(&"array") {
+            break;
+        }
+    }
+    match kinds[..] {
+        [] => {}
+        [kind] => drop(facts.insert("type".to_owned(), json!(kind))),
+        _ => drop(facts.insert(
+            "type".to_owned(),
+            surface::set(kinds.iter().map(|it| json!(it))),
+        )),
+    }
+}
+
+/// The values that a cell allows: spans of code behind words that say so, with nothing but commas between them.
+fn allowed(text: &str) -> Vec<Value> {
+    const WORDS: [&str; 5] = [
+        "allowed value",
+        "one of",
+        "possible value",
+        "supported value",
+        "valid value",
+    ];
+    let lower = text.to_ascii_lowercase();
+    let starts = WORDS.iter().filter_map(|words| lower.find(words));
+    let Some(start) = starts.min() else {
+        return Vec::new();
+    };
+    let mut values = Vec::new();
+    let mut parts = text[start..].split('`');
+    let before_first = parts.next().unwrap_or_default();
+    if before_first.len() > "possible values are: ".len() {
+        return values;
+    }
+    while let Some(word) = parts.next() {
+        values.push(wording::value(word.trim()));
+        let between = parts.next().unwrap_or_default();
+        let between = between.trim_matches([' ', ',', '/', '|']);
+        if !["", "or", "and"].contains(&between) {
+            break;
+        }
+    }
+    values
+}
+
+fn is_yes(cell: &str) -> bool {
+    let cell = bare(cell).to_lowercase();
+    ["yes", "true", "required", "✓", "✔", "y"].contains(&cell.as_str())
+}
+
+/// A cell without the marks around it.
+fn bare(cell: &str) -> &str {
+    cell.trim().trim_matches(['*', '`', '_', ' '])
+}
