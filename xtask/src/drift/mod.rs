@@ -112,7 +112,12 @@ fn drift(
             write(workspace, name, pages)?;
         }
     }
-    text.push_str(&left(workspace, options, count, total)?);
+    if options.form == Form::Markdown {
+        text.push_str(&tasks("Pages that could not be read", &unreadable));
+        text.push_str(&tasks("Left to do", &problems(workspace)));
+    } else {
+        text.push_str(&summary(options, count, total));
+    }
     if options.form == Form::Json {
         text = format!("{:#}\n", Value::Array(list));
     }
@@ -128,27 +133,29 @@ fn drift(
     })
 }
 
-/// What is to be done now.
-fn left(workspace: &Path, options: &Options, count: usize, total: usize) -> Result<String, String> {
-    if options.form == Form::Markdown {
-        let problems = problems(workspace);
-        let mut text = String::new();
-        if !problems.is_empty() {
-            text.push_str("### Left to do\n\n");
-        }
-        for problem in problems {
-            let first = problem.lines().next().unwrap_or_default();
-            text.push_str(&format!("- [ ] {}\n", cell(&wording::clean(first, 400))));
-        }
-        return Ok(text);
+/// Problems as a list of tasks below a heading; nothing if there are none.
+fn tasks(heading: &str, problems: &[String]) -> String {
+    if problems.is_empty() {
+        return String::new();
     }
-    Ok(match (count, options.accept) {
+    let mut text = format!("### {heading}\n\n");
+    for problem in problems {
+        let first = problem.lines().next().unwrap_or_default();
+        let first = first.trim_end_matches(':');
+        text.push_str(&format!("- [ ] {}\n", cell(&wording::clean(first, 400))));
+    }
+    text.push('\n');
+    text
+}
+
+fn summary(options: &Options, count: usize, total: usize) -> String {
+    match (count, options.accept) {
         (0, _) => format!("nothing has changed on {total} pages\n"),
         (_, true) => format!("{count} changes on {total} pages, written; now: cargo xtask lint\n"),
         (_, false) => format!(
             "{count} changes on {total} pages; follow them in openapi/*.yaml, then: cargo xtask drift --accept\n"
         ),
-    })
+    }
 }
 
 /// The pages of a provider, and those that could not be read with the reason.

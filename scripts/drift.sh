@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Reads the providers' pages, as the workflow `drift` does every week. If they state something else than before, it writes that
+# on the branch `drift`, and opens or updates one pull request. If a page cannot be read, it opens or updates one issue. It
+# never merges. Pages are text of others: what is made of them goes through files only, and never through a shell.
+#
+# Needs git with a remote `origin`, and gh with a token that may write contents, pull requests and issues.
+# `scripts/drift.sh --from DIR` takes saved pages.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# The number of the open pull request of the branch, or nothing.
+open=$(gh pr list --head drift --state open --json number --jq '.[].number')
+if [ -n "$open" ]; then
+    # Whoever follows the pages works on the branch, so it goes on from there.
+    git fetch --quiet origin drift
+    git switch --quiet --force-create drift FETCH_HEAD
+fi
+
+exit=0
+cargo xtask drift "$@" --accept --markdown >"$folder/body.md" 2>"$folder/problems.txt" || exit=$?
+case $exit in
+0) ;;
+3)
+    title="A page of a provider cannot be read"
+    issue=$(gh issue list --state open --search "in:title \"$title\"" --json number --jq '.[0].number')
+    if [ -n "$issue" ]; then
+        gh issue edit "$issue" --body-file "$folder/body.md"
+    else
+        gh issue create --title "$title" --body-file "$folder/body.md"
+    fi
+    exit
+    ;;
+*)
+    cat "$folder/problems.txt" >&2
+    exit 1
+    ;;
+esac
+
+git add openapi/documented
+if git diff --cached --quiet; then
+    echo "the pages state what they stated before"
+    exit
+fi
+if [ -z "$open" ]; then
+    git switch --quiet --force-create drift
+fi
+git -c user.name="github-actions[bot]" -c user.email="41898282+github-actions[bot]@users.noreply.github.com" \
+    commit --quiet --message "Note what the providers' pages state now"
+if [ -n "$open" ]; then
+    git push --quiet origin drift
+    gh pr edit "$open" --body-file "$folder/body.md"
+else
+    # What is left of an earlier pull request goes.
+    git push --quiet --force origin drift
+    gh pr create --head drift --title "Follow the providers' pages" --body-file "$folder/body.md"
+fi
