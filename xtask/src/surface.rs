@@ -202,6 +202,18 @@ pub(crate) fn kind(value: &Value) -> Option<&'static str> {
     }
 }
 
+/// A value as a fact: a text that is long or could steer a terminal is no value, and only its fingerprint is kept.
+fn short(value: Value) -> Value {
+    match value {
+        Value::String(text) if wording::clean(&text, 200) != text => {
+            json!(wording::fingerprint(&text))
+        }
+        Value::Array(values) => values.into_iter().map(short).collect(),
+        Value::Object(_) => json!(wording::fingerprint(&value.to_string())),
+        value => value,
+    }
+}
+
 /// A list as a set: sorted, and every value once.
 pub(crate) fn set(values: impl IntoIterator<Item = Value>) -> Value {
     let mut values: Vec<Value> = values.into_iter().collect();
@@ -399,7 +411,7 @@ impl Walk<'_> {
 
     fn facts(&mut self, at: &str, schema: &Map<String, Value>, is_required: bool) {
         let mut facts = Facts::new();
-        let mut state = |what: &str, value: Value| facts.insert(what.to_owned(), value);
+        let mut state = |what: &str, value: Value| facts.insert(what.to_owned(), short(value));
         let mut kinds = BTreeSet::new();
         match schema.get("type") {
             Some(Value::String(kind)) => kinds.extend([kind.as_str()]),

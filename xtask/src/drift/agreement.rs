@@ -133,16 +133,19 @@ impl Difference {
     }
 }
 
+/// The facts of a place. A fact that is denied has no value; one that is not there is not spoken of.
+type Stated = BTreeMap<String, Option<Value>>;
+
 /// What all pages of a provider state together.
 struct Documented {
-    /// For each place its facts. A fact that is denied has no value; one that is not there is not spoken of.
-    facts: BTreeMap<String, BTreeMap<String, Option<Value>>>,
+    facts: BTreeMap<String, Stated>,
+    /// The same places, without facts.
     places: Surface,
 }
 
 impl Documented {
     fn of(pages: &Pages) -> Self {
-        let mut facts: BTreeMap<String, BTreeMap<String, Option<Value>>> = BTreeMap::new();
+        let mut facts: BTreeMap<String, Stated> = BTreeMap::new();
         let mut places = Surface::default();
         for (_, page) in pages {
             if page.format == "index" {
@@ -178,8 +181,14 @@ impl Documented {
                 None => differences.extend(self.lacking(at, facts, ours)),
             }
         }
-        let mut without_fields = BTreeSet::new();
-        let mut origins = BTreeSet::new();
+        differences.extend(self.beyond(ours));
+        differences
+    }
+
+    /// What we have and no page has, although it is to rest on the pages.
+    fn beyond(&self, ours: &Surface) -> Vec<Difference> {
+        let mut differences = Vec::new();
+        let mut said = BTreeSet::new();
         for at in surface::lacking(ours, &self.places) {
             let (operation, part) = surface::split(at);
             let is_known = part.starts_with("default") || at.ends_with("[]");
@@ -188,30 +197,20 @@ impl Documented {
             }
             let above = surface::parent(at).unwrap_or(operation);
             let is_whole = above != operation && surface::parent(above) == Some(operation);
-            if is_whole && !self.places.has_parts(above) {
-                without_fields.insert(above);
-                continue;
+            let (at, what) = match is_whole && !self.places.has_parts(above) {
+                true => (above, "fields"),
+                false => (at, "gone"),
+            };
+            // A body of which nothing is known is said once, and so is a property of a schema that stands at several places.
+            let origin = ours.origins.get(at).map_or(at, String::as_str);
+            if said.insert(origin) {
+                differences.push(Difference {
+                    at: at.to_owned(),
+                    what: what.to_owned(),
+                    documented: Value::Null,
+                    ours: Value::Null,
+                });
             }
-            // A property of a schema that stands at several places is said once.
-            if let Some(origin) = ours.origins.get(at)
-                && !origins.insert(origin)
-            {
-                continue;
-            }
-            differences.push(Difference {
-                at: at.to_owned(),
-                what: "gone".to_owned(),
-                documented: Value::Null,
-                ours: json!(ours.places[at]),
-            });
-        }
-        for at in without_fields {
-            differences.push(Difference {
-                at: at.to_owned(),
-                what: "fields".to_owned(),
-                documented: Value::Null,
-                ours: Value::Null,
-            });
         }
         differences
     }
@@ -226,18 +225,12 @@ impl Documented {
     }
 
     /// What is documented and we do not have, unless it stands in something that we lack or take as it comes.
-    fn lacking(
-        &self,
-        at: &str,
-        facts: &BTreeMap<String, Option<Value>>,
-        ours: &Surface,
-    ) -> Option<Difference> {
+    fn lacking(&self, at: &str, facts: &Stated, ours: &Surface) -> Option<Difference> {
         let above = surface::parent(at).map(|above| ours_of(above, ours));
         if let Some(above) = above {
-            let above = ours.facts(&above)?;
-            let takes_all = surface::types(above).is_empty() || above.contains_key("x-rust-type");
-            let is_part = surface::side(at) != Side::Operation;
-            if is_part && takes_all && !above.contains_key("server") {
+            let facts = ours.facts(&above)?;
+            let takes_all = surface::types(facts).is_empty() || facts.contains_key("x-rust-type");
+            if takes_all && surface::side(&above) != Side::Operation {
                 return None;
             }
         }
@@ -258,7 +251,7 @@ impl Documented {
     fn compare(
         &self,
         at: &str,
-        facts: &BTreeMap<String, Option<Value>>,
+        facts: &Stated,
         own: &Facts,
         ours: &Surface,
         differences: &mut Vec<Difference>,
@@ -315,7 +308,7 @@ impl Documented {
 }
 
 /// Whether a fact is documented to be a value.
-fn is(facts: &BTreeMap<String, Option<Value>>, what: &str, value: Option<&Value>) -> bool {
+fn is(facts: &Stated, what: &str, value: Option<&Value>) -> bool {
     let documented = facts.get(what).and_then(Option::as_ref);
     documented.is_some() && documented == value
 }

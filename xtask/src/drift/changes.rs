@@ -101,8 +101,11 @@ fn different<'a>(was: &'a Facts, is: &'a Facts, has_words: bool) -> Vec<&'a str>
     let mut whats: BTreeSet<&str> = was.keys().chain(is.keys()).map(String::as_str).collect();
     whats.retain(|what| was.get(*what) != is.get(*what));
     let has_values = has_words && whats.contains("enum");
-    if whats.contains("listed") || whats.contains("says") || has_values {
-        whats.remove("wording");
+    match (whats.contains("listed"), whats.contains("says")) {
+        (true, true) => whats.retain(|what| *what != "listed" && *what != "says"),
+        (true, false) | (false, true) => drop(whats.remove("wording")),
+        (false, false) if has_values => drop(whats.remove("wording")),
+        (false, false) => {}
     }
     // A row that is gone takes all with it that it said of a field which an example still has.
     if whats.contains("example") {
@@ -274,7 +277,7 @@ fn line(change: &Change) -> Line {
             at,
             format!("wording changed, read it: {}", change.note),
         ),
-        "enum" if change.was.is_array() && change.is.is_array() => {
+        "enum" if !words(&change.was, &change.is).is_empty() => {
             ("~", at, format!("enum{}", words(&change.was, &change.is)))
         }
         "example" if change.was.is_null() => ("~", at, "only an example has it now".to_owned()),
@@ -294,8 +297,11 @@ fn noted(note: &str) -> String {
     }
 }
 
-/// The words that a list has more and less than another.
+/// The words that a list has more and less than another; nothing if one of them is no list.
 fn words(was: &Value, is: &Value) -> String {
+    if !was.is_array() || !is.is_array() {
+        return String::new();
+    }
     let shown = |value: &Value| -> BTreeSet<String> {
         let words = crate::spec::list(value);
         words.map(|word| wording::shown(Some(word))).collect()

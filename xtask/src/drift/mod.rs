@@ -116,7 +116,7 @@ fn drift(
         text.push_str(&tasks("Pages that could not be read", &unreadable));
         text.push_str(&tasks("Left to do", &problems(workspace)));
     } else {
-        text.push_str(&summary(options, count, total));
+        text.push_str(&summary(options, count, total, unreadable.len()));
     }
     if options.form == Form::Json {
         text = format!("{:#}\n", Value::Array(list));
@@ -148,11 +148,13 @@ fn tasks(heading: &str, problems: &[String]) -> String {
     text
 }
 
-fn summary(options: &Options, count: usize, total: usize) -> String {
-    match (count, options.accept) {
-        (0, _) => format!("nothing has changed on {total} pages\n"),
-        (_, true) => format!("{count} changes on {total} pages, written; now: cargo xtask lint\n"),
-        (_, false) => format!(
+/// What has come of it, and what to do now.
+fn summary(options: &Options, count: usize, total: usize, unreadable: usize) -> String {
+    match (count, unreadable, options.accept) {
+        (_, 1.., _) => format!("{unreadable} pages could not be read, so nothing is written\n"),
+        (0, ..) => format!("nothing has changed on {total} pages\n"),
+        (.., true) => format!("{count} changes on {total} pages, written; now: cargo xtask lint\n"),
+        (.., false) => format!(
             "{count} changes on {total} pages; follow them in openapi/*.yaml, then: cargo xtask drift --accept\n"
         ),
     }
