@@ -203,7 +203,7 @@ pub(crate) fn kind(value: &Value) -> Option<&'static str> {
 }
 
 /// A value as a fact: a text that is long or could steer a terminal is no value, and only its fingerprint is kept.
-fn short(value: Value) -> Value {
+pub(crate) fn short(value: Value) -> Value {
     match value {
         Value::String(text) if wording::clean(&text, 200) != text => {
             json!(wording::fingerprint(&text))

@@ -73,7 +73,7 @@ pub(super) fn read(text: &str, watched: &Watched) -> Result<Page, String> {
 ///
 /// # Errors
 ///
-/// There is none.
+/// It links to none.
 pub(super) fn index(text: &str, watch: &[String]) -> Result<Page, String> {
     let mut surface = Surface::default();
     for rest in text.split("](https://").skip(1) {

@@ -96,6 +96,17 @@ fn named(text: &str) -> Option<String> {
     Some(format!("{method} {path}"))
 }
 
+/// What the rows for the parts of a field begin with.
+const NESTED: [char; 3] = ['∟', '└', '↳'];
+
+/// Where a table has what.
+struct Columns {
+    kind: Option<usize>,
+    required: Option<usize>,
+    default: Option<usize>,
+    description: Option<usize>,
+}
+
 struct Reading {
     /// The place that all of the page is about.
     whole: Option<String>,
@@ -135,11 +146,8 @@ impl Reading {
             return;
         };
         let head: Vec<String> = head.iter().map(|cell| bare(cell).to_lowercase()).collect();
-        let names_fields = ["field", "parameter", "name", "property"];
-        if !head
-            .first()
-            .is_some_and(|it| names_fields.contains(&it.as_str()))
-        {
+        let first = head.first().map(String::as_str).unwrap_or_default();
+        if !["field", "parameter", "name", "property"].contains(&first) {
             return;
         }
         // A reply that is described by an empty table is described.
@@ -147,72 +155,84 @@ impl Reading {
         if !["query", "path", "header"].contains(&part) {
             self.surface.state(at, "type", json!("object"));
         }
-        let column = |name: &str| head.iter().position(|cell| cell.starts_with(name));
         let rows: Vec<&Vec<String>> = rows.iter().filter(|row| !is_rule(row)).collect();
-        let cell = |row: &[String], column: Option<usize>| {
-            let cell = column.and_then(|index| row.get(index));
-            cell.map(String::as_str).unwrap_or_default().to_owned()
-        };
-        let required = column("required").filter(|index| {
-            let says: BTreeSet<bool> = rows
-                .iter()
-                .map(|row| is_yes(&cell(row, Some(*index))))
-                .collect();
-            if says.len() == 1 && rows.len() > 1 && says.contains(&true) {
-                self.surface
-                    .remark(at, "the table says of every field that it is required");
+        let columns = self.columns(at, &head, &rows);
+        let mut above = at.to_owned();
+        for row in rows {
+            let written = cell(row, Some(0));
+            let is_nested = written.starts_with(NESTED);
+            let base = if is_nested { &above } else { at };
+            let Some(place) = self.place(base, written) else {
+                continue;
+            };
+            self.row(&place, row, &columns);
+            if !is_nested {
+                above = place;
             }
-            says.len() == 2
-        });
+        }
+    }
+
+    /// Where the columns are that say something.
+    fn columns(&mut self, at: &str, head: &[String], rows: &[&Vec<String>]) -> Columns {
+        let column = |name: &str| head.iter().position(|cell| cell.starts_with(name));
+        let mut columns = Columns {
+            kind: column("type"),
+            required: column("required"),
+            default: column("default"),
+            description: column("description"),
+        };
+        let required = rows.iter().map(|row| is_yes(cell(row, columns.required)));
+        let required: BTreeSet<bool> = required.collect();
+        // A column that says the same of every field says nothing.
+        if columns.required.is_some() && required.len() < 2 {
+            columns.required = None;
+            if rows.len() > 1 && required.contains(&true) {
+                let text = "the table says of every field that it is required";
+                self.surface.remark(at, text);
+            }
+        }
         for (what, column) in [
-            ("required", required),
-            ("default", column("default")),
-            ("wording", column("description")),
+            ("required", columns.required),
+            ("default", columns.default),
+            ("wording", columns.description),
         ] {
             if column.is_some() {
                 self.covers.insert(what.to_owned());
             }
         }
-        let mut above = at.to_owned();
-        for row in rows {
-            let written = cell(row, Some(0));
-            let is_nested = written.trim_start().starts_with(['∟', '└', '↳']);
-            let base = if is_nested {
-                above.clone()
-            } else {
-                at.to_owned()
-            };
-            let Some(at) = self.place(&base, &written) else {
-                continue;
-            };
-            if !is_nested {
-                above.clone_from(&at);
-            }
-            let mut facts = Facts::new();
-            typed(&cell(row, column("type")), &mut facts);
-            if required.is_some() && is_yes(&cell(row, required)) {
-                facts.insert("required".to_owned(), json!(true));
-            }
-            let default = cell(row, column("default"));
-            if !["", "-", "—", "none"].contains(&bare(&default).to_lowercase().as_str()) {
-                facts.insert("default".to_owned(), wording::value(bare(&default)));
-            }
-            let description = cell(row, column("description"));
-            self.surface.texts.insert(at.clone(), description.clone());
-            facts.extend(wording::facts(&description));
-            // A cut-off row can have its description in another column.
-            let words = row.get(1..).unwrap_or_default().join(" ");
-            let values = allowed(&words);
-            if !values.is_empty() {
-                facts.insert("enum".to_owned(), surface::set(values));
-            }
-            self.surface.places.entry(at).or_default().extend(facts);
+        columns
+    }
+
+    fn row(&mut self, at: &str, row: &[String], columns: &Columns) {
+        let mut facts = Facts::new();
+        typed(cell(row, columns.kind), &mut facts);
+        if is_yes(cell(row, columns.required)) {
+            facts.insert("required".to_owned(), json!(true));
         }
+        let default = bare(cell(row, columns.default));
+        if !["", "-", "—", "none"].contains(&default.to_lowercase().as_str()) {
+            facts.insert(
+                "default".to_owned(),
+                surface::short(wording::value(default)),
+            );
+        }
+        let description = cell(row, columns.description);
+        facts.extend(wording::facts(description));
+        // A cut-off row can have its description in another column.
+        let words = row.get(1..).unwrap_or_default().join(" ");
+        let values = allowed(&words);
+        if !values.is_empty() {
+            facts.insert("enum".to_owned(), surface::short(surface::set(values)));
+        }
+        let texts = &mut self.surface.texts;
+        texts.insert(at.to_owned(), description.to_owned());
+        let place = self.surface.places.entry(at.to_owned());
+        place.or_default().extend(facts);
     }
 
     /// The place of a field that a table names, with all the places above it.
     fn place(&mut self, base: &str, written: &str) -> Option<String> {
-        let written = written.trim_start_matches(['∟', '└', '↳', ' ']);
+        let written = written.trim_start_matches(NESTED);
         let written = bare(written).replace('\\', "");
         let is_about_key = ["authorization", "content-type", "accept"]
             .iter()
@@ -347,6 +367,12 @@ fn allowed(text: &str) -> Vec<Value> {
         }
     }
     values
+}
+
+/// The cell of a row in a column; nothing if there is none.
+fn cell(row: &[String], column: Option<usize>) -> &str {
+    let cell = column.and_then(|index| row.get(index));
+    cell.map(String::as_str).unwrap_or_default()
 }
 
 fn is_yes(cell: &str) -> bool {
