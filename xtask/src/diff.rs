@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::report::{Report, cell};
 use crate::spec::{SPECS, Spec, list};
 use crate::surface::{self, Facts, Side, Surface};
-use crate::{codegen, wording};
+use crate::{codegen, value};
 
 /// What a change costs, from the least on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -444,11 +444,7 @@ fn changed(at: &str, was: &Facts, is: &Facts, lines: &mut Vec<Line>) {
             continue;
         }
         let side = surface::side(at);
-        let values = format!(
-            "{what} {} -> {}",
-            wording::shown(before),
-            wording::shown(after)
-        );
+        let values = format!("{what} {} -> {}", value::shown(before), value::shown(after));
         match (what.as_str(), side) {
             ("x-billable", _) => {
                 let why = "other connection, and whether it may be repeated";

@@ -21,6 +21,7 @@ mod rewrite;
 mod schema;
 mod spec;
 mod surface;
+mod value;
 mod wording;
 
 use report::Report;

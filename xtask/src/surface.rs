@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use crate::spec::{callbacks, list, members};
+use crate::value::{self, fingerprint, shown};
 use crate::wording;
 
 /// What is stated of one place: the words of JSON Schema and a few of our own, with their values.
@@ -102,7 +103,7 @@ impl Surface {
         if stated.is_empty() || has_room {
             return;
         }
-        let stated = wording::shown(facts.get("type"));
+        let stated = shown(facts.get("type"));
         facts.insert("shown".to_owned(), json!(kind));
         let text = format!("type {stated}, an example has {kind}");
         if !self
@@ -202,30 +203,6 @@ pub(crate) fn kind(value: &Value) -> Option<&'static str> {
     }
 }
 
-/// A value as a fact: a text that is long or could steer a terminal is no value, and only its fingerprint is kept.
-pub(crate) fn short(value: Value) -> Value {
-    match value {
-        Value::String(text) if wording::clean(&text, 200) != text => {
-            json!(wording::fingerprint(&text))
-        }
-        Value::Array(values) => values.into_iter().map(short).collect(),
-        Value::Object(_) => json!(wording::fingerprint(&value.to_string())),
-        value => value,
-    }
-}
-
-/// A list as a set: sorted, and every value once.
-pub(crate) fn set(values: impl IntoIterator<Item = Value>) -> Value {
-    let mut values: Vec<Value> = values.into_iter().collect();
-    values.sort_by_cached_key(sort_key);
-    values.dedup();
-    Value::Array(values)
-}
-
-fn sort_key(value: &Value) -> (Option<i64>, String) {
-    (value.as_i64(), value.to_string())
-}
-
 /// A name as it stands in a place, and whether it had to be changed for that.
 pub(crate) fn name(written: &str) -> (String, bool) {
     let trimmed = written.trim();
@@ -233,7 +210,7 @@ pub(crate) fn name(written: &str) -> (String, bool) {
     if !trimmed.is_empty() && trimmed.len() <= 200 && trimmed.chars().all(is_plain) {
         return (trimmed.to_owned(), trimmed != written);
     }
-    (format!("odd-{}", wording::fingerprint(written)), true)
+    (format!("odd-{}", fingerprint(written)), true)
 }
 
 struct Walk<'a> {
@@ -411,7 +388,8 @@ impl Walk<'_> {
 
     fn facts(&mut self, at: &str, schema: &Map<String, Value>, is_required: bool) {
         let mut facts = Facts::new();
-        let mut state = |what: &str, value: Value| facts.insert(what.to_owned(), short(value));
+        let mut state =
+            |what: &str, value: Value| facts.insert(what.to_owned(), value::short(value));
         let mut kinds = BTreeSet::new();
         match schema.get("type") {
             Some(Value::String(kind)) => kinds.extend([kind.as_str()]),
@@ -438,7 +416,7 @@ impl Walk<'_> {
             if let Some(Value::Array(words)) = schema.get(word) {
                 state(
                     "enum",
-                    set(words.iter().filter(|it| !it.is_null()).cloned()),
+                    value::set(words.iter().filter(|it| !it.is_null()).cloned()),
                 );
             }
         }
@@ -589,9 +567,9 @@ fn either(flat: &mut Map<String, Value>, mut alternatives: Vec<Map<String, Value
         merge(flat, alternative);
     }
     if !kinds.is_empty() {
-        flat.entry("type").or_insert(set(kinds));
+        flat.entry("type").or_insert(value::set(kinds));
     }
     if are_words {
-        flat.entry("enum").or_insert(set(words));
+        flat.entry("enum").or_insert(value::set(words));
     }
 }

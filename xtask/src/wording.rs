@@ -1,12 +1,14 @@
 //! What can be told of a text of others without keeping it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use crate::surface::{Facts, set};
+use crate::value::{fingerprint, parsed, set};
 
 /// The facts of a description: its fingerprint, the values that it lists, and the default that it names.
-pub(crate) fn facts(text: &str) -> Facts {
-    let mut facts = Facts::new();
+pub(crate) fn facts(text: &str) -> BTreeMap<String, Value> {
+    let mut facts = BTreeMap::new();
     if text.trim().is_empty() {
         return facts;
     }
@@ -19,28 +21,6 @@ pub(crate) fn facts(text: &str) -> Facts {
         facts.insert("says".to_owned(), default);
     }
     facts
-}
-
-/// Twelve hexadecimal digits that change with the words of a text and not with its white space: 64 bits of FNV-1a, cut.
-pub(crate) fn fingerprint(text: &str) -> String {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for word in text.split_whitespace() {
-        for byte in word.bytes().chain([b' ']) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-    format!("{:012x}", hash & 0xffff_ffff_ffff)
-}
-
-/// A word of a text as the value that it stands for.
-pub(crate) fn value(word: &str) -> Value {
-    match word {
-        "true" => json!(true),
-        "false" => json!(false),
-        _ => word
-            .parse::<i64>()
-            .map_or_else(|_| json!(word), Value::from),
-    }
 }
 
 /// The values that stand at the beginning of the lines of a list, each before a colon or a dash.
@@ -60,7 +40,7 @@ fn listed(text: &str) -> Vec<Value> {
         };
         let word = bare(head);
         if is_value(word) {
-            values.push(value(word));
+            values.push(parsed(word));
         }
     }
     values
@@ -86,7 +66,7 @@ fn says(text: &str) -> Option<Value> {
         .min()?;
     let rest = folded[found..].split(' ').next()?;
     let word = bare(rest.trim_end_matches(['.', ',', ';', ')']));
-    is_value(word).then(|| value(word))
+    is_value(word).then(|| parsed(word))
 }
 
 /// A word without the marks around it.
@@ -99,36 +79,4 @@ fn bare(word: &str) -> &str {
 fn is_value(word: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "_:.-/*".contains(c);
     !word.is_empty() && word.len() <= 60 && word.chars().all(is_part)
-}
-
-/// A value as a person reads it, on one line and cut to a length. It can be of others: control characters are left out, and
-/// so is what turns the direction of a line around.
-pub(crate) fn shown(value: Option<&Value>) -> String {
-    let text = match value {
-        None | Some(Value::Null) => return "none".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(values)) => {
-            let values: Vec<String> = values.iter().map(|it| shown(Some(it))).collect();
-            values.join(" ")
-        }
-        Some(value) => value.to_string(),
-    };
-    clean(&text, 120)
-}
-
-/// A text of others on one line, without what could steer a terminal, and cut to a number of characters.
-pub(crate) fn clean(text: &str, most: usize) -> String {
-    let is_steering = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut clean: String = text
-        .chars()
-        .map(|c| if is_steering(c) { ' ' } else { c })
-        .take(most)
-        .collect();
-    if text.chars().nth(most).is_some() {
-        clean.push('…');
-    }
-    clean
 }

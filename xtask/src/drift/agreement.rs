@@ -12,7 +12,7 @@ use super::documented::{Pages, file};
 use super::watched::{Accepted, FILE, Provider};
 use crate::spec::{Spec, list};
 use crate::surface::{self, Facts, Side, Surface};
-use crate::wording;
+use crate::value;
 
 /// The facts of a request that have to be equal.
 const OF_REQUESTS: [&str; 15] = [
@@ -84,7 +84,7 @@ fn stale(accepted: &Accepted, documented: &Documented) -> String {
         None => "nothing is documented there".to_owned(),
         Some(facts) if is_fact => {
             let value = facts.get(what.as_str()).and_then(Option::as_ref);
-            format!("{what} is documented as {}", wording::shown(value))
+            format!("{what} is documented as {}", value::shown(value))
         }
         Some(_) => "it is documented there".to_owned(),
     };
@@ -112,8 +112,8 @@ impl Difference {
 
     fn told(&self, file: &str) -> String {
         let Self { at, what, .. } = self;
-        let documented = wording::shown(Some(&self.documented));
-        let ours = wording::shown(Some(&self.ours));
+        let documented = value::shown(Some(&self.documented));
+        let ours = value::shown(Some(&self.ours));
         let text = match (what.as_str(), surface::side(at)) {
             ("gone", Side::Operation) => "no page documents this operation".to_owned(),
             ("gone", _) => "no page has this".to_owned(),

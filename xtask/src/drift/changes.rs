@@ -8,7 +8,7 @@ use super::documented::Pages;
 use super::page::Page;
 use crate::report::cell;
 use crate::surface::{self, Facts};
-use crate::wording;
+use crate::value;
 
 /// One thing that is otherwise, on one page or on several.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ fn of_page(url: &str, was: &Page, is: &Page, changes: &mut Vec<Change>) {
                 continue;
             }
             let note = match is.surface.texts.get(at) {
-                Some(text) if what == "wording" => wording::clean(&fold(text), 300),
+                Some(text) if what == "wording" => value::clean(&fold(text), 300),
                 _ => String::new(),
             };
             let value = |facts: &Facts| facts.get(what).cloned().unwrap_or_default();
@@ -283,8 +283,8 @@ fn line(change: &Change) -> Line {
         "example" if change.was.is_null() => ("~", at, "only an example has it now".to_owned()),
         "example" => ("~", at, "is no longer in an example only".to_owned()),
         what => {
-            let was = wording::shown(Some(&change.was));
-            let is = wording::shown(Some(&change.is));
+            let was = value::shown(Some(&change.was));
+            let is = value::shown(Some(&change.is));
             ("~", at, format!("{what} {was} -> {is}"))
         }
     }
@@ -304,7 +304,7 @@ fn words(was: &Value, is: &Value) -> String {
     }
     let shown = |value: &Value| -> BTreeSet<String> {
         let words = crate::spec::list(value);
-        words.map(|word| wording::shown(Some(word))).collect()
+        words.map(|word| value::shown(Some(word))).collect()
     };
     let (was, is) = (shown(was), shown(is));
     let mut text = String::new();
@@ -321,7 +321,7 @@ fn words(was: &Value, is: &Value) -> String {
 pub(super) fn described(facts: &Value) -> String {
     let mut words = Vec::new();
     for (what, value) in crate::spec::members(facts) {
-        let value = wording::shown(Some(value));
+        let value = value::shown(Some(value));
         match what {
             "type" => words.insert(0, value),
             "enum" => words.push(format!("one of {value}")),
@@ -339,7 +339,7 @@ fn remarks(pages: &Pages) -> Vec<String> {
     let mut stated: BTreeMap<&str, (&str, &Facts)> = BTreeMap::new();
     for (url, page) in pages {
         let mut remark = |at: &str, text: String| {
-            let key = (part(at).to_owned(), wording::clean(&text, 200));
+            let key = (part(at).to_owned(), value::clean(&text, 200));
             found.entry(key).or_default().insert(short(url));
         };
         for (at, text) in &page.surface.remarks {
@@ -373,9 +373,9 @@ fn remarks(pages: &Pages) -> Vec<String> {
 
 /// What facts say other than the description that they stand beside.
 fn against_its_text(facts: &Facts) -> Option<String> {
-    let shown = |what: &str| wording::shown(facts.get(what));
+    let shown = |what: &str| value::shown(facts.get(what));
     if let (Some(default), Some(says)) = (facts.get("default"), facts.get("says"))
-        && wording::shown(Some(default)) != wording::shown(Some(says))
+        && value::shown(Some(default)) != value::shown(Some(says))
     {
         return Some(format!(
             "default {}, its text says {}",
@@ -389,10 +389,10 @@ fn against_its_text(facts: &Facts) -> Option<String> {
         return (!is_flag).then(|| format!("only its text lists {}", shown("listed")));
     };
     let all: BTreeSet<String> = crate::spec::list(words)
-        .map(|it| wording::shown(Some(it)))
+        .map(|it| value::shown(Some(it)))
         .collect();
     let told: BTreeSet<String> = crate::spec::list(listed)
-        .map(|it| wording::shown(Some(it)))
+        .map(|it| value::shown(Some(it)))
         .collect();
     let is_about_them = !all.is_disjoint(&told);
     (is_about_them && all != told).then(|| {
@@ -410,7 +410,7 @@ fn against(before: &Facts, facts: &Facts, page: &str) -> Option<String> {
         if let (Some(was), Some(is)) = (before.get(what), facts.get(what))
             && was != is
         {
-            let (was, is) = (wording::shown(Some(was)), wording::shown(Some(is)));
+            let (was, is) = (value::shown(Some(was)), value::shown(Some(is)));
             return Some(format!("{what} {is}, {page} says {was}"));
         }
     }

@@ -5,6 +5,7 @@ mod changes;
 mod documented;
 mod fetch;
 mod page;
+mod pieces;
 mod table;
 mod watched;
 
@@ -18,7 +19,7 @@ use watched::{Provider, Watched};
 
 use crate::report::{Report, cell};
 use crate::spec::{SPECS, Spec};
-use crate::wording;
+use crate::value;
 
 /// Some page could not be read, so nothing can be said.
 const UNREADABLE: u8 = 3;
@@ -142,7 +143,7 @@ fn tasks(heading: &str, problems: &[String]) -> String {
     for problem in problems {
         let first = problem.lines().next().unwrap_or_default();
         let first = first.trim_end_matches(':');
-        text.push_str(&format!("- [ ] {}\n", cell(&wording::clean(first, 400))));
+        text.push_str(&format!("- [ ] {}\n", cell(&value::clean(first, 400))));
     }
     text.push('\n');
     text

@@ -1,17 +1,17 @@
 //! What a page of a provider states, whichever of their formats it is in.
 //!
-//! Pages are read line by line and not as Markdown: to a reader of Markdown a fence below a tag is HTML, and a cell loses its
-//! stars. Nothing is guessed: what is only said in sentences is not read.
+//! Nothing is guessed: what is only said in sentences is not read.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::pieces::{Piece, pieces};
 use super::table;
 use super::watched::Watched;
 use crate::spec::{Spec, members};
 use crate::surface::{self, Surface};
-use crate::wording;
+use crate::value;
 
 /// A page as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,16 +20,6 @@ pub(super) struct Page {
     /// The facts that are denied where the page does not state them; none for a page that states whole schemas.
     pub(super) covers: Option<BTreeSet<String>>,
     pub(super) surface: Surface,
-}
-
-/// A piece of a page.
-pub(super) enum Piece {
-    Heading(usize, String),
-    /// A block of code: the words behind its first fence, and its text.
-    Block(String, String),
-    /// A table with its head, cells as written.
-    Table(Vec<Vec<String>>),
-    Text(String),
 }
 
 /// Reads a page.
@@ -122,7 +112,12 @@ fn of_pieces(pieces: &[Piece], watched: &Watched) -> Result<Page, String> {
             surface,
         })
     } else {
-        table::read(pieces, watched.place.as_deref())
+        let (surface, covers) = table::read(pieces, watched.place.as_deref())?;
+        Ok(Page {
+            format: "tables".to_owned(),
+            covers: Some(covers),
+            surface,
+        })
     }
 }
 
@@ -142,7 +137,7 @@ fn parsed(text: &str) -> Result<Value, String> {
     match Spec::parse("its block", text) {
         Ok(spec) => Ok(spec.root),
         Err(problem) => {
-            let problem = wording::clean(&problem.message, 200);
+            let problem = value::clean(&problem.message, 200);
             Err(format!("has a block that cannot be read: {problem}"))
         }
     }
@@ -255,92 +250,4 @@ fn schema_words(schema: &Value) -> Value {
         }
         other => other.clone(),
     }
-}
-
-/// Takes a page apart.
-///
-/// # Errors
-///
-/// A block of code has no end.
-fn pieces(text: &str) -> Result<Vec<Piece>, String> {
-    let mut pieces = Vec::new();
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        let words = line.trim_start();
-        if let Some(fence) = fence(line) {
-            let mut block = String::new();
-            loop {
-                let line = lines.next().ok_or("is cut off within a block of code")?;
-                if closes(line, &fence) {
-                    break;
-                }
-                let indent = line.len() - line.trim_start().len();
-                block.push_str(&line[indent.min(fence.indent)..]);
-                block.push('\n');
-            }
-            pieces.push(Piece::Block(fence.info, block));
-        } else if words.starts_with('|') {
-            let mut rows = vec![cells(words)];
-            while let Some(row) = lines.next_if(|line| line.trim_start().starts_with('|')) {
-                rows.push(cells(row.trim_start()));
-            }
-            pieces.push(Piece::Table(rows));
-        } else if words.starts_with('#') {
-            let level = words.len() - words.trim_start_matches('#').len();
-            pieces.push(Piece::Heading(level, words[level..].trim().to_owned()));
-        } else if !words.is_empty() {
-            pieces.push(Piece::Text(words.to_owned()));
-        }
-    }
-    Ok(pieces)
-}
-
-struct Fence {
-    indent: usize,
-    mark: char,
-    length: usize,
-    info: String,
-}
-
-/// The fence that a line is, if it is one.
-fn fence(line: &str) -> Option<Fence> {
-    let words = line.trim_start();
-    let mark = words.chars().next().filter(|mark| "`~".contains(*mark))?;
-    let info = words.trim_start_matches(mark);
-    let length = words.len() - info.len();
-    if length < 3 || info.contains(mark) {
-        return None;
-    }
-    Some(Fence {
-        indent: line.len() - words.len(),
-        mark,
-        length,
-        info: info.trim().to_owned(),
-    })
-}
-
-/// Whether a line ends a block. One that is indented deeper than the beginning stands in a text inside the block.
-fn closes(line: &str, opened: &Fence) -> bool {
-    fence(line).is_some_and(|fence| {
-        fence.mark == opened.mark
-            && fence.length >= opened.length
-            && fence.info.is_empty()
-            && fence.indent <= opened.indent
-    })
-}
-
-/// The cells of a row, as written.
-fn cells(row: &str) -> Vec<String> {
-    let row = row.trim().trim_start_matches('|');
-    let row = row.replace("\\|", "\u{0}");
-    let row = row.strip_suffix('|').unwrap_or(&row);
-    row.split('|')
-        .map(|cell| cell.replace('\u{0}', "|").trim().to_owned())
-        .collect()
-}
-
-/// Whether a row only separates a head from its rows.
-pub(super) fn is_rule(row: &[String]) -> bool {
-    let is_dash = |cell: &String| !cell.is_empty() && cell.chars().all(|c| "-: ".contains(c));
-    row.iter().all(is_dash)
 }

@@ -4,17 +4,21 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::page::{Page, Piece, is_rule};
+use super::pieces::{Piece, is_rule};
 use crate::spec::{list, members};
 use crate::surface::{self, Facts, Surface};
-use crate::wording;
+use crate::{value, wording};
 
-/// Reads the tables and examples of a page about one operation, or about one place of it if that is known.
+/// Reads the tables and examples of a page about one operation, or about one place of it if that is known. It also gives the
+/// facts that the tables have a column for.
 ///
 /// # Errors
 ///
 /// The page names no operation.
-pub(super) fn read(pieces: &[Piece], place: Option<&str>) -> Result<Page, String> {
+pub(super) fn read(
+    pieces: &[Piece],
+    place: Option<&str>,
+) -> Result<(Surface, BTreeSet<String>), String> {
     let Some(operation) = place.map(str::to_owned).or_else(|| operation(pieces)) else {
         return Err(
             "has nothing to read: no OpenAPI block, and no operation with tables".to_owned(),
@@ -56,11 +60,7 @@ pub(super) fn read(pieces: &[Piece], place: Option<&str>) -> Result<Page, String
     for (at, text) in examples {
         reading.example(&at, text);
     }
-    Ok(Page {
-        format: "tables".to_owned(),
-        covers: Some(reading.covers),
-        surface: reading.surface,
-    })
+    Ok((reading.surface, reading.covers))
 }
 
 /// The operation that a page names: in its first block of HTTP, or else in its first span of code.
@@ -211,10 +211,7 @@ impl Reading {
         }
         let default = bare(cell(row, columns.default));
         if !["", "-", "—", "none"].contains(&default.to_lowercase().as_str()) {
-            facts.insert(
-                "default".to_owned(),
-                surface::short(wording::value(default)),
-            );
+            facts.insert("default".to_owned(), value::short(value::parsed(default)));
         }
         let description = cell(row, columns.description);
         facts.extend(wording::facts(description));
@@ -222,7 +219,7 @@ impl Reading {
         let words = row.get(1..).unwrap_or_default().join(" ");
         let values = allowed(&words);
         if !values.is_empty() {
-            facts.insert("enum".to_owned(), surface::short(surface::set(values)));
+            facts.insert("enum".to_owned(), value::short(value::set(values)));
         }
         let texts = &mut self.surface.texts;
         texts.insert(at.to_owned(), description.to_owned());
@@ -333,7 +330,7 @@ fn typed(cell: &str, facts: &mut Facts) {
         [kind] => drop(facts.insert("type".to_owned(), json!(kind))),
         _ => drop(facts.insert(
             "type".to_owned(),
-            surface::set(kinds.iter().map(|it| json!(it))),
+            value::set(kinds.iter().map(|it| json!(it))),
         )),
     }
 }
@@ -359,7 +356,7 @@ fn allowed(text: &str) -> Vec<Value> {
         return values;
     }
     while let Some(word) = parts.next() {
-        values.push(wording::value(word.trim()));
+        values.push(value::parsed(word.trim()));
         let between = parts.next().unwrap_or_default();
         let between = between.trim_matches([' ', ',', '/', '|']);
         if !["", "or", "and"].contains(&between) {
