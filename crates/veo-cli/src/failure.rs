@@ -288,6 +288,7 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
             Fault::Policy(Subject::Output) => {
                 "Change the prompt, for what is to be seen or heard, or the image if one was sent."
             }
+            _ if is_about_any_input(error) => "Change the prompt, or the image if one was sent.",
             _ => "Change the prompt.",
         },
         (Exit::Failed, ..) => "Change what it says, and send it as a new job with a new price.",
@@ -302,6 +303,12 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
         },
     };
     Some(sentence.to_owned())
+}
+
+/// Whether a refusal leaves open which part of the request it is about.
+fn is_about_any_input(error: &Error) -> bool {
+    let words = error.provider_words().unwrap_or_default().to_lowercase();
+    words.contains("input") && !words.contains("prompt")
 }
 
 /// Says what to do about an unknown outcome. It has this key in the ledger, or in that of this batch.
@@ -323,6 +330,60 @@ pub(crate) const PAID_IN_A_BATCH: &str =
 #[allow(clippy::unwrap_used, reason = "these are tests")]
 mod tests {
     use super::*;
+
+    /// What can be done depends on what is wrong, and is said in words of our own.
+    #[test]
+    fn each_refusal_says_what_to_do() {
+        let flagged =
+            "The input or output was flagged as sensitive. Please try again with different inputs.";
+        let words = |subject, words: &str| {
+            Error::policy(subject, "no").with_provider(None, Some(words.to_owned()))
+        };
+        let table = [
+            (
+                words(Subject::Prompt, "unsafe prompt"),
+                "Change the prompt.",
+            ),
+            (
+                words(Subject::Prompt, flagged),
+                "Change the prompt, or the image if one was sent.",
+            ),
+            (words(Subject::Image, "unsafe image"), "Change the image."),
+            (
+                words(Subject::Output, "filtered"),
+                "Change the prompt, for what is to be seen or heard",
+            ),
+            (Error::unusable_input("no"), "Change what it says"),
+            (Error::passing("no"), "The same request may be sent again"),
+            (
+                Error::new(ErrorKind::JobFailed, "no"),
+                "Look at the job at the provider first",
+            ),
+            (Error::new(ErrorKind::Retired, "no"), "Choose another model"),
+            (
+                Error::new(ErrorKind::KeyExhausted, "no"),
+                "Raise the limit of the key",
+            ),
+            (
+                Error::new(ErrorKind::InsufficientCredits, "no"),
+                "Add credits",
+            ),
+            (Error::new(ErrorKind::Unauthorized, "no"), "Check the key"),
+            (
+                Error::new(ErrorKind::RateLimited, "no"),
+                "Nothing was paid. Try it again in",
+            ),
+            (
+                Error::new(ErrorKind::OutcomeUnknown, "no"),
+                "It may have been charged. Look at",
+            ),
+        ];
+        for (error, wanted) in table {
+            let failure = Failure::from(error);
+            let next = failure.next().unwrap_or_default();
+            assert!(next.starts_with(wanted), "{next}");
+        }
+    }
 
     /// Whatever the provider calls it, a job that has ended without a video has failed, and one that has not goes on.
     #[test]
