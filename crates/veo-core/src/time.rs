@@ -2,10 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-/// The time in whole seconds, so that it is the same after JSON.
+/// The time in whole seconds.
 pub(crate) fn now() -> SystemTime {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+    whole_seconds(SystemTime::now())
+}
+
+/// A time without what is left of a second, so that it is the same after JSON.
+pub(crate) fn whole_seconds(time: SystemTime) -> SystemTime {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    SystemTime::UNIX_EPOCH + Duration::from_secs(since.unwrap_or_default().as_secs())
 }
 
 /// Times in JSON.

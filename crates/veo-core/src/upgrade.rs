@@ -276,16 +276,17 @@ impl Client {
         let provider = self
             .shared_account(&own.account())
             .ok_or_else(|| nobody(&own))?;
+        let is_task = provider.upgrades_as_task(reference);
         match provider.state(&own).await? {
             // What is as small as before is not the larger one, and the call is made again to ask for that.
-            State::Finished(video)
-                if video.is_below(to) && !provider.upgrades_as_task(reference) =>
-            {
-                Ok(None)
-            }
+            State::Finished(video) if video.is_below(to) && !is_task => Ok(None),
             State::Finished(video) => {
+                // Where it is a task of its own, no other size can come of it. Without one it would be taken for the smaller
+                // video, whose record says none either.
+                let size = Some(to.to_string()).filter(|_| is_task);
                 let video = Video {
                     job: reference.clone(),
+                    resolution: video.resolution.or(size),
                     ..*video
                 };
                 self.upgrade_finished(&reference.to_string(), &video)

@@ -7,6 +7,7 @@ use super::form::Form;
 use super::refusals::of_question;
 use crate::providers::errors::{failure, start};
 use crate::providers::submit::explained;
+use crate::time::whole_seconds;
 use crate::{Described, Error, ErrorKind, JobRef, State, Video};
 
 /// Asks for the record of a job, in the form that knows it.
@@ -52,8 +53,8 @@ fn state(record: &types::Record, job: &JobRef, raw: String, address: &str) -> Re
                 has_audio: record.has_audio(),
                 seeds: record.seeds().to_vec(),
                 credits: record.credits(),
-                created_at: record.created_at(),
-                completed_at: record.completed_at(),
+                created_at: record.created_at().map(whole_seconds),
+                completed_at: record.completed_at().map(whole_seconds),
                 raw,
                 ..Video::new(job.clone(), urls)
             })))
