@@ -15,6 +15,8 @@ use veo_core::{
 use veo_sim::Sim;
 use veo_tests::{KEY, PNG, recorder, serve_bytes};
 
+use crate::FORMS;
+
 /// What makes anything that these tests ask for.
 fn any_model(provider: &'static str) -> Model {
     Model::new(provider, "one", Tier::Lite)
@@ -33,33 +35,36 @@ fn client(url: &str) -> Client {
 
 #[tokio::test]
 async fn a_state_is_one_question_and_its_error_names_the_job() {
-    let sim = Sim::start().await.unwrap();
-    let client = client(&sim.url());
-    let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await else {
-        panic!("it is accepted")
-    };
-    let before = sim.calls().len();
-    assert_eq!(
-        client.state(&job).await.unwrap(),
-        State::Running { percent: None }
-    );
-    assert_eq!(sim.calls().len(), before + 1);
+    // The word of the current form for a job that was seen to run is "waiting".
+    let states = [State::Running { percent: None }, State::Pending];
+    for ((form, prefix), state) in FORMS.into_iter().zip(states) {
+        let sim = Sim::start().await.unwrap();
+        let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
+        let client = Client::new(kie.form(form)).unwrap();
+        let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await
+        else {
+            panic!("it is accepted")
+        };
+        let before = sim.calls().len();
+        assert_eq!(client.state(&job).await.unwrap(), state);
+        assert_eq!(sim.calls().len(), before + 1);
 
-    let unknown = JobRef::new("kie", "no-such-task");
-    let error = client.state(&unknown).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.job()),
-        (ErrorKind::Unavailable, Some(&unknown)),
-        "{error}"
-    );
-    let error = client
-        .state(JobRef::new("somebody", "t1"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "somebody:t1: this client has no provider somebody; add it"
-    );
+        let unknown: JobRef = format!("{prefix}:no-such-task").parse().unwrap();
+        let error = client.state(&unknown).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.job()),
+            (ErrorKind::Unavailable, Some(&unknown)),
+            "{error}"
+        );
+        let error = client
+            .state(JobRef::new("somebody", "t1"))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "somebody:t1: this client has no provider somebody; add it"
+        );
+    }
 }
 
 #[tokio::test]
@@ -533,66 +538,69 @@ async fn an_offer_names_the_account_and_another_address() {
 
 #[tokio::test]
 async fn a_callback_address_takes_a_marker_and_is_else_as_the_caller_wrote_it() {
-    let sim = Sim::start().await.unwrap();
-    let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
-    let client = Client::new(kie.clone()).unwrap();
-    let table = [
-        (
-            "https://app.example.net/hook",
-            "https://app.example.net/hook?veo=M",
-        ),
-        ("https://app.example.net", "https://app.example.net?veo=M"),
-        (
-            "https://app.example.net/hook?",
-            "https://app.example.net/hook?veo=M",
-        ),
-        (
-            "https://app.example.net/hook?a=%20b&c",
-            "https://app.example.net/hook?a=%20b&c&veo=M",
-        ),
-        (
-            "https://app.example.net/hook?a=b&",
-            "https://app.example.net/hook?a=b&veo=M",
-        ),
-        (
-            "https://app.example.net/hook?veo=1#top?x",
-            "https://app.example.net/hook?veo=1&veo=M#top?x",
-        ),
-        (
-            "https://app.example.net/hook#top",
-            "https://app.example.net/hook?veo=M#top",
-        ),
-    ];
-    for (url, wanted) in table {
-        let request = VideoRequest::text("A red kite").callback_url(url);
-        let planned = client.plan(&request).offers.remove(0);
-        assert_eq!(planned.body["callBackUrl"], wanted.replace("=M", "=..."));
-        assert_eq!(planned.request.callback_url.as_deref(), Some(url));
-        let marked = kie.marked(&planned, "M");
-        assert_eq!(marked.body["callBackUrl"], wanted);
-        // Whatever it was marked with before.
-        assert_eq!(
-            kie.marked(&marked, "N").body["callBackUrl"],
-            wanted.replace("=M", "=N")
-        );
-        let plain = kie.marked(&marked, "");
-        assert_eq!(plain.body["callBackUrl"], url);
+    for (form, _) in FORMS {
+        let sim = Sim::start().await.unwrap();
+        let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
+        let kie = kie.form(form);
+        let client = Client::new(kie.clone()).unwrap();
+        let table = [
+            (
+                "https://app.example.net/hook",
+                "https://app.example.net/hook?veo=M",
+            ),
+            ("https://app.example.net", "https://app.example.net?veo=M"),
+            (
+                "https://app.example.net/hook?",
+                "https://app.example.net/hook?veo=M",
+            ),
+            (
+                "https://app.example.net/hook?a=%20b&c",
+                "https://app.example.net/hook?a=%20b&c&veo=M",
+            ),
+            (
+                "https://app.example.net/hook?a=b&",
+                "https://app.example.net/hook?a=b&veo=M",
+            ),
+            (
+                "https://app.example.net/hook?veo=1#top?x",
+                "https://app.example.net/hook?veo=1&veo=M#top?x",
+            ),
+            (
+                "https://app.example.net/hook#top",
+                "https://app.example.net/hook?veo=M#top",
+            ),
+        ];
+        for (url, wanted) in table {
+            let request = VideoRequest::text("A red kite").callback_url(url);
+            let planned = client.plan(&request).offers.remove(0);
+            assert_eq!(planned.body["callBackUrl"], wanted.replace("=M", "=..."));
+            assert_eq!(planned.request.callback_url.as_deref(), Some(url));
+            let marked = kie.marked(&planned, "M");
+            assert_eq!(marked.body["callBackUrl"], wanted);
+            // Whatever it was marked with before.
+            assert_eq!(
+                kie.marked(&marked, "N").body["callBackUrl"],
+                wanted.replace("=M", "=N")
+            );
+            let plain = kie.marked(&marked, "");
+            assert_eq!(plain.body["callBackUrl"], url);
 
-        // Nobody would look for it without a record.
-        let Submission::Accepted(job) = client.submit(&request).await else {
-            panic!("{url}")
-        };
-        assert_eq!(sim.calls().pop().unwrap().body.unwrap()["callBackUrl"], url);
-        assert_eq!(job.offer, plain);
+            // Nobody would look for it without a record.
+            let Submission::Accepted(job) = client.submit(&request).await else {
+                panic!("{url}")
+            };
+            assert_eq!(sim.calls().pop().unwrap().body.unwrap()["callBackUrl"], url);
+            assert_eq!(job.offer, plain);
+        }
+        let without = client
+            .plan(&VideoRequest::text("A red kite"))
+            .offers
+            .remove(0);
+        assert_eq!(kie.marked(&without, "M"), without);
+        let uniall = UniAll::new(KEY).unwrap();
+        assert!(!uniall.capabilities().marks_callbacks && kie.capabilities().marks_callbacks);
+        assert_eq!(uniall.marked(&without, "M"), without);
     }
-    let without = client
-        .plan(&VideoRequest::text("A red kite"))
-        .offers
-        .remove(0);
-    assert_eq!(kie.marked(&without, "M"), without);
-    let uniall = UniAll::new(KEY).unwrap();
-    assert!(!uniall.capabilities().marks_callbacks && kie.capabilities().marks_callbacks);
-    assert_eq!(uniall.marked(&without, "M"), without);
 }
 
 /// What the record says was asked is evidence for whose job it is.

@@ -17,6 +17,7 @@ use veo_core::{Submission, UniAll, VideoRequest};
 use veo_sim::Sim;
 use veo_tests::{KEY, recorder, told};
 
+use crate::FORMS;
 use crate::spans::record;
 
 /// A second of video.
@@ -669,39 +670,42 @@ async fn an_expired_link_is_renewed_in_two_ways() {
 /// What kie.ai itself offers for that.
 #[tokio::test]
 async fn kie_makes_a_link_for_a_video_that_it_knows() {
-    let sim = Sim::start().await.unwrap();
-    let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
-    let error = kie
-        .fresh_link("https://elsewhere.example.net/kite.mp4?signature=secret")
-        .await
-        .unwrap_err();
-    assert!(
-        error.kind() == ErrorKind::Download && !format!("{error:?}").contains("secret"),
-        "{error:?}"
-    );
+    for (form, _) in FORMS {
+        let sim = Sim::start().await.unwrap();
+        let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
+        let kie = kie.form(form);
+        let error = kie
+            .fresh_link("https://elsewhere.example.net/kite.mp4?signature=secret")
+            .await
+            .unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Download && !format!("{error:?}").contains("secret"),
+            "{error:?}"
+        );
 
-    let client = Client::new(kie.clone()).unwrap();
-    let Submission::Accepted(job) = client
-        .submit(&VideoRequest::text("A red kite").seconds(4))
-        .await
-    else {
-        panic!()
-    };
-    let client = client.with_poll(
-        veo_core::Poll::default()
-            .first(Duration::ZERO)
-            .every(Duration::ZERO),
-    );
-    let made = client.wait(&job).await.unwrap();
-    let link = kie.fresh_link(&made.urls[0]).await.unwrap().unwrap();
-    assert_ne!(link, made.urls[0]);
-    let client = client.with_downloads(impatient()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let saved = client
-        .download(&video(&link), folder.path().join("kite.mp4"))
-        .await
-        .unwrap();
-    assert_eq!(saved.media.seconds, 4.0);
+        let client = Client::new(kie.clone()).unwrap();
+        let Submission::Accepted(job) = client
+            .submit(&VideoRequest::text("A red kite").seconds(4))
+            .await
+        else {
+            panic!()
+        };
+        let client = client.with_poll(
+            veo_core::Poll::default()
+                .first(Duration::ZERO)
+                .every(Duration::ZERO),
+        );
+        let made = client.wait(&job).await.unwrap();
+        let link = kie.fresh_link(&made.urls[0]).await.unwrap().unwrap();
+        assert_ne!(link, made.urls[0]);
+        let client = client.with_downloads(impatient()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let saved = client
+            .download(&video(&link), folder.path().join("kite.mp4"))
+            .await
+            .unwrap();
+        assert_eq!(saved.media.seconds, 4.0);
+    }
 }
 
 #[tokio::test]

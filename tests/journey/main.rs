@@ -18,3 +18,9 @@ mod spans;
 mod states;
 mod video;
 mod webhook;
+
+/// Both forms of kie.ai's API, and how a job of each begins.
+pub(crate) const FORMS: [(veo_core::KieForm, &str); 2] = [
+    (veo_core::KieForm::Old, "kie"),
+    (veo_core::KieForm::Current, "kie+jobs"),
+];

@@ -10,6 +10,8 @@ use veo_sim::Sim;
 use veo_tests::{KEY, serve_bytes};
 use wiremock::MockServer;
 
+use crate::FORMS;
+
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -46,38 +48,41 @@ pub(crate) fn record() -> (Log, impl Sized) {
 
 #[tokio::test]
 async fn a_log_names_the_job_and_no_secret() {
-    let (log, recording) = record();
-    let sim = Sim::start().await.unwrap();
-    let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
-    let poll = Poll::default().first(Duration::ZERO).every(Duration::ZERO);
-    let client = Client::new(kie).unwrap().with_poll(poll);
-    let request = VideoRequest::text("A secret prompt");
-    let Submission::Accepted(job) = client.submit(&request).await else {
-        panic!("it is accepted")
-    };
-    let video = client.wait(&job).await.unwrap();
-    drop(recording);
+    for (form, _) in FORMS {
+        let (log, recording) = record();
+        let sim = Sim::start().await.unwrap();
+        let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();
+        let kie = kie.form(form);
+        let poll = Poll::default().first(Duration::ZERO).every(Duration::ZERO);
+        let client = Client::new(kie).unwrap().with_poll(poll);
+        let request = VideoRequest::text("A secret prompt");
+        let Submission::Accepted(job) = client.submit(&request).await else {
+            panic!("it is accepted")
+        };
+        let video = client.wait(&job).await.unwrap();
+        drop(recording);
 
-    let log = log.take();
-    let ours: Vec<_> = log
-        .lines()
-        .filter(|line| line.contains("veo_core"))
-        .collect();
-    let wanted = format!(
-        "submit{{provider=kie model=veo3_lite outcome=\"accepted\" job={}}}",
-        job.reference
-    );
-    assert!(ours.iter().any(|line| line.contains(&wanted)), "{ours:#?}");
-    let wanted = format!("wait{{job={}}}", job.reference);
-    assert!(
-        ours.iter()
-            .any(|line| line.contains(&wanted) && line.contains("finished")),
-        "{ours:#?}"
-    );
-    for secret in [KEY, "secret prompt", &video.urls[0]] {
-        assert!(!ours.iter().any(|line| line.contains(secret)), "{ours:#?}");
+        let log = log.take();
+        let ours: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("veo_core"))
+            .collect();
+        let wanted = format!(
+            "submit{{provider=kie model=veo3_lite outcome=\"accepted\" job={}}}",
+            job.reference
+        );
+        assert!(ours.iter().any(|line| line.contains(&wanted)), "{ours:#?}");
+        let wanted = format!("wait{{job={}}}", job.reference);
+        assert!(
+            ours.iter()
+                .any(|line| line.contains(&wanted) && line.contains("finished")),
+            "{ours:#?}"
+        );
+        for secret in [KEY, "secret prompt", &video.urls[0]] {
+            assert!(!ours.iter().any(|line| line.contains(secret)), "{ours:#?}");
+        }
+        assert!(!log.contains(KEY), "no crate below logs the key either");
     }
-    assert!(!log.contains(KEY), "no crate below logs the key either");
 }
 
 /// What `--verbose` shows: all that is said, without what could be abused.

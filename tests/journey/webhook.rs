@@ -13,6 +13,8 @@ use veo_tests::callbacks;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::FORMS;
+
 const KEY: &str = "test_webhook_hmac_key";
 const TASK: &str = "ee9c2715375b7837f8bb51d641ff5863";
 const TIME: u64 = 1_769_670_760;
@@ -594,8 +596,11 @@ async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
             vec![1, 1, 0, 0],
         ),
     ];
-    for (scenario, count, failures, wanted) in table {
-        let name = scenario.name.clone();
+    let rows = table.into_iter();
+    for ((form, prefix), (scenario, count, failures, wanted)) in
+        rows.flat_map(|row| FORMS.map(|form| (form, row.clone())))
+    {
+        let name = format!("{prefix} {}", scenario.name);
         let receiver = MockServer::start().await;
         if failures > 0 {
             let busy = Mock::given(any()).respond_with(ResponseTemplate::new(503));
@@ -607,6 +612,7 @@ async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
             .await;
         let sim = Sim::builder().scenario(scenario).start().await.unwrap();
         let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
+        let kie = kie.form(form);
         let client = Client::new(kie).unwrap();
         let mut jobs = Vec::new();
         for _ in 0..count {
