@@ -214,7 +214,7 @@ mod tests {
                         |content: &str| format!(r#"{{"a":"b","url":"{head}{content}","id":"t1"}}"#);
                     let body = read(&reply(content), piece);
                     assert_eq!(body.text, reply("inline-0"), "{head}, {piece}");
-                    assert_eq!(body.taken, [video.clone()], "{head}, {piece}");
+                    assert_eq!(body.taken, std::slice::from_ref(&video), "{head}, {piece}");
                 }
             }
         }
