@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use veo_core::ledger::{Entry, FileLedger};
+use veo_core::ledger::{
+    Begin, Begun, Entry, EntryState, Event, FileLedger, Find, Ledger, Listed, Want, Which,
+};
 use veo_core::{
-    Access, Client, ErrorKind, JobRef, Kie, KieForm, Limit, Poll, Resolution, Settlement, Step,
-    Submission, Tier, VideoRequest,
+    Access, BoxFuture, Client, Error, ErrorKind, JobRef, Kie, KieForm, Limit, Poll, Resolution,
+    Settlement, Step, Submission, Tier, VideoRequest,
 };
 use veo_tests::KEY;
 use wiremock::matchers::path;
@@ -60,11 +62,31 @@ impl Place {
         let kie = kie.form(form).limit(limit);
         let none = Duration::ZERO;
         let poll = Poll::default().first(none).every(none).every_upgrade(none);
-        let ledger = self.folder.path().join("jobs.ledger");
-        Client::new(kie)
-            .unwrap()
-            .with_poll(poll)
-            .with_ledger(FileLedger::open(ledger).await.unwrap())
+        let client = Client::new(kie).unwrap().with_poll(poll);
+        client.with_ledger(self.ledger().await)
+    }
+
+    /// The ledger as another process has it.
+    async fn ledger(&self) -> FileLedger {
+        let path = self.folder.path().join("jobs.ledger");
+        FileLedger::open(path).await.unwrap()
+    }
+
+    /// The entry of a key once its call is known to be rejected.
+    async fn rejected(&self, key: &str) -> Entry {
+        let ledger = self.ledger().await;
+        loop {
+            let entry = ledger.entry(key).await.unwrap();
+            if let Some(entry) = entry
+                && entry
+                    .attempts
+                    .iter()
+                    .any(|attempt| attempt.rejection().is_some())
+            {
+                return entry;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// How often each path was asked, in the order of asking.
@@ -74,6 +96,43 @@ impl Place {
             .iter()
             .map(|request| request.url.path().to_owned())
             .collect()
+    }
+}
+
+/// The ledger of a process that ends as soon as it has written down what became of a call.
+#[derive(Debug)]
+struct UntilTheEnd(FileLedger);
+
+impl Ledger for UntilTheEnd {
+    fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>> {
+        self.0.want(want)
+    }
+
+    fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>> {
+        self.0.begin(begin)
+    }
+
+    fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>> {
+        Box::pin(async move {
+            self.0.record(key, event).await.unwrap();
+            std::future::pending().await
+        })
+    }
+
+    fn entry<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
+        self.0.entry(key)
+    }
+
+    fn find<'a>(&'a self, find: Find<'a>) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
+        self.0.find(find)
+    }
+
+    fn list(&self, which: Which) -> BoxFuture<'_, Result<Vec<Listed>, Error>> {
+        self.0.list(which)
+    }
+
+    fn spent<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<f64, Error>> {
+        self.0.spent(budget)
     }
 }
 
@@ -437,6 +496,137 @@ async fn a_step_sends_in_the_other_form_too() {
     }
     let entry = client.entry("a").await.unwrap().unwrap();
     assert_eq!(attempts(&entry), [(None, true), (Some("jobs"), false)]);
+}
+
+/// A process that ends between the two forms has told the ledger all that the next one needs.
+#[tokio::test]
+async fn what_a_process_leaves_between_the_forms_is_sent_by_the_next_one() {
+    let done = success(json!({ "taskId": "new1", "state": "success",
+                               "resultJson": json!({ "resultUrls": ["https://tempfile.example.net/v/kite.mp4"] }).to_string() }));
+    for is_queued in [true, false] {
+        let place = Place::new().await;
+        place
+            .answers(OLD, json_reply(404, refusal(404, "Not Found")))
+            .await;
+        place.takes_tasks().await;
+        place
+            .answers(NEW_RECORD, json_reply(200, done.clone()))
+            .await;
+        let client = place.client(KieForm::Auto).await;
+        let ending = client
+            .clone()
+            .with_ledger(UntilTheEnd(place.ledger().await));
+        let entry = if is_queued {
+            client.want("a", &kite()).await.unwrap();
+            tokio::select! {
+                step = ending.step("a") => panic!("{step:?}"),
+                entry = place.rejected("a") => entry,
+            }
+        } else {
+            let request = kite();
+            tokio::select! {
+                submission = ending.submit_once("a", &request) => panic!("{submission:?}"),
+                entry = place.rejected("a") => entry,
+            }
+        };
+        assert_eq!(attempts(&entry), [(None, true)]);
+
+        // The next process does not know that the old form is gone.
+        let client = place.client(KieForm::Auto).await;
+        if is_queued {
+            assert_eq!(entry.state, EntryState::Wanted);
+            let (sender, mut handed) = tokio::sync::mpsc::unbounded_channel();
+            let hand_on = |_, step| {
+                let _ = sender.send(step);
+                std::future::ready(())
+            };
+            client.run(hand_on).await.unwrap();
+            let step = handed.try_recv();
+            assert!(matches!(step, Ok(Step::Video(_))), "{step:?}");
+        } else {
+            // Nobody has asked for more than that call, so no step makes another one. It says so.
+            assert_eq!(entry.state, EntryState::Rejected);
+            let step = client.step("a").await.unwrap();
+            assert!(matches!(step, Step::Failed(_)), "{step:?}");
+            let submission = client.submit_once("a", &kite()).await;
+            assert!(
+                matches!(submission, Submission::Accepted(_)),
+                "{submission:?}"
+            );
+        }
+        let entry = client.entry("a").await.unwrap().unwrap();
+        let wanted = [(None, true), (None, true), (Some("jobs"), false)];
+        assert_eq!(attempts(&entry), wanted);
+        assert_eq!(place.asked().await[..3], [OLD, OLD, NEW]);
+    }
+}
+
+/// Whatever a step tries again, it says so in the line that tells of the rejection.
+#[tokio::test]
+async fn what_a_step_tries_again_is_wanted_from_the_moment_of_its_rejection() {
+    let rows = [
+        (refusal(429, "Too many requests"), EntryState::Wanted),
+        (refusal(455, "Maintenance"), EntryState::Wanted),
+        (refusal(402, "Credits insufficient"), EntryState::Rejected),
+        (refusal(422, "The prompt is too long"), EntryState::Rejected),
+    ];
+    for (reply, state) in rows {
+        let place = Place::new().await;
+        place.answers(NEW, json_reply(200, reply.clone())).await;
+        let client = place.client(KieForm::Current).await;
+        client.want("a", &kite()).await.unwrap();
+        let ending = client.with_ledger(UntilTheEnd(place.ledger().await));
+        let entry = tokio::select! {
+            step = ending.step("a") => panic!("{step:?}"),
+            entry = place.rejected("a") => entry,
+        };
+        assert_eq!(entry.state, state, "{reply}");
+    }
+}
+
+/// An upgrade that is not taken now is taken later, by whoever steps it.
+#[tokio::test]
+async fn an_upgrade_that_is_not_taken_now_stays_wanted() {
+    let url = "https://tempfile.example.net/v/large.mp4";
+    let finished = success(json!({ "taskId": "new1", "state": "success",
+                               "resultJson": json!({ "resultUrl": url }).to_string() }));
+    let larger = success(json!({ "resultUrl": url }));
+    let task = success(json!({ "taskId": "new1" }));
+    for (job, path, taken) in [
+        ("kie:t1", "/api/v1/veo/get-1080p-video", larger),
+        ("kie+jobs:t1", NEW, task),
+    ] {
+        let place = Place::new().await;
+        let busy = json_reply(200, refusal(429, "Too many requests"));
+        let mock = Mock::given(wiremock::matchers::path(path)).respond_with(busy);
+        mock.up_to_n_times(2).mount(&place.server).await;
+        place.answers(path, json_reply(200, taken)).await;
+        place
+            .answers(NEW_RECORD, json_reply(200, finished.clone()))
+            .await;
+        let job: JobRef = job.parse().unwrap();
+        let client = place.client(KieForm::Auto).await;
+        let want = client.want_upgrade(&job, Resolution::P1080, None);
+        let key = want.await.unwrap().key;
+        let step = client.step(&key).await.unwrap();
+        assert!(matches!(step, Step::AgainAfter(_)), "{job}: {step:?}");
+        let entry = client.entry(&key).await.unwrap().unwrap();
+        assert_eq!(entry.state, EntryState::Wanted, "{job}");
+        drop(client);
+
+        let client = place.client(KieForm::Auto).await;
+        let (sender, mut handed) = tokio::sync::mpsc::unbounded_channel();
+        let hand_on = |_, step| {
+            let _ = sender.send(step);
+            std::future::ready(())
+        };
+        client.run(hand_on).await.unwrap();
+        let step = handed.try_recv();
+        assert!(matches!(step, Ok(Step::Video(_))), "{job}: {step:?}");
+        let asked = place.asked().await;
+        let calls = asked.iter().filter(|asked| *asked == path).count();
+        assert_eq!(calls, 3, "{job}: {asked:?}");
+    }
 }
 
 /// Jobs of both forms are asked where they are known, whatever is set for new ones.

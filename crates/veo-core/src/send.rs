@@ -17,8 +17,8 @@ use crate::runtime::runtime;
 use crate::text::random;
 use crate::time::now;
 use crate::{
-    Error, ErrorKind, JobRef, Offer, Provider, Refusal, Submission, Unknown, VideoRequest, image,
-    plan,
+    Error, ErrorKind, JobRef, Offer, Provider, Refusal, Resend, Submission, Unknown, VideoRequest,
+    image, plan,
 };
 
 /// A request that is planned and whose images are where the providers reach them. It can be sent, which costs money.
@@ -307,7 +307,8 @@ impl Client {
             let begin = self.beginning(&**provider, want, &offer);
             // Once it is begun it is sent, whatever becomes of the caller.
             let refusals = [refusals, &renewed].concat();
-            let sending = self.begin_and_send(provider.clone(), begin, refusals.clone());
+            let sending =
+                self.begin_and_send(Sender::Caller, provider.clone(), begin, refusals.clone());
             let begun = match before(stop.as_mut(), std::future::ready(())).await {
                 Some(()) => sending.await,
                 None => return Submission::Rejected(stopped(&refusals)),
@@ -346,8 +347,13 @@ impl Client {
         }
     }
 
-    /// Sends to the first provider now, or says how long to wait before that is possible.
-    pub(crate) async fn send_now(&self, prepared: Prepared) -> Result<SentNow, Error> {
+    /// Sends to the first provider now, or says how long to wait before that is possible. What is rejected and
+    /// [sent again](is_sent_again) stays wanted; `has_others` says that another provider can be asked then.
+    pub(crate) async fn send_now(
+        &self,
+        prepared: Prepared,
+        has_others: bool,
+    ) -> Result<SentNow, Error> {
         let Prepared {
             want,
             offers,
@@ -359,15 +365,16 @@ impl Client {
         let Some(provider) = self.shared_account(&offer.account) else {
             return Err(impossible(&refusals));
         };
+        let sender = Sender::Step { has_others };
         let begin = self.beginning(&*provider, &want, &offer);
         let mut sent = self
-            .begin_and_send(provider.clone(), begin, Vec::new())
+            .begin_and_send(sender, provider.clone(), begin, Vec::new())
             .await?;
         if let Sending::Renewed(refusal) = sent {
-            // If it has to wait, it is still to be sent.
-            self.ledger().want(want.clone()).await?;
             let begin = self.beginning(&*provider, &want, &offer);
-            sent = self.begin_and_send(provider, begin, vec![refusal]).await?;
+            sent = self
+                .begin_and_send(sender, provider, begin, vec![refusal])
+                .await?;
         }
         match sent {
             Sending::Ended(submission) => Ok(SentNow::Submission(submission)),
@@ -407,6 +414,7 @@ impl Client {
     /// caller.
     async fn begin_and_send(
         &self,
+        sender: Sender,
         provider: Arc<dyn Provider>,
         begin: Begin,
         refusals: Vec<String>,
@@ -415,7 +423,11 @@ impl Client {
         let key = begin.want.key.clone();
         let offer = begin.offer.clone();
         let sent_at = now();
-        let calling = async move { client.begin_and_call(&*provider, begin, refusals).await };
+        let calling = async move {
+            client
+                .begin_and_call(sender, &*provider, begin, refusals)
+                .await
+        };
         match self.detached(calling).await {
             // A provider that panics may have sent it.
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
@@ -425,7 +437,7 @@ impl Client {
                     offer,
                     sent_at,
                 });
-                self.ended(&key, &mut submission).await;
+                self.ended(&key, &mut submission, false).await;
                 Ok(Sending::Ended(Box::new(submission)))
             }
             turn => turn,
@@ -435,6 +447,7 @@ impl Client {
     /// Writes a call down, makes it, and writes down what became of it.
     async fn begin_and_call(
         &self,
+        sender: Sender,
         provider: &dyn Provider,
         begin: Begin,
         refusals: Vec<String>,
@@ -470,13 +483,18 @@ impl Client {
             }
             _ => {}
         }
-        self.ended(&want.key, &mut submission).await;
+        let (is_renewed, is_wanted) = match &submission {
+            Submission::Rejected(error) => {
+                // A refusal that is about the account or the prompt is the same in any form.
+                let is_renewed = matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused)
+                    && provider.renewed(&offer).is_some();
+                (is_renewed, sender.still_wants(error, is_renewed))
+            }
+            _ => (false, false),
+        };
+        self.ended(&want.key, &mut submission, is_wanted).await;
         match submission {
-            // A refusal that is about the account or the prompt is the same in any form.
-            Submission::Rejected(error)
-                if matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused)
-                    && provider.renewed(&offer).is_some() =>
-            {
+            Submission::Rejected(error) if is_renewed => {
                 Ok(Sending::Renewed(format!("{}: {error}", offer.account)))
             }
             submission => Ok(Sending::Ended(Box::new(submission))),
@@ -493,8 +511,8 @@ impl Client {
         Err(Error::new(ErrorKind::InvalidRequest, message))
     }
 
-    /// Writes down what became of a call.
-    async fn ended(&self, key: &str, submission: &mut Submission) {
+    /// Writes down what became of a call, and whether it is still wanted after a rejection.
+    async fn ended(&self, key: &str, submission: &mut Submission, is_wanted: bool) {
         if !self.keeps_record() {
             return;
         }
@@ -505,6 +523,7 @@ impl Client {
                 at: job.accepted_at,
                 refusals: job.refusals.clone(),
             },
+            Submission::Rejected(error) if is_wanted => Outcome::rejected_and_wanted(error.clone()),
             Submission::Rejected(error) => Outcome::rejected(error.clone()),
             Submission::Unknown(unknown) => Outcome::Unknown {
                 error: unknown.error.clone(),
@@ -674,6 +693,28 @@ pub(crate) enum SentNow {
     AgainAfter(Duration),
 }
 
+/// Who sends.
+#[derive(Clone, Copy)]
+enum Sender {
+    /// Somebody who is told of a rejection, and asks again or does not.
+    Caller,
+    /// A step, which goes on by itself, also in another process.
+    Step {
+        /// Whether another provider can be asked.
+        has_others: bool,
+    },
+}
+
+impl Sender {
+    /// Whether a rejected request stays wanted. It `is_renewed` if another form of the same API takes it.
+    fn still_wants(self, error: &Error, is_renewed: bool) -> bool {
+        match self {
+            Self::Caller => false,
+            Self::Step { has_others } => is_renewed || is_sent_again(error, has_others),
+        }
+    }
+}
+
 /// A call that has ended, or what keeps it from being made now.
 enum Sending {
     Ended(Box<Submission>),
@@ -706,8 +747,16 @@ fn is_sent(entry: &Entry) -> bool {
     !is_to_be_sent && !entry.attempts.is_empty()
 }
 
+/// Whether a step sends a rejected request again: to the same provider, or to another one if there are others.
+pub(crate) fn is_sent_again(error: &Error, has_others: bool) -> bool {
+    match error.resend() {
+        Resend::Same | Resend::After(_) => true,
+        _ => has_others && error.kind() != ErrorKind::OverBudget && !is_final(error),
+    }
+}
+
 /// Whether no other provider is to be asked after this.
-pub(crate) fn is_final(error: &Error) -> bool {
+fn is_final(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Stopped

@@ -14,7 +14,7 @@ use crate::ledger::{
     Delivered, Entry, EntryState, Event, Find, Listed, Outcome, Want, Which, Wish,
 };
 use crate::runtime::runtime;
-use crate::send::{SentNow, before, is_final};
+use crate::send::{SentNow, before, is_sent_again};
 use crate::{
     Charged, Described, Error, ErrorKind, JobRef, Notice, Receipt, Resend, Resolution, State,
     Submission, Unknown, Video, VideoRequest,
@@ -351,6 +351,7 @@ impl Client {
                     outcome: Outcome::Rejected {
                         error,
                         is_settled: true,
+                        is_wanted: false,
                     },
                     attempts: entry.attempts.len(),
                 };
@@ -491,34 +492,25 @@ impl Client {
         if let Some(target) = &entry.target {
             prepared = prepared.target(target);
         }
-        let client = self.clone();
-        let want = Want {
-            target: entry.target.clone(),
-            ..Want::new(&*entry.key, entry.wish.clone())
+        let has_others = left > 1;
+        let submission = match self.send_now(prepared, has_others).await? {
+            SentNow::Submission(submission) => submission,
+            SentNow::AgainAfter(pause) => return Ok(Step::AgainAfter(pause)),
         };
-        let longer = pause_after(entry.attempts.len());
-        // What is rejected and wanted again is so also if the caller goes.
-        self.detached(async move {
-            let submission = match client.send_now(prepared).await? {
-                SentNow::Submission(submission) => submission,
-                SentNow::AgainAfter(pause) => return Ok(Step::AgainAfter(pause)),
-            };
-            let error = match *submission {
-                Submission::Accepted(_) => return Ok(Step::AgainAfter(client.poll().first)),
-                Submission::Unknown(unknown) => return Ok(Step::LookAtIt(Box::new(unknown))),
-                Submission::Rejected(error) => error,
-            };
-            let is_for_others = error.kind() != ErrorKind::OverBudget && !is_final(&error);
-            let again = match error.resend() {
-                Resend::After(pause) => pause,
-                Resend::Same => longer,
-                _ if left > 1 && is_for_others => Duration::ZERO,
-                _ => return Ok(Step::Failed(Box::new(error))),
-            };
-            client.ledger().want(want).await?;
-            Ok(Step::AgainAfter(again))
-        })
-        .await
+        let error = match *submission {
+            Submission::Accepted(_) => return Ok(Step::AgainAfter(self.poll().first)),
+            Submission::Unknown(unknown) => return Ok(Step::LookAtIt(Box::new(unknown))),
+            Submission::Rejected(error) => error,
+        };
+        if !is_sent_again(&error, has_others) {
+            return Ok(Step::Failed(Box::new(error)));
+        }
+        Ok(Step::AgainAfter(match error.resend() {
+            Resend::After(pause) => pause,
+            Resend::Same => pause_after(entry.attempts.len()),
+            // Another provider is asked.
+            _ => Duration::ZERO,
+        }))
     }
 
     /// Asks once about a job.

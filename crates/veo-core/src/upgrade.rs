@@ -362,7 +362,12 @@ impl Client {
             Upgrade::Unavailable(error) => {
                 // It says nothing of a call that was made before.
                 if before == Before::Nothing {
-                    self.write_upgrade(&key, rejected(&error)).await?;
+                    // What comes later by itself is still wanted.
+                    let event = match error.kind() {
+                        ErrorKind::Unavailable => still_wanted(&error),
+                        _ => rejected(&error),
+                    };
+                    self.write_upgrade(&key, event).await?;
                 }
                 Err(error)
             }
@@ -477,6 +482,11 @@ fn accepted(reference: &JobRef, task: Option<String>) -> Event {
 
 fn rejected(error: &Error) -> Event {
     let outcome = Outcome::rejected(error.clone());
+    Event::Ended { outcome }
+}
+
+fn still_wanted(error: &Error) -> Event {
+    let outcome = Outcome::rejected_and_wanted(error.clone());
     Event::Ended { outcome }
 }
 

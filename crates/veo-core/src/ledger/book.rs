@@ -169,17 +169,14 @@ impl<'a> Short<'a> {
                 short.target = text(target);
                 short.take(attempt);
             }
-            Event::Ended { outcome } | Event::Settled { outcome, .. } => match outcome {
-                Outcome::Accepted { job, .. } => {
-                    short.state = Some(EntryState::Accepted);
-                    short.job = Some(job.to_string().into());
+            Event::Ended { outcome } | Event::Settled { outcome, .. } => {
+                short.state = Some(outcome.state());
+                match outcome {
+                    Outcome::Accepted { job, .. } => short.job = Some(job.to_string().into()),
+                    Outcome::Rejected { error, .. } => short.pause = pause_after(error),
+                    Outcome::Unknown { .. } => {}
                 }
-                Outcome::Rejected { error, .. } => {
-                    short.state = Some(EntryState::Rejected);
-                    short.pause = pause_after(error);
-                }
-                Outcome::Unknown { .. } => short.state = Some(EntryState::Unknown),
-            },
+            }
             Event::Finished { credits } => {
                 short.state = Some(EntryState::Finished);
                 short.credits = told(*credits);

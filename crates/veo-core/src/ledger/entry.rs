@@ -176,6 +176,9 @@ pub enum Outcome {
         /// Whether somebody has looked and [settled](crate::Client::settle) it. That can be taken back.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_settled: bool,
+        /// Whether it is still wanted, so that it is sent again without anybody asking for that.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_wanted: bool,
     },
     /// Nobody knows.
     Unknown {
@@ -461,6 +464,28 @@ impl Outcome {
         Self::Rejected {
             error,
             is_settled: false,
+            is_wanted: false,
+        }
+    }
+
+    /// The same, and it is still wanted. One line says both, so that no end of a process comes between.
+    pub fn rejected_and_wanted(error: Error) -> Self {
+        Self::Rejected {
+            error,
+            is_settled: false,
+            is_wanted: true,
+        }
+    }
+
+    /// The state in which it leaves an entry.
+    pub fn state(&self) -> EntryState {
+        match self {
+            Self::Accepted { .. } => EntryState::Accepted,
+            Self::Rejected {
+                is_wanted: true, ..
+            } => EntryState::Wanted,
+            Self::Rejected { .. } => EntryState::Rejected,
+            Self::Unknown { .. } => EntryState::Unknown,
         }
     }
 }
@@ -744,11 +769,7 @@ impl Entry {
 
     /// Takes up the outcome of the last attempt.
     fn end(&mut self, outcome: Outcome) {
-        self.state = match &outcome {
-            Outcome::Accepted { .. } => EntryState::Accepted,
-            Outcome::Rejected { .. } => EntryState::Rejected,
-            Outcome::Unknown { .. } => EntryState::Unknown,
-        };
+        self.state = outcome.state();
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.outcome = Some(outcome);
             return;
