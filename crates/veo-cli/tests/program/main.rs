@@ -23,6 +23,7 @@ mod earlier;
 mod events;
 mod files;
 mod foreseen;
+mod forms;
 mod halts;
 mod interrupt;
 mod kill;

@@ -63,12 +63,17 @@ impl Sandbox {
 
     /// With both providers on this machine, as `veo sim` has them.
     pub(crate) fn with_sim() -> Self {
+        Self::with_scenario(Scenario::new("rich", "There is enough for every test."))
+    }
+
+    /// The same, where this goes wrong.
+    pub(crate) fn with_scenario(scenario: Scenario) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         // Some tests make more videos than the usual balance is good for.
-        let rich = Scenario::new("rich", "There is enough for every test.").credits(1_000_000.25);
+        let rich = scenario.credits(1_000_000.25);
         let sim = runtime
             .block_on(Sim::builder().scenario(rich).start())
             .unwrap();
@@ -90,26 +95,23 @@ impl Sandbox {
         self
     }
 
+    pub(crate) fn sim(&self) -> &Sim {
+        self.sim.as_ref().unwrap()
+    }
+
     /// The requests that cost money, as they arrived at the simulator.
     pub(crate) fn paid(&self) -> usize {
-        self.sim.as_ref().unwrap().submits()
+        self.sim().submits()
     }
 
     /// The task that was charged last.
     pub(crate) fn last_task(&self) -> String {
-        self.sim
-            .as_ref()
-            .unwrap()
-            .charges()
-            .last()
-            .unwrap()
-            .task
-            .clone()
+        self.sim().charges().last().unwrap().task.clone()
     }
 
     /// Where both providers are.
     pub(crate) fn url(&self) -> String {
-        self.sim.as_ref().unwrap().url()
+        self.sim().url()
     }
 
     /// A file of the folder in which the program runs.

@@ -1,0 +1,401 @@
+//! kie.ai's old form is switched off while the program runs, and its current one is used: each video is paid for once.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use serde_json::json;
+use veo_core::ledger::{Entry, FileLedger, Ledger as _, Which};
+use veo_sim::{Fault, Pace, Scenario, Sim};
+
+use crate::sandbox::{Run, Sandbox};
+use crate::server::{Server, VIDEO, accepted, task};
+
+const LINES: usize = 6;
+
+/// The ways in which kie.ai can say that the old form takes no video any more.
+fn ways() -> [(&'static str, Fault); 6] {
+    [
+        ("HTTP 404", Fault::status(404)),
+        ("HTTP 405", Fault::status(405)),
+        ("HTTP 410", Fault::status(410)),
+        ("code 404", Fault::code(404)),
+        ("code 405", Fault::code(405)),
+        ("code 505", Fault::code(505)),
+    ]
+}
+
+fn old_form(name: &str) -> Scenario {
+    Scenario::new(name, "The old form of kie.ai is not as it was.").pace(Pace::AtOnce)
+}
+
+/// A sandbox with the lines of a batch.
+fn sandbox(scenario: Scenario) -> Sandbox {
+    let sandbox = Sandbox::with_scenario(scenario);
+    let line = |number| json!({ "prompt": format!("Dog {number}"), "seconds": 4 }).to_string();
+    let lines: Vec<_> = (1..=LINES).map(line).collect();
+    sandbox.write("jobs.jsonl", &lines.join("\n"));
+    sandbox
+}
+
+fn batch(sandbox: &Sandbox, concurrency: &str) -> Run {
+    let command = ["generate", "--batch", "jobs.jsonl", "--provider", "kie"];
+    sandbox.run(&[&command[..], &["--concurrency", concurrency]].concat())
+}
+
+/// How often each prompt was paid for.
+fn paid(sim: &Sim) -> BTreeMap<String, usize> {
+    let calls = sim.calls();
+    let mut paid = BTreeMap::new();
+    for charge in sim.charges() {
+        let body = calls[charge.call - 1].body.as_ref().unwrap();
+        let prompt = body["input"]["prompt"].as_str().or(body["prompt"].as_str());
+        *paid.entry(prompt.unwrap().to_owned()).or_default() += 1;
+    }
+    paid
+}
+
+/// How many requests for a video arrived in each form.
+fn asked(sim: &Sim) -> (usize, usize) {
+    let calls = sim.calls();
+    let count = |operation| {
+        let asked = calls
+            .iter()
+            .filter(|call| call.operation == Some(operation));
+        asked.count()
+    };
+    (count("generate"), count("create_task"))
+}
+
+/// The entries of the batch, as its ledger has them.
+fn entries(sandbox: &Sandbox) -> Vec<Entry> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let path = sandbox.path("jobs.jsonl.ledger");
+        let ledger = FileLedger::open(path).await.unwrap();
+        let mut entries = Vec::new();
+        for listed in ledger.list(Which::All).await.unwrap() {
+            entries.push(ledger.entry(&listed.key).await.unwrap().unwrap());
+        }
+        entries
+    })
+}
+
+/// The attempts of an entry: the form, and whether it was rejected.
+fn attempts(entry: &Entry) -> Vec<(Option<&str>, bool)> {
+    let attempts = entry.attempts.iter();
+    attempts
+        .map(|attempt| {
+            let is_rejected = attempt.rejection().is_some();
+            (attempt.sent.form.as_deref(), is_rejected)
+        })
+        .collect()
+}
+
+#[test]
+fn a_batch_goes_on_in_the_current_form_when_the_old_one_is_switched_off() {
+    for (way, fault) in ways() {
+        for concurrency in ["1", "4"] {
+            let scenario = old_form("switched-off").fault("generate", 3.., fault.clone());
+            let sandbox = sandbox(scenario);
+            let run = batch(&sandbox, concurrency);
+            let case = format!("{way}, {concurrency} at a time");
+            assert_eq!(run.code, 0, "{case}: {}", run.err);
+            let sim = sandbox.sim();
+            let paid = paid(sim);
+            assert!(
+                paid.len() == LINES && paid.values().all(|times| *times == 1),
+                "{case}: {paid:?}\n{}",
+                sim.report()
+            );
+            // Those that were on their way when the first one was told are told as well.
+            let (old, current) = asked(sim);
+            assert_eq!(current, LINES - 2, "{case}\n{}", sim.report());
+            let told = old - 2;
+            let most: usize = concurrency.parse().unwrap();
+            assert!((1..=most).contains(&told), "{case}\n{}", sim.report());
+
+            let entries = entries(&sandbox);
+            let entries_with = |wanted: &[(Option<&str>, bool)]| {
+                let entries = entries.iter().filter(|entry| attempts(entry) == wanted);
+                entries.count()
+            };
+            let counts = [
+                entries_with(&[(None, false)]),
+                entries_with(&[(None, true), (Some("jobs"), false)]),
+                entries_with(&[(Some("jobs"), false)]),
+            ];
+            assert_eq!(counts, [2, told, LINES - 2 - told], "{case}: {entries:?}");
+
+            let before = sim.calls().len();
+            let again = batch(&sandbox, concurrency);
+            assert_eq!(again.code, 0, "{case}: {}", again.err);
+            assert_eq!(sim.calls().len(), before, "{case}: nothing is sent again");
+            let sorted = |text: &str| {
+                let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+                lines.sort_unstable();
+                lines
+            };
+            assert_eq!(sorted(&again.out), sorted(&run.out), "{case}");
+        }
+    }
+}
+
+/// What says nothing of the form is no reason to pay in the other one.
+#[test]
+fn a_page_a_model_and_a_lost_reply_never_lead_to_the_current_form() {
+    let page = Fault::Reply {
+        status: 404,
+        body: "<html>404 Not Found</html>".to_owned(),
+        content_type: None,
+        accepted: false,
+    };
+    let named = |name: &str| {
+        let scenario = Scenario::named(name).unwrap();
+        (name.to_owned(), scenario)
+    };
+    // The scenario, and how the batch ends.
+    let table = [
+        (named("old-form-404-page"), 3),
+        (named("old-form-404-of-a-model"), 3),
+        (
+            (
+                "every one a page".to_owned(),
+                old_form("pages").fault("generate", 1.., page),
+            ),
+            3,
+        ),
+        (
+            (
+                "lost replies".to_owned(),
+                old_form("lost").fault("generate", 1.., Fault::Drop),
+            ),
+            4,
+        ),
+        (
+            (
+                "lost requests".to_owned(),
+                old_form("lost").fault("generate", 1.., Fault::DropBeforeReading),
+            ),
+            4,
+        ),
+    ];
+    for ((case, scenario), code) in table {
+        for concurrency in ["1", "4"] {
+            let sandbox = sandbox(scenario.clone());
+            let first = batch(&sandbox, concurrency);
+            assert_eq!(first.code, code, "{case}: {}", first.err);
+            // And not by repetition either.
+            batch(&sandbox, concurrency);
+            let sim = sandbox.sim();
+            assert_eq!(asked(sim).1, 0, "{case}\n{}", sim.report());
+            let paid = paid(sim);
+            assert!(paid.values().all(|times| *times == 1), "{case}: {paid:?}");
+        }
+    }
+}
+
+/// The first reply is lost, and then the old form is gone: the first video stays unknown, and the others are made.
+#[test]
+fn what_is_unknown_in_the_old_form_is_not_sent_in_the_current_one() {
+    for (way, fault) in ways() {
+        let scenario = old_form("lost-and-gone")
+            .fault("generate", 1..=1, Fault::Drop)
+            .fault("generate", 2.., fault);
+        let sandbox = sandbox(scenario);
+        for _ in 0..2 {
+            let run = batch(&sandbox, "1");
+            assert_eq!(run.code, 4, "{way}: {}", run.err);
+        }
+        let sim = sandbox.sim();
+        let paid = paid(sim);
+        assert!(
+            paid.len() == LINES && paid.values().all(|times| *times == 1),
+            "{way}: {paid:?}\n{}",
+            sim.report()
+        );
+        let unknown: Vec<_> = entries(&sandbox)
+            .iter()
+            .filter(|entry| entry.unknown().is_some())
+            .map(|entry| attempts(entry).len())
+            .collect();
+        assert_eq!(unknown, [1], "{way}");
+    }
+}
+
+/// Every command knows a job of the current form by its line.
+#[test]
+fn each_command_takes_a_job_of_the_current_form() {
+    let sandbox = Sandbox::with_sim().with("KIE_FORM", "current");
+    let run = sandbox.run(&["generate", "A dog", "--provider", "kie", "--no-wait"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    let job = format!("kie+jobs:{}", sandbox.last_task());
+    assert!(run.out.contains(&job), "{}", run.out);
+    let large = format!("{job}:1080p");
+    // In whatever form new videos are asked for.
+    let sandbox = sandbox.with("KIE_FORM", "old");
+    let ok = |arguments: &[&str]| {
+        let run = sandbox.run(arguments);
+        assert_eq!(run.code, 0, "{arguments:?}: {}", run.err);
+        run.out
+    };
+    assert_eq!(ok(&["status", &job]).lines().next(), Some("pending"));
+    ok(&["wait", &job, "-o", "dog.mp4"]);
+    assert!(ok(&["status", &job]).starts_with("finished"));
+    ok(&["download", &job, "-o", "again.mp4"]);
+    let (dog, again) = (sandbox.path("dog.mp4"), sandbox.path("again.mp4"));
+    assert_eq!(std::fs::read(dog).unwrap(), std::fs::read(again).unwrap());
+
+    assert_eq!(sandbox.paid(), 1);
+    for _ in 0..2 {
+        ok(&[
+            "upgrade",
+            &job,
+            "--resolution",
+            "1080p",
+            "-o",
+            "large.mp4",
+            "--force",
+        ]);
+        assert_eq!(sandbox.paid(), 2, "{}", sandbox.sim().report());
+    }
+    ok(&["wait", &large]);
+    ok(&["download", &large, "-o", "large-again.mp4"]);
+    assert_eq!(ok(&["status", &large]).trim(), "done");
+    let listed = sandbox.listed(&[]);
+    let mut jobs: Vec<_> = listed
+        .iter()
+        .map(|listed| {
+            (
+                listed["job"].as_str().unwrap(),
+                listed["state"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    jobs.sort_unstable();
+    assert_eq!(jobs, [(job.as_str(), "done"), (large.as_str(), "done")]);
+    assert_eq!(sandbox.paid(), 2, "{}", sandbox.sim().report());
+}
+
+/// The record of a task of the current form.
+fn record(task: &str, state: &str) -> String {
+    let result = match state {
+        "success" => json!({ "resultUrls": [VIDEO] }).to_string(),
+        _ => String::new(),
+    };
+    let data = json!({ "taskId": task, "state": state, "resultJson": result });
+    json!({ "code": 200, "msg": "success", "data": data }).to_string()
+}
+
+const UPGRADE: [&str; 6] = [
+    "upgrade",
+    "kie+jobs:t1",
+    "--resolution",
+    "4k",
+    "--timeout",
+    "8s",
+];
+const LARGE: &str = "kie+jobs:t1:4k";
+
+/// It is killed before there is a reply: the upgrade is unknown, and no command posts it again. Once somebody has found its task,
+/// that is asked.
+#[test]
+fn an_upgrade_that_was_killed_before_its_reply_is_never_posted_again() {
+    let (arrived, arrival) = channel();
+    let arrived = Mutex::new(arrived);
+    let server = Server::start(move |line, _| {
+        if line.contains("POST") {
+            arrived.lock().unwrap().send(()).unwrap();
+            loop {
+                thread::park();
+            }
+        }
+        Some(record(task(line), "success"))
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let program = sandbox.start(&UPGRADE);
+    arrival.recv().unwrap();
+    program.kill();
+    for command in [
+        &UPGRADE[..],
+        &["wait", LARGE],
+        &["wait"],
+        &["download", LARGE],
+        &["status", LARGE],
+    ] {
+        sandbox.run(command);
+        assert_eq!(sandbox.listed(&[])[0]["state"], "unknown", "{command:?}");
+        assert_eq!(server.count("POST"), 1, "{command:?}");
+    }
+    assert_eq!(sandbox.run(&UPGRADE).code, 4);
+    let settled = sandbox.run(&["settle", LARGE, "--job", "kie+jobs:large"]);
+    assert_eq!(settled.code, 0, "{}", settled.err);
+    let run = sandbox.run(&["wait", LARGE, "-o", "large.mp4"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(server.count("POST"), 1);
+    assert!(server.count("taskId=large") > 0);
+}
+
+/// It is killed while it waits for the task of the upgrade, again and again.
+#[test]
+fn an_upgrade_that_was_killed_after_its_reply_is_asked_for_by_its_task() {
+    let asked = AtomicUsize::new(0);
+    let server = Server::start(move |line, _| {
+        if line.contains("POST") {
+            return Some(accepted("large"));
+        }
+        let is_done = asked.fetch_add(1, Ordering::Relaxed) > 5;
+        let state = if is_done { "success" } else { "waiting" };
+        Some(record(task(line), state))
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    for command in [&UPGRADE[..], &["wait", LARGE], &["wait"], &UPGRADE[..]] {
+        let mut program = sandbox.start(command);
+        program.until("Waiting");
+        program.kill();
+        assert_eq!(sandbox.listed(&[])[0]["job"], LARGE, "{command:?}");
+    }
+    let run = sandbox.run(&["wait", LARGE, "-o", "large.mp4"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(server.count("POST"), 1);
+    assert_eq!(
+        server.count("taskId=t1 "),
+        0,
+        "the smaller one is not asked"
+    );
+}
+
+/// The simulator's own way to lose the reply to an upgrade, in both sizes.
+#[test]
+fn an_upgrade_whose_reply_was_lost_is_paid_once() {
+    for size in ["1080p", "4k"] {
+        let sandbox = Sandbox::with_sim()
+            .with("KIE_API_KEY", "lost-upgrade")
+            .with("KIE_FORM", "current");
+        let run = sandbox.run(&["generate", "A dog", "--provider", "kie", "--duration", "4"]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let job = format!("kie+jobs:{}", sandbox.last_task());
+        let large = format!("{job}:{size}");
+        let upgrade = ["upgrade", &job, "--resolution", size, "-o", "large.mp4"];
+        for _ in 0..3 {
+            let run = sandbox.run(&upgrade);
+            assert_eq!(run.code, 4, "{}", run.err);
+        }
+        let sim = sandbox.sim();
+        assert_eq!(sim.charges().len(), 2, "{}", sim.report());
+        let own = format!("kie+jobs:{}", sandbox.last_task());
+        // The smaller video is no upgrade.
+        let wrong = sandbox.run(&["settle", &large, "--job", &job]);
+        assert_ne!(wrong.code, 0);
+        let settled = sandbox.run(&["settle", &large, "--job", &own]);
+        assert_eq!(settled.code, 0, "{}", settled.err);
+        let run = sandbox.run(&upgrade);
+        assert_eq!(run.code, 0, "{}", run.err);
+        assert_eq!(sim.charges().len(), 2, "{}", sim.report());
+    }
+}
