@@ -499,7 +499,7 @@ fn in_either_case(variable: &str) -> Option<String> {
 const FORM: &str = "KIE_FORM";
 
 fn form(word: &str) -> Result<FormName, Failure> {
-    match word.trim() {
+    match word.trim().to_lowercase().as_str() {
         "auto" => Ok(FormName::Auto),
         "old" => Ok(FormName::Old),
         "current" => Ok(FormName::Current),

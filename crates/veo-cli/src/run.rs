@@ -448,9 +448,11 @@ fn explained(
                 Exit::Interrupted => Exit::Interrupted,
                 _ => Exit::Unknown,
             };
-            let next = match (to, key) {
-                // The provider was asked for it a second time already.
-                (Resolution::K4, Some(key)) => look(key, None),
+            // In another form than the first an upgrade is a task of its own, and its call is not made again. That for 4K was
+            // made a second time already.
+            let is_called_again = small.form.is_none() && to != Resolution::K4;
+            let next = match key {
+                Some(key) if !is_called_again => look(key, None),
                 _ => format!(
                     "It may have been charged. Go on with the same command: veo upgrade {small} --resolution {to}"
                 ),

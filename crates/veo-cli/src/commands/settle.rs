@@ -73,6 +73,8 @@ pub(crate) async fn run(arguments: &Settle, output: &Output) -> Result<(), Failu
         .with_ledger(store.ledger().clone())
         .settle(key, settlement)
         .await?;
+    // It has the form of the provider's API, and of an upgrade it is the job with the size.
+    let job = settled.reference();
     let text = match job {
         Some(job) => format!("{key} is {job}"),
         None => format!("{key} was not taken"),

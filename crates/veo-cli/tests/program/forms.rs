@@ -385,6 +385,8 @@ fn an_upgrade_whose_reply_was_lost_is_paid_once() {
         for _ in 0..3 {
             let run = sandbox.run(&upgrade);
             assert_eq!(run.code, 4, "{}", run.err);
+            let next = format!("veo settle {large} --job");
+            assert!(run.err.contains(&next), "{}", run.err);
         }
         let sim = sandbox.sim();
         assert_eq!(sim.charges().len(), 2, "{}", sim.report());
@@ -394,6 +396,9 @@ fn an_upgrade_whose_reply_was_lost_is_paid_once() {
         assert_ne!(wrong.code, 0);
         let settled = sandbox.run(&["settle", &large, "--job", &own]);
         assert_eq!(settled.code, 0, "{}", settled.err);
+        // The name of the upgrade leads to its file, and not that of its task.
+        let next = format!("veo wait {large}\n");
+        assert!(settled.err.ends_with(&next), "{}", settled.err);
         let run = sandbox.run(&upgrade);
         assert_eq!(run.code, 0, "{}", run.err);
         assert_eq!(sim.charges().len(), 2, "{}", sim.report());
