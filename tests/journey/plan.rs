@@ -253,6 +253,44 @@ fn plans(client: &Client) -> String {
 }
 
 /// A request survives being written and read, and what is not of the vocabulary is refused.
+/// Links are read before anything is paid: they are whole, and lead to where a provider can follow them.
+#[test]
+fn a_link_that_no_provider_can_follow_is_refused() {
+    let table = [
+        ("https://a.example.net/a.png", true),
+        ("HTTPS://A.example.net/a.png?b=c", true),
+        ("http://93.184.216.34/a.png", true),
+        ("https://", false),
+        ("https:///a.png", false),
+        ("https:a.example.net/a.png", false),
+        ("https://?a", false),
+        ("https://a b.example.net/a.png", false),
+        ("https://a.example.net/a.png ", false),
+        ("https://a.example.net:99999/a.png", false),
+        ("https://me:secret@a.example.net/a.png", false),
+        ("http://127.0.0.1/a.png", false),
+        ("https://localhost/a.png", false),
+        ("https://10.0.0.1/a.png", false),
+        ("https://[::1]/a.png", false),
+        ("https://0x7f.1/a.png", false),
+        ("ftp://a.example.net/a.png", false),
+    ];
+    let client = client();
+    for (link, is_good) in table {
+        let requests = [
+            VideoRequest::image("A kite", link),
+            VideoRequest::text("A kite").callback_url(link),
+        ];
+        for request in requests {
+            let plan = client.plan(&request);
+            let is_planned = plan.offers.iter().any(|offer| offer.provider == "kie");
+            assert_eq!(is_planned, is_good, "{link}: {:?}", plan.refusals);
+            let told = format!("{:?}", plan.refusals);
+            assert!(!told.contains("secret"), "{told}");
+        }
+    }
+}
+
 #[test]
 fn requests_are_json() {
     for (name, request) in requests() {

@@ -78,9 +78,16 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
             name.len()
         )));
     }
-    if path.is_dir() {
+    let text = path.as_os_str().as_encoded_bytes();
+    if path.is_dir() || text.ends_with(b"/") || text.ends_with(b"/.") {
         return Err(Failure::usage(format!(
             "{shown} is a folder; name a file in it"
+        )));
+    }
+    // To replace a pipe or a device is to destroy it for all who use it.
+    if path.exists() && !path.is_file() {
+        return Err(Failure::usage(format!(
+            "{shown} is no regular file, and nothing is saved in its place; choose another with {option}"
         )));
     }
     if path.exists() && !force {

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use reqwest::Url;
 use serde::Serialize;
 use veo_transport::without_queries;
 
@@ -395,8 +396,15 @@ fn of_a_record(field: &'static str, url: &str) -> Option<Reason> {
     Some(Reason::new(field, message))
 }
 
+/// Whether a text is a whole URL with a host. A parser of URLs would bear blanks and missing slashes, and a provider need not.
 fn is_web(url: &str) -> bool {
-    url.starts_with("https://") || url.starts_with("http://")
+    let Ok(parsed) = Url::parse(url) else {
+        return false;
+    };
+    let rest = url.get(parsed.scheme().len()..).unwrap_or_default();
+    let has_host = rest.starts_with("://") && !rest.starts_with(":///");
+    let has_blank = url.contains(|c: char| c.is_whitespace() || c.is_control());
+    matches!(parsed.scheme(), "http" | "https") && has_host && !has_blank
 }
 
 /// The features that a request asks for.

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use reqwest::Url;
 use serde::Serialize;
+use veo_transport::{is_loopback, without_queries};
 
+use crate::download::Hosts;
 use crate::image;
 use crate::model::{choices, nonsense};
-use crate::{Error, ErrorKind, Model, Offer, Provider, Reason, VideoRequest};
+use crate::{Error, ErrorKind, Image, Input, Model, Offer, Provider, Reason, VideoRequest};
 
 /// The answers of the providers to a request. Nothing is sent to find out. It serializes to JSON.
 ///
@@ -224,6 +227,36 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
     Err(closest.unwrap_or_default())
 }
 
+/// The reasons against links that lead to where no provider can follow them.
+fn out_of_reach(request: &VideoRequest) -> Vec<Reason> {
+    let mut links: Vec<(&'static str, &str)> = Vec::new();
+    for image in request.images() {
+        if let Image::Url(url) = image {
+            links.push(("input", url));
+        }
+    }
+    if let Input::Extension { source } = &request.input {
+        links.extend(source.url.as_deref().map(|url| ("input", url)));
+    }
+    links.extend(
+        request
+            .callback_url
+            .as_deref()
+            .map(|url| ("callback_url", url)),
+    );
+    let mut reasons = Vec::new();
+    for (field, url) in links {
+        let Ok(parsed) = Url::parse(url) else {
+            continue;
+        };
+        if let Err(refused) = Hosts::default().check(&parsed) {
+            let message = format!("no provider can follow {}: {refused}", without_queries(url));
+            reasons.push(Reason::new(field, message));
+        }
+    }
+    reasons
+}
+
 /// The offer, or the given reasons with those that the request and the provider add.
 fn offered(
     provider: &dyn Provider,
@@ -232,6 +265,10 @@ fn offered(
     mut reasons: Vec<Reason>,
 ) -> Result<Offer, Vec<Reason>> {
     reasons.splice(0..0, nonsense(request));
+    let is_simulated = provider.base_url().is_some_and(is_loopback);
+    if !is_simulated {
+        reasons.extend(out_of_reach(request));
+    }
     match provider.offer(model, request) {
         Ok(offer) if reasons.is_empty() => Ok(of_account(provider, offer)),
         Ok(_) => Err(reasons),

@@ -7,7 +7,22 @@ use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 fn what_can_be_known_before_is_known_before() {
     let long = "v".repeat(300) + ".mp4";
     let long_receipt = "r".repeat(300) + ".json";
-    let table: [(&[&str], &str); 8] = [
+    let table: [(&[&str], &str); 13] = [
+        // What is no file is replaced by none, and a name with a slash is that of a folder.
+        (
+            &["generate", "A dog", "--force", "-o", "pipe"],
+            "pipe is no regular file",
+        ),
+        (
+            &["generate", "A dog", "--force", "--receipt", "pipe"],
+            "pipe is no regular file",
+        ),
+        (&["generate", "A dog", "-o", "new/"], "new/ is a folder"),
+        (
+            &["generate", "A dog", "-o", "new.mp4/."],
+            "new.mp4/. is a folder",
+        ),
+        (&["generate", "--batch", "folder.jsonl"], "new/ is a folder"),
         // No file can be made there, whoever tries.
         (
             &["generate", "A dog", "-o", "/proc/v.mp4"],
@@ -69,6 +84,11 @@ fn what_can_be_known_before_is_known_before() {
         "proc.jsonl",
         "{\"prompt\":\"A dog\",\"output\":\"/proc/v.mp4\"}\n",
     );
+    sandbox.write(
+        "folder.jsonl",
+        "{\"prompt\":\"A dog\",\"output\":\"new/\"}\n",
+    );
+    assert_eq!(sandbox.run_line("mkfifo pipe").code, 0);
     for (command, words) in table {
         let run = sandbox.run(command);
         assert_eq!(run.code, 2, "{command:?}: {}", run.err);

@@ -23,7 +23,8 @@ use tokio::time::{sleep, timeout};
 use tracing::debug;
 use veo_transport::{WIRE, client_builder, without_queries};
 
-use self::hosts::{Hosts, Refused};
+pub(crate) use self::hosts::Hosts;
+use self::hosts::Refused;
 use self::media::{Flaw, Media};
 use self::part::{Part, failure};
 use crate::text::folder_of;

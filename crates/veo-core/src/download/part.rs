@@ -222,7 +222,9 @@ fn place(
     sha256: &str,
     replace: bool,
 ) -> Result<PathBuf, Error> {
-    let path = if replace {
+    // A pipe or a device is never replaced: all who use it would lose it.
+    let is_special = wanted.metadata().is_ok_and(|there| !there.is_file());
+    let path = if replace && !is_special {
         temporary
             .persist(&wanted)
             .map_err(|error| unwritten(&wanted, error.error))?;
