@@ -435,7 +435,7 @@ fn explained(
 ) -> Failure {
     match state {
         // Its error carries the job whose video it was to make larger, and which is paid for.
-        Some(EntryState::Rejected) if failure.exit != Exit::Interrupted => {
+        Some(EntryState::Rejected | EntryState::Wanted) if failure.exit != Exit::Interrupted => {
             let exit = match failure.exit {
                 Exit::Usage => Exit::Usage,
                 _ => Exit::Rejected,
@@ -448,11 +448,10 @@ fn explained(
                 Exit::Interrupted => Exit::Interrupted,
                 _ => Exit::Unknown,
             };
-            // In another form than the first an upgrade is a task of its own, and its call is not made again. That for 4K was
-            // made a second time already.
-            let is_called_again = small.form.is_none() && to != Resolution::K4;
+            // In 4K it was asked for a second time already, and in kie.ai's current form each call is an upgrade of its own.
+            let is_asked_again = to != Resolution::K4 && small.form.is_none();
             let next = match key {
-                Some(key) if !is_called_again => look(key, None),
+                Some(key) if !is_asked_again => look(key, None),
                 _ => format!(
                     "It may have been charged. Go on with the same command: veo upgrade {small} --resolution {to}"
                 ),

@@ -385,6 +385,7 @@ fn an_upgrade_whose_reply_was_lost_is_paid_once() {
         for _ in 0..3 {
             let run = sandbox.run(&upgrade);
             assert_eq!(run.code, 4, "{}", run.err);
+            // The same command would not find out.
             let next = format!("veo settle {large} --job");
             assert!(run.err.contains(&next), "{}", run.err);
         }
@@ -402,5 +403,33 @@ fn an_upgrade_whose_reply_was_lost_is_paid_once() {
         let run = sandbox.run(&upgrade);
         assert_eq!(run.code, 0, "{}", run.err);
         assert_eq!(sim.charges().len(), 2, "{}", sim.report());
+    }
+}
+
+/// Nothing was charged for an upgrade that kie.ai does not take now, and the same command asks again.
+#[test]
+fn an_upgrade_that_is_not_taken_now_is_rejected_and_wanted() {
+    for (form, operation) in [("old", "get_1080p_video"), ("current", "create_task")] {
+        let sandbox = Sandbox::with_sim().with("KIE_FORM", form);
+        let run = sandbox.run(&["generate", "A dog", "--provider", "kie", "--duration", "4"]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let (sim, job) = (sandbox.sim(), &sandbox.listed(&[])[0]["job"]);
+        sim.fault(operation, 1.., Fault::status(429)).unwrap();
+        let job = job.as_str().unwrap();
+        let upgrade = ["upgrade", job, "--resolution", "1080p", "--timeout", "1s"];
+        for times in [1, 2] {
+            let run = sandbox.run(&upgrade);
+            assert_eq!(run.code, 3, "{form}: {}", run.err);
+            let calls = sim.calls();
+            let refused = calls.iter().filter(|call| call.status == Some(429)).count();
+            assert!(refused >= times, "{form}\n{}", sim.report());
+        }
+        assert_eq!(sim.charges().len(), 1, "{form}\n{}", sim.report());
+        let states: Vec<_> = sandbox
+            .listed(&[])
+            .iter()
+            .map(|it| it["state"].clone())
+            .collect();
+        assert_eq!(states, ["done", "wanted"], "{form}");
     }
 }
