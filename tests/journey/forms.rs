@@ -11,7 +11,8 @@ use veo_core::{
     Access, BoxFuture, Client, Error, ErrorKind, JobRef, Kie, KieForm, Limit, Poll, Resolution,
     Settlement, Step, Submission, Tier, VideoRequest,
 };
-use veo_tests::KEY;
+use veo_sim::Sim;
+use veo_tests::{KEY, PNG};
 use wiremock::matchers::path;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -559,6 +560,90 @@ async fn what_a_process_leaves_between_the_forms_is_sent_by_the_next_one() {
         assert_eq!(attempts(&entry), wanted);
         assert_eq!(place.asked().await[..3], [OLD, OLD, NEW]);
     }
+}
+
+/// The image is uploaded once, and both forms are given its link.
+#[tokio::test]
+async fn an_image_of_this_machine_is_uploaded_once_for_both_forms() {
+    let sim = Sim::start().await.unwrap();
+    let access = Access::new("retired-old-form").base_url(sim.url());
+    let client = Client::new(Kie::new(access).unwrap()).unwrap();
+    let request = VideoRequest::image("It flies", PNG.to_vec()).callback_url(sim.media_url());
+    let submission = client.submit(&request).await;
+    assert!(
+        matches!(submission, Submission::Accepted(_)),
+        "{submission:?}"
+    );
+    let calls = sim.calls();
+    let operations: Vec<_> = calls.iter().filter_map(|call| call.operation).collect();
+    assert_eq!(operations, ["upload_stream", "generate", "create_task"]);
+    let [old, new] = [1, 2].map(|call: usize| calls[call].body.as_ref().unwrap());
+    assert_eq!(old["imageUrls"], new["input"]["image_urls"]);
+    assert_eq!(old["callBackUrl"], new["callBackUrl"]);
+}
+
+/// kie.ai counts what is started at an account, in whatever form. So the ledger does, for all processes.
+#[tokio::test]
+async fn both_forms_share_the_limit_of_the_account() {
+    let place = Place::new().await;
+    place
+        .answers(OLD, json_reply(200, success(json!({ "taskId": "old1" }))))
+        .await;
+    place.takes_tasks().await;
+    let limit = Limit::new(4, Duration::from_secs(600));
+    let old = place.limited(KieForm::Old, limit).await;
+    let current = place.limited(KieForm::Current, limit).await;
+    for (number, client) in [&old, &current, &old].into_iter().enumerate() {
+        let submission = client.submit_once(&number.to_string(), &kite()).await;
+        assert!(
+            matches!(submission, Submission::Accepted(_)),
+            "{submission:?}"
+        );
+    }
+    // In the current form an upgrade is a task like any other.
+    let job: JobRef = "kie+jobs:t1".parse().unwrap();
+    let upgrade = old.want_upgrade(&job, Resolution::K4, None).await.unwrap();
+    old.step(&upgrade.key).await.unwrap();
+    let four = [OLD, NEW, OLD, NEW];
+    assert_eq!(place.asked().await, four);
+    let larger = old
+        .want_upgrade(&job, Resolution::P1080, None)
+        .await
+        .unwrap();
+    old.want("a", &kite()).await.unwrap();
+    for (client, key) in [(&old, "a"), (&current, "a"), (&current, &*larger.key)] {
+        let step = client.step(key).await.unwrap();
+        assert!(matches!(step, Step::AgainAfter(_)), "{key}: {step:?}");
+        assert_eq!(place.asked().await, four, "{key}");
+    }
+}
+
+/// A named account has both forms as well, and its jobs say both.
+#[tokio::test]
+async fn a_job_of_a_named_account_says_its_form_too() {
+    let url = "https://tempfile.example.net/v/kite.mp4";
+    let done = success(json!({ "taskId": "new1", "state": "success",
+                               "resultJson": json!({ "resultUrls": [url] }).to_string() }));
+    let place = Place::new().await;
+    place
+        .answers(OLD, json_reply(404, refusal(404, "Not Found")))
+        .await;
+    place.takes_tasks().await;
+    place.answers(NEW_RECORD, json_reply(200, done)).await;
+    let kie = Kie::new(Access::new(KEY).base_url(place.server.uri())).unwrap();
+    let client = Client::new(kie.named("studio")).unwrap();
+    let poll = Poll::default().first(Duration::ZERO).every(Duration::ZERO);
+    let client = client.with_poll(poll).with_ledger(place.ledger().await);
+    let Submission::Accepted(job) = client.submit_once("a", &kite()).await else {
+        panic!("it is accepted")
+    };
+    let line = job.reference.to_string();
+    assert_eq!(line, "kie@studio+jobs:new1");
+    let again: JobRef = line.parse().unwrap();
+    assert_eq!(client.wait(&again).await.unwrap().urls, [url]);
+    let other: JobRef = "kie@studio+jobs:t1".parse().unwrap();
+    let larger = client.upgrade(&other, Resolution::P1080).await.unwrap();
+    assert_eq!(larger.job.to_string(), "kie@studio+jobs:t1:1080p");
 }
 
 /// Whatever a step tries again, it says so in the line that tells of the rejection.
