@@ -11,7 +11,7 @@ use veo_core::ledger::{Entry, FileLedger, Ledger as _, Which};
 use veo_sim::{Fault, Pace, Scenario, Sim};
 
 use crate::sandbox::{Run, Sandbox};
-use crate::server::{Server, VIDEO, accepted, task};
+use crate::server::{Server, VIDEO, accepted, refused, task};
 
 const LINES: usize = 6;
 
@@ -226,6 +226,67 @@ fn what_is_unknown_in_the_old_form_is_not_sent_in_the_current_one() {
             .collect();
         assert_eq!(unknown, [1], "{way}");
     }
+}
+
+/// Its records go with it, so nobody can tell of what is under way. That is no failure, and is not paid for again.
+#[test]
+fn what_was_taken_before_the_old_form_went_with_its_records_is_not_sent_again() {
+    let is_gone = |status| {
+        let scenario = old_form("gone-with-its-records");
+        let scenario = scenario.fault("generate", 4.., Fault::status(status));
+        scenario.fault("record_info", 2.., Fault::status(status))
+    };
+    for status in [404, 405, 410] {
+        let sandbox = sandbox(is_gone(status));
+        let command = ["generate", "--batch", "jobs.jsonl", "--provider", "kie"];
+        let command = [&command[..], &["--timeout", "1s", "--retry-failed"]].concat();
+        for _ in 0..2 {
+            let run = sandbox.run(&command);
+            assert_eq!(run.code, 5, "HTTP {status}: {}", run.err);
+        }
+        let paid = paid(sandbox.sim());
+        assert!(
+            paid.len() == LINES && paid.values().all(|times| *times == 1),
+            "HTTP {status}: {paid:?}\n{}",
+            sandbox.sim().report()
+        );
+        let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
+        let count = |state: &str| listed.iter().filter(|job| job["state"] == state).count();
+        assert_eq!((count("done"), count("accepted")), (LINES - 2, 2));
+    }
+}
+
+/// A batch that is killed while the current form is asked does not know what became of that.
+#[test]
+fn a_line_that_was_killed_in_the_current_form_is_unknown() {
+    let (arrived, arrival) = channel();
+    let arrived = Mutex::new(arrived);
+    let server = Server::start(move |line, _| {
+        if line.contains("createTask") {
+            arrived.lock().unwrap().send(()).unwrap();
+            loop {
+                thread::park();
+            }
+        }
+        Some(refused(404, "Not Found"))
+    });
+    let sandbox = Sandbox::new().at("kie", server.url());
+    sandbox.write("jobs.jsonl", r#"{"prompt": "A dog"}"#);
+    let command = ["generate", "--batch", "jobs.jsonl"];
+    let program = sandbox.start(&command);
+    arrival.recv().unwrap();
+    program.kill();
+    for _ in 0..2 {
+        let run = sandbox.run(&command);
+        assert_eq!(run.code, 4, "{}", run.err);
+    }
+    let entries = entries(&sandbox);
+    let told: Vec<_> = entries.iter().map(attempts).collect();
+    assert_eq!(told, [[(None, true), (Some("jobs"), false)]]);
+    assert_eq!(
+        (server.count("generate"), server.count("createTask")),
+        (1, 1)
+    );
 }
 
 /// Every command knows a job of the current form by its line.
