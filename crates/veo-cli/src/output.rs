@@ -274,6 +274,11 @@ pub(crate) fn visible<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     shown.into()
 }
 
+/// The same for a text of others that is a line of its own.
+pub(crate) fn in_one_line(text: &str) -> String {
+    visible(text).replace('\n', "\\u000a")
+}
+
 fn is_hidden(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let ends_line = matches!(c, '\u{2028}' | '\u{2029}');

@@ -381,6 +381,9 @@ impl Error {
     /// ```
     #[must_use]
     pub fn with_provider(mut self, code: Option<String>, words: Option<String>) -> Self {
+        // A line break in the words of others could make them look like a line of the caller's program.
+        let lines: Vec<_> = self.0.message.lines().map(str::trim).collect();
+        self.0.message = lines.join(" ");
         self.0.provider_code = code.map(|code| excerpt(code.as_bytes(), KEPT));
         self.0.provider_words = words.map(|words| excerpt(words.as_bytes(), KEPT));
         self

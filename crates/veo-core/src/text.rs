@@ -25,9 +25,9 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// A link without what can be secret in it, also if it is none.
+/// A link on one line and without what can be secret in it, also if it is none.
 pub(crate) fn link(url: &str) -> String {
-    without_queries(url.split(['?', '#']).next().unwrap_or_default())
+    without_queries(url.split(['?', '#']).next().unwrap_or_default()).replace('\n', " ")
 }
 
 /// Takes out what can be secret in the links of all texts.

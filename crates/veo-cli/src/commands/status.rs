@@ -7,7 +7,7 @@ use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::fetch::check_place;
 use crate::listing::Listing;
-use crate::output::{Event, Output};
+use crate::output::{Event, Output, in_one_line};
 use crate::store::Store;
 
 #[derive(Args)]
@@ -47,7 +47,12 @@ fn tell(job: &JobRef, state: State, output: &Output) -> Result<(), Failure> {
                 job,
                 video: &video,
             };
-            output.result(&format!("finished\n{}", video.urls.join("\n")), &event);
+            let mut text = "finished".to_owned();
+            for url in &video.urls {
+                text += "\n";
+                text += &in_one_line(url);
+            }
+            output.result(&text, &event);
             return Ok(());
         }
         State::Running { percent } => ("running", percent),

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::args::image;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::output::{Event, Output};
+use crate::output::{Event, Output, in_one_line};
 
 #[derive(Args)]
 #[command(
@@ -21,7 +21,7 @@ pub(crate) async fn run(arguments: Upload, output: &Output) -> Result<(), Failur
     let client = Config::load(output)?.client(&[], None)?;
     let url = client.upload(&image(&arguments.file)).await?;
     output.result(
-        &url,
+        &in_one_line(&url),
         &Event::Uploaded {
             file: &arguments.file,
             url: &url,

@@ -8,8 +8,9 @@ use crate::server::{Server, accepted, prompt, record, whole};
 
 /// A key as real ones are, with what encodings change.
 const KEY: &str = "sk-0f1e/2d3c+4b5a/69788796a5b4c3d2";
-/// What a terminal obeys, as JSON: a title, a colour, a line that is rewritten, and an order of letters.
-const ORDERS: &str = r"\u001b]0;PWNED\u0007\u001b[31mred\r\u001b[2K\u009b31m\u007f\u202eme";
+/// What a terminal obeys, as JSON: a title, a colour, a line that is rewritten, an order of letters, and a line like ours.
+const ORDERS: &str =
+    r"\u001b]0;PWNED\u0007\u001b[31mred\r\u001b[2K\u009b31m\u007f\u202eme\nSaved 1 MiB";
 
 fn is_order(c: char) -> bool {
     c.is_control() && c != '\n' || c == '\u{202e}'
@@ -61,6 +62,8 @@ fn words_of_a_provider_are_shown_escaped() {
             for options in [[].as_slice(), &["-v"], &["--json"]] {
                 let run = sandbox.run(&[command, options].concat());
                 for text in [run.out, run.err] {
+                    let is_forged = text.lines().any(|line| line.starts_with("Saved 1 MiB"));
+                    assert!(!is_forged, "{command:?} {options:?}: {text:?}");
                     assert!(
                         !text.contains(is_order),
                         "{command:?} {options:?}: {text:?}"
