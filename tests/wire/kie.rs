@@ -198,6 +198,100 @@ async fn nothing_in_a_record_costs_the_url() {
     }
 }
 
+/// The record repeats the request, and says of it no more than it knows: `veo-3-1` is a model of every tier.
+#[tokio::test]
+async fn a_record_repeats_its_request() {
+    const UPGRADE: &str = r#"{"model":"veo/get-4k-video","input":{"task_id":"t0","index":0}}"#;
+    const UPGRADE_1080P: &str = r#"{"model":"veo/get-1080p-video","input":"{\"taskId\":\"t0\"}"}"#;
+    const EXTENSION: &str =
+        r#"{"model":"veo/extend","input":{"task_id":"t0","prompt":"It dives"}}"#;
+    let input = r#"{"prompt":"A kite","model":"veo3_lite"}"#;
+    let encoded = |value: &str| json!(value).to_string();
+    let with = |input: &str| format!(r#"{{"model":"veo-3-1","input":{input}}}"#);
+    let veo = Some("veo-3-1");
+    let lite = Some("veo3_lite");
+    let kite = Some("A kite");
+    // What the record repeats: the prompt, the model, the kind, and the task that it is made of.
+    let table = [
+        ("param", with(input), [kite, lite, veo, None]),
+        ("param", with(&encoded(input)), [kite, lite, veo, None]),
+        (
+            "param",
+            with(&encoded(&encoded(input))),
+            [kite, lite, veo, None],
+        ),
+        (
+            "param",
+            encoded(&with(&encoded(input))),
+            [kite, lite, veo, None],
+        ),
+        (
+            "param",
+            format!("\u{feff}{}", with(input)),
+            [kite, lite, veo, None],
+        ),
+        (
+            "param",
+            with(r#"{"prompt":"A kite"}"#),
+            [kite, None, veo, None],
+        ),
+        ("param", with("null"), [None, None, veo, None]),
+        ("param", with(r#""{\"prompt\":""#), [None, None, veo, None]),
+        (
+            "param",
+            r#"{"model":"veo-3-1"}"#.to_owned(),
+            [None, None, veo, None],
+        ),
+        ("param", "{".to_owned(), [None, None, veo, None]),
+        (
+            "param",
+            EXTENSION.to_owned(),
+            [
+                Some("It dives"),
+                Some("veo/extend"),
+                Some("veo/extend"),
+                Some("t0"),
+            ],
+        ),
+        (
+            "param",
+            UPGRADE.to_owned(),
+            [
+                None,
+                Some("veo/get-4k-video"),
+                Some("veo/get-4k-video"),
+                Some("t0"),
+            ],
+        ),
+        (
+            "param",
+            UPGRADE_1080P.to_owned(),
+            [
+                None,
+                Some("veo/get-1080p-video"),
+                Some("veo/get-1080p-video"),
+                Some("t0"),
+            ],
+        ),
+        ("paramJson", encoded(input), [kite, lite, None, None]),
+        (
+            "paramJson",
+            r#"{"taskId":"t0","prompt":"It dives"}"#.to_owned(),
+            [Some("It dives"), None, None, Some("t0")],
+        ),
+    ];
+    let server = recorder().await;
+    for (place, request, wanted) in table {
+        let mut reply = json!({ "code": 200, "data": { "taskId": TASK, "model": "veo-3-1", "state": "waiting" } });
+        reply["data"][place] = json!(request);
+        serve_json(&server, &reply).await;
+        let record = client(&server.uri()).get_task().task_id(TASK).send().await;
+        let asked = record.unwrap().into_inner().data.unwrap().asked();
+        let told = [&asked.prompt, &asked.model, &asked.kind, &asked.task];
+        assert_eq!(told.map(|text| text.as_deref()), wanted, "{request}");
+    }
+}
+
 #[tokio::test]
 async fn every_request_is_sent_as_written() {
     let server = recorder().await;

@@ -6,7 +6,8 @@ use serde_json::Value;
 use veo_transport::{is_link, json, words};
 
 use crate::types::{
-    Code, GenerationType, Record, RecordResult, RecordState, SuccessFlag, Timestamp,
+    Code, GenerateTaskModel, GenerationType, Record, RecordResult, RecordState, SuccessFlag,
+    Timestamp,
 };
 
 /// The state of a task, from the number and the word for it, and from what else the record has if neither is known.
@@ -31,8 +32,13 @@ pub enum State {
 pub struct Asked {
     /// The prompt.
     pub prompt: Option<String>,
-    /// The model, in the words of the operation that was used.
+    /// The model, in the words of the operation that was used. The one model of the current form that has tiers is none: it
+    /// does not say of which tier the task is.
     pub model: Option<String>,
+    /// The model of the task itself in the current form, which says what it makes: a video, an extension or an upgrade.
+    pub kind: Option<String>,
+    /// The task that was to be extended or upgraded.
+    pub task: Option<String>,
     /// Whether there were images, if that can be seen.
     pub has_images: Option<bool>,
 }
@@ -141,12 +147,16 @@ impl Record {
     /// The request that the record repeats.
     pub fn asked(&self) -> Asked {
         if let Some(param) = self.param.as_deref() {
-            return asked_of_task(param);
+            let asked = asked_of_task(param);
+            let kind = asked.kind.or_else(|| self.model.clone());
+            return Asked { kind, ..asked };
         }
-        let asked = from_text(self.param_json.as_deref());
+        let asked = self.param_json.as_deref().map_or(Value::Null, decoded);
         Asked {
             prompt: text(&asked, "prompt"),
             model: text(&asked, "model"),
+            kind: None,
+            task: parent(&asked),
             has_images: has_images(&asked["generationType"], &asked["imageUrls"]),
         }
     }
@@ -156,24 +166,38 @@ impl Record {
     }
 }
 
-/// The request of the current form. Its input is an object, or that as text. A model of its own is that of the tier.
+/// The request of the current form. Its input is an object, or that as text.
 fn asked_of_task(param: &str) -> Asked {
-    let mut task = from_text(Some(param));
-    let input = match task.get_mut("input").map(Value::take) {
-        Some(Value::String(input)) => from_text(Some(&input)),
-        input => input.unwrap_or_default(),
+    let task = decoded(param);
+    let input = match &task["input"] {
+        Value::String(input) => decoded(input),
+        input => input.clone(),
     };
+    let kind = text(&task, "model");
+    let has_tiers = |kind: &String| kind.trim() == GenerateTaskModel::Veo31.as_str();
+    let without_tiers = kind.clone().filter(|kind| !has_tiers(kind));
     Asked {
         prompt: text(&input, "prompt"),
-        model: text(&input, "model").or_else(|| text(&task, "model")),
+        model: text(&input, "model").or(without_tiers),
+        kind,
+        task: parent(&input),
         has_images: has_images(&input["generation_type"], &input["image_urls"]),
     }
 }
 
-/// JSON from a text; null if it is none.
-fn from_text(text: Option<&str>) -> Value {
-    text.and_then(|text| json(text.as_bytes()).ok())
-        .unwrap_or_default()
+/// JSON from a text, which can have been encoded more than once; null if it is none.
+pub(crate) fn decoded(text: &str) -> Value {
+    let text = text.trim_start_matches('\u{feff}');
+    match json(text.as_bytes()) {
+        Ok(Value::String(inside)) => decoded(&inside),
+        Ok(value) => value,
+        Err(_) => Value::Null,
+    }
+}
+
+/// The task that something is to be made of, in either spelling.
+fn parent(asked: &Value) -> Option<String> {
+    text(asked, "taskId").or_else(|| text(asked, "task_id"))
 }
 
 fn text(asked: &Value, member: &str) -> Option<String> {
