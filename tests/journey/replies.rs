@@ -76,6 +76,10 @@ async fn value(provider: &dyn Provider, row: &Row) -> String {
     match row.operation.as_str() {
         "generate" | "create_video" => submission(provider).await,
         "record_info" | "query_video" => state(provider.state(&job).await),
+        "get_task" => {
+            let job = "kie+jobs:t1".parse().unwrap();
+            state(provider.state(&job).await)
+        }
         "get_1080p_video" => match provider.upgrade(&job, Resolution::P1080).await {
             Upgrade::Finished(video) => format!("larger {}", video.urls.join(" ")),
             other => format!("{other:?}"),

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use veo_transport::{is_link, json, words};
 
+use crate::IN_PROGRESS;
 use crate::types::{
     Code, GenerateTaskModel, GenerationType, Record, RecordResult, RecordState, SuccessFlag,
     Timestamp,
@@ -52,7 +53,7 @@ impl Record {
         } else {
             State::Succeeded
         };
-        match (self.success_flag, &self.state) {
+        match (self.success_flag, self.state_word()) {
             (Some(SuccessFlag::Generating), _) => State::Running,
             (Some(SuccessFlag::Succeeded), _) => finished,
             (Some(SuccessFlag::Failed | SuccessFlag::GenerationFailed), _) => State::Failed,
@@ -60,20 +61,18 @@ impl Record {
             (_, Some(RecordState::Failed)) => State::Failed,
             (_, Some(RecordState::Generating)) => State::Running,
             (_, Some(RecordState::Waiting | RecordState::Queuing)) => State::Pending,
-            (_, Some(RecordState::Unknown(word))) if is_one_of(word, ENDED) => finished,
-            (_, Some(RecordState::Unknown(word))) if is_one_of(word, FAILED) => State::Failed,
+            (_, Some(RecordState::Unknown(word))) if is_one_of(&word, ENDED) => finished,
+            (_, Some(RecordState::Unknown(word))) if is_one_of(&word, FAILED) => State::Failed,
             _ if finished == State::Succeeded => finished,
-            _ if self.failure().is_some() || self.failure_code().is_some() => State::Failed,
+            _ if self.has_error() => State::Failed,
             _ => State::Pending,
         }
     }
 
     /// The word or the number for the state, if nobody knows it.
     pub fn unknown_word(&self) -> Option<String> {
-        match (self.success_flag, &self.state) {
-            (_, Some(RecordState::Unknown(word))) if !word.is_empty() => {
-                Some(words(word.trim().to_owned()))
-            }
+        match (self.success_flag, self.state_word()) {
+            (_, Some(RecordState::Unknown(word))) if !word.is_empty() => Some(words(word)),
             (Some(SuccessFlag::Unknown(number)), None) => Some(number.to_string()),
             _ => None,
         }
@@ -98,7 +97,10 @@ impl Record {
     /// Why the task failed, in kie.ai's words; the first few KiB of them.
     pub fn failure(&self) -> Option<String> {
         let mut places = [&self.error_message, &self.fail_msg].into_iter().flatten();
-        places.find(|text| !text.is_empty()).cloned().map(words)
+        places
+            .find(|text| !is_one_of(text, NOTHING))
+            .cloned()
+            .map(words)
     }
 
     /// The code of a failure.
@@ -106,7 +108,10 @@ impl Record {
         let number = self
             .error_code
             .filter(|code| *code != Code::Success && code.value() != 0);
-        let word = || self.fail_code.clone().filter(|code| !code.is_empty());
+        let word = || {
+            let code = self.fail_code.clone();
+            code.filter(|code| !is_one_of(code, NOTHING))
+        };
         number.map(|code| code.to_string()).or_else(word).map(words)
     }
 
@@ -161,6 +166,38 @@ impl Record {
         }
     }
 
+    /// The word for the state, however it is written.
+    fn state_word(&self) -> Option<RecordState> {
+        match self.state.as_ref()? {
+            RecordState::Unknown(word) => {
+                let known = RecordState::from(word.trim().to_lowercase());
+                let is_known = !matches!(known, RecordState::Unknown(_));
+                let as_written = || RecordState::Unknown(word.trim().to_owned());
+                Some(if is_known { known } else { as_written() })
+            }
+            known => Some(known.clone()),
+        }
+    }
+
+    /// Whether the record tells of an error, although its state is unknown. A code says that by itself. Words do if no code
+    /// denies it, and if they do not say that the task goes on.
+    fn has_error(&self) -> bool {
+        if self.failure_code().is_some() {
+            return true;
+        }
+        let is_denied = self.error_code.is_some()
+            || self
+                .fail_code
+                .as_ref()
+                .is_some_and(|code| is_one_of(code, NO_FAILURE));
+        let is_in_progress = |words: String| {
+            let words = words.to_lowercase();
+            let mut parts = IN_PROGRESS.iter().chain(GOES_ON);
+            parts.any(|part| words.contains(part))
+        };
+        !is_denied && self.failure().is_some_and(|words| !is_in_progress(words))
+    }
+
     fn result(&self) -> Option<&RecordResult> {
         self.response.as_ref().or(self.result_json.as_ref())
     }
@@ -212,8 +249,14 @@ fn has_images(generation_type: &Value, images: &Value) -> Option<bool> {
 }
 
 /// Words for states besides those that the pages have.
-const ENDED: &[&str] = &["success", "succeeded", "completed", "finished"];
-const FAILED: &[&str] = &["fail", "failed", "error"];
+const ENDED: &[&str] = &["succeeded", "complete", "completed", "finished", "done"];
+const FAILED: &[&str] = &["failed", "error"];
+/// Codes of no failure.
+const NO_FAILURE: &[&str] = &["0", "200", "success"];
+/// Texts that give no reason for a failure.
+const NOTHING: &[&str] = &["", "null", "0", "200", "success"];
+/// Parts of what is said of a task that goes on, besides those of all replies.
+const GOES_ON: &[&str] = &["in progress", "processing", "generating", "waiting", "queu"];
 
 fn is_one_of(word: &str, words: &[&str]) -> bool {
     words
