@@ -836,3 +836,80 @@ async fn an_upgrade_whose_reply_was_lost_is_settled() {
     assert_eq!(video.job.to_string(), "kie+jobs:t1:4k");
     assert_eq!(place.asked().await, [NEW, NEW_RECORD, NEW_RECORD]);
 }
+
+/// A task is taken for an upgrade only if its record does not tell of another one, and no other entry has it.
+#[tokio::test]
+async fn a_task_that_is_not_the_upgrade_does_not_settle_it() {
+    let param = |model: &str, input: Value| json!({ "model": model, "input": input.to_string() });
+    let own = param("veo/get-4k-video", json!({ "task_id": "t1" }));
+    let smaller = param("veo/get-1080p-video", json!({ "taskId": "t1" }));
+    let other = param("veo/get-4k-video", json!({ "task_id": "t2" }));
+    let extension = param("veo/extend", json!({ "task_id": "t1" }));
+    let video = param("veo-3-1", json!({ "prompt": "A red kite" }));
+    let no_upgrade = |task| format!("kie+jobs:{task} is no upgrade, and kie+jobs:t1:4k is one");
+    let size = "kie+jobs:new7 makes a video 1080p, and kie+jobs:t1:4k was to make it 4k".to_owned();
+    let source = "kie+jobs:new7 makes t2 larger, and kie+jobs:t1:4k was to make t1 larger";
+    let taken = "kie+jobs:new1 is the job of kie+jobs:t3:1080p".to_owned();
+    // The model of the record, the request that it repeats, the task that is named, and why it cannot be the upgrade.
+    let rows = [
+        (None, Some(own.clone()), "new7", None),
+        (Some("veo/get-4k-video"), None, "new7", None),
+        (None, None, "new7", None),
+        (None, Some(smaller), "new7", Some(size.clone())),
+        (Some("veo/get-1080p-video"), None, "new7", Some(size)),
+        (None, Some(other), "new7", Some(source.to_owned())),
+        (None, Some(extension), "new7", Some(no_upgrade("new7"))),
+        (None, Some(video), "new7", Some(no_upgrade("new7"))),
+        (None, None, "t1", Some(no_upgrade("t1"))),
+        (None, Some(own), "new1", Some(taken)),
+    ];
+    for (model, param, task, why) in rows {
+        let place = Place::new().await;
+        let record = json!({ "taskId": task, "state": "waiting", "model": model,
+                             "param": param.as_ref().map(Value::to_string) });
+        let reply = json_reply(200, success(record));
+        place.answers(NEW_RECORD, reply).await;
+        let client = place.client(KieForm::Auto).await;
+        // Another upgrade has a task of its own, and the reply to this one is lost.
+        let taken = json_reply(200, success(json!({ "taskId": "new1" })));
+        let mock = Mock::given(path(NEW)).respond_with(taken);
+        mock.up_to_n_times(1).mount(&place.server).await;
+        let lost = json_reply(200, refusal(500, "Server Error"));
+        place.answers(NEW, lost).await;
+        for (job, to) in [
+            ("kie+jobs:t3", Resolution::P1080),
+            ("kie+jobs:t1", Resolution::K4),
+        ] {
+            let job: JobRef = job.parse().unwrap();
+            let entry = client.want_upgrade(&job, to, None).await.unwrap();
+            client.step(&entry.key).await.unwrap();
+        }
+        let found = Settlement::Accepted(JobRef::new("kie", task));
+        let settled = client.settle("kie+jobs:t1:4k", found).await;
+        let told = settled.as_ref().err().map(Error::to_string);
+        assert_eq!(told, why, "{model:?} {param:?}");
+        if let Ok(entry) = settled {
+            assert_eq!(entry.own_task(), Some(task));
+        }
+    }
+}
+
+/// An upgrade is not taken for a video of its own, also if its record does not repeat the request.
+#[tokio::test]
+async fn an_upgrade_does_not_settle_a_request() {
+    let place = Place::new().await;
+    let lost = json_reply(200, refusal(500, "Server Error"));
+    place.answers(NEW, lost).await;
+    let record = json!({ "taskId": "new7", "state": "waiting", "model": "veo/get-4k-video" });
+    let reply = json_reply(200, success(record));
+    place.answers(NEW_RECORD, reply).await;
+    let client = place.client(KieForm::Current).await;
+    let sent = client.submit_once("a", &kite()).await;
+    assert!(matches!(sent, Submission::Unknown(_)), "{sent:?}");
+    let found = Settlement::Accepted(JobRef::new("kie", "new7"));
+    let error = client.settle("a", found).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "kie+jobs:new7 is an upgrade, and a is none"
+    );
+}

@@ -312,6 +312,10 @@ pub struct Described {
     pub prompt: Option<String>,
     /// The model in the provider's words, if the record has it.
     pub model: Option<String>,
+    /// The size to which it makes a finished video larger, if the record says that it is an upgrade.
+    pub upgrade: Option<Resolution>,
+    /// The task of the video that it extends or makes larger, if the record has it.
+    pub source: Option<String>,
     /// The provider's word for the state, if nobody knows it.
     pub word: Option<String>,
     /// How far the job is.
@@ -324,6 +328,8 @@ impl Described {
         Self {
             prompt: None,
             model: None,
+            upgrade: None,
+            source: None,
             word: None,
             state,
         }

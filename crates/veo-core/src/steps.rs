@@ -216,7 +216,7 @@ impl Client {
     }
 
     /// Says what became of a key whose outcome is unknown. A job is accepted only if the provider knows the task and shows no other
-    /// prompt or model for it. [`Settlement::NotTaken`] can be taken back until something is sent under the key.
+    /// prompt or model for it, and for an upgrade no other size or video; and if the task belongs to no other key. [`Settlement::NotTaken`] can be taken back until something is sent under the key.
     ///
     /// # Errors
     ///
@@ -359,7 +359,7 @@ impl Client {
             }
             Settlement::Accepted(job) if entry.can_be_settled() => {
                 let job = in_form_of(&entry, job);
-                if let Some(other) = self.ledger().find(Find::Job(&job)).await?
+                if let Some(other) = self.owner_of(&job).await?
                     && other.key != key
                 {
                     return Err(refused(format!("{job} is the job of {}", other.key)));
@@ -435,13 +435,14 @@ impl Client {
             )));
         }
         let described = provider.describe(job).await;
-        let Described { prompt, model, .. } = described.map_err(|error| error.with_job(job))?;
-        if is_upgrade {
-            return match prompt {
-                Some(_) => Err(refused(format!("{job} is no upgrade, and {key} is one"))),
-                None => Ok(()),
-            };
+        let described = described.map_err(|error| error.with_job(job))?;
+        if let Wish::Upgrade { job: larger, .. } = &entry.wish {
+            return check_upgrade_task(key, larger, job, &described);
         }
+        if described.upgrade.is_some() {
+            return Err(refused(format!("{job} is an upgrade, and {key} is none")));
+        }
+        let Described { prompt, model, .. } = described;
         // A line that was torn off says nothing to compare with.
         if let (Some(asked), Some(prompt)) = (entry.wish.asked(), prompt)
             && prompt.trim() != asked.prompt.trim()
@@ -457,6 +458,27 @@ impl Client {
             )));
         }
         Ok(())
+    }
+
+    /// The entry that a task belongs to: as its job, or as the task of its own that an upgrade has.
+    async fn owner_of(&self, job: &JobRef) -> Result<Option<Entry>, Error> {
+        let task = job.without_size();
+        if let Some(entry) = self.ledger().find(Find::Job(&task)).await? {
+            return Ok(Some(entry));
+        }
+        for listed in self.ledger().list(Which::All).await? {
+            let is_upgrade = listed.job.as_ref() == Some(&listed.key);
+            if is_upgrade
+                && let Some(entry) = self.ledger().entry(&listed.key).await?
+                && let Wish::Upgrade { job: larger, .. } = &entry.wish
+                && entry.own_task() == Some(&*task.task)
+                && larger.account() == task.account()
+                && larger.form == task.form
+            {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
     }
 
     async fn accept(&self, entry: &Entry, job: &JobRef) -> Result<Entry, Error> {
@@ -787,6 +809,35 @@ fn in_form_of(entry: &Entry, mut job: JobRef) -> JobRef {
         job.form.clone_from(&attempt.sent.form);
     }
     job
+}
+
+/// Whether a task can be the upgrade that makes a job larger, as far as its record tells.
+fn check_upgrade_task(
+    key: &str,
+    larger: &JobRef,
+    task: &JobRef,
+    described: &Described,
+) -> Result<(), Error> {
+    let is_other_model = described.model.is_some() && described.upgrade.is_none();
+    if described.prompt.is_some() || is_other_model || task.task == larger.task {
+        return Err(refused(format!("{task} is no upgrade, and {key} is one")));
+    }
+    if let (Some(to), Some(wanted)) = (described.upgrade, larger.resolution)
+        && to != wanted
+    {
+        let message = format!("{task} makes a video {to}, and {key} was to make it {wanted}");
+        return Err(refused(message));
+    }
+    if let Some(source) = &described.source
+        && source.trim() != larger.task
+    {
+        let message = format!(
+            "{task} makes {source} larger, and {key} was to make {} larger",
+            larger.task
+        );
+        return Err(refused(message));
+    }
+    Ok(())
 }
 
 /// How long to wait after so many tries that came to nothing: longer each time, up to a minute.

@@ -118,6 +118,17 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
     }
 }
 
+/// The size that a model makes finished videos of, if it is one of an upgrade.
+pub(super) fn size_of_upgrade(model: &str) -> Option<Resolution> {
+    if model == types::Upgrade4kTaskModel::Get4k.as_str() {
+        Some(Resolution::K4)
+    } else if model == types::Upgrade1080pTaskModel::Get1080p.as_str() {
+        Some(Resolution::P1080)
+    } else {
+        None
+    }
+}
+
 fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     let mode = request.mode();
     words::check_generation(request)?;

@@ -4,6 +4,7 @@ use kie_api::{Client, Error as ApiError, types};
 use veo_transport::absolute;
 
 use super::form::Form;
+use super::jobs;
 use super::refusals::of_question;
 use crate::providers::errors::{failure, start};
 use crate::providers::submit::explained;
@@ -35,9 +36,12 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
             .with_job(job));
     };
     let asked = record.asked();
+    let kind = asked.kind.as_ref().or(record.model.as_ref());
     Ok(Described {
         prompt: asked.prompt,
         model: asked.model,
+        upgrade: kind.and_then(|kind| jobs::size_of_upgrade(kind)),
+        source: asked.task,
         word: record.unknown_word(),
         ..Described::new(state(&record, job, raw, client.address())?.with_inline(inline))
     })
