@@ -166,6 +166,19 @@ impl Record {
         }
     }
 
+    /// Whether the task has ended without a video where one is expected. In a state that nobody knows, its time says so.
+    pub(crate) fn lacks_video(&self) -> bool {
+        let has_time = || {
+            self.completed_at()
+                .is_some_and(|time| time > SystemTime::UNIX_EPOCH)
+        };
+        match self.state() {
+            State::Empty => true,
+            State::Pending => self.unknown_word().is_some() && has_time(),
+            _ => false,
+        }
+    }
+
     /// The word for the state, however it is written.
     fn state_word(&self) -> Option<RecordState> {
         match self.state.as_ref()? {
@@ -222,13 +235,13 @@ fn asked_of_task(param: &str) -> Asked {
     }
 }
 
-/// JSON from a text, which can have been encoded more than once; null if it is none.
+/// What a text says in JSON, which can have been encoded more than once, or the text itself if it is none.
 pub(crate) fn decoded(text: &str) -> Value {
     let text = text.trim_start_matches('\u{feff}');
     match json(text.as_bytes()) {
         Ok(Value::String(inside)) => decoded(&inside),
         Ok(value) => value,
-        Err(_) => Value::Null,
+        Err(_) => text.into(),
     }
 }
 

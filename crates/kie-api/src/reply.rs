@@ -1,17 +1,20 @@
 //! kie.ai's envelope: `code`, `msg`, `data`.
 
 use std::fmt;
+use std::mem;
 
 use bytes::Bytes;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use veo_transport::{
-    Head, RawReply, Reply, Verdict, filtered, json, lenient, links, without_queries, words,
+    Head, RawReply, Reply, UrlList, Verdict, filtered, is_link, is_video, lenient, links,
+    without_queries, words,
 };
 
+use crate::Error;
+use crate::record::decoded;
 use crate::types::{Code, Record};
-use crate::{Error, State};
 
 /// A refusal in kie.ai's words.
 #[derive(Clone, Debug)]
@@ -88,42 +91,69 @@ fn settle_spellings(data: &mut Value) {
     }
 }
 
-/// A result can be JSON text, and can stand in a wrapper.
+/// A result can be JSON text, and can stand in a wrapper, with more beside that.
 fn settle_result(result: &mut Value) {
-    if let Value::String(text) = result
-        && let Ok(inside @ Value::Object(_)) = json(text.as_bytes())
-    {
-        *result = inside;
+    if let Value::String(text) = result {
+        *result = decoded(text);
     }
+    let Value::Object(result) = result else {
+        return;
+    };
     for wrapper in ["data", "response"] {
-        let has_urls = ["resultUrls", "result_urls"]
-            .into_iter()
-            .any(|name| result.get(name).is_some());
-        if !has_urls
-            && let Some(inside) = result.get_mut(wrapper)
-            && inside.is_object()
-        {
-            *result = inside.take();
+        let Some(Value::Object(inside)) = result.get_mut(wrapper) else {
+            continue;
+        };
+        for (name, value) in mem::take(inside) {
+            let beside = result.entry(name).or_insert(Value::Null);
+            if is_nothing(beside) {
+                *beside = value;
+            }
         }
+    }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.trim().is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
     }
 }
 
 /// Brings what a record that has ended without a video says in unusual places to where the types expect it.
 fn settle_places(data: &mut Value) {
-    let is_empty = Record::deserialize(&*data).is_ok_and(|record| record.state() == State::Empty);
+    let lacks_video = Record::deserialize(&*data).is_ok_and(|record| record.lacks_video());
     let Value::Object(record) = data else {
         return;
     };
-    if !is_empty {
+    if !lacks_video {
         return;
     }
-    let links = links(record);
+    let mut links = links(record);
+    if links.is_empty()
+        && let Some(result) = record.get("resultJson")
+    {
+        links = videos_among_pictures(result);
+    }
     if !links.is_empty() {
         record.insert("resultUrls".to_owned(), links.into());
     } else if let Some(reasons) = filtered(record) {
         record.insert("failCode".to_owned(), "raiMediaFiltered".into());
         record.insert("failMsg".to_owned(), reasons.into());
     }
+}
+
+/// Videos in the places of a result that else have pictures, or the video with a watermark.
+fn videos_among_pictures(result: &Value) -> Vec<String> {
+    let places = ["resultWaterMarkUrls", "imageUrls", "image_urls"];
+    let mut links = places.into_iter().filter_map(|place| {
+        let mut urls = UrlList::deserialize(result.get(place)?).ok()?.0;
+        urls.retain(|url| is_link(url) && is_video(url));
+        Some(urls)
+    });
+    links.find(|urls| !urls.is_empty()).unwrap_or_default()
 }
 
 fn settle_spelling(object: &mut Value) {

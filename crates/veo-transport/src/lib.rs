@@ -43,6 +43,6 @@ pub use lenient::lenient;
 pub use proxy::Proxy;
 pub use redact::{excerpt, without_queries, words};
 pub use reply::{RawReply, Reply, Verdict, open};
-pub use search::{absolute, filtered, is_link, links};
+pub use search::{absolute, filtered, is_link, is_video, links};
 pub use transport::{MAX_BODY, Transport, WIRE};
 pub use url_list::UrlList;

@@ -51,6 +51,24 @@ pub fn is_link(text: &str) -> bool {
     is_one_word && (is_absolute || is_path)
 }
 
+/// Whether a link says itself that it is one to a video.
+///
+/// ```
+/// assert!(veo_transport::is_video("https://cdn.example.net/v.MP4?size=1"));
+/// assert!(!veo_transport::is_video("https://cdn.example.net/v.jpg"));
+/// ```
+pub fn is_video(link: &str) -> bool {
+    let is_data = link.len() >= 5 && link.as_bytes()[..5].eq_ignore_ascii_case(b"data:");
+    if is_data {
+        return true;
+    }
+    let end = link.find(['?', '#']).unwrap_or(link.len());
+    let path = link[..end].to_lowercase();
+    [".mp4", ".mov", ".m4v", ".webm"]
+        .iter()
+        .any(|ending| path.ends_with(ending))
+}
+
 /// A link as it can be followed: without blanks around it, with its scheme in lower case, and relative to this address.
 ///
 /// ```
@@ -111,8 +129,8 @@ impl Found {
                     self.look_into(item, is_named, is_place);
                 }
             }
-            // JSON in a text.
-            Value::String(text) if text.trim_start().starts_with(['{', '[']) => {
+            // JSON in a text, which can have been encoded more than once.
+            Value::String(text) if text.trim_start().starts_with(['{', '[', '"']) => {
                 if let Ok(inside) = json(text.trim().as_bytes()) {
                     self.look_into(&inside, is_named, is_place);
                 }
@@ -137,19 +155,6 @@ impl Found {
             links.push(link.to_owned());
         }
     }
-}
-
-/// Whether a link says itself that it is one to a video.
-fn is_video(link: &str) -> bool {
-    let is_data = link.len() >= 5 && link.as_bytes()[..5].eq_ignore_ascii_case(b"data:");
-    if is_data {
-        return true;
-    }
-    let end = link.find(['?', '#']).unwrap_or(link.len());
-    let path = link[..end].to_lowercase();
-    [".mp4", ".mov", ".m4v", ".webm"]
-        .iter()
-        .any(|ending| path.ends_with(ending))
 }
 
 /// The reasons why videos were filtered, in the words of Google's API, anywhere in a reply; no words if it only counts them.
@@ -221,6 +226,10 @@ mod tests {
             ),
             (
                 json!({ "result": "{\"list\":[\"https://x.net/v.mp4\"]}" }),
+                vec!["https://x.net/v.mp4"],
+            ),
+            (
+                json!({ "result": "\"{\\\"list\\\":[\\\"https://x.net/v.mp4\\\"]}\"" }),
                 vec!["https://x.net/v.mp4"],
             ),
             (

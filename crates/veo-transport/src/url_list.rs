@@ -24,6 +24,12 @@ fn urls(value: Value) -> Vec<String> {
         Value::String(text) => text,
         _ => return Vec::new(),
     };
+    // Encoded once more.
+    if text.trim_start().starts_with('"')
+        && let Ok(inside) = json(text.as_bytes())
+    {
+        return urls(inside);
+    }
     // A single URL can be a whole video, which is not copied.
     if !text.trim_start().starts_with('[') {
         return if text.trim().is_empty() {
