@@ -25,9 +25,9 @@ mod upgrade;
 mod upload;
 
 pub use generated::*;
-pub use record::{Asked, State};
+pub use record::{Asked, IN_PROGRESS, State};
 pub use reply::Rejection;
-pub use task::{IN_PROGRESS, started_task};
+pub use task::started_task;
 pub use upgrade::UpgradeReply;
 pub use upload::UploadStream;
 pub use veo_transport::{Config, Head, Reply, Unreadable, UrlList};

@@ -5,11 +5,19 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 use veo_transport::{is_link, json, words};
 
-use crate::IN_PROGRESS;
 use crate::types::{
     Code, GenerateTaskModel, GenerationType, Record, RecordResult, RecordState, SuccessFlag,
     Timestamp,
 };
+
+/// Words of kie.ai, in lower case, while something is on its way. It says them with codes that stand for refusals elsewhere.
+pub const IN_PROGRESS: &[&str] = &[
+    "is processing",
+    "being generated",
+    "generated successfully",
+    "try again later",
+    "check back",
+];
 
 /// The state of a task, from the number and the word for it, and from what else the record has if neither is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

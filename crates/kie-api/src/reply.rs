@@ -12,9 +12,9 @@ use veo_transport::{
     without_queries, words,
 };
 
-use crate::Error;
 use crate::record::decoded;
 use crate::types::{Code, Record};
+use crate::{Error, State};
 
 /// A refusal in kie.ai's words.
 #[derive(Clone, Debug)]
@@ -30,6 +30,16 @@ pub struct Rejection {
     pub data: Option<Value>,
     /// The whole reply, as it came.
     pub body: Bytes,
+}
+
+impl Rejection {
+    /// The record of a task that has ended, if the data is that: a code or an HTTP status of an error can come with it.
+    pub fn ended_record(&self) -> Option<Record> {
+        let record = Record::deserialize(self.data.as_ref()?).ok()?;
+        let has_state = record.state.is_some() || record.success_flag.is_some();
+        let has_ended = matches!(record.state(), State::Succeeded | State::Failed);
+        (has_state && has_ended).then_some(record)
+    }
 }
 
 impl fmt::Display for Rejection {

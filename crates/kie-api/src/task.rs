@@ -3,17 +3,9 @@
 use bytes::Bytes;
 use veo_transport::{Reply, member_texts, members};
 
+use crate::record::IN_PROGRESS;
 use crate::types::TaskReply;
 use crate::{Error, Rejection};
-
-/// Words of kie.ai, in lower case, while something is on its way. It says them with codes that stand for refusals elsewhere.
-pub const IN_PROGRESS: &[&str] = &[
-    "is processing",
-    "being generated",
-    "generated successfully",
-    "try again later",
-    "check back",
-];
 
 /// Words of kie.ai, in lower case, about an account without credits. Some of its pages give it the code for too many requests.
 const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
@@ -31,6 +23,8 @@ pub fn started_task(
     let named = || {
         members(body, "taskId")
             .chain(members(body, "task_id"))
+            // The current form tells the id twice.
+            .chain(members(body, "recordId"))
             .filter(is_new)
     };
     let first = named().next();

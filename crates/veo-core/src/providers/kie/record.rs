@@ -1,6 +1,6 @@
 //! The record of a job of either form, and what it means.
 
-use kie_api::{Client, Error as ApiError, types};
+use kie_api::{Client, Error as ApiError, Rejection, types};
 use veo_transport::absolute;
 
 use super::form::Form;
@@ -20,11 +20,7 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
     };
     let reply = match asked {
         Ok(reply) => reply,
-        // In the current form a failed task has a record.
-        Err(ApiError::Rejected(rejection)) if form == Form::Old && rejection.is_failed_task() => {
-            let error = explained(ErrorKind::JobFailed, &*rejection).with_job(job);
-            return Ok(Described::new(State::Failed(Box::new(error))));
-        }
+        Err(ApiError::Rejected(rejection)) => return of_rejection(client, job, form, rejection),
         Err(error) => return Err(of_question(&error).with_job(job)),
     };
     let raw = start(reply.body());
@@ -35,16 +31,45 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
             .with_reply(raw)
             .with_job(job));
     };
+    let state = state(&record, job, raw, client.address())?;
+    Ok(described(&record, state.with_inline(inline)))
+}
+
+/// What a refusal says of a job: its record can come with a code that is that of an error.
+fn of_rejection(
+    client: &Client,
+    job: &JobRef,
+    form: Form,
+    rejection: Box<Rejection>,
+) -> Result<Described, Error> {
+    let record = rejection.ended_record();
+    let has_failed_without_words = match &record {
+        Some(record) => record.state() == kie_api::State::Failed && record.failure().is_none(),
+        // In the current form a failed task has a record.
+        None => form == Form::Old && rejection.is_failed_task(),
+    };
+    if has_failed_without_words {
+        let error = explained(ErrorKind::JobFailed, &*rejection).with_job(job);
+        return Ok(Described::new(State::Failed(Box::new(error))));
+    }
+    if let Some(record) = record {
+        let state = state(&record, job, start(&rejection.body), client.address())?;
+        return Ok(described(&record, state));
+    }
+    Err(of_question(&ApiError::Rejected(rejection)).with_job(job))
+}
+
+fn described(record: &types::Record, state: State) -> Described {
     let asked = record.asked();
     let kind = asked.kind.as_ref().or(record.model.as_ref());
-    Ok(Described {
+    Described {
         prompt: asked.prompt,
         model: asked.model,
         upgrade: kind.and_then(|kind| jobs::size_of_upgrade(kind)),
         source: asked.task,
         word: record.unknown_word(),
-        ..Described::new(state(&record, job, raw, client.address())?.with_inline(inline))
-    })
+        ..Described::new(state)
+    }
 }
 
 fn state(record: &types::Record, job: &JobRef, raw: String, address: &str) -> Result<State, Error> {
