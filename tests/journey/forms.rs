@@ -8,8 +8,8 @@ use veo_core::ledger::{
     Begin, Begun, Entry, EntryState, Event, FileLedger, Find, Ledger, Listed, Want, Which,
 };
 use veo_core::{
-    Access, BoxFuture, Client, Error, ErrorKind, JobRef, Kie, KieForm, Limit, Poll, Resolution,
-    Settlement, Step, Submission, Tier, VideoRequest,
+    Access, BoxFuture, Charged, Client, Error, ErrorKind, JobRef, Kie, KieForm, Limit, Poll,
+    Resolution, Settlement, Step, Submission, Tier, VideoRequest,
 };
 use veo_sim::Sim;
 use veo_tests::{KEY, PNG};
@@ -100,40 +100,56 @@ impl Place {
     }
 }
 
-/// The ledger of a process that ends as soon as it has written down what became of a call.
+/// The ledger of a process that cannot write down what became of a call, or ends as soon as it has.
 #[derive(Debug)]
-struct UntilTheEnd(FileLedger);
+enum Faulty {
+    Full(FileLedger),
+    UntilTheEnd(FileLedger),
+}
 
-impl Ledger for UntilTheEnd {
+impl Faulty {
+    fn ledger(&self) -> &FileLedger {
+        match self {
+            Self::Full(ledger) | Self::UntilTheEnd(ledger) => ledger,
+        }
+    }
+}
+
+impl Ledger for Faulty {
     fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>> {
-        self.0.want(want)
+        self.ledger().want(want)
     }
 
     fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>> {
-        self.0.begin(begin)
+        self.ledger().begin(begin)
     }
 
     fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>> {
         Box::pin(async move {
-            self.0.record(key, event).await.unwrap();
-            std::future::pending().await
+            match self {
+                Self::Full(_) => Err(Error::new(ErrorKind::Ledger, "the disk is full")),
+                Self::UntilTheEnd(ledger) => {
+                    ledger.record(key, event).await.unwrap();
+                    std::future::pending().await
+                }
+            }
         })
     }
 
     fn entry<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
-        self.0.entry(key)
+        self.ledger().entry(key)
     }
 
     fn find<'a>(&'a self, find: Find<'a>) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
-        self.0.find(find)
+        self.ledger().find(find)
     }
 
     fn list(&self, which: Which) -> BoxFuture<'_, Result<Vec<Listed>, Error>> {
-        self.0.list(which)
+        self.ledger().list(which)
     }
 
     fn spent<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<f64, Error>> {
-        self.0.spent(budget)
+        self.ledger().spent(budget)
     }
 }
 
@@ -516,7 +532,7 @@ async fn what_a_process_leaves_between_the_forms_is_sent_by_the_next_one() {
         let client = place.client(KieForm::Auto).await;
         let ending = client
             .clone()
-            .with_ledger(UntilTheEnd(place.ledger().await));
+            .with_ledger(Faulty::UntilTheEnd(place.ledger().await));
         let entry = if is_queued {
             client.want("a", &kite()).await.unwrap();
             tokio::select! {
@@ -660,7 +676,7 @@ async fn what_a_step_tries_again_is_wanted_from_the_moment_of_its_rejection() {
         place.answers(NEW, json_reply(200, reply.clone())).await;
         let client = place.client(KieForm::Current).await;
         client.want("a", &kite()).await.unwrap();
-        let ending = client.with_ledger(UntilTheEnd(place.ledger().await));
+        let ending = client.with_ledger(Faulty::UntilTheEnd(place.ledger().await));
         let entry = tokio::select! {
             step = ending.step("a") => panic!("{step:?}"),
             entry = place.rejected("a") => entry,
@@ -912,4 +928,24 @@ async fn an_upgrade_does_not_settle_a_request() {
         error.to_string(),
         "kie+jobs:new7 is an upgrade, and a is none"
     );
+}
+
+/// The task of an upgrade is not lost because it cannot be written down.
+#[tokio::test]
+async fn an_upgrade_that_cannot_be_written_down_is_named() {
+    let place = Place::new().await;
+    place.takes_tasks().await;
+    let client = place.client(KieForm::Auto).await;
+    let client = client.with_ledger(Faulty::Full(place.ledger().await));
+    let job: JobRef = "kie+jobs:t1".parse().unwrap();
+    let error = client.upgrade(&job, Resolution::K4).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.charged(), error.to_string().as_str()),
+        (
+            ErrorKind::Ledger,
+            Charged::Yes,
+            "kie+jobs:t1: kie+jobs:t1:4k is paid for and is not on record: the disk is full. Keep the name of its task: kie+jobs:new1"
+        )
+    );
+    assert_eq!(place.asked().await, [NEW]);
 }

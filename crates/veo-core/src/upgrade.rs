@@ -10,7 +10,8 @@ use crate::runtime::runtime;
 use crate::time::now;
 use crate::wait::Waiting;
 use crate::{
-    Error, ErrorKind, JobRef, Offer, Operation, Provider, Resolution, State, Video, VideoRequest,
+    Charged, Error, ErrorKind, JobRef, Offer, Operation, Provider, Resolution, State, Video,
+    VideoRequest,
 };
 
 /// How often the call for 4K is made by itself while nobody knows what became of it. The page of kie.ai says that a repeated
@@ -324,7 +325,7 @@ impl Client {
         match answer {
             Upgrade::Finished(video) => {
                 if before != Before::Accepted {
-                    self.write_upgrade(&key, accepted(reference, None)).await?;
+                    self.write_taken(reference, None).await?;
                 }
                 let video = Video {
                     job: reference.clone(),
@@ -337,8 +338,7 @@ impl Client {
                 // A task of the same name is the smaller video, which says nothing of the larger one.
                 let task = task.filter(|task| *task != reference.task);
                 if before != Before::Accepted || task.is_some() {
-                    let event = accepted(reference, task.clone());
-                    self.write_upgrade(&key, event).await?;
+                    self.write_taken(reference, task.as_deref()).await?;
                 }
                 Ok((State::Running { percent: None }, task))
             }
@@ -385,6 +385,27 @@ impl Client {
                 Err(error)
             }
         }
+    }
+
+    /// Writes down that an upgrade was taken. If that is not possible, its task is not lost with the error.
+    async fn write_taken(&self, reference: &JobRef, task: Option<&str>) -> Result<(), Error> {
+        let outcome = Outcome::Accepted {
+            job: reference.clone(),
+            task: task.map(str::to_owned),
+            at: now(),
+            refusals: Vec::new(),
+        };
+        let ended = Event::Ended { outcome };
+        let written = self.write_upgrade(&reference.to_string(), ended).await;
+        written.map_err(|error| {
+            let mut message = format!("{reference} is paid for and is not on record: {error}");
+            if let Some(task) = task {
+                let mut own = reference.without_size();
+                own.task = task.to_owned();
+                message.push_str(&format!(". Keep the name of its task: {own}"));
+            }
+            error.summarized(message).with_charged(Charged::Yes)
+        })
     }
 
     /// Writes down what has happened to an upgrade, if there is a record.
@@ -468,16 +489,6 @@ fn stands_against(
 /// How often the call of an upgrade was made.
 fn calls(entry: &Entry) -> u32 {
     entry.attempts.last().map_or(0, |attempt| attempt.calls)
-}
-
-fn accepted(reference: &JobRef, task: Option<String>) -> Event {
-    let outcome = Outcome::Accepted {
-        job: reference.clone(),
-        task,
-        at: now(),
-        refusals: Vec::new(),
-    };
-    Event::Ended { outcome }
 }
 
 fn rejected(error: &Error) -> Event {
