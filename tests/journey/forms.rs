@@ -949,3 +949,96 @@ async fn an_upgrade_that_cannot_be_written_down_is_named() {
     );
     assert_eq!(place.asked().await, [NEW]);
 }
+
+/// The other form can cost something else, and the job says so: of the request that has found out, and of one planned before.
+#[tokio::test]
+async fn what_is_otherwise_in_the_current_form_is_told_with_the_job() {
+    let place = Place::new().await;
+    let gone = json_reply(404, refusal(404, "Not Found"));
+    place.answers(OLD_EXTENSION, gone).await;
+    place.takes_tasks().await;
+    let client = place.client(KieForm::Auto).await;
+    let first = client.prepare(&extension()).await.unwrap();
+    let second = client.prepare(&extension()).await.unwrap();
+    for prepared in [first, second] {
+        assert!(!is_tier_told(&prepared.offers()[0].warnings));
+        let Submission::Accepted(job) = client.send(prepared).await else {
+            panic!("it is accepted")
+        };
+        assert!(
+            is_tier_told(&job.offer.warnings),
+            "{:?}",
+            job.offer.warnings
+        );
+    }
+}
+
+fn is_tier_told(warnings: &[String]) -> bool {
+    let start = "tier: kie.ai's current form has no word for the tier of an extension";
+    warnings.iter().any(|warning| warning.starts_with(start))
+}
+
+/// Where no other form takes the request, the rejection says why.
+#[tokio::test]
+async fn why_the_current_form_is_not_asked_is_told() {
+    let rows = [
+        (
+            KieForm::Auto,
+            kite().seed(23456),
+            "seed: kie.ai's current form takes a seed for an extension only; leave it out",
+        ),
+        (
+            KieForm::Auto,
+            extension().tier(Tier::Fast),
+            "tier: kie.ai's current form has no word for the tier of an extension; leave it out",
+        ),
+        (
+            KieForm::Old,
+            kite(),
+            "form: kie.ai's old form is gone, and is the only one to be used; set KIE_FORM=auto, or KieForm::Auto",
+        ),
+    ];
+    for (form, request, reason) in rows {
+        let place = Place::new().await;
+        let gone = json_reply(404, refusal(404, "Not Found"));
+        place.answers(OLD, gone.clone()).await;
+        place.answers(OLD_EXTENSION, gone).await;
+        let client = place.client(form).await;
+        let Submission::Rejected(error) = client.submit(&request).await else {
+            panic!("it is rejected")
+        };
+        assert_eq!(
+            error.to_string(),
+            format!("kie.ai answered with code 404: Not Found; kie: {reason}")
+        );
+        assert_eq!(place.asked().await.len(), 1);
+    }
+}
+
+/// Only what can make the same video is named in place of a model that is gone.
+#[tokio::test]
+async fn a_model_that_cannot_make_the_video_is_not_named() {
+    let gone = "The model veo3_fast is no longer available";
+    let rows = [
+        (kite(), "veo3, veo3_lite or google/gemini-omni-flash-1-1"),
+        (kite().watermark("kite"), "veo3 or veo3_lite"),
+        (
+            kite().seconds(4),
+            "veo3, veo3_lite or google/gemini-omni-flash-1-1",
+        ),
+    ];
+    for (request, others) in rows {
+        let place = Place::new().await;
+        place
+            .answers(OLD, json_reply(200, refusal(422, gone)))
+            .await;
+        let client = place.client(KieForm::Auto).await;
+        let Submission::Rejected(error) = client.submit(&request.tier(Tier::Fast)).await else {
+            panic!("it is rejected")
+        };
+        assert_eq!(
+            error.to_string(),
+            format!("kie.ai answered with code 422: {gone}; kie can still be asked for {others}")
+        );
+    }
+}

@@ -161,9 +161,13 @@ fn name_the_able<'a>(
 
 /// The error of a model that is not there any more, with those that the same account can still be asked for.
 pub(crate) fn naming_others(error: Error, provider: &dyn Provider, offer: &Offer) -> Error {
-    let mode = offer.request.mode();
-    let models = provider.models().iter();
-    let others = models.filter(|model| model.name != offer.model && model.modes.contains(&mode));
+    let is_able = |model: &&Model| {
+        let mut request = offer.request.clone().model(model.name);
+        // Another model can be of another tier.
+        request.tier = None;
+        model.name != offer.model && model.reasons(&request).is_empty()
+    };
+    let others = provider.models().iter().filter(is_able);
     let names: Vec<_> = others.map(|model| model.name).collect();
     if names.is_empty() {
         return error;

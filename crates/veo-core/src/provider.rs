@@ -119,9 +119,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
     }
 
     /// The offer in the form of the provider's API that is used by now, if it was planned in one that is gone. It is asked before
-    /// a paid request is sent, and after one was rejected, which is then sent once more in the form that it gives. Nothing by
-    /// default.
-    fn renewed(&self, offer: &Offer) -> Option<Offer> {
+    /// a paid request is sent, and after one was rejected, which is then sent once more in the form that it gives. If that form
+    /// cannot have the request, every reason. Nothing by default.
+    fn renewed(&self, offer: &Offer) -> Option<Result<Offer, Vec<Reason>>> {
         let _ = offer;
         None
     }

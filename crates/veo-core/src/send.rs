@@ -395,7 +395,8 @@ impl Client {
 
     /// The call as it is to be written down before it is made.
     fn beginning(&self, provider: &dyn Provider, want: &Want, offer: &Offer) -> Begin {
-        let offer = &provider.renewed(offer).unwrap_or_else(|| offer.clone());
+        let renewed = provider.renewed(offer).and_then(Result::ok);
+        let offer = &renewed.unwrap_or_else(|| offer.clone());
         let capabilities = provider.capabilities();
         let is_marked = capabilities.marks_callbacks
             && self.keeps_record()
@@ -468,11 +469,26 @@ impl Client {
         let span = info_span!("submit", provider = %offer.account, model = %offer.model, outcome = Empty, job = Empty);
         let mut submission = provider.submit(&offer).instrument(span.clone()).await;
         span.record("outcome", submission.outcome());
+        let mut is_renewed = false;
         match &mut submission {
+            // A refusal that is about the account or the prompt is the same in any form.
             Submission::Rejected(error)
-                if error.kind() == ErrorKind::Retired && provider.renewed(&offer).is_none() =>
+                if matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused) =>
             {
-                *error = plan::naming_others(error.clone(), provider, &offer);
+                match provider.renewed(&offer) {
+                    Some(Ok(_)) => is_renewed = true,
+                    Some(Err(reasons)) => {
+                        let against = Refusal {
+                            provider: offer.account.clone(),
+                            reasons,
+                        };
+                        *error = error.clone().adding(&against.to_string());
+                    }
+                    None if error.kind() == ErrorKind::Retired => {
+                        *error = plan::naming_others(error.clone(), provider, &offer);
+                    }
+                    None => {}
+                }
             }
             Submission::Accepted(job) => {
                 span.record("job", display(&job.reference));
@@ -483,14 +499,9 @@ impl Client {
             }
             _ => {}
         }
-        let (is_renewed, is_wanted) = match &submission {
-            Submission::Rejected(error) => {
-                // A refusal that is about the account or the prompt is the same in any form.
-                let is_renewed = matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused)
-                    && provider.renewed(&offer).is_some();
-                (is_renewed, sender.still_wants(error, is_renewed))
-            }
-            _ => (false, false),
+        let is_wanted = match &submission {
+            Submission::Rejected(error) => sender.still_wants(error, is_renewed),
+            _ => false,
         };
         self.ended(&want.key, &mut submission, is_wanted).await;
         match submission {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use kie_api::Rejection;
 
-use crate::{Error, ErrorKind, JobRef};
+use crate::{Error, ErrorKind, JobRef, Reason};
 
 /// The name of the current form, which its jobs carry.
 pub(super) const CURRENT: &str = "jobs";
@@ -79,6 +79,13 @@ impl Forms {
             KieForm::Auto if self.is_old_gone.load(Ordering::Relaxed) => Form::Current,
             KieForm::Auto => Form::Old,
         }
+    }
+
+    /// What stands against another form if the old one is gone: that it is the only one that may be used.
+    pub(super) fn setting_against(&self) -> Option<Reason> {
+        let is_stuck = self.setting == KieForm::Old && self.is_old_gone.load(Ordering::Relaxed);
+        let message = "kie.ai's old form is gone, and is the only one to be used; set KIE_FORM=auto, or KieForm::Auto";
+        is_stuck.then(|| Reason::new("form", message))
     }
 
     /// Remembers that the old form is gone, and warns of it the first time.

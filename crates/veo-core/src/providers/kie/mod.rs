@@ -24,7 +24,7 @@ use crate::providers::access;
 use crate::providers::errors::translated;
 use crate::{
     Access, ApiAddress, BoxFuture, Capabilities, Described, Error, ErrorKind, JobRef, Limit, Model,
-    Offer, Provider, Reason, Resolution, State, Submission, Upgrade, VideoRequest,
+    Offer, Operation, Provider, Reason, Resolution, State, Submission, Upgrade, VideoRequest,
 };
 
 /// The reseller kie.ai.
@@ -252,20 +252,35 @@ impl Provider for Kie {
         words::marked(offer, marker)
     }
 
-    fn renewed(&self, offer: &Offer) -> Option<Offer> {
-        if offer.form.is_some() || self.form_of(&offer.request) == Form::Old {
+    fn renewed(&self, offer: &Offer) -> Option<Result<Offer, Vec<Reason>>> {
+        if offer.form.is_some() {
             return None;
         }
-        let is_wanted =
-            |model: &&Model| model.name == offer.model || model.name == models::EXTENSION;
-        let mut able = self.models().iter().filter(is_wanted);
-        let model = able.find(|model| model.reasons(&offer.request).is_empty())?;
-        let renewed = self.offer(model, &offer.request).ok()?;
-        Some(Offer {
+        if let Some(reason) = self.forms.setting_against() {
+            return Some(Err(vec![reason]));
+        }
+        if self.form_of(&offer.request) == Form::Old {
+            return None;
+        }
+        let name = match offer.operation {
+            Operation::Extend => models::EXTENSION,
+            _ => &offer.model,
+        };
+        let model = self.models().iter().find(|model| model.name == name)?;
+        // The words of the form itself say more than what the model has not.
+        let renewed = self.offer(model, &offer.request).and_then(|renewed| {
+            let reasons = model.reasons(&offer.request);
+            if reasons.is_empty() {
+                Ok(renewed)
+            } else {
+                Err(reasons)
+            }
+        });
+        Some(renewed.map(|renewed| Offer {
             account: offer.account.clone(),
             base_url: offer.base_url.clone(),
             ..renewed
-        })
+        }))
     }
 
     fn describe<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Described, Error>> {
