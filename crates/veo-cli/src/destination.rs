@@ -10,7 +10,7 @@ use veo_core::JobRef;
 
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use crate::paths::{check_target, is_dash, place};
+use crate::paths::{check_regular, check_target, is_dash, place};
 
 /// Where the video of a job goes.
 pub(crate) enum Destination {
@@ -33,6 +33,7 @@ impl Destination {
     pub(crate) fn of(path: PathBuf, force: bool, output: &Output) -> Result<Self, Failure> {
         if !is_dash(&path) {
             check_target(&path, "--output", force)?;
+            check_regular(&path, "--output")?;
             return Ok(Self::File(path));
         }
         if output.is_json() {

@@ -84,18 +84,23 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
             "{shown} is a folder; name a file in it"
         )));
     }
-    // To replace a pipe or a device is to destroy it for all who use it.
-    if path.exists() && !path.is_file() {
-        return Err(Failure::usage(format!(
-            "{shown} is no regular file, and nothing is saved in its place; choose another with {option}"
-        )));
-    }
     if path.exists() && !force {
         return Err(Failure::usage(format!(
             "{shown} is already there; choose another file with {option}, or replace it with --force"
         )));
     }
     Ok(())
+}
+
+/// Refuses a pipe or a device as the place of a video: to replace it is to destroy it for all who use it.
+pub(crate) fn check_regular(path: &Path, option: &str) -> Result<(), Failure> {
+    if !path.exists() || path.is_file() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} is no regular file, and no video is saved in its place; choose another with {option}",
+        path.display()
+    )))
 }
 
 /// The longest name of a file in the usual file systems, in bytes.

@@ -11,7 +11,7 @@ use crate::batch::lines::{BatchLine, unusable};
 use crate::batch::outputs::Outputs;
 use crate::config::Config;
 use crate::failure::{Exit, Failure, look};
-use crate::paths::{check_folder, check_name, folder_of};
+use crate::paths::{check_folder, check_name, check_regular, folder_of};
 use crate::run::possible;
 use crate::store::Store;
 
@@ -109,6 +109,7 @@ impl Decision<'_> {
             folders.insert(folder_of(&path).to_owned());
         }
         check_name(&path, OUTPUT, self.force)?;
+        check_regular(&path, OUTPUT)?;
         Ok(Action::Send { key, path })
     }
 }

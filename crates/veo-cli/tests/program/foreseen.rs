@@ -14,7 +14,7 @@ fn what_can_be_known_before_is_known_before() {
             "pipe is no regular file",
         ),
         (
-            &["generate", "A dog", "--force", "--receipt", "pipe"],
+            &["generate", "--batch", "pipe.jsonl", "--force"],
             "pipe is no regular file",
         ),
         (&["generate", "A dog", "-o", "new/"], "new/ is a folder"),
@@ -88,6 +88,7 @@ fn what_can_be_known_before_is_known_before() {
         "folder.jsonl",
         "{\"prompt\":\"A dog\",\"output\":\"new/\"}\n",
     );
+    sandbox.write("pipe.jsonl", "{\"prompt\":\"A dog\",\"output\":\"pipe\"}\n");
     assert_eq!(sandbox.run_line("mkfifo pipe").code, 0);
     for (command, words) in table {
         let run = sandbox.run(command);
