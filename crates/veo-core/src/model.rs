@@ -354,7 +354,6 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
             );
             reasons.push(Reason::new("input", message));
         }
-        reasons.extend(of_a_record("input", url));
     }
     if let Input::Extension { source } = &request.input {
         match &source.url {
@@ -370,16 +369,15 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
             }
             _ => {}
         }
-        let url = source.url.as_deref();
-        reasons.extend(url.and_then(|url| of_a_record("input", url)));
     }
-    let callback = request.callback_url.as_deref();
-    reasons.extend(callback.and_then(|url| of_a_record("callback_url", url)));
     if let Some(url) = request.callback_url.as_deref().filter(|url| !is_web(url)) {
         reasons.push(Reason::new(
             "callback_url",
             format!("{} is not an http or https URL", link(url)),
         ));
+    }
+    for (field, url) in request.links() {
+        reasons.extend(of_a_record(field, url));
     }
     reasons
 }

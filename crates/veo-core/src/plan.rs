@@ -9,7 +9,7 @@ use veo_transport::{is_loopback, without_queries};
 use crate::download::Hosts;
 use crate::image;
 use crate::model::{choices, nonsense};
-use crate::{Error, ErrorKind, Image, Input, Model, Offer, Provider, Reason, VideoRequest};
+use crate::{Error, ErrorKind, Model, Offer, Provider, Reason, VideoRequest};
 
 /// The answers of the providers to a request. Nothing is sent to find out. It serializes to JSON.
 ///
@@ -206,9 +206,17 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
         models.retain(makes_it);
     }
 
+    let nonsense = nonsense(request);
+    let is_simulated = provider.base_url().is_some_and(is_loopback);
+    let out_of_reach = if is_simulated {
+        Vec::new()
+    } else {
+        out_of_reach(request)
+    };
     let mut closest: Option<Vec<Reason>> = None;
     for model in models {
-        let mut reasons = model.reasons(request);
+        let mut reasons = nonsense.clone();
+        reasons.extend(model.reasons(request));
         if let Some(tier) = missing_tier {
             reasons.retain(|reason| reason.field != "tier");
             reasons.push(Reason::new(
@@ -216,6 +224,7 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
                 format!("{} has no {tier} models", provider.name()),
             ));
         }
+        reasons.extend(out_of_reach.clone());
         match offered(provider, model, request, reasons) {
             Ok(offer) => return Ok(offer),
             Err(reasons)
@@ -233,27 +242,13 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
 
 /// The reasons against links that lead to where no provider can follow them.
 fn out_of_reach(request: &VideoRequest) -> Vec<Reason> {
-    let mut links: Vec<(&'static str, &str)> = Vec::new();
-    for image in request.images() {
-        if let Image::Url(url) = image {
-            links.push(("input", url));
-        }
-    }
-    if let Input::Extension { source } = &request.input {
-        links.extend(source.url.as_deref().map(|url| ("input", url)));
-    }
-    links.extend(
-        request
-            .callback_url
-            .as_deref()
-            .map(|url| ("callback_url", url)),
-    );
+    let hosts = Hosts::default();
     let mut reasons = Vec::new();
-    for (field, url) in links {
+    for (field, url) in request.links() {
         let Ok(parsed) = Url::parse(url) else {
             continue;
         };
-        if let Err(refused) = Hosts::default().check(&parsed) {
+        if let Err(refused) = hosts.check(&parsed) {
             let message = format!("no provider can follow {}: {refused}", without_queries(url));
             reasons.push(Reason::new(field, message));
         }
@@ -261,18 +256,13 @@ fn out_of_reach(request: &VideoRequest) -> Vec<Reason> {
     reasons
 }
 
-/// The offer, or the given reasons with those that the request and the provider add.
+/// The offer, or the given reasons with those that the provider adds.
 fn offered(
     provider: &dyn Provider,
     model: &Model,
     request: &VideoRequest,
     mut reasons: Vec<Reason>,
 ) -> Result<Offer, Vec<Reason>> {
-    reasons.splice(0..0, nonsense(request));
-    let is_simulated = provider.base_url().is_some_and(is_loopback);
-    if !is_simulated {
-        reasons.extend(out_of_reach(request));
-    }
     match provider.offer(model, request) {
         Ok(offer) if reasons.is_empty() => Ok(of_account(provider, offer)),
         Ok(_) => Err(reasons),

@@ -555,6 +555,25 @@ impl VideoRequest {
         }
     }
 
+    /// The links that a provider is to follow or to call, each with the field it is in.
+    pub(crate) fn links(&self) -> Vec<(&'static str, &str)> {
+        let mut links: Vec<(&'static str, &str)> = Vec::new();
+        for image in self.images() {
+            if let Image::Url(url) = image {
+                links.push(("input", url));
+            }
+        }
+        if let Input::Extension { source } = &self.input
+            && let Some(url) = &source.url
+        {
+            links.push(("input", url));
+        }
+        if let Some(url) = &self.callback_url {
+            links.push(("callback_url", url));
+        }
+        links
+    }
+
     /// Takes out what can be secret in links, and what is long.
     pub(crate) fn redact(&mut self) {
         for image in self.images_mut() {
