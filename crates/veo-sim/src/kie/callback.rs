@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::envelope::Refusal;
 use super::forms::{other_id, reshape};
 use super::get_task::record;
-use super::task::{NO_4K, TO_4K, failure, has_origin};
+use super::task::{NO_4K, TO_4K, failure, has_origin, urls};
 use crate::clip::Resolution;
 use crate::media;
 use crate::scenario::{CallbackBody, Callbacks, Fate};
@@ -67,13 +67,9 @@ fn video(task: &Task, id: &str, base: &str) -> Value {
         let data = json!({ "taskId": id, "fallbackFlag": false });
         return json!({ "code": code, "msg": message, "data": data });
     }
-    let urls = match task.fate {
-        Fate::Filtered => json!([]),
-        _ => json!([media::url(base, id, "")]),
-    };
-    let mut info = json!({ "resultUrls": urls, "resolution": task.delivered().resolution.word() });
+    let mut info = json!({ "resultUrls": urls(task, id, base, ""), "resolution": task.delivered().resolution.word() });
     if has_origin(task) {
-        info["originUrls"] = json!([media::url(base, id, "_origin")]);
+        info["originUrls"] = urls(task, id, base, "_origin");
     }
     let is_fallback = task.fate == Fate::Fallback;
     let mut data = json!({ "taskId": id, "info": info, "fallbackFlag": is_fallback });

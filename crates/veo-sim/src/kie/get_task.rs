@@ -5,10 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::envelope::{Answer, Refusal, success};
-use super::task::{VEO, asked, failure};
+use super::task::{VEO, asked, failure, urls};
 use crate::clip::Resolution;
-use crate::media;
-use crate::scenario::Fate;
 use crate::task::Task;
 use crate::visit::Visit;
 
@@ -72,10 +70,7 @@ fn param(echo: &str) -> String {
 
 /// The result of a success. That of an extension and of an upgrade is not known.
 fn result(task: &Task, id: &str, base: &str) -> Value {
-    let urls = |which: &str| match task.fate {
-        Fate::Filtered => json!([]),
-        _ => json!([media::url(base, id, which)]),
-    };
+    let urls = |which| urls(task, id, base, which);
     let is_video = task.current.is_some_and(|current| current.model == VEO);
     if is_video && task.format.resolution > Resolution::P720 {
         json!({ "data": { "result_urls": urls(""), "origin_urls": urls("_origin") } })

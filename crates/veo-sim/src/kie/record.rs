@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::envelope::{Answer, Refusal, success};
 use super::forms::other_id;
-use super::task::{NO_4K, asked, failure, has_origin, kept};
+use super::task::{NO_4K, asked, failure, has_origin, kept, urls};
 use crate::clip::Resolution;
 use crate::media;
 use crate::scenario::Fate;
@@ -60,10 +60,7 @@ fn param_json(echo: &str) -> String {
 
 /// The result of a task that is a success.
 fn response(task: &Task, id: &str, base: &str) -> Value {
-    let urls = |which: &str| match task.fate {
-        Fate::Filtered => json!([]),
-        _ => json!([media::url(base, id, which)]),
-    };
+    let urls = |which| urls(task, id, base, which);
     let mut response = json!({
         "taskId": id,
         "resolution": task.delivered().resolution.word(),

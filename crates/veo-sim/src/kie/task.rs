@@ -1,8 +1,10 @@
 //! The facts of a task that several of kie.ai's answers and callbacks are made from.
 
+use serde_json::{Value, json};
+
 use super::envelope::{INVALID, Refusal, UNKNOWN_TASK};
 use crate::clip::Resolution;
-use crate::media::RECORD_LIFE;
+use crate::media::{self, RECORD_LIFE};
 use crate::scenario::Fate;
 use crate::state::State;
 use crate::task::{Progress, Task};
@@ -109,6 +111,14 @@ pub(crate) fn has_origin(task: &Task) -> bool {
     let delivered = task.delivered();
     let is_other = delivered.portrait || delivered.resolution > Resolution::P720;
     is_other && !matches!(task.fate, Fate::Fallback | Fate::Filtered)
+}
+
+/// The URL of a video of a task, as a list: of the file whose name has this ending. There is none if it was filtered.
+pub(crate) fn urls(task: &Task, id: &str, base: &str, which: &str) -> Value {
+    match task.fate {
+        Fate::Filtered => json!([]),
+        _ => json!([media::url(base, id, which)]),
+    }
 }
 
 /// The code and the words of a task that has failed.

@@ -89,9 +89,13 @@ impl<'a> User<'a> {
 
     /// What kie.ai says of a task.
     async fn record(&self, id: &str) -> Value {
-        let reply = self
-            .get(&format!("/api/v1/veo/record-info?taskId={id}"))
-            .await;
+        self.data(&format!("/api/v1/veo/record-info?taskId={id}"))
+            .await
+    }
+
+    /// The data of a success of kie.ai.
+    async fn data(&self, path: &str) -> Value {
+        let reply = self.get(path).await;
         assert_eq!(
             (&reply["code"], &reply["msg"]),
             (&json!(200), &json!("success")),
@@ -134,15 +138,8 @@ impl<'a> User<'a> {
 
     /// What kie.ai's current form says of a task.
     async fn task(&self, id: &str) -> Value {
-        let reply = self
-            .get(&format!("/api/v1/jobs/recordInfo?taskId={id}"))
-            .await;
-        assert_eq!(
-            (&reply["code"], &reply["msg"]),
-            (&json!(200), &json!("success")),
-            "{reply}"
-        );
-        reply["data"].clone()
+        self.data(&format!("/api/v1/jobs/recordInfo?taskId={id}"))
+            .await
     }
 
     /// Asks kie.ai's current form until the task has ended.
