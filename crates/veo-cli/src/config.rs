@@ -59,7 +59,7 @@ struct Settings {
 }
 
 /// The form of kie.ai's API for new videos.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 enum FormName {
     Auto,
@@ -499,14 +499,10 @@ fn in_either_case(variable: &str) -> Option<String> {
 const FORM: &str = "KIE_FORM";
 
 fn form(word: &str) -> Result<FormName, Failure> {
-    match word.trim().to_lowercase().as_str() {
-        "auto" => Ok(FormName::Auto),
-        "old" => Ok(FormName::Old),
-        "current" => Ok(FormName::Current),
-        _ => Err(Failure::usage(format!(
-            "{FORM} is no form of kie.ai's API; set auto, old or current"
-        ))),
-    }
+    FormName::from_str(word.trim(), true).map_err(|_| {
+        let message = format!("{FORM} is no form of kie.ai's API; set auto, old or current");
+        Failure::usage(message)
+    })
 }
 
 fn from_environment(variable: &str) -> Option<String> {
