@@ -3,8 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export VEO_TEST_MANY=${VEO_TEST_MANY:-100000}
-# The slow last tenth of optimisation takes most of the build, and changes nothing of note.
-export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 # It writes the record, where the library has it.
 if [ -e crates/veo-core/examples/fill_ledger.rs ]; then
     cargo build --release --package veo-core --example fill_ledger --locked

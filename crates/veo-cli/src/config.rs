@@ -12,7 +12,8 @@ use serde::{Deserialize, Deserializer};
 use tempfile::NamedTempFile;
 use toml::{Table, Value};
 use veo_core::{
-    Access, Client, Downloads, Kie, KieForm, Poll, Proxy, SecretString, UniAll, is_loopback,
+    Access, Client, Downloads, Kie, KieForm, Poll, Provider, Proxy, SecretString, UniAll,
+    is_loopback,
 };
 
 use crate::failure::Failure;
@@ -264,25 +265,30 @@ impl Config {
 
     fn unchecked(&self, providers: &[ProviderName]) -> Result<Option<Client>, Failure> {
         let mut client: Option<Client> = None;
+        let mut kie = None;
         for (number, provider) in providers.iter().enumerate() {
             if providers[..number].contains(provider) {
                 continue;
             }
             let access = self.access(*provider);
-            client = Some(match (client, provider) {
-                (None, ProviderName::Kie) => Client::new(self.kie(access)?)?,
-                (None, ProviderName::Uniall) => Client::new(UniAll::new(access)?)?,
-                (Some(client), ProviderName::Kie) => client.or(self.kie(access)?),
-                (Some(client), ProviderName::Uniall) => client.or(UniAll::new(access)?),
+            client = Some(match provider {
+                ProviderName::Kie => {
+                    let provider = self.kie(access)?;
+                    kie = Some(provider.clone());
+                    with(client, provider)?
+                }
+                ProviderName::Uniall => with(client, UniAll::new(access)?)?,
             });
         }
-        Ok(match client {
-            // Its place for images serves everybody, also when it is not to be asked for a video.
-            Some(client) if self.has_key(ProviderName::Kie) => {
-                Some(client.with_uploader(Kie::new(self.access(ProviderName::Kie))?))
-            }
-            client => client,
-        })
+        if !self.has_key(ProviderName::Kie) {
+            return Ok(client);
+        }
+        // Its place for images serves everybody, also when it is not to be asked for a video.
+        let uploader = match kie {
+            Some(kie) => kie,
+            None => Kie::new(self.access(ProviderName::Kie))?,
+        };
+        Ok(client.map(|client| client.with_uploader(uploader)))
     }
 
     fn kie(&self, access: Access) -> Result<Kie, Failure> {
@@ -509,6 +515,14 @@ fn from_environment(variable: &str) -> Option<String> {
     env::var(variable)
         .ok()
         .filter(|value| !value.trim().is_empty())
+}
+
+/// A client that asks one more provider.
+fn with(client: Option<Client>, provider: impl Provider + 'static) -> Result<Client, Failure> {
+    Ok(match client {
+        Some(client) => client.or(provider),
+        None => Client::new(provider)?,
+    })
 }
 
 fn missing_key(variable: &str, provider: &str) -> Failure {

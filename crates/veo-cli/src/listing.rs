@@ -1,6 +1,7 @@
 //! A job as it is listed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -12,9 +13,9 @@ use crate::paths::{entry_path, relative_to};
 /// A job as it is listed.
 #[derive(Serialize)]
 pub(crate) struct Listing {
-    pub(crate) key: String,
+    pub(crate) key: Arc<str>,
     pub(crate) state: EntryState,
-    pub(crate) job: Option<String>,
+    pub(crate) job: Option<Arc<str>>,
     /// When it was first written down, in seconds since 1970.
     pub(crate) at: u64,
     pub(crate) prompt: String,
@@ -28,9 +29,9 @@ impl Listing {
         let since_1970 = entry.at.duration_since(SystemTime::UNIX_EPOCH);
         let prompt = entry.wish.asked().map(|request| request.prompt.clone());
         Self {
-            key: entry.key.clone(),
+            key: entry.key.as_str().into(),
             state: entry.state,
-            job: entry.reference().map(ToString::to_string),
+            job: entry.reference().map(|job| job.to_string().into()),
             at: since_1970.unwrap_or_default().as_secs(),
             prompt: prompt.unwrap_or_default(),
             output: entry_path(entry),
@@ -48,7 +49,7 @@ impl Listing {
             job: listed.job,
             at: listed.at,
             prompt: listed.prompt,
-            output: target.map(|target| relative_to(here, target.into())),
+            output: target.map(|target| relative_to(here, Path::new(&*target)).into_owned()),
             error: None,
         }
     }

@@ -1,5 +1,6 @@
 //! Where files go: what a path means, which name is free, and whether a file can be saved there.
 
+use std::borrow::Cow;
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -121,15 +122,15 @@ pub(crate) fn check_writable(folder: &Path, option: &str) -> Result<(), Failure>
 
 /// A path as one would write it here.
 pub(crate) fn relative(path: &Path) -> PathBuf {
-    relative_to(&current_folder(), path.to_owned())
+    relative_to(&current_folder(), path).into_owned()
 }
 
 /// A path as one would write it in the current folder, which is given since many paths are asked for.
-pub(crate) fn relative_to(here: &Path, path: PathBuf) -> PathBuf {
+pub(crate) fn relative_to<'a>(here: &Path, path: &'a Path) -> Cow<'a, Path> {
     match path.strip_prefix(here) {
-        Ok(relative) if is_dash(relative) => Path::new(".").join(relative),
-        Ok(relative) => relative.to_owned(),
-        Err(_) => path,
+        Ok(relative) if is_dash(relative) => Path::new(".").join(relative).into(),
+        Ok(relative) => relative.into(),
+        Err(_) => path.into(),
     }
 }
 

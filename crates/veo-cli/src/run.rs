@@ -372,7 +372,7 @@ impl<'a> Run<'a> {
             } else {
                 path.exists()
             };
-            is_in_the_way || targets.contains(&place(path).display().to_string())
+            is_in_the_way || targets.contains(&*place(path).display().to_string())
         }))
     }
 }

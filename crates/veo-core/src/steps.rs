@@ -718,8 +718,8 @@ impl Agenda {
     /// Takes up what is open and not on the agenda. What is unknown waits for somebody to settle it.
     fn take_up(&mut self, open: Vec<Listed>) {
         for Listed { key, state, .. } in open {
-            if state != EntryState::Unknown && !self.turns.contains_key(&key) {
-                self.put(key, Instant::now());
+            if state != EntryState::Unknown && !self.turns.contains_key(&*key) {
+                self.put(key.to_string(), Instant::now());
             }
         }
     }

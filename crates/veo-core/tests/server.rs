@@ -368,7 +368,7 @@ async fn states(backend: &Backend) -> BTreeMap<String, EntryState> {
         .await
         .unwrap()
         .into_iter()
-        .map(|listed| (listed.key, listed.state))
+        .map(|listed| (listed.key.to_string(), listed.state))
         .collect()
 }
 

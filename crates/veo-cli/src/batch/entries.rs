@@ -1,6 +1,7 @@
 //! The entries that the ledger of a batch has.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use veo_core::ledger::{Listed, Which};
 use veo_core::{Client, JobRef};
@@ -10,7 +11,7 @@ use crate::failure::Failure;
 use crate::store::Store;
 
 /// The entries that the ledger of a batch has, by key.
-pub(super) struct Entries(HashMap<String, Listed>);
+pub(super) struct Entries(HashMap<Arc<str>, Listed>);
 
 impl Entries {
     /// Lists them all, if the batch was begun where the providers are now. A video of a simulator is not one of the
@@ -31,9 +32,9 @@ impl Entries {
 
     /// The entry of a line, or the last of its further tries.
     pub(super) fn of_line(&self, line: &BatchLine) -> Option<&Listed> {
-        let mut last = self.0.get(&line.key);
+        let mut last = self.0.get(&*line.key);
         for number in 2.. {
-            match self.0.get(&format!("{}/{number}", line.key)) {
+            match self.0.get(&*format!("{}/{number}", line.key)) {
                 Some(further) => last = Some(further),
                 None => break,
             }

@@ -19,7 +19,7 @@ pub(super) struct Outputs<'a> {
     /// The line or job that each of these files belongs to. No other line may name it.
     claimed: HashMap<PathBuf, String>,
     /// Files of videos that are there or may come. The program gives none of these names.
-    used: HashSet<&'a Path>,
+    used: HashSet<&'a str>,
 }
 
 impl<'a> Outputs<'a> {
@@ -34,24 +34,24 @@ impl<'a> Outputs<'a> {
         let mut claimed = HashMap::new();
         let mut used = HashSet::new();
         for listed in others.iter().chain(entries.all()) {
-            let Some(path) = target(listed) else {
+            let Some(target) = listed.target.as_deref() else {
                 continue;
             };
             if keeps(listed) {
-                used.insert(path);
+                used.insert(target);
             }
             if let Some(job) = &listed.job
                 && listed.state.is_open()
             {
-                claimed.insert(path.to_owned(), job.clone());
+                claimed.insert(target.into(), job.to_string());
             }
         }
         // The file of a line that was sent is its own, and comes before a file that another line names.
         let mut unsent = Vec::new();
         for line in lines {
             let entry = entries.of_line(line).filter(|listed| keeps(listed));
-            match entry.and_then(target) {
-                Some(path) => drop(claimed.insert(path.to_owned(), name(line))),
+            match entry.and_then(|listed| listed.target.as_deref()) {
+                Some(target) => drop(claimed.insert(target.into(), name(line))),
                 None => unsent.push(line),
             }
         }
@@ -79,7 +79,9 @@ impl<'a> Outputs<'a> {
         let is_taken = |path: &Path| {
             let place = place(path);
             self.claimed.contains_key(&place)
-                || self.used.contains(place.as_path())
+                || place
+                    .to_str()
+                    .is_some_and(|place| self.used.contains(place))
                 || (!force && path.exists())
         };
         let path = next_free(&like, is_taken);
@@ -113,11 +115,6 @@ impl<'a> Outputs<'a> {
 /// Whether the video of an entry is there or may still come.
 fn keeps(listed: &Listed) -> bool {
     listed.state.is_open() || listed.state == EntryState::Done
-}
-
-/// Where the video of an entry is, or is to go.
-fn target(listed: &Listed) -> Option<&Path> {
-    listed.target.as_deref().map(Path::new)
 }
 
 fn name(line: &BatchLine) -> String {

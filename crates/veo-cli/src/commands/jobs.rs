@@ -108,9 +108,9 @@ fn table(listings: &[Listing]) -> impl Iterator<Item = String> {
 /// State, age, job, video and prompt.
 fn cells(listing: &Listing, now: u64) -> [Cow<'_, str>; 5] {
     let job = match (&listing.job, listing.state) {
-        (Some(job), _) => job.as_str(),
+        (Some(job), _) => &**job,
         // By this name it is settled.
-        (None, EntryState::Unknown) => listing.key.as_str(),
+        (None, EntryState::Unknown) => &*listing.key,
         (None, _) => "-",
     };
     let video = listing.output.as_deref().map(Path::to_string_lossy);

@@ -1,11 +1,12 @@
 //! What a ledger knows of all its entries in short, and what follows from it for the next paid call.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, Begin, Begun, Budget, EntryState, Event, Outcome, told};
@@ -91,7 +92,7 @@ pub(super) struct Row {
     /// Milliseconds since 1970.
     pub(super) at: u64,
     pub(super) job: Option<Arc<str>>,
-    pub(super) target: Option<Box<str>>,
+    pub(super) target: Option<Arc<str>>,
     pub(super) owner: Option<Box<str>>,
     /// Where its first line is: offset and length. After a compaction there is no other.
     pub(super) first_line: (u64, u32),
@@ -114,7 +115,7 @@ pub(super) struct Book {
     by_key: HashMap<Arc<str>, u32>,
     /// The latest of each job. What was sent with a size, and is no upgrade, is found without the size too.
     by_job: HashMap<Arc<str>, u32>,
-    by_target: HashMap<Box<str>, u32>,
+    by_target: HashMap<Arc<str>, u32>,
     by_marker: HashMap<Box<str>, u32>,
     accounts: HashMap<Box<str>, Starts>,
     addresses: Names,
@@ -129,8 +130,8 @@ pub(super) struct Book {
 
 #[derive(Debug, Default)]
 struct Names {
-    numbers: HashMap<Box<str>, u32>,
-    names: Vec<Box<str>>,
+    numbers: HashMap<Arc<str>, u32>,
+    names: Vec<Arc<str>>,
 }
 
 /// What counts for a budget.
@@ -246,11 +247,8 @@ impl Book {
     }
 
     /// Where the provider of an entry was reached, if not at its own address.
-    pub(super) fn base_url(&self, row: &Row) -> Option<&str> {
-        self.addresses
-            .names
-            .get(row.address? as usize)
-            .map(|address| &**address)
+    pub(super) fn base_url(&self, row: &Row) -> Option<Arc<str>> {
+        self.addresses.names.get(row.address? as usize).cloned()
     }
 
     /// Whether there are links in the file that nothing needs any more.
@@ -525,8 +523,9 @@ impl Names {
             return *number;
         }
         let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        self.numbers.insert(name.into(), number);
-        self.names.push(name.into());
+        let name: Arc<str> = name.into();
+        self.numbers.insert(name.clone(), number);
+        self.names.push(name);
         number
     }
 

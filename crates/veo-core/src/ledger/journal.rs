@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use memchr::memmem::Finder;
 use sha2::{Digest as _, Sha256};
 
 use super::alive::Processes;
@@ -14,8 +15,8 @@ use super::disk::{
     has_other_names, is_in_place, make_folder, read_at, unlockable, unusable, write_at,
 };
 use super::line::{
-    HEAD, Head, START, VERSION, head_line, is_room, is_room_only, line, prompt_in, read_head,
-    short_of, split,
+    HEAD, Head, START, VERSION, head_line, is_room, is_room_only, line, prompt_finder, prompt_in,
+    read_head, short_of, split,
 };
 use super::{
     Attempt, Begin, Begun, Entry, EntryState, Event, Listed, Outcome, Want, Which, key_reused,
@@ -57,6 +58,7 @@ struct Prompts<'a> {
     file: BufReader<&'a File>,
     /// Where it has been read to.
     at: u64,
+    finder: Finder<'static>,
 }
 
 /// How far the lines of a file were read.
@@ -615,13 +617,13 @@ impl Journal {
                 prompt = read.map_err(|error| unusable(&self.path, error))?;
             }
             listed.push(Listed {
-                key: row.key.to_string(),
+                key: row.key.clone(),
                 state,
-                job: row.job.as_deref().map(str::to_owned),
-                base_url: self.book.base_url(row).map(str::to_owned),
+                job: row.job.clone(),
+                base_url: self.book.base_url(row),
                 at: row.at / 1000,
                 prompt,
-                target: row.target.as_deref().map(str::to_owned),
+                target: row.target.clone(),
             });
         }
         Ok(listed)
@@ -801,7 +803,11 @@ impl<'a> Prompts<'a> {
     fn of(file: &'a File) -> io::Result<Self> {
         let mut file = BufReader::with_capacity(1 << 20, file);
         file.seek(SeekFrom::Start(0))?;
-        Ok(Self { file, at: 0 })
+        Ok(Self {
+            file,
+            at: 0,
+            finder: prompt_finder(),
+        })
     }
 
     fn read(&mut self, row: &Row) -> io::Result<String> {
@@ -814,12 +820,12 @@ impl<'a> Prompts<'a> {
         self.at = offset;
         let buffer = self.file.fill_buf()?;
         if let Some(line) = buffer.get(..length as usize) {
-            return Ok(prompt_in(line).unwrap_or_default());
+            return Ok(prompt_in(line, &self.finder).unwrap_or_default());
         }
         let mut line = vec![0; length as usize];
         self.file.read_exact(&mut line)?;
         self.at = offset + u64::from(length);
-        Ok(prompt_in(&line).unwrap_or_default())
+        Ok(prompt_in(&line, &self.finder).unwrap_or_default())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -104,10 +104,15 @@ pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     ))
 }
 
+/// Finds where the prompt of a line begins.
+pub(super) fn prompt_finder() -> Finder<'static> {
+    Finder::new(PROMPT)
+}
+
 /// The prompt of a line. It is the first of its name, and nothing else of a long line is read.
-pub(super) fn prompt_in(bytes: &[u8]) -> Option<String> {
+pub(super) fn prompt_in(bytes: &[u8], finder: &Finder) -> Option<String> {
     // Within a text a quote has a backslash before it, and the event in short has nothing of this name.
-    let prompt = bytes.get(memmem::find(bytes, PROMPT)? + PROMPT.len()..)?;
+    let prompt = bytes.get(finder.find(bytes)? + PROMPT.len()..)?;
     serde_json::Deserializer::from_slice(prompt)
         .into_iter()
         .next()?

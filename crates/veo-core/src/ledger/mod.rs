@@ -38,9 +38,8 @@ mod line;
 mod none;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
-
-use serde::Serialize;
 
 use crate::{BoxFuture, Error, ErrorKind, JobRef, Limit, Offer};
 
@@ -178,26 +177,24 @@ pub enum Which {
     Open,
 }
 
-/// An entry in short.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// An entry in short. Its texts are shared with the ledger, which can have many.
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Listed {
     /// The caller's name for it.
-    pub key: String,
+    pub key: Arc<str>,
     /// Its state.
     pub state: EntryState,
     /// The job, if there is one.
-    pub job: Option<String>,
+    pub job: Option<Arc<str>>,
     /// Where the provider was reached, if not at its own address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub base_url: Option<String>,
+    pub base_url: Option<Arc<str>>,
     /// When it was first written down, in seconds since 1970.
     pub at: u64,
     /// The prompt, if it was [asked for](Which::WithPrompts).
     pub prompt: String,
     /// Where it is to be saved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
+    pub target: Option<Arc<str>>,
 }
 
 /// A cap on what one account may spend, in the account's own unit.
