@@ -1,5 +1,5 @@
-//! How much memory a reply takes that is as long as replies may be, whatever is in it. A process of its own, whose highest
-//! use of memory the system tells.
+//! How much memory a reply takes that is as long as replies may be, whatever is in it, and a wait. A process of its own, whose
+//! highest use of memory the system tells.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -325,4 +325,13 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
         "{} MiB for what is too long",
         peak() / MIB
     );
+}
+
+/// An application waits for as many jobs as it likes, each in a task with a client of its own.
+#[test]
+fn a_wait_is_small() {
+    let client = Client::new(Kie::new("the API key").unwrap()).unwrap();
+    let job = JobRef::new("kie", "t1");
+    let bytes = size_of_val(&client) + size_of_val(&client.wait(&job));
+    assert!(bytes < 1536, "{bytes} bytes");
 }

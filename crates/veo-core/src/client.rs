@@ -71,7 +71,7 @@ pub struct Client {
     wire: Wire,
     /// The keys that a run is to step now.
     hurry: broadcast::Sender<String>,
-    downloader: Downloader,
+    downloader: Arc<Downloader>,
     poll: Poll,
     /// One permit for each job that may be under way; clones share them.
     in_flight: Option<Arc<Semaphore>>,
@@ -121,7 +121,7 @@ impl Client {
             balance: Arc::default(),
             wire: Wire::new(),
             hurry: broadcast::Sender::new(HURRIED),
-            downloader: Downloader::new(Downloads::default())?,
+            downloader: Arc::new(Downloader::new(Downloads::default())?),
             poll: Poll::default(),
             in_flight: None,
         })
@@ -239,14 +239,14 @@ impl Client {
     ///
     /// [`ErrorKind::InvalidRequest`] if there can be no HTTP client on this machine.
     pub fn with_downloads(mut self, downloads: Downloads) -> Result<Self, Error> {
-        self.downloader = Downloader::new(downloads)?;
+        self.downloader = Arc::new(Downloader::new(downloads)?);
         Ok(self)
     }
 
     /// The same client, where a downloaded video replaces a file that is there, or not. See [`Downloads::replace`].
     #[must_use]
     pub fn with_replacing(mut self, replace: bool) -> Self {
-        self.downloader = self.downloader.replacing(replace);
+        Arc::make_mut(&mut self.downloader).replace(replace);
         self
     }
 
@@ -431,14 +431,16 @@ impl Client {
         let Some(provider) = self.provider_of(job) else {
             return Err(nobody(job));
         };
-        let entry = self.entry_of(job).await;
+        // Many can wait at the same time, so what is large and seldom needed is not part of each of them.
+        let entry = self.entry_of(job).await.map(Box::new);
         if let Some(entry) = &entry {
             // Nobody knows where an entry was sent whose line is damaged.
             if !matches!(entry.wish, Wish::Lost) {
                 self.check_place(job, entry.base_url())?;
             }
             if let Some(to) = entry.upgrade() {
-                return self.enlarge(&job.without_size(), to, false, on_state).await;
+                let small = job.without_size();
+                return Box::pin(self.enlarge(&small, to, false, on_state)).await;
             }
         }
         let waiting = Waiting::new(self.poll.clone());
@@ -450,12 +452,12 @@ impl Client {
                 None => error.with_job(job),
             });
         if let Some(entry) = &entry {
-            self.write_end(entry, &ended).await;
+            Box::pin(self.write_end(entry, &ended)).await;
         }
         let video = ended?;
         match job.resolution {
             Some(wanted) if video.is_below(wanted) => {
-                self.enlarge_or_keep(video, job, wanted, on_state).await
+                Box::pin(self.enlarge_or_keep(video, job, wanted, on_state)).await
             }
             _ => Ok(video),
         }

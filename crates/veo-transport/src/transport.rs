@@ -1,10 +1,12 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, Request, Response, Url, redirect, retry};
 use secrecy::ExposeSecret;
+use tokio::sync::Semaphore;
 
 use crate::error::causes;
 use crate::http::{HAS_TLS, client_builder};
@@ -18,6 +20,10 @@ pub const MAX_BODY: usize = 40 << 20;
 /// The longest body beside a video inside it, so that both together take no more memory than either may.
 const MAX_BESIDE_VIDEO: usize = 8 << 20;
 
+/// How many queries are on their way at a time. Each has a connection of its own meanwhile, and a system has no more than
+/// about a thousand for a process.
+const MOST_QUERIES: usize = 100;
+
 /// Where exchanges are logged, at the level of debugging.
 pub const WIRE: &str = "veo::wire";
 
@@ -26,6 +32,8 @@ pub const WIRE: &str = "veo::wire";
 pub struct Transport {
     query: Client,
     submit: Client,
+    /// A permit for each query on its way.
+    queries: Arc<Semaphore>,
     authorization: HeaderValue,
     key: Key,
     proxy: Proxy,
@@ -78,6 +86,7 @@ impl Transport {
                 .pool_max_idle_per_host(0)
                 .build()
                 .map_err(Error::unbuildable)?,
+            queries: Arc::new(Semaphore::new(MOST_QUERIES)),
             authorization,
             key: Key::new(config.key.clone(), is_loopback(origin.as_str())),
             proxy: config.proxy.clone(),
@@ -112,12 +121,14 @@ impl Transport {
         &self.query
     }
 
-    /// Sends a request that costs nothing.
+    /// Sends a request that costs nothing. While a hundred are on their way, it waits for one of them to end.
     ///
     /// # Errors
     ///
     /// All but [`Error::Rejected`].
     pub async fn query<R>(&self, request: Request) -> Result<RawReply, Error<R>> {
+        // Nobody closes it.
+        let _permit = self.queries.acquire().await;
         self.send(&self.query, request).await
     }
 

@@ -227,9 +227,8 @@ impl Downloader {
         })
     }
 
-    pub(crate) fn replacing(mut self, replace: bool) -> Self {
+    pub(crate) fn replace(&mut self, replace: bool) {
         self.settings.replace = replace;
-        self
     }
 
     /// Begins to save a video in a place. The API of its provider is asked with the key if a link leads there. `inline` is what
