@@ -28,7 +28,7 @@ impl Limit {
 
     /// The span in which requests are counted here. A request that takes long to arrive is counted there when the next ones
     /// are sent already, so this is longer by more than the way to the provider takes.
-    fn span(self) -> Duration {
+    pub(crate) fn span(self) -> Duration {
         self.per.saturating_add(self.per / 40)
     }
 }

@@ -17,8 +17,8 @@ use crate::runtime::runtime;
 use crate::text::random;
 use crate::time::now;
 use crate::{
-    Error, ErrorKind, JobRef, Offer, Provider, Refusal, Resend, Submission, Unknown, VideoRequest,
-    image, plan,
+    Error, ErrorKind, JobRef, Limit, Offer, Provider, Refusal, Resend, Submission, Unknown,
+    VideoRequest, image, plan,
 };
 
 /// A request that is planned and whose images are where the providers reach them. It can be sent, which costs money.
@@ -132,7 +132,8 @@ impl Client {
 
     /// Sends a prepared request to the first provider that can make the video, at most once. The next one is asked only when
     /// a provider has certainly not taken it; the job then says why. It waits while the account's [limit](crate::Limit) is
-    /// reached, and, up to [`Poll::give_up_after`](crate::Poll::give_up_after), while its budget is set aside for calls under way.
+    /// reached, and, up to [`Poll::give_up_after`](crate::Poll::give_up_after), while the provider has asked for a pause or its
+    /// budget is set aside for calls under way.
     ///
     /// With a [ledger](Self::with_ledger) each call is written down before it leaves, and what became of it after. Both happen in
     /// a task of their own, so dropping this future loses nothing.
@@ -327,6 +328,10 @@ impl Client {
                     renewed.push(refusal);
                     continue;
                 }
+                // For its own limit nobody waits for longer than the span of that.
+                Ok(Sending::NotBefore(pause)) if pause > self.patience(&**provider) => {
+                    return Submission::Rejected(too_early(&offer.account, pause));
+                }
                 Ok(Sending::NotBefore(pause)) => pause,
                 // Calls under way are waited for as long as jobs are.
                 Ok(Sending::Held)
@@ -345,6 +350,13 @@ impl Client {
                 return Submission::Rejected(stopped(&refusals));
             }
         }
+    }
+
+    /// The longest pause before an offer is sent that is worth waiting for.
+    fn patience(&self, provider: &dyn Provider) -> Duration {
+        let limit = provider.capabilities().limit;
+        let turn = limit.map(Limit::span).unwrap_or_default();
+        self.poll().give_up_after.max(turn)
     }
 
     /// Sends to the first provider now, or says how long to wait before that is possible. What is rejected and
@@ -777,6 +789,13 @@ fn is_final(error: &Error) -> bool {
             | ErrorKind::LedgerDamaged
             | ErrorKind::OnItsWay
     )
+}
+
+/// The error of a request that the account does not take for a while.
+fn too_early(account: &str, pause: Duration) -> Error {
+    let seconds = pause.as_secs_f64().ceil();
+    let message = format!("not sent: {account} wants no request for another {seconds} s");
+    Error::new(ErrorKind::RateLimited, message).with_retry_after(Some(pause))
 }
 
 /// Whether a provider has refused the request itself.

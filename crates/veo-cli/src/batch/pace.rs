@@ -12,12 +12,12 @@ use crate::interrupt::Interrupts;
 
 /// How many times in a row the provider may not be reached before the batch ends.
 const UNREACHED: u32 = 4;
-/// The longest pause, unless the provider asks for more.
+/// The longest pause, unless the provider asks for more. None is longer than the time that the user gave.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// What all lines share about sending.
 pub(super) struct Pace {
-    /// How long a provider may say that it takes requests later.
+    /// How long no line may be taken before the batch ends.
     patience: Duration,
     /// Why no further line is sent, if that is so.
     halted: RefCell<Option<Failure>>,
@@ -106,15 +106,21 @@ impl Pace {
         if pauses == 0 {
             self.since.set(now);
         }
-        let is_at_end = match kind {
-            ErrorKind::NotSent => pauses >= UNREACHED,
-            _ => now.duration_since(self.since.get()) >= self.patience,
-        };
-        if is_at_end {
+        let left = self.patience.saturating_sub(now - self.since.get());
+        if asked > left {
+            let next = format!(
+                "It takes requests again in {} s, and {} s are left of the time that --timeout gives.",
+                asked.as_secs(),
+                left.as_secs()
+            );
+            return Err(self.halt(failure.with_next(next)));
+        }
+        let is_unreachable = kind == ErrorKind::NotSent && pauses >= UNREACHED;
+        if is_unreachable || left.is_zero() {
             return Err(self.halt(failure));
         }
         let growing = Duration::from_secs(1 << pauses.min(6)).min(LONGEST);
-        let pause = asked.max(growing);
+        let pause = asked.max(growing).min(left);
         self.pauses.set(pauses + 1);
         self.until.set(now + pause);
         Ok(Some(pause))

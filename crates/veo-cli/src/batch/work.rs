@@ -132,7 +132,7 @@ impl Work<'_> {
             if let Some(pause) = self.pace.not_taken(turn, failure)? {
                 self.run.output.note(&format!(
                     "{label}{message}; all lines pause for {} s",
-                    pause.as_secs()
+                    pause.as_secs_f64().ceil()
                 ));
             }
         }

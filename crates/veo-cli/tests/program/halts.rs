@@ -49,6 +49,12 @@ fn batch(sandbox: &Sandbox, concurrency: usize, options: &[&str]) -> Run {
     sandbox.run(&[&command, options].concat())
 }
 
+/// Too many requests, and the time after which the provider takes them again.
+fn busy(retry_after: &str) -> String {
+    let header = format!("retry-after: {retry_after}\r\n");
+    whole("200 OK", &header, &refused(429, "Too many requests"))
+}
+
 /// Checks that the end is told once, and gives the number of lines that were not taken.
 fn not_taken(run: &Run, words: &str) -> usize {
     assert_eq!(run.err.matches(words).count(), 1, "{}", run.err);
@@ -118,10 +124,7 @@ fn the_sum_of_a_batch_says_what_was_not_taken() {
 #[test]
 fn all_lines_pause_while_there_are_too_many_requests() {
     for concurrency in [1, 4] {
-        let (server, taken) = kie(|number| {
-            let body = refused(429, "Too many requests");
-            (number <= 2).then(|| whole("200 OK", "retry-after: 2\r\n", &body))
-        });
+        let (server, taken) = kie(|number| (number <= 2).then(|| busy("2")));
         let sandbox = Sandbox::new().at("kie", server.url());
         let run = batch(&sandbox, concurrency, &[]);
         assert_eq!(run.code, 0, "{}", run.err);
@@ -134,13 +137,53 @@ fn all_lines_pause_while_there_are_too_many_requests() {
     }
 }
 
+/// The provider says when to come back, and the user says how long to wait.
 #[test]
 fn a_provider_that_stays_busy_ends_the_batch_in_time() {
-    let (server, _) = kie(|_| Some(whole("200 OK", "retry-after: 1\r\n", &refused(429, "busy"))));
+    let table: [(&str, &str, Answer); 5] = [
+        ("2s", "again in 1 s", |_| Some(busy("1"))),
+        ("2s", "again in 3600 s, and 2 s are left", |_| {
+            Some(busy("3600"))
+        }),
+        ("20m", "again in 86400 s, and 1200 s are left", |_| {
+            Some(busy("86400"))
+        }),
+        ("1h", "again in 18446744073709551615 s", |_| {
+            Some(busy("18446744073709551615"))
+        }),
+        ("5h", "and 18000 s are left", |_| {
+            Some(busy("Fri, 01 Jan 2100 00:00:00 GMT"))
+        }),
+    ];
+    for (timeout, words, answer) in table {
+        for concurrency in [1, 4] {
+            let (server, _) = kie(answer);
+            let sandbox = Sandbox::new().at("kie", server.url());
+            let run = batch(&sandbox, concurrency, &["--timeout", timeout]);
+            assert_eq!(run.code, 3, "{timeout}: {}", run.err);
+            assert_eq!(not_taken(&run, "not taken: "), LINES, "{}", run.err);
+            assert!(run.err.contains(words), "{timeout}: {}", run.err);
+        }
+    }
+}
+
+/// The record knows of a pause that another command was asked for.
+#[test]
+fn a_pause_that_is_longer_than_the_user_waits_ends_the_next_command_too() {
+    let (server, taken) = kie(|number| (number <= 2).then(|| busy("3600")));
     let sandbox = Sandbox::new().at("kie", server.url());
-    let run = batch(&sandbox, 4, &["--timeout", "2s"]);
-    assert_eq!(run.code, 3, "{}", run.err);
-    assert_eq!(not_taken(&run, "not taken: "), LINES, "{}", run.err);
+    let generate = ["generate", "A dog", "--timeout", "2s"].as_slice();
+    let command = ["generate", "--batch", "jobs.jsonl", "--timeout", "2s"].as_slice();
+    sandbox.write("jobs.jsonl", "{\"prompt\":\"Dog\"}\n");
+    for command in [generate, command] {
+        assert_eq!(sandbox.run(command).code, 3);
+        let run = sandbox.run(command);
+        assert_eq!(run.code, 3, "{command:?}: {}", run.err);
+        let words = "kie wants no request for another";
+        assert!(run.err.contains(words), "{command:?}: {}", run.err);
+    }
+    assert_eq!(server.count("POST"), 2);
+    assert!(taken.lock().unwrap().is_empty());
 }
 
 #[test]
@@ -148,12 +191,13 @@ fn a_network_that_is_down_is_tried_again_and_told_once() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
-    for concurrency in [1, 4] {
+    for (concurrency, timeout, pauses) in [(1, "20m", 4), (4, "20m", 4), (4, "1s", 1)] {
         let sandbox = Sandbox::new().at("kie", &url);
-        let run = batch(&sandbox, concurrency, &[]);
+        let run = batch(&sandbox, concurrency, &["--timeout", timeout]);
         assert_eq!(run.code, 3, "{}", run.err);
         assert_eq!(not_taken(&run, "not taken: "), LINES, "{}", run.err);
-        assert_eq!(run.err.matches("all lines pause").count(), 4, "{}", run.err);
+        let told = run.err.matches("all lines pause").count();
+        assert_eq!(told, pauses, "{}", run.err);
     }
 }
 
