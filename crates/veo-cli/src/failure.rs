@@ -259,7 +259,9 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
         (Exit::Unfinished, Some(job), _) => {
             return Some(format!("It is paid for. Go on with: veo wait {job}"));
         }
-        (.., ErrorKind::Unauthorized) => "Check the key; `veo auth` keeps another one.",
+        (.., ErrorKind::Unauthorized) => {
+            "Check the key, and what the provider says of the account; `veo auth` keeps another key."
+        }
         (.., ErrorKind::KeyExhausted) => {
             "Raise the limit of the key at the provider, or use another key."
         }

@@ -87,7 +87,7 @@ pub enum ErrorKind {
     NotSent,
     /// The caller has [stopped](crate::Client::submit_until) it before it was sent.
     Stopped,
-    /// The provider does not take the key.
+    /// The provider does not take the key, or shuts out its account or the address that it is used from.
     Unauthorized,
     /// The key has used up a limit of its own.
     KeyExhausted,

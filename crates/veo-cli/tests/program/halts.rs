@@ -64,7 +64,7 @@ fn not_taken(run: &Run, words: &str) -> usize {
 
 #[test]
 fn a_fault_of_the_account_ends_the_sending() {
-    let table: [(&str, usize, Answer); 4] = [
+    let table: [(&str, usize, Answer); 6] = [
         ("You do not have access permissions", 0, |_| {
             Some(refused(401, "You do not have access permissions"))
         }),
@@ -73,6 +73,12 @@ fn a_fault_of_the_account_ends_the_sending() {
         }),
         ("Insufficient credits", 2, |number| {
             (number > 2).then(|| refused(402, "Insufficient credits"))
+        }),
+        ("IP not in whitelist", 0, |_| {
+            Some(refused(403, "IP not in whitelist"))
+        }),
+        ("account banned", 2, |number| {
+            (number > 2).then(|| refused(403, "account banned"))
         }),
         ("under maintenance", 0, |_| {
             Some(refused(455, "The service is under maintenance"))

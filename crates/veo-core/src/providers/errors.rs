@@ -34,6 +34,7 @@ pub(crate) fn refusal(
         Some(Meaning::Retired) => ErrorKind::Retired,
         Some(Meaning::KeyExhausted) => ErrorKind::KeyExhausted,
         Some(Meaning::Credits) => ErrorKind::InsufficientCredits,
+        Some(Meaning::ShutOut) => ErrorKind::Unauthorized,
         Some(Meaning::Busy) => ErrorKind::RateLimited,
         Some(Meaning::UnusableInput | Meaning::Passing) | None => kind,
     };
@@ -53,7 +54,8 @@ pub(crate) fn failure(message: String, code: Option<&str>, words: &str) -> Error
             Error::new(ErrorKind::JobFailed, message).with_retry_after(Some(LATER))
         }
         Some(Meaning::Passing) => Error::passing(message),
-        None => Error::new(ErrorKind::JobFailed, message),
+        // Not the caller, who has been let in.
+        Some(Meaning::ShutOut) | None => Error::new(ErrorKind::JobFailed, message),
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) enum Meaning {
     KeyExhausted,
     /// The account has not enough credits.
     Credits,
+    /// The key, the account, or the address that it is used from is shut out, whatever is asked for.
+    ShutOut,
     /// There is too much to do at the moment.
     Busy,
     /// An image or a language cannot be used.
@@ -70,6 +72,9 @@ const OPTION: Part = "duration|resolution|ratio|size|seconds|length|format|langu
     |image|frame|reference|extend|extension|prompt|mode |generation type|content type|url|link|file";
 /// A state that ends by itself.
 const FOR_NOW: Part = "temporar|right now|at the moment|currently|try again|overload|busy|high ";
+/// A sentence with one of these is about what was asked for, and no other request need be refused.
+const REQUEST: Part = "prompt|image|video|description|character|copyright|infring|trademark|intellectual|third party|model\
+    |feature|option|parameter|field|resolution|duration|public error";
 /// A limit within a time, against which no credits help.
 const PER_TIME: Part = "rate|per minute|per day|requests|frequency|resource";
 
@@ -117,6 +122,29 @@ static TABLE: &[Row] = &[
         ],
     )
     .unless(PER_TIME),
+    row(
+        Meaning::ShutOut,
+        &[
+            &[
+                "account|user |organization|organisation|workspace|customer|账号|账户|帐号|帐户|帳號|帳戶|用户|用戶",
+                "banned|suspended|disabled|deactivated|terminated|blacklist|black list|封禁|封号|封號|被封|已封|禁用|冻结|凍結|停用",
+            ],
+            &["account", "blocked|locked|closed|frozen|restricted|not active|inactive"],
+            &[
+                "ip |ips |client ip|的ip|您ip|ip地址|ip不|ip未",
+                "whitelist|white list|allowlist|allow list|allowed|permitted|authorized|authorised|blocked|banned|blacklist\
+                 |black list|denylist|forbidden|denied|restricted|列表|名单|名單|限制|禁|不允许",
+            ],
+            &["country|region|territory|地区|地區", "not supported|unsupported|not available|not allowed|restricted|blocked|不支持"],
+            &[
+                "api key|access key|secret key|token|令牌|密钥",
+                "disabled|revoked|expired|deleted|banned|suspended|deactivated|禁用|过期|已失效",
+            ],
+            // Those of Cloudflare about whoever asks.
+            &["error code 1005|error code 1006|error code 1007|error code 1008|error code 1009|error code 1010"],
+        ],
+    )
+    .unless(REQUEST),
     row(
         Meaning::Retired,
         &[

@@ -58,6 +58,7 @@ const REFUSALS: &[RefusalRow] = &[
     .named(&["model_not_found"]),
     RefusalRow::new(REFUSED, ErrorKind::InsufficientCredits).meaning(Meaning::Credits),
     RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).meaning(Meaning::KeyExhausted),
+    RefusalRow::new(REFUSED, ErrorKind::Unauthorized).meaning(Meaning::ShutOut),
     RefusalRow::new(&[401], ErrorKind::Unauthorized),
     RefusalRow::new(&[402], ErrorKind::InsufficientCredits),
     RefusalRow::new(&[429], ErrorKind::RateLimited),

@@ -12,6 +12,7 @@ pub(super) const REFUSALS: &[RefusalRow] = &[
     // Documented for a new request too: "1080P is processing". Then something was accepted.
     RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(IN_PROGRESS),
     RefusalRow::new(&[401], ErrorKind::Unauthorized),
+    RefusalRow::new(&[400, 403, 422, 429, 451], ErrorKind::Unauthorized).meaning(Meaning::ShutOut),
     RefusalRow::new(&[402], ErrorKind::InsufficientCredits),
     RefusalRow::new(&[429], ErrorKind::InsufficientCredits).meaning(Meaning::Credits),
     RefusalRow::new(&[429, 430], ErrorKind::RateLimited),
