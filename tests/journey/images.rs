@@ -31,6 +31,7 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 async fn an_image_that_cannot_be_used_is_refused_before_anything_is_sent() {
     let not_whole = Err("is not whole");
     let moves = Err("moves, and one picture is needed");
+    let no_pixels = Err("has no pixels");
     let table: Vec<(&str, Vec<u8>, Result<(), &str>)> = vec![
         ("jpeg", JPEG.to_vec(), Ok(())),
         ("png", PNG.to_vec(), Ok(())),
@@ -46,6 +47,14 @@ async fn an_image_that_cannot_be_used_is_refused_before_anything_is_sent() {
         ("cut-jpeg", JPEG[..JPEG.len() - 1].to_vec(), not_whole),
         ("head-of-a-png", PNG[..8].to_vec(), not_whole),
         ("head-of-a-jpeg", JPEG[..3].to_vec(), not_whole),
+        ("png-of-no-width", with_zeros(PNG, 16, 4), no_pixels),
+        ("png-of-no-height", with_zeros(PNG, 20, 4), no_pixels),
+        (
+            "jpeg-of-no-size",
+            with_zeros(JPEG, sof(JPEG) + 5, 4),
+            no_pixels,
+        ),
+        ("webp-of-no-width", with_zeros(WEBP, 26, 2), no_pixels),
         ("anim.webp", MOVING_WEBP.to_vec(), moves),
         ("apng.png", MOVING_PNG.to_vec(), moves),
         (
@@ -83,7 +92,23 @@ async fn what_is_no_file_is_refused_by_what_it_is() {
     check(link, Err("is a link to a file that is not there")).await;
     check(socket, Err("is a socket")).await;
     check("/dev/zero".into(), Err("is a device")).await;
+    // It waits for what the system has to say.
+    #[cfg(target_os = "linux")]
+    check("/proc/kmsg".into(), Err("is not a JPEG")).await;
     check(to_file, Ok(())).await;
+}
+
+/// A picture with zeros for some bytes.
+fn with_zeros(picture: &[u8], at: usize, count: usize) -> Vec<u8> {
+    let mut changed = picture.to_vec();
+    changed[at..at + count].fill(0);
+    changed
+}
+
+/// Where the size of a JPEG begins.
+fn sof(jpeg: &[u8]) -> usize {
+    let is_start = |pair: &[u8]| pair == [0xff, 0xc0];
+    jpeg.windows(2).position(is_start).unwrap()
 }
 
 /// The same from a check, a plan, an upload and a request.

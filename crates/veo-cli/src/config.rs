@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use veo_core::{
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::paths::{folder_of, own_folder};
+use crate::read;
 use crate::shell::quoted;
 use crate::simulator::is_for_simulator;
 
@@ -409,7 +410,7 @@ struct File {
 /// The file, if there is one.
 fn read(path: &Path) -> Result<Option<File>, Failure> {
     let unreadable = |error| Failure::unreadable(path, &error);
-    let mut file = match fs::File::open(path) {
+    let file = match read::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
@@ -423,8 +424,7 @@ fn read(path: &Path) -> Result<Option<File>, Failure> {
         #[cfg(not(unix))]
         true
     };
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(unreadable)?;
+    let text = read::opened(file, path)?;
     Ok(Some(File { text, is_private }))
 }
 

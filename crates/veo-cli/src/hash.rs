@@ -1,20 +1,22 @@
 //! The SHA-256 of files, and how it is written.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::read;
+
 /// The SHA-256 of a file, and its size. A pipe or a device can have no end, or never begin.
 pub(crate) fn of_file(path: &Path) -> io::Result<(String, u64)> {
-    if !path.metadata()?.is_file() {
+    let mut file = read::open(path)?;
+    if !file.metadata()?.is_file() {
         return Err(io::Error::other(
             "it is a folder, a pipe or a device, and no file",
         ));
     }
     let mut hasher = HashWriter(Sha256::new());
-    let bytes = io::copy(&mut File::open(path)?, &mut hasher)?;
+    let bytes = io::copy(&mut file, &mut hasher)?;
     Ok((hex(&hasher.0.finalize()), bytes))
 }
 

@@ -1,35 +1,98 @@
-//! The one reader of texts that people write: requests, prompts and batches.
+//! The one reader of texts that people write: requests, prompts and batches. Nothing is read for ever.
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs;
-use std::io::{self, Read as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
 use std::path::Path;
 
+#[cfg(unix)]
+use rustix::fs::OFlags;
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
 
-/// The text of a file, without a byte order mark and with ends of lines as Unix has them.
+/// The text of a file, without a byte order mark and with ends of lines as Unix has them. A pipe is read to its end.
 pub(crate) fn file(path: &Path) -> Result<String, Failure> {
-    let bytes = fs::read(path).map_err(|error| Failure::unreadable(path, &error))?;
+    let file = open(path).map_err(|error| Failure::unreadable(path, &error))?;
+    opened(file, path)
+}
+
+/// The text of a file that was [opened](open).
+pub(crate) fn opened(file: File, path: &Path) -> Result<String, Failure> {
+    let read = begun(file).and_then(all);
+    let bytes = read.map_err(|error| Failure::unreadable(path, &error))?;
     text(bytes, &path.display().to_string())
 }
 
 /// The text on standard input, likewise.
 pub(crate) fn input() -> Result<String, Failure> {
     const NAME: &str = "standard input";
-    let mut bytes = Vec::new();
-    let read = io::stdin().read_to_end(&mut bytes);
-    read.map_err(|error| Failure::usage(format!("{NAME} cannot be read: {error}")))?;
+    let bytes = all(io::stdin().lock())
+        .map_err(|error| Failure::usage(format!("{NAME} cannot be read: {error}")))?;
     text(bytes, NAME)
+}
+
+/// Opens a file to read it, without waiting for anybody who writes.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        OFlags::NONBLOCK.bits().cast_signed(),
+    );
+    options.open(path)
 }
 
 /// A value from JSON, in which no object has a field twice.
 pub(crate) fn json<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_str::<Unique>(text)?;
     serde_json::from_str(text)
+}
+
+/// All that a file or a pipe has, if it has an end.
+fn all(source: impl Read) -> io::Result<Vec<u8>> {
+    const MOST: u64 = 256 << 20;
+    let mut bytes = Vec::new();
+    let read = source.take(MOST + 1).read_to_end(&mut bytes);
+    match read {
+        Ok(_) if bytes.len() as u64 > MOST => Err(io::Error::other(format!(
+            "it has more than {} MiB, and no text is that long",
+            MOST >> 20
+        ))),
+        Ok(_) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(io::Error::other("it has nothing to give"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The bytes of a file that was [opened](open). A pipe that somebody writes to is waited for.
+#[cfg(unix)]
+fn begun(mut file: File) -> io::Result<impl Read> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let mut first = Vec::new();
+    if file.metadata()?.file_type().is_fifo() {
+        // That nobody writes to it only shows when it is read.
+        let mut byte = [0];
+        match file.read(&mut byte) {
+            Ok(0) => return Err(io::Error::other("it is a pipe, and nobody writes to it")),
+            Ok(_) => first.extend(byte),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        let flags = rustix::fs::fcntl_getfl(&file)?;
+        rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    }
+    Ok(io::Cursor::new(first).chain(file))
+}
+
+#[cfg(not(unix))]
+fn begun(file: File) -> io::Result<impl Read> {
+    Ok(file)
 }
 
 fn text(bytes: Vec<u8>, name: &str) -> Result<String, Failure> {

@@ -10,6 +10,7 @@ use veo_core::{Error, ErrorKind, JobRef, VideoRequest};
 use crate::earlier;
 use crate::failure::Failure;
 use crate::paths::own_folder;
+use crate::read;
 
 /// Finds the key of a request of an earlier record, by the request and the file where its video goes.
 type KeyOf<'a> = dyn FnMut(&VideoRequest, &Path) -> Option<String> + 'a;
@@ -52,7 +53,7 @@ impl Store {
     ///
     /// `key_of` says which key a request of an earlier record has now.
     pub(crate) async fn open_batch(file: &Path, key_of: &mut KeyOf<'_>) -> Result<Self, Failure> {
-        let lock = File::open(file).map_err(|error| Failure::unreadable(file, &error))?;
+        let lock = read::open(file).map_err(|error| Failure::unreadable(file, &error))?;
         lock_alone(file, &lock)?;
         let path = ledger_of(file)?;
         earlier::read(&path, key_of)?;
@@ -66,7 +67,7 @@ impl Store {
     ///
     /// An earlier record is refused, since its requests would not be known again.
     pub(crate) async fn open_begun_batch(file: &Path) -> Result<Self, Failure> {
-        let lock = File::open(file).map_err(|_| not_begun(file))?;
+        let lock = read::open(file).map_err(|_| not_begun(file))?;
         lock_alone(file, &lock)?;
         let mut store = Self::look_at_batch(file).await?;
         store._lock = Some(lock);

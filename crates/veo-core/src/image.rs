@@ -269,16 +269,21 @@ impl Unusable {
 /// The bytes of a file that can be an image.
 pub(crate) fn contents(file: &Path) -> Result<Bytes, Unusable> {
     let wrong = |what: &str| Unusable::new(format!("{} {what}; correct the path", file.display()));
-    let kind = match std::fs::metadata(file) {
-        Ok(found) => found.file_type(),
+    let found = match std::fs::metadata(file) {
+        Ok(found) => found,
         Err(_) if file.is_symlink() => {
             return Err(wrong("is a link to a file that is not there"));
         }
         Err(cause) => return Err(Unusable::unread(file, cause)),
     };
     // Others may have no end, or nothing to give for ever.
-    if !kind.is_file() {
-        return Err(wrong(&format!("is {}, and no file", name_of(kind))));
+    if !found.is_file() {
+        let kind = name_of(found.file_type());
+        return Err(wrong(&format!("is {kind}, and no file")));
+    }
+    // So may a file of the system itself, which seems to be empty.
+    if found.len() == 0 {
+        return Ok(Bytes::new());
     }
     let opened = File::open(file).map_err(|cause| Unusable::unread(file, cause))?;
     let mut bytes = Vec::new();

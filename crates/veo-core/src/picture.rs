@@ -23,6 +23,9 @@ pub(crate) fn look(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> 
         return Err("moves, and one picture is needed; choose one of it");
     }
     let Size { width, height } = found.size;
+    if width == 0 || height == 0 {
+        return Err("has no pixels; get it again");
+    }
     // From the fifth on, orientations are on their side.
     Ok(match found.orientation {
         5..=8 => Size {

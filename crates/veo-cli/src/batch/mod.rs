@@ -26,7 +26,7 @@ use crate::batch::receipts::Receipts;
 use crate::batch::work::{BUDGET, Work};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::paths::place;
+use crate::paths::{is_dash, place};
 use crate::read;
 use crate::run::Run;
 use crate::setting::Setting;
@@ -90,6 +90,7 @@ pub(crate) async fn run(
     timeout: Option<Duration>,
     output: &Output,
 ) -> Result<(), Failure> {
+    check_file(file)?;
     let text = read::file(file)?;
     let lines = lines::read(file, &text)?;
     let receipts = batch.receipts.as_deref();
@@ -142,6 +143,21 @@ pub(crate) async fn run(
     };
     let concurrency = batch.concurrency.unwrap_or(4).max(1);
     work.all(&lines, actions, concurrency, receipts).await
+}
+
+/// Refuses what has no place beside it for a record, without which nothing is sent.
+fn check_file(file: &Path) -> Result<(), Failure> {
+    let named = if is_dash(file) {
+        "standard input".to_owned()
+    } else if file.exists() && !file.is_file() {
+        format!("{}, which is no regular file,", file.display())
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(format!(
+        "{named} cannot be a batch: the record of what is paid for is kept beside its file; write the lines into a file, \
+         and name that with --batch"
+    )))
 }
 
 /// Opens the ledger of the batch. Nothing is sent from one that cannot be trusted.

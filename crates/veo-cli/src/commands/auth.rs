@@ -9,6 +9,7 @@ use veo_core::SecretString;
 use crate::config::{self, ProviderName};
 use crate::failure::Failure;
 use crate::output::{Event, Output};
+use crate::read;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,15 +49,15 @@ pub(crate) struct Auth {
 
 pub(crate) fn run(arguments: &Auth, output: &Output) -> Result<(), Failure> {
     let provider = arguments.provider;
-    let unreadable = |error| Failure::usage(format!("the key cannot be read: {error}"));
     let key = if io::stdin().is_terminal() {
         output.tell(&format!(
             "The key of {} (it is not shown):",
             provider.name()
         ));
-        Term::stderr().read_secure_line().map_err(unreadable)?
+        let typed = Term::stderr().read_secure_line();
+        typed.map_err(|error| Failure::usage(format!("the key cannot be read: {error}")))?
     } else {
-        io::read_to_string(io::stdin()).map_err(unreadable)?
+        read::input()?
     };
     if key.trim().is_empty() {
         return Err(Failure::usage(

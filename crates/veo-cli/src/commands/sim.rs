@@ -1,7 +1,6 @@
 //! `veo sim`
 
 use std::env;
-use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +10,7 @@ use veo_sim::{Scenario, Sim};
 
 use crate::failure::Failure;
 use crate::output::{Event, Output};
+use crate::read;
 use crate::simulator::{cannot_start, start};
 
 const EXAMPLES: &str = "\
@@ -91,8 +91,7 @@ async fn serve(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
 }
 
 fn read_scenario(file: &Path) -> Result<Scenario, Failure> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    let text = read::file(file)?;
     Scenario::from_toml(&text)
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }

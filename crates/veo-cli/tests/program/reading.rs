@@ -249,6 +249,53 @@ fn special_files_are_refused_at_once() {
     assert_eq!(server.count(""), 0);
 }
 
+/// What has an end is read from wherever it comes, and what has none is refused.
+#[test]
+fn nothing_is_read_for_ever() {
+    let server = Server::start(|_, _| None);
+    let sandbox = Sandbox::new().at("kie", server.url());
+    let nobody = "it is a pipe, and nobody writes to it";
+    let endless = "it has more than 256 MiB";
+    let batch = "the record of what is paid for is kept beside its file";
+    let table = [
+        ("veo generate @pipe", nobody),
+        ("veo generate --request pipe", nobody),
+        ("veo sim --scenario pipe", nobody),
+        ("veo generate --batch pipe", batch),
+        ("veo jobs --batch pipe", "has not been begun"),
+        ("veo settle k --not-taken --batch pipe", "has not been begun"),
+        ("veo inspect pipe", "no file"),
+        ("veo generate @/dev/zero", endless),
+        ("veo generate --request /dev/zero", endless),
+        ("veo generate --batch /dev/zero", batch),
+        ("yes | veo generate @/dev/stdin", endless),
+        ("yes | veo generate -", endless),
+        ("yes | veo generate --request -", endless),
+        ("yes | veo auth kie", endless),
+        ("cat jobs.jsonl | veo generate --batch /dev/stdin", batch),
+        ("veo generate --batch - < jobs.jsonl", batch),
+    ];
+    sandbox.write("jobs.jsonl", "{\"prompt\":\"A\"}\n");
+    assert_eq!(sandbox.run_line("mkfifo pipe").code, 0);
+    for (line, words) in table {
+        let run = sandbox.run_line(line);
+        assert_eq!(run.code, 2, "{line}: {}", run.err);
+        assert!(run.err.contains(words), "{line}: {}", run.err);
+    }
+    assert_eq!(server.count(""), 0);
+    let finite = [
+        "echo A dog | veo plan @/dev/stdin --json",
+        "(sleep 0.1; echo A dog) | veo plan @/dev/stdin --json",
+        "echo prompt: A dog | veo plan --request /dev/stdin --json",
+        "bash -c 'veo plan @<(echo A dog) --json'",
+    ];
+    for line in finite {
+        let run = sandbox.run_line(line);
+        let is_there = run.out.contains("\"prompt\":\"A dog\"");
+        assert!(is_there, "{line}: {} {}", run.out, run.err);
+    }
+}
+
 /// A receipt can come from anybody.
 #[test]
 fn a_receipt_that_names_a_special_file_is_looked_into() {
