@@ -13,7 +13,7 @@ use crate::config::ProviderName;
 use crate::destination::{Destination, Target};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::paths::{check_target, check_writable, place};
+use crate::paths::{check_target, check_writable, is_dash, place};
 use crate::read;
 use crate::shell::quoted;
 use crate::store::Store;
@@ -259,6 +259,10 @@ impl Save {
 
     fn check_receipt(&self, video: &Path) -> Result<(), Failure> {
         match &self.receipt {
+            Some(receipt) if is_dash(receipt) => Err(Failure::usage(
+                "a receipt goes to a file; with --json standard output has it too, as part of the event; a file of that \
+                 name is ./-",
+            )),
             Some(receipt) if place(receipt) == place(video) => Err(Failure::usage(format!(
                 "{} cannot be both the video and its receipt",
                 receipt.display()

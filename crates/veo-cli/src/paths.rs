@@ -71,14 +71,8 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
             "{shown} is no text, and cannot be written down; choose another file with {option}"
         )));
     }
-    if let Some(name) = path.file_name()
-        && name.len() > LONGEST_NAME
-    {
-        return Err(Failure::usage(format!(
-            "a name of {} bytes is too long for a file; choose a shorter one with {option}",
-            name.len()
-        )));
-    }
+    // A video that is in doubt is kept as NAME.part, and one that meets another file as NAME-2.
+    check_length(path, 10, option)?;
     let text = path.as_os_str().as_encoded_bytes();
     if path.is_dir() || text.ends_with(b"/") || text.ends_with(b"/.") {
         return Err(Failure::usage(format!(
@@ -93,6 +87,20 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
     Ok(())
 }
 
+/// Refuses a name that is too long, also for files that are kept beside it, whose names have so many bytes more.
+pub(crate) fn check_length(path: &Path, more: usize, option: &str) -> Result<(), Failure> {
+    /// In the usual file systems.
+    const LONGEST_NAME: usize = 255;
+    let length = path.file_name().unwrap_or_default().len();
+    let most = LONGEST_NAME - more;
+    if length <= most {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "a name of {length} bytes is too long for a file and those beside it; choose one of up to {most} with {option}"
+    )))
+}
+
 /// Refuses a pipe or a device as the place of a video: to replace it is to destroy it for all who use it.
 pub(crate) fn check_regular(path: &Path, option: &str) -> Result<(), Failure> {
     if !path.exists() || path.is_file() {
@@ -103,9 +111,6 @@ pub(crate) fn check_regular(path: &Path, option: &str) -> Result<(), Failure> {
         path.display()
     )))
 }
-
-/// The longest name of a file in the usual file systems, in bytes.
-const LONGEST_NAME: usize = 255;
 
 /// Refuses a folder where no file can be made, by making one.
 pub(crate) fn check_writable(folder: &Path, option: &str) -> Result<(), Failure> {

@@ -26,7 +26,7 @@ use crate::batch::receipts::Receipts;
 use crate::batch::work::{BUDGET, Work};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::paths::{is_dash, place};
+use crate::paths::{check_length, is_dash, place};
 use crate::read;
 use crate::run::Run;
 use crate::setting::Setting;
@@ -50,7 +50,7 @@ pub(crate) struct Batch {
     /// at that moment is taken for the price. Needs a provider that tells its balance.
     #[arg(long, value_name = "CREDITS", allow_negative_numbers = true)]
     max_credits: Option<f64>,
-    /// Where to save the receipts, instead of printing them.
+    /// Where to save the receipts, instead of printing them; - prints them.
     #[arg(long, value_name = "FILE")]
     receipts: Option<PathBuf>,
     /// Send the lines again whose jobs have failed, as new jobs with a new price.
@@ -93,7 +93,7 @@ pub(crate) async fn run(
     check_file(file)?;
     let text = read::file(file)?;
     let lines = lines::read(file, &text)?;
-    let receipts = batch.receipts.as_deref();
+    let receipts = batch.receipts.as_deref().filter(|path| !is_dash(path));
     let mut reserved = vec![place(file), ledger_of(file)?];
     if let Some(receipts) = receipts {
         receipts::check(receipts, &reserved)?;
@@ -170,6 +170,8 @@ async fn open_store(
     let store = if setting.is_simulated() {
         Store::temporary().await?
     } else {
+        // Beside it are NAME.ledger and, for each process that sends from that, .NAME.ledger.0123456789abcdef.
+        check_length(&ledger_of(file)?.with_extension(""), 25, "--batch")?;
         names::check(file)?;
         Store::open_batch(file, &mut lines::keys_of(lines)).await?
     };

@@ -7,7 +7,8 @@ use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 fn what_can_be_known_before_is_known_before() {
     let long = "v".repeat(300) + ".mp4";
     let long_receipt = "r".repeat(300) + ".json";
-    let table: [(&[&str], &str); 13] = [
+    let too_long = format!("{}.jsonl", "b".repeat(225));
+    let table: [(&[&str], &str); 18] = [
         // What is no file is replaced by none, and a name with a slash is that of a folder.
         (
             &["generate", "A dog", "--force", "-o", "pipe"],
@@ -55,6 +56,26 @@ fn what_can_be_known_before_is_known_before() {
             "a name of 305 bytes is too long",
         ),
         (
+            &["generate", "A dog", "-o", &"v".repeat(246)],
+            "choose one of up to 245 with --output",
+        ),
+        (
+            &["generate", "--batch", &too_long],
+            "a name of 231 bytes is too long",
+        ),
+        (
+            &["generate", "--batch", "link.jsonl"],
+            "choose one of up to 230 with --batch",
+        ),
+        (
+            &["generate", "--batch", "output.jsonl"],
+            "choose one of up to 245 with \"output\"",
+        ),
+        (
+            &["generate", "A dog", "--receipt", "-"],
+            "a receipt goes to a file",
+        ),
+        (
             &[
                 "upgrade",
                 "kie:t1",
@@ -89,13 +110,32 @@ fn what_can_be_known_before_is_known_before() {
         "{\"prompt\":\"A dog\",\"output\":\"new/\"}\n",
     );
     sandbox.write("pipe.jsonl", "{\"prompt\":\"A dog\",\"output\":\"pipe\"}\n");
-    assert_eq!(sandbox.run_line("mkfifo pipe").code, 0);
+    sandbox.write(&too_long, "{\"prompt\":\"A dog\"}\n");
+    let output = "v".repeat(246);
+    let line = format!("{{\"prompt\":\"A dog\",\"output\":\"{output}\"}}\n");
+    sandbox.write("output.jsonl", &line);
+    let made = sandbox.run_line(&format!("mkfifo pipe; ln -s {too_long} link.jsonl"));
+    assert_eq!(made.code, 0, "{}", made.err);
     for (command, words) in table {
         let run = sandbox.run(command);
         assert_eq!(run.code, 2, "{command:?}: {}", run.err);
         assert!(run.err.contains(words), "{command:?}: {}", run.err);
     }
     assert_eq!(server.count(""), 0);
+}
+
+/// The longest names have room for all that is kept beside them.
+#[test]
+fn a_long_name_is_long_enough() {
+    let sandbox = Sandbox::with_sim();
+    let batch = "b".repeat(230);
+    let output = "v".repeat(245);
+    let line = format!("{{\"prompt\":\"A dog\",\"output\":\"{output}\"}}\n");
+    sandbox.write(&batch, &line);
+    let run = sandbox.run(&["generate", "--batch", &batch, "--receipts", "-"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_eq!(run.out.lines().count(), 1, "{}", run.out);
+    assert!(sandbox.path(&output).is_file());
 }
 
 #[test]

@@ -263,7 +263,10 @@ fn nothing_is_read_for_ever() {
         ("veo sim --scenario pipe", nobody),
         ("veo generate --batch pipe", batch),
         ("veo jobs --batch pipe", "has not been begun"),
-        ("veo settle k --not-taken --batch pipe", "has not been begun"),
+        (
+            "veo settle k --not-taken --batch pipe",
+            "has not been begun",
+        ),
         ("veo inspect pipe", "no file"),
         ("veo generate @/dev/zero", endless),
         ("veo generate --request /dev/zero", endless),
