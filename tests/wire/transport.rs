@@ -347,7 +347,28 @@ fn a_configuration_that_cannot_work_is_refused() {
             kie_api::Config::new(KEY).connect_timeout(Duration::from_secs(30)),
             "the connect time-out has to be shorter",
         ),
-        (url("not a url"), "the base URL cannot be used"),
+        (url("not a url"), "it has no scheme; begin it with https://"),
+        (url(""), "it has no scheme; begin it with https://"),
+        (
+            url("api.kie.ai"),
+            "it has no scheme; give https://api.kie.ai",
+        ),
+        (
+            url("api.kie.ai:8443/v1"),
+            "it has no scheme; give https://api.kie.ai:8443",
+        ),
+        (
+            url("//api.kie.ai"),
+            "it has no scheme; give https://api.kie.ai",
+        ),
+        (
+            url("localhost:8787"),
+            "it has no scheme; give http://localhost:8787",
+        ),
+        (
+            url("user:password@api.kie.ai"),
+            "it has no scheme; begin it with https://",
+        ),
         (url("ftp://api.kie.ai"), "travels over https"),
         (url("http://api.kie.ai"), "travels over https"),
         (url("http://127.0.0.1.example.net"), "travels over https"),
@@ -386,6 +407,8 @@ fn a_configuration_that_cannot_work_is_refused() {
         "http://127.0.0.1:8787",
         "http://[::1]:8787",
         "http://localhost:1",
+        "http://localhost.:1",
+        "https://api.kie.ai.",
     ] {
         kie_api::Client::new(url(good)).unwrap();
     }

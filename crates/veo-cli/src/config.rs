@@ -116,11 +116,11 @@ impl Config {
         };
         for provider in ProviderName::ALL {
             let settings = config.settings_mut(provider);
-            if let Some(key) = from_environment(provider.key_variable()) {
-                settings.api_key = Some(key.into());
+            if let Some(text) = from_environment(provider.key_variable()) {
+                settings.api_key = Some(key(&text));
             }
-            settings.base_url =
-                from_environment(provider.url_variable()).or(settings.base_url.take());
+            let url = from_environment(provider.url_variable()).or(settings.base_url.take());
+            settings.base_url = url.map(|url| bare(&url).to_owned());
         }
         config.proxy = proxy()?;
         if let Some(word) = from_environment(FORM) {
@@ -396,6 +396,29 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
     Ok(path)
 }
 
+/// The key in a text that somebody copied: without quotes and invisible characters around it, and without the words that are
+/// before it in a header.
+pub(crate) fn key(text: &str) -> SecretString {
+    let mut key = bare(text);
+    for word in ["authorization:", "bearer "] {
+        if let Some((start, rest)) = key.split_at_checked(word.len())
+            && start.eq_ignore_ascii_case(word)
+        {
+            key = bare(rest);
+        }
+    }
+    key.into()
+}
+
+/// A text without blanks, quotes and invisible characters around it. No key and no address has them.
+fn bare(text: &str) -> &str {
+    text.trim_matches(|c: char| {
+        let is_quote = matches!(c, '"' | '\'' | '`' | '‘' | '’' | '“' | '”');
+        let is_invisible = matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\u{2060}');
+        c.is_whitespace() || is_quote || is_invisible
+    })
+}
+
 fn path() -> Option<PathBuf> {
     Some(own_folder("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
 }
@@ -514,7 +537,7 @@ fn form(word: &str) -> Result<FormName, Failure> {
 fn from_environment(variable: &str) -> Option<String> {
     env::var(variable)
         .ok()
-        .filter(|value| !value.trim().is_empty())
+        .filter(|value| !bare(value).is_empty())
 }
 
 /// A client that asks one more provider.
@@ -533,5 +556,5 @@ fn missing_key(variable: &str, provider: &str) -> Failure {
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
-    Ok(Some(String::deserialize(deserializer)?.into()))
+    Ok(Some(key(&String::deserialize(deserializer)?)))
 }

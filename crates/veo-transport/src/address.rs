@@ -11,7 +11,8 @@ pub fn is_loopback(url: &str) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     match host.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
-        Err(_) => host == "localhost",
+        // With a dot at its end it is the same name.
+        Err(_) => host.strip_suffix('.').unwrap_or(host) == "localhost",
     }
 }
 
@@ -25,6 +26,8 @@ mod tests {
             ("http://localhost:8787", true),
             ("http://LOCALHOST", true),
             ("https://localhost/v1", true),
+            ("http://localhost.:8787", true),
+            ("http://localhost..", false),
             ("http://127.0.0.1:8787", true),
             ("http://127.9.9.9", true),
             ("http://0x7f.1", true),

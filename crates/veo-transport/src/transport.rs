@@ -265,9 +265,17 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     // The URL itself stays out of the message, since it can hold a password.
     let invalid =
         |what: &str| Error::InvalidRequest(format!("the base URL cannot be used: {what}"));
-    let parsed = Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
-    if parsed.host_str().is_none() {
-        return Err(invalid("it has no host"));
+    if !url.contains("://") {
+        return Err(invalid(&without_scheme(url)));
+    }
+    let mut parsed = Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
+    match parsed.host_str() {
+        None => return Err(invalid("it has no host")),
+        // Not everybody who resolves names knows it with the dot.
+        Some("localhost.") => parsed
+            .set_host(Some("localhost"))
+            .map_err(|error| invalid(&error.to_string()))?,
+        Some(_) => {}
     }
     if parsed.scheme() != "https" && !(parsed.scheme() == "http" && is_loopback(url)) {
         return Err(invalid(
@@ -291,6 +299,21 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
         )));
     }
     Ok((origin, parsed))
+}
+
+/// The sentence about a base URL without a scheme.
+fn without_scheme(rest: &str) -> String {
+    let mut meant = format!("https://{rest}");
+    if is_loopback(&meant) {
+        meant = format!("http://{rest}");
+    }
+    match Url::parse(&meant) {
+        Ok(url) if url.username().is_empty() && url.password().is_none() => {
+            let origin = url.origin().ascii_serialization();
+            format!("it has no scheme; give {origin}")
+        }
+        _ => "it has no scheme; begin it with https://".to_owned(),
+    }
 }
 
 /// The cause of a failure, without the URL, which can hold secrets, and in one line, since callers cannot act on its parts.

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use clap::Args;
 use console::Term;
-use veo_core::SecretString;
+use secrecy::ExposeSecret as _;
 
 use crate::config::{self, ProviderName};
 use crate::failure::Failure;
@@ -49,7 +49,7 @@ pub(crate) struct Auth {
 
 pub(crate) fn run(arguments: &Auth, output: &Output) -> Result<(), Failure> {
     let provider = arguments.provider;
-    let key = if io::stdin().is_terminal() {
+    let text = if io::stdin().is_terminal() {
         output.tell(&format!(
             "The key of {} (it is not shown):",
             provider.name()
@@ -59,12 +59,13 @@ pub(crate) fn run(arguments: &Auth, output: &Output) -> Result<(), Failure> {
     } else {
         read::input()?
     };
-    if key.trim().is_empty() {
+    let key = config::key(&text);
+    if key.expose_secret().is_empty() {
         return Err(Failure::usage(
             "there is no key; type it when asked, or give it on standard input",
         ));
     }
-    let path = config::keep(provider, &SecretString::from(key.trim()))?;
+    let path = config::keep(provider, &key)?;
     let file = path.display().to_string();
     output.result(
         &format!("Kept in {file}"),

@@ -121,6 +121,70 @@ fn no_key_is_shown() {
     }
 }
 
+/// The simulator knows this key, and no other one like it.
+#[test]
+fn a_key_is_known_however_it_was_copied() {
+    let key = "wrong-key";
+    let texts = [
+        "\u{feff}wrong-key",
+        "\"wrong-key\"",
+        "'wrong-key'",
+        "“wrong-key”",
+        " \twrong-key\r\n",
+        "\u{200b}wrong-key\u{a0}",
+        "Bearer wrong-key",
+        "\"bearer  wrong-key\"",
+        "Authorization: Bearer wrong-key",
+    ];
+    for text in texts {
+        let sandbox = Sandbox::with_sim().with("KIE_API_KEY", text);
+        let run = sandbox.run(&["credits", "--provider", "kie"]);
+        assert!(run.err.contains("code 401"), "{text:?}: {}", run.err);
+
+        let sandbox = Sandbox::new();
+        let run = sandbox.run_with_input(&["auth", "kie"], text);
+        assert_eq!(run.code, 0, "{text:?}: {}", run.err);
+        let kept = fs::read_to_string(sandbox.config()).unwrap();
+        assert_eq!(kept, format!("[kie]\napi_key = {key:?}\n"), "{text:?}");
+    }
+    for nothing in ["\"\"", "\u{feff}"] {
+        let run = Sandbox::new().run_with_input(&["auth", "kie"], nothing);
+        assert_eq!(run.code, 2, "{nothing:?}: {}", run.err);
+        assert!(run.err.contains("there is no key"), "{}", run.err);
+    }
+}
+
+#[test]
+fn an_address_is_known_however_it_was_copied() {
+    let sim = Sandbox::with_sim();
+    let url = sim.url();
+    let port = url.rsplit(':').next().unwrap();
+    let taken = [
+        format!("\u{feff}{url}"),
+        format!(" \"{url}/\" "),
+        format!("http://localhost.:{port}"),
+        format!("http://LOCALHOST.:{port}"),
+    ];
+    for url in taken {
+        let run = Sandbox::new()
+            .at("kie", &url)
+            .run(&["generate", "A dog", "--timeout", "20s"]);
+        assert_eq!(run.code, 0, "{url:?}: {}", run.err);
+    }
+    let refused = [
+        ("api.kie.ai", "https://api.kie.ai"),
+        ("api.kie.ai:443", "https://api.kie.ai"),
+        ("127.0.0.1:8787", "http://127.0.0.1:8787"),
+        ("localhost:8787", "http://localhost:8787"),
+    ];
+    for (url, meant) in refused {
+        let run = Sandbox::new().at("kie", url).run(&["generate", "A dog"]);
+        let wanted = format!("the base URL cannot be used: it has no scheme; give {meant}");
+        assert_eq!(run.code, 2, "{url}: {}", run.err);
+        assert!(run.err.contains(&wanted), "{url}: {}", run.err);
+    }
+}
+
 #[test]
 fn the_environment_counts_more_than_the_file() {
     let sandbox = Sandbox::with_sim();
