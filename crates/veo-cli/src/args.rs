@@ -345,12 +345,7 @@ fn read_request(file: &Path) -> Result<VideoRequest, Failure> {
     let request = if is_json {
         read::json(&text).map_err(|error| error.to_string())
     } else {
-        serde_saphyr::from_str(&text).map_err(|error| {
-            // The lines after the first show the place.
-            let message = error.to_string();
-            let first = message.lines().next().unwrap_or_default();
-            first.replacen("error: ", "", 1)
-        })
+        read::yaml(&text)
     };
     request.map_err(|error| {
         let name = if from_input {

@@ -255,8 +255,8 @@ impl Output {
     }
 }
 
-/// A text without what changes a terminal or the order of the letters: such characters stand there as JSON escapes. All that
-/// can hold words of others goes through it.
+/// A text without what changes a terminal or the order of the letters, and without what nobody sees: such characters stand
+/// there as JSON escapes. All that can hold words of others goes through it.
 pub(crate) fn visible<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let text = text.into();
     // Nearly all texts are plain, and a list can have a hundred thousand. To look at all bytes is quicker than to stop early.
@@ -265,11 +265,23 @@ pub(crate) fn visible<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
         return text;
     }
     let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_hidden(c) {
-            shown += &format!("\\u{:04x}", u32::from(c));
+    let mut before = None;
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let after = rest.clone().next();
+        if is_hidden(c) && !is_part_of_sign(before, c, after) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                shown += &format!("\\u{unit:04x}");
+            }
         } else {
             shown.push(c);
+        }
+        before = Some(c);
+        if c == BLACK_FLAG
+            && let Some(flag) = FLAGS.iter().find(|flag| rest.as_str().starts_with(**flag))
+        {
+            shown += flag;
+            rest = rest.as_str()[flag.len()..].chars();
         }
     }
     shown.into()
@@ -280,11 +292,45 @@ pub(crate) fn in_one_line(text: &str) -> String {
     visible(text).replace('\n', "\\u000a")
 }
 
+/// Whether a character does something else than to be seen.
 fn is_hidden(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
-    turns || ends_line || c.is_control() && c != '\n'
+    turns || ends_line || is_invisible(c) || c.is_control() && c != '\n'
 }
+
+/// Whether a character has no picture and no width: a text of such ones could stand anywhere. They are those that Unicode
+/// calls default ignorable.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Whether a hidden character belongs to the sign that it stands in: an emoji of several, or letters that join.
+fn is_part_of_sign(before: Option<char>, c: char, after: Option<char>) -> bool {
+    let is_sign = |c: char| !c.is_ascii() && !is_hidden(c);
+    match (before, c, after) {
+        (Some('0'..='9' | '#' | '*'), '\u{fe0f}', Some('\u{20e3}')) => true,
+        (Some(before), '\u{fe0e}' | '\u{fe0f}', _) => is_sign(before),
+        (Some(before), '\u{200c}' | '\u{200d}', Some(after)) => {
+            (is_sign(before) || before == '\u{fe0f}') && is_sign(after)
+        }
+        _ => false,
+    }
+}
+
+const BLACK_FLAG: char = '🏴';
+/// What makes that the flag of England, Scotland or Wales.
+const FLAGS: [&str; 3] = [
+    "\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+    "\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+    "\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}",
+];
 
 /// Standard error for the lines of exchanges.
 struct VisibleErrors;

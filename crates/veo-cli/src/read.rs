@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use serde::de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_saphyr::{DefaultMessageFormatter, Error as YamlError, MessageFormatter as _};
 
 use crate::failure::Failure;
 
@@ -50,6 +51,58 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
 pub(crate) fn json<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_str::<Unique>(text)?;
     serde_json::from_str(text)
+}
+
+/// A value from YAML, or a sentence about what is wrong with it.
+pub(crate) fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_saphyr::from_str(text).map_err(|error| {
+        let what = wrong_yaml(&error);
+        match error.location() {
+            Some(at) => format!("line {}, column {}: {what}", at.line(), at.column()),
+            None => what,
+        }
+    })
+}
+
+/// What is wrong with YAML, in words for whoever wrote it. Those of its reader are for programmers.
+fn wrong_yaml(error: &YamlError) -> String {
+    match error {
+        YamlError::WithSnippet { error, .. } | YamlError::AliasError { error, .. } => {
+            wrong_yaml(error)
+        }
+        YamlError::DuplicateMappingKey { key, .. } => {
+            let name = key.as_deref().unwrap_or("a field");
+            format!("`{name}` is there twice; remove one of them")
+        }
+        YamlError::MultipleDocuments { .. } => {
+            "a second document begins, and one request is meant; for many there is --batch".into()
+        }
+        YamlError::UnknownAnchor { .. } => {
+            "it refers to something that is not there; put a text that begins with * in quotes"
+                .into()
+        }
+        YamlError::InvalidScalar { ty, .. } if ty.starts_with("bool") => {
+            "true or false is expected".into()
+        }
+        YamlError::InvalidScalar { .. } => "a whole number is expected".into(),
+        YamlError::Unexpected { expected, .. } if expected.contains("string") => {
+            "a text is expected; put it in quotes".into()
+        }
+        YamlError::Eof { .. } | YamlError::Unexpected { .. } => {
+            "fields are expected, such as `prompt: A dog`".into()
+        }
+        YamlError::NullIntoString { .. } => {
+            "there is no text; write one, or leave out the field".into()
+        }
+        YamlError::SerdeUnknownField { .. }
+        | YamlError::SerdeUnknownVariant { .. }
+        | YamlError::SerdeMissingField { .. }
+        | YamlError::Message { .. } => DefaultMessageFormatter.format_message(error).into(),
+        _ => format!(
+            "it cannot be read as YAML: {}; indent with blanks, and put a text in quotes if it has more than words in it",
+            DefaultMessageFormatter.format_message(error)
+        ),
+    }
 }
 
 /// All that a file or a pipe has, if it has an end.

@@ -140,6 +140,59 @@ fn what_cannot_be_meant_is_refused_in_a_sentence() {
     assert_eq!(sandbox.paid(), 0);
 }
 
+/// In words for whoever wrote it, and not for programmers.
+#[test]
+fn what_is_wrong_with_yaml_is_said_in_a_sentence() {
+    let not_yaml = "indent with blanks, and put a text in quotes";
+    let table = [
+        (
+            "prompt: A\nprompt: B\n",
+            "line 2, column 1: `prompt` is there twice; remove one of them",
+        ),
+        (
+            "prompt: A\ninput:\n  type: text\n  type: image\n",
+            "line 4, column 3: `type` is there twice",
+        ),
+        (
+            "prompt: A\n---\nprompt: B\n",
+            "line 3, column 1: a second document begins",
+        ),
+        ("prompt: *dog*\n", "put a text that begins with * in quotes"),
+        ("prompt: [A\n", "line 1, column 9: a text is expected"),
+        (
+            "prompt: A\nseconds: four\n",
+            "line 2, column 10: a whole number is expected",
+        ),
+        (
+            "prompt: A\naudio: loud\n",
+            "line 2, column 8: true or false is expected",
+        ),
+        (
+            "prompt: A\nfoo: 1\n",
+            "line 2, column 1: unknown field `foo`",
+        ),
+        ("A dog\n", "fields are expected, such as `prompt: A dog`"),
+        ("- prompt: A\n", "fields are expected"),
+        ("", "fields are expected"),
+        ("prompt: A\n\tseconds: 4\n", not_yaml),
+        ("prompt: A: B\n", not_yaml),
+        ("prompt: \"A\n", not_yaml),
+        ("prompt: !!binary A\n", not_yaml),
+        ("prompt: A\ninput: {type: text\n", not_yaml),
+    ];
+    let sandbox = Sandbox::new();
+    for (text, words) in table {
+        sandbox.write("r.yaml", text);
+        let run = sandbox.run(&["plan", "--request", "r.yaml"]);
+        assert_eq!(run.code, 2, "{text}: {}", run.err);
+        assert!(run.err.contains("r.yaml is no request: "), "{}", run.err);
+        assert!(run.err.contains(words), "{text}: {}", run.err);
+        for word in ["Options", "Policy", "from_str", "scalar start"] {
+            assert!(!run.err.contains(word), "{text}: {}", run.err);
+        }
+    }
+}
+
 #[test]
 fn a_batch_with_a_byte_order_mark_is_the_same_batch() {
     let sandbox = Sandbox::with_sim();

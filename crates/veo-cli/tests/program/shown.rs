@@ -74,6 +74,40 @@ fn words_of_a_provider_are_shown_escaped() {
     }
 }
 
+/// A text that nobody sees is shown, and signs that people write stay as they are.
+#[test]
+fn what_is_invisible_is_shown_and_what_is_a_sign_stays() {
+    let hidden = [
+        ("A\u{e0041}\u{e0042}", r"A\udb40\udc41\udb40\udc42"),
+        ("zero\u{200b}width", r"zero\u200bwidth"),
+        ("A\u{200d}B\u{200c}C", r"A\u200dB\u200cC"),
+        ("\u{2060}word\u{feff}", r"\u2060word\ufeff"),
+        ("A\u{fe0f}\u{fe01}", r"A\ufe0f\ufe01"),
+        ("👍\u{fe0f}\u{fe0f}", "👍\u{fe0f}\\ufe0f"),
+        ("A\u{e0100}\u{e01ef}", r"A\udb40\udd00\udb40\uddef"),
+        ("soft\u{ad}hyphen", r"soft\u00adhyphen"),
+        ("A\u{3164}B", r"A\u3164B"),
+        ("🏴\u{e0061}\u{e007f}", r"🏴\udb40\udc61\udb40\udc7f"),
+    ];
+    let signs = [
+        "e\u{301}te\u{301}, Zo\u{308}e, नमस्ते, ภาษาไทย, שָׁלוֹם",
+        "می\u{200c}خواهم, क्\u{200d}ष",
+        "❤\u{fe0f} 👨\u{200d}👩\u{200d}👧 👩🏽\u{200d}🚀 🏳\u{fe0f}\u{200d}🌈 1\u{fe0f}\u{20e3} ℹ\u{fe0f} 🇩🇪",
+        "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+    ];
+    let table = hidden.into_iter().chain(signs.map(|text| (text, text)));
+    let sandbox = Sandbox::new();
+    for (text, shown) in table {
+        let words = format!("say {text}.");
+        let wanted = format!("say {shown}.");
+        let plan = sandbox.run(&["plan", &words]);
+        assert!(plan.out.contains(&wanted), "{text:?}: {}", plan.out);
+        let plan = sandbox.run(&["plan", &words, "--json"]);
+        let event: serde_json::Value = serde_json::from_str(&plan.out).unwrap();
+        assert_eq!(event["offers"][0]["body"]["prompt"], words, "{text:?}");
+    }
+}
+
 #[test]
 fn the_key_is_nowhere_in_any_encoding() {
     let each: String = KEY.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
