@@ -49,7 +49,7 @@ const OPTIONS: [Habit; 11] = [
 ];
 
 /// Commands that there are not.
-const COMMANDS: [Habit; 10] = [
+const COMMANDS: [Habit; 11] = [
     (
         &["list", "ls", "history", "tasks", "queue"],
         "`veo jobs` lists the jobs of this machine",
@@ -81,6 +81,10 @@ const COMMANDS: [Habit; 10] = [
     (
         &["show", "info"],
         "`veo status` asks how far a job is, and `veo inspect` looks into a receipt or a video",
+    ),
+    (
+        &["version", "ver", "about"],
+        "`veo --version` shows the version",
     ),
     (
         &["upscale", "enlarge"],

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::env;
 use std::fmt::Display;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use console::style;
+use console::{set_colors_enabled, set_colors_enabled_stderr, style};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -116,6 +117,11 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(json: bool, verbose: bool) -> Self {
+        // Whoever wants none gets none, whatever else is set.
+        if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+            set_colors_enabled(false);
+            set_colors_enabled_stderr(false);
+        }
         let bars = if json || verbose {
             // Lines of an exchange would be drawn over.
             MultiProgress::with_draw_target(ProgressDrawTarget::hidden())

@@ -113,13 +113,18 @@ impl<'a> Run<'a> {
             Some(target) => prepared.target(target),
             None => prepared,
         };
+        // Those of the offer that is asked first were told when it was prepared.
+        let told = match prepared.offers().first() {
+            Some(first) => first.warnings.clone(),
+            None => Vec::new(),
+        };
         let spinner = spinner(self.output, format!("{}Sending", label(line)));
         let outcome = self.send_unless_given_up(prepared).await;
         spinner.finish_and_clear();
         let batch = self.store.batch();
         match outcome {
             Some(Submission::Accepted(job)) => {
-                self.tell_accepted(&job, line);
+                self.tell_accepted(&job, line, &told);
                 Ok(job)
             }
             Some(Submission::Rejected(error)) => Err(Failure::from(error)),
@@ -317,13 +322,19 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn tell_accepted(&self, job: &Job, line: Option<usize>) {
+    /// Says that a job was accepted, with the warnings that were not told before.
+    fn tell_accepted(&self, job: &Job, line: Option<usize>, told: &[String]) {
         let reference = &job.reference;
         let label = label(line);
-        // Another provider makes it than the first one that was asked. The event says so too.
+        // Another provider or form makes it than the first one that was asked. The event says so too.
         if !self.output.is_json() {
             for refusal in &job.refusals {
                 self.output.warn(&format!("{label}{refusal}"));
+            }
+            for warning in &job.offer.warnings {
+                if !told.contains(warning) {
+                    self.output.warn(&format!("{label}{warning}"));
+                }
             }
         }
         let event = Event::Accepted {

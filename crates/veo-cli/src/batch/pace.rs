@@ -107,7 +107,8 @@ impl Pace {
             self.since.set(now);
         }
         let left = self.patience.saturating_sub(now - self.since.get());
-        if asked > left {
+        let is_beyond_clock = now.checked_add(asked).is_none();
+        if asked > left || is_beyond_clock {
             let next = format!(
                 "It takes requests again in {} s, and {} s are left of the time that --timeout gives.",
                 asked.as_secs(),

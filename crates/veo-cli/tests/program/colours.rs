@@ -52,12 +52,18 @@ fn colours_are_shown_on_a_terminal() {
 fn colours_are_not_for_files_unless_they_are_forced() {
     let sandbox = sandbox();
     for (command, words, colour) in TABLE {
-        for (variable, colour) in [("CLICOLOR", None), ("CLICOLOR_FORCE", Some(colour))] {
+        let settings: [(&[&str], _); 4] = [
+            (&["CLICOLOR"], None),
+            (&["CLICOLOR_FORCE"], Some(colour)),
+            (&["CLICOLOR_FORCE", "NO_COLOR"], None),
+            (&["CLICOLOR", "NO_COLOR"], None),
+        ];
+        for (variables, colour) in settings {
             let mut shell = sandbox.shell("sh");
             let both = format!("{command} 2>&1");
             shell
                 .args(["-c", &both])
-                .env(variable, "1")
+                .envs(variables.iter().map(|name| (name, "1")))
                 .stderr(Stdio::null());
             let shown = String::from_utf8(shell.output().unwrap().stdout).unwrap();
             check(command, &shown, words, colour);

@@ -1512,7 +1512,7 @@ fn completions_and_manual_pages_name_the_commands() {
 #[test]
 fn habits_lead_to_the_right_word() {
     let no_command = "there is no such command";
-    let table: [(&[&str], &str); 23] = [
+    let table: [(&[&str], &str); 25] = [
         (&["generate", "A", "--ratio", "9:16"], "--aspect-ratio"),
         (&["generate", "A", "--ratio=9:16"], "--aspect-ratio"),
         (&["generate", "A", "--aspect", "9:16"], "--aspect-ratio"),
@@ -1536,6 +1536,8 @@ fn habits_lead_to_the_right_word() {
         (&["cancel"], no_command),
         (&["create"], "veo generate"),
         (&["make"], "veo generate"),
+        (&["version"], "veo --version"),
+        (&["help", "version"], "veo --version"),
         (&["jbos"], "'jobs'"),
         (&["generate", "A", "--moon"], ""),
         (&["moonrise"], ""),

@@ -11,7 +11,7 @@ use veo_core::ledger::{Entry, FileLedger, Ledger as _, Which};
 use veo_sim::{Fault, Pace, Scenario, Sim};
 
 use crate::sandbox::{Run, Sandbox};
-use crate::server::{Server, VIDEO, accepted, refused, task};
+use crate::server::{self, Server, VIDEO, accepted, refused, task};
 
 const LINES: usize = 6;
 
@@ -492,5 +492,31 @@ fn an_upgrade_that_is_not_taken_now_is_rejected_and_wanted() {
             .map(|it| it["state"].clone())
             .collect();
         assert_eq!(states, ["done", "wanted"], "{form}");
+    }
+}
+
+/// Each warning is told once, whenever it becomes known.
+#[test]
+fn the_warnings_of_the_form_that_was_taken_are_told() {
+    let warning = "tier: kie.ai's current form has no word for the tier of an extension";
+    // Whether the old form is gone, the form that is asked for, and how often there is the warning.
+    let table = [(false, "auto", 0), (true, "auto", 1), (false, "current", 1)];
+    for (is_gone, form, times) in table {
+        let server = Server::start(move |line, _| {
+            Some(if !line.starts_with("POST") {
+                server::record("t1", 1, VIDEO)
+            } else if is_gone && line.contains("/veo/extend") {
+                server::whole("404 Not Found", "", &refused(404, "Not Found"))
+            } else {
+                accepted("t2")
+            })
+        });
+        let sandbox = Sandbox::new()
+            .at("kie", server.url())
+            .with("KIE_FORM", form);
+        let run = sandbox.run(&["extend", "kie:t1", "It runs", "--no-wait"]);
+        assert_eq!(run.code, 0, "{}", run.err);
+        let told = run.err.matches(warning).count();
+        assert_eq!(told, times, "{is_gone} {form}: {}", run.err);
     }
 }
