@@ -220,7 +220,7 @@ pub enum Fault {
     Policy(Subject),
 }
 
-/// The subject that a policy was applied to.
+/// The subject that a policy was applied to, or that cannot be used.
 ///
 /// ```
 /// use veo_core::{Error, Fault, Subject};
@@ -418,21 +418,24 @@ impl Error {
         self
     }
 
+    /// The same error, about this.
+    pub(crate) fn about(mut self, subject: Option<Subject>) -> Self {
+        self.0.subject = subject;
+        self
+    }
+
     /// The same error of another kind.
     pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// The same error, about the prompt if it was about an image.
+    /// The same error, with a policy about the prompt if it was about an image.
     pub(crate) fn not_of_an_image(mut self) -> Self {
-        self.0.subject = self.0.subject.map(|subject| {
-            if subject == Subject::Image {
-                Subject::Prompt
-            } else {
-                subject
-            }
-        });
+        let is_policy = self.0.kind == ErrorKind::Policy;
+        if is_policy && self.0.subject == Some(Subject::Image) {
+            self.0.subject = Some(Subject::Prompt);
+        }
         self
     }
 
@@ -460,6 +463,20 @@ impl Error {
     /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// The subject of a policy, or of a failure for what cannot be used, if the provider's words name one.
+    ///
+    /// ```
+    /// use veo_core::{Error, Subject};
+    ///
+    /// fn is_about_the_image(error: &Error) -> bool {
+    ///     error.subject() == Some(Subject::Image)
+    /// }
+    /// # assert!(is_about_the_image(&Error::policy(Subject::Image, "")));
+    /// ```
+    pub fn subject(&self) -> Option<Subject> {
+        self.0.subject
     }
 
     /// The job it is about, which is not lost with the error.

@@ -36,7 +36,7 @@ pub(crate) fn refusal(
         Some(Meaning::Credits) => ErrorKind::InsufficientCredits,
         Some(Meaning::ShutOut) => ErrorKind::Unauthorized,
         Some(Meaning::Busy) => ErrorKind::RateLimited,
-        Some(Meaning::UnusableInput | Meaning::Passing) | None => kind,
+        Some(Meaning::UnusableInput(_) | Meaning::Passing) | None => kind,
     };
     Error::new(kind, message)
 }
@@ -48,7 +48,7 @@ pub(crate) fn failure(message: String, code: Option<&str>, words: &str) -> Error
     match meaning(code, words) {
         Some(Meaning::Policy(subject)) => Error::policy(subject, message),
         Some(Meaning::Retired) => Error::new(ErrorKind::Retired, message),
-        Some(Meaning::UnusableInput) => Error::unusable_input(message),
+        Some(Meaning::UnusableInput(subject)) => Error::unusable_input(message).about(subject),
         // The caller's own key and account have been asked before the job was accepted.
         Some(Meaning::Busy | Meaning::KeyExhausted | Meaning::Credits) => {
             Error::new(ErrorKind::JobFailed, message).with_retry_after(Some(LATER))

@@ -1,6 +1,7 @@
 //! The meaning of a provider's words and codes: one table for all providers, since they hand through those of the same
 //! services behind them. It decides what is told, and never what was paid.
 
+use super::clauses::{Part, clauses, has};
 use crate::Subject;
 
 /// The meaning of a refusal, or of the failure of a job.
@@ -18,23 +19,41 @@ pub(crate) enum Meaning {
     ShutOut,
     /// There is too much to do at the moment.
     Busy,
-    /// An image or a language cannot be used.
-    UnusableInput,
+    /// An image, the language of the prompt or an option cannot be used. An option is no subject.
+    UnusableInput(Option<Subject>),
     /// Something broke, and may work the next time.
     Passing,
+}
+
+/// The meaning of a code and of words, if it is known.
+pub(crate) fn meaning(code: Option<&str>, words: &str) -> Option<Meaning> {
+    let clauses = clauses(&format!("{}\n{words}", code.unwrap_or_default()));
+    for row in TABLE {
+        let Some(clause) = row.fitting(&clauses) else {
+            continue;
+        };
+        let meaning = match row.meaning {
+            Meaning::Policy(usual) => {
+                // The code can be what fits, and the sentence have the subject.
+                let anywhere = || clauses.iter().find_map(|clause| subject(clause));
+                Meaning::Policy(subject(clause).or_else(anywhere).unwrap_or(usual))
+            }
+            Meaning::UnusableInput(_) => Meaning::UnusableInput(subject(clause)),
+            meaning => meaning,
+        };
+        return Some(meaning);
+    }
+    None
 }
 
 /// A row of the table.
 struct Row {
     meaning: Meaning,
-    /// It fits if all parts of one of these are there.
+    /// It fits if one clause has all parts of one of these.
     any: &'static [&'static [Part]],
-    /// It does not fit if this is there.
+    /// It does not fit if any clause has this.
     unless: Option<Part>,
 }
-
-/// Beginnings of words, in the form of [`normalised`] text and divided by `|`, of which one has to be there.
-type Part = &'static str;
 
 const fn row(meaning: Meaning, any: &'static [&'static [Part]]) -> Row {
     Row {
@@ -50,35 +69,108 @@ impl Row {
         self
     }
 
-    fn fits(&self, text: &str) -> bool {
-        let is_there = |part: &Part| has(text, part);
-        let fits = self.any.iter().any(|parts| parts.iter().all(is_there));
-        fits && !self.unless.is_some_and(|part| has(text, part))
+    /// The first clause that it fits.
+    fn fitting<'a>(&self, clauses: &'a [String]) -> Option<&'a str> {
+        if let Some(part) = self.unless
+            && clauses.iter().any(|clause| has(clause, part))
+        {
+            return None;
+        }
+        for clause in clauses {
+            let has_all = |parts: &&[Part]| parts.iter().all(|part| has(clause, part));
+            if self.any.iter().any(has_all) {
+                return Some(clause);
+            }
+        }
+        None
     }
 }
 
 /// The beginning of an error of Google's video services, which is followed by a few words in capitals.
 const CODE: Part = "public error";
+
+/// A model, of which a clause can say that it is gone.
+const MODEL: Part = "model|endpoint|veo|gemini omni|模型";
+/// A model that something else is said of.
+const OF_MODEL: Part = "by model|for model|with model|in model|on model|from model|using model|by veo|for veo|with veo\
+    |in veo|on veo|from veo|using veo|by endpoint|for endpoint|on endpoint|from endpoint";
+/// A part of a request. A clause with one of these is not about the model itself.
+const OPTION: Part = "duration|resolution|ratio|size|seconds|length|format|language|parameter|field|option|feature\
+    |seed|audio|sound|image|frame|reference|extend|extension|prompt|mode |generation type|content type|url|link|file\
+    |watermark|translat|call back|callback|4k|1080p|720p|参数|分辨率|时长|水印|翻译|图片|参考图|帧";
+/// A part of a request or a model is not to be had.
+const NOT_SUPPORTED: Part = "not supported|isnt supported|arent supported|unsupported|no longer|no more |been removed\
+    |was removed|is removed|deprecated|discontinued";
+/// A model is gone, or was never there.
+const GONE: Part = "retired|decommission|shut down|shutdown|is sunset|was sunset|been sunset|sunsetted|sunset on\
+    |end of life|end of support|eol |reached end|switched off|turned off|phased out|withdrawn|obsolete|superseded\
+    |ceased|has ended|replaced by|no available channel|下线|下架|停用|停止服务|停止支持|停止提供|停止使用|停止运营\
+    |结束服务|终止|停服|弃用|废弃|退役|淘汰|移除|不再可用|不再提供|不再支持 .|不支持 .|不支援 .|不再支援 .|不受支持\
+    |不被支持|不存在|无可用渠道";
+/// Something is not there, perhaps for a while.
+const NOT_THERE: Part = "not available|isnt available|unavailable|disabled|offline|suspended|not enabled|禁用|不可用\
+    |未开放|未启用|已关闭";
+/// Something comes back by itself.
+const BACK_SOON: Part = "temporar|maintenance|for now|right now|临时|暂时|维护";
+
+/// A service that looks for what policies forbid.
+const MODERATION: Part = "moderation|moderator|safety|guardrail|content filter|content polic|content check\
+    |content review|content inspection|content security|审核|审查|内容安全|安全检测|安全检查|内容检测|风控";
+/// A service does not work.
+const OUTAGE: Part = "timed out|timeout|time out|unavailable|not available|unreachable|not reachable|not respond\
+    |no response|connection refused|connection reset|connection failed|connection error|connection lost|connect to\
+    |crash|went wrong|internal error|internal server|server error|service error|system error|api error|network error\
+    |unexpected error|unknown error|error during|error while|error in|error calling|error running|error occurred\
+    |returned error|encountered error|returned 5|status 5|status code 5|http 5|is down|currently down|offline\
+    |maintenance|failed to run|failed to call|failed to connect|failed to respond|failed to load|failed to start\
+    |unable to run|unable to reach|unable to connect|unable to perform|could not run|could not reach\
+    |could not be reached|check could not|checks could not|filter could not|complete safety|complete content\
+    |complete moderation|service failure|unable to contact|could not contact|check failed to complete|超时|逾时|不可用\
+    |异常|故障|出错|错误|调用失败|请求失败|连接失败|无响应|未响应|维护";
+/// A service has too much to do.
+const LOAD: Part = "high traffic|high load|heavy load|high demand|high volume|load is high|overload|busy|saturat\
+    |too many requests|too many concurrent|rate limit|request limit|resource exhausted|resource has been exhausted\
+    |thrott|capacity|concurren|call frequency|congest|queue is full|queue full|heavy traffic|too many tasks\
+    |too many jobs|负载|饱和|繁忙|忙碌|频繁|限流|限速|过载|拥挤|拥堵|高峰|排队|并发|流量过|流量控制|频率|请求过多\
+    |请求太多|请求数过多|人数过多|任务过多|资源不足";
+
+/// What a policy can be about.
+const THEMES: Part = "unsafe|sexual|nud|porn|explicit|erotic|violen|gore|blood|hate|harass|bully|self harm|suicid\
+    |minor |minors|child|underage|celebrit|prominent people|public figure|famous|likeness|photoreal|real people\
+    |real person|danger|toxic|harmful|vulgar|profan|terror|extremis|weapon|drug|illegal|copyright|trademark|offensive\
+    |inappropriate|banned|暴力|血腥|恐怖|裸|色情|低俗|未成年|儿童|名人|明星|公众人物|真人|肖像|政治|违法|非法|版权\
+    |商标|知识产权|毒品|武器|仇恨|不良|不当|有害";
+/// A theme is there, or is forbidden.
+const HAS_OR_FORBIDS: Part = "content|material|detected|infring|contain|depict|show|featur|includ|involv|portray\
+    |resembl|generation of|generating|not allow|not permit|prohibit|forbid|disallow|内容|包含|含有|侵犯|涉及|涉嫌|存在\
+    |出现|禁止|不允许|检测到|检出|疑似";
 /// Other things that have policies, and limits that are violated.
-const NO_CONTENT: Part = "rate limit|retention|cors|retry polic|network polic|access control|access polic|iam polic\
-    |organization polic|bucket polic|password|billing polic|too long|too short|characters|tokens|length|schema|constraint\
-    |has been banned|is banned|has been suspended|is suspended|account violat|频率";
-/// Services that look for what policies forbid.
-const MODERATION: Part = "moderation|safety|content filter|content polic|content check|审核|審核";
-/// The end of a sentence about a service that does not work.
-const OUTAGE: Part = "timed out|timeout|unavailable|unreachable|not respond|not reachable|connection|crash|超时|不可用";
-/// A sentence with one of these is not about the model itself.
-const OPTION: Part = "duration|resolution|ratio|size|seconds|length|format|language|parameter|field|option|feature|seed|audio\
-    |image|frame|reference|extend|extension|prompt|mode |generation type|content type|url|link|file";
-/// A state that ends by itself.
-const FOR_NOW: Part = "temporar|right now|at the moment|currently|try again|overload|busy|high ";
+const NO_CONTENT: Part = "rate limit|retention|cors|retry polic|network polic|access control|access polic|access right\
+    |iam polic|organization polic|bucket polic|password|billing polic|firewall|too long|too short|000 characters\
+    |tokens|length|maximum|schema|constraint|validation|has been banned|is banned|has been suspended|is suspended\
+    |account violat|account suspended|account has|account is|account was|account disabled|account banned\
+    |account trigger|illegal character|illegal argument|case sensitive|safety setting|safety filter level|safety level\
+    |safety identifier|invalid value|invalid parameter|unknown field|unknown parameter|unknown name|content type\
+    |minor version|minor error|minor issue|频率|限流|账号违规|账户违规|账号触发|账号存在|账户存在|账号已|账户已|用户已\
+    |参数|字段|格式|尺寸|长度|比例";
+
+/// The sound of a video.
+const SOUND: Part =
+    "audio|sound|speech|spoken|voice|dialog|music|lyrics|narration|音|台词|对白|旁白";
+/// An image that was sent.
+const IMAGE: Part = "image|photo|picture|图片|图像|影像|图中|照片|相片";
+/// An image that was sent, by what it is for.
+const FRAME: Part = "input image|image upload|uploads of image|upload of image|uploaded image|reference image\
+    |reference picture|reference photo|image violat|unsafe image|upload|photoreal|prominent people|frame|keyframe\
+    |参考图|首图|尾图|原图|底图|垫图|帧";
+
 /// A sentence with one of these is about what was asked for, and no other request need be refused.
 const REQUEST: Part = "prompt|image|video|description|character|copyright|infring|trademark|intellectual|third party|model\
     |feature|option|parameter|field|resolution|duration|public error";
 /// A limit within a time, against which no credits help.
 const PER_TIME: Part = "rate|per minute|per day|requests|frequency|resource";
 
-/// The first row that fits counts.
+/// The first row that fits any clause counts.
 static TABLE: &[Row] = &[
     row(
         Meaning::Retired,
@@ -86,10 +178,13 @@ static TABLE: &[Row] = &[
     ),
     row(
         Meaning::Busy,
-        &[&[CODE, "traffic|overload|quota|thrott|rate limit|too many|capacity|concurren|unusual activity"]],
+        &[
+            &[CODE, "traffic|overload|quota|thrott|rate limit|too many|capacity|concurren|unusual activity"],
+            &[MODERATION, LOAD],
+        ],
     ),
     row(
-        Meaning::UnusableInput,
+        Meaning::UnusableInput(None),
         &[
             &[CODE, "english|language"],
             &[CODE, "image|upload", "small|large|big|size|dimension|ratio|format|corrupt|invalid|decode|type"],
@@ -100,13 +195,14 @@ static TABLE: &[Row] = &[
         &[
             &[CODE, "went wrong|timed out|timeout|internal|unknown|upload failed"],
             &[MODERATION, OUTAGE],
+            &["checking|reviewing|screening|检测服务|检测接口|检测系统|过滤服务|识别服务", OUTAGE],
         ],
     ),
     row(
         Meaning::KeyExhausted,
         &[
             &["token|key", "quota", "exhaust|not enough|exceed|used up|insufficient|remain"],
-            &["key", "key limit|usage limit|spending limit|credit limit|daily limit|monthly limit|own limit"],
+            &["key", "key limit|usage limit|usage exceed|spending limit|credit limit|daily limit|monthly limit|own limit"],
             &["令牌", "额度|用尽"],
         ],
     )
@@ -146,156 +242,146 @@ static TABLE: &[Row] = &[
     )
     .unless(REQUEST),
     row(
-        Meaning::Retired,
-        &[
-            &[
-                "model|endpoint|veo|version|模型",
-                "no longer|not supported|unsupported|retired|deprecated|discontinued|decommission|shut down|shutdown|sunset\
-                 |paused|offline|no available channel|下线|停用|不支持|不存在|无可用渠道",
-            ],
-            &["model", "not found|not exist|doesnt exist"],
-            &["invalid model|unknown model|no such model|entity was not found"],
-        ],
-    )
-    .unless(OPTION),
-    row(Meaning::Retired, &[&["model", "not available|unavailable"]]).unless(FOR_NOW),
-    row(
-        // The subject is looked for below.
         Meaning::Policy(Subject::Prompt),
         &[
+            &[MODERATION],
+            &["usage polic|use polic|usage guideline|community guideline|content guideline|responsible ai|moderated\
+               |sensitive|nsfw|support codes|rephras|photoreal|prominent people|celebrit|likeness|real people\
+               |real person|public figure|filtered out|filtered because|filtered due|media filtered|rai |spii \
+               |recitation|blocklist|sentinel block|prohibited content|prohibited word|prohibited use|forbidden word\
+               |banned word|third party rights|third party content|third party ip|intellectual property|ip infring\
+               |copyright|trademark|csam|harmful content|inappropriate content|unsafe generation|unsafe content\
+               |unsafe image|unsafe prompt|sexual|nudity|porn|prompt blocked|content rejected|risk detect|敏感|违规\
+               |违禁|不合规|安全策略|安全规|色情|侵权|涉黄|涉政|涉恐|涉暴"],
             &[
-                CODE,
-                "unsafe|sexual|nud|violen|gore|hate|harass|self harm|minor|child|celebrit|prominent people|public figure\
-                 |likeness|photoreal|danger|toxic|harmful|vulgar|profan|terror|extremis|weapon|drug|illegal|copyright\
-                 |trademark|ip |intellectual|third party|offensive|inappropriate|filter|polic|safety|moderat|blocked\
-                 |prohibited|sensitive|audio",
+                "violat|against|concern|breach|comply|complian|conflict|contraven|infring|reject|block|flagged\
+                 |prohibit|违反|不符合|触犯|触发|违背",
+                "polic|guideline|terms|standards|rights|rules|practices|政策|规定|准则|规范|规则|条款|策略|法律|法规",
             ],
-            &["content polic|usage polic|use polic|safety polic|usage guideline|community guideline|content guideline\
-               |safety guideline|responsible ai|safety system|safety filter|safety check|safety reason|content filter\
-               |content rejected|content moderat|moderation|moderated|sensitive word|sensitive keyword|sensitive term|sensitive content|contains sensitive|sensitive info\
-               |sensitive material|as sensitive|sentinel block|prompt blocked|nsfw|support codes|rephras|photoreal\
-               |prominent people|celebrit|likeness|real people|real person|public figure|filtered out|filtered because\
-               |prohibited content|third party rights|third party content|harmful content|inappropriate content\
-               |unsafe generation|unsafe content|unsafe image|unsafe prompt|sexual|nudity|media filtered|rai filter\
-               |risk detect|reason safety|敏感|违规|違規|不合规|审核|審核|色情"],
-            &["violat|违反|違反", "polic|guideline|terms|standards|rights|rules|practices|政策|规定|准则|規定|準則"],
             &[
-                "prompt|content|image|input|description|output|generated video|generated audio|video was|提示词|内容",
-                "inappropriate|harmful|offensive|unsafe|flagged|违禁|不当",
+                "prompt|content|image|frame|input|description|output|generated|video was|提示词|内容",
+                "inappropriate|harmful|offensive|unsafe|flagged|filtered|blocked|prohibited|disallowed|不当|有害\
+                 |未通过|不通过|拦截",
             ],
-            &["safety|guardrail", "block|reject|flag|violat|prohibit|refus"],
+            &[HAS_OR_FORBIDS, THEMES],
             &[
-                "unable to generate|could not generate|couldnt generate|cannot generate|cant generate|failed to generate\
-                 |issue with|problem with",
-                "audio|sound|speech",
+                "unable to generate|could not generate|couldnt generate|cannot generate|cant generate\
+                 |failed to generate|issue with|problem with|失败|无法生成",
+                SOUND,
             ],
+            &[SOUND, "blocked|filtered|flagged|muted"],
+            &[CODE, THEMES],
+            &[CODE, "filter|polic|moderat|blocked|prohibited|audio|ip |intellectual|third party"],
         ],
     )
     .unless(NO_CONTENT),
     row(
-        Meaning::UnusableInput,
+        Meaning::Passing,
         &[
-            &["english prompts|only english|english only|non english|in english|use english"],
+            &[MODEL, NOT_SUPPORTED, BACK_SOON],
+            &[MODEL, GONE, BACK_SOON],
+        ],
+    ),
+    row(
+        // The model is there, and does not have this.
+        Meaning::UnusableInput(None),
+        &[
+            &[OF_MODEL, NOT_SUPPORTED],
+            &[MODEL, OPTION, NOT_SUPPORTED],
+            &[MODEL, OPTION, "not found|not exist"],
+        ],
+    ),
+    row(
+        Meaning::Retired,
+        &[
+            &[MODEL, NOT_SUPPORTED],
+            &[MODEL, GONE],
+            &[MODEL, "paused"],
+            &["model", "not found|not exist|doesnt exist"],
+            &["invalid model|unknown model|no such model|entity was not found|无效的模型|找不到模型"],
+            &[
+                "not support|longer support|doesnt support|dont support|cannot support",
+                "support model|support veo|supports model|supports veo",
+            ],
+            &["不支|不再支", "持模型|持该模型|持此模型|持的模型|援模型|援该模型|援此模型|援的模型"],
+        ],
+    ),
+    row(
+        Meaning::UnusableInput(None),
+        &[
+            &["english prompts|only english|english only|non english|in english|use english|仅支持英文|只支持英文\
+               |使用英文"],
             &["language", "not supported|unsupported"],
             &[
                 "failed to|unable to|could not|couldnt|cannot|cant",
                 "fetch|retrieve|download|load|read|decode|open|access|parse",
-                "image|photo|picture|reference",
+                "image|photo|picture|reference|frame",
             ],
             &[
-                "image",
-                "too small|too large|too big|corrupt|unsupported|not supported|invalid|resolution|dimension|format|exceeds\
-                 |not accessible|inaccessible",
+                "image|photo|picture|first frame|last frame",
+                "too small|too large|too big|corrupt|unsupported|not supported|invalid|resolution|dimension|format\
+                 |exceeds|not accessible|inaccessible",
             ],
-            &["图片|圖片|图像", "过大|过小|格式|下载|尺寸|无法"],
+            &["图片|图像|帧|参考图", "过大|过小|格式|下载|尺寸|无法"],
         ],
     ),
     row(
         Meaning::Busy,
-        &[
-            &["high traffic|high load|heavy load|high demand|overload|is busy|service busy|server busy|system busy|saturat\
-               |too many requests|rate limit|resource exhausted|resource has been exhausted|thrott|at capacity|no capacity\
-               |out of capacity|concurren|call frequency|负载|饱和|繁忙|频繁|稍后再试"],
-            &["quota", "exceeded|reached"],
-        ],
+        &[&[LOAD], &["quota", "exceeded|reached"]],
     ),
     row(
         Meaning::Passing,
         &[
-            &["internal error|internal server|server error|went wrong|timeout|timed out|deadline exceeded|generation failed\
-               |generation task failed|unexpected error|unknown error|service unavailable|temporar|try again later\
-               |connection|connect error|bad gateway|超时|系统错误|内部错误|生成失败|生成视频失败"],
+            &["internal error|internal server|server error|went wrong|timeout|timed out|deadline exceeded\
+               |generation failed|generation task failed|unexpected error|unknown error|service unavailable|service issue|temporar\
+               |maintenance|try again later|connection|connect error|bad gateway|超时|逾时|系统错误|系统异常|服务异常\
+               |内部错误|生成失败|生成视频失败|稍后|维护|暂时"],
+            &["not available|isnt available|unavailable|offline|不可用", "currently|right now|at moment|at time|目前|当前|暂"],
         ],
     ),
+    row(
+        // The rest comes after the outages: what is not there for now comes back.
+        Meaning::UnusableInput(None),
+        &[
+            &[OF_MODEL, NOT_THERE],
+            &[MODEL, OPTION, NOT_THERE],
+            &["模型", "不支持|不支援"],
+        ],
+    ),
+    row(Meaning::Retired, &[&[MODEL, NOT_THERE]]),
 ];
 
 /// The subject of a policy, in the order in which the words for them are looked for: what they are, and what may not be there
 /// beside them.
-const SUBJECTS: [(Subject, Part, Part); 4] = [
-    (Subject::Output, "audio|sound|speech", "image|hate"),
-    (
-        Subject::Image,
-        "input image|image upload|uploads of image|upload of image|uploaded image|reference image|image violat|unsafe image\
-         |upload|photoreal|prominent people|图片|圖片|图像|参考图|照片|首帧|尾帧",
-        "text prompt",
-    ),
+const SUBJECTS: [(Subject, Part, Option<Part>); 5] = [
     (
         Subject::Output,
-        "output|generated video|generated content|generated clip|filtered out|filtered because|filtered due|video was|media filtered|rai filter\
-         |生成的视频|输出|生成结果",
-        "input",
+        SOUND,
+        Some("image|hate speech|hateful speech"),
     ),
-    (Subject::Image, "image|photo|picture", "prompt|description"),
+    (Subject::Image, FRAME, Some("text prompt|generated|output")),
+    (
+        Subject::Output,
+        "output|video contains|video violat|video safety|generated video|generated content|generated clip|filtered out\
+         |filtered because|filtered due|video was|media filtered|rai filter|生成的视频|生成的影片|生成的内容|输出\
+         |生成结果",
+        Some("input"),
+    ),
+    (Subject::Image, IMAGE, Some("prompt|description")),
+    (
+        Subject::Prompt,
+        "prompt|description|text|提示词|文本|描述",
+        None,
+    ),
 ];
 
-/// The meaning of a code and of words, if it is known.
-pub(crate) fn meaning(code: Option<&str>, words: &str) -> Option<Meaning> {
-    let text = normalised(&format!("{} {words}", code.unwrap_or_default()));
-    let row = TABLE.iter().find(|row| row.fits(&text))?;
-    match row.meaning {
-        Meaning::Policy(_) => Some(Meaning::Policy(subject(&text))),
-        meaning => Some(meaning),
+/// What a clause is about.
+fn subject(clause: &str) -> Option<Subject> {
+    for (subject, words, unless) in SUBJECTS {
+        let is_other = unless.is_some_and(|part| has(clause, part));
+        if has(clause, words) && !is_other {
+            return Some(subject);
+        }
     }
-}
-
-fn subject(text: &str) -> Subject {
-    SUBJECTS
-        .into_iter()
-        .find(|(_, words, unless)| has(text, words) && !has(text, unless))
-        .map_or(Subject::Prompt, |(subject, ..)| subject)
-}
-
-/// Whether one of the beginnings of words is there. Where words have no spaces between them, anywhere.
-fn has(text: &str, part: &str) -> bool {
-    part.split('|').any(|start| {
-        if start.is_ascii() {
-            text.contains(&format!(" {start}"))
-        } else {
-            text.contains(start)
-        }
-    })
-}
-
-/// The words of a text and of the codes in it, in lower case and with one space before and after each: `can't` is `cant`,
-/// `PUBLIC_ERROR` is `public error`, and `InputImage` is `input image`.
-fn normalised(text: &str) -> String {
-    let mut words = String::from(" ");
-    let mut was_small = false;
-    for letter in text.chars() {
-        if matches!(letter, '\'' | '’' | '‘' | '`' | '´') {
-            continue;
-        }
-        let is_boundary = !letter.is_alphanumeric() || was_small && letter.is_uppercase();
-        if is_boundary && !words.ends_with(' ') {
-            words.push(' ');
-        }
-        if letter.is_alphanumeric() {
-            words.extend(letter.to_lowercase());
-        }
-        was_small = letter.is_lowercase();
-    }
-    if !words.ends_with(' ') {
-        words.push(' ');
-    }
-    words
+    None
 }

@@ -5,6 +5,7 @@ pub(crate) mod kie;
 pub(crate) mod uniall;
 
 mod body;
+mod clauses;
 mod errors;
 mod meaning;
 mod submit;
