@@ -277,9 +277,15 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
             Resend::After(_) => {
                 "The same request may be sent again later, as a new job with a new price."
             }
-            Resend::ChangeInput => {
-                "Change what it says, and send it as a new job with a new price."
-            }
+            Resend::ChangeInput => match error.subject() {
+                Some(Subject::Image) => {
+                    "Change the image, and send it as a new job with a new price."
+                }
+                Some(Subject::Prompt) => {
+                    "Change the prompt, perhaps its language, and send it as a new job with a new price."
+                }
+                _ => "Change what it says, and send it as a new job with a new price.",
+            },
             Resend::Never => {
                 "Look at the job at the provider first: nobody knows whether the same request would fail again, as a new job \
                  with a new price."
@@ -294,6 +300,10 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
             _ => "Change the prompt.",
         },
         (Exit::Failed, ..) => "Change what it says, and send it as a new job with a new price.",
+        (Exit::Rejected, None, ErrorKind::Refused) => {
+            "Nothing was paid. Change what it says, or choose a model that can do it with --tier or --model; `veo models` lists \
+             them."
+        }
         _ => match error.resend() {
             Resend::After(time) => {
                 return Some(format!(
@@ -310,7 +320,8 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
 /// Whether a refusal leaves open which part of the request it is about.
 fn is_about_any_input(error: &Error) -> bool {
     let words = error.provider_words().unwrap_or_default().to_lowercase();
-    words.contains("input") && !words.contains("prompt")
+    let names = |parts: [&str; 3]| parts.iter().any(|part| words.contains(part));
+    names(["input", "输入", "輸入"]) && !names(["prompt", "text", "提示"])
 }
 
 /// Says what to do about an unknown outcome. It has this key in the ledger, or in that of this batch.
@@ -362,6 +373,10 @@ mod tests {
                 "Look at the job at the provider first",
             ),
             (Error::new(ErrorKind::Retired, "no"), "Choose another model"),
+            (
+                Error::new(ErrorKind::Refused, "no"),
+                "Nothing was paid. Change what it says, or choose a model that can",
+            ),
             (
                 Error::new(ErrorKind::KeyExhausted, "no"),
                 "Raise the limit of the key",

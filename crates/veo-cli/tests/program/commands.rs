@@ -722,10 +722,21 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
 /// The provider says what is wrong with the request only after it has taken it, and the job.
 #[test]
 fn a_job_that_fails_for_its_input_has_failed() {
-    for words in [
-        "Failed to fetch the image. Kindly verify the URL.",
-        "Only English prompts are supported.",
-    ] {
+    let table = [
+        (
+            "Failed to fetch the image. Kindly verify the URL.",
+            "Change the image",
+        ),
+        (
+            "Only English prompts are supported.",
+            "Change the prompt, perhaps its language",
+        ),
+        (
+            "4k is not supported by model veo3_lite",
+            "Change what it says",
+        ),
+    ];
+    for (words, change) in table {
         let server = Server::start(move |line, _| {
             let record = || record("t1", 3, "").replace("the model gave up", words);
             Some(if line.contains("POST") {
@@ -743,7 +754,7 @@ fn a_job_that_fails_for_its_input_has_failed() {
             "{}",
             run.err
         );
-        let next = "Change what it says, and send it as a new job with a new price.";
+        let next = format!("{change}, and send it as a new job with a new price.");
         assert_eq!(
             (&error["resend"], &error["next"]),
             (&"change_input".into(), &next.into())

@@ -9,6 +9,7 @@
     reason = "these are tests"
 )]
 
+mod advice;
 mod batch;
 mod cap;
 mod chance;
