@@ -127,6 +127,10 @@ const OUTAGE: Part = "timed out|timeout|time out|unavailable|not available|unrea
     |could not be reached|check could not|checks could not|filter could not|complete safety|complete content\
     |complete moderation|service failure|unable to contact|could not contact|check failed to complete|超时|逾时|不可用\
     |异常|故障|出错|错误|调用失败|请求失败|连接失败|无响应|未响应|维护";
+/// A service works, and has said no.
+const VERDICT: Part = "due to safety|due to content|due to moderation|due to polic|because of safety|because of content\
+    |safety reason|safety concern|policy reason|blocked by|flagged by|filtered by|violates|violated|violating|may violate\
+    |违规|违反|违禁|未通过|不通过|触发|包含|含有|涉及";
 /// A service has too much to do.
 const LOAD: Part = "high traffic|high load|heavy load|high demand|high volume|load is high|overload|busy|saturat\
     |too many requests|too many concurrent|rate limit|request limit|resource exhausted|resource has been exhausted\
@@ -194,10 +198,16 @@ static TABLE: &[Row] = &[
         Meaning::Passing,
         &[
             &[CODE, "went wrong|timed out|timeout|internal|unknown|upload failed"],
+        ],
+    ),
+    row(
+        Meaning::Passing,
+        &[
             &[MODERATION, OUTAGE],
             &["checking|reviewing|screening|检测服务|检测接口|检测系统|过滤服务|识别服务", OUTAGE],
         ],
-    ),
+    )
+    .unless(VERDICT),
     row(
         Meaning::KeyExhausted,
         &[
