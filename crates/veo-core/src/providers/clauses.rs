@@ -47,7 +47,7 @@ pub(crate) fn clauses(text: &str) -> Vec<String> {
 }
 
 /// Words that say nothing of what is wrong.
-const FILLERS: &str = "the a an this that these those your our its any requested selected specified chosen given now already permanently";
+const FILLERS: &str = "the a an this that these those your our its any requested selected specified chosen given permanently";
 
 fn clause(line: &str) -> String {
     let is_filler = |word: &&str| FILLERS.split(' ').any(|filler| filler == *word);
@@ -63,9 +63,9 @@ fn ends_with_model(lines: &str) -> bool {
 
 /// The traditional characters of the words that are looked for, and the simplified ones in the same order.
 const TRADITIONAL: &str = "臨產僅眾兒關內則務啟響圖對盡幀應廢開異棄當護擁攔擠數無時條標檢測現發線結統維規視觸許識詞\
-    譯誤請調負敗賬帳費載輸過運違連錯長閉隊頻額風飽號後審權營餘夠墊並暫範準臺參終濾該黃別資";
+    譯誤請調負敗賬帳費載輸過運違連錯長閉隊頻額風飽號後審權營餘夠墊並暫範準臺參終濾該黃別資機";
 const SIMPLIFIED: &str = "临产仅众儿关内则务启响图对尽帧应废开异弃当护拥拦挤数无时条标检测现发线结统维规视触许识词\
-    译误请调负败账账费载输过运违连错长闭队频额风饱号后审权营余够垫并暂范准台参终滤该黄别资";
+    译误请调负败账账费载输过运违连错长闭队频额风饱号后审权营余够垫并暂范准台参终滤该黄别资机";
 
 fn simplified(letter: char) -> char {
     TRADITIONAL

@@ -104,9 +104,9 @@ const NOT_SUPPORTED: Part = "not supported|isnt supported|arent supported|unsupp
 /// A model is gone, or was never there.
 const GONE: Part = "retired|decommission|shut down|shutdown|is sunset|was sunset|been sunset|sunsetted|sunset on\
     |end of life|end of support|eol |reached end|switched off|turned off|phased out|withdrawn|obsolete|superseded\
-    |ceased|has ended|replaced by|no available channel|下线|下架|停用|停止服务|停止支持|停止提供|停止使用|停止运营\
-    |结束服务|终止|停服|弃用|废弃|退役|淘汰|移除|不再可用|不再提供|不再支持 .|不支持 .|不支援 .|不再支援 .|不受支持\
-    |不被支持|不存在|无可用渠道";
+    |ceased|has ended|replaced by|no available channel|shut off|model sunset|下线|下架|停用|停止服务|停止支持|停止提供\
+    |停止使用|停止运营|结束服务|终止|停服|弃用|废弃|退役|淘汰|移除|不再可用|不再提供|不再支持 .|不支持 .|不支援 .\
+    |不再支援 .|不受支持|不被支持|不存在|无可用渠道";
 /// Something is not there, perhaps for a while.
 const NOT_THERE: Part = "not available|isnt available|unavailable|disabled|offline|suspended|not enabled|禁用|不可用\
     |未开放|未启用|已关闭";
@@ -125,18 +125,18 @@ const OUTAGE: Part = "timed out|timeout|time out|unavailable|not available|unrea
     |maintenance|failed to run|failed to call|failed to connect|failed to respond|failed to load|failed to start\
     |unable to run|unable to reach|unable to connect|unable to perform|could not run|could not reach\
     |could not be reached|check could not|checks could not|filter could not|complete safety|complete content\
-    |complete moderation|service failure|unable to contact|could not contact|check failed to complete|超时|逾时|不可用\
-    |异常|故障|出错|错误|调用失败|请求失败|连接失败|无响应|未响应|维护";
+    |complete moderation|service failure|unable to contact|could not contact|check failed to complete|outage|exception in|service exception\
+    |temporar|超时|逾时|不可用|异常|故障|出错|错误|调用失败|请求失败|连接失败|无响应|未响应|维护|无回应";
 /// A service works, and has said no.
-const VERDICT: Part = "due to safety|due to content|due to moderation|due to polic|because of safety|because of content\
-    |safety reason|safety concern|policy reason|blocked by|flagged by|filtered by|violates|violated|violating|may violate\
-    |违规|违反|违禁|未通过|不通过|触发|包含|含有|涉及";
+const VERDICT: Part = "due to safety|due to content|due to moderation|due to polic|because of safety\
+    |because of content|safety reason|safety concern|policy reason|blocked by|flagged by|filtered by|violates|violated\
+    |violating|may violate|违规|违反|违禁|未通过|不通过|触发|包含|含有|涉及";
 /// A service has too much to do.
 const LOAD: Part = "high traffic|high load|heavy load|high demand|high volume|load is high|overload|busy|saturat\
     |too many requests|too many concurrent|rate limit|request limit|resource exhausted|resource has been exhausted\
     |thrott|capacity|concurren|call frequency|congest|queue is full|queue full|heavy traffic|too many tasks\
-    |too many jobs|负载|饱和|繁忙|忙碌|频繁|限流|限速|过载|拥挤|拥堵|高峰|排队|并发|流量过|流量控制|频率|请求过多\
-    |请求太多|请求数过多|人数过多|任务过多|资源不足";
+    |too many jobs|load too|load is too|负载|饱和|繁忙|忙碌|频繁|限流|限速|过载|拥挤|拥堵|高峰|排队|并发|流量过\
+    |流量控制|频率|请求过多|请求太多|请求数过多|人数过多|任务过多|资源不足|请求量";
 
 /// What a policy can be about.
 const THEMES: Part = "unsafe|sexual|nud|porn|explicit|erotic|violen|gore|blood|hate|harass|bully|self harm|suicid\
@@ -146,8 +146,8 @@ const THEMES: Part = "unsafe|sexual|nud|porn|explicit|erotic|violen|gore|blood|h
     |商标|知识产权|毒品|武器|仇恨|不良|不当|有害";
 /// A theme is there, or is forbidden.
 const HAS_OR_FORBIDS: Part = "content|material|detected|infring|contain|depict|show|featur|includ|involv|portray\
-    |resembl|generation of|generating|not allow|not permit|prohibit|forbid|disallow|内容|包含|含有|侵犯|涉及|涉嫌|存在\
-    |出现|禁止|不允许|检测到|检出|疑似";
+    |resembl|generation of|generating|not allow|not permit|prohibit|forbid|disallow|appear|内容|包含|含有|侵犯|涉及\
+    |涉嫌|存在|出现|禁止|不允许|检测到|检出|疑似";
 /// Other things that have policies, and limits that are violated.
 const NO_CONTENT: Part = "rate limit|retention|cors|retry polic|network polic|access control|access polic|access right\
     |iam polic|organization polic|bucket polic|password|billing polic|firewall|too long|too short|000 characters\
@@ -156,7 +156,7 @@ const NO_CONTENT: Part = "rate limit|retention|cors|retry polic|network polic|ac
     |account trigger|illegal character|illegal argument|case sensitive|safety setting|safety filter level|safety level\
     |safety identifier|invalid value|invalid parameter|unknown field|unknown parameter|unknown name|content type\
     |minor version|minor error|minor issue|频率|限流|账号违规|账户违规|账号触发|账号存在|账户存在|账号已|账户已|用户已\
-    |参数|字段|格式|尺寸|长度|比例";
+    |参数|字段|格式|尺寸|长度|比例|大小";
 
 /// The sound of a video.
 const SOUND: Part =
@@ -261,17 +261,18 @@ static TABLE: &[Row] = &[
                |recitation|blocklist|sentinel block|prohibited content|prohibited word|prohibited use|forbidden word\
                |banned word|third party rights|third party content|third party ip|intellectual property|ip infring\
                |copyright|trademark|csam|harmful content|inappropriate content|unsafe generation|unsafe content\
-               |unsafe image|unsafe prompt|sexual|nudity|porn|prompt blocked|content rejected|risk detect|敏感|违规\
-               |违禁|不合规|安全策略|安全规|色情|侵权|涉黄|涉政|涉恐|涉暴"],
+               |unsafe image|unsafe prompt|sexual|nudity|porn|violence|hate speech|harassment|self harm|prompt blocked\
+               |content rejected|risk detect|敏感|违规|违禁|不合规|安全策略|安全规|色情|侵权|涉黄|涉政|涉恐|涉暴"],
             &[
                 "violat|against|concern|breach|comply|complian|conflict|contraven|infring|reject|block|flagged\
                  |prohibit|违反|不符合|触犯|触发|违背",
-                "polic|guideline|terms|standards|rights|rules|practices|政策|规定|准则|规范|规则|条款|策略|法律|法规",
+                "polic|guideline|terms|standards|rights|rules|practices|政策|规定|准则|规范|规则|条款|策略|守则|机制\
+                 |法律|法规",
             ],
             &[
                 "prompt|content|image|frame|input|description|output|generated|video was|提示词|内容",
                 "inappropriate|harmful|offensive|unsafe|flagged|filtered|blocked|prohibited|disallowed|不当|有害\
-                 |未通过|不通过|拦截",
+                 |未通过|不通过|不符合|拦截",
             ],
             &[HAS_OR_FORBIDS, THEMES],
             &[
@@ -343,9 +344,9 @@ static TABLE: &[Row] = &[
         Meaning::Passing,
         &[
             &["internal error|internal server|server error|went wrong|timeout|timed out|deadline exceeded\
-               |generation failed|generation task failed|unexpected error|unknown error|service unavailable|service issue|temporar\
-               |maintenance|try again later|connection|connect error|bad gateway|超时|逾时|系统错误|系统异常|服务异常\
-               |内部错误|生成失败|生成视频失败|稍后|维护|暂时"],
+               |generation failed|generation task failed|unexpected error|unknown error|service unavailable\
+               |service issue|temporar|maintenance|try again later|connection|connect error|bad gateway|超时|逾时\
+               |系统错误|系统异常|服务异常|内部错误|生成失败|生成视频失败|稍后|维护|暂时"],
             &["not available|isnt available|unavailable|offline|不可用", "currently|right now|at moment|at time|目前|当前|暂"],
         ],
     ),
