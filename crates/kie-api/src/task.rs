@@ -1,7 +1,7 @@
 //! The task that a reply to a paid request names, wherever it is.
 
 use bytes::Bytes;
-use veo_transport::{Reply, member_texts, members};
+use veo_transport::{Named, Reply, member_texts, members, task_id, unnamed_task};
 
 use crate::record::IN_PROGRESS;
 use crate::types::TaskReply;
@@ -10,42 +10,50 @@ use crate::{Error, Rejection};
 /// Words of kie.ai, in lower case, about an account without credits. Some of its pages give it the code for too many requests.
 const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
 
-/// The id of the task that a reply to `generate` or `extend` names. A reply that names one is an acceptance, whatever else is
-/// wrong with it: it is looked for in refusals, in error pages and in what was read of a broken reply.
+/// The task that a reply to `generate` or `extend` names. A reply that names one is an acceptance, whatever else is wrong with
+/// it: it is looked for in refusals, in error pages and in what was read of a broken reply.
 ///
 /// The id of the video to extend, `source`, is not that of a task which was started.
 pub fn started_task(
     result: &Result<Reply<TaskReply>, Error>,
     source: Option<&str>,
-) -> Option<String> {
-    let is_new = |id: &String| !id.is_empty() && Some(id.as_str()) != source;
+) -> Option<Named> {
+    let is_new = |id: &String| Some(id.as_str()) != source;
     let body = body(result)?;
-    let named = || {
-        members(body, "taskId")
-            .chain(members(body, "task_id"))
-            // The current form tells the id twice.
-            .chain(members(body, "recordId"))
-            .filter(is_new)
-    };
+    let named = || named_in(body).filter(is_new);
     let first = named().next();
-    let Ok(reply) = result else {
-        return first;
-    };
-    let typed = reply.data.as_ref().and_then(|task| task.task_id.as_ref());
-    if let Some(id) = typed
-        && is_new(id)
+    let typed = result
+        .as_ref()
+        .ok()
+        .and_then(|reply| reply.data.as_ref()?.task_id.as_deref());
+    if let Some(id) = typed.and_then(task_id).map(str::to_owned)
+        && is_new(&id)
         // A number of many digits loses some when it is decoded, and only the body has them all.
-        && (first.is_none() || named().any(|named| named == *id))
+        && (first.is_none() || named().any(|named| named == id))
     {
-        return Some(id.clone());
+        return Some(Named::Task(id));
     }
-    if first.is_some() {
-        return first;
+    let in_text = || {
+        let texts = member_texts(body, "data");
+        texts.filter_map(|text| named_in(text.as_bytes()).find(is_new))
+    };
+    if let Some(id) = first.or_else(|| in_text().next()) {
+        return Some(Named::Task(id));
     }
-    // Where the task would be there may be the bare id.
-    let bare = member_texts(body, "data").next()?;
-    let is_id = reply.code.is_some() && is_new(&bare) && looks_like_an_id(&bare);
-    is_id.then_some(bare)
+    let unnamed = unnamed_task(body).filter(is_new)?;
+    match result {
+        Ok(reply) if reply.code.is_some() => Some(Named::Task(unnamed)),
+        _ => Some(Named::Perhaps(unnamed)),
+    }
+}
+
+/// The ids that a reply gives as those of tasks.
+fn named_in(body: &[u8]) -> impl Iterator<Item = String> {
+    // The current form tells the id twice.
+    ["taskId", "task_id", "recordId"]
+        .into_iter()
+        .flat_map(|member| members(body, member))
+        .filter_map(|id| task_id(&id).map(str::to_owned))
 }
 
 /// The body of a reply, or what was read of it.
@@ -57,16 +65,6 @@ fn body(result: &Result<Reply<TaskReply>, Error>) -> Option<&Bytes> {
         Err(Error::Rejected(rejection)) => Some(&rejection.body),
         Err(_) => None,
     }
-}
-
-/// Whether a text by itself is the id of a task, and not the word for a state or a sentence.
-fn looks_like_an_id(text: &str) -> bool {
-    const SHORTEST: usize = 8;
-    text.len() >= SHORTEST
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-        && text.contains(|c: char| c.is_ascii_digit())
 }
 
 impl Rejection {

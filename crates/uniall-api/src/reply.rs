@@ -8,7 +8,8 @@ use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use veo_transport::{
-    Head, RawReply, Reply, UrlList, Verdict, filtered, is_link, json, links, without_queries, words,
+    Head, RawReply, Reply, UrlList, Verdict, filtered, is_link, json, links, looks_like_task_id,
+    task_id, without_queries, words,
 };
 
 use crate::types::ErrorReply;
@@ -109,14 +110,15 @@ fn names_task(json: &Map<String, Value>) -> bool {
     let has_id = |json: &Map<String, Value>| {
         ["id", "task_id"]
             .into_iter()
-            .any(|field| json.get(field).and_then(task::word).is_some())
+            .filter_map(|field| json.get(field).and_then(task::word))
+            .any(|id| task_id(&id).is_some())
     };
-    !is_error
-        && (has_id(json)
-            || json
-                .get("data")
-                .and_then(Value::as_object)
-                .is_some_and(has_id))
+    let is_named_below = match json.get("data") {
+        Some(Value::Object(data)) => has_id(data),
+        Some(Value::String(data)) => looks_like_task_id(data),
+        _ => false,
+    };
+    !is_error && (has_id(json) || is_named_below)
 }
 
 /// The task of a reply, taken out of its envelope if it is in one, and with what it says in unusual places.
@@ -137,7 +139,7 @@ fn bare(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     match json.get_mut("data") {
         Some(Value::Object(data)) if is_task(data) => Some(mem::take(data)),
         // An envelope around the bare id, or around nothing and then a refusal.
-        Some(Value::String(id)) if is_bare && !id.is_empty() => Some(Map::from_iter([(
+        Some(Value::String(id)) if is_bare && looks_like_task_id(id) => Some(Map::from_iter([(
             "id".to_owned(),
             Value::from(mem::take(id)),
         )])),

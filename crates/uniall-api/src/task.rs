@@ -4,41 +4,46 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
-use veo_transport::{Reply, Unreadable, is_link, member_texts, members};
+use veo_transport::{
+    Named, Reply, Unreadable, is_link, member_texts, members, task_id, unnamed_task,
+};
 
 use crate::Error;
 use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
 
-/// The id of the task that a reply to `create_video` names. A reply that names one is an acceptance, whatever else is wrong
-/// with it: it is looked for in refusals, in error pages and in what was read of a broken reply.
+/// The task that a reply to `create_video` names. A reply that names one is an acceptance, whatever else is wrong with it: it is
+/// looked for in refusals, in error pages and in what was read of a broken reply.
 ///
 /// An `id` beside an error can be anything, such as that of the request; a `task_id` is one wherever it stands.
-pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<String> {
-    match result {
-        Ok(task) => task.poll_id().map(|id| whole(id, task.body())),
-        Err(Error::NoReply { partial, .. }) => {
-            text_in(partial, "task_id").or_else(|| text_in(partial, "id"))
+pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
+    let (body, named) = match result {
+        Ok(task) => {
+            let id = task.poll_id()?;
+            return Some(Named::Task(whole(id, task.body())));
         }
-        Err(Error::Unreadable(reply)) => {
-            text_in(&reply.body, "task_id").or_else(|| id_of_unreadable(reply))
-        }
-        Err(Error::Rejected(rejection)) => text_in(&rejection.body, "task_id"),
-        Err(_) => None,
+        Err(Error::NoReply { partial, .. }) => (partial, id_in(partial, "id")),
+        Err(Error::Unreadable(reply)) => (&reply.body, id_of_unreadable(reply)),
+        Err(Error::Rejected(rejection)) => (&rejection.body, None),
+        Err(_) => return None,
+    };
+    match id_in(body, "task_id").or(named) {
+        Some(id) => Some(Named::Task(id)),
+        None => unnamed_task(body).map(Named::Perhaps),
     }
 }
 
 /// The `id` of a reply, unless that is an error.
 fn id_of_unreadable(reply: &Unreadable) -> Option<String> {
-    let is_there = |member| text_in(&reply.body, member).is_some();
+    let is_there = |member| member_texts(&reply.body, member).any(|text| !text.is_empty());
     let is_error = ["error", "code", "message"].into_iter().any(is_there);
     if is_error && !reply.head.is_success() {
         return None;
     }
-    text_in(&reply.body, "id")
+    id_in(&reply.body, "id")
 }
 
-fn text_in(body: &[u8], member: &str) -> Option<String> {
-    member_texts(body, member).find(|text| !text.is_empty())
+fn id_in(body: &[u8], member: &str) -> Option<String> {
+    member_texts(body, member).find_map(|text| task_id(&text).map(str::to_owned))
 }
 
 /// An id with all its digits: a number of many digits loses some when it is decoded, and only the body has them all.
@@ -51,7 +56,7 @@ fn whole(id: &str, body: &[u8]) -> String {
     let is_number = |text: &String| {
         text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse() == id.parse::<f64>()
     };
-    if named().any(|named| named == id) {
+    if named().any(|named| named.trim() == id) {
         id.to_owned()
     } else {
         named().find(is_number).unwrap_or_else(|| id.to_owned())
@@ -80,8 +85,7 @@ impl VideoTask {
         [&self.id, &self.task_id]
             .into_iter()
             .flatten()
-            .map(String::as_str)
-            .find(|id| !id.is_empty())
+            .find_map(|id| task_id(id))
     }
 
     /// The state. A word that nobody knows is a success with a URL and full progress, and a failure with an error.

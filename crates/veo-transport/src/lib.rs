@@ -27,6 +27,7 @@ mod proxy;
 mod redact;
 mod reply;
 mod search;
+mod task_id;
 mod transport;
 mod url_list;
 
@@ -44,5 +45,6 @@ pub use proxy::Proxy;
 pub use redact::{excerpt, without_queries, words};
 pub use reply::{RawReply, Reply, Verdict, open};
 pub use search::{absolute, filtered, is_link, is_video, links};
+pub use task_id::{Named, looks_like_task_id, task_id, unnamed_task};
 pub use transport::{MAX_BODY, Transport, WIRE};
 pub use url_list::UrlList;

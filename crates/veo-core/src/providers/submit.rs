@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt::Display;
 
-use veo_transport::{Error as ApiError, Head, Reply};
+use veo_transport::{Error as ApiError, Head, Named, Reply};
 
 use super::errors::{refusal, start, translated};
 use super::meaning::{Meaning, meaning};
@@ -91,14 +91,14 @@ impl RefusalRow {
     }
 }
 
-/// Sends a paid request, and says what became of it: a reply that names a task is a job, whatever else it says; a refusal is
-/// looked up in the table; and all else is unknown.
+/// Sends a paid request, and says what became of it: a reply that names a task is a job, whatever else it says; a refusal that
+/// names none is looked up in the table; and all else is unknown.
 pub(crate) async fn submit<T, R: Said>(
     offer: &Offer,
     provider: &str,
     table: impl IntoIterator<Item = &RefusalRow>,
     sending: impl Future<Output = Result<Reply<T>, ApiError<R>>>,
-    started_task: impl FnOnce(&Result<Reply<T>, ApiError<R>>) -> Option<String>,
+    started_task: impl FnOnce(&Result<Reply<T>, ApiError<R>>) -> Option<Named>,
 ) -> Submission
 where
     ApiError<R>: StdError,
@@ -106,12 +106,15 @@ where
     let sent_at = now();
     let result = sending.await;
     let error = match (started_task(&result), result) {
-        (Some(id), _) if is_id(&id) => return Submission::Accepted(Job::new(offer, id)),
-        (Some(id), result) => no_id(provider, &id).with_reply(body(&result)),
-        (None, Ok(reply)) => {
+        (Some(Named::Task(id)), _) if is_id(&id) => {
+            return Submission::Accepted(Job::new(offer, id));
+        }
+        (Some(Named::Task(id)), result) => no_id(provider, &id).with_reply(body(&result)),
+        (_, Ok(reply)) => {
             let message = format!("{provider} took the request but named no task");
             Error::new(ErrorKind::OutcomeUnknown, message).with_reply(reply.body())
         }
+        (Some(Named::Perhaps(id)), Err(error)) => perhaps_taken(&error, &id),
         (None, Err(error)) => refused(&error, table, ErrorKind::OutcomeUnknown),
     };
     Submission::of_error(error, offer, sent_at)
@@ -127,6 +130,16 @@ pub(crate) fn no_id(provider: &str, text: &str) -> Error {
     let length = text.len();
     let message = format!("{provider} named a task by {length} bytes, which is no id");
     Error::new(ErrorKind::OutcomeUnknown, message)
+}
+
+/// The error of a refusal that may name a task, by this text.
+pub(crate) fn perhaps_taken<R: Said>(error: &ApiError<R>, text: &str) -> Error
+where
+    ApiError<R>: StdError,
+{
+    refused(error, &[], ErrorKind::OutcomeUnknown).adding(&format!(
+        "it has {text} where a task would be, so there may be one of this name"
+    ))
 }
 
 /// An error of a request, with the kind for what may have been taken: a call that costs nothing is never in doubt in a way

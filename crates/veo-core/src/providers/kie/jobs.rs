@@ -2,13 +2,14 @@
 
 use kie_api::{Client, started_task, types};
 use serde_json::{Value, json};
+use veo_transport::Named;
 
 use super::form::{CURRENT, Form};
 use super::models::EXTENSION;
 use super::refusals::{REFUSALS, of_upgrade, table_of};
 use super::words;
 use crate::providers::body::{self, Body};
-use crate::providers::submit::{self, is_id, no_id, refused};
+use crate::providers::submit::{self, is_id, no_id, perhaps_taken, refused};
 use crate::{
     ErrorKind, Image, Input, JobRef, Mode, Model, Offer, Operation, Reason, Resolution, Submission,
     Upgrade, VideoRequest,
@@ -89,10 +90,17 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
         Ok(body) => client.create_task().body(body).send().await,
         Err(error) => Err(error),
     };
-    match started_task(&result, Some(&job.task)) {
-        Some(task) if is_id(&task) => return Upgrade::Running { task: Some(task) },
-        Some(task) => return Upgrade::Unknown(no_id("kie.ai", &task).with_job(job)),
-        None => {}
+    match (started_task(&result, Some(&job.task)), &result) {
+        (Some(Named::Task(task)), _) if is_id(&task) => {
+            return Upgrade::Running { task: Some(task) };
+        }
+        (Some(Named::Task(task)), _) => {
+            return Upgrade::Unknown(no_id("kie.ai", &task).with_job(job));
+        }
+        (Some(Named::Perhaps(task)), Err(error)) => {
+            return Upgrade::Unknown(perhaps_taken(error, &task).with_job(job));
+        }
+        _ => {}
     }
     let error = match result {
         Err(error) => error,
