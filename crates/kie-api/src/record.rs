@@ -245,7 +245,6 @@ fn asked_of_task(param: &str) -> Asked {
 
 /// What a text says in JSON, which can have been encoded more than once, or the text itself if it is none.
 pub(crate) fn decoded(text: &str) -> Value {
-    let text = text.trim_start_matches('\u{feff}');
     match json(text.as_bytes()) {
         Ok(Value::String(inside)) => decoded(&inside),
         Ok(value) => value,

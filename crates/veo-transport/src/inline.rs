@@ -1,18 +1,16 @@
 //! Videos inside a reply, as data URLs, are decoded while the reply arrives: as text they would take more than twice their
 //! memory.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr, memrchr};
+
+use crate::data_url::{DataUrl, LONGEST_HEAD};
 
 /// The longest video inside a reply that is taken, in bytes.
 pub const MAX_INLINE: usize = 128 << 20;
 
 /// A data URL that is shorter than this stays in the text.
 const SHORT: usize = 1 << 20;
-/// The longest beginning of a data URL, which is in front of its content.
-const LONGEST_HEAD: usize = 256;
 /// The end of a link in a reply, instead of the content that was taken out of it.
 const TAKEN_OUT: &str = "inline-";
 
@@ -24,7 +22,7 @@ const TAKEN_OUT: &str = "inline-";
 /// assert!(veo_transport::inline("data:video/mp4;base64,AAAA", &taken).is_none());
 /// ```
 pub fn inline<'a>(url: &str, taken: &'a [Bytes]) -> Option<&'a Bytes> {
-    let (head, content) = url.split_once(',')?;
+    let (head, content) = url.rsplit_once(',')?;
     let number = content.strip_prefix(TAKEN_OUT)?;
     let index: usize = number.parse().ok()?;
     head.starts_with("data:").then(|| taken.get(index))?
@@ -34,7 +32,7 @@ pub fn inline<'a>(url: &str, taken: &'a [Bytes]) -> Option<&'a Bytes> {
 #[derive(Default)]
 pub(crate) struct Body {
     pub(crate) text: BytesMut,
-    /// Where the last quote in the text is. A string that has not ended begins there, since none is in a data URL.
+    /// Where the last quote in the text is.
     last_quote: usize,
     /// What was taken out.
     pub(crate) taken: Vec<Bytes>,
@@ -42,13 +40,14 @@ pub(crate) struct Body {
 }
 
 /// The content of a data URL on its way.
-#[derive(Default)]
 struct Content {
-    /// What has arrived and is not decoded yet.
-    encoded: Vec<u8>,
+    /// Nothing if the content is of no use: too long, or not to be decoded. The rest of it is passed over.
+    decoder: Option<DataUrl>,
     decoded: Vec<u8>,
-    /// Whether it is of no use: too long, or not in base64. The rest of it is passed over.
-    is_lost: bool,
+    /// How many backslashes are at the end of what has arrived. If a quote comes next, they belong to that.
+    backslashes: usize,
+    /// Where in the text the data URL begins.
+    start: usize,
 }
 
 impl Body {
@@ -59,12 +58,13 @@ impl Body {
 
     pub(crate) fn push(&mut self, mut chunk: &[u8]) {
         if let Some(content) = &mut self.content {
+            let room = self.taken.iter().map(Bytes::len).sum();
             let Some(end) = memchr(b'"', chunk) else {
-                let room = self.taken.iter().map(Bytes::len).sum();
                 content.push(chunk, room);
                 return;
             };
-            self.end(&chunk[..end]);
+            content.push(&chunk[..end], room);
+            self.end();
             chunk = &chunk[end..];
         }
         if let Some(at) = memrchr(b'"', chunk) {
@@ -78,110 +78,98 @@ impl Body {
 
     /// Takes the content out of a string that has begun, if it is a data URL.
     fn begin(&mut self) {
-        let start = self.last_quote + 1;
-        let Some(length) = head_of_data_url(&self.text[start..]) else {
+        let Some((start, length, decoder)) = self.data_url() else {
             return;
         };
         let arrived = self.text.split_off(start + length);
-        let mut content = Content::default();
+        let mut content = Content {
+            decoder: Some(decoder),
+            decoded: Vec::new(),
+            backslashes: 0,
+            start,
+        };
         let room = self.taken.iter().map(Bytes::len).sum();
         content.push(&arrived, room);
         self.content = Some(content);
     }
 
-    /// Takes the last of the content, and leaves a word for it.
-    fn end(&mut self, rest: &[u8]) {
-        let Some(mut content) = self.content.take() else {
+    /// The data URL at the end of the text, with the length of its beginning. The last quote can be that in front of it, or that
+    /// of a parameter, which has a backslash as all quotes in a string.
+    fn data_url(&self) -> Option<(usize, usize, DataUrl)> {
+        let mut quote = self.last_quote;
+        loop {
+            let start = quote + 1;
+            if let Some((decoder, length)) = DataUrl::begin(&self.text[start..])
+                && !is_of_other(&self.text[start..start + length])
+            {
+                return Some((start, length, decoder));
+            }
+            if !self.text[..quote].ends_with(b"\\") {
+                return None;
+            }
+            let before = self.last_quote.saturating_sub(LONGEST_HEAD);
+            quote = before + memrchr(b'"', &self.text[before..quote])?;
+        }
+    }
+
+    /// Leaves a word for the content that has ended.
+    fn end(&mut self) {
+        let Some(content) = self.content.take() else {
             return;
         };
-        let room = self.taken.iter().map(Bytes::len).sum();
-        content.push(rest, room);
-        content.decode(true);
-        if content.is_lost {
+        let rest = content.decoder.and_then(DataUrl::end);
+        if let Some(rest) = rest {
+            let mut video = content.decoded;
+            video.extend(rest);
+            let word = format!("{TAKEN_OUT}{}", self.taken.len());
+            self.text.extend_from_slice(word.as_bytes());
+            self.taken.push(video.into());
+        } else {
             // An empty text is no link, so that the video is looked for elsewhere.
-            self.text.truncate(self.last_quote + 1);
-            return;
+            self.text.truncate(content.start);
         }
-        let word = format!("{TAKEN_OUT}{}", self.taken.len());
-        self.text.extend_from_slice(word.as_bytes());
-        self.taken.push(content.decoded.into());
+        self.text
+            .extend(std::iter::repeat_n(b'\\', content.backslashes));
     }
 }
 
 impl Content {
     /// Takes what has arrived. `before` is the length of what was taken out before it.
     fn push(&mut self, arrived: &[u8], before: usize) {
-        if self.is_lost {
-            return;
-        }
-        self.encoded.extend_from_slice(arrived);
-        self.decode(false);
-        if before + self.decoded.len() > MAX_INLINE {
-            self.is_lost = true;
-        }
-        if self.is_lost {
-            self.encoded = Vec::new();
-            self.decoded = Vec::new();
-        }
-    }
-
-    /// Decodes what is whole, or all of it at its end.
-    fn decode(&mut self, is_end: bool) {
-        let whole = if is_end {
-            self.encoded.len()
+        let backslashes = arrived.iter().rev().take_while(|byte| **byte == b'\\');
+        let backslashes = backslashes.count();
+        if backslashes == arrived.len() {
+            self.backslashes += backslashes;
         } else {
-            without_half_escape(&self.encoded)
+            self.backslashes = backslashes;
+        }
+        let Some(decoder) = &mut self.decoder else {
+            return;
         };
-        let rest = self.encoded.split_off(whole);
-        let mut letters = std::mem::replace(&mut self.encoded, rest);
-        if memchr(b'\\', &letters).is_some() {
-            let quoted = [b"\"", &*letters, b"\""].concat();
-            match serde_json::from_slice::<String>(&quoted) {
-                Ok(text) => letters = text.into_bytes(),
-                Err(_) => self.is_lost = true,
+        match decoder.push(arrived) {
+            Some(bytes) if before + self.decoded.len() + bytes.len() <= MAX_INLINE => {
+                self.decoded.extend(bytes);
+            }
+            _ => {
+                self.decoder = None;
+                self.decoded = Vec::new();
             }
         }
-        // Base64 goes by four letters.
-        let fours = if is_end {
-            letters.len()
-        } else {
-            letters.len() / 4 * 4
-        };
-        let undecoded = letters.split_off(fours);
-        self.encoded.splice(..0, undecoded);
-        if BASE64.decode_vec(&letters, &mut self.decoded).is_err() {
-            self.is_lost = true;
-        }
     }
 }
 
-/// The length of a text without an escape of JSON at its end that may go on.
-fn without_half_escape(text: &[u8]) -> usize {
-    /// That of `\u002f`.
-    const LONGEST: usize = 6;
-    let tail = text.len().saturating_sub(LONGEST - 1);
-    match memrchr(b'\\', &text[tail..]) {
-        Some(at) if is_half(&text[tail + at..]) => tail + at,
-        _ => text.len(),
-    }
-}
-
-fn is_half(escape: &[u8]) -> bool {
-    escape.len() < 2 || escape[1] == b'u'
-}
-
-/// The length of the beginning of a data URL that can be a video, up to its content.
-fn head_of_data_url(text: &[u8]) -> Option<usize> {
-    let start = &text[..text.len().min(LONGEST_HEAD)];
-    let length = memchr(b',', start)? + 1;
-    let head = std::str::from_utf8(&start[..length]).ok()?;
+/// Whether the beginning of a data URL says that it is no video.
+fn is_of_other(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head);
     let head = head.replace('\\', "").to_ascii_lowercase();
-    let is_other = head.starts_with("data:image/") || head.starts_with("data:text/");
-    (head.starts_with("data:") && head.ends_with(";base64,") && !is_other).then_some(length)
+    head.starts_with("data:image/") || head.starts_with("data:text/")
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+
     use super::*;
 
     /// A reply, in pieces of this length.
@@ -207,6 +195,7 @@ mod tests {
             for head in [
                 "data:video/mp4;base64,",
                 r"data:video\/mp4;base64,",
+                r#"data:video/mp4;codecs=\"avc1.42E01E, mp4a.40.2\";base64,"#,
                 "DATA:;BASE64,",
             ] {
                 for piece in [4093, 1 << 20] {
@@ -220,13 +209,29 @@ mod tests {
         }
     }
 
+    /// The quote at its end has a backslash of its own.
+    #[test]
+    fn content_is_taken_out_of_json_in_a_text() {
+        let long = "AAAA".repeat(SHORT / 2);
+        for (content, word) in [(long.clone(), "inline-0"), (format!("{long}*"), "")] {
+            for piece in [4093, 1 << 20] {
+                let reply = |content: &str, head: &str| {
+                    format!(r#"{{"result":"{{\"url\":\"{head}{content}\"}}","id":"t1"}}"#)
+                };
+                let head = "data:video/mp4;base64,";
+                let body = read(&reply(&content, head), piece);
+                let head = if word.is_empty() { "" } else { head };
+                assert_eq!(body.text, reply(word, head), "{piece}");
+            }
+        }
+    }
+
     #[test]
     fn everything_else_stays_as_it_is() {
         let long = "AAAA".repeat(SHORT / 2);
         for reply in [
             r#"{"url":"data:video/mp4;base64,AAAA"}"#.to_owned(),
             format!(r#"{{"url":"data:image/png;base64,{long}"}}"#),
-            format!(r#"{{"url":"data:video/mp4,{long}"}}"#),
             format!(r#"{{"text":"{long}"}}"#),
             long.clone(),
         ] {

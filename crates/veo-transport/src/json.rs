@@ -8,6 +8,8 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+/// The byte-order mark that some programs write in front of a text.
+const MARK: &[u8] = "\u{feff}".as_bytes();
 /// How many values are read at each depth.
 const VALUES: usize = 2_000;
 /// How many values of one list are read.
@@ -15,7 +17,7 @@ const ITEMS: usize = 200;
 /// How deep is read.
 const DEPTH: usize = 16;
 
-/// Reads JSON, in a memory that does not grow with the number of values in it.
+/// Reads JSON, in a memory that does not grow with the number of values in it. It can begin with a byte-order mark.
 ///
 /// A value takes up to a hundred times as much memory as its text, so of a long reply a part has to do. At each depth so many
 /// values are read and all others are passed over: whatever is in the depths of a reply leaves what is above it alone.
@@ -24,6 +26,7 @@ const DEPTH: usize = 16;
 ///
 /// If the text is not JSON.
 pub fn json(text: &[u8]) -> serde_json::Result<Value> {
+    let text = text.strip_prefix(MARK).unwrap_or(text);
     let mut json = serde_json::Deserializer::from_slice(text);
     let value = bounded(&mut json)?;
     json.end()?;
@@ -187,8 +190,13 @@ mod tests {
             json(text.as_bytes()).unwrap(),
             serde_json::from_str::<Value>(text).unwrap()
         );
+        assert_eq!(
+            json("\u{feff}{}".as_bytes()).unwrap(),
+            serde_json::json!({})
+        );
         for wrong in [
             "",
+            "\u{feff}",
             "{",
             "[1,]",
             "{} x",

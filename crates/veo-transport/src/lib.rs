@@ -16,6 +16,7 @@
 mod address;
 mod bounds;
 mod config;
+mod data_url;
 mod encode;
 mod error;
 mod head;
@@ -34,6 +35,7 @@ mod url_list;
 pub use address::is_loopback;
 pub use bounds::{check_length, check_range};
 pub use config::Config;
+pub use data_url::DataUrl;
 pub use encode::encode_path;
 pub use error::{Error, Unreadable};
 pub use head::Head;

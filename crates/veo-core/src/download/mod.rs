@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderValue, IF_RANGE, LOCATION, RANGE};
 use reqwest::redirect::Policy;
@@ -21,7 +19,7 @@ use reqwest::{RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{sleep, timeout};
 use tracing::debug;
-use veo_transport::{WIRE, client_builder, without_queries};
+use veo_transport::{DataUrl, WIRE, client_builder, without_queries};
 
 pub(crate) use self::hosts::Hosts;
 use self::hosts::Refused;
@@ -169,7 +167,7 @@ pub(crate) enum Followed {
     Expired(u16),
 }
 
-/// How much of a video is written at once; a multiple of four, as which base64 goes.
+/// How much of a video inside its link is written at once.
 const PIECE: usize = 64 << 10;
 
 /// How often in a row a transfer may break off without anything new.
@@ -380,37 +378,42 @@ impl<'a> Transfer<'a> {
         if let Some(video) = veo_transport::inline(url, self.inline) {
             return Ok(self.take_decoded(video, on_bytes).await?);
         }
-        if let Some((scheme, data)) = url.trim().split_once(':')
-            && scheme.eq_ignore_ascii_case("data")
+        let url = url.trim();
+        if url
+            .get(..5)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
         {
-            return Ok(self.take_inline(data, on_bytes).await?);
+            return Ok(self.take_inline(url.as_bytes(), on_bytes).await?);
         }
         let response = self.ask(url).await?;
         self.take_up(&response)?;
         self.receive(response, on_bytes).await
     }
 
-    /// Takes a video that came inside its link, which is given without the scheme. It is decoded piece by piece: all of it
-    /// would take its memory once more.
+    /// Takes a video that came inside its link.
     async fn take_inline(
         &mut self,
-        data: &str,
+        url: &[u8],
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Error> {
         let unreadable = || failure("the video came inside its link, but not as base64");
-        let (head, text) = data.split_once(',').unwrap_or_default();
-        self.downloader.check_size(text.len() as u64 / 4 * 3)?;
-        if !head.to_ascii_lowercase().ends_with(";base64") {
-            return Err(unreadable());
-        }
+        let (mut content, start) = DataUrl::begin(url).ok_or_else(unreadable)?;
         self.part.restart()?;
-        for piece in text.as_bytes().chunks(PIECE) {
-            let bytes = BASE64.decode(piece).map_err(|_| unreadable())?;
-            self.part.write(&bytes).await?;
+        for piece in url[start..].chunks(PIECE) {
+            let bytes = content.push(piece).ok_or_else(unreadable)?;
+            self.take_piece(&bytes).await?;
         }
+        let rest = content.end().ok_or_else(unreadable)?;
+        self.take_piece(&rest).await?;
         self.part.is_all();
         on_bytes(self.part.received, self.part.total);
         Ok(())
+    }
+
+    async fn take_piece(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let length = self.part.received + bytes.len() as u64;
+        self.downloader.check_size(length)?;
+        self.part.write(bytes).await
     }
 
     /// Takes a video that came inside its link and was decoded as it came.
@@ -419,11 +422,10 @@ impl<'a> Transfer<'a> {
         video: &Bytes,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Error> {
-        self.downloader.check_size(video.len() as u64)?;
         self.part.restart()?;
         // A write of all at once would take its memory once more.
         for piece in video.chunks(PIECE) {
-            self.part.write(piece).await?;
+            self.take_piece(piece).await?;
         }
         self.part.is_all();
         on_bytes(self.part.received, self.part.total);
