@@ -507,7 +507,7 @@ async fn what_a_provider_cannot_do_is_an_error_that_names_it() {
     }
     assert_eq!(
         provider
-            .fresh_link("https://cdn.example.net/v.mp4")
+            .fresh_link(&job, "https://cdn.example.net/v.mp4")
             .await
             .unwrap(),
         None

@@ -216,12 +216,13 @@ impl Provider for Links {
         Box::pin(async move { state.ok_or_else(unknown) })
     }
 
-    fn fresh_link<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
-        assert_eq!(
-            Some(url),
-            self.state.as_deref(),
-            "the link as the job has it now"
-        );
+    fn fresh_link<'a>(
+        &'a self,
+        _: &'a JobRef,
+        url: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        let newest = self.state.as_deref().unwrap_or(url);
+        assert_eq!(url, newest, "the link as the job has it now");
         Box::pin(async { Ok(self.fresh.clone()) })
     }
 }
@@ -667,6 +668,128 @@ async fn an_expired_link_is_renewed_in_two_ways() {
     );
 }
 
+/// A video has more than one link: those of its record, and at UniAll that of the API itself.
+#[tokio::test]
+async fn every_link_is_tried_until_one_leads_to_the_video() {
+    let page = || whole(b"<html>Gone</html>");
+    // What each link answers, and the outcome.
+    let table = [
+        (vec![vec![status("404 No")], vec![whole(CLIP)]], Ok(())),
+        (
+            vec![vec![status("403 No")], vec![page()], vec![whole(CLIP)]],
+            Ok(()),
+        ),
+        (vec![vec![status("418 No")], vec![whole(CLIP)]], Ok(())),
+        (vec![vec![status("503 No")], vec![whole(CLIP)]], Ok(())),
+        (
+            vec![vec![Reply::Send(Vec::new())], vec![whole(CLIP)]],
+            Ok(()),
+        ),
+        (vec![vec![whole(&CLIP[..CUT])], vec![whole(CLIP)]], Ok(())),
+        (
+            vec![vec![send("200 OK", &CLIP[..CUT])], vec![whole(CLIP)]],
+            Ok(()),
+        ),
+        (
+            vec![vec![redirect("ftp://example.net")], vec![whole(CLIP)]],
+            Ok(()),
+        ),
+        (
+            vec![vec![cut(""), status("403 No")], vec![whole(CLIP)]],
+            Ok(()),
+        ),
+        // As soon as there is one, nobody else is asked.
+        (vec![vec![whole(CLIP)], vec![]], Ok(())),
+        // The network has failed, and goes on to fail with another link.
+        (
+            vec![vec![cut(""), Reply::Send(Vec::new())], vec![]],
+            Err(vec!["cannot be reached"]),
+        ),
+        (
+            vec![vec![status("404 No")], vec![page()]],
+            Err(vec![
+                "no link leads to the video",
+                "/v/kite.mp4: the media host answered HTTP 404; ",
+                "/v/kite.mp4: what the media host sent is not an MP4 file; ",
+                "videos are kept for some days only",
+            ]),
+        ),
+    ];
+    for (number, (scripts, wanted)) in table.into_iter().enumerate() {
+        let mut hosts = Vec::new();
+        for script in &scripts {
+            let script = if script.is_empty() {
+                vec![status("500 Unasked")]
+            } else {
+                script.clone()
+            };
+            hosts.push(Host::start(&script).await);
+        }
+        let urls = hosts.iter().map(|host| host.url.clone()).collect();
+        let video = Video::new(JobRef::new("kie", "t1"), urls);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kite.mp4");
+        let result = client(impatient()).download(&video, &file).await;
+        match (result, wanted) {
+            (Ok(_), Ok(())) => assert!(std::fs::read(&file).unwrap() == CLIP, "{number}"),
+            (Err(error), Err(wanted)) => {
+                let said = error.to_string();
+                for part in wanted {
+                    assert!(said.contains(part), "{number}: {said}");
+                }
+                assert!(!said.contains("secret"), "{said}");
+            }
+            (result, wanted) => panic!("{number}: {result:?} instead of {wanted:?}"),
+        }
+        for (host, script) in hosts.iter().zip(&scripts) {
+            assert!(!script.is_empty() || host.ranges().is_empty(), "{number}");
+        }
+    }
+}
+
+/// The gateway has the video itself, which only the key opens.
+#[tokio::test]
+async fn the_content_route_of_uniall_is_the_last_link() {
+    for media in [status("404 No"), whole(b"<html>Gone</html>")] {
+        let media = Host::start(&[media]).await;
+        let api = Host::start(&[status("500 No"), whole(CLIP)]).await;
+        let base = &api.url[..api.url.find("/v/").unwrap()];
+        let uniall = UniAll::new(Access::new("a/secret+key").base_url(base)).unwrap();
+        let client = Client::new(uniall)
+            .unwrap()
+            .with_downloads(impatient())
+            .unwrap();
+        let video = Video::new(JobRef::new("uniall", "t1"), vec![media.url.clone()]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kite.mp4");
+        client.download(&video, &file).await.unwrap();
+        assert!(std::fs::read(&file).unwrap() == CLIP);
+        let asked = api.asked.lock().unwrap();
+        let lines: Vec<_> = asked
+            .iter()
+            .filter_map(|asked| asked.lines().next())
+            .collect();
+        // The job is asked for other links before.
+        assert_eq!(
+            lines,
+            [
+                "get /v1/videos/t1 http/1.1",
+                "get /v1/videos/t1/content http/1.1"
+            ]
+        );
+        let key = "authorization: bearer a/secret+key";
+        assert!(
+            asked[1].contains(key)
+                && !media
+                    .asked
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .any(|asked| asked.contains(key))
+        );
+    }
+}
+
 /// What kie.ai itself offers for that.
 #[tokio::test]
 async fn kie_makes_a_link_for_a_video_that_it_knows() {
@@ -675,7 +798,10 @@ async fn kie_makes_a_link_for_a_video_that_it_knows() {
         let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
         let kie = kie.form(form);
         let error = kie
-            .fresh_link("https://elsewhere.example.net/kite.mp4?signature=secret")
+            .fresh_link(
+                &JobRef::new("kie", "t1"),
+                "https://elsewhere.example.net/kite.mp4?signature=secret",
+            )
             .await
             .unwrap_err();
         assert!(
@@ -696,7 +822,11 @@ async fn kie_makes_a_link_for_a_video_that_it_knows() {
                 .every(Duration::ZERO),
         );
         let made = client.wait(&job).await.unwrap();
-        let link = kie.fresh_link(&made.urls[0]).await.unwrap().unwrap();
+        let link = kie
+            .fresh_link(&made.job, &made.urls[0])
+            .await
+            .unwrap()
+            .unwrap();
         assert_ne!(link, made.urls[0]);
         let client = client.with_downloads(impatient()).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -983,7 +1113,7 @@ async fn a_transfer_is_logged_without_signatures_and_without_the_video() {
     let wanted = [
         format!("request method=\"GET\" url=\"{end}\""),
         format!("reply status=200 url=\"{end}\""),
-        "no whole reply error=the download broke off; the video is still there, so download it again cause=".to_owned(),
+        "no whole reply error=the download broke off cause=".to_owned(),
         format!("request method=\"GET\" url=\"{end}\" range=\"bytes=9000-\""),
         format!("reply status=206 url=\"{end}\""),
         format!("request method=\"GET\" url=\"{host}\""),

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use veo_transport::{is_link, json, words};
+use veo_transport::{UrlList, is_link, json, words};
 
 use crate::types::{
     Code, GenerateTaskModel, GenerationType, Record, RecordResult, RecordState, SuccessFlag,
@@ -86,20 +86,17 @@ impl Record {
         }
     }
 
-    /// The URLs of the videos as they came, from whichever place has some. That of a whole film comes before that of the part
-    /// which an extension has added.
+    /// The URLs of the videos as they came, each once. If there is that of a whole film, that of the part which an extension has
+    /// added is none.
     pub fn urls(&self) -> Vec<&str> {
         let results = || [&self.response, &self.result_json].into_iter().flatten();
         let films = results().filter_map(|result| result.full_result_urls.as_ref());
+        let films = distinct(films);
+        if !films.is_empty() {
+            return films;
+        }
         let parts = results().filter_map(|result| result.result_urls.as_ref());
-        let places = films.chain(parts).chain(&self.result_urls);
-        let mut links = places.map(|urls| {
-            let urls = urls.0.iter().map(|url| url.trim());
-            // Another scheme is told where the link is to be followed.
-            urls.filter(|url| is_link(url) || url.contains("://"))
-                .collect::<Vec<_>>()
-        });
-        links.find(|urls| !urls.is_empty()).unwrap_or_default()
+        distinct(parts.chain(&self.result_urls))
     }
 
     /// Why the task failed, in kie.ai's words; the first few KiB of them.
@@ -266,6 +263,19 @@ fn has_images(generation_type: &Value, images: &Value) -> Option<bool> {
         return Some(false);
     }
     images.as_array().map(|images| !images.is_empty())
+}
+
+/// The links in lists of URLs, each once. Another scheme is told where the link is to be followed.
+fn distinct<'a>(lists: impl Iterator<Item = &'a UrlList>) -> Vec<&'a str> {
+    let mut links = Vec::new();
+    for url in lists.flat_map(|list| &list.0) {
+        let url = url.trim();
+        let is_link = is_link(url) || url.contains("://");
+        if is_link && !links.contains(&url) {
+            links.push(url);
+        }
+    }
+    links
 }
 
 /// Words for states besides those that the pages have.

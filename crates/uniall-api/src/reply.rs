@@ -8,11 +8,11 @@ use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use veo_transport::{
-    Head, RawReply, Reply, UrlList, Verdict, filtered, is_link, json, links, looks_like_task_id,
-    task_id, without_queries, words,
+    Head, RawReply, Reply, Verdict, filtered, json, links, looks_like_task_id, task_id,
+    without_queries, words,
 };
 
-use crate::types::ErrorReply;
+use crate::types::{ErrorReply, VideoTask};
 use crate::{Error, task};
 
 /// A refusal in UniAll's words.
@@ -156,32 +156,22 @@ fn settle_places(task: &mut Map<String, Value>) {
     {
         task.insert("fail_reason".to_owned(), reason);
     }
-    if has_links(task) {
-        return;
-    }
-    let links = links(task);
-    if !links.is_empty() {
-        let result = json!({ "outputs": links });
-        task.insert("result".to_owned(), result);
-    } else if !says(task, "error")
+    let known = VideoTask::deserialize(&*task).unwrap_or_default();
+    let known = known.urls();
+    let mut found = links(task);
+    found.retain(|link| !known.contains(&link.as_str()));
+    if !found.is_empty() {
+        // Those of the places that the types know come first.
+        let known = known.into_iter().map(str::to_owned);
+        let outputs: Vec<String> = known.chain(found).collect();
+        task.insert("result".to_owned(), json!({ "outputs": outputs }));
+    } else if known.is_empty()
+        && !says(task, "error")
         && let Some(reasons) = filtered(task)
     {
         let error = json!({ "code": "raiMediaFiltered", "message": reasons });
         task.insert("error".to_owned(), error);
     }
-}
-
-/// Whether there is a link in one of the places that the types know.
-fn has_links(task: &Map<String, Value>) -> bool {
-    let is_there = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(is_link);
-    let below = |member: &str, name: &str| task.get(member).and_then(|value| value.get(name));
-    let outputs = below("result", "outputs").and_then(|outputs| UrlList::deserialize(outputs).ok());
-    outputs.is_some_and(|outputs| !outputs.0.is_empty())
-        || is_there(below("result", "video_url"))
-        || is_there(below("metadata", "url"))
-        || ["video_url", "url", "result_url", "fail_reason"]
-            .into_iter()
-            .any(|member| is_there(task.get(member)))
 }
 
 fn says(json: &Map<String, Value>, member: &str) -> bool {

@@ -5,7 +5,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, broadcast};
 use tracing::{Instrument, info_span};
 
-use crate::download::{Downloader, Followed};
+use crate::download::Downloader;
 use crate::ledger::{Budget, Entry, Ledger, Unrecorded, Wish};
 use crate::runtime::runtime;
 use crate::wait::Waiting;
@@ -71,7 +71,7 @@ pub struct Client {
     wire: Wire,
     /// The keys that a run is to step now.
     hurry: broadcast::Sender<String>,
-    downloader: Arc<Downloader>,
+    pub(crate) downloader: Arc<Downloader>,
     poll: Poll,
     /// One permit for each job that may be under way; clones share them.
     in_flight: Option<Arc<Semaphore>>,
@@ -755,65 +755,6 @@ impl Client {
         }
     }
 
-    /// Saves a video, by its link or by one that takes its place.
-    async fn save(
-        &self,
-        video: &Video,
-        path: &Path,
-        mut on_bytes: impl FnMut(u64, Option<u64>),
-    ) -> Result<Saved, Error> {
-        let Some(mut url) = video.urls.first().cloned() else {
-            return Err(Error::new(ErrorKind::Download, "the video has no URL"));
-        };
-        runtime()?;
-        let api = self.provider_of(&video.job).and_then(Provider::api);
-        let mut transfer = self.downloader.begin(path, api, &video.inline)?;
-        let mut other_links = [OtherLink::OfTheJob, OtherLink::OfTheProvider].into_iter();
-        loop {
-            let next = match transfer.follow(&url, &mut on_bytes).await {
-                Ok(Followed::ToTheEnd) => return transfer.finish().await,
-                Ok(Followed::Expired(status)) => {
-                    self.other_link(&mut other_links, video, &url, status).await
-                }
-                Err(error) => Err(error),
-            };
-            match next {
-                Ok(next) => url = next,
-                Err(error) => return Err(transfer.keep(error).await),
-            }
-        }
-    }
-
-    /// A link for one that the media host does not take and has answered with an HTTP status.
-    async fn other_link(
-        &self,
-        other_links: &mut impl Iterator<Item = OtherLink>,
-        video: &Video,
-        url: &str,
-        status: u16,
-    ) -> Result<String, Error> {
-        let message = format!(
-            "the media host answered HTTP {status}, and there is no other link that works; videos are kept for some days \
-             only, so if it is younger, wait for the job again and download it then"
-        );
-        let mut expired = Error::new(ErrorKind::Download, message);
-        let Some(provider) = self.provider_of(&video.job) else {
-            return Err(expired);
-        };
-        for other in other_links {
-            let found = match other {
-                OtherLink::OfTheJob => link_of_job(provider, video).await,
-                OtherLink::OfTheProvider => provider.fresh_link(url).await,
-            };
-            match found {
-                Ok(Some(url)) => return Ok(url),
-                Ok(None) => {}
-                Err(error) => expired = expired.with_source(error),
-            }
-        }
-        Err(expired)
-    }
-
     pub(crate) fn account(&self, account: &str) -> Option<&dyn Provider> {
         self.providers()
             .find(|provider| provider.account() == account)
@@ -838,14 +779,6 @@ impl Client {
     fn places(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
         self.providers().chain(self.uploader.as_deref())
     }
-}
-
-/// Where a link comes from that takes the place of one that has expired.
-enum OtherLink {
-    /// The provider is asked about the job once more.
-    OfTheJob,
-    /// The provider has a call for it.
-    OfTheProvider,
 }
 
 /// Asks until a job has ended, and tells every state on the way.
@@ -879,16 +812,6 @@ async fn next_state(
         if let Some(state) = waiting.take_up(answer.map(|described| described.state))? {
             return Ok(state.with_job(job));
         }
-    }
-}
-
-async fn link_of_job(provider: &dyn Provider, video: &Video) -> Result<Option<String>, Error> {
-    match provider.state(&video.job).await? {
-        // After an upgrade this is still the smaller one.
-        State::Finished(again) if again.resolution == video.resolution => {
-            Ok(again.urls.into_iter().next())
-        }
-        _ => Ok(None),
     }
 }
 

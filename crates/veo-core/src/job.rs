@@ -268,7 +268,7 @@ impl State {
 pub struct Video {
     /// The job that made it.
     pub job: JobRef,
-    /// Where it is. More than one only if the provider made more.
+    /// Where it is, or may be. It is saved from the first link that leads to it.
     pub urls: Vec<String>,
     /// The resolution that was delivered, in the provider's words, if it said so.
     pub resolution: Option<String>,

@@ -51,6 +51,7 @@ mod reference;
 mod request;
 mod resolution;
 mod runtime;
+mod save;
 mod send;
 mod steps;
 mod text;

@@ -159,18 +159,23 @@ pub trait Provider: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Another link for a finished video, if the one from [`state`](Self::state) is no longer taken and the provider has a
-    /// second way to get one. Nothing by default.
+    /// Another link for a finished video, if those from [`state`](Self::state) do not lead to it, of which one is given, and the
+    /// provider has a second way to get one. Nothing by default.
     ///
     /// ```
     /// use veo_core::{Error, Provider, Video};
     ///
     /// async fn link(provider: &dyn Provider, video: &Video) -> Result<Option<String>, Error> {
     ///     let Some(url) = video.urls.first() else { return Ok(None) };
-    ///     provider.fresh_link(url).await
+    ///     provider.fresh_link(&video.job, url).await
     /// }
     /// ```
-    fn fresh_link<'a>(&'a self, _url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
+    fn fresh_link<'a>(
+        &'a self,
+        job: &'a JobRef,
+        url: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        let _ = (job, url);
         Box::pin(std::future::ready(Ok(None)))
     }
 

@@ -7,7 +7,8 @@ mod hosts;
 mod tracks;
 
 use std::collections::HashMap;
-use std::error::Error as _;
+use std::error::Error as StdError;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -149,8 +150,10 @@ pub(crate) struct Transfer<'a> {
     part: Part<'a>,
     /// What the video in the part says about itself, once it is whole.
     media: Option<Media>,
-    /// The last that arrived to its end and was no whole video.
+    /// The longest that arrived to its end and was no whole video.
     refused: Option<Part<'a>>,
+    /// The SHA-256 of the last that the link led to and that was no whole video.
+    last_refused: Option<String>,
     /// The number of bytes at which the part was looked at and was no whole video.
     refused_at: u64,
     /// The most bytes that have ever been there.
@@ -163,8 +166,17 @@ pub(crate) struct Transfer<'a> {
 pub(crate) enum Followed {
     /// The whole video is there.
     ToTheEnd,
-    /// The media host does not take the link, or not any more, and says so by this HTTP status.
-    Expired(u16),
+    /// There is no video.
+    Nowhere(NoVideo),
+}
+
+/// Why a link leads to no video.
+#[derive(Debug)]
+pub(crate) struct NoVideo {
+    /// What is the matter, as a clause.
+    pub(crate) what: String,
+    advice: &'static str,
+    source: Option<reqwest::Error>,
 }
 
 /// How much of a video inside its link is written at once.
@@ -175,19 +187,88 @@ const TRIES: u32 = 5;
 
 /// Why a transfer ended before its end.
 enum Stop {
-    /// It is of no use to try again.
+    /// It is not the fault of the link, and would end so with each.
     Final(Error),
-    /// The link is not taken, or not any more.
-    Expired(u16),
+    /// It is of no use to try the link again.
+    Nowhere(NoVideo),
     /// Some hosts say so, by this HTTP status, of a file that is not there yet. If they always do, the link is not taken.
     NotReady(u16),
+    /// What has come is no whole video. The next try may go better.
+    Flawed(NoVideo),
     /// The next try may go better.
-    Broken(Error),
+    Broken(NoVideo),
 }
 
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Final(error)
+    }
+}
+
+impl From<NoVideo> for Stop {
+    fn from(why: NoVideo) -> Self {
+        Self::Nowhere(why)
+    }
+}
+
+impl NoVideo {
+    /// What to do about it.
+    pub(crate) const AGAIN: &str = "the video is still there, so download it again";
+    /// The same for a link that is not taken any more.
+    pub(crate) const EXPIRED: &str = "videos are kept for some days only, so if it is younger, wait for the job again and \
+                                      download it then";
+
+    fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            advice: Self::AGAIN,
+            source: None,
+        }
+    }
+
+    /// The media host does not take the link, or not any more, and says so by this HTTP status.
+    fn expired(status: u16) -> Self {
+        Self {
+            advice: Self::EXPIRED,
+            ..answered(status)
+        }
+    }
+
+    fn not_followed(refused: &Refused) -> Self {
+        Self {
+            advice: "report it to the provider",
+            ..Self::new(format!(
+                "the link of the video is not followed, because {refused}"
+            ))
+        }
+    }
+
+    /// Whether the media host does not take the link, or not any more.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.advice == Self::EXPIRED
+    }
+
+    fn log(&self) {
+        let cause = self.source.as_ref().map(|source| source as &dyn StdError);
+        debug!(target: WIRE, error = %self.what, cause, "no whole reply");
+    }
+
+    /// The error if there is no other link.
+    pub(crate) fn error(self) -> Error {
+        let what = self.what;
+        let message = if self.advice == Self::EXPIRED {
+            format!(
+                "{what}, and there is no other link that works; {}",
+                self.advice
+            )
+        } else {
+            format!("{what}; {}", self.advice)
+        };
+        let error = Error::new(ErrorKind::Download, message);
+        match self.source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
     }
 }
 
@@ -250,6 +331,7 @@ impl Downloader {
             part: Part::new(path)?,
             media: None,
             refused: None,
+            last_refused: None,
             refused_at: 0,
             most: 0,
             tries: 0,
@@ -259,39 +341,63 @@ impl Downloader {
 
 impl<'a> Transfer<'a> {
     /// Fetches a video by a link, and tells how many bytes there are and of how many. It is taken up anew when it breaks off.
+    ///
+    /// The error is one that another link would not mend, or that of a network which has failed in the middle.
     pub(crate) async fn follow(
         &mut self,
         url: &str,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<Followed, Error> {
+        self.begin_anew()?;
         loop {
             let fetched = self.fetch(url, on_bytes).await;
             let looked = match fetched {
                 Ok(()) => self.look().await,
                 Err(stop) => Err(stop),
             };
-            match looked {
-                Ok(()) => return Ok(Followed::ToTheEnd),
-                Err(Stop::Final(error)) => return Err(error),
-                Err(Stop::Expired(status)) => return self.expired(status),
-                Err(Stop::NotReady(status)) => {
-                    if self.pause_after(answered(status)).await.is_err() {
-                        return self.expired(status);
-                    }
-                }
-                Err(Stop::Broken(error)) => {
-                    debug!(target: WIRE, %error, cause = error.source(), "no whole reply");
-                    self.pause_after(error).await?;
-                }
+            let Err(stop) = looked else {
+                return Ok(Followed::ToTheEnd);
+            };
+            let (why, is_flawed) = match stop {
+                Stop::Final(error) => return Err(error),
+                Stop::Nowhere(why) => return Ok(Followed::Nowhere(why)),
+                Stop::NotReady(status) => (NoVideo::expired(status), true),
+                Stop::Flawed(why) => (why, true),
+                Stop::Broken(why) => (why, false),
+            };
+            why.log();
+            if self.has_tries().await {
+                continue;
             }
+            let is_in_the_middle = !is_flawed && self.part.received > 0;
+            return if is_in_the_middle {
+                Err(why.error())
+            } else {
+                Ok(Followed::Nowhere(why))
+            };
         }
     }
 
     /// Gets ready for another link. What it leads to need not be the same file.
-    fn expired(&mut self, status: u16) -> Result<Followed, Error> {
+    fn begin_anew(&mut self) -> Result<(), Error> {
+        if self.refused_at > 0 && self.refused_at == self.part.received {
+            let part = mem::replace(&mut self.part, Part::new(self.path)?);
+            self.refuse(part);
+        }
         self.part.restart()?;
+        self.last_refused = None;
+        self.refused_at = 0;
+        self.most = 0;
         self.tries = 0;
-        Ok(Followed::Expired(status))
+        Ok(())
+    }
+
+    /// Keeps a part that is no whole video, if it is the longest.
+    fn refuse(&mut self, part: Part<'a>) {
+        let longest = self.refused.as_ref().map_or(0, |part| part.received);
+        if part.received > longest {
+            self.refused = Some(part);
+        }
     }
 
     /// Moves the video to its place.
@@ -335,25 +441,26 @@ impl<'a> Transfer<'a> {
             },
             Err(flaw) => flaw,
         };
-        let error = failure(&format!("what the media host sent {}", flaw.what));
+        let why = NoVideo::new(format!("what the media host sent {}", flaw.what));
         if flaw.is_cut && self.part.total.is_none() {
             // The host may have the rest.
             self.refused_at = self.part.received;
-            return Err(Stop::Broken(error));
+            return Err(Stop::Flawed(why));
         }
-        let part = std::mem::replace(&mut self.part, Part::new(self.path)?);
-        let before = self.refused.as_ref().map(Part::sha256);
-        let is_known = before == Some(part.sha256());
-        self.refused = Some(part);
+        let part = mem::replace(&mut self.part, Part::new(self.path)?);
+        let hash = Some(part.sha256());
+        let is_known = self.last_refused == hash;
+        self.last_refused = hash;
+        self.refuse(part);
         // The host has nothing else.
         if is_known {
-            return Err(Stop::Final(error));
+            return Err(Stop::Nowhere(why));
         }
-        Err(Stop::Broken(error))
+        Err(Stop::Flawed(why))
     }
 
-    /// Waits before the next try, or gives the error back if there have been enough without anything new.
-    async fn pause_after(&mut self, error: Error) -> Result<(), Error> {
+    /// Waits before the next try, unless there have been enough without anything new.
+    async fn has_tries(&mut self) -> bool {
         let received = self.part.received;
         self.tries = if received > self.most {
             0
@@ -361,12 +468,12 @@ impl<'a> Transfer<'a> {
             self.tries + 1
         };
         if self.tries == TRIES {
-            return Err(error);
+            return false;
         }
         self.most = self.most.max(received);
         let pause = self.downloader.settings.pause;
         sleep(pause.saturating_mul(1 << self.tries)).await;
-        Ok(())
+        true
     }
 
     /// Fetches what is missing, or everything if nothing tells whether the rest would be of the same file.
@@ -376,14 +483,14 @@ impl<'a> Transfer<'a> {
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Stop> {
         if let Some(video) = veo_transport::inline(url, self.inline) {
-            return Ok(self.take_decoded(video, on_bytes).await?);
+            return self.take_decoded(video, on_bytes).await;
         }
         let url = url.trim();
         if url
             .get(..5)
             .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
         {
-            return Ok(self.take_inline(url.as_bytes(), on_bytes).await?);
+            return self.take_inline(url.as_bytes(), on_bytes).await;
         }
         let response = self.ask(url).await?;
         self.take_up(&response)?;
@@ -395,8 +502,8 @@ impl<'a> Transfer<'a> {
         &mut self,
         url: &[u8],
         on_bytes: &mut impl FnMut(u64, Option<u64>),
-    ) -> Result<(), Error> {
-        let unreadable = || failure("the video came inside its link, but not as base64");
+    ) -> Result<(), Stop> {
+        let unreadable = || NoVideo::new("the video came inside its link, but not as base64");
         let (mut content, start) = DataUrl::begin(url).ok_or_else(unreadable)?;
         self.part.restart()?;
         for piece in url[start..].chunks(PIECE) {
@@ -421,7 +528,7 @@ impl<'a> Transfer<'a> {
         &mut self,
         video: &Bytes,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
-    ) -> Result<(), Error> {
+    ) -> Result<(), Stop> {
         self.part.restart()?;
         // A write of all at once would take its memory once more.
         for piece in video.chunks(PIECE) {
@@ -435,14 +542,14 @@ impl<'a> Transfer<'a> {
     /// Asks for what is missing.
     async fn ask(&self, url: &str) -> Result<Response, Stop> {
         // A URL can carry a signature, so it stays out of all messages.
-        let url =
-            Url::parse(url.trim()).map_err(|_| failure("the link of the video is not a URL"))?;
+        let url = Url::parse(url.trim())
+            .map_err(|_| NoVideo::new("the link of the video is not a URL"))?;
         let hosts = &self.downloader.hosts;
         // Of all origins, that of the API alone gets the key.
         if let Some((api, key)) = &self.api
             && api.origin() == url.origin()
         {
-            hosts::check_form(&url).map_err(|refused| not_followed(&refused))?;
+            hosts::check_form(&url).map_err(|refused| NoVideo::not_followed(&refused))?;
             let request = self.downloader.at_api.get(url.clone());
             let response = self
                 .send(request.header(AUTHORIZATION, sensitive(key)?))
@@ -452,12 +559,12 @@ impl<'a> Transfer<'a> {
             };
             hosts
                 .check_step(&[url], &next)
-                .map_err(|refused| not_followed(&refused))?;
+                .map_err(|refused| NoVideo::not_followed(&refused))?;
             return self.send(self.downloader.http.get(next)).await;
         }
         hosts
             .check(&url)
-            .map_err(|refused| not_followed(&refused))?;
+            .map_err(|refused| NoVideo::not_followed(&refused))?;
         self.send(self.downloader.http.get(url)).await
     }
 
@@ -471,8 +578,10 @@ impl<'a> Transfer<'a> {
             }
         }
         let (client, request) = request.build_split();
-        let request =
-            request.map_err(|error| failure("the link cannot be asked").with_source(error))?;
+        let request = request.map_err(|error| NoVideo {
+            source: Some(error),
+            ..NoVideo::new("the link cannot be asked")
+        })?;
         let shown = without_queries(request.url().as_str());
         let range = rest.as_ref().map(|(range, _)| range);
         let way = self
@@ -499,18 +608,20 @@ impl<'a> Transfer<'a> {
             206 if self.part.goes_on_with(response) => {}
             206 | 416 => {
                 self.part.restart()?;
-                let error = failure("the media host sent another part than was asked for");
-                return Err(Stop::Broken(error));
+                let what = "the media host sent another part than was asked for";
+                return Err(Stop::Broken(NoVideo::new(what)));
             }
-            status @ (401 | 403 | 404 | 410) => return Err(Stop::Expired(status)),
+            status @ (401 | 403 | 404 | 410) => {
+                return Err(NoVideo::expired(status).into());
+            }
             status @ (400 | 409 | 425) => return Err(Stop::NotReady(status)),
             status => {
-                let error = answered(status);
+                let why = answered(status);
                 let is_passing = matches!(status, 408 | 429 | 500..);
                 return Err(if is_passing {
-                    Stop::Broken(error)
+                    Stop::Broken(why)
                 } else {
-                    Stop::Final(error)
+                    Stop::Nowhere(why)
                 });
             }
         }
@@ -536,11 +647,11 @@ impl<'a> Transfer<'a> {
         }
         match part.total {
             Some(total) if part.received < total => {
-                Err(Stop::Broken(failure("the download broke off")))
+                Err(Stop::Broken(NoVideo::new("the download broke off")))
             }
             Some(total) if part.received > total => {
-                let error = failure("the media host sent more than it had announced");
-                Err(Stop::Final(error))
+                let what = "the media host sent more than it had announced";
+                Err(NoVideo::new(what).into())
             }
             _ => Ok(()),
         }
@@ -557,15 +668,18 @@ impl Downloader {
         match timeout(self.settings.stalled_after, arrival).await {
             Ok(Ok(arrived)) => Ok(arrived),
             Ok(Err(error)) => Err(match Refused::within(&error) {
-                Some(refused) => Stop::Final(not_followed(refused)),
-                None => Stop::Broken(failure(what).with_source(error.without_url())),
+                Some(refused) => NoVideo::not_followed(refused).into(),
+                None => Stop::Broken(NoVideo {
+                    source: Some(error.without_url()),
+                    ..NoVideo::new(what)
+                }),
             }),
             Err(_) => {
                 let stalled = format!(
                     "{what}: nothing arrived for {:?}",
                     self.settings.stalled_after
                 );
-                Err(Stop::Broken(failure(&stalled)))
+                Err(Stop::Broken(NoVideo::new(stalled)))
             }
         }
     }
@@ -616,15 +730,8 @@ fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
     Ok(header)
 }
 
-fn answered(status: u16) -> Error {
-    failure(&format!("the media host answered HTTP {status}"))
-}
-
-fn not_followed(refused: &Refused) -> Error {
-    let message = format!(
-        "the link of the video is not followed, because {refused}; report it to the provider"
-    );
-    Error::new(ErrorKind::Download, message)
+fn answered(status: u16) -> NoVideo {
+    NoVideo::new(format!("the media host answered HTTP {status}"))
 }
 
 #[cfg(test)]

@@ -266,6 +266,15 @@ impl Provider for UniAll {
     fn describe<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<Described, Error>> {
         Box::pin(self.describe(job))
     }
+
+    fn fresh_link<'a>(
+        &'a self,
+        job: &'a JobRef,
+        _url: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>> {
+        let content = self.client.video_content_url(&job.task);
+        Box::pin(std::future::ready(Ok(Some(content))))
+    }
 }
 
 fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {

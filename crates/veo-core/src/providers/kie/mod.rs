@@ -299,7 +299,11 @@ impl Provider for Kie {
         Form::of_job(job) == Ok(Form::Current)
     }
 
-    fn fresh_link<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<Option<String>, Error>> {
+    fn fresh_link<'a>(
+        &'a self,
+        _job: &'a JobRef,
+        url: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, Error>> {
         Box::pin(self.fresh_link(url))
     }
 

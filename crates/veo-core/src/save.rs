@@ -1,0 +1,147 @@
+//! A video to a file, by the first of its links that leads to it.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use crate::download::{Followed, NoVideo};
+use crate::runtime::runtime;
+use crate::text::link;
+use crate::{Client, Error, ErrorKind, Provider, Saved, State, Video};
+
+impl Client {
+    /// Saves a video. Its links are tried in order, then those that the job has now, and then that for which the provider has a
+    /// call.
+    pub(crate) async fn save(
+        &self,
+        video: &Video,
+        path: &Path,
+        mut on_bytes: impl FnMut(u64, Option<u64>),
+    ) -> Result<Saved, Error> {
+        let Some(first) = video.urls.first() else {
+            return Err(Error::new(ErrorKind::Download, "the video has no URL"));
+        };
+        runtime()?;
+        let provider = self.provider_of(&video.job);
+        let api = provider.and_then(Provider::api);
+        let mut transfer = self.downloader.begin(path, api, &video.inline)?;
+        let mut links = Links {
+            provider,
+            video,
+            newest: first.clone(),
+            left: video.urls.iter().cloned().collect(),
+            further: [Further::OfTheJob, Further::OfTheProvider].into_iter(),
+            tried: Vec::new(),
+            unknown: None,
+        };
+        while let Some(url) = links.next().await {
+            match transfer.follow(&url, &mut on_bytes).await {
+                Ok(Followed::ToTheEnd) => return transfer.finish().await,
+                Ok(Followed::Nowhere(why)) => links.tried.push((url, why)),
+                Err(error) => return Err(transfer.keep(error).await),
+            }
+        }
+        Err(transfer.keep(links.none_works()).await)
+    }
+}
+
+/// The links of a video that are tried.
+struct Links<'a> {
+    provider: Option<&'a dyn Provider>,
+    video: &'a Video,
+    /// The link that the job was last known to have.
+    newest: String,
+    left: VecDeque<String>,
+    further: std::array::IntoIter<Further, 2>,
+    /// Those that led to no video, and why not.
+    tried: Vec<(String, NoVideo)>,
+    /// Why a further link is not known.
+    unknown: Option<Error>,
+}
+
+/// Where further links come from.
+enum Further {
+    /// The provider is asked about the job once more.
+    OfTheJob,
+    /// The provider has a call for it.
+    OfTheProvider,
+}
+
+impl Links<'_> {
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some(link) = self.left.pop_front() {
+                return Some(link);
+            }
+            let provider = self.provider?;
+            let further = self.further.next()?;
+            let found = match further {
+                Further::OfTheJob => links_of_job(provider, self.video).await,
+                Further::OfTheProvider => {
+                    let link = provider.fresh_link(&self.video.job, &self.newest).await;
+                    link.map(Vec::from_iter)
+                }
+            };
+            match found {
+                Ok(found) => self.take(found, further),
+                Err(error) => self.unknown = Some(error),
+            }
+        }
+    }
+
+    /// Takes up further links. A link that the job still has can be taken by now, if it was refused by a status.
+    fn take(&mut self, found: Vec<String>, further: Further) {
+        let is_of_job = matches!(further, Further::OfTheJob);
+        if is_of_job && let Some(first) = found.first() {
+            self.newest.clone_from(first);
+        }
+        let is_useless = |link: &String| {
+            let mut tried = self.tried.iter();
+            tried.any(|(url, why)| url == link && !(is_of_job && why.has_expired()))
+        };
+        self.left
+            .extend(found.into_iter().filter(|link| !is_useless(link)));
+    }
+
+    /// The error that says for each link why it leads to no video.
+    fn none_works(self) -> Error {
+        let mut said: Vec<String> = Vec::new();
+        let mut tried: Vec<(String, NoVideo)> = Vec::new();
+        for (url, why) in self.tried {
+            let what = format!("{}: {}", link(&url), why.what);
+            if !said.contains(&what) {
+                said.push(what);
+                tried.push((url, why));
+            }
+        }
+        let has_expired = tried.iter().any(|(_, why)| why.has_expired());
+        let is_one = tried.len() == 1;
+        let Some((_, last)) = tried.pop() else {
+            return Error::new(ErrorKind::Download, "the video has no URL");
+        };
+        let error = if is_one {
+            last.error()
+        } else {
+            let advice = if has_expired {
+                NoVideo::EXPIRED
+            } else {
+                NoVideo::AGAIN
+            };
+            let message = format!("no link leads to the video; {}; {advice}", said.join("; "));
+            Error::new(ErrorKind::Download, message)
+        };
+        match self.unknown {
+            Some(unknown) if std::error::Error::source(&error).is_none() => {
+                error.with_source(unknown)
+            }
+            _ => error,
+        }
+    }
+}
+
+async fn links_of_job(provider: &dyn Provider, video: &Video) -> Result<Vec<String>, Error> {
+    match provider.state(&video.job).await? {
+        // After an upgrade these are still those of the smaller one.
+        State::Finished(again) if again.resolution == video.resolution => Ok(again.urls),
+        _ => Ok(Vec::new()),
+    }
+}
