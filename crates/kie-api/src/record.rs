@@ -279,8 +279,25 @@ fn distinct<'a>(lists: impl Iterator<Item = &'a UrlList>) -> Vec<&'a str> {
 }
 
 /// Words for states besides those that the pages have.
-const ENDED: &[&str] = &["succeeded", "complete", "completed", "finished", "done"];
-const FAILED: &[&str] = &["failed", "error"];
+const ENDED: &[&str] = &[
+    "succeeded",
+    "succeed",
+    "complete",
+    "completed",
+    "finished",
+    "done",
+];
+const FAILED: &[&str] = &[
+    "failed",
+    "failure",
+    "error",
+    "rejected",
+    "refused",
+    "cancelled",
+    "canceled",
+    "expired",
+    "timeout",
+];
 /// Codes of no failure.
 const NO_FAILURE: &[&str] = &["0", "200", "success"];
 /// Texts that give no reason for a failure.

@@ -69,6 +69,7 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     }
     let code: Option<Code> = lenient(&json["code"]).unwrap_or_default();
     if let Some(data) = json.get_mut("data") {
+        settle_text(data);
         settle_spellings(data);
         settle_places(data);
     }
@@ -90,6 +91,15 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     })
 }
 
+/// What is an object elsewhere can be that as JSON text, also encoded more than once.
+fn settle_text(value: &mut Value) {
+    if let Value::String(text) = value
+        && let object @ Value::Object(_) = decoded(text)
+    {
+        *value = object;
+    }
+}
+
 /// Two spellings of one field cannot both be in the specification, so the rarer one is brought to the other.
 fn settle_spellings(data: &mut Value) {
     settle_spelling(data);
@@ -101,16 +111,18 @@ fn settle_spellings(data: &mut Value) {
     }
 }
 
-/// A result can be JSON text, and can stand in a wrapper, with more beside that.
+/// A result can stand in a wrapper, with more beside that.
 fn settle_result(result: &mut Value) {
-    if let Value::String(text) = result {
-        *result = decoded(text);
-    }
+    settle_text(result);
     let Value::Object(result) = result else {
         return;
     };
     for wrapper in ["data", "response"] {
-        let Some(Value::Object(inside)) = result.get_mut(wrapper) else {
+        let Some(inside) = result.get_mut(wrapper) else {
+            continue;
+        };
+        settle_text(inside);
+        let Value::Object(inside) = inside else {
             continue;
         };
         for (name, value) in mem::take(inside) {

@@ -1,7 +1,7 @@
 //! The task that a reply to a paid request names, wherever it is.
 
 use bytes::Bytes;
-use veo_transport::{Named, Reply, member_texts, members, task_id, unnamed_task};
+use veo_transport::{Named, Reply, member_texts, members, task_id, unnamed_task, unquoted};
 
 use crate::record::IN_PROGRESS;
 use crate::types::TaskReply;
@@ -34,7 +34,7 @@ pub fn started_task(
         return Some(Named::Task(id));
     }
     let in_text = || {
-        let texts = member_texts(body, "data");
+        let texts = member_texts(body, "data").map(unquoted);
         texts.filter_map(|text| named_in(text.as_bytes()).find(is_new))
     };
     if let Some(id) = first.or_else(|| in_text().next()) {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use veo_transport::{Reply, UrlList, json};
 
 use crate::Error;
+use crate::record::decoded;
 
 /// The answer of one call for an upgrade. The same call begins an upgrade and asks for it.
 #[derive(Debug)]
@@ -109,10 +110,10 @@ fn urls(data: &Value) -> Vec<String> {
     const WRAPPERS: [&str; 3] = ["response", "info", "resultJson"];
     let object = match data {
         Value::Object(object) => object,
-        Value::String(url) if is_url(url) => return vec![url.clone()],
-        // JSON in a text.
-        Value::String(text) => match json(text.as_bytes()) {
-            Ok(inside @ Value::Object(_)) => return urls(&inside),
+        // A URL, or JSON in a text.
+        Value::String(text) => match decoded(text) {
+            Value::String(url) if is_url(&url) => return vec![url],
+            inside @ Value::Object(_) => return urls(&inside),
             _ => return Vec::new(),
         },
         _ => return Vec::new(),

@@ -68,10 +68,11 @@ pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error
     veo_transport::open(raw, judge)
 }
 
-fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
-    let Value::Object(mut json) = json else {
+fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
+    let Some(json) = object(&mut json) else {
         return Verdict::Foreign("the body is not a JSON object");
     };
+    let mut json = mem::take(json);
     if (raw.head.is_success() || names_task(&json))
         && let Some(task) = unwrapped(&mut json)
     {
@@ -123,28 +124,69 @@ fn names_task(json: &Map<String, Value>) -> bool {
 
 /// The task of a reply, taken out of its envelope if it is in one, and with what it says in unusual places.
 fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
-    let mut task = real_id(bare(json)?);
+    let mut task = real_id(task_in(json, 0)?);
+    settle_state(&mut task);
     settle_places(&mut task);
     Some(task)
 }
 
-fn bare(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
+/// The task in an object, which can be the task itself or an envelope, at a depth.
+fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Value>> {
+    /// Envelopes can stand in each other.
+    const DEEPEST: usize = 4;
     let is_bare = !is_task(json);
-    if is_bare
-        && let Some(Value::Object(task)) = json.get_mut("task")
-        && is_task(task)
-    {
-        return Some(mem::take(task));
+    // The data of a task in an envelope is that of the service behind UniAll.
+    let has_id = says(json, "id") || says(json, "task_id");
+    if depth == DEEPEST || depth > 0 && has_id {
+        return (!is_bare).then(|| mem::take(json));
     }
-    match json.get_mut("data") {
-        Some(Value::Object(data)) if is_task(data) => Some(mem::take(data)),
-        // An envelope around the bare id, or around nothing and then a refusal.
-        Some(Value::String(id)) if is_bare && looks_like_task_id(id) => Some(Map::from_iter([(
-            "id".to_owned(),
-            Value::from(mem::take(id)),
-        )])),
-        _ if is_bare => None,
-        _ => Some(mem::take(json)),
+    let wrappers: &[&str] = if is_bare {
+        &["data", "task", "output", "result", "response"]
+    } else {
+        &["data"]
+    };
+    for wrapper in wrappers {
+        let inside = json.get_mut(*wrapper).and_then(object);
+        if let Some(task) = inside.and_then(|inside| task_in(inside, depth + 1)) {
+            return Some(task);
+        }
+    }
+    if !is_bare {
+        return Some(mem::take(json));
+    }
+    // An envelope around the bare id, or around nothing and then a refusal.
+    let id = json
+        .get("data")?
+        .as_str()
+        .filter(|id| looks_like_task_id(id))?;
+    Some(Map::from_iter([("id".to_owned(), Value::from(id))]))
+}
+
+/// The object that something is: also as JSON in a text, or in a list that has nothing else.
+fn object(value: &mut Value) -> Option<&mut Map<String, Value>> {
+    if let Value::String(text) = value
+        && let Ok(inside) = json(text.as_bytes())
+        && !inside.is_number()
+    {
+        *value = inside;
+    }
+    match value {
+        Value::Object(object) => Some(object),
+        Value::Array(items) if items.len() == 1 => items.first_mut()?.as_object_mut(),
+        _ => None,
+    }
+}
+
+/// Brings the word for the state to where the types expect it, if it has another name.
+fn settle_state(task: &mut Map<String, Value>) {
+    let word = |member: &str| {
+        let word = task.get(member)?.as_str()?;
+        (!word.trim().is_empty()).then(|| word.to_owned())
+    };
+    if word("status").is_none()
+        && let Some(word) = STATES.iter().find_map(|member| word(member))
+    {
+        task.insert("status".to_owned(), word.into());
     }
 }
 
@@ -179,10 +221,14 @@ fn says(json: &Map<String, Value>, member: &str) -> bool {
         .is_some_and(|value| !value.is_null() && value != "")
 }
 
+/// Other names for the state.
+const STATES: [&str; 2] = ["state", "task_status"];
+
 /// A task has an id or a state.
 fn is_task(json: &Map<String, Value>) -> bool {
     ["id", "task_id", "status"]
         .into_iter()
+        .chain(STATES)
         .any(|member| says(json, member))
 }
 

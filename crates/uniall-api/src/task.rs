@@ -90,12 +90,13 @@ impl VideoTask {
 
     /// The state. A word that nobody knows is a success with a URL and full progress, and a failure with an error.
     pub fn state(&self) -> State {
-        match known_state(&self.word().to_lowercase()) {
-            Some(State::Succeeded) if self.urls().is_empty() => State::Empty,
+        let has_video = !self.urls().is_empty();
+        let word = plain(self.word());
+        let is_ready = self.progress == Some(Percent(100)) || READY.contains(&word.as_str());
+        match known_state(&word) {
+            Some(State::Succeeded) if !has_video => State::Empty,
             Some(state) => state,
-            None if self.progress == Some(Percent(100)) && !self.urls().is_empty() => {
-                State::Succeeded
-            }
+            None if is_ready && has_video => State::Succeeded,
             None if self.has_failed() => State::Failed,
             None => State::Pending,
         }
@@ -104,7 +105,7 @@ impl VideoTask {
     /// The word for the state, if nobody knows it.
     pub fn unknown_word(&self) -> Option<&str> {
         let word = self.word();
-        let is_unknown = !word.is_empty() && known_state(&word.to_lowercase()).is_none();
+        let is_unknown = !word.is_empty() && known_state(&plain(word)).is_none();
         is_unknown.then_some(word)
     }
 
@@ -187,7 +188,32 @@ impl VideoTask {
     }
 }
 
-/// The state that a word in lower case stands for.
+/// Words that can be about the reply as well as about the video. With a video they mean that it is finished.
+const READY: &[&str] = &["ok", "ready", "available"];
+
+/// A word for a state in lower case, as one word, and without what it is the state of.
+fn plain(word: &str) -> String {
+    const SUBJECTS: &[&str] = &[
+        "video_generation_",
+        "generation_",
+        "task_",
+        "job_",
+        "video_",
+        "status_",
+        "state_",
+    ];
+    let word = word.trim().to_lowercase().replace([' ', '-'], "_");
+    let mut plain = word.as_str();
+    while let Some(rest) = SUBJECTS
+        .iter()
+        .find_map(|subject| plain.strip_prefix(subject))
+    {
+        plain = rest;
+    }
+    plain.to_owned()
+}
+
+/// The state that a plain word stands for.
 fn known_state(word: &str) -> Option<State> {
     match word {
         "queued" | "pending" | "submitted" | "not_start" | "created" | "starting" | "preparing" => {
@@ -196,9 +222,11 @@ fn known_state(word: &str) -> Option<State> {
         "in_progress" | "processing" | "preprocessing" | "running" | "generating" => {
             Some(State::Running)
         }
-        "completed" | "complete" | "success" | "succeeded" | "finished" => Some(State::Succeeded),
+        "completed" | "complete" | "success" | "succeeded" | "succeed" | "successful"
+        | "finished" | "finish" | "done" => Some(State::Succeeded),
         "failed" | "failure" | "fail" | "error" | "cancelled" | "canceled" | "expired"
-        | "timeout" => Some(State::Failed),
+        | "timeout" | "timed_out" | "rejected" | "refused" | "denied" | "blocked" | "aborted"
+        | "terminated" => Some(State::Failed),
         _ => None,
     }
 }

@@ -47,6 +47,6 @@ pub use proxy::Proxy;
 pub use redact::{excerpt, without_queries, words};
 pub use reply::{RawReply, Reply, Verdict, open};
 pub use search::{absolute, filtered, is_link, is_video, links};
-pub use task_id::{Named, looks_like_task_id, task_id, unnamed_task};
+pub use task_id::{Named, looks_like_task_id, task_id, unnamed_task, unquoted};
 pub use transport::{MAX_BODY, Transport, WIRE};
 pub use url_list::UrlList;

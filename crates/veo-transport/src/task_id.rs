@@ -74,7 +74,7 @@ pub fn unnamed_task(body: &[u8]) -> Option<String> {
 }
 
 /// A text that can have been encoded as JSON once more.
-fn unquoted(text: String) -> String {
+pub fn unquoted(text: String) -> String {
     match json(text.as_bytes()) {
         Ok(Value::String(inside)) => unquoted(inside),
         _ => text,
