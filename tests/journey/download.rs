@@ -511,6 +511,19 @@ async fn only_a_whole_video_is_saved() {
     let long = "the video is longer than 100000 bytes; set a higher limit";
     let table = [
         ("a page", whole(b"<html>expired</html> "), not_mp4),
+        (
+            "a long page",
+            whole(b"<!DOCTYPE html><html>expired</html>"),
+            not_mp4,
+        ),
+        (
+            "a page behind a mark",
+            whole(b"\xef\xbb\xbf<html>expired</html>"),
+            not_mp4,
+        ),
+        ("JSON", whole(br#"{"code":404,"msg":"Not Found"}"#), not_mp4),
+        ("a list", whole(br#"[{"code":404}]"#), not_mp4),
+        ("a sentence", whole(b"Not found at all"), not_mp4),
         ("nothing", whole(b""), not_mp4),
         ("half of a length", whole(b"\0\0"), not_mp4),
         (

@@ -49,6 +49,27 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
         send(&head, body)
     };
     let missing = FAST.len() - FAST.len() / 2;
+    let fragments = boxes(FRAGMENTS);
+    let without_end = fragments[..fragments.len() - 1].concat();
+    let told = with_duration(&without_end, 1000, 8000);
+    let cut_and_told = with_duration(&half, 1000, 8000);
+    // Two segments, of which each has some of the fragments.
+    let segment = |seconds: u32| [0, seconds, 0].map(u32::to_be_bytes).concat();
+    let head = [60, u32::from_be_bytes(*b"sidx"), 0, 1, 1, 0, 0, 2].map(u32::to_be_bytes);
+    let index = [head.concat(), segment(4), segment(4), vec![0; 4]].concat();
+    // Their data is from where each fragment begins, so that they can be moved.
+    let mut segments = boxes(SEGMENTS);
+    segments.retain(|found| &found[4..8] != b"sidx" && &found[4..8] != b"mfra");
+    let with_index = |end: usize| {
+        [
+            &segments[..2].concat(),
+            &index,
+            &segments[2..end].concat()[..],
+        ]
+        .concat()
+    };
+    let stray = |kind: &[u8]| whole(&[BASE, b"\0\0\0\x64", kind].concat());
+    let first = |kind: &[u8]| whole(&[b"\0\0\0\x08", kind, ftyp, mdat, moov].concat());
     let none = "pictures are none";
     let truncated = "is truncated or corrupted";
 
@@ -111,6 +132,90 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
             "cut within a fragment",
             vec![whole(&FRAGMENTS[..half.len() - 9])],
             Err(truncated),
+        ),
+        (
+            "fragmented, without its last box",
+            vec![whole(&without_end)],
+            well(),
+        ),
+        (
+            "fragmented, without its last box, no length",
+            vec![without_length(&without_end)],
+            Err("neither it nor the host says that 8.0 s are all"),
+        ),
+        (
+            "the same with its length in the header",
+            vec![without_length(&told)],
+            well(),
+        ),
+        (
+            "cut where a fragment ends, with its length in the header",
+            vec![without_length(&cut_and_told)],
+            Err("neither it nor the host says that 4.0 s are all"),
+        ),
+        (
+            "fragmented, without its last box, with the length that a range tells",
+            vec![
+                send(&format!("200 OK\r\n{etag}"), &without_end[..1000]),
+                send(
+                    &format!(
+                        "206 Partial Content\r\n{etag}\r\ncontent-range: bytes 1000-{}/{}",
+                        without_end.len() - 1,
+                        without_end.len()
+                    ),
+                    &without_end[1000..],
+                ),
+            ],
+            well(),
+        ),
+        (
+            "fragmented, with an index of all segments",
+            vec![without_length(&with_index(segments.len()))],
+            well(),
+        ),
+        (
+            "the same, cut where a fragment ends",
+            vec![without_length(&with_index(10))],
+            Err("neither it nor the host says that 4.0 s are all"),
+        ),
+        ("`emsg` first", vec![first(b"emsg")], well()),
+        ("`sidx` first", vec![first(b"sidx")], well()),
+        ("`meta` first", vec![first(b"meta")], well()),
+        ("`uuid` first", vec![first(b"uuid")], well()),
+        ("an unknown box first", vec![first(b"veo1")], well()),
+        ("stray `free`", vec![stray(b"free")], well()),
+        ("stray `moov`", vec![stray(b"moov")], well()),
+        ("stray `moof`", vec![stray(b"moof")], well()),
+        (
+            "stray `mdat`",
+            vec![stray(b"mdat")],
+            Ok((AS_ASKED, vec!["the file ends before its last box does"])),
+        ),
+        (
+            "timescale 0 in the header",
+            vec![whole(&with_duration(BASE, 0, 8000))],
+            well(),
+        ),
+        (
+            "no length in the header",
+            vec![whole(&with_duration(BASE, 1000, 0))],
+            well(),
+        ),
+        (
+            "a length that is nonsense",
+            vec![whole(&with_duration(BASE, 1000, 4_000_000_000))],
+            Ok((
+                AS_ASKED,
+                vec!["the file says that it is 4000000.0 s long, and has 8.0 s"],
+            )),
+        ),
+        (
+            "a timescale that is nonsense",
+            vec![whole(&with_duration(BASE, 90_000, 8000))],
+            Ok((
+                AS_ASKED,
+                vec!["the file says that it is 0.1 s long, and has 8.0 s"],
+            )),
         ),
         (
             "rotated by its matrix",
@@ -323,6 +428,15 @@ fn rotated() -> Vec<u8> {
     let matrix = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30];
     let bytes: Vec<u8> = matrix.into_iter().flat_map(i32::to_be_bytes).collect();
     file[place..place + bytes.len()].copy_from_slice(&bytes);
+    file
+}
+
+/// A video with another length in its header, in units of another timescale.
+fn with_duration(file: &[u8], timescale: u32, duration: u32) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let place = file.windows(4).position(|kind| kind == b"mvhd").unwrap() + 16;
+    file[place..place + 4].copy_from_slice(&timescale.to_be_bytes());
+    file[place + 4..place + 8].copy_from_slice(&duration.to_be_bytes());
     file
 }
 

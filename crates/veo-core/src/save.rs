@@ -130,9 +130,7 @@ impl Links<'_> {
             Error::new(ErrorKind::Download, message)
         };
         match self.unknown {
-            Some(unknown) if std::error::Error::source(&error).is_none() => {
-                error.with_source(unknown)
-            }
+            Some(unknown) if has_expired => error.with_source(unknown),
             _ => error,
         }
     }

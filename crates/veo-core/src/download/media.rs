@@ -4,7 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use mp4_atom::{Atom, FourCC, Free, Ftyp, Header, Mdat, Mehd, Mfra, Moof, Moov, Mvhd, ReadFrom};
+use mp4_atom::{
+    Atom, Emsg, FourCC, Free, Ftyp, Header, Mdat, Mehd, Meta, Mfra, Moof, Moov, Mvhd, ReadFrom,
+    Sidx, Styp,
+};
 use serde::{Deserialize, Serialize};
 
 use super::tracks::{Track, boxes, decoded};
@@ -59,18 +62,26 @@ pub(crate) struct Whole {
 /// An index takes some kilobytes per minute. What is longer is not read into memory.
 const MAX_INDEX: u64 = 16 << 20;
 
-/// How a file can begin.
+/// How a file can begin for certain.
 const FIRST: &[FourCC] = &[
     Ftyp::KIND,
     Free::KIND,
     Mdat::KIND,
     Moov::KIND,
+    Moof::KIND,
+    Styp::KIND,
+    Sidx::KIND,
+    Emsg::KIND,
+    Meta::KIND,
     FourCC::new(b"skip"),
     FourCC::new(b"wide"),
-    FourCC::new(b"styp"),
     FourCC::new(b"pdin"),
+    FourCC::new(b"prft"),
     FourCC::new(b"uuid"),
 ];
+
+/// By how many seconds two lengths of one video can differ: that of its sound and that of its pictures are not the same.
+const TOLERANCE: f64 = 0.5;
 
 impl Media {
     /// Reads what a file says about itself, after seeing that it is a whole MP4: the index is there, and all the pictures and the
@@ -105,8 +116,8 @@ impl Whole {
     pub(crate) fn read(mut file: impl Read + Seek) -> Result<Self, Flaw> {
         let layout = Layout::read(&mut file)?;
         let index = layout.index.as_slice();
-        let movie: Mvhd = decoded(index).ok_or_else(Flaw::of_index)?;
-        let mut tracks = Track::all(index).ok_or_else(Flaw::of_index)?;
+        let mut tracks = Track::all(index);
+        let is_empty = tracks.iter().all(|track| track.samples == 0);
         for (start, fragment) in &layout.fragments {
             for track in &mut tracks {
                 track
@@ -139,29 +150,38 @@ impl Whole {
             return Err(Flaw::other(what));
         }
 
-        let in_movie = |duration: u64| duration as f64 / f64::from(movie.timescale);
         let in_fragments = !layout.fragments.is_empty();
-        let is_told = !in_fragments && ![0, u32::MAX.into(), u64::MAX].contains(&movie.duration);
-        let seconds = if is_told {
-            in_movie(movie.duration)
-        } else {
-            pictures.seconds()
+        let told = told_seconds(index);
+        let measured = pictures.seconds();
+        let longest = tracks.iter().filter_map(Track::seconds);
+        let longest = longest.reduce(f64::max);
+        let is_measured = |told: f64| {
+            let lengths = [longest, measured, pictures.edited_seconds()];
+            lengths
+                .into_iter()
+                .flatten()
+                .any(|length| is_near(length, told))
         };
-        if !seconds.is_finite() {
-            return Err(Flaw::of_index());
-        }
+        let seconds = match told {
+            Some(told) if measured.is_none() || !in_fragments && is_measured(told) => told,
+            _ => measured.ok_or_else(Flaw::of_index)?,
+        };
         let mut doubts = layout.doubts;
-        let extension = boxes(index, FourCC::new(b"mvex")).next();
-        let announced: Option<Mehd> = extension.and_then(decoded);
-        let announced = announced.map(|announced| in_movie(announced.fragment_duration));
-        if let Some(announced) = announced.filter(|announced| announced - seconds > 0.5) {
+        // The header of a file in fragments can be that of the first of them alone.
+        let announced = if in_fragments {
+            let in_header = told.filter(|_| is_empty);
+            layout.segments.or(announced_seconds(index)).or(in_header)
+        } else {
+            told
+        };
+        if let Some(announced) = announced.filter(|announced| !is_near(*announced, seconds)) {
             doubts.push(format!(
                 "the file says that it is {announced:.1} s long, and has {seconds:.1} s"
             ));
         }
         let has_end = !in_fragments
             || layout.has_end
-            || announced.is_some_and(|announced| (announced - seconds).abs() <= 0.5);
+            || announced.is_some_and(|announced| is_near(announced, seconds));
         let (width, height) = pictures.shown_size();
         let media = Media {
             width,
@@ -173,6 +193,26 @@ impl Whole {
         };
         Ok(Self { media, has_end })
     }
+}
+
+/// The length in the header of a film, if there is one that can be.
+fn told_seconds(index: &[u8]) -> Option<f64> {
+    let movie: Mvhd = decoded(index)?;
+    let is_told = ![0, u32::MAX.into(), u64::MAX].contains(&movie.duration);
+    (is_told && movie.timescale > 0).then(|| movie.duration as f64 / f64::from(movie.timescale))
+}
+
+/// The length of all fragments, as the index says that it will be.
+fn announced_seconds(index: &[u8]) -> Option<f64> {
+    let extension = boxes(index, FourCC::new(b"mvex")).next()?;
+    let announced: Mehd = decoded(extension)?;
+    let movie: Mvhd = decoded(index)?;
+    let is_told = announced.fragment_duration > 0 && movie.timescale > 0;
+    is_told.then(|| announced.fragment_duration as f64 / f64::from(movie.timescale))
+}
+
+fn is_near(seconds: f64, others: f64) -> bool {
+    (seconds - others).abs() <= TOLERANCE
 }
 
 impl Flaw {
@@ -206,6 +246,8 @@ struct Layout {
     index: Vec<u8>,
     /// The indexes of fragments, with the places where their boxes begin.
     fragments: Vec<(u64, Vec<u8>)>,
+    /// The length of all fragments in seconds, as an index in front of them says.
+    segments: Option<f64>,
     /// Whether there is the box that ends a file in fragments.
     has_end: bool,
     doubts: Vec<String>,
@@ -214,33 +256,40 @@ struct Layout {
 impl Layout {
     fn read(file: &mut (impl Read + Seek)) -> Result<Self, Flaw> {
         let length = file.seek(SeekFrom::End(0)).map_err(Flaw::unread)?;
-        let mut index = None;
+        let mut index: Option<Vec<u8>> = None;
         let mut fragments = Vec::new();
+        let mut segments = Vec::new();
         let mut has_end = false;
         let mut doubts = Vec::new();
         let mut read = 0;
         let mut at = 0;
-        while at < length || at == 0 {
+        if !begins_as_mp4(file, length).map_err(Flaw::unread)? {
+            return Err(Flaw::other("is not an MP4 file".to_owned()));
+        }
+        while at < length {
             let cut = || {
                 Flaw::cut(format!(
                     "is truncated or corrupted at byte {at} of {length}"
                 ))
             };
             file.seek(SeekFrom::Start(at)).map_err(Flaw::unread)?;
-            let header = Header::read_from(file).ok();
-            if at == 0 && !header.is_some_and(|header| FIRST.contains(&header.kind)) {
-                return Err(Flaw::other("is not an MP4 file".to_owned()));
-            }
             // What follows the last box is no concern of players.
-            let Some(header) = header else { break };
+            let Ok(header) = Header::read_from(file) else {
+                break;
+            };
             let start = file.stream_position().map_err(Flaw::unread)?;
             // The last box may end where the file does.
             let end = match header.size {
                 Some(size) => start.saturating_add(size as u64),
                 None => length,
             };
-            let is_index = [Moov::KIND, Moof::KIND].contains(&header.kind);
-            if end > length && is_index {
+            let is_needed = match header.kind {
+                Moov::KIND => index.is_none(),
+                // Without a word for fragments in the index, none is missing.
+                Moof::KIND => index.as_deref().is_none_or(has_fragments),
+                _ => false,
+            };
+            if end > length && is_needed {
                 return Err(cut());
             }
             if end > length && header.kind == Mdat::KIND {
@@ -250,7 +299,7 @@ impl Layout {
             if end > length {
                 break;
             }
-            if is_index {
+            if [Moov::KIND, Moof::KIND, Sidx::KIND].contains(&header.kind) {
                 read += end - start;
                 if read > MAX_INDEX {
                     return Err(cut());
@@ -260,10 +309,10 @@ impl Layout {
                     .take(end - start)
                     .read_to_end(&mut bytes)
                     .map_err(Flaw::unread)?;
-                if header.kind == Moof::KIND {
-                    fragments.push((at, bytes));
-                } else {
-                    index.get_or_insert(bytes);
+                match header.kind {
+                    Moof::KIND => fragments.push((at, bytes)),
+                    Sidx::KIND => segments.push((fragments.len(), bytes)),
+                    _ => drop(index.get_or_insert(bytes)),
                 }
             }
             has_end |= header.kind == Mfra::KIND;
@@ -280,10 +329,54 @@ impl Layout {
             length,
             index: index.ok_or(missing)?,
             fragments,
+            segments: segments_seconds(&segments),
             has_end,
             doubts,
         })
     }
+}
+
+/// Whether the first box can be one: its kind is known, or it is a name and the box fits into the file. A text is none.
+fn begins_as_mp4(file: &mut (impl Read + Seek), length: u64) -> io::Result<bool> {
+    let mut start = [0; 8];
+    file.seek(SeekFrom::Start(0))?;
+    if length < 8 {
+        return Ok(false);
+    }
+    file.read_exact(&mut start)?;
+    let [a, b, c, d, kind @ ..] = start;
+    if FIRST.contains(&FourCC::new(&kind)) {
+        return Ok(true);
+    }
+    let size = u32::from_be_bytes([a, b, c, d]);
+    let is_name = kind
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b" -_".contains(byte));
+    Ok(is_name && size >= 8 && u64::from(size) <= length)
+}
+
+/// Whether an index says that fragments follow it.
+fn has_fragments(index: &[u8]) -> bool {
+    boxes(index, FourCC::new(b"mvex")).next().is_some()
+}
+
+/// The length of all segments in seconds, by the indexes of segments with how many fragments are in front of each. One with a
+/// single segment can be that of a fragment, which is followed by more.
+fn segments_seconds(indexes: &[(usize, Vec<u8>)]) -> Option<f64> {
+    let mut longest = None;
+    for (fragments, bytes) in indexes {
+        let index = Sidx::decode_body(&mut bytes.as_slice()).ok()?;
+        if *fragments > 0 || index.references.len() < 2 || index.timescale == 0 {
+            return None;
+        }
+        let durations = index.references.iter();
+        let duration: u64 = durations
+            .map(|one| u64::from(one.subsegment_duration))
+            .sum();
+        let seconds = duration as f64 / f64::from(index.timescale);
+        longest = Some(seconds.max(longest.unwrap_or_default()));
+    }
+    longest
 }
 
 #[cfg(test)]

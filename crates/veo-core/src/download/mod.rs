@@ -428,7 +428,7 @@ impl<'a> Transfer<'a> {
     /// Looks whether it is a whole video that has arrived.
     async fn look(&mut self) -> Result<(), Stop> {
         let flaw = match self.part.look().await? {
-            Ok(whole) if whole.has_end || self.part.has_end => {
+            Ok(whole) if whole.has_end || self.part.has_end || self.part.total.is_some() => {
                 self.media = Some(whole.media);
                 return Ok(());
             }

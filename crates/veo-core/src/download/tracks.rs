@@ -6,8 +6,8 @@
 use std::io::{self, Read, Seek, SeekFrom};
 
 use mp4_atom::{
-    Atom, Co64, DecodeMaybe, FourCC, Hdlr, Header, Mdhd, Mdia, Minf, Stbl, Stco, Stsc, Stsd, Stsz,
-    StszSamples, Stts, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunSamples,
+    Atom, Co64, DecodeMaybe, Edts, Elst, FourCC, Hdlr, Header, Mdhd, Mdia, Minf, Stbl, Stco, Stsc,
+    Stsd, Stsz, StszSamples, Stts, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunSamples,
 };
 
 /// A track of pictures or of sound.
@@ -19,6 +19,8 @@ pub(super) struct Track {
     timescale: u32,
     /// The length of all samples, in units of the timescale.
     duration: u64,
+    /// When the first sample that is shown begins, likewise.
+    first_shown: u64,
     entry: Option<Entry>,
     pieces: Vec<Piece>,
 }
@@ -39,8 +41,8 @@ struct Entry {
 }
 
 impl Track {
-    /// The tracks of pictures and of sound in an index; nothing if one cannot be read.
-    pub(super) fn all(index: &[u8]) -> Option<Vec<Self>> {
+    /// The tracks of pictures and of sound in an index, without those that cannot be read.
+    pub(super) fn all(index: &[u8]) -> Vec<Self> {
         let mut found = Vec::new();
         for track in boxes(index, Trak::KIND) {
             let media = boxes(track, Mdia::KIND).next();
@@ -49,12 +51,12 @@ impl Track {
                 .and_then(|media| boxes(media, Hdlr::KIND).next())
                 .and_then(|handler| handler.get(8..12));
             match handler {
-                Some(b"vide") => found.push(Self::read(track, true)?),
-                Some(b"soun") => found.push(Self::read(track, false)?),
+                Some(b"vide") => found.extend(Self::read(track, true)),
+                Some(b"soun") => found.extend(Self::read(track, false)),
                 _ => {}
             }
         }
-        Some(found)
+        found
     }
 
     fn read(track: &[u8], is_video: bool) -> Option<Self> {
@@ -75,6 +77,7 @@ impl Track {
             header: decoded(track)?,
             timescale: time.timescale,
             duration,
+            first_shown: first_shown(track).unwrap_or_default(),
             entry: boxes(table, Stsd::KIND).next().and_then(Entry::first),
             pieces: pieces(table)?,
         })
@@ -153,14 +156,21 @@ impl Track {
         Ok(wrong)
     }
 
-    /// The length of all samples.
-    pub(super) fn seconds(&self) -> f64 {
-        self.duration as f64 / f64::from(self.timescale)
+    /// The length of all samples, if there is one.
+    pub(super) fn seconds(&self) -> Option<f64> {
+        let is_known = self.timescale > 0 && self.duration > 0;
+        is_known.then(|| self.duration as f64 / f64::from(self.timescale))
+    }
+
+    /// The same without what is cut off at its start.
+    pub(super) fn edited_seconds(&self) -> Option<f64> {
+        let cut_off = self.first_shown as f64 / f64::from(self.timescale);
+        Some(self.seconds()? - cut_off)
     }
 
     /// Samples per second on average.
     pub(super) fn fps(&self) -> Option<f64> {
-        let fps = self.samples as f64 / self.seconds();
+        let fps = self.samples as f64 / self.seconds()?;
         Some(fps).filter(|fps| fps.is_normal())
     }
 
@@ -206,6 +216,12 @@ impl Entry {
             length_size,
         })
     }
+}
+
+/// The time of the first sample of a track that is shown.
+fn first_shown(track: &[u8]) -> Option<u64> {
+    let edits: Elst = decoded(boxes(track, Edts::KIND).next()?)?;
+    edits.entries.iter().find_map(|edit| edit.media_time)
 }
 
 /// Where the samples of a track are that has this table; nothing if it cannot be read.
