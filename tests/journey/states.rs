@@ -192,6 +192,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
     let empty = json!({ "code": 422, "msg": "record is null.", "data": { "resultUrls": [] } });
     let poor = json!({ "code": 402, "msg": "Insufficient Credits, try again later", "data": null });
     let off = json!({ "code": 505, "msg": "Feature Disabled, check back", "data": null });
+    let no_call = json!({ "code": 405, "msg": "Method Not Allowed", "data": null });
     let started =
         json!({ "code": 200, "msg": "success", "data": { "taskId": "t2", "resultUrls": null } });
     let done = json!({ "code": 422, "msg": "The video has been generated successfully",
@@ -232,6 +233,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
         (Resolution::K4, "720p", vec![empty], 1, small, true),
         (Resolution::K4, "720p", vec![poor], 1, small, true),
         (Resolution::P1080, "720p", vec![off], 1, small, true),
+        (Resolution::P1080, "720p", vec![no_call], 1, small, true),
         (Resolution::K4, "what is that", vec![], 0, small, false),
     ];
     for (asked, delivered, replies, calls, url, short) in table {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Deserialize as _;
 use serde_json::Value;
-use veo_transport::{Reply, UrlList, json};
+use veo_transport::{Reply, UrlList, json, task_id};
 
 use crate::Error;
 use crate::record::decoded;
@@ -22,7 +22,7 @@ pub enum UpgradeReply {
     },
     /// They are being made.
     Running {
-        /// The id of the upgrade, if it was told. It can be that of the smaller video.
+        /// The id of the upgrade, if it has one of its own and was told.
         task: Option<String>,
     },
     /// There will be none, in kie.ai's last word.
@@ -38,8 +38,8 @@ impl UpgradeReply {
     /// The reply to `get_1080p_video` or `get_4k_video`.
     ///
     /// "Not yet" comes as a success without a URL, or as one of the codes 400, 422 and 500 with words that say so. A refusal
-    /// can carry the URLs of the finished videos.
-    pub fn of<T>(result: Result<Reply<T>, Error>) -> Self {
+    /// can carry the URLs of the finished videos, or name a task of the upgrade: another than `small`, that of the smaller video.
+    pub fn of<T>(result: Result<Reply<T>, Error>, small: &str) -> Self {
         let body = match &result {
             Ok(reply) => reply.body().clone(),
             Err(Error::Rejected(rejection)) => rejection.body.clone(),
@@ -49,6 +49,10 @@ impl UpgradeReply {
             .ok()
             .and_then(|mut json| Some(json.get_mut("data")?.take()))
             .unwrap_or_default();
+        let data = match data {
+            Value::String(text) => decoded(&text),
+            data => data,
+        };
         let urls = urls(&data);
         if !urls.is_empty() {
             let inline = match &result {
@@ -59,15 +63,17 @@ impl UpgradeReply {
         }
         let task = ["taskId", "task_id"]
             .into_iter()
-            .find_map(|name| data[name].as_str());
-        let task = task.filter(|id| !id.is_empty()).map(str::to_owned);
+            .find_map(|name| task_id(data[name].as_str()?));
+        let own = task.filter(|task| *task != small).map(str::to_owned);
         match result {
-            Ok(_) => Self::Running { task },
-            Err(error) => Self::of_error(error, task),
+            Err(error) if says_failed(&error) => Self::Refused(error),
+            Err(error) if own.is_none() => Self::of_error(error, task.is_some()),
+            _ => Self::Running { task: own },
         }
     }
 
-    fn of_error(error: Error, task: Option<String>) -> Self {
+    /// `has_task` says whether it names the task of the smaller video.
+    fn of_error(error: Error, has_task: bool) -> Self {
         let number = match &error {
             Error::Rejected(rejection) if rejection.is_empty_account() => {
                 return Self::Refused(error);
@@ -80,28 +86,42 @@ impl UpgradeReply {
             _ => return Self::Unknown(error),
         };
         let Error::Rejected(rejection) = &error else {
-            return if is_not_now(number) {
-                Self::NotNow(error)
-            } else {
-                Self::Unknown(error)
+            return match number {
+                // The call is not there any more. A page that is not found can be a passing fault.
+                405 | 410 => Self::Refused(error),
+                _ if is_not_now(number) => Self::NotNow(error),
+                _ => Self::Unknown(error),
             };
         };
         match number {
-            505 => Self::Refused(error),
+            405 | 505 => Self::Refused(error),
+            // As a code it is not known.
+            410 if rejection.head.status == 410 => Self::Refused(error),
             // These say when to come back, and nothing of the upgrade.
             _ if is_not_now(number) => Self::NotNow(error),
-            _ if rejection.is_in_progress() => Self::Running { task },
-            400 | 404 | 422 | 451 | 501 => Self::Refused(error),
-            // The one server error that says of itself that it will not pass.
-            500 if rejection.says(&["is unavailable"]) => Self::Refused(error),
-            _ if task.is_some() => Self::Running { task },
+            _ if rejection.is_in_progress() => Self::Running { task: None },
+            400 | 404 | 422 => Self::Refused(error),
+            _ if has_task => Self::Running { task: None },
             _ => Self::Unknown(error),
         }
     }
 }
 
+/// Whether an upgrade has failed for good, also if its task is named.
+fn says_failed(error: &Error) -> bool {
+    let Error::Rejected(rejection) = error else {
+        return false;
+    };
+    match rejection.number() {
+        451 | 501 => !rejection.is_in_progress(),
+        // The one server error that says of itself that it will not pass.
+        500 => rejection.says(&["is unavailable"]) && !rejection.is_in_progress(),
+        _ => false,
+    }
+}
+
 fn is_not_now(number: i64) -> bool {
-    matches!(number, 401 | 403 | 405 | 413 | 429 | 430 | 433 | 455)
+    matches!(number, 401 | 403 | 413 | 429 | 430 | 433 | 455)
 }
 
 /// The URLs of the larger videos, wherever the data has them.

@@ -98,8 +98,12 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
                 .body_map(|body| body.task_id(&job.task))
                 .send()
                 .await,
+            &job.task,
         ),
-        _ => UpgradeReply::of(client.get_1080p_video().task_id(&job.task).send().await),
+        _ => UpgradeReply::of(
+            client.get_1080p_video().task_id(&job.task).send().await,
+            &job.task,
+        ),
     };
     match reply {
         UpgradeReply::Finished { urls, body, inline } => Upgrade::Finished(Box::new(Video {
@@ -111,9 +115,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
         UpgradeReply::Running { task: Some(task) } if !is_id(&task) => {
             Upgrade::Unknown(no_id("kie.ai", &task).with_job(job))
         }
-        UpgradeReply::Running { task } => Upgrade::Running {
-            task: task.filter(|task| *task != job.task),
-        },
+        UpgradeReply::Running { task } => Upgrade::Running { task },
         UpgradeReply::Refused(error) => {
             let kind = match &error {
                 ApiError::InvalidRequest(_) => ErrorKind::InvalidRequest,
