@@ -108,18 +108,14 @@ fn names_task(json: &Map<String, Value>) -> bool {
         || !["", "0", "200", "success"].contains(&code.as_str())
         || json.get("success") == Some(&Value::Bool(false))
         || says(json, "message") && !says(json, "status") && !says(json, "data");
-    let has_id = |json: &Map<String, Value>| {
-        ["id", "task_id"]
-            .into_iter()
-            .filter_map(|field| json.get(field).and_then(task::word))
-            .any(|id| task_id(&id).is_some())
-    };
-    let is_named_below = match json.get("data") {
-        Some(Value::Object(data)) => has_id(data),
-        Some(Value::String(data)) => looks_like_task_id(data),
-        _ => false,
-    };
-    !is_error && (has_id(json) || is_named_below)
+    !is_error && task_in(&mut json.clone(), 0).is_some_and(|task| has_id(&task))
+}
+
+fn has_id(task: &Map<String, Value>) -> bool {
+    ["id", "task_id"]
+        .into_iter()
+        .filter_map(|member| task.get(member).and_then(task::word))
+        .any(|id| task_id(&id).is_some())
 }
 
 /// The task of a reply, taken out of its envelope if it is in one, and with what it says in unusual places.
@@ -136,8 +132,7 @@ fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Va
     const DEEPEST: usize = 4;
     let is_bare = !is_task(json);
     // The data of a task in an envelope is that of the service behind UniAll.
-    let has_id = says(json, "id") || says(json, "task_id");
-    if depth == DEEPEST || depth > 0 && has_id {
+    if depth == DEEPEST || depth > 0 && has_id(json) {
         return (!is_bare).then(|| mem::take(json));
     }
     let wrappers: &[&str] = if is_bare {
@@ -145,9 +140,14 @@ fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Va
     } else {
         &["data"]
     };
+    // The data of a task that has all can be its videos.
+    let is_whole = has_id(json) && has_state(json);
     for wrapper in wrappers {
         let inside = json.get_mut(*wrapper).and_then(object);
-        if let Some(task) = inside.and_then(|inside| task_in(inside, depth + 1)) {
+        if let Some(inside) = inside
+            && (!is_whole || has_state(inside))
+            && let Some(task) = task_in(inside, depth + 1)
+        {
             return Some(task);
         }
     }
@@ -179,15 +179,23 @@ fn object(value: &mut Value) -> Option<&mut Map<String, Value>> {
 
 /// Brings the word for the state to where the types expect it, if it has another name.
 fn settle_state(task: &mut Map<String, Value>) {
-    let word = |member: &str| {
-        let word = task.get(member)?.as_str()?;
-        (!word.trim().is_empty()).then(|| word.to_owned())
-    };
-    if word("status").is_none()
-        && let Some(word) = STATES.iter().find_map(|member| word(member))
-    {
+    if let Some(word) = state_word(task) {
         task.insert("status".to_owned(), word.into());
     }
+}
+
+fn has_state(task: &Map<String, Value>) -> bool {
+    state_word(task).is_some()
+}
+
+/// The word for the state, under whichever name.
+fn state_word(task: &Map<String, Value>) -> Option<String> {
+    let mut words = STATES
+        .iter()
+        .filter_map(|member| task.get(*member)?.as_str());
+    words
+        .find(|word| !word.trim().is_empty())
+        .map(str::to_owned)
 }
 
 /// Brings the reason of a failure and the links of the videos to where the types expect them, if they are elsewhere.
@@ -221,12 +229,12 @@ fn says(json: &Map<String, Value>, member: &str) -> bool {
         .is_some_and(|value| !value.is_null() && value != "")
 }
 
-/// Other names for the state.
-const STATES: [&str; 2] = ["state", "task_status"];
+/// The names of the state.
+const STATES: [&str; 3] = ["status", "state", "task_status"];
 
 /// A task has an id or a state.
 fn is_task(json: &Map<String, Value>) -> bool {
-    ["id", "task_id", "status"]
+    ["id", "task_id"]
         .into_iter()
         .chain(STATES)
         .any(|member| says(json, member))

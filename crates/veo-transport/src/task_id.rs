@@ -55,7 +55,7 @@ pub fn task_id(text: &str) -> Option<&str> {
 /// ```
 pub fn looks_like_task_id(text: &str) -> bool {
     const SHORTEST: usize = 8;
-    const LONGEST: usize = 128;
+    const LONGEST: usize = 512;
     let is_of_id = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     (SHORTEST..=LONGEST).contains(&text.len())
         && text.chars().all(is_of_id)
@@ -138,7 +138,7 @@ mod tests {
             (r#"{"data":"t1"}"#.to_owned(), None),
             (r#"{"data":"The prompt is 9000 long"}"#.to_owned(), None),
             (r#"{"data":"https://x.net/v1.mp4"}"#.to_owned(), None),
-            (format!(r#"{{"data":"{}"}}"#, "a1".repeat(65)), None),
+            (format!(r#"{{"data":"{}"}}"#, "a1".repeat(257)), None),
             ("<html>".to_owned(), None),
         ];
         for (body, wanted) in table {
