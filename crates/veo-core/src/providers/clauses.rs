@@ -28,6 +28,8 @@ pub(crate) fn clauses(text: &str) -> Vec<String> {
             '\'' | '’' | '‘' | '`' | '´' => continue,
             '.' | '-' | '_' if is_inside && ends_with_model(&lines) => continue,
             '.' | ',' | ':' if is_inside => lines.push(' '),
+            // The number of an error belongs to it.
+            ':' if lines.ends_with("code") => lines.push(' '),
             '.' | ',' | ':' | ';' | '!' | '?' | '{' | '}' | '\n' => lines.push('\n'),
             '。' | '，' | '：' | '；' | '！' | '？' | '–' | '—' => lines.push('\n'),
             _ if !letter.is_alphanumeric() => lines.push(' '),
@@ -63,9 +65,9 @@ fn ends_with_model(lines: &str) -> bool {
 
 /// The traditional characters of the words that are looked for, and the simplified ones in the same order.
 const TRADITIONAL: &str = "臨產僅眾兒關內則務啟響圖對盡幀應廢開異棄當護擁攔擠數無時條標檢測現發線結統維規視觸許識詞\
-    譯誤請調負敗賬帳費載輸過運違連錯長閉隊頻額風飽號後審權營餘夠墊並暫範準臺參終濾該黃別資機";
+    譯誤請調負敗賬帳費載輸過運違連錯長閉隊頻額風飽號後審權營餘夠墊並暫範準臺參終濾該黃別資機戶凍結單區";
 const SIMPLIFIED: &str = "临产仅众儿关内则务启响图对尽帧应废开异弃当护拥拦挤数无时条标检测现发线结统维规视触许识词\
-    译误请调负败账账费载输过运违连错长闭队频额风饱号后审权营余够垫并暂范准台参终滤该黄别资机";
+    译误请调负败账账费载输过运违连错长闭队频额风饱号后审权营余够垫并暂范准台参终滤该黄别资机户冻结单区";
 
 fn simplified(letter: char) -> char {
     TRADITIONAL
@@ -81,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_text_is_read_in_clauses_of_plain_words() {
-        let table: [(&str, &[&str]); 8] = [
+        let table: [(&str, &[&str]); 9] = [
             ("PUBLIC_ERROR_MINOR", &[" public error minor ."]),
             (
                 "InputImageSensitive.Privacy",
@@ -107,6 +109,7 @@ mod tests {
                 "模型veo3已下線，請稍後",
                 &[" 模型 veo3 已下线 .", " 请稍后 ."],
             ),
+            ("error code: 1010", &[" error code 1010 ."]),
             ("", &[]),
         ];
         for (text, wanted) in table {

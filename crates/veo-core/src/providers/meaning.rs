@@ -232,16 +232,16 @@ static TABLE: &[Row] = &[
         Meaning::ShutOut,
         &[
             &[
-                "account|user |organization|organisation|workspace|customer|账号|账户|帐号|帐户|帳號|帳戶|用户|用戶",
-                "banned|suspended|disabled|deactivated|terminated|blacklist|black list|封禁|封号|封號|被封|已封|禁用|冻结|凍結|停用",
+                "account|user |organization|organisation|workspace|customer|账号|账户|帐号|帐户|用户",
+                "banned|suspended|disabled|deactivated|terminated|blacklist|black list|封禁|封号|被封|已封|禁用|冻结|停用",
             ],
             &["account", "blocked|locked|closed|frozen|restricted|not active|inactive"],
             &[
-                "ip |ips |client ip|的ip|您ip|ip地址|ip不|ip未",
+                "ip |ips ",
                 "whitelist|white list|allowlist|allow list|allowed|permitted|authorized|authorised|blocked|banned|blacklist\
-                 |black list|denylist|forbidden|denied|restricted|列表|名单|名單|限制|禁|不允许",
+                 |black list|denylist|forbidden|denied|restricted|列表|名单|限制|禁|不允许",
             ],
-            &["country|region|territory|地区|地區", "not supported|unsupported|not available|not allowed|restricted|blocked|不支持"],
+            &["country|region|territory|地区", "not supported|unsupported|not available|not allowed|restricted|blocked|不支持"],
             &[
                 "api key|access key|secret key|token|令牌|密钥",
                 "disabled|revoked|expired|deleted|banned|suspended|deactivated|禁用|过期|已失效",
