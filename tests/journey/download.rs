@@ -15,7 +15,7 @@ use veo_core::{
 };
 use veo_core::{Submission, UniAll, VideoRequest};
 use veo_sim::Sim;
-use veo_tests::{KEY, recorder, told};
+use veo_tests::{KEY, recorder, serve_json, told};
 
 use crate::FORMS;
 use crate::spans::record;
@@ -1090,6 +1090,34 @@ async fn a_video_inside_its_link_is_saved_under_the_same_checks() {
             wanted,
             case,
         );
+    }
+}
+
+/// A long video inside its link is not stored with the rest of what is known of it. The job has it still.
+#[tokio::test]
+async fn a_video_inside_the_link_of_a_stored_job_is_asked_for_again() {
+    let free = 1_u32 << 20;
+    let mut file = [CLIP, &free.to_be_bytes(), b"free"].concat();
+    file.resize(CLIP.len() + free as usize, 0);
+    let server = recorder().await;
+    let url = format!("data:video/mp4;base64,{}", base64(&file));
+    let task = serde_json::json!({ "id": "t1", "status": "completed", "video_url": url });
+    serve_json(&server, &task).await;
+    let uniall = UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap();
+    let made = uniall.state(&JobRef::new("uniall", "t1")).await.unwrap();
+    let State::Finished(made) = made else {
+        panic!("{made:?}")
+    };
+    let stored: Video = serde_json::from_value(serde_json::to_value(&made).unwrap()).unwrap();
+    let client = Client::new(uniall)
+        .unwrap()
+        .with_downloads(impatient().max_bytes(4 << 20))
+        .unwrap();
+    for video in [*made, stored] {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("kite.mp4");
+        client.download(&video, &place).await.unwrap();
+        assert!(std::fs::read(&place).unwrap() == file);
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
+use bytes::Bytes;
+
 use crate::download::{Followed, NoVideo};
 use crate::runtime::runtime;
 use crate::text::link;
@@ -23,18 +25,19 @@ impl Client {
         runtime()?;
         let provider = self.provider_of(&video.job);
         let api = provider.and_then(Provider::api);
-        let mut transfer = self.downloader.begin(path, api, &video.inline)?;
+        let mut transfer = self.downloader.begin(path, api)?;
         let mut links = Links {
             provider,
             video,
             newest: first.clone(),
-            left: video.urls.iter().cloned().collect(),
+            left: links_of(video).into(),
             further: [Further::OfTheJob, Further::OfTheProvider].into_iter(),
             tried: Vec::new(),
             unknown: None,
         };
-        while let Some(url) = links.next().await {
-            match transfer.follow(&url, &mut on_bytes).await {
+        while let Some(Link { url, content }) = links.next().await {
+            let followed = transfer.follow(&url, content.as_ref(), &mut on_bytes);
+            match followed.await {
                 Ok(Followed::ToTheEnd) => return transfer.finish().await,
                 Ok(Followed::Nowhere(why)) => links.tried.push((url, why)),
                 Err(error) => return Err(transfer.keep(error).await),
@@ -44,13 +47,19 @@ impl Client {
     }
 }
 
+/// A link, and its content if that was taken out of it when it arrived.
+struct Link {
+    url: String,
+    content: Option<Bytes>,
+}
+
 /// The links of a video that are tried.
 struct Links<'a> {
     provider: Option<&'a dyn Provider>,
     video: &'a Video,
     /// The link that the job was last known to have.
     newest: String,
-    left: VecDeque<String>,
+    left: VecDeque<Link>,
     further: std::array::IntoIter<Further, 2>,
     /// Those that led to no video, and why not.
     tried: Vec<(String, NoVideo)>,
@@ -67,7 +76,7 @@ enum Further {
 }
 
 impl Links<'_> {
-    async fn next(&mut self) -> Option<String> {
+    async fn next(&mut self) -> Option<Link> {
         loop {
             if let Some(link) = self.left.pop_front() {
                 return Some(link);
@@ -78,7 +87,7 @@ impl Links<'_> {
                 Further::OfTheJob => links_of_job(provider, self.video).await,
                 Further::OfTheProvider => {
                     let link = provider.fresh_link(&self.video.job, &self.newest).await;
-                    link.map(Vec::from_iter)
+                    link.map(|url| Vec::from_iter(url.map(|url| Link { url, content: None })))
                 }
             };
             match found {
@@ -88,18 +97,21 @@ impl Links<'_> {
         }
     }
 
-    /// Takes up further links. A link that the job still has can be taken by now, if it was refused by a status.
-    fn take(&mut self, found: Vec<String>, further: Further) {
+    /// Takes up further links. One that the job still has can lead to the video by now, if it was refused by a status, or if it
+    /// comes with its content.
+    fn take(&mut self, found: Vec<Link>, further: Further) {
         let is_of_job = matches!(further, Further::OfTheJob);
         if is_of_job && let Some(first) = found.first() {
-            self.newest.clone_from(first);
+            self.newest.clone_from(&first.url);
         }
-        let is_useless = |link: &String| {
-            let mut tried = self.tried.iter();
-            tried.any(|(url, why)| url == link && !(is_of_job && why.has_expired()))
-        };
-        self.left
-            .extend(found.into_iter().filter(|link| !is_useless(link)));
+        for link in found {
+            let tried = self.tried.iter().find(|(url, _)| *url == link.url);
+            let is_new = tried
+                .is_none_or(|(_, why)| is_of_job && (why.has_expired() || link.content.is_some()));
+            if is_new {
+                self.left.push_back(link);
+            }
+        }
     }
 
     /// The error that says for each link why it leads to no video.
@@ -136,10 +148,18 @@ impl Links<'_> {
     }
 }
 
-async fn links_of_job(provider: &dyn Provider, video: &Video) -> Result<Vec<String>, Error> {
+fn links_of(video: &Video) -> Vec<Link> {
+    let links = video.urls.iter().map(|url| Link {
+        url: url.clone(),
+        content: veo_transport::inline(url, &video.inline).cloned(),
+    });
+    links.collect()
+}
+
+async fn links_of_job(provider: &dyn Provider, video: &Video) -> Result<Vec<Link>, Error> {
     match provider.state(&video.job).await? {
         // After an upgrade these are still those of the smaller one.
-        State::Finished(again) if again.resolution == video.resolution => Ok(again.urls),
+        State::Finished(again) if again.resolution == video.resolution => Ok(links_of(&again)),
         _ => Ok(Vec::new()),
     }
 }

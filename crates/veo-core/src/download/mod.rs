@@ -144,8 +144,6 @@ pub(crate) struct Transfer<'a> {
     downloader: &'a Downloader,
     /// The address of the API of the video's provider, and the value of `Authorization` for it.
     api: Option<(Url, SecretString)>,
-    /// The content of links that was taken out of them when they arrived.
-    inline: &'a [Bytes],
     path: &'a Path,
     part: Part<'a>,
     /// What the video in the part says about itself, once it is whole.
@@ -310,13 +308,11 @@ impl Downloader {
         self.settings.replace = replace;
     }
 
-    /// Begins to save a video in a place. The API of its provider is asked with the key if a link leads there. `inline` is what
-    /// was taken out of its links.
+    /// Begins to save a video in a place. The API of its provider is asked with the key if a link leads there.
     pub(crate) fn begin<'a>(
         &'a self,
         path: &'a Path,
         api: Option<ApiAddress>,
-        inline: &'a [Bytes],
     ) -> Result<Transfer<'a>, Error> {
         let api = api.and_then(|api| Some((Url::parse(&api.url).ok()?, api.authorization)));
         if let Some((url, _)) = &api {
@@ -326,7 +322,6 @@ impl Downloader {
         Ok(Transfer {
             downloader: self,
             api,
-            inline,
             path,
             part: Part::new(path)?,
             media: None,
@@ -341,16 +336,18 @@ impl Downloader {
 
 impl<'a> Transfer<'a> {
     /// Fetches a video by a link, and tells how many bytes there are and of how many. It is taken up anew when it breaks off.
+    /// `content` is what was taken out of the link when it arrived.
     ///
     /// The error is one that another link would not mend, or that of a network which has failed in the middle.
     pub(crate) async fn follow(
         &mut self,
         url: &str,
+        content: Option<&Bytes>,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<Followed, Error> {
         self.begin_anew()?;
         loop {
-            let fetched = self.fetch(url, on_bytes).await;
+            let fetched = self.fetch(url, content, on_bytes).await;
             let looked = match fetched {
                 Ok(()) => self.look().await,
                 Err(stop) => Err(stop),
@@ -480,9 +477,10 @@ impl<'a> Transfer<'a> {
     async fn fetch(
         &mut self,
         url: &str,
+        content: Option<&Bytes>,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Stop> {
-        if let Some(video) = veo_transport::inline(url, self.inline) {
+        if let Some(video) = content {
             return self.take_decoded(video, on_bytes).await;
         }
         let url = url.trim();
