@@ -221,8 +221,8 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
                 r#"]"}}"#,
             ],
             [
-                "unknown, finished with 200, finished with 200, finished with 200, NotSent",
-                "accepted uniall:t1, Pending, InvalidRequest",
+                "unknown, finished with 1, finished with 200, finished with 200, NotSent",
+                "accepted uniall:t1, finished with 1, InvalidRequest",
             ],
         ),
         // Words without end.
