@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use veo_core::ledger::FileLedger;
 use veo_core::{Access, Client, JobRef, Kie, Poll, Submission, UniAll, VideoRequest};
 use veo_tests::published;
 
@@ -15,6 +16,7 @@ enum Then {
     Answer(String),
     /// It never answers and keeps the connection.
     Hang,
+    Reset,
 }
 
 fn answer(head: &str, body: &str) -> Then {
@@ -62,6 +64,7 @@ async fn serve(mut socket: TcpStream, then: Then, count: Arc<AtomicUsize>) {
         Then::Answer(reply) => drop(socket.write_all(reply.as_bytes()).await),
         // Until the client gives up.
         Then::Hang => drop(socket.read(&mut chunk).await),
+        Then::Reset => socket.set_zero_linger().unwrap(),
     }
 }
 
@@ -80,12 +83,23 @@ fn clients(url: &str) -> [Client; 2] {
     ]
 }
 
-/// Submits once with each provider.
+/// Submits once with each provider, and with a ledger again where nobody knows what became of it.
 async fn row(what: &str, url: &str, count: &AtomicUsize) -> String {
     let mut cells = Vec::new();
     for client in clients(url) {
-        let submission = client.submit(&VideoRequest::text("A red kite")).await;
+        let request = VideoRequest::text("A red kite");
+        let submission = client.submit(&request).await;
         cells.push(cell(&submission, count.swap(0, Ordering::SeqCst)));
+        if let Submission::Unknown(_) = submission {
+            let folder = tempfile::tempdir().unwrap();
+            let ledger = FileLedger::open(folder.path().join("ledger"));
+            let client = client.with_ledger(ledger.await.unwrap());
+            for _ in 0..2 {
+                let submission = client.submit_once("order 17", &request).await;
+                assert!(matches!(submission, Submission::Unknown(_)), "{what}");
+            }
+            assert_eq!(count.swap(0, Ordering::SeqCst), 1, "{what}, with a ledger");
+        }
     }
     format!("| {what} | {} |\n", cells.join(" | "))
 }
@@ -148,6 +162,7 @@ async fn no_paid_request_arrives_twice() {
             "it is read, and the connection closed",
             Then::Answer(String::new()),
         ),
+        ("it is read, and the connection reset", Then::Reset),
         (
             "the head of the reply is cut",
             Then::Answer("HTTP/1.1 200 OK\r\ncontent-len".to_owned()),
@@ -179,6 +194,8 @@ async fn no_paid_request_arrives_twice() {
         ),
         ("503", answer("503 Service Unavailable", "")),
         ("504", answer("504 Gateway Timeout", "")),
+        ("520 with HTML", answer("520 Unknown", html)),
+        ("524 with HTML", answer("524 Unknown", html)),
         ("200 with `{}`", answer("200 OK", "{}")),
         ("200 with an error", answer("200 OK", refusal)),
         ("no answer at all", Then::Hang),

@@ -31,6 +31,7 @@ mod kill;
 mod limit;
 #[cfg(target_os = "linux")]
 mod long;
+mod lost;
 #[cfg(target_os = "linux")]
 mod many;
 mod money;

@@ -67,6 +67,20 @@ fn head(stream: &mut TcpStream) -> String {
 
 /// Answers one request over TLS as kie.ai does, or as its media host.
 fn serve_kie(stream: TcpStream) {
+    serve_tls(stream, &Mutex::default(), &|line| {
+        Some(match line.starts_with("POST") {
+            true => accepted("t1"),
+            false => record("t1", 1, VIDEO),
+        })
+    });
+}
+
+/// Answers one request over TLS, or reads it and ends the connection without the farewell of TLS.
+fn serve_tls(
+    stream: TcpStream,
+    seen: &Mutex<Vec<String>>,
+    answer: &dyn Fn(&str) -> Option<String>,
+) {
     let file = |name| certificates().join(name);
     let certificate = CertificateDer::from_pem_file(file("server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
@@ -76,12 +90,7 @@ fn serve_kie(stream: TcpStream) {
         .unwrap();
     let connection = ServerConnection::new(Arc::new(config)).unwrap();
     let stream = StreamOwned::new(connection, stream);
-    serve(stream, "", &Mutex::default(), &|line, _| {
-        Some(match line.starts_with("POST") {
-            true => accepted("t1"),
-            false => record("t1", 1, VIDEO),
-        })
-    });
+    serve(stream, "", seen, &|line, _| answer(line));
 }
 
 fn certificates() -> PathBuf {
@@ -231,19 +240,31 @@ fn a_path_in_the_base_url_is_named_as_the_fault() {
     }
 }
 
-/// The same as a proxy program that gives out addresses of 198.18.0.0/15 for names. It needs a network of its own, which is
-/// not allowed everywhere.
+/// The same as a proxy program that gives out addresses of 198.18.0.0/15 for names.
 #[cfg(target_os = "linux")]
 #[test]
 fn made_up_addresses_are_followed_where_the_api_has_one() {
+    run_in_a_network_of_its_own("network::made_up_addresses");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_request_is_not_sent_to_the_second_address_of_a_name() {
+    run_in_a_network_of_its_own("network::two_addresses");
+}
+
+/// Runs one of the ignored tests below in a network of its own, which is not allowed everywhere.
+#[cfg(target_os = "linux")]
+fn run_in_a_network_of_its_own(test: &str) {
     let hosts = tempfile::NamedTempFile::new().unwrap();
     let line = "ip link set lo up && ip address add 198.18.0.5/32 dev lo && ip address add 1.1.1.1/32 dev lo && \
                 mount --bind \"$HOSTS\" /etc/hosts && echo ready && \
-                exec \"$TEST\" --exact network::in_a_network_of_its_own --ignored --nocapture";
+                exec \"$PROGRAM\" --exact \"$TEST\" --ignored --nocapture";
     let output = Command::new("unshare")
         .args(["--map-root-user", "--net", "--mount", "sh", "-c", line])
         .env("HOSTS", hosts.path())
-        .env("TEST", std::env::current_exe().unwrap())
+        .env("PROGRAM", std::env::current_exe().unwrap())
+        .env("TEST", test)
         .output();
     let Ok(output) = output else {
         println!("there is no unshare, so this cannot be tested");
@@ -259,8 +280,8 @@ fn made_up_addresses_are_followed_where_the_api_has_one() {
 }
 
 #[test]
-#[ignore = "the test above runs it, in a network of its own"]
-fn in_a_network_of_its_own() {
+#[ignore = "a test above runs it, in a network of its own"]
+fn made_up_addresses() {
     let listener = TcpListener::bind("0.0.0.0:443").unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -292,4 +313,27 @@ fn in_a_network_of_its_own() {
             assert!(run.err.contains(why), "{}", run.err);
         }
     }
+}
+
+/// The address that is asked first reads the request and ends the connection; the other one would take it.
+#[test]
+#[ignore = "a test above runs it, in a network of its own"]
+fn two_addresses() {
+    fs::write("/etc/hosts", "198.18.0.5 api.kie.ai\n1.1.1.1 api.kie.ai\n").unwrap();
+    let listener = TcpListener::bind("0.0.0.0:443").unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    thread::spawn(move || {
+        let mut first = None;
+        for stream in listener.incoming().flatten() {
+            let address = stream.local_addr().unwrap().ip();
+            let drops = *first.get_or_insert(address) == address;
+            let log = log.clone();
+            thread::spawn(move || serve_tls(stream, &log, &|_| (!drops).then(|| accepted("t1"))));
+        }
+    });
+    let run = sandbox().run(&["generate", "A dog", "--no-wait"]);
+    assert_eq!(run.code, 4, "{}", run.err);
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!(seen.len(), 1, "{seen:?}");
 }
