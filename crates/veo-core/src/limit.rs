@@ -37,8 +37,8 @@ impl Limit {
 const REMEMBERED: usize = 1000;
 
 /// When the last paid requests of an account were sent, in time since some beginning.
-#[derive(Debug, Default)]
-pub(crate) struct Starts {
+#[derive(Clone, Debug, Default)]
+pub struct Starts {
     times: VecDeque<Duration>,
     /// The provider has asked for a pause until then.
     not_before: Duration,
@@ -54,8 +54,8 @@ impl Starts {
         pause
     }
 
-    /// How long to wait before a request may be sent.
-    pub(crate) fn pause(&self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
+    /// How long to wait before a request may be sent, if not at once.
+    pub fn pause(&self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
         let mut free = self.not_before;
         if let Some(limit) = limit {
             // The request before which there is room for one more.
@@ -71,8 +71,8 @@ impl Starts {
         free.checked_sub(now).filter(|pause| !pause.is_zero())
     }
 
-    /// Takes up a request that was sent.
-    pub(crate) fn sent(&mut self, at: Duration) {
+    /// Takes up a request that was sent, after those before it.
+    pub fn sent(&mut self, at: Duration) {
         self.times.push_back(at);
         if self.times.len() > REMEMBERED {
             self.times.pop_front();
@@ -80,7 +80,7 @@ impl Starts {
     }
 
     /// The provider does not want a request before this time.
-    pub(crate) fn hold(&mut self, until: Duration) {
+    pub fn hold(&mut self, until: Duration) {
         self.not_before = self.not_before.max(until);
     }
 }

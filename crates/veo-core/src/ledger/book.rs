@@ -9,12 +9,9 @@ use std::time::Duration;
 use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Attempt, Begin, Begun, Budget, EntryState, Event, Outcome, told};
-use crate::limit::Starts;
-use crate::{Error, ErrorKind, JobRef, Offer};
-
-/// How long an account is left alone after it has said that there were too many requests, at most.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+use super::rules::{Spending, Starts, not_before, pause_after, price_kind, set_aside, target};
+use super::{Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, told};
+use crate::{JobRef, Offer};
 
 /// An event in short: all that decisions need. It stands at the start of a line, so that the rest need not be read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -174,7 +171,9 @@ impl<'a> Short<'a> {
                 short.state = Some(outcome.state());
                 match outcome {
                     Outcome::Accepted { job, .. } => short.job = Some(job.to_string().into()),
-                    Outcome::Rejected { error, .. } => short.pause = pause_after(error),
+                    Outcome::Rejected { error, .. } => {
+                        short.pause = pause_after(error).map(milliseconds)
+                    }
                     Outcome::Unknown { .. } => {}
                 }
             }
@@ -201,7 +200,7 @@ impl<'a> Short<'a> {
                     short.credits = attempt.credits;
                     let mut offer = entry.offer(attempt);
                     offer.request.resolution = entry.upgrade().or(offer.request.resolution);
-                    short.kind = Some(kind(&offer).into());
+                    short.kind = Some(price_kind(&offer).into());
                 }
                 if let Some(delivered) = &entry.delivered {
                     short.target = Some(delivered.saved.path.to_string_lossy().into());
@@ -299,7 +298,7 @@ impl Book {
             let at = Duration::from_millis(short.at);
             match short.pause {
                 // The provider wants no request for a while.
-                Some(pause) => starts.hold(at + Duration::from_millis(pause).min(LONGEST_PAUSE)),
+                Some(pause) => starts.hold(at + Duration::from_millis(pause)),
                 None => starts.sent(at),
             }
         }
@@ -387,12 +386,13 @@ impl Book {
     }
 
     /// What stands against a paid call now, if anything does; and what has to be set aside for it.
-    pub(super) fn admit(&mut self, begin: &Begin, now: u64) -> Result<Option<f64>, Begun> {
-        if let Some(row) = begin
-            .want
-            .target
-            .as_deref()
-            .and_then(|target| self.by_target(target))
+    pub(super) fn admit(
+        &mut self,
+        begin: &Begin,
+        known: Option<&Entry>,
+        now: u64,
+    ) -> Result<Option<f64>, Begun> {
+        if let Some(row) = target(&begin.want, known).and_then(|target| self.by_target(target))
             && *row.key != *begin.want.key
         {
             return Err(Begun::TargetTaken(row.key.to_string()));
@@ -401,59 +401,40 @@ impl Book {
             .accounts
             .entry(begin.offer.account.as_str().into())
             .or_default();
-        if let Some(pause) = starts.pause(begin.limit, Duration::from_millis(now)) {
-            return Err(Begun::NotBefore(pause.min(LONGEST_PAUSE)));
+        if let Some(answer) = not_before(begin, starts, Duration::from_millis(now)) {
+            return Err(answer);
         }
         match &begin.budget {
-            Some(budget) => self.set_aside(budget, &begin.offer),
+            Some(budget) => set_aside(budget, &begin.offer, &self.spending(budget, &begin.offer)),
             None => Ok(None),
         }
     }
 
-    /// What has to be set aside of a budget for a call, if that is not known by its price; or why the call has to wait or to stay.
-    fn set_aside(&mut self, budget: &Budget, offer: &Offer) -> Result<Option<f64>, Begun> {
-        if budget.account != offer.account {
-            return Err(Begun::OverBudget(format!(
-                "the budget {} is for {} and not for {}",
-                budget.name, budget.account, offer.account
-            )));
+    /// The amounts by which a budget allows a call or does not.
+    fn spending(&mut self, budget: &Budget, offer: &Offer) -> Spending {
+        let kind = self.kinds.number(&price_kind(offer));
+        let budget = self.budgets.number(&budget.name);
+        let mut spending = Spending {
+            spent: self.sum(budget),
+            price: self.prices.get(&kind).copied(),
+            ..Spending::default()
+        };
+        for (kind, price) in &self.prices {
+            if self.kinds.is_of(*kind, &offer.account) {
+                spending.least = Some(spending.least.unwrap_or(f64::INFINITY).min(*price));
+            }
         }
-        let kind = self.kinds.number(&kind(offer));
-        let price = budget.price.or_else(|| self.prices.get(&kind).copied());
-        let name = self.budgets.number(&budget.name);
-        let left = budget.cap - self.sum(name);
-        // The price of what is under way gets known when it ends, and what is set aside for it may be more.
-        let mut open = Vec::new();
-        if let Some(spent) = self.spent.get(&name) {
-            let untold = spent.untold.iter().filter_map(|number| self.row(*number));
-            open.extend(
-                untold
-                    .filter(|row| matches!(row.state, EntryState::OnItsWay | EntryState::Accepted)),
-            );
+        let untold = self.spent.get(&budget).map(|spent| &spent.untold);
+        for number in untold.into_iter().flatten() {
+            let Some(row) = self.row(*number) else {
+                continue;
+            };
+            if matches!(row.state, EntryState::OnItsWay | EntryState::Accepted) {
+                spending.is_open = true;
+                spending.is_set_aside |= row.reserved.is_some();
+            }
         }
-        // Where not even the cheapest known price fits, one that is not known is not tried.
-        let known = self.prices.iter();
-        let known = known.filter(|(kind, _)| self.kinds.is_of(**kind, &offer.account));
-        let least = known.map(|(_, price)| *price).min_by(f64::total_cmp);
-        let needed = price
-            .or(budget.most)
-            .unwrap_or(left.max(least.unwrap_or_default()));
-        if price.is_none() && !open.is_empty() {
-            return Err(Begun::Held);
-        }
-        if needed <= left && left > 0.0 {
-            let is_known = self.prices.contains_key(&kind) && budget.price.is_none();
-            return Ok(Some(needed).filter(|_| !is_known));
-        }
-        if price.is_some() && open.iter().any(|row| row.reserved.is_some()) {
-            return Err(Begun::Held);
-        }
-        let (spent, cap) = (budget.cap - left, budget.cap);
-        let mut why = format!("{spent} of {cap} credits are spent or promised");
-        if let Some(price) = price {
-            why.push_str(&format!(", and this one would cost {price}"));
-        }
-        Err(Begun::OverBudget(why))
+        spending
     }
 
     pub(super) fn spent(&mut self, budget: &str) -> f64 {
@@ -537,30 +518,6 @@ impl Names {
     }
 }
 
-/// What has the same price and takes about as long.
-pub(super) fn kind(offer: &Offer) -> String {
-    let request = &offer.request;
-    let seconds = request.seconds.unwrap_or(8);
-    format!(
-        "{} {} {} {} {} {seconds}",
-        offer.account,
-        offer.model,
-        offer.operation,
-        request.mode(),
-        offer.resolution()
-    )
-}
-
-/// How long the provider wants to be left alone after a rejection, in milliseconds.
-fn pause_after(error: &Error) -> Option<u64> {
-    let is_limit = error.kind() == ErrorKind::RateLimited;
-    let pause = error
-        .retry_after()
-        .unwrap_or(Duration::from_secs(10))
-        .min(LONGEST_PAUSE);
-    u64::try_from(pause.as_millis()).ok().filter(|_| is_limit)
-}
-
 /// The line of a job without its size: the first two of its parts.
 fn without_size(job: &str) -> &str {
     let mut colons = job.match_indices(':');
@@ -572,4 +529,8 @@ fn without_size(job: &str) -> &str {
 
 fn text(text: &Option<String>) -> Option<Text<'_>> {
     text.as_deref().map(Text::from)
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

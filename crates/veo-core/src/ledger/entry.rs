@@ -322,11 +322,22 @@ impl Event {
             _ => false,
         }
     }
+
+    /// The job that somebody has found out for an entry, which may belong to another one.
+    pub fn settled_as(&self) -> Option<&JobRef> {
+        match self {
+            Self::Settled {
+                outcome: Outcome::Accepted { job, .. },
+                ..
+            } => Some(job),
+            _ => None,
+        }
+    }
 }
 
 impl Wish {
     /// A new video. Reads the images of this machine, to know them again.
-    pub(crate) async fn request(request: &VideoRequest) -> Self {
+    pub async fn request(request: &VideoRequest) -> Self {
         let mut contents = Vec::new();
         for image in request.images() {
             contents.push(match image {
@@ -492,7 +503,7 @@ impl Outcome {
 
 impl Attempt {
     /// A call that is about to be made.
-    pub(crate) fn new(offer: &Offer, at: SystemTime) -> Self {
+    pub fn new(offer: &Offer, at: SystemTime) -> Self {
         Self {
             sent: Sent::new(offer),
             at,

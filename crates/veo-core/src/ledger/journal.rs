@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 use sha2::{Digest as _, Sha256};
 
 use super::alive::Processes;
-use super::book::{Book, Row, Short, kind};
+use super::book::{Book, Row, Short};
 use super::disk::{
     has_other_names, is_in_place, make_folder, read_at, unlockable, unusable, write_at,
 };
@@ -18,10 +18,7 @@ use super::line::{
     HEAD, Head, START, VERSION, head_line, is_room, is_room_only, line, prompt_finder, prompt_in,
     read_head, short_of, split,
 };
-use super::{
-    Attempt, Begin, Begun, Entry, EntryState, Event, Listed, Outcome, Want, Which, key_reused,
-    target_taken,
-};
+use super::{Begin, Begun, Entry, EntryState, Event, Listed, Want, Which, rules, target_taken};
 use crate::text::{folder_of, hex, random};
 use crate::{Error, ErrorKind};
 
@@ -422,53 +419,30 @@ impl Journal {
 
     pub(super) fn want(&mut self, want: Want) -> Result<Entry, Error> {
         self.trusted()?;
-        let known = self.entry(&want.key)?;
-        if let Some(entry) = &known {
-            if !want.wish.is_same(&entry.wish) {
-                return Err(key_reused(&want.key));
-            }
-            if entry.state != EntryState::Rejected {
-                return Ok(entry.clone());
-            }
-        }
-        if let Some(row) = want
-            .target
-            .as_deref()
-            .and_then(|target| self.book.by_target(target))
-            && *row.key != *want.key
-        {
-            return Err(target_taken(
-                want.target.as_deref().unwrap_or_default(),
-                &row.key,
-            ));
-        }
-        // What is stored whole need not be stored again.
-        let wish = Some(want.wish).filter(|wish| known.is_none_or(|entry| entry.wish != *wish));
-        let event = Event::Wanted {
-            wish,
-            target: want.target,
+        let key = want.key.clone();
+        let known = self.entry(&key)?;
+        let target = rules::target(&want, known.as_ref()).map(str::to_owned);
+        let event = match (rules::wanted(want, known.as_ref())?, known) {
+            (Some(event), _) => event,
+            (None, Some(entry)) => return Ok(entry),
+            (None, None) => return Err(self.unreadable()),
         };
-        self.append(&want.key, &event, None)?;
-        let entry = self.entry(&want.key)?;
-        entry.ok_or_else(|| {
-            unusable(
-                &self.path,
-                io::Error::other("what was written cannot be read"),
-            )
-        })
+        if let Some(target) = target
+            && let Some(row) = self.book.by_target(&target)
+            && *row.key != *key
+        {
+            return Err(target_taken(&target, &row.key));
+        }
+        self.append(&key, &event, None)?;
+        self.entry(&key)?.ok_or_else(|| self.unreadable())
     }
 
     pub(super) fn begin(&mut self, begin: Begin) -> Result<Begun, Error> {
         self.trusted()?;
         let key = begin.want.key.clone();
         let known = self.entry(&key)?;
-        if let Some(entry) = &known {
-            if !begin.want.wish.is_same(&entry.wish) {
-                return Ok(Begun::KeyReused);
-            }
-            if !matches!(entry.state, EntryState::Wanted | EntryState::Rejected) {
-                return Ok(Begun::Known(Box::new(entry.clone())));
-            }
+        if let Some(answer) = rules::known(&begin.want, known.as_ref()) {
+            return Ok(answer);
         }
         // Its line was torn off, and may have said that it was sent.
         let torn = self.entry(&format!("{TORN}{}", digest(&key)))?;
@@ -476,39 +450,33 @@ impl Journal {
             return Ok(Begun::Known(Box::new(entry)));
         }
         let now = milliseconds();
-        let reserved = match self.book.admit(&begin, now) {
+        let reserved = match self.book.admit(&begin, known.as_ref(), now) {
             Ok(reserved) => reserved,
             Err(answer) => return Ok(answer),
         };
-        let mut attempt = Attempt::new(&begin.offer, at(now));
-        (attempt.marker, attempt.reserved) = (begin.marker, reserved);
-        attempt.budget = begin.budget.map(|budget| budget.name);
-        let wish = known.is_none().then(|| begin.want.wish.redacted());
-        let event = Event::Begun {
-            wish,
-            target: begin.want.target,
-            attempt: Box::new(attempt),
-        };
-        self.append(&key, &event, Some(kind(&begin.offer)))?;
+        let kind = rules::price_kind(&begin.offer);
+        let event = rules::begun(begin, known.as_ref(), at(now), reserved);
+        self.append(&key, &event, Some(kind))?;
         Ok(Begun::Yours)
     }
 
     pub(super) fn record(&mut self, key: &str, event: &Event) -> Result<Entry, Error> {
-        match event {
-            Event::CalledAgain { calls } => self.check_call(key, *calls)?,
-            Event::Settled { outcome, attempts } => {
-                self.check_settlement(key, outcome, *attempts)?
-            }
-            _ => {}
+        if let Event::CalledAgain { .. } = event {
+            self.trusted()?;
+        }
+        let known = self.entry(key)?;
+        if let Some(entry) = &known {
+            let owner = event.settled_as().and_then(|job| self.book.by_job(job));
+            rules::check(event, entry, owner.map(|row| &*row.key))?;
         }
         let is_fall = matches!(event, Event::Fall { .. });
-        if !is_fall && self.book.get(key).is_none() {
+        if !is_fall && known.is_none() {
             return Err(Error::new(
                 ErrorKind::InvalidRequest,
                 format!("there is no {key:?} in {}", self.path.display()),
             ));
         }
-        if let Some(entry) = self.entry(key)?.filter(|entry| event.is_late(entry.state)) {
+        if let Some(entry) = known.filter(|entry| event.is_late(entry.state)) {
             return Ok(entry);
         }
         self.append(key, event, None)?;
@@ -516,53 +484,12 @@ impl Journal {
             // It belongs to no entry.
             return Ok(Entry::lost(key, SystemTime::now()));
         }
-        let entry = self.entry(key)?;
-        entry.ok_or_else(|| {
-            unusable(
-                &self.path,
-                io::Error::other("what was written cannot be read"),
-            )
-        })
+        self.entry(key)?.ok_or_else(|| self.unreadable())
     }
 
-    /// Refuses to repeat a paid call that somebody else repeats, or has repeated.
-    fn check_call(&mut self, key: &str, calls: u32) -> Result<(), Error> {
-        self.trusted()?;
-        let Some(entry) = self.entry(key)? else {
-            return Ok(());
-        };
-        let made = entry.attempts.last().map_or(0, |attempt| attempt.calls);
-        if entry.state == EntryState::OnItsWay || made.saturating_add(1) != calls {
-            let message =
-                format!("another task or process calls for {key}; ask again for what became of it");
-            return Err(Error::new(ErrorKind::OnItsWay, message));
-        }
-        Ok(())
-    }
-
-    /// Refuses to settle what is not as it was when somebody looked.
-    fn check_settlement(
-        &mut self,
-        key: &str,
-        outcome: &Outcome,
-        attempts: usize,
-    ) -> Result<(), Error> {
-        let refuse = |message| Err(Error::new(ErrorKind::InvalidRequest, message));
-        let Some(entry) = self.entry(key)? else {
-            return Ok(());
-        };
-        if !entry.can_be_settled() || entry.attempts.len() != attempts {
-            return refuse(format!(
-                "{key} is {} now; look again before it is settled",
-                entry.state
-            ));
-        }
-        if let Outcome::Accepted { job, .. } = outcome
-            && let Some(other) = self.book.by_job(job).filter(|row| *row.key != *key)
-        {
-            return refuse(format!("{job} is the job of {}", other.key));
-        }
-        Ok(())
+    fn unreadable(&self) -> Error {
+        let error = io::Error::other("what was written cannot be read");
+        unusable(&self.path, error)
     }
 
     pub(super) fn entry(&mut self, key: &str) -> Result<Option<Entry>, Error> {
@@ -764,10 +691,7 @@ impl Journal {
         let entry = self.entry(key).map_err(io::Error::other)?;
         let mut entry =
             entry.ok_or_else(|| io::Error::other(format!("{key} is not there any more")))?;
-        if !matches!(entry.state, EntryState::Wanted | EntryState::Rejected) {
-            // Nothing is to be sent any more, so no link has to work.
-            entry.wish = entry.wish.redacted();
-        }
+        entry.wish = rules::kept_wish(&entry);
         Ok(entry)
     }
 }

@@ -2,7 +2,8 @@
 //! and nothing that was paid is lost.
 //!
 //! A [`Client`](crate::Client) with a ledger writes down each paid call before it leaves, and what became of it after. The
-//! [`FileLedger`] is a file on this machine, which processes can share; [`Ledger`] is the trait for others.
+//! [`FileLedger`] is a file on this machine, which processes can share. [`Ledger`] is the trait for others, and [`rules`] has the
+//! decisions that are the same in all of them.
 //!
 //! # Keys and states
 //!
@@ -36,10 +37,11 @@ mod file;
 mod journal;
 mod line;
 mod none;
+pub mod rules;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::{BoxFuture, Error, ErrorKind, JobRef, Limit, Offer};
 
@@ -263,6 +265,35 @@ impl Budget {
     }
 }
 
+impl Begin {
+    /// A call without a marker, a limit and a budget.
+    pub fn new(want: Want, offer: Offer) -> Self {
+        Self {
+            want,
+            offer,
+            marker: None,
+            limit: None,
+            budget: None,
+        }
+    }
+}
+
+impl Listed {
+    /// An entry in short, of which nothing else is known.
+    pub fn new(key: impl Into<Arc<str>>, state: EntryState, at: SystemTime) -> Self {
+        let since = at.duration_since(SystemTime::UNIX_EPOCH);
+        Self {
+            key: key.into(),
+            state,
+            job: None,
+            base_url: None,
+            at: since.unwrap_or_default().as_secs(),
+            prompt: String::new(),
+            target: None,
+        }
+    }
+}
+
 impl Begun {
     /// Why the call is refused, if asking again does not help.
     pub(crate) fn refusal(&self, want: &Want) -> Option<Error> {
@@ -307,7 +338,8 @@ pub(crate) fn key_reused(key: &str) -> Error {
     Error::new(ErrorKind::KeyReused, message)
 }
 
-pub(crate) fn target_taken(target: &str, key: &str) -> Error {
+/// The error of a wish that is to be saved where the video of another open entry is to be saved, whose key this is.
+pub fn target_taken(target: &str, key: &str) -> Error {
     let message =
         format!("{target} is where the video of {key} is to be saved; choose another place");
     Error::new(ErrorKind::TargetTaken, message)
