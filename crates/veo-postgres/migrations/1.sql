@@ -1,0 +1,111 @@
+-- The entries. `entry` is all that is known of one, in JSON; the other columns are there to find and to count it.
+CREATE TABLE veo_entries (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    key text NOT NULL,
+    -- As it was written down. The view veo_jobs has the state that counts.
+    state text NOT NULL,
+    -- The mark of the call that is on its way, which its process renews.
+    lease text,
+    leased_until timestamptz,
+    at timestamptz NOT NULL,
+    job text,
+    -- The job without a size, where it was asked for with one and is no upgrade.
+    video text,
+    target text,
+    base_url text,
+    prompt text NOT NULL,
+    entry json NOT NULL,
+    -- A key can be longer than what an ordinary unique index takes.
+    CONSTRAINT veo_entries_key EXCLUDE USING hash (key WITH =)
+);
+
+CREATE INDEX veo_entries_job ON veo_entries USING hash (job);
+CREATE INDEX veo_entries_video ON veo_entries USING hash (video);
+CREATE INDEX veo_entries_target ON veo_entries USING hash (target);
+CREATE INDEX veo_entries_open ON veo_entries (id)
+    WHERE state IN ('wanted', 'on_its_way', 'accepted', 'unknown', 'finished');
+
+-- The paid calls of each entry, in order.
+CREATE TABLE veo_attempts (
+    entry bigint NOT NULL REFERENCES veo_entries,
+    number integer NOT NULL,
+    account text NOT NULL,
+    sent_at timestamptz NOT NULL,
+    marker text,
+    -- All calls of a kind have the same price.
+    kind text,
+    budget text,
+    reserved double precision,
+    credits double precision,
+    is_rejected boolean NOT NULL,
+    PRIMARY KEY (entry, number)
+);
+
+CREATE INDEX veo_attempts_account ON veo_attempts (account, sent_at);
+CREATE INDEX veo_attempts_marker ON veo_attempts USING hash (marker);
+CREATE INDEX veo_attempts_budget ON veo_attempts USING hash (budget) WHERE NOT is_rejected;
+
+-- Whoever asks for leave to make a paid call locks the row of its account.
+CREATE TABLE veo_accounts (
+    account text PRIMARY KEY,
+    -- The provider has asked for a pause until then.
+    not_before timestamptz NOT NULL
+);
+
+-- The highest price of each kind of call.
+CREATE TABLE veo_prices (
+    kind text PRIMARY KEY,
+    account text NOT NULL,
+    credits double precision NOT NULL
+);
+
+-- By how much the balance has fallen while a budget was in use.
+CREATE TABLE veo_budgets (
+    budget text PRIMARY KEY,
+    fall double precision NOT NULL
+);
+
+-- An entry on its way whose process does not renew its lease any more is unknown.
+CREATE VIEW veo_jobs AS
+SELECT
+    id,
+    key,
+    CASE
+        WHEN state = 'on_its_way' AND leased_until <= clock_timestamp() THEN 'unknown'
+        ELSE state
+    END AS state,
+    lease,
+    at,
+    job,
+    target,
+    base_url,
+    prompt,
+    entry
+FROM veo_entries;
+
+-- For people: what may need something.
+CREATE VIEW veo_open AS
+SELECT jobs.key, jobs.state, jobs.at, attempts.account, attempts.sent_at, jobs.job, jobs.target, jobs.prompt
+FROM veo_jobs AS jobs
+LEFT JOIN LATERAL (
+    SELECT account, sent_at FROM veo_attempts WHERE entry = jobs.id ORDER BY number DESC LIMIT 1
+) AS attempts ON true
+WHERE jobs.state IN ('wanted', 'on_its_way', 'accepted', 'unknown', 'finished');
+
+-- For people: what may have been charged, and is not sent again until somebody settles it.
+CREATE VIEW veo_unknown AS
+SELECT key, account, sent_at, prompt FROM veo_open WHERE state = 'unknown';
+
+-- For people: the calls that were not rejected, by the day on which they were sent.
+CREATE VIEW veo_spent AS
+SELECT
+    date_trunc('day', attempts.sent_at) AS day,
+    attempts.account,
+    count(*) AS calls,
+    sum(coalesce(attempts.credits, prices.credits, attempts.reserved, 0)) AS credits,
+    count(*) FILTER (WHERE attempts.credits IS NULL) AS calls_of_untold_price
+FROM veo_attempts AS attempts
+LEFT JOIN veo_prices AS prices ON prices.kind = attempts.kind
+WHERE NOT attempts.is_rejected
+GROUP BY 1, 2
+ORDER BY 1, 2;

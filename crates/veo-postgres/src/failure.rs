@@ -1,0 +1,156 @@
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use deadpool_postgres::PoolError;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::error::SqlState;
+use veo_core::{Error, ErrorKind};
+
+/// The end of a transaction that has not succeeded.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// It has done nothing, and can be tried again.
+    Again(Error),
+    /// The answer to its commit was lost, so it has done all or nothing.
+    Unclear(Error),
+    /// It has done nothing, and to try it again does not help.
+    Final(Error),
+}
+
+/// How long a transaction is tried again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait before it is tried again: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// Does something, and does it again as long as that may help. Its end is unclear only if it is left at that.
+pub(crate) async fn tried<T, F>(mut work: impl FnMut() -> F) -> Result<T, Failed>
+where
+    F: Future<Output = Result<T, Failed>>,
+{
+    let until = Instant::now() + PATIENCE;
+    let mut pause = PAUSES.0;
+    loop {
+        match work().await {
+            Err(Failed::Again(error)) if Instant::now() < until => {
+                tracing::debug!(%error, "the transaction is tried again");
+                sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
+            end => return end,
+        }
+    }
+}
+
+/// The end of a transaction whose commit has failed.
+pub(crate) fn of_commit(error: tokio_postgres::Error) -> Failed {
+    // Only these say for certain that it was rolled back.
+    let is_rolled_back = error.code().is_some_and(is_conflict);
+    match Failed::from(error) {
+        Failed::Again(error) if is_rolled_back => Failed::Again(error),
+        Failed::Again(error) | Failed::Final(error) | Failed::Unclear(error) => {
+            Failed::Unclear(error)
+        }
+    }
+}
+
+impl Failed {
+    /// The same for what can be done twice without harm.
+    pub(crate) fn harmless(self) -> Self {
+        match self {
+            Self::Unclear(error) => Self::Again(error),
+            failed => failed,
+        }
+    }
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Again(error) | Failed::Unclear(error) | Failed::Final(error) => error,
+        }
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl From<serde_json::Error> for Failed {
+    fn from(error: serde_json::Error) -> Self {
+        let message = "an entry of the ledger in PostgreSQL is not understood; is this the latest version of the library?";
+        Self::Final(Error::new(ErrorKind::Ledger, message).with_source(error))
+    }
+}
+
+impl From<tokio_postgres::Error> for Failed {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let is_passing = match error.code() {
+            Some(code) => is_conflict(code) || is_of_connection(code),
+            None => {
+                error.is_closed()
+                    || error
+                        .source()
+                        .is_some_and(|source| source.is::<io::Error>())
+            }
+        };
+        let error = unusable(error);
+        if is_passing {
+            Self::Again(error)
+        } else {
+            Self::Final(error)
+        }
+    }
+}
+
+impl From<PoolError> for Failed {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => error.into(),
+            error => {
+                let message = format!("no connection to PostgreSQL can be had: {error}");
+                Self::Final(Error::new(ErrorKind::Ledger, message).with_source(error))
+            }
+        }
+    }
+}
+
+/// Whether others were in the way, so that it was rolled back.
+fn is_conflict(code: &SqlState) -> bool {
+    let conflicts = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::EXCLUSION_VIOLATION,
+        SqlState::UNIQUE_VIOLATION,
+    ];
+    conflicts.contains(code)
+}
+
+/// Whether the database is just not to be reached.
+fn is_of_connection(code: &SqlState) -> bool {
+    let reasons = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::TOO_MANY_CONNECTIONS,
+    ];
+    reasons.contains(code) || code.code().starts_with("08")
+}
+
+fn unusable(error: tokio_postgres::Error) -> Error {
+    let missing = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN];
+    let message = match error.as_db_error() {
+        Some(told) if missing.contains(told.code()) => format!(
+            "the tables of the ledger are not there or not up to date ({}); call veo_postgres::migrate",
+            told.message()
+        ),
+        Some(told) => format!("PostgreSQL refuses the ledger: {}", told.message()),
+        None => match error.source() {
+            Some(source) => format!("PostgreSQL cannot be reached: {error}: {source}"),
+            None => format!("PostgreSQL cannot be reached: {error}"),
+        },
+    };
+    Error::new(ErrorKind::Ledger, message).with_source(error)
+}

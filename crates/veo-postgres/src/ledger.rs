@@ -1,0 +1,287 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use veo_core::ledger::{Begin, Begun, Entry, Event, Find, Ledger, Listed, Want, Which};
+use veo_core::{BoxFuture, Error, ErrorKind};
+
+use crate::failure::{Failed, of_commit, tried};
+use crate::rows::{LEASE, Sought};
+use crate::{migrate, money, rows, transactions};
+
+/// A ledger in PostgreSQL, which many machines share.
+///
+/// ```no_run
+/// use veo_core::{Client, Submission, VideoRequest};
+/// use veo_postgres::PostgresLedger;
+/// use veo_postgres::deadpool_postgres::Pool;
+///
+/// async fn make_a_video(client: Client, pool: Pool) -> Result<(), veo_core::Error> {
+///     veo_postgres::migrate(&pool).await?;
+///     let client = client.with_ledger(PostgresLedger::open(pool).await?);
+///     let request = VideoRequest::text("A dog playing in a park");
+///     if let Submission::Accepted(job) = client.submit_once("order 17", &request).await {
+///         println!("paid for once, whichever machine was asked: {}", job.reference);
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct PostgresLedger {
+    pool: Pool,
+    /// The leases of the calls that were begun here and whose outcome was not written down yet, by their keys.
+    leases: Arc<Mutex<HashMap<String, String>>>,
+}
+
+/// How often the lease of a call is renewed, and how often at most: after ten minutes nobody is told any more that it is on its way.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+const RENEWALS: u32 = 60;
+
+impl PostgresLedger {
+    /// The ledger in the first schema of the `search_path` of the connections. [`migrate`](crate::migrate) has made its tables.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Ledger`] if the database cannot be reached, or the tables are not there or of another version.
+    pub async fn open(pool: Pool) -> Result<Self, Error> {
+        let checked = tried(async || {
+            let client = pool.get().await?;
+            migrate::check(&**client).await
+        });
+        in_runtime()?;
+        checked.await?;
+        Ok(Self {
+            pool,
+            leases: Arc::default(),
+        })
+    }
+
+    async fn want_once(&self, want: &Want) -> Result<Entry, Failed> {
+        let mut client = self.pool.get().await?;
+        let transaction = transactions::start(&mut client).await?;
+        let entry = transactions::want(&transaction, want.clone()).await?;
+        transaction.commit().await.map_err(of_commit)?;
+        Ok(entry)
+    }
+
+    async fn begin_once(&self, begin: &Begin, lease: &str) -> Result<Begun, Failed> {
+        let mut client = self.pool.get().await?;
+        let transaction = transactions::start(&mut client).await?;
+        let begun = transactions::begin(&transaction, begin.clone(), lease).await?;
+        if let Begun::Yours = begun {
+            transaction.commit().await.map_err(of_commit)?;
+        }
+        Ok(begun)
+    }
+
+    async fn record_once(
+        &self,
+        key: &str,
+        event: &Event,
+        own: Option<&str>,
+        next: &str,
+    ) -> Result<Entry, Failed> {
+        let mut client = self.pool.get().await?;
+        let transaction = transactions::start(&mut client).await?;
+        let entry = transactions::record(&transaction, key, event.clone(), own, next).await?;
+        transaction.commit().await.map_err(of_commit)?;
+        Ok(entry)
+    }
+
+    /// Gives leave to make a call only if it is certain that it was written down.
+    async fn begun(self, begin: Begin) -> Result<Begun, Error> {
+        let key = begin.want.key.clone();
+        let lease = random()?;
+        match tried(|| self.begin_once(&begin, &lease)).await {
+            Ok(Begun::Yours) => {
+                self.hold(key, lease);
+                Ok(Begun::Yours)
+            }
+            Ok(answer) => Ok(answer),
+            Err(Failed::Unclear(error)) => {
+                self.withdraw(&key, &lease).await;
+                let message =
+                    "PostgreSQL did not say whether the call is written down, so it was not sent";
+                Err(Error::new(ErrorKind::Ledger, message).with_source(error))
+            }
+            Err(Failed::Again(error) | Failed::Final(error)) => Err(error),
+        }
+    }
+
+    async fn recorded(self, key: String, event: Event) -> Result<Entry, Error> {
+        let own = self.leases().get(&key).cloned();
+        let next = random()?;
+        let is_end = matches!(event, Event::Ended { .. });
+        let is_call = matches!(event, Event::CalledAgain { .. });
+        let is_harmless = is_end
+            || matches!(
+                event,
+                Event::Finished { .. }
+                    | Event::Failed { .. }
+                    | Event::Cost { .. }
+                    | Event::Done { .. }
+            );
+        let record = async || {
+            let recorded = self.record_once(&key, &event, own.as_deref(), &next).await;
+            recorded.map_err(|failed| {
+                if is_harmless {
+                    failed.harmless()
+                } else {
+                    failed
+                }
+            })
+        };
+        let entry = tried(record).await?;
+        if is_call {
+            self.hold(key, next);
+        } else if is_end {
+            self.leases().remove(&key);
+        }
+        Ok(entry)
+    }
+
+    /// Writes down that a call was not made, if it was begun at all. If that cannot be written either, the call becomes unknown.
+    async fn withdraw(&self, key: &str, lease: &str) {
+        let withdrawn = tried(async || {
+            let mut client = self.pool.get().await?;
+            let transaction = transactions::start(&mut client).await?;
+            transactions::withdraw(&transaction, key, lease).await?;
+            transaction
+                .commit()
+                .await
+                .map_err(of_commit)
+                .map_err(Failed::harmless)
+        });
+        if let Err(failed) = withdrawn.await {
+            tracing::debug!(error = %Error::from(failed), key, "a call that was not made may be left as unknown");
+        }
+    }
+
+    /// Renews the lease of a call until its outcome is written down.
+    fn hold(&self, key: String, lease: String) {
+        self.leases().insert(key.clone(), lease.clone());
+        let pool = self.pool.clone();
+        tokio::spawn(async move {
+            for _ in 0..RENEWALS {
+                sleep(RENEW_EVERY).await;
+                // One that fails is tried again in time.
+                if let Ok(false) = renew(&pool, &key, &lease).await {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn leases(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger for PostgresLedger {
+    fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>> {
+        let ledger = self.clone();
+        in_a_task(async move {
+            let want_once = async || ledger.want_once(&want).await.map_err(Failed::harmless);
+            Ok(tried(want_once).await?)
+        })
+    }
+
+    fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>> {
+        in_a_task(self.clone().begun(begin))
+    }
+
+    fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>> {
+        in_a_task(self.clone().recorded(key.to_owned(), event))
+    }
+
+    fn entry<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
+        let (pool, key) = (self.pool.clone(), key.to_owned());
+        in_a_task(async move {
+            let entry = async || rows::entry(&**pool.get().await?, &key).await;
+            Ok(tried(entry).await?)
+        })
+    }
+
+    fn find<'a>(&'a self, find: Find<'a>) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
+        let (pool, sought) = (self.pool.clone(), Sought::of(&find));
+        in_a_task(async move {
+            let sought = sought?;
+            let find = async || rows::find(&**pool.get().await?, &sought).await;
+            Ok(tried(find).await?)
+        })
+    }
+
+    fn list(&self, which: Which) -> BoxFuture<'_, Result<Vec<Listed>, Error>> {
+        let pool = self.pool.clone();
+        in_a_task(async move {
+            let list = async || rows::list(&**pool.get().await?, which).await;
+            Ok(tried(list).await?)
+        })
+    }
+
+    fn spent<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<f64, Error>> {
+        let (pool, budget) = (self.pool.clone(), budget.to_owned());
+        in_a_task(async move {
+            let spent = async || money::spent(&**pool.get().await?, &budget).await;
+            Ok(tried(spent).await?)
+        })
+    }
+}
+
+impl fmt::Debug for PostgresLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresLedger").finish_non_exhaustive()
+    }
+}
+
+/// Lets a transaction go on while the caller does something else: whoever has a lock and is not asked to go on would keep it
+/// from all others. It ends with the caller.
+fn in_a_task<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> BoxFuture<'static, Result<T, Error>> {
+    Box::pin(async move {
+        in_runtime()?;
+        let mut task = JoinSet::new();
+        task.spawn(work);
+        match task.join_next().await {
+            Some(Ok(done)) => done,
+            Some(Err(error)) => {
+                let message = "the task of the ledger has ended early";
+                Err(Error::new(ErrorKind::Ledger, message).with_source(error))
+            }
+            None => Err(Error::new(ErrorKind::Ledger, "the ledger was not asked")),
+        }
+    })
+}
+
+/// Whether a lease was renewed, and not over or given up.
+async fn renew(pool: &Pool, key: &str, lease: &str) -> Result<bool, Failed> {
+    let update = format!(
+        "UPDATE veo_entries SET leased_until = clock_timestamp() + {LEASE}
+         WHERE key = $1 AND lease = $2 AND state = 'on_its_way' AND leased_until > clock_timestamp()"
+    );
+    let client = pool.get().await?;
+    Ok(client.execute(&update, &[&key, &lease]).await? > 0)
+}
+
+fn in_runtime() -> Result<(), Error> {
+    Handle::try_current().map(drop).map_err(|error| {
+        let message = "there is no tokio runtime; call this from within one";
+        Error::new(ErrorKind::InvalidRequest, message).with_source(error)
+    })
+}
+
+/// The mark of a call, which no other call has.
+fn random() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        let message = "this machine has no source of random bits";
+        Error::new(ErrorKind::Ledger, message).with_source(error)
+    })?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}

@@ -1,0 +1,131 @@
+//! The limits of accounts, and what counts for budgets.
+
+use std::time::{Duration, SystemTime};
+
+use tokio_postgres::{GenericClient, Transaction};
+use veo_core::Error;
+use veo_core::ledger::rules::{self, Spending, Starts};
+use veo_core::ledger::{Begin, Budget};
+
+use crate::failure::Failed;
+
+/// An account that nobody else begins a call for until the end of the transaction.
+pub(crate) struct Account {
+    pub(crate) starts: Starts,
+    /// The time of the database once the account was locked, since 1970.
+    pub(crate) since: Duration,
+    /// The same in whole seconds, so that it is the same after JSON.
+    pub(crate) now: SystemTime,
+}
+
+/// Locks the account of a call. The time is that of sending, so it is asked for after that.
+pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result<Account, Failed> {
+    let account = &begin.offer.account;
+    let insert = "INSERT INTO veo_accounts VALUES ($1, 'epoch') ON CONFLICT DO NOTHING";
+    transaction.execute(insert, &[account]).await?;
+    let query = "SELECT not_before FROM veo_accounts WHERE account = $1 FOR UPDATE";
+    let row = transaction.query_one(query, &[account]).await?;
+    let mut starts = Starts::default();
+    starts.hold(since(row.try_get(0)?));
+    if let Some(limit) = begin.limit {
+        let query =
+            "SELECT sent_at FROM veo_attempts WHERE account = $1 ORDER BY sent_at DESC LIMIT $2";
+        let most = i64::try_from(limit.requests.max(1))
+            .unwrap_or(i64::MAX)
+            .min(1000);
+        let rows = transaction.query(query, &[account, &most]).await?;
+        for row in rows.iter().rev() {
+            starts.sent(since(row.try_get(0)?));
+        }
+    }
+    let query = "SELECT now, date_trunc('second', now) FROM clock_timestamp() AS now";
+    let row = transaction.query_one(query, &[]).await?;
+    Ok(Account {
+        starts,
+        since: since(row.try_get(0)?),
+        now: row.try_get(1)?,
+    })
+}
+
+/// The amounts by which a budget allows a call or does not.
+pub(crate) async fn spending(
+    transaction: &Transaction<'_>,
+    budget: &Budget,
+    begin: &Begin,
+) -> Result<Spending, Failed> {
+    let query = "
+        WITH counted AS (
+            SELECT attempts.credits IS NULL AND entries.state IN ('on_its_way', 'accepted') AS is_open,
+                attempts.reserved IS NOT NULL AS is_set_aside,
+                coalesce(attempts.credits, prices.credits, attempts.reserved, 0) AS credits
+            FROM veo_attempts AS attempts
+            JOIN veo_entries AS entries ON entries.id = attempts.entry
+            LEFT JOIN veo_prices AS prices ON prices.kind = attempts.kind
+            WHERE attempts.budget = $1 AND NOT attempts.is_rejected
+        )
+        SELECT
+            (SELECT coalesce(sum(credits), 0) FROM counted),
+            (SELECT coalesce(max(fall), 0) FROM veo_budgets WHERE budget = $1),
+            (SELECT credits FROM veo_prices WHERE kind = $2),
+            (SELECT min(credits) FROM veo_prices WHERE account = $3),
+            EXISTS (SELECT FROM counted WHERE is_open),
+            EXISTS (SELECT FROM counted WHERE is_open AND is_set_aside)";
+    let kind = rules::price_kind(&begin.offer);
+    let row = transaction
+        .query_one(query, &[&budget.name, &kind, &begin.offer.account])
+        .await?;
+    let sum: f64 = row.try_get(0)?;
+    Ok(Spending {
+        spent: sum.max(row.try_get(1)?),
+        price: row.try_get(2)?,
+        least: row.try_get(3)?,
+        is_open: row.try_get(4)?,
+        is_set_aside: row.try_get(5)?,
+    })
+}
+
+pub(crate) async fn spent(client: &impl GenericClient, budget: &str) -> Result<f64, Failed> {
+    let query = "SELECT greatest(
+            (SELECT sum(coalesce(attempts.credits, prices.credits, attempts.reserved, 0))
+             FROM veo_attempts AS attempts LEFT JOIN veo_prices AS prices ON prices.kind = attempts.kind
+             WHERE attempts.budget = $1 AND NOT attempts.is_rejected),
+            (SELECT fall FROM veo_budgets WHERE budget = $1),
+            0)";
+    Ok(client.query_one(query, &[&budget]).await?.try_get(0)?)
+}
+
+/// Adds to what the balance has fallen by while a budget was in use.
+pub(crate) async fn fall(
+    transaction: &Transaction<'_>,
+    budget: &str,
+    credits: f64,
+) -> Result<(), Failed> {
+    let upsert = "INSERT INTO veo_budgets AS known VALUES ($1, $2)
+         ON CONFLICT (budget) DO UPDATE SET fall = known.fall + $2";
+    transaction.execute(upsert, &[&budget, &credits]).await?;
+    Ok(())
+}
+
+/// Leaves an account alone for a while, if its provider has asked for that with this refusal.
+pub(crate) async fn hold(
+    transaction: &Transaction<'_>,
+    account: &str,
+    refusal: &Error,
+) -> Result<(), Failed> {
+    let Some(pause) = rules::pause_after(refusal) else {
+        return Ok(());
+    };
+    let upsert = "INSERT INTO veo_accounts AS known
+         VALUES ($1, clock_timestamp() + make_interval(secs => $2))
+         ON CONFLICT (account) DO UPDATE
+         SET not_before = greatest(known.not_before, clock_timestamp() + make_interval(secs => $2))";
+    transaction
+        .execute(upsert, &[&account, &pause.as_secs_f64()])
+        .await?;
+    Ok(())
+}
+
+fn since(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
+}

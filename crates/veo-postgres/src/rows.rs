@@ -1,0 +1,360 @@
+//! An entry as the rows that it is in the database.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::{GenericClient, Row, Transaction};
+use veo_core::ledger::{Entry, EntryState, Event, Find, Listed, Which, rules};
+use veo_core::{Error, ErrorKind};
+
+use crate::failure::Failed;
+
+/// An entry that is in the database.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    pub(crate) id: i64,
+    /// The entry, in the state that counts.
+    pub(crate) entry: Entry,
+    /// The mark of the call that is on its way, or was when its process has gone.
+    pub(crate) lease: Option<String>,
+}
+
+/// The property to find an entry by.
+#[derive(Debug)]
+pub(crate) struct Sought {
+    pub(crate) text: String,
+    /// The query of the row with this text.
+    id: String,
+}
+
+/// How long a call is on its way without its process saying so again.
+pub(crate) const LEASE: &str = "interval '30 seconds'";
+/// The states of open entries, as the index of these has them.
+const OPEN: &str = "state IN ('wanted', 'on_its_way', 'accepted', 'unknown', 'finished')";
+/// The columns of a [`Stored`].
+const COLUMNS: &str = "id, state, lease, entry::text";
+
+/// The entry of a key, which nobody else changes until the end of the transaction.
+pub(crate) async fn locked(
+    transaction: &Transaction<'_>,
+    key: &str,
+) -> Result<Option<Stored>, Failed> {
+    if has_zeros(key) {
+        return Ok(None);
+    }
+    let query = format!("SELECT {COLUMNS} FROM veo_jobs WHERE key = $1 FOR UPDATE");
+    let row = transaction.query_opt(&query, &[&key]).await?;
+    row.map(|row| stored(&row)).transpose()
+}
+
+/// The entry of a key.
+pub(crate) async fn entry(client: &impl GenericClient, key: &str) -> Result<Option<Entry>, Failed> {
+    if has_zeros(key) {
+        return Ok(None);
+    }
+    let query = format!("SELECT {COLUMNS} FROM veo_jobs WHERE key = $1");
+    let row = client.query_opt(&query, &[&key]).await?;
+    row.map(|row| Ok(stored(&row)?.entry)).transpose()
+}
+
+impl Sought {
+    pub(crate) fn of(find: &Find<'_>) -> Result<Self, Error> {
+        let (text, id) = match find {
+            // The latest with this very job; or else the first that was asked for with a size.
+            Find::Job(job) => (
+                job.to_string(),
+                "coalesce(
+                    (SELECT id FROM veo_entries WHERE job = $1 ORDER BY id DESC LIMIT 1),
+                    (SELECT id FROM veo_entries WHERE video = $1 ORDER BY id LIMIT 1))"
+                    .to_owned(),
+            ),
+            Find::Marker(marker) => (
+                (*marker).to_owned(),
+                "(SELECT entry FROM veo_attempts WHERE marker = $1 ORDER BY entry DESC LIMIT 1)"
+                    .to_owned(),
+            ),
+            Find::Target(target) => (
+                (*target).to_owned(),
+                format!(
+                    "(SELECT id FROM veo_entries WHERE target = $1 AND {OPEN} ORDER BY id DESC LIMIT 1)"
+                ),
+            ),
+            _ => {
+                let message = "this version of veo-postgres cannot find an entry by that";
+                return Err(Error::new(ErrorKind::InvalidRequest, message));
+            }
+        };
+        Ok(Self { text, id })
+    }
+}
+
+pub(crate) async fn find(
+    client: &impl GenericClient,
+    sought: &Sought,
+) -> Result<Option<Entry>, Failed> {
+    if has_zeros(&sought.text) {
+        return Ok(None);
+    }
+    let query = format!("SELECT {COLUMNS} FROM veo_jobs WHERE id = {}", sought.id);
+    let row = client.query_opt(&query, &[&sought.text]).await?;
+    row.map(|row| Ok(stored(&row)?.entry)).transpose()
+}
+
+pub(crate) async fn list(client: &impl GenericClient, which: Which) -> Result<Vec<Listed>, Failed> {
+    let prompt = match which {
+        Which::WithPrompts => "prompt",
+        _ => "''",
+    };
+    // An entry is open whether its lease is over or not.
+    let filter = match which {
+        Which::Open => format!("WHERE id IN (SELECT id FROM veo_entries WHERE {OPEN})"),
+        _ => String::new(),
+    };
+    let query = format!(
+        "SELECT key, state, at, job, base_url, target, {prompt} FROM veo_jobs {filter} ORDER BY id"
+    );
+    let mut listed = Vec::new();
+    for row in client.query(&query, &[]).await? {
+        let mut line = Listed::new(
+            row.try_get::<_, String>(0)?,
+            state(row.try_get(1)?)?,
+            row.try_get(2)?,
+        );
+        line.job = text(&row, 3)?;
+        line.base_url = text(&row, 4)?;
+        line.target = text(&row, 5)?;
+        line.prompt = row.try_get(6)?;
+        listed.push(line);
+    }
+    Ok(listed)
+}
+
+/// A text that is shared.
+fn text(row: &Row, column: usize) -> Result<Option<Arc<str>>, Failed> {
+    let text: Option<String> = row.try_get(column)?;
+    Ok(text.map(Into::into))
+}
+
+/// The key of the latest open entry that is to be saved in a place, for others than this key. Nobody else takes the place until
+/// the end of the transaction.
+pub(crate) async fn owner_of_target(
+    transaction: &Transaction<'_>,
+    target: &str,
+    key: &str,
+) -> Result<Option<String>, Failed> {
+    lock_name(transaction, target).await?;
+    let query =
+        format!("SELECT key FROM veo_entries WHERE target = $1 AND key <> $2 AND {OPEN} LIMIT 1");
+    let row = transaction.query_opt(&query, &[&target, &key]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?)
+}
+
+/// Locks a text that two transactions must not give to two entries.
+pub(crate) async fn lock_name(transaction: &Transaction<'_>, name: &str) -> Result<(), Failed> {
+    let lock = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' ' || $1, 0))";
+    transaction.execute(lock, &[&name]).await?;
+    Ok(())
+}
+
+/// Stores an entry after an event. Another transaction can have stored its key since this one has looked; then this one is to
+/// be tried again.
+pub(crate) async fn save(
+    transaction: &Transaction<'_>,
+    id: Option<i64>,
+    entry: &Entry,
+    lease: Option<&str>,
+    kind: Option<&str>,
+) -> Result<(), Failed> {
+    let mut kept = entry.clone();
+    kept.wish = rules::kept_wish(entry);
+    let json = serde_json::to_string(&kept)?;
+    let state = word(entry.state)?;
+    let job = entry.reference().map(ToString::to_string);
+    let video = entry.reference().filter(|job| job.resolution.is_some());
+    let video = video.filter(|_| entry.upgrade().is_none());
+    let video = video.map(|job| {
+        let mut video = job.clone();
+        video.resolution = None;
+        video.to_string()
+    });
+    let target = match &entry.delivered {
+        Some(delivered) => Some(delivered.saved.path.to_string_lossy().into_owned()),
+        None => entry.target.clone(),
+    };
+    let prompt = kept.wish.asked().map_or("", |request| &request.prompt);
+    let id: i64 = match id {
+        Some(id) => {
+            let update = format!(
+                "UPDATE veo_entries SET state = $2, lease = $3, leased_until = clock_timestamp() + {LEASE}, job = $4,
+                 video = $5, target = $6, base_url = $7, prompt = $8, entry = $9::text::json WHERE id = $1"
+            );
+            transaction
+                .execute(
+                    &update,
+                    &[
+                        &id,
+                        &state,
+                        &lease,
+                        &job,
+                        &video,
+                        &target,
+                        &entry.base_url(),
+                        &prompt,
+                        &json,
+                    ],
+                )
+                .await?;
+            id
+        }
+        None => {
+            let insert = format!(
+                "INSERT INTO veo_entries
+                 (key, state, lease, leased_until, at, job, video, target, base_url, prompt, entry)
+                 VALUES ($1, $2, $3, clock_timestamp() + {LEASE}, $4, $5, $6, $7, $8, $9, $10::text::json)
+                 ON CONFLICT DO NOTHING RETURNING id"
+            );
+            let row = transaction
+                .query_opt(
+                    &insert,
+                    &[
+                        &entry.key,
+                        &state,
+                        &lease,
+                        &entry.at,
+                        &job,
+                        &video,
+                        &target,
+                        &entry.base_url(),
+                        &prompt,
+                        &json,
+                    ],
+                )
+                .await?;
+            let Some(row) = row else {
+                let message = format!(
+                    "another process stores {:?} all the time; try again",
+                    entry.key
+                );
+                return Err(Failed::Again(Error::new(ErrorKind::Ledger, message)));
+            };
+            row.try_get(0)?
+        }
+    };
+    save_attempt(transaction, id, entry, kind).await
+}
+
+/// Refuses texts with zero characters, which PostgreSQL does not take.
+pub(crate) fn check_zeros(texts: &impl Serialize) -> Result<(), Failed> {
+    if without_zeros(&mut serde_json::to_value(texts)?) {
+        let message =
+            "a text has a zero character in it, which PostgreSQL does not take; leave it out";
+        return Err(Error::new(ErrorKind::InvalidRequest, message).into());
+    }
+    Ok(())
+}
+
+/// An event without zero characters, since nothing may keep an outcome from being written down.
+pub(crate) fn storable(event: Event) -> Result<Event, Failed> {
+    let mut value = serde_json::to_value(&event)?;
+    if without_zeros(&mut value) {
+        return Ok(serde_json::from_value(value)?);
+    }
+    Ok(event)
+}
+
+/// Stores what the last attempt of an entry counts for.
+async fn save_attempt(
+    transaction: &Transaction<'_>,
+    id: i64,
+    entry: &Entry,
+    kind: Option<&str>,
+) -> Result<(), Failed> {
+    let Some(attempt) = entry.attempts.last() else {
+        return Ok(());
+    };
+    let number = i32::try_from(entry.attempts.len()).unwrap_or(i32::MAX);
+    let upsert = "INSERT INTO veo_attempts
+         (entry, number, account, sent_at, marker, kind, budget, reserved, credits, is_rejected)
+         VALUES ($1, $2, $3, clock_timestamp(), $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (entry, number) DO UPDATE SET credits = $8, is_rejected = $9
+         RETURNING kind";
+    let is_rejected = attempt.rejection().is_some();
+    let row = transaction
+        .query_one(
+            upsert,
+            &[
+                &id,
+                &number,
+                &attempt.sent.account,
+                &attempt.marker,
+                &kind,
+                &attempt.budget,
+                &attempt.reserved,
+                &attempt.credits,
+                &is_rejected,
+            ],
+        )
+        .await?;
+    let kind: Option<String> = row.try_get(0)?;
+    if let (Some(kind), Some(credits)) = (kind, attempt.credits) {
+        let upsert = "INSERT INTO veo_prices AS known (kind, account, credits) VALUES ($1, $2, $3)
+             ON CONFLICT (kind) DO UPDATE SET credits = greatest(known.credits, $3)";
+        transaction
+            .execute(upsert, &[&kind, &attempt.sent.account, &credits])
+            .await?;
+    }
+    Ok(())
+}
+
+fn stored(row: &Row) -> Result<Stored, Failed> {
+    let mut entry: Entry = serde_json::from_str(row.try_get(3)?)?;
+    entry.state = state(row.try_get(1)?)?;
+    Ok(Stored {
+        id: row.try_get(0)?,
+        entry,
+        lease: row.try_get(2)?,
+    })
+}
+
+/// A state by its word in JSON.
+fn state(word: &str) -> Result<EntryState, Failed> {
+    Ok(serde_json::from_value(word.into())?)
+}
+
+fn word(state: EntryState) -> Result<String, Failed> {
+    Ok(serde_json::from_value(serde_json::to_value(state)?)?)
+}
+
+/// Whether a text cannot be stored, and so is not.
+fn has_zeros(text: &str) -> bool {
+    text.contains('\0')
+}
+
+/// Takes zero characters out of all texts, and says whether there were any.
+fn without_zeros(value: &mut Value) -> bool {
+    match value {
+        Value::String(text) => {
+            let is_changed = has_zeros(text);
+            if is_changed {
+                *text = text.replace('\0', "\u{fffd}");
+            }
+            is_changed
+        }
+        Value::Array(values) => {
+            let mut is_changed = false;
+            for value in values {
+                is_changed |= without_zeros(value);
+            }
+            is_changed
+        }
+        Value::Object(members) => {
+            let mut is_changed = members.keys().any(|name| has_zeros(name));
+            for (_, value) in members {
+                is_changed |= without_zeros(value);
+            }
+            is_changed
+        }
+        _ => false,
+    }
+}
