@@ -1,72 +1,46 @@
-//! What several tasks and processes do at the same time, and what a disk does after a power failure.
+//! What several processes do with one file at the same time, and what a disk does after a power failure. What is so for any
+//! ledger is in tests/ledgers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use veo_core::ledger::{Budget, EntryState, Event, FileLedger, Ledger as _, Which};
+use veo_core::ledger::{EntryState, Event, FileLedger, Ledger as _, Which};
 use veo_core::{
     AspectRatio, BoxFuture, Capabilities, Client, Error, ErrorKind, Job, JobRef, Mode, Model,
-    Offer, Operation, Poll, Provider, Reason, Resolution, Settlement, State, Step, Submission,
-    Tier, Upgrade, Video, VideoRequest,
+    Offer, Operation, Poll, Provider, Reason, Resolution, Settlement, State, Submission, Tier,
+    Video, VideoRequest,
 };
 
-/// A provider without a network that answers as it is told, and then as all is well.
+/// A provider without a network, to which all is well but that it may be busy when it is asked about a task.
 #[derive(Clone, Debug)]
 struct Hat {
     models: Vec<Model>,
-    answers: Arc<Mutex<Vec<Answer>>>,
     sent: Arc<AtomicUsize>,
-    upgraded: Arc<AtomicUsize>,
-    /// Who asks about a task gets an answer with one of these.
-    asked: Arc<Semaphore>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Answer {
-    Lost,
-    NoCredits,
-    NotReady,
+    is_busy: Arc<AtomicBool>,
 }
 
 impl Hat {
-    fn new(answers: &[Answer]) -> Self {
+    fn new() -> Self {
         let model = Model::new("hat", "m", Tier::Lite)
             .modes(&[Mode::Text])
-            .resolutions(&[Resolution::P720, Resolution::K4])
+            .resolutions(&[Resolution::P720])
             .aspect_ratios(&[AspectRatio::Landscape])
             .seconds(&[8]);
-        let (sent, upgraded) = Default::default();
-        let answers = Arc::new(Mutex::new(answers.to_vec()));
         Self {
             models: vec![model],
-            answers,
-            sent,
-            upgraded,
-            asked: Arc::new(Semaphore::new(1000)),
+            sent: Arc::default(),
+            is_busy: Arc::default(),
         }
     }
 
-    fn answer(&self) -> Option<Answer> {
-        let mut answers = self.answers.lock().unwrap();
-        if answers.is_empty() {
-            None
-        } else {
-            Some(answers.remove(0))
-        }
-    }
-
-    fn counts(&self) -> (usize, usize) {
-        (
-            self.sent.load(Ordering::Relaxed),
-            self.upgraded.load(Ordering::Relaxed),
-        )
+    fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
     }
 }
 
@@ -89,55 +63,28 @@ impl Provider for Hat {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default().upgrades(&[Resolution::K4])
+        Capabilities::default()
     }
 
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
         let number = self.sent.fetch_add(1, Ordering::Relaxed) + 1;
-        let submission = match self.answer() {
-            Some(Answer::Lost) => Submission::of_error(lost(), offer, SystemTime::now()),
-            _ => Submission::Accepted(Job::new(offer, format!("rabbit{number}"))),
-        };
-        Box::pin(std::future::ready(submission))
+        let job = Job::new(offer, format!("rabbit{number}"));
+        Box::pin(std::future::ready(Submission::Accepted(job)))
     }
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         Box::pin(async move {
-            self.asked.acquire().await.unwrap().forget();
-            if let Some(Answer::NotReady) = self.answer() {
+            if self.is_busy.load(Ordering::Relaxed) {
                 let never = Duration::from_secs(u64::MAX);
                 return Err(
                     Error::new(ErrorKind::Unavailable, "busy").with_retry_after(Some(never))
                 );
             }
-            let mut video = Video::new(
-                job.clone(),
-                vec!["https://hat.example.net/rabbit.mp4".to_owned()],
-            );
-            video.resolution = Some("720p".to_owned());
+            let urls = vec!["https://hat.example.net/rabbit.mp4".to_owned()];
+            let video = Video::new(job.clone(), urls);
             Ok(State::Finished(Box::new(video)))
         })
     }
-
-    fn upgrade<'a>(&'a self, _job: &'a JobRef, _to: Resolution) -> BoxFuture<'a, Upgrade> {
-        self.upgraded.fetch_add(1, Ordering::Relaxed);
-        let answer = self.answer();
-        Box::pin(async move {
-            // The others begin meanwhile.
-            sleep(Duration::from_millis(20)).await;
-            match answer {
-                Some(Answer::Lost) => Upgrade::Unknown(lost()),
-                _ => Upgrade::Rejected(Error::new(
-                    ErrorKind::InsufficientCredits,
-                    "there are no credits",
-                )),
-            }
-        })
-    }
-}
-
-fn lost() -> Error {
-    Error::new(ErrorKind::OutcomeUnknown, "the reply was lost")
 }
 
 fn dog() -> VideoRequest {
@@ -147,10 +94,7 @@ fn dog() -> VideoRequest {
 /// A client as another process has it.
 async fn client(hat: &Hat, path: &Path) -> Client {
     let every = Duration::from_millis(1);
-    let poll = Poll::default()
-        .first(Duration::ZERO)
-        .every(every)
-        .every_upgrade(every);
+    let poll = Poll::default().first(Duration::ZERO).every(every);
     Client::new(hat.clone())
         .unwrap()
         .with_poll(poll)
@@ -189,10 +133,10 @@ async fn rewritten_next(hat: &Hat, path: &Path) -> File {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_two_open_and_would_rewrite_loses_nothing() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
+    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let path = folder.path().join("jobs.ledger");
     let file = rewritten_next(&hat, &path).await;
-    let (before, _) = hat.counts();
+    let before = hat.sent();
     file.lock().unwrap();
     let mut tasks = JoinSet::new();
     for key in ["order 17", "order 18"] {
@@ -207,19 +151,19 @@ async fn a_file_that_two_open_and_would_rewrite_loses_nothing() {
     for key in ["order 17", "order 18"] {
         let _ = accepted(&client, key).await;
     }
-    assert_eq!(hat.counts().0 - before, 2);
+    assert_eq!(hat.sent() - before, 2);
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn a_link_to_a_ledger_is_the_same_ledger() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
+    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let (path, link) = (
         folder.path().join("jobs.ledger"),
         folder.path().join("link"),
     );
     rewritten_next(&hat, &path).await;
-    let (before, _) = hat.counts();
+    let before = hat.sent();
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let _ = accepted(&client(&hat, &link).await, "order 17").await;
     assert!(
@@ -227,7 +171,7 @@ async fn a_link_to_a_ledger_is_the_same_ledger() {
         "the file was rewritten, and not the link"
     );
     let _ = accepted(&client(&hat, &path).await, "order 17").await;
-    assert_eq!(hat.counts().0 - before, 1);
+    assert_eq!(hat.sent() - before, 1);
 
     fs::hard_link(&path, folder.path().join("hard")).unwrap();
     let Submission::Rejected(error) = client(&hat, &path)
@@ -238,172 +182,20 @@ async fn a_link_to_a_ledger_is_the_same_ledger() {
         panic!("the other name would have marks of its own")
     };
     assert_eq!(error.kind(), ErrorKind::Ledger);
-    assert_eq!(hat.counts().0 - before, 1);
-}
-
-#[tokio::test]
-async fn a_refusal_says_nothing_of_a_call_whose_reply_was_lost() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
-    let client = client(&hat, &folder.path().join("jobs.ledger")).await;
-    let job = accepted(&client, "order 17").await;
-    *hat.answers.lock().unwrap() = vec![Answer::Lost, Answer::NoCredits];
-    for _ in 0..3 {
-        let error = client.upgrade(&job, Resolution::K4).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
-    }
-    let key = format!("{}:4k", job.reference);
-    assert_eq!(
-        client.entry(&key).await.unwrap().unwrap().state,
-        EntryState::Unknown
-    );
-    assert_eq!(hat.counts().1, 2, "it was repeated once");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_call_for_4k_is_repeated_once_by_all_together() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
-    let path = folder.path().join("jobs.ledger");
-    let one = client(&hat, &path).await;
-    let job = accepted(&one, "order 17").await;
-    *hat.answers.lock().unwrap() = vec![Answer::Lost; 10];
-    let upgrade = one.want_upgrade(&job, Resolution::K4, None).await.unwrap();
-    let step = one.step(&upgrade.key).await.unwrap();
-    assert!(matches!(step, Step::AgainAfter(_)), "{step:?}");
-    let mut tasks = JoinSet::new();
-    for _ in 0..6 {
-        let (other, job) = (client(&hat, &path).await, job.clone());
-        tasks.spawn(async move {
-            other
-                .upgrade(&job, Resolution::K4)
-                .await
-                .unwrap_err()
-                .kind()
-        });
-    }
-    let kinds = tasks.join_all().await;
-    assert!(
-        kinds.iter().all(|kind| *kind == ErrorKind::OutcomeUnknown),
-        "{kinds:?}"
-    );
-    assert_eq!(hat.counts().1, 2);
-    let step = one.step(&upgrade.key).await.unwrap();
-    assert!(matches!(step, Step::LookAtIt(_)), "{step:?}");
-}
-
-#[tokio::test]
-async fn of_two_who_would_repeat_a_call_one_may() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
-    let path = folder.path().join("jobs.ledger");
-    let one = client(&hat, &path).await;
-    let job = accepted(&one, "order 17").await;
-    *hat.answers.lock().unwrap() = vec![Answer::Lost];
-    let upgrade = one.want_upgrade(&job, Resolution::K4, None).await.unwrap();
-    one.step(&upgrade.key).await.unwrap();
-    let [first, second] = [
-        FileLedger::open(&path).await.unwrap(),
-        FileLedger::open(&path).await.unwrap(),
-    ];
-    let again = Event::CalledAgain { calls: 2 };
-    let entry = first.record(&upgrade.key, again.clone()).await.unwrap();
-    assert_eq!(entry.state, EntryState::OnItsWay);
-    let error = second.record(&upgrade.key, again).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OnItsWay);
-    // Whoever has made the call has gone.
-    drop(first);
-    let error = second
-        .record(&upgrade.key, Event::CalledAgain { calls: 2 })
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OnItsWay, "it was made");
-    assert_eq!(
-        second.entry(&upgrade.key).await.unwrap().unwrap().state,
-        EntryState::Unknown
-    );
-}
-
-#[tokio::test]
-async fn what_was_sent_again_meanwhile_is_not_settled() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[Answer::Lost]));
-    let client = client(&hat, &folder.path().join("jobs.ledger")).await;
-    let Submission::Unknown(_) = client.submit_once("order 17", &dog()).await else {
-        panic!("the reply was lost")
-    };
-    hat.asked.forget_permits(1000);
-    let slow = client.clone();
-    let settled = Settlement::Accepted("hat:rabbit1".parse().unwrap());
-    let settling = tokio::spawn(async move { slow.settle("order 17", settled).await });
-    // It asks about the task now.
-    tokio::task::yield_now().await;
-    client
-        .settle("order 17", Settlement::NotTaken)
-        .await
-        .unwrap();
-    let job = accepted(&client, "order 17").await;
-    hat.asked.add_permits(1000);
-    let _ = settling.await.unwrap();
-    let entry = client.entry("order 17").await.unwrap().unwrap();
-    assert_eq!(entry.reference(), Some(&job.reference));
-}
-
-#[tokio::test]
-async fn a_video_that_may_not_be_made_larger_is_handed_on_as_it_is() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
-    let client = client(&hat, &folder.path().join("jobs.ledger")).await;
-    let client = client.with_budget(
-        Budget::new("june", "hat", 60.0)
-            .unwrap()
-            .price(60.0)
-            .unwrap(),
-    );
-    client
-        .want("order 17", &dog().resolution(Resolution::K4))
-        .await
-        .unwrap();
-    let videos = Mutex::new(Vec::new());
-    let run = client.run(|key, step| {
-        if let Step::Video(video) = step {
-            videos.lock().unwrap().push((key, video.shortfall));
-        }
-        std::future::ready(())
-    });
-    timeout(Duration::from_secs(20), run)
-        .await
-        .unwrap()
-        .unwrap();
-    let videos = videos.into_inner().unwrap();
-    assert!(
-        matches!(&*videos, [(key, Some(_))] if key == "order 17"),
-        "{videos:?}"
-    );
-    assert_eq!(hat.counts(), (1, 0));
+    assert_eq!(hat.sent() - before, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_without_an_end_ends_no_run() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
+    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let client = client(&hat, &folder.path().join("jobs.ledger")).await;
     let _ = accepted(&client, "order 17").await;
-    *hat.answers.lock().unwrap() = vec![Answer::NotReady];
+    hat.is_busy.store(true, Ordering::Relaxed);
     let run = timeout(
         Duration::from_secs(3600),
         client.run(|_, _| std::future::ready(())),
     );
     assert!(run.await.is_err(), "it waits");
-}
-
-#[tokio::test]
-async fn a_key_that_another_task_sends_is_not_to_be_looked_at() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
-    let client = client(&hat, &folder.path().join("jobs.ledger")).await;
-    client.want("order 17", &dog()).await.unwrap();
-    let (one, two) = tokio::join!(client.step("order 17"), client.step("order 17"));
-    for step in [one.unwrap(), two.unwrap()] {
-        assert!(
-            matches!(step, Step::AgainAfter(_) | Step::Video(_)),
-            "{step:?}"
-        );
-    }
-    assert_eq!(hat.counts().0, 1);
 }
 
 #[tokio::test]
@@ -413,7 +205,7 @@ async fn a_line_of_which_the_disk_has_only_the_room_is_one_unknown_entry() {
         ("half a line", true, b' '),
         ("zeros", false, b'\0'),
     ] {
-        let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
+        let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
         let path = folder.path().join("jobs.ledger");
         let client = client(&hat, &path).await;
         client.want("order 17", &dog()).await.unwrap();
@@ -443,7 +235,7 @@ async fn a_line_of_which_the_disk_has_only_the_room_is_one_unknown_entry() {
 
 #[tokio::test]
 async fn zeros_after_the_last_line_are_room() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
+    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let path = folder.path().join("jobs.ledger");
     client(&hat, &path)
         .await
@@ -461,7 +253,7 @@ async fn zeros_after_the_last_line_are_room() {
 
 #[tokio::test]
 async fn a_torn_request_can_be_settled_either_way() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
+    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let path = folder.path().join("jobs.ledger");
     client(&hat, &path)
         .await
@@ -484,12 +276,12 @@ async fn a_torn_request_can_be_settled_either_way() {
         accepted(&client, "order 17").await.reference.to_string(),
         "hat:rabbit1"
     );
-    assert_eq!(hat.counts().0, 0);
+    assert_eq!(hat.sent(), 0);
 }
 
 #[tokio::test]
 async fn what_is_too_long_for_a_line_is_refused_and_harms_nothing() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
+    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let path = folder.path().join("jobs.ledger");
     let client = client(&hat, &path).await;
     let mut request = dog();
@@ -507,7 +299,7 @@ async fn what_is_too_long_for_a_line_is_refused_and_harms_nothing() {
 
 #[tokio::test]
 async fn a_ledger_with_a_damaged_head_goes_on_with_what_is_paid_for() {
-    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new(&[]));
+    let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let path = folder.path().join("jobs.ledger");
     let _ = accepted(&client(&hat, &path).await, "order 17").await;
     let mut bytes = fs::read(&path).unwrap();

@@ -1,0 +1,518 @@
+//! One key is paid once, whatever happens to the caller or the process.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use veo_core::ledger::{Budget, EntryState, Which};
+use veo_core::{
+    Access, Client, ErrorKind, Image, Job, Kie, Limit, Receipt, Resolution, Settlement, Step,
+    Submission, UniAll, VideoRequest,
+};
+
+use crate::place::Place;
+
+pub(crate) async fn one_key_is_paid_once(place: Place) {
+    let client = place.client().await;
+    let job = accepted(client.submit_once("order 17", &dog()).await);
+    // Again, in another process, and by many at the same time.
+    assert_eq!(accepted(client.submit_once("order 17", &dog()).await), job);
+    assert_eq!(
+        accepted(place.client().await.submit_once("order 17", &dog()).await),
+        job
+    );
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let client = if number % 2 == 0 {
+            client.clone()
+        } else {
+            place.client().await
+        };
+        tasks
+            .spawn(async move { accepted(client.submit_once("order 18", &dog()).await).reference });
+    }
+    let jobs = tasks.join_all().await;
+    assert!(jobs.iter().all(|job| *job == jobs[0]), "{jobs:?}");
+    assert_eq!(place.sim.submits(), 2, "{}", place.sim.report());
+
+    // The same wish under other keys is another video each time, and another wish under the same key is none.
+    accepted(client.submit(&dog()).await);
+    accepted(client.submit(&dog()).await);
+    assert_eq!(place.sim.submits(), 4);
+    let other = dog().resolution(Resolution::P720);
+    assert_eq!(
+        rejected(client.submit_once("order 17", &other).await),
+        ErrorKind::KeyReused,
+        "said, and not left out"
+    );
+    assert_eq!(place.sim.submits(), 4);
+}
+
+/// An image is known by its content, whatever it is called.
+pub(crate) async fn a_wish_is_known_again_by_the_content_of_its_images(place: Place) {
+    let client = place.client().await;
+    let file = |name: &str, content: &[u8]| {
+        let path = place.folder().join(name);
+        std::fs::write(
+            &path,
+            [include_bytes!("../media/kite.png"), content].concat(),
+        )
+        .unwrap();
+        path
+    };
+    let of = |image: PathBuf| VideoRequest::image("It rains", image);
+    let (park, copy, lake) = (
+        file("park.png", b"park"),
+        file("copy.png", b"park"),
+        file("lake.png", b"lake"),
+    );
+    accepted(client.submit_once("k", &of(park.clone())).await);
+    accepted(client.submit_once("k", &of(copy)).await);
+    assert_eq!(
+        rejected(client.submit_once("k", &of(lake)).await),
+        ErrorKind::KeyReused
+    );
+    let bytes = Image::from(std::fs::read(&park).unwrap());
+    accepted(
+        client
+            .submit_once("k", &VideoRequest::image("It rains", bytes))
+            .await,
+    );
+    // One that is gone is known by its path.
+    std::fs::remove_file(&park).unwrap();
+    accepted(client.submit_once("k", &of(park)).await);
+    assert_eq!(place.sim.submits(), 1);
+
+    // A link is not kept with its signature, and is known again with it.
+    let signed = |text: &str| {
+        VideoRequest::image(
+            "It rains",
+            format!("https://img.example.net/park.png?{text}"),
+        )
+    };
+    accepted(client.submit_once("l", &signed("signature=hidden")).await);
+    accepted(client.submit_once("l", &signed("signature=hidden")).await);
+    assert_eq!(
+        rejected(client.submit_once("l", &signed("signature=other")).await),
+        ErrorKind::KeyReused
+    );
+    assert!(!place.stored().await.contains("hidden"));
+}
+
+pub(crate) async fn what_was_rejected_begins_again_and_what_is_unknown_does_not(place: Place) {
+    let poor = place.client_with("no-credits").await;
+    assert_eq!(
+        rejected(poor.submit_once("k", &dog()).await),
+        ErrorKind::InsufficientCredits
+    );
+    assert_eq!(place.state("k").await, EntryState::Rejected);
+    // Somebody has paid.
+    let client = place.client().await;
+    accepted(client.submit_once("k", &dog()).await);
+    let entry = client.entry("k").await.unwrap().unwrap();
+    let refused: Vec<_> = entry
+        .attempts
+        .iter()
+        .map(|attempt| attempt.rejection().is_some())
+        .collect();
+    assert_eq!(
+        (entry.state, refused.as_slice()),
+        (EntryState::Accepted, [true, false].as_slice())
+    );
+
+    let unlucky = place.client_with("lost-reply").await;
+    for _ in 0..3 {
+        let Submission::Unknown(unknown) = unlucky.submit_once("l", &dog()).await else {
+            panic!("it is unknown")
+        };
+        assert_eq!(unknown.key.as_deref(), Some("l"));
+    }
+    assert_eq!(
+        (place.state("l").await, place.sim.submits()),
+        (EntryState::Unknown, 3)
+    );
+
+    // Somebody has looked.
+    unlucky.settle("l", Settlement::NotTaken).await.unwrap();
+    assert_eq!(place.state("l").await, EntryState::Rejected);
+    let task = place.sim.charges().last().unwrap().task.clone();
+    let job = veo_core::JobRef::new("kie", task);
+    // That can be taken back, with a task that the provider knows.
+    assert!(
+        client
+            .settle(
+                "l",
+                Settlement::Accepted(veo_core::JobRef::new("kie", "nobody"))
+            )
+            .await
+            .is_err()
+    );
+    assert_eq!(place.state("l").await, EntryState::Rejected);
+    let key = "lost-reply";
+    place
+        .client_with(key)
+        .await
+        .settle("l", Settlement::Accepted(job.clone()))
+        .await
+        .unwrap();
+    assert_eq!(place.state("l").await, EntryState::Accepted);
+    let error = client.settle("l", Settlement::NotTaken).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("l is accepted, and only what is unknown can be settled"),
+        "{error}"
+    );
+    assert_eq!(
+        accepted(unlucky.submit_once("l", &dog()).await).reference,
+        job
+    );
+    assert_eq!(place.sim.submits(), 3);
+}
+
+/// A process that has ended while it was sending leaves an unknown outcome, and one that goes on leaves none.
+pub(crate) async fn what_is_on_its_way_is_unknown_once_its_process_has_gone(place: Place) {
+    // A server that takes the request and says nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent =
+        Kie::new(Access::new("key").base_url(format!("http://{}", listener.local_addr().unwrap())))
+            .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let client = place.recorded(Client::new(silent).unwrap()).await;
+    let sending = runtime.spawn(async move { client.submit_once("k", &dog()).await });
+    let (_socket, _) = listener.accept().await.unwrap();
+
+    let other = place.client().await;
+    let state = || async { other.entry("k").await.unwrap().map(|entry| entry.state) };
+    assert_eq!(state().await, Some(EntryState::OnItsWay));
+    assert_eq!(
+        other.step("k").await.unwrap(),
+        Step::AgainAfter(Duration::from_secs(1)),
+        "nobody else sends it"
+    );
+    // The process ends.
+    runtime.shutdown_background();
+    let _ = sending.await;
+    place.time_passes().await;
+    while state().await == Some(EntryState::OnItsWay) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(state().await, Some(EntryState::Unknown));
+    assert!(matches!(
+        other.submit_once("k", &dog()).await,
+        Submission::Unknown(_)
+    ));
+    assert!(matches!(other.step("k").await.unwrap(), Step::LookAtIt(_)));
+    assert_eq!(place.sim.submits(), 0);
+}
+
+pub(crate) async fn a_wish_goes_step_by_step_to_a_video_that_is_done(place: Place) {
+    let client = place.client().await;
+    client.want("k", &dog()).await.unwrap();
+    client.want("k", &dog()).await.unwrap();
+    assert_eq!(
+        client
+            .want("k", &VideoRequest::text("A cat"))
+            .await
+            .unwrap_err()
+            .kind(),
+        ErrorKind::KeyReused
+    );
+    assert_eq!(
+        (place.sim.submits(), place.state("k").await),
+        (0, EntryState::Wanted)
+    );
+
+    let client = place.client().await;
+    let mut steps = 0;
+    let video = loop {
+        steps += 1;
+        match client.step("k").await.unwrap() {
+            Step::AgainAfter(_) => {}
+            Step::Video(video) => break video,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(
+        steps > 2 && place.state("k").await == EntryState::Finished,
+        "{steps}"
+    );
+    // It is handed over until it is done.
+    assert!(matches!(client.step("k").await.unwrap(), Step::Video(_)));
+    let saved = client
+        .download(&video, place.folder().join("dog.mp4"))
+        .await
+        .unwrap();
+    let job = client.entry("k").await.unwrap().unwrap().job().unwrap();
+    let receipt = Receipt::new(&job, &video, &saved);
+    client.done("k", &receipt).await.unwrap();
+    let Step::Done(Some(kept)) = client.step("k").await.unwrap() else {
+        panic!("it is done")
+    };
+    assert_eq!(
+        (&kept.saved, &kept.job.reference),
+        (&receipt.saved, &receipt.job.reference)
+    );
+    assert_eq!(place.sim.submits(), 1);
+    assert_eq!(
+        client.step("nothing").await.unwrap_err().kind(),
+        ErrorKind::InvalidRequest
+    );
+}
+
+pub(crate) async fn a_run_drives_everything_that_is_open(place: Place) {
+    let client = place.client().await;
+    for number in 0..10 {
+        client
+            .want(&format!("order {number}"), &dog())
+            .await
+            .unwrap();
+    }
+    let lost = place.client_with("lost-reply").await;
+    let _ = lost.submit_once("lost", &dog()).await;
+    let folder = place.folder().to_owned();
+    let handled = std::cell::RefCell::new(Vec::new());
+    let save = |key: String, step: Step| {
+        let (client, folder, handled) = (&client, &folder, &handled);
+        async move {
+            if let Step::Video(video) = step {
+                let saved = client.download(&video, folder.join(&key)).await.unwrap();
+                let job = client.entry(&key).await.unwrap().unwrap().job().unwrap();
+                client
+                    .done(&key, &Receipt::new(&job, &video, &saved))
+                    .await
+                    .unwrap();
+                // More may be wanted while it runs.
+                if key == "order 3" {
+                    client.want("order 10", &dog()).await.unwrap();
+                }
+            }
+            handled.borrow_mut().push(key);
+        }
+    };
+    client.run(save).await.unwrap();
+    assert_eq!(handled.borrow().len(), 11, "{handled:?}");
+    let listed = place.ledger().await.list(Which::Open).await.unwrap();
+    assert_eq!(
+        listed.iter().map(|entry| &*entry.key).collect::<Vec<_>>(),
+        ["lost"]
+    );
+    assert_eq!(place.sim.submits(), 12);
+}
+
+pub(crate) async fn two_open_entries_are_never_saved_in_the_same_place(place: Place) {
+    let client = place.client().await;
+    let prepared = async || client.prepare(&dog()).await.unwrap().target("/srv/dog.mp4");
+    accepted(client.send(prepared().await.key("k")).await);
+    assert_eq!(
+        rejected(client.send(prepared().await.key("l")).await),
+        ErrorKind::TargetTaken
+    );
+    accepted(client.send(prepared().await.key("k")).await);
+    assert_eq!(place.sim.submits(), 1);
+}
+
+pub(crate) async fn a_budget_is_kept_whatever_is_told(place: Place) {
+    let client = place.client().await;
+    // One call costs so much.
+    let price = {
+        accepted(client.submit(&dog()).await);
+        place.sim.charges()[0].credits
+    };
+    let budget = |cap: f64| Budget::new("june", "kie", cap).unwrap();
+    let capped = client.clone().with_budget(budget(price * 3.0));
+    let mut ends = Vec::new();
+    for number in 0..5 {
+        ends.push(
+            match capped.submit_once(&format!("order {number}"), &dog()).await {
+                Submission::Accepted(_) => "accepted".to_owned(),
+                Submission::Rejected(error) => format!("{:?}", error.kind()),
+                Submission::Unknown(_) => "unknown".to_owned(),
+            },
+        );
+    }
+    assert_eq!(
+        ends,
+        [
+            "accepted",
+            "accepted",
+            "accepted",
+            "OverBudget",
+            "OverBudget"
+        ]
+    );
+    // The cap is for all that use its name, and for nobody else's account.
+    let more = place.client().await.with_budget(budget(price * 4.0));
+    accepted(more.submit_once("one more", &dog()).await);
+    assert_eq!(
+        rejected(more.submit_once("and one", &dog()).await),
+        ErrorKind::OverBudget
+    );
+    let uniall = UniAll::new(Access::new("key").base_url(place.sim.url())).unwrap();
+    let elsewhere = place
+        .eager(Client::new(uniall).unwrap())
+        .await
+        .with_budget(budget(1e9));
+    let Submission::Rejected(error) = elsewhere.submit(&dog()).await else {
+        panic!("it is not sent")
+    };
+    assert!(
+        error
+            .to_string()
+            .contains("the budget june is for kie and not for uniall"),
+        "{error}"
+    );
+    for cap in [f64::NAN, f64::INFINITY, -1.0, -0.0] {
+        assert_eq!(
+            Budget::new("june", "kie", cap).unwrap_err().kind(),
+            ErrorKind::InvalidRequest,
+            "{cap}"
+        );
+    }
+}
+
+/// The address that kie.ai calls has a word in it by which its call is known again, and the task is asked then.
+pub(crate) async fn a_callback_settles_what_is_unknown(place: Place) {
+    let client = place.client_with("lost-reply").await;
+    let request = dog().callback_url("https://app.example.net/hook?user=7#part");
+    let Submission::Unknown(unknown) = client.submit_once("k", &request).await else {
+        panic!("its reply is lost")
+    };
+    assert_eq!(unknown.key.as_deref(), Some("k"));
+    let sent = place.sim.calls().last().unwrap().body.clone().unwrap()["callBackUrl"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let (start, rest) = sent.split_once("&veo=").unwrap();
+    let (marker, end) = rest.split_once('#').unwrap();
+    assert_eq!(
+        (start, marker.len(), end),
+        ("https://app.example.net/hook?user=7", 32, "part"),
+        "{sent}"
+    );
+
+    let webhooks = veo_core::Webhooks::new("a key for tests".into()).unwrap();
+    let notice = |task: &str, target: &str| {
+        let headers = webhooks.sign(task, std::time::SystemTime::now()).unwrap();
+        let body = format!(r#"{{"code":200,"data":{{"taskId":"{task}"}}}}"#);
+        match webhooks.verify(target, &headers, body.as_bytes()).unwrap() {
+            veo_core::Delivery::First(notice) | veo_core::Delivery::Repeated(notice) => notice,
+        }
+    };
+    let task = place.sim.charges()[0].task.clone();
+    let target = format!("/hook?user=7&veo={marker}");
+    // Without its marker, and for a task that kie.ai does not know, it settles nothing.
+    assert_eq!(
+        client
+            .settle_by(&notice(&task, "/hook?user=7"))
+            .await
+            .unwrap(),
+        None
+    );
+    assert!(client.settle_by(&notice("another", &target)).await.is_err());
+    // Nor does another task that is there.
+    let elsewhere = Client::new(place.kie("lost-reply")).unwrap();
+    let cat = accepted(
+        elsewhere
+            .submit(&VideoRequest::text("A cat").seconds(4))
+            .await,
+    )
+    .reference
+    .task;
+    let error = client.settle_by(&notice(&cat, &target)).await.unwrap_err();
+    assert!(
+        error.to_string().contains("has another prompt than k"),
+        "{error}"
+    );
+    assert_eq!(place.state("k").await, EntryState::Unknown);
+    let entry = client
+        .settle_by(&notice(&task, &target))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (entry.state, entry.reference().unwrap().task.as_str()),
+        (EntryState::Accepted, &*task)
+    );
+    // The marker is no part of the wish.
+    accepted(client.submit_once("k", &request).await);
+}
+
+/// The sum of all processes keeps to the limit of the account.
+pub(crate) async fn processes_share_the_limit_of_an_account(place: Place) {
+    let (accepted, count) = tokio::sync::watch::channel(0);
+    let accepted = std::sync::Arc::new(accepted);
+    let mut tasks = tokio::task::JoinSet::new();
+    // So long that no machine is too slow for it.
+    let limit = Limit::new(20, Duration::from_secs(3600));
+    for number in 0..30 {
+        let kie = place.kie("key").limit(limit);
+        let client = place.eager(Client::new(kie).unwrap()).await;
+        let (accepted, mut count) = (accepted.clone(), count.clone());
+        tasks.spawn(async move {
+            let prepared = client
+                .prepare(&dog())
+                .await
+                .unwrap()
+                .key(format!("order {number}"));
+            // Those that have to wait give up once there are as many as may be sent.
+            let all_sent = async move { drop(count.wait_for(|count| *count == 20).await) };
+            let sent = client.send_until(prepared, all_sent).await;
+            let is_accepted = matches!(sent, Submission::Accepted(_));
+            accepted.send_modify(|count| *count += usize::from(is_accepted));
+            is_accepted
+        });
+    }
+    let taken = tasks
+        .join_all()
+        .await
+        .into_iter()
+        .filter(|taken| *taken)
+        .count();
+    assert_eq!(
+        (taken, place.sim.submits()),
+        (20, 20),
+        "{}",
+        place.sim.report()
+    );
+    // Those that waited are in no doubt: nothing is known of them.
+    let listed = place.ledger().await.list(Which::All).await.unwrap();
+    assert_eq!(listed.len(), 20);
+}
+
+pub(crate) async fn whoever_asks_and_does_something_else_keeps_the_ledger_from_nobody(
+    place: Place,
+) {
+    let ledger = place.ledger().await;
+    let mut half: Vec<_> = (0..3).map(|_| ledger.entry("order 17")).collect();
+    for question in &mut half {
+        std::future::poll_fn(|context| {
+            let _ = question.as_mut().poll(context);
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    let asked = tokio::time::timeout(Duration::from_secs(5), ledger.entry("order 18")).await;
+    assert_eq!(asked.unwrap().unwrap(), None);
+}
+
+fn dog() -> VideoRequest {
+    VideoRequest::text("A dog playing in a park").seconds(4)
+}
+
+fn accepted(submission: Submission) -> Job {
+    match submission {
+        Submission::Accepted(job) => job,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn rejected(submission: Submission) -> ErrorKind {
+    match submission {
+        Submission::Rejected(error) => error.kind(),
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,161 @@
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use veo_core::ledger::{EntryState, FileLedger, Ledger};
+use veo_core::{Access, Client, Downloads, Kie, Poll};
+use veo_postgres::PostgresLedger;
+use veo_postgres::deadpool_postgres::{Manager, Object, Pool};
+use veo_postgres::tokio_postgres::{Config, NoTls};
+use veo_sim::{Scenario, Sim};
+
+/// A ledger that processes share, and a simulated kie.ai.
+pub(crate) struct Place {
+    pub(crate) sim: Sim,
+    folder: TempDir,
+    /// How to reach the database, if the ledger is in one: with a schema of its own.
+    database: Option<Config>,
+}
+
+impl Place {
+    pub(crate) async fn in_a_file() -> Option<Self> {
+        Some(Self::new(None).await)
+    }
+
+    /// A new schema, if there is a PostgreSQL for tests.
+    pub(crate) async fn in_postgres() -> Option<Self> {
+        let place = Self::empty_schema().await?;
+        veo_postgres::migrate(&place.pool()).await.unwrap();
+        Some(place)
+    }
+
+    /// The same without tables.
+    pub(crate) async fn empty_schema() -> Option<Self> {
+        let Ok(address) = std::env::var("VEO_TEST_POSTGRES") else {
+            assert!(
+                std::env::var_os("VEO_TEST_POSTGRES_NEEDED").is_none(),
+                "VEO_TEST_POSTGRES is not set, so there is no PostgreSQL to test with"
+            );
+            println!(
+                "skipped: there is no PostgreSQL, whose address would be in VEO_TEST_POSTGRES; \
+                 scripts/postgres.sh runs a command with one"
+            );
+            return None;
+        };
+        let mut config: Config = address.parse().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().file_name().unwrap().to_str().unwrap();
+        let schema = format!("test_{}", name.trim_start_matches('.')).to_lowercase();
+        let (client, connection) = config.connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+            .batch_execute(&format!("CREATE SCHEMA \"{schema}\""))
+            .await
+            .unwrap();
+        // What is dangerous is switched on: the ledger has to be durable in spite of it.
+        config.options(format!(
+            "-c search_path={schema} -c synchronous_commit=off -c default_transaction_isolation=serializable"
+        ));
+        config.application_name(schema);
+        Some(Self::new(Some(config)).await)
+    }
+
+    async fn new(database: Option<Config>) -> Self {
+        let rich = Scenario::new("rich", "There is enough for every test.").credits(1_000_000.0);
+        Self {
+            sim: Sim::builder().scenario(rich).start().await.unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+            database,
+        }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn kie(&self, key: &str) -> Kie {
+        Kie::new(Access::new(key).base_url(self.sim.url())).unwrap()
+    }
+
+    /// How to reach the database with the schema of this place.
+    pub(crate) fn config(&self) -> Config {
+        self.database.clone().unwrap()
+    }
+
+    /// Connections as another process would have them.
+    pub(crate) fn pool(&self) -> Pool {
+        pool(self.config())
+    }
+
+    /// A connection to look at the tables and to change them.
+    pub(crate) async fn database(&self) -> Object {
+        self.pool().get().await.unwrap()
+    }
+
+    /// The ledger as another process would have it.
+    pub(crate) async fn ledger(&self) -> Box<dyn Ledger> {
+        match &self.database {
+            None => Box::new(FileLedger::open(self.path()).await.unwrap()),
+            Some(_) => Box::new(PostgresLedger::open(self.pool()).await.unwrap()),
+        }
+    }
+
+    /// The client with the ledger as another process would have it.
+    pub(crate) async fn recorded(&self, client: Client) -> Client {
+        match &self.database {
+            None => client.with_ledger(FileLedger::open(self.path()).await.unwrap()),
+            Some(_) => client.with_ledger(PostgresLedger::open(self.pool()).await.unwrap()),
+        }
+    }
+
+    /// A client of kie.ai as another process would have it.
+    pub(crate) async fn client(&self) -> Client {
+        self.client_with("key").await
+    }
+
+    pub(crate) async fn client_with(&self, key: &str) -> Client {
+        self.eager(Client::new(self.kie(key)).unwrap()).await
+    }
+
+    /// The same of any client, which waits for nothing but the ledger.
+    pub(crate) async fn eager(&self, client: Client) -> Client {
+        let none = Duration::ZERO;
+        let poll = Poll::default().first(none).every(none).every_upgrade(none);
+        let downloads = Downloads::default().allow_loopback(true);
+        let client = client.with_poll(poll).with_downloads(downloads).unwrap();
+        self.recorded(client).await
+    }
+
+    pub(crate) async fn state(&self, key: &str) -> EntryState {
+        let ledger = self.ledger().await;
+        ledger.entry(key).await.unwrap().unwrap().state
+    }
+
+    /// All that is stored, as text.
+    pub(crate) async fn stored(&self) -> String {
+        if self.database.is_none() {
+            return std::fs::read_to_string(self.path()).unwrap();
+        }
+        let client = self.database().await;
+        let query = "SELECT coalesce(string_agg(veo_entries::text, ' '), '') FROM veo_entries";
+        client.query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    /// Time passes, until a process that has gone would have shown that it is there.
+    pub(crate) async fn time_passes(&self) {
+        if self.database.is_some() {
+            let client = self.database().await;
+            let update = "UPDATE veo_entries SET leased_until = clock_timestamp()";
+            client.execute(update, &[]).await.unwrap();
+        }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("jobs.ledger")
+    }
+}
+
+pub(crate) fn pool(config: Config) -> Pool {
+    let manager = Manager::new(config, NoTls);
+    Pool::builder(manager).max_size(4).build().unwrap()
+}

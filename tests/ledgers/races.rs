@@ -1,0 +1,231 @@
+//! Several tasks and processes at the same time.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use veo_core::ledger::{Begin, Begun, Budget, EntryState, Event, Find, Outcome, Want, Wish};
+use veo_core::{
+    Client, Error, ErrorKind, Job, Resolution, Settlement, Step, Submission, VideoRequest,
+};
+
+use crate::hat::{Answer, Hat};
+use crate::place::Place;
+
+pub(crate) async fn a_refusal_says_nothing_of_a_call_whose_reply_was_lost(place: Place) {
+    let hat = Hat::new(&[]);
+    let client = hat.client(&place).await;
+    let job = accepted(&client, "order 17").await;
+    *hat.answers.lock().unwrap() = vec![Answer::Lost, Answer::NoCredits];
+    for _ in 0..3 {
+        let error = client.upgrade(&job, Resolution::K4).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutcomeUnknown, "{error}");
+    }
+    let key = format!("{}:4k", job.reference);
+    assert_eq!(
+        client.entry(&key).await.unwrap().unwrap().state,
+        EntryState::Unknown
+    );
+    assert_eq!(hat.counts().1, 2, "it was repeated once");
+}
+
+pub(crate) async fn a_lost_call_for_4k_is_repeated_once_by_all_together(place: Place) {
+    let hat = Hat::new(&[]);
+    let one = hat.client(&place).await;
+    let job = accepted(&one, "order 17").await;
+    *hat.answers.lock().unwrap() = vec![Answer::Lost; 10];
+    let upgrade = one.want_upgrade(&job, Resolution::K4, None).await.unwrap();
+    let step = one.step(&upgrade.key).await.unwrap();
+    assert!(matches!(step, Step::AgainAfter(_)), "{step:?}");
+    let mut tasks = JoinSet::new();
+    for _ in 0..6 {
+        let (other, job) = (hat.client(&place).await, job.clone());
+        tasks.spawn(async move {
+            other
+                .upgrade(&job, Resolution::K4)
+                .await
+                .unwrap_err()
+                .kind()
+        });
+    }
+    let kinds = tasks.join_all().await;
+    assert!(
+        kinds.iter().all(|kind| *kind == ErrorKind::OutcomeUnknown),
+        "{kinds:?}"
+    );
+    assert_eq!(hat.counts().1, 2);
+    let step = one.step(&upgrade.key).await.unwrap();
+    assert!(matches!(step, Step::LookAtIt(_)), "{step:?}");
+}
+
+pub(crate) async fn of_two_who_would_repeat_a_call_one_may(place: Place) {
+    let hat = Hat::new(&[]);
+    let one = hat.client(&place).await;
+    let job = accepted(&one, "order 17").await;
+    *hat.answers.lock().unwrap() = vec![Answer::Lost];
+    let upgrade = one.want_upgrade(&job, Resolution::K4, None).await.unwrap();
+    one.step(&upgrade.key).await.unwrap();
+    let [first, second] = [place.ledger().await, place.ledger().await];
+    let again = Event::CalledAgain { calls: 2 };
+    let entry = first.record(&upgrade.key, again.clone()).await.unwrap();
+    assert_eq!(entry.state, EntryState::OnItsWay);
+    let error = second.record(&upgrade.key, again).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OnItsWay);
+    // Whoever has made the call has gone.
+    drop(first);
+    place.time_passes().await;
+    let error = second
+        .record(&upgrade.key, Event::CalledAgain { calls: 2 })
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OnItsWay, "it was made");
+    assert_eq!(
+        second.entry(&upgrade.key).await.unwrap().unwrap().state,
+        EntryState::Unknown
+    );
+}
+
+pub(crate) async fn what_was_sent_again_meanwhile_is_not_settled(place: Place) {
+    let hat = Hat::new(&[Answer::Lost]);
+    let client = hat.client(&place).await;
+    let Submission::Unknown(_) = client.submit_once("order 17", &dog()).await else {
+        panic!("the reply was lost")
+    };
+    hat.asked.forget_permits(1000);
+    let slow = client.clone();
+    let settled = Settlement::Accepted("hat:rabbit1".parse().unwrap());
+    let settling = tokio::spawn(async move { slow.settle("order 17", settled).await });
+    // It asks about the task now.
+    tokio::task::yield_now().await;
+    client
+        .settle("order 17", Settlement::NotTaken)
+        .await
+        .unwrap();
+    let job = accepted(&client, "order 17").await;
+    hat.asked.add_permits(1000);
+    let _ = settling.await.unwrap();
+    let entry = client.entry("order 17").await.unwrap().unwrap();
+    assert_eq!(entry.reference(), Some(&job.reference));
+}
+
+pub(crate) async fn a_video_that_may_not_be_made_larger_is_handed_on_as_it_is(place: Place) {
+    let hat = Hat::new(&[]);
+    let client = hat.client(&place).await;
+    let client = client.with_budget(
+        Budget::new("june", "hat", 60.0)
+            .unwrap()
+            .price(60.0)
+            .unwrap(),
+    );
+    client
+        .want("order 17", &dog().resolution(Resolution::K4))
+        .await
+        .unwrap();
+    let videos = Mutex::new(Vec::new());
+    let run = client.run(|key, step| {
+        if let Step::Video(video) = step {
+            videos.lock().unwrap().push((key, video.shortfall));
+        }
+        std::future::ready(())
+    });
+    timeout(Duration::from_secs(20), run)
+        .await
+        .unwrap()
+        .unwrap();
+    let videos = videos.into_inner().unwrap();
+    assert!(
+        matches!(&*videos, [(key, Some(_))] if key == "order 17"),
+        "{videos:?}"
+    );
+    assert_eq!(hat.counts(), (1, 0));
+}
+
+pub(crate) async fn a_key_that_another_task_sends_is_not_to_be_looked_at(place: Place) {
+    let hat = Hat::new(&[]);
+    let client = hat.client(&place).await;
+    client.want("order 17", &dog()).await.unwrap();
+    let (one, two) = tokio::join!(client.step("order 17"), client.step("order 17"));
+    for step in [one.unwrap(), two.unwrap()] {
+        assert!(
+            matches!(step, Step::AgainAfter(_) | Step::Video(_)),
+            "{step:?}"
+        );
+    }
+    assert_eq!(hat.counts().0, 1);
+}
+
+pub(crate) async fn a_budget_is_shared_by_all(place: Place) {
+    let budget = Budget::new("june", "hat", 30.0).unwrap().price(10.0);
+    let mut tasks = JoinSet::new();
+    for number in 0..10 {
+        let ledger = place.ledger().await;
+        let want = Want::new(format!("order {number}"), Wish::request(&dog()).await);
+        let mut begin = Begin::new(want, Hat::new(&[]).offered(&dog(), json!({})));
+        begin.budget = Some(budget.clone().unwrap());
+        tasks.spawn(async move { ledger.begin(begin).await.unwrap() });
+    }
+    let mut begun = tasks.join_all().await;
+    begun.retain(|begun| matches!(begun, Begun::Yours));
+    assert_eq!(begun.len(), 3);
+    assert_eq!(place.ledger().await.spent("june").await.unwrap(), 30.0);
+}
+
+/// A number of a body is read as it was written, whatever the ledger does with it between.
+pub(crate) async fn numbers_are_kept(place: Place) {
+    let ledger = place.ledger().await;
+    let numbers = json!([1, 1.0, 0.1, -0.0, 1e16, 1e300, u64::MAX, i64::MIN, 60.5]);
+    let offer = Hat::new(&[]).offered(&dog(), json!({ "numbers": numbers }));
+    let begin = Begin::new(Want::new("k", Wish::request(&dog()).await), offer);
+    assert!(matches!(ledger.begin(begin).await.unwrap(), Begun::Yours));
+    let entry = ledger.entry("k").await.unwrap().unwrap();
+    let kept = &entry.attempts[0].sent.body["numbers"];
+    assert_eq!(kept.to_string(), numbers.to_string());
+}
+
+pub(crate) async fn long_texts_are_found(place: Place) {
+    let ledger = place.ledger().await;
+    let key = "k".repeat(100_000);
+    let target = "/srv/".repeat(10_000);
+    let mut want = Want::new(&key, Wish::request(&dog()).await);
+    want.target = Some(target.clone());
+    ledger.want(want).await.unwrap();
+    assert_eq!(ledger.entry(&key).await.unwrap().unwrap().key, key);
+    let found = ledger.find(Find::Target(&target)).await.unwrap();
+    assert_eq!(found.unwrap().key, key);
+    assert_eq!(ledger.find(Find::Marker(&target)).await.unwrap(), None);
+}
+
+/// A wish that was rejected and begins again has the place that it had, if nobody else has it by now.
+pub(crate) async fn what_was_rejected_keeps_its_place(place: Place) {
+    let ledger = place.ledger().await;
+    let wish = Wish::request(&dog()).await;
+    let begin = |key: &str, target: Option<&str>| {
+        let mut want = Want::new(key, wish.clone());
+        want.target = target.map(str::to_owned);
+        Begin::new(want, Hat::new(&[]).offered(&dog(), json!({})))
+    };
+    let begun = ledger.begin(begin("k", Some("/srv/dog.mp4"))).await;
+    assert!(matches!(begun, Ok(Begun::Yours)), "{begun:?}");
+    let outcome = Outcome::rejected(Error::new(ErrorKind::Refused, "no"));
+    ledger.record("k", Event::Ended { outcome }).await.unwrap();
+    let begun = ledger.begin(begin("l", Some("/srv/dog.mp4"))).await;
+    assert!(matches!(begun, Ok(Begun::Yours)), "{begun:?}");
+    let begun = ledger.begin(begin("k", None)).await;
+    assert!(
+        matches!(&begun, Ok(Begun::TargetTaken(key)) if key == "l"),
+        "{begun:?}"
+    );
+}
+
+fn dog() -> VideoRequest {
+    VideoRequest::text("A dog")
+}
+
+async fn accepted(client: &Client, key: &str) -> Job {
+    let Submission::Accepted(job) = client.submit_once(key, &dog()).await else {
+        panic!("it is accepted")
+    };
+    job
+}
