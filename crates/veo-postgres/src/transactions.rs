@@ -13,8 +13,8 @@ use crate::failure::Failed;
 use crate::rows::{Sought, Stored};
 use crate::{money, rows};
 
-/// Stores a wish in a transaction of the caller, as [`want`](veo_core::ledger::Ledger::want) does in one of its own: so a queue's job and the
-/// wish are stored together or not at all. Nothing is sent.
+/// Stores a wish in a transaction of the caller, as [`want`](veo_core::ledger::Ledger::want) does in one of its own. So the job of
+/// a queue and the wish are stored together or not at all. Nothing is sent.
 ///
 /// ```no_run
 /// use veo_core::VideoRequest;
@@ -33,7 +33,8 @@ use crate::{money, rows};
 ///
 /// # Errors
 ///
-/// As [`want`](veo_core::ledger::Ledger::want). After [`ErrorKind::Ledger`] the transaction can only be rolled back. It is not tried again here.
+/// As [`want`](veo_core::ledger::Ledger::want). After [`ErrorKind::Ledger`] the transaction can only be rolled back; it is not tried
+/// again here.
 pub async fn want_in(transaction: &Transaction<'_>, want: Want) -> Result<Entry, Error> {
     Ok(self::want(transaction, want).await?)
 }
@@ -47,9 +48,11 @@ pub(crate) async fn start(client: &mut Object) -> Result<Transaction<'_>, Failed
         .read_only(false)
         .start()
         .await?;
+    // A machine that stands still must not keep an account from all others.
     transaction
         .batch_execute(
-            "SELECT set_config('synchronous_commit', 'on', true)
+            "SELECT set_config('idle_in_transaction_session_timeout', '10s', true);
+             SELECT set_config('synchronous_commit', 'on', true)
              WHERE current_setting('synchronous_commit') = 'off'",
         )
         .await?;
