@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use veo_core::ledger::FileLedger;
 use veo_core::{
     Access, Client, Error, JobRef, Kie, Poll, Resolution, State, Submission, UniAll, VideoRequest,
 };
@@ -325,6 +326,39 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
         "{} MiB for what is too long",
         peak() / MIB
     );
+}
+
+/// The ledger keeps an excerpt of what a provider says.
+#[test]
+fn a_long_reply_is_a_short_line_of_a_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = r#"{"code":500,"msg":"x","error":{"message":"x"},"data":["#;
+    let reply = file(
+        folder.path(),
+        "reply",
+        32 * MIB,
+        [start, r#"{"a":0},"#, "0]}"],
+    );
+    let url = serve(Arc::new(Mutex::new(reply)), Arc::default());
+    let path = folder.path().join("jobs.ledger");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let submission = runtime.block_on(async {
+        let kie = Kie::new(Access::new("key").base_url(&url)).unwrap();
+        let ledger = FileLedger::open(&path).await.unwrap();
+        let client = Client::new(kie).unwrap().with_ledger(ledger);
+        client.submit(&VideoRequest::text("A red kite")).await
+    });
+    assert!(
+        matches!(submission, Submission::Unknown(_)),
+        "{submission:?}"
+    );
+    let ledger = std::fs::read_to_string(&path).unwrap();
+    assert!(ledger.contains(r#""state":"unknown""#), "{ledger}");
+    let longest = ledger.lines().map(|line| line.trim_end().len()).max();
+    assert!(longest < Some(64 << 10), "{longest:?}");
 }
 
 /// An application waits for as many jobs as it likes, each in a task with a client of its own.
