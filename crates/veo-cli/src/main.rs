@@ -16,6 +16,7 @@ mod fetch;
 mod habits;
 mod hash;
 mod interrupt;
+mod ledgers;
 mod listing;
 mod output;
 mod paths;
@@ -33,6 +34,7 @@ use commands::{
     reference, schema, settle, sim, status, upgrade, upload, wait,
 };
 use failure::{Exit, Failure};
+use ledgers::Ledgers;
 use output::Output;
 
 const EXAMPLES: &str = "\
@@ -59,6 +61,10 @@ struct Cli {
     /// Show what is said to the provider and what it answers, without secrets.
     #[arg(short, long, global = true)]
     verbose: bool,
+    /// Keep the jobs in a PostgreSQL that machines share, and not in files of this machine. VEO_LEDGER says the same; a
+    /// password belongs there, since others see the options of a command.
+    #[arg(long, global = true, value_name = "postgres://...")]
+    ledger: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -112,7 +118,7 @@ fn main() -> ExitCode {
         Err(error) => return end_without_command(error),
     };
     let output = Output::new(cli.json, cli.verbose);
-    let done = start(cli.command, &output);
+    let done = start(cli.command, &Ledgers::of(cli.ledger), &output);
     let printed = output.check();
     match (done, printed) {
         (Ok(()), Ok(())) => output.code(),
@@ -148,33 +154,33 @@ fn end_without_command(mut error: clap::Error) -> ExitCode {
     output.report(&Failure::usage(message))
 }
 
-fn start(command: Command, output: &Output) -> Result<(), Failure> {
+fn start(command: Command, ledgers: &Ledgers, output: &Output) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::failed(format!("the program cannot start: {error}")))?;
-    let done = runtime.block_on(run(command, output));
+    let done = runtime.block_on(run(command, ledgers, output));
     // The program does not wait for a thread that waits for the file of another process.
     runtime.shutdown_background();
     done
 }
 
-async fn run(command: Command, output: &Output) -> Result<(), Failure> {
+async fn run(command: Command, ledgers: &Ledgers, output: &Output) -> Result<(), Failure> {
     match command {
-        Command::Generate(arguments) => generate::run(*arguments, output).await,
-        Command::Extend(arguments) => extend::run(*arguments, output).await,
-        Command::Upgrade(arguments) => upgrade::run(arguments, output).await,
-        Command::Status(arguments) => status::run(arguments, output).await,
-        Command::Wait(arguments) => wait::run(arguments, output).await,
-        Command::Download(arguments) => download::run(arguments, output).await,
-        Command::Jobs(arguments) => jobs::run(&arguments, output).await,
-        Command::Settle(arguments) => settle::run(&arguments, output).await,
+        Command::Generate(arguments) => generate::run(*arguments, ledgers, output).await,
+        Command::Extend(arguments) => extend::run(*arguments, ledgers, output).await,
+        Command::Upgrade(arguments) => upgrade::run(arguments, ledgers, output).await,
+        Command::Status(arguments) => status::run(arguments, ledgers, output).await,
+        Command::Wait(arguments) => wait::run(arguments, ledgers, output).await,
+        Command::Download(arguments) => download::run(arguments, ledgers, output).await,
+        Command::Jobs(arguments) => jobs::run(&arguments, ledgers, output).await,
+        Command::Settle(arguments) => settle::run(&arguments, ledgers, output).await,
         Command::Plan(arguments) => plan::run(*arguments, output),
         Command::Models(arguments) => models::run(&arguments, output),
         Command::Credits(arguments) => credits::run(&arguments, output).await,
         Command::Upload(arguments) => upload::run(arguments, output).await,
         Command::Auth(arguments) => auth::run(&arguments, output),
-        Command::Inspect(arguments) => inspect::run(&arguments, output).await,
+        Command::Inspect(arguments) => inspect::run(&arguments, ledgers, output).await,
         Command::Schema => schema::run(output),
         Command::Sim(arguments) => sim::run(&arguments, output).await,
         Command::Completions(arguments) => completions::run(&arguments, Cli::command(), output),

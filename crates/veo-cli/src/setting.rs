@@ -5,6 +5,7 @@ use veo_sim::Sim;
 use crate::args::Who;
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
+use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::simulator;
 use crate::store::Store;
@@ -13,17 +14,19 @@ use crate::store::Store;
 pub(crate) struct Setting {
     pub(crate) config: Config,
     pub(crate) providers: Vec<ProviderName>,
+    pub(crate) ledgers: Ledgers,
     /// The simulator stops when this is dropped.
     simulator: Option<Sim>,
 }
 
 impl Setting {
     /// Reads the configuration, or starts a simulator.
-    pub(crate) async fn of(who: &Who, output: &Output) -> Result<Self, Failure> {
+    pub(crate) async fn of(who: &Who, ledgers: &Ledgers, output: &Output) -> Result<Self, Failure> {
         let Some(provider) = who.sim else {
             return Ok(Self {
                 config: Config::load(output)?,
                 providers: who.provider.clone(),
+                ledgers: ledgers.clone(),
                 simulator: None,
             });
         };
@@ -31,6 +34,7 @@ impl Setting {
         Ok(Self {
             config: Config::simulated(&simulator.url()),
             providers: vec![provider],
+            ledgers: ledgers.clone(),
             simulator: Some(simulator),
         })
     }
@@ -40,7 +44,7 @@ impl Setting {
         if self.is_simulated() {
             Store::temporary().await
         } else {
-            Store::open().await
+            Store::open(&self.ledgers).await
         }
     }
 

@@ -1,14 +1,17 @@
-//! The ledgers of the program: one for the jobs of this machine, and one beside the file of each batch.
+//! The ledgers of the program: one for the jobs of this machine, and one beside the file of each batch; or one for all, which
+//! machines share.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
-use veo_core::ledger::{Entry, FileLedger, Find, Ledger as _, Listed, Which};
+use veo_core::ledger::{Entry, FileLedger, Find, Ledger, Listed, Which};
 use veo_core::{Error, ErrorKind, JobRef, VideoRequest};
 
 use crate::earlier;
 use crate::failure::Failure;
+use crate::ledgers::Ledgers;
 use crate::paths::own_folder;
 use crate::read;
 
@@ -17,7 +20,9 @@ type KeyOf<'a> = dyn FnMut(&VideoRequest, &Path) -> Option<String> + 'a;
 
 /// A ledger, and where it belongs.
 pub(crate) struct Store {
-    ledger: FileLedger,
+    ledger: Arc<dyn Ledger>,
+    /// The same, if it is in a file.
+    file: Option<FileLedger>,
     /// The file of the batch, if it is the ledger of one.
     batch: Option<PathBuf>,
     /// The file of the batch, locked for this process alone.
@@ -28,7 +33,10 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the ledger of all jobs that are in no batch, and creates it if there is none.
-    pub(crate) async fn open() -> Result<Self, Failure> {
+    pub(crate) async fn open(ledgers: &Ledgers) -> Result<Self, Failure> {
+        if let Some(store) = Self::open_shared(ledgers).await? {
+            return Ok(store);
+        }
         let Some(path) = path_of_all() else {
             return Err(Failure::usage(
                 "there is no place to keep jobs in, and none is sent without; set HOME or XDG_STATE_HOME",
@@ -39,13 +47,22 @@ impl Store {
     }
 
     /// Opens the ledger of all jobs that are in no batch, if there is one.
-    pub(crate) async fn open_existing() -> Result<Option<Self>, Failure> {
+    pub(crate) async fn open_existing(ledgers: &Ledgers) -> Result<Option<Self>, Failure> {
+        if let Some(store) = Self::open_shared(ledgers).await? {
+            return Ok(Some(store));
+        }
         let Some(path) = path_of_all() else {
             return Ok(None);
         };
         earlier::read(&path, |_, _| None)?;
         let ledger = FileLedger::open_existing(path).await?;
         Ok(ledger.map(Self::of))
+    }
+
+    /// Opens the ledger that machines share, if there is one.
+    pub(crate) async fn open_shared(ledgers: &Ledgers) -> Result<Option<Self>, Failure> {
+        let ledger = ledgers.shared().await?;
+        Ok(ledger.map(Self::of_all_machines))
     }
 
     /// Opens the ledger of a batch, for this process alone, and creates it if there is none. The lock is on the file of the
@@ -66,16 +83,21 @@ impl Store {
     /// Opens the ledger of a batch that was begun, for this process alone.
     ///
     /// An earlier record is refused, since its requests would not be known again.
-    pub(crate) async fn open_begun_batch(file: &Path) -> Result<Self, Failure> {
+    pub(crate) async fn open_begun_batch(file: &Path, ledgers: &Ledgers) -> Result<Self, Failure> {
         let lock = read::open(file).map_err(|_| not_begun(file))?;
         lock_alone(file, &lock)?;
-        let mut store = Self::look_at_batch(file).await?;
+        let mut store = Self::look_at_batch(file, ledgers).await?;
         store._lock = Some(lock);
         Ok(store)
     }
 
     /// Opens the ledger of a batch that was begun, to look at.
-    pub(crate) async fn look_at_batch(file: &Path) -> Result<Self, Failure> {
+    pub(crate) async fn look_at_batch(file: &Path, ledgers: &Ledgers) -> Result<Self, Failure> {
+        if ledgers.shared().await?.is_some() {
+            return Err(Failure::usage(
+                "the ledger that machines share has the jobs of all batches together; leave out --batch",
+            ));
+        }
         // A batch that is not there has no ledger that could be found.
         let path = ledger_of(file).map_err(|_| not_begun(file))?;
         let Some(ledger) = FileLedger::open_existing(path).await? else {
@@ -99,15 +121,39 @@ impl Store {
 
     fn of(ledger: FileLedger) -> Self {
         Self {
-            ledger,
+            ledger: Arc::new(ledger.clone()),
+            file: Some(ledger),
             batch: None,
             _lock: None,
             temporary: None,
         }
     }
 
-    pub(crate) fn ledger(&self) -> &FileLedger {
+    fn of_all_machines(ledger: Arc<dyn Ledger>) -> Self {
+        Self {
+            ledger,
+            file: None,
+            batch: None,
+            _lock: None,
+            temporary: None,
+        }
+    }
+
+    pub(crate) fn ledger(&self) -> &Arc<dyn Ledger> {
         &self.ledger
+    }
+
+    /// Whether other machines send from this ledger too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Whether it was made just now, and nothing is known of its batch.
+    pub(crate) async fn is_new(&self) -> bool {
+        match &self.file {
+            Some(file) => file.is_new().await,
+            None => false,
+        }
     }
 
     /// The file of the batch, if this is the ledger of one.
@@ -138,23 +184,30 @@ impl Store {
 
     /// Removes the ledger if it was made just now and has no entry. Nobody else is at the batch.
     pub(crate) async fn remove_if_unused(&self) {
+        let Some(file) = &self.file else {
+            return;
+        };
         let entries = self.list(Which::All).await;
         let is_empty = entries.is_ok_and(|entries| entries.is_empty());
-        if is_empty && self.ledger.is_new().await {
+        if is_empty && file.is_new().await {
             // An empty ledger that stays does no harm.
-            let _ = fs::remove_file(self.ledger.path());
+            let _ = fs::remove_file(file.path());
         }
     }
 
     /// Why the program has to end with a failure although it did what it was to do: the ledger is damaged.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
-        let problems = self.ledger.problems().await;
+        // A database sees to that itself.
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let problems = file.problems().await;
         if problems.is_empty() {
             return Ok(());
         }
         let message = format!(
             "{} is damaged:\n{}",
-            self.ledger.path().display(),
+            file.path().display(),
             problems.join("\n")
         );
         Err(Error::new(ErrorKind::LedgerDamaged, message).into())

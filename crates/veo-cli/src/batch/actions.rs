@@ -84,9 +84,11 @@ impl Decision<'_> {
             None => line.key.clone(),
             Some(entry) => match entry.state {
                 EntryState::Done => return Ok(Action::Done(Box::new(entry))),
-                EntryState::Accepted | EntryState::Finished => {
+                EntryState::Accepted | EntryState::Finished if self.is_of_here(&entry) => {
                     return Ok(Action::Wait(Box::new(entry)));
                 }
+                // Another machine is sending it, and tells the job.
+                EntryState::OnItsWay if self.store.is_shared() => entry.key,
                 EntryState::Unknown | EntryState::OnItsWay => {
                     return Ok(Action::Skip(Box::new(unknown(&entry, self.store))));
                 }
@@ -111,6 +113,14 @@ impl Decision<'_> {
         check_name(&path, OUTPUT, self.force)?;
         check_regular(&path, OUTPUT)?;
         Ok(Action::Send { key, path })
+    }
+
+    /// Whether the video of an entry is saved on this machine, and not on another that runs the batch too.
+    fn is_of_here(&self, entry: &Entry) -> bool {
+        match &entry.target {
+            Some(target) if self.store.is_shared() => folder_of(Path::new(target)).is_dir(),
+            _ => true,
+        }
     }
 }
 

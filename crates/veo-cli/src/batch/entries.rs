@@ -16,14 +16,26 @@ pub(super) struct Entries(HashMap<Arc<str>, Listed>);
 impl Entries {
     /// Lists them all, if the batch was begun where the providers are now. A video of a simulator is not one of the
     /// provider.
-    pub(super) async fn of(store: &Store, client: &Client) -> Result<Self, Failure> {
-        let listed = store.list(Which::All).await?;
+    pub(super) async fn of(
+        store: &Store,
+        lines: &[BatchLine],
+        client: &Client,
+    ) -> Result<Self, Failure> {
+        let mut listed = store.list(Which::All).await?;
+        if store.is_shared() {
+            let keys: HashSet<&str> = lines.iter().map(|line| &*line.key).collect();
+            listed.retain(|listed| keys.contains(first_key(&listed.key)));
+        }
         check_places(&listed, client)?;
         let mut entries = HashMap::with_capacity(listed.len());
         for listed in listed {
             entries.insert(listed.key.clone(), listed);
         }
         Ok(Self(entries))
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.0.contains_key(key)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Listed> {
@@ -40,6 +52,14 @@ impl Entries {
             }
         }
         last
+    }
+}
+
+/// The key of a line, from that of one of its further tries.
+fn first_key(key: &str) -> &str {
+    match key.split_once('/') {
+        Some((first, _)) => first,
+        None => key,
     }
 }
 

@@ -23,8 +23,9 @@ use crate::batch::lines::BatchLine;
 use crate::batch::outputs::Outputs;
 use crate::batch::pace::Pace;
 use crate::batch::receipts::Receipts;
-use crate::batch::work::{BUDGET, Work};
+use crate::batch::work::Work;
 use crate::failure::Failure;
+use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::paths::{check_length, is_dash, place};
 use crate::read;
@@ -88,6 +89,7 @@ pub(crate) async fn run(
     who: &Who,
     save: &Save,
     timeout: Option<Duration>,
+    ledgers: &Ledgers,
     output: &Output,
 ) -> Result<(), Failure> {
     check_file(file)?;
@@ -100,18 +102,20 @@ pub(crate) async fn run(
         reserved.push(place(receipts));
     }
 
-    let setting = Setting::of(who, output).await?;
+    let setting = Setting::of(who, ledgers, output).await?;
     let client = setting
         .config
         .client(&setting.providers, timeout)?
         .with_replacing(save.force);
     let store = open_store(file, &lines, &setting, output).await?;
     let client = client.with_ledger(store.ledger().clone());
+    let budget = budget(file, &store);
     let decided = async {
-        let entries = Entries::of(&store, &client).await?;
+        let entries = Entries::of(&store, &lines, &client).await?;
         let mut others = Vec::new();
         if !setting.is_simulated() && !save.force {
-            others = open_jobs_of_no_batch().await?;
+            others = open_jobs_of_no_batch(ledgers).await?;
+            others.retain(|listed| !entries.has(&listed.key));
         }
         let outputs = Outputs::new(file, &lines, &entries, &others, reserved);
         let decision = Decision {
@@ -124,7 +128,7 @@ pub(crate) async fn run(
         };
         let actions = decision.actions(file, &lines, outputs).await?;
         let client = match batch.max_credits {
-            Some(cap) => capped(client.clone(), cap, &setting).await?,
+            Some(cap) => capped(client.clone(), &budget, cap, &setting).await?,
             None => client.clone(),
         };
         Ok((actions, client, Receipts::open(receipts, output)?))
@@ -138,7 +142,7 @@ pub(crate) async fn run(
     };
     let work = Work {
         run: Run::start(&client, &store, output),
-        is_capped: batch.max_credits.is_some(),
+        budget: batch.max_credits.map(|_| budget),
         pace: Pace::new(timeout.unwrap_or_else(|| Poll::default().give_up_after)),
     };
     let concurrency = batch.concurrency.unwrap_or(4).max(1);
@@ -169,6 +173,8 @@ async fn open_store(
 ) -> Result<Store, Failure> {
     let store = if setting.is_simulated() {
         Store::temporary().await?
+    } else if let Some(store) = Store::open_shared(&setting.ledgers).await? {
+        store
     } else {
         // Beside it are NAME.ledger and, for each process that sends from that, .NAME.ledger.0123456789abcdef.
         check_length(&ledger_of(file)?.with_extension(""), 25, "--batch")?;
@@ -179,7 +185,7 @@ async fn open_store(
         .check()
         .await
         .map_err(|failure| failure.with_next(DAMAGED))?;
-    if store.ledger().is_new().await && !setting.is_simulated() {
+    if store.is_new().await && !setting.is_simulated() {
         output.note(&format!(
             "{} has no record yet, so all of its lines are new.",
             file.display()
@@ -188,15 +194,28 @@ async fn open_store(
     Ok(store)
 }
 
-async fn open_jobs_of_no_batch() -> Result<Vec<Listed>, Failure> {
-    match Store::open_existing().await? {
+async fn open_jobs_of_no_batch(ledgers: &Ledgers) -> Result<Vec<Listed>, Failure> {
+    match Store::open_existing(ledgers).await? {
         Some(store) => store.list(Which::Open).await,
         None => Ok(Vec::new()),
     }
 }
 
+/// The name of the cap of a batch. In a ledger that machines share it is the same wherever the file is.
+fn budget(file: &Path, store: &Store) -> String {
+    match file.file_name() {
+        Some(name) if store.is_shared() => format!("{BUDGET} of {}", name.display()),
+        _ => BUDGET.to_owned(),
+    }
+}
+
 /// A client that sends no more once the next video could cost more than the cap.
-async fn capped(client: Client, cap: f64, setting: &Setting) -> Result<Client, Failure> {
+async fn capped(
+    client: Client,
+    budget: &str,
+    cap: f64,
+    setting: &Setting,
+) -> Result<Client, Failure> {
     let chosen = setting.config.chosen(&setting.providers);
     let [provider] = chosen[..] else {
         return Err(Failure::usage(
@@ -205,8 +224,11 @@ async fn capped(client: Client, cap: f64, setting: &Setting) -> Result<Client, F
     };
     // A provider that does not tell its balance tells no price.
     client.credits(provider.name()).await?;
-    Ok(client.with_budget(Budget::new(BUDGET, provider.name(), cap)?))
+    Ok(client.with_budget(Budget::new(budget, provider.name(), cap)?))
 }
+
+/// The name of the cap of a batch in its ledger.
+const BUDGET: &str = "--max-credits";
 
 /// Says what to do about a damaged ledger.
 const DAMAGED: &str = "Each of these lines can stand for a paid video, so nothing was sent. Put back what was there. What can be \

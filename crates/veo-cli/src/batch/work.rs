@@ -1,11 +1,12 @@
 //! The work of a batch: sends its lines, waits for its jobs and saves their videos, several at a time.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
-use veo_core::ledger::{Entry, Ledger as _};
+use veo_core::ledger::{Entry, EntryState};
 use veo_core::{Error, ErrorKind, Job, Prepared, Receipt};
 
 use crate::batch::actions::Action;
@@ -18,13 +19,11 @@ use crate::output::{Event, Output};
 use crate::paths::{named_after, relative};
 use crate::run::{Run, TrackedJob, label};
 
-/// The name of the cap of a batch in its ledger.
-pub(super) const BUDGET: &str = "--max-credits";
-
 /// A batch that is under way.
 pub(super) struct Work<'a> {
     pub(super) run: Run<'a>,
-    pub(super) is_capped: bool,
+    /// The name of the cap, if there is one.
+    pub(super) budget: Option<String>,
     pub(super) pace: Pace,
 }
 
@@ -40,10 +39,15 @@ impl Work<'_> {
         let output = self.run.output;
         let bar = bar(lines.len(), output);
         // Videos that are paid for come first.
-        let (waiting, rest): (Vec<_>, Vec<_>) = lines
+        let (waiting, mut rest): (Vec<_>, Vec<_>) = lines
             .iter()
             .zip(actions)
             .partition(|(_, action)| matches!(action, Action::Wait(_)));
+        if self.run.store.is_shared() && !rest.is_empty() {
+            // Machines that run the same batch begin at different lines, so that they share the work.
+            let start = RandomState::new().hash_one(()) as usize % rest.len();
+            rest.rotate_left(start);
+        }
         let ordered = waiting.into_iter().chain(rest);
         let work = |(line, action)| async move { (line, self.act(line, action).await) };
         let mut results = stream::iter(ordered)
@@ -62,8 +66,8 @@ impl Work<'_> {
                 Err(NoVideo::Failed(failure)) => failures.push(tell_failed(line, *failure, output)),
             }
             bar.inc(1);
-            if self.is_capped
-                && let Ok(spent) = self.run.store.ledger().spent(BUDGET).await
+            if let Some(budget) = &self.budget
+                && let Ok(spent) = self.run.store.ledger().spent(budget).await
             {
                 bar.set_message(format!(", {spent} credits"));
             }
@@ -100,6 +104,13 @@ impl Work<'_> {
                 self.finish(line, &entry.key, &job, &destination).await
             }
             Action::Send { key, path } => {
+                if self.run.store.is_shared()
+                    && let Some(entry) = self.run.store.entry(&key).await?
+                    && entry.state == EntryState::Done
+                {
+                    // Another machine has made it meanwhile.
+                    return Ok(self.tell_done(line, &entry));
+                }
                 let destination = Destination::File(path);
                 let job = self.send(line, &key, &destination).await?;
                 self.finish(line, &key, &job, &destination).await

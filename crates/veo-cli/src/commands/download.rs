@@ -8,6 +8,7 @@ use crate::args::Save;
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure};
 use crate::fetch::{check_place, fetch};
+use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::run::Run;
 use crate::store::Store;
@@ -24,10 +25,14 @@ pub(crate) struct Download {
     save: Save,
 }
 
-pub(crate) async fn run(arguments: Download, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: Download,
+    ledgers: &Ledgers,
+    output: &Output,
+) -> Result<(), Failure> {
     let Download { job, save } = arguments;
     let config = Config::load(output)?;
-    let store = Store::open().await?;
+    let store = Store::open(ledgers).await?;
     // One answer has to do: it can be the video itself.
     let client = config
         .asking_once(ProviderName::of(&job.provider)?)?

@@ -8,6 +8,7 @@ use crate::commands::generate::{Common, make};
 use crate::config::ProviderName;
 use crate::failure::Failure;
 use crate::fetch::check_place;
+use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::setting::Setting;
 
@@ -32,14 +33,18 @@ pub(crate) struct Extend {
     common: Common,
 }
 
-pub(crate) async fn run(arguments: Extend, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: Extend,
+    ledgers: &Ledgers,
+    output: &Output,
+) -> Result<(), Failure> {
     let Extend {
         source,
         prompt,
         options,
         common,
     } = arguments;
-    let setting = Setting::of(&common.who, output).await?;
+    let setting = Setting::of(&common.who, ledgers, output).await?;
     let source = if source.contains("://") {
         Source::url(source)
     } else {

@@ -7,6 +7,7 @@ use crate::args::{Options, Patience, Prompt, Save, Who};
 use crate::batch::{self, Batch};
 use crate::destination::Target;
 use crate::failure::Failure;
+use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::run::{Run, TrackedJob, possible};
 use crate::setting::Setting;
@@ -54,7 +55,11 @@ pub(crate) struct Common {
     no_wait: bool,
 }
 
-pub(crate) async fn run(arguments: Generate, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: Generate,
+    ledgers: &Ledgers,
+    output: &Output,
+) -> Result<(), Failure> {
     let Generate {
         prompt,
         options,
@@ -69,12 +74,13 @@ pub(crate) async fn run(arguments: Generate, output: &Output) -> Result<(), Fail
             &common.who,
             &common.save,
             common.patience.timeout,
+            ledgers,
             output,
         )
         .await;
     }
     let request = prompt.request(&options)?;
-    let setting = Setting::of(&common.who, output).await?;
+    let setting = Setting::of(&common.who, ledgers, output).await?;
     make(&request, &common, &setting, output).await
 }
 

@@ -10,6 +10,7 @@ use veo_core::{JobRef, Media, Receipt};
 
 use crate::failure::Failure;
 use crate::hash;
+use crate::ledgers::Ledgers;
 use crate::output::{Event, Output};
 use crate::paths::{place, relative};
 use crate::saved::picture_and_sound;
@@ -26,7 +27,11 @@ pub(crate) struct Inspect {
     file: PathBuf,
 }
 
-pub(crate) async fn run(arguments: &Inspect, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: &Inspect,
+    ledgers: &Ledgers,
+    output: &Output,
+) -> Result<(), Failure> {
     let path = &arguments.file;
     let unreadable = |error| Failure::unreadable(path, &error);
     let (sha256, bytes) = hash::of_file(path).map_err(unreadable)?;
@@ -38,7 +43,7 @@ pub(crate) async fn run(arguments: &Inspect, output: &Output) -> Result<(), Fail
             return Ok(());
         }
     }
-    let entry = entry_of(path, &sha256).await?;
+    let entry = entry_of(path, &sha256, ledgers).await?;
     let origin = match &entry {
         Some(entry) => described_entry(entry),
         None => format!(
@@ -89,8 +94,8 @@ fn tell_receipt(path: &Path, receipt: &Receipt, output: &Output) {
 }
 
 /// The entry whose video a file is: by the place where it was saved, and else by its content.
-async fn entry_of(path: &Path, sha256: &str) -> Result<Option<Entry>, Failure> {
-    let Some(store) = Store::open_existing().await? else {
+async fn entry_of(path: &Path, sha256: &str, ledgers: &Ledgers) -> Result<Option<Entry>, Failure> {
+    let Some(store) = Store::open_existing(ledgers).await? else {
         return Ok(None);
     };
     let place = place(path).display().to_string();

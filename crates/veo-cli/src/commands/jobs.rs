@@ -10,6 +10,7 @@ use console::{measure_text_width, style};
 use veo_core::ledger::{EntryState, Which};
 
 use crate::failure::{Failure, look};
+use crate::ledgers::Ledgers;
 use crate::listing::Listing;
 use crate::output::{Event, Output, json, visible};
 use crate::paths::current_folder;
@@ -23,10 +24,14 @@ pub(crate) struct Jobs {
     batch: Option<PathBuf>,
 }
 
-pub(crate) async fn run(arguments: &Jobs, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: &Jobs,
+    ledgers: &Ledgers,
+    output: &Output,
+) -> Result<(), Failure> {
     let store = match &arguments.batch {
-        Some(file) => Some(Store::look_at_batch(file).await?),
-        None => Store::open_existing().await?,
+        Some(file) => Some(Store::look_at_batch(file, ledgers).await?),
+        None => Store::open_existing(ledgers).await?,
     };
     let Some(store) = store else {
         if !output.is_json() {

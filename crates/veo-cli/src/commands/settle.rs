@@ -7,6 +7,7 @@ use veo_core::{JobRef, Settlement};
 
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
+use crate::ledgers::Ledgers;
 use crate::listing::Listing;
 use crate::output::{Event, Output};
 use crate::shell::quoted;
@@ -42,13 +43,17 @@ pub(crate) struct Settle {
     batch: Option<PathBuf>,
 }
 
-pub(crate) async fn run(arguments: &Settle, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: &Settle,
+    ledgers: &Ledgers,
+    output: &Output,
+) -> Result<(), Failure> {
     let Settle {
         key, job, batch, ..
     } = arguments;
     let store = match batch {
-        Some(file) => Store::open_begun_batch(file).await?,
-        None => Store::open().await?,
+        Some(file) => Store::open_begun_batch(file, ledgers).await?,
+        None => Store::open(ledgers).await?,
     };
     if store.entry(key).await?.is_none() {
         let list = match batch {

@@ -6,6 +6,7 @@ use veo_core::{JobRef, State};
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::fetch::check_place;
+use crate::ledgers::Ledgers;
 use crate::listing::Listing;
 use crate::output::{Event, Output, in_one_line};
 use crate::store::Store;
@@ -17,10 +18,14 @@ pub(crate) struct Status {
     job: JobRef,
 }
 
-pub(crate) async fn run(arguments: Status, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: Status,
+    ledgers: &Ledgers,
+    output: &Output,
+) -> Result<(), Failure> {
     let Status { job } = arguments;
     let config = Config::load(output)?;
-    let store = Store::open().await?;
+    let store = Store::open(ledgers).await?;
     // To ask the provider how far an upgrade is can be to pay for it.
     if let Some(entry) = store.find(&job).await?
         && entry.upgrade().is_some()

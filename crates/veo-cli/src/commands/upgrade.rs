@@ -10,6 +10,7 @@ use crate::config::{Config, ProviderName};
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::fetch::{check_place, without_size};
+use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::paths::job_path;
 use crate::run::{Run, TrackedJob};
@@ -41,7 +42,11 @@ pub(crate) struct Upgrade {
     patience: Patience,
 }
 
-pub(crate) async fn run(arguments: Upgrade, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: Upgrade,
+    ledgers: &Ledgers,
+    output: &Output,
+) -> Result<(), Failure> {
     let Upgrade {
         job,
         resolution,
@@ -50,7 +55,7 @@ pub(crate) async fn run(arguments: Upgrade, output: &Output) -> Result<(), Failu
         patience,
     } = arguments;
     let config = Config::load(output)?;
-    let store = Store::open().await?;
+    let store = Store::open(ledgers).await?;
     let small = without_size(&job);
     let larger = with_size(&job, resolution);
     let path = match path {

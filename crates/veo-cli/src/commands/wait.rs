@@ -11,6 +11,7 @@ use crate::args::{Patience, Save};
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::fetch::{check_place, fetch};
+use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::paths::{job_path, place};
 use crate::run::Run;
@@ -36,14 +37,18 @@ pub(crate) struct Wait {
     patience: Patience,
 }
 
-pub(crate) async fn run(arguments: Wait, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    arguments: Wait,
+    ledgers: &Ledgers,
+    output: &Output,
+) -> Result<(), Failure> {
     let Wait {
         job: mut jobs,
         save,
         patience,
     } = arguments;
     let config = Config::load(output)?;
-    let store = Store::open().await?;
+    let store = Store::open(ledgers).await?;
     if jobs.is_empty() {
         let Some(latest) = latest(&config, &store).await? else {
             output.note("There is no job to wait for; `veo jobs` lists those of this machine.");

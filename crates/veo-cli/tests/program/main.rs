@@ -28,6 +28,7 @@ mod forms;
 mod halts;
 mod interrupt;
 mod kill;
+mod ledgers;
 mod limit;
 #[cfg(target_os = "linux")]
 mod long;

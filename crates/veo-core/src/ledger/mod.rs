@@ -107,6 +107,37 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     fn spent<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<f64, Error>>;
 }
 
+/// A ledger that is chosen while the program runs, as `Arc<dyn Ledger>`.
+impl<L: Ledger + ?Sized> Ledger for Arc<L> {
+    fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>> {
+        (**self).want(want)
+    }
+
+    fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>> {
+        (**self).begin(begin)
+    }
+
+    fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>> {
+        (**self).record(key, event)
+    }
+
+    fn entry<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
+        (**self).entry(key)
+    }
+
+    fn find<'a>(&'a self, find: Find<'a>) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
+        (**self).find(find)
+    }
+
+    fn list(&self, which: Which) -> BoxFuture<'_, Result<Vec<Listed>, Error>> {
+        (**self).list(which)
+    }
+
+    fn spent<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<f64, Error>> {
+        (**self).spent(budget)
+    }
+}
+
 /// A wish to store.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
