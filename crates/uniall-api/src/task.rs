@@ -88,11 +88,14 @@ impl VideoTask {
             .find_map(|id| task_id(id))
     }
 
-    /// The state. A word that nobody knows is a success with a URL and full progress, and a failure with an error.
+    /// The state. A word that nobody knows is a success with a URL if the progress is full or a time of the end is there, and a
+    /// failure with an error.
     pub fn state(&self) -> State {
         let has_video = !self.urls().is_empty();
         let word = plain(self.word());
-        let is_ready = self.progress == Some(Percent(100)) || READY.contains(&word.as_str());
+        let is_ready = self.progress == Some(Percent(100))
+            || self.completed_at.is_some()
+            || READY.contains(&word.as_str());
         match known_state(&word) {
             Some(State::Succeeded) if !has_video => State::Empty,
             Some(state) => state,

@@ -106,6 +106,9 @@ fn read_line(number: usize, text: &str) -> Result<BatchLine, String> {
     };
     let output = match output {
         None => None,
+        Some(Value::String(output)) if output.trim().is_empty() || output.contains('\0') => {
+            return Err("output: it names no file; give a path, or leave it out".to_owned());
+        }
         Some(Value::String(output)) => Some(PathBuf::from(output)),
         Some(other) => return Err(format!("output: {other} is no path of a file")),
     };

@@ -237,7 +237,7 @@ impl Work<'_> {
 }
 
 /// Says what to do when a batch has ended before its end.
-const AGAIN: &str = "The same command goes on, and sends nothing twice.";
+const AGAIN: &str = "The same command goes on, and sends nothing twice. A line that is changed is another request, and is sent.";
 
 /// No further line is sent once a job is on record nowhere.
 fn unrecorded() -> Failure {

@@ -682,3 +682,16 @@ fn what_has_no_video_counts_for_the_cap_as_well() {
         }
     }
 }
+
+#[test]
+fn a_line_that_names_no_file_is_refused_before_it_is_sent() {
+    let sandbox = Sandbox::with_sim();
+    for output in [r#""""#, r#"" ""#, r#""a\u0000b.mp4""#] {
+        let line = format!("{{\"prompt\":\"A dog\",\"output\":{output}}}\n");
+        sandbox.write("jobs.jsonl", &line);
+        let run = sandbox.run(&["generate", "--batch", "jobs.jsonl"]);
+        assert_eq!(run.code, 2, "{}", run.err);
+        assert!(run.err.contains("it names no file"), "{}", run.err);
+    }
+    assert_eq!(sandbox.paid(), 0);
+}

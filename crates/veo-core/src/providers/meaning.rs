@@ -106,7 +106,7 @@ const GONE: Part = "retired|decommission|shut down|shutdown|is sunset|was sunset
     |end of life|end of support|eol |reached end|switched off|turned off|phased out|withdrawn|obsolete|superseded\
     |ceased|has ended|replaced by|no available channel|shut off|model sunset|下线|下架|停用|停止服务|停止支持|停止提供\
     |停止使用|停止运营|结束服务|终止|停服|弃用|废弃|退役|淘汰|移除|不再可用|不再提供|不再支持 .|不支持 .|不支援 .\
-    |不再支援 .|不受支持|不被支持|不存在|无可用渠道";
+    |不再支援 .|不受支持|不被支持|不存在|未找到|停运|停止维护|无可用渠道";
 /// Something is not there, perhaps for a while.
 const NOT_THERE: Part = "not available|isnt available|unavailable|disabled|offline|suspended|not enabled|禁用|不可用\
     |未开放|未启用|已关闭";
@@ -126,7 +126,7 @@ const OUTAGE: Part = "timed out|timeout|time out|unavailable|not available|unrea
     |unable to run|unable to reach|unable to connect|unable to perform|could not run|could not reach\
     |could not be reached|check could not|checks could not|filter could not|complete safety|complete content\
     |complete moderation|service failure|unable to contact|could not contact|check failed to complete|outage|exception in|service exception\
-    |temporar|超时|逾时|不可用|异常|故障|出错|错误|调用失败|请求失败|连接失败|无响应|未响应|维护|无回应";
+    |temporar|超时|逾时|不可用|异常|故障|出错|错误|调用失败|请求失败|连接失败|无响应|未响应|维护|无回应|unable to check|无法完成|无法进行";
 /// A service works, and has said no.
 const VERDICT: Part = "due to safety|due to content|due to moderation|due to polic|because of safety\
     |because of content|safety reason|safety concern|policy reason|blocked by|flagged by|filtered by|violates|violated\
@@ -136,7 +136,7 @@ const LOAD: Part = "high traffic|high load|heavy load|high demand|high volume|lo
     |too many requests|too many concurrent|rate limit|request limit|resource exhausted|resource has been exhausted\
     |thrott|capacity|concurren|call frequency|congest|queue is full|queue full|heavy traffic|too many tasks\
     |too many jobs|load too|load is too|负载|饱和|繁忙|忙碌|频繁|限流|限速|过载|拥挤|拥堵|高峰|排队|并发|流量过\
-    |流量控制|频率|请求过多|请求太多|请求数过多|人数过多|任务过多|资源不足|请求量";
+    |流量控制|频率|请求过多|请求太多|请求数过多|人数过多|任务过多|资源不足|请求量|人数较多|算力不足|速率|压力过大|slow down|resources exhausted";
 
 /// What a policy can be about.
 const THEMES: Part = "unsafe|sexual|nud|porn|explicit|erotic|violen|gore|blood|hate|harass|bully|self harm|suicid\
@@ -154,7 +154,7 @@ const NO_CONTENT: Part = "rate limit|retention|cors|retry polic|network polic|ac
     |tokens|length|maximum|schema|constraint|validation|has been banned|is banned|has been suspended|is suspended\
     |account violat|account suspended|account has|account is|account was|account disabled|account banned\
     |account trigger|illegal character|illegal argument|case sensitive|safety setting|safety filter level|safety level\
-    |safety identifier|invalid value|invalid parameter|unknown field|unknown parameter|unknown name|content type\
+    |safety identifier|invalid value|invalid parameter|unknown field|valid field|field must|parameter missing|unknown parameter|unknown name|content type\
     |minor version|minor error|minor issue|频率|限流|账号违规|账户违规|账号触发|账号存在|账户存在|账号已|账户已|用户已\
     |参数|字段|格式|尺寸|长度|比例|大小";
 
@@ -170,7 +170,7 @@ const FRAME: Part = "input image|image upload|uploads of image|upload of image|u
 
 /// A sentence with one of these is about what was asked for, and no other request need be refused.
 const REQUEST: Part = "prompt|image|video|description|character|copyright|infring|trademark|intellectual|third party|model\
-    |feature|option|parameter|field|resolution|duration|public error";
+    |feature|option|parameter|field|resolution|duration|public error|person generation";
 /// A limit within a time, against which no credits help.
 const PER_TIME: Part = "rate|per minute|per day|requests|frequency|resource";
 
@@ -204,7 +204,7 @@ static TABLE: &[Row] = &[
         Meaning::Passing,
         &[
             &[MODERATION, OUTAGE],
-            &["checking|reviewing|screening|检测服务|检测接口|检测系统|过滤服务|识别服务", OUTAGE],
+            &["checking|reviewing|screening|nsfw detect|nsfw classif|rai service|check your prompt|敏感词服务|检测服务|检测接口|检测系统|过滤服务|识别服务", OUTAGE],
         ],
     )
     .unless(VERDICT),
@@ -235,7 +235,7 @@ static TABLE: &[Row] = &[
                 "account|user |organization|organisation|workspace|customer|账号|账户|帐号|帐户|用户",
                 "banned|suspended|disabled|deactivated|terminated|blacklist|black list|封禁|封号|被封|已封|禁用|冻结|停用",
             ],
-            &["account", "blocked|locked|closed|frozen|restricted|not active|inactive"],
+            &["account|user blocked|user is blocked", "blocked|locked|closed|frozen|restricted|not active|inactive"],
             &[
                 "ip |ips ",
                 "whitelist|white list|allowlist|allow list|allowed|permitted|authorized|authorised|blocked|banned|blacklist\
@@ -262,7 +262,9 @@ static TABLE: &[Row] = &[
                |banned word|third party rights|third party content|third party ip|intellectual property|ip infring\
                |copyright|trademark|csam|harmful content|inappropriate content|unsafe generation|unsafe content\
                |unsafe image|unsafe prompt|sexual|nudity|porn|violence|hate speech|harassment|self harm|prompt blocked\
-               |content rejected|risk detect|敏感|违规|违禁|不合规|安全策略|安全规|色情|侵权|涉黄|涉政|涉恐|涉暴"],
+               |content rejected|risk detect|deepfake|adult content|political content|risk not pass|敏感|违规|违禁|不合规|安全策略|安全规|安全系统|安全风险\
+               |机审|色情|侵权|涉黄|涉政|涉恐|涉暴|血腥|暴力|不雅|低俗|人脸"],
+            &["refused to|refuses to|拒绝", "generate content|生成内容|生成该内容|生成此内容"],
             &[
                 "violat|against|concern|breach|comply|complian|conflict|contraven|infring|reject|block|flagged\
                  |prohibit|违反|不符合|触犯|触发|违背",
@@ -272,7 +274,7 @@ static TABLE: &[Row] = &[
             &[
                 "prompt|content|image|frame|input|description|output|generated|video was|提示词|内容",
                 "inappropriate|harmful|offensive|unsafe|flagged|filtered|blocked|prohibited|disallowed|不当|有害\
-                 |未通过|不通过|不符合|拦截",
+                 |未通过|不通过|不符合|不被允许|拦截",
             ],
             &[HAS_OR_FORBIDS, THEMES],
             &[
@@ -330,7 +332,7 @@ static TABLE: &[Row] = &[
             ],
             &[
                 "image|photo|picture|first frame|last frame",
-                "too small|too large|too big|corrupt|unsupported|not supported|invalid|resolution|dimension|format\
+                "too small|too large|too big|at least|download failed|corrupt|unsupported|not supported|invalid|resolution|dimension|format\
                  |exceeds|not accessible|inaccessible",
             ],
             &["图片|图像|帧|参考图", "过大|过小|格式|下载|尺寸|无法"],
@@ -373,8 +375,9 @@ const SUBJECTS: [(Subject, Part, Option<Part>); 5] = [
     (Subject::Image, FRAME, Some("text prompt|generated|output")),
     (
         Subject::Output,
-        "output|video contains|video violat|video safety|generated video|generated content|generated clip|filtered out\
-         |filtered because|filtered due|video was|media filtered|rai filter|生成的视频|生成的影片|生成的内容|输出\
+        "output|video contains|video violat|video safety|generated video|generated content|generated clip|generated frame|result did|result video|resulting video\
+         |finished video|post generation|clip was|filtered out\
+         |filtered because|filtered due|video was|media filtered|rai filter|生成的视频|生成的影片|生成的内容|生成内容|视频内容|视频审核|影片审核|影片内容|成片|输出\
          |生成结果",
         Some("input"),
     ),

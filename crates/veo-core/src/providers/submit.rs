@@ -45,6 +45,33 @@ pub(crate) struct RefusalRow {
     kind: ErrorKind,
 }
 
+/// Words, in lower case, of a refusal because the same request was taken before, or is on its way.
+pub(crate) const TAKEN_BEFORE: &[&str] = &[
+    "in progress",
+    "still processing",
+    "being processed",
+    "are processing",
+    "is generating",
+    "being created",
+    "already submitted",
+    "already been submitted",
+    "already exist",
+    "already running",
+    "duplicate request",
+    "duplicate task",
+    "duplicate submission",
+    "resubmit",
+    "进行中",
+    "進行中",
+    "处理中",
+    "處理中",
+    "生成中",
+    "重复提交",
+    "重複提交",
+    "重复请求",
+    "重複請求",
+];
+
 impl RefusalRow {
     /// Refusals with one of these numbers.
     pub(crate) const fn new(numbers: &'static [i64], kind: ErrorKind) -> Self {

@@ -9,7 +9,7 @@ use super::access;
 use super::body::Body;
 use super::errors::{failure, start, translated};
 use super::meaning::Meaning;
-use super::submit::{self, RefusalRow, Said, explained};
+use super::submit::{self, RefusalRow, Said, TAKEN_BEFORE, explained};
 use crate::{
     Access, ApiAddress, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature,
     Image, Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State,
@@ -56,6 +56,7 @@ const REFUSALS: &[RefusalRow] = &[
         ErrorKind::Retired,
     )
     .named(&["model_not_found"]),
+    RefusalRow::new(&[400], ErrorKind::OutcomeUnknown).saying(TAKEN_BEFORE),
     RefusalRow::new(REFUSED, ErrorKind::InsufficientCredits).meaning(Meaning::Credits),
     RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).meaning(Meaning::KeyExhausted),
     RefusalRow::new(REFUSED, ErrorKind::Unauthorized).meaning(Meaning::ShutOut),

@@ -4,13 +4,14 @@ use kie_api::{Error as ApiError, Head, IN_PROGRESS, Rejection, types};
 
 use crate::providers::errors::translated;
 use crate::providers::meaning::Meaning;
-use crate::providers::submit::{RefusalRow, Said, explained, refused, with_words};
+use crate::providers::submit::{RefusalRow, Said, TAKEN_BEFORE, explained, refused, with_words};
 use crate::{Error, ErrorKind, JobRef, Operation};
 
 /// The meaning of its refusals of a paid request, by the code in the envelope, or by the HTTP status without one.
 pub(super) const REFUSALS: &[RefusalRow] = &[
     // Documented for a new request too: "1080P is processing". Then something was accepted.
     RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(IN_PROGRESS),
+    RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(TAKEN_BEFORE),
     RefusalRow::new(&[401], ErrorKind::Unauthorized),
     RefusalRow::new(&[400, 403, 422, 429, 451], ErrorKind::Unauthorized).meaning(Meaning::ShutOut),
     RefusalRow::new(&[402], ErrorKind::InsufficientCredits),
