@@ -1,0 +1,383 @@
+//! A web backend of several replicas, which make videos together and pay for each once. To be copied;
+//! `crates/veo-core/docs/fleet.md` is about it. `graphile_worker` has the queue, and the ledger alone decides about money. With
+//! the simulator in place of kie.ai it needs no key:
+//!
+//! ```console
+//! cargo run -p veo-sim &
+//! export DATABASE_URL='host=/var/run/postgresql dbname=veo' KIE_BASE_URL=http://127.0.0.1:8787
+//! export KIE_API_KEY=signed-callbacks KIE_WEBHOOK_KEY=test_webhook_hmac_key PUBLIC_URL=http://127.0.0.1:8788
+//! ADDRESS=127.0.0.1:8788 cargo run --manifest-path examples/fleet/Cargo.toml &
+//! ADDRESS=127.0.0.1:8789 cargo run --manifest-path examples/fleet/Cargo.toml &
+//! curl http://127.0.0.1:8788/videos -H 'Idempotency-Key: order-17' --json '{"prompt":"A red kite"}'
+//! curl http://127.0.0.1:8789/videos/order-17
+//! ```
+//!
+//! | variable | |
+//! | --- | --- |
+//! | `DATABASE_URL` | the PostgreSQL that has the ledger and the queue |
+//! | `KIE_API_KEY` | the API key of kie.ai |
+//! | `KIE_WEBHOOK_KEY` | the `webhookHmacKey` of its settings |
+//! | `KIE_BASE_URL` | somebody else than kie.ai, such as the simulator |
+//! | `ADDRESS` | where this replica listens; `127.0.0.1:8788` if not set |
+//! | `PUBLIC_URL` | how kie.ai reaches any of the replicas; the same for all of them, for good |
+//! | `VIDEOS` | the folder for the videos, which all replicas share; `videos` if not set |
+//! | `WORKERS` | how many steps this replica makes at a time; 8 if not set |
+#![allow(clippy::print_stdout, reason = "a program talks to its user")]
+
+use std::env;
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use graphile_worker::tokio_postgres::TokioPostgresDatabase;
+use graphile_worker::{IntoTaskHandlerResult, TaskHandler, WorkerContext, WorkerOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval};
+use veo_core::ledger::{Entry, Want, Wish};
+use veo_core::{
+    Access, Client, Delivery, Downloads, Error, ErrorKind, Kie, Poll, Receipt, Step, Video,
+    VideoRequest, Webhooks,
+};
+use veo_postgres::deadpool_postgres::Pool;
+use veo_postgres::tokio_postgres::{self, Config, GenericClient};
+use veo_postgres::{PostgresLedger, want_in};
+
+#[derive(Clone)]
+struct App {
+    client: Client,
+    pool: Pool,
+    webhooks: Arc<Webhooks>,
+    callback_url: String,
+    videos: Arc<PathBuf>,
+}
+
+/// What a customer may choose. Not a whole [`VideoRequest`]: that can name files of this machine.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    prompt: String,
+    seconds: Option<u32>,
+}
+
+/// The job of the queue: one step for a key.
+#[derive(Deserialize, Serialize)]
+struct MakeVideo {
+    key: String,
+}
+
+/// The step of a key that nothing can be done for now. Somebody may settle it meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn StdError>> {
+    let set = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+    let needed = |name: &str| env::var(name).map_err(|_| format!("Set {name}."));
+    let workers: usize = set("WORKERS", "8").parse()?;
+    let config: Config = needed("DATABASE_URL")?.parse()?;
+    // The queue keeps one more connection, on which it hears of new jobs.
+    let database = TokioPostgresDatabase::from_config(config, 2 * workers + 4)?;
+    let pool = database.pool().clone();
+    veo_postgres::migrate(&pool).await?;
+
+    let mut access = Access::new(needed("KIE_API_KEY")?);
+    let mut downloads = Downloads::default();
+    if let Ok(base_url) = env::var("KIE_BASE_URL") {
+        access = access.base_url(base_url);
+        // The links of a simulator lead to this machine.
+        downloads.allow_loopback = true;
+    }
+    let client = Client::new(Kie::new(access)?)?
+        .with_downloads(downloads)?
+        // Webhooks say when to ask; these questions are for those that get lost.
+        .with_poll(
+            Poll::default()
+                .first(Duration::from_secs(60))
+                .every(Duration::from_secs(30)),
+        )
+        .with_ledger(PostgresLedger::open(pool.clone()).await?);
+    let app = App {
+        client,
+        pool,
+        webhooks: Arc::new(Webhooks::new(needed("KIE_WEBHOOK_KEY")?.into())?),
+        callback_url: format!("{}/webhook", needed("PUBLIC_URL")?),
+        videos: Arc::new(set("VIDEOS", "videos").into()),
+    };
+    std::fs::create_dir_all(&*app.videos)?;
+
+    let worker = WorkerOptions::default()
+        .database(database)
+        .concurrency(workers)
+        .define_job::<MakeVideo>()
+        .add_extension(app.clone())
+        // A replica that was killed is missed after 30 seconds, which is how long its paid calls count as on their way. Too
+        // early would do no harm: two replicas that step the same key pay once.
+        .heartbeat_interval(Duration::from_secs(5))
+        .sweep_interval(Duration::from_secs(10))
+        .sweep_threshold(Duration::from_secs(30))
+        .recovery_delay(Duration::from_secs(1))
+        // A video that is being saved is not broken off.
+        .shutdown_grace_period(Duration::from_secs(60))
+        .init()
+        .await?;
+    let listener = TcpListener::bind(set("ADDRESS", "127.0.0.1:8788")).await?;
+    println!("Listening at http://{}", listener.local_addr()?);
+    let finding = tokio::spawn(find_forgotten(app.clone()));
+    // When this is told to end, the worker ends first, and then the server.
+    let working = async move {
+        if let Err(error) = worker.run().await {
+            println!("The worker has failed, so this ends: {error}");
+        }
+    };
+    axum::serve(listener, routes(app.clone()))
+        .with_graceful_shutdown(working)
+        .await?;
+    finding.abort();
+    // What is on the wire is paid for, and its job is written down before this ends.
+    app.client.drain().await;
+    Ok(())
+}
+
+fn routes(app: App) -> Router {
+    Router::new()
+        .route("/videos", post(want))
+        .route("/videos/{key}", get(look))
+        .route("/webhook", post(webhook))
+        .with_state(app)
+}
+
+/// Stores a wish and its job in one transaction, and sends nothing. Any replica sends it.
+async fn want(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Json(wanted): Json<Wanted>,
+) -> Result<Response, Answer> {
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|key| key.to_str().ok())
+        .unwrap_or_default();
+    if !is_key(key) {
+        let sentence = "Give the header Idempotency-Key: up to 64 letters, digits, - and _, new for each video.";
+        return Err(Answer(StatusCode::BAD_REQUEST, sentence.to_owned()));
+    }
+    let mut request = VideoRequest::text(wanted.prompt).callback_url(&app.callback_url);
+    request.seconds = wanted.seconds;
+    let wish = Wish::request(&request).await;
+
+    let mut connection = app.pool.get().await.map_err(Answer::unavailable)?;
+    let database: &mut tokio_postgres::Client = &mut connection;
+    let transaction = database.transaction().await.map_err(Answer::unavailable)?;
+    let entry = want_in(&transaction, Want::new(key, wish)).await?;
+    enqueue(&transaction, key, Duration::ZERO)
+        .await
+        .map_err(Answer::unavailable)?;
+    transaction.commit().await.map_err(Answer::unavailable)?;
+    Ok((StatusCode::ACCEPTED, Json(told(&entry))).into_response())
+}
+
+async fn look(State(app): State<App>, Path(key): Path<String>) -> Result<Response, Answer> {
+    match app.client.entry(&key).await? {
+        Some(entry) => Ok(Json(told(&entry)).into_response()),
+        None => {
+            let sentence = "There is no video of this key.";
+            Err(Answer(StatusCode::NOT_FOUND, sentence.to_owned()))
+        }
+    }
+}
+
+/// Believes a webhook only in which job it is about, whichever replica sent that. It is asked about at once.
+async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let notice = match app.webhooks.verify(&uri.to_string(), &headers, &body) {
+        Ok(Delivery::First(notice) | Delivery::Repeated(notice)) => notice,
+        // Whoever sent it is not told why.
+        Err(error) => {
+            println!("Refused a webhook: {error}");
+            return StatusCode::BAD_REQUEST;
+        }
+    };
+    let settle = async {
+        if let Some(entry) = app.client.settle_by(&notice).await? {
+            let connection = app.pool.get().await?;
+            enqueue(&**connection, &entry.key, Duration::ZERO).await?;
+        }
+        Ok::<_, Box<dyn StdError + Send + Sync>>(())
+    };
+    // kie.ai waits for 15 seconds, and sends it again after another answer than 200.
+    match tokio::time::timeout(Duration::from_secs(10), settle).await {
+        Ok(Ok(())) => StatusCode::OK,
+        Ok(Err(error)) => {
+            println!("{}: a webhook came to nothing: {error}", notice.job);
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+impl TaskHandler for MakeVideo {
+    const IDENTIFIER: &'static str = "make_video";
+
+    /// Makes one step. The next one is a new job under the same key, so that the engine counts no tries.
+    async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
+        make_step(&self.key, &context).await
+    }
+}
+
+async fn make_step(key: &str, context: &WorkerContext) -> Result<(), String> {
+    let app: &App = context.get_ext().ok_or("the worker has no App")?;
+    let Some(pause) = step(app, key).await else {
+        return Ok(());
+    };
+    let connection = app.pool.get().await.map_err(|error| error.to_string())?;
+    enqueue(&**connection, key, pause)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Makes one step for a key, and says how long to wait for the next one, if there is any.
+async fn step(app: &App, key: &str) -> Option<Duration> {
+    match app.client.step(key).await {
+        Ok(Step::AgainAfter(pause)) => Some(pause),
+        Ok(Step::Video(video)) => match save(app, key, &video).await {
+            Ok(()) => {
+                println!("{key}: saved");
+                None
+            }
+            Err(error) => {
+                println!("{key}: not saved: {error}");
+                Some(LOOK_AGAIN)
+            }
+        },
+        Ok(Step::Failed(error)) => {
+            println!("{key}: there will be no video: {error}");
+            None
+        }
+        Ok(Step::LookAtIt(unknown)) => {
+            println!("{key}: unknown, settle it: {}", unknown.error);
+            Some(LOOK_AGAIN)
+        }
+        Ok(_) => None,
+        Err(error) => {
+            println!("{key}: no step could be made: {error}");
+            Some(LOOK_AGAIN)
+        }
+    }
+}
+
+/// Saves a video under its key. One that is there was saved just before a crash, and is replaced by the same.
+async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
+    let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
+        return Ok(());
+    };
+    let path = app.videos.join(file_name(key));
+    let saved = app.client.download(video, path).await?;
+    app.client
+        .done(key, &Receipt::new(&job, video, &saved))
+        .await
+}
+
+/// Puts the next step of a key in the queue. It is made at once, or not later than one that waits there already: a webhook may
+/// have come meanwhile.
+async fn enqueue(
+    database: &impl GenericClient,
+    key: &str,
+    pause: Duration,
+) -> Result<(), tokio_postgres::Error> {
+    let mode = if pause.is_zero() {
+        "replace"
+    } else {
+        "preserve_run_at"
+    };
+    let call = "SELECT graphile_worker.add_job(
+        'make_video', json_build_object('key', $1::text), job_key => $1, job_key_mode => $2,
+        run_at => now() + $3::double precision * interval '1 second')";
+    database
+        .execute(call, &[&key, &mode, &pause.as_secs_f64()])
+        .await
+        .map(drop)
+}
+
+/// Puts what is open and has no job in the queue, whatever has become of that.
+async fn find_forgotten(app: App) {
+    let mut minutes = interval(Duration::from_secs(60));
+    minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        minutes.tick().await;
+        match enqueue_forgotten(&app.pool).await {
+            Ok(0) => {}
+            Ok(count) => println!("{count} had no job, and have one again"),
+            Err(error) => println!("it is not known what was forgotten: {error}"),
+        }
+    }
+}
+
+/// An entry with a target is that of somebody else who uses the same ledger, and saves it there. A job that is locked for
+/// longer than any step takes is none.
+async fn enqueue_forgotten(pool: &Pool) -> Result<u64, Box<dyn StdError + Send + Sync>> {
+    let call = "SELECT graphile_worker.add_job(
+            'make_video', json_build_object('key', veo_open.key), job_key => veo_open.key)
+        FROM veo_open
+        WHERE target IS NULL AND at < now() - interval '1 minute' AND NOT EXISTS (
+            SELECT FROM graphile_worker.jobs
+            WHERE jobs.key = veo_open.key AND coalesce(jobs.locked_at > now() - interval '15 minutes', true))";
+    Ok(pool.get().await?.execute(call, &[]).await?)
+}
+
+/// A key is the name of a file too, so it cannot lead elsewhere.
+fn is_key(key: &str) -> bool {
+    (1..=64).contains(&key.len())
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+fn file_name(key: &str) -> String {
+    format!("{key}.mp4")
+}
+
+fn told(entry: &Entry) -> serde_json::Value {
+    json!({ "key": entry.key, "state": entry.state, "job": entry.reference() })
+}
+
+/// The worker asks for it. A key of kie.ai is not shown.
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").finish_non_exhaustive()
+    }
+}
+
+/// An error as a status and a sentence.
+struct Answer(StatusCode, String);
+
+impl Answer {
+    fn unavailable(error: impl fmt::Display) -> Self {
+        println!("The database cannot be used: {error}");
+        let sentence = "It cannot be stored now. Send it again, with the same key.";
+        Self(StatusCode::SERVICE_UNAVAILABLE, sentence.to_owned())
+    }
+}
+
+impl From<Error> for Answer {
+    fn from(error: Error) -> Self {
+        let status = match error.kind() {
+            ErrorKind::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorKind::InvalidRequest => StatusCode::BAD_REQUEST,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
