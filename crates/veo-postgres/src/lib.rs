@@ -20,6 +20,11 @@
 //! | `veo_unknown` | those which may have been charged, and wait for somebody to settle them |
 //! | `veo_spent` | the calls and credits of each day and account |
 
+/// The guide for a fleet.
+#[cfg(doc)]
+#[doc = include_str!("../docs/fleet.md")]
+pub mod fleet {}
+
 mod failure;
 mod ledger;
 mod migrate;

@@ -1,5 +1,5 @@
 //! A web backend of several replicas, which make videos together and pay for each once. To be copied;
-//! `crates/veo-core/docs/fleet.md` is about it. `graphile_worker` has the queue, and the ledger alone decides about money. With
+//! `crates/veo-postgres/docs/fleet.md` is about it. `graphile_worker` has the queue, and the ledger alone decides about money. With
 //! the simulator in place of kie.ai it needs no key:
 //!
 //! ```console
@@ -171,6 +171,11 @@ async fn want(
     }
     let mut request = VideoRequest::text(wanted.prompt).callback_url(&app.callback_url);
     request.seconds = wanted.seconds;
+    let plan = app.client.plan(&request);
+    if plan.offers.is_empty() {
+        let reasons: Vec<_> = plan.refusals.iter().map(ToString::to_string).collect();
+        return Err(Answer(StatusCode::BAD_REQUEST, reasons.join("\n")));
+    }
     let wish = Wish::request(&request).await;
 
     let mut connection = app.pool.get().await.map_err(Answer::unavailable)?;
