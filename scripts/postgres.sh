@@ -41,4 +41,6 @@ cd "$folder"
     || { cat "$folder/data/log" >&2; exit 1; }
 cd "$OLDPWD"
 
+# What restarts it, for tests of that.
+export VEO_TEST_POSTGRES_CONTROL="${as[*]} $programs/pg_ctl --pgdata $folder/data --log $folder/data/log"
 VEO_TEST_POSTGRES="host=$folder user=postgres dbname=postgres" "$@"
