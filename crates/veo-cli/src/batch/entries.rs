@@ -23,8 +23,7 @@ impl Entries {
     ) -> Result<Self, Failure> {
         let mut listed = store.list(Which::All).await?;
         if store.is_shared() {
-            let keys: HashSet<&str> = lines.iter().map(|line| &*line.key).collect();
-            listed.retain(|listed| keys.contains(first_key(&listed.key)));
+            listed.retain(of_these(lines));
         }
         check_places(&listed, client)?;
         let mut entries = HashMap::with_capacity(listed.len());
@@ -32,10 +31,6 @@ impl Entries {
             entries.insert(listed.key.clone(), listed);
         }
         Ok(Self(entries))
-    }
-
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.0.contains_key(key)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Listed> {
@@ -53,6 +48,12 @@ impl Entries {
         }
         last
     }
+}
+
+/// Tells the entries of these lines from others.
+pub(super) fn of_these(lines: &[BatchLine]) -> impl Fn(&Listed) -> bool {
+    let keys: HashSet<&str> = lines.iter().map(|line| &*line.key).collect();
+    move |listed| keys.contains(first_key(&listed.key))
 }
 
 /// The key of a line, from that of one of its further tries.

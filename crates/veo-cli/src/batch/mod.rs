@@ -115,7 +115,8 @@ pub(crate) async fn run(
         let mut others = Vec::new();
         if !setting.is_simulated() && !save.force {
             others = open_jobs_of_no_batch(ledgers).await?;
-            others.retain(|listed| !entries.has(&listed.key));
+            let is_of_this_batch = entries::of_these(&lines);
+            others.retain(|listed| !is_of_this_batch(listed));
         }
         let outputs = Outputs::new(file, &lines, &entries, &others, reserved);
         let decision = Decision {
