@@ -240,7 +240,7 @@ fn asked_of_task(param: &str) -> Asked {
     }
 }
 
-/// What a text says in JSON, which can have been encoded more than once, or the text itself if it is none.
+/// Decodes a JSON text, which can have been encoded more than once; a text that is no JSON stays a text.
 pub(crate) fn decoded(text: &str) -> Value {
     match json(text.as_bytes()) {
         Ok(Value::String(inside)) => decoded(&inside),

@@ -91,7 +91,7 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     })
 }
 
-/// What is an object elsewhere can be that as JSON text, also encoded more than once.
+/// Turns a JSON text into the object that it stands for, also if it was encoded more than once.
 fn settle_text(value: &mut Value) {
     if let Value::String(text) = value
         && let object @ Value::Object(_) = decoded(text)
