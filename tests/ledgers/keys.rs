@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use veo_core::ledger::{Budget, EntryState, Which};
 use veo_core::{
-    Access, Client, ErrorKind, Image, Job, Kie, Limit, Receipt, Resolution, Settlement, Step,
+    Access, Client, ErrorKind, Image, Kie, Limit, Receipt, Resolution, Settlement, Step,
     Submission, UniAll, VideoRequest,
 };
 
-use crate::place::Place;
+use crate::place::{Place, accepted};
 
 pub(crate) async fn one_key_is_paid_once(place: Place) {
     let client = place.client().await;
@@ -501,13 +501,6 @@ pub(crate) async fn whoever_asks_and_does_something_else_keeps_the_ledger_from_n
 
 fn dog() -> VideoRequest {
     VideoRequest::text("A dog playing in a park").seconds(4)
-}
-
-fn accepted(submission: Submission) -> Job {
-    match submission {
-        Submission::Accepted(job) => job,
-        other => panic!("{other:?}"),
-    }
 }
 
 fn rejected(submission: Submission) -> ErrorKind {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use veo_core::ledger::{EntryState, FileLedger, Ledger};
-use veo_core::{Access, Client, Downloads, Kie, Poll};
+use veo_core::{Access, Client, Downloads, Job, Kie, Poll, Submission};
 use veo_postgres::PostgresLedger;
 use veo_postgres::deadpool_postgres::{Manager, Object, Pool};
 use veo_postgres::tokio_postgres::{Config, NoTls};
@@ -158,4 +158,11 @@ impl Place {
 pub(crate) fn pool(config: Config) -> Pool {
     let manager = Manager::new(config, NoTls);
     Pool::builder(manager).max_size(4).build().unwrap()
+}
+
+pub(crate) fn accepted(submission: Submission) -> Job {
+    match submission {
+        Submission::Accepted(job) => job,
+        other => panic!("{other:?}"),
+    }
 }

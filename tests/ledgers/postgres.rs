@@ -10,13 +10,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use veo_core::ledger::{Begin, Begun, EntryState, Event, Ledger as _, Outcome, Want, Wish};
-use veo_core::{Error, ErrorKind, Job, Settlement, Step, Submission, VideoRequest};
+use veo_core::{Error, ErrorKind, Settlement, Step, Submission, VideoRequest};
 use veo_postgres::PostgresLedger;
 use veo_postgres::tokio_postgres::Config;
 use veo_postgres::tokio_postgres::config::Host;
 
 use crate::hat::{Answer, Hat};
-use crate::place::{Place, pool};
+use crate::place::{Place, accepted, pool};
 
 #[tokio::test]
 async fn several_processes_migrate_at_once() {
@@ -408,13 +408,6 @@ fn dog() -> VideoRequest {
 
 fn order(number: i32) -> VideoRequest {
     VideoRequest::text(format!("A dog with the number {number}"))
-}
-
-fn accepted(submission: Submission) -> Job {
-    match submission {
-        Submission::Accepted(job) => job,
-        other => panic!("{other:?}"),
-    }
 }
 
 fn refused() -> Event {
