@@ -6,7 +6,7 @@ use std::mem;
 use bytes::Bytes;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use veo_transport::{
     Head, RawReply, Reply, UrlList, Verdict, filtered, is_link, is_video, lenient, links,
     without_queries, words,
@@ -62,7 +62,8 @@ pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error
     veo_transport::open(raw, judge)
 }
 
-fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
+fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
+    let mut json = enveloped(json);
     let is_known = |field| json.get(field).is_some();
     if !["code", "msg", "data"].into_iter().any(is_known) {
         return Verdict::Foreign("the body is not kie.ai's envelope");
@@ -70,6 +71,7 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     let code: Option<Code> = lenient(&json["code"]).unwrap_or_default();
     if let Some(data) = json.get_mut("data") {
         settle_text(data);
+        settle_list(data);
         settle_spellings(data);
         settle_places(data);
     }
@@ -91,10 +93,33 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     })
 }
 
+/// The envelope of a reply, whose JSON can have been encoded once more or stand in a list by itself. The record of a task can come
+/// without any.
+fn enveloped(mut json: Value) -> Value {
+    settle_text(&mut json);
+    settle_list(&mut json);
+    let is_record = ["successFlag", "state"]
+        .into_iter()
+        .any(|field| json.get(field).is_some());
+    if is_record && json.get("code").is_none() && json.get("data").is_none() {
+        return json!({ "code": Code::Success.value(), "data": json });
+    }
+    json
+}
+
+/// Takes an object out of a list that has nothing else.
+fn settle_list(value: &mut Value) {
+    if let Value::Array(items) = value
+        && let [item @ Value::Object(_)] = items.as_mut_slice()
+    {
+        *value = item.take();
+    }
+}
+
 /// Turns a JSON text into the object that it stands for, also if it was encoded more than once.
 fn settle_text(value: &mut Value) {
     if let Value::String(text) = value
-        && let object @ Value::Object(_) = decoded(text)
+        && let object @ (Value::Object(_) | Value::Array(_)) = decoded(text)
     {
         *value = object;
     }

@@ -40,11 +40,8 @@ pub fn started_task(
     if let Some(id) = first.or_else(|| in_text().next()) {
         return Some(Named::Task(id));
     }
-    let unnamed = unnamed_task(body).filter(is_new)?;
-    match result {
-        Ok(reply) if reply.code.is_some() => Some(Named::Task(unnamed)),
-        _ => Some(Named::Perhaps(unnamed)),
-    }
+    let is_refusal = !result.as_ref().is_ok_and(|reply| reply.code.is_some());
+    unnamed_task(body, is_refusal).filter(|(Named::Task(id) | Named::Perhaps(id))| is_new(id))
 }
 
 /// The ids that a reply gives as those of tasks.

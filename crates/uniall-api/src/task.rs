@@ -16,30 +16,28 @@ use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
 ///
 /// An `id` beside an error can be anything, such as that of the request; a `task_id` is one wherever it stands.
 pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
-    let (body, named) = match result {
-        Ok(task) => {
-            let id = task.poll_id()?;
-            return Some(Named::Task(whole(id, task.body())));
-        }
-        Err(Error::NoReply { partial, .. }) => (partial, id_in(partial, "id")),
-        Err(Error::Unreadable(reply)) => (&reply.body, id_of_unreadable(reply)),
-        Err(Error::Rejected(rejection)) => (&rejection.body, None),
+    let (body, is_refusal) = match result {
+        Ok(task) => match task.poll_id() {
+            Some(id) => return Some(Named::Task(whole(id, task.body()))),
+            None => (task.body(), false),
+        },
+        Err(Error::NoReply { partial, .. }) => (partial, false),
+        Err(Error::Unreadable(reply)) => (&reply.body, is_error(reply)),
+        Err(Error::Rejected(rejection)) => (&rejection.body, true),
         Err(_) => return None,
     };
-    match id_in(body, "task_id").or(named) {
-        Some(id) => Some(Named::Task(id)),
-        None => unnamed_task(body).map(Named::Perhaps),
+    let id = || (!is_refusal).then(|| id_in(body, "id")).flatten();
+    if let Some(id) = id_in(body, "task_id").or_else(id) {
+        return Some(Named::Task(id));
     }
+    unnamed_task(body, is_refusal)
 }
 
-/// The `id` of a reply, unless that is an error.
-fn id_of_unreadable(reply: &Unreadable) -> Option<String> {
+/// Whether a reply that is no task is an error.
+fn is_error(reply: &Unreadable) -> bool {
     let is_there = |member| member_texts(&reply.body, member).any(|text| !text.is_empty());
-    let is_error = ["error", "code", "message"].into_iter().any(is_there);
-    if is_error && !reply.head.is_success() {
-        return None;
-    }
-    id_in(&reply.body, "id")
+    let says_error = ["error", "code", "message"].into_iter().any(is_there);
+    says_error && !reply.head.is_success()
 }
 
 fn id_in(body: &[u8], member: &str) -> Option<String> {

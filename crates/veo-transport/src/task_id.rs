@@ -62,15 +62,18 @@ pub fn looks_like_task_id(text: &str) -> bool {
         && text.contains(|c: char| c.is_ascii_digit())
 }
 
-/// A text that [looks like the id of a task](looks_like_task_id) in the `data` of a reply, or as the `id` in that.
-pub fn unnamed_task(body: &[u8]) -> Option<String> {
-    let inside = json(body)
-        .ok()
-        .and_then(|reply| Some(reply.get("data")?.get("id")?.as_str()?.to_owned()));
-    members(body, "data")
-        .chain(inside)
-        .map(unquoted)
+/// A text that [looks like the id of a task](looks_like_task_id) in a place where a reply may have one: its `data`, or a member
+/// with another name for the id of a task. In a refusal, or in a sentence about a task, it may be another one's.
+pub fn unnamed_task(body: &[u8], is_refusal: bool) -> Option<Named> {
+    let mut data = members(body, "data").map(unquoted);
+    let id = data
         .find(|text| looks_like_task_id(text))
+        .or_else(|| id_in(&json(body).ok()?));
+    match id {
+        Some(id) if !is_refusal => Some(Named::Task(id)),
+        Some(id) => Some(Named::Perhaps(id)),
+        None => id_in_words(&String::from_utf8_lossy(body)).map(Named::Perhaps),
+    }
 }
 
 /// A text that can have been encoded as JSON once more.
@@ -79,6 +82,75 @@ pub fn unquoted(text: String) -> String {
         Ok(Value::String(inside)) => unquoted(inside),
         _ => text,
     }
+}
+
+/// The id in a member of a reply, at any depth, that can have one.
+fn id_in(reply: &Value) -> Option<String> {
+    /// Names of the id, without `_` and in small letters.
+    const IDS: &[&str] = &[
+        "taskid",
+        "taskids",
+        "recordid",
+        "videoid",
+        "jobid",
+        "generationid",
+    ];
+    /// Names of an object that has the id as `id`.
+    const TASKS: &[&str] = &["data", "task", "job", "video"];
+    match reply {
+        Value::Object(members) => members.iter().find_map(|(name, value)| {
+            let name = name.replace('_', "").to_lowercase();
+            let named = match value {
+                _ if IDS.contains(&name.as_str()) => id_of(value),
+                Value::Object(task) if TASKS.contains(&name.as_str()) => {
+                    task.get("id").and_then(id_of)
+                }
+                _ => None,
+            };
+            named.or_else(|| id_in(value))
+        }),
+        Value::Array(items) => items.iter().find_map(id_in),
+        Value::String(text) => match json(text.as_bytes()) {
+            Ok(inside @ (Value::Object(_) | Value::Array(_) | Value::String(_))) => id_in(&inside),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn id_of(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(items) => return items.iter().find_map(id_of),
+        _ => return None,
+    };
+    looks_like_task_id(&text).then_some(text)
+}
+
+/// The id in a sentence: the word after "task", or one that begins with that.
+fn id_in_words(text: &str) -> Option<String> {
+    let text = text.replace("任务", " task ").replace("任務", " task ");
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let mut is_about_task = false;
+    for word in text
+        .split(|c| !is_of_word(c))
+        .filter(|word| !word.is_empty())
+    {
+        let lower = word.to_lowercase();
+        let number = lower
+            .strip_prefix("task_")
+            .or_else(|| lower.strip_prefix("task-"));
+        let begins_with_task = number.is_some_and(|number| !number.contains(['_', '-']));
+        // Fewer digits can be in a word such as "image2video".
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        if (is_about_task || begins_with_task) && digits >= 3 && looks_like_task_id(word) {
+            return Some(word.to_owned());
+        }
+        let is_task = ["task", "taskid", "task_id", "task-id"].contains(&lower.as_str());
+        is_about_task = is_task || is_about_task && lower == "id";
+    }
+    None
 }
 
 #[cfg(test)]
@@ -132,6 +204,30 @@ mod tests {
                 r#"{"data":123456789012345678901234567890}"#.to_owned(),
                 Some("123456789012345678901234567890"),
             ),
+            (format!(r#"{{"data":{{"taskIds":["{id}"]}}}}"#), Some(id)),
+            (format!(r#"{{"TaskID":"{id}"}}"#), Some(id)),
+            (format!(r#"{{"job":{{"id":"{id}"}}}}"#), Some(id)),
+            (format!(r#"{{"a":[{{"video_id":"{id}"}}]}}"#), Some(id)),
+            (r#"{"generation_id":12345678}"#.to_owned(), Some("12345678")),
+            (
+                format!(r#""{{\"code\":200,\"taskIDs\":[\"{id}\"]}}""#),
+                Some(id),
+            ),
+            (format!(r#"{{"msg":"Task {id} is there"}}"#), Some(id)),
+            (format!(r#"{{"msg":"See task ID: '{id}'."}}"#), Some(id)),
+            (format!("<p>taskId={id}</p>"), Some(id)),
+            (format!(r#"{{"msg":"任务{id}已存在"}}"#), Some(id)),
+            (
+                r#"{"msg":"task_9f8e7d6c"}"#.to_owned(),
+                Some("task_9f8e7d6c"),
+            ),
+            (format!(r#"{{"msg":"x (request id: {id})"}}"#), None),
+            (format!(r#"{{"request_id":"{id}"}}"#), None),
+            (
+                r#"{"type":"task_error_500","task":"image2video"}"#.to_owned(),
+                None,
+            ),
+            (r#"{"msg":"The task failed 20260101"}"#.to_owned(), None),
             (format!(r#"{{"id":"{id}","data":null}}"#), None),
             (r#"{"data":"queued"}"#.to_owned(), None),
             (r#"{"data":"in_progress"}"#.to_owned(), None),
@@ -142,7 +238,9 @@ mod tests {
             ("<html>".to_owned(), None),
         ];
         for (body, wanted) in table {
-            assert_eq!(unnamed_task(body.as_bytes()).as_deref(), wanted, "{body}");
+            let id = unnamed_task(body.as_bytes(), true);
+            let wanted = wanted.map(|id| Named::Perhaps(id.to_owned()));
+            assert_eq!(id, wanted, "{body}");
         }
     }
 }

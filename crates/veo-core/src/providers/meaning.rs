@@ -90,7 +90,7 @@ impl Row {
 const CODE: Part = "public error";
 
 /// A model, of which a clause can say that it is gone.
-const MODEL: Part = "model|endpoint|veo|gemini omni|模型";
+const MODEL: Part = "model|endpoint|veo|gemini omni|模型|接口已";
 /// A model that something else is said of.
 const OF_MODEL: Part = "by model|for model|with model|in model|on model|from model|using model|by veo|for veo|with veo\
     |in veo|on veo|from veo|using veo|by endpoint|for endpoint|on endpoint|from endpoint";
@@ -102,7 +102,7 @@ const OPTION: Part = "duration|resolution|ratio|size|seconds|length|format|langu
 const NOT_SUPPORTED: Part = "not supported|isnt supported|arent supported|unsupported|no longer|no more |been removed\
     |was removed|is removed|deprecated|discontinued";
 /// A model is gone, or was never there.
-const GONE: Part = "retired|decommission|shut down|shutdown|is sunset|was sunset|been sunset|sunsetted|sunset on\
+const GONE: Part = "is gone|retired|decommission|shut down|shutdown|is sunset|was sunset|been sunset|sunsetted|sunset on\
     |end of life|end of support|eol |reached end|switched off|turned off|phased out|withdrawn|obsolete|superseded\
     |ceased|has ended|replaced by|no available channel|shut off|model sunset|下线|下架|停用|停止服务|停止支持|停止提供\
     |停止使用|停止运营|结束服务|终止|停服|弃用|废弃|退役|淘汰|移除|不再可用|不再提供|不再支持 .|不支持 .|不支援 .\
@@ -162,7 +162,7 @@ const NO_CONTENT: Part = "rate limit|retention|cors|retry polic|network polic|ac
 const SOUND: Part =
     "audio|sound|speech|spoken|voice|dialog|music|lyrics|narration|音|台词|对白|旁白";
 /// An image that was sent.
-const IMAGE: Part = "image|photo|picture|图片|图像|影像|图中|照片|相片";
+const IMAGE: Part = "image|img |photo|picture|图片|图像|影像|图中|照片|相片";
 /// An image that was sent, by what it is for.
 const FRAME: Part = "input image|image upload|uploads of image|upload of image|uploaded image|reference image\
     |reference picture|reference photo|image violat|unsafe image|upload|photoreal|prominent people|frame|keyframe\
@@ -224,7 +224,7 @@ static TABLE: &[Row] = &[
                 "insufficient|not enough|too low|exhausted|depleted|run out|ran out|out of|used up",
                 "credit|balance|fund|quota",
             ],
-            &["top up|payment required|arrears|余额不足|额度不足|余额不够|欠费"],
+            &["top up|payment required|arrears|余额不足|额度不足|余额不够|欠费|预扣费额度失败|預扣費額度失敗|餘額不足|額度不足"],
         ],
     )
     .unless(PER_TIME),
@@ -284,7 +284,7 @@ static TABLE: &[Row] = &[
             ],
             &[SOUND, "blocked|filtered|flagged|muted"],
             &[CODE, THEMES],
-            &[CODE, "filter|polic|moderat|blocked|prohibited|audio|ip |intellectual|third party"],
+            &[CODE, "filter|polic|moderat|blocked|prohibited|audio|face|ip |intellectual|third party"],
         ],
     )
     .unless(NO_CONTENT),

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt::Display;
 
-use veo_transport::{Error as ApiError, Head, Named, Reply};
+use veo_transport::{Error as ApiError, Head, Named, Reply, members};
 
 use super::errors::{refusal, start, translated};
 use super::meaning::{Meaning, meaning};
@@ -189,6 +189,8 @@ where
             let kind = look_up(table, number, None, None, &start(&reply.body)).unwrap_or(unclear);
             translated(kind, error).with_retry_after(reply.head.retry_after)
         }
+        // One that says at another place that it is none.
+        ApiError::Rejected(said) if says_success(said.body()) => explained(unclear, &**said),
         ApiError::Rejected(said) => {
             let code = said.code();
             let words = said.words().unwrap_or_default();
@@ -198,6 +200,11 @@ where
         }
         _ => translated(unclear, error),
     }
+}
+
+/// Whether a code in a reply says that all is well. One that is there twice has two values, and a parser gives the last.
+fn says_success(body: &[u8]) -> bool {
+    members(body, "code").any(|code| code == "200" || code == "success")
 }
 
 /// The kind of a refusal by a table, unless it may have been taken. The status is that of a reply of the provider itself.
