@@ -9,6 +9,7 @@ mod pace;
 mod receipts;
 mod work;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ pub(crate) struct Batch {
     pub(crate) batch: Option<PathBuf>,
     /// How many videos are under way at a time [default: 4].
     #[arg(long, value_name = "N")]
-    concurrency: Option<usize>,
+    concurrency: Option<NonZeroUsize>,
     /// Send no more once the next video could cost more than this, over all runs of the batch. The price of a kind of
     /// video is not known before one was made, so the first of each kind is made alone and can go over; so can a price
     /// that rises meanwhile. Jobs that fail or are not here in time count as well. What others spend from the account
@@ -146,7 +147,7 @@ pub(crate) async fn run(
         budget: batch.max_credits.map(|_| budget),
         pace: Pace::new(timeout.unwrap_or_else(|| Poll::default().give_up_after)),
     };
-    let concurrency = batch.concurrency.unwrap_or(4).max(1);
+    let concurrency = batch.concurrency.map_or(4, NonZeroUsize::get);
     work.all(&lines, actions, concurrency, receipts).await
 }
 

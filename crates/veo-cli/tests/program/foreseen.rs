@@ -8,7 +8,11 @@ fn what_can_be_known_before_is_known_before() {
     let long = "v".repeat(300) + ".mp4";
     let long_receipt = "r".repeat(300) + ".json";
     let too_long = format!("{}.jsonl", "b".repeat(225));
-    let table: [(&[&str], &str); 18] = [
+    let table: [(&[&str], &str); 19] = [
+        (
+            &["generate", "--batch", "jobs.jsonl", "--concurrency", "0"],
+            "invalid value '0' for '--concurrency <N>'",
+        ),
         // What is no file is replaced by none, and a name with a slash is that of a folder.
         (
             &["generate", "A dog", "--force", "-o", "pipe"],
