@@ -1,11 +1,13 @@
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, broadcast};
 use tracing::{Instrument, info_span};
 
 use crate::download::Downloader;
+use crate::history::Histories;
 use crate::ledger::{Budget, Entry, Ledger, Unrecorded, Wish};
 use crate::runtime::runtime;
 use crate::wait::Waiting;
@@ -73,6 +75,7 @@ pub struct Client {
     hurry: broadcast::Sender<String>,
     pub(crate) downloader: Arc<Downloader>,
     poll: Poll,
+    histories: Histories,
     /// One permit for each job that may be under way; clones share them.
     in_flight: Option<Arc<Semaphore>>,
 }
@@ -123,6 +126,7 @@ impl Client {
             hurry: broadcast::Sender::new(HURRIED),
             downloader: Arc::new(Downloader::new(Downloads::default())?),
             poll: Poll::default(),
+            histories: Histories::default(),
             in_flight: None,
         })
     }
@@ -443,7 +447,8 @@ impl Client {
                 return Box::pin(self.enlarge(&small, to, false, on_state)).await;
             }
         }
-        let waiting = Waiting::new(self.poll.clone());
+        let accepted = entry.as_ref().and_then(|entry| entry.job());
+        let waiting = self.waiting(job, accepted.map(|job| job.accepted_at));
         let ended = follow(waiting, provider, job, &mut on_state)
             .instrument(info_span!("wait", job = %job))
             .await
@@ -480,7 +485,7 @@ impl Client {
     pub fn states(&self, job: impl AsRef<JobRef>) -> BoxStream<'static, Result<State, Error>> {
         let job = job.as_ref().clone();
         let provider = self.shared_account(&job.account());
-        let start = Some((Waiting::new(self.poll.clone()), provider, job));
+        let start = Some((self.waiting(&job, None), provider, job));
         let states = stream::unfold(start, |following| async {
             let (mut waiting, provider, job) = following?;
             let asked = match &provider {
@@ -681,6 +686,13 @@ impl Client {
 
     pub(crate) fn poll(&self) -> &Poll {
         &self.poll
+    }
+
+    /// A wait for a job that was accepted at this time, if that is known.
+    pub(crate) fn waiting(&self, job: &JobRef, accepted_at: Option<SystemTime>) -> Waiting {
+        let age = accepted_at.map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+        let history = self.histories.of(&job.account());
+        Waiting::of_job(self.poll.clone(), age, history)
     }
 
     /// Asks once about a job.

@@ -35,6 +35,7 @@
 mod client;
 mod download;
 mod error;
+mod history;
 mod image;
 mod job;
 pub mod ledger;

@@ -564,6 +564,9 @@ impl Client {
             }
             Err(error) => return Err(error),
         };
+        let pause = self
+            .waiting(&job.reference, Some(job.accepted_at))
+            .pause_after(&state);
         match state {
             State::Finished(video) => {
                 self.finished(entry, &video).await?;
@@ -582,7 +585,7 @@ impl Client {
                 self.failed(entry, &error).await?;
                 Ok(Step::Failed(Box::new(error)))
             }
-            _ => Ok(Step::AgainAfter(self.poll().every)),
+            _ => Ok(Step::AgainAfter(pause)),
         }
     }
 

@@ -1,11 +1,17 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::history::History;
 use crate::runtime::runtime;
 use crate::{Error, ErrorKind, State};
 
 /// How to wait for a job.
+///
+/// With the usual [`first`](Self::first) and [`every`](Self::every) the pauses, of 1 to 30 seconds, are learned from the last jobs
+/// of the account that the client has seen finish, as soon as there are 8. So there are more questions when a job is likely to end, and
+/// fewer in all. Set either of them, and the pauses are those.
 ///
 /// Every pause is lengthened by chance, by up to a tenth, so that many jobs do not ask in step. A pause of zero stays none.
 ///
@@ -20,7 +26,8 @@ use crate::{Error, ErrorKind, State};
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Poll {
-    /// When to ask first. Videos have taken 67 to 123 seconds; the default is 20 seconds.
+    /// When to ask first, counted from the acceptance of the job if the ledger has it. Videos have taken 67 to 123 seconds; the
+    /// default is 20 seconds.
     pub first: Duration,
     /// How long to pause between questions; 5 seconds by default, and a twentieth of the time that has passed if that is
     /// more. A question that fails is asked again after this, and then after twice, four times and at most eight times this.
@@ -98,6 +105,10 @@ impl Poll {
 pub(crate) struct Waiting {
     poll: Poll,
     start: Instant,
+    /// How old the job was at the start.
+    age: Duration,
+    /// The past jobs of the account, if pauses are learned from them.
+    history: Option<Arc<History>>,
     /// When the first question failed, of those that have failed in a row.
     failing_since: Option<Duration>,
     /// When to ask next.
@@ -112,12 +123,32 @@ impl Waiting {
     pub(crate) fn new(poll: Poll) -> Self {
         Self {
             start: Instant::now(),
+            age: Duration::ZERO,
+            history: None,
             failing_since: None,
             next: poll.first,
             failures: 0,
             word: None,
             poll,
         }
+    }
+
+    /// The same for a job of this age, if that is known, with the past jobs of its account. A job that was accepted a while ago is
+    /// asked about sooner. Pauses that the caller has chosen are not replaced by learned ones.
+    pub(crate) fn of_job(poll: Poll, age: Option<Duration>, history: Arc<History>) -> Self {
+        let usual = Poll::default();
+        let is_usual = poll.first == usual.first && poll.every == usual.every;
+        let mut waiting = Self::new(poll);
+        waiting.history = Some(history).filter(|_| is_usual);
+        if let Some(age) = age {
+            waiting.age = age;
+            waiting.next = waiting.next.saturating_sub(age);
+        }
+        // Without its age a job can have ended long ago, and the first question does not wait for the usual end of others.
+        if age.is_some() && !waiting.next.is_zero() {
+            waiting.next = waiting.learned(Duration::ZERO).unwrap_or(waiting.next);
+        }
+        waiting
     }
 
     /// Waits until it is time for the next question.
@@ -147,7 +178,7 @@ impl Waiting {
                 tracing::debug!(state = state.word(), "answered");
                 self.failing_since = None;
                 self.failures = 0;
-                let pause = self.poll.every.max(now / 20);
+                let pause = self.pause_after(&state);
                 self.next = self.after(now, pause, self.poll.give_up_after);
                 Ok(Some(state))
             }
@@ -157,6 +188,25 @@ impl Waiting {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The pause after an answer. A finished job is learned from.
+    pub(crate) fn pause_after(&self, state: &State) -> Duration {
+        if let (Some(history), State::Finished(video)) = (&self.history, state) {
+            history.learn(video);
+        }
+        if self.poll.every.is_zero() {
+            return Duration::ZERO;
+        }
+        let now = self.start.elapsed();
+        let usual = || self.poll.every.max(self.age.saturating_add(now) / 20);
+        self.learned(now).unwrap_or_else(usual)
+    }
+
+    /// The pause that past jobs suggest at this time from the start.
+    fn learned(&self, now: Duration) -> Option<Duration> {
+        let age = self.age.saturating_add(now);
+        self.history.as_ref()?.pause(age)
     }
 
     /// Lets the next question come after a failed one, later each time.
@@ -215,6 +265,8 @@ fn lengthened(pause: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::{JobRef, Video};
 
@@ -250,9 +302,16 @@ mod tests {
         takes: Duration,
         answer: impl Fn(usize) -> Answer,
     ) -> (Result<Video, ErrorKind>, Vec<Duration>) {
+        wait_in(Waiting::new(poll), takes, answer).await
+    }
+
+    async fn wait_in(
+        mut waiting: Waiting,
+        takes: Duration,
+        answer: impl Fn(usize) -> Answer,
+    ) -> (Result<Video, ErrorKind>, Vec<Duration>) {
         let start = Instant::now();
         let mut asked = Vec::new();
-        let mut waiting = Waiting::new(poll);
         let ended = async {
             loop {
                 waiting.turn().await?;
@@ -462,5 +521,53 @@ mod tests {
         )
         .await;
         assert_eq!((result, asked.len()), (Err(ErrorKind::TimedOut), 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_are_learned_from_the_jobs_before() {
+        let seconds = Duration::from_secs;
+        let video = |took: Duration| {
+            let created_at = SystemTime::UNIX_EPOCH;
+            let Ok(State::Finished(video)) = done() else {
+                unreachable!();
+            };
+            Ok(State::Finished(Box::new(Video {
+                created_at: Some(created_at),
+                completed_at: Some(created_at + took),
+                ..*video
+            })))
+        };
+        let history = Arc::<History>::default();
+        let mut counts = Vec::new();
+        for _ in 0..10 {
+            let waiting = Waiting::of_job(Poll::default(), Some(seconds(0)), history.clone());
+            let start = Instant::now();
+            let answer = |_| match start.elapsed() {
+                age if age < seconds(90) => running(),
+                _ => video(seconds(90)),
+            };
+            let (_, asked) = wait_in(waiting, seconds(0), answer).await;
+            assert!(asked.last() < Some(&seconds(96)), "{asked:?}");
+            counts.push(asked.len());
+        }
+        assert!(counts[..8].iter().all(|count| *count >= 14), "{counts:?}");
+        assert!(counts[8..].iter().all(|count| *count <= 12), "{counts:?}");
+
+        let chosen = Poll::default().every(seconds(10));
+        let waiting = Waiting::of_job(chosen, Some(seconds(0)), history.clone());
+        let answer = |n| if n < 5 { running() } else { done() };
+        let (_, asked) = wait_in(waiting, seconds(0), answer).await;
+        check_pauses(&asked, &[10.0; 4]);
+        assert_eq!(asked[0], seconds(20), "the caller's own pauses");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_was_accepted_a_while_ago_is_asked_about_sooner() {
+        for (age, first) in [(None, 20), (Some(0), 20), (Some(15), 5), (Some(60), 0)] {
+            let age = age.map(Duration::from_secs);
+            let waiting = Waiting::of_job(Poll::default(), age, Arc::default());
+            let (_, asked) = wait_in(waiting, Duration::ZERO, |_| done()).await;
+            assert_eq!(asked, [Duration::from_secs(first)], "{age:?}");
+        }
     }
 }
