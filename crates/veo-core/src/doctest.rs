@@ -1,4 +1,5 @@
-// No part of the library: the examples of its documentation include this file, unseen, and run against the simulator.
+// Not a part of the library. The examples of its documentation include this file in hidden lines, and run against the
+// simulator.
 
 use std::error::Error as StdError;
 use std::time::Duration as StdDuration;
@@ -16,7 +17,7 @@ fn simulated(example: impl AsyncFnOnce(veo_core::Client) -> Result<(), Box<dyn S
     runtime.block_on(run).unwrap();
 }
 
-/// A job that has been accepted.
+/// Submits a request, and returns the accepted job.
 #[allow(dead_code, reason = "not every example needs one")]
 async fn accepted(client: &veo_core::Client) -> veo_core::Job {
     match client.submit(&veo_core::VideoRequest::text("A dog playing in a park")).await {

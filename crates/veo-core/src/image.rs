@@ -1,4 +1,4 @@
-//! Images of this machine, brought to where a provider can reach them.
+//! The upload of images of this machine to where the providers can reach them.
 
 use std::fmt::Display;
 use std::fs::{File, FileType};
@@ -16,7 +16,7 @@ use crate::runtime::runtime;
 use crate::text::hex;
 use crate::{AspectRatio, Error, ErrorKind, Image, Mode, Provider, VideoRequest};
 
-/// The largest image that the model takes, in bytes.
+/// The largest image that the model takes, in bytes: Google's own limit.
 const MAX_IMAGE: u64 = 20 << 20;
 
 /// The end of a sentence about an image that cannot be uploaded.
@@ -26,7 +26,7 @@ pub(crate) fn stranded() -> String {
     )
 }
 
-/// Whether an image is on this machine only.
+/// Returns whether the request has an image of this machine.
 pub(crate) fn has_local(request: &VideoRequest) -> bool {
     request
         .images()
@@ -34,8 +34,8 @@ pub(crate) fn has_local(request: &VideoRequest) -> bool {
         .any(|image| !matches!(image, Image::Url(_)))
 }
 
-/// The request with all its images as URLs. Local ones are uploaded to the first provider that has a place for them; the URL
-/// then serves any provider.
+/// Replaces all images of a request with URLs. Images of this machine are uploaded to the first provider that keeps
+/// images. Any provider can reach the URL of an uploaded image.
 pub(crate) async fn uploaded<'a>(
     request: &VideoRequest,
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
@@ -47,7 +47,7 @@ pub(crate) async fn uploaded<'a>(
     Ok(request)
 }
 
-/// Whether there is an image of this machine, and nobody who could bring it to where a provider reaches it.
+/// Returns whether the request has an image of this machine, and no provider keeps images.
 pub(crate) fn is_stranded<'a>(
     request: &VideoRequest,
     mut providers: impl Iterator<Item = &'a dyn Provider>,
@@ -55,7 +55,7 @@ pub(crate) fn is_stranded<'a>(
     has_local(request) && !providers.any(|provider| provider.capabilities().uploads)
 }
 
-/// The URL of an image, which is uploaded first if it has none.
+/// Returns the URL of an image, and uploads the image first if it has none.
 pub(crate) async fn reachable<'a>(
     image: &Image,
     mut providers: impl Iterator<Item = &'a dyn Provider>,
@@ -70,7 +70,7 @@ pub(crate) async fn reachable<'a>(
     }
 }
 
-/// How long to wait before an upload is tried again that did not arrive. It costs nothing.
+/// The pauses before an upload that never left is tried again. An upload costs nothing.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 async fn upload(provider: &dyn Provider, bytes: &Bytes, name: &str) -> Result<String, Error> {
@@ -84,8 +84,8 @@ async fn upload(provider: &dyn Provider, bytes: &Bytes, name: &str) -> Result<St
 }
 
 impl Image {
-    /// Whether an image of this machine is there, and is one that a provider takes: what an upload finds out before it sends
-    /// anything. Of a URL it finds out nothing.
+    /// Checks that an image of this machine exists and that a provider takes it. An upload makes the same check before
+    /// it sends anything. An image with a URL always passes.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -99,7 +99,7 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] with what is wrong.
+    /// [`ErrorKind::InvalidRequest`], with a sentence about what is wrong.
     pub async fn check(&self) -> Result<(), Error> {
         if let Self::Url(_) = self {
             return Ok(());
@@ -108,7 +108,7 @@ impl Image {
     }
 }
 
-/// Looks at the images of this machine, and gives warnings of shapes that do not fit. It blocks while it reads them.
+/// Reads the images of this machine, and returns warnings about shapes that do not fit. It blocks while it reads.
 ///
 /// # Errors
 ///
@@ -118,7 +118,7 @@ pub(crate) fn judged(request: &VideoRequest) -> Result<Vec<String>, String> {
     for image in request.images() {
         let here = match image {
             Image::Url(_) => continue,
-            // A plan can be made before the image is; nothing is sent without it.
+            // A plan may be made before the file exists. The upload fails without the file, so nothing paid is sent.
             Image::File { file } if !file.exists() && !file.is_symlink() => continue,
             Image::File { file } => Here::read(file),
             Image::Bytes { bytes } => Here::named(bytes.clone(), UNNAMED.to_owned()),
@@ -128,10 +128,10 @@ pub(crate) fn judged(request: &VideoRequest) -> Result<Vec<String>, String> {
     Ok(warnings(request, &looked))
 }
 
-/// Warnings of shapes that do not fit the video, or each other.
+/// Returns warnings about images that fit neither the shape of the video nor each other.
 fn warnings(request: &VideoRequest, looked: &[Here]) -> Vec<String> {
     let mut found = Vec::new();
-    // Images of the other mode are not shown as they are.
+    // Reference images are not shown as they are, so their shape does not matter.
     if !matches!(request.mode(), Mode::Image | Mode::Frames) {
         return found;
     }
@@ -181,7 +181,7 @@ fn shape(size: Size) -> f64 {
     f64::from(size.width) / f64::from(size.height)
 }
 
-/// Whether two shapes are the same to the eye.
+/// Returns whether two shapes look the same: they differ by less than 5 %.
 fn is_close(one: f64, other: f64) -> bool {
     (one / other - 1.0).abs() < 0.05
 }
@@ -193,7 +193,7 @@ const UNNAMED: &str = "the image";
 struct Here {
     bytes: Bytes,
     name: String,
-    /// The ending of its kind.
+    /// The file extension of the kind of image.
     ending: &'static str,
     size: Size,
 }
@@ -230,17 +230,17 @@ impl Here {
         })
     }
 
-    /// A name for these bytes and no others, since the same name overwrites. Its ending tells the truth: hosts take the type
-    /// from it, and with a wrong type the generation fails.
+    /// Makes a name for exactly these bytes: an upload under a used name overwrites that file. The extension is that of
+    /// the true kind. Hosts derive the content type from it, and with a wrong type the generation fails.
     fn stored_name(&self) -> String {
         let digest = Sha256::digest(&self.bytes);
         format!("{}.{}", hex(&digest[..16]), self.ending)
     }
 }
 
-/// Why an image cannot be used.
+/// The reason why an image cannot be used.
 pub(crate) struct Unusable {
-    /// A sentence that names it.
+    /// A sentence that names the image.
     what: String,
     cause: Option<std::io::Error>,
 }
@@ -266,7 +266,7 @@ impl Unusable {
     }
 }
 
-/// The bytes of a file that can be an image.
+/// Reads the bytes of a file that may be an image.
 pub(crate) fn contents(file: &Path) -> Result<Bytes, Unusable> {
     let wrong = |what: &str| Unusable::new(format!("{} {what}; correct the path", file.display()));
     let found = match std::fs::metadata(file) {
@@ -276,12 +276,12 @@ pub(crate) fn contents(file: &Path) -> Result<Bytes, Unusable> {
         }
         Err(cause) => return Err(Unusable::unread(file, cause)),
     };
-    // Others may have no end, or nothing to give for ever.
+    // A pipe or a device may have no end, or may never give a byte.
     if !found.is_file() {
         let kind = name_of(found.file_type());
         return Err(wrong(&format!("is {kind}, and no file")));
     }
-    // So may a file of the system itself, which seems to be empty.
+    // A file of the system itself, such as one in `/proc`, claims to be empty, and may have no end either.
     if found.len() == 0 {
         return Ok(Bytes::new());
     }
@@ -294,7 +294,7 @@ pub(crate) fn contents(file: &Path) -> Result<Bytes, Unusable> {
     Ok(bytes.into())
 }
 
-/// The kind of what is no file.
+/// Names the kind of something that is not a regular file.
 fn name_of(kind: FileType) -> &'static str {
     #[cfg(unix)]
     {
@@ -316,7 +316,7 @@ fn name_of(kind: FileType) -> &'static str {
     }
 }
 
-/// The ending of an image's kind, and its size. The error is the end of a sentence.
+/// Returns the file extension of an image's kind, and its size. The error is the end of a sentence.
 fn look(bytes: &[u8]) -> Result<(&'static str, Size), String> {
     if bytes.len() as u64 > MAX_IMAGE {
         return Err(format!(

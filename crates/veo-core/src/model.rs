@@ -1,4 +1,4 @@
-//! The models: each says what it can do, and what of a request it cannot.
+//! What each model can do, and the reasons why it cannot make a request.
 
 use std::ops::RangeInclusive;
 
@@ -9,8 +9,8 @@ use veo_transport::without_queries;
 use crate::text::link;
 use crate::{AspectRatio, Image, Input, Mode, Resolution, Tier, VideoRequest};
 
-/// A model of a provider, and what it can do. [`Client::models`](crate::Client::models) has those of the providers; a provider
-/// of one's own makes its own:
+/// A model of a provider, and what it can do. [`Client::models`](crate::Client::models) lists the models of the
+/// providers. A provider of your own makes its own:
 ///
 /// ```
 /// use veo_core::{AspectRatio, Mode, Model, Resolution, Tier, VideoRequest};
@@ -28,13 +28,13 @@ use crate::{AspectRatio, Image, Input, Mode, Resolution, Tier, VideoRequest};
 pub struct Model {
     /// [`Provider::name`](crate::Provider::name) of the provider.
     pub provider: &'static str,
-    /// The model in the provider's words.
+    /// The name of the model at its provider.
     pub name: &'static str,
-    /// Quality against price, if the model has its place there.
+    /// The tier of the model, if it has one.
     pub tier: Option<Tier>,
-    /// Whether it is chosen only for a request that names it.
+    /// True if only a request that names the model gets it.
     pub is_named_only: bool,
-    /// The modes it can be asked for.
+    /// The kinds of input that the model takes.
     pub modes: &'static [Mode],
     /// The sizes it makes.
     pub resolutions: &'static [Resolution],
@@ -42,15 +42,15 @@ pub struct Model {
     pub aspect_ratios: &'static [AspectRatio],
     /// The lengths it makes, in seconds.
     pub seconds: &'static [u32],
-    /// How many reference images it takes; 0 to 0 if none.
+    /// The number of reference images it takes; 0 to 0 if it takes none.
     pub references: RangeInclusive<usize>,
-    /// The seeds it takes, if it takes any.
+    /// The range of seeds it takes; none if it takes no seed.
     pub seeds: Option<RangeInclusive<i64>>,
-    /// The features it has.
+    /// The optional features it has.
     pub options: &'static [Feature],
 }
 
-/// Something that a request can ask for and not every provider can do.
+/// A feature that a request can ask for and that not every model has.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -82,7 +82,7 @@ pub enum Feature {
     ExtendUrl,
 }
 
-/// Why a request cannot be made: the field, and what is wrong with it.
+/// A reason why a request cannot be made: the field, and what is wrong with it.
 ///
 /// ```
 /// use veo_core::Reason;
@@ -93,14 +93,14 @@ pub enum Feature {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Reason {
-    /// The field of [`VideoRequest`]; `provider` if no request could help.
+    /// The field of [`VideoRequest`], or `provider` if no change of the request would help.
     pub field: &'static str,
-    /// It says what is wrong, and what would be right. Links are shown without their queries.
+    /// A sentence that says what is wrong and what would be right. Links are shown without their queries.
     pub message: String,
 }
 
 impl Reason {
-    /// A reason about a field.
+    /// Makes a reason about a field. It removes the queries of links from the message.
     pub fn new(field: &'static str, message: impl Into<String>) -> Self {
         Self {
             field,
@@ -110,7 +110,7 @@ impl Reason {
 }
 
 impl Model {
-    /// A model that can do nothing yet.
+    /// Makes a model that can do nothing yet, and that takes any seed.
     pub const fn new(provider: &'static str, name: &'static str, tier: Tier) -> Self {
         Self {
             provider,
@@ -127,77 +127,77 @@ impl Model {
         }
     }
 
-    /// The same outside of all tiers, and chosen only for a [request that names it](VideoRequest::model).
+    /// Takes the model out of all tiers. Only a [request that names it](VideoRequest::model) gets it.
     #[must_use]
     pub const fn named_only(mut self) -> Self {
         self.is_named_only = true;
         self.without_tier()
     }
 
-    /// The same outside of all tiers.
+    /// Takes the model out of all tiers.
     #[must_use]
     pub const fn without_tier(mut self) -> Self {
         self.tier = None;
         self
     }
 
-    /// The same with these modes.
+    /// Sets the modes.
     #[must_use]
     pub const fn modes(mut self, modes: &'static [Mode]) -> Self {
         self.modes = modes;
         self
     }
 
-    /// The same with these sizes.
+    /// Sets the sizes of the picture.
     #[must_use]
     pub const fn resolutions(mut self, resolutions: &'static [Resolution]) -> Self {
         self.resolutions = resolutions;
         self
     }
 
-    /// The same with these shapes.
+    /// Sets the shapes of the picture.
     #[must_use]
     pub const fn aspect_ratios(mut self, aspect_ratios: &'static [AspectRatio]) -> Self {
         self.aspect_ratios = aspect_ratios;
         self
     }
 
-    /// The same with these lengths, in seconds.
+    /// Sets the lengths, in seconds.
     #[must_use]
     pub const fn seconds(mut self, seconds: &'static [u32]) -> Self {
         self.seconds = seconds;
         self
     }
 
-    /// The same with so many reference images.
+    /// Sets the number of reference images.
     #[must_use]
     pub const fn references(mut self, references: RangeInclusive<usize>) -> Self {
         self.references = references;
         self
     }
 
-    /// The same with these seeds. A model takes any without this.
+    /// Sets the range of seeds. Without this call a model takes any.
     #[must_use]
     pub const fn seeds(mut self, seeds: RangeInclusive<i64>) -> Self {
         self.seeds = Some(seeds);
         self
     }
 
-    /// The same without seeds.
+    /// Makes the model refuse seeds.
     #[must_use]
     pub const fn without_seeds(mut self) -> Self {
         self.seeds = None;
         self
     }
 
-    /// The same with these features.
+    /// Sets the optional features.
     #[must_use]
     pub const fn options(mut self, options: &'static [Feature]) -> Self {
         self.options = options;
         self
     }
 
-    /// Everything that stands against making a request with this model; nothing if it can.
+    /// Returns every reason why this model cannot make a request. The list is empty if it can.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -323,7 +323,7 @@ impl Model {
             return None;
         };
         let count = images.len();
-        // One reason against references is enough.
+        // A model without references has its reason already, from the input.
         let takes_any = self.modes.contains(&Mode::References);
         if !takes_any || self.references.contains(&count) {
             return None;
@@ -336,7 +336,7 @@ impl Model {
     }
 }
 
-/// The reasons against a request that no provider could make.
+/// Returns the reasons against a request that no provider could make.
 pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if request.prompt.trim().is_empty() {
@@ -382,7 +382,7 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
     reasons
 }
 
-/// Why a link of a receipt or a record cannot be sent again, where it has lost its query.
+/// Refuses a link that comes from a receipt or a record, where links have no queries. A provider could not follow it.
 fn of_a_record(field: &'static str, url: &str) -> Option<Reason> {
     if !url.ends_with("?...") {
         return None;
@@ -394,7 +394,8 @@ fn of_a_record(field: &'static str, url: &str) -> Option<Reason> {
     Some(Reason::new(field, message))
 }
 
-/// Whether a text is a whole URL with a host. A parser of URLs would bear blanks and missing slashes, and a provider need not.
+/// Returns whether a text is a whole URL with a host. A parser of URLs accepts blanks and missing slashes; a provider
+/// may not.
 fn is_web(url: &str) -> bool {
     let Ok(parsed) = Url::parse(url) else {
         return false;
@@ -418,7 +419,7 @@ fn asked(request: &VideoRequest) -> Vec<Feature> {
         (request.watermark.is_some(), Feature::Watermark),
         (request.translate_prompt.is_some(), Feature::Translation),
         (request.callback_url.is_some(), Feature::Callback),
-        // With both given either will do, and every provider knows one of them.
+        // If both are given, either is enough, and every provider knows one of them.
         (
             !either && source.is_some_and(|source| source.job.is_some()),
             Feature::ExtendJob,
@@ -435,7 +436,7 @@ fn asked(request: &VideoRequest) -> Vec<Feature> {
         .collect()
 }
 
-/// The field of a feature, and words for it.
+/// The field that asks for a feature, and the words for the feature.
 fn described(feature: Feature) -> (&'static str, &'static str) {
     match feature {
         Feature::Silence => ("audio", "video without sound"),
@@ -458,7 +459,7 @@ fn words(mode: Mode) -> &'static str {
     }
 }
 
-/// The words for a list of choices.
+/// Lists choices in words: `4, 6 or 8`.
 pub(crate) fn choices<T: ToString>(values: &[T]) -> String {
     let words: Vec<_> = values.iter().map(ToString::to_string).collect();
     match words.split_last() {

@@ -6,9 +6,8 @@ use veo_transport::without_queries;
 
 use crate::{Model, Resolution, VideoRequest};
 
-/// A provider can make the video: the exact request it would be sent. It can be stored as JSON, as a part of a
-/// [`Job`](crate::Job).
-/// Its debug text leaves out what a link can hold of signatures.
+/// The exact request that a provider would be sent for a video, to the letter. It can be stored as JSON, as a part of a
+/// [`Job`](crate::Job). The debug text has no queries of links, which can be signatures.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -31,21 +30,21 @@ pub struct Offer {
     /// The account that pays: the name of the provider, or a named account at it.
     #[serde(default)]
     pub account: String,
-    /// Where the provider is reached, if that is not its own address.
+    /// The address of the provider, if it is not the provider's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// The form of the provider's API that it is for, if that is another than its first. The job carries it.
+    /// The form of the provider's API, if it is not the first one. The job carries it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
-    /// The model in the provider's words.
+    /// The name of the model at the provider.
     pub model: String,
     /// The operation that the provider is asked for.
     pub operation: Operation,
-    /// The JSON body.
+    /// The JSON body. An image of this machine stands in it as its path or its length until it is uploaded.
     pub body: Value,
     /// The request that the body is for.
     pub request: VideoRequest,
-    /// Warnings of what may not come out as asked. A local image stands in the body as its path until it is uploaded.
+    /// Sentences about what may differ from the request.
     pub warnings: Vec<String>,
 }
 
@@ -70,7 +69,7 @@ pub enum Operation {
 }
 
 impl Offer {
-    /// An offer without warnings.
+    /// Makes an offer without warnings, for the provider's first form and its own address.
     ///
     /// ```
     /// use serde_json::json;
@@ -95,7 +94,7 @@ impl Offer {
         }
     }
 
-    /// The resolution that was asked for, or 720p.
+    /// The resolution of the request, or 720p if it has none.
     pub fn resolution(&self) -> Resolution {
         self.request.resolution.unwrap_or(Resolution::P720)
     }

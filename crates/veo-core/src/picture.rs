@@ -1,4 +1,4 @@
-//! Pictures as files: whether one is whole and stands still, and how large it is shown.
+//! Checks that a picture file is whole and not animated, and reads the size at which it is shown.
 
 /// The size of a picture in pixels, as it is shown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -7,7 +7,8 @@ pub(crate) struct Size {
     pub(crate) height: u32,
 }
 
-/// Looks into a JPEG, PNG or WebP. The picture itself is not decoded, and what follows its end does not matter.
+/// Reads the structure of a JPEG, PNG or WebP. The pixels are not decoded. Bytes after the end of the picture do not
+/// matter.
 ///
 /// # Errors
 ///
@@ -26,7 +27,7 @@ pub(crate) fn look(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> 
     if width == 0 || height == 0 {
         return Err("has no pixels; get it again");
     }
-    // From the fifth on, orientations are on their side.
+    // The orientations 5 to 8 turn the picture on its side.
     Ok(match found.orientation {
         5..=8 => Size {
             width: height,
@@ -36,7 +37,7 @@ pub(crate) fn look(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> 
     })
 }
 
-/// How a picture is shown that has no word about it.
+/// The orientation of a picture that does not say one.
 const UPRIGHT: u16 = 1;
 
 struct Found {
@@ -45,14 +46,15 @@ struct Found {
     moves: bool,
 }
 
-/// Segments up to the end marker, which is behind the last scan. Nothing if one is missing.
+/// Reads the segments up to the end marker, which follows the last scan. Returns nothing if one is missing.
 fn jpeg(bytes: &[u8]) -> Option<Found> {
     let mut size = None;
     let mut orientation = UPRIGHT;
     let mut has_scan = false;
     let mut rest = bytes.get(2..)?;
     loop {
-        // In a scan, a byte of all ones is followed by a zero or by a restart. Before a marker it can stand repeatedly.
+        // Inside a scan, a 0xff byte is followed by a zero or by a restart marker. In front of a marker it can be
+        // repeated.
         let start = rest
             .windows(2)
             .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff | 0xd0..=0xd7))?;
@@ -70,7 +72,7 @@ fn jpeg(bytes: &[u8]) -> Option<Found> {
             0xe1 if inside.starts_with(b"Exif\0\0") => {
                 orientation = exif_orientation(&inside[6..]).unwrap_or(orientation);
             }
-            // Huffman tables, extensions and arithmetic conditions share their range with the sizes.
+            // These three markers are in the range of frame headers: Huffman tables, extensions and arithmetic coding.
             0xc4 | 0xc8 | 0xcc => {}
             0xc0..=0xcf => {
                 size = Some(Size {
@@ -90,12 +92,12 @@ fn jpeg(bytes: &[u8]) -> Option<Found> {
     })
 }
 
-/// A number of two bytes, the higher one first.
+/// Reads a big-endian number of two bytes.
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?).into())
 }
 
-/// Chunks up to the one that ends the file. Nothing if one is missing.
+/// Reads the chunks up to the one that ends the file. Returns nothing if one is missing.
 fn png(bytes: &[u8]) -> Option<Found> {
     let mut size = None;
     let mut orientation = UPRIGHT;
@@ -105,7 +107,7 @@ fn png(bytes: &[u8]) -> Option<Found> {
     loop {
         let length = u32::from_be_bytes(*rest.first_chunk()?) as usize;
         let kind: &[u8; 4] = rest.get(4..)?.first_chunk()?;
-        // Its checksum is behind it.
+        // The length does not count itself, the kind and the checksum: 12 bytes.
         let end = length.checked_add(12)?;
         let (chunk, after) = rest.split_at_checked(end)?;
         let inside = &chunk[8..end - 4];
@@ -131,7 +133,7 @@ fn png(bytes: &[u8]) -> Option<Found> {
     })
 }
 
-/// The chunks of a file that is as long as it says. Nothing if one is missing.
+/// Reads the chunks of a file that is as long as its header says. Returns nothing if one is missing.
 fn webp(bytes: &[u8]) -> Option<Found> {
     let length = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?) as usize;
     let mut rest = bytes.get(12..length.checked_add(8)?)?;
@@ -179,7 +181,7 @@ fn webp(bytes: &[u8]) -> Option<Found> {
             }
             _ => {}
         }
-        // A chunk of an odd length is filled up by a byte.
+        // A chunk of odd length is padded by one byte.
         rest = rest.get(8 + length + length % 2..).unwrap_or_default();
     }
     Some(Found {
@@ -189,7 +191,7 @@ fn webp(bytes: &[u8]) -> Option<Found> {
     })
 }
 
-/// The orientation that EXIF data tells.
+/// Reads the orientation from EXIF data.
 fn exif_orientation(exif: &[u8]) -> Option<u16> {
     const ORIENTATION: u16 = 0x0112;
     let is_little = match exif.get(..2)? {

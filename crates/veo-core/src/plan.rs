@@ -1,4 +1,4 @@
-//! Who could make a video, with what request, and why the others cannot.
+//! The plan of a request: the offer of each provider, or the reasons why it has none.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::image;
 use crate::model::{choices, nonsense};
 use crate::{Error, ErrorKind, Model, Offer, Provider, Reason, VideoRequest};
 
-/// The answers of the providers to a request. Nothing is sent to find out. It serializes to JSON.
+/// The offers and refusals of all providers for a request. To make a plan sends nothing. It serializes to JSON.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -30,13 +30,13 @@ use crate::{Error, ErrorKind, Model, Offer, Provider, Reason, VideoRequest};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Who can make the video, in the order in which the providers were given.
+    /// The offers, in the order in which the providers were given.
     pub offers: Vec<Offer>,
-    /// Who cannot, with every reason.
+    /// The refusals of the other providers, with every reason.
     pub refusals: Vec<Refusal>,
 }
 
-/// A provider cannot make the video.
+/// The reasons why a provider cannot make the video.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -53,12 +53,12 @@ pub struct Plan {
 pub struct Refusal {
     /// The account: the name of the provider, or a named account at it.
     pub provider: String,
-    /// Everything that stands against it.
+    /// Every reason.
     pub reasons: Vec<Reason>,
 }
 
 impl Refusal {
-    /// An account that the client has already.
+    /// Refuses an account that the client has already.
     pub(crate) fn of_double(account: &str) -> Self {
         let message =
             format!("this client has {account} already; give the other account a name of its own");
@@ -80,7 +80,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Plans a request with some providers. `is_stranded` says that an image of this machine has no way to them.
+/// Plans a request with some providers. `is_stranded` says that the request has an image of this machine, and that no
+/// provider here keeps images.
 pub(crate) fn plan<'a>(
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
     request: &VideoRequest,
@@ -115,7 +116,7 @@ pub(crate) fn plan<'a>(
     plan
 }
 
-/// Nobody can make a video from an image that cannot be used.
+/// Looks at the images of this machine. An image that cannot be used turns every offer into a refusal.
 fn judge_images(plan: &mut Plan, request: &VideoRequest) {
     match image::judged(request) {
         Ok(warnings) => {
@@ -134,7 +135,8 @@ fn judge_images(plan: &mut Plan, request: &VideoRequest) {
     }
 }
 
-/// Says in each reason who else can do it. A provider's own fields are nobody else's.
+/// Adds to each reason the accounts that can do what is refused. The fields in `extra` are left out, since each is one
+/// provider's own.
 fn name_the_able<'a>(
     refusals: &mut [Refusal],
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
@@ -142,7 +144,7 @@ fn name_the_able<'a>(
     let refused = refusals.to_vec();
     let is_able = |account: &String, field: &str| {
         let refusal = refused.iter().find(|refusal| refusal.provider == *account);
-        // Nothing is known of the rest where there is no such model.
+        // A provider without the model has not been asked about the other fields.
         let is_against = |reason: &Reason| reason.field == field || reason.field == "model";
         !refusal.is_some_and(|refusal| refusal.reasons.iter().any(is_against))
     };
@@ -159,7 +161,7 @@ fn name_the_able<'a>(
     }
 }
 
-/// The error of a model that is not there any more, with those that the same account can still be asked for.
+/// Adds to the error about a removed model those that the same account can still be asked for.
 pub(crate) fn naming_others(error: Error, provider: &dyn Provider, offer: &Offer) -> Error {
     let is_able = |model: &&Model| {
         let mut request = offer.request.clone().model(model.name);
@@ -179,7 +181,7 @@ pub(crate) fn naming_others(error: Error, provider: &dyn Provider, offer: &Offer
     ))
 }
 
-/// The cheapest model of a provider that can do it, or what stands against the one that comes closest.
+/// Makes the offer of the cheapest model that can do it, or returns the reasons of the model that has the fewest.
 fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let mut models: Vec<_> = provider.models().iter().collect();
     models.sort_by_key(|model| model.tier);
@@ -191,7 +193,7 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
         let message = format!("{} has no model {name}", provider.name());
         return Err(vec![Reason::new("model", message)]);
     }
-    // Without the wanted tier, every model is as far from it, and what else is wrong is said as well.
+    // If no model is of the wanted tier, all are kept, so that the other reasons are found too.
     let wanted_tier = request.tier.filter(|_| request.model.is_none());
     let missing_tier =
         wanted_tier.filter(|tier| models.iter().all(|model| model.tier != Some(*tier)));
@@ -200,7 +202,7 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
             || model.tier.is_none()
             || wanted_tier.is_none_or(|tier| model.tier == Some(tier))
     });
-    // A model that is for something else altogether is never the closest.
+    // A model for another kind of input is of no use as the closest.
     let makes_it = |model: &&Model| model.modes.contains(&request.mode());
     if models.iter().any(makes_it) {
         models.retain(makes_it);
@@ -240,7 +242,7 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
     Err(closest.unwrap_or_default())
 }
 
-/// The reasons against links that lead to where no provider can follow them.
+/// Returns the reasons against links that no provider can follow, such as those into private networks.
 fn out_of_reach(request: &VideoRequest) -> Vec<Reason> {
     let hosts = Hosts::default();
     let mut reasons = Vec::new();
@@ -256,7 +258,7 @@ fn out_of_reach(request: &VideoRequest) -> Vec<Reason> {
     reasons
 }
 
-/// The offer, or the given reasons with those that the provider adds.
+/// Asks the provider for its offer, and adds its reasons to the given ones.
 fn offered(
     provider: &dyn Provider,
     model: &Model,
@@ -267,7 +269,7 @@ fn offered(
         Ok(offer) if reasons.is_empty() => Ok(of_account(provider, offer)),
         Ok(_) => Err(reasons),
         Err(more) => {
-            // A body with a wrong field does not fit its type either, which says nothing new.
+            // The provider checks the types of the whole body, so it may name a field again, or blame `extra` for it.
             let known: Vec<_> = reasons.iter().map(|reason| reason.field).collect();
             let new = |reason: &Reason| {
                 !known.contains(&reason.field) && (known.is_empty() || reason.field != "extra")
@@ -278,7 +280,7 @@ fn offered(
     }
 }
 
-/// An offer that was planned, with the images of the request where the provider reaches them.
+/// Makes a planned offer again for a request whose images are uploaded, so that its body has their URLs.
 pub(crate) fn rendered(
     provider: &dyn Provider,
     offer: &Offer,
@@ -300,7 +302,7 @@ pub(crate) fn rendered(
     }
 }
 
-/// An offer that names who pays, and where the provider is.
+/// Sets the account that pays, and the address of the provider.
 fn of_account(provider: &dyn Provider, offer: Offer) -> Offer {
     Offer {
         account: provider.account(),

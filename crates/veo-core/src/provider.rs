@@ -9,7 +9,7 @@ use crate::{
     VideoRequest,
 };
 
-/// A future of the provider trait.
+/// A future that a method of [`Provider`] returns.
 ///
 /// ```
 /// use veo_core::BoxFuture;
@@ -20,8 +20,8 @@ use crate::{
 /// ```
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Somebody who makes videos. [`Kie`](crate::Kie) and [`UniAll`](crate::UniAll) are two; `examples/third_provider.rs` is one of
-/// one's own, in one file:
+/// A service that makes videos. [`Kie`](crate::Kie) and [`UniAll`](crate::UniAll) are two. A provider of your own fits
+/// into one file, as `examples/third_provider.rs` shows:
 ///
 /// ```
 /// use veo_core::{
@@ -65,69 +65,71 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// # Ok::<(), veo_core::Error>(())
 /// ```
 pub trait Provider: fmt::Debug + Send + Sync {
-    /// A short lower-case name, which the jobs carry.
+    /// A short name in lower case, which the jobs carry.
     fn name(&self) -> &'static str;
 
-    /// Its models.
+    /// The models of the provider.
     fn models(&self) -> &[Model];
 
-    /// The exact request for a model.
+    /// Makes the exact request for a model. It sends nothing.
     ///
     /// # Errors
     ///
-    /// The reasons against it, beyond those of [`Model::reasons`].
+    /// The reasons against the request, besides those of [`Model::reasons`].
     fn offer(&self, model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>>;
 
-    /// Its capabilities besides making videos.
+    /// The capabilities besides making videos.
     fn capabilities(&self) -> Capabilities;
 
-    /// Sends a paid request, at most once.
+    /// Sends a paid request at most once, and says what became of it. An implementation never sends it a second time:
+    /// if the reply is lost, the outcome is [`Submission::Unknown`], since the first request may have been charged.
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission>;
 
     /// Asks how far a job is.
     ///
     /// # Errors
     ///
-    /// Only that the question failed, which says nothing about the job: [`ErrorKind::Unavailable`] if nothing is known now. A
-    /// job that has failed is a [`State::Failed`].
+    /// An error means that the question failed, and says nothing about the job. It is [`ErrorKind::Unavailable`] if
+    /// nothing is known now. A job that has failed is a [`State::Failed`].
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>>;
 
-    /// The account that pays: the name of the provider, which is the default, or a named account at it, such as `kie@studio`.
-    /// Jobs carry it, and a client can have several accounts at one provider.
+    /// The account that pays: the name of the provider, which is the default, or a named account at it, such as
+    /// `kie@studio`. Jobs carry it. A client can have several accounts at one provider.
     fn account(&self) -> String {
         self.name().to_owned()
     }
 
-    /// Where it is reached, if that is not its own address: a simulator, for example. The jobs of one address are not known at
-    /// another. Nothing by default.
+    /// The address of the provider, if it is not the provider's own: a simulator's, for example. A job of one address
+    /// is not known at another. None by default.
     fn base_url(&self) -> Option<&str> {
         None
     }
 
-    /// The address of its API, for links of videos that lead there: they are asked with the key. No other address gets it, and
-    /// no redirect takes it along. Nothing by default.
+    /// The address of the API, and the key for it. Links of videos that lead there are asked with the key. No other
+    /// address gets the key, and redirects do not carry it along. None by default.
     fn api(&self) -> Option<ApiAddress> {
         None
     }
 
-    /// The offer with a marker as the last pair of the query of its callback address, from a provider that [marks
-    /// callbacks](Capabilities::marks_callbacks). Without a marker the address is as the caller has said it; in a plan it has
-    /// `veo=...` where the marker would be. By default the same offer.
+    /// Adds a marker to the callback address of the offer, as the last pair of its query. A provider that [marks
+    /// callbacks](Capabilities::marks_callbacks) does it. Before that the address is as the caller gave it; a plan
+    /// shows `veo=...` in place of the marker. By default the offer stays the same.
     fn marked(&self, offer: &Offer, marker: &str) -> Offer {
         let _ = marker;
         offer.clone()
     }
 
-    /// The offer in the form of the provider's API that is used by now, if it was planned in one that is gone. It is asked before
-    /// a paid request is sent, and after one was rejected, which is then sent once more in the form that it gives. If that form
-    /// cannot have the request, every reason. Nothing by default.
+    /// Moves an offer to the form of the provider's API that is in use now, if it was planned in a form that is gone.
+    /// It is called before a paid request is sent, and after a rejection. In the second case the request is sent once
+    /// more, in the form returned here. If that form cannot make the request, it returns every reason. Nothing by
+    /// default.
     fn renewed(&self, offer: &Offer) -> Option<Result<Offer, Vec<Reason>>> {
         let _ = offer;
         None
     }
 
-    /// Asks how far a job is, and what the provider's record says that was asked: to see whether a task can be that of a
-    /// paid request whose reply was lost. By default the state alone.
+    /// Asks how far a job is, and what the provider's record says was requested. With that a caller sees if a task can
+    /// be that of a paid request whose reply was lost. By default only the state is returned.
     ///
     /// ```
     /// use veo_core::{Error, JobRef, Provider};
@@ -145,22 +147,22 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(async move { Ok(Described::new(self.state(job).await?)) })
     }
 
-    /// Makes a finished video larger, or asks how far that is: one call, which can cost money. It is made for the sizes of
-    /// [`Capabilities::upgrades`] only.
+    /// Begins to make a finished video larger, or asks how far that is. Both are the same call, which can cost money.
+    /// It is made for the sizes of [`Capabilities::upgrades`] only.
     fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> BoxFuture<'a, Upgrade> {
         let error = cannot(self.name(), &format!("make a finished video {to}")).with_job(job);
         Box::pin(std::future::ready(Upgrade::Rejected(error)))
     }
 
-    /// Whether the upgrade of a job is a task of its own, which the first call names. Then that call is made once only, and the
-    /// task is asked how far it is. By default the call itself is made again to ask.
+    /// Returns whether the upgrade of a job is a task of its own, whose id the first call returns. Then that call is
+    /// made only once, and the state of the task is asked. By default the upgrade call itself is repeated to ask.
     fn upgrades_as_task(&self, job: &JobRef) -> bool {
         let _ = job;
         false
     }
 
-    /// Another link for a finished video, if those from [`state`](Self::state) do not lead to it, of which one is given, and the
-    /// provider has a second way to get one. Nothing by default.
+    /// Asks for another link to a finished video. It is called if the links from [`state`](Self::state) do not lead to
+    /// the video; `url` is one of them. None by default.
     ///
     /// ```
     /// use veo_core::{Error, Provider, Video};
@@ -179,7 +181,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// The balance of the account, in the provider's own credits. It is asked only if it [tells](Capabilities::credits).
+    /// Asks for the balance of the account, in the provider's own credits. It is called only if the provider [has
+    /// one](Capabilities::credits).
     ///
     /// ```
     /// use veo_core::{Error, Provider};
@@ -198,15 +201,15 @@ pub trait Provider: fmt::Debug + Send + Sync {
         ))))
     }
 
-    /// Puts an image where every provider can reach it, and gives its URL. It is asked only if it [has a place for
-    /// images](Capabilities::uploads).
+    /// Uploads an image to where every provider can reach it, and returns its URL. It is called only if the provider
+    /// [keeps images](Capabilities::uploads).
     fn upload<'a>(&'a self, image: Bytes, name: String) -> BoxFuture<'a, Result<String, Error>> {
         let _ = (image, name);
         Box::pin(std::future::ready(Err(cannot(self.name(), "keep images"))))
     }
 }
 
-/// The address of an API, and what it wants to see of a caller. From [`Provider::api`].
+/// The address of an API, and the header that it asks for. From [`Provider::api`].
 ///
 /// ```
 /// use veo_core::ApiAddress;
@@ -224,7 +227,7 @@ pub struct ApiAddress {
 }
 
 impl ApiAddress {
-    /// An address with the value of `Authorization` for it.
+    /// Makes an address with the value of `Authorization` for it.
     pub fn new(url: impl Into<String>, authorization: impl Into<SecretString>) -> Self {
         Self {
             url: url.into(),
@@ -233,7 +236,7 @@ impl ApiAddress {
     }
 }
 
-/// The capabilities of a provider besides making videos. It has none by default.
+/// The capabilities of a provider besides making videos. There are none by default.
 ///
 /// ```
 /// use std::time::Duration;
@@ -245,41 +248,41 @@ impl ApiAddress {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// How many paid requests an account takes in which time, if that is known.
+    /// The number of paid requests that an account takes in a time, if that is known.
     pub limit: Option<Limit>,
-    /// Whether it has a place for images.
+    /// True if the provider keeps uploaded images.
     pub uploads: bool,
-    /// Whether it tells the balance of an account.
+    /// True if the provider tells the balance of an account.
     pub credits: bool,
-    /// The sizes to which it can bring a finished video.
+    /// The sizes to which the provider can bring a finished video.
     pub upgrades: &'static [Resolution],
-    /// Whether it calls the callback address back as it was given, with its query.
+    /// True if the provider calls a callback address unchanged, with its query.
     pub marks_callbacks: bool,
 }
 
 impl Capabilities {
-    /// The same with a limit.
+    /// Sets the limit.
     #[must_use]
     pub fn limit(mut self, limit: Limit) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// The same with a place for images.
+    /// Says that the provider keeps uploaded images.
     #[must_use]
     pub fn uploads(mut self) -> Self {
         self.uploads = true;
         self
     }
 
-    /// The same with a balance.
+    /// Says that the provider tells the balance of an account.
     #[must_use]
     pub fn credits(mut self) -> Self {
         self.credits = true;
         self
     }
 
-    /// The same with upgrades to these sizes.
+    /// Sets the sizes of upgrades.
     ///
     /// ```
     /// use veo_core::{Capabilities, Resolution};
@@ -293,7 +296,7 @@ impl Capabilities {
         self
     }
 
-    /// The same with callbacks that arrive with their query.
+    /// Says that callback addresses are called with their query.
     #[must_use]
     pub fn marks_callbacks(mut self) -> Self {
         self.marks_callbacks = true;
@@ -301,7 +304,7 @@ impl Capabilities {
     }
 }
 
-/// A job as the provider's record has it. From [`Provider::describe`].
+/// The state of a job, with what the provider's record says about the request. From [`Provider::describe`].
 ///
 /// ```
 /// use veo_core::{Described, State};
@@ -315,20 +318,20 @@ impl Capabilities {
 pub struct Described {
     /// The prompt, if the record has it.
     pub prompt: Option<String>,
-    /// The model in the provider's words, if the record has it.
+    /// The name of the model, if the record has it.
     pub model: Option<String>,
-    /// The size to which it makes a finished video larger, if the record says that it is an upgrade.
+    /// The size of the larger video, if the record says that the job is an upgrade.
     pub upgrade: Option<Resolution>,
-    /// The task of the video that it extends or makes larger, if the record has it.
+    /// The task of the video that the job extends or makes larger, if the record has it.
     pub source: Option<String>,
-    /// The provider's word for the state, if nobody knows it.
+    /// The provider's word for the state, if this library does not know it.
     pub word: Option<String>,
-    /// How far the job is.
+    /// The state of the job.
     pub state: State,
 }
 
 impl Described {
-    /// A job of which only the state is known.
+    /// Makes a description that has only the state.
     pub fn new(state: State) -> Self {
         Self {
             prompt: None,
@@ -356,17 +359,17 @@ impl Described {
 pub enum Upgrade {
     /// The larger video is there.
     Finished(Box<Video>),
-    /// It is being made.
+    /// The larger video is being made.
     Running {
-        /// The id of a task of its own, if it has one.
+        /// The id of the upgrade's own task, if it has one.
         task: Option<String>,
     },
-    /// There will be no larger video: the smaller one is all there is. The call was not charged.
+    /// There will be no larger video. The call was not charged.
     Rejected(Error),
-    /// The call was not taken now, and not charged: the key, a limit, maintenance or the network stands against it. It says
-    /// nothing of a call before it.
+    /// The call was not taken now, and it was not charged. The key, a limit, maintenance or the network stands against
+    /// it. An earlier call may still have been taken.
     Unavailable(Error),
-    /// The call may have been taken; nothing reliable came back.
+    /// The call may have been taken and charged; nothing reliable came back.
     Unknown(Error),
 }
 

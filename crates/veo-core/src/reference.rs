@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Resolution;
 
-/// A paid task and the provider it lives at.
+/// A paid task, and the account that it lives at.
 ///
-/// It prints as one line without a secret, such as `kie:0f1e2d3c`, and parses from it: in another process, on another
-/// machine, the job goes on from there.
+/// It prints as one line without a secret, such as `kie:0f1e2d3c`, and parses from that line. Another process or
+/// another machine can go on with the job from there.
 ///
 /// ```
 /// use veo_core::JobRef;
@@ -29,17 +29,17 @@ pub struct JobRef {
     pub provider: String,
     /// The name of the account at the provider, if it has one: `studio` in `kie@studio:0f1e2d3c`.
     pub account: Option<String>,
-    /// The form of the provider's API that knows the task, if it has another than its first: `jobs` in `kie+jobs:0f1e2d3c`.
+    /// The form of the provider's API that knows the task, if it is not the first: `jobs` in `kie+jobs:0f1e2d3c`.
     pub form: Option<String>,
-    /// The provider's id of the task. Any text.
+    /// The provider's id of the task, which can be any text.
     pub task: String,
-    /// The resolution to bring the video to, if it is more than 720p. It stands at the end of the line, as in
+    /// The resolution to bring the video to, if it is more than 720p. It stands at the end of the line:
     /// `kie:0f1e2d3c:1080p`.
     pub resolution: Option<Resolution>,
 }
 
 impl JobRef {
-    /// The job for a task.
+    /// Makes a job from the name of a provider and the id of a task.
     ///
     /// ```
     /// use veo_core::JobRef;
@@ -56,7 +56,7 @@ impl JobRef {
         }
     }
 
-    /// The account that it lives at: the provider, or a named account at it.
+    /// The account of the job: the provider, or a named account at it.
     ///
     /// ```
     /// use veo_core::JobRef;
@@ -72,7 +72,7 @@ impl JobRef {
         }
     }
 
-    /// The same job with another size at its end.
+    /// Returns the job with this size.
     pub(crate) fn with_size(&self, size: Resolution) -> Self {
         Self {
             resolution: Some(size),
@@ -80,7 +80,7 @@ impl JobRef {
         }
     }
 
-    /// The same job without a size.
+    /// Returns the job without a size.
     pub(crate) fn without_size(&self) -> Self {
         Self {
             resolution: None,
@@ -89,14 +89,14 @@ impl JobRef {
     }
 }
 
-/// All but these characters, which real ids are made of.
+/// Real ids have only the characters that are not escaped. An escaped id cannot contain a separator.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// A text that is no [`JobRef`]. It becomes an [`Error`](crate::Error) by `?`.
+/// The error about a text that is no [`JobRef`]. The operator `?` turns it into an [`Error`](crate::Error).
 ///
 /// ```
 /// use veo_core::JobRef;
@@ -139,7 +139,7 @@ impl FromStr for JobRef {
     type Err = ParseJobRefError;
 
     fn from_str(text: &str) -> Result<Self, ParseJobRefError> {
-        // A line that would print differently was not printed here.
+        // A line that prints differently comes from elsewhere. It could name another task than its writer meant.
         parsed(text.trim())
             .filter(|job| job.to_string() == text.trim())
             .ok_or_else(|| ParseJobRefError(text.to_owned()))
@@ -167,7 +167,7 @@ fn parsed(line: &str) -> Option<JobRef> {
     Some(job)
 }
 
-/// A part of the line, which is not empty.
+/// Decodes a part of the line, which must not be empty.
 fn unescaped(part: &str) -> Option<String> {
     let text = percent_decode_str(part).decode_utf8().ok()?;
     (!text.is_empty()).then(|| text.into_owned())

@@ -11,10 +11,10 @@ use veo_transport::without_queries;
 use crate::text::{link, redact_texts};
 use crate::{JobRef, Resolution};
 
-/// A video to make.
+/// A request for one video, in the vocabulary of all providers.
 ///
-/// All that is not set is chosen so that the video is as cheap as can be: the cheapest model that can do the rest, 720p,
-/// 8 seconds, landscape. All of it is written out in the request to the provider, whose own defaults are not relied on.
+/// A field that is not set takes the cheapest choice: the cheapest model that can do the rest, 720p, 8 seconds,
+/// landscape. The request to the provider has all of these choices, so the provider's own defaults do not matter.
 /// [`Client::plan`](crate::Client::plan) shows what would be sent.
 ///
 /// ```
@@ -24,7 +24,7 @@ use crate::{JobRef, Resolution};
 /// let image = VideoRequest::image("It starts to rain", "https://img.example.net/park.png");
 /// ```
 ///
-/// Its debug text leaves out what links can hold of signatures, and the bytes of images.
+/// The debug text has no queries of links, which can be signatures, and no bytes of images.
 #[derive(Clone, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[schemars(description = "A video to make with Veo 3.1.")]
@@ -32,13 +32,13 @@ use crate::{JobRef, Resolution};
 pub struct VideoRequest {
     /// A description of what the video shows.
     pub prompt: String,
-    /// The input that the video is made from, beside the prompt.
+    /// The input that the video is made from, besides the prompt.
     #[serde(default, skip_serializing_if = "Input::is_text")]
     pub input: Input,
-    /// Quality against price; the cheapest that can do the rest if not set.
+    /// Quality against price; the cheapest tier that can do the rest if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
-    /// The model in a provider's words, for one that is chosen by its name only; any that can do the rest if not set.
+    /// Name of a model at its provider; some models need it. If not set, the cheapest model that can do the rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Shape of the picture; landscape if not set. An extension keeps that of its source.
@@ -47,13 +47,13 @@ pub struct VideoRequest {
     /// Size of the picture; 720p if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
-    /// Length in seconds: 4, 6 or 8, and 10 of some models; 8 if not set. An extension adds what the provider adds, about 7.
+    /// Length in seconds: 4, 6 or 8, and 10 for some models; 8 if not set. The provider adds about 7 in an extension.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
     /// The same seed makes similar videos. Its range depends on the provider; random if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
-    /// Whether the video has sound; as the provider does it, mostly with, if not set.
+    /// True for a video with sound; if not set, the provider decides, and mostly adds sound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<bool>,
     /// A description of what the video should not show.
@@ -62,19 +62,19 @@ pub struct VideoRequest {
     /// A text to print on the video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<String>,
-    /// Whether the provider translates the prompt to English first; it does if not set, where there is a choice.
+    /// True if the provider is to translate the prompt to English. It does so if not set, where there is a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translate_prompt: Option<bool>,
-    /// Where the provider announces the end of the job. It has to be reachable from the internet.
+    /// The URL that the provider calls when the job has ended. It has to be reachable from the internet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
-    /// Fields of a provider's request that this vocabulary lacks, by the name of the provider. They are sent as they are.
+    /// Further fields of a provider's own request, by the name of the provider. They are sent as they are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Map<String, Value>>,
 }
 
-/// The input that a video is made from, beside the prompt. Inputs that exclude each other cannot be given at once. The constructors of
-/// [`VideoRequest`] make it; in JSON it is an object with a `type`:
+/// The input that a video is made from, besides the prompt. A video has one kind of input. The constructors of
+/// [`VideoRequest`] make it. In JSON it is an object with a `type`:
 ///
 /// ```
 /// use veo_core::{Input, VideoRequest};
@@ -91,10 +91,10 @@ pub struct VideoRequest {
 )]
 #[non_exhaustive]
 pub enum Input {
-    /// Nothing.
+    /// No input: the prompt alone.
     #[default]
     Text,
-    /// An image that is brought to life.
+    /// An image that the video starts from.
     Image {
         /// The first frame.
         image: Image,
@@ -106,19 +106,20 @@ pub enum Input {
         /// The last frame.
         last: Image,
     },
-    /// The video shows what is in the images, in whatever way.
+    /// The video shows what is in the images, in any arrangement.
     References {
-        /// One to three images, and up to seven of some models; how few there may be depends on the provider.
+        /// The images: one to three, and up to seven for some models. The provider sets the limits.
         images: Vec<Image>,
     },
-    /// An earlier video goes on.
+    /// The continuation of an earlier video.
     Extension {
-        /// The video.
+        /// The earlier video.
         source: Source,
     },
 }
 
-/// An image: a JPEG, PNG or WebP of at most 20 MiB, which is Google's own limit. From text it is a URL, from a path a file.
+/// An image: a JPEG, PNG or WebP of at most 20 MiB, which is Google's own limit. A string becomes a URL, and a path
+/// becomes a file.
 ///
 /// ```
 /// use std::path::PathBuf;
@@ -137,20 +138,20 @@ pub enum Image {
     Url(String),
     /// A file on this machine, which is uploaded first.
     File {
-        /// Its path.
+        /// The path of the file.
         file: PathBuf,
     },
-    /// The image itself, which is uploaded first.
+    /// The bytes of an image, which are uploaded first.
     Bytes {
-        /// Its bytes; base64 in JSON.
+        /// The bytes; base64 in JSON.
         #[serde(with = "base64_text")]
         #[schemars(with = "String")]
         bytes: Bytes,
     },
 }
 
-/// The video that an extension continues. kie.ai goes by the job and UniAll by the URL, and a finished
-/// [`Video`](crate::Video) has both. A [`JobRef`], a [`Job`](crate::Job) and a [`Video`](crate::Video) become one by themselves.
+/// The video that an extension continues. kie.ai needs the job and UniAll the URL; a finished [`Video`](crate::Video)
+/// has both. A [`JobRef`], a [`Job`](crate::Job) and a [`Video`](crate::Video) convert into a source.
 ///
 /// ```
 /// use veo_core::{JobRef, Source, VideoRequest};
@@ -167,10 +168,10 @@ pub enum Image {
 )]
 #[non_exhaustive]
 pub struct Source {
-    /// The job that made it.
+    /// The job that made the video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobRef>,
-    /// Where it is.
+    /// The URL of the video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
 }
@@ -217,7 +218,7 @@ pub enum Mode {
 pub enum Tier {
     /// The cheapest.
     Lite,
-    /// In between.
+    /// The tier in between.
     Fast,
     /// The best.
     Quality,
@@ -241,13 +242,13 @@ pub enum AspectRatio {
     /// 9 to 16.
     #[serde(rename = "9:16")]
     Portrait,
-    /// Whichever is nearer to the image, which is cropped to it.
+    /// The shape that is nearer to that of the image, which is cropped to it.
     #[serde(rename = "auto", alias = "Auto")]
     Auto,
 }
 
 impl VideoRequest {
-    /// A video from text.
+    /// Makes a request for a video from text.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -258,7 +259,7 @@ impl VideoRequest {
         Self::new(prompt, Input::Text)
     }
 
-    /// A video that starts from an image.
+    /// Makes a request for a video that starts from an image.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -274,7 +275,7 @@ impl VideoRequest {
         )
     }
 
-    /// A video from a first to a last frame.
+    /// Makes a request for a video from a first to a last frame.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -295,7 +296,7 @@ impl VideoRequest {
         )
     }
 
-    /// A video of what is in one to three images.
+    /// Makes a request for a video that shows what is in one to three images.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -315,7 +316,7 @@ impl VideoRequest {
         )
     }
 
-    /// A video that continues another one.
+    /// Makes a request for a video that continues another one.
     ///
     /// ```
     /// use veo_core::{Video, VideoRequest};
@@ -365,8 +366,8 @@ impl VideoRequest {
         self
     }
 
-    /// Chooses a model by its name at a provider. Whoever does not have it is not asked. It is the only way to a model that is
-    /// [never chosen by itself](crate::Model::is_named_only).
+    /// Chooses a model by its name at a provider. The other providers are not asked. This is the only way to a model
+    /// that is [never chosen by itself](crate::Model::is_named_only).
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -431,7 +432,7 @@ impl VideoRequest {
         self
     }
 
-    /// Chooses whether there is sound.
+    /// Chooses a video with sound, or one without.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -444,7 +445,7 @@ impl VideoRequest {
         self
     }
 
-    /// Says what the video should not show.
+    /// Describes what the video should not show.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -483,7 +484,7 @@ impl VideoRequest {
         self
     }
 
-    /// Has the end of the job announced.
+    /// Sets the URL that the provider calls when the job has ended.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -496,8 +497,8 @@ impl VideoRequest {
         self
     }
 
-    /// Adds a field of a provider's own, which is sent as it is. [`Client::plan`](crate::Client::plan) refuses it if it is one of
-    /// the vocabulary, or of the wrong type.
+    /// Adds a field of a provider's own request, which is sent as it is. [`Client::plan`](crate::Client::plan) refuses
+    /// a field that the vocabulary has, and a value of the wrong type.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -518,7 +519,7 @@ impl VideoRequest {
         self
     }
 
-    /// The kind of its input.
+    /// The kind of the input.
     pub fn mode(&self) -> Mode {
         match self.input {
             Input::Text => Mode::Text,
@@ -529,7 +530,7 @@ impl VideoRequest {
         }
     }
 
-    /// The images of the input, in their order.
+    /// The images of the input, in order.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -555,7 +556,7 @@ impl VideoRequest {
         }
     }
 
-    /// The links that a provider is to follow or to call, each with the field it is in.
+    /// The links that a provider is to follow or to call, each with the name of its field.
     pub(crate) fn links(&self) -> Vec<(&'static str, &str)> {
         let mut links: Vec<(&'static str, &str)> = Vec::new();
         for image in self.images() {
@@ -574,7 +575,7 @@ impl VideoRequest {
         links
     }
 
-    /// Takes out what can be secret in links, and what is long.
+    /// Removes the queries of links, which can be secret, and the bytes of images.
     pub(crate) fn redact(&mut self) {
         for image in self.images_mut() {
             match image {
@@ -605,7 +606,8 @@ impl Input {
 }
 
 impl Image {
-    /// The text that stands for the image in the body of a request: its URL, or until it is uploaded its path or its length.
+    /// The text that stands for the image in the body of a request: its URL, or before the upload its path or its
+    /// length.
     pub fn in_body(&self) -> String {
         match self {
             Self::Url(url) => url.clone(),
@@ -707,7 +709,7 @@ impl From<PathBuf> for Image {
 }
 
 impl Source {
-    /// A video by where it is.
+    /// Makes a source from the URL of a video.
     pub fn url(url: impl Into<String>) -> Self {
         Self {
             job: None,
@@ -731,7 +733,6 @@ impl From<&JobRef> for Source {
     }
 }
 
-/// Bytes as base64.
 mod base64_text {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
@@ -752,7 +753,7 @@ mod base64_text {
     }
 }
 
-/// The words of JSON, which are also the field's own.
+/// Prints a value as its word in JSON.
 macro_rules! display_as_json {
     ($($name:ty),*) => {$(
         impl fmt::Display for $name {

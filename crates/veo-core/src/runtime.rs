@@ -2,7 +2,8 @@ use tokio::runtime::Handle;
 
 use crate::{Error, ErrorKind};
 
-/// The tokio runtime of the caller. Without one tokio panics, so this is asked before anything that needs it.
+/// Returns the tokio runtime of the caller. Without a runtime tokio panics, so this is called before everything that
+/// needs one.
 ///
 /// # Errors
 ///

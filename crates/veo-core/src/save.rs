@@ -1,4 +1,4 @@
-//! A video to a file, by the first of its links that leads to it.
+//! Saves a video to a file, from the first of its links that leads to it.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -11,8 +11,8 @@ use crate::text::link;
 use crate::{Client, Error, ErrorKind, Provider, Saved, State, Video};
 
 impl Client {
-    /// Saves a video. Its links are tried in order, then those that the job has now, and then that for which the provider has a
-    /// call.
+    /// Saves a video. It tries the links of the video in order, then the links that the provider names for the job now,
+    /// and at last the link that the provider has a call of its own for.
     pub(crate) async fn save(
         &self,
         video: &Video,
@@ -47,31 +47,31 @@ impl Client {
     }
 }
 
-/// A link, and its content if that was taken out of it when it arrived.
+/// A link, and its content if the content was decoded while the reply arrived.
 struct Link {
     url: String,
     content: Option<Bytes>,
 }
 
-/// The links of a video that are tried.
+/// The links of a video, as they are tried one after the other.
 struct Links<'a> {
     provider: Option<&'a dyn Provider>,
     video: &'a Video,
-    /// The link that the job was last known to have.
+    /// The latest link that is known for the job.
     newest: String,
     left: VecDeque<Link>,
     further: std::array::IntoIter<Further, 2>,
-    /// Those that led to no video, and why not.
+    /// The links that led to no video, with the reason of each.
     tried: Vec<(String, NoVideo)>,
-    /// Why a further link is not known.
+    /// The error of the last question for further links.
     unknown: Option<Error>,
 }
 
-/// Where further links come from.
+/// A source of further links.
 enum Further {
-    /// The provider is asked about the job once more.
+    /// The provider is asked again for the state of the job.
     OfTheJob,
-    /// The provider has a call for it.
+    /// The provider is asked for a fresh link.
     OfTheProvider,
 }
 
@@ -97,8 +97,8 @@ impl Links<'_> {
         }
     }
 
-    /// Takes up further links. One that the job still has can lead to the video by now, if it was refused by a status, or if it
-    /// comes with its content.
+    /// Adds further links to those that are left. A link of the job that was tried before is added again in two cases:
+    /// the media host had refused it by a status, or it now comes with its content. Then it can lead to the video.
     fn take(&mut self, found: Vec<Link>, further: Further) {
         let is_of_job = matches!(further, Further::OfTheJob);
         if is_of_job && let Some(first) = found.first() {
@@ -114,7 +114,7 @@ impl Links<'_> {
         }
     }
 
-    /// The error that says for each link why it leads to no video.
+    /// Makes the error, which says for each link why it leads to no video.
     fn none_works(self) -> Error {
         let mut said: Vec<String> = Vec::new();
         let mut tried: Vec<(String, NoVideo)> = Vec::new();
@@ -158,7 +158,7 @@ fn links_of(video: &Video) -> Vec<Link> {
 
 async fn links_of_job(provider: &dyn Provider, video: &Video) -> Result<Vec<Link>, Error> {
     match provider.state(&video.job).await? {
-        // After an upgrade these are still those of the smaller one.
+        // After an upgrade by a repeated call, the provider still gives the links of the smaller video here.
         State::Finished(again) if again.resolution == video.resolution => Ok(links_of(&again)),
         _ => Ok(Vec::new()),
     }

@@ -1,19 +1,18 @@
-//! Times as they are kept: in whole seconds since 1970.
+//! Times as they are stored: in whole seconds since 1970.
 
 use std::time::{Duration, SystemTime};
 
-/// The time in whole seconds.
+/// The current time in whole seconds.
 pub(crate) fn now() -> SystemTime {
     whole_seconds(SystemTime::now())
 }
 
-/// A time without what is left of a second, so that it is the same after JSON.
+/// Cuts a time to whole seconds, so that it is equal after a round trip through JSON.
 pub(crate) fn whole_seconds(time: SystemTime) -> SystemTime {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     SystemTime::UNIX_EPOCH + Duration::from_secs(since.unwrap_or_default().as_secs())
 }
 
-/// Times in JSON.
 pub(crate) mod unix_seconds {
     use std::time::{Duration, SystemTime};
 
@@ -39,7 +38,7 @@ pub(crate) mod unix_seconds {
     }
 }
 
-/// The same for times that may not be known.
+/// [`unix_seconds`] for a time that may be missing.
 pub(crate) mod optional_unix_seconds {
     use std::time::SystemTime;
 

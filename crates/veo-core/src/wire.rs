@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// Counts the calls on the wire, so that one can wait for their end. Clones share it.
+/// A counter of the calls on the wire, so that a program can wait for their end. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire(Arc<watch::Sender<usize>>);
 
-/// A call that is on the wire until this is dropped.
+/// A call on the wire, which is counted until this is dropped.
 pub(crate) struct OnWire(Wire);
 
 impl Wire {
@@ -14,7 +14,7 @@ impl Wire {
         Self(Arc::new(watch::Sender::new(0)))
     }
 
-    /// Counts a call until what is given is dropped.
+    /// Counts a call until the returned guard is dropped.
     pub(crate) fn enter(&self) -> OnWire {
         self.0.send_modify(|calls| *calls += 1);
         OnWire(self.clone())
@@ -22,7 +22,7 @@ impl Wire {
 
     /// Waits until no call is on the wire.
     pub(crate) async fn empty(&self) {
-        // The sender lives as long as this.
+        // An error is impossible: the sender lives as long as `self`.
         let _ = self.0.subscribe().wait_for(|calls| *calls == 0).await;
     }
 }
