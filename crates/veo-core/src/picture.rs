@@ -191,7 +191,6 @@ fn webp(bytes: &[u8]) -> Option<Found> {
     })
 }
 
-/// Reads the orientation from EXIF data.
 fn exif_orientation(exif: &[u8]) -> Option<u16> {
     const ORIENTATION: u16 = 0x0112;
     let is_little = match exif.get(..2)? {

@@ -72,7 +72,6 @@ impl JobRef {
         }
     }
 
-    /// Returns the job with this size.
     pub(crate) fn with_size(&self, size: Resolution) -> Self {
         Self {
             resolution: Some(size),
@@ -80,7 +79,6 @@ impl JobRef {
         }
     }
 
-    /// Returns the job without a size.
     pub(crate) fn without_size(&self) -> Self {
         Self {
             resolution: None,

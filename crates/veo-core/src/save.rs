@@ -158,7 +158,7 @@ fn links_of(video: &Video) -> Vec<Link> {
 
 async fn links_of_job(provider: &dyn Provider, video: &Video) -> Result<Vec<Link>, Error> {
     match provider.state(&video.job).await? {
-        // After an upgrade by a repeated call, the provider still gives the links of the smaller video here.
+        // After an upgrade, the provider can still give the links of the smaller video here.
         State::Finished(again) if again.resolution == video.resolution => Ok(links_of(&again)),
         _ => Ok(Vec::new()),
     }

@@ -6,7 +6,6 @@ use std::path::Path;
 use serde_json::Value;
 use veo_transport::without_queries;
 
-/// Writes bytes in hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

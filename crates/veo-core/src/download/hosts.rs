@@ -1,4 +1,5 @@
-//! Which media hosts are asked. A link comes from outside, so it could lead to what only this machine can reach.
+//! The rules for links of videos. A link comes from outside, so it could lead to something that only this machine can
+//! reach.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use veo_transport::{HAS_TLS, Proxy};
 
 const MAX_REDIRECTS: usize = 5;
 
-/// Why a link is not followed, as the end of a sentence about the link.
+/// The reason why a link is not followed, as a clause about the link.
 #[derive(Debug)]
 pub(crate) struct Refused(Cow<'static, str>);
 
@@ -23,7 +24,7 @@ impl Refused {
         Self(Cow::Borrowed(why))
     }
 
-    /// The refusal among the causes of a failed request.
+    /// Finds the refusal among the causes of a failed request.
     pub(crate) fn within(error: &reqwest::Error) -> Option<&Self> {
         let mut causes = std::iter::successors(error.source(), |error| (*error).source());
         causes.find_map(|error| error.downcast_ref())
@@ -38,16 +39,16 @@ impl fmt::Display for Refused {
 
 impl StdError for Refused {}
 
-/// Which hosts are asked. Clones share the hosts of the APIs.
+/// The rules for links and for the addresses of names. Clones share the hosts of the APIs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hosts {
-    /// Whether links may lead to this machine.
+    /// True if links may lead to this machine.
     loopback: bool,
-    /// Whether names may stand for addresses of this machine and of private networks.
+    /// True if names may resolve to addresses of this machine and of private networks.
     private_names: bool,
-    /// Names that are reached through a proxy are not resolved here.
+    /// The proxies. A name that is reached through one is not resolved here.
     proxy: Proxy,
-    /// The hosts of the APIs whose videos are fetched.
+    /// The hosts of the APIs whose videos are downloaded.
     apis: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -61,17 +62,17 @@ impl Hosts {
         }
     }
 
-    /// Takes note of where an API is reached.
+    /// Adds the host of an API.
     pub(crate) fn add_api(&self, url: &Url) {
         let host = url.host_str().unwrap_or_default().to_owned();
         let mut apis = self.apis.lock().unwrap_or_else(PoisonError::into_inner);
         apis.insert(host);
     }
 
-    /// Whether a link may be followed, as far as the link itself says. Names are looked at again when they are resolved.
+    /// Checks what the link itself shows. The addresses of its name are checked when the name is resolved.
     pub(crate) fn check(&self, url: &Url) -> Result<(), Refused> {
         check_form(url)?;
-        // The parser of URLs has turned all ways to write an IPv4 address into the usual one.
+        // The parser of URLs has brought every spelling of an IPv4 address to the usual one.
         let host = url
             .host_str()
             .unwrap_or_default()
@@ -84,7 +85,7 @@ impl Hosts {
         if !is_followed {
             return Err(PRIVATE);
         }
-        // Its own name is resolved whatever it stands for.
+        // The name of a proxy is resolved to any address, so a link must not lead there.
         let is_of_proxy = self.proxy.is_at(host) && !veo_transport::is_loopback(url.as_str());
         if is_of_proxy && !self.private_names {
             return Err(Refused::new("it leads to the proxy"));
@@ -92,7 +93,7 @@ impl Hosts {
         Ok(())
     }
 
-    /// The same for the next step of a redirect, which never leads from https to http.
+    /// Checks the next step of a redirect, which must not lead from https to http.
     pub(crate) fn check_step(&self, previous: &[Url], next: &Url) -> Result<(), Refused> {
         if previous.len() > MAX_REDIRECTS {
             return Err(Refused::new("it is redirected too often"));
@@ -103,7 +104,7 @@ impl Hosts {
         self.check(next)
     }
 
-    /// The rules for redirects.
+    /// The rules as a policy for redirects.
     pub(crate) fn redirects(&self) -> Policy {
         let hosts = self.clone();
         Policy::custom(
@@ -123,7 +124,7 @@ impl Hosts {
         self.loopback || self.private_names
     }
 
-    /// Those of the addresses of a name to which a connection may be made. `of_apis` are the addresses of the APIs.
+    /// Keeps the addresses of a name to which a connection may be made. `of_apis` are the addresses of the APIs.
     fn allowed(&self, found: &[IpAddr], of_apis: &[IpAddr]) -> Vec<IpAddr> {
         let has_proxy = of_apis.iter().any(|address| is_made_up(*address));
         let is_allowed = |address: &IpAddr| {
@@ -135,7 +136,7 @@ impl Hosts {
         found.iter().copied().filter(is_allowed).collect()
     }
 
-    /// Why there is no connection to a name with these addresses.
+    /// Makes the reason why none of these addresses is connected to.
     fn refusal(&self, found: &[IpAddr]) -> Refused {
         let Some(address) = found.first() else {
             return Refused::new("its host has no address");
@@ -153,8 +154,8 @@ impl Hosts {
     }
 }
 
-/// Resolves names to allowed addresses only. The connection is made to what was looked at here, so a name cannot lead
-/// elsewhere a moment later.
+/// The resolver of names, which returns allowed addresses only. The connection goes to the addresses that were checked
+/// here, so a name cannot lead elsewhere a moment later.
 impl Resolve for Hosts {
     fn resolve(&self, name: Name) -> Resolving {
         let hosts = self.clone();
@@ -178,7 +179,7 @@ impl Resolve for Hosts {
     }
 }
 
-/// Whether a link can be followed at all, wherever it leads.
+/// Checks the form of a link, wherever it leads.
 pub(crate) fn check_form(url: &Url) -> Result<(), Refused> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refused::new("it is neither http nor https"));
@@ -204,8 +205,8 @@ async fn addresses(name: &str) -> std::io::Result<Vec<IpAddr>> {
     Ok(found.map(|address| address.ip()).collect())
 }
 
-/// Whether an address is one of those that proxy programs make up for names, and turn back into the name of the host when
-/// a connection is made.
+/// Returns whether an address is in the range that proxy programs make up for names. They turn it back into the name of
+/// the host when a connection is made.
 fn is_made_up(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(address) if matches!(address.octets(), [198, 18 | 19, ..]))
 }
@@ -214,8 +215,8 @@ fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
-/// Whether an address belongs to a private network, of a house, a company or a carrier. Addresses of a single link are none:
-/// machines in clouds are told their secrets there.
+/// Returns whether an address belongs to a private network of a house, a company or a carrier. Link-local addresses do
+/// not count: from such an address, machines in clouds get their secrets.
 fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
@@ -229,7 +230,7 @@ fn is_private(address: IpAddr) -> bool {
 
 const PRIVATE: Refused = Refused::new("it leads to this machine or into a private network");
 
-/// Whether an address is one of the public Internet. The special ones are those of the IANA registries.
+/// Returns whether an address is in the public Internet. The special ranges are those of the IANA registries.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
@@ -239,7 +240,7 @@ fn is_public(address: IpAddr) -> bool {
                 || address.is_documentation()
                 || matches!(
                     address.octets(),
-                    // This network, carriers' own, protocols, 6to4 relays, benchmarks, multicast and reserved.
+                    // In order: this network, carriers, protocols, 6to4 relays, benchmarks, multicast and reserved.
                     [0, ..]
                         | [100, 64..128, ..]
                         | [192, 0, 0, _]
@@ -250,7 +251,7 @@ fn is_public(address: IpAddr) -> bool {
             !special
         }
         IpAddr::V6(address) => match address.segments() {
-            // Translated to IPv4 by the network, which reaches what the IPv4 address names.
+            // The network translates these addresses to IPv4 (NAT64), so the IPv4 address inside counts.
             [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public(IpAddr::V4(Ipv4Addr::from_bits(
                 u32::from(high) << 16 | u32::from(low),
             ))),
@@ -259,7 +260,7 @@ fn is_public(address: IpAddr) -> bool {
             | [0x2001, 0xdb8, ..]
             | [0x2002, ..]
             | [0x3fff, 0..0x1000, ..] => false,
-            // Nothing else is global unicast. That leaves out mapped IPv4, loopback, local and multicast addresses.
+            // Only these are global unicast. Mapped IPv4, loopback, local and multicast addresses are not.
             [first, ..] => (0x2000..0x4000).contains(&first),
         },
     }
@@ -342,7 +343,7 @@ mod tests {
         }
     }
 
-    /// The rules for redirects are asked, and their answer is found in the error.
+    /// The client asks the rules for redirects, and their answer is in its error.
     #[tokio::test]
     async fn a_redirect_into_a_private_network_is_not_followed() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -354,7 +355,7 @@ mod tests {
             let reply = b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n";
             let _ = socket.read(&mut [0; 4096]).await.unwrap();
             socket.write_all(reply).await.unwrap();
-            // It stays open until the client has read it.
+            // The connection stays open until the client has read the reply.
             std::future::pending::<()>().await;
         });
         let http = veo_transport::client_builder(&Proxy::default())
@@ -370,8 +371,8 @@ mod tests {
 
     #[test]
     fn only_names_lead_into_private_networks_and_only_when_they_may() {
-        // The addresses of a name, those of the API, and what is left without a permission, with that for this machine,
-        // and with that for private networks.
+        // The columns: addresses of a name, addresses of the API, and the addresses that are left without a permission,
+        // with one for this machine, and with one for private networks.
         let table = [
             ("1.1.1.1", "", "1.1.1.1", "1.1.1.1", "1.1.1.1"),
             ("127.0.0.1 ::1", "", "", "127.0.0.1 ::1", "127.0.0.1 ::1"),
@@ -420,7 +421,8 @@ mod tests {
 
     #[test]
     fn an_address_in_a_link_is_of_this_machine_at_most() {
-        // Whether it may be followed without a permission, and with one for this machine or for private networks.
+        // The columns: a link, whether it may be followed without a permission, and whether with one for this machine
+        // or for private networks.
         let table = [
             ("http://1.1.1.1/", true, true),
             ("http://127.0.0.1/", false, true),
@@ -442,7 +444,7 @@ mod tests {
         }
     }
 
-    /// The part that no link can show: what a name stands for.
+    /// A link does not show the addresses that its name stands for.
     #[tokio::test]
     async fn names_of_private_addresses_are_not_resolved() {
         let error = Hosts::default()
@@ -456,7 +458,7 @@ mod tests {
         assert!(why.ends_with(end), "{why}");
     }
 
-    /// Through a proxy no name is looked up here but its own, which can stand for any address.
+    /// With a proxy, only the proxy's own name is resolved here, and it can stand for any address.
     #[tokio::test]
     async fn the_name_of_a_proxy_is_resolved_and_no_link_leads_there() {
         let hosts = |private_names| {

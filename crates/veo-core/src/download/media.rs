@@ -1,4 +1,4 @@
-//! Reads what an MP4 file says about itself, and sees whether it is whole.
+//! Checks that an MP4 file is whole, and reads its properties.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::tracks::{Track, boxes, decoded};
 use crate::{Error, ErrorKind};
 
-/// The properties that a video file says it has, whatever was asked for.
+/// The properties that are written in a video file, which can differ from those of the request.
 ///
 /// From [`Client::download`](crate::Client::download), as a part of [`Saved`](crate::Saved).
 ///
@@ -32,37 +32,37 @@ pub struct Media {
     pub height: u32,
     /// Length in seconds.
     pub seconds: f64,
-    /// Pictures per second on average, if the file says how many there are.
+    /// Pictures per second on average, if the file has their number.
     pub fps: Option<f64>,
-    /// Whether there is a track of sound. It may be silent.
+    /// True if there is a track of sound. It may be silent.
     pub has_audio: bool,
-    /// Faults of the file with which it can still be played, as sentences. They are among the
+    /// Faults that do not keep the file from being played, as sentences. They are among the
     /// [discrepancies](crate::Receipt::discrepancies) of a receipt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
 }
 
-/// Why a file is not a whole video.
+/// The reason why a file is no whole video.
 #[derive(Debug)]
 pub(crate) struct Flaw {
     /// The end of a sentence about the file.
     pub(crate) what: String,
-    /// Whether more bytes at its end could mend it.
+    /// True if more bytes at the end could complete the file.
     pub(crate) is_cut: bool,
 }
 
-/// A video that is whole, as far as the file shows it.
+/// The properties of a video that is whole, as far as the file shows.
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub(crate) media: Media,
-    /// Whether the file says where it ends. A file in fragments can be whole after each of them.
+    /// True if the file marks its own end. A file in fragments could end after each of them.
     pub(crate) has_end: bool,
 }
 
-/// An index takes some kilobytes per minute. What is longer is not read into memory.
+/// The most bytes of indexes that are read into memory. An index takes some kilobytes per minute of video.
 const MAX_INDEX: u64 = 16 << 20;
 
-/// How a file can begin for certain.
+/// The kinds of a first box that prove an MP4 file.
 const FIRST: &[FourCC] = &[
     Ftyp::KIND,
     Free::KIND,
@@ -80,12 +80,13 @@ const FIRST: &[FourCC] = &[
     FourCC::new(b"uuid"),
 ];
 
-/// By how many seconds two lengths of one video can differ: that of its sound and that of its pictures are not the same.
+/// The seconds by which two lengths of one video can differ: its sound and its pictures do not end together.
 const TOLERANCE: f64 = 0.5;
 
 impl Media {
-    /// Reads what a file says about itself, after seeing that it is a whole MP4: the index is there, and all the pictures and the
-    /// sound to which it points. It blocks while it reads the index and the first bytes of each picture.
+    /// Checks that a file is a whole MP4, and reads its properties. Whole means that the index is there, with all the
+    /// pictures and the sound to which it points. It blocks while it reads the index and the first bytes of each
+    /// picture.
     ///
     /// ```
     /// # fn example() -> Result<(), veo_core::Error> {
@@ -96,7 +97,7 @@ impl Media {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if it cannot be read or is not whole.
+    /// [`ErrorKind::InvalidRequest`] if the file cannot be read or is not whole.
     pub fn of_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let refuse = |why: String| {
@@ -112,7 +113,6 @@ impl Media {
 }
 
 impl Whole {
-    /// Reads a file and checks that it is whole.
     pub(crate) fn read(mut file: impl Read + Seek) -> Result<Self, Flaw> {
         let layout = Layout::read(&mut file)?;
         let index = layout.index.as_slice();
@@ -167,7 +167,7 @@ impl Whole {
             _ => measured.ok_or_else(Flaw::of_index)?,
         };
         let mut doubts = layout.doubts;
-        // The header of a file in fragments can be that of the first of them alone.
+        // In a file in fragments, the header can have the length of the first fragment alone.
         let announced = if in_fragments {
             let in_header = told.filter(|_| is_empty);
             layout.segments.or(announced_seconds(index)).or(in_header)
@@ -195,14 +195,14 @@ impl Whole {
     }
 }
 
-/// The length in the header of a film, if there is one that can be.
+/// Reads the length in the header of the film, if it is a possible one.
 fn told_seconds(index: &[u8]) -> Option<f64> {
     let movie: Mvhd = decoded(index)?;
     let is_told = ![0, u32::MAX.into(), u64::MAX].contains(&movie.duration);
     (is_told && movie.timescale > 0).then(|| movie.duration as f64 / f64::from(movie.timescale))
 }
 
-/// The length of all fragments, as the index says that it will be.
+/// Reads the length of all fragments that the index announces.
 fn announced_seconds(index: &[u8]) -> Option<f64> {
     let extension = boxes(index, FourCC::new(b"mvex")).next()?;
     let announced: Mehd = decoded(extension)?;
@@ -244,11 +244,11 @@ impl Flaw {
 struct Layout {
     length: u64,
     index: Vec<u8>,
-    /// The indexes of fragments, with the places where their boxes begin.
+    /// The indexes of the fragments, each with the offset at which its box begins.
     fragments: Vec<(u64, Vec<u8>)>,
-    /// The length of all fragments in seconds, as an index in front of them says.
+    /// The length of all fragments in seconds, from an index in front of them.
     segments: Option<f64>,
-    /// Whether there is the box that ends a file in fragments.
+    /// True if the file has the box that ends a file in fragments.
     has_end: bool,
     doubts: Vec<String>,
 }
@@ -273,19 +273,19 @@ impl Layout {
                 ))
             };
             file.seek(SeekFrom::Start(at)).map_err(Flaw::unread)?;
-            // What follows the last box is no concern of players.
+            // Players ignore bytes after the last box.
             let Ok(header) = Header::read_from(file) else {
                 break;
             };
             let start = file.stream_position().map_err(Flaw::unread)?;
-            // The last box may end where the file does.
+            // A box without a size reaches to the end of the file.
             let end = match header.size {
                 Some(size) => start.saturating_add(size as u64),
                 None => length,
             };
             let is_needed = match header.kind {
                 Moov::KIND => index.is_none(),
-                // Without a word for fragments in the index, none is missing.
+                // If the index announces no fragments, none is needed.
                 Moof::KIND => index.as_deref().is_none_or(has_fragments),
                 _ => false,
             };
@@ -293,7 +293,7 @@ impl Layout {
                 return Err(cut());
             }
             if end > length && header.kind == Mdat::KIND {
-                // The index tells whether all of the video is in it.
+                // The index shows later if all of the video is there.
                 doubts.push("the file ends before its last box does".to_owned());
             }
             if end > length {
@@ -336,7 +336,8 @@ impl Layout {
     }
 }
 
-/// Whether the first box can be one: its kind is known, or it is a name and the box fits into the file. A text is none.
+/// Returns whether the first box can be that of an MP4: its kind is known, or the kind is a name and the box fits into
+/// the file. A text does not pass.
 fn begins_as_mp4(file: &mut (impl Read + Seek), length: u64) -> io::Result<bool> {
     let mut start = [0; 8];
     file.seek(SeekFrom::Start(0))?;
@@ -355,13 +356,12 @@ fn begins_as_mp4(file: &mut (impl Read + Seek), length: u64) -> io::Result<bool>
     Ok(is_name && size >= 8 && u64::from(size) <= length)
 }
 
-/// Whether an index says that fragments follow it.
 fn has_fragments(index: &[u8]) -> bool {
     boxes(index, FourCC::new(b"mvex")).next().is_some()
 }
 
-/// The length of all segments in seconds, by the indexes of segments with how many fragments are in front of each. One with a
-/// single segment can be that of a fragment, which is followed by more.
+/// Reads the length of all segments in seconds. Each index comes with the number of fragments in front of it. An index
+/// behind a fragment, or with a single segment, can be that of one fragment, so it says nothing of the whole.
 fn segments_seconds(indexes: &[(usize, Vec<u8>)]) -> Option<f64> {
     let mut longest = None;
     for (fragments, bytes) in indexes {
@@ -440,7 +440,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut bytes = whole.clone();
             for _ in 0..=random(8) {
-                // Where the lengths and the first track are.
+                // The lengths and the first track are in these bytes.
                 bytes[random(700)] = [0, 1, 0x7f, 0xff, random(256) as u8][random(5)];
             }
             match Whole::read(Cursor::new(bytes)) {
@@ -450,7 +450,7 @@ mod tests {
         }
         assert!(read > 1000 && refused > 1000, "{read} and {refused}");
 
-        // Boxes in boxes, so deep that decoding them by recursion would end the program.
+        // The boxes are nested so deeply that a recursive decoder would end the program.
         let index: Vec<u8> = (1..=100_000_u32)
             .rev()
             .flat_map(|n| [(n * 8).to_be_bytes(), *b"moov"])

@@ -1,4 +1,4 @@
-//! A video from a media host to a file: all of it, or nothing.
+//! Downloads a video from a media host to a file: all of it, or nothing.
 
 pub(crate) mod media;
 pub(crate) mod part;
@@ -29,7 +29,7 @@ use self::part::{Part, failure};
 use crate::text::folder_of;
 use crate::{ApiAddress, Error, ErrorKind, Proxy, Saved};
 
-/// How to download. There is no limit to how long it takes as long as something arrives.
+/// The settings of downloads. A download may take any time as long as something arrives.
 ///
 /// ```
 /// use veo_core::Downloads;
@@ -42,23 +42,23 @@ use crate::{ApiAddress, Error, ErrorKind, Proxy, Saved};
 pub struct Downloads {
     /// The longest video that is saved, in bytes; 4 GiB by default.
     pub max_bytes: u64,
-    /// For how long nothing may arrive before the transfer is taken up anew; 30 seconds by default.
+    /// The time without anything new after which a transfer is resumed; 30 seconds by default.
     pub stalled_after: Duration,
-    /// How long to pause before a broken transfer is taken up anew; 1 second by default. The pause doubles each time
-    /// that nothing new arrived, and after the fifth time in a row the download fails.
+    /// The pause before a broken transfer is resumed; 1 second by default. The pause doubles each time that nothing new
+    /// arrived. After five such times in a row the download fails.
     pub pause: Duration,
-    /// Whether a file that is there is replaced, which is the default. Otherwise it stays and the video goes to the next free
-    /// name like it, such as `dog-2.mp4`; a file that is the same video already counts as saved.
+    /// True if an existing file is replaced, which is the default. If false, the existing file stays, and the video
+    /// goes to the next free name, such as `dog-2.mp4`. An existing file with the same content counts as saved.
     pub replace: bool,
-    /// Whether links may lead to this machine, as those of a simulator do; not by default.
+    /// True if links may lead to this machine, as those of a simulator do; false by default.
     pub allow_loopback: bool,
-    /// Whether links may lead to this machine, and to hosts with names that stand for addresses of private networks, as in a
-    /// company with servers of its own; not by default. A link that is such an address itself is not followed. Addresses in
+    /// True if links may lead to this machine and to names of hosts in private networks, as in a company with servers
+    /// of its own; false by default. A link to an address of a private network is not followed even then. Addresses in
     /// 198.18.0.0/15, which proxy programs make up, need no permission if the API is reached by one.
     pub allow_private_hosts: bool,
-    /// The proxies to go through to media hosts; none by default. What a name stands for is known to the proxy alone, so names
-    /// are followed wherever the proxy lets them lead. A link that is an address of a private network is not followed through
-    /// a proxy either, and neither is one that names the proxy itself.
+    /// The proxies to media hosts; none by default. Only the proxy knows the addresses of a name, so any name is
+    /// followed through a proxy. A link to an address of a private network is not followed through a proxy either. Nor
+    /// is a link that names the proxy itself.
     pub proxy: Proxy,
 }
 
@@ -77,49 +77,49 @@ impl Default for Downloads {
 }
 
 impl Downloads {
-    /// The same with another [longest video](Self::max_bytes), in bytes.
+    /// Sets the [longest video](Self::max_bytes), in bytes.
     #[must_use]
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// The same with another time [without anything new](Self::stalled_after).
+    /// Sets the time [without anything new](Self::stalled_after).
     #[must_use]
     pub fn stalled_after(mut self, time: Duration) -> Self {
         self.stalled_after = time;
         self
     }
 
-    /// The same with another [pause](Self::pause) before a broken transfer is taken up anew.
+    /// Sets the [pause](Self::pause) before a broken transfer is resumed.
     #[must_use]
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
     }
 
-    /// The same, where a file that is there is [replaced](Self::replace), or not.
+    /// Sets whether an existing file is [replaced](Self::replace).
     #[must_use]
     pub fn replace(mut self, replace: bool) -> Self {
         self.replace = replace;
         self
     }
 
-    /// The same, where links may lead to [this machine](Self::allow_loopback), or not.
+    /// Sets whether links may lead to [this machine](Self::allow_loopback).
     #[must_use]
     pub fn allow_loopback(mut self, allow: bool) -> Self {
         self.allow_loopback = allow;
         self
     }
 
-    /// The same, where links may lead [into private networks](Self::allow_private_hosts), or not.
+    /// Sets whether links may lead [into private networks](Self::allow_private_hosts).
     #[must_use]
     pub fn allow_private_hosts(mut self, allow: bool) -> Self {
         self.allow_private_hosts = allow;
         self
     }
 
-    /// The same through these [proxies](Self::proxy).
+    /// Sets the [proxies](Self::proxy).
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = proxy;
@@ -127,73 +127,74 @@ impl Downloads {
     }
 }
 
-/// Downloads from media hosts, and from the API of a provider.
+/// The HTTP clients for media hosts and for the API of a provider, with the rules and settings of downloads.
 #[derive(Clone, Debug)]
 pub(crate) struct Downloader {
     http: reqwest::Client,
-    /// For the address of an API, which gets the key. It follows no redirect, so that nobody else gets it.
+    /// The client for the address of an API, which gets the key. It follows no redirect, so that no other host gets the
+    /// key.
     at_api: reqwest::Client,
     hosts: Hosts,
     settings: Downloads,
-    /// When folders were looked into for what was left over.
+    /// The times at which folders were searched for leftover files.
     looked_into: Arc<Mutex<HashMap<PathBuf, Instant>>>,
 }
 
-/// One download, which can go on with another link.
+/// The download of one video, which can go on with another link.
 pub(crate) struct Transfer<'a> {
     downloader: &'a Downloader,
     /// The address of the API of the video's provider, and the value of `Authorization` for it.
     api: Option<(Url, SecretString)>,
     path: &'a Path,
     part: Part<'a>,
-    /// What the video in the part says about itself, once it is whole.
+    /// The properties of the video in the part, once it is whole.
     media: Option<Media>,
-    /// The longest that arrived to its end and was no whole video.
+    /// The longest complete reply that was no whole video.
     refused: Option<Part<'a>>,
-    /// The SHA-256 of the last that the link led to and that was no whole video.
+    /// The SHA-256 of the last complete reply of this link that was no whole video.
     last_refused: Option<String>,
-    /// The number of bytes at which the part was looked at and was no whole video.
+    /// The length of the part when it was checked and was no whole video.
     refused_at: u64,
-    /// The most bytes that have ever been there.
+    /// The most bytes of this link that have ever arrived.
     most: u64,
-    /// How often in a row it has broken off without anything new.
+    /// The number of tries in a row that brought nothing new.
     tries: u32,
 }
 
-/// Where a link has led.
+/// The end of one link.
 pub(crate) enum Followed {
-    /// The whole video is there.
+    /// The link led to the whole video.
     ToTheEnd,
-    /// There is no video.
+    /// The link led to no video.
     Nowhere(NoVideo),
 }
 
-/// Why a link leads to no video.
+/// The reason why a link leads to no video.
 #[derive(Debug)]
 pub(crate) struct NoVideo {
-    /// What is the matter, as a clause.
+    /// The reason as a clause.
     pub(crate) what: String,
     advice: &'static str,
     source: Option<reqwest::Error>,
 }
 
-/// How much of a video inside its link is written at once.
+/// The number of bytes of a video inside its link that are written at once.
 const PIECE: usize = 64 << 10;
 
-/// How often in a row a transfer may break off without anything new.
+/// The number of tries in a row that may bring nothing new.
 const TRIES: u32 = 5;
 
-/// Why a transfer ended before its end.
+/// The reason why a transfer stopped too early.
 enum Stop {
-    /// It is not the fault of the link, and would end so with each.
+    /// The fault is not in the link: every other link would fail too.
     Final(Error),
-    /// It is of no use to try the link again.
+    /// The link will not lead to the video, so it is not tried again.
     Nowhere(NoVideo),
-    /// Some hosts say so, by this HTTP status, of a file that is not there yet. If they always do, the link is not taken.
+    /// An HTTP status by which some hosts mean that the file is not there yet. If it stays, the link is given up.
     NotReady(u16),
-    /// What has come is no whole video. The next try may go better.
+    /// What arrived is no whole video. The next try may go better.
     Flawed(NoVideo),
-    /// The next try may go better.
+    /// The transfer broke. The next try may go better.
     Broken(NoVideo),
 }
 
@@ -210,9 +211,9 @@ impl From<NoVideo> for Stop {
 }
 
 impl NoVideo {
-    /// What to do about it.
+    /// The advice to download the video again.
     pub(crate) const AGAIN: &str = "the video is still there, so download it again";
-    /// The same for a link that is not taken any more.
+    /// The advice about a link that the media host does not take any more.
     pub(crate) const EXPIRED: &str = "videos are kept for some days only, so if it is younger, wait for the job again and \
                                       download it then";
 
@@ -224,7 +225,7 @@ impl NoVideo {
         }
     }
 
-    /// The media host does not take the link, or not any more, and says so by this HTTP status.
+    /// Makes the reason for a link that the media host does not take, or not any more, as this HTTP status says.
     fn expired(status: u16) -> Self {
         Self {
             advice: Self::EXPIRED,
@@ -241,7 +242,7 @@ impl NoVideo {
         }
     }
 
-    /// Whether the media host does not take the link, or not any more.
+    /// Returns whether the media host does not take the link, or not any more.
     pub(crate) fn has_expired(&self) -> bool {
         self.advice == Self::EXPIRED
     }
@@ -251,7 +252,7 @@ impl NoVideo {
         debug!(target: WIRE, error = %self.what, cause, "no whole reply");
     }
 
-    /// The error if there is no other link.
+    /// Makes the error for a video that has no other link.
     pub(crate) fn error(self) -> Error {
         let what = self.what;
         let message = if self.advice == Self::EXPIRED {
@@ -282,7 +283,7 @@ impl Downloader {
             client_builder(proxy)
                 .user_agent(concat!("veo-rs/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(Duration::from_secs(10))
-                // It would carry the signature in a link to where the link redirects.
+                // A `Referer` would carry the signature of a link to the host that the link redirects to.
                 .referer(false)
         };
         let unbuildable = |error| {
@@ -308,7 +309,7 @@ impl Downloader {
         self.settings.replace = replace;
     }
 
-    /// Begins to save a video in a place. The API of its provider is asked with the key if a link leads there.
+    /// Begins to save a video to a path. If a link leads to the API of the provider, that is asked with the key.
     pub(crate) fn begin<'a>(
         &'a self,
         path: &'a Path,
@@ -335,10 +336,10 @@ impl Downloader {
 }
 
 impl<'a> Transfer<'a> {
-    /// Fetches a video by a link, and tells how many bytes there are and of how many. It is taken up anew when it breaks off.
-    /// `content` is what was taken out of the link when it arrived.
+    /// Fetches a video from a link, and reports the bytes so far and in all. A broken transfer is resumed. `content` is
+    /// the video inside the link, if it was decoded while the reply arrived.
     ///
-    /// The error is one that another link would not mend, or that of a network which has failed in the middle.
+    /// The error is one that another link would not mend, or a failure of the network in the middle of the video.
     pub(crate) async fn follow(
         &mut self,
         url: &str,
@@ -375,7 +376,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Gets ready for another link. What it leads to need not be the same file.
+    /// Gets ready for another link, which may lead to another file.
     fn begin_anew(&mut self) -> Result<(), Error> {
         if self.refused_at > 0 && self.refused_at == self.part.received {
             let part = mem::replace(&mut self.part, Part::new(self.path)?);
@@ -389,7 +390,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Keeps a part that is no whole video, if it is the longest.
+    /// Keeps a part that is no whole video if it is the longest so far.
     fn refuse(&mut self, part: Part<'a>) {
         let longest = self.refused.as_ref().map_or(0, |part| part.received);
         if part.received > longest {
@@ -397,14 +398,14 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Moves the video to its place.
+    /// Moves the whole video to its path.
     pub(crate) async fn finish(self) -> Result<Saved, Error> {
         let media = self.media.ok_or_else(|| failure("no video has come"))?;
         let replace = self.downloader.settings.replace;
         self.part.finish(media, replace).await
     }
 
-    /// Leaves what came and was refused beside the place of the video. The error says where it is.
+    /// Keeps a file that is no whole video beside the path, and names it in the error.
     pub(crate) async fn keep(self, error: Error) -> Error {
         let is_refused = self.refused_at > 0 && self.refused_at == self.part.received;
         let part = if is_refused {
@@ -422,7 +423,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Looks whether it is a whole video that has arrived.
+    /// Checks that the part is a whole video.
     async fn look(&mut self) -> Result<(), Stop> {
         let flaw = match self.part.look().await? {
             Ok(whole) if whole.has_end || self.part.has_end || self.part.total.is_some() => {
@@ -440,7 +441,7 @@ impl<'a> Transfer<'a> {
         };
         let why = NoVideo::new(format!("what the media host sent {}", flaw.what));
         if flaw.is_cut && self.part.total.is_none() {
-            // The host may have the rest.
+            // The reply had no length, so the host may have the rest.
             self.refused_at = self.part.received;
             return Err(Stop::Flawed(why));
         }
@@ -449,14 +450,14 @@ impl<'a> Transfer<'a> {
         let is_known = self.last_refused == hash;
         self.last_refused = hash;
         self.refuse(part);
-        // The host has nothing else.
+        // The host sent the same bytes twice, so it has nothing else.
         if is_known {
             return Err(Stop::Nowhere(why));
         }
         Err(Stop::Flawed(why))
     }
 
-    /// Waits before the next try, unless there have been enough without anything new.
+    /// Waits before the next try, and returns false if too many in a row brought nothing new.
     async fn has_tries(&mut self) -> bool {
         let received = self.part.received;
         self.tries = if received > self.most {
@@ -473,7 +474,7 @@ impl<'a> Transfer<'a> {
         true
     }
 
-    /// Fetches what is missing, or everything if nothing tells whether the rest would be of the same file.
+    /// Fetches the missing bytes. It fetches everything if nothing proves that the rest is of the same file.
     async fn fetch(
         &mut self,
         url: &str,
@@ -495,7 +496,7 @@ impl<'a> Transfer<'a> {
         self.receive(response, on_bytes).await
     }
 
-    /// Takes a video that came inside its link.
+    /// Writes a video that came inside its link as text.
     async fn take_inline(
         &mut self,
         url: &[u8],
@@ -521,14 +522,14 @@ impl<'a> Transfer<'a> {
         self.part.write(bytes).await
     }
 
-    /// Takes a video that came inside its link and was decoded as it came.
+    /// Writes a video that came inside its link and was decoded while the reply arrived.
     async fn take_decoded(
         &mut self,
         video: &Bytes,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<(), Stop> {
         self.part.restart()?;
-        // A write of all at once would take its memory once more.
+        // One large write would copy the whole video in memory.
         for piece in video.chunks(PIECE) {
             self.take_piece(piece).await?;
         }
@@ -537,13 +538,13 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Asks for what is missing.
+    /// Asks a link for the missing bytes.
     async fn ask(&self, url: &str) -> Result<Response, Stop> {
-        // A URL can carry a signature, so it stays out of all messages.
+        // A URL can carry a signature, so it is in no message.
         let url = Url::parse(url.trim())
             .map_err(|_| NoVideo::new("the link of the video is not a URL"))?;
         let hosts = &self.downloader.hosts;
-        // Of all origins, that of the API alone gets the key.
+        // Only the origin of the API gets the key. If it redirects, the next request goes out without the key.
         if let Some((api, key)) = &self.api
             && api.origin() == url.origin()
         {
@@ -566,7 +567,6 @@ impl<'a> Transfer<'a> {
         self.send(self.downloader.http.get(url)).await
     }
 
-    /// Sends a request for what is missing.
     async fn send(&self, mut request: RequestBuilder) -> Result<Response, Stop> {
         let rest = self.part.rest();
         if let Some((range, validator)) = &rest {
@@ -599,7 +599,7 @@ impl<'a> Transfer<'a> {
         Ok(response)
     }
 
-    /// Takes up a reply that holds the whole file or the missing rest of it.
+    /// Accepts a reply that has the whole file or its missing rest.
     fn take_up(&mut self, response: &Response) -> Result<(), Stop> {
         match response.status().as_u16() {
             200 => self.part.begin(response)?,
@@ -627,7 +627,7 @@ impl<'a> Transfer<'a> {
         Ok(self.downloader.check_size(announced)?)
     }
 
-    /// Writes down what arrives, to the end.
+    /// Writes the body to the part until it ends.
     async fn receive(
         &mut self,
         mut response: Response,
@@ -657,7 +657,7 @@ impl<'a> Transfer<'a> {
 }
 
 impl Downloader {
-    /// The next thing that arrives. Only the time while nothing does counts.
+    /// Waits for the next arrival, at most as long as [`Downloads::stalled_after`].
     async fn next<T>(
         &self,
         arrival: impl Future<Output = reqwest::Result<T>>,
@@ -682,8 +682,8 @@ impl Downloader {
         }
     }
 
-    /// Removes what processes that have ended have left in the folder of a file. To look into a folder takes the longer the more
-    /// is in it, so it is done once a minute.
+    /// Removes the partial files of ended processes from the folder of a path. A large folder takes long to search, so
+    /// each is searched at most once a minute.
     fn remove_left_over(&self, path: &Path) {
         const AGAIN: Duration = Duration::from_secs(60);
         let folder = folder_of(path);
@@ -711,7 +711,6 @@ impl Downloader {
     }
 }
 
-/// Where a reply redirects to.
 fn redirected(response: &Response, url: &Url) -> Option<Url> {
     if !response.status().is_redirection() {
         return None;
@@ -720,7 +719,7 @@ fn redirected(response: &Response, url: &Url) -> Option<Url> {
     url.join(next.to_str().ok()?).ok()
 }
 
-/// A header with the key, which no debug text shows.
+/// Makes a header with the key, which debug texts do not show.
 fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
     let mut header = HeaderValue::from_str(key.expose_secret())
         .map_err(|_| failure("the key holds characters that no HTTP header can carry"))?;
@@ -736,7 +735,7 @@ fn answered(status: u16) -> NoVideo {
 mod tests {
     use super::*;
 
-    /// Links with this name are refused before, so this is what happens to any other name that stands for this machine.
+    /// A link with this name is refused earlier. The test shows what happens to any other name of this machine.
     #[tokio::test]
     async fn a_name_of_this_machine_is_not_connected_to() {
         let downloader = Downloader::new(Downloads::default()).unwrap();

@@ -1,4 +1,4 @@
-//! The file of a video on its way: it can go on where it stopped, and is in its place only once it is whole.
+//! The partial file of a download. It can be resumed, and moves to its path only once it is whole.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -20,9 +20,10 @@ use super::media::{Flaw, Media, Whole};
 use crate::text::{folder_of, hex};
 use crate::{Error, ErrorKind};
 
-/// A video that was saved: all of it, and on the disk.
+/// A video that was saved whole and written through to the disk.
 ///
-/// From [`Client::download`](crate::Client::download), where there is an example. It serializes to JSON, as a part of a [`Receipt`](crate::Receipt).
+/// From [`Client::download`](crate::Client::download), which has an example. It serializes to JSON, as a part of a
+/// [`Receipt`](crate::Receipt).
 ///
 /// ```
 /// fn tell(saved: &veo_core::Saved) {
@@ -32,31 +33,32 @@ use crate::{Error, ErrorKind};
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Saved {
-    /// Where it is, as the caller wrote it.
+    /// The path of the file, in the caller's spelling.
     pub path: PathBuf,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub bytes: u64,
-    /// The SHA-256 of its bytes, in hexadecimal.
+    /// The SHA-256 of the bytes, in hexadecimal.
     pub sha256: String,
-    /// The properties that the file says it has.
+    /// The properties that are written in the file.
     pub media: Media,
 }
 
-/// A video on its way to its file: as much of it as has arrived.
+/// A partial download: the bytes of a video that have arrived.
 pub(super) struct Part<'a> {
     path: &'a Path,
-    /// In the folder of the target, from where it can be moved in one step. It goes when it is dropped.
+    /// The temporary file. It is in the folder of the target, so that one rename moves it there. It is removed when
+    /// this is dropped.
     temporary: NamedTempFile,
     file: tokio::fs::File,
     hasher: Sha256,
     pub(super) received: u64,
     pub(super) total: Option<u64>,
-    /// Whether the last reply said itself where it ends, so that it was not merely cut off.
+    /// True if the last reply marked its own end. Without a mark, a cut connection looks like an end.
     pub(super) has_end: bool,
-    /// The header that tells one version of the file from another. Without one the transfer is resumed only if the length is
-    /// known, and what goes on is of a file of that length.
+    /// The header that tells one version of the file from another. Without it, the transfer is resumed only if the
+    /// length is known and the rest is of a file of that length.
     validator: Option<(HeaderName, HeaderValue)>,
-    /// The tag of the file, if there was one, and be it too weak to tell versions apart.
+    /// The `ETag` of the file, even if it is too weak to tell versions apart.
     tag: Option<HeaderValue>,
 }
 
@@ -64,7 +66,7 @@ impl<'a> Part<'a> {
     pub(super) fn new(path: &'a Path) -> Result<Self, Error> {
         let folder = folder_of(path);
         let temporary = locked_in(folder).map_err(|error| unwritten(path, error))?;
-        // The same handle, since a lock can keep out all others.
+        // The file is not opened again: on some systems a lock keeps out every other handle.
         let file = temporary
             .as_file()
             .try_clone()
@@ -82,7 +84,6 @@ impl<'a> Part<'a> {
         })
     }
 
-    /// Forgets what has arrived.
     pub(super) fn restart(&mut self) -> Result<(), Error> {
         if self.received > 0 {
             *self = Self::new(self.path)?;
@@ -90,7 +91,7 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// Takes up a reply that holds the whole file.
+    /// Starts with a reply that has the whole file.
     pub(super) fn begin(&mut self, response: &Response) -> Result<(), Error> {
         if self.received > 0 {
             debug!(target: WIRE, received = self.received, "it begins anew, since the rest of it does not come");
@@ -105,7 +106,7 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// Whether a reply goes on exactly where this part of the same file ends.
+    /// Returns whether a reply continues the same file exactly where this part ends.
     pub(super) fn goes_on_with(&mut self, response: &Response) -> bool {
         let headers = response.headers();
         let Some((first, total)) = content_range(headers) else {
@@ -117,7 +118,7 @@ impl<'a> Part<'a> {
                     self.total.is_none() || total.is_none() || self.total == total;
                 has_same_length && headers.get(name).is_none_or(|now| now == value)
             }
-            // Whether the bytes fit is seen when the video is looked at.
+            // This proves little. A wrong rest is found when the whole video is checked.
             None => {
                 let has_same_length = self.total.is_some() && self.total == total;
                 has_same_length && headers.get(ETAG) == self.tag.as_ref()
@@ -127,7 +128,7 @@ impl<'a> Part<'a> {
         is_same && first == self.received && self.received > 0
     }
 
-    /// The headers that ask for the rest of the same file, if the media host can be asked for it.
+    /// The values of `Range` and `If-Range` that ask for the rest of the same file, if the rest can be asked for.
     pub(super) fn rest(&self) -> Option<(String, Option<HeaderValue>)> {
         let validator = self.validator.as_ref().map(|(_, value)| value.clone());
         let is_known = validator.is_some() || self.total.is_some();
@@ -144,20 +145,20 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// Takes all that there is, from somewhere that holds all of it.
+    /// Marks the part as complete. The caller had the whole video already.
     pub(super) fn is_all(&mut self) {
         self.total = Some(self.received);
         self.has_end = true;
     }
 
-    /// The SHA-256 of what has arrived, in hexadecimal.
+    /// The SHA-256 of the bytes that have arrived, in hexadecimal.
     pub(super) fn sha256(&self) -> String {
         hex(&self.hasher.clone().finalize())
     }
 
-    /// Looks whether it is a whole video that has arrived.
+    /// Checks that the part is a whole video.
     pub(super) async fn look(&mut self) -> Result<Result<Whole, Flaw>, Error> {
-        // The last bytes may still be on their way, and only this tells what became of them.
+        // The last write may still be pending, and only the flush returns its error.
         let flushed = self.file.flush().await;
         flushed.map_err(|error| unwritten(self.path, error))?;
         let file = self.temporary.as_file().try_clone();
@@ -166,7 +167,7 @@ impl<'a> Part<'a> {
         let looked = looking
             .await
             .map_err(|error| failure("the video could not be looked into").with_source(error))?;
-        // More may follow.
+        // The check has moved the position of the handle, and more bytes may follow.
         let end = self
             .file
             .seek(std::io::SeekFrom::Start(self.received))
@@ -175,7 +176,7 @@ impl<'a> Part<'a> {
         Ok(looked)
     }
 
-    /// Moves the video to its place, when all of it is on the disk.
+    /// Moves the video to its path once all of it is on the disk.
     pub(super) async fn finish(self, media: Media, replace: bool) -> Result<Saved, Error> {
         let sha256 = self.sha256();
         let bytes = self.received;
@@ -188,7 +189,7 @@ impl<'a> Part<'a> {
         })
     }
 
-    /// Leaves what is no whole video beside its place, with an ending that says so.
+    /// Keeps a part that is no whole video beside the path, under the ending `.part`.
     pub(super) async fn keep(self) -> Result<PathBuf, Error> {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(".part");
@@ -196,7 +197,7 @@ impl<'a> Part<'a> {
         self.placed(false, Some(beside)).await
     }
 
-    /// Moves the file to its place or to another one.
+    /// Moves the file to its path or to another one, and returns the path it got.
     async fn placed(mut self, replace: bool, elsewhere: Option<PathBuf>) -> Result<PathBuf, Error> {
         let path = self.path;
         let sha256 = self.sha256();
@@ -215,14 +216,14 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Moves a file to its place, and gives where it is.
+/// Moves a file to its path, and returns the path it got.
 fn place(
     temporary: NamedTempFile,
     wanted: PathBuf,
     sha256: &str,
     replace: bool,
 ) -> Result<PathBuf, Error> {
-    // A pipe or a device is never replaced: all who use it would lose it.
+    // A pipe or a device is never replaced, since other programs use it.
     let is_special = wanted.metadata().is_ok_and(|there| !there.is_file());
     let path = if replace && !is_special {
         temporary
@@ -232,38 +233,38 @@ fn place(
     } else {
         persist_beside(temporary, wanted, sha256)?
     };
-    // Not every file system can do this for a folder, and the video is whole without it.
+    // Some file systems cannot sync a folder. The video is whole without it.
     #[cfg(unix)]
     let _ = File::open(folder_of(&path)).and_then(|folder| folder.sync_all());
     Ok(path)
 }
 
-/// How the name of a file on its way begins and ends.
+/// The start and the end of the names of partial files.
 const PREFIX: &str = ".veo-";
 const SUFFIX: &str = ".part";
 
-/// A new file on its way, which is locked as long as this process has it.
+/// Makes a partial file, which stays locked as long as this process has it.
 fn locked_in(folder: &Path) -> std::io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     {
-        // As any file that a program makes; temporary files are private otherwise.
+        // The permissions of a normal file. Temporary files are private by default.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     loop {
         let temporary = builder.tempfile_in(folder)?;
-        // Not every file system has locks. There, nothing that is left over is removed either.
+        // Some file systems have no locks. There no leftover file is removed either.
         let _ = temporary.as_file().lock();
-        // Somebody who cleans up can have been between the two.
+        // Another process may have removed the file between its creation and the lock.
         if temporary.path().exists() {
             return Ok(temporary);
         }
     }
 }
 
-/// Removes what processes that have ended have left on its way in a folder.
+/// Removes the partial files of ended processes from a folder.
 pub(super) fn remove_left_over(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
@@ -279,14 +280,14 @@ pub(super) fn remove_left_over(folder: &Path) {
             continue;
         };
         if file.try_lock().is_ok() {
-            // If it cannot be removed, it stays, and is in nobody's way.
+            // A file that cannot be removed does no harm.
             let _ = std::fs::remove_file(entry.path());
         }
     }
 }
 
-/// Moves a video to its place or, if another file is there, to the next free name like it. A file with the same content is
-/// this video, saved by a process that has ended before it could say so.
+/// Moves a video to its path, or to the next free name if another file is there. A file with the same content is this
+/// video: a process has saved it and ended before it could say so.
 fn persist_beside(
     mut temporary: NamedTempFile,
     wanted: PathBuf,
@@ -309,7 +310,7 @@ fn persist_beside(
     Ok(target)
 }
 
-/// `dog-2.mp4` for `dog.mp4`.
+/// Numbers a file name: `dog.mp4` becomes `dog-2.mp4`.
 fn numbered(path: &Path, number: u32) -> String {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     match path.extension() {
@@ -318,7 +319,6 @@ fn numbered(path: &Path, number: u32) -> String {
     }
 }
 
-/// The SHA-256 of a file.
 fn sha256_of(path: &Path) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
@@ -331,7 +331,7 @@ fn sha256_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// The header that tells one version of a file from another, for certain.
+/// Returns the header that tells one version of a file from another for certain.
 fn validator(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
     if let Some(etag) = headers.get(ETAG)
         && etag.as_bytes().starts_with(b"\"")
@@ -342,7 +342,7 @@ fn validator(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
     Some((LAST_MODIFIED, modified.clone()))
 }
 
-/// The first byte of a range, and the size of the whole file if it is known.
+/// Reads the first byte of a range, and the size of the whole file if it is known.
 fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     let (range, total) = headers
         .get(CONTENT_RANGE)?
@@ -374,7 +374,7 @@ mod tests {
 
     use super::*;
 
-    /// Everything fits into the buffers, and nothing onto the disk.
+    /// The write fits into a buffer, so only the flush meets the full disk.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_full_disk_is_not_the_fault_of_the_media_host() {

@@ -1,6 +1,6 @@
-//! The tracks of an MP4 file: where their samples are, and what they look like.
+//! The tracks of an MP4 file: where their samples are, how long they last, and how large the pictures are.
 //!
-//! Only boxes without boxes in them are given to the crate that decodes them: it decodes nested ones by recursion, so that a
+//! The crate that decodes boxes gets only boxes without boxes inside. It decodes nested boxes by recursion, so a
 //! hostile file could exhaust the stack.
 
 use std::io::{self, Read, Seek, SeekFrom};
@@ -13,19 +13,19 @@ use mp4_atom::{
 /// A track of pictures or of sound.
 pub(super) struct Track {
     pub(super) is_video: bool,
-    /// How many samples there are: pictures, or pieces of sound.
+    /// The number of samples: pictures, or pieces of sound.
     pub(super) samples: u64,
     header: Tkhd,
     timescale: u32,
     /// The length of all samples, in units of the timescale.
     duration: u64,
-    /// When the first sample that is shown begins, likewise.
+    /// The start of the first sample that is shown, in units of the timescale.
     first_shown: u64,
     entry: Option<Entry>,
     pieces: Vec<Piece>,
 }
 
-/// Bytes of a file: a sample, or several of one size.
+/// A range of bytes in the file: one sample, or several of one size.
 struct Piece {
     start: u64,
     size: u64,
@@ -36,17 +36,17 @@ struct Piece {
 struct Entry {
     width: u16,
     height: u16,
-    /// How many bytes the lengths of the parts of a picture have, if the codec writes such.
+    /// The number of bytes of each length in front of a part of a picture, if the codec writes such lengths.
     length_size: Option<usize>,
 }
 
 impl Track {
-    /// The tracks of pictures and of sound in an index, without those that cannot be read.
+    /// Reads the tracks of pictures and of sound from an index. A track that cannot be read is left out.
     pub(super) fn all(index: &[u8]) -> Vec<Self> {
         let mut found = Vec::new();
         for track in boxes(index, Trak::KIND) {
             let media = boxes(track, Mdia::KIND).next();
-            // Its name, which nobody needs, comes in forms that the crate does not read.
+            // The handler is not decoded as a whole, since its name comes in forms that the crate cannot read.
             let handler = media
                 .and_then(|media| boxes(media, Hdlr::KIND).next())
                 .and_then(|handler| handler.get(8..12));
@@ -83,9 +83,9 @@ impl Track {
         })
     }
 
-    /// Adds what a fragment has of this track. `start` is where the fragment begins in the file.
+    /// Adds the samples of a fragment to this track. `start` is the offset of the fragment in the file.
     pub(super) fn extend(&mut self, index: &[u8], start: u64, fragment: &[u8]) -> Option<()> {
-        // Where the data of a track begins, if its header does not say so.
+        // The offset of the data of a track whose header has none.
         let mut base = start;
         for part in boxes(fragment, Traf::KIND) {
             let header: Tfhd = decoded(part)?;
@@ -124,7 +124,7 @@ impl Track {
         Some(())
     }
 
-    /// Where the last byte of this track is in the file, and one more.
+    /// The offset after the last byte of this track.
     pub(super) fn end(&self) -> Option<u64> {
         self.pieces
             .iter()
@@ -133,8 +133,8 @@ impl Track {
             .max()
     }
 
-    /// How many samples do not begin as one. H.264 and H.265 begin each part of a picture with its length; of other codecs
-    /// nothing is known.
+    /// Counts the samples that do not begin like a picture. H.264 and H.265 begin each part of a picture with its
+    /// length. Samples of other codecs all pass.
     pub(super) fn wrong_samples(&self, file: &mut (impl Read + Seek)) -> io::Result<u64> {
         let Some(size) = self.entry.as_ref().and_then(|entry| entry.length_size) else {
             return Ok(0);
@@ -156,25 +156,24 @@ impl Track {
         Ok(wrong)
     }
 
-    /// The length of all samples, if there is one.
+    /// The length of all samples in seconds, if there is one.
     pub(super) fn seconds(&self) -> Option<f64> {
         let is_known = self.timescale > 0 && self.duration > 0;
         is_known.then(|| self.duration as f64 / f64::from(self.timescale))
     }
 
-    /// The same without what is cut off at its start.
+    /// The length in seconds without the part that is cut off at the start.
     pub(super) fn edited_seconds(&self) -> Option<f64> {
         let cut_off = self.first_shown as f64 / f64::from(self.timescale);
         Some(self.seconds()? - cut_off)
     }
 
-    /// Samples per second on average.
     pub(super) fn fps(&self) -> Option<f64> {
         let fps = self.samples as f64 / self.seconds()?;
         Some(fps).filter(|fps| fps.is_normal())
     }
 
-    /// Width and height, as a player shows them.
+    /// The width and height that a player shows.
     pub(super) fn shown_size(&self) -> (u32, u32) {
         let mut width = self.header.width.integer();
         let mut height = self.header.height.integer();
@@ -194,7 +193,7 @@ impl Track {
 }
 
 impl Entry {
-    /// The first of the descriptions of pictures.
+    /// Reads the first description of pictures.
     fn first(descriptions: &[u8]) -> Option<Self> {
         const BEFORE_BOXES: usize = 78;
         let mut bytes = descriptions.get(8..)?;
@@ -218,13 +217,13 @@ impl Entry {
     }
 }
 
-/// The time of the first sample of a track that is shown.
+/// Reads the time of the first sample of a track that is shown.
 fn first_shown(track: &[u8]) -> Option<u64> {
     let edits: Elst = decoded(boxes(track, Edts::KIND).next()?)?;
     edits.entries.iter().find_map(|edit| edit.media_time)
 }
 
-/// Where the samples of a track are that has this table; nothing if it cannot be read.
+/// Locates the samples of a track by its table. Returns nothing if the table cannot be read.
 fn pieces(table: &[u8]) -> Option<Vec<Piece>> {
     let sizes: Stsz = decoded(table)?;
     let runs: Stsc = decoded(table)?;
@@ -270,7 +269,7 @@ fn pieces(table: &[u8]) -> Option<Vec<Piece>> {
     Some(found)
 }
 
-/// Where the samples of a run in a fragment are, the first of them at `start`.
+/// Locates the samples of a run in a fragment. The first sample is at `start`.
 fn run_pieces(samples: &TrunSamples, start: u64, default_size: u32) -> Vec<Piece> {
     let mut found = Vec::new();
     match samples {
@@ -295,7 +294,7 @@ fn run_pieces(samples: &TrunSamples, start: u64, default_size: u32) -> Vec<Piece
     found
 }
 
-/// How long the samples of a run in a fragment are.
+/// Adds up the durations of the samples of a run in a fragment.
 fn run_length(samples: &TrunSamples, default_duration: u32) -> u64 {
     match samples {
         TrunSamples::Inherited { count, .. } => u64::from(*count) * u64::from(default_duration),
@@ -306,7 +305,7 @@ fn run_length(samples: &TrunSamples, default_duration: u32) -> u64 {
     }
 }
 
-/// What a fragmented file says of the samples of a track that do not say it themselves.
+/// Finds the defaults of a fragmented file for samples that lack a size or a duration.
 fn defaults(index: &[u8], track_id: u32) -> Option<Trex> {
     let extension = boxes(index, FourCC::new(b"mvex")).next()?;
     boxes(extension, Trex::KIND)
@@ -314,12 +313,12 @@ fn defaults(index: &[u8], track_id: u32) -> Option<Trex> {
         .find(|trex| trex.track_id == track_id)
 }
 
-/// The first box of a kind, decoded.
+/// Decodes the first box of a kind.
 pub(super) fn decoded<T: Atom>(bytes: &[u8]) -> Option<T> {
     T::decode_body(&mut boxes(bytes, T::KIND).next()?).ok()
 }
 
-/// The contents of the boxes of a kind, up to the first broken box.
+/// Returns the contents of the boxes of a kind, up to the first broken box.
 pub(super) fn boxes(mut bytes: &[u8], kind: FourCC) -> impl Iterator<Item = &[u8]> {
     let next = move || {
         let header = Header::decode_maybe(&mut bytes).ok()??;
