@@ -7,7 +7,7 @@ use veo_transport::{Config, RawReply, Transport};
 
 use crate::{BASE_URL, Client, Error, UPLOAD_URL};
 
-/// What the generated client holds for the hand-written code.
+/// The data that the generated client holds for the hand-written code.
 #[derive(Clone, Debug)]
 pub(crate) struct Inner {
     transport: Transport,
@@ -15,7 +15,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Sends an upload, which takes longer than a question.
+    /// Sends an upload, which may take 5 minutes.
     pub(crate) async fn upload(&self, mut request: Request) -> Result<RawReply, Error> {
         *request.timeout_mut() = Some(Duration::from_secs(300));
         self.transport.query(request).await
@@ -31,7 +31,7 @@ impl Deref for Inner {
 }
 
 impl Client {
-    /// A client for the given key. Makes no connection yet. With another address than kie.ai's own, uploads go there too.
+    /// Makes a client. It makes no connection yet. If an address other than kie.ai's own is set, uploads go there too.
     ///
     /// # Errors
     ///
@@ -52,17 +52,17 @@ impl Client {
         })
     }
 
-    /// Where it is reached.
+    /// The address of the API.
     pub fn address(&self) -> &str {
         self.inner.base_url()
     }
 
-    /// Where it is reached, if that is not the provider's own address.
+    /// The address of the API, if it is not kie.ai's own.
     pub fn base_url(&self) -> Option<&str> {
         Some(self.inner.base_url()).filter(|url| *url != BASE_URL)
     }
 
-    /// The value of `Authorization` that the API takes.
+    /// The value of the header `Authorization` for the API.
     pub fn authorization(&self) -> &HeaderValue {
         self.inner.authorization()
     }

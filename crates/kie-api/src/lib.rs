@@ -2,19 +2,21 @@
 //!
 //! # The types
 //!
-//! Types and calls are generated from `openapi/kie.yaml` of the repository, where every field tells what it rests on. By
-//! hand are the constructor, the reading of kie.ai's envelope, the uploads, and what replies say in their many forms: which
-//! task was started ([`started_task`]), how far it is ([`types::Record`]), and its upgrades ([`UpgradeReply`]).
+//! Types and calls are generated from `openapi/kie.yaml` of the repository, where every field names its source. These
+//! parts are written by hand: the constructor, the reading of kie.ai's envelope, and the uploads. So is the reading of
+//! replies that come in many forms: which task was started ([`started_task`]), how far it is ([`types::Record`]), and
+//! its upgrades ([`UpgradeReply`]).
 //!
-//! - kie.ai answers errors with HTTP 200 and another `code`. Here that is an error, [`Error::Rejected`], which keeps the
-//!   code, the words and any data.
-//! - Replies are open: an unknown word, a null or a wrong type costs the field it is in, and [`Reply::body`] has all.
-//!   Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
-//! - A field that is not set is not sent, and no default of the specification is either.
-//! - kie.ai has two forms of its API for one account. The calls of the old one are named after what they make; the current one
-//!   has [`create_task`](Client::create_task), whose body says what is made, and [`get_task`](Client::get_task). A record of
-//!   either is a [`types::Record`], and the result in it, which the current form has as text, is read from that text.
-//! - `aspect_ratio`, the later name of `aspectRatio`, goes into the request's `extra` map, beside the older one.
+//! - kie.ai answers errors with HTTP 200 and a `code` other than 200. Here that is an error, [`Error::Rejected`], which
+//!   has the code, the words and any data.
+//! - Replies are open: an unknown word, a null or a wrong type costs only its field, and [`Reply::body`] has
+//!   everything. Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
+//! - A field that is not set is not sent. The defaults of the specification are not sent either.
+//! - kie.ai has two forms of its API for one account. The calls of the old form are named after their result. The
+//!   current form has [`create_task`](Client::create_task), whose body says what is made, and
+//!   [`get_task`](Client::get_task). The record of a task in either form is a [`types::Record`]. In the current form
+//!   its result is JSON inside a text, and is decoded from that.
+//! - The field `aspect_ratio` is the later name of `aspectRatio`. It goes into the request's `extra` map.
 
 mod client;
 mod generated;
@@ -32,5 +34,5 @@ pub use upgrade::UpgradeReply;
 pub use upload::UploadStream;
 pub use veo_transport::{Config, Head, Reply, Unreadable, UrlList};
 
-/// Why a call has no result.
+/// The reason why a call has no result.
 pub type Error = veo_transport::Error<Rejection>;

@@ -1,4 +1,4 @@
-//! The reading of a task's record, in whichever of its forms.
+//! Reads the record of a task, in each of its forms.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +10,8 @@ use crate::types::{
     Timestamp,
 };
 
-/// Words of kie.ai, in lower case, while something is on its way. It says them with codes that stand for refusals elsewhere.
+/// Words of kie.ai, in lower case, about something that is still being made. It uses them with codes that mean a
+/// refusal elsewhere.
 pub const IN_PROGRESS: &[&str] = &[
     "is processing",
     "being generated",
@@ -19,42 +20,43 @@ pub const IN_PROGRESS: &[&str] = &[
     "check back",
 ];
 
-/// The state of a task, from the number and the word for it, and from what else the record has if neither is known.
+/// The state of a task. It comes from the number or the word for it, and from other fields if neither is known.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum State {
-    /// Accepted, not started.
+    /// Accepted and not started.
     Pending,
     /// Being made.
     Running,
     /// Finished, with at least one video.
     Succeeded,
-    /// Finished, and without the URL of a video.
+    /// Finished, without the URL of a video.
     Empty,
     /// Failed.
     Failed,
 }
 
-/// The request, as the server understood it.
+/// The request, as the record repeats it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Asked {
     /// The prompt.
     pub prompt: Option<String>,
-    /// The model, in the words of the operation that was used. The one model of the current form that has tiers is none: it
-    /// does not say of which tier the task is.
+    /// The name of the model in the operation that was used. It is missing for the one model of the current form that
+    /// has tiers, since that name does not say the tier.
     pub model: Option<String>,
-    /// The model of the task itself in the current form, which says what it makes: a video, an extension or an upgrade.
+    /// The name of the task's own model in the current form, which says what is made: a video, an extension or an
+    /// upgrade.
     pub kind: Option<String>,
-    /// The task that was to be extended or upgraded.
+    /// The id of the task to extend or to upgrade.
     pub task: Option<String>,
-    /// Whether there were images, if that can be seen.
+    /// True if there were images, false if not, and none if the record does not show it.
     pub has_images: Option<bool>,
 }
 
 impl Record {
-    /// The state. A state that nobody knows is neither a success nor a failure by itself: with a video the task has succeeded,
-    /// with an error it has failed, and else it goes on.
+    /// The state of the task. An unknown word is neither a success nor a failure by itself. With it, a video means
+    /// success and an error means failure. Otherwise the task goes on.
     pub fn state(&self) -> State {
         let finished = if self.urls().is_empty() {
             State::Empty
@@ -77,7 +79,7 @@ impl Record {
         }
     }
 
-    /// The word or the number for the state, if nobody knows it.
+    /// The word or the number for the state, if this crate does not know it.
     pub fn unknown_word(&self) -> Option<String> {
         match (self.success_flag, self.state_word()) {
             (_, Some(RecordState::Unknown(word))) if !word.is_empty() => Some(words(word)),
@@ -86,8 +88,8 @@ impl Record {
         }
     }
 
-    /// The URLs of the videos as they came, each once. If there is that of a whole film, that of the part which an extension has
-    /// added is none.
+    /// The URLs of the videos as they arrived, each once. If an extension has the URL of the whole film, that of the
+    /// added part is left out.
     pub fn urls(&self) -> Vec<&str> {
         let results = || [&self.response, &self.result_json].into_iter().flatten();
         let films = results().filter_map(|result| result.full_result_urls.as_ref());
@@ -99,7 +101,7 @@ impl Record {
         distinct(parts.chain(&self.result_urls))
     }
 
-    /// Why the task failed, in kie.ai's words; the first few KiB of them.
+    /// The reason of a failure in kie.ai's words; the first few KiB.
     pub fn failure(&self) -> Option<String> {
         let mut places = [&self.error_message, &self.fail_msg].into_iter().flatten();
         places
@@ -120,7 +122,7 @@ impl Record {
         number.map(|code| code.to_string()).or_else(word).map(words)
     }
 
-    /// The price in credits. A number below zero tells nothing.
+    /// The price in credits. A number below zero counts as missing.
     pub fn credits(&self) -> Option<f64> {
         let credits = self
             .credits_consumed
@@ -128,12 +130,12 @@ impl Record {
         credits.filter(|credits| credits.is_finite() && *credits >= 0.0)
     }
 
-    /// Size of the picture that was delivered, such as 720p.
+    /// The size of the delivered picture, such as 720p.
     pub fn resolution(&self) -> Option<String> {
         self.result()?.resolution.clone().map(words)
     }
 
-    /// Whether all videos have sound.
+    /// Returns whether all videos have sound, if the record says so.
     pub fn has_audio(&self) -> Option<bool> {
         let list = &self.result()?.has_audio_list;
         (!list.is_empty()).then(|| list.iter().all(|has| *has))
@@ -144,12 +146,12 @@ impl Record {
         self.result().map_or(&[], |result| &result.seeds)
     }
 
-    /// When the task was accepted.
+    /// The time at which the task was accepted.
     pub fn created_at(&self) -> Option<SystemTime> {
         self.create_time.as_ref().and_then(time)
     }
 
-    /// When the task ended.
+    /// The time at which the task ended.
     pub fn completed_at(&self) -> Option<SystemTime> {
         self.complete_time.as_ref().and_then(time)
     }
@@ -171,7 +173,8 @@ impl Record {
         }
     }
 
-    /// Whether the task has ended without a video where one is expected. In a state that nobody knows, its time says so.
+    /// Returns whether the task has ended without a video where one is expected. If the state is unknown, the time of
+    /// its end shows that it has ended.
     pub(crate) fn lacks_video(&self) -> bool {
         let has_time = || {
             self.completed_at()
@@ -184,7 +187,7 @@ impl Record {
         }
     }
 
-    /// The word for the state, however it is written.
+    /// The word for the state, in any spelling.
     fn state_word(&self) -> Option<RecordState> {
         match self.state.as_ref()? {
             RecordState::Unknown(word) => {
@@ -197,8 +200,8 @@ impl Record {
         }
     }
 
-    /// Whether the record tells of an error, although its state is unknown. A code says that by itself. Words do if no code
-    /// denies it, and if they do not say that the task goes on.
+    /// Returns whether a record with an unknown state has an error. A code is enough. Words are enough if no code
+    /// denies them, and if they do not say that the task goes on.
     fn has_error(&self) -> bool {
         if self.failure_code().is_some() {
             return true;
@@ -221,7 +224,7 @@ impl Record {
     }
 }
 
-/// The request of the current form. Its input is an object, or that as text.
+/// Reads the request of the current form. Its input is an object, or JSON in a text.
 fn asked_of_task(param: &str) -> Asked {
     let task = decoded(param);
     let input = match &task["input"] {
@@ -240,7 +243,7 @@ fn asked_of_task(param: &str) -> Asked {
     }
 }
 
-/// Decodes a JSON text, which can have been encoded more than once; a text that is no JSON stays a text.
+/// Decodes a JSON text, even if it was encoded more than once. A text that is no JSON stays a text.
 pub(crate) fn decoded(text: &str) -> Value {
     match json(text.as_bytes()) {
         Ok(Value::String(inside)) => decoded(&inside),
@@ -249,7 +252,7 @@ pub(crate) fn decoded(text: &str) -> Value {
     }
 }
 
-/// The task that something is to be made of, in either spelling.
+/// The id of the task to extend or to upgrade, in either spelling.
 fn parent(asked: &Value) -> Option<String> {
     text(asked, "taskId").or_else(|| text(asked, "task_id"))
 }
@@ -265,7 +268,8 @@ fn has_images(generation_type: &Value, images: &Value) -> Option<bool> {
     images.as_array().map(|images| !images.is_empty())
 }
 
-/// The links in lists of URLs, each once. Another scheme is told where the link is to be followed.
+/// Collects the links in lists of URLs, each once. Links with other schemes stay, so that the download can name them in
+/// its error.
 fn distinct<'a>(lists: impl Iterator<Item = &'a UrlList>) -> Vec<&'a str> {
     let mut links = Vec::new();
     for url in lists.flat_map(|list| &list.0) {
@@ -278,7 +282,7 @@ fn distinct<'a>(lists: impl Iterator<Item = &'a UrlList>) -> Vec<&'a str> {
     links
 }
 
-/// Words for states besides those that the pages have.
+/// Words for states that the pages of kie.ai do not have.
 const ENDED: &[&str] = &[
     "succeeded",
     "succeed",
@@ -298,11 +302,11 @@ const FAILED: &[&str] = &[
     "expired",
     "timeout",
 ];
-/// Codes of no failure.
+/// Codes that mean no failure.
 const NO_FAILURE: &[&str] = &["0", "200", "success"];
-/// Texts that give no reason for a failure.
+/// Texts that give no reason.
 const NOTHING: &[&str] = &["", "null", "0", "200", "success"];
-/// Parts of what is said of a task that goes on, besides those of all replies.
+/// Parts of words about a task that goes on, besides those in [`IN_PROGRESS`].
 const GOES_ON: &[&str] = &["in progress", "processing", "generating", "waiting", "queu"];
 
 fn is_one_of(word: &str, words: &[&str]) -> bool {
@@ -311,7 +315,7 @@ fn is_one_of(word: &str, words: &[&str]) -> bool {
         .any(|known| word.trim().eq_ignore_ascii_case(known))
 }
 
-/// A time that is a number. The pages show a text instead that does not name its time zone.
+/// Reads a time in milliseconds. The pages show a text without a time zone instead, which cannot be read.
 fn time(time: &Timestamp) -> Option<SystemTime> {
     let milliseconds = match time {
         Timestamp::Int64(milliseconds) => *milliseconds,

@@ -1,4 +1,4 @@
-//! kie.ai's envelope: `code`, `msg`, `data`.
+//! Opens kie.ai's envelope: `code`, `msg`, `data`.
 
 use std::fmt;
 use std::mem;
@@ -20,20 +20,20 @@ use crate::{Error, State};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Rejection {
-    /// HTTP status and headers. The status is 200 for most refusals.
+    /// The HTTP status and the headers. Most refusals have the status 200.
     pub head: Head,
-    /// kie.ai's code, if it gave one.
+    /// kie.ai's code, if there is one.
     pub code: Option<Code>,
-    /// kie.ai's words, if it gave some; the first few KiB of them.
+    /// kie.ai's words, if there are some; the first few KiB.
     pub message: Option<String>,
-    /// The data that came along. With code 422 from `get_4k_video` it is the state of the upgrade.
+    /// The data of the refusal. With code 422 from `get_4k_video` it is the state of the upgrade.
     pub data: Option<Value>,
-    /// The whole reply, as it came.
+    /// The whole reply, as it arrived.
     pub body: Bytes,
 }
 
 impl Rejection {
-    /// The record of a task that has ended, if the data is that: a code or an HTTP status of an error can come with it.
+    /// The record of a task that has ended, if the data is one. It can come with a code or an HTTP status of an error.
     pub fn ended_record(&self) -> Option<Record> {
         let record = Record::deserialize(self.data.as_ref()?).ok()?;
         let has_state = record.state.is_some() || record.success_flag.is_some();
@@ -57,7 +57,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Understands a reply: the envelope becomes a result.
+/// Decodes a reply, and turns its envelope into a result.
 pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error> {
     veo_transport::open(raw, judge)
 }
@@ -75,7 +75,7 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
         settle_spellings(data);
         settle_places(data);
     }
-    // A code that is missing or unreadable is no reason to throw away a task that has been paid for.
+    // Data without a readable code counts as accepted: it can name a paid task, which must not be lost.
     let accepted = match code {
         Some(code) => code == Code::Success,
         None => !json["data"].is_null(),
@@ -93,8 +93,8 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
     })
 }
 
-/// The envelope of a reply, whose JSON can have been encoded once more or stand in a list by itself. The record of a task can come
-/// without any.
+/// Finds the envelope of a reply. Its JSON can have been encoded once more, or be the only item of a list. The record
+/// of a task can come without an envelope.
 fn enveloped(mut json: Value) -> Value {
     settle_text(&mut json);
     settle_list(&mut json);
@@ -107,7 +107,7 @@ fn enveloped(mut json: Value) -> Value {
     json
 }
 
-/// Takes an object out of a list that has nothing else.
+/// Replaces a list that has only one object with the object.
 fn settle_list(value: &mut Value) {
     if let Value::Array(items) = value
         && let [item @ Value::Object(_)] = items.as_mut_slice()
@@ -116,7 +116,7 @@ fn settle_list(value: &mut Value) {
     }
 }
 
-/// Turns a JSON text into the object that it stands for, also if it was encoded more than once.
+/// Replaces a JSON text with the object or list that it stands for, even if it was encoded more than once.
 fn settle_text(value: &mut Value) {
     if let Value::String(text) = value
         && let object @ (Value::Object(_) | Value::Array(_)) = decoded(text)
@@ -125,7 +125,7 @@ fn settle_text(value: &mut Value) {
     }
 }
 
-/// Two spellings of one field cannot both be in the specification, so the rarer one is brought to the other.
+/// Brings each field with two spellings to the usual one, since the specification can have only one of them.
 fn settle_spellings(data: &mut Value) {
     settle_spelling(data);
     for name in ["response", "resultJson"] {
@@ -136,7 +136,7 @@ fn settle_spellings(data: &mut Value) {
     }
 }
 
-/// A result can stand in a wrapper, with more beside that.
+/// Moves a result out of its wrapper, beside the other members.
 fn settle_result(result: &mut Value) {
     settle_text(result);
     let Value::Object(result) = result else {
@@ -169,7 +169,8 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// Brings what a record that has ended without a video says in unusual places to where the types expect it.
+/// Handles a record that has ended without a video in the usual places. It moves links and reasons from unusual places
+/// to those that the types expect.
 fn settle_places(data: &mut Value) {
     let lacks_video = Record::deserialize(&*data).is_ok_and(|record| record.lacks_video());
     let Value::Object(record) = data else {
@@ -192,7 +193,7 @@ fn settle_places(data: &mut Value) {
     }
 }
 
-/// Videos in the places of a result that else have pictures, or the video with a watermark.
+/// Finds videos where a result usually has pictures, or the video with a watermark.
 fn videos_among_pictures(result: &Value) -> Vec<String> {
     let places = ["resultWaterMarkUrls", "imageUrls", "image_urls"];
     let mut links = places.into_iter().filter_map(|place| {

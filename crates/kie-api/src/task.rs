@@ -1,4 +1,5 @@
-//! The task that a reply to a paid request names, wherever it is.
+//! Finds the task that a reply to a paid request names. An overlooked task is paid for and lost, and its request may be
+//! sent again.
 
 use bytes::Bytes;
 use veo_transport::{Named, Reply, member_texts, members, task_id, unnamed_task, unquoted};
@@ -7,13 +8,15 @@ use crate::record::IN_PROGRESS;
 use crate::types::TaskReply;
 use crate::{Error, Rejection};
 
-/// Words of kie.ai, in lower case, about an account without credits. Some of its pages give it the code for too many requests.
+/// Words of kie.ai, in lower case, about an account without credits. Some pages of kie.ai give it the code for too many
+/// requests.
 const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
 
-/// The task that a reply to `generate` or `extend` names. A reply that names one is an acceptance, whatever else is wrong with
-/// it: it is looked for in refusals, in error pages and in what was read of a broken reply.
+/// Finds the task that a reply to `generate` or `extend` names. A reply that names a task is an acceptance, even if
+/// everything else in it is wrong. So the task is looked for in refusals, in error pages and in the part of a broken
+/// reply that arrived.
 ///
-/// The id of the video to extend, `source`, is not that of a task which was started.
+/// A reply can repeat `source`, the id of the video to extend. That is not the id of a new task.
 pub fn started_task(
     result: &Result<Reply<TaskReply>, Error>,
     source: Option<&str>,
@@ -28,7 +31,8 @@ pub fn started_task(
         .and_then(|reply| reply.data.as_ref()?.task_id.as_deref());
     if let Some(id) = typed.and_then(task_id).map(str::to_owned)
         && is_new(&id)
-        // A number of many digits loses some when it is decoded, and only the body has them all.
+        // A long number loses digits when it is decoded, and only the body has them all. With the wrong id the paid
+        // video could never be fetched.
         && (first.is_none() || named().any(|named| named == id))
     {
         return Some(Named::Task(id));
@@ -40,20 +44,21 @@ pub fn started_task(
     if let Some(id) = first.or_else(|| in_text().next()) {
         return Some(Named::Task(id));
     }
+    // A refusal may name the task of an earlier request, so an id in it proves no new task. It only may be one.
     let is_refusal = !result.as_ref().is_ok_and(|reply| reply.code.is_some());
     unnamed_task(body, is_refusal).filter(|(Named::Task(id) | Named::Perhaps(id))| is_new(id))
 }
 
-/// The ids that a reply gives as those of tasks.
+/// Finds the ids of tasks in a reply.
 fn named_in(body: &[u8]) -> impl Iterator<Item = String> {
-    // The current form tells the id twice.
+    // The current form gives the id twice, as `taskId` and `recordId`.
     ["taskId", "task_id", "recordId"]
         .into_iter()
         .flat_map(|member| members(body, member))
         .filter_map(|id| task_id(&id).map(str::to_owned))
 }
 
-/// The body of a reply, or what was read of it.
+/// The body of a reply, or the part of it that arrived.
 fn body(result: &Result<Reply<TaskReply>, Error>) -> Option<&Bytes> {
     match result {
         Ok(reply) => Some(reply.body()),
@@ -65,26 +70,27 @@ fn body(result: &Result<Reply<TaskReply>, Error>) -> Option<&Bytes> {
 }
 
 impl Rejection {
-    /// kie.ai's code, or the HTTP status if there is none.
+    /// The code of kie.ai, or the HTTP status if there is none.
     pub fn number(&self) -> i64 {
         self.code
             .map_or_else(|| self.head.status.into(), |code| code.value())
     }
 
-    /// Whether it only says that something is on its way.
+    /// Returns whether the words only say that something is still being made.
     pub fn is_in_progress(&self) -> bool {
         self.says(IN_PROGRESS)
     }
 
-    /// Whether the account has not enough credits.
+    /// Returns whether the account lacks credits.
     pub fn is_empty_account(&self) -> bool {
         self.number() == 402 || self.number() == 429 && self.says(EMPTY_ACCOUNT)
     }
 
-    /// Whether a refusal to tell the record of a task means that the task has failed: codes that kie.ai documents for that.
+    /// Returns whether the answer to a question for a record means that the task has failed. kie.ai documents these
+    /// codes for that.
     pub fn is_failed_task(&self) -> bool {
         match self.number() {
-            // Seen while a larger video is being made, too.
+            // This code was also seen while a larger video was being made.
             400 => self.code.is_some() && !self.is_in_progress(),
             451 | 501 => self.code.is_some(),
             _ => false,

@@ -1,4 +1,4 @@
-//! The answers of the two calls that make a video larger, in all their forms.
+//! Reads the answers of the two calls that make a video larger.
 
 use bytes::Bytes;
 use serde::Deserialize as _;
@@ -8,37 +8,38 @@ use veo_transport::{Reply, UrlList, json, task_id};
 use crate::Error;
 use crate::record::decoded;
 
-/// The answer of one call for an upgrade. The same call begins an upgrade and asks for it.
+/// The answer to one call for an upgrade. Repeating the call asks how far the upgrade is.
 #[derive(Debug)]
 pub enum UpgradeReply {
     /// The larger videos are there.
     Finished {
-        /// Where.
+        /// The URLs of the larger videos.
         urls: Vec<String>,
-        /// The whole reply.
+        /// The whole reply, as it arrived.
         body: Bytes,
-        /// The content of long data URLs, as [`Reply::inline`].
+        /// The content of long data URLs, as in [`Reply::inline`].
         inline: Vec<Bytes>,
     },
-    /// They are being made.
+    /// The larger videos are being made.
     Running {
-        /// The id of the upgrade, if it has one of its own and was told.
+        /// The id of the upgrade's own task, if the reply has one.
         task: Option<String>,
     },
-    /// There will be none, in kie.ai's last word.
+    /// There will be no larger videos. kie.ai refuses for good.
     Refused(Error),
-    /// The call was not taken, and says nothing of one before it: the key, a limit, maintenance or the network stands against
-    /// it.
+    /// The call was not taken. The key, a limit, maintenance or the network stands against it. An earlier call may
+    /// still have been taken.
     NotNow(Error),
-    /// The call may have been taken, and nothing is known of it.
+    /// The call may have been taken and charged.
     Unknown(Error),
 }
 
 impl UpgradeReply {
-    /// The reply to `get_1080p_video` or `get_4k_video`.
+    /// Reads the reply to `get_1080p_video` or `get_4k_video`. `small` is the id of the smaller video's task.
     ///
-    /// "Not yet" comes as a success without a URL, or as one of the codes 400, 422 and 500 with words that say so. A refusal
-    /// can carry the URLs of the finished videos, or name a task of the upgrade: another than `small`, that of the smaller video.
+    /// kie.ai says "not yet" by a success without a URL, or by one of the codes 400, 422 and 500 with words about it. A
+    /// refusal can carry the URLs of the finished videos. It can also name a task of the upgrade, whose id is not
+    /// `small`.
     pub fn of<T>(result: Result<Reply<T>, Error>, small: &str) -> Self {
         let body = match &result {
             Ok(reply) => reply.body().clone(),
@@ -72,14 +73,15 @@ impl UpgradeReply {
         }
     }
 
-    /// `has_task` says whether it names the task of the smaller video.
+    /// Reads an error without videos and without a task of the upgrade. `has_task` says that it names the task of the
+    /// smaller video.
     fn of_error(error: Error, has_task: bool) -> Self {
         let number = match &error {
             Error::Rejected(rejection) if rejection.is_empty_account() => {
                 return Self::Refused(error);
             }
             Error::Rejected(rejection) => rejection.number(),
-            // An error page in front of kie.ai has a status and no code.
+            // An error page of a server in front of kie.ai has a status and no code.
             Error::Unreadable(reply) => reply.head.status.into(),
             Error::InvalidRequest(_) => return Self::Refused(error),
             Error::NotConnected { .. } => return Self::NotNow(error),
@@ -87,7 +89,7 @@ impl UpgradeReply {
         };
         let Error::Rejected(rejection) = &error else {
             return match number {
-                // The call is not there any more. A page that is not found can be a passing fault.
+                // The call does not exist any more. A 404 can be a passing fault, so it stays unknown.
                 405 | 410 => Self::Refused(error),
                 _ if is_not_now(number) => Self::NotNow(error),
                 _ => Self::Unknown(error),
@@ -95,9 +97,9 @@ impl UpgradeReply {
         };
         match number {
             405 | 505 => Self::Refused(error),
-            // As a code it is not known.
+            // This is the HTTP status. A code 410 of kie.ai is not documented.
             410 if rejection.head.status == 410 => Self::Refused(error),
-            // These say when to come back, and nothing of the upgrade.
+            // These codes are about now. They say nothing about the upgrade.
             _ if is_not_now(number) => Self::NotNow(error),
             _ if rejection.is_in_progress() => Self::Running { task: None },
             400 | 404 | 422 => Self::Refused(error),
@@ -107,14 +109,14 @@ impl UpgradeReply {
     }
 }
 
-/// Whether an upgrade has failed for good, also if its task is named.
+/// Returns whether an upgrade has failed for good, even if the reply names its task.
 fn says_failed(error: &Error) -> bool {
     let Error::Rejected(rejection) = error else {
         return false;
     };
     match rejection.number() {
         451 | 501 => !rejection.is_in_progress(),
-        // The one server error that says of itself that it will not pass.
+        // This server error is the only one whose words say that it will not pass.
         500 => rejection.says(&["is unavailable"]) && !rejection.is_in_progress(),
         _ => false,
     }
@@ -124,13 +126,13 @@ fn is_not_now(number: i64) -> bool {
     matches!(number, 401 | 403 | 413 | 429 | 430 | 433 | 455)
 }
 
-/// The URLs of the larger videos, wherever the data has them.
+/// Finds the URLs of the larger videos, in any place of the data.
 fn urls(data: &Value) -> Vec<String> {
     const MEMBERS: [&str; 4] = ["resultUrls", "result_urls", "resultUrl", "result_url"];
     const WRAPPERS: [&str; 3] = ["response", "info", "resultJson"];
     let object = match data {
         Value::Object(object) => object,
-        // A URL, or JSON in a text.
+        // The text is a URL, or it is JSON.
         Value::String(text) => match decoded(text) {
             Value::String(url) if is_url(&url) => return vec![url],
             inside @ Value::Object(_) => return urls(&inside),

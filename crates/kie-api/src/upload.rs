@@ -1,4 +1,4 @@
-//! The upload as a form, which the generator cannot send.
+//! The upload as a form, which the generator of the client cannot make.
 
 use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
@@ -7,16 +7,16 @@ use crate::types::{UploadReply, UploadStreamRequest, builder};
 use crate::{Client, Error, Reply, UPLOAD_STREAM_PATH};
 
 impl Client {
-    /// Upload a file as a stream
+    /// Builds an upload of a file as a stream.
     ///
-    /// For files over 10 MB; no upper limit is documented.
+    /// It is for files over 10 MB. No upper limit is documented.
     ///
     /// Sends a `POST` request to `/api/file-stream-upload`
     pub fn upload_stream(&self) -> UploadStream<'_> {
         UploadStream {
             client: self,
             file: Bytes::new(),
-            // The bytes are sent from where they are.
+            // The form itself needs no bytes. They are sent without a copy.
             form: UploadStreamRequest::builder().file(""),
         }
     }
@@ -31,21 +31,21 @@ pub struct UploadStream<'a> {
 }
 
 impl UploadStream<'_> {
-    /// The bytes of the file.
+    /// Sets the bytes of the file.
     #[must_use]
     pub fn file(mut self, file: impl Into<Bytes>) -> Self {
         self.file = file.into();
         self
     }
 
-    /// Folder below the account's own, without a slash at either end.
+    /// Sets the folder below the account's own, without a slash at either end.
     #[must_use]
     pub fn upload_path(mut self, path: impl Into<String>) -> Self {
         self.form = self.form.upload_path(path);
         self
     }
 
-    /// Name of the stored file; random if not given. kie.ai derives the content type from its ending.
+    /// Sets the name of the stored file; random if not given. kie.ai derives the content type from its file extension.
     #[must_use]
     pub fn file_name(mut self, name: impl Into<String>) -> Self {
         self.form = self.form.file_name(name);
@@ -56,12 +56,12 @@ impl UploadStream<'_> {
     ///
     /// # Errors
     ///
-    /// As every call.
+    /// Fails like every call.
     pub async fn send(self) -> Result<Reply<UploadReply>, Error> {
         let Self { client, file, form } = self;
         let form = UploadStreamRequest::try_from(form)
             .map_err(|error| Error::InvalidRequest(error.to_string()))?;
-        // A part without a file name would be a text field.
+        // Without a file name the part would be a text field.
         let shown_name = form.file_name.clone().unwrap_or_else(|| "file".to_owned());
         let content_type = content_type(&shown_name);
         let part = Part::stream(file)
@@ -85,7 +85,7 @@ impl UploadStream<'_> {
     }
 }
 
-/// The content type of a file, by the ending of its name. A part without one is text to many servers.
+/// Returns the content type for the file extension of a name. Many servers take a part without one for text.
 fn content_type(name: &str) -> &'static str {
     let (_, ending) = name.rsplit_once('.').unwrap_or_default();
     match ending.to_ascii_lowercase().as_str() {

@@ -2,16 +2,16 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-/// Whether a URL leads to this machine: to `localhost` or to a loopback address, however it is spelt.
+/// Returns whether a URL leads to this machine: to `localhost` or to a loopback address, in any spelling.
 pub fn is_loopback(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else {
         return false;
     };
-    // The parser has turned all ways to write a name or an address into one.
+    // The parser has brought every spelling of a name or an address to one.
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     match host.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
-        // With a dot at its end it is the same name.
+        // A name with a dot at its end is the same name.
         Err(_) => host.strip_suffix('.').unwrap_or(host) == "localhost",
     }
 }

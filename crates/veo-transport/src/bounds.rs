@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-/// Checks how long a text or a list of a request is. `unit` is the plural of what is counted.
+/// Checks the length of a text or a list in a request. `unit` is the plural of what is counted.
 ///
 /// # Errors
 ///

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{Proxy, without_queries};
 
-/// How to reach a provider.
+/// The settings of a connection to a provider.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,17 +26,17 @@ pub struct Config {
 }
 
 impl Config {
-    /// The provider's own address, and the given API key, without white space around it: a key from a file ends with a line
-    /// end.
+    /// Makes settings for the provider's own address and an API key. White space around the key is removed, since a key
+    /// from a file ends with a line end.
     ///
-    /// The key is hidden where a provider echoes it; at a loopback address only if it has 16 bytes or more, since that of a
-    /// simulator can be a word that a reply needs.
+    /// The key is hidden in every reply that echoes it. At a loopback address it is hidden only if it has 16 bytes or
+    /// more: a shorter key for a simulator can be a word that a reply needs.
     pub fn new(key: impl Into<SecretString>) -> Self {
         Self {
             key: key.into().expose_secret().trim().into(),
             base_url: None,
             proxy: Proxy::default(),
-            // kie.ai's edge refuses a request without one.
+            // kie.ai's edge refuses a request without a `User-Agent`.
             user_agent: concat!("veo-rs/", env!("CARGO_PKG_VERSION")).to_owned(),
             connect_timeout: Duration::from_secs(10),
             query_timeout: Duration::from_secs(30),
@@ -44,49 +44,50 @@ impl Config {
         }
     }
 
-    /// Another address than the provider's own, such as a simulator's. Plain http is for loopback addresses only.
+    /// Sets another address than the provider's own, such as a simulator's. Plain http is allowed to loopback addresses
+    /// only.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
     }
 
-    /// Whether the address is another than the provider's own.
+    /// Returns whether another address than the provider's own is set.
     pub fn has_base_url(&self) -> bool {
         self.base_url.is_some()
     }
 
-    /// The proxies to go through; none by default. They see no key, since it travels over https only, in a tunnel through them.
+    /// Sets the proxies; none by default. They never see the API key, which travels over https only, in a tunnel.
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = proxy;
         self
     }
 
-    /// The `User-Agent` header. The default names this library.
+    /// Sets the `User-Agent` header. The default names this library.
     #[must_use]
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = user_agent.into();
         self
     }
 
-    /// How long a connection may take to come about; 10 s by default. It has to be shorter than the other two time-outs,
-    /// or a request that was never sent would look like one whose reply was lost.
+    /// Sets the longest time to connect; 10 s by default. It has to be shorter than the other two time-outs. Otherwise
+    /// a request that was never sent would look like one whose reply was lost, and could be paid.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long a call that costs nothing may take in all; 30 s by default.
+    /// Sets the longest time of a call that costs nothing; 30 s by default.
     #[must_use]
     pub fn query_timeout(mut self, timeout: Duration) -> Self {
         self.query_timeout = timeout;
         self
     }
 
-    /// How long a call that can cost money may take in all; 120 s by default, since giving up early leaves open whether it
-    /// was charged.
+    /// Sets the longest time of a call that can cost money; 120 s by default. After a time-out it is not known if the
+    /// call was charged, so a short one does harm.
     #[must_use]
     pub fn submit_timeout(mut self, timeout: Duration) -> Self {
         self.submit_timeout = timeout;
@@ -106,7 +107,7 @@ impl fmt::Debug for Config {
             submit_timeout,
         } = self;
         let mut text = f.debug_struct("Config");
-        // The type of the key does not show it. An address that is refused later can hold a password.
+        // The type of the key hides it. The address may be refused later, and can hold a password.
         text.field("key", key)
             .field("base_url", &base_url.as_deref().map(without_queries));
         text.field("proxy", proxy)

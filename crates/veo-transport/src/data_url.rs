@@ -1,4 +1,4 @@
-//! Links that hold a video themselves, as text.
+//! Decodes links that hold a video themselves, as text.
 
 use std::mem;
 
@@ -7,7 +7,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::{memchr, memchr2, memmem};
 
-/// Base64 as others write it, with or without its end.
+/// Base64 as other programs write it, with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -15,13 +15,14 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The longest beginning of a data URL, which is in front of its content.
+/// The longest head of a data URL, in bytes. The content follows it.
 pub(crate) const LONGEST_HEAD: usize = 512;
 
-/// The content of a data URL, decoded piece by piece as it comes: all of it at once would take its memory twice.
+/// The content of a data URL, which is decoded piece by piece as it arrives. To decode all of it at once would take its
+/// memory twice.
 ///
-/// It is taken in each way in which it is written: in either alphabet of base64, in lines, and with escapes of URLs or of JSON.
-/// A video that is not in base64 begins with such an escape.
+/// The content may be in either alphabet of base64, in several lines, and with escapes of URLs or of JSON. If the head
+/// does not say base64, a content that begins with an escape of a URL is not base64.
 ///
 /// ```
 /// use veo_transport::DataUrl;
@@ -34,20 +35,21 @@ pub(crate) const LONGEST_HEAD: usize = 512;
 /// ```
 pub struct DataUrl {
     is_base64: Option<bool>,
-    /// An escape that has begun.
+    /// An escape whose end has not arrived.
     escape: Vec<u8>,
-    /// Letters of base64 that are too few yet.
+    /// Letters of base64 that do not make a group of four yet.
     letters: Vec<u8>,
 }
 
 impl DataUrl {
-    /// Reads the beginning of a data URL, and gives where its content starts; nothing if it is none.
+    /// Reads the head of a data URL, and returns the place where its content starts. Returns nothing if it is no data
+    /// URL.
     pub fn begin(url: &[u8]) -> Option<(Self, usize)> {
         let head = url[..url.len().min(LONGEST_HEAD)].to_ascii_lowercase();
         if !head.starts_with(b"data:") {
             return None;
         }
-        // A parameter can have commas, in quotes or not.
+        // A parameter can have commas, so the first comma need not end the head.
         let word: &[u8] = b";base64,";
         let (start, is_base64) = match memmem::find(&head, word) {
             Some(at) => (at + word.len(), Some(true)),
@@ -61,7 +63,7 @@ impl DataUrl {
         Some((content, start))
     }
 
-    /// Decodes a further piece of the content; nothing if it cannot be decoded.
+    /// Decodes a further piece of the content. Returns nothing if it cannot be decoded.
     pub fn push(&mut self, piece: &[u8]) -> Option<Vec<u8>> {
         let is_base64 = match self.is_base64 {
             Some(is_base64) => is_base64,
@@ -80,21 +82,21 @@ impl DataUrl {
                 _ => {}
             }
         }
-        // Base64 goes by four letters.
+        // Base64 is decoded in groups of four letters.
         let rest = self.letters.split_off(self.letters.len() / 4 * 4);
         let fours = mem::replace(&mut self.letters, rest);
         BASE64.decode(fours).ok()
     }
 
-    /// Decodes what is left at the end of the content; nothing if it cannot be decoded.
+    /// Decodes the rest at the end of the content. Returns nothing if it cannot be decoded.
     pub fn end(self) -> Option<Vec<u8>> {
-        // A backslash alone belongs to what comes after the content.
+        // A single backslash belongs to the text after the content.
         let is_whole = self.escape.iter().all(|byte| *byte == b'\\');
         let rest = BASE64.decode(self.letters).ok();
         rest.filter(|_| is_whole)
     }
 
-    /// Adds a piece to the letters, with what its escapes stand for.
+    /// Adds a piece to the letters, and replaces its escapes.
     fn unescape(&mut self, piece: &[u8]) {
         let mut text = mem::take(&mut self.escape);
         text.extend_from_slice(piece);
@@ -113,9 +115,9 @@ impl DataUrl {
     }
 }
 
-/// The byte that an escape stands for, and the length of the escape; nothing if it has not ended.
+/// Returns the byte of an escape and the length of the escape, or nothing if its end has not arrived.
 fn escaped(text: &[u8]) -> Option<(u8, usize)> {
-    /// It is in no content.
+    /// A letter that no content has, so decoding fails on it.
     const WRONG: u8 = b'*';
     let number = |digits: &[u8]| {
         let digits = std::str::from_utf8(digits).ok()?;
@@ -124,7 +126,7 @@ fn escaped(text: &[u8]) -> Option<(u8, usize)> {
     if text.starts_with(b"%") {
         return Some((number(text.get(1..3)?).unwrap_or(WRONG), 3));
     }
-    // JSON in a text of JSON has more than one.
+    // JSON inside a JSON text has more than one backslash.
     let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
     let end = slashes + 1;
     match *text.get(slashes)? {

@@ -5,11 +5,11 @@ use bytes::Bytes;
 
 use crate::{Head, excerpt};
 
-/// Why a call has no result. `R` is the provider's own refusal.
+/// The reason why a call has no result. `R` is the provider's own refusal.
 ///
-/// For money it matters whether the provider may have acted on the request: it has not after
-/// [`InvalidRequest`](Error::InvalidRequest) and [`NotConnected`](Error::NotConnected), it has said so itself after
-/// [`Rejected`](Error::Rejected), and it may have after the other two.
+/// For money it matters if the provider may have acted on the request. After [`InvalidRequest`](Error::InvalidRequest)
+/// and [`NotConnected`](Error::NotConnected) it has not, since nothing was sent. After [`Rejected`](Error::Rejected)
+/// the provider itself says that it has not. After the other two it may have.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error<R> {
@@ -19,24 +19,24 @@ pub enum Error<R> {
     /// There was no connection; nothing was sent.
     #[error("there was no connection to {host}{way}, so nothing was sent")]
     NotConnected {
-        /// Where to.
+        /// The host that was to be reached.
         host: String,
-        /// Through which proxy, or that one is set and not used; empty if none is set.
+        /// The proxy on the way, or the note that one is set and not used; empty if none is set.
         way: String,
-        /// Why not.
+        /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The request was sent, and no whole reply came back. Whether the provider acted on it is not known.
+    /// The request was sent, and no whole reply came back. The provider may have acted on it.
     #[error("the request went to {host}, but no whole reply came back")]
     NoReply {
-        /// Where to.
+        /// The host that was to be reached.
         host: String,
-        /// The part of the body that was read before it broke off. The id of a task can be in it.
+        /// The part of the body that arrived. The id of a task can be in it.
         partial: Bytes,
         /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// Something answered, but not in the provider's language.
+    /// The reply is not in the provider's format. The provider may have acted on the request.
     #[error(transparent)]
     Unreadable(Box<Unreadable>),
     /// The provider refused.
@@ -44,13 +44,13 @@ pub enum Error<R> {
     Rejected(Box<R>),
 }
 
-/// A reply that is not the provider's: an error page, plain text, an empty or an unexpected body.
+/// A reply that is not in the provider's format: an error page, plain text, an empty or an unexpected body.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Unreadable {
     /// Status and headers.
     pub head: Head,
-    /// Why the body is not the provider's.
+    /// The reason why the body is not the provider's.
     pub reason: String,
     /// The whole body.
     pub body: Bytes,
@@ -79,14 +79,14 @@ impl fmt::Display for Unreadable {
 impl StdError for Unreadable {}
 
 impl<R> Error<R> {
-    /// A request that could not be built.
+    /// Makes the error about a request that could not be built.
     #[doc(hidden)]
     pub fn unbuildable(error: reqwest::Error) -> Self {
         Self::InvalidRequest(causes(&error.without_url()))
     }
 }
 
-/// An error and its causes in one line.
+/// Joins an error and its causes in one line.
 pub(crate) fn causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

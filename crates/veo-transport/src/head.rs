@@ -2,15 +2,15 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 
-/// Status and headers of a reply, as far as they matter.
+/// The status of a reply, and the headers that matter.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Head {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// `Content-Type`, if it was there.
+    /// The header `Content-Type`, if the reply has it.
     pub content_type: Option<String>,
-    /// `Retry-After` as the time from now, if it was there.
+    /// The header `Retry-After` as a time from now, if the reply has it.
     pub retry_after: Option<Duration>,
 }
 
@@ -35,7 +35,7 @@ impl Head {
         }
     }
 
-    /// Whether the status is one of success.
+    /// Returns whether the status is from 200 to 299.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }

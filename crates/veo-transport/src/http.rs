@@ -2,17 +2,18 @@ use reqwest::ClientBuilder;
 
 use crate::Proxy;
 
-/// Whether https can be spoken, which is a choice of features: `rustls` or `native-tls`.
+/// True if https is possible, which depends on the features: `rustls` or `native-tls`.
 pub const HAS_TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
 
-/// The beginning of every HTTP client of these crates: with the given proxies only, and with public root certificates.
+/// Begins an HTTP client, as every client of these crates begins: with the given proxies only, and with public root
+/// certificates.
 ///
-/// With the feature `rustls` these are those of Mozilla, which are built in, and those of the system if it has any. With the
-/// feature `native-tls` they are those of the system; with both features, `native-tls` is what is used.
+/// With the feature `rustls`, the certificates are those of Mozilla, which are built in, and those of the system if it
+/// has any. With the feature `native-tls` they are those of the system. If both features are on, `native-tls` is used.
 pub fn client_builder(proxy: &Proxy) -> ClientBuilder {
     let proxy = proxy.clone();
     let choice = reqwest::Proxy::custom(move |url| proxy.of(url).cloned());
-    // A library does not read the environment, where proxies are usually configured.
+    // A library does not read the environment, where proxies are usually set.
     let builder = ClientBuilder::new().no_proxy().proxy(choice);
     #[cfg(all(
         feature = "rustls",

@@ -1,20 +1,20 @@
-//! Videos inside a reply, as data URLs, are decoded while the reply arrives: as text they would take more than twice their
-//! memory.
+//! Decodes videos inside a reply, which are data URLs, while the reply arrives. As text they would take more than twice
+//! their memory.
 
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr, memrchr};
 
 use crate::data_url::{DataUrl, LONGEST_HEAD};
 
-/// The longest video inside a reply that is taken, in bytes.
+/// The most bytes of videos inside a reply that are taken.
 pub const MAX_INLINE: usize = 128 << 20;
 
-/// A data URL that is shorter than this stays in the text.
+/// The length in bytes below which a data URL stays in the text.
 const SHORT: usize = 1 << 20;
-/// The end of a link in a reply, instead of the content that was taken out of it.
+/// The start of the word that a link has in place of its content.
 const TAKEN_OUT: &str = "inline-";
 
-/// The content of a link that was taken out of its reply, among all that were.
+/// Finds the content of a link among all contents that were taken out of its reply.
 ///
 /// ```
 /// let taken = [bytes::Bytes::from_static(b"a video")];
@@ -32,26 +32,27 @@ pub fn inline<'a>(url: &str, taken: &'a [Bytes]) -> Option<&'a Bytes> {
 #[derive(Default)]
 pub(crate) struct Body {
     pub(crate) text: BytesMut,
-    /// Where the last quote in the text is.
+    /// The place of the last quote in the text.
     last_quote: usize,
-    /// What was taken out.
+    /// The contents that were taken out.
     pub(crate) taken: Vec<Bytes>,
     content: Option<Content>,
 }
 
-/// The content of a data URL on its way.
+/// The content of a data URL that is still arriving.
 struct Content {
-    /// Nothing if the content is of no use: too long, or not to be decoded. The rest of it is passed over.
+    /// None if the content is too long or cannot be decoded. The rest of it is skipped.
     decoder: Option<DataUrl>,
     decoded: Vec<u8>,
-    /// How many backslashes are at the end of what has arrived. If a quote comes next, they belong to that.
+    /// The number of backslashes at the end of the arrived text. If a quote comes next, they escape it and are not
+    /// content.
     backslashes: usize,
-    /// Where in the text the data URL begins.
+    /// The place in the text at which the data URL begins.
     start: usize,
 }
 
 impl Body {
-    /// Whether something was taken out, or is on its way to be.
+    /// Returns whether a content was taken out or is arriving.
     pub(crate) fn has_inline(&self) -> bool {
         !self.taken.is_empty() || self.content.is_some()
     }
@@ -76,7 +77,7 @@ impl Body {
         }
     }
 
-    /// Takes the content out of a string that has begun, if it is a data URL.
+    /// Starts to take out the content of the last string, if it is a data URL.
     fn begin(&mut self) {
         let Some((start, length, decoder)) = self.data_url() else {
             return;
@@ -93,8 +94,8 @@ impl Body {
         self.content = Some(content);
     }
 
-    /// The data URL at the end of the text, with the length of its beginning. The last quote can be that in front of it, or that
-    /// of a parameter, which has a backslash as all quotes in a string.
+    /// Finds the data URL at the end of the text, and the length of its head. The last quote can be in front of it. It
+    /// can also be that of a parameter, which has a backslash like every quote inside a string.
     fn data_url(&self) -> Option<(usize, usize, DataUrl)> {
         let mut quote = self.last_quote;
         loop {
@@ -112,7 +113,7 @@ impl Body {
         }
     }
 
-    /// Leaves a word for the content that has ended.
+    /// Ends the content, and writes a word in its place.
     fn end(&mut self) {
         let Some(content) = self.content.take() else {
             return;
@@ -125,7 +126,7 @@ impl Body {
             self.text.extend_from_slice(word.as_bytes());
             self.taken.push(video.into());
         } else {
-            // An empty text is no link, so that the video is looked for elsewhere.
+            // An empty text is no link, so the video is looked for elsewhere.
             self.text.truncate(content.start);
         }
         self.text
@@ -134,7 +135,7 @@ impl Body {
 }
 
 impl Content {
-    /// Takes what has arrived. `before` is the length of what was taken out before it.
+    /// Decodes a piece. `before` is the length of all contents that were taken out earlier.
     fn push(&mut self, arrived: &[u8], before: usize) {
         let backslashes = arrived.iter().rev().take_while(|byte| **byte == b'\\');
         let backslashes = backslashes.count();
@@ -158,7 +159,7 @@ impl Content {
     }
 }
 
-/// Whether the beginning of a data URL says that it is no video.
+/// Returns whether the head of a data URL says that it is no video.
 fn is_of_other(head: &[u8]) -> bool {
     let head = String::from_utf8_lossy(head);
     let head = head.replace('\\', "").to_ascii_lowercase();
@@ -172,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// A reply, in pieces of this length.
+    /// Reads a reply in pieces of this length.
     fn read(reply: &str, piece: usize) -> Body {
         let mut body = Body::default();
         for piece in reply.as_bytes().chunks(piece) {
@@ -209,7 +210,7 @@ mod tests {
         }
     }
 
-    /// The quote at its end has a backslash of its own.
+    /// The quote at the end of the link has a backslash of its own.
     #[test]
     fn content_is_taken_out_of_json_in_a_text() {
         let long = "AAAA".repeat(SHORT / 2);

@@ -1,4 +1,4 @@
-//! JSON of others, as far as it is wanted.
+//! Reads JSON from outside in a bounded memory, and searches broken JSON for members.
 
 use std::fmt;
 use std::iter;
@@ -8,23 +8,24 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The byte-order mark that some programs write in front of a text.
+/// The byte-order mark, which some programs write in front of a text.
 const MARK: &[u8] = "\u{feff}".as_bytes();
-/// How many values are read at each depth.
+/// The most values that are read at each depth.
 const VALUES: usize = 2_000;
-/// How many values of one list are read.
+/// The most values that are read of one list.
 const ITEMS: usize = 200;
-/// How deep is read.
+/// The number of depths that are read.
 const DEPTH: usize = 16;
 
-/// Reads JSON, in a memory that does not grow with the number of values in it. It can begin with a byte-order mark.
+/// Reads JSON in a memory that does not grow with the number of values. The text may begin with a byte-order mark.
 ///
-/// A value takes up to a hundred times as much memory as its text, so of a long reply a part has to do. At each depth so many
-/// values are read and all others are passed over: whatever is in the depths of a reply leaves what is above it alone.
+/// A value takes up to a hundred times the memory of its text, so only a part of a long reply is read. The number of
+/// values is limited at each depth, and the others are skipped. A long list deep in a reply therefore never costs what
+/// is above it, such as the id of a task.
 ///
 /// # Errors
 ///
-/// If the text is not JSON.
+/// Fails if the text is not JSON.
 pub fn json(text: &[u8]) -> serde_json::Result<Value> {
     let text = text.strip_prefix(MARK).unwrap_or(text);
     let mut json = serde_json::Deserializer::from_slice(text);
@@ -33,7 +34,7 @@ pub fn json(text: &[u8]) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// As [`json`], from whatever gives values.
+/// Reads JSON like [`json`], from any deserializer.
 pub(crate) fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     Part {
         left: &mut [VALUES; DEPTH],
@@ -41,18 +42,19 @@ pub(crate) fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Valu
     .deserialize(deserializer)
 }
 
-/// Every text and every whole number that a member of this name has, in order, in what may be a part of a JSON document: the
-/// reply to a paid request can be broken, and has the id of a task all the same. A value that is cut short is not whole.
+/// Finds every text and every whole number that a member of this name has, in order. The body can be a part of a JSON
+/// document: a broken reply to a paid request can still have the id of a task. A value that is cut short is left out,
+/// since a cut id names another task or none.
 pub fn members<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = String> + use<'a> {
     values(body, name).filter_map(|value| text(value).or_else(|| digits(value)))
 }
 
-/// As [`members`], of texts alone.
+/// Finds members like [`members`], but only texts.
 pub fn member_texts<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = String> + use<'a> {
     values(body, name).filter_map(text)
 }
 
-/// The places at which the values of a member begin.
+/// Finds the places at which the values of a member begin.
 fn values<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
     let name = format!("\"{name}\"");
     let mut rest = body;
@@ -69,7 +71,7 @@ fn values<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> + us
     })
 }
 
-/// The text at the start of something.
+/// Reads the whole text at the start.
 fn text(start: &[u8]) -> Option<String> {
     let mut json = serde_json::Deserializer::from_slice(start);
     if start.starts_with(b"\"") {
@@ -79,7 +81,7 @@ fn text(start: &[u8]) -> Option<String> {
     }
 }
 
-/// The whole number at the start of something, however long it is.
+/// Reads the whole number at the start, of any length. Digits at the end of the body may be cut, so they do not count.
 fn digits(start: &[u8]) -> Option<String> {
     let count = start
         .iter()
@@ -91,13 +93,13 @@ fn digits(start: &[u8]) -> Option<String> {
     (count > 0 && is_whole).then(|| String::from_utf8_lossy(&start[..count]).into_owned())
 }
 
-/// A value to read, with how many more may be read at its depth and at those below it.
+/// A value to read, and the number of values that may still be read at its depth and at each depth below.
 struct Part<'a> {
     left: &'a mut [usize],
 }
 
 impl Part<'_> {
-    /// The part for the values in a list or an object, if any more may be read.
+    /// Returns the part for a value inside a list or an object, if one more may be read there.
     fn below(&mut self) -> Option<Part<'_>> {
         let left = self.left.get_mut(1..)?;
         (*left.first()? > 0).then_some(Part { left })
@@ -208,7 +210,7 @@ mod tests {
         }
     }
 
-    /// Whatever is long, what stands beside it and above it is read.
+    /// A long value does not cost the values beside it and above it.
     #[test]
     fn what_is_long_costs_nothing_above_it() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -229,7 +231,7 @@ mod tests {
                 "{}",
                 &value.to_string()[..1000]
             );
-            // Each list is a short one, so what comes after it at the same depth is read too.
+            // Each list is short, so a value after it at the same depth is read too.
             let value =
                 json(format!(r#"{{"long":{long},"data":{{"id":"t1"}}}}"#).as_bytes()).unwrap();
             assert!(

@@ -4,14 +4,15 @@ use serde_json::Value;
 
 use crate::json::{bounded, json};
 
-/// Decodes a field of a reply so that nothing in it can cost the rest: a null, or what is not of the expected type even
-/// when text is read as a number or a number as text, becomes the default. [`Reply::body`](crate::Reply::body) has all.
+/// Decodes a field of a reply so that the field cannot cost the rest. A null becomes the default. A value of another
+/// type is tried as a number if it is text, and as text if it is a number; then it becomes the default too.
+/// [`Reply::body`](crate::Reply::body) has the original.
 ///
-/// For `#[serde(deserialize_with = "veo_transport::lenient")]`.
+/// It is for `#[serde(deserialize_with = "veo_transport::lenient")]`.
 ///
 /// # Errors
 ///
-/// Only if the text is not JSON.
+/// Fails only if the text is not JSON.
 pub fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -28,7 +29,7 @@ where
     Ok(decoded.unwrap_or_default())
 }
 
-/// The same thing as text if it was none, and as what the text says if it was.
+/// Turns a number or a bool into text, and a text into the JSON that it holds.
 fn respelled(value: &Value) -> Option<Value> {
     match value {
         Value::String(text) => json(text.trim().as_bytes()).ok(),

@@ -2,16 +2,17 @@
 //!
 //! # What it does
 //!
-//! - A call that can cost money ([`Transport::submit`]) goes out over a connection of its own, so that a connection that
-//!   the server has closed meanwhile cannot be mistaken for a lost reply. Nothing is sent a second time: no retries, and
-//!   no redirects, since 307 and 308 would send the body again.
-//! - A reply is read to its end, up to [`MAX_BODY`]; a video inside it is decoded as it arrives, up to [`MAX_INLINE`]. The part that was read of a broken one is kept, because the
-//!   id of a paid task may be in it.
-//! - To decode a reply takes the memory of what is wanted of it, whatever else is in it ([`json`]).
-//! - The key goes to the configured origin only and is removed from everything that is read, but for one for a
-//!   simulator that may be a word.
-//! - Each exchange is told to `tracing` at the level of debugging, with the target [`WIRE`]: method, URL and body, and then
-//!   status and body, of which the first 4 KiB; without the key, and with links as [`without_queries`] shows them.
+//! - A call that can cost money ([`Transport::submit`]) gets a connection of its own. A reused connection that the
+//!   server has just closed would look like a lost reply. Nothing is sent a second time: there are no retries and no
+//!   redirects, since 307 and 308 would send the body again.
+//! - A reply is read to its end, up to [`MAX_BODY`]. A video inside it is decoded as it arrives, up to [`MAX_INLINE`].
+//!   Of a broken reply the part that arrived is kept, since the id of a paid task may be in it.
+//! - The memory for decoding a reply is bounded, however many values the reply has ([`json`]).
+//! - The API key goes to the configured origins only. It is removed from everything that is read, except a short key
+//!   for a simulator on this machine, which could be a normal word.
+//! - Each exchange is logged by `tracing` at the debug level, with the target [`WIRE`]: method, URL and body, then
+//!   status and body. Of a body at most the first 4 KiB are logged, without the key, and with links as
+//!   [`without_queries`] shows them.
 
 mod address;
 mod bounds;

@@ -5,7 +5,7 @@ use reqwest::Url;
 
 use crate::{is_loopback, without_queries};
 
-/// Which proxies connections go through; by default none. This machine is always reached without one.
+/// The proxies that connections go through. There are none by default. This machine is always reached without one.
 ///
 /// ```
 /// use veo_transport::Proxy;
@@ -21,12 +21,13 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// One proxy for all URLs: an HTTP proxy, such as `http://proxy.example.net:3128`, or a SOCKS proxy, such as
-    /// `socks5://proxy.example.net`. A URL without a scheme is that of an HTTP proxy. A user name and a password can be in it.
+    /// Uses one proxy for all URLs: an HTTP proxy, such as `http://proxy.example.net:3128`, or a SOCKS proxy, such as
+    /// `socks5://proxy.example.net`. A URL without a scheme is that of an HTTP proxy. It can have a user name and a
+    /// password.
     ///
     /// # Errors
     ///
-    /// A sentence without the URL, which can hold a password, if it is none of a proxy.
+    /// A sentence if the text is no URL of a proxy. The sentence leaves out the URL, which can hold a password.
     pub fn new(url: &str) -> Result<Self, String> {
         let url = parsed(url)?;
         Ok(Self {
@@ -36,7 +37,7 @@ impl Proxy {
         })
     }
 
-    /// The same with another proxy for https URLs.
+    /// Uses another proxy for https URLs.
     ///
     /// # Errors
     ///
@@ -46,7 +47,7 @@ impl Proxy {
         Ok(self)
     }
 
-    /// The same with another proxy for http URLs.
+    /// Uses another proxy for http URLs.
     ///
     /// # Errors
     ///
@@ -56,15 +57,15 @@ impl Proxy {
         Ok(self)
     }
 
-    /// The same without a proxy for these hosts, which are separated by commas: names, which stand for those below them too,
-    /// addresses, networks such as `10.0.0.0/8`, and `*` for all.
+    /// Excepts hosts, which are reached without a proxy. `hosts` is separated by commas: names, which include all names
+    /// below them, addresses, networks such as `10.0.0.0/8`, and `*` for all.
     #[must_use]
     pub fn except(mut self, hosts: &str) -> Self {
         self.except = hosts.to_owned();
         self
     }
 
-    /// The proxy that a URL is reached through, if there is one.
+    /// Returns the proxy that a URL is reached through, if there is one.
     pub fn of(&self, url: &Url) -> Option<&Url> {
         let proxy = match url.scheme() {
             "https" => self.https.as_ref(),
@@ -74,7 +75,7 @@ impl Proxy {
         proxy.filter(|_| !is_loopback(url.as_str()) && !self.is_excepted(url))
     }
 
-    /// Whether this is the name or the address of one of the proxies.
+    /// Returns whether this is the name or the address of one of the proxies.
     pub fn is_at(&self, host: &str) -> bool {
         let mut proxies = self.https.iter().chain(&self.http);
         proxies.any(|proxy| {
@@ -84,8 +85,7 @@ impl Proxy {
         })
     }
 
-    /// How a URL is reached as far as proxies are concerned, to be put behind its host in a message. It is empty if no proxy is
-    /// set.
+    /// Describes the way to a URL, to follow the host in a message. The text is empty if no proxy is set.
     pub fn described(&self, url: &Url) -> String {
         if let Some(proxy) = self.of(url) {
             return format!(" through the proxy {}", shown(proxy));
@@ -101,7 +101,7 @@ impl Proxy {
         let Ok(target) = format!("http://{host}/").parse() else {
             return false;
         };
-        // It knows the rules for hosts that everybody goes by; which proxy it is does not matter here.
+        // The matcher knows the usual rules for excepted hosts. Its own proxy does not matter here.
         let matcher = Matcher::builder()
             .all("http://proxy")
             .no(self.except.as_str())
@@ -120,7 +120,7 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// A proxy without a user name and a password.
+/// Shows a proxy without its user name and its password.
 fn shown(proxy: &Url) -> String {
     without_queries(proxy.as_str())
         .trim_end_matches('/')
@@ -139,7 +139,7 @@ fn parsed(text: &str) -> Result<Url, String> {
     if url.host_str().unwrap_or_default().is_empty() {
         return Err(invalid("it has no host"));
     }
-    // Names are for the proxy to resolve, whichever kind it is: this machine may not be able to.
+    // The proxy has to resolve the names, since this machine may not be able to. These schemes say so.
     let scheme = match url.scheme() {
         "http" | "https" | "socks4a" | "socks5h" => None,
         "socks4" => Some("socks4a"),

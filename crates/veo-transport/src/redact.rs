@@ -1,4 +1,4 @@
-//! The key, and whatever can be secret in a link, are removed from texts before they are shown or kept.
+//! Removes the API key, and everything in links that can be secret, from texts before they are shown or stored.
 
 use std::sync::Arc;
 
@@ -6,8 +6,9 @@ use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 
-/// A text whose links have lost what can be secret in them: queries, which can be signatures, user names and passwords; and
-/// the content of data URLs, which is long. For logs and error messages. It takes rather too much away than too little.
+/// Removes everything in the links of a text that can be secret: queries, which can be signatures, user names and
+/// passwords. It also removes the content of data URLs, which is long. It is for logs and error messages, and rather
+/// removes too much than too little.
 ///
 /// ```
 /// let text = "moved to https://me:pass@cdn.example.net/v.mp4?signature=0f1e, for a day";
@@ -25,7 +26,7 @@ pub fn without_queries(text: &str) -> String {
     {
         shown.push_str(&rest[..at]);
         rest = &rest[at..];
-        // The second is how some languages write the first in JSON.
+        // Some languages write the second form in JSON.
         if let Some(start) = ["://", ":\\/\\/"]
             .into_iter()
             .find(|start| rest.starts_with(start))
@@ -54,8 +55,8 @@ pub fn without_queries(text: &str) -> String {
     shown + rest
 }
 
-/// The start of a text of somebody else for logs and error messages, as [`without_queries`] shows it. It has at most so many
-/// bytes of the text, and ends with dots if there are more.
+/// Shows the start of a text from outside in logs and error messages, as [`without_queries`] does. It has at most
+/// `most` bytes of the text, and ends with dots if there are more.
 ///
 /// ```
 /// assert_eq!(veo_transport::excerpt(b"moved to https://cdn.example.net/v.mp4", 20), "moved to ...");
@@ -70,7 +71,7 @@ pub fn excerpt(text: &[u8], most: usize) -> String {
         .find(is_first_of_a_character)
         .unwrap_or_default();
     let start = String::from_utf8_lossy(&text[..end]);
-    // A link that is cut short does not show what it is: a password looks like a host.
+    // A cut link does not show its parts: a password looks like a host. So the last word is dropped.
     let word = start.rfind(ends_link).unwrap_or_default();
     let whole = if start[word..].contains(':') {
         &start[..word]
@@ -80,10 +81,10 @@ pub fn excerpt(text: &[u8], most: usize) -> String {
     without_queries(whole) + " ..."
 }
 
-/// The words of a provider, of which a few KiB are kept.
+/// Shortens the words of a provider to a few KiB.
 pub fn words(text: String) -> String {
     const KEPT: usize = 4096;
-    // As they came, since they are looked into.
+    // Short words stay as they are, since their meaning is looked for later.
     if text.len() <= KEPT {
         text
     } else {
@@ -91,15 +92,15 @@ pub fn words(text: String) -> String {
     }
 }
 
-/// The key, which is removed from whatever is read.
+/// The API key, which is removed from everything that is read.
 #[derive(Clone)]
 pub(crate) struct Key {
     key: Arc<SecretString>,
     may_be_a_word: bool,
 }
 
-/// A key for a simulator on this machine can be a word that a reply needs, such as `failed`. So it is hidden in bodies only if
-/// it has as many bytes as this; those of kie.ai have 32 and those of UniAll more.
+/// The shortest key, in bytes, that is hidden even if it is for a simulator on this machine. A shorter one can be a
+/// word that a reply needs, such as `failed`. Keys of kie.ai have 32 bytes, and those of UniAll more.
 const SHORTEST_KEY: usize = 16;
 
 impl Key {
@@ -110,7 +111,7 @@ impl Key {
         }
     }
 
-    /// A body without the key, which a provider can echo: bodies end up in errors and logs.
+    /// Removes the key from a body. A provider can echo it, and bodies end up in errors and logs.
     pub(crate) fn remove(&self, mut body: BytesMut) -> Bytes {
         if self.may_be_a_word {
             return body.freeze();
@@ -120,7 +121,7 @@ impl Key {
         while let Some(at) = memmem::find(&body, key) {
             hide(&mut clean, &mut body, at, key.len());
         }
-        // Without a key in it, this is the body itself and no copy.
+        // A body without the key is not copied.
         clean.unsplit(body);
         let mut body = std::mem::take(&mut clean);
         while let Some((at, length)) = find_encoded(&body, key) {
@@ -130,13 +131,12 @@ impl Key {
         clean.freeze()
     }
 
-    /// A text without the key.
     pub(crate) fn remove_from(&self, text: &str) -> String {
         let clean = self.remove(text.as_bytes().into());
         String::from_utf8_lossy(&clean).into_owned()
     }
 
-    /// The start of a body for the log, in one line.
+    /// Shows the start of a body in the log, in one line.
     pub(crate) fn excerpt(&self, body: &[u8]) -> String {
         const SHOWN: usize = 4096;
         let start = self.remove(body[..body.len().min(2 * SHOWN)].into());
@@ -144,21 +144,21 @@ impl Key {
     }
 }
 
-/// Moves the start of a body to what is clean, with a word for the key that follows.
+/// Moves the start of a body to the clean part, and replaces the key that follows.
 fn hide(clean: &mut BytesMut, body: &mut BytesMut, at: usize, length: usize) {
     clean.unsplit(body.split_to(at));
     clean.extend_from_slice(b"[key]");
     let _ = body.split_to(length);
 }
 
-/// The first place of the key in the encodings of JSON, of URLs and of HTML, and its length there.
+/// Finds the key in the encodings of JSON, of URLs and of HTML. Returns its place and its length there.
 fn find_encoded(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
     let first = *key.first()?;
     let mut starts = (0..body.len()).filter(|at| [first, b'\\', b'%', b'&'].contains(&body[*at]));
     starts.find_map(|at| Some((at, encoded(&body[at..], key)?)))
 }
 
-/// The length of the key at the start of a text, in whichever way each of its bytes is written.
+/// Returns the length of the key at the start of a text, where each byte can be written in any way.
 fn encoded(text: &[u8], key: &[u8]) -> Option<usize> {
     let mut length = 0;
     for byte in key {
@@ -172,7 +172,7 @@ fn encoded_byte(text: &[u8], byte: u8) -> Option<usize> {
         let digits = std::str::from_utf8(text.get(prefix..prefix + digits)?).ok()?;
         (u32::from_str_radix(digits, 16).ok()? == u32::from(byte)).then_some(prefix + digits.len())
     };
-    // JSON in JSON doubles the backslashes.
+    // JSON inside JSON doubles the backslashes.
     let slashes = text.iter().take(8).take_while(|c| **c == b'\\').count();
     if slashes > 0 {
         let escaped = *text.get(slashes)?;
@@ -205,7 +205,7 @@ fn encoded_byte(text: &[u8], byte: u8) -> Option<usize> {
     (text.first() == Some(&byte)).then_some(1)
 }
 
-/// A quote ends a link in JSON and HTML. Commas and backslashes do not: they can be part of a query.
+/// A quote ends a link in JSON and HTML. Commas and backslashes can be part of a query.
 fn ends_link(c: char) -> bool {
     c.is_whitespace() || "\"<>".contains(c)
 }
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
     use crate::is_loopback;
 
-    /// A word can be the key for a simulator. Whoever is not on this machine has real keys, however long they are.
+    /// The key for a simulator can be a word. Services on other machines have real keys, even short ones.
     #[test]
     fn only_a_word_for_this_machine_stays_in_a_reply() {
         let long = "a-key-as-long-as-real-ones";

@@ -8,18 +8,19 @@ use serde_json::Value;
 use crate::json::json;
 use crate::{Error, Head, Unreadable, words};
 
-/// A reply, read to its end and not yet understood.
+/// A reply that was read to its end and not decoded.
 #[derive(Clone)]
 pub struct RawReply {
-    /// Status and headers.
+    /// The status and the headers.
     pub head: Head,
     /// The body, without the key if the provider echoed it.
     pub body: Bytes,
-    /// The content of long data URLs, which the body does not have: [`inline`](crate::inline) finds that of a link.
+    /// The content of long data URLs, which was taken out of the body. [`inline`](crate::inline) finds the content of a
+    /// link in it.
     pub inline: Vec<Bytes>,
 }
 
-/// A reply of the provider: its content, and its bytes.
+/// A reply of the provider: its decoded content, and its bytes.
 #[derive(Clone)]
 pub struct Reply<T> {
     value: T,
@@ -27,17 +28,17 @@ pub struct Reply<T> {
 }
 
 impl<T> Reply<T> {
-    /// The content of the reply.
+    /// Returns the decoded content.
     pub fn into_inner(self) -> T {
         self.value
     }
 
-    /// Status and headers.
+    /// The status and the headers.
     pub fn head(&self) -> &Head {
         &self.raw.head
     }
 
-    /// The body as it came, with whatever the types do not know.
+    /// The body as it arrived, with everything that the types do not know.
     pub fn body(&self) -> &Bytes {
         &self.raw.body
     }
@@ -58,7 +59,7 @@ impl<T> Deref for Reply<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Reply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The body says the same as the value, at length.
+        // The body repeats the value at length.
         f.debug_struct("Reply")
             .field("value", &self.value)
             .field("head", &self.raw.head)
@@ -66,21 +67,21 @@ impl<T: fmt::Debug> fmt::Debug for Reply<T> {
     }
 }
 
-/// The reading of a reply's JSON by a provider's client.
+/// The judgement of a provider's client about the JSON of a reply.
 pub enum Verdict<R> {
-    /// A reply to decode, brought into the form that the types expect.
+    /// A reply to decode, in the form that the types expect.
     Reply(Value),
     /// A refusal.
     Rejected(R),
-    /// JSON, but not of this provider, for the given reason.
+    /// JSON that is not of this provider, with the reason.
     Foreign(&'static str),
 }
 
-/// Understands a reply.
+/// Decodes a reply, or turns it into an error. `judge` says what the JSON is.
 ///
 /// # Errors
 ///
-/// [`Error::Rejected`] and [`Error::Unreadable`].
+/// [`Error::Rejected`] for a refusal, and [`Error::Unreadable`] for a reply in another format.
 pub fn open<T: DeserializeOwned, R>(
     raw: RawReply,
     judge: impl FnOnce(&RawReply, Value) -> Verdict<R>,

@@ -1,11 +1,11 @@
-//! What is looked for anywhere in a reply, where the places are not documented.
+//! Searches a whole reply for links and for reasons, where their places are not documented.
 
 use reqwest::Url;
 use serde_json::{Map, Value};
 
 use crate::json::json;
 
-/// Parts of the names of members below which a link is not that of the video that was made.
+/// Parts of the names of members. A link below such a member is not that of the new video.
 const OTHERS: &[&str] = &[
     "thumbnail",
     "cover",
@@ -29,10 +29,10 @@ const OTHERS: &[&str] = &[
     "reason",
     "request",
 ];
-/// The beginnings of further such names.
+/// The starts of further such names.
 const OTHERS_BEGIN: &[&str] = &["origin", "input", "prompt", "param"];
 
-/// Whether a text is a link to something that can be a video: over http, or a data URL; or a path at the same server.
+/// Returns whether a text is a link that can be that of a video: an http URL, a data URL, or a path at the same server.
 ///
 /// ```
 /// assert!(veo_transport::is_link(" HTTPS://cdn.example.net/v.mp4"));
@@ -51,7 +51,7 @@ pub fn is_link(text: &str) -> bool {
     is_one_word && (is_absolute || is_path)
 }
 
-/// Whether a link says itself that it is one to a video.
+/// Returns whether a link shows that it is that of a video: a data URL, or the file extension of a video.
 ///
 /// ```
 /// assert!(veo_transport::is_video("https://cdn.example.net/v.MP4?size=1"));
@@ -69,7 +69,8 @@ pub fn is_video(link: &str) -> bool {
         .any(|ending| path.ends_with(ending))
 }
 
-/// A link as it can be followed: without blanks around it, with its scheme in lower case, and relative to this address.
+/// Makes a link that can be followed: without blanks around it, with its scheme in lower case, and resolved against a
+/// base.
 ///
 /// ```
 /// let base = "https://api.example.net/base";
@@ -89,8 +90,9 @@ pub fn absolute(link: &str, base: &str) -> String {
     }
 }
 
-/// The links anywhere in a reply that are most likely those of the video that was made: of those that end like a video, else
-/// of those whose members are named like one, else all. Links to other things, such as what it was made from, are none.
+/// Finds the links in a reply that are most likely those of the new video. Links with the extension of a video come
+/// first, then links whose members are named after one, then all others. Links to other things, such as its input, are
+/// left out.
 pub fn links(reply: &Map<String, Value>) -> Vec<String> {
     let mut found = Found::default();
     found.look_into_object(reply, false);
@@ -129,13 +131,13 @@ impl Found {
                     self.look_into(item, is_named, is_place);
                 }
             }
-            // JSON in a text, which can have been encoded more than once.
+            // A text can be JSON, and can have been encoded more than once.
             Value::String(text) if text.trim_start().starts_with(['{', '[', '"']) => {
                 if let Ok(inside) = json(text.trim().as_bytes()) {
                     self.look_into(&inside, is_named, is_place);
                 }
             }
-            // A path can be anything but where a link is to be.
+            // A text like a path is a link only in a member that is named after a place.
             Value::String(text) if is_link(text) && (is_place || !text.trim().starts_with('/')) => {
                 self.take(text.trim(), is_named);
             }
@@ -157,7 +159,8 @@ impl Found {
     }
 }
 
-/// The reasons why videos were filtered, in the words of Google's API, anywhere in a reply; no words if it only counts them.
+/// Finds the reasons why videos were filtered, in the words of Google's API, anywhere in a reply. The text is empty if
+/// the reply only counts them.
 pub fn filtered(reply: &Map<String, Value>) -> Option<String> {
     let mut reasons = Vec::new();
     let mut is_filtered = false;
@@ -186,7 +189,7 @@ fn filtered_below(value: &Value) -> Option<String> {
     }
 }
 
-/// The name of a member without regard to its spelling.
+/// Reduces the name of a member to letters and digits in lower case.
 fn plain(name: &str) -> String {
     name.chars()
         .filter(|letter| letter.is_alphanumeric())

@@ -1,19 +1,20 @@
-//! The ids of tasks, which are opaque: what can be one, for all providers.
+//! Recognizes the ids of tasks, which are opaque, in the replies of all providers.
 
 use serde_json::Value;
 
 use crate::json::{json, members};
 
-/// What a reply to a paid request says of a task.
+/// The task that a reply to a paid request names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Named {
-    /// It names a task by this id, so there is a job.
+    /// The reply names a task by this id, so there is a job.
     Task(String),
-    /// It is a refusal, and has this text where the id of a task would be: there may be a job.
+    /// The reply is a refusal, and has this text where the id of a task would be. There may be a job, so the request
+    /// must not be sent again.
     Perhaps(String),
 }
 
-/// The id in a text that is given as that of a task; nothing if the text only says that there is none.
+/// Returns the id in a text that is given as that of a task, or nothing if the text says that there is none.
 ///
 /// ```
 /// use veo_transport::task_id;
@@ -23,7 +24,7 @@ pub enum Named {
 /// assert_eq!(task_id("it is queued"), None);
 /// ```
 pub fn task_id(text: &str) -> Option<&str> {
-    /// What programs write for nothing.
+    /// Words that programs write for a missing value.
     const NOTHING: &[&str] = &[
         "",
         "null",
@@ -44,8 +45,8 @@ pub fn task_id(text: &str) -> Option<&str> {
     (!is_nothing && !is_sentence).then_some(text)
 }
 
-/// Whether a text looks like the id of a task by itself, where nothing says that it is one: it is no word for a state, no
-/// sentence and no link.
+/// Returns whether a text looks like the id of a task where nothing says that it is one. A word for a state, a sentence
+/// or a link does not.
 ///
 /// ```
 /// use veo_transport::looks_like_task_id;
@@ -62,8 +63,9 @@ pub fn looks_like_task_id(text: &str) -> bool {
         && text.contains(|c: char| c.is_ascii_digit())
 }
 
-/// A text that [looks like the id of a task](looks_like_task_id) in a place where a reply may have one: its `data`, or a member
-/// with another name for the id of a task. In a refusal, or in a sentence about a task, it may be another one's.
+/// Finds a text that [looks like the id of a task](looks_like_task_id) where a reply may have one: in its `data`, or in
+/// a member with another name for the id of a task. In a refusal, or in a sentence about a task, the id can be that of
+/// another task, so it is only [`Named::Perhaps`].
 pub fn unnamed_task(body: &[u8], is_refusal: bool) -> Option<Named> {
     let mut data = members(body, "data").map(unquoted);
     let id = data
@@ -76,7 +78,7 @@ pub fn unnamed_task(body: &[u8], is_refusal: bool) -> Option<Named> {
     }
 }
 
-/// A text that can have been encoded as JSON once more.
+/// Decodes a text that was encoded as JSON once more, any number of times.
 pub fn unquoted(text: String) -> String {
     match json(text.as_bytes()) {
         Ok(Value::String(inside)) => unquoted(inside),
@@ -84,9 +86,9 @@ pub fn unquoted(text: String) -> String {
     }
 }
 
-/// The id in a member of a reply, at any depth, that can have one.
+/// Finds the id in a member that can have one, at any depth of a reply.
 fn id_in(reply: &Value) -> Option<String> {
-    /// Names of the id, without `_` and in small letters.
+    /// Names of the id, without `_` and in lower case.
     const IDS: &[&str] = &[
         "taskid",
         "taskids",
@@ -95,7 +97,7 @@ fn id_in(reply: &Value) -> Option<String> {
         "jobid",
         "generationid",
     ];
-    /// Names of an object that has the id as `id`.
+    /// Names of an object that has the id in its member `id`.
     const TASKS: &[&str] = &["data", "task", "job", "video"];
     match reply {
         Value::Object(members) => members.iter().find_map(|(name, value)| {
@@ -128,7 +130,7 @@ fn id_of(value: &Value) -> Option<String> {
     looks_like_task_id(&text).then_some(text)
 }
 
-/// The id in a sentence: the word after "task", or one that begins with that.
+/// Finds the id in a sentence: the word after "task", or a word that begins with "task".
 fn id_in_words(text: &str) -> Option<String> {
     let text = text.replace("任务", " task ").replace("任務", " task ");
     let is_of_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -142,7 +144,7 @@ fn id_in_words(text: &str) -> Option<String> {
             .strip_prefix("task_")
             .or_else(|| lower.strip_prefix("task-"));
         let begins_with_task = number.is_some_and(|number| !number.contains(['_', '-']));
-        // Fewer digits can be in a word such as "image2video".
+        // Normal words such as "image2video" have fewer digits.
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
         if (is_about_task || begins_with_task) && digits >= 3 && looks_like_task_id(word) {
             return Some(word.to_owned());
@@ -198,7 +200,7 @@ mod tests {
             (format!(r#"{{"data":"\"{id}\""}}"#), Some(id)),
             (format!(r#"{{"data":{{"data":"{id}"}}}}"#), Some(id)),
             (format!(r#"{{"data":{{"id":"{id}"}}}}"#), Some(id)),
-            // Broken at its end.
+            // This body is broken at its end.
             (format!(r#"{{"data":"{id}","n":1e999}}"#), Some(id)),
             (
                 r#"{"data":123456789012345678901234567890}"#.to_owned(),

@@ -14,25 +14,23 @@ use crate::inline::Body;
 use crate::redact::Key;
 use crate::{Config, Error, Head, Proxy, RawReply, Unreadable, is_loopback, without_queries};
 
-/// The longest body that is read, in bytes, without the videos inside it.
+/// The longest body that is read, in bytes, not counting the videos inside it.
 pub const MAX_BODY: usize = 40 << 20;
 
-/// The longest body beside a video inside it, so that both together take no more memory than either may.
+/// The longest body around a video, in bytes, so that both together take no more memory than each may alone.
 const MAX_BESIDE_VIDEO: usize = 8 << 20;
 
-/// How many queries are on their way at a time. Each has a connection of its own meanwhile, and a system has no more than
-/// about a thousand for a process.
+/// The most queries at one time. Each has a connection, and many systems allow a process about a thousand of them.
 const MOST_QUERIES: usize = 100;
 
-/// Where exchanges are logged, at the level of debugging.
+/// The `tracing` target of exchanges, which are logged at the debug level.
 pub const WIRE: &str = "veo::wire";
 
-/// Sends requests and reads their replies. Clones share their connections.
+/// The HTTP clients of one provider, which send requests and read replies. Clones share their connections.
 #[derive(Clone)]
 pub struct Transport {
     query: Client,
     submit: Client,
-    /// A permit for each query on its way.
     queries: Arc<Semaphore>,
     authorization: HeaderValue,
     key: Key,
@@ -42,12 +40,15 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Prepares connections to the configured address, or to the provider's own.
+    /// Prepares the HTTP clients for the configured address, or for the given address of the provider. It makes no
+    /// connection.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidRequest`] if the configuration cannot work.
     pub fn new<R>(config: &Config, provider: &str) -> Result<Self, Error<R>> {
+        // Otherwise the other time-out could end a slow connect, and a request that never left would count as possibly
+        // paid.
         if config.connect_timeout >= config.query_timeout.min(config.submit_timeout) {
             return Err(Error::InvalidRequest(
                 "the connect time-out has to be shorter than the other time-outs".to_owned(),
@@ -72,7 +73,8 @@ impl Transport {
                 .user_agent(&config.user_agent)
                 .connect_timeout(config.connect_timeout)
                 .timeout(timeout)
-                // A redirect could carry the key away, and 307 and 308 would send a paid request again.
+                // A redirect could carry the key to another host, and 307 and 308 would send a paid request again. A
+                // retry inside reqwest would be a second paid request that no ledger knows of.
                 .redirect(redirect::Policy::none())
                 .retry(retry::never())
         };
@@ -81,7 +83,8 @@ impl Transport {
             query: client(config.query_timeout)
                 .build()
                 .map_err(Error::unbuildable)?,
-            // A pooled connection that the server closes at the wrong moment looks like a lost reply.
+            // The server may close an idle connection just as it is reused. That looks like a lost reply, so a paid
+            // request that never arrived would count as possibly paid.
             submit: client(config.submit_timeout)
                 .pool_max_idle_per_host(0)
                 .build()
@@ -95,11 +98,11 @@ impl Transport {
         })
     }
 
-    /// Lets the key go to another address of the provider, and gives the address without a slash at its end.
+    /// Lets the key go to a further address of the provider, and returns it without a slash at its end.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidRequest`] if it is none.
+    /// [`Error::InvalidRequest`] if the address cannot be used.
     pub fn also<R>(&mut self, url: &str) -> Result<String, Error<R>> {
         let (url, origin) = base(url)?;
         self.origins.push(origin);
@@ -111,28 +114,28 @@ impl Transport {
         &self.base_url
     }
 
-    /// The value of the header `Authorization`, for the address of the provider alone.
+    /// The value of the header `Authorization`, for the address of the provider only.
     pub fn authorization(&self) -> &HeaderValue {
         &self.authorization
     }
 
-    /// Builds requests; [`query`](Self::query) and [`submit`](Self::submit) send them.
+    /// The client that builds requests. [`query`](Self::query) and [`submit`](Self::submit) send them.
     pub fn http(&self) -> &Client {
         &self.query
     }
 
-    /// Sends a request that costs nothing. While a hundred are on their way, it waits for one of them to end.
+    /// Sends a request that costs nothing. If a hundred are on their way, it waits until one of them ends.
     ///
     /// # Errors
     ///
     /// All but [`Error::Rejected`].
     pub async fn query<R>(&self, request: Request) -> Result<RawReply, Error<R>> {
-        // Nobody closes it.
+        // The semaphore is never closed, so there is always a permit in the end.
         let _permit = self.queries.acquire().await;
         self.send(&self.query, request).await
     }
 
-    /// Sends a request that can cost money, over a connection of its own.
+    /// Sends a request that can cost money. It goes out once, over a connection of its own.
     ///
     /// # Errors
     ///
@@ -146,7 +149,7 @@ impl Transport {
             target: WIRE,
             method = %request.method(),
             url = %without_queries(request.url().as_str()),
-            // A form has no text to show.
+            // A multipart form is a stream, which has no bytes to log.
             body = request.body().and_then(reqwest::Body::as_bytes).map(|body| display(self.key.excerpt(body))),
             "request"
         );
@@ -193,6 +196,8 @@ impl Transport {
             .insert(AUTHORIZATION, self.authorization.clone());
         let response = match client.execute(request).await {
             Ok(response) => response,
+            // Only the next two errors prove that nothing was sent. After any other, such as a reset or a time-out, the
+            // provider may have read the request, so the reply counts as lost.
             Err(error) if error.is_builder() => return Err(Error::unbuildable(error)),
             Err(error) if error.is_connect() => {
                 return Err(Error::NotConnected {
@@ -212,7 +217,8 @@ impl Transport {
         self.read(response, host).await
     }
 
-    /// Reads a reply to its end, without the key.
+    /// Reads a reply to its end, and removes the key from it. If the reply breaks off, the error has the part that
+    /// arrived, since the id of a paid task may be in it.
     async fn read<R>(&self, mut response: Response, host: String) -> Result<RawReply, Error<R>> {
         let mut head = Head::new(response.status().as_u16(), response.headers());
         head.content_type = head.content_type.map(|text| self.key.remove_from(&text));
@@ -260,9 +266,9 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// A base URL without a slash at its end, and parsed.
+/// Checks a base URL, and returns it without a slash at its end and parsed.
 fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
-    // The URL itself stays out of the message, since it can hold a password.
+    // The URL is in no message, since it can hold a password.
     let invalid =
         |what: &str| Error::InvalidRequest(format!("the base URL cannot be used: {what}"));
     if !url.contains("://") {
@@ -271,7 +277,7 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     let mut parsed = Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
     match parsed.host_str() {
         None => return Err(invalid("it has no host")),
-        // Not everybody who resolves names knows it with the dot.
+        // Some resolvers do not know the name with the dot.
         Some("localhost.") => parsed
             .set_host(Some("localhost"))
             .map_err(|error| invalid(&error.to_string()))?,
@@ -301,7 +307,7 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     Ok((origin, parsed))
 }
 
-/// The sentence about a base URL without a scheme.
+/// Writes the sentence about a base URL without a scheme.
 fn without_scheme(rest: &str) -> String {
     let mut meant = format!("https://{rest}");
     if is_loopback(&meant) {
@@ -316,7 +322,8 @@ fn without_scheme(rest: &str) -> String {
     }
 }
 
-/// The cause of a failure, without the URL, which can hold secrets, and in one line, since callers cannot act on its parts.
+/// Returns the cause of a failure in one line, since callers cannot act on its parts. The URL is removed, since it can
+/// hold secrets.
 fn cause(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
     causes(&error.without_url()).into()
 }

@@ -3,8 +3,8 @@ use serde_json::Value;
 
 use crate::json::{bounded, json};
 
-/// URLs, from whichever form a provider gives them in: an array, JSON text that holds an array, text in brackets without
-/// quotes, or a single URL.
+/// A list of URLs, read from any form that a provider gives: an array, JSON text that holds an array, text in brackets
+/// without quotes, or a single URL.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct UrlList(pub Vec<String>);
@@ -15,7 +15,7 @@ impl<'de> Deserialize<'de> for UrlList {
     }
 }
 
-/// How many URLs are read of a list that is no JSON.
+/// The most URLs that are read from a list that is no JSON.
 const MOST: usize = 200;
 
 fn urls(value: Value) -> Vec<String> {
@@ -24,13 +24,13 @@ fn urls(value: Value) -> Vec<String> {
         Value::String(text) => text,
         _ => return Vec::new(),
     };
-    // Encoded once more.
+    // The list was encoded as JSON a second time.
     if text.trim_start().starts_with('"')
         && let Ok(inside) = json(text.as_bytes())
     {
         return urls(inside);
     }
-    // A single URL can be a whole video, which is not copied.
+    // A single URL can be a whole video, so it is not copied.
     if !text.trim_start().starts_with('[') {
         return if text.trim().is_empty() {
             Vec::new()
