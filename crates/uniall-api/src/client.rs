@@ -3,11 +3,11 @@ use veo_transport::{Config, Transport};
 
 use crate::{BASE_URL, Client, Error};
 
-/// What the generated client holds for the hand-written code.
+/// The data that the generated client holds for the hand-written code.
 pub(crate) type Inner = Transport;
 
 impl Client {
-    /// A client for the given key. Makes no connection yet.
+    /// Makes a client. It makes no connection yet.
     ///
     /// # Errors
     ///
@@ -21,17 +21,17 @@ impl Client {
         })
     }
 
-    /// Where it is reached.
+    /// The address of the API.
     pub fn address(&self) -> &str {
         self.inner.base_url()
     }
 
-    /// Where it is reached, if that is not the provider's own address.
+    /// The address of the API, if it is not UniAll's own.
     pub fn base_url(&self) -> Option<&str> {
         Some(self.inner.base_url()).filter(|url| *url != BASE_URL)
     }
 
-    /// The value of `Authorization` that the API takes.
+    /// The value of the header `Authorization` for the API.
     pub fn authorization(&self) -> &HeaderValue {
         self.inner.authorization()
     }

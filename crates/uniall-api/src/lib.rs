@@ -2,13 +2,14 @@
 //!
 //! # The types
 //!
-//! Types and calls are generated from `openapi/uniall.yaml` of the repository, where every field tells what it rests on. By
-//! hand are the constructor, the reading of replies, and what a task says in its many forms ([`types::VideoTask`]).
+//! Types and calls are generated from `openapi/uniall.yaml` of the repository, where every field names its source.
+//! These parts are written by hand: the constructor, the reading of replies, and the reading of a task in its many
+//! forms ([`types::VideoTask`]).
 //!
-//! - UniAll documents no reply of its Veo models. The types are the union of what it documents for other models and of
-//!   what the gateway software behind it is likely to send, in an envelope or not.
-//! - Replies are open: an unknown word, a null or a wrong type costs the field it is in, and [`Reply::body`] has all.
-//!   Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
+//! - UniAll documents no reply of its Veo models. The types are the union of the replies that it documents for other
+//!   models and of those that the gateway software behind it probably sends, with or without an envelope.
+//! - Replies are open: an unknown word, a null or a wrong type costs only its field, and [`Reply::body`] has
+//!   everything. Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
 //! - A field that is not set is not sent.
 
 mod client;
@@ -21,5 +22,5 @@ pub use reply::{Rejection, sentence};
 pub use task::{Percent, State, TaskError, started_task};
 pub use veo_transport::{Config, Head, Reply, Unreadable, UrlList};
 
-/// Why a call has no result.
+/// The reason why a call has no result.
 pub type Error = veo_transport::Error<Rejection>;

@@ -1,4 +1,4 @@
-//! UniAll's replies: a task as it is or in an envelope, and errors of two families.
+//! Opens UniAll's replies: a task with or without an envelope, and errors of two families.
 
 use std::fmt;
 use std::mem;
@@ -19,13 +19,13 @@ use crate::{Error, task};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Rejection {
-    /// HTTP status and headers. The status is 200 in rare refusals.
+    /// The HTTP status and the headers. Rare refusals have the status 200.
     pub head: Head,
-    /// The code of the error, a word or a number, if there was one.
+    /// The code of the error, a word or a number, if there is one.
     pub code: Option<String>,
-    /// The words of the error, if there were some; the first few KiB of them. They can hold JSON of the service behind UniAll.
+    /// The words of the error, if there are some; the first few KiB. They can hold JSON of the service behind UniAll.
     pub message: Option<String>,
-    /// The whole reply, as it came.
+    /// The whole reply, as it arrived.
     pub body: Bytes,
 }
 
@@ -40,9 +40,9 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// The sentence in the words of an error: a gateway hands through the JSON of the service behind it, as a text.
+/// Finds the sentence in the words of an error. A gateway passes on the JSON of the service behind it, as a text.
 pub fn sentence(words: &str) -> String {
-    /// How many gateways can stand behind each other.
+    /// The number of gateways that can stand behind each other.
     const DEPTH: usize = 4;
     let mut words = words.trim().to_owned();
     for _ in 0..DEPTH {
@@ -63,7 +63,6 @@ pub fn sentence(words: &str) -> String {
     words
 }
 
-/// Understands a reply.
 pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error> {
     veo_transport::open(raw, judge)
 }
@@ -73,11 +72,13 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
         return Verdict::Foreign("the body is not a JSON object");
     };
     let mut json = mem::take(json);
+    // A task that is named beside the status of an error is paid for, so the reply is not taken for a refusal.
     if (raw.head.is_success() || names_task(&json))
         && let Some(task) = unwrapped(&mut json)
     {
         return Verdict::Reply(Value::Object(task));
     }
+    // Success without a task is no refusal: the request may have been taken and charged, so its outcome stays unknown.
     if raw.head.is_success() && json.get("code").is_some_and(|code| code == "success") {
         return Verdict::Foreign("the body says success and has no task");
     }
@@ -101,7 +102,8 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     }
 }
 
-/// Whether a reply with the status of an error names a task all the same. An id beside an error is not that of a task.
+/// Returns whether a reply with the status of an error names a task nevertheless. An id beside an error is not that of
+/// a task: it can be that of the request.
 fn names_task(json: &Map<String, Value>) -> bool {
     let code = json.get("code").and_then(task::word).unwrap_or_default();
     let is_error = says(json, "error")
@@ -118,7 +120,7 @@ fn has_id(task: &Map<String, Value>) -> bool {
         .any(|id| task_id(&id).is_some())
 }
 
-/// The task of a reply, taken out of its envelope if it is in one, and with what it says in unusual places.
+/// Takes the task out of its envelopes, and moves what it says in unusual places to those that the types expect.
 fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     let mut task = real_id(task_in(json, 0)?);
     settle_state(&mut task);
@@ -126,12 +128,12 @@ fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     Some(task)
 }
 
-/// The task in an object, which can be the task itself or an envelope, at a depth.
+/// Finds the task in an object, which is the task itself or an envelope. `depth` is the number of envelopes around it.
 fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Value>> {
-    /// Envelopes can stand in each other.
+    /// The number of envelopes that can stand in each other.
     const DEEPEST: usize = 4;
     let is_bare = !is_task(json);
-    // The data of a task in an envelope is that of the service behind UniAll.
+    // The `data` of a task that is in an envelope comes from the service behind UniAll, and has ids of that service.
     if depth == DEEPEST || depth > 0 && has_id(json) {
         return (!is_bare).then(|| mem::take(json));
     }
@@ -140,7 +142,7 @@ fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Va
     } else {
         &["data"]
     };
-    // The data of a task that has all can be its videos.
+    // If a task has an id and a state, its `data` can be its videos.
     let is_whole = has_id(json) && has_state(json);
     for wrapper in wrappers {
         let inside = json.get_mut(*wrapper).and_then(object);
@@ -154,7 +156,7 @@ fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Va
     if !is_bare {
         return Some(mem::take(json));
     }
-    // An envelope around the bare id, or around nothing and then a refusal.
+    // The `data` is the bare id. Without an id, the reply may be a refusal.
     let id = json
         .get("data")?
         .as_str()
@@ -162,7 +164,7 @@ fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Va
     Some(Map::from_iter([("id".to_owned(), Value::from(id))]))
 }
 
-/// The object that something is: also as JSON in a text, or in a list that has nothing else.
+/// Returns the object in a value: the value itself, JSON in a text, or the only item of a list.
 fn object(value: &mut Value) -> Option<&mut Map<String, Value>> {
     if let Value::String(text) = value
         && let Ok(inside) = json(text.as_bytes())
@@ -177,7 +179,7 @@ fn object(value: &mut Value) -> Option<&mut Map<String, Value>> {
     }
 }
 
-/// Brings the word for the state to where the types expect it, if it has another name.
+/// Moves the word for the state to where the types expect it.
 fn settle_state(task: &mut Map<String, Value>) {
     if let Some(word) = state_word(task) {
         task.insert("status".to_owned(), word.into());
@@ -188,7 +190,7 @@ fn has_state(task: &Map<String, Value>) -> bool {
     state_word(task).is_some()
 }
 
-/// The word for the state, under whichever name.
+/// The word for the state, under any of its names.
 fn state_word(task: &Map<String, Value>) -> Option<String> {
     let mut words = STATES
         .iter()
@@ -198,7 +200,7 @@ fn state_word(task: &Map<String, Value>) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Brings the reason of a failure and the links of the videos to where the types expect them, if they are elsewhere.
+/// Moves the reason of a failure and the links of the videos to where the types expect them.
 fn settle_places(task: &mut Map<String, Value>) {
     let reason = task.remove("failure_reason");
     if !says(task, "fail_reason")
@@ -211,7 +213,7 @@ fn settle_places(task: &mut Map<String, Value>) {
     let mut found = links(task);
     found.retain(|link| !known.contains(&link.as_str()));
     if !found.is_empty() {
-        // Those of the places that the types know come first.
+        // The links from the usual places come first.
         let known = known.into_iter().map(str::to_owned);
         let outputs: Vec<String> = known.chain(found).collect();
         task.insert("result".to_owned(), json!({ "outputs": outputs }));
@@ -229,10 +231,10 @@ fn says(json: &Map<String, Value>, member: &str) -> bool {
         .is_some_and(|value| !value.is_null() && value != "")
 }
 
-/// The names of the state.
+/// The names of the member that has the state.
 const STATES: [&str; 3] = ["status", "state", "task_status"];
 
-/// A task has an id or a state.
+/// Returns whether an object is a task: it has an id or a state.
 fn is_task(json: &Map<String, Value>) -> bool {
     ["id", "task_id"]
         .into_iter()
@@ -240,7 +242,7 @@ fn is_task(json: &Map<String, Value>) -> bool {
         .any(|member| says(json, member))
 }
 
-/// Some gateways put the number of a database row into `id`.
+/// Removes an `id` that is a number beside a `task_id`. Some gateways put the number of a database row there.
 fn real_id(mut task: Map<String, Value>) -> Map<String, Value> {
     if !task.get("id").is_some_and(Value::is_string)
         && task.get("task_id").is_some_and(Value::is_string)

@@ -1,4 +1,4 @@
-//! The reading of a task, in whichever of its forms.
+//! Reads a task, in each of its forms.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +11,11 @@ use veo_transport::{
 use crate::Error;
 use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
 
-/// The task that a reply to `create_video` names. A reply that names one is an acceptance, whatever else is wrong with it: it is
-/// looked for in refusals, in error pages and in what was read of a broken reply.
+/// Finds the task that a reply to `create_video` names. A reply that names a task is an acceptance, even if everything
+/// else in it is wrong. So the task is looked for in refusals, in error pages and in the part of a broken reply that
+/// arrived. An overlooked task is paid for and lost, and its request may be sent again.
 ///
-/// An `id` beside an error can be anything, such as that of the request; a `task_id` is one wherever it stands.
+/// An `id` beside an error can be anything, such as the id of the request. A `task_id` is the id of a task everywhere.
 pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
     let (body, is_refusal) = match result {
         Ok(task) => match task.poll_id() {
@@ -26,6 +27,7 @@ pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
         Err(Error::Rejected(rejection)) => (&rejection.body, true),
         Err(_) => return None,
     };
+    // The `id` in a refusal can be that of the request, so only a `task_id` counts there.
     let id = || (!is_refusal).then(|| id_in(body, "id")).flatten();
     if let Some(id) = id_in(body, "task_id").or_else(id) {
         return Some(Named::Task(id));
@@ -33,7 +35,7 @@ pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
     unnamed_task(body, is_refusal)
 }
 
-/// Whether a reply that is no task is an error.
+/// Returns whether a reply that is no task is an error.
 fn is_error(reply: &Unreadable) -> bool {
     let is_there = |member| member_texts(&reply.body, member).any(|text| !text.is_empty());
     let says_error = ["error", "code", "message"].into_iter().any(is_there);
@@ -44,7 +46,8 @@ fn id_in(body: &[u8], member: &str) -> Option<String> {
     member_texts(body, member).find_map(|text| task_id(&text).map(str::to_owned))
 }
 
-/// An id with all its digits: a number of many digits loses some when it is decoded, and only the body has them all.
+/// Restores an id with all its digits. A long number loses digits when it is decoded, and only the body has them all.
+/// With the wrong id the paid video could never be fetched.
 fn whole(id: &str, body: &[u8]) -> String {
     let named = || {
         ["id", "task_id"]
@@ -61,24 +64,24 @@ fn whole(id: &str, body: &[u8]) -> String {
     }
 }
 
-/// The state of a task, from all the words for it.
+/// The state of a task, from any of the words for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum State {
-    /// Accepted, not started. A word that nobody knows counts as this, since a paid task is not given up for it.
+    /// Accepted and not started. An unknown word also counts as this, since a paid task must not be given up for it.
     Pending,
     /// Being made.
     Running,
     /// Finished, with at least one video.
     Succeeded,
-    /// Finished, and without the URL of a video.
+    /// Finished, without the URL of a video.
     Empty,
     /// Failed.
     Failed,
 }
 
 impl VideoTask {
-    /// The id to ask with. In query replies `task_id` is another service's.
+    /// The id by which the task is asked for. In replies to queries, `task_id` is the id of another service.
     pub fn poll_id(&self) -> Option<&str> {
         [&self.id, &self.task_id]
             .into_iter()
@@ -86,8 +89,8 @@ impl VideoTask {
             .find_map(|id| task_id(id))
     }
 
-    /// The state. A word that nobody knows is a success with a URL if the progress is full or a time of the end is there, and a
-    /// failure with an error.
+    /// The state of the task. With an unknown word, a URL means success if the progress is full or if the reply has a
+    /// time of the end. An error means failure. Otherwise the task is pending.
     pub fn state(&self) -> State {
         let has_video = !self.urls().is_empty();
         let word = plain(self.word());
@@ -103,7 +106,7 @@ impl VideoTask {
         }
     }
 
-    /// The word for the state, if nobody knows it.
+    /// The word for the state, if this crate does not know it.
     pub fn unknown_word(&self) -> Option<&str> {
         let word = self.word();
         let is_unknown = !word.is_empty() && known_state(&plain(word)).is_none();
@@ -114,7 +117,7 @@ impl VideoTask {
         self.status.as_ref().map_or("", VideoStatus::as_str).trim()
     }
 
-    /// Whether there is an error, or the reason of a failure.
+    /// Returns whether there is an error, or the reason of a failure.
     fn has_failed(&self) -> bool {
         let has_error = self
             .error
@@ -127,8 +130,8 @@ impl VideoTask {
         has_error || has_reason
     }
 
-    /// The URLs of the videos, from all the places they can be in, each once and as they came. `data:` URLs are among them,
-    /// and paths at the address of the API.
+    /// The URLs of the videos from all places that can have them, each once and as they arrived. `data:` URLs and paths
+    /// at the address of the API are among them.
     pub fn urls(&self) -> Vec<&str> {
         let result = self.result.as_ref();
         let outputs = result
@@ -143,7 +146,7 @@ impl VideoTask {
             self.metadata
                 .as_ref()
                 .and_then(|metadata| metadata.url.as_deref()),
-            // Where old gateway software puts it on success, and the reason on failure.
+            // Old gateway software puts the URL here on success, and the reason on failure.
             self.fail_reason.as_deref(),
         ];
         let mut urls = Vec::new();
@@ -159,17 +162,17 @@ impl VideoTask {
         urls
     }
 
-    /// When the task was accepted.
+    /// The time at which the task was accepted.
     pub fn created(&self) -> Option<SystemTime> {
         self.created_at.and_then(time)
     }
 
-    /// A time by which the task may have ended; it is filled before that.
+    /// A time that can be that of the task's end. UniAll also fills it before the end.
     pub fn completed(&self) -> Option<SystemTime> {
         self.completed_at.and_then(time)
     }
 
-    /// Why the task failed, in UniAll's words. Gateways also put it where the URL would be.
+    /// The reason of a failure in UniAll's words. Gateways also put it where the URL would be.
     pub fn failure(&self) -> Option<&str> {
         let error = self
             .error
@@ -189,10 +192,11 @@ impl VideoTask {
     }
 }
 
-/// Words that can be about the reply as well as about the video. With a video they mean that it is finished.
+/// Words that can be about the reply or about the video. Beside a video they mean that it is finished.
 const READY: &[&str] = &["ok", "ready", "available"];
 
-/// A word for a state in lower case, as one word, and without what it is the state of.
+/// Reduces a word for a state to lower case and to one word, without its subject: `Video Generation Failed` becomes
+/// `failed`.
 fn plain(word: &str) -> String {
     const SUBJECTS: &[&str] = &[
         "video_generation_",
@@ -214,7 +218,6 @@ fn plain(word: &str) -> String {
     plain.to_owned()
 }
 
-/// The state that a plain word stands for.
 fn known_state(word: &str) -> Option<State> {
     match word {
         "queued" | "pending" | "submitted" | "not_start" | "created" | "starting" | "preparing" => {
@@ -232,12 +235,12 @@ fn known_state(word: &str) -> Option<State> {
     }
 }
 
-/// UniAll counts the seconds since 1970.
+/// Reads a time. UniAll counts the seconds since 1970.
 fn time(seconds: i64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
-/// Progress from 0 to 100.
+/// The progress in percent, from 0 to 100.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Percent(pub u8);
 
@@ -256,7 +259,7 @@ impl<'de> Deserialize<'de> for Percent {
         let number = number
             .filter(|number| number.is_finite())
             .ok_or_else(|| serde::de::Error::custom("not a percentage"))?;
-        // In range after the clamp, and the fraction is of no use.
+        // The clamp makes the cast safe, and the fraction is of no use.
         Ok(Self(number.clamp(0.0, 100.0) as u8))
     }
 }
@@ -267,13 +270,13 @@ impl Serialize for Percent {
     }
 }
 
-/// A reason that came as text or as an object.
+/// The reason of a failure, which arrives as text or as an object.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TaskError {
-    /// A word or a number.
+    /// The code, a word or a number.
     pub code: Option<String>,
-    /// Words for a person.
+    /// The words for a person.
     pub message: Option<String>,
 }
 
@@ -289,7 +292,7 @@ impl<'de> Deserialize<'de> for TaskError {
     }
 }
 
-/// A code as text, whether it came as a word or as a number; nothing if it says nothing.
+/// Turns a code into text, from a word or a number. Returns nothing for an empty code.
 pub(crate) fn word(code: &Value) -> Option<String> {
     match code {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
