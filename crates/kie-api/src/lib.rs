@@ -2,13 +2,12 @@
 //!
 //! # The types
 //!
-//! Types and calls are generated from `openapi/kie.yaml` of the repository, where every field names its source. These
-//! parts are written by hand: the constructor, the reading of kie.ai's envelope, and the uploads. So is the reading of
-//! replies that come in many forms: which task was started ([`started_task`]), how far it is ([`types::Record`]), and
-//! its upgrades ([`UpgradeReply`]).
+//! Types and calls are generated from `openapi/kie.yaml` of the repository, where every field names its source. Written
+//! by hand are the constructor, the uploads, the reading of kie.ai's envelope, and that of three things with many
+//! forms: the started task ([`started_task`]), its record ([`types::Record`]), and its upgrades ([`UpgradeReply`]).
 //!
-//! - kie.ai answers errors with HTTP 200 and a `code` other than 200. Here that is an error, [`Error::Rejected`], which
-//!   has the code, the words and any data.
+//! - kie.ai answers errors with HTTP 200 and another `code`. Here that is an [`Error::Rejected`] with code, words and
+//!   data.
 //! - Replies are open: an unknown word, a null or a wrong type costs only its field, and [`Reply::body`] has
 //!   everything. Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
 //! - A field that is not set is not sent. The defaults of the specification are not sent either.

@@ -10,8 +10,7 @@ use crate::types::{
     Timestamp,
 };
 
-/// Words of kie.ai, in lower case, about something that is still being made. It uses them with codes that mean a
-/// refusal elsewhere.
+/// Words of kie.ai, in lower case, about unfinished work. It uses them with codes that mean a refusal elsewhere.
 pub const IN_PROGRESS: &[&str] = &[
     "is processing",
     "being generated",
@@ -45,8 +44,7 @@ pub struct Asked {
     /// The name of the model in the operation that was used. It is missing for the one model of the current form that
     /// has tiers, since that name does not say the tier.
     pub model: Option<String>,
-    /// The name of the task's own model in the current form, which says what is made: a video, an extension or an
-    /// upgrade.
+    /// The task's own model in the current form, which says what is made: a video, an extension or an upgrade.
     pub kind: Option<String>,
     /// The id of the task to extend or to upgrade.
     pub task: Option<String>,
@@ -88,8 +86,7 @@ impl Record {
         }
     }
 
-    /// The URLs of the videos as they arrived, each once. If an extension has the URL of the whole film, that of the
-    /// added part is left out.
+    /// The URLs of the videos as they arrived, each once. That of a whole film replaces that of an added part.
     pub fn urls(&self) -> Vec<&str> {
         let results = || [&self.response, &self.result_json].into_iter().flatten();
         let films = results().filter_map(|result| result.full_result_urls.as_ref());
@@ -173,8 +170,7 @@ impl Record {
         }
     }
 
-    /// Returns whether the task has ended without a video where one is expected. If the state is unknown, the time of
-    /// its end shows that it has ended.
+    /// Returns whether the task has ended without an expected video. In an unknown state, the time of the end shows it.
     pub(crate) fn lacks_video(&self) -> bool {
         let has_time = || {
             self.completed_at()
@@ -268,8 +264,7 @@ fn has_images(generation_type: &Value, images: &Value) -> Option<bool> {
     images.as_array().map(|images| !images.is_empty())
 }
 
-/// Collects the links in lists of URLs, each once. Links with other schemes stay, so that the download can name them in
-/// its error.
+/// Collects the links in lists of URLs, each once. Other schemes stay, so that the download can name them.
 fn distinct<'a>(lists: impl Iterator<Item = &'a UrlList>) -> Vec<&'a str> {
     let mut links = Vec::new();
     for url in lists.flat_map(|list| &list.0) {

@@ -93,8 +93,8 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
     })
 }
 
-/// Finds the envelope of a reply. Its JSON can have been encoded once more, or be the only item of a list. The record
-/// of a task can come without an envelope.
+/// Finds the envelope of a reply. Its JSON can be encoded once more, or be the only item of a list. A record of a task
+/// can come without an envelope.
 fn enveloped(mut json: Value) -> Value {
     settle_text(&mut json);
     settle_list(&mut json);
@@ -169,8 +169,7 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// Handles a record that has ended without a video in the usual places. It moves links and reasons from unusual places
-/// to those that the types expect.
+/// Searches a record that ended without a video, and moves links or a reason from unusual places to the usual ones.
 fn settle_places(data: &mut Value) {
     let lacks_video = Record::deserialize(&*data).is_ok_and(|record| record.lacks_video());
     let Value::Object(record) = data else {

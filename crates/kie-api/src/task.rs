@@ -1,5 +1,4 @@
-//! Finds the task that a reply to a paid request names. An overlooked task is paid for and lost, and its request may be
-//! sent again.
+//! Finds the task in the reply to a paid request. An overlooked task is paid for, and its request may be sent again.
 
 use bytes::Bytes;
 use veo_transport::{Named, Reply, member_texts, members, task_id, unnamed_task, unquoted};
@@ -8,13 +7,11 @@ use crate::record::IN_PROGRESS;
 use crate::types::TaskReply;
 use crate::{Error, Rejection};
 
-/// Words of kie.ai, in lower case, about an account without credits. Some pages of kie.ai give it the code for too many
-/// requests.
+/// Words of kie.ai, in lower case, about a lack of credits. Some pages give that the code for too many requests.
 const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
 
-/// Finds the task that a reply to `generate` or `extend` names. A reply that names a task is an acceptance, even if
-/// everything else in it is wrong. So the task is looked for in refusals, in error pages and in the part of a broken
-/// reply that arrived.
+/// Finds the task that a reply to `generate` or `extend` names. A reply that names a task is an acceptance, even if all
+/// else in it is wrong. So refusals, error pages and the arrived part of a broken reply are searched too.
 ///
 /// A reply can repeat `source`, the id of the video to extend. That is not the id of a new task.
 pub fn started_task(
@@ -31,8 +28,7 @@ pub fn started_task(
         .and_then(|reply| reply.data.as_ref()?.task_id.as_deref());
     if let Some(id) = typed.and_then(task_id).map(str::to_owned)
         && is_new(&id)
-        // A long number loses digits when it is decoded, and only the body has them all. With the wrong id the paid
-        // video could never be fetched.
+        // A long number loses digits when decoded, and only the body has them all. A wrong id would lose a paid video.
         && (first.is_none() || named().any(|named| named == id))
     {
         return Some(Named::Task(id));
@@ -86,8 +82,7 @@ impl Rejection {
         self.number() == 402 || self.number() == 429 && self.says(EMPTY_ACCOUNT)
     }
 
-    /// Returns whether the answer to a question for a record means that the task has failed. kie.ai documents these
-    /// codes for that.
+    /// Returns whether a refusal to give a record means that the task has failed. kie.ai documents the codes for that.
     pub fn is_failed_task(&self) -> bool {
         match self.number() {
             // This code was also seen while a larger video was being made.

@@ -27,7 +27,7 @@ pub enum UpgradeReply {
     },
     /// There will be no larger videos. kie.ai refuses for good.
     Refused(Error),
-    /// The call was not taken. The key, a limit, maintenance or the network stands against it. An earlier call may
+    /// The call was not taken: the key, a limit, maintenance or the network stands against it. An earlier call may
     /// still have been taken.
     NotNow(Error),
     /// The call may have been taken and charged.
@@ -38,8 +38,7 @@ impl UpgradeReply {
     /// Reads the reply to `get_1080p_video` or `get_4k_video`. `small` is the id of the smaller video's task.
     ///
     /// kie.ai says "not yet" by a success without a URL, or by one of the codes 400, 422 and 500 with words about it. A
-    /// refusal can carry the URLs of the finished videos. It can also name a task of the upgrade, whose id is not
-    /// `small`.
+    /// refusal can carry the URLs of the finished videos, or name a task of the upgrade, whose id is not `small`.
     pub fn of<T>(result: Result<Reply<T>, Error>, small: &str) -> Self {
         let body = match &result {
             Ok(reply) => reply.body().clone(),
@@ -73,8 +72,7 @@ impl UpgradeReply {
         }
     }
 
-    /// Reads an error without videos and without a task of the upgrade. `has_task` says that it names the task of the
-    /// smaller video.
+    /// Reads an error without videos or a task of the upgrade. With `has_task` it names the task of the small video.
     fn of_error(error: Error, has_task: bool) -> Self {
         let number = match &error {
             Error::Rejected(rejection) if rejection.is_empty_account() => {

@@ -2,9 +2,8 @@
 //!
 //! # The types
 //!
-//! Types and calls are generated from `openapi/uniall.yaml` of the repository, where every field names its source.
-//! These parts are written by hand: the constructor, the reading of replies, and the reading of a task in its many
-//! forms ([`types::VideoTask`]).
+//! Types and calls are generated from `openapi/uniall.yaml` of the repository, where every field names its source. The
+//! constructor, and the reading of replies and of a task in its many forms ([`types::VideoTask`]), are written by hand.
 //!
 //! - UniAll documents no reply of its Veo models. The types are the union of the replies that it documents for other
 //!   models and of those that the gateway software behind it probably sends, with or without an envelope.

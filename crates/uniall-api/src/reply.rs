@@ -102,8 +102,7 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     }
 }
 
-/// Returns whether a reply with the status of an error names a task nevertheless. An id beside an error is not that of
-/// a task: it can be that of the request.
+/// Returns whether a reply with the status of an error names a task. An id beside an error can be that of the request.
 fn names_task(json: &Map<String, Value>) -> bool {
     let code = json.get("code").and_then(task::word).unwrap_or_default();
     let is_error = says(json, "error")

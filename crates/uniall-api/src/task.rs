@@ -11,9 +11,9 @@ use veo_transport::{
 use crate::Error;
 use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
 
-/// Finds the task that a reply to `create_video` names. A reply that names a task is an acceptance, even if everything
-/// else in it is wrong. So the task is looked for in refusals, in error pages and in the part of a broken reply that
-/// arrived. An overlooked task is paid for and lost, and its request may be sent again.
+/// Finds the task that a reply to `create_video` names. A reply that names a task is an acceptance, even if all else in
+/// it is wrong. So refusals, error pages and the arrived part of a broken reply are searched too. An overlooked task is
+/// paid for, and its request may be sent again.
 ///
 /// An `id` beside an error can be anything, such as the id of the request. A `task_id` is the id of a task everywhere.
 pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
@@ -46,8 +46,8 @@ fn id_in(body: &[u8], member: &str) -> Option<String> {
     member_texts(body, member).find_map(|text| task_id(&text).map(str::to_owned))
 }
 
-/// Restores an id with all its digits. A long number loses digits when it is decoded, and only the body has them all.
-/// With the wrong id the paid video could never be fetched.
+/// Restores an id with all its digits. A decoded number loses digits if it is long, and only the body has them all. A
+/// wrong id would lose a paid video.
 fn whole(id: &str, body: &[u8]) -> String {
     let named = || {
         ["id", "task_id"]
@@ -195,8 +195,7 @@ impl VideoTask {
 /// Words that can be about the reply or about the video. Beside a video they mean that it is finished.
 const READY: &[&str] = &["ok", "ready", "available"];
 
-/// Reduces a word for a state to lower case and to one word, without its subject: `Video Generation Failed` becomes
-/// `failed`.
+/// Reduces a word for a state to lower case, without its subject: `Video Generation Failed` becomes `failed`.
 fn plain(word: &str) -> String {
     const SUBJECTS: &[&str] = &[
         "video_generation_",

@@ -1,6 +1,6 @@
-//! Many videos, one task each and four at a time, with a simulated kie.ai: `cargo run -p veo-core --example batch`. The
-//! clones of the client share that cap, and also kie.ai's limit of 20 requests in 10 seconds, so more than that would wait
-//! and not be refused.
+//! Makes many videos, one task each and four at a time, with a simulated kie.ai: `cargo run -p veo-core --example
+//! batch`. The clones of the client share the cap of four. They also share kie.ai's limit of 20 requests in 10 seconds,
+//! so a request above it waits and is not refused.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::error::Error;
@@ -10,19 +10,19 @@ use tokio::task::JoinSet;
 use veo_core::{Access, Client, JobRef, Kie, Poll, Submission, VideoRequest};
 use veo_sim::Sim;
 
-/// What became of one of the requests.
+/// The outcome of one request.
 enum Outcome {
     Done(JobRef),
-    /// It is safe to send it again.
+    /// The request was refused. It is safe to send it again.
     Rejected(String),
-    /// It is not, before somebody has looked.
+    /// The request may have been charged. Somebody has to look before it is sent again.
     MaybeCharged(String),
-    /// It is paid for, and the job can be waited for again.
+    /// The job is paid for, and can be waited for again.
     Open(String),
 }
 
 async fn make(client: Client, request: VideoRequest) -> Outcome {
-    // Until the job has ended, so that the next one starts then.
+    // The permit is held until the job has ended. Then the next one starts.
     let _permit = client.permit().await;
     match client.submit(&request).await {
         Submission::Accepted(job) => match client.wait(&job).await {

@@ -1,5 +1,5 @@
-//! Fills a ledger with jobs that are done, to measure with: `cargo run -p veo-core --example fill_ledger -- PATH COUNT`.
-//! What is in the ledger stays.
+//! Fills a ledger with jobs that are done, for measurements: `cargo run -p veo-core --example fill_ledger -- PATH
+//! COUNT`. Entries that are in the ledger stay.
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use veo_core::ledger::{Entry, FileLedger, Ledger as _, Which};
 
-/// A job that is done, as it stands in a ledger. The program reads it as any other.
+/// Makes the entry of a job that is done. The program reads it like any other.
 fn done(number: usize, base_url: Option<&str>) -> Result<Entry, serde_json::Error> {
     let at = 1_700_000_000 + number;
     let sha256 = format!("{number:064x}");
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         drop(ledger);
         std::fs::remove_file(&path)?;
     }
-    // They live where those live that are there.
+    // The new jobs have the address of the existing ones.
     let base_url = entries.iter().find_map(Entry::base_url).map(str::to_owned);
     for number in 1..=count.parse()? {
         entries.push(done(number, base_url.as_deref())?);

@@ -1,5 +1,6 @@
-//! An application and its test: the connection breaks after the provider has taken the order, and the application does not
-//! pay a second time. `cargo test -p veo-core --example paid_once` runs the test, `cargo run` shows what it looked at.
+//! An application and its test. The connection breaks after the provider has taken the order, and the application does
+//! not pay a second time. `cargo test -p veo-core --example paid_once` runs the test. `cargo run -p veo-core --example
+//! paid_once` shows an order that is unclear in this way.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::error::Error;
@@ -7,18 +8,18 @@ use std::error::Error;
 use veo_core::{Access, Client, JobRef, Kie, SecretString, Submission, VideoRequest};
 use veo_sim::Sim;
 
-/// What the application keeps of an order.
+/// The outcome of an order, as the application keeps it.
 #[derive(Debug, PartialEq)]
 enum Order {
-    /// Paid for and being made.
+    /// The order is paid for, and the video is being made.
     Accepted(JobRef),
-    /// Not paid for; the customer may try again.
+    /// The order was not paid for. The customer may try again.
     Refused(String),
-    /// Perhaps paid for; a person has to look.
+    /// The order may be paid for. A person has to look.
     Unclear(String),
 }
 
-/// The application. Its address and its key come from its configuration, so a test can give others.
+/// Places an order. The application configures the address and the key, so that a test can give others.
 async fn place_order(base_url: &str, key: &str, prompt: &str) -> Result<Order, veo_core::Error> {
     let access = Access::new(SecretString::from(key)).base_url(base_url);
     let client = Client::new(Kie::new(access)?)?;
@@ -43,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 #[tokio::test]
 async fn a_lost_reply_is_not_paid_twice() {
-    // The request is accepted and charged, and then the connection is closed.
+    // In this scenario the simulator accepts and charges the request, and closes the connection.
     let scenario = veo_sim::Scenario::named("lost-reply").unwrap();
     let sim = Sim::builder().scenario(scenario).start().await.unwrap();
 

@@ -1,4 +1,4 @@
-//! A job that is begun in one process and finished in another, by the line that stands for it, with a simulated UniAll:
+//! Begins a job in one process and finishes it in another, by the line that names the job, with a simulated UniAll:
 //! `cargo run -p veo-core --example resume`.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use veo_core::{Access, Client, JobRef, Poll, Submission, UniAll, VideoRequest};
 use veo_sim::Sim;
 
-/// The first process: it begins the job and writes down the line.
+/// Acts as the first process, which begins the job and writes down the line.
 async fn begin(url: &str) -> Result<String, Box<dyn Error>> {
     let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;
     match client
@@ -21,7 +21,7 @@ async fn begin(url: &str) -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// The second process: it has only the line.
+/// Acts as the second process, which has only the line.
 async fn finish(url: &str, line: &str) -> Result<String, Box<dyn Error>> {
     let job: JobRef = line.parse()?;
     let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;

@@ -1,5 +1,5 @@
-//! A web backend that makes videos and pays for each once, whatever happens to it. To be copied; `docs/web-backend.md` is about
-//! it. With the simulator in place of kie.ai it needs no key:
+//! A web backend that makes videos and pays for each once, whatever happens to it. It is meant to be copied, and
+//! `docs/web-backend.md` describes it. With the simulator in place of kie.ai it needs no key:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -53,7 +53,7 @@ struct App {
     admin_key: Option<Arc<str>>,
 }
 
-/// What a customer may choose. Not a whole [`VideoRequest`]: that can name files of this machine.
+/// The fields that a customer may choose. A whole [`VideoRequest`] could name files of this machine.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
@@ -61,7 +61,7 @@ struct Wanted {
     seconds: Option<u32>,
 }
 
-/// What an operator has found out at kie.ai: the job, or that there is none.
+/// The finding of an operator at kie.ai: the job, or that there is none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum Found {
@@ -85,7 +85,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     }
     let client = Client::new(Kie::new(access)?)?
         .with_downloads(downloads)?
-        // Webhooks say when to ask; these questions are for those that get lost.
+        // Webhooks say when to ask. These questions replace webhooks that are lost.
         .with_poll(
             Poll::default()
                 .first(Duration::from_secs(60))
@@ -108,7 +108,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     std::fs::create_dir_all(&*app.videos)?;
 
     println!("Listening at http://{address}");
-    // When this is told to end, the worker ends first, and then the server.
+    // On a signal the worker ends first, and then the server.
     let worker = tokio::spawn(work(app.clone(), told_to_end()));
     let worker_ended = async {
         if let Err(error) = worker.await {
@@ -118,7 +118,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     axum::serve(listener, routes(app.clone()))
         .with_graceful_shutdown(worker_ended)
         .await?;
-    // What is on the wire is paid for, and its job is written down before this ends.
+    // A request on the wire may be paid for. This waits for its outcome, or the attempt would stay unknown.
     app.client.drain().await;
     Ok(())
 }
@@ -144,7 +144,7 @@ fn routes(app: App) -> Router {
         .with_state(app)
 }
 
-/// Stores a wish and sends nothing. The worker sends it, also if this process ends now.
+/// Stores a wish and sends nothing. The worker sends it, even if this process ends now.
 async fn want(
     State(app): State<App>,
     headers: HeaderMap,
@@ -179,18 +179,18 @@ async fn look(State(app): State<App>, Path(key): Path<String>) -> Result<Respons
     Ok(Json(told(&entry.ok_or_else(nothing)?)).into_response())
 }
 
-/// Believes a webhook only in which job it is about. What has become of that is asked of kie.ai by the worker, at once.
+/// Takes only the name of the job from a webhook. The worker asks kie.ai at once what has become of that job.
 async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     let notice = match app.webhooks.verify(&uri.to_string(), &headers, &body) {
-        // A repeated one may be due to an error below, and does no harm.
+        // A webhook is repeated after an error below, and to settle it twice does no harm.
         Ok(Delivery::First(notice) | Delivery::Repeated(notice)) => notice,
-        // Whoever sent it is not told why.
+        // The sender of a forged webhook does not learn why it was refused.
         Err(error) => {
             println!("Refused a webhook: {error}");
             return StatusCode::BAD_REQUEST;
         }
     };
-    // kie.ai waits for 15 seconds, and sends it again after another answer than 200.
+    // kie.ai waits for 15 seconds, and repeats the webhook after any answer but 200.
     match tokio::time::timeout(Duration::from_secs(10), app.client.settle_by(&notice)).await {
         Ok(Ok(_)) => StatusCode::OK,
         Ok(Err(error)) => {
@@ -201,7 +201,7 @@ async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Byt
     }
 }
 
-/// Takes the word of an operator for what has become of an unknown request. A job is checked by asking kie.ai.
+/// Takes the word of an operator about an unknown request. A job is checked by asking kie.ai.
 async fn settle(
     State(app): State<App>,
     Path(key): Path<String>,
@@ -219,7 +219,7 @@ async fn settle(
         Found::NotTaken => {
             let entry = app.client.settle(&key, Settlement::NotTaken).await?;
             match entry.wish.asked() {
-                // It was ordered, so it is sent again.
+                // The customer has ordered it, so it is sent again.
                 Some(request) => app.client.want(&key, request).await?,
                 None => entry,
             }
@@ -232,13 +232,13 @@ fn is_operator(app: &App, headers: &HeaderMap) -> bool {
     let given = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    // How long it takes to compare digests says nothing about the key.
+    // The time of comparing digests says nothing about the key.
     let is_it = |(given, key): (&str, &str)| Sha256::digest(given) == Sha256::digest(key);
     given.zip(app.admin_key.as_deref()).is_some_and(is_it)
 }
 
-/// Sends what is wanted, asks about what is accepted and saves what is finished, until it is to stop. It begins with all that
-/// was open when the last process ended.
+/// Sends wanted requests, asks about accepted jobs and saves finished videos, until `stop` ends. It begins with
+/// everything that was open when the last process ended.
 async fn work(app: App, stop: impl Future<Output = ()>) {
     let handle = |key: String, step| {
         let app = app.clone();
@@ -246,7 +246,7 @@ async fn work(app: App, stop: impl Future<Output = ()>) {
             match step {
                 Step::Video(video) => match save(&app, &key, &video).await {
                     Ok(()) => println!("{key}: saved"),
-                    // It is handed on again in a minute.
+                    // The video is handed on again in a minute.
                     Err(error) => println!("{key}: not saved: {error}"),
                 },
                 Step::Failed(error) => println!("{key}: there will be no video: {error}"),
@@ -260,7 +260,7 @@ async fn work(app: App, stop: impl Future<Output = ()>) {
     }
 }
 
-/// Saves a video under its key. One that is there was saved just before a crash, and is replaced by the same.
+/// Saves a video under its key. An existing file was saved just before a crash, and the same video replaces it.
 async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
         return Ok(());
@@ -274,7 +274,7 @@ async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
         .await
 }
 
-/// A key is the name of a file too, so it cannot lead elsewhere.
+/// A key is also the name of a file, so no character of it may lead elsewhere.
 fn is_key(key: &str) -> bool {
     (1..=64).contains(&key.len())
         && key
@@ -300,7 +300,7 @@ fn told(entry: &Entry) -> serde_json::Value {
     })
 }
 
-/// An error as a status and a sentence.
+/// An error of the server: a status and a sentence.
 struct Answer(StatusCode, String);
 
 impl From<Error> for Answer {

@@ -1,5 +1,5 @@
-//! A provider of one's own, in one file: what it can do, what it is sent, and how it answers. This one draws its videos
-//! out of a hat, so that the example runs anywhere: `cargo run -p veo-core --example third_provider`.
+//! A provider of your own in one file: its models, its requests and its answers. This one draws videos out of a hat, so
+//! the example runs anywhere: `cargo run -p veo-core --example third_provider`.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use veo_core::{
     Operation, Poll, Provider, Reason, Resolution, State, Submission, Tier, Video, VideoRequest,
 };
 
-/// Has one model, for text, and finishes at once.
+/// A provider with one model for text, whose jobs finish at once.
 #[derive(Debug)]
 struct Hat {
     models: [Model; 1],
@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// Clones of a client share the limit, and whoever is over it waits and is not refused.
+    /// Clones of a client share the limit. A request above it waits and is not refused.
     #[tokio::test(start_paused = true)]
     async fn a_limit_is_kept_by_waiting() {
         let client = Client::new(Hat::new()).unwrap();

@@ -4,10 +4,10 @@
 //! KIE_API_KEY=... KIE_WEBHOOK_KEY=... cargo run -p veo-core --example webhook jobs.txt
 //! ```
 //!
-//! The file has a line for each job that was begun, such as `kie:0f1e2d3c:1080p`: a webhook names the task, and not the
+//! The file has a line for each job that was begun, such as `kie:0f1e2d3c:1080p`. A webhook names the task, but not the
 //! resolution that the video is to have.
 //!
-//! With `KIE_BASE_URL` it asks somebody else, such as the simulator, which sends webhooks too. For this key it signs them:
+//! With `KIE_BASE_URL` it asks another service, such as the simulator, which signs its webhooks for this key:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         Ok(url) => Kie::new(Access::new(key("KIE_API_KEY")?).base_url(url))?,
         Err(_) => Kie::new(key("KIE_API_KEY")?)?,
     };
-    // A job that a webhook is about has ended, so there is no reason to wait before the first question.
+    // A webhook says that its job has ended, so the first question need not wait.
     let client = Client::new(kie)?.with_poll(Poll::default().first(Duration::ZERO));
     let (app, jobs) = receiver(Webhooks::new(key("KIE_WEBHOOK_KEY")?)?);
 
@@ -61,7 +61,7 @@ fn key(variable: &str) -> Result<SecretString, String> {
         .map_err(|_| format!("Set {variable} to the key."))
 }
 
-/// The handler, and the jobs that it has been told of.
+/// Makes the handler, and the stream of jobs that it is told of.
 fn receiver(webhooks: Webhooks) -> (Router, UnboundedReceiver<JobRef>) {
     let (sender, jobs) = unbounded_channel();
     (
@@ -72,7 +72,7 @@ fn receiver(webhooks: Webhooks) -> (Router, UnboundedReceiver<JobRef>) {
     )
 }
 
-/// Answers at once. kie.ai waits for 15 seconds, and asking it can take longer.
+/// Answers a webhook at once: kie.ai waits for 15 seconds, and to ask it can take longer.
 async fn receive(
     State((webhooks, jobs)): State<(Arc<Webhooks>, UnboundedSender<JobRef>)>,
     target: Uri,
@@ -82,7 +82,7 @@ async fn receive(
     match webhooks.verify(&target.to_string(), &headers, &body) {
         Ok(Delivery::First(notice)) => {
             println!("{}: a webhook has come; confirming it", notice.job);
-            // Nobody listens only while the program ends.
+            // The send fails only while the program ends.
             let _ = jobs.send(notice.job);
             StatusCode::OK
         }
@@ -90,7 +90,7 @@ async fn receive(
             println!("{}: the same webhook again", notice.job);
             StatusCode::OK
         }
-        // Whoever sent it is not told why.
+        // The sender of a forged webhook does not learn why it was refused.
         Err(error) => {
             println!("Refused a webhook: {error}");
             StatusCode::BAD_REQUEST
@@ -106,14 +106,14 @@ async fn confirm_all(client: Client, mut jobs: UnboundedReceiver<JobRef>, file: 
     }
 }
 
-/// The job as it was begun, with the resolution that it is to have. One that was begun elsewhere stays as it is.
+/// Finds the job as it was begun, with the resolution it is to have. A job that was begun elsewhere stays as it is.
 fn stored(lines: &str, called: JobRef) -> JobRef {
     let mut jobs = lines.lines().filter_map(|line| line.parse::<JobRef>().ok());
     jobs.find(|job| job.provider == called.provider && job.task == called.task)
         .unwrap_or(called)
 }
 
-/// What has become of the job, in the words of the provider and not of the webhook.
+/// Says what has become of the job. The words are those of the provider and not of the webhook.
 async fn confirm(client: &Client, job: &JobRef) -> String {
     match client.wait(job).await {
         Ok(video) => format!("{job}: finished, the video is at {}", video.urls.join(" ")),
@@ -135,7 +135,7 @@ mod tests {
         let sim = Sim::start().await.unwrap();
         let none = Duration::ZERO;
         let poll = Poll::default().first(none).every(none).every_upgrade(none);
-        // With this key videos come smaller than they were asked for.
+        // With this key the simulator makes videos that are smaller than requested.
         let kie = Kie::new(Access::new("smaller").base_url(sim.url())).unwrap();
         let client = Client::new(kie).unwrap().with_poll(poll);
         let request = VideoRequest::text("A red kite").resolution(Resolution::P1080);

@@ -1,5 +1,4 @@
-// Not a part of the library. The examples of its documentation include this file in hidden lines, and run against the
-// simulator.
+// Not a part of the library. Examples of the documentation include this file, hidden, and run against the simulator.
 
 use std::error::Error as StdError;
 use std::time::Duration as StdDuration;

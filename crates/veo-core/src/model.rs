@@ -1,4 +1,4 @@
-//! What each model can do, and the reasons why it cannot make a request.
+//! The models: what each can do, and why it cannot make a request.
 
 use std::ops::RangeInclusive;
 
@@ -394,8 +394,7 @@ fn of_a_record(field: &'static str, url: &str) -> Option<Reason> {
     Some(Reason::new(field, message))
 }
 
-/// Returns whether a text is a whole URL with a host. A parser of URLs accepts blanks and missing slashes; a provider
-/// may not.
+/// Returns whether a text is a whole URL with a host. The parser would accept blanks and missing slashes.
 fn is_web(url: &str) -> bool {
     let Ok(parsed) = Url::parse(url) else {
         return false;
@@ -406,7 +405,7 @@ fn is_web(url: &str) -> bool {
     matches!(parsed.scheme(), "http" | "https") && has_host && !has_blank
 }
 
-/// The features that a request asks for.
+/// Lists the features that a request asks for.
 fn asked(request: &VideoRequest) -> Vec<Feature> {
     let source = match &request.input {
         Input::Extension { source } => Some(source),

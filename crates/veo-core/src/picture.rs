@@ -7,8 +7,7 @@ pub(crate) struct Size {
     pub(crate) height: u32,
 }
 
-/// Reads the structure of a JPEG, PNG or WebP. The pixels are not decoded. Bytes after the end of the picture do not
-/// matter.
+/// Reads the structure of a JPEG, PNG or WebP without its pixels. Bytes after the end of the picture do not matter.
 ///
 /// # Errors
 ///
@@ -53,8 +52,7 @@ fn jpeg(bytes: &[u8]) -> Option<Found> {
     let mut has_scan = false;
     let mut rest = bytes.get(2..)?;
     loop {
-        // Inside a scan, a 0xff byte is followed by a zero or by a restart marker. In front of a marker it can be
-        // repeated.
+        // In a scan, a 0xff byte is followed by a zero or by a restart marker. It can be repeated in front of a marker.
         let start = rest
             .windows(2)
             .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff | 0xd0..=0xd7))?;

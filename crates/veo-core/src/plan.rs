@@ -80,8 +80,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Plans a request with some providers. `is_stranded` says that the request has an image of this machine, and that no
-/// provider here keeps images.
+/// Plans a request with some providers. `is_stranded` says that none of them can get its images of this machine.
 pub(crate) fn plan<'a>(
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
     request: &VideoRequest,
@@ -135,8 +134,7 @@ fn judge_images(plan: &mut Plan, request: &VideoRequest) {
     }
 }
 
-/// Adds to each reason the accounts that can do what is refused. The fields in `extra` are left out, since each is one
-/// provider's own.
+/// Adds to each reason the accounts that could do it. A field of `extra` is one provider's own, so it is left out.
 fn name_the_able<'a>(
     refusals: &mut [Refusal],
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,

@@ -120,9 +120,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
     }
 
     /// Moves an offer to the form of the provider's API that is in use now, if it was planned in a form that is gone.
-    /// It is called before a paid request is sent, and after a rejection. In the second case the request is sent once
-    /// more, in the form returned here. If that form cannot make the request, it returns every reason. Nothing by
-    /// default.
+    /// It is called before a paid request is sent, and after one was rejected, which is then sent once more in the new
+    /// form. It returns every reason if that form cannot make the request. Nothing by default.
     fn renewed(&self, offer: &Offer) -> Option<Result<Offer, Vec<Reason>>> {
         let _ = offer;
         None
@@ -181,7 +180,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// Asks for the balance of the account, in the provider's own credits. It is called only if the provider [has
+    /// Asks for the balance of the account, in the provider's own credits, if the provider [has
     /// one](Capabilities::credits).
     ///
     /// ```

@@ -38,7 +38,7 @@ pub struct VideoRequest {
     /// Quality against price; the cheapest tier that can do the rest if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
-    /// Name of a model at its provider; some models need it. If not set, the cheapest model that can do the rest.
+    /// Name of the model at its provider; the cheapest that can do the rest if not set. Some are chosen only by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Shape of the picture; landscape if not set. An extension keeps that of its source.
@@ -47,10 +47,10 @@ pub struct VideoRequest {
     /// Size of the picture; 720p if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
-    /// Length in seconds: 4, 6 or 8, and 10 for some models; 8 if not set. The provider adds about 7 in an extension.
+    /// Length in seconds: 4, 6 or 8, and 10 for some models; 8 if not set. An extension adds about 7.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
-    /// The same seed makes similar videos. Its range depends on the provider; random if not set.
+    /// A seed, which makes similar videos each time. Its range depends on the provider; random if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
     /// True for a video with sound; if not set, the provider decides, and mostly adds sound.
@@ -68,7 +68,7 @@ pub struct VideoRequest {
     /// The URL that the provider calls when the job has ended. It has to be reachable from the internet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
-    /// Further fields of a provider's own request, by the name of the provider. They are sent as they are.
+    /// Fields that only one provider's request has, by the name of the provider. They are sent as they are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Map<String, Value>>,
 }
@@ -118,8 +118,7 @@ pub enum Input {
     },
 }
 
-/// An image: a JPEG, PNG or WebP of at most 20 MiB, which is Google's own limit. A string becomes a URL, and a path
-/// becomes a file.
+/// An image: a JPEG, PNG or WebP of at most 20 MiB, which is Google's limit. A string becomes a URL, a path a file.
 ///
 /// ```
 /// use std::path::PathBuf;
@@ -606,8 +605,7 @@ impl Input {
 }
 
 impl Image {
-    /// The text that stands for the image in the body of a request: its URL, or before the upload its path or its
-    /// length.
+    /// The text for the image in the body of a request: its URL, or before the upload its path or its length.
     pub fn in_body(&self) -> String {
         match self {
             Self::Url(url) => url.clone(),

@@ -2,8 +2,7 @@ use tokio::runtime::Handle;
 
 use crate::{Error, ErrorKind};
 
-/// Returns the tokio runtime of the caller. Without a runtime tokio panics, so this is called before everything that
-/// needs one.
+/// Returns the caller's tokio runtime. tokio panics without one, so this is called before everything that needs it.
 ///
 /// # Errors
 ///

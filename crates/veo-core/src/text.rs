@@ -1,5 +1,4 @@
-//! Small functions for texts that several files use: hexadecimal, random names, links as they are shown, and the folder
-//! of a path.
+//! Small functions for texts: hexadecimal, random names, links as they are shown, and the folder of a path.
 
 use std::path::Path;
 

@@ -26,8 +26,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Makes settings for the provider's own address and an API key. White space around the key is removed, since a key
-    /// from a file ends with a line end.
+    /// Makes settings for the provider's own address and an API key, without the white space around the key.
     ///
     /// The key is hidden in every reply that echoes it. At a loopback address it is hidden only if it has 16 bytes or
     /// more: a shorter key for a simulator can be a word that a reply needs.
@@ -44,8 +43,7 @@ impl Config {
         }
     }
 
-    /// Sets another address than the provider's own, such as a simulator's. Plain http is allowed to loopback addresses
-    /// only.
+    /// Sets another address than the provider's own, such as a simulator's. Plain http needs a loopback address.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());

@@ -18,8 +18,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The longest head of a data URL, in bytes. The content follows it.
 pub(crate) const LONGEST_HEAD: usize = 512;
 
-/// The content of a data URL, which is decoded piece by piece as it arrives. To decode all of it at once would take its
-/// memory twice.
+/// The content of a data URL, decoded piece by piece as it arrives. All of it at once would take its memory twice.
 ///
 /// The content may be in either alphabet of base64, in several lines, and with escapes of URLs or of JSON. If the head
 /// does not say base64, a content that begins with an escape of a URL is not base64.
@@ -42,8 +41,7 @@ pub struct DataUrl {
 }
 
 impl DataUrl {
-    /// Reads the head of a data URL, and returns the place where its content starts. Returns nothing if it is no data
-    /// URL.
+    /// Reads the head of a data URL, and returns where its content starts, or nothing if it is no data URL.
     pub fn begin(url: &[u8]) -> Option<(Self, usize)> {
         let head = url[..url.len().min(LONGEST_HEAD)].to_ascii_lowercase();
         if !head.starts_with(b"data:") {

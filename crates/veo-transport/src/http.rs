@@ -5,8 +5,8 @@ use crate::Proxy;
 /// True if https is possible, which depends on the features: `rustls` or `native-tls`.
 pub const HAS_TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
 
-/// Begins an HTTP client, as every client of these crates begins: with the given proxies only, and with public root
-/// certificates.
+/// Begins an HTTP client with the given proxies only, and with public root certificates. All HTTP clients of these
+/// crates begin here.
 ///
 /// With the feature `rustls`, the certificates are those of Mozilla, which are built in, and those of the system if it
 /// has any. With the feature `native-tls` they are those of the system. If both features are on, `native-tls` is used.

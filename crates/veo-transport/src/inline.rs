@@ -1,5 +1,4 @@
-//! Decodes videos inside a reply, which are data URLs, while the reply arrives. As text they would take more than twice
-//! their memory.
+//! Decodes videos inside a reply, as data URLs, while it arrives. As text they would take more than twice their memory.
 
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr, memrchr};
@@ -44,8 +43,7 @@ struct Content {
     /// None if the content is too long or cannot be decoded. The rest of it is skipped.
     decoder: Option<DataUrl>,
     decoded: Vec<u8>,
-    /// The number of backslashes at the end of the arrived text. If a quote comes next, they escape it and are not
-    /// content.
+    /// The number of backslashes at the end of the arrived text. If a quote comes next, they escape it.
     backslashes: usize,
     /// The place in the text at which the data URL begins.
     start: usize,

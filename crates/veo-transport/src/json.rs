@@ -19,9 +19,8 @@ const DEPTH: usize = 16;
 
 /// Reads JSON in a memory that does not grow with the number of values. The text may begin with a byte-order mark.
 ///
-/// A value takes up to a hundred times the memory of its text, so only a part of a long reply is read. The number of
-/// values is limited at each depth, and the others are skipped. A long list deep in a reply therefore never costs what
-/// is above it, such as the id of a task.
+/// A value takes up to a hundred times the memory of its text, so only a part of a long reply is read. At each depth
+/// the number of values is limited. A long list in a reply never costs what is above it, such as the id of a task.
 ///
 /// # Errors
 ///

@@ -10,9 +10,8 @@
 //! - The memory for decoding a reply is bounded, however many values the reply has ([`json`]).
 //! - The API key goes to the configured origins only. It is removed from everything that is read, except a short key
 //!   for a simulator on this machine, which could be a normal word.
-//! - Each exchange is logged by `tracing` at the debug level, with the target [`WIRE`]: method, URL and body, then
-//!   status and body. Of a body at most the first 4 KiB are logged, without the key, and with links as
-//!   [`without_queries`] shows them.
+//! - Each exchange is logged by `tracing` at the debug level, with the target [`WIRE`]: method, URL, status, and the
+//!   first 4 KiB of both bodies, without the key, and with links as [`without_queries`] shows them.
 
 mod address;
 mod bounds;

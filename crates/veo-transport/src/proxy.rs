@@ -22,8 +22,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// Uses one proxy for all URLs: an HTTP proxy, such as `http://proxy.example.net:3128`, or a SOCKS proxy, such as
-    /// `socks5://proxy.example.net`. A URL without a scheme is that of an HTTP proxy. It can have a user name and a
-    /// password.
+    /// `socks5://proxy.example.net`. Without a scheme it is an HTTP proxy. It can have a user name and a password.
     ///
     /// # Errors
     ///

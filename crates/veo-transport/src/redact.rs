@@ -7,8 +7,7 @@ use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Removes everything in the links of a text that can be secret: queries, which can be signatures, user names and
-/// passwords. It also removes the content of data URLs, which is long. It is for logs and error messages, and rather
-/// removes too much than too little.
+/// passwords; and the long content of data URLs. It is for logs and error messages, and rather removes too much.
 ///
 /// ```
 /// let text = "moved to https://me:pass@cdn.example.net/v.mp4?signature=0f1e, for a day";

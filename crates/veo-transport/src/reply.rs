@@ -15,8 +15,7 @@ pub struct RawReply {
     pub head: Head,
     /// The body, without the key if the provider echoed it.
     pub body: Bytes,
-    /// The content of long data URLs, which was taken out of the body. [`inline`](crate::inline) finds the content of a
-    /// link in it.
+    /// The content of long data URLs, which the body lacks. [`inline`](crate::inline) finds that of a link in it.
     pub inline: Vec<Bytes>,
 }
 

@@ -69,8 +69,7 @@ pub fn is_video(link: &str) -> bool {
         .any(|ending| path.ends_with(ending))
 }
 
-/// Makes a link that can be followed: without blanks around it, with its scheme in lower case, and resolved against a
-/// base.
+/// Makes a link that can be followed: without blanks around it, its scheme in lower case, resolved against `base`.
 ///
 /// ```
 /// let base = "https://api.example.net/base";
@@ -90,9 +89,8 @@ pub fn absolute(link: &str, base: &str) -> String {
     }
 }
 
-/// Finds the links in a reply that are most likely those of the new video. Links with the extension of a video come
-/// first, then links whose members are named after one, then all others. Links to other things, such as its input, are
-/// left out.
+/// Finds the links in a reply that are most likely those of the new video: links with the extension of a video, else
+/// links whose members are named after one, else all others. Links to other things, such as its input, are left out.
 pub fn links(reply: &Map<String, Value>) -> Vec<String> {
     let mut found = Found::default();
     found.look_into_object(reply, false);
@@ -159,8 +157,7 @@ impl Found {
     }
 }
 
-/// Finds the reasons why videos were filtered, in the words of Google's API, anywhere in a reply. The text is empty if
-/// the reply only counts them.
+/// Finds the reasons why videos were filtered, in the words of Google's API; empty if the reply only counts them.
 pub fn filtered(reply: &Map<String, Value>) -> Option<String> {
     let mut reasons = Vec::new();
     let mut is_filtered = false;

@@ -45,8 +45,8 @@ pub fn task_id(text: &str) -> Option<&str> {
     (!is_nothing && !is_sentence).then_some(text)
 }
 
-/// Returns whether a text looks like the id of a task where nothing says that it is one. A word for a state, a sentence
-/// or a link does not.
+/// Returns whether a text looks like the id of a task, for places where nothing says that it is one. Words for states,
+/// sentences and links do not.
 ///
 /// ```
 /// use veo_transport::looks_like_task_id;

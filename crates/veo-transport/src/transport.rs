@@ -40,15 +40,13 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Prepares the HTTP clients for the configured address, or for the given address of the provider. It makes no
-    /// connection.
+    /// Prepares the HTTP clients for the configured address, or for that of the provider. It makes no connection.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidRequest`] if the configuration cannot work.
     pub fn new<R>(config: &Config, provider: &str) -> Result<Self, Error<R>> {
-        // Otherwise the other time-out could end a slow connect, and a request that never left would count as possibly
-        // paid.
+        // Otherwise that time-out could end a slow connect, and a request that never left would count as possibly paid.
         if config.connect_timeout >= config.query_timeout.min(config.submit_timeout) {
             return Err(Error::InvalidRequest(
                 "the connect time-out has to be shorter than the other time-outs".to_owned(),
@@ -322,8 +320,7 @@ fn without_scheme(rest: &str) -> String {
     }
 }
 
-/// Returns the cause of a failure in one line, since callers cannot act on its parts. The URL is removed, since it can
-/// hold secrets.
+/// Returns the cause of a failure without the URL, which can hold secrets. It is one line: no caller can act on parts.
 fn cause(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
     causes(&error.without_url()).into()
 }

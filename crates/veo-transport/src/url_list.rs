@@ -3,8 +3,7 @@ use serde_json::Value;
 
 use crate::json::{bounded, json};
 
-/// A list of URLs, read from any form that a provider gives: an array, JSON text that holds an array, text in brackets
-/// without quotes, or a single URL.
+/// A list of URLs from any form that a provider gives: an array, JSON text with an array, text in brackets, or one URL.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct UrlList(pub Vec<String>);

@@ -1,6 +1,6 @@
-//! A web backend of several replicas, which make videos together and pay for each once. To be copied;
-//! `crates/veo-postgres/docs/fleet.md` is about it. `graphile_worker` has the queue, and the ledger alone decides about money. With
-//! the simulator in place of kie.ai it needs no key:
+//! A web backend of several replicas, which make videos together and pay for each once. It is meant to be copied, and
+//! `crates/veo-postgres/docs/fleet.md` describes it. `graphile_worker` is the queue. Only the ledger decides about
+//! money. With the simulator in place of kie.ai it needs no key:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -61,7 +61,7 @@ struct App {
     videos: Arc<PathBuf>,
 }
 
-/// What a customer may choose. Not a whole [`VideoRequest`]: that can name files of this machine.
+/// The fields that a customer may choose. A whole [`VideoRequest`] could name files of this machine.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
@@ -69,13 +69,13 @@ struct Wanted {
     seconds: Option<u32>,
 }
 
-/// The job of the queue: one step for a key.
+/// The job in the queue: one step for a key.
 #[derive(Deserialize, Serialize)]
 struct MakeVideo {
     key: String,
 }
 
-/// The step of a key that nothing can be done for now. Somebody may settle it meanwhile.
+/// The pause before the next step of a key for which nothing can be done now. Somebody may settle it in the meantime.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 #[tokio::main]
@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let needed = |name: &str| env::var(name).map_err(|_| format!("Set {name}."));
     let workers: usize = set("WORKERS", "8").parse()?;
     let config: Config = needed("DATABASE_URL")?.parse()?;
-    // The queue keeps one more connection, on which it hears of new jobs.
+    // The queue keeps one further connection, on which it hears of new jobs.
     let database = TokioPostgresDatabase::from_config(config, 2 * workers + 4)?;
     let pool = database.pool().clone();
     veo_postgres::migrate(&pool).await?;
@@ -98,7 +98,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     }
     let client = Client::new(Kie::new(access)?)?
         .with_downloads(downloads)?
-        // Webhooks say when to ask; these questions are for those that get lost.
+        // Webhooks say when to ask. These questions replace webhooks that are lost.
         .with_poll(
             Poll::default()
                 .first(Duration::from_secs(60))
@@ -119,20 +119,20 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         .concurrency(workers)
         .define_job::<MakeVideo>()
         .add_extension(app.clone())
-        // A replica that was killed is missed after 30 seconds, which is how long its paid calls count as on their way. Too
-        // early would do no harm: two replicas that step the same key pay once.
+        // A killed replica is missed after 30 seconds. Its paid calls count as on their way for the same time. An
+        // earlier step would do no harm: two replicas that step the same key pay once, since the ledger lets one send.
         .heartbeat_interval(Duration::from_secs(5))
         .sweep_interval(Duration::from_secs(10))
         .sweep_threshold(Duration::from_secs(30))
         .recovery_delay(Duration::from_secs(1))
-        // A video that is being saved is not broken off.
+        // A download that is under way may end.
         .shutdown_grace_period(Duration::from_secs(60))
         .init()
         .await?;
     let listener = TcpListener::bind(set("ADDRESS", "127.0.0.1:8788")).await?;
     println!("Listening at http://{}", listener.local_addr()?);
     let finding = tokio::spawn(find_forgotten(app.clone()));
-    // When this is told to end, the worker ends first, and then the server.
+    // On a signal the worker ends first, and then the server.
     let working = async move {
         if let Err(error) = worker.run().await {
             println!("The worker has failed, so this ends: {error}");
@@ -142,7 +142,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         .with_graceful_shutdown(working)
         .await?;
     finding.abort();
-    // What is on the wire is paid for, and its job is written down before this ends.
+    // A request on the wire may be paid for. This waits for its outcome, or the attempt would stay unknown.
     app.client.drain().await;
     Ok(())
 }
@@ -199,11 +199,11 @@ async fn look(State(app): State<App>, Path(key): Path<String>) -> Result<Respons
     }
 }
 
-/// Believes a webhook only in which job it is about, whichever replica sent that. It is asked about at once.
+/// Takes only the name of the job from a webhook. Any replica may have sent that job. kie.ai is asked about it at once.
 async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     let notice = match app.webhooks.verify(&uri.to_string(), &headers, &body) {
         Ok(Delivery::First(notice) | Delivery::Repeated(notice)) => notice,
-        // Whoever sent it is not told why.
+        // The sender of a forged webhook does not learn why it was refused.
         Err(error) => {
             println!("Refused a webhook: {error}");
             return StatusCode::BAD_REQUEST;
@@ -216,7 +216,7 @@ async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Byt
         }
         Ok::<_, Box<dyn StdError + Send + Sync>>(())
     };
-    // kie.ai waits for 15 seconds, and sends it again after another answer than 200.
+    // kie.ai waits for 15 seconds, and repeats the webhook after any answer but 200.
     match tokio::time::timeout(Duration::from_secs(10), settle).await {
         Ok(Ok(())) => StatusCode::OK,
         Ok(Err(error)) => {
@@ -230,7 +230,7 @@ async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Byt
 impl TaskHandler for MakeVideo {
     const IDENTIFIER: &'static str = "make_video";
 
-    /// Makes one step. The next one is a new job under the same key, so that the engine counts no tries.
+    /// Makes one step. The next step is a new job under the same key, so the engine counts no failed tries.
     async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
         make_step(&self.key, &context).await
     }
@@ -247,7 +247,7 @@ async fn make_step(key: &str, context: &WorkerContext) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Makes one step for a key, and says how long to wait for the next one, if there is any.
+/// Makes one step for a key, and returns the pause before the next one, if there is a next one.
 async fn step(app: &App, key: &str) -> Option<Duration> {
     match app.client.step(key).await {
         Ok(Step::AgainAfter(pause)) => Some(pause),
@@ -277,7 +277,7 @@ async fn step(app: &App, key: &str) -> Option<Duration> {
     }
 }
 
-/// Saves a video under its key. One that is there was saved just before a crash, and is replaced by the same.
+/// Saves a video under its key. An existing file was saved just before a crash, and the same video replaces it.
 async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
         return Ok(());
@@ -289,8 +289,8 @@ async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
         .await
 }
 
-/// Puts the next step of a key in the queue. It is made at once, or not later than one that waits there already: a webhook may
-/// have come meanwhile.
+/// Puts the next step of a key in the queue. Without a pause it is made at once. With a pause, a step that waits there
+/// keeps its time, since a webhook may have made it earlier.
 async fn enqueue(
     database: &impl GenericClient,
     key: &str,
@@ -310,7 +310,7 @@ async fn enqueue(
         .map(drop)
 }
 
-/// Puts what is open and has no job in the queue, whatever has become of that.
+/// Puts open entries without a job in the queue every minute. Their job may have been lost in any way.
 async fn find_forgotten(app: App) {
     let mut minutes = interval(Duration::from_secs(60));
     minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -324,8 +324,8 @@ async fn find_forgotten(app: App) {
     }
 }
 
-/// An entry with a target is that of somebody else who uses the same ledger, and saves it there. A job that is locked for
-/// longer than any step takes is none.
+/// Puts open entries without a job in the queue. An entry with a target belongs to another program on the same ledger,
+/// which saves the video there. A job that is locked for longer than any step takes does not count.
 async fn enqueue_forgotten(pool: &Pool) -> Result<u64, Box<dyn StdError + Send + Sync>> {
     let call = "SELECT graphile_worker.add_job(
             'make_video', json_build_object('key', veo_open.key), job_key => veo_open.key)
@@ -336,7 +336,7 @@ async fn enqueue_forgotten(pool: &Pool) -> Result<u64, Box<dyn StdError + Send +
     Ok(pool.get().await?.execute(call, &[]).await?)
 }
 
-/// A key is the name of a file too, so it cannot lead elsewhere.
+/// A key is also the name of a file, so no character of it may lead elsewhere.
 fn is_key(key: &str) -> bool {
     (1..=64).contains(&key.len())
         && key
@@ -352,14 +352,14 @@ fn told(entry: &Entry) -> serde_json::Value {
     json!({ "key": entry.key, "state": entry.state, "job": entry.reference() })
 }
 
-/// The worker asks for it. A key of kie.ai is not shown.
+/// The worker needs `Debug`. The text does not show the key of kie.ai.
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App").finish_non_exhaustive()
     }
 }
 
-/// An error as a status and a sentence.
+/// An error of the server: a status and a sentence.
 struct Answer(StatusCode, String);
 
 impl Answer {

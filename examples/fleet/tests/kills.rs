@@ -1,4 +1,4 @@
-//! Replicas that are killed at any moment, and a database that is restarted and killed. `scripts/fleet-kills.sh` runs it.
+//! Kills replicas at any moment, and restarts and kills their database. `scripts/fleet-kills.sh` runs it.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ struct Replica {
     child: Child,
 }
 
-/// Prints what was lost, paid twice and left unknown.
+/// Prints how many wishes were lost, paid twice and left unknown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
     let Ok(database) = std::env::var("VEO_TEST_POSTGRES") else {
@@ -40,7 +40,7 @@ async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
         key: Some("test_webhook_hmac_key".to_owned()),
         ..Callbacks::default()
     };
-    // A video takes a few seconds.
+    // With this pace a video takes a few seconds.
     let scenario = Scenario::new("busy", "The videos of a fleet.")
         .pace(Pace::Scale(45.0))
         .credits(1e9)
@@ -90,7 +90,7 @@ async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
         order(&web, &replicas[number % REPLICAS].address, number).await;
     }
 
-    // The kills are spread over the time in which all can be started.
+    // The kills are spread over the time in which all jobs can be started.
     let pause = Duration::from_millis(500 * jobs as u64 / (kills as u64 + 1));
     for kill in 0..kills {
         sleep(pause).await;
@@ -141,7 +141,7 @@ async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
     assert!(most <= 20, "{most} starts in 10 s");
 }
 
-/// Starts what has ended by itself, as a supervisor does: a replica that is without its database for long ends.
+/// Starts replicas that have ended by themselves, as a supervisor does. A replica ends if it has no database for long.
 fn start_the_ended(replicas: &mut [Replica], start: &impl Fn(&str) -> Replica) {
     for replica in replicas {
         if replica.child.try_wait().unwrap().is_some() {
@@ -150,7 +150,7 @@ fn start_the_ended(replicas: &mut [Replica], start: &impl Fn(&str) -> Replica) {
     }
 }
 
-/// Orders a video until that is taken, as a customer does who has a key for it.
+/// Orders a video under its key until the order is taken, as a customer does.
 async fn order(web: &reqwest::Client, address: &str, number: usize) {
     let url = format!("http://{address}/videos");
     let body = json!({ "prompt": format!("Kite {number}"), "seconds": 4 }).to_string();
@@ -174,7 +174,7 @@ async fn order(web: &reqwest::Client, address: &str, number: usize) {
     }
 }
 
-/// How many entries are in each state.
+/// Counts the entries in each state.
 async fn count_states(database: &str) -> BTreeMap<String, usize> {
     let query = "SELECT state, count(*) FROM veo_jobs GROUP BY state";
     let rows = connect(database).await.query(query, &[]).await.unwrap();
@@ -203,7 +203,7 @@ fn is_moving(states: &BTreeMap<String, usize>) -> bool {
         .any(|state| !["done", "failed", "unknown"].contains(&&**state))
 }
 
-/// Restarts the database, after its end or as if it had been killed.
+/// Restarts the database, after an orderly end or as if it had been killed.
 fn restart(mode: &str) {
     let control = std::env::var("VEO_TEST_POSTGRES_CONTROL").unwrap();
     let line = format!("{control} --mode {mode} --wait --silent restart");
@@ -227,7 +227,7 @@ fn most_in_ten_seconds(starts: &[Instant]) -> usize {
     .unwrap_or_default()
 }
 
-/// Free a moment ago, and the same after each start.
+/// Finds a free address. A replica keeps it after each start.
 fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()

@@ -1,5 +1,4 @@
-//! The rules for links of videos. A link comes from outside, so it could lead to something that only this machine can
-//! reach.
+//! The rules for links of videos. A link comes from outside, and could lead to what only this machine can reach.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -421,8 +420,7 @@ mod tests {
 
     #[test]
     fn an_address_in_a_link_is_of_this_machine_at_most() {
-        // The columns: a link, whether it may be followed without a permission, and whether with one for this machine
-        // or for private networks.
+        // The columns: a link, if it may be followed at all, and if with a permission for loopback or private networks.
         let table = [
             ("http://1.1.1.1/", true, true),
             ("http://127.0.0.1/", false, true),

@@ -84,9 +84,8 @@ const FIRST: &[FourCC] = &[
 const TOLERANCE: f64 = 0.5;
 
 impl Media {
-    /// Checks that a file is a whole MP4, and reads its properties. Whole means that the index is there, with all the
-    /// pictures and the sound to which it points. It blocks while it reads the index and the first bytes of each
-    /// picture.
+    /// Checks that a file is a whole MP4, and reads its properties: the index is there, with all the pictures and the
+    /// sound that it points to. It blocks while it reads the index and the first bytes of each picture.
     ///
     /// ```
     /// # fn example() -> Result<(), veo_core::Error> {
@@ -336,8 +335,7 @@ impl Layout {
     }
 }
 
-/// Returns whether the first box can be that of an MP4: its kind is known, or the kind is a name and the box fits into
-/// the file. A text does not pass.
+/// Returns whether the first box can be one of an MP4: its kind is known, or is a name and the box fits into the file.
 fn begins_as_mp4(file: &mut (impl Read + Seek), length: u64) -> io::Result<bool> {
     let mut start = [0; 8];
     file.seek(SeekFrom::Start(0))?;

@@ -56,9 +56,8 @@ pub struct Downloads {
     /// of its own; false by default. A link to an address of a private network is not followed even then. Addresses in
     /// 198.18.0.0/15, which proxy programs make up, need no permission if the API is reached by one.
     pub allow_private_hosts: bool,
-    /// The proxies to media hosts; none by default. Only the proxy knows the addresses of a name, so any name is
-    /// followed through a proxy. A link to an address of a private network is not followed through a proxy either. Nor
-    /// is a link that names the proxy itself.
+    /// The proxies to media hosts; none by default. Only a proxy knows the addresses behind a name, so it decides where
+    /// names lead. No link to an address of a private network, or to the proxy itself, is followed.
     pub proxy: Proxy,
 }
 
@@ -131,8 +130,7 @@ impl Downloads {
 #[derive(Clone, Debug)]
 pub(crate) struct Downloader {
     http: reqwest::Client,
-    /// The client for the address of an API, which gets the key. It follows no redirect, so that no other host gets the
-    /// key.
+    /// The client for the address of an API, which gets the key. Without redirects, no other host gets the key.
     at_api: reqwest::Client,
     hosts: Hosts,
     settings: Downloads,
@@ -192,7 +190,7 @@ enum Stop {
     Nowhere(NoVideo),
     /// An HTTP status by which some hosts mean that the file is not there yet. If it stays, the link is given up.
     NotReady(u16),
-    /// What arrived is no whole video. The next try may go better.
+    /// The whole reply is there, but is no whole video. The next try may go better.
     Flawed(NoVideo),
     /// The transfer broke. The next try may go better.
     Broken(NoVideo),
@@ -682,8 +680,7 @@ impl Downloader {
         }
     }
 
-    /// Removes the partial files of ended processes from the folder of a path. A large folder takes long to search, so
-    /// each is searched at most once a minute.
+    /// Removes the partial files of ended processes beside a path, once a minute: it takes long in a large folder.
     fn remove_left_over(&self, path: &Path) {
         const AGAIN: Duration = Duration::from_secs(60);
         let folder = folder_of(path);

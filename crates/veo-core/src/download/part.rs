@@ -22,7 +22,7 @@ use crate::{Error, ErrorKind};
 
 /// A video that was saved whole and written through to the disk.
 ///
-/// From [`Client::download`](crate::Client::download), which has an example. It serializes to JSON, as a part of a
+/// From [`Client::download`](crate::Client::download). It serializes to JSON, as a part of a
 /// [`Receipt`](crate::Receipt).
 ///
 /// ```
@@ -46,8 +46,7 @@ pub struct Saved {
 /// A partial download: the bytes of a video that have arrived.
 pub(super) struct Part<'a> {
     path: &'a Path,
-    /// The temporary file. It is in the folder of the target, so that one rename moves it there. It is removed when
-    /// this is dropped.
+    /// The temporary file, in the folder of the target, so that one rename moves it there. It is removed when dropped.
     temporary: NamedTempFile,
     file: tokio::fs::File,
     hasher: Sha256,
