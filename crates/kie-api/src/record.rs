@@ -41,7 +41,7 @@ pub enum State {
 pub struct Asked {
     /// The prompt.
     pub prompt: Option<String>,
-    /// The name of the model in the operation that was used. It is missing for the one model of the current form that
+    /// The name of the model, in the words of the operation. It is missing for the one model of the current form that
     /// has tiers, since that name does not say the tier.
     pub model: Option<String>,
     /// The task's own model in the current form, which says what is made: a video, an extension or an upgrade.
@@ -86,7 +86,7 @@ impl Record {
         }
     }
 
-    /// The URLs of the videos as they arrived, each once. That of a whole film replaces that of an added part.
+    /// The URLs of the videos as they arrived, each once. The URL of a whole film replaces that of its added part.
     pub fn urls(&self) -> Vec<&str> {
         let results = || [&self.response, &self.result_json].into_iter().flatten();
         let films = results().filter_map(|result| result.full_result_urls.as_ref());

@@ -40,7 +40,7 @@ pub fn started_task(
     if let Some(id) = first.or_else(|| in_text().next()) {
         return Some(Named::Task(id));
     }
-    // A refusal may name the task of an earlier request, so an id in it proves no new task. It only may be one.
+    // An id in a refusal can be that of an earlier task, so it proves no job. It still keeps the request from a resend.
     let is_refusal = !result.as_ref().is_ok_and(|reply| reply.code.is_some());
     unnamed_task(body, is_refusal).filter(|(Named::Task(id) | Named::Perhaps(id))| is_new(id))
 }

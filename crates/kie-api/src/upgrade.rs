@@ -97,7 +97,7 @@ impl UpgradeReply {
             405 | 505 => Self::Refused(error),
             // This is the HTTP status. A code 410 of kie.ai is not documented.
             410 if rejection.head.status == 410 => Self::Refused(error),
-            // These codes are about now. They say nothing about the upgrade.
+            // These codes refuse the call for now, and say nothing about the upgrade.
             _ if is_not_now(number) => Self::NotNow(error),
             _ if rejection.is_in_progress() => Self::Running { task: None },
             400 | 404 | 422 => Self::Refused(error),

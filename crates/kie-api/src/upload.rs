@@ -16,7 +16,7 @@ impl Client {
         UploadStream {
             client: self,
             file: Bytes::new(),
-            // The form itself needs no bytes. They are sent without a copy.
+            // The form gets no bytes here: `send` sends them without a copy.
             form: UploadStreamRequest::builder().file(""),
         }
     }

@@ -42,7 +42,7 @@ impl fmt::Display for Rejection {
 
 /// Finds the sentence in the words of an error. A gateway passes on the JSON of the service behind it, as a text.
 pub fn sentence(words: &str) -> String {
-    /// The number of gateways that can stand behind each other.
+    /// The most gateways in a row whose JSON is opened.
     const DEPTH: usize = 4;
     let mut words = words.trim().to_owned();
     for _ in 0..DEPTH {
@@ -129,7 +129,7 @@ fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
 
 /// Finds the task in an object, which is the task itself or an envelope. `depth` is the number of envelopes around it.
 fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Value>> {
-    /// The number of envelopes that can stand in each other.
+    /// The most envelopes, one in another, that are opened.
     const DEEPEST: usize = 4;
     let is_bare = !is_task(json);
     // The `data` of a task that is in an envelope comes from the service behind UniAll, and has ids of that service.

@@ -1,6 +1,6 @@
 //! An application and its test. The connection breaks after the provider has taken the order, and the application does
 //! not pay a second time. `cargo test -p veo-core --example paid_once` runs the test. `cargo run -p veo-core --example
-//! paid_once` shows an order that is unclear in this way.
+//! paid_once` prints the order, and the simulator's report about the requests.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::error::Error;

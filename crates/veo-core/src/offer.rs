@@ -30,7 +30,7 @@ pub struct Offer {
     /// The account that pays: the name of the provider, or a named account at it.
     #[serde(default)]
     pub account: String,
-    /// The address of the provider, if it is not the provider's own.
+    /// The address at which the provider is reached, if it is not the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The form of the provider's API, if it is not the first one. The job carries it.

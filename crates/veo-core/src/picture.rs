@@ -70,7 +70,7 @@ fn jpeg(bytes: &[u8]) -> Option<Found> {
             0xe1 if inside.starts_with(b"Exif\0\0") => {
                 orientation = exif_orientation(&inside[6..]).unwrap_or(orientation);
             }
-            // These three markers are in the range of frame headers: Huffman tables, extensions and arithmetic coding.
+            // These markers stand between those of frames, and are Huffman tables, extensions and arithmetic coding.
             0xc4 | 0xc8 | 0xcc => {}
             0xc0..=0xcf => {
                 size = Some(Size {

@@ -11,7 +11,7 @@ use crate::image;
 use crate::model::{choices, nonsense};
 use crate::{Error, ErrorKind, Model, Offer, Provider, Reason, VideoRequest};
 
-/// The offers and refusals of all providers for a request. To make a plan sends nothing. It serializes to JSON.
+/// The offers and refusals of all providers for a request. Planning sends nothing. A plan serializes to JSON.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -200,7 +200,7 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
             || model.tier.is_none()
             || wanted_tier.is_none_or(|tier| model.tier == Some(tier))
     });
-    // A model for another kind of input is of no use as the closest.
+    // The reasons of a model for another kind of input would mislead: it can never make this video.
     let makes_it = |model: &&Model| model.modes.contains(&request.mode());
     if models.iter().any(makes_it) {
         models.retain(makes_it);

@@ -99,8 +99,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
         self.name().to_owned()
     }
 
-    /// The address of the provider, if it is not the provider's own: a simulator's, for example. A job of one address
-    /// is not known at another. None by default.
+    /// The address at which the provider is reached, if it is not the usual one: a simulator's, for example. A job of
+    /// one address is not known at another. None by default.
     fn base_url(&self) -> Option<&str> {
         None
     }
@@ -111,8 +111,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Adds a marker to the callback address of the offer, as the last pair of its query. A provider that [marks
-    /// callbacks](Capabilities::marks_callbacks) does it. Before that the address is as the caller gave it; a plan
+    /// Adds a marker to the callback address of the offer, as the last pair of its query, if the provider [marks
+    /// callbacks](Capabilities::marks_callbacks). An unmarked offer has the address as the caller gave it, and a plan
     /// shows `veo=...` in place of the marker. By default the offer stays the same.
     fn marked(&self, offer: &Offer, marker: &str) -> Offer {
         let _ = marker;

@@ -38,7 +38,7 @@ pub(crate) mod unix_seconds {
     }
 }
 
-/// [`unix_seconds`] for a time that may be missing.
+/// The JSON of [`unix_seconds`], for a time that may be missing.
 pub(crate) mod optional_unix_seconds {
     use std::time::SystemTime;
 

@@ -70,7 +70,7 @@ impl Config {
     }
 
     /// Sets the longest time to connect; 10 s by default. It has to be shorter than the other two time-outs. Otherwise
-    /// a request that was never sent would look like one whose reply was lost, and could be paid.
+    /// a request that was never sent would look like one whose reply was lost.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

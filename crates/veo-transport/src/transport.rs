@@ -320,7 +320,7 @@ fn without_scheme(rest: &str) -> String {
     }
 }
 
-/// Returns the cause of a failure without the URL, which can hold secrets. It is one line: no caller can act on parts.
+/// Returns the cause of a failure without the URL, which can hold secrets. It is one line: no caller acts on its parts.
 fn cause(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
     causes(&error.without_url()).into()
 }

@@ -103,7 +103,7 @@ impl Hosts {
         self.check(next)
     }
 
-    /// The rules as a policy for redirects.
+    /// Makes a policy for redirects from the rules.
     pub(crate) fn redirects(&self) -> Policy {
         let hosts = self.clone();
         Policy::custom(
@@ -135,7 +135,7 @@ impl Hosts {
         found.iter().copied().filter(is_allowed).collect()
     }
 
-    /// Makes the reason why none of these addresses is connected to.
+    /// Makes the reason why no connection is made to these addresses.
     fn refusal(&self, found: &[IpAddr]) -> Refused {
         let Some(address) = found.first() else {
             return Refused::new("its host has no address");
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn an_address_in_a_link_is_of_this_machine_at_most() {
-        // The columns: a link, if it may be followed at all, and if with a permission for loopback or private networks.
+        // The columns: a link, whether it is followed without a permission, and whether with one for any private host.
         let table = [
             ("http://1.1.1.1/", true, true),
             ("http://127.0.0.1/", false, true),

@@ -159,7 +159,7 @@ pub(crate) struct Transfer<'a> {
     tries: u32,
 }
 
-/// The end of one link.
+/// The result of following one link.
 pub(crate) enum Followed {
     /// The link led to the whole video.
     ToTheEnd,
@@ -680,7 +680,7 @@ impl Downloader {
         }
     }
 
-    /// Removes the partial files of ended processes beside a path, once a minute: it takes long in a large folder.
+    /// Removes the partial files of ended processes beside a path, at most once a minute: a large folder takes long.
     fn remove_left_over(&self, path: &Path) {
         const AGAIN: Duration = Duration::from_secs(60);
         let folder = folder_of(path);
