@@ -274,7 +274,7 @@ async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
         .await
 }
 
-/// A key is also the name of a file, so no character of it may lead elsewhere.
+/// Returns whether a key is safe. It is also the name of a file, so no character of it may lead elsewhere.
 fn is_key(key: &str) -> bool {
     (1..=64).contains(&key.len())
         && key

@@ -7,7 +7,7 @@
 //!   redirects, since 307 and 308 would send the body again.
 //! - A reply is read to its end, up to [`MAX_BODY`]. A video inside it is decoded as it arrives, up to [`MAX_INLINE`].
 //!   Of a broken reply the part that arrived is kept, since the id of a paid task may be in it.
-//! - The memory for decoding a reply is bounded, however many values the reply has ([`json`]).
+//! - The memory for decoding a reply is bounded, however many values the reply has ([`json()`]).
 //! - The API key goes to the configured origins only. It is removed from everything that is read, except a short key
 //!   for a simulator on this machine, which could be a normal word.
 //! - Each exchange is logged by `tracing` at the debug level, with the target [`WIRE`]: method, URL, status, and the

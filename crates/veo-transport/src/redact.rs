@@ -204,7 +204,8 @@ fn encoded_byte(text: &[u8], byte: u8) -> Option<usize> {
     (text.first() == Some(&byte)).then_some(1)
 }
 
-/// A quote ends a link in JSON and HTML. Commas and backslashes can be part of a query.
+/// Returns whether a character ends a link: white space, and quotes as in JSON and HTML. Commas and backslashes do not,
+/// since they can be part of a query.
 fn ends_link(c: char) -> bool {
     c.is_whitespace() || "\"<>".contains(c)
 }

@@ -15,7 +15,7 @@ pub struct RawReply {
     pub head: Head,
     /// The body, without the key if the provider echoed it.
     pub body: Bytes,
-    /// The content of long data URLs, which the body lacks. [`inline`](crate::inline) finds that of a link in it.
+    /// The content of long data URLs, which the body lacks. [`inline`](crate::inline()) finds that of a link in it.
     pub inline: Vec<Bytes>,
 }
 
@@ -42,7 +42,7 @@ impl<T> Reply<T> {
         &self.raw.body
     }
 
-    /// The content of long data URLs, for [`inline`](crate::inline).
+    /// The content of long data URLs, for [`inline`](crate::inline()).
     pub fn inline(&self) -> &[Bytes] {
         &self.raw.inline
     }

@@ -336,7 +336,7 @@ async fn enqueue_forgotten(pool: &Pool) -> Result<u64, Box<dyn StdError + Send +
     Ok(pool.get().await?.execute(call, &[]).await?)
 }
 
-/// A key is also the name of a file, so no character of it may lead elsewhere.
+/// Returns whether a key is safe. It is also the name of a file, so no character of it may lead elsewhere.
 fn is_key(key: &str) -> bool {
     (1..=64).contains(&key.len())
         && key
