@@ -331,7 +331,7 @@ impl Provider for Stuck {
 
 /// Whoever stops a submission loses nothing that may have been paid for, and pays for nothing after.
 #[tokio::test]
-async fn nothing_is_sent_after_a_stop_and_what_was_sent_is_waited_for() {
+async fn a_stop_sends_nothing_more_and_waits_for_the_rest() {
     let table = [
         // What is stopped after which step, where the provider is stuck, all steps that are taken, and the outcome.
         ("", "", "a upload, a limit, a submit", "a:t1"),
@@ -537,7 +537,7 @@ async fn an_offer_names_the_account_and_another_address() {
 }
 
 #[tokio::test]
-async fn a_callback_address_takes_a_marker_and_is_else_as_the_caller_wrote_it() {
+async fn a_callback_address_gets_a_marker_and_nothing_else() {
     for (form, _) in FORMS {
         let sim = Sim::start().await.unwrap();
         let kie = Kie::new(Access::new(KEY).base_url(sim.url())).unwrap();

@@ -1123,7 +1123,7 @@ async fn a_video_inside_the_link_of_a_stored_job_is_asked_for_again() {
 
 /// What `--verbose` shows of a transfer: where it goes, and not what opens the door there.
 #[tokio::test]
-async fn a_transfer_is_logged_without_signatures_and_without_the_video() {
+async fn a_transfer_is_logged_without_signatures_or_content() {
     let etag = "\r\netag: \"v1\"";
     let end = Host::start(&[cut(etag), rest(CUT, etag)]).await;
     let host = Host::start(&[

@@ -186,7 +186,7 @@ fn attempts(entry: &Entry) -> Vec<(Option<&str>, bool)> {
 
 /// The current form is asked only if kie.ai itself has said that the old one is gone, and nothing of the request.
 #[tokio::test]
-async fn the_current_form_is_asked_once_the_old_one_is_known_to_be_gone() {
+async fn the_current_form_follows_when_the_old_one_is_gone() {
     const WORDS: &str = "Not Found - The requested resource or endpoint does not exist";
     const OFF: &str = "Feature Disabled - The requested feature is currently disabled";
     let html = |status| {
@@ -446,7 +446,7 @@ async fn a_form_that_is_set_is_the_only_one_for_new_videos() {
 
 /// What the current form has no word for is not dropped for it.
 #[tokio::test]
-async fn a_request_that_the_current_form_cannot_have_is_not_sent_in_it() {
+async fn a_request_is_not_sent_in_a_form_that_lacks_its_fields() {
     let place = Place::new().await;
     place
         .answers(OLD, json_reply(404, refusal(404, "Not Found")))
@@ -517,7 +517,7 @@ async fn a_step_sends_in_the_other_form_too() {
 
 /// A process that ends between the two forms has told the ledger all that the next one needs.
 #[tokio::test]
-async fn what_a_process_leaves_between_the_forms_is_sent_by_the_next_one() {
+async fn a_process_that_ends_between_two_forms_loses_nothing() {
     let done = success(json!({ "taskId": "new1", "state": "success",
                                "resultJson": json!({ "resultUrls": ["https://tempfile.example.net/v/kite.mp4"] }).to_string() }));
     for is_queued in [true, false] {
@@ -664,7 +664,7 @@ async fn a_job_of_a_named_account_says_its_form_too() {
 
 /// Whatever a step tries again, it says so in the line that tells of the rejection.
 #[tokio::test]
-async fn what_a_step_tries_again_is_wanted_from_the_moment_of_its_rejection() {
+async fn a_rejection_that_is_tried_again_is_wanted_at_once() {
     let rows = [
         (refusal(429, "Too many requests"), EntryState::Wanted),
         (refusal(455, "Maintenance"), EntryState::Wanted),

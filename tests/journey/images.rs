@@ -28,7 +28,7 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 #[tokio::test]
-async fn an_image_that_cannot_be_used_is_refused_before_anything_is_sent() {
+async fn an_unusable_image_is_refused_before_anything_is_sent() {
     let not_whole = Err("is not whole");
     let moves = Err("moves, and one picture is needed");
     let no_pixels = Err("has no pixels");

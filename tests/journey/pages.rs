@@ -23,7 +23,7 @@ fn with(page: &str, mark: &str, end: &str, text: &str) -> String {
 }
 
 #[test]
-fn the_page_about_testing_shows_the_example_every_scenario_and_every_word_of_one() {
+fn the_testing_page_shows_every_scenario() {
     let page = read(TESTING);
     let example = "crates/veo-core/examples/paid_once.rs";
     let mark = format!("<!-- {example} -->");

@@ -462,7 +462,7 @@ fn the_models_are_those_of_the_specifications() {
 
 /// The successor has enums of its own in the specification.
 #[test]
-fn the_models_that_are_named_only_are_those_of_the_specification() {
+fn named_models_are_those_of_the_specification() {
     let client = client();
     for model in client.models().filter(|model| model.is_named_only) {
         let seconds: Vec<_> = model.seconds.iter().map(ToString::to_string).collect();
@@ -588,7 +588,7 @@ fn extension() -> VideoRequest {
 /// What the vocabulary covers has no second way in, whether this request sets it or not. A new field of a specification has to
 /// be sorted: it is covered, or it is the caller's.
 #[test]
-fn a_field_of_a_specification_is_a_word_of_the_vocabulary_or_the_callers() {
+fn every_field_is_in_the_vocabulary_or_is_extra() {
     let vocabulary = vocabulary();
     for (provider, schema, field) in specified_fields() {
         let requests = match schema {
@@ -686,7 +686,7 @@ fn values() -> Vec<(&'static str, Value)> {
 
 /// Whatever is asked for changes what is sent, or is refused by its name; it is never dropped.
 #[test]
-fn every_word_of_the_vocabulary_is_sent_or_refused_by_each_provider() {
+fn each_provider_sends_or_refuses_every_setting() {
     // A request is not one without these, and the caller's own fields have a test of their own.
     let others = ["prompt", "input", "extra"].map(str::to_owned);
     let known: BTreeSet<_> = values()

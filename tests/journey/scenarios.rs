@@ -201,7 +201,7 @@ fn check_paid_once(sim: &Sim, told: Option<Charged>, case: &str) {
 }
 
 #[tokio::test]
-async fn every_scenario_of_kie_ends_well_or_says_what_it_cost_and_is_paid_once() {
+async fn every_scenario_of_kie_is_paid_at_most_once() {
     every_scenario("kie", Some(KieForm::Auto)).await;
 }
 
@@ -211,7 +211,7 @@ async fn every_scenario_of_kie_in_its_current_form_does_so_too() {
 }
 
 #[tokio::test]
-async fn every_scenario_of_uniall_ends_well_or_says_what_it_cost_and_is_paid_once() {
+async fn every_scenario_of_uniall_is_paid_at_most_once() {
     every_scenario("uniall", None).await;
 }
 

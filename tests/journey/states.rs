@@ -274,7 +274,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
 
 /// An upgrade that cannot be followed may be paid for, so it is not given up for the smaller video.
 #[tokio::test]
-async fn an_upgrade_that_cannot_be_followed_goes_on_when_it_is_waited_for_again() {
+async fn an_upgrade_can_be_waited_for_again() {
     let large = "https://tempfile.example.net/p/large.mp4";
     let ready = json!({ "code": 200, "msg": "success", "data": { "resultUrls": [large] } });
     let refused = |code: i64, words: &str| json!({ "code": code, "msg": words, "data": null });

@@ -284,7 +284,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
 
 /// Another provider is asked only when the first has certainly not taken the request.
 #[tokio::test]
-async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
+async fn the_next_provider_is_asked_only_after_a_rejection() {
     let request = VideoRequest::text("A red kite");
     let gone = Sim::start().await.unwrap();
     let unreachable = kie(&gone);
@@ -359,7 +359,7 @@ async fn the_next_provider_is_asked_only_if_the_first_has_not_taken_it() {
 
 /// A job names the account, so two accounts at one provider need two names.
 #[tokio::test]
-async fn an_account_is_asked_once_and_another_one_at_the_same_provider_too() {
+async fn each_account_of_a_provider_is_asked_once() {
     let sim = Sim::start().await.unwrap();
     let at = |key: &str| Kie::new(Access::new(key).base_url(sim.url())).unwrap();
     let poor = |number| at(&format!("no-credits/{number}"));
@@ -562,7 +562,7 @@ async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
 
 /// The record of an upgraded video still has the smaller one.
 #[tokio::test]
-async fn an_expired_link_of_an_upgraded_video_is_not_renewed_by_the_smaller_one() {
+async fn an_upgraded_videos_link_is_renewed_from_its_own_task() {
     let scenario = Scenario::new(
         "expired",
         "The first link to an upgraded video is not taken any more.",

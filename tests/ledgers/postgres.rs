@@ -279,7 +279,7 @@ async fn connections_that_end_send_nothing_twice() {
 }
 
 #[tokio::test]
-async fn zero_characters_are_refused_before_anything_is_sent_and_left_out_after() {
+async fn zero_characters_are_refused_before_sending() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };

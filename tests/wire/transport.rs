@@ -131,7 +131,7 @@ async fn a_refused_connection_is_known_to_have_sent_nothing() {
 
 /// A pooled connection that the server closes at the wrong moment makes a submit look lost that was never sent.
 #[tokio::test]
-async fn every_submit_has_a_connection_of_its_own_and_questions_share_one() {
+async fn each_submit_has_a_connection_of_its_own() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let connections = Arc::new(AtomicUsize::new(0));

@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_is_a_file_or_a_revision_and_the_exit_tells_the_verdict() {
+    fn arguments_are_files_or_revisions() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| {
             let path = folder.path().join(name);

@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_pauses_grow_with_the_time_and_the_last_question_comes_at_the_end() {
+    async fn pauses_grow_and_the_last_question_comes_at_the_end() {
         let (result, asked) = wait(Poll::default(), |_| running()).await;
         assert_eq!(
             (result, asked.last()),
@@ -396,8 +396,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn questions_without_an_answer_are_asked_again_ever_more_slowly_and_forgiven_for_a_while()
-    {
+    async fn failed_questions_are_repeated_and_forgiven_for_a_while() {
         let (result, asked) = wait(
             Poll::default(),
             |n| if n < 5 { unavailable() } else { done() },

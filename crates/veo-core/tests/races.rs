@@ -199,7 +199,7 @@ async fn a_pause_without_an_end_ends_no_run() {
 }
 
 #[tokio::test]
-async fn a_line_of_which_the_disk_has_only_the_room_is_one_unknown_entry() {
+async fn a_line_of_zeros_is_one_unknown_entry() {
     for (name, keeps_half, byte) in [
         ("spaces", false, b' '),
         ("half a line", true, b' '),

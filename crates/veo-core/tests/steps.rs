@@ -171,7 +171,7 @@ fn settled(job: &str) -> Settlement {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_goes_on_takes_up_what_other_processes_want_and_settle() {
+async fn a_run_takes_up_the_wishes_of_other_processes() {
     let (folder, mut hat) = (tempfile::tempdir().unwrap(), Hat::new().done());
     hat.loses_replies = true;
     let mut handed = serve(&client(&hat, folder.path()).await);
@@ -366,7 +366,7 @@ async fn a_rejected_wish_is_wanted_again_only_if_somebody_says_so() {
 }
 
 #[tokio::test]
-async fn a_step_asks_the_next_provider_after_a_rejection_and_each_of_them_once() {
+async fn a_step_asks_each_provider_once() {
     let (folder, sim) = (tempfile::tempdir().unwrap(), Sim::start().await.unwrap());
     let ledger = ledger(folder.path()).await;
     let client = patient(kie(&sim, "no-credits"))

@@ -96,7 +96,7 @@ fn only_the_test_of_everything_is_not_run() {
 }
 
 #[test]
-fn the_commands_that_cost_money_are_ones_that_the_program_understands() {
+fn commands_that_cost_money_are_understood() {
     let mut found = 0;
     for page in pages() {
         found += page.blocks.iter().filter(|block| block.is_real).count();

@@ -114,7 +114,7 @@ fn what_is_done_is_not_done_again() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_at_once_and_nothing_is_sent() {
+fn a_faulty_batch_file_is_refused_before_anything_is_sent() {
     let sandbox = Sandbox::with_sim();
     sandbox.write("there.mp4", "");
     let table: [&[&str]; 3] = [

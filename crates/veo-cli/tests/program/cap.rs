@@ -66,7 +66,7 @@ fn what_is_no_cap_is_refused_before_anything_is_asked() {
 
 /// What a record says and what the balance shows are two witnesses, and the larger counts.
 #[test]
-fn a_record_that_tells_too_little_gives_no_room_for_another_line() {
+fn a_record_without_prices_leaves_no_room_for_a_line() {
     // The fall of the balance for each, what the record says, how many at a time, and how many are made below 100.
     let table = [
         (60, "0", "1", 1),

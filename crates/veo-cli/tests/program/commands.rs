@@ -140,7 +140,7 @@ fn a_job_goes_through_all_commands() {
 }
 
 #[test]
-fn the_list_of_jobs_has_columns_for_people_and_none_for_programs() {
+fn jobs_are_listed_in_columns_only_for_people() {
     let server = Server::start(|line, body| match body {
         _ if body.contains("dear") => Some(refused(402, "Insufficient credits")),
         _ if body.contains("lost") => None,
@@ -312,7 +312,7 @@ fn an_upgrade_is_a_job_of_its_own() {
 }
 
 #[test]
-fn an_upgrade_is_on_the_disk_before_it_is_asked_for_and_goes_on_after_a_kill() {
+fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
     let (ready, video) = (Arc::new(Mutex::new(false)), clip());
     let is_ready = ready.clone();
     let sandbox = Sandbox::new();
@@ -421,7 +421,7 @@ fn an_upgrade_is_never_taken_for_the_job_that_it_makes_larger() {
 }
 
 #[test]
-fn an_upgrade_that_was_not_taken_says_so_and_one_that_nobody_knows_of_is_asked_for_again() {
+fn a_rejected_upgrade_says_so_and_an_unknown_one_goes_on() {
     let (arrived, arrival) = channel();
     let (arrived, asked) = (Mutex::new(arrived), AtomicUsize::new(0));
     let server = Server::start(move |_, _| match asked.fetch_add(1, Ordering::Relaxed) {
@@ -800,7 +800,7 @@ fn a_video_goes_where_it_was_to_go_wherever_one_waits() {
 
 /// A program that goes by these fields never pays twice.
 #[test]
-fn what_was_paid_for_is_told_as_paid_for_whatever_goes_wrong_after() {
+fn a_paid_video_is_told_as_paid_whatever_fails_later() {
     let error = |run: &Run| {
         let error: Value = serde_json::from_str(run.err.lines().last().unwrap()).unwrap();
         ["charged", "resend", "job"].map(|field| error[field].as_str().unwrap_or("-").to_owned())
@@ -1406,7 +1406,7 @@ fn the_schema_is_the_checked_in_one() {
 }
 
 #[test]
-fn a_result_that_cannot_be_printed_is_a_failure_and_one_that_nobody_reads_is_none() {
+fn only_a_result_that_cannot_be_printed_is_a_failure() {
     let sandbox = Sandbox::with_sim();
     let table: [&[&str]; 6] = [
         &["schema"],

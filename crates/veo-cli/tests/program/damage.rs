@@ -392,7 +392,7 @@ fn numbers() -> [usize; 3] {
 }
 
 #[test]
-fn a_damaged_record_pays_no_line_twice_and_says_where_it_is_damaged() {
+fn a_damaged_record_pays_no_line_twice() {
     let [bits, cuts, _] = numbers();
     let changes = [
         (Change::Untouched, 1),
@@ -404,7 +404,7 @@ fn a_damaged_record_pays_no_line_twice_and_says_where_it_is_damaged() {
 }
 
 #[test]
-fn a_record_that_has_lost_its_end_pays_no_line_twice_and_is_gone_on_with() {
+fn a_record_that_lost_its_end_pays_no_line_twice() {
     let [.., ends] = numbers();
     check(
         Start::killed,

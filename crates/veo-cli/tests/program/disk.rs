@@ -324,7 +324,7 @@ fn a_disk_that_is_full_when_a_job_is_accepted_loses_no_job() {
 }
 
 #[test]
-fn a_disk_that_is_full_when_a_video_is_saved_keeps_the_video_and_pays_nothing_again() {
+fn a_full_disk_at_saving_loses_no_video_and_no_money() {
     // Of what is told of a longer prompt, less has room in the last block.
     let cases = [Kind::Single, Kind::Batch]
         .into_iter()
@@ -372,7 +372,7 @@ fn a_disk_that_is_full_when_a_video_is_saved_keeps_the_video_and_pays_nothing_ag
 }
 
 #[test]
-fn a_video_that_is_longer_than_the_disk_leaves_nothing_there_and_is_waited_for_again() {
+fn a_video_larger_than_the_disk_can_be_waited_for_again() {
     for kind in [Kind::Single, Kind::Batch] {
         let server = provider(|_| {}, 1);
         let sandbox = Sandbox::new().at("kie", server.url());
@@ -411,7 +411,7 @@ fn a_video_that_is_longer_than_the_disk_leaves_nothing_there_and_is_waited_for_a
 }
 
 #[test]
-fn receipts_for_which_there_is_no_room_keep_no_video_from_being_made() {
+fn no_room_for_receipts_stops_no_video() {
     let server = provider(|_| {}, 1);
     let sandbox = Sandbox::new().at("kie", server.url());
     let Some(small) = Small::mount(&sandbox) else {
@@ -463,7 +463,7 @@ fn without(sandbox: &Sandbox, calls: &[&str], error: &str) -> String {
 }
 
 #[test]
-fn where_no_record_can_be_kept_nothing_is_sent_and_it_is_said_what_to_do() {
+fn nothing_is_sent_where_no_record_can_be_kept() {
     let table: [(&[&str], &str); 2] = [(&["fsync", "fdatasync"], "EINVAL"), (&["flock"], "ENOLCK")];
     let mut wrong = Vec::new();
     for (calls, error) in table {
@@ -535,7 +535,7 @@ fn nobody_else_can_read_the_record() {
 }
 
 #[test]
-fn a_record_that_can_only_be_read_is_listed_and_nothing_is_sent_from_it() {
+fn a_read_only_record_is_listed_and_sends_nothing() {
     let server = provider(|_| {}, 1);
     let sandbox = Sandbox::new().at("kie", server.url());
     let Some(small) = Small::mount(&sandbox) else {

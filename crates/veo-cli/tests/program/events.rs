@@ -63,7 +63,7 @@ const RARE: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn the_page_about_json_names_all_that_is_printed_and_nothing_else() {
+fn the_json_page_names_exactly_what_is_printed() {
     let sandbox = Sandbox::with_sim();
     fs::write(sandbox.path("dog.png"), PICTURE).unwrap();
     sandbox.write("two.jsonl", "{\"prompt\": \"A\"}\n{\"prompt\": \"B\"}\n");

@@ -79,7 +79,7 @@ fn a_record_that_is_deleted_meanwhile_pays_no_line_twice() {
 
 /// Deleted while an image is on its way to the provider, which can take long.
 #[test]
-fn a_request_is_on_record_before_it_leaves_also_when_the_folder_is_deleted_meanwhile() {
+fn a_deleted_folder_keeps_a_request_from_leaving() {
     let (arrived, arrival) = channel();
     let (release, released) = channel::<()>();
     let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
@@ -272,7 +272,7 @@ fn thirty_requests_at_once_have_thirty_jobs_and_thirty_files() {
 }
 
 #[test]
-fn a_file_that_appears_at_the_target_stays_and_the_video_goes_to_the_next_free_name() {
+fn a_file_that_appears_at_the_target_is_not_replaced() {
     let mut wrong = Vec::new();
     let table: [(&str, &[&str], &str); 4] = [
         (

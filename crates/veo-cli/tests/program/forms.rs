@@ -98,7 +98,7 @@ fn attempts(entry: &Entry) -> Vec<(Option<&str>, bool)> {
 }
 
 #[test]
-fn a_batch_goes_on_in_the_current_form_when_the_old_one_is_switched_off() {
+fn a_batch_goes_on_in_the_current_form() {
     for (way, fault) in ways() {
         for concurrency in ["1", "4"] {
             let scenario = old_form("switched-off").fault("generate", 3.., fault.clone());
@@ -148,7 +148,7 @@ fn a_batch_goes_on_in_the_current_form_when_the_old_one_is_switched_off() {
 
 /// What says nothing of the form is no reason to pay in the other one.
 #[test]
-fn a_page_a_model_and_a_lost_reply_never_lead_to_the_current_form() {
+fn other_failures_never_lead_to_the_current_form() {
     let page = Fault::Reply {
         status: 404,
         body: "<html>404 Not Found</html>".to_owned(),
@@ -202,7 +202,7 @@ fn a_page_a_model_and_a_lost_reply_never_lead_to_the_current_form() {
 
 /// The first reply is lost, and then the old form is gone: the first video stays unknown, and the others are made.
 #[test]
-fn what_is_unknown_in_the_old_form_is_not_sent_in_the_current_one() {
+fn an_unknown_outcome_is_not_sent_in_the_other_form() {
     for (way, fault) in ways() {
         let scenario = old_form("lost-and-gone")
             .fault("generate", 1..=1, Fault::Drop)
@@ -230,7 +230,7 @@ fn what_is_unknown_in_the_old_form_is_not_sent_in_the_current_one() {
 
 /// Its records go with it, so nobody can tell of what is under way. That is no failure, and is not paid for again.
 #[test]
-fn what_was_taken_before_the_old_form_went_with_its_records_is_not_sent_again() {
+fn jobs_whose_records_went_are_not_sent_again() {
     let is_gone = |status| {
         let scenario = old_form("gone-with-its-records");
         let scenario = scenario.fault("generate", 4.., Fault::status(status));
@@ -366,7 +366,7 @@ const LARGE: &str = "kie+jobs:t1:4k";
 /// It is killed before there is a reply: the upgrade is unknown, and no command posts it again. Once somebody has found its task,
 /// that is asked.
 #[test]
-fn an_upgrade_that_was_killed_before_its_reply_is_never_posted_again() {
+fn an_upgrade_killed_before_its_reply_is_not_sent_again() {
     let (arrived, arrival) = channel();
     let arrived = Mutex::new(arrived);
     let server = Server::start(move |line, _| {
@@ -404,7 +404,7 @@ fn an_upgrade_that_was_killed_before_its_reply_is_never_posted_again() {
 
 /// It is killed while it waits for the task of the upgrade, again and again.
 #[test]
-fn an_upgrade_that_was_killed_after_its_reply_is_asked_for_by_its_task() {
+fn an_upgrade_killed_after_its_reply_is_followed() {
     let asked = AtomicUsize::new(0);
     let server = Server::start(move |line, _| {
         if line.contains("POST") {

@@ -177,7 +177,7 @@ fn a_provider_that_stays_busy_ends_the_batch_in_time() {
 
 /// The record knows of a pause that another command was asked for.
 #[test]
-fn a_pause_that_is_longer_than_the_user_waits_ends_the_next_command_too() {
+fn a_pause_beyond_the_timeout_ends_the_next_command_too() {
     let (server, taken) = kie(|number| (number <= 2).then(|| busy("3600")));
     let sandbox = Sandbox::new().at("kie", server.url());
     let generate = ["generate", "A dog", "--timeout", "2s"].as_slice();

@@ -338,7 +338,7 @@ fn killed_batches_go_on_until_each_line_is_done_or_unknown() {
 }
 
 #[test]
-fn killed_upgrades_are_kept_and_a_4k_one_is_asked_for_again_at_most_once() {
+fn killed_upgrades_are_kept_and_called_at_most_twice() {
     let mut chance = Chance::new();
     let (server, paid) = provider();
     let (mut ends, mut repeated, mut wrong) = (Ends::default(), 0, Vec::new());
@@ -420,7 +420,7 @@ fn killed_upgrades_are_kept_and_a_4k_one_is_asked_for_again_at_most_once() {
 
 /// The two moments that count most, without chance.
 #[test]
-fn a_program_killed_while_it_sends_leaves_an_unknown_outcome_and_after_it_a_job() {
+fn a_kill_while_sending_leaves_an_unknown_outcome() {
     let (arrived, arrival) = channel();
     let arrived = Mutex::new(arrived);
     let held = AtomicUsize::new(0);

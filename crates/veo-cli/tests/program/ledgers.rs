@@ -39,7 +39,7 @@ mod postgres {
     const BATCH: [&str; 5] = ["generate", "--batch", "jobs.jsonl", "--concurrency", "3"];
 
     #[test]
-    fn an_address_that_cannot_be_used_is_refused_without_its_password() {
+    fn an_unusable_address_is_refused_without_its_password() {
         let form = "give one as a URL, or as host=HOST user=USER dbname=DATABASE";
         for (address, why) in [
             ("me:hidden", form),

@@ -102,7 +102,7 @@ fn end(text: &str) -> &str {
 
 /// Two are held on the way, and four wait for their turn.
 #[test]
-fn what_waits_for_its_turn_when_the_program_is_killed_is_not_unknown() {
+fn a_kill_leaves_waiting_requests_wanted() {
     let counts = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
     let told = counts.clone();
     let server = Server::start(move |line, body| {
@@ -161,7 +161,7 @@ fn what_waits_for_its_turn_when_the_program_is_killed_is_not_unknown() {
 
 /// What was on the way when it was killed is unknown, and the same command sends the rest.
 #[test]
-fn a_killed_batch_with_more_at_a_time_than_the_limit_leaves_unknown_what_was_on_the_way() {
+fn a_killed_batch_leaves_only_sent_requests_unknown() {
     if !has_time() {
         return;
     }
@@ -222,7 +222,7 @@ fn a_killed_batch_with_more_at_a_time_than_the_limit_leaves_unknown_what_was_on_
 
 /// The delays on the way differ, so what leaves in time can arrive too close to what left before.
 #[test]
-fn no_request_is_refused_for_being_too_much_and_the_limit_is_used() {
+fn the_limit_is_used_and_never_exceeded() {
     if !has_time() {
         return;
     }

@@ -82,7 +82,7 @@ fn nobody_there_costs_nothing() {
 }
 
 #[test]
-fn an_unknown_outcome_is_kept_and_explained_and_asked_of_nobody_else() {
+fn an_unknown_outcome_asks_no_other_provider() {
     let lost = Server::start(|_, _| None);
     let other = Server::start(|_, _| None);
     let sandbox = Sandbox::new()
@@ -154,7 +154,7 @@ fn nothing_is_sent_that_cannot_be_written_down() {
 }
 
 #[test]
-fn the_intent_is_on_the_disk_before_the_request_and_the_job_before_the_wait() {
+fn request_and_job_are_on_disk_before_the_next_step() {
     let sandbox = Sandbox::new();
     let (intent, job) = (sandbox.store(), sandbox.store());
     let (known, named) = (
@@ -182,7 +182,7 @@ fn the_intent_is_on_the_disk_before_the_request_and_the_job_before_the_wait() {
 
 /// Nothing is sent from a damaged record, and what can be read of it is gone on with.
 #[test]
-fn a_paid_job_is_listed_and_waited_for_whatever_happened_to_its_request() {
+fn a_paid_job_is_listed_and_can_be_waited_for() {
     let sandbox = Sandbox::with_sim();
     let job = sandbox
         .run(&["generate", "A dog", "--no-wait"])
@@ -224,7 +224,7 @@ fn a_paid_job_is_listed_and_waited_for_whatever_happened_to_its_request() {
 
 /// UniAll has no place for images, and reaches those at kie.ai.
 #[test]
-fn an_image_reaches_uniall_through_the_place_of_kie_without_a_video_from_there() {
+fn an_image_reaches_uniall_through_an_upload_to_kie() {
     let sandbox = Sandbox::with_sim();
     let image = PICTURE;
     std::fs::write(sandbox.path("dog.png"), image).unwrap();

@@ -211,7 +211,7 @@ fn a_batch_with_a_byte_order_mark_is_the_same_batch() {
 }
 
 #[test]
-fn a_file_that_others_can_read_is_refused_only_for_a_key_that_is_used() {
+fn a_readable_key_file_is_refused_only_when_it_is_used() {
     let key = "[kie]\napi_key = \"from-the-file\"\n";
     // The text, whether the environment has a key, how it ends, and whether there is a word about it.
     let table = [

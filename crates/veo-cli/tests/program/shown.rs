@@ -164,7 +164,7 @@ fn the_key_is_nowhere_in_any_encoding() {
 
 /// Signatures and passwords of links, and what a terminal obeys in them.
 #[test]
-fn what_is_secret_in_links_is_nowhere_but_in_a_link_that_was_asked_for() {
+fn secrets_of_links_are_shown_only_on_request() {
     const VIDEO: &str = r"http://me:pa55@127.0.0.1:1/\u001b.mp4?signature=5ecret";
     for url in [r"{origin}/video.mp4?signature=5ecret\u001b", VIDEO] {
         let record = record("t1", 1, url).replace(

@@ -120,7 +120,7 @@ fn a_file_can_have_that_name() {
 }
 
 #[test]
-fn what_cannot_go_to_standard_output_is_refused_before_anything_is_sent() {
+fn standard_output_is_checked_before_anything_is_sent() {
     let sandbox = Sandbox::with_sim();
     sandbox.write(
         "jobs.jsonl",

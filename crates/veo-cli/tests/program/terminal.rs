@@ -98,7 +98,7 @@ fn plain(drawn: &[u8]) -> String {
 }
 
 #[test]
-fn progress_is_drawn_on_the_terminal_and_the_result_goes_where_it_should() {
+fn progress_goes_to_the_terminal_and_the_result_to_stdout() {
     let ((answer, next), video) = (channel::<Option<u8>>(), clip());
     let next = Mutex::new(next);
     let server = Server::start(move |line, _| {

@@ -109,7 +109,7 @@ fn a_lost_reply_to_a_call_for_4k_is_followed_by_one_more_call() {
 }
 
 #[test]
-fn a_lost_reply_to_a_call_for_1080p_is_unknown_and_nothing_is_called_by_itself() {
+fn a_lost_reply_for_1080p_is_unknown_and_not_repeated() {
     let (server, asked) = provider(
         |number| (number > 1).then(larger),
         |_| record("none", 0, ""),
@@ -134,7 +134,7 @@ fn a_lost_reply_to_a_call_for_1080p_is_unknown_and_nothing_is_called_by_itself()
 }
 
 #[test]
-fn an_upgrade_that_is_not_there_yet_is_asked_for_as_its_page_says() {
+fn an_unfinished_upgrade_is_polled_as_its_page_says() {
     // For 4K its own task is asked, and for 1080p there is only the call itself.
     for (size, calls) in [("4k", 1), ("1080p", 9)] {
         let call = move |number| {
@@ -166,7 +166,7 @@ fn an_upgrade_that_is_not_there_yet_is_asked_for_as_its_page_says() {
 
 /// Then what is asked about is the smaller video, which is there.
 #[test]
-fn a_task_for_4k_with_the_id_of_its_video_is_not_done_before_4k_is_there() {
+fn a_4k_task_with_its_videos_id_ends_with_the_4k_video() {
     let call = |number| {
         Some(if number == 1 {
             taken("t1")
@@ -188,7 +188,7 @@ fn a_task_for_4k_with_the_id_of_its_video_is_not_done_before_4k_is_there() {
 
 /// Less came than was asked for, so whoever waits begins the upgrade.
 #[test]
-fn an_upgrade_that_begins_by_itself_is_on_record_before_it_is_called_for() {
+fn an_automatic_upgrade_is_on_record_before_its_call() {
     for start in [
         &["generate", "A particular dog", "--resolution", "1080p"][..],
         &["wait"],

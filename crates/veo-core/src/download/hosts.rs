@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_lead_into_private_networks_and_only_when_they_may() {
+    fn only_allowed_names_lead_into_private_networks() {
         // The columns: addresses of a name, addresses of the API, and the addresses that are left without a permission,
         // with one for this machine, and with one for private networks.
         let table = [

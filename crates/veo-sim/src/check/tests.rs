@@ -10,7 +10,7 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 const JSON: Option<&str> = Some("application/json");
 
 #[test]
-fn every_operation_of_the_specifications_is_found_and_nothing_else_is() {
+fn exactly_the_specified_operations_are_found() {
     let contract = Contract::shared();
     let mut known = Vec::new();
     for (provider, specification) in specifications() {
@@ -205,7 +205,7 @@ fn a_body_that_does_not_fit_is_told_where_and_why() {
 }
 
 #[test]
-fn a_field_that_is_not_in_the_specification_is_told_where_it_is() {
+fn an_unknown_field_is_reported_with_its_place() {
     for (id, body, expected) in rows(
         r#"
         generate | {"prompt":"A kite","of_tomorrow":{"a":[1]}} | body /of_tomorrow: is not in the specification

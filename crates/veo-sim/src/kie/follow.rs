@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_callback_that_waits_for_its_partner_is_kept_without_its_body() {
+    async fn a_callback_that_waits_is_kept_without_its_body() {
         let scenario = scenario(
             Pace::AtOnce,
             Callbacks {
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_late_callback_is_so_long_after_the_end_and_not_after_it_is_noticed() {
+    async fn a_late_callback_counts_from_the_end_of_the_task() {
         for pace in [Pace::AtOnce, Pace::Polls(0), Pace::Scale(1.0)] {
             for subject in [Subject::Video, Subject::Upgrade4k] {
                 let shared = Shared::sample();

@@ -315,7 +315,7 @@ async fn tasks_of_the_current_form_have_one_of_three_bodies() {
 }
 
 #[tokio::test]
-async fn an_upgrade_of_the_current_form_is_called_about_as_a_task_of_its_own() {
+async fn an_upgrade_of_the_current_form_has_its_own_callback() {
     let mut receiver = Receiver::start(&[]).await;
     let sim = start(scenario(FAST, Callbacks::default())).await;
     let user = User::new(&sim, "key");
@@ -334,7 +334,7 @@ async fn an_upgrade_of_the_current_form_is_called_about_as_a_task_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_4k_upgrade_that_fails_is_called_about_in_both_documented_shapes() {
+async fn a_failed_4k_upgrade_has_both_documented_callbacks() {
     for (snake_case, shape) in [(false, None), (true, None), (false, Some(Shape::NoData))] {
         let mut receiver = Receiver::start(&[]).await;
         let how = Callbacks {
@@ -441,7 +441,7 @@ async fn a_callback_is_signed_if_there_is_a_key() {
 }
 
 #[tokio::test]
-async fn a_callback_is_sent_until_it_is_answered_with_200_and_at_most_four_times() {
+async fn a_callback_is_sent_up_to_four_times_until_a_200() {
     for (answers, attempts) in [
         (&[200][..], 1),
         (&[500, 200], 2),
@@ -545,7 +545,7 @@ async fn callbacks_come_twice_late_and_in_the_wrong_order() {
 }
 
 #[tokio::test]
-async fn a_late_callback_is_so_long_after_the_end_of_the_task_and_not_after_the_next_question() {
+async fn a_late_callback_does_not_wait_for_a_question() {
     let mut receiver = Receiver::start(&[]).await;
     let sim = start(scenario(
         Pace::Scale(1.0),

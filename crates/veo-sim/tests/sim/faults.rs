@@ -400,7 +400,7 @@ const FATES: &[(&str, &str, &str, bool)] = &[
 ];
 
 #[tokio::test]
-async fn a_paid_request_comes_to_what_the_fault_says_and_costs_as_it_says() {
+async fn a_fault_decides_outcome_and_price() {
     let body = r#"{"model":"veo3.1-video-720p","prompt":"A kite"}"#;
     for (fault, wanted, charged) in FAULTS {
         for (path, body) in [
@@ -964,7 +964,7 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
 }
 
 #[tokio::test]
-async fn an_upgrade_to_4k_can_fail_after_it_has_been_accepted_and_charged() {
+async fn a_charged_4k_upgrade_can_fail() {
     let sim = start(toml("task = [{ fate = 'no_4k' }]")).await;
     let user = User::new(&sim, "key");
     let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;

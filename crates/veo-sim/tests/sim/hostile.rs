@@ -99,7 +99,7 @@ async fn bodies_that_are_not_what_they_should_be_are_refused() {
 }
 
 #[tokio::test]
-async fn bodies_over_the_limit_are_refused_and_what_is_at_the_limit_is_taken() {
+async fn bodies_over_the_limit_are_refused() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let mib = 1 << 20;
@@ -151,7 +151,7 @@ async fn bodies_over_the_limit_are_refused_and_what_is_at_the_limit_is_taken() {
 
 /// Each of these is allowed, and eight of them together are not.
 #[tokio::test]
-async fn bodies_that_are_too_much_together_are_refused_until_there_is_room() {
+async fn bodies_are_refused_until_there_is_room_for_them() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let body = " ".repeat(24 << 20);

@@ -345,7 +345,7 @@ async fn an_unfinished_or_fallback_video_is_not_made_larger() {
 }
 
 #[tokio::test]
-async fn credits_are_held_while_a_task_runs_and_given_back_when_it_fails() {
+async fn credits_are_held_for_a_task_and_returned_if_it_fails() {
     // The fate; state, code, words and number of videos in the end; and what it cost.
     for (fate, wanted, cost) in [
         (Fate::Made, "success null null 1", 65),
@@ -407,7 +407,7 @@ async fn credits_are_held_while_a_task_runs_and_given_back_when_it_fails() {
 }
 
 #[tokio::test]
-async fn an_upgrade_has_a_fate_of_its_own_but_the_size_that_it_is_for() {
+async fn an_upgrade_has_its_own_fate() {
     // The fates of the video and of its upgrade to 4K; how that ends; and what both cost.
     for (first, second, state, words, cost) in [
         (Fate::Smaller, Fate::Smaller, "success", Value::Null, 180.0),
@@ -449,7 +449,7 @@ async fn an_upgrade_has_a_fate_of_its_own_but_the_size_that_it_is_for() {
 const OMNI: &str = "google/gemini-omni-flash-1-1";
 
 #[tokio::test]
-async fn the_successor_of_veo_is_made_at_its_own_lengths_sizes_and_prices() {
+async fn the_successor_of_veo_has_its_own_formats_and_prices() {
     let sim = Sim::builder()
         .scenario(Scenario::new("rich", "").pace(Pace::AtOnce).credits(1e6))
         .start()

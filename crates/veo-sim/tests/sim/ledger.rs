@@ -408,7 +408,7 @@ async fn what_the_scenario_does_not_expect_is_named() {
 
 /// Both providers seem to ignore them, so such a request is taken; but a field that nobody reads was meant for something.
 #[tokio::test]
-async fn a_field_that_the_specification_does_not_have_is_named_and_taken() {
+async fn an_unknown_field_is_accepted_and_reported() {
     for (path, body, wanted) in [
         (
             "/api/v1/veo/generate",
@@ -461,7 +461,7 @@ async fn what_is_said_of_a_call_has_an_end() {
 }
 
 #[tokio::test]
-async fn what_a_scenario_expects_is_counted_for_all_its_keys_and_both_providers_together() {
+async fn expectations_count_over_all_keys_and_both_providers() {
     let once = |name: &str| Scenario::new(name, "").expect("submit", 1);
     for (kie, uniall, is_surprise) in [
         ("key", "key", true),
@@ -752,7 +752,7 @@ fn a_scenario_that_cannot_be_meant_is_refused_in_a_sentence() {
 }
 
 #[tokio::test]
-async fn a_simulator_does_not_start_with_a_scenario_that_cannot_be_meant() {
+async fn a_contradictory_scenario_is_refused_at_the_start() {
     let builders = [
         Sim::builder().scenario(Scenario::new("a/b", "")),
         Sim::builder().also(Scenario::new("a", "").fault("x", 1.., Fault::Drop)),
@@ -765,7 +765,7 @@ async fn a_simulator_does_not_start_with_a_scenario_that_cannot_be_meant() {
 }
 
 #[test]
-fn the_catalogue_can_be_read_and_every_scenario_says_what_it_shows() {
+fn every_scenario_of_the_catalogue_has_a_description() {
     let catalogue = Scenario::catalogue();
     assert!(catalogue.len() >= 70, "only {}", catalogue.len());
     for scenario in catalogue {

@@ -75,7 +75,7 @@ impl Drop for Running {
 }
 
 #[test]
-fn it_says_where_it_is_and_what_it_serves_and_tells_of_each_request_until_ctrl_c() {
+fn the_program_logs_each_request_until_ctrl_c() {
     let mut program = Running::start(&[]);
     assert_eq!(
         program.table,

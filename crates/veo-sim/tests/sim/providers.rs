@@ -455,7 +455,7 @@ async fn uniall_makes_the_video_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn uniall_makes_videos_without_sound_and_extensions_of_seven_seconds() {
+async fn uniall_makes_silent_videos_and_extensions_of_7_seconds() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "at-once");
     for (rest, seconds, tracks) in [
@@ -609,7 +609,7 @@ async fn uniall_tasks_refuse_with_a_flat_error() {
 }
 
 #[tokio::test]
-async fn what_a_page_does_not_describe_and_nobody_has_seen_refused_is_taken_and_named() {
+async fn undocumented_values_are_accepted_and_reported() {
     let a = "https://img.example.net/a.png";
     let model = "veo3.1-fast-video-720p";
     for (path, request, wanted) in [
@@ -761,7 +761,7 @@ async fn kie_turns_away_a_client_without_a_name() {
 }
 
 #[tokio::test]
-async fn the_gateway_of_uniall_hands_out_its_videos_to_who_has_the_key() {
+async fn the_content_route_of_uniall_needs_the_key() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let id = user.uniall_task().await;
