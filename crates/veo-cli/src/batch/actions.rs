@@ -1,4 +1,4 @@
-//! The decision what to do for each line of a batch.
+//! Decides for each line of a batch whether it is sent, waited for or left alone.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -18,20 +18,19 @@ use crate::store::Store;
 /// The field of a line that names its file.
 const OUTPUT: &str = "\"output\"";
 
-/// The thing to do for a line.
 pub(super) enum Action {
     Send {
         key: String,
         path: PathBuf,
     },
     Wait(Box<Entry>),
-    /// Leave it alone, and tell why.
+    /// The line is left alone, with this reason.
     Skip(Box<Failure>),
-    /// Tell the receipt again.
+    /// The video was saved before, so only its receipt is printed again.
     Done(Box<Entry>),
 }
 
-/// The things that decide what to do.
+/// The state that the decision depends on.
 pub(super) struct Decision<'a> {
     pub(super) entries: &'a Entries,
     pub(super) client: &'a Client,
@@ -42,7 +41,7 @@ pub(super) struct Decision<'a> {
 }
 
 impl Decision<'_> {
-    /// The action for each line, or everything that stands against the new ones.
+    /// Returns the action for each line. The error lists every reason against sending a line, and then none is sent.
     pub(super) async fn actions(
         &self,
         file: &Path,
@@ -87,16 +86,18 @@ impl Decision<'_> {
                 EntryState::Accepted | EntryState::Finished if self.is_of_here(&entry) => {
                     return Ok(Action::Wait(Box::new(entry)));
                 }
-                // Another machine is sending it, and tells the job.
+                // Another machine is sending it. The same key is safe here: the ledger answers with that machine's job.
                 EntryState::OnItsWay if self.store.is_shared() => entry.key,
+                // It may be paid for. Nobody but the user can find out, so the line is not sent.
                 EntryState::Unknown | EntryState::OnItsWay => {
                     return Ok(Action::Skip(Box::new(unknown(&entry, self.store))));
                 }
                 EntryState::Failed if !self.retry_failed => {
                     return Ok(Action::Skip(Box::new(failed(&entry))));
                 }
-                // A failed job ends its key, and a further try has one of its own.
+                // The user has asked for a new payment. It needs a new key, since a key is paid for once.
                 EntryState::Failed => next_try(&entry.key),
+                // Nothing is charged yet, or another machine has the job. The ledger never sends a key that has a job.
                 _ => entry.key,
             },
         };
@@ -105,7 +106,7 @@ impl Decision<'_> {
             image.check().await?;
         }
         let path = outputs.of(line, self.force)?;
-        // Many lines have the same folder, and to look whether it can be written makes a file in it.
+        // Many lines share a folder, and the check makes a file in it.
         if !folders.contains(folder_of(&path)) {
             check_folder(folder_of(&path), OUTPUT)?;
             folders.insert(folder_of(&path).to_owned());
@@ -115,7 +116,7 @@ impl Decision<'_> {
         Ok(Action::Send { key, path })
     }
 
-    /// Whether the video of an entry is saved on this machine, and not on another that runs the batch too.
+    /// Returns whether this machine is to save the video of an entry, and not another one that runs the batch.
     fn is_of_here(&self, entry: &Entry) -> bool {
         match &entry.target {
             Some(target) if self.store.is_shared() => folder_of(Path::new(target)).is_dir(),

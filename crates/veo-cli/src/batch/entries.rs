@@ -1,4 +1,4 @@
-//! The entries that the ledger of a batch has.
+//! Finds the entries of a batch in its ledger.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,12 +10,10 @@ use crate::batch::lines::BatchLine;
 use crate::failure::Failure;
 use crate::store::Store;
 
-/// The entries that the ledger of a batch has, by key.
 pub(super) struct Entries(HashMap<Arc<str>, Listed>);
 
 impl Entries {
-    /// Lists them all, if the batch was begun where the providers are now. A video of a simulator is not one of the
-    /// provider.
+    /// Lists the entries. Fails if the batch was begun at other addresses, such as a simulator's.
     pub(super) async fn of(
         store: &Store,
         lines: &[BatchLine],
@@ -37,7 +35,7 @@ impl Entries {
         self.0.values()
     }
 
-    /// The entry of a line, or the last of its further tries.
+    /// The entry of a line, or that of its last further try. The last one decides whether the line may be sent.
     pub(super) fn of_line(&self, line: &BatchLine) -> Option<&Listed> {
         let mut last = self.0.get(&*line.key);
         for number in 2.. {
@@ -50,13 +48,13 @@ impl Entries {
     }
 }
 
-/// Tells the entries of these lines from others.
+/// Returns a filter for the entries of these lines.
 pub(super) fn of_these(lines: &[BatchLine]) -> impl Fn(&Listed) -> bool {
     let keys: HashSet<&str> = lines.iter().map(|line| &*line.key).collect();
     move |listed| keys.contains(first_key(&listed.key))
 }
 
-/// The key of a line, from that of one of its further tries.
+/// The key of a line, from the key of any of its tries.
 fn first_key(key: &str) -> &str {
     match key.split_once('/') {
         Some((first, _)) => first,
@@ -72,7 +70,7 @@ fn check_places(entries: &[Listed], client: &Client) -> Result<(), Failure> {
         };
         let account = job.split(':').next();
         let base_url = listed.base_url.as_deref();
-        // One job of each place is enough.
+        // One job for each account and address is enough.
         if !checked.insert((account, base_url)) {
             continue;
         }

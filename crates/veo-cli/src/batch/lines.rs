@@ -1,4 +1,4 @@
-//! The lines of a batch's file, each with its key.
+//! Reads the lines of a batch, and gives each its key.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,17 +13,16 @@ use crate::hash::hex;
 use crate::paths::place;
 use crate::read;
 
-/// A line of the file.
 pub(super) struct BatchLine {
     pub(super) number: usize,
     pub(super) request: VideoRequest,
-    /// Where its video goes, if it says so.
+    /// The file for its video, if the line names one.
     pub(super) output: Option<PathBuf>,
-    /// A hash of its own fields as they are written, and which of several such lines it is.
+    /// A hash of its fields as they are written, and a number if an earlier line has the same fields.
     pub(super) key: String,
 }
 
-/// All requests of the file, or everything that is wrong with it.
+/// Reads all requests of the file. The error lists everything that is wrong with it.
 pub(super) fn read(file: &Path, text: &str) -> Result<Vec<BatchLine>, Failure> {
     check_form(file, text)?;
     let mut lines = Vec::new();
@@ -35,7 +34,7 @@ pub(super) fn read(file: &Path, text: &str) -> Result<Vec<BatchLine>, Failure> {
         }
         match read_line(number, text) {
             Ok(mut line) => {
-                // The same line twice means two videos.
+                // Two equal lines mean two videos. With one key the second would count as paid for.
                 let times = seen.entry(line.key.clone()).or_default();
                 *times += 1;
                 if *times > 1 {
@@ -53,7 +52,7 @@ pub(super) fn read(file: &Path, text: &str) -> Result<Vec<BatchLine>, Failure> {
     }
 }
 
-/// Finds the key of a request that was sent by an earlier version: that of the line which says the same.
+/// Finds the key of a request in an earlier record by the line that says the same. Without it, the line is sent again.
 pub(super) fn keys_of(lines: &[BatchLine]) -> impl FnMut(&VideoRequest, &Path) -> Option<String> {
     let mut left: Vec<&BatchLine> = lines.iter().collect();
     move |request, output| {
@@ -62,7 +61,6 @@ pub(super) fn keys_of(lines: &[BatchLine]) -> impl FnMut(&VideoRequest, &Path) -
     }
 }
 
-/// Everything that is wrong with the file.
 pub(super) fn unusable(file: &Path, problems: &[String]) -> Failure {
     Failure::usage(format!(
         "{} cannot be used, and nothing was sent:\n{}",
@@ -72,8 +70,8 @@ pub(super) fn unusable(file: &Path, problems: &[String]) -> Failure {
 }
 
 impl BatchLine {
-    /// Whether this is the line of a request that was to be saved in a place. A line that names no file was given one, so
-    /// it is known by the request alone.
+    /// Returns whether this is the line of a request and its file. A line that names no file was given one, so it is
+    /// known by the request alone.
     fn says(&self, request: &VideoRequest, output: &Path) -> bool {
         let is_there = match &self.output {
             Some(named) => place(named) == place(output),
@@ -83,7 +81,7 @@ impl BatchLine {
     }
 }
 
-/// Refuses a file in another form at once, and not in each of its lines.
+/// Refuses a file in another form with one error, and not with one for each line.
 fn check_form(file: &Path, text: &str) -> Result<(), Failure> {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty());
     match first {
@@ -97,7 +95,8 @@ fn check_form(file: &Path, text: &str) -> Result<(), Failure> {
 
 fn read_line(number: usize, text: &str) -> Result<BatchLine, String> {
     let mut value: Value = read::json(text).map_err(|error| format!("it is not JSON: {error}"))?;
-    // A later version that knows more fields finds the same ones in this line.
+    // The key comes from the fields as they are written, in sorted order, and not from the parsed request. A later
+    // version with more fields gives the line the same key, and so does not pay for it again.
     value.sort_all_objects();
     let key = hex(&Sha256::digest(value.to_string().as_bytes())[..8]);
     let output = match value.as_object_mut() {

@@ -1,4 +1,4 @@
-//! `veo generate --batch`: many requests from one file, each sent once however often the command is run.
+//! `veo generate --batch`: many requests from one file. Each is paid for once, however often the command runs.
 
 mod actions;
 mod entries;
@@ -61,7 +61,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Refuses an option that has a meaning only for a batch. A cap on nothing would be a trap.
+    /// Refuses options of a batch without a batch. A cap that is ignored would let a request cost anything.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let options = [
             (self.concurrency.is_some(), "--concurrency"),
@@ -77,7 +77,7 @@ impl Batch {
             }
         }
         if let Some(cap) = self.max_credits {
-            // It is checked before anybody is asked for a balance.
+            // A wrong cap is an error even before a provider is asked for its balance.
             Budget::new(BUDGET, "any", cap)?;
         }
         Ok(())
@@ -151,7 +151,7 @@ pub(crate) async fn run(
     work.all(&lines, actions, concurrency, receipts).await
 }
 
-/// Refuses what has no place beside it for a record, without which nothing is sent.
+/// Refuses standard input and special files. They have no place beside them for a ledger.
 fn check_file(file: &Path) -> Result<(), Failure> {
     let named = if is_dash(file) {
         "standard input".to_owned()
@@ -166,7 +166,7 @@ fn check_file(file: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Opens the ledger of the batch. Nothing is sent from one that cannot be trusted.
+/// Opens the ledger of the batch. Refuses a damaged one, since a damaged line can be a paid request.
 async fn open_store(
     file: &Path,
     lines: &[BatchLine],
@@ -178,7 +178,7 @@ async fn open_store(
     } else if let Some(store) = Store::open_shared(&setting.ledgers).await? {
         store
     } else {
-        // Beside it are NAME.ledger and, for each process that sends from that, .NAME.ledger.0123456789abcdef.
+        // Beside it are NAME.ledger and a file .NAME.ledger.0123456789abcdef for each process that sends.
         check_length(&ledger_of(file)?.with_extension(""), 25, "--batch")?;
         names::check(file)?;
         Store::open_batch(file, &mut lines::keys_of(lines)).await?
@@ -203,7 +203,8 @@ async fn open_jobs_of_no_batch(ledgers: &Ledgers) -> Result<Vec<Listed>, Failure
     }
 }
 
-/// The name of the cap of a batch. In a ledger that machines share it is the same wherever the file is.
+/// The name of the budget of a batch. In a shared ledger it has the name of the file, so that machines share the
+/// budget.
 fn budget(file: &Path, store: &Store) -> String {
     match file.file_name() {
         Some(name) if store.is_shared() => format!("{BUDGET} of {}", name.display()),
@@ -211,7 +212,7 @@ fn budget(file: &Path, store: &Store) -> String {
     }
 }
 
-/// A client that sends no more once the next video could cost more than the cap.
+/// Returns a client that sends nothing once the next video could cost more than what is left of the cap.
 async fn capped(
     client: Client,
     budget: &str,
@@ -224,14 +225,14 @@ async fn capped(
             "--max-credits goes with one provider; choose it with --provider",
         ));
     };
-    // A provider that does not tell its balance tells no price.
+    // Prices are read from the balance, so a provider that does not tell its balance cannot be capped.
     client.credits(provider.name()).await?;
     Ok(client.with_budget(Budget::new(budget, provider.name(), cap)?))
 }
 
-/// The name of the cap of a batch in its ledger.
+/// The name of the budget in the ledger of a batch.
 const BUDGET: &str = "--max-credits";
 
-/// Says what to do about a damaged ledger.
+/// The advice for a damaged ledger.
 const DAMAGED: &str = "Each of these lines can stand for a paid video, so nothing was sent. Put back what was there. What can be \
                        read is listed by veo jobs --batch, and veo wait goes on with its jobs.";

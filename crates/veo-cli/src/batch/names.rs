@@ -1,4 +1,5 @@
-//! The names of the batches of this machine, so that one that is a hard link to another is not paid for again.
+//! The names of the batches of this machine. A hard link to a batch has no ledger beside it, and its lines would be
+//! paid for again.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::store::{ledger_of, state_folder};
 
-/// A batch by its path, and by the numbers that its file has in the file system.
+/// A batch by its path, and by the numbers of its file in the file system.
 #[derive(Deserialize, PartialEq, Serialize)]
 struct Name {
     path: PathBuf,
@@ -17,7 +18,7 @@ struct Name {
     inode: u64,
 }
 
-/// Refuses a file that has another name, under which it was begun as a batch; and keeps this one.
+/// Refuses a file that was begun as a batch under another name, and keeps this name.
 pub(super) fn check(file: &Path) -> Result<(), Failure> {
     let (Some(name), Some(folder)) = (name_of(file)?, state_folder()) else {
         return Ok(());
@@ -50,7 +51,7 @@ impl Name {
         self.device == name.device && self.inode == name.inode && self.path != name.path
     }
 
-    /// Whether this is still the name of the same file. The numbers of a file that is gone are given again.
+    /// Returns whether the path still is this file. The file system reuses the numbers of a removed file.
     fn is_current(&self) -> bool {
         name_of(&self.path).is_ok_and(|name| name.as_ref() == Some(self))
     }
@@ -78,7 +79,7 @@ fn add(list: &Path, name: &Name) -> io::Result<()> {
     options.open(list)?.write_all(line.as_bytes())
 }
 
-/// The name of a file, where the file system tells what the file is.
+/// The name of a file, or `None` on a system that does not number files.
 fn name_of(file: &Path) -> Result<Option<Name>, Failure> {
     let path = file
         .canonicalize()

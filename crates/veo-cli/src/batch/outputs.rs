@@ -1,4 +1,4 @@
-//! Where the videos of a batch go.
+//! Chooses the files for the videos of a batch.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -10,15 +10,14 @@ use crate::batch::lines::BatchLine;
 use crate::failure::Failure;
 use crate::paths::{is_dash, next_free, place};
 
-/// Where the videos of a batch go.
 pub(super) struct Outputs<'a> {
     /// The start of the names that the program gives.
     stem: String,
     /// The files of the batch itself: its lines, its ledger and its receipts.
     reserved: Vec<PathBuf>,
-    /// The line or job that each of these files belongs to. No other line may name it.
+    /// The line or job that owns each of these files. No other line may name them.
     claimed: HashMap<PathBuf, String>,
-    /// Files of videos that are there or may come. The program gives none of these names.
+    /// The files of videos that exist or may still come. The program does not choose these names.
     used: HashSet<&'a str>,
 }
 
@@ -46,7 +45,7 @@ impl<'a> Outputs<'a> {
                 claimed.insert(target.into(), job.to_string());
             }
         }
-        // The file of a line that was sent is its own, and comes before a file that another line names.
+        // A line that was sent owns its file, even if another line names that too.
         let mut unsent = Vec::new();
         for line in lines {
             let entry = entries.of_line(line).filter(|listed| keeps(listed));
@@ -89,7 +88,7 @@ impl<'a> Outputs<'a> {
         Ok(path)
     }
 
-    /// Refuses a file that a line names and that belongs to somebody else.
+    /// Refuses a file that a line names if another line, a job or the batch itself owns it.
     fn check(&self, path: &Path, line: &BatchLine) -> Result<(), Failure> {
         let shown = path.display();
         if is_dash(path) {
@@ -112,7 +111,7 @@ impl<'a> Outputs<'a> {
     }
 }
 
-/// Whether the video of an entry is there or may still come.
+/// Returns whether the video of an entry exists or may still come.
 fn keeps(listed: &Listed) -> bool {
     listed.state.is_open() || listed.state == EntryState::Done
 }

@@ -1,5 +1,5 @@
-//! When the lines of a batch are sent: a fault of the account or of the network is not the fault of one line, so all of them
-//! pause for it, or none is sent any more.
+//! The pace at which the lines of a batch are sent. A fault of the account or of the network is not the fault of one
+//! line, so all lines pause for it, or no further line is sent.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -10,28 +10,28 @@ use veo_core::{ErrorKind, Resend};
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
 
-/// How many times in a row the provider may not be reached before the batch ends.
+/// The number of pauses in a row after which a provider that is not reached ends the batch.
 const UNREACHED: u32 = 4;
-/// The longest pause, unless the provider asks for more. None is longer than the time that the user gave.
+/// The longest pause, unless the provider asks for more. No pause is longer than the user's --timeout.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// What all lines share about sending.
 pub(super) struct Pace {
-    /// How long no line may be taken before the batch ends.
+    /// The longest time without an accepted line before the batch ends.
     patience: Duration,
-    /// Why no further line is sent, if that is so.
+    /// The reason why no further line is sent, if there is one.
     halted: RefCell<Option<Failure>>,
-    /// The pauses since a line was taken, and the start of the first.
+    /// The number of pauses since the last accepted line.
     pauses: Cell<u32>,
+    /// The time of the first of these pauses.
     since: Cell<Instant>,
     /// The end of the last pause.
     until: Cell<Instant>,
 }
 
-/// Why a line has no video.
+/// The reason why a line has no video.
 pub(super) enum NoVideo {
     Failed(Box<Failure>),
-    /// For a reason that is not its own, and is told once for all lines. The same command sends it.
+    /// No provider accepted it, for a reason that is told once for all lines. The same command sends it later.
     NotTaken,
 }
 
@@ -41,7 +41,7 @@ impl From<Failure> for NoVideo {
     }
 }
 
-/// The number of pauses that there were when a line was sent. Lines that are sent together make one pause.
+/// The number of pauses at the time a line was sent. Lines that were sent together cause one pause.
 #[derive(Clone, Copy)]
 pub(super) struct Turn(u32);
 
@@ -77,12 +77,13 @@ impl Pace {
         }
     }
 
-    /// A line was taken.
+    /// Notes that a line was accepted, which ends the row of pauses.
     pub(super) fn taken(&self) {
         self.pauses.set(0);
     }
 
-    /// A line was not taken. It is sent again after the pause that is returned, if this is the first to ask for that.
+    /// Decides what follows a line that was not accepted. `Ok` means that it may be sent again: the rejection is a rate
+    /// limit, or the provider was not reached, and neither is charged. The first such line returns the pause.
     pub(super) fn not_taken(
         &self,
         turn: Turn,
@@ -95,11 +96,12 @@ impl Pace {
             }
             (ErrorKind::RateLimited, Resend::After(pause)) => pause,
             (ErrorKind::NotSent, Resend::Same) => Duration::ZERO,
+            // Any other error ends the line, above all an unknown outcome: it may be paid for.
             _ => return Err(failure.into()),
         };
         let pauses = self.pauses.get();
         if turn.0 != pauses {
-            // A line that was sent at the same time has said so before.
+            // Another line that was sent at the same time has caused the pause already.
             return Ok(None);
         }
         let now = Instant::now();
@@ -127,13 +129,13 @@ impl Pace {
         Ok(Some(pause))
     }
 
-    /// Sends no further line. The first reason is the one that is told.
+    /// Stops the sending of lines. Only the first reason is kept.
     pub(super) fn halt(&self, failure: Failure) -> NoVideo {
         self.halted.borrow_mut().get_or_insert(failure);
         NoVideo::NotTaken
     }
 
-    /// Why no further line was sent.
+    /// Takes the reason why no further line was sent.
     pub(super) fn why_halted(&self) -> Option<Failure> {
         self.halted.take()
     }

@@ -1,4 +1,4 @@
-//! Where the receipts of a batch go.
+//! Writes the receipts of a batch.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write};
@@ -10,10 +10,10 @@ use crate::failure::Failure;
 use crate::output::{Output, json};
 use crate::paths::place;
 
-/// The place where the receipts go. A receipt that cannot be written is no reason to leave jobs alone that are under way.
+/// The place where the receipts go. After a failed write the batch goes on, since its jobs are paid for.
 pub(super) struct Receipts {
     name: String,
-    /// With JSON the events have them, and nothing else is printed.
+    /// The stream, or `None` with JSON: then the events have the receipts.
     sink: Option<Box<dyn Write>>,
     error: Option<io::Error>,
 }
@@ -52,7 +52,7 @@ impl Receipts {
         self.error = written.err();
     }
 
-    /// Whether all are written. Whoever stops reading them has seen enough.
+    /// Fails if a receipt could not be written. A reader that stops early is no failure.
     pub(super) fn end(self) -> Result<(), Failure> {
         let Some(error) = self.error else {
             return Ok(());
@@ -91,7 +91,7 @@ fn is_file_with_content(path: &Path) -> bool {
 
 fn holds_receipts(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
-        // Opening it for the receipts says why it cannot be opened.
+        // `Receipts::open` fails next, and says why.
         return true;
     };
     let mut first = Vec::new();

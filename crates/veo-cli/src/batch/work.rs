@@ -1,4 +1,4 @@
-//! The work of a batch: sends its lines, waits for its jobs and saves their videos, several at a time.
+//! Does the work of a batch: sends its lines, waits for its jobs and saves their videos, several at a time.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
@@ -19,16 +19,15 @@ use crate::output::{Event, Output};
 use crate::paths::{named_after, relative};
 use crate::run::{Run, TrackedJob, label};
 
-/// A batch that is under way.
 pub(super) struct Work<'a> {
     pub(super) run: Run<'a>,
-    /// The name of the cap, if there is one.
+    /// The name of the budget, if there is one.
     pub(super) budget: Option<String>,
     pub(super) pace: Pace,
 }
 
 impl Work<'_> {
-    /// Does what is to be done for all lines, some of them at a time.
+    /// Does the actions of all lines, `concurrency` of them at a time.
     pub(super) async fn all(
         &self,
         lines: &[BatchLine],
@@ -44,7 +43,7 @@ impl Work<'_> {
             .zip(actions)
             .partition(|(_, action)| matches!(action, Action::Wait(_)));
         if self.run.store.is_shared() && !rest.is_empty() {
-            // Machines that run the same batch begin at different lines, so that they share the work.
+            // Machines that run the same batch begin at different lines, so that they meet less often.
             let start = RandomState::new().hash_one(()) as usize % rest.len();
             rest.rotate_left(start);
         }
@@ -86,7 +85,7 @@ impl Work<'_> {
         }
     }
 
-    /// Does what is to be done for a line, and gives its receipt.
+    /// Does the action of a line, and returns its receipt.
     async fn act(&self, line: &BatchLine, action: Action) -> Result<Option<Box<Receipt>>, NoVideo> {
         match action {
             Action::Skip(failure) => Err(NoVideo::Failed(failure)),
@@ -108,7 +107,7 @@ impl Work<'_> {
                     && let Some(entry) = self.run.store.entry(&key).await?
                     && entry.state == EntryState::Done
                 {
-                    // Another machine has made it meanwhile.
+                    // Another machine has saved the video meanwhile.
                     return Ok(self.tell_done(line, &entry));
                 }
                 let destination = Destination::File(path);
@@ -118,7 +117,8 @@ impl Work<'_> {
         }
     }
 
-    /// Sends a line, again and again while the provider takes it later or is not reached.
+    /// Sends a line. It is sent again only after a rejection that was not charged: the provider asks for a pause, or
+    /// was not reached. The key stays the same, so the ledger refuses any other repetition.
     async fn send(
         &self,
         line: &BatchLine,
@@ -133,6 +133,7 @@ impl Work<'_> {
                 Ok(job) => {
                     self.pace.taken();
                     if job.unrecorded.is_some() {
+                        // The ledger cannot be written. A further job could be paid for and lost in the same way.
                         self.pace.halt(unrecorded());
                     }
                     return Ok(job);
@@ -149,7 +150,7 @@ impl Work<'_> {
         }
     }
 
-    /// Sends a line. Its images are uploaded once.
+    /// Sends a line once. It keeps the prepared request, so that images are not uploaded again for a later call.
     async fn send_once(
         &self,
         line: &BatchLine,
@@ -166,7 +167,7 @@ impl Work<'_> {
         self.run.submit(ready, destination, number).await
     }
 
-    /// Waits for the job of a line, saves its video and gives its receipt.
+    /// Waits for the job of a line, saves its video and returns its receipt.
     async fn finish(
         &self,
         line: &BatchLine,
@@ -236,10 +237,10 @@ impl Work<'_> {
     }
 }
 
-/// Says what to do when a batch has ended before its end.
+/// The advice when a batch has ended with lines that have no video.
 const AGAIN: &str = "The same command goes on, and sends nothing twice. A line that is changed is another request, and is sent.";
 
-/// No further line is sent once a job is on record nowhere.
+/// The failure that stops a batch after a job that could not be recorded.
 fn unrecorded() -> Failure {
     let message = "a job could not be written down; correct that first";
     Failure::from(Error::new(ErrorKind::Ledger, message)).with_exit(Exit::Rejected)
@@ -251,14 +252,14 @@ fn bar(lines: usize, output: &Output) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    // The time goes on without an event.
+    // The elapsed time is drawn also while nothing happens.
     bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }
 
-/// Tells why a line has no video, and gives the failure back as one of a batch.
+/// Tells why a line has no video, and returns the failure with the exit code of a line.
 fn tell_failed(line: &BatchLine, mut failure: Failure, output: &Output) -> Failure {
-    // The command itself was right.
+    // `Usage` would say that the whole command is wrong, and that nothing was sent.
     if failure.exit == Exit::Usage {
         let is_paid = failure.error.job().is_some();
         failure.exit = if is_paid {
@@ -276,7 +277,7 @@ fn tell_failed(line: &BatchLine, mut failure: Failure, output: &Output) -> Failu
     failure
 }
 
-/// Tells how many lines ended how.
+/// Tells how many lines ended in each way.
 fn tell_counts(lines: usize, done: usize, not_taken: usize, failures: &[Failure], output: &Output) {
     let mut failed = 0;
     let mut rejected = 0;

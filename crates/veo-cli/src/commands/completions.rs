@@ -28,7 +28,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// The same without the commands that `--help` does not list.
+/// Copies the command without the subcommands that `--help` does not list.
 fn without_hidden(command: &Command) -> Command {
     let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
     Command::new("veo")

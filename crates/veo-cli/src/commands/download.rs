@@ -33,13 +33,13 @@ pub(crate) async fn run(
     let Download { job, save } = arguments;
     let config = Config::load(output)?;
     let store = Store::open(ledgers).await?;
-    // One answer has to do: it can be the video itself.
+    // The job is asked about once, since one answer can be the video itself.
     let client = config
         .asking_once(ProviderName::of(&job.provider)?)?
         .with_ledger(store.ledger().clone())
         .with_replacing(save.force);
     check_place(&client, &store, &job).await?;
-    // To ask the provider how far an upgrade is can be to pay for it.
+    // In kie.ai's old form, the paid call of an upgrade also asks for its progress, so this command does not ask.
     if let Some(entry) = store.find(&job).await?
         && entry.upgrade().is_some()
         && entry.state != EntryState::Done

@@ -59,7 +59,7 @@ pub(crate) async fn run(
     make(&request, &common, &setting, output).await
 }
 
-/// A finished job as something to extend, with its URL, so that either provider can.
+/// Makes a source of a finished job, with the URL of its video, so that both providers can extend it.
 async fn source_of(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
     let provider = ProviderName::of(&job.provider)?;
     let store = setting.store().await?;

@@ -1,4 +1,4 @@
-//! `veo generate`, and what `veo extend` has in common with it
+//! `veo generate`, and the parts that `veo extend` shares
 
 use clap::Args;
 use veo_core::VideoRequest;
@@ -110,7 +110,7 @@ pub(crate) async fn make(
     let key = prepared.chosen_key().to_owned();
     let (job, destination) = run.send(prepared, target).await?;
     if common.no_wait {
-        // The event of the accepted job has said it.
+        // With JSON, the event of the accepted job has the name already.
         if !output.is_json() {
             output.print(&job.reference.to_string());
         }

@@ -35,7 +35,7 @@ pub(crate) async fn run(
     let path = &arguments.file;
     let unreadable = |error| Failure::unreadable(path, &error);
     let (sha256, bytes) = hash::of_file(path).map_err(unreadable)?;
-    // No receipt is that large.
+    // A larger file is no receipt, and is not read into memory.
     if bytes < 64 << 20 {
         let content = fs::read(path).map_err(unreadable)?;
         if let Ok(receipt) = serde_json::from_slice::<Receipt>(&content) {
@@ -72,7 +72,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Tells what is in a receipt, and whether its video is still the same file.
+/// Prints a receipt, and whether its video is still the same file.
 fn tell_receipt(path: &Path, receipt: &Receipt, output: &Output) {
     let is_same = match hash::of_file(&receipt.saved.path) {
         Ok((found, _)) if receipt.saved.sha256 == found => "the same file",
@@ -93,7 +93,7 @@ fn tell_receipt(path: &Path, receipt: &Receipt, output: &Output) {
     output.result(&text, &event);
 }
 
-/// The entry whose video a file is: by the place where it was saved, and else by its content.
+/// Finds the entry whose video has the content of a file. An entry that was saved at this place comes first.
 async fn entry_of(path: &Path, sha256: &str, ledgers: &Ledgers) -> Result<Option<Entry>, Failure> {
     let Some(store) = Store::open_existing(ledgers).await? else {
         return Ok(None);
@@ -102,7 +102,7 @@ async fn entry_of(path: &Path, sha256: &str, ledgers: &Ledgers) -> Result<Option
     let mut done = store.list(Which::All).await?;
     done.retain(|listed| listed.state == EntryState::Done);
     done.reverse();
-    // The sort keeps the latest first.
+    // The sort is stable, so the latest entries stay first.
     done.sort_by_key(|listed| listed.target.as_deref() != Some(&*place));
     for listed in done {
         if let Some(entry) = store.entry(&listed.key).await?
@@ -115,7 +115,6 @@ async fn entry_of(path: &Path, sha256: &str, ledgers: &Ledgers) -> Result<Option
     Ok(None)
 }
 
-/// The main things in a receipt.
 fn described(receipt: &Receipt) -> String {
     let request = &receipt.job.offer.request;
     rows(
@@ -126,7 +125,7 @@ fn described(receipt: &Receipt) -> String {
     )
 }
 
-/// The main things in an entry, which can lack the request.
+/// The rows of an entry, which can lack the request.
 fn described_entry(entry: &Entry) -> String {
     let asked = entry.wish.asked().map(|request| request.prompt.as_str());
     let model = entry

@@ -52,7 +52,7 @@ pub(crate) async fn run(
     store.check().await
 }
 
-/// All jobs, with their errors if these are wanted.
+/// Lists all jobs, with their errors if `with_errors` is set.
 async fn listings(store: &Store, with_errors: bool) -> Result<Vec<Listing>, Failure> {
     let here = current_folder();
     let mut listings = Vec::new();
@@ -73,7 +73,7 @@ async fn listings(store: &Store, with_errors: bool) -> Result<Vec<Listing>, Fail
     Ok(listings)
 }
 
-/// Says what to do about the jobs with an unknown outcome.
+/// Prints the advice for the jobs with an unknown outcome.
 fn explain_unknown(listings: &[Listing], batch: Option<&Path>, output: &Output) {
     let unknown: Vec<_> = listings
         .iter()
@@ -91,7 +91,7 @@ fn explain_unknown(listings: &[Listing], batch: Option<&Path>, output: &Output) 
     ));
 }
 
-/// A line for each job, after one with the titles of the columns.
+/// The lines of the table: the titles of the columns, and a line for each job.
 fn table(listings: &[Listing]) -> impl Iterator<Item = String> {
     let now = SystemTime::UNIX_EPOCH
         .elapsed()
@@ -100,7 +100,7 @@ fn table(listings: &[Listing]) -> impl Iterator<Item = String> {
     let titles = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(Cow::from);
     let mut rows = vec![titles];
     rows.extend(listings.iter().map(|listing| cells(listing, now)));
-    // Ages grow, and the rest need not move for that.
+    // Ages get longer. With eight columns from the start, the other columns stay in place.
     let mut widths = [0, 8, 0, 0];
     for row in &rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
@@ -110,11 +110,11 @@ fn table(listings: &[Listing]) -> impl Iterator<Item = String> {
     rows.into_iter().map(move |row| line(&row, widths))
 }
 
-/// State, age, job, video and prompt.
+/// The cells of a job: state, age, job, video and prompt.
 fn cells(listing: &Listing, now: u64) -> [Cow<'_, str>; 5] {
     let job = match (&listing.job, listing.state) {
         (Some(job), _) => &**job,
-        // By this name it is settled.
+        // `veo settle` takes the key.
         (None, EntryState::Unknown) => &*listing.key,
         (None, _) => "-",
     };
@@ -155,9 +155,9 @@ fn line([state, age, job, video, prompt]: &[Cow<'_, str>; 5], widths: [usize; 4]
     line
 }
 
-/// How many columns of a terminal a text takes.
+/// The number of terminal columns that a text takes.
 fn width(text: &str) -> usize {
-    // This is quick, and there can be a hundred thousand lines.
+    // There can be a hundred thousand lines, and this is quick.
     if text.is_ascii() {
         text.len()
     } else {

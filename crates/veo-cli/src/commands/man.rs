@@ -75,7 +75,7 @@ fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
     if !text.contains(Exit::TABLE) {
         text = format!("{text}\n\n{}", Exit::TABLE);
     }
-    // Otherwise all of it would stand under one heading that says nothing.
+    // clap_mangen would put all of this text under one heading, EXTRA.
     let manual = clap_mangen::Man::new(command.after_help(Resettable::Reset));
     let mut page = Vec::new();
     manual.render(&mut page)?;
@@ -83,7 +83,7 @@ fn page(command: Command) -> io::Result<(String, Vec<u8>)> {
     Ok((manual.get_filename(), page))
 }
 
-/// The text behind the options, with the usual headings of a page.
+/// Formats the text after the options, under the usual headings of a page.
 fn sections(text: &str) -> String {
     let mut page = String::new();
     let mut is_in_examples = false;
@@ -98,7 +98,7 @@ fn sections(text: &str) -> String {
             is_in_examples = title == "EXAMPLES";
             continue;
         }
-        // The text behind the examples is about the command.
+        // Text after the examples is about the command.
         if is_in_examples && line.starts_with(char::is_alphabetic) {
             page += &heading("NOTES");
             is_in_examples = false;
@@ -110,11 +110,11 @@ fn sections(text: &str) -> String {
 }
 
 fn heading(name: &str) -> String {
-    // The lines that follow stay as they are.
+    // troff must not fill the lines that follow.
     format!(".fi\n.SH \"{name}\"\n.nf\n")
 }
 
-/// A line as troff takes it literally.
+/// Escapes a line, so that troff takes it literally.
 fn escaped(line: &str) -> String {
     let text = line.replace('\\', r"\e").replace('-', r"\-");
     if text.starts_with(['.', '\'']) {

@@ -1,4 +1,4 @@
-//! The commands, one a file: its arguments, its examples and its function.
+//! The commands. Each has a file with its arguments, its examples and its function.
 
 pub(crate) mod auth;
 pub(crate) mod completions;

@@ -1,4 +1,4 @@
-//! `veo reference`, which writes `crates/veo-cli/docs/cli.md`.
+//! `veo reference`, which prints `crates/veo-cli/docs/cli.md`
 
 use clap::Command;
 

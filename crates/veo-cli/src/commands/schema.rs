@@ -12,7 +12,7 @@ pub(crate) fn run(output: &Output) -> Result<(), Failure> {
     } else {
         serde_json::to_string_pretty(&schema)
     };
-    // A schema is JSON with --json or without.
+    // The schema is JSON with or without --json.
     output.print(&written.unwrap_or_default());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `veo settle`, for the user who has found out what became of a request with an unknown outcome.
+//! `veo settle`, for a user who knows the outcome of a request that the ledger has as unknown
 
 use std::path::PathBuf;
 
@@ -67,7 +67,7 @@ pub(crate) async fn run(
     let config = Config::load(output)?;
     let client = match job {
         Some(job) => config.client(&[ProviderName::of(&job.provider)?], None)?,
-        // Nobody is asked.
+        // No provider is asked, so no key is needed.
         None => config.planner(&[])?,
     };
     let settlement = match job {
@@ -78,7 +78,7 @@ pub(crate) async fn run(
         .with_ledger(store.ledger().clone())
         .settle(key, settlement)
         .await?;
-    // It has the form of the provider's API, and of an upgrade it is the job with the size.
+    // This name is complete: it has the form of the provider's API, and for an upgrade the size.
     let job = settled.reference();
     let text = match job {
         Some(job) => format!("{key} is {job}"),

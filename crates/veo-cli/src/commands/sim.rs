@@ -63,7 +63,7 @@ async fn serve(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
     let mut builder = Sim::builder()
         .port(arguments.port.unwrap_or(8787))
         .on_call(|line| {
-            // The reader may have gone, which is no reason to stop.
+            // The simulator goes on even if nobody reads its log any more.
             let _ = writeln!(io::stderr(), "{line}");
         });
     if let Some(file) = &arguments.scenario {
@@ -96,7 +96,7 @@ fn read_scenario(file: &Path) -> Result<Scenario, Failure> {
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
-/// Starts this program once more, as a simulator that stays, and prints the settings of a shell that uses it.
+/// Starts this program again as a simulator that stays, and prints the settings for a shell that uses it.
 fn start_in_background(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
     let record = tempfile::Builder::new().prefix("veo-sim-").tempdir();
     let record = record.map_err(cannot_start)?;
@@ -146,7 +146,7 @@ fn spawn(arguments: &Simulate) -> io::Result<Child> {
     }
     command.stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Ctrl-C in the shell is meant for another command.
+    // Ctrl-C in the shell is for another command, and must not reach the simulator.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.spawn()
