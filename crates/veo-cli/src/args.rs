@@ -1,4 +1,4 @@
-//! The arguments that several commands have.
+//! The arguments that several commands share.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -153,7 +153,7 @@ struct Extra {
 }
 
 impl Prompt {
-    /// The request, with the options.
+    /// Reads the request, and applies the options to it.
     pub(crate) fn request(&self, options: &Options) -> Result<VideoRequest, Failure> {
         let mut request = match (&self.request, &self.prompt) {
             (Some(file), _) => read_request(file)?,
@@ -185,7 +185,7 @@ impl Prompt {
 }
 
 impl Options {
-    /// An extension of a video.
+    /// A request to extend a video.
     pub(crate) fn extension(&self, prompt: &str, source: Source) -> Result<VideoRequest, Failure> {
         Ok(self.applied(VideoRequest::extension(read_prompt(prompt)?, source)))
     }
@@ -214,7 +214,7 @@ impl Options {
 }
 
 impl Save {
-    /// Where to save a video, and whether that is possible.
+    /// Returns where to save a video. Fails if no file can be saved there.
     pub(crate) fn destination(
         &self,
         otherwise: impl Into<PathBuf>,
@@ -226,7 +226,7 @@ impl Save {
         Ok(destination)
     }
 
-    /// Where to save a new video, before it is paid for.
+    /// Returns where to save a new video. It runs before the payment, so that no paid video lacks a place.
     pub(crate) async fn target(&self, store: &Store, output: &Output) -> Result<Target, Failure> {
         let Some(path) = &self.output else {
             let like = PathBuf::from("video.mp4");
@@ -280,7 +280,7 @@ fn set<T: Clone>(field: &mut Option<T>, option: &Option<T>) {
     }
 }
 
-/// A choice by its two options, of which one at most is given.
+/// A choice from two options, of which at most one is given.
 fn one_of(yes: bool, no: bool) -> Option<bool> {
     match (yes, no) {
         (true, _) => Some(true),
@@ -289,7 +289,7 @@ fn one_of(yes: bool, no: bool) -> Option<bool> {
     }
 }
 
-/// A value by its word in JSON.
+/// A parser for the words that a value has in JSON.
 pub(crate) fn word<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
     T: DeserializeOwned + Clone + Send + Sync + 'static,
@@ -302,7 +302,7 @@ fn resolutions() -> impl TypedValueParser<Value = Resolution> {
     word::<Resolution>(&["360p", "720p", "1080p", "4k"])
 }
 
-/// An image by its URL or its file.
+/// An image from its URL or its path.
 pub(crate) fn image(text: &str) -> Image {
     if text.contains("://") {
         Image::from(text)
@@ -328,7 +328,7 @@ fn read_prompt(prompt: &str) -> Result<String, Failure> {
     Ok(text.trim_end().to_owned())
 }
 
-/// JSON is YAML as well, but is read by a stricter reader when the name says so. A receipt stands for its request.
+/// Reads a request in YAML, or in JSON with a stricter parser if the name ends so. A receipt stands for its request.
 fn read_request(file: &Path) -> Result<VideoRequest, Failure> {
     let from_input = file == Path::new("-");
     let text = if from_input {

@@ -1,4 +1,4 @@
-//! Keys and addresses of the providers: from the environment, or from a file that nobody else can read.
+//! The keys and addresses of the providers: from the environment, or from a file that only its owner can read.
 
 use std::env;
 use std::fs;
@@ -23,24 +23,22 @@ use crate::read;
 use crate::shell::quoted;
 use crate::simulator::is_for_simulator;
 
-/// Who makes videos.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum ProviderName {
     Kie,
     Uniall,
 }
 
-/// All that is set.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
     kie: Settings,
     uniall: Settings,
     downloads: DownloadSettings,
-    /// Whether the providers are a simulator that begins and ends with the command.
+    /// True if the providers are a simulator that begins and ends with the command.
     #[serde(skip)]
     pub(crate) is_temporary: bool,
-    /// As the environment has it.
+    /// The proxies of the environment.
     #[serde(skip)]
     proxy: Proxy,
 }
@@ -72,7 +70,7 @@ enum FormName {
 impl ProviderName {
     pub(crate) const ALL: [Self; 2] = [Self::Kie, Self::Uniall];
 
-    /// The name that jobs carry.
+    /// The name as it is in a job.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kie => "kie",
@@ -80,7 +78,6 @@ impl ProviderName {
         }
     }
 
-    /// The provider with this name.
     pub(crate) fn of(name: &str) -> Result<Self, Failure> {
         for provider in Self::ALL {
             if provider.name() == name {
@@ -108,7 +105,7 @@ impl ProviderName {
 }
 
 impl Config {
-    /// Reads the file, if there is one, and the environment, which counts more.
+    /// Reads the file, if there is one, and the environment, which wins over the file.
     pub(crate) fn load(output: &Output) -> Result<Self, Failure> {
         let mut config = match path() {
             Some(path) => Self::read(&path, output)?,
@@ -134,7 +131,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The settings for a simulator that begins and ends with the command.
+    /// The configuration for a simulator that begins and ends with the command.
     pub(crate) fn simulated(url: &str) -> Self {
         let mut config = Self {
             is_temporary: true,
@@ -148,7 +145,7 @@ impl Config {
         config
     }
 
-    /// The wanted providers, or those with a key if none is wanted in particular.
+    /// The wanted providers, or those with a key if `wanted` is empty.
     pub(crate) fn chosen(&self, wanted: &[ProviderName]) -> Vec<ProviderName> {
         if wanted.is_empty() {
             ProviderName::ALL
@@ -164,7 +161,7 @@ impl Config {
         self.settings(provider).api_key.is_some()
     }
 
-    /// Where a provider is, if not at its own address.
+    /// The address that is set for a provider, or `None` for the provider's own.
     pub(crate) fn base_url(&self, provider: ProviderName) -> Option<&str> {
         self.settings(provider)
             .base_url
@@ -172,7 +169,7 @@ impl Config {
             .map(|url| url.trim_end_matches('/'))
     }
 
-    /// A client of the wanted providers in their order, or of all that there is a key for.
+    /// A client of the wanted providers in their order, or of all that have a key.
     pub(crate) fn client(
         &self,
         wanted: &[ProviderName],
@@ -181,7 +178,7 @@ impl Config {
         self.waiting(wanted, timeout, Poll::default())
     }
 
-    /// A client for jobs that have been under way for a while, which are asked about at once.
+    /// A client that asks about a job at once, since the job has been under way for a while.
     pub(crate) fn resuming(
         &self,
         wanted: &[ProviderName],
@@ -190,7 +187,7 @@ impl Config {
         self.waiting(wanted, timeout, Poll::default().first(Duration::ZERO))
     }
 
-    /// A client for a job that has ended.
+    /// A client that asks about a job once and does not wait.
     pub(crate) fn asking_once(&self, provider: ProviderName) -> Result<Client, Failure> {
         let none = Duration::ZERO;
         let poll = Poll::default().first(none).forgive_for(none);
@@ -219,8 +216,8 @@ impl Config {
         let Some(client) = self.unchecked(&chosen)? else {
             return Err(missing_key("KIE_API_KEY or UNIALL_API_KEY", "kie"));
         };
-        // On this machine there is only a simulator. Its links lead to this machine, and its jobs advance when they are
-        // asked about, so there is nothing to wait for but the eye.
+        // An address on this machine is a simulator's. Its links lead to this machine. Its jobs advance when they are
+        // asked about, so the only reason for a pause is that a person can follow the progress.
         let simulated = self.is_simulated(&chosen);
         let pause = Duration::from_millis(300);
         if simulated {
@@ -235,21 +232,22 @@ impl Config {
         Ok(client.with_downloads(downloads)?.with_poll(poll))
     }
 
-    /// Whether a made-up key would go to the real provider.
+    /// Returns whether a key for the simulator would go to the real provider.
     fn is_misdirected(&self, provider: ProviderName) -> bool {
         let settings = self.settings(provider);
         let key = settings.api_key.as_ref();
         settings.base_url.is_none() && key.is_some_and(|key| is_for_simulator(key.expose_secret()))
     }
 
-    /// Whether all of these are on this machine.
+    /// Returns whether the addresses of all these providers are on this machine.
     fn is_simulated(&self, providers: &[ProviderName]) -> bool {
         providers
             .iter()
             .all(|provider| self.base_url(*provider).is_some_and(is_loopback))
     }
 
-    /// A client that can plan, with a key or without, of everybody: first the wanted ones, or those with a key.
+    /// A client that can plan, and needs no keys. It has the wanted providers, or all of them with those first that
+    /// have a key.
     pub(crate) fn planner(&self, wanted: &[ProviderName]) -> Result<Client, Failure> {
         let mut order = self.chosen(wanted);
         if wanted.is_empty() {
@@ -284,7 +282,7 @@ impl Config {
         if !self.has_key(ProviderName::Kie) {
             return Ok(client);
         }
-        // Its place for images serves everybody, also when it is not to be asked for a video.
+        // kie.ai stores images for all providers, also when it is not to be asked for a video.
         let uploader = match kie {
             Some(kie) => kie,
             None => Kie::new(self.access(ProviderName::Kie))?,
@@ -327,7 +325,7 @@ impl Config {
         }
     }
 
-    /// Reads the file. A key that others can read is not used; where the environment has another, that is only told.
+    /// Reads the file. A key in it that others can read is an error, or only a warning if the environment has another.
     fn read(path: &Path, output: &Output) -> Result<Self, Failure> {
         let Some(File { text, is_private }) = read(path)? else {
             return Ok(Self::default());
@@ -348,9 +346,9 @@ impl Config {
     }
 }
 
-/// Keeps the key of a provider in the file, and gives the place of the file.
+/// Writes the key of a provider into the file, and returns the path of the file.
 pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf, Failure> {
-    // A key that the provider's client refuses is not worth keeping.
+    // A key that the provider's client refuses must not replace a good one.
     match provider {
         ProviderName::Kie => drop(Kie::new(key.clone())?),
         ProviderName::Uniall => drop(UniAll::new(key.clone())?),
@@ -390,14 +388,14 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
             "{path} belongs to another user, and stays as it is; run this as that user"
         )));
     }
-    // It is replaced in one step, so that it is never half there.
+    // The file is replaced in one step. A crash leaves the earlier file or the new one, never a part.
     file.persist(&path)
         .map_err(|error| unwritten(error.error))?;
     Ok(path)
 }
 
-/// The key in a text that somebody copied: without quotes and invisible characters around it, and without the words that are
-/// before it in a header.
+/// Takes the key out of a copied text: quotes and invisible characters around it go, and so do the words that precede
+/// it in a header.
 pub(crate) fn key(text: &str) -> SecretString {
     let mut key = bare(text);
     for word in ["authorization:", "bearer "] {
@@ -410,7 +408,7 @@ pub(crate) fn key(text: &str) -> SecretString {
     key.into()
 }
 
-/// A text without blanks, quotes and invisible characters around it. No key and no address has them.
+/// Takes blanks, quotes and invisible characters off both ends. No key and no address has them.
 fn bare(text: &str) -> &str {
     text.trim_matches(|c: char| {
         let is_quote = matches!(c, '"' | '\'' | '`' | '‘' | '’' | '“' | '”');
@@ -426,11 +424,10 @@ fn path() -> Option<PathBuf> {
 /// The file with the keys.
 struct File {
     text: String,
-    /// Whether nobody else can read it.
+    /// True if nobody else can read it.
     is_private: bool,
 }
 
-/// The file, if there is one.
 fn read(path: &Path) -> Result<Option<File>, Failure> {
     let unreadable = |error| Failure::unreadable(path, &error);
     let file = match read::open(path) {
@@ -457,7 +454,7 @@ fn readable(path: &Path) -> String {
     format!("{path} holds keys and others on this machine can read it; run: chmod 600 {argument}")
 }
 
-/// A temporary file with this text on the disk, for its owner only, as is its folder if that was not there.
+/// Writes a text to a temporary file for its owner only, and creates its folder likewise if there is none.
 fn written(folder: &Path, text: &str) -> io::Result<NamedTempFile> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -470,7 +467,7 @@ fn written(folder: &Path, text: &str) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// Whether a file is there that belongs to somebody else than one that was just made.
+/// Returns whether a file exists and belongs to another user than the one that was just made.
 #[cfg_attr(not(unix), allow(unused_variables, reason = "only Unix tells"))]
 fn is_of_another_user(path: &Path, own: &fs::File) -> bool {
     #[cfg(unix)]
@@ -485,7 +482,7 @@ fn is_of_another_user(path: &Path, own: &fs::File) -> bool {
     false
 }
 
-/// The error without the line it is about, which can hold a key.
+/// The error without the text of its line, which can contain a key.
 fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let start = error.span().map_or(0, |span| span.start);
     let line = text
@@ -504,7 +501,7 @@ fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
 /// The proxies of the environment, under the names that most programs know.
 fn proxy() -> Result<Proxy, Failure> {
     let mut proxy = Proxy::default();
-    // A proxy for one scheme counts more than that for all.
+    // ALL_PROXY is first, since the proxies for one scheme replace it.
     type Set = fn(Proxy, &str) -> Result<Proxy, veo_core::Error>;
     let variables: [(&str, Set); 3] = [
         ("ALL_PROXY", |_, url| Proxy::new(url)),
@@ -524,7 +521,7 @@ fn in_either_case(variable: &str) -> Option<String> {
     from_environment(variable).or_else(|| from_environment(&variable.to_lowercase()))
 }
 
-/// The variable with the form of kie.ai's API for new videos.
+/// The variable that sets the form of kie.ai's API for new videos.
 const FORM: &str = "KIE_FORM";
 
 fn form(word: &str) -> Result<FormName, Failure> {
@@ -540,7 +537,7 @@ fn from_environment(variable: &str) -> Option<String> {
         .filter(|value| !bare(value).is_empty())
 }
 
-/// A client that asks one more provider.
+/// Adds a provider to a client, or makes one of it.
 fn with(client: Option<Client>, provider: impl Provider + 'static) -> Result<Client, Failure> {
     Ok(match client {
         Some(client) => client.or(provider),

@@ -1,4 +1,4 @@
-//! Where the video of a job goes: a file, or standard output.
+//! The destination of a video: a file, or standard output.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -12,24 +12,23 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::paths::{check_regular, check_target, is_dash, place};
 
-/// Where the video of a job goes.
 pub(crate) enum Destination {
     File(PathBuf),
-    /// Standard output. Before that, the video is whole in a file of this folder, which goes when this is dropped.
+    /// Standard output. The video is first complete in a file of this folder, which is removed when this is dropped.
     Stdout(TempDir),
 }
 
-/// Where a new video is to be saved.
+/// The place where a new video is to be saved.
 pub(crate) enum Target {
-    /// The user has named this place.
+    /// A place that the user has named.
     Given(Destination),
-    /// The user has named none: it is this, or the next name like it that is free. `replace` allows a file that is there.
+    /// The name `like`, or the next free one, since the user has named none. `replace` allows a file that exists.
     Free { like: PathBuf, replace: bool },
 }
 
 impl Destination {
-    /// The place that --output names. A file where nothing can be saved is refused, and so is standard output if it is for
-    /// something else.
+    /// Makes a destination of the path of `--output`. It refuses a place where no file can be saved, and standard
+    /// output if events or a terminal have it.
     pub(crate) fn of(path: PathBuf, force: bool, output: &Output) -> Result<Self, Failure> {
         if !is_dash(&path) {
             check_target(&path, "--output", force)?;
@@ -67,7 +66,7 @@ impl Destination {
         }
     }
 
-    /// The place as the ledger has it. Standard output is none to which a video could go later.
+    /// The target for the ledger. Standard output has none, since a later run cannot save a video there.
     pub(crate) fn target(&self) -> Option<String> {
         match self {
             Self::File(path) => Some(place(path).display().to_string()),
@@ -76,7 +75,7 @@ impl Destination {
     }
 }
 
-/// Writes the video of a job to standard output. Ctrl-C is heard meanwhile, also when nobody reads.
+/// Writes the video of a job to standard output in a thread of its own, so that Ctrl-C works even if nobody reads.
 pub(crate) async fn write_out(video: &Path, job: &JobRef) -> Result<(), Failure> {
     let mut file = File::open(video).map_err(|error| not_written(job, &error))?;
     let copy = move || {

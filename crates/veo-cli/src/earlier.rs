@@ -1,4 +1,4 @@
-//! Records of the program as it was before it had ledgers. They are read once, into a ledger, and kept beside it.
+//! Converts records of earlier versions, which had no ledgers. Each is read once into a ledger, and is kept beside it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -12,18 +12,16 @@ use veo_core::{Error, ErrorKind, JobRef, VideoRequest};
 
 use crate::failure::Failure;
 
-/// A line of an earlier record.
 #[derive(Deserialize)]
 struct EarlierLine {
     id: String,
-    /// Seconds since 1970.
+    /// The time in seconds since 1970.
     at: u64,
     event: String,
     #[serde(flatten)]
     rest: Value,
 }
 
-/// A request of an earlier record.
 #[derive(Default)]
 struct EarlierRequest {
     at: u64,
@@ -33,13 +31,13 @@ struct EarlierRequest {
     job: Option<Value>,
     base_url: Option<String>,
     credits: Option<f64>,
-    /// The last event.
+    /// The last event, which decides the state of the entry.
     last: String,
     error: Option<Value>,
     receipt: Option<Value>,
 }
 
-/// The events of an earlier record.
+/// All events of an earlier record. A line with any other is refused, since it could mean a paid request.
 const EVENTS: [&str; 7] = [
     "intent", "accepted", "refused", "unknown", "failed", "saved", "cost",
 ];
@@ -47,7 +45,7 @@ const EVENTS: [&str; 7] = [
 /// The byte order mark, which some editors put before a text.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// Turns an earlier record into a ledger, if there is one. `key_of` says which key a request of a batch has now.
+/// Converts an earlier record into a ledger, if there is one. `key_of` finds the key that a request of a batch has now.
 pub(crate) fn read(
     path: &Path,
     key_of: impl FnMut(&VideoRequest, &Path) -> Option<String>,
@@ -55,7 +53,7 @@ pub(crate) fn read(
     if !is_earlier(path) {
         return Ok(());
     }
-    // Two commands may come here at once: one turns the record into a ledger, and the other finds that.
+    // Two commands can come here at once. The second waits for the lock, and finds a ledger when it has it.
     let file = File::open(path).and_then(|file| file.lock().map(|()| file));
     let file = file.map_err(|error| unlocked(path, &error))?;
     if !is_earlier(path) {
@@ -82,7 +80,8 @@ pub(crate) fn read(
     };
     let _ = fs::remove_file(&new);
     FileLedger::create(&new, entries)?;
-    // The earlier one stays under another name, and there is no moment without a record.
+    // The copy comes first, and the rename replaces the record in one step. A crash at any point leaves the record or
+    // the ledger in its place, so no paid request is ever taken for a new one.
     fs::copy(path, kept).map_err(unwritten)?;
     fs::rename(new, path).map_err(unwritten)?;
     drop(file);
@@ -96,7 +95,7 @@ fn unlocked(path: &Path, error: &std::io::Error) -> Failure {
     ))
 }
 
-/// Whether a file begins as an earlier record does. Most do not, and are long.
+/// Returns whether a file begins as an earlier record does. Only its start is read, since a ledger can be long.
 fn is_earlier(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
@@ -114,7 +113,7 @@ fn sibling(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// All requests as entries, or what is wrong with a line.
+/// Converts all requests into entries. A line that is not understood is an error, since it could be a paid request.
 fn entries(
     text: &[u8],
     mut key_of: impl FnMut(&VideoRequest, &Path) -> Option<String>,
@@ -130,7 +129,8 @@ fn entries(
         }
         let line: EarlierLine = match serde_json::from_slice(line) {
             Ok(line) => line,
-            // Its program has ended before it was whole, and before the next step was taken.
+            // The program ended while it wrote this line, and before its next step. A torn intent was never sent, and a
+            // torn outcome leaves its request unknown.
             Err(_) if is_torn && is_last => continue,
             Err(error) => return Err(format!("its line {number} is not understood: {error}")),
         };
@@ -165,7 +165,7 @@ fn entries(
         };
         let entry = entry(&id, earlier, &mut key_of)
             .map_err(|problem| format!("{id} is not understood: {problem}"))?;
-        // The last of several tries for one thing decides.
+        // The last of several attempts under one key decides.
         entries.retain(|other| other.key != entry.key);
         entries.push(entry);
     }
@@ -210,7 +210,7 @@ fn entry(
     key_of: &mut impl FnMut(&VideoRequest, &Path) -> Option<String>,
 ) -> Result<Entry, String> {
     let request = VideoRequest::deserialize(&earlier.request).map_err(|error| error.to_string())?;
-    // An upgrade had its job as its key.
+    // The key of an upgrade was its job.
     let upgrade = match &earlier.key {
         Some(key) => key.parse::<JobRef>().ok(),
         None => None,
@@ -225,7 +225,7 @@ fn entry(
     let asked = Some(&earlier.request).filter(|_| !request.prompt.is_empty());
     let wish = match &upgrade {
         Some(job) => json!({ "upgrade": { "job": job, "request": asked } }),
-        // Images and links are not compared: nobody knows what was in them.
+        // Nobody knows what the images and links contained, so they are not compared with those of a new request.
         None => json!({ "request": { "request": earlier.request, "redacted": true } }),
     };
     let state = match earlier.last.as_str() {
@@ -233,6 +233,7 @@ fn entry(
         "refused" => "rejected",
         "failed" => "failed",
         "saved" => "done",
+        // Every other last event, an intent without an outcome among them, may have been paid for.
         _ => "unknown",
     };
     let error = earlier.error.as_ref().map(error_of);
@@ -291,16 +292,16 @@ fn outcome(state: &str, job: &Value, error: Option<&Error>, at: u64) -> Value {
     }
 }
 
-/// The delivered video that a receipt tells of.
+/// The delivered video of a receipt.
 fn delivered(mut receipt: Value, at: u64) -> Option<Value> {
     receipt.get("saved")?;
-    // The receipt of an upgrade of another machine's job has the file alone.
+    // The receipt of an upgrade has the file alone if another machine sent the job.
     let made_at = receipt["made_at"].as_u64().unwrap_or(at);
     receipt["made_at"] = json!(made_at);
     Some(receipt)
 }
 
-/// An error as it is told now.
+/// Converts an error into the kinds of today.
 fn error_of(told: &Value) -> Error {
     let kind = match told["kind"].as_str() {
         Some("rejected") => ErrorKind::Refused,
@@ -309,7 +310,7 @@ fn error_of(told: &Value) -> Error {
         Some("interrupted") => ErrorKind::Stopped,
         _ => ErrorKind::deserialize(&told["kind"]).unwrap_or(ErrorKind::OutcomeUnknown),
     };
-    // The message of an error about a job begins with the job.
+    // The message began with the job, which the new error adds itself.
     let job: Option<JobRef> = text(told, "job").and_then(|job| job.parse().ok());
     let message = text(told, "message").unwrap_or_default();
     let message = match &job {

@@ -1,4 +1,4 @@
-//! The reason why the program ends without a result, for people and for programs.
+//! The failures that end the program, for people and for programs.
 
 use std::error::Error as _;
 use std::io;
@@ -9,7 +9,6 @@ use veo_core::{Charged, Error, ErrorKind, Fault, JobRef, Resend, Subject};
 
 use crate::shell::quoted;
 
-/// The code that the program ends with.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Exit {
@@ -52,16 +51,16 @@ A batch ends with the first of 130, 4, 5, 1, 3 and 6 that one of its lines earne
             ErrorKind::Stopped => Self::Interrupted,
             ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
             ErrorKind::JobFailed | ErrorKind::Ledger | ErrorKind::Local => Self::Failed,
-            // With a job, these say that the job or its upgrade has ended.
+            // With a job, these mean that the job or its upgrade has ended without a video.
             ErrorKind::Policy | ErrorKind::Refused | ErrorKind::Retired if accepted => Self::Failed,
-            // The job goes on, whatever is the matter with the question.
+            // Only the question failed. The job goes on, and is paid for.
             _ if accepted => Self::Unfinished,
             _ => Self::Rejected,
         }
     }
 }
 
-/// The reason why the program ends without a result.
+/// A failure that ends the program, with its exit code.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
@@ -70,7 +69,6 @@ pub(crate) struct Failure {
     next: Option<String>,
 }
 
-/// A failure as JSON.
 #[derive(Serialize)]
 pub(crate) struct FailureJson<'a> {
     #[serde(flatten)]
@@ -79,24 +77,24 @@ pub(crate) struct FailureJson<'a> {
 }
 
 impl Failure {
-    /// The command cannot work as it was given.
+    /// A command that cannot work as it was given.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::from(Error::new(ErrorKind::InvalidRequest, message))
     }
 
-    /// A file that the command names cannot be read.
+    /// A file of the command that cannot be read.
     pub(crate) fn unreadable(file: &Path, error: &io::Error) -> Self {
         Self::usage(format!("{} cannot be read: {error}", file.display()))
     }
 
-    /// Something of this machine does not work.
+    /// A fault of this machine.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::from(Error::new(ErrorKind::Local, message))
     }
 
-    /// Something of this machine does not work, and this job is paid for.
+    /// A fault of this machine after this job was paid for.
     pub(crate) fn after_payment(job: &JobRef, message: impl Into<String>) -> Self {
-        // The message names the job where that helps.
+        // The advice of `From<Error>` is left out: the message and the caller name the job where that helps.
         let error = Error::new(ErrorKind::Local, message).with_job(job);
         Self {
             exit: Exit::Failed,
@@ -110,7 +108,7 @@ impl Failure {
         Self::from(Error::new(ErrorKind::Local, message).with_charged(Charged::Unknown))
     }
 
-    /// The end of several things of which some have failed: what a program goes by is that of the gravest.
+    /// Several failures as one, with the exit code and the error kind of the gravest.
     pub(crate) fn of_several(message: impl Into<String>, failures: &[Self]) -> Self {
         let Some(gravest) = failures.iter().min_by_key(|failure| failure.gravity()) else {
             return Self::failed(message);
@@ -122,7 +120,7 @@ impl Failure {
         }
     }
 
-    /// Ctrl-C, while this job is under way.
+    /// Ctrl-C while this job is under way.
     pub(crate) fn interrupted(job: &JobRef) -> Self {
         let error = Error::new(ErrorKind::Stopped, "interrupted; the job goes on").with_job(job);
         let next = Some(format!("Wait for it again with: veo wait {job}"));
@@ -133,7 +131,7 @@ impl Failure {
         }
     }
 
-    /// Ctrl-C, before anything was sent.
+    /// Ctrl-C before anything was sent.
     pub(crate) fn interrupted_before() -> Self {
         Self::from(Error::new(
             ErrorKind::Stopped,
@@ -141,7 +139,7 @@ impl Failure {
         ))
     }
 
-    /// Ctrl-C twice, while a paid request was on its way.
+    /// A second Ctrl-C while a paid request was on its way.
     pub(crate) fn given_up() -> Self {
         Self::from(Error::new(
             ErrorKind::OutcomeUnknown,
@@ -156,7 +154,6 @@ impl Failure {
         self
     }
 
-    /// Replaces the exit code.
     #[must_use]
     pub(crate) fn with_exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
@@ -174,7 +171,6 @@ impl Failure {
         }
     }
 
-    /// The sentence about the next thing to do.
     pub(crate) fn next(&self) -> Option<&str> {
         self.next.as_deref()
     }
@@ -189,7 +185,7 @@ impl Failure {
         text
     }
 
-    /// The text for people, in as many lines as it needs.
+    /// The text for people: the message, its causes and the next thing to do.
     pub(crate) fn in_full(&self) -> String {
         let mut text = self.reason();
         if let Some(next) = &self.next {
@@ -198,7 +194,7 @@ impl Failure {
         text
     }
 
-    /// The order among several failures. The one that says most about the money comes first.
+    /// The order among several failures. The one that puts most money at risk comes first.
     fn gravity(&self) -> (usize, usize, usize) {
         let exits = [
             Exit::Interrupted,
@@ -238,7 +234,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Says what to do next, where the message does not.
+/// Returns what to do next, if the message does not say so.
 fn next(error: &Error, exit: Exit) -> Option<String> {
     let sentence = match (exit, error.job(), error.kind()) {
         (.., ErrorKind::Local | ErrorKind::InvalidRequest | ErrorKind::Stopped) => return None,
@@ -317,14 +313,14 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
     Some(sentence.to_owned())
 }
 
-/// Whether a refusal leaves open which part of the request it is about.
+/// Returns whether a refusal does not say which part of the request it is about.
 fn is_about_any_input(error: &Error) -> bool {
     let words = error.provider_words().unwrap_or_default().to_lowercase();
     let names = |parts: [&str; 3]| parts.iter().any(|part| words.contains(part));
     names(["input", "输入", "輸入"]) && !names(["prompt", "text", "提示"])
 }
 
-/// Says what to do about an unknown outcome. It has this key in the ledger, or in that of this batch.
+/// The advice for an unknown outcome. `key` is that of its entry, and `batch` the file of its batch if it has one.
 pub(crate) fn look(key: &str, batch: Option<&Path>) -> String {
     let batch = batch
         .map(|file| format!(" --batch {}", quoted(file.display())))
@@ -335,7 +331,7 @@ pub(crate) fn look(key: &str, batch: Option<&Path>) -> String {
     )
 }
 
-/// Says what to do about a line of a batch that is paid for and not here yet.
+/// The advice for a line of a batch that is paid for and has no file yet.
 pub(crate) const PAID_IN_A_BATCH: &str =
     "It is paid for. The same command of the batch goes on with it.";
 
@@ -344,7 +340,7 @@ pub(crate) const PAID_IN_A_BATCH: &str =
 mod tests {
     use super::*;
 
-    /// What can be done depends on what is wrong, and is said in words of our own.
+    /// The advice depends on the kind of the error.
     #[test]
     fn each_refusal_says_what_to_do() {
         let flagged =
@@ -402,7 +398,7 @@ mod tests {
         }
     }
 
-    /// Whatever the provider calls it, a job that has ended without a video has failed, and one that has not goes on.
+    /// A job that has ended without a video has failed, and any other job goes on, whatever words the provider uses.
     #[test]
     fn what_is_wrong_with_a_job_is_no_refusal() {
         let table = [

@@ -1,4 +1,4 @@
-//! The video of a job that was accepted before.
+//! Saves the video of a job that was accepted before.
 
 use veo_core::ledger::{Entry, Wish};
 use veo_core::{Client, JobRef};
@@ -13,7 +13,7 @@ use crate::run::{Run, TrackedJob};
 use crate::saved::save_receipt;
 use crate::store::Store;
 
-/// Waits for a job, saves its video and tells it. `label` tells the job from others, with a colon.
+/// Waits for a job, saves its video and prints the result. `label` goes before each message about the job.
 pub(crate) async fn fetch(
     run: &Run<'_>,
     job: &JobRef,
@@ -59,7 +59,8 @@ pub(crate) async fn fetch(
     video.tell(job, label, save.receipt.as_deref(), run.output)
 }
 
-/// Refuses to ask for a job in a place where it does not live.
+/// Refuses to ask about a job at another address than its request was sent to. That address does not know the job, so
+/// its answer would say nothing about the one that is paid for.
 pub(crate) async fn check_place(
     client: &Client,
     store: &Store,
@@ -72,21 +73,21 @@ pub(crate) async fn check_place(
     let Some(entry) = entry else {
         return Ok(());
     };
-    // Nobody knows where an entry was sent whose line is damaged.
+    // A damaged line does not say where its request was sent.
     if matches!(entry.wish, Wish::Lost) || entry.attempts.is_empty() {
         return Ok(());
     }
     Ok(client.check_place(job, entry.base_url())?)
 }
 
-/// The job of a task as it is named without saying how large its video is to be.
+/// Returns the job without a size, which is the name of the original of an upgrade.
 pub(crate) fn without_size(job: &JobRef) -> JobRef {
     let mut job = job.clone();
     job.resolution = None;
     job
 }
 
-/// Whether the video of an entry was saved, and is still the same file.
+/// Returns whether the video of an entry was saved, and is still the same file.
 fn is_saved(entry: &Entry) -> bool {
     let Some(delivered) = &entry.delivered else {
         return false;
@@ -97,7 +98,7 @@ fn is_saved(entry: &Entry) -> bool {
     }
 }
 
-/// Tells a video that was saved before, and saves its receipt if that is wanted.
+/// Prints the result for a video that was saved before, and saves its receipt if the user wants one.
 fn tell_again(run: &Run<'_>, job: &JobRef, entry: &Entry, save: &Save) -> Result<(), Failure> {
     if let Some(path) = &save.receipt {
         check_target(path, "--receipt", false)?;

@@ -1,14 +1,14 @@
-//! Words that people know from other programs, and what there is here instead.
+//! Words that people know from other programs, with tips about what this program has instead.
 
 use clap::Error;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use strsim::damerau_levenshtein;
 
-/// Words with one meaning, and a tip about it.
+/// Words with one meaning, and a tip for them.
 type Habit = (&'static [&'static str], &'static str);
 
-/// Options that no command has, or not the one that was given.
+/// Options that the program does not have, or that only some commands have.
 const OPTIONS: [Habit; 11] = [
     (
         &["--ratio", "--aspect", "--ar", "--shape"],
@@ -48,7 +48,7 @@ const OPTIONS: [Habit; 11] = [
     ),
 ];
 
-/// Commands that there are not.
+/// Commands that do not exist.
 const COMMANDS: [Habit; 11] = [
     (
         &["list", "ls", "history", "tasks", "queue"],
@@ -96,7 +96,7 @@ const COMMANDS: [Habit; 11] = [
     ),
 ];
 
-/// Replaces the tip of an error about a word that is not known. What is merely spelt a little like it is no tip.
+/// Replaces clap's tip for an unknown word. It removes a proposed word that is only remotely similar.
 pub(crate) fn correct(error: &mut Error) {
     let (given, proposed, habits) = match error.kind() {
         ErrorKind::UnknownArgument => (
@@ -125,7 +125,7 @@ pub(crate) fn correct(error: &mut Error) {
     }
     error.remove(proposed);
     error.remove(ContextKind::Suggested);
-    // It shows the use of what was proposed.
+    // The usage is that of the proposed word.
     error.remove(ContextKind::Usage);
     if let Some((_, tip)) = habit {
         let tip = ContextValue::StyledStrs(vec![StyledStr::from(*tip)]);
@@ -133,7 +133,7 @@ pub(crate) fn correct(error: &mut Error) {
     }
 }
 
-/// Whether one of the words is the other misspelt, or begins as it does.
+/// Returns whether one word is the start of the other, or at most two typing errors away.
 fn is_near(word: &str, other: &str) -> bool {
     let begins_so = word.starts_with(other) || other.starts_with(word);
     begins_so || damerau_levenshtein(word, other) <= 2

@@ -1,5 +1,5 @@
-//! Ctrl-C ends the waiting, and never loses the outcome of a paid request. A signal to end does the same, and so does the
-//! end of the terminal.
+//! Handles Ctrl-C: it ends the waiting, and the first one never loses the outcome of a paid request. SIGTERM and the
+//! end of the terminal do the same.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,14 +7,14 @@ use tokio::sync::watch;
 
 use crate::output::Output;
 
-/// Counts how often Ctrl-C was pressed.
+/// The number of times that Ctrl-C was pressed.
 pub(crate) struct Interrupts {
     count: watch::Receiver<u32>,
     explained: AtomicBool,
 }
 
 impl Interrupts {
-    /// From now on Ctrl-C does not end the program by itself, and neither does being told to end.
+    /// Starts to count. From now on neither Ctrl-C nor SIGTERM ends the program by itself.
     pub(crate) fn new() -> Self {
         let (counter, count) = watch::channel(0);
         listen(&counter);
@@ -51,7 +51,7 @@ impl Interrupts {
     async fn pressed(&self, times: u32) {
         let mut count = self.count.clone();
         if count.wait_for(|count| *count >= times).await.is_err() {
-            // Ctrl-C cannot be heard of here, and ends the program by itself.
+            // No handler could be installed, so Ctrl-C ends the program by itself.
             std::future::pending::<()>().await;
         }
     }
@@ -61,17 +61,18 @@ impl Interrupts {
 fn listen(counter: &watch::Sender<u32>) {
     use tokio::signal::unix::{SignalKind, signal};
 
-    // A terminal that is closed can say so several times, which nobody means as giving up.
+    // A terminal that closes can send several hangups. They count as one: a second press would give up an outcome that
+    // can be paid for, and nobody has asked for that.
     for (kind, gives_up) in [
         (SignalKind::interrupt(), true),
         (SignalKind::terminate(), true),
         (SignalKind::hangup(), false),
     ] {
-        // With nohup it is to go on without the terminal.
+        // With nohup the program is to go on without the terminal.
         if kind == SignalKind::hangup() && is_ignored(kind) {
             continue;
         }
-        // A signal that cannot be heard of ends the program by itself.
+        // Without a handler the signal ends the program by itself.
         let Ok(mut signal) = signal(kind) else {
             continue;
         };
@@ -90,7 +91,7 @@ fn listen(counter: &watch::Sender<u32>) {
     }
 }
 
-/// Whether whoever started the program has it ignore a signal. Only Linux says so.
+/// Returns whether the program was started with a signal ignored. Only Linux tells.
 #[cfg(unix)]
 fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

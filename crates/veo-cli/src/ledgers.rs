@@ -1,4 +1,4 @@
-//! Where the ledgers are: in files of this machine, or in a database that machines share.
+//! The place of the ledgers: files of this machine, or a database that machines share.
 
 use std::env;
 use std::sync::Arc;
@@ -8,15 +8,14 @@ use veo_core::ledger::Ledger;
 
 use crate::failure::Failure;
 
-/// Where the ledgers are.
 #[derive(Clone)]
 pub(crate) struct Ledgers {
-    /// The address of the database that has all of them. It can have a password.
+    /// The address of the database that has all ledgers. The address can contain a password.
     shared: Option<SecretString>,
 }
 
 impl Ledgers {
-    /// Takes the option, or else the environment.
+    /// Takes the address from the option, or else from the environment.
     pub(crate) fn of(option: Option<String>) -> Self {
         let address = option.or_else(|| env::var("VEO_LEDGER").ok());
         let shared = address.filter(|address| !address.trim().is_empty());
@@ -43,7 +42,7 @@ async fn open(address: &str) -> Result<Arc<dyn Ledger>, Failure> {
     use veo_postgres::tokio_postgres::config::SslMode;
     use veo_postgres::tokio_postgres::{Config, NoTls};
 
-    // The reason can have a part of the password.
+    // The parser's error can contain a part of the password, so the message leaves it out.
     let Ok(config) = address.parse::<Config>() else {
         return Err(Failure::usage(
             "--ledger or VEO_LEDGER is no address of a PostgreSQL; give one as a URL, or as host=HOST user=USER dbname=DATABASE",
@@ -65,7 +64,7 @@ async fn open(address: &str) -> Result<Arc<dyn Ledger>, Failure> {
     Ok(Arc::new(PostgresLedger::open(pool).await?))
 }
 
-/// Whether a host is this machine.
+/// Returns whether a host is this machine.
 #[cfg(feature = "postgres")]
 fn is_here(host: &veo_postgres::tokio_postgres::config::Host) -> bool {
     use veo_postgres::tokio_postgres::config::Host;
@@ -77,7 +76,7 @@ fn is_here(host: &veo_postgres::tokio_postgres::config::Host) -> bool {
     }
 }
 
-/// Nothing is sent when the ledger that is asked for cannot be had: the files of this machine know nothing of it.
+/// Refuses the address. Files of this machine are no substitute: they do not have the paid requests of the database.
 #[cfg(not(feature = "postgres"))]
 async fn open(_: &str) -> Result<Arc<dyn Ledger>, Failure> {
     Err(Failure::usage(

@@ -1,4 +1,4 @@
-//! A job as it is listed.
+//! The form in which a job is listed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,16 +10,15 @@ use veo_core::ledger::{Entry, EntryState, Listed};
 
 use crate::paths::{entry_path, relative_to};
 
-/// A job as it is listed.
 #[derive(Serialize)]
 pub(crate) struct Listing {
     pub(crate) key: Arc<str>,
     pub(crate) state: EntryState,
     pub(crate) job: Option<Arc<str>>,
-    /// When it was first written down, in seconds since 1970.
+    /// The time when it was first written down, in seconds since 1970.
     pub(crate) at: u64,
     pub(crate) prompt: String,
-    /// Where the video is, or is to go.
+    /// The path where the video is, or is to be saved.
     pub(crate) output: Option<PathBuf>,
     pub(crate) error: Option<Error>,
 }
@@ -39,9 +38,9 @@ impl Listing {
         }
     }
 
-    /// A job from the list of a ledger, which has no errors. `here` is the current folder.
+    /// A listing from the list of a ledger, which has no errors. `here` is the current folder.
     pub(crate) fn without_error(listed: Listed, here: &Path) -> Self {
-        // A video that went to standard output is nowhere.
+        // An empty target means that the video went to standard output.
         let target = listed.target.filter(|target| !target.is_empty());
         Self {
             key: listed.key,

@@ -131,11 +131,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the help, or tells why the arguments are no command.
+/// Prints the help, or says why the arguments are no command.
 fn end_without_command(mut error: clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     let output = Output::new(wants_json, false);
-    // Help that was asked for is a result.
+    // Help that the user asked for is a result, so a failure to print it counts.
     if !error.use_stderr() {
         let printed = error.print().or_else(output::unwritten);
         return match printed {
@@ -143,7 +143,7 @@ fn end_without_command(mut error: clap::Error) -> ExitCode {
             Err(failure) => output.report(&failure),
         };
     }
-    // Without arguments, people are shown the help.
+    // A user who gives no arguments sees the help. A program that reads JSON gets an error instead.
     if error.kind() == DisplayHelpOnMissingArgumentOrSubcommand && !wants_json {
         let _ = error.print();
         return ExitCode::from(Exit::Usage as u8);
@@ -160,7 +160,7 @@ fn start(command: Command, ledgers: &Ledgers, output: &Output) -> Result<(), Fai
         .build()
         .map_err(|error| Failure::failed(format!("the program cannot start: {error}")))?;
     let done = runtime.block_on(run(command, ledgers, output));
-    // The program does not wait for a thread that waits for the file of another process.
+    // A thread can be waiting for a file of another process. The program ends without it.
     runtime.shutdown_background();
     done
 }

@@ -1,4 +1,4 @@
-//! The program prints results on standard output, and everything else on standard error.
+//! All output of the program: results go to standard output, and everything else to standard error.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -17,7 +17,7 @@ use veo_core::{JobRef, Model, Plan, Receipt, Saved, Video};
 use crate::failure::{Exit, Failure, FailureJson};
 use crate::listing::Listing;
 
-/// A line of standard output with `--json`, as `json.md` of the guides describes it. `line` is that of the batch.
+/// A line of standard output with `--json`, as `json.md` of the guides describes it. `line` numbers a line of a batch.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
@@ -28,7 +28,7 @@ pub(crate) enum Event<'a> {
         job: &'a JobRef,
         model: &'a str,
         warnings: &'a [String],
-        /// Why those that were asked before have not taken it.
+        /// The reasons of the providers that were asked before and refused.
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         refusals: &'a [String],
     },
@@ -47,7 +47,7 @@ pub(crate) enum Event<'a> {
         job: &'a JobRef,
         video: &'a Video,
     },
-    /// A video is here. There is no receipt for a job that another machine has sent.
+    /// A video is saved. There is no receipt for a job that another machine sent.
     Saved {
         #[serde(skip_serializing_if = "Option::is_none")]
         line: Option<usize>,
@@ -62,7 +62,7 @@ pub(crate) enum Event<'a> {
     },
     /// A line of a batch that has no video.
     Failed { line: usize, error: FailureJson<'a> },
-    /// A batch has ended. The numbers are those of its lines.
+    /// A batch has ended. The numbers count its lines.
     Batch {
         done: usize,
         failed: usize,
@@ -71,17 +71,15 @@ pub(crate) enum Event<'a> {
         unfinished: usize,
         not_taken: usize,
     },
-    /// A job of this machine, as it is known here.
+    /// A job from the ledger.
     Job(&'a Listing),
-    /// The plan for a request.
     Plan(&'a Plan),
     /// The abilities of a model.
     Model(&'a Model),
-    /// The credits that are left on an account.
     Credits { provider: &'a str, credits: f64 },
-    /// An image was uploaded, and is at this URL.
+    /// An image was uploaded to this URL.
     Uploaded { file: &'a str, url: &'a str },
-    /// A file that was looked into.
+    /// A file that was inspected.
     Inspected {
         file: &'a str,
         kind: &'a str,
@@ -92,7 +90,7 @@ pub(crate) enum Event<'a> {
     /// The simulator runs.
     Serving {
         url: &'a str,
-        /// Its process, if it stays after the command.
+        /// The id of its process, if it stays after the command.
         #[serde(skip_serializing_if = "Option::is_none")]
         pid: Option<u32>,
     },
@@ -104,26 +102,26 @@ pub(crate) enum Event<'a> {
     Note { message: &'a str },
 }
 
-/// The way to both streams. Everything that the program says goes through it.
+/// The writer of both streams. Everything that the program says goes through it.
 pub(crate) struct Output {
     json: bool,
-    /// The bars on the terminal, which step aside for a line. Hidden where there is no terminal.
+    /// The bars on the terminal. They are cleared while a line is printed, and are hidden where there is no terminal.
     pub(crate) bars: MultiProgress,
-    /// Why a result could not be printed.
+    /// The first error of printing a result.
     unwritten: RefCell<Option<io::Error>>,
-    /// Whether a video is less than was asked for.
+    /// True if a video is less than was asked for.
     is_less: Cell<bool>,
 }
 
 impl Output {
     pub(crate) fn new(json: bool, verbose: bool) -> Self {
-        // Whoever wants none gets none, whatever else is set.
+        // NO_COLOR wins over every other setting.
         if env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
             set_colors_enabled(false);
             set_colors_enabled_stderr(false);
         }
         let bars = if json || verbose {
-            // Lines of an exchange would be drawn over.
+            // Bars would be drawn over the lines that --verbose prints.
             MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
         } else {
             MultiProgress::new()
@@ -136,7 +134,7 @@ impl Output {
             let targets = Targets::new()
                 .with_target("veo::wire", LevelFilter::DEBUG)
                 .with_target("veo_core", LevelFilter::WARN);
-            // There is no other one in this process.
+            // It fails only if the process has another subscriber, and it has none.
             let _ = tracing_subscriber::util::SubscriberInitExt::try_init(
                 tracing_subscriber::registry().with(lines).with(targets),
             );
@@ -149,7 +147,6 @@ impl Output {
         }
     }
 
-    /// Whether the user wants JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
@@ -164,12 +161,11 @@ impl Output {
         self.print(&line);
     }
 
-    /// Prints a line on standard output.
     pub(crate) fn print(&self, line: &str) {
         self.write_all([visible(line)]);
     }
 
-    /// Prints a text for another program, such as completions. It is our own, and stays as it is.
+    /// Prints a text for another program, such as completions. The text is ours, so nothing in it is escaped.
     pub(crate) fn text(&self, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         if self.json {
@@ -179,8 +175,8 @@ impl Output {
         }
     }
 
-    /// Prints many lines on standard output at once. They can have colours of our own, so the words of others in them have
-    /// gone through [`visible`].
+    /// Prints many lines on standard output at once. They can contain our own colours and are not escaped here, so the
+    /// caller passes the words of others through [`visible`].
     pub(crate) fn write_all(&self, lines: impl IntoIterator<Item = impl Display>) {
         self.bars.suspend(|| {
             if let Err(error) = write_lines(lines) {
@@ -189,7 +185,7 @@ impl Output {
         });
     }
 
-    /// Whether all results could be printed.
+    /// Fails if a result could not be printed.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match self.unwritten.take() {
             Some(error) => unwritten(error),
@@ -202,7 +198,7 @@ impl Output {
         self.is_less.set(true);
     }
 
-    /// The code to end with when all is done.
+    /// The exit code of a command that has succeeded.
     pub(crate) fn code(&self) -> ExitCode {
         if self.is_less.get() {
             ExitCode::from(Exit::Less as u8)
@@ -211,7 +207,7 @@ impl Output {
         }
     }
 
-    /// Tells people what happens with a line of standard error, and programs with an event.
+    /// Tells the progress: people read a line on standard error, and programs an event.
     pub(crate) fn progress(&self, text: &str, event: &Event) {
         if self.json {
             self.print(&json(event))
@@ -220,12 +216,11 @@ impl Output {
         }
     }
 
-    /// Tells something that is no result.
+    /// Tells a message that is no result.
     pub(crate) fn note(&self, message: &str) {
         self.progress(message, &Event::Note { message });
     }
 
-    /// Tells something that may not be as the user wants it.
     pub(crate) fn warn(&self, message: &str) {
         if self.json {
             self.note(message);
@@ -235,7 +230,7 @@ impl Output {
         }
     }
 
-    /// Tells an error, and gives the code to end with.
+    /// Tells an error, and returns the exit code.
     pub(crate) fn report(&self, failure: &Failure) -> ExitCode {
         if self.json {
             self.tell(&json(&failure.as_json()));
@@ -253,7 +248,7 @@ impl Output {
         });
     }
 
-    /// Prints a line on standard error after a word of our own, which can have a colour.
+    /// Prints a line on standard error after our own word, which can have a colour.
     fn tell_after(&self, word: &dyn Display, line: &str) {
         self.bars.suspend(|| {
             let _ = writeln!(io::stderr(), "{word}: {}", visible(line));
@@ -261,11 +256,11 @@ impl Output {
     }
 }
 
-/// A text without what changes a terminal or the order of the letters, and without what nobody sees: such characters stand
-/// there as JSON escapes. All that can hold words of others goes through it.
+/// Replaces characters that control a terminal, reorder letters or are invisible by their JSON escapes. All text that
+/// can contain words of others goes through it.
 pub(crate) fn visible<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let text = text.into();
-    // Nearly all texts are plain, and a list can have a hundred thousand. To look at all bytes is quicker than to stop early.
+    // Nearly all texts are plain, so a scan of all bytes is quicker than one that can stop early.
     let is_plain = |byte| matches!(byte, b'\n' | b' '..=b'~');
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
         return text;
@@ -293,20 +288,19 @@ pub(crate) fn visible<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     shown.into()
 }
 
-/// The same for a text of others that is a line of its own.
+/// Does the same as [`visible`] for a text of others that has to stay on one line.
 pub(crate) fn in_one_line(text: &str) -> String {
     visible(text).replace('\n', "\\u000a")
 }
 
-/// Whether a character does something else than to be seen.
+/// Returns whether a character controls the output instead of being seen.
 fn is_hidden(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let ends_line = matches!(c, '\u{2028}' | '\u{2029}');
     turns || ends_line || is_invisible(c) || c.is_control() && c != '\n'
 }
 
-/// Whether a character has no picture and no width: a text of such ones could stand anywhere. They are those that Unicode
-/// calls default ignorable.
+/// Returns whether a character has no picture and no width. Unicode calls these characters default ignorable.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -317,7 +311,7 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Whether a hidden character belongs to the sign that it stands in: an emoji of several, or letters that join.
+/// Returns whether a hidden character is part of a visible sign: an emoji of several characters, or joined letters.
 fn is_part_of_sign(before: Option<char>, c: char, after: Option<char>) -> bool {
     let is_sign = |c: char| !c.is_ascii() && !is_hidden(c);
     match (before, c, after) {
@@ -331,14 +325,14 @@ fn is_part_of_sign(before: Option<char>, c: char, after: Option<char>) -> bool {
 }
 
 const BLACK_FLAG: char = '🏴';
-/// What makes that the flag of England, Scotland or Wales.
+/// The tags that turn [`BLACK_FLAG`] into the flag of England, Scotland or Wales.
 const FLAGS: [&str; 3] = [
     "\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
     "\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
     "\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}",
 ];
 
-/// Standard error for the lines of exchanges.
+/// Standard error for the lines of `--verbose`, which go through [`visible`].
 struct VisibleErrors;
 
 impl Write for VisibleErrors {
@@ -361,10 +355,10 @@ fn write_lines(lines: impl IntoIterator<Item = impl Display>) -> io::Result<()> 
     stdout.flush()
 }
 
-/// The failure for a result that cannot be printed. A video that was paid for is there all the same.
+/// Returns the failure for a result that cannot be printed. A video that was paid for is saved all the same.
 pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
     match error.kind() {
-        // A reader that stops has seen enough.
+        // A reader such as `head` stops when it has seen enough.
         io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(Failure::unprinted(format!(
             "standard output cannot be written: {error}; what was done is done"
@@ -373,6 +367,6 @@ pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
 }
 
 pub(crate) fn json(value: &impl Serialize) -> String {
-    // None of the types has anything that JSON cannot say. Such characters stand in its texts only.
+    // None of the types can fail to serialize. Hidden characters occur in JSON strings only, where escapes are valid.
     visible(serde_json::to_string(value).unwrap_or_default()).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Where files go: what a path means, which name is free, and whether a file can be saved there.
+//! Paths of files: the one form of a path, free names, and checks whether a file can be saved at a path.
 
 use std::borrow::Cow;
 use std::env;
@@ -9,7 +9,7 @@ use veo_core::ledger::Entry;
 
 use crate::failure::Failure;
 
-/// The one path for a file, in whichever way it is written. The file need not exist.
+/// The one absolute path of a file, however it is written. The file need not exist.
 pub(crate) fn place(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
@@ -21,7 +21,7 @@ pub(crate) fn place(path: &Path) -> PathBuf {
     }
 }
 
-/// This name, or the next one like it that is free: video.mp4, video-2.mp4 and so on.
+/// This name or the next free one: video.mp4, video-2.mp4 and so on.
 pub(crate) fn next_free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
     let stem = like.file_stem().unwrap_or_default().to_string_lossy();
     let mut path = like.to_owned();
@@ -33,7 +33,7 @@ pub(crate) fn next_free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBu
     path
 }
 
-/// Whether a path stands for standard output. A file of that name is `./-`.
+/// Returns whether a path stands for standard output. A file of that name is `./-`.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
@@ -44,7 +44,7 @@ pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(),
     check_name(path, option, force)
 }
 
-/// The folder of a file. That of a mere name is the current one.
+/// The folder of a file. A name without a folder is in the current one.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -52,7 +52,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Refuses a folder that is not there, or where no file can be made.
+/// Refuses a folder that does not exist, or where no file can be made.
 pub(crate) fn check_folder(folder: &Path, option: &str) -> Result<(), Failure> {
     if !folder.is_dir() {
         let folder = folder.display();
@@ -63,7 +63,7 @@ pub(crate) fn check_folder(folder: &Path, option: &str) -> Result<(), Failure> {
     check_writable(folder, option)
 }
 
-/// Refuses a name that no file can have, or that is taken. The folder is not looked at.
+/// Refuses a name that no file can have, or that is taken. It does not check the folder.
 pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), Failure> {
     let shown = path.display();
     if path.to_str().is_none() {
@@ -71,7 +71,7 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
             "{shown} is no text, and cannot be written down; choose another file with {option}"
         )));
     }
-    // A video that is in doubt is kept as NAME.part, and one that meets another file as NAME-2.
+    // A video that is in doubt is kept as NAME.part, and one whose name is taken meanwhile as NAME-2.
     check_length(path, 10, option)?;
     let text = path.as_os_str().as_encoded_bytes();
     if path.is_dir() || text.ends_with(b"/") || text.ends_with(b"/.") {
@@ -87,9 +87,9 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
     Ok(())
 }
 
-/// Refuses a name that is too long, also for files that are kept beside it, whose names have so many bytes more.
+/// Refuses a name that is too long for its file, or for files beside it whose names have `more` further bytes.
 pub(crate) fn check_length(path: &Path, more: usize, option: &str) -> Result<(), Failure> {
-    /// In the usual file systems.
+    /// The longest name in bytes in the usual file systems.
     const LONGEST_NAME: usize = 255;
     let length = path.file_name().unwrap_or_default().len();
     let most = LONGEST_NAME - more;
@@ -101,7 +101,7 @@ pub(crate) fn check_length(path: &Path, more: usize, option: &str) -> Result<(),
     )))
 }
 
-/// Refuses a pipe or a device as the place of a video: to replace it is to destroy it for all who use it.
+/// Refuses a pipe or a device as the place of a video, since saving would replace it for everybody who uses it.
 pub(crate) fn check_regular(path: &Path, option: &str) -> Result<(), Failure> {
     if !path.exists() || path.is_file() {
         return Ok(());
@@ -125,12 +125,12 @@ pub(crate) fn check_writable(folder: &Path, option: &str) -> Result<(), Failure>
     }
 }
 
-/// A path as one would write it here.
+/// A path relative to the current folder, if it is below that.
 pub(crate) fn relative(path: &Path) -> PathBuf {
     relative_to(&current_folder(), path).into_owned()
 }
 
-/// A path as one would write it in the current folder, which is given since many paths are asked for.
+/// A path relative to `here`, if it is below that. A caller with many paths looks the folder up once.
 pub(crate) fn relative_to<'a>(here: &Path, path: &'a Path) -> Cow<'a, Path> {
     match path.strip_prefix(here) {
         Ok(relative) if is_dash(relative) => Path::new(".").join(relative).into(),
@@ -143,7 +143,7 @@ pub(crate) fn current_folder() -> PathBuf {
     env::current_dir().unwrap_or_default()
 }
 
-/// The program's own folder in one of the user's folders, which a variable names, or else a path below the home.
+/// The program's folder `veo` in the folder that a variable names, or else in a path below the home.
 pub(crate) fn own_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     let named = env::var_os(variable).map(PathBuf::from);
     let folder = match named {
@@ -153,14 +153,14 @@ pub(crate) fn own_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     Some(folder.join("veo"))
 }
 
-/// A name for the video of a job that nobody has given one.
+/// A file name made of the job, for a video without a name.
 pub(crate) fn named_after(job: &JobRef) -> PathBuf {
     let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
     let task: String = job.task.chars().take(100).collect();
     PathBuf::from(format!("{}-{}.mp4", job.provider, task.replace(odd, "-")))
 }
 
-/// Where the video of an entry is, or is to go. One that went to standard output is nowhere.
+/// The path where the video of an entry is, or is to be saved. A video that went to standard output has none.
 pub(crate) fn entry_path(entry: &Entry) -> Option<PathBuf> {
     if let Some(delivered) = &entry.delivered {
         let path = &delivered.saved.path;
@@ -171,7 +171,7 @@ pub(crate) fn entry_path(entry: &Entry) -> Option<PathBuf> {
     Some(relative(Path::new(target)))
 }
 
-/// Where the video of a job goes if the user does not say where.
+/// The path for the video of a job if the user does not name one.
 pub(crate) fn job_path(job: &JobRef, entry: Option<&Entry>) -> PathBuf {
     entry
         .and_then(entry_path)

@@ -1,4 +1,4 @@
-//! The progress of a job: a bar on a terminal, a line for each change elsewhere, and an event with `--json`.
+//! The progress of a job: a bar on a terminal, a line for each change elsewhere, or an event with `--json`.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -11,12 +11,11 @@ use crate::output::{Event, Output, visible};
 pub(crate) struct Progress<'a> {
     output: &'a Output,
     job: &'a JobRef,
-    /// The line of the batch.
     line: Option<usize>,
-    /// The text that tells it from others, with a colon.
+    /// The text before each message, such as `line 3: `.
     label: &'a str,
     bar: ProgressBar,
-    /// The last thing that was told, so that nothing is told twice.
+    /// The last message, so that none is told twice.
     last: RefCell<(&'static str, Option<u8>)>,
 }
 
@@ -38,7 +37,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Tells people that there is a job, which is waited for.
+    /// Tells people that the program waits for the job.
     pub(crate) fn waiting(&self) {
         if !self.output.is_json() {
             self.show("Waiting", WITHOUT_BAR);
@@ -60,7 +59,7 @@ impl<'a> Progress<'a> {
                 self.change("running", *percent, "Making the video", template);
             }
             State::Pending => self.change("pending", None, "Waiting", WITHOUT_BAR),
-            // The end of a job is told by the caller.
+            // The caller tells the end of a job.
             _ => {}
         }
     }
@@ -108,7 +107,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// A sign on the terminal that something goes on.
+/// A spinner on the terminal with a message.
 pub(crate) fn spinner(output: &Output, message: String) -> ProgressBar {
     let spinner = output
         .bars

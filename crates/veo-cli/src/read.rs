@@ -1,4 +1,4 @@
-//! The one reader of texts that people write: requests, prompts and batches. Nothing is read for ever.
+//! Reads the texts that people write: requests, prompts and batches. No read is endless.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,20 +14,20 @@ use serde_saphyr::{DefaultMessageFormatter, Error as YamlError, MessageFormatter
 
 use crate::failure::Failure;
 
-/// The text of a file, without a byte order mark and with ends of lines as Unix has them. A pipe is read to its end.
+/// Reads the text of a file, without a byte order mark and with Unix line ends. A pipe is read to its end.
 pub(crate) fn file(path: &Path) -> Result<String, Failure> {
     let file = open(path).map_err(|error| Failure::unreadable(path, &error))?;
     opened(file, path)
 }
 
-/// The text of a file that was [opened](open).
+/// Reads the text of a file that was [opened](open).
 pub(crate) fn opened(file: File, path: &Path) -> Result<String, Failure> {
     let read = begun(file).and_then(all);
     let bytes = read.map_err(|error| Failure::unreadable(path, &error))?;
     text(bytes, &path.display().to_string())
 }
 
-/// The text on standard input, likewise.
+/// Reads the text on standard input as [`file`] does.
 pub(crate) fn input() -> Result<String, Failure> {
     const NAME: &str = "standard input";
     let bytes = all(io::stdin().lock())
@@ -35,7 +35,7 @@ pub(crate) fn input() -> Result<String, Failure> {
     text(bytes, NAME)
 }
 
-/// Opens a file to read it, without waiting for anybody who writes.
+/// Opens a file to read it. It does not wait for a writer of a pipe.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -47,13 +47,13 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A value from JSON, in which no object has a field twice.
+/// Parses JSON, and refuses an object that has a field twice.
 pub(crate) fn json<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_str::<Unique>(text)?;
     serde_json::from_str(text)
 }
 
-/// A value from YAML, or a sentence about what is wrong with it.
+/// Parses YAML. The error is a sentence for the author of the text.
 pub(crate) fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_saphyr::from_str(text).map_err(|error| {
         let what = wrong_yaml(&error);
@@ -64,7 +64,7 @@ pub(crate) fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
-/// What is wrong with YAML, in words for whoever wrote it. Those of its reader are for programmers.
+/// Words an error of YAML for the author of the text, since the parser's words are for programmers.
 fn wrong_yaml(error: &YamlError) -> String {
     match error {
         YamlError::WithSnippet { error, .. } | YamlError::AliasError { error, .. } => {
@@ -105,7 +105,7 @@ fn wrong_yaml(error: &YamlError) -> String {
     }
 }
 
-/// All that a file or a pipe has, if it has an end.
+/// Reads a file or a pipe to its end, up to 256 MiB.
 fn all(source: impl Read) -> io::Result<Vec<u8>> {
     const MOST: u64 = 256 << 20;
     let mut bytes = Vec::new();
@@ -123,13 +123,13 @@ fn all(source: impl Read) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The bytes of a file that was [opened](open). A pipe that somebody writes to is waited for.
+/// Returns a reader of a file that was [opened](open). It waits for the writer of a pipe if there is one.
 #[cfg(unix)]
 fn begun(mut file: File) -> io::Result<impl Read> {
     use std::os::unix::fs::FileTypeExt as _;
     let mut first = Vec::new();
     if file.metadata()?.file_type().is_fifo() {
-        // That nobody writes to it only shows when it is read.
+        // Only a read shows that a pipe has no writer.
         let mut byte = [0];
         match file.read(&mut byte) {
             Ok(0) => return Err(io::Error::other("it is a pipe, and nobody writes to it")),
@@ -160,7 +160,7 @@ fn text(bytes: Vec<u8>, name: &str) -> Result<String, Failure> {
     Ok(text.replace("\r\n", "\n"))
 }
 
-/// JSON in which no object has a field twice.
+/// JSON in which no object has a field twice. Its value is not kept.
 struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {

@@ -21,7 +21,7 @@ use crate::progress::{Progress, spinner};
 use crate::saved::SavedVideo;
 use crate::store::Store;
 
-/// All that is needed to make videos. From its start on, Ctrl-C loses nothing that is paid for.
+/// The tools to make videos. From its start on, Ctrl-C loses nothing that is paid for.
 pub(crate) struct Run<'a> {
     pub(crate) client: &'a Client,
     pub(crate) store: &'a Store,
@@ -29,14 +29,13 @@ pub(crate) struct Run<'a> {
     pub(crate) output: &'a Output,
 }
 
-/// A job that is waited for, with its entry in the ledger if it is there.
+/// A job that the program waits for.
 pub(crate) struct TrackedJob<'a> {
     pub(crate) reference: &'a JobRef,
     pub(crate) key: Option<&'a str>,
     pub(crate) job: Option<&'a Job>,
-    /// The line of the batch.
     pub(crate) line: Option<usize>,
-    /// The text that tells it from others for people, with a colon.
+    /// The text before each message about this job, such as `line 3: `. It is empty for a single job.
     pub(crate) label: &'a str,
 }
 
@@ -50,7 +49,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Plans a request and brings its images to where the provider reaches them, which costs nothing.
+    /// Plans a request, and brings its images to where the provider reaches them. Both are free.
     pub(crate) async fn prepare(
         &self,
         request: &VideoRequest,
@@ -63,7 +62,7 @@ impl<'a> Run<'a> {
         };
         spinner.finish_and_clear();
         let prepared = prepared?;
-        // With JSON, the event of the accepted job has the warnings.
+        // With JSON, the event of the accepted job has the warnings instead.
         if let Some(first) = prepared.offers().first()
             && !self.output.is_json()
         {
@@ -75,8 +74,8 @@ impl<'a> Run<'a> {
         Ok(prepared)
     }
 
-    /// Sends a request whose video goes to a place, or to the next one like it that is free. The outcome is in the ledger
-    /// when this returns.
+    /// Sends a request whose video goes to the target, and returns the job with the chosen place. The outcome is in the
+    /// ledger when this returns.
     pub(crate) async fn send(
         &self,
         prepared: Prepared,
@@ -94,14 +93,14 @@ impl<'a> Run<'a> {
             let destination = Destination::File(free);
             match self.submit(prepared.clone(), &destination, None).await {
                 Ok(job) => return Ok((job, destination)),
-                // Another process has chosen the same name at the same moment.
+                // Another process took the name first. The ledger found that before anything was sent.
                 Err(failure) if failure.error.kind() == ErrorKind::TargetTaken => {}
                 Err(failure) => return Err(failure),
             }
         }
     }
 
-    /// Sends a paid request once, unless it is interrupted before.
+    /// Sends a paid request once. If Ctrl-C comes before it leaves, it is not sent.
     pub(crate) async fn submit(
         &self,
         prepared: Prepared,
@@ -113,7 +112,7 @@ impl<'a> Run<'a> {
             Some(target) => prepared.target(target),
             None => prepared,
         };
-        // Those of the offer that is asked first were told when it was prepared.
+        // `prepare` told the warnings of the first offer already.
         let told = match prepared.offers().first() {
             Some(first) => first.warnings.clone(),
             None => Vec::new(),
@@ -128,17 +127,20 @@ impl<'a> Run<'a> {
                 Ok(job)
             }
             Some(Submission::Rejected(error)) => Err(Failure::from(error)),
+            // It may have been charged, so the advice is to look at the provider and to settle, never to send it again.
             Some(Submission::Unknown(unknown)) => {
                 let key = unknown.key.unwrap_or(key);
                 Err(Failure::from(unknown.error)
                     .with_exit(Exit::Unknown)
                     .with_next(look(&key, batch)))
             }
+            // The user gave up. The sending goes on until the program ends, and without an outcome its entry stays
+            // open. The ledger never sends a key with an open attempt again.
             None => Err(Failure::given_up().with_next(look(&key, batch))),
         }
     }
 
-    /// Waits for a job and saves its video.
+    /// Waits for a job, and saves its video.
     pub(crate) async fn finish(
         &self,
         job: &TrackedJob<'_>,
@@ -152,7 +154,7 @@ impl<'a> Run<'a> {
             Exit::Interrupted | Exit::Unfinished if self.store.is_temporary() => {
                 failure.with_next("The simulator ends with the program, and its jobs with it.")
             }
-            // The ledger of a batch knows nothing of another command.
+            // `veo wait` does not read the ledger of a batch, so the same batch command has to go on.
             Exit::Interrupted | Exit::Unfinished if job.line.is_some() => {
                 failure.with_next(PAID_IN_A_BATCH)
             }
@@ -160,7 +162,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Makes the video of a finished job larger and saves it. A second call goes on with the same upgrade.
+    /// Makes the video of a finished job larger, and saves it. A second call goes on with the same upgrade.
     pub(crate) async fn enlarge(
         &self,
         small: &JobRef,
@@ -182,11 +184,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Sends a request and gives its outcome, or nothing if Ctrl-C was pressed twice meanwhile.
+    /// Sends a request and returns its outcome, or `None` if Ctrl-C was pressed twice meanwhile.
     async fn send_unless_given_up(&self, prepared: Prepared) -> Option<Submission> {
         let mut sending = pin!(self.client.send_until(prepared, self.interrupts.first()));
         tokio::select! {
-            // The sending ends at once if nothing has left.
+            // The sending is polled first: if nothing has left at Ctrl-C, it ends as not sent. Otherwise the request is
+            // on the wire, and to leave now would lose the outcome of a call that may be paid for.
             biased;
             outcome = &mut sending => return Some(outcome),
             () = self.interrupts.first() => self.interrupts.explain(self.output),
@@ -231,7 +234,7 @@ impl<'a> Run<'a> {
             progress.waiting();
         }
         let on_state = |state: &State| {
-            // The first answer says that it was taken.
+            // The provider's first answer other than pending means that it has taken the upgrade.
             let is_answer = !matches!(state, State::Pending);
             if is_answer && !is_told.replace(true) {
                 self.tell_taken(larger, model);
@@ -249,7 +252,7 @@ impl<'a> Run<'a> {
         self.save(larger, &video, destination, progress).await
     }
 
-    /// Saves the video of a job, and writes down that it is here.
+    /// Saves the video of a job, and records in the ledger that it is saved.
     async fn save(
         &self,
         job: &TrackedJob<'_>,
@@ -281,9 +284,9 @@ impl<'a> Run<'a> {
             ));
         }
         let mut kept = saved.clone();
-        // The path has to mean the same in another folder. An empty one stays empty.
+        // The recorded path has to be valid from any folder. An empty one means standard output, and stays empty.
         kept.path = absolute(&saved.path).unwrap_or(kept.path);
-        // An upgrade has a job in its entry only now.
+        // The entry is read now, since that of an upgrade gets its job only when the provider takes it.
         let entry = self.entry(job.key).await?;
         let job_of_entry = entry.as_ref().and_then(Entry::job);
         let Some(sent) = job.job.or(job_of_entry.as_ref()) else {
@@ -293,7 +296,7 @@ impl<'a> Run<'a> {
             });
         };
         let receipt = Receipt::new(sent, video, &kept);
-        // A file that has the video stays on record when standard output has it too.
+        // A video that is on record as a file stays so when it goes to standard output too.
         let is_saved = entry
             .as_ref()
             .is_some_and(|entry| entry.delivered.is_some());
@@ -304,7 +307,7 @@ impl<'a> Run<'a> {
             self.output.warn(&format!("{}{error}", job.label));
         }
         if entry.is_some_and(|entry| entry.wish.asked().is_none()) {
-            // Another machine has sent the request, and knows what was asked for.
+            // Another machine sent the request, so this one cannot compare the video with it.
             return Ok(SavedVideo {
                 saved,
                 receipt: None,
@@ -322,11 +325,11 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Says that a job was accepted, with the warnings that were not told before.
+    /// Says that a job was accepted, and tells the warnings that were not told before.
     fn tell_accepted(&self, job: &Job, line: Option<usize>, told: &[String]) {
         let reference = &job.reference;
         let label = label(line);
-        // Another provider or form makes it than the first one that was asked. The event says so too.
+        // Refusals mean that not the first provider or form took the request. With JSON, the event has them.
         if !self.output.is_json() {
             for refusal in &job.refusals {
                 self.output.warn(&format!("{label}{refusal}"));
@@ -373,7 +376,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The next name that is free, also from those which others are to save.
+    /// Returns the next free name: no file has it, and no open entry is to be saved there.
     async fn next_free(&self, like: &Path, replace: bool) -> Result<PathBuf, Failure> {
         let open = self.store.list(Which::Open).await?;
         let targets: HashSet<_> = open.into_iter().filter_map(|entry| entry.target).collect();
@@ -388,7 +391,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The text that tells a line of a batch from others, with a colon.
+/// The text before each message about a line of a batch, or an empty text outside one.
 pub(crate) fn label(line: Option<usize>) -> String {
     match line {
         Some(line) => format!("line {line}: "),
@@ -396,8 +399,8 @@ pub(crate) fn label(line: Option<usize>) -> String {
     }
 }
 
-/// The plan, if there is a provider that can make the video. The reasons against the others name everybody who can, also
-/// those for whom there is no key here.
+/// Returns the plan if a provider can make the video. The reasons of the failure also name providers without a key
+/// here.
 pub(crate) fn possible(
     client: &Client,
     config: &Config,
@@ -426,7 +429,7 @@ pub(crate) fn possible(
     Err(Failure::usage(refusals.join("\n")))
 }
 
-/// The same refusal from the plan of everybody.
+/// Returns the same refusal from the plan over all providers, or the refusal itself.
 fn with_names<'a>(refusal: &'a Refusal, everybody: &'a Plan) -> &'a Refusal {
     let is_same = |other: &&Refusal| {
         let fields = other.reasons.iter().map(|reason| reason.field);
@@ -436,7 +439,7 @@ fn with_names<'a>(refusal: &'a Refusal, everybody: &'a Plan) -> &'a Refusal {
     everybody.refusals.iter().find(is_same).unwrap_or(refusal)
 }
 
-/// The failure of an upgrade, with its own exit and what to do next. `state` is that of its entry.
+/// Gives the failure of an upgrade the exit code and the advice that fit the state of its entry.
 fn explained(
     failure: Failure,
     state: Option<EntryState>,
@@ -445,7 +448,7 @@ fn explained(
     key: Option<&str>,
 ) -> Failure {
     match state {
-        // Its error carries the job whose video it was to make larger, and which is paid for.
+        // The error carries the smaller job, which is paid for. The upgrade itself was not charged.
         Some(EntryState::Rejected | EntryState::Wanted) if failure.exit != Exit::Interrupted => {
             let exit = match failure.exit {
                 Exit::Usage => Exit::Usage,
@@ -459,7 +462,8 @@ fn explained(
                 Exit::Interrupted => Exit::Interrupted,
                 _ => Exit::Unknown,
             };
-            // In 4K it was asked for a second time already, and in kie.ai's current form each call is an upgrade of its own.
+            // Only the call for 1080p in the old form also asks for progress, and may be repeated. That for 4K was
+            // repeated once already, and in kie.ai's current form each call is another paid upgrade.
             let is_asked_again = to != Resolution::K4 && small.form.is_none();
             let next = match key {
                 Some(key) if !is_asked_again => look(key, None),

@@ -1,4 +1,4 @@
-//! A video that is saved: how it is told, and its receipt.
+//! Prints the result of a saved video, and saves its receipt.
 
 use std::fs;
 use std::path::Path;
@@ -9,17 +9,15 @@ use veo_core::{JobRef, Media, Receipt, Saved};
 use crate::failure::Failure;
 use crate::output::{Event, Output, visible};
 
-/// A video that is saved.
 pub(crate) struct SavedVideo {
-    /// Its path is empty if it went to standard output.
+    /// The file. Its path is empty if the video went to standard output.
     pub(crate) saved: Saved,
-    /// `None` for a job that another machine has sent.
+    /// The receipt, or `None` for a job that another machine sent.
     pub(crate) receipt: Option<Receipt>,
 }
 
 impl SavedVideo {
-    /// Tells the result of a job, and saves its receipt if `receipt_path` says where. `label` tells the job from others, with a
-    /// colon.
+    /// Prints the result of a job, and saves its receipt if there is a path for it. `label` goes before the message.
     pub(crate) fn tell(
         &self,
         job: &JobRef,
@@ -31,7 +29,7 @@ impl SavedVideo {
             let summary = self.summary();
             let text = match label {
                 "" => summary,
-                // The path alone does not say whose it is.
+                // Among several jobs, the path on standard output does not say which job it belongs to.
                 _ => format!("{label}{summary}: {}", self.saved.path.display()),
             };
             output.tell(&text);
@@ -51,7 +49,7 @@ impl SavedVideo {
         }
     }
 
-    /// The size of the file, and its picture and sound.
+    /// The size of the file, the picture and the sound as a sentence.
     pub(crate) fn summary(&self) -> String {
         let size = HumanBytes(self.saved.bytes);
         format!("Saved {size}, {}", picture_and_sound(&self.saved.media))
@@ -70,7 +68,6 @@ pub(crate) fn picture_and_sound(media: &Media) -> String {
     )
 }
 
-/// Saves the receipt of a video that is saved.
 pub(crate) fn save_receipt(
     path: &Path,
     job: &JobRef,

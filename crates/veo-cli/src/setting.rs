@@ -1,4 +1,4 @@
-//! The providers that a command works with: those of the configuration, or simulated ones.
+//! The providers that a command works with: the configured ones, or simulated ones.
 
 use veo_sim::Sim;
 
@@ -10,12 +10,12 @@ use crate::output::Output;
 use crate::simulator;
 use crate::store::Store;
 
-/// The providers, and where their jobs are kept.
+/// The providers of a command, and the ledgers that keep their jobs.
 pub(crate) struct Setting {
     pub(crate) config: Config,
     pub(crate) providers: Vec<ProviderName>,
     pub(crate) ledgers: Ledgers,
-    /// The simulator stops when this is dropped.
+    /// The simulator, which stops when this is dropped.
     simulator: Option<Sim>,
 }
 
@@ -39,7 +39,7 @@ impl Setting {
         })
     }
 
-    /// Opens the record of jobs. Those of the simulator live nowhere after the program, so they are kept nowhere.
+    /// Opens the ledger of jobs. Simulated jobs end with the program, so their ledger is a temporary one.
     pub(crate) async fn store(&self) -> Result<Store, Failure> {
         if self.is_simulated() {
             Store::temporary().await

@@ -1,8 +1,8 @@
-//! Commands that the program proposes, as they can be pasted into a shell.
+//! Quotes the arguments of commands that the program proposes, so that a user can paste them into a shell.
 
 use std::fmt::Display;
 
-/// An argument as a shell takes it literally.
+/// An argument, quoted if needed, as a shell takes it literally.
 pub(crate) fn quoted(argument: impl Display) -> String {
     let text = argument.to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);

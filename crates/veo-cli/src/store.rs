@@ -1,5 +1,5 @@
-//! The ledgers of the program: one for the jobs of this machine, and one beside the file of each batch; or one for all, which
-//! machines share.
+//! The ledgers of the program: one for the jobs of this machine and one beside the file of each batch, or a single one
+//! that machines share.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -18,16 +18,15 @@ use crate::read;
 /// Finds the key of a request of an earlier record, by the request and the file where its video goes.
 type KeyOf<'a> = dyn FnMut(&VideoRequest, &Path) -> Option<String> + 'a;
 
-/// A ledger, and where it belongs.
+/// A ledger, and the batch that it belongs to.
 pub(crate) struct Store {
     ledger: Arc<dyn Ledger>,
-    /// The same, if it is in a file.
+    /// The same ledger, if it is in a file.
     file: Option<FileLedger>,
-    /// The file of the batch, if it is the ledger of one.
     batch: Option<PathBuf>,
-    /// The file of the batch, locked for this process alone.
+    /// The file of the batch. Its lock keeps a second process from sending the same lines at the same time.
     _lock: Option<File>,
-    /// The folder of a ledger that goes with the program, as the jobs of its simulator do.
+    /// The folder of a ledger that is removed at the end, since the jobs of its simulator end then too.
     temporary: Option<TempDir>,
 }
 
@@ -65,14 +64,15 @@ impl Store {
         Ok(ledger.map(Self::of_all_machines))
     }
 
-    /// Opens the ledger of a batch, for this process alone, and creates it if there is none. The lock is on the file of the
-    /// batch, so that a process that names the file in another way meets it too.
+    /// Opens the ledger of a batch for this process alone, and creates it if there is none. The lock is on the file of
+    /// the batch, so that it also stops a process that names the file by a link.
     ///
-    /// `key_of` says which key a request of an earlier record has now.
+    /// `key_of` finds the key that a request of an earlier record has now.
     pub(crate) async fn open_batch(file: &Path, key_of: &mut KeyOf<'_>) -> Result<Self, Failure> {
         let lock = read::open(file).map_err(|error| Failure::unreadable(file, &error))?;
         lock_alone(file, &lock)?;
         let path = ledger_of(file)?;
+        // The record is converted before anything is sent. Otherwise its paid lines would count as new.
         earlier::read(&path, key_of)?;
         let mut store = Self::of(FileLedger::open(path).await?);
         store.batch = Some(file.to_owned());
@@ -80,9 +80,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the ledger of a batch that was begun, for this process alone.
-    ///
-    /// An earlier record is refused, since its requests would not be known again.
+    /// Opens the ledger of a batch that was begun, for this process alone. An earlier record is refused: only the lines
+    /// of the batch can tell the keys of its requests.
     pub(crate) async fn open_begun_batch(file: &Path, ledgers: &Ledgers) -> Result<Self, Failure> {
         let lock = read::open(file).map_err(|_| not_begun(file))?;
         lock_alone(file, &lock)?;
@@ -91,14 +90,14 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the ledger of a batch that was begun, to look at.
+    /// Opens the ledger of a batch that was begun, without a lock, to read it.
     pub(crate) async fn look_at_batch(file: &Path, ledgers: &Ledgers) -> Result<Self, Failure> {
         if ledgers.shared().await?.is_some() {
             return Err(Failure::usage(
                 "the ledger that machines share has the jobs of all batches together; leave out --batch",
             ));
         }
-        // A batch that is not there has no ledger that could be found.
+        // The ledger is beside the file, so a missing file means that no batch was begun.
         let path = ledger_of(file).map_err(|_| not_begun(file))?;
         let Some(ledger) = FileLedger::open_existing(path).await? else {
             return Err(not_begun(file));
@@ -108,7 +107,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Creates a ledger that goes with the program, for jobs that do.
+    /// Creates a ledger in a temporary folder, for jobs that end with the program.
     pub(crate) async fn temporary() -> Result<Self, Failure> {
         let folder = tempfile::tempdir().map_err(|error| {
             Failure::failed(format!("there is no place for temporary files: {error}"))
@@ -143,12 +142,12 @@ impl Store {
         &self.ledger
     }
 
-    /// Whether other machines send from this ledger too.
+    /// Returns whether other machines send from this ledger too.
     pub(crate) fn is_shared(&self) -> bool {
         self.file.is_none()
     }
 
-    /// Whether it was made just now, and nothing is known of its batch.
+    /// Returns whether this process created it, so that it knows no earlier request.
     pub(crate) async fn is_new(&self) -> bool {
         match &self.file {
             Some(file) => file.is_new().await,
@@ -173,7 +172,7 @@ impl Store {
         Ok(self.ledger.find(Find::Job(job)).await?)
     }
 
-    /// The open entry whose video is to be saved in a place.
+    /// The open entry whose video is to be saved at a target.
     pub(crate) async fn at(&self, target: &str) -> Result<Option<Entry>, Failure> {
         Ok(self.ledger.find(Find::Target(target)).await?)
     }
@@ -182,7 +181,7 @@ impl Store {
         Ok(self.ledger.list(which).await?)
     }
 
-    /// Removes the ledger if it was made just now and has no entry. Nobody else is at the batch.
+    /// Removes the ledger if it was made just now and has no entry. The lock keeps other processes away meanwhile.
     pub(crate) async fn remove_if_unused(&self) {
         let Some(file) = &self.file else {
             return;
@@ -190,14 +189,14 @@ impl Store {
         let entries = self.list(Which::All).await;
         let is_empty = entries.is_ok_and(|entries| entries.is_empty());
         if is_empty && file.is_new().await {
-            // An empty ledger that stays does no harm.
+            // A failure leaves an empty ledger, which does no harm.
             let _ = fs::remove_file(file.path());
         }
     }
 
-    /// Why the program has to end with a failure although it did what it was to do: the ledger is damaged.
+    /// Fails if the ledger is damaged: each damaged line can stand for a paid video.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
-        // A database sees to that itself.
+        // A database checks its own integrity.
         let Some(file) = &self.file else {
             return Ok(());
         };
@@ -214,7 +213,7 @@ impl Store {
     }
 }
 
-/// Locks the file of a batch for this process alone.
+/// Locks the file of a batch for this process alone. Without the lock nothing is sent.
 fn lock_alone(file: &Path, lock: &File) -> Result<(), Failure> {
     let shown = file.display();
     match lock.try_lock() {
@@ -239,7 +238,7 @@ fn not_begun(file: &Path) -> Failure {
     ))
 }
 
-/// The ledger of a batch, by the file itself and not by a link to it.
+/// The path of the ledger of a batch. Links are resolved first, so that two links to one file do not get two ledgers.
 pub(crate) fn ledger_of(file: &Path) -> Result<PathBuf, Failure> {
     let file = file
         .canonicalize()
@@ -249,7 +248,7 @@ pub(crate) fn ledger_of(file: &Path) -> Result<PathBuf, Failure> {
     Ok(name.into())
 }
 
-/// The folder in which the program keeps what it has to know later.
+/// The folder for the files that the program needs in later runs.
 pub(crate) fn state_folder() -> Option<PathBuf> {
     own_folder("XDG_STATE_HOME", ".local/state")
 }
