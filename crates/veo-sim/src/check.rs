@@ -1,8 +1,8 @@
-//! Whether a request that arrived fits the specification.
+//! Checks whether a request fits the specification.
 //!
-//! The objects of both providers are open: what the specification does not name fits all the same, and is told apart from
-//! what does not fit. One such name matters. kie.ai reads `aspect_ratio` beside `aspectRatio`, and one schema cannot have
-//! both, so nothing here looks at what `aspect_ratio` is, or at whether the two agree.
+//! The objects of both providers are open, so a field that the specification does not name fits, and is reported
+//! separately. One such name is special: kie.ai reads `aspect_ratio` besides `aspectRatio`, and one schema cannot have
+//! both. So nothing here checks `aspect_ratio`, or whether the two agree.
 
 use std::sync::OnceLock;
 
@@ -11,14 +11,15 @@ use jsonschema::{ValidationError, Validator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The most differences of one request that are told. It can be wrong in as many places as it has bytes.
+/// The most differences of one request that are reported, since a request can be wrong in as many places as it has
+/// bytes.
 const MAX_MISMATCHES: usize = 20;
-/// How much of a wrong value is shown, in characters.
+/// The most characters of a wrong value that are shown.
 const MAX_SHOWN: usize = 80;
-/// What is said of a field that the specification does not have.
+/// The words about a field that the specification does not have.
 const UNKNOWN: &str = "is not in the specification";
 
-/// The requests for one operation, as the specification describes them.
+/// The schema of the requests for one operation.
 #[derive(Deserialize)]
 pub(crate) struct RequestSchema {
     parameters: Vec<Parameter>,
@@ -26,7 +27,7 @@ pub(crate) struct RequestSchema {
     /// The named schemas of the provider.
     #[serde(skip)]
     definitions: Value,
-    /// Made for the first request, because it takes longer than the start of a simulator should.
+    /// The validator. It is made for the first request, since it takes too long for the start of a simulator.
     #[serde(skip)]
     validator: OnceLock<Result<Validator, String>>,
 }
@@ -53,12 +54,12 @@ impl RequestSchema {
         self.definitions = definitions.clone();
     }
 
-    /// The ways in which a request does not fit, as sentences that name the place, in the order of the alphabet. Of very
-    /// many it returns some, and none if the request fits.
+    /// Describes the ways in which a request does not fit, in sorted sentences that name the place. Empty if the
+    /// request fits. Only some of very many are returned.
     ///
-    /// `query` is what follows the question mark. A body that is not JSON by the specification, as the form of an
-    /// upload, is only checked for its type. More properties of an open object, more parameters of a query, and a body
-    /// where none is asked for all fit.
+    /// `query` is the text after the question mark. A body that is not JSON by the specification, such as the form of
+    /// an upload, is checked for its type only. Further properties of an open object, further parameters of a query,
+    /// and a body that the specification does not have all fit.
     pub(crate) fn mismatches(
         &self,
         query: &str,
@@ -84,14 +85,14 @@ impl RequestSchema {
                 "the contract of this operation cannot be checked: {error}"
             )),
         }
-        // The order of a JSON object, and so that of its errors, depends on which other crates are built along.
+        // The order of a JSON object and of its errors depends on the features of serde_json, which other crates set.
         found.sort();
         found.dedup();
         found
     }
 
-    /// The fields of a JSON body and the parameters of a query that the specification does not have, as sentences. Of very
-    /// many it returns some.
+    /// Describes the fields of a JSON body and the parameters of a query that the specification does not have. Only
+    /// some of very many are returned.
     pub(crate) fn unknown_fields(&self, query: &str, body: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
         for (name, _) in form_urlencoded::parse(query.as_bytes()) {
@@ -110,7 +111,7 @@ impl RequestSchema {
         found
     }
 
-    /// The members of an object that its schema does not name, and those of the objects in it.
+    /// Adds the members of an object and of its inner objects that the schema does not name.
     fn unknown_members(&self, schema: &Value, object: &Value, at: &str, found: &mut Vec<String>) {
         let schema = self.meant(self.resolved(schema), object);
         let Some(object) = object.as_object().filter(|_| schema["type"] == "object") else {
@@ -126,15 +127,15 @@ impl RequestSchema {
         }
     }
 
-    /// The schema that a reference leads to, alone or in an `allOf`, or the schema itself.
+    /// Follows a reference, alone or in an `allOf`, or returns the schema itself.
     fn resolved<'a>(&'a self, schema: &'a Value) -> &'a Value {
         let reference = schema["allOf"].get(0).unwrap_or(schema)["$ref"].as_str();
         let name = reference.and_then(|target| target.strip_prefix("#/$defs/"));
         name.map_or(schema, |name| &self.definitions[name])
     }
 
-    /// The alternative of a schema that an object is meant for, or the schema itself. The words of the first required property
-    /// tell the alternatives apart, as `openapi/README.md` has it.
+    /// Returns the alternative of a schema that an object is meant for, or the schema itself. The words of the first
+    /// required property tell the alternatives apart, as `openapi/README.md` says.
     fn meant<'a>(&'a self, schema: &'a Value, object: &Value) -> &'a Value {
         for alternative in schema["oneOf"].as_array().into_iter().flatten() {
             let alternative = self.resolved(alternative);
@@ -161,7 +162,7 @@ impl RequestSchema {
             let Some(parameter) = parameters.find(|parameter| parameter.name == name) else {
                 continue;
             };
-            // A query has text only, so a number or a truth value is read from it.
+            // A query has only text, so numbers and booleans are read from the text.
             let value = match parameter.schema["type"].as_str() {
                 Some("integer" | "number" | "boolean") => serde_json::from_str(&text).ok(),
                 _ => None,
@@ -174,7 +175,7 @@ impl RequestSchema {
         Value::Object(values)
     }
 
-    /// One schema for the query and the body.
+    /// Compiles one schema for the query and the body.
     fn compile(&self) -> Result<Validator, String> {
         let mut properties = Map::new();
         let mut required = Vec::new();
@@ -197,7 +198,7 @@ impl RequestSchema {
 }
 
 impl RequestBody {
-    /// The body, if it is JSON and was meant to be.
+    /// Reads the body, if it is JSON and the specification says so.
     fn read(
         &self,
         content_type: Option<&str>,
@@ -208,7 +209,7 @@ impl RequestBody {
             return None;
         }
         let wanted = &self.media_type;
-        // The rest after the semicolon, such as the charset, is up to the client.
+        // The client may add parameters after a semicolon, such as the charset.
         let given = content_type.and_then(|kind| kind.split(';').next());
         match given.map(str::trim) {
             None => found.push(format!("content type: is missing, has to be {wanted}")),
@@ -235,8 +236,8 @@ impl RequestBody {
     }
 }
 
-/// Adds what is to be said of an error. A request that fits none of several alternatives is told about the one that it is meant
-/// for, in which none of its own words is wrong; one that is meant for none, about the words of all.
+/// Adds the sentences about an error. If a request fits none of several alternatives, they are about the one that it is
+/// meant for: none of its words is wrong there. If there is no such alternative, they are about the words of all.
 fn add_sentences(error: &ValidationError<'_>, found: &mut Vec<String>) {
     let ValidationErrorKind::OneOfNotValid { context } = error.kind() else {
         found.push(sentence(error));
@@ -279,7 +280,7 @@ fn sentence(error: &ValidationError<'_>) -> String {
     format!("{}: {words}", place.trim_end())
 }
 
-/// The beginning of a long text.
+/// The text, cut if it is long.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),

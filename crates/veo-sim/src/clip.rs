@@ -1,4 +1,4 @@
-//! Playable videos of any format, composed from one checked-in second of each size.
+//! Composes playable videos of any format from one checked-in second of each size.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,13 +14,13 @@ use mp4_atom::{
 pub(crate) struct Format {
     pub(crate) resolution: Resolution,
     pub(crate) portrait: bool,
-    /// A number below 1 counts as 1, and one above 148, the length of the longest film, as 148.
+    /// The length. A number below 1 counts as 1, and one above 148 as 148, the length of the longest film.
     pub(crate) seconds: u32,
-    /// Whether there is a track of sound.
+    /// True if there is a track of sound.
     pub(crate) audio: bool,
 }
 
-/// How many lines a video in landscape has, or columns one in portrait.
+/// The size of a video: the lines in landscape, or the columns in portrait.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Resolution {
     P360,
@@ -30,7 +30,7 @@ pub(crate) enum Resolution {
 }
 
 impl Resolution {
-    /// The resolution that both providers call by this word.
+    /// The resolution with this word, which both providers use.
     pub(crate) fn of(word: &str) -> Option<Resolution> {
         use Resolution::{K4, P360, P720, P1080};
         [P360, P720, P1080, K4]
@@ -48,7 +48,7 @@ impl Resolution {
     }
 }
 
-/// A video of this format. Each is composed once and then shared, as long as all together take no more than 32 MiB.
+/// A video of this format. Each is composed once and then shared, until all together take 32 MiB.
 pub(crate) fn clip(format: Format) -> Bytes {
     static COMPOSED: Mutex<BTreeMap<Format, Bytes>> = Mutex::new(BTreeMap::new());
 
@@ -61,7 +61,7 @@ pub(crate) fn clip(format: Format) -> Bytes {
         return file.clone();
     }
     let second = second(format);
-    // The tests compose every format that can fail, so nobody ever gets the bare second instead.
+    // The tests compose every format that can fail, so the second alone is never served in its place.
     let file = compose(second, format).unwrap_or(Bytes::from_static(second));
     if composed.values().map(Bytes::len).sum::<usize>() + file.len() <= MOST_KEPT {
         composed.insert(format, file.clone());
@@ -69,11 +69,11 @@ pub(crate) fn clip(format: Format) -> Bytes {
     file
 }
 
-/// An extension adds to a film until it has this length.
+/// The longest film that extensions make.
 const MOST_SECONDS: u32 = 148;
 const MOST_KEPT: usize = 32 << 20;
 
-/// The checked-in second of this size. It has a track of pictures and a track of sound.
+/// The checked-in second of this size, with a track of pictures and a track of sound.
 fn second(format: Format) -> &'static [u8] {
     match (format.resolution, format.portrait) {
         (Resolution::P360, false) => include_bytes!("../media/640x360.mp4"),
@@ -87,7 +87,7 @@ fn second(format: Format) -> &'static [u8] {
     }
 }
 
-/// Repeats the samples of a second: the index first, then the tracks by turns, a round of samples of each.
+/// Repeats the samples of a second. The index is first, and then a round of samples of each track by turns.
 fn compose(second: &[u8], format: Format) -> Option<Bytes> {
     let mut rest = second;
     let brand = Ftyp::decode(&mut rest).ok()?;
@@ -117,7 +117,7 @@ fn compose(second: &[u8], format: Format) -> Option<Bytes> {
         }
     }
 
-    // The length of the head does not depend on the places in it.
+    // The length of the head does not depend on the places in it, so the first head tells where the media start.
     let start = u32::try_from(head(&brand, &index, media.len())?.len()).ok()?;
     for track in &mut index.trak {
         for place in places(track)? {
@@ -129,7 +129,7 @@ fn compose(second: &[u8], format: Format) -> Option<Bytes> {
     Some(file.into())
 }
 
-/// The bytes of a file before its media.
+/// The bytes of a file that precede its media.
 fn head(brand: &Ftyp, index: &Moov, media_size: usize) -> Option<Vec<u8>> {
     let media = Header {
         kind: Mdat::KIND,
@@ -142,14 +142,14 @@ fn head(brand: &Ftyp, index: &Moov, media_size: usize) -> Option<Vec<u8>> {
     Some(head)
 }
 
-/// Makes the index of a track tell of so many seconds, and returns how many samples they take. The places of the samples
-/// are left out.
+/// Sets the index of a track to this length, and returns how many samples it takes. The places of the samples stay
+/// empty.
 fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> Option<usize> {
     let is_sound = is_sound(track);
     let Mdia { mdhd, minf, .. } = &mut track.mdia;
     let table = &mut minf.stbl;
     let sample_delta = table.stts.entries.first()?.sample_delta;
-    // The first frame of sound only prepares its decoder, so the track begins behind it and ends within the last one.
+    // The first frame of sound only prepares its decoder, so the track begins after it and ends within the last one.
     let lead = if is_sound { sample_delta } else { 0 };
     let sample_count = (seconds * mdhd.timescale + lead).div_ceil(sample_delta);
     let count = sample_count as usize;
@@ -177,7 +177,7 @@ fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> O
         key_frames.entries = (1..=sample_count).step_by(round.len()).collect();
     }
     table.stco = Some(Stco::default());
-    // Chunks of a whole round each, and the last one of the rest.
+    // Each chunk has a whole round, and the last one the rest.
     let whole_rounds = count / round.len();
     let rest = count % round.len();
     table.stsc.entries = vec![chunks_from(1, round.len())];
@@ -185,13 +185,13 @@ fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> O
         let last = chunks_from(whole_rounds + 1, rest);
         table.stsc.entries.push(last);
     }
-    // They group samples for those who seek, and would have to be written anew.
+    // These tables group samples for seeking, and would have to be made anew.
     table.sgpd.clear();
     table.sbgp.clear();
     Some(count)
 }
 
-/// Says that the chunks from this one on have so many samples each.
+/// The entry for chunks of this number of samples, from this chunk on.
 fn chunks_from(first_chunk: usize, samples: usize) -> StscEntry {
     StscEntry {
         first_chunk: first_chunk as u32,
@@ -303,7 +303,7 @@ mod tests {
         let mut origin = second(format);
         Ftyp::decode(&mut origin).unwrap();
         let origin = Moov::decode(&mut origin).unwrap();
-        // Where each sample is, from the start of the media.
+        // The span of each sample, from the start of the media.
         let mut spans = Vec::new();
         for (track, of_second) in index.trak.iter().zip(&origin.trak) {
             assert_eq!(
@@ -332,7 +332,7 @@ mod tests {
                 "{format:?}"
             );
             let edit = &track.edts.as_ref().unwrap().elst.as_ref().unwrap().entries[0];
-            // A decoder of sound needs a frame to get going.
+            // A decoder of sound needs one frame to start.
             let lead = if is_sound(track) {
                 u64::from(run.sample_delta)
             } else {

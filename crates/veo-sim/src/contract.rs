@@ -1,4 +1,4 @@
-//! The operations of both providers, as the specifications have them.
+//! The operations of both providers in the specifications.
 //!
 //! `contract.json` is written by `cargo xtask codegen` from `openapi/*.yaml`, so nothing here reads YAML.
 
@@ -18,16 +18,16 @@ pub(crate) struct Contract {
 /// One operation of a provider.
 #[derive(Deserialize)]
 pub(crate) struct Operation {
-    /// `kie` or `uniall`.
+    /// The provider: `kie` or `uniall`.
     #[serde(skip)]
     pub(crate) provider: &'static str,
     /// The operation id of the specification, such as `record_info`.
     pub(crate) id: &'static str,
-    /// In capitals.
+    /// The HTTP method in capitals.
     pub(crate) method: &'static str,
-    /// With the names of its parameters, as in `/v1/videos/{task_id}`.
+    /// The path with the names of its parameters, as in `/v1/videos/{task_id}`.
     pub(crate) path: &'static str,
-    /// Whether a call can cost money.
+    /// True if a call can cost money.
     pub(crate) billable: bool,
     #[cfg(feature = "contract")]
     #[serde(flatten)]
@@ -45,10 +45,10 @@ struct ProviderContract {
 }
 
 impl Contract {
-    /// The one contract of the process. It never changes.
+    /// The one contract of the process.
     pub(crate) fn shared() -> &'static Contract {
         static SHARED: LazyLock<Contract> = LazyLock::new(|| {
-            // The text is part of the program, and a test finds every operation of the specifications in it.
+            // A test finds every operation of the specifications in this text, so it can be read.
             let providers: BTreeMap<&'static str, ProviderContract> =
                 serde_json::from_str(include_str!("contract.json")).unwrap_or_default();
             let mut operations = Vec::new();
@@ -70,7 +70,7 @@ impl Contract {
         &self.operations
     }
 
-    /// The operation that a request is for, by its method in capitals and its path without the query.
+    /// Finds the operation of a request by its method in capitals and its path without the query.
     pub(crate) fn operation(&self, method: &str, path: &str) -> Option<&Operation> {
         self.operations
             .iter()
@@ -79,7 +79,7 @@ impl Contract {
 }
 
 impl Operation {
-    /// Every way in which a request does not fit, in sentences; nothing if it fits, or if nobody checks.
+    /// Describes every way in which a request does not fit. Empty if it fits, or without the feature `contract`.
     #[cfg(feature = "contract")]
     pub(crate) fn mismatches(
         &self,
@@ -90,7 +90,7 @@ impl Operation {
         self.request.mismatches(query, content_type, body)
     }
 
-    /// The fields of a request that the specification does not have, in sentences; nothing if nobody checks.
+    /// Describes the fields that the specification does not have. Empty without the feature `contract`.
     #[cfg(feature = "contract")]
     pub(crate) fn unknown_fields(&self, query: &str, body: &[u8]) -> Vec<String> {
         self.request.unknown_fields(query, body)

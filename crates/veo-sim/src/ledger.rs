@@ -1,4 +1,4 @@
-//! The record of one simulator: what arrived, what it cost, and which callbacks were sent. All of it is bounded.
+//! The record of one simulator: the calls that arrived, their charges, and the callbacks. All of it is bounded.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -10,11 +10,12 @@ const MAX_CALLS: usize = 10_000;
 const MAX_CHARGES: usize = 20_000;
 const MAX_CALLBACKS: usize = 10_000;
 const MAX_SURPRISES: usize = 1_000;
-/// The most bytes of paths and bodies that are kept together.
+/// The most bytes of all paths and bodies together.
 const MAX_BYTES: usize = 64 << 20;
 const MAX_BODY: usize = 64 << 10;
-/// The most bytes of a path, and of a sentence about a call.
+/// The most bytes of a path.
 const MAX_PATH: usize = 4 << 10;
+/// The most bytes of a sentence about a call.
 const MAX_SENTENCE: usize = 1 << 10;
 
 /// A request that arrived at the simulator.
@@ -23,23 +24,23 @@ const MAX_SENTENCE: usize = 1 << 10;
 pub struct Call {
     /// Its number, counted from 1 in the order of arrival.
     pub number: usize,
-    /// The operation of the provider's specification, `media`, or nothing if it fits none.
+    /// The operation of the provider's specification, `media`, or `None` if the call fits none.
     pub operation: Option<&'static str>,
     /// The HTTP method, in capitals.
     pub method: String,
-    /// The path, with the query if there was one; of a very long one the beginning.
+    /// The path with the query. Only the beginning of a very long one is kept.
     pub path: String,
     /// The body, if it was JSON and no longer than 64 KiB.
     pub body: Option<Value>,
-    /// Name of the account's scenario.
+    /// The name of the account's scenario.
     pub scenario: String,
-    /// How it differs from the provider's specification, or from one of its pages; empty if it fits.
+    /// The differences from the provider's specification or from one of its pages. Empty if there are none.
     pub mismatches: Vec<String>,
-    /// Why it was not expected; nothing if it was.
+    /// The reason why it was not expected. `None` if it was expected.
     pub surprise: Option<String>,
-    /// The fault that befell it, as a scenario names it.
+    /// The fault of the call, as a scenario names it.
     pub fault: Option<&'static str>,
-    /// The HTTP status of the reply; nothing if none went out.
+    /// The HTTP status of the reply. `None` if no reply was sent.
     pub status: Option<u16>,
 }
 
@@ -51,11 +52,11 @@ pub struct Charge {
     pub call: usize,
     /// The operation of the provider's specification.
     pub operation: &'static str,
-    /// The task.
+    /// The id of the task.
     pub task: String,
-    /// Credits at kie.ai, dollars at UniAll.
+    /// The price: credits at kie.ai, dollars at UniAll.
     pub credits: f64,
-    /// Whether it has been returned, since the task failed.
+    /// True if it was returned because the task failed.
     pub refunded: bool,
 }
 
@@ -65,37 +66,37 @@ pub struct Charge {
 pub struct SentCallback {
     /// The task that it is about.
     pub task: String,
-    /// Where it went.
+    /// The URL that it was sent to.
     pub url: String,
-    /// The HTTP status of the receiver, or why there was none.
+    /// The HTTP status of the receiver, or the reason why there was none.
     pub result: Result<u16, String>,
 }
 
-/// Everything that has happened, in order. The oldest entries make room for new ones.
+/// All events in order. The oldest make room for new ones.
 #[derive(Default)]
 pub(crate) struct Ledger {
     calls: VecDeque<RecordedCall>,
     /// The bytes of the paths, bodies and sentences of the calls.
     bytes: usize,
-    /// How many calls have arrived.
+    /// The number of calls that have arrived.
     arrived: usize,
     charges: VecDeque<Charge>,
     callbacks: VecDeque<SentCallback>,
-    /// The number of a call, and in a sentence why it should not have arrived. The first ones stay, so that no number of
-    /// later calls makes a test pass.
+    /// The number of a call, and a sentence that says why it should not have arrived. The first ones stay, so that no
+    /// number of later calls can make a test pass.
     surprises: Vec<(usize, String)>,
 }
 
-/// A call with its body, which is parsed only if somebody looks at it.
+/// A call with its body, which is parsed only when it is read.
 struct RecordedCall {
     call: Call,
     body: Bytes,
-    /// The bytes of what is said of it.
+    /// The bytes of the sentences about it.
     sentences: usize,
 }
 
 impl Ledger {
-    /// Takes down a request, and returns its number.
+    /// Records a request, and returns its number.
     pub(crate) fn arrive(&mut self, mut call: Call) -> usize {
         self.arrived += 1;
         call.number = self.arrived;
@@ -111,7 +112,7 @@ impl Ledger {
         self.arrived
     }
 
-    /// Takes down why a call was not expected.
+    /// Records why a call was not expected.
     pub(crate) fn surprise(&mut self, number: usize, why: &str) {
         let why = &shortened(why, MAX_SENTENCE);
         self.name_surprise(number, why);
@@ -127,7 +128,7 @@ impl Ledger {
         }
     }
 
-    /// Takes down how a call differs from what the provider describes.
+    /// Records how a call differs from the provider's description.
     pub(crate) fn differs(&mut self, number: usize, how: &str) {
         let how = shortened(how, MAX_SENTENCE);
         self.name_surprise(number, &how);
@@ -145,14 +146,14 @@ impl Ledger {
             return;
         }
         if let Some(recorded) = self.recorded(number) {
-            // A copy, since the buffer of the body can be much larger.
+            // The body is copied, since its buffer can be much larger.
             recorded.body = Bytes::copy_from_slice(body);
             self.bytes += body.len();
             self.make_room();
         }
     }
 
-    /// Takes down the status of the reply to a call, and returns the line that tells of it.
+    /// Records the status of the reply to a call, and returns a line about the call.
     pub(crate) fn answer(&mut self, number: usize, status: Option<u16>) -> Option<String> {
         let call = &mut self.recorded(number)?.call;
         call.status = status;
@@ -163,7 +164,7 @@ impl Ledger {
         push(&mut self.charges, MAX_CHARGES, charge);
     }
 
-    /// Marks the charge of a call as returned. Nothing if it is not remembered, else how much it was.
+    /// Marks the charge of a call as returned, and returns its amount. `None` if the charge is forgotten.
     pub(crate) fn refund(&mut self, call: usize) -> Option<f64> {
         let mut latest_first = self.charges.iter_mut().rev();
         let charge = latest_first.find(|charge| charge.call == call)?;
@@ -175,7 +176,7 @@ impl Ledger {
         push(&mut self.callbacks, MAX_CALLBACKS, callback);
     }
 
-    /// The calls as the user of the simulator sees them.
+    /// The calls with their bodies parsed.
     pub(crate) fn calls(&self) -> Vec<Call> {
         let mut calls = Vec::new();
         for recorded in &self.calls {
@@ -194,7 +195,7 @@ impl Ledger {
         self.callbacks.iter().cloned().collect()
     }
 
-    /// The sentences about what should not have arrived, in the order of the calls.
+    /// The sentences about calls that should not have arrived, in the order of the calls.
     pub(crate) fn surprises(&self) -> Vec<String> {
         let mut surprises = self.surprises.clone();
         surprises.sort_by_key(|(call, _)| *call);
@@ -202,7 +203,7 @@ impl Ledger {
         sentences.collect()
     }
 
-    /// A table of all calls with what they cost, for a person.
+    /// A table of all calls and their charges, for people.
     pub(crate) fn report(&self) -> String {
         let mut lines = Vec::new();
         let forgotten = self.arrived - self.calls.len();
@@ -259,7 +260,7 @@ impl Ledger {
         self.surprises.push((number, sentence));
     }
 
-    /// A call that is still remembered.
+    /// The record of a call, if it is still remembered.
     fn recorded(&mut self, number: usize) -> Option<&mut RecordedCall> {
         let forgotten = self.arrived - self.calls.len();
         self.calls.get_mut(number.checked_sub(forgotten + 1)?)
@@ -275,7 +276,7 @@ impl Ledger {
     }
 }
 
-/// Adds the latest entry, and forgets the oldest if there are too many.
+/// Adds the latest entry, and removes the oldest if there are too many.
 fn push<T>(entries: &mut VecDeque<T>, most: usize, latest: T) {
     entries.push_back(latest);
     if entries.len() > most {
@@ -283,7 +284,7 @@ fn push<T>(entries: &mut VecDeque<T>, most: usize, latest: T) {
     }
 }
 
-/// The beginning of a text that is longer than so many bytes.
+/// The text, cut after `most` bytes if it is longer.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
@@ -295,7 +296,7 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     format!("{}…", &text[..end])
 }
 
-/// A call in one line.
+/// The line about a call.
 fn line(call: &Call) -> String {
     let status = match call.status {
         Some(status) => status.to_string(),

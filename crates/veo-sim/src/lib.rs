@@ -2,46 +2,46 @@
 //!
 //! # Time
 //!
-//! By default a task advances each time it is asked about, so a test never has to wait. A [`Pace`] makes tasks take their
-//! time, many times faster than outside, and [`Sim::advance`] lets time pass at once: links expire after 20 minutes, uploads
-//! after 3 days, records and videos after 14.
+//! By default a task advances each time it is asked about, so a test never waits. A [`Pace`] can make tasks take time,
+//! which passes many times faster than real time. [`Sim::advance`] moves the time forward at once. Links expire after
+//! 20 minutes, uploads after 3 days, and records and videos after 14 days.
 //!
 //! # Faults
 //!
-//! A [`Scenario`] says what goes wrong. There is one for each known fault in the [catalogue](Scenario::catalogue), others are
-//! made with a few calls or read from TOML. Either a simulator has one for everybody, or the API key picks it: with the key
-//! `lost-reply` the reply to the first paid request is lost, for whatever client.
+//! A [`Scenario`] says what goes wrong. The [catalogue](Scenario::catalogue) has one for each known fault. Others are
+//! made with a few calls, or are read from TOML. A simulator can have one scenario for all accounts, or the API key
+//! picks it: with the key `lost-reply`, any client loses the reply to its first paid request.
 //!
-//! Each API key is an account of its own, at each of the two providers: with its own balance and tasks, and its own count of
-//! faults. `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario. Only the calls that a scenario
-//! [expects](Scenario::expect) are counted for all its accounts together.
+//! Each API key is one account at each of the two providers, with its own balance, tasks and count of faults.
+//! `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario. Only the calls that a scenario
+//! [expects](Scenario::expect) are counted over all its accounts together.
 //!
 //! # The two forms of kie.ai
 //!
-//! kie.ai is there in its old form, below `/api/v1/veo`, and in its current one, in which everything is a task of
-//! `/api/v1/jobs/createTask`. They share an account with its balance, its limit and its uploads, and neither knows the tasks of the
-//! other. The scenarios that begin with `retired-old-form` switch the old one off, and [`Sim::fault`] does it in the middle of a
-//! run.
+//! kie.ai has two forms here: the old one below `/api/v1/veo`, and the current one, in which every call creates a task
+//! at `/api/v1/jobs/createTask`. Both share an account with its balance, its limit and its uploads. Neither knows the
+//! tasks of the other. The scenarios that begin with `retired-old-form` switch the old form off, and [`Sim::fault`]
+//! does so during a run.
 //!
 //! # Money
 //!
-//! An accepted task is [charged](Sim::charges), also if the reply is lost. The charge is returned if the task fails, unless its
-//! [`Fate`] says otherwise. A refused request costs nothing, but is counted by [`Sim::submits`]: more than one for one
-//! video is how somebody pays twice. Requests that should not have arrived are named by [`Sim::surprises`], and
-//! [`Sim::report`] shows it all.
+//! An accepted task is [charged](Sim::charges), even if its reply is lost. The charge is returned if the task fails,
+//! unless its [`Fate`] says otherwise. A refused request costs nothing, but [`Sim::submits`] counts it: an application
+//! that sends more than one for one video can pay twice. [`Sim::surprises`] names the requests that should not have
+//! arrived. [`Sim::report`] shows all calls and charges.
 //!
 //! # Bounds
 //!
-//! A simulator remembers the last 10,000 calls, 20,000 tasks and 20,000 accounts, or fewer if the texts that clients sent for
-//! one of the three take more than 64 MiB, and up to 128 MiB of uploads. The first 1,000 [surprises](Sim::surprises) are not
-//! forgotten. A task takes 2 to 4 KiB. Bodies of up to 1 MiB are taken, and of 24 MiB for uploads,
-//! and all that are on their way at a time may have 128 MiB.
+//! A simulator remembers the last 10,000 calls, 20,000 tasks and 20,000 accounts. It remembers fewer of one of the
+//! three if the texts that clients sent for it take more than 64 MiB. It keeps up to 128 MiB of uploads, and the first
+//! 1,000 [surprises](Sim::surprises). A task takes 2 to 4 KiB. A body may have 1 MiB, or 24 MiB for an upload, and all
+//! bodies that arrive at the same time may have 128 MiB together.
 //!
 //! # Features
 //!
-//! With `contract`, which is on by default, every request is checked against the specification of its provider. Without it the
-//! crate builds in less than half the time, and refuses only what the providers are known to refuse: [`Sim::surprises`] names no
-//! request that does not fit then.
+//! With `contract`, which is on by default, every request is checked against the specification of its provider. Without
+//! it the crate builds in less than half the time. It then refuses only what the providers are known to refuse, and
+//! [`Sim::surprises`] does not name requests that do not fit.
 
 #[cfg(feature = "contract")]
 mod check;
@@ -78,14 +78,14 @@ pub use scenario::{
 pub use shape::Shape;
 use state::{Setup, Shared};
 
-/// A running simulator of both providers; stops when dropped.
+/// A running simulator of both providers. It stops when it is dropped.
 pub struct Sim {
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// The settings of a simulator that is to be started.
+/// The settings of a simulator before its start.
 ///
 /// ```
 /// # use veo_sim::{Scenario, Sim};
@@ -101,17 +101,17 @@ pub struct Builder {
 }
 
 impl Sim {
-    /// Starts on a free loopback port, with everything going well. It runs on a thread of its own, so the caller's runtime can
-    /// be any, and may block.
+    /// Starts a simulator without faults on a free loopback port. It runs on a thread of its own, so the caller can use
+    /// any runtime, and may block it.
     ///
     /// # Errors
     ///
-    /// If there is no port or no thread to be had.
+    /// Fails if there is no free port or no thread.
     pub async fn start() -> io::Result<Sim> {
         Sim::builder().start().await
     }
 
-    /// Settings to start with other than the usual ones.
+    /// Returns the default settings, to be changed before the start.
     pub fn builder() -> Builder {
         Builder {
             port: 0,
@@ -124,19 +124,19 @@ impl Sim {
         }
     }
 
-    /// Base URL of both providers and of kie.ai's uploads (their paths do not overlap), without a trailing slash:
-    /// `http://127.0.0.1:PORT`.
+    /// The base URL of both providers and of kie.ai's uploads, without a trailing slash: `http://127.0.0.1:PORT`. Their
+    /// paths do not overlap.
     pub fn url(&self) -> String {
         self.shared.url.clone()
     }
 
-    /// Base URL of the files that both providers' answers link to. It is another one, so that a client can tell whom its key
-    /// is for: the key belongs to [`url`](Self::url) and never here.
+    /// The base URL of the files that both providers' answers link to. It differs from [`url`](Self::url), so that a
+    /// client can tell where its key belongs. A key must never be sent to this URL.
     pub fn media_url(&self) -> String {
         self.shared.media_url.clone()
     }
 
-    /// The requests that have arrived so far, in order. Of very many, the last 10,000 are remembered.
+    /// The requests that have arrived so far, in order. The last 10,000 are remembered.
     ///
     /// ```
     /// # async fn example(sim: veo_sim::Sim) {
@@ -148,29 +148,29 @@ impl Sim {
         self.shared.state().ledger.calls()
     }
 
-    /// The number of requests that start a paid task, whether or not they were accepted. More than one for one video is how
-    /// somebody pays twice. In kie.ai's current form an upgrade is such a task too.
+    /// The number of requests that start a paid task, accepted or not. An application that sends more than one for one
+    /// video can pay twice. In kie.ai's current form an upgrade is such a task too.
     pub fn submits(&self) -> usize {
         self.shared.state().submits
     }
 
-    /// The charges so far, in order. Of very many, the last 20,000 are remembered. A charge that has been returned by now is
-    /// marked, whether or not somebody has asked about its task; with [`Pace::Polls`] a task fails only after questions.
+    /// The charges so far, in order. The last 20,000 are remembered. A charge that has been returned is marked, even if
+    /// no client has asked about its task. With [`Pace::Polls`] a task fails only after questions.
     pub fn charges(&self) -> Vec<Charge> {
         let mut state = self.shared.state();
         state.settle_due();
         state.ledger.charges()
     }
 
-    /// The attempts to send a callback so far, in order. Of very many, the last 10,000 are remembered.
+    /// The attempts to send a callback so far, in order. The last 10,000 are remembered.
     pub fn callbacks(&self) -> Vec<SentCallback> {
         self.shared.state().ledger.callbacks()
     }
 
-    /// A sentence about each request that should not have arrived: one that differs from the provider's description, has
-    /// an unknown path, sends a key to a media host, or is one more than the scenario [expects](Scenario::expect) of all its
-    /// keys together. They are in the order of the calls. Of very many, the first 1,000 stay, so no number of later calls
-    /// hides them.
+    /// A sentence about each request that should not have arrived. Such a request differs from the provider's
+    /// specification, has an unknown path, sends a key to a media host, or is beyond the number that the scenario
+    /// [expects](Scenario::expect) of all its keys together. The sentences are in the order of the calls. The first
+    /// 1,000 stay, so later calls cannot hide them.
     ///
     /// ```
     /// # async fn example() -> std::io::Result<()> {
@@ -186,7 +186,7 @@ impl Sim {
         self.shared.state().ledger.surprises()
     }
 
-    /// A table of all calls with what they cost, for a person:
+    /// A table of all calls and their charges, for people:
     ///
     /// ```text
     ///    1  generate          200       POST /api/v1/veo/generate
@@ -199,8 +199,8 @@ impl Sim {
         state.ledger.report()
     }
 
-    /// Lets simulated time pass at once: tasks that take time advance, callbacks that are late or tried again come due, links
-    /// and records get old. It adds up, until the year 9000.
+    /// Moves simulated time forward at once: tasks that take time advance, delayed and repeated callbacks become due,
+    /// and links and records age. Several calls add up, until the year 9000.
     ///
     /// ```
     /// # async fn example() -> std::io::Result<()> {
@@ -217,8 +217,8 @@ impl Sim {
         self.shared.state().advance(time);
     }
 
-    /// Lets something go wrong from now on, whatever the scenario of an account says: with some calls of an operation or a group
-    /// of them, counted from now over all accounts together.
+    /// Sets a fault for all accounts, which wins over those of their scenarios. `on` is an operation or a group, as in
+    /// [`FaultRule::on`]. The calls are counted from now on over all accounts together.
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -232,7 +232,7 @@ impl Sim {
     ///
     /// # Errors
     ///
-    /// If there is no such operation or group, or the fault makes no sense.
+    /// Fails if there is no such operation or group, or if the fault makes no sense.
     pub fn fault(
         &self,
         on: impl Into<String>,
@@ -245,8 +245,8 @@ impl Sim {
         Ok(())
     }
 
-    /// A table of all operations, for a person: provider, method, path, the name as in [`Call::operation`] and in the rules of
-    /// a scenario, and whether it is paid.
+    /// A table of all operations, for people: the provider, the method, the path, the name as in [`Call::operation`]
+    /// and in the rules of a scenario, and whether it is paid.
     pub fn table() -> String {
         let mut table = String::new();
         for operation in contract::Contract::shared().operations() {
@@ -264,44 +264,44 @@ impl Sim {
 }
 
 impl Builder {
-    /// A port of the loopback interface; any free one if it is 0 or not set.
+    /// Sets the port of the loopback interface. With 0, the default, any free port is used.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// The scenario of every account whose key names no other. It can be picked by its name too.
+    /// Sets the scenario of every account whose key names no other. A key can also name this one.
     pub fn scenario(mut self, scenario: Scenario) -> Self {
         self.setup.scenario = Arc::new(scenario);
         self.setup.others.push(self.setup.scenario.clone());
         self
     }
 
-    /// One more scenario that a key can name, beside those of the catalogue, and before one of the same name there.
+    /// Adds a scenario that a key can name. It replaces one of the same name in the catalogue.
     pub fn also(mut self, scenario: Scenario) -> Self {
         self.setup.others.push(Arc::new(scenario));
         self
     }
 
-    /// How long a client may take to send its request, and leave a connection idle; 10 s if not set.
+    /// Sets how long a client may take to send its request, and may leave a connection idle. The default is 10 s.
     pub fn patience(mut self, patience: Duration) -> Self {
-        // The sum of this and the time now has to be a time.
+        // The sum of this and the current time must not overflow.
         self.setup.patience = patience.min(Duration::from_secs(365 * 24 * 3600));
         self
     }
 
-    /// Sets a function that is given a line about each call once it is answered, such as to print it. It is called on the
-    /// thread of the simulator, which does nothing else meanwhile.
+    /// Sets a function that receives a line about each answered call, for example to print it. It runs on the thread of
+    /// the simulator, and blocks it meanwhile.
     pub fn on_call(mut self, on_call: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.setup.on_call = Some(Box::new(on_call));
         self
     }
 
-    /// Starts.
+    /// Starts the simulator.
     ///
     /// # Errors
     ///
-    /// If the port is taken, a scenario is refused, or there is no thread to be had.
+    /// Fails if the port is taken, a scenario makes no sense, or there is no thread.
     pub async fn start(self) -> io::Result<Sim> {
         for scenario in &self.setup.others {
             scenario.check().map_err(io::Error::other)?;
@@ -341,21 +341,21 @@ impl Drop for Sim {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // If the thread panicked, it is gone, which is what was wanted.
+            // A thread that panicked has ended too.
             let _ = thread.join();
         }
     }
 }
 
-/// Serves on a thread and a runtime of its own. A test may then block its own runtime, for example on a child
-/// process, and the end of this runtime is the end of all connections.
+/// Serves on its own thread and runtime. A test may block its own runtime, for example on a child process, and the end
+/// of this runtime ends all connections.
 fn run(
     listeners: [StdListener; 2],
     shared: Arc<Shared>,
     started: oneshot::Sender<io::Result<()>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    // A send fails only when nobody waits any more; then `stopped` has resolved too.
+    // A send fails only if the caller waits no more, and then `stopped` has resolved too.
     match prepare(listeners) {
         Ok((runtime, listeners)) => {
             let _ = started.send(Ok(()));

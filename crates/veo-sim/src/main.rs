@@ -83,7 +83,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Prints a line. Nobody may be reading any more, which is no reason to stop.
+/// Prints a line. The simulator goes on even if nobody reads any more.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

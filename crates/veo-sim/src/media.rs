@@ -1,4 +1,4 @@
-//! Finished videos and uploaded files, served as a media host would.
+//! Serves finished videos and uploaded files as a media host does.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher};
 use std::ops::Range;
@@ -19,17 +19,17 @@ use crate::visit::parameter;
 
 /// The folder of all files.
 pub(crate) const FOLDER: &str = "/media/";
-/// How long videos and records are kept, as kie.ai documents it.
+/// The time for which videos and records are kept, as kie.ai documents it.
 pub(crate) const RECORD_LIFE: Duration = Duration::from_secs(14 * 24 * 3600);
-/// How long uploads are kept, as kie.ai documents it.
+/// The time for which uploads are kept, as kie.ai documents it.
 const UPLOAD_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 
-/// The link to a video of a task: plain, or `_origin`, `_full`, `_1080p` or `_4k`.
+/// The link to a video of a task. `which` is empty, `_origin`, `_full`, `_1080p` or `_4k`.
 pub(crate) fn url(base: &str, id: &str, which: &str) -> String {
     format!("{base}{FOLDER}{id}{which}.mp4")
 }
 
-/// A link that lives for some simulated time, for one of an account's own files.
+/// Makes a link to a file of the account. The link is valid for `life` in simulated time.
 pub(crate) fn signed(
     shared: &Shared,
     account: &Arc<str>,
@@ -46,7 +46,7 @@ pub(crate) fn signed(
     Some(format!("{url}?expires={expires}&signature={signature}"))
 }
 
-/// Whether a request is for a file.
+/// Returns whether a request reads a file.
 pub(crate) fn is_read(method: &Method, path: &str) -> bool {
     path.starts_with(FOLDER) && (method == Method::GET || method == Method::HEAD)
 }
@@ -73,7 +73,7 @@ pub(crate) fn answer(shared: &Shared, path: &str, parts: &Parts, fault: Option<&
     served(source, parts, fault)
 }
 
-/// The reply to a request for the video of a task, wherever it came.
+/// The reply to a request for the video of a task, at any path.
 pub(crate) fn video_of(shared: &Shared, id: &str, parts: &Parts, fault: Option<&Fault>) -> Reply {
     let file = MediaFile::find(&shared.state(), &format!("{id}.mp4"));
     match file.and_then(|file| file.source) {
@@ -112,10 +112,10 @@ fn damaged(bytes: Bytes, fault: Option<&Fault>) -> Bytes {
     }
 }
 
-/// As much of a file as is asked for.
+/// The reply with the requested part of a file.
 fn in_part(parts: &Parts, content_type: &str, bytes: Bytes, etag: &str) -> Reply {
     let size = bytes.len();
-    // A range counts only for GET, and only of the version that the client knows.
+    // A range counts for GET only, and only if the client knows this version of the file.
     let known = parts.headers.get(IF_RANGE);
     let is_same = known.is_none_or(|known| known == etag);
     let range = parts.headers.get(RANGE);
@@ -143,15 +143,15 @@ fn in_part(parts: &Parts, content_type: &str, bytes: Bytes, etag: &str) -> Reply
 /// A file behind a path under `/media/`.
 struct MediaFile {
     account: Arc<str>,
-    /// Nothing if it is not there yet, or not any more.
+    /// `None` if it does not exist yet, or not any more.
     source: Option<Source>,
-    /// By the clock of its account.
+    /// The time by the clock of its account.
     now: Duration,
 }
 
 enum Source {
     Video(Format),
-    /// With its type.
+    /// The bytes and their type.
     Upload(Bytes, &'static str),
 }
 
@@ -168,7 +168,7 @@ impl MediaFile {
             });
         }
         let name = path.strip_suffix(".mp4")?;
-        // The id of UniAll's tasks has an underscore too.
+        // The ids of UniAll's tasks have an underscore too, so only these endings are cut off.
         let names = ["_origin", "_full", "_1080p", "_4k"];
         let which = names.into_iter().find(|which| name.ends_with(which));
         let which = which.unwrap_or_default();
@@ -185,7 +185,7 @@ impl MediaFile {
     }
 }
 
-/// The format of one of the videos of a task, if it has it.
+/// The format of one of the videos of a task, if the task has that video.
 fn video(task: &Task, which: &str, now: Duration) -> Option<Format> {
     let delivered = task.delivered();
     match which {
@@ -216,7 +216,7 @@ fn upgraded(task: &Task, to: Resolution, now: Duration) -> Option<Format> {
 
 /// The part of a file that a Range header asks for.
 enum Asked {
-    /// Everything: no range, or one that a server may ignore.
+    /// Everything: there is no range, or one that a server may ignore.
     All,
     Part(Range<usize>),
     Unsatisfiable,
@@ -224,7 +224,7 @@ enum Asked {
 
 impl Asked {
     fn of(range: &str, size: usize) -> Asked {
-        // Several ranges, and units other than bytes, may be ignored.
+        // A server may ignore several ranges, and units other than bytes.
         let spec = range.strip_prefix("bytes=");
         let Some((first, last)) = spec.and_then(|spec| spec.split_once('-')) else {
             return Asked::All;
@@ -248,8 +248,7 @@ fn etag(bytes: &Bytes) -> String {
     format!("\"{hash:016x}\"")
 }
 
-/// Whether a link is one that was given out and is not too old. One without these parameters is the plain link, with
-/// whatever somebody put behind it.
+/// Returns whether a link is the plain one, or a signed one that has not expired. Other parameters do not matter.
 fn is_valid(shared: &Shared, path: &str, parts: &Parts, now: Duration) -> bool {
     let expires = parameter(parts, "expires");
     let given = parameter(parts, "signature");

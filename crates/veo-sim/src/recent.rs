@@ -1,4 +1,4 @@
-//! A table that stays small: the oldest entries make room for new ones.
+//! A bounded table: the oldest entries make room for new ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::sync::Arc;
 pub(crate) struct Recent<T> {
     most: usize,
     most_bytes: usize,
-    /// How many bytes an entry has beside itself and its name. That must not change while it is here.
+    /// Returns how many bytes an entry owns besides its name. The number must not change while the entry is in the
+    /// table.
     size: fn(&T) -> usize,
     entries: HashMap<Arc<str>, T>,
     order: VecDeque<Arc<str>>,
@@ -26,7 +27,7 @@ impl<T> Recent<T> {
         }
     }
 
-    /// Adds an entry, in place of one of the same name.
+    /// Adds an entry, or replaces one of the same name.
     pub(crate) fn put(&mut self, name: Arc<str>, value: T) {
         self.remove(&name);
         self.bytes += name.len() + (self.size)(&value);
@@ -74,7 +75,7 @@ mod tests {
             ("b", 9, "ab"),
             ("c", 9, "abc"),
             ("d", 0, "bcd"),
-            // One that is put again is the latest.
+            // An entry that is put again is the latest.
             ("b", 49, "bcd"),
             ("e", 0, "bde"),
             ("f", 48, "bef"),

@@ -1,4 +1,4 @@
-//! Replies, and the ways in which one does not come whole.
+//! Replies, and the ways in which one breaks off.
 
 use std::fmt;
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::{Interval, interval};
 
-/// A reply in the making.
+/// A reply before it is sent.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(&'static str, String)>,
@@ -24,26 +24,24 @@ enum Content {
     Bytes(Bytes),
 }
 
-/// How the body comes.
+/// The way in which the body is sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum End {
     Whole,
-    /// Half of it, and then the end of the connection.
+    /// Half of it is sent, and then the connection ends.
     Cut,
-    /// Half of it, and then nothing more.
+    /// Half of it is sent, and then nothing more.
     Stall,
-    /// So many bytes a second.
+    /// It is sent at this number of bytes a second.
     Slow(u32),
 }
 
-/// How a connection ends without a reply.
+/// The way in which a connection ends without a reply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cut {
-    /// Closed.
     Close,
-    /// Reset.
     Reset,
-    /// Closed in the middle of the head of the reply.
+    /// The connection is closed in the middle of the head of the reply.
     Head,
 }
 
@@ -75,13 +73,13 @@ impl Reply {
         self
     }
 
-    /// The last one on its connection.
+    /// Makes this the last reply on its connection.
     pub(crate) fn closing(mut self) -> Reply {
         self.headers.push(("connection", "close".to_owned()));
         self
     }
 
-    /// The body and the status of a reply of JSON, to be put into another form.
+    /// The body and the status of a JSON reply, to be changed.
     pub(crate) fn json_mut(&mut self) -> Option<(&mut Value, &mut u16)> {
         match &mut self.content {
             Content::Json(value) => Some((value, &mut self.status)),
@@ -99,7 +97,7 @@ impl Reply {
             Content::Bytes(bytes) => bytes,
         };
         let mut response = Response::new(Outgoing::new(bytes, self.end));
-        // A scenario can name a status that HTTP does not have.
+        // A scenario can name a number that is no HTTP status.
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in self.headers {
@@ -111,16 +109,16 @@ impl Reply {
     }
 }
 
-/// The body of a reply on its way.
+/// The body of a reply that is being sent.
 pub(crate) struct Outgoing {
     rest: Bytes,
-    /// How much of it comes.
+    /// The bytes of `rest` that are still to be sent.
     allowed: usize,
     end: End,
     ticks: Option<Interval>,
 }
 
-/// How often a slow body sends something in a second.
+/// The number of times a second that a slow body sends bytes.
 const TICKS: u32 = 20;
 
 impl Outgoing {
@@ -159,7 +157,7 @@ impl Body for Outgoing {
             return Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(size)))));
         }
         match self.end {
-            // Once more around, so that what there is goes out before the end.
+            // One more poll lets the written bytes leave before the end.
             End::Cut => {
                 self.end = End::Whole;
                 cx.waker().wake_by_ref();

@@ -1,4 +1,4 @@
-//! How a simulated account behaves: its pace, its balance, and what goes wrong.
+//! The behaviour of a simulated account: its pace, its balance and its faults.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +9,8 @@ use serde::Deserialize;
 use crate::contract::Contract;
 use crate::shape::Shape;
 
-/// The behaviour of an account. Every API key is an account of its own, and its name says which scenario it has: the key
-/// `lost-reply`, or `lost-reply/anything`, has the scenario `lost-reply`, so that a client can reach it unmodified.
+/// The behaviour of an account. Every API key is an account of its own, and names its scenario: the keys `lost-reply`
+/// and `lost-reply/anything` have the scenario `lost-reply`. A client needs no change to reach a scenario.
 ///
 /// ```
 /// use veo_sim::{Fault, Pace, Scenario};
@@ -48,25 +48,25 @@ use crate::shape::Shape;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Scenario {
-    /// Its name, which is also the API key that picks it.
+    /// The name, which is also the API key that picks the scenario.
     pub name: String,
-    /// A sentence about what it shows.
+    /// A sentence about what goes wrong.
     pub description: String,
-    /// How fast tasks get done.
+    /// The speed of tasks.
     pub pace: Pace,
-    /// The balance of an account at the start: credits at kie.ai, dollars at UniAll. 1250.75 if not set.
+    /// The balance of an account at the start: credits at kie.ai, dollars at UniAll. The default is 1250.75.
     pub credits: Option<f64>,
-    /// How many paid requests are taken in ten seconds; any number if not set. kie.ai takes 20.
+    /// The number of paid requests that are accepted in ten seconds. There is no limit by default. kie.ai accepts 20.
     pub limit: Option<usize>,
-    /// The faults of requests. Of several that apply to one request the first counts.
+    /// The faults of requests. If several apply to one request, the first counts.
     pub fault: Vec<FaultRule>,
-    /// The fates of accepted tasks. A task without one is made.
+    /// The fates of accepted tasks. A task without one becomes a video.
     pub task: Vec<TaskRule>,
-    /// How the callbacks of kie.ai are sent.
+    /// The way in which the callbacks of kie.ai are sent.
     pub callback: Callbacks,
-    /// How often which operation, or group of them together, may be called at most, as in `expect = { submit = 1 }`, by all
-    /// keys with this scenario together and at both providers. A call beyond it is named by
-    /// [`Sim::surprises`](crate::Sim::surprises).
+    /// The highest number of calls of an operation or a group, as in `expect = { submit = 1 }`. The calls of all keys
+    /// with this scenario at both providers are counted together. [`Sim::surprises`](crate::Sim::surprises) names each
+    /// call beyond it.
     pub expect: BTreeMap<String, usize>,
 }
 
@@ -75,14 +75,15 @@ pub struct Scenario {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FaultRule {
-    /// Which requests: an operation of the provider's specification, such as `generate` or `query_video`, or one of the groups
-    /// `submit` (whatever starts a paid task), `query`, `upgrade` (of kie.ai's old form; in the current one it is a task like
-    /// any other), `upload`, `media`, `old_form` (all of kie.ai's below `/api/v1/veo`) and `any`.
+    /// The requests: an operation of the provider's specification, such as `generate` or `query_video`, or a group. The
+    /// groups are `submit` (all that start a paid task), `query`, `upgrade` (of kie.ai's old form; in the current form
+    /// an upgrade is a task like any other), `upload`, `media`, `old_form` (all of kie.ai's below `/api/v1/veo`) and
+    /// `any`.
     pub on: String,
-    /// Which of them is the first, counted from 1.
+    /// The number of the first of them, counted from 1.
     #[serde(default = "one")]
     pub first: u32,
-    /// How many of them; all that follow if not set.
+    /// The number of requests. By default all that follow.
     #[serde(default)]
     pub times: Option<u32>,
     /// The fault.
@@ -94,17 +95,17 @@ pub struct FaultRule {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct TaskRule {
-    /// Which accepted task of the account is the first, counted from 1.
+    /// The number of the account's first accepted task with this fate, counted from 1.
     #[serde(default = "one")]
     pub first: u32,
-    /// How many of them; all that follow if not set.
+    /// The number of tasks. By default all that follow.
     #[serde(default)]
     pub times: Option<u32>,
     /// Their fate.
     pub fate: Fate,
 }
 
-/// How fast tasks get done.
+/// The speed of tasks.
 ///
 /// ```
 /// # fn main() -> std::io::Result<()> {
@@ -122,21 +123,22 @@ pub struct TaskRule {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Pace {
-    /// A task runs while it is asked about so often, and is done the next time. So no test has to wait. The call that
-    /// starts an upgrade is the first question about it. Links and records get old as outside.
+    /// A task runs during this number of questions, and is done at the next one, so no test has to wait. The call that
+    /// starts an upgrade is the first question about it. Links and records age in real time.
     Polls(u32),
-    /// Time passes so many times faster than outside, from 0.001 to 1,000,000. A video takes 90 seconds of it, an
-    /// extension 5 minutes, an upgrade to 1080p 2 minutes and one to 4K 8 minutes; links and records get old in it.
+    /// Time passes this many times faster than real time, from 0.001 to 1,000,000. A video takes 90 simulated seconds,
+    /// an extension 5 minutes, an upgrade to 1080p 2 minutes and one to 4K 8 minutes. Links and records age in
+    /// simulated time.
     Scale(f64),
-    /// Tasks are done when they are accepted.
+    /// Tasks are done as soon as they are accepted.
     AtOnce,
 }
 
 /// A way in which a request goes wrong.
 ///
-/// Either the provider acts on the request as if nothing were wrong, and charges it if it costs, and then the reply suffers;
-/// or it does not act on it at all. Which of the two is said by each; an [`Error`](Self::Error) and a
-/// [`Reply`](Self::Reply) can be either.
+/// With some faults the provider acts on the request as usual, charges it if it costs, and only the reply is spoiled.
+/// With the others it does not act on the request at all. Each fault says which it is. An [`Error`](Self::Error) and a
+/// [`Reply`](Self::Reply) can be both.
 ///
 /// ```
 /// use veo_sim::{Code, Fault, Scenario};
@@ -165,36 +167,36 @@ pub enum Pace {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The connection is closed before the body is read. Nothing has been accepted.
+    /// The connection is closed before the body is read. Nothing is accepted.
     DropBeforeReading,
-    /// The request is acted on, and charged if it costs, and then the connection is closed without a reply.
+    /// The provider acts on the request, and charges it if it costs. Then the connection is closed without a reply.
     Drop,
-    /// As `drop`, but the connection is reset.
+    /// As [`Drop`](Self::Drop), but the connection is reset.
     Reset,
-    /// The request is acted on, and then nothing more comes.
+    /// The provider acts on the request, and then sends nothing.
     Hang,
-    /// The request is acted on, and the reply breaks off in its head.
+    /// The provider acts on the request, and the reply breaks off in its head.
     CutHead,
-    /// The request is acted on, and the reply breaks off in the middle of its body.
+    /// The provider acts on the request, and the reply breaks off in the middle of its body.
     CutBody,
-    /// The request is acted on, and the reply stands still in the middle of its body.
+    /// The provider acts on the request, and the reply stops in the middle of its body.
     Stall,
     /// An error in the provider's words.
     Error {
-        /// The HTTP status, from 200 to 599. Without one it is that of the code at UniAll, and 200 at kie.ai, as it
-        /// mostly is there. A status or a code has to be there.
+        /// The HTTP status, from 200 to 599. By default it is the code at UniAll, and 200 at kie.ai, which uses it for
+        /// most errors. A status or a code is required.
         #[serde(default)]
         status: Option<u16>,
-        /// The code in the body: a number at kie.ai, a word at UniAll; the status if not set.
+        /// The code in the body: a number at kie.ai, a word at UniAll. The default is the status.
         #[serde(default)]
         code: Option<Code>,
-        /// The words in the body; those that go with the status if not set.
+        /// The words in the body. The default is the provider's words for the status.
         #[serde(default)]
         message: Option<String>,
-        /// Seconds after which to come back, for the header `Retry-After`.
+        /// The seconds of the header `Retry-After`.
         #[serde(default)]
         retry_after: Option<u64>,
-        /// Whether the request is acted on first, and charged if it costs.
+        /// True if the provider acts on the request first, and charges it if it costs.
         #[serde(default)]
         accepted: bool,
     },
@@ -204,24 +206,24 @@ pub enum Fault {
         status: u16,
         /// The body.
         body: String,
-        /// Its type; `text/html` if not set.
+        /// The type of the body. The default is `text/html`.
         #[serde(default)]
         content_type: Option<String>,
-        /// Whether the request is acted on first, and charged if it costs.
+        /// True if the provider acts on the request first, and charges it if it costs.
         #[serde(default)]
         accepted: bool,
     },
-    /// The true reply in another form that the provider is known, or likely, to use.
+    /// The true reply in another form that the provider is known or likely to use.
     Shape(Shape),
-    /// A video whose second half is missing although the reply is whole.
+    /// A video whose second half is missing, in a complete reply.
     Truncated,
-    /// A video of the right length with zeros where its structure should be.
+    /// A video of the right length with zeros in place of its structure.
     Corrupted,
-    /// A video that comes at so many bytes a second.
+    /// A video that is sent at this number of bytes a second.
     Slow(u32),
-    /// A link that is not taken any more: HTTP 403, and nothing is acted on.
+    /// A link that has expired: HTTP 403, and the provider does not act.
     Expired,
-    /// A host that sends the whole video whatever part is asked for.
+    /// A host that ignores ranges and always sends the whole video.
     WithoutRanges,
 }
 
@@ -229,9 +231,9 @@ pub enum Fault {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
 pub enum Code {
-    /// As at kie.ai.
+    /// A number, as at kie.ai.
     Number(u16),
-    /// As at UniAll.
+    /// A word, as at UniAll.
     Word(String),
 }
 
@@ -251,37 +253,38 @@ pub enum Fate {
     /// It becomes a video.
     #[default]
     Made,
-    /// The prompt is found to break the rules. The charge is returned.
+    /// It fails, since the prompt breaks the rules. The charge is returned.
     PromptRefused,
-    /// An image is found to break the rules. The charge is returned.
+    /// It fails, since an image breaks the rules. The charge is returned.
     ImageRefused,
-    /// No sound could be made, which is how some refusals look. The charge is returned.
+    /// It fails, since no sound could be made. Some refusals look so. The charge is returned.
     NoAudio,
     /// It fails without a reason. The charge is returned.
     Failed,
-    /// It fails before anything is made, which kie.ai tells by a flag of its own. The charge is returned.
+    /// It fails before anything is made, for which kie.ai has its own flag. The charge is returned.
     FailedEarly,
-    /// It fails without a reason, and is charged all the same. UniAll says that it depends on the model whether a
-    /// charge is returned, and of kie.ai it is only hearsay that it is.
+    /// It fails without a reason, and stays charged. UniAll says that the model decides whether a charge is returned.
+    /// That kie.ai returns charges is only hearsay.
     FailedButCharged,
-    /// The model turns out to be retired. The charge is returned.
+    /// It fails, since the model is retired. The charge is returned.
     Retired,
-    /// It is a success without a video: the result was filtered, and is charged.
+    /// It succeeds without a video, since the result was filtered. It stays charged.
     Filtered,
     /// It never ends.
     Stuck,
-    /// It becomes a video of 720p, whatever was asked for.
+    /// It becomes a video of 720p, whatever size was requested.
     Smaller,
-    /// A fallback model makes the video, of 1080p and in landscape whatever was asked for, which then cannot be
+    /// A fallback model makes the video, in 1080p and in landscape whatever was requested. The video cannot be
     /// upgraded. Only kie.ai has this.
     Fallback,
-    /// It becomes a video of 720p, and its upgrade to 4K is accepted and charged, and then fails. Whether the charge is returned
-    /// is not known of the old form, and here it is not; in the current one it is, as that of any task. Only kie.ai has this.
+    /// It becomes a video of 720p. Its upgrade to 4K is accepted and charged, and then fails. In the old form the
+    /// charge is not returned here, and what kie.ai does is not known. In the current form it is returned, as that of
+    /// any task. Only kie.ai has this.
     #[serde(rename = "no_4k")]
     No4k,
 }
 
-/// How the callbacks of kie.ai are sent. They go to this machine only, and are tried four times in all.
+/// The way in which the callbacks of kie.ai are sent. They go to this machine only. Each is tried up to four times.
 ///
 /// ```
 /// use veo_sim::{Callbacks, Scenario};
@@ -293,19 +296,19 @@ pub enum Fate {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, default)]
 pub struct Callbacks {
-    /// The key that signs them; unsigned if not set.
+    /// The key that signs them. They are unsigned by default.
     pub key: Option<String>,
-    /// Each is sent twice.
+    /// True if each is sent twice.
     pub twice: bool,
-    /// They come in pairs, the later one first. A last one without a partner does not come.
+    /// True if they are sent in pairs, the later one first. A last one without a partner is not sent.
     pub reordered: bool,
-    /// So many simulated seconds after the task is done.
+    /// The delay in simulated seconds after the task is done.
     pub late: u32,
-    /// The one of a 4K upgrade of the old form has the other documented shape, in snake_case.
+    /// True if that of a 4K upgrade of the old form has the other documented shape, in snake_case.
     pub snake_case: bool,
-    /// Which body those of the current form have.
+    /// The body of those of the current form.
     pub body: CallbackBody,
-    /// Their bodies are in this form, such as `urls_in_brackets`, or `no_data`, which kie.ai documents for failures.
+    /// The form of their bodies, such as `urls_in_brackets`, or `no_data`, which kie.ai documents for failures.
     pub shape: Option<Shape>,
 }
 
@@ -316,21 +319,21 @@ pub struct Callbacks {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CallbackBody {
-    /// As the record, which the pages say.
+    /// The record of the task, as the pages say.
     #[default]
     Record,
-    /// As that of a sibling model was: with other names of the credits, and the balance.
+    /// The body that a sibling model was seen to send: with other names for the credits, and with the balance.
     Playground,
-    /// As in the old form, to whose page the description of `callBackUrl` leads.
+    /// The body of the old form. The description of `callBackUrl` links to the page about it.
     OldForm,
 }
 
-/// A scenario that cannot be read, or that makes no sense.
+/// The error of a scenario that cannot be read or makes no sense.
 #[derive(Debug)]
 pub struct ScenarioError(String);
 
 impl Scenario {
-    /// A scenario in which nothing goes wrong yet.
+    /// A scenario without faults.
     pub fn new(name: impl Into<String>, description: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -339,11 +342,11 @@ impl Scenario {
         }
     }
 
-    /// Reads a scenario from TOML, with the fields of this type.
+    /// Reads a scenario from TOML, which has the fields of this type.
     ///
     /// # Errors
     ///
-    /// Says what is wrong, and in which line.
+    /// Fails if the text is no scenario. The error says what is wrong and in which line.
     pub fn from_toml(text: &str) -> Result<Self, ScenarioError> {
         let scenario: Self =
             toml::from_str(text).map_err(|error| ScenarioError(error.to_string()))?;
@@ -351,14 +354,14 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// The scenarios that every simulator has, for each known way in which things go wrong.
+    /// The scenarios that every simulator has: one for each known fault.
     pub fn catalogue() -> &'static [Self] {
         static CATALOGUE: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
             #[derive(Deserialize)]
             struct Catalogue {
                 scenario: Vec<Scenario>,
             }
-            // A test reads it too, so it can be read.
+            // A test reads the file, so this cannot fail.
             toml::from_str::<Catalogue>(include_str!("../scenarios.toml"))
                 .map_or_else(|_| Vec::new(), |it| it.scenario)
         });
@@ -373,7 +376,7 @@ impl Scenario {
             .cloned()
     }
 
-    /// Sets how fast tasks get done.
+    /// Sets the speed of tasks.
     #[must_use]
     pub fn pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
@@ -387,22 +390,22 @@ impl Scenario {
         self
     }
 
-    /// Sets how many paid requests are taken in ten seconds.
+    /// Sets how many paid requests are accepted in ten seconds.
     #[must_use]
     pub fn limit(mut self, requests: usize) -> Self {
         self.limit = Some(requests);
         self
     }
 
-    /// Lets something go wrong with some calls of an operation or a group of them, counted from 1: `1..=1` is the first one,
-    /// `1..` all.
+    /// Adds a fault of some calls of an operation or a group. The calls are counted from 1: `1..=1` is the first, `1..`
+    /// are all.
     #[must_use]
     pub fn fault(mut self, on: impl Into<String>, calls: impl Into<Calls>, fault: Fault) -> Self {
         self.fault.push(FaultRule::new(on, calls, fault));
         self
     }
 
-    /// Decides what becomes of some tasks, counted from 1.
+    /// Sets the fate of some tasks, counted from 1.
     #[must_use]
     pub fn task(mut self, tasks: impl Into<Calls>, fate: Fate) -> Self {
         let Calls { first, times } = tasks.into();
@@ -417,9 +420,9 @@ impl Scenario {
         self
     }
 
-    /// Says how often an operation, or a group of them together, may be called at most, by all keys with this scenario
-    /// together and at both providers: who pays at one and then at the other has called twice. So has who was refused and
-    /// tries again; [`Sim::charges`](crate::Sim::charges) tells what was paid.
+    /// Sets the highest number of calls of an operation or a group. The calls of all keys with this scenario at both
+    /// providers are counted together, so a payment at each provider counts as two calls. A call after a refusal counts
+    /// too: [`Sim::charges`](crate::Sim::charges) tells what was paid.
     #[must_use]
     pub fn expect(mut self, operation: impl Into<String>, at_most: usize) -> Self {
         self.expect.insert(operation.into(), at_most);
@@ -469,7 +472,7 @@ impl Scenario {
         None
     }
 
-    /// The fate of the task of this number.
+    /// The fate of the task with this number.
     pub(crate) fn fate(&self, number: u32) -> Fate {
         for rule in &self.task {
             if applies(rule.first, rule.times, number) {
@@ -527,7 +530,7 @@ impl FaultRule {
 }
 
 impl Fate {
-    /// Whether the task fails.
+    /// Returns whether the task fails.
     pub(crate) fn is_failure(self) -> bool {
         match self {
             Fate::PromptRefused
@@ -548,7 +551,7 @@ impl Fate {
 }
 
 impl Fault {
-    /// An error with an HTTP status, in the provider's words.
+    /// An error with this HTTP status, in the provider's words.
     pub fn status(status: u16) -> Self {
         Self::Error {
             status: Some(status),
@@ -559,8 +562,8 @@ impl Fault {
         }
     }
 
-    /// An error with a code in the provider's words. At kie.ai it comes with HTTP 200, as most of its errors do; at
-    /// UniAll the code is the HTTP status.
+    /// An error with this code, in the provider's words. At kie.ai it has HTTP 200, as most of its errors do. At UniAll
+    /// the code is the HTTP status.
     pub fn code(code: u16) -> Self {
         Self::Error {
             status: None,
@@ -571,7 +574,7 @@ impl Fault {
         }
     }
 
-    /// Whether the provider acts on the request although something goes wrong.
+    /// Returns whether the provider acts on the request in spite of the fault.
     pub(crate) fn acts(&self) -> bool {
         match self {
             Self::DropBeforeReading | Self::Expired => false,
@@ -580,7 +583,7 @@ impl Fault {
         }
     }
 
-    /// Its name in a scenario.
+    /// The name in a scenario.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::DropBeforeReading => "drop_before_reading",
@@ -602,7 +605,7 @@ impl Fault {
     }
 }
 
-/// Which calls are meant, counted from 1.
+/// A range of calls, counted from 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Calls {
     first: u32,
@@ -634,7 +637,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// How many times faster than outside time passes.
+    /// The factor by which time passes faster than real time.
     pub(crate) fn scale(self) -> f64 {
         match self {
             Self::Scale(scale) => scale,
@@ -670,7 +673,7 @@ fn no_operation(on: &str) -> String {
     )
 }
 
-/// Whether a rule for an operation or a group is about this operation.
+/// Returns whether a rule for an operation or a group is about this operation.
 pub(crate) fn is_about(on: &str, operation: &str) -> bool {
     let group = match operation {
         "generate" | "extend" | "create_task" | "create_video" => "submit",
@@ -687,7 +690,7 @@ pub(crate) fn is_about(on: &str, operation: &str) -> bool {
     on == "any" || on == operation || on == group || (on == "old_form" && is_old_form)
 }
 
-/// Whether a rule is about the one of this number.
+/// Returns whether a rule applies to the call or the task with this number.
 pub(crate) fn applies(first: u32, times: Option<u32>, number: u32) -> bool {
     number >= first && times.is_none_or(|times| number - first < times)
 }
@@ -700,7 +703,7 @@ fn one() -> u32 {
 mod tests {
     use super::*;
 
-    /// Otherwise a scenario about paid requests would leave it out, and a test would not count it.
+    /// A scenario about paid requests would leave any other operation out, and a test would not count it.
     #[test]
     fn whatever_can_cost_money_is_a_submit_or_an_upgrade() {
         for operation in Contract::shared().operations() {

@@ -1,4 +1,4 @@
-//! Connections, and what happens to every request before and after a provider acts on it.
+//! Serves connections, and handles every request before and after a provider acts on it.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -27,21 +27,21 @@ use crate::state::Shared;
 use crate::visit::Visit;
 use crate::{kie, media, uniall};
 
-/// Serves whoever connects, for ever.
+/// Serves every connection, for ever.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 tokio::spawn(connection(stream, shared.clone()));
             }
-            // Without file handles there is no connection; one that ends makes room.
+            // The process has no file handles left. A connection that ends frees one.
             Err(_) => sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
 async fn connection(stream: TcpStream, shared: Arc<Shared>) {
-    // Replies are whole when they are written.
+    // Replies are written in one piece, so a delay would gain nothing.
     let _ = stream.set_nodelay(true);
     let patience = shared.setup.patience;
     let service = service_fn(move |request| Box::pin(answer(shared.clone(), request)));
@@ -62,7 +62,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         Some(Cut::Head) => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-ty").await;
         }
-        // A connection without a request is just closed. Who uses it again that moment must not take this for a reply.
+        // An idle connection is closed without a reply. A client that sends a request at that moment would take this
+        // one for its reply.
         None if error.is_timeout() && !parts.read_buf.is_empty() => {
             let body = "The head of the request did not come in time.";
             let reply = format!(
@@ -76,7 +77,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-/// The host that a request is for.
+/// The host that a request is sent to.
 #[derive(Clone, Copy)]
 enum Host {
     Kie,
@@ -85,7 +86,7 @@ enum Host {
     Media,
 }
 
-/// A request whose head has come.
+/// A request whose head has arrived.
 struct Arrival {
     parts: Parts,
     /// The path, decoded.
@@ -120,7 +121,7 @@ async fn answer(
     drop(body);
     match fault {
         Some(Fault::Hang) => {
-            // It is known now that there will be no reply.
+            // The call is recorded without a reply now, since the future never ends.
             let _ = finish(&shared, number, Err(Cut::Close));
             pending().await
         }
@@ -160,7 +161,7 @@ impl Arrival {
         }
     }
 
-    /// Lets the host act on the request, unless it is turned away or the fault does not let it.
+    /// Lets the host act on the request, unless the host refuses it or the fault prevents that.
     async fn act(self, shared: &Arc<Shared>, body: Bytes, fault: Option<&Fault>) -> Reply {
         let Arrival {
             parts, path, host, ..
@@ -183,7 +184,7 @@ impl Arrival {
             return refusal;
         }
         if fault.is_some_and(|fault| !fault.acts()) {
-            // The words of the fault take its place.
+            // `spoiled` replaces this reply by that of the fault.
             return host.error(500, None, None);
         }
         if let Host::Media = host {
@@ -218,7 +219,7 @@ impl Arrival {
         }
     }
 
-    /// How the request differs from the specification.
+    /// The differences of the request from the specification.
     fn mismatches(&self, body: &[u8]) -> Vec<String> {
         let Some(operation) = self.operation else {
             return Vec::new();
@@ -229,7 +230,8 @@ impl Arrival {
         operation.mismatches(query, kind, body)
     }
 
-    /// The fields that the specification does not have. Both providers seem to ignore them, so they are taken.
+    /// The fields that the specification does not have. Both providers seem to ignore them, so they are no reason to
+    /// refuse.
     fn unknown_fields(&self, body: &[u8]) -> Vec<String> {
         let query = self.parts.uri.query().unwrap_or_default();
         let operation = self.operation;
@@ -237,7 +239,7 @@ impl Arrival {
     }
 }
 
-/// The account of a request, and its key. A file belongs to the account that it was made for, and is asked for without a key.
+/// Returns the account of a request, and its key. A file is requested without a key, so its path tells the account.
 fn account(shared: &Shared, host: Host, path: &str, headers: &HeaderMap) -> (Arc<str>, String) {
     if let Some(account) = media::account(shared, path) {
         let key = account.split_once(' ').unwrap_or_default().1.to_owned();
@@ -252,12 +254,12 @@ fn account(shared: &Shared, host: Host, path: &str, headers: &HeaderMap) -> (Arc
 }
 
 fn key(headers: &HeaderMap) -> Option<&str> {
-    // The value arrives trimmed, so a key follows the space.
+    // The value arrives trimmed, so a key always follows the space.
     let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
     authorization.strip_prefix("Bearer ")
 }
 
-/// Lets a reply suffer from a fault.
+/// Applies a fault to a reply.
 fn spoiled(mut reply: Reply, host: Host, fault: &Fault, base: &str) -> Result<Reply, Cut> {
     match fault {
         Fault::DropBeforeReading | Fault::Drop | Fault::Hang => Err(Cut::Close),
@@ -299,12 +301,12 @@ fn spoiled(mut reply: Reply, host: Host, fault: &Fault, base: &str) -> Result<Re
         Fault::Stall => Ok(reply.ending(End::Stall)),
         Fault::Slow(bytes) => Ok(reply.ending(End::Slow(*bytes))),
         Fault::Expired => Ok(Reply::text(403, "Request has expired")),
-        // These change the file, which has been done.
+        // `media::answer` has applied these to the file.
         Fault::Truncated | Fault::Corrupted | Fault::WithoutRanges => Ok(reply),
     }
 }
 
-/// Takes down the end of a call.
+/// Records the end of a call.
 fn finish(
     shared: &Shared,
     number: usize,
@@ -331,7 +333,7 @@ impl Host {
         }
     }
 
-    /// The most bytes of a body.
+    /// The most bytes of one body.
     fn body_limit(self) -> usize {
         match self {
             Host::Upload => 24 << 20,
@@ -339,15 +341,15 @@ impl Host {
         }
     }
 
-    /// The reply to a caller that may not come in.
+    /// The refusal of a request by its headers, if there is one.
     fn refusal(self, headers: &HeaderMap) -> Option<Reply> {
-        // The network in front of kie.ai turns away clients that do not say who they are.
+        // The network in front of kie.ai refuses clients without a user agent.
         let needs_agent = matches!(self, Host::Kie | Host::Upload);
         if needs_agent && headers.get(USER_AGENT).is_none_or(|agent| agent.is_empty()) {
             return Some(Reply::text(403, "error code: 1010"));
         }
         match self {
-            // Media live on other hosts, and a key must never go there.
+            // Media are on other hosts, and a key must never be sent there.
             Host::Media if headers.contains_key(AUTHORIZATION) => {
                 Some(Reply::text(400, "A key was sent to a media host."))
             }
@@ -368,7 +370,7 @@ impl Host {
             None => {}
         }
         match self {
-            // With that status alone it would be no error.
+            // Without a code of its own, a reply with HTTP 200 would be a success.
             Host::Kie if status == 200 => kie::error(200, Some(number.unwrap_or(500)), words),
             Host::Kie => kie::error(status, number, words),
             Host::Upload => kie::upload::error(status, words),
@@ -377,7 +379,7 @@ impl Host {
         }
     }
 
-    /// The HTTP status that usually goes with a code.
+    /// The usual HTTP status of a code.
     fn usual_status(self, code: Option<&Code>) -> u16 {
         match (self, code) {
             (Host::Kie, _) => 200,
@@ -428,7 +430,7 @@ impl Host {
     }
 }
 
-/// Why there is no body.
+/// The reason why a body was not read.
 enum Unread {
     TooLarge,
     NoRoom,
@@ -436,10 +438,10 @@ enum Unread {
     Late,
 }
 
-/// The most bytes of all bodies that are being read or acted on.
+/// The most bytes of all bodies that are being read or handled.
 const MAX_IN_FLIGHT: usize = 128 << 20;
 
-/// The body of a request, which is counted among those on their way until this is dropped.
+/// The body of a request. Its bytes count as in flight until this is dropped.
 struct InFlight<'a> {
     shared: &'a Shared,
     body: Incoming,
@@ -459,8 +461,8 @@ impl InFlight<'_> {
         }
     }
 
-    /// Reads it to its end. The rest of one that is too long, or has no room, is read and thrown away, up to a point, so that the client reads
-    /// the refusal and not a broken connection.
+    /// Reads the body to its end. The rest of a body that is too long or has no room is read and discarded, up to four
+    /// times the limit, so that the client gets the refusal and not a broken connection.
     async fn read(&mut self) -> Result<(), Unread> {
         let mut length = 0;
         let mut has_room = true;
@@ -486,7 +488,7 @@ impl InFlight<'_> {
         }
     }
 
-    /// Whether so many bytes more may be kept. Then they are counted.
+    /// Counts further bytes, and returns whether they may be kept.
     fn has_room_for(&mut self, bytes: usize) -> bool {
         let others = self.shared.in_flight.fetch_add(bytes, Relaxed);
         self.counted += bytes;

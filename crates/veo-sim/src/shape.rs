@@ -1,10 +1,9 @@
-//! The other forms that a reply is known, or likely, to come in, and the ways to put JSON into them. Each provider does
-//! that for its own replies.
+//! The other forms in which a reply is known or likely to come. Each provider applies them to its own replies.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Another form of the true reply. One that a reply has nothing for leaves it as it is.
+/// Another form of the true reply. A form that does not apply to a reply leaves it unchanged.
 ///
 /// ```
 /// use veo_sim::{Fault, Scenario, Shape};
@@ -16,69 +15,70 @@ use serde_json::{Map, Value, json};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Shape {
-    /// Lists of URLs are a text that holds a JSON array. Seen at kie.ai.
+    /// Lists of URLs are a text that contains a JSON array. Seen at kie.ai.
     UrlsAsText,
     /// Lists of URLs are a text in brackets, without quotes. Documented by kie.ai.
     UrlsInBrackets,
-    /// Times are a text, as kie.ai documents them, and not milliseconds.
+    /// Times are a text, as kie.ai documents, and not milliseconds.
     TimesAsText,
     /// Names are in snake_case. Seen at kie.ai for 1080p.
     SnakeCase,
-    /// Everything is null that is not needed: not the code and the state, the ids and the links.
+    /// Every member is null except those that a client needs: the code, the state, the ids and the links.
     Nulls,
     /// Numbers are text.
     NumbersAsText,
-    /// Every object has fields that nobody knows.
+    /// Every object has unknown fields.
     UnknownFields,
-    /// The state of the task is a word or a number that nobody knows.
+    /// The state of the task is an unknown word or number.
     UnknownState,
-    /// The task still runs although its small original is there, beside a video that is larger or in portrait. Seen at
-    /// kie.ai.
+    /// The task still runs, but its small original exists already. This is for videos that are larger or in portrait.
+    /// Seen at kie.ai.
     OriginFirst,
-    /// The task of kie.ai's current form is a success, and only its small original is there, beside an empty list.
+    /// The task of kie.ai's current form is a success with only its small original, beside an empty list.
     OriginOnly,
     /// The task of kie.ai's current form is a success, and its result is an empty text.
     NoResult,
-    /// The task of kie.ai's current form is `generating` before its end, as some say from the first look on, and not `waiting`.
+    /// The task of kie.ai's current form is `generating` and not `waiting` before its end, which some tasks are from
+    /// the start.
     Generating,
-    /// The record of kie.ai's current form is as its page shows it, and not as it was seen: `param` is encoded once, `costTime`
-    /// is in milliseconds, and there are empty texts in place of nulls.
+    /// The record of kie.ai's current form is as its page shows it, and not as it was seen: `param` is encoded once,
+    /// `costTime` is in milliseconds, and empty texts replace nulls.
     AsDocumented,
-    /// The id in the reply about an upgrade to 4K is a new one with a record of its own, and not that of the video.
-    /// Which of the two it is at kie.ai is not known.
+    /// The id in the reply about an upgrade to 4K is a new one with its own record, and not that of the video. Which of
+    /// the two kie.ai uses is not known.
     #[serde(rename = "new_4k_id")]
     New4kId,
-    /// There is no data: a success that says nothing else, as at kie.ai just after a task has been accepted.
+    /// The reply is a success without data, as at kie.ai just after a task was accepted.
     NoData,
-    /// The HTTP status is the code in the body, which kie.ai allows itself.
+    /// The HTTP status is the code in the body. kie.ai sometimes does so.
     StatusIsCode,
-    /// UniAll's task stands in an envelope, in the words of its gateway's own table.
+    /// UniAll's task is in an envelope, in the words of its gateway's own table.
     Envelope,
-    /// The task of UniAll has no `id` but a `task_id`.
+    /// UniAll's task has a `task_id` and no `id`.
     TaskIdOnly,
-    /// The id of UniAll's task stands where the task would be.
+    /// The id of UniAll's task is in place of the task.
     BareId,
-    /// The object of stock gateway software, with the URL among the metadata.
+    /// UniAll's task is the object of stock gateway software, with the URL among the metadata.
     StockVideo,
-    /// UniAll's task names no video although it is completed: the gateway has it at `/v1/videos/{id}/content`, which needs
-    /// the key.
+    /// UniAll's completed task names no video. The gateway has the video at `/v1/videos/{id}/content`, which needs the
+    /// key.
     ContentOnly,
-    /// The URL of UniAll's video is that address of the gateway, among the metadata.
+    /// The URL of UniAll's video is `/v1/videos/{id}/content` at the gateway, among the metadata.
     ContentUrl,
-    /// The URL of UniAll's video stands in `result.outputs` alone.
+    /// The URL of UniAll's video is in `result.outputs` only.
     OutputsOnly,
-    /// UniAll's task is `processing` and has `succeeded`, as at other gateways of its kind; that of kie.ai's current form is
-    /// `completed` or `failed`.
+    /// UniAll's task is `processing` and then `succeeded`, as at other gateways of its kind. The task of kie.ai's
+    /// current form is `completed` or `failed`.
     OtherStates,
     /// UniAll's task is in progress when it is accepted.
     UnderWay,
-    /// The state in capitals.
+    /// The state is in capitals.
     UpperCase,
-    /// The progress as a text with a percent sign.
+    /// The progress is a text with a percent sign.
     PercentAsText,
     /// The error is a text.
     ErrorAsText,
-    /// The error is null although the task has failed.
+    /// The error of a failed task is null.
     ErrorIsNull,
 }
 
@@ -101,7 +101,7 @@ impl Shape {
     }
 }
 
-/// The members without which a reply says nothing.
+/// The members that [`Shape::Nulls`] keeps.
 const NEEDED: [&str; 15] = [
     "code",
     "data",
@@ -120,7 +120,7 @@ const NEEDED: [&str; 15] = [
     "video_url",
 ];
 
-/// Changes every member of every object, those inside first.
+/// Changes every member of every object, inner objects first.
 pub(crate) fn each_member(value: &mut Value, change: &dyn Fn(&str, &mut Value)) {
     each_object(value, &|object| {
         for (name, value) in object.iter_mut() {
@@ -129,7 +129,7 @@ pub(crate) fn each_member(value: &mut Value, change: &dyn Fn(&str, &mut Value)) 
     });
 }
 
-/// Changes every object, those inside first.
+/// Changes every object, inner objects first.
 pub(crate) fn each_object(value: &mut Value, change: &dyn Fn(&mut Map<String, Value>)) {
     match value {
         Value::Object(object) => {

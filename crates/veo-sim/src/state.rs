@@ -20,19 +20,19 @@ const MAX_UPLOADS: usize = 1_000;
 const MAX_TEXT: usize = 64 << 20;
 /// The most bytes of all uploads.
 const MAX_FILES: usize = 128 << 20;
-/// Simulated time stands still in the year 9000, so that no sum of times is too large.
+/// Simulated time stops in the year 9000, so that no sum of times overflows.
 const END_OF_TIME: Duration = Duration::from_secs(221_845_392_000);
 
 /// Everything that the server and the user of the simulator share.
 pub(crate) struct Shared {
-    /// Base URL, without a trailing slash.
+    /// The base URL, without a trailing slash.
     pub(crate) url: String,
-    /// The same of the host of files.
+    /// The base URL of the files, without a trailing slash.
     pub(crate) media_url: String,
-    /// The bytes of all bodies that are being read or acted on.
+    /// The bytes of all bodies that are being read or handled.
     pub(crate) in_flight: AtomicUsize,
     pub(crate) setup: Setup,
-    /// Signs links.
+    /// The secret that signs links.
     pub(crate) secret: RandomState,
     state: Mutex<State>,
 }
@@ -42,45 +42,45 @@ pub(crate) struct Setup {
     /// The scenario of an account whose key names none.
     pub(crate) scenario: Arc<Scenario>,
     pub(crate) others: Vec<Arc<Scenario>>,
-    /// How long a client may take to send its request.
+    /// The longest time that a client may take to send its request.
     pub(crate) patience: Duration,
     pub(crate) on_call: Option<OnCall>,
 }
 
 type OnCall = Box<dyn Fn(&str) + Send + Sync>;
 
-/// Everything that changes.
+/// The state that changes.
 pub(crate) struct State {
     pub(crate) ledger: Ledger,
-    /// How many requests have arrived that start a paid task.
+    /// The number of requests that start a paid task, accepted or not.
     pub(crate) submits: usize,
-    /// How many calls each expectation has seen: by the name of its scenario, and by the operation or group.
+    /// The number of calls that each expectation has seen, by the scenario's name and by the operation or group.
     counted: HashMap<(String, String), usize>,
-    /// The rules for faults that the user has set while it runs, of all accounts.
+    /// The rules for faults of all accounts, which the user sets during a run.
     rules: Vec<FaultRule>,
-    /// How many requests each of them has seen.
+    /// The number of requests that each of these rules has seen.
     seen: Vec<u32>,
     accounts: Recent<Account>,
-    /// How many accounts there have been.
+    /// The number of accounts so far.
     opened: u32,
     pub(crate) tasks: Recent<Task>,
     /// Uploaded files, by their path under `/media/`.
     pub(crate) uploads: Recent<File>,
     started: Instant,
     started_unix: Duration,
-    /// Simulated time that the user has let pass.
+    /// The time by which the user has moved the simulated time forward.
     advanced: Duration,
 }
 
 /// The account of one API key at one provider.
 pub(crate) struct Account {
     pub(crate) scenario: Arc<Scenario>,
-    /// Counted from 1 in the order of arrival.
+    /// The number of the account, counted from 1 in the order of arrival.
     pub(crate) number: u32,
-    /// How many requests each rule for a fault has seen.
+    /// The number of requests that each rule for a fault has seen.
     seen: Vec<u32>,
     pub(crate) balance: f64,
-    /// How many tasks have been accepted.
+    /// The number of accepted tasks.
     accepted: u32,
     /// The times of the latest paid requests.
     submits: VecDeque<Duration>,
@@ -107,7 +107,7 @@ impl Shared {
             seen: Vec::new(),
             accounts: Recent::new(MAX_ACCOUNTS, MAX_TEXT, |_| 0),
             opened: 0,
-            // A key can be long, and stays as long as a task of it.
+            // A task keeps the key of its account, which can be long.
             tasks: Recent::new(MAX_TASKS, MAX_TEXT, |task: &Task| {
                 task.echo.len() + task.account.len()
             }),
@@ -129,11 +129,11 @@ impl Shared {
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere does not make these values wrong.
+        // A panic of another thread does not make these values wrong.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The scenario that a key names.
+    /// The scenario that a key names, or the default.
     pub(crate) fn scenario(&self, key: &str) -> Arc<Scenario> {
         let name = key.split('/').next().unwrap_or_default();
         for own in &self.setup.others {
@@ -149,14 +149,14 @@ impl Shared {
 }
 
 impl State {
-    /// The simulated time at this pace, since 1970.
+    /// The simulated time since 1970 at this pace.
     pub(crate) fn now(&self, pace: Pace) -> Duration {
         let passed = self.started.elapsed().mul_f64(pace.scale());
         let now = (self.started_unix + passed).saturating_add(self.advanced);
         now.min(END_OF_TIME)
     }
 
-    /// Lets simulated time pass at once.
+    /// Moves simulated time forward at once.
     pub(crate) fn advance(&mut self, time: Duration) {
         self.advanced = self.advanced.saturating_add(time);
         for (_, task) in self.tasks.iter() {
@@ -164,13 +164,13 @@ impl State {
         }
     }
 
-    /// Lets something go wrong with some calls of all accounts, counted from now on.
+    /// Adds a rule for faults of all accounts. Its calls are counted from now on.
     pub(crate) fn add_rule(&mut self, rule: FaultRule) {
         self.rules.push(rule);
         self.seen.push(0);
     }
 
-    /// The account of a key at a provider, which is there from its first call on.
+    /// The account of a key at a provider. It exists from its first call on.
     pub(crate) fn account(&mut self, name: &str) -> Option<&mut Account> {
         self.accounts.get_mut(name)
     }
@@ -183,7 +183,7 @@ impl State {
             .unwrap_or_default()
     }
 
-    /// Takes down a request, and returns its number and the fault that befalls it.
+    /// Records a request, and returns its number and its fault.
     pub(crate) fn arrive(
         &mut self,
         mut call: Call,
@@ -197,12 +197,12 @@ impl State {
         }
         let mut fault = None;
         let mut unexpected = Vec::new();
-        // An account whose key is too long to remember has no faults.
+        // An account whose key is too long is not remembered, so it has no faults.
         if let Some(operation) = call.operation
             && let Some(account) = self.accounts.get_mut(account)
         {
             let scenario = account.scenario.clone();
-            // The rules of both count the call.
+            // Both sets of rules count the call, also if only one of them applies.
             let of_scenario = next_fault(&scenario.fault, &mut account.seen, operation);
             fault = next_fault(&self.rules, &mut self.seen, operation).or(of_scenario);
             call.scenario.clone_from(&scenario.name);
@@ -217,8 +217,8 @@ impl State {
         (number, fault)
     }
 
-    /// Why the next call of an operation is not expected. All accounts of a scenario are counted together, since an application
-    /// that pays twice may well do it at two providers, with a key for each.
+    /// Returns the reasons why the next call of an operation is not expected. All accounts of a scenario are counted
+    /// together, since an application can pay twice at two providers with a key for each.
     fn unexpected(&mut self, scenario: &Scenario, operation: &str) -> Vec<String> {
         let mut reasons = Vec::new();
         for (on, at_most) in &scenario.expect {
@@ -237,7 +237,7 @@ impl State {
         reasons
     }
 
-    /// Whether an account may make one more paid request now.
+    /// Returns whether an account may make one more paid request now, and counts the request if so.
     pub(crate) fn keeps_to_limit(&mut self, account: &str) -> bool {
         const SPAN: Duration = Duration::from_secs(10);
         let now = self.now(self.pace(account));
@@ -257,7 +257,7 @@ impl State {
         is_free
     }
 
-    /// Accepts a task, and charges it; nothing if the balance is too low.
+    /// Accepts a task, and charges it. Returns `None` if the balance is too low.
     pub(crate) fn accept(
         &mut self,
         operation: &'static str,
@@ -276,7 +276,7 @@ impl State {
         self.tasks.get_mut(id)
     }
 
-    /// Charges an account for a task, or for an upgrade of it; not if the balance is too low.
+    /// Charges an account for a task or for an upgrade. Returns false, and charges nothing, if the balance is too low.
     pub(crate) fn bill(
         &mut self,
         account: &str,
@@ -287,7 +287,7 @@ impl State {
     ) -> bool {
         let mut is_paid = self.pay(account, price);
         if !is_paid {
-            // The charges of tasks that have failed since are returned, which can be enough.
+            // The charges of tasks that have failed meanwhile are returned first, and can make the balance high enough.
             self.settle_due();
             is_paid = self.pay(account, price);
         }
@@ -317,7 +317,7 @@ impl State {
         account.map_or(0.0, |account| account.balance)
     }
 
-    /// Returns the charges of tasks that have failed by now, since nobody may ask about them.
+    /// Returns the charges of all tasks that have failed by now, also of those that no client asks about.
     pub(crate) fn settle_due(&mut self) {
         let mut failing = Vec::new();
         for (id, task) in self.tasks.iter() {
@@ -330,7 +330,8 @@ impl State {
         }
     }
 
-    /// Says how far a task is by itself, and does what follows from its end.
+    /// Returns how far a task is without a question. At its end it sets the time of the end and returns the charge of a
+    /// failure.
     pub(crate) fn settle(&mut self, id: &str) -> Option<Progress> {
         let pace = self.tasks.get(id)?.pace;
         let now = self.now(pace);
@@ -351,7 +352,7 @@ impl State {
         Some(Progress::Ended)
     }
 
-    /// The same for somebody who asks, which can be all that the task was waiting for.
+    /// Counts a question of an account about its task, and then does the same as [`settle`](Self::settle).
     pub(crate) fn ask(&mut self, account: &Arc<str>, id: &str) -> Option<Progress> {
         let task = self.tasks.get_mut(id)?;
         if task.account != *account {
@@ -368,7 +369,7 @@ impl Account {
         Account {
             number,
             seen: vec![0; scenario.fault.len()],
-            // Fractional, as on the wire, whatever the documentation says.
+            // The balance is fractional, as on the wire, although the documentation says otherwise.
             balance: scenario.credits.unwrap_or(1250.75),
             accepted: 0,
             submits: VecDeque::new(),
@@ -381,14 +382,14 @@ impl Account {
     fn pay(&mut self, price: f64) -> bool {
         let is_enough = self.balance >= price;
         if is_enough {
-            // Of a hundred prices that are no round numbers to a computer, nothing is to be left over.
+            // Rounding keeps the errors of binary fractions from adding up over many prices.
             self.balance = ((self.balance - price) * 100.0).round() / 100.0;
         }
         is_enough
     }
 }
 
-/// The fault of the next call of an operation, by rules that have each seen so many calls.
+/// Counts a call of an operation in each rule that is about it, and returns the fault of the first rule that applies.
 fn next_fault(rules: &[FaultRule], seen: &mut [u32], operation: &str) -> Option<Fault> {
     let mut found = None;
     for (rule, seen) in rules.iter().zip(seen) {
@@ -402,15 +403,15 @@ fn next_fault(rules: &[FaultRule], seen: &mut [u32], operation: &str) -> Option<
     found
 }
 
-/// 32 hexadecimal digits that do not come twice.
+/// A unique id of 32 hexadecimal digits.
 pub(crate) fn unique_id() -> String {
-    // The standard library keys every hasher anew, which is random enough for a name.
+    // The standard library gives every hasher new keys, which are random enough for an id.
     let first = RandomState::new().hash_one(());
     let second = RandomState::new().hash_one(());
     format!("{first:016x}{second:016x}")
 }
 
-/// Such as `2001-09-09T01:46:40.000Z`.
+/// Formats a time as `2001-09-09T01:46:40.000Z`.
 pub(crate) fn iso_8601(since_epoch: Duration) -> String {
     let time = SystemTime::UNIX_EPOCH.checked_add(since_epoch);
     humantime::format_rfc3339_millis(time.unwrap_or(SystemTime::UNIX_EPOCH)).to_string()
@@ -441,7 +442,7 @@ mod tests {
     #[test]
     fn tasks_make_room_if_what_clients_send_is_large() {
         let mib = 1 << 20;
-        // The key, the request, and how many tasks of these are kept.
+        // The bytes of the key and of the request, and the number of tasks that are kept.
         for (key, request, kept) in [(1, 1, 100), (mib, 1, 63), (1, mib, 63), (mib, mib, 31)] {
             let shared = Shared::sample();
             let state = &mut *shared.state();
@@ -461,7 +462,7 @@ mod tests {
 
     #[test]
     fn a_task_in_flight_is_small() {
-        // An id twice, and a request of some hundred bytes in the task and in the call come on top.
+        // The id, which is stored twice, and the request in the task and in the call are not counted here.
         let entries = size_of::<Task>() + size_of::<Call>() + size_of::<Charge>();
         assert!(entries < 1024, "{entries}");
     }

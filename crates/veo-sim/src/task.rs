@@ -1,4 +1,4 @@
-//! A task of either provider: what is to become of it, and how far it is.
+//! A task of either provider: its fate and its progress.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,58 +8,57 @@ use tokio::sync::watch;
 use crate::clip::{Format, Resolution};
 use crate::scenario::{Fate, Pace};
 
-/// A video in the making, or made.
+/// A video that is being made, or is made.
 pub(crate) struct Task {
     pub(crate) account: Arc<str>,
     pub(crate) pace: Pace,
     pub(crate) fate: Fate,
     pub(crate) work: Work,
-    /// The video that was asked for.
+    /// The requested format of the video.
     pub(crate) format: Format,
-    /// Length of the whole film in seconds, if this is an extension.
+    /// The length of the whole film in seconds, if this is an extension.
     pub(crate) film: Option<u32>,
     /// The part of the request that the provider repeats in its answers, or in its callbacks.
     pub(crate) echo: String,
-    /// To 1080p, and to 4K.
+    /// The upgrades to 1080p and to 4K.
     pub(crate) upgrades: [Option<Work>; 2],
-    /// As kie.ai's current form has it; nothing for another form or provider.
+    /// The part that only kie.ai's current form has. `None` for the old form and for UniAll.
     pub(crate) current: Option<Current>,
     /// The number of the call that started it.
     pub(crate) call: usize,
-    /// Wakes those who wait for it to be done.
+    /// The channel that wakes those who wait for its end.
     pub(crate) changed: Option<watch::Sender<()>>,
 }
 
-/// What only kie.ai's current form has of a task.
+/// The part of a task that only kie.ai's current form has.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Current {
-    /// The model of the request.
     pub(crate) model: &'static str,
-    /// The tier of a video of Veo 3.1; empty for an upgrade, and for another model.
+    /// The tier of a video of Veo 3.1. Empty for an upgrade and for another model.
     pub(crate) tier: &'static str,
-    /// The price.
+    /// The price in credits.
     pub(crate) credits: u32,
     pub(crate) is_upgrade: bool,
 }
 
-/// Something that takes time.
+/// A piece of work that takes time.
 #[derive(Clone, Copy)]
 pub(crate) struct Work {
     pub(crate) started: Duration,
     length: Duration,
     polls: u32,
-    /// When it was done, once that has been seen.
+    /// The time at which it was done, once a look has found it done.
     pub(crate) done: Option<Duration>,
 }
 
-/// How far a task is.
+/// The progress of a task.
 pub(crate) enum Progress {
-    /// From 0 to 1.
+    /// It runs. The part that is done is from 0 to 1.
     Running(f64),
     Ended,
 }
 
-/// A callback that is owed for a task. Its body is as long as the prompt, so it is only made when it is sent.
+/// A callback that is due for a task. Its body is as long as the prompt, so it is made only when it is sent.
 #[derive(Clone)]
 pub(crate) struct Announcement {
     pub(crate) url: String,
@@ -75,7 +74,7 @@ pub(crate) enum Subject {
 }
 
 impl Task {
-    /// Tells of everything that can bring it to its end, and of its own end.
+    /// Returns a receiver for every change that can end the task, such as a question or a jump in time.
     pub(crate) fn watch(&mut self) -> watch::Receiver<()> {
         let changed = self.changed.get_or_insert_with(|| watch::channel(()).0);
         changed.subscribe()
@@ -87,14 +86,14 @@ impl Task {
         }
     }
 
-    /// Whether there is a video to download.
+    /// Returns whether there is a video to download.
     pub(crate) fn has_video(&self, now: Duration) -> bool {
         let is_kept_back = matches!(self.fate, Fate::Filtered | Fate::Stuck) || self.fails();
         self.work.is_done(self.pace, now) && !is_kept_back
     }
 
-    /// Takes the fate that a scenario has for it. An upgrade has a size of its own, and whether it can be made depends on its
-    /// video.
+    /// Sets the fate that a scenario has for it. The fates that change a size do not apply to an upgrade: its size is
+    /// given, and its video decides whether it can be made.
     pub(crate) fn meet(&mut self, fate: Fate) {
         let is_upgrade = self.current.is_some_and(|current| current.is_upgrade);
         match fate {
@@ -104,13 +103,13 @@ impl Task {
         }
     }
 
-    /// Whether it fails.
+    /// Returns whether it fails.
     pub(crate) fn fails(&self) -> bool {
         let is_upgrade = self.current.is_some_and(|current| current.is_upgrade);
         self.fate.is_failure() || is_upgrade && self.fate == Fate::No4k
     }
 
-    /// Whether its charge is returned at the end.
+    /// Returns whether its charge is returned at the end.
     pub(crate) fn is_refunded(&self) -> bool {
         self.fails() && self.fate != Fate::FailedButCharged
     }
@@ -123,8 +122,8 @@ impl Task {
                 ..self.format
             },
             // kie.ai's page about this operation says that its fallback requires 16:9 and uses 1080p by default. No
-            // other page names its resolution, and nobody has seen one; 720p in our fixtures shows a form and not a
-            // fact. It is not known what becomes of a portrait.
+            // other page names its resolution, and nobody has seen one. The 720p in our fixtures is an example and no
+            // fact. What happens to a portrait is not known.
             Fate::Fallback => Format {
                 resolution: Resolution::P1080,
                 portrait: false,
@@ -134,7 +133,7 @@ impl Task {
         }
     }
 
-    /// The upgrade to this size, if it has been asked for.
+    /// The upgrade to this size, if one was requested.
     pub(crate) fn upgrade(&self, to: Resolution) -> Option<Work> {
         match to {
             Resolution::P360 | Resolution::P720 => None,
@@ -143,12 +142,12 @@ impl Task {
         }
     }
 
-    /// Whether its upgrade to this size fails, however it begins.
+    /// Returns whether its upgrade to this size fails after it was accepted.
     pub(crate) fn has_no_upgrade(&self, to: Resolution) -> bool {
         self.fate == Fate::No4k && to == Resolution::K4
     }
 
-    /// The work that has to be done before a callback about this can be sent.
+    /// The work that has to end before a callback about this subject is sent.
     pub(crate) fn work_for(&self, subject: Subject) -> Option<Work> {
         match subject {
             Subject::Video => Some(self.work),
@@ -172,7 +171,7 @@ impl Work {
         self.polls += 1;
     }
 
-    /// Counts a question, and says whether it is done.
+    /// Counts a question, and returns whether the work is done.
     pub(crate) fn ask(&mut self, pace: Pace, now: Duration) -> bool {
         self.count();
         if self.is_done(pace, now) {
@@ -185,7 +184,7 @@ impl Work {
         self.progress(pace, now) >= 1.0
     }
 
-    /// In how much time outside it is done by itself; nothing if that depends on questions.
+    /// The real time until it is done. `None` if that depends on questions.
     pub(crate) fn remaining(&self, pace: Pace, now: Duration) -> Option<Duration> {
         match pace {
             Pace::AtOnce => Some(Duration::ZERO),
@@ -197,7 +196,7 @@ impl Work {
         }
     }
 
-    /// How far it is, from 0 to 1.
+    /// The part that is done, from 0 to 1.
     pub(crate) fn progress(&self, pace: Pace, now: Duration) -> f64 {
         match pace {
             Pace::AtOnce => 1.0,
@@ -210,7 +209,7 @@ impl Work {
         }
     }
 
-    /// When it was done, seen now.
+    /// The simulated time at which it was done, if it is done now.
     pub(crate) fn end(&self, pace: Pace, now: Duration) -> Duration {
         match pace {
             Pace::Scale(_) => self.started + self.length,
@@ -222,7 +221,7 @@ impl Work {
 
 #[cfg(test)]
 impl Task {
-    /// A video that has just been accepted, with its upgrade to 4K.
+    /// A video that was just accepted, with its upgrade to 4K.
     pub(crate) fn sample(account: &str, pace: Pace, now: Duration) -> Task {
         Task {
             account: account.into(),

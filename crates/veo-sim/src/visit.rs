@@ -1,4 +1,4 @@
-//! A request to a provider: who came, with what, and at what time.
+//! A request to a provider, with its account and its time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::scenario::{Fate, Fault, Pace};
 use crate::state::Shared;
 use crate::task::{Task, Work};
 
-/// A request that has been let in, read and taken down.
+/// A request that was admitted, read and recorded.
 pub(crate) struct Visit<'a> {
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) account: Arc<str>,
@@ -27,9 +27,9 @@ pub(crate) struct Visit<'a> {
     /// The path, decoded.
     pub(crate) path: &'a str,
     pub(crate) body: Bytes,
-    /// How it differs from the specification.
+    /// The differences from the specification.
     pub(crate) mismatches: Vec<String>,
-    /// The fault that befalls it, for what is changed where it is made.
+    /// The fault of the call, for replies that apply it themselves.
     pub(crate) fault: Option<&'a Fault>,
 }
 
@@ -44,7 +44,7 @@ impl Visit<'_> {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// The task that the request starts, which takes so many seconds.
+    /// Makes the task that the request starts. It takes `seconds` of simulated time.
     pub(crate) fn task(&self, format: Format, seconds: u64, echo: String) -> Task {
         Task {
             account: self.account.clone(),
@@ -61,7 +61,7 @@ impl Visit<'_> {
         }
     }
 
-    /// Takes down how a request that is taken differs from the provider's pages.
+    /// Records how an accepted request differs from the provider's pages.
     pub(crate) fn differs(&self, ways: &[impl AsRef<str>]) {
         let ledger = &mut self.shared.state().ledger;
         for how in ways {
@@ -69,7 +69,7 @@ impl Visit<'_> {
         }
     }
 
-    /// Takes down that there is such an operation and nobody here to answer, and says so in a sentence.
+    /// Records that the simulator does not have this operation, and returns a sentence about it.
     pub(crate) fn is_not_played(&self) -> String {
         let why = format!("the simulator does not play {}", self.operation);
         self.shared.state().ledger.surprise(self.call, &why);
@@ -85,13 +85,13 @@ pub(crate) fn parameter(parts: &Parts, name: &str) -> Option<String> {
     Some(value.into_owned())
 }
 
-/// A member of the body that is a string and not blank.
+/// A member of an object, if it is a string that is not blank.
 pub(crate) fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     let text = object.get(key)?.as_str()?;
     (!text.trim().is_empty()).then_some(text)
 }
 
-/// A member that must be one of the given words if it is there; the first is the default.
+/// A member that must be one of `words` if it is there. The first word is the default.
 pub(crate) fn word<'a>(
     object: &'a Map<String, Value>,
     key: &str,
@@ -103,7 +103,7 @@ pub(crate) fn word<'a>(
     }
 }
 
-/// The length of the video to make in seconds, if it is one that Veo can make.
+/// The requested length of the video in seconds, if Veo can make it. The default is 8.
 pub(crate) fn duration(object: &Map<String, Value>) -> Option<u32> {
     let Some(value) = object.get("duration") else {
         return Some(8);
@@ -116,7 +116,7 @@ pub(crate) fn duration(object: &Map<String, Value>) -> Option<u32> {
     }
 }
 
-/// What goes with those conditions that hold.
+/// The values whose conditions hold.
 pub(crate) fn those_that_hold<T: Copy>(conditions: &[(bool, T)]) -> Vec<T> {
     let holding = conditions.iter().filter(|(holds, _)| *holds);
     holding.map(|(_, what)| *what).collect()

@@ -136,7 +136,8 @@ fn every_example_of_a_request_fits() {
 
 #[test]
 fn a_body_that_does_not_fit_is_told_where_and_why() {
-    // To JSON Schema 8.0 is an integer. A wrong `aspect_ratio` is an additional property, for the simulator to look at.
+    // In JSON Schema 8.0 is an integer. A wrong `aspect_ratio` is an additional property, which the simulator checks
+    // itself.
     for (id, body, expected) in rows(
         r#"
         generate | {"prompt":"A kite"} |
@@ -240,7 +241,7 @@ fn a_query_that_does_not_fit_is_told_where_and_why() {
         query_video | a=b |
         "#,
     ) {
-        // Neither a content type nor a body is asked for, so neither matters.
+        // The operation has no body, so neither the content type nor the body matters.
         assert_eq!(mismatches(id, query, None, ""), expected, "{id} {query}");
         assert_eq!(
             mismatches(id, query, Some("text/plain"), "{"),
@@ -348,7 +349,7 @@ fn what_is_told_of_a_large_request_is_short() {
     );
 }
 
-/// A place and what is put there in place of some bytes.
+/// A mutation of a body: a place, the number of bytes to remove there, and the bytes to insert.
 fn mutation() -> impl Strategy<Value = (prop::sample::Index, usize, Vec<u8>)> {
     let token = prop::sample::select(vec![
         "null",
@@ -424,7 +425,7 @@ proptest! {
     }
 }
 
-/// The rows of a table: an operation, a part of a request, and the sentences about it, with ` && ` between them.
+/// The rows of a table: an operation, a part of a request, and its sentences, which ` && ` separates.
 fn rows(table: &str) -> impl Iterator<Item = (&str, &str, Vec<&str>)> {
     let lines = table.lines().filter(|line| line.contains('|'));
     lines.map(|line| {

@@ -8,7 +8,7 @@ use super::envelope::{Answer, Refusal, body, fits, success};
 use crate::media;
 use crate::visit::{Visit, text};
 
-/// How long a link lives that is made for a download, as kie.ai documents it.
+/// The time for which a download link is valid, as kie.ai documents it.
 const LINK_LIFE: Duration = Duration::from_secs(20 * 60);
 const INVALID_URL: Refusal = Refusal(422, "url is wrong");
 

@@ -11,9 +11,8 @@ use crate::media;
 use crate::scenario::{CallbackBody, Callbacks, Fate};
 use crate::task::{Subject, Task};
 
-/// The body of a callback about a task that has ended. It is the same each time.
-///
-/// `balance` is what the account has left, which one of the bodies tells.
+/// The body of a callback about a task that has ended. It is the same for each attempt. One of the bodies contains
+/// `balance`, which is that of the account.
 pub(crate) fn body(
     task: &Task,
     id: &str,
@@ -30,13 +29,13 @@ pub(crate) fn body(
         (Subject::Video, CallbackBody::Playground) => as_playground(task, id, base, balance),
     };
     if let Some(shape) = how.shape {
-        // A callback is a request, and so has no status.
+        // A callback is a request and has no status, so a change of it is ignored.
         reshape(shape, &mut body, &mut 200);
     }
     body
 }
 
-/// After a task of the current form, as its page says. No real one has been seen.
+/// The body after a task of the current form, as its page says. No real one has been seen.
 fn as_record(task: &Task, id: &str, base: &str) -> Value {
     let (code, message) = match failure(task) {
         Some(failure) => (501, failure.1),
@@ -45,7 +44,7 @@ fn as_record(task: &Task, id: &str, base: &str) -> Value {
     json!({ "code": code, "msg": message, "data": record(task, id, true, base) })
 }
 
-/// The same as it was for a sibling model.
+/// The body after a task of the current form, as a sibling model sent it.
 fn as_playground(task: &Task, id: &str, base: &str, balance: f64) -> Value {
     let mut body = as_record(task, id, base);
     body["msg"] = match failure(task) {
@@ -61,7 +60,7 @@ fn as_playground(task: &Task, id: &str, base: &str, balance: f64) -> Value {
     body
 }
 
-/// After a generation or an extension of the old form.
+/// The body after a generation or an extension of the old form.
 fn video(task: &Task, id: &str, base: &str) -> Value {
     if let Some(Refusal(code, message)) = failure(task) {
         let data = json!({ "taskId": id, "fallbackFlag": false });
@@ -74,7 +73,7 @@ fn video(task: &Task, id: &str, base: &str) -> Value {
     let is_fallback = task.fate == Fate::Fallback;
     let mut data = json!({ "taskId": id, "info": info, "fallbackFlag": is_fallback });
     let message = if task.film.is_some() {
-        // The whole film is not in it: no page says that it is.
+        // No page says that the whole film is in it.
         "Veo3.1 video extension successful."
     } else {
         data["promptJson"] = json!(prompt_json(task));
@@ -87,7 +86,7 @@ fn video(task: &Task, id: &str, base: &str) -> Value {
     json!({ "code": 200, "msg": message, "data": data })
 }
 
-/// The request. The current form repeats its input, if it ever sends this.
+/// The request as a callback repeats it. The current form, if it ever sends this body, repeats the input.
 fn prompt_json(task: &Task) -> String {
     if task.current.is_none() {
         return task.echo.clone();
@@ -96,8 +95,8 @@ fn prompt_json(task: &Task) -> String {
     echo["input"].to_string()
 }
 
-/// After an upgrade to 4K of the old form. The page about callbacks has one form, and that about 4K the other, in snake_case. No real one
-/// has been seen.
+/// The body after an upgrade to 4K of the old form. The page about callbacks shows one form, and the page about 4K
+/// another in snake_case. No real one has been seen.
 fn upgrade_4k(task: &Task, id: &str, base: &str, snake_case: bool) -> Value {
     if task.has_no_upgrade(Resolution::K4) {
         let name = if snake_case { "task_id" } else { "taskId" };

@@ -1,4 +1,4 @@
-//! `createTask` of the current form: a task of any kind, whose model says which.
+//! `createTask` of the current form, which starts every kind of task. The model says which kind.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use crate::scenario::Fate;
 use crate::task::{Current, Task};
 use crate::visit::{Visit, text};
 
-/// A model, with the fields of its input and the task that it makes of them.
+/// A model, with the fields of its input and the function that makes its task.
 struct Model {
     name: &'static str,
     required: &'static [&'static str],
@@ -77,7 +77,6 @@ const MODELS: [Model; 5] = [
     },
 ];
 
-/// Starts a task.
 pub(crate) fn create_task(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
     let model = text(&request, "model").ok_or(FIELD_MISSING)?;
@@ -90,11 +89,11 @@ pub(crate) fn create_task(visit: &Visit<'_>) -> Answer {
     let current = task.current.unwrap_or_default();
     task.echo = echo(&request, &current).to_string();
     let id = accept(visit, text(&request, "callBackUrl"), task, current.credits)?;
-    // Nobody has said what the second one is for.
+    // The purpose of the second id is not documented.
     Ok(success(json!({ "taskId": id, "recordId": id })))
 }
 
-/// Refuses an input without a field that it needs, and one with a field that the model does not have.
+/// Refuses an input that lacks a required field, or has one that the model does not have.
 fn check_fields(model: &Model, input: &Map<String, Value>) -> Result<(), Refusal> {
     for name in model.required {
         let is_blank = input.get(*name).is_none_or(|value| match value {
@@ -108,14 +107,14 @@ fn check_fields(model: &Model, input: &Map<String, Value>) -> Result<(), Refusal
     }
     for name in input.keys() {
         if !model.required.contains(&&**name) && !model.optional.contains(&&**name) {
-            // The words for it are not known.
+            // kie.ai's words for this refusal are not known.
             return Err(SERVER_ERROR);
         }
     }
     Ok(())
 }
 
-/// The request as the record repeats it, with the tier that makes the video.
+/// The request as the record repeats it, with the default tier if it names none.
 fn echo(request: &Map<String, Value>, current: &Current) -> Value {
     let mut echo = json!({});
     for name in ["model", "callBackUrl", "input"] {
@@ -141,7 +140,7 @@ fn video(visit: &Visit<'_>, input: &Map<String, Value>) -> Result<Task, Refusal>
     Ok(task)
 }
 
-/// No field of an extension says its tier, and there are three prices. It is that of the video here.
+/// Makes the task of an extension. Its price depends on a tier, which no field names. Here it is the tier of the video.
 fn extended(visit: &Visit<'_>, input: &Map<String, Value>) -> Result<Task, Refusal> {
     check_seed(input)?;
     fits(visit)?;
@@ -156,7 +155,7 @@ fn extended(visit: &Visit<'_>, input: &Map<String, Value>) -> Result<Task, Refus
     Ok(task)
 }
 
-/// Each request for an upgrade is a task of its own, also of a video that has been upgraded before.
+/// Makes the task of an upgrade. Each request is a new task with a new price, even if the video was upgraded before.
 fn upgraded(
     visit: &Visit<'_>,
     source: Option<&str>,

@@ -10,14 +10,14 @@ pub(crate) struct Refusal(pub(crate) u16, pub(crate) &'static str);
 
 pub(crate) type Answer = Result<Reply, Refusal>;
 
-// The service was seen to say this, or its pages say it.
+// These words were seen, or are on kie.ai's pages.
 pub(crate) const UNKNOWN_TASK: Refusal = Refusal(422, "record is null.");
 pub(crate) const FIELD_MISSING: Refusal = Refusal(500, "This field is required");
 pub(crate) const SERVER_ERROR: Refusal = Refusal(
     500,
     "Server Error - An unexpected error occurred while processing the request",
 );
-// The words for these are not known in full; they follow those that are.
+// These words are not known in full, and follow those that are.
 pub(crate) const NO_CREDITS: Refusal = Refusal(
     402,
     "Credits insufficient : Your current balance isn't enough to run this request.",
@@ -70,7 +70,7 @@ pub(crate) fn error(status: u16, code: Option<u16>, words: Option<&str>) -> Repl
         _ => "Error",
     });
     let mut body = json!({ "code": code, "msg": words });
-    // The refusals of a key and of a missing field are the only ones without `data`.
+    // Only the refusals of a key and of a missing field have no `data`.
     if code != 401 && words != FIELD_MISSING.1 {
         body["data"] = Value::Null;
     }
@@ -82,7 +82,7 @@ pub(crate) fn body(visit: &Visit<'_>) -> Result<Map<String, Value>, Refusal> {
     visit.json().ok_or(INVALID_BODY)
 }
 
-/// Refuses what the specification does not allow, for which nobody has seen the words.
+/// Refuses a request that the specification does not allow. kie.ai's words for it are not known.
 pub(crate) fn fits(visit: &Visit<'_>) -> Result<(), Refusal> {
     if visit.mismatches.is_empty() {
         Ok(())

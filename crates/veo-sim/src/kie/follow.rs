@@ -1,4 +1,4 @@
-//! Waiting for the end of a task in order to send its callback.
+//! Waits for the end of a task, and sends its callback.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,15 +13,15 @@ use crate::scenario::{Fate, Pace, Scenario};
 use crate::state::{Shared, State};
 use crate::task::{Announcement, Subject};
 
-/// How often kie.ai tries again.
+/// The number of times that kie.ai tries again.
 const RETRIES: u32 = 3;
-/// How long it waits before that, which is not documented. Simulated seconds.
+/// The pause before each of these, in simulated time. kie.ai does not document it.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Many URLs are kept, for as long as their tasks run.
+/// The longest URL in bytes. It is bounded, since URLs are kept as long as their tasks run.
 const MAX_URL: usize = 2048;
 
-/// Sends the callback of a task when that has ended.
+/// Starts to wait for the end of a task, to send its callback then.
 pub(crate) fn follow(
     shared: &Arc<Shared>,
     state: &mut State,
@@ -54,7 +54,7 @@ pub(crate) fn follow(
     };
     tokio::spawn(async move {
         if let Some(due) = follower.wait(announcement).await {
-            // Many wait, and few send at a time; only these need the room for it.
+            // Many followers wait and few send at a time, so only those that send take the memory for it.
             Box::pin(follower.send(due)).await;
         }
     });
@@ -73,7 +73,7 @@ struct Due {
 }
 
 impl Follower {
-    /// Waits for the end of a task, and until its callback is to be sent. Nothing if there is none to send.
+    /// Waits until the callback of a task is to be sent. `None` if there is none to send.
     async fn wait(&mut self, announcement: Announcement) -> Option<Due> {
         let (account, end) = loop {
             let step = next_step(&mut self.shared.state(), &announcement);
@@ -104,7 +104,7 @@ impl Follower {
         })
     }
 
-    /// Sends each callback as often as the scenario wants. Nothing more once the task is forgotten.
+    /// Sends each callback once or twice, as the scenario says. It stops when the task is forgotten.
     async fn send(&mut self, due: Due) -> Option<()> {
         let copies = if due.scenario.callback.twice { 2 } else { 1 };
         for announcement in &due.announcements {
@@ -115,7 +115,8 @@ impl Follower {
         Some(())
     }
 
-    /// Sends a callback until it is answered with HTTP 200, at most four times. One that may not be sent is not tried again.
+    /// Sends a callback up to four times, until the answer is HTTP 200. One that leads to another machine is not tried
+    /// again.
     async fn send_until_taken(
         &mut self,
         announcement: &Announcement,
@@ -128,12 +129,13 @@ impl Follower {
             let Some(callback) = self.callback(announcement, scenario) else {
                 break;
             };
-            // The receiver looks at its own clock, which is not simulated.
+            // The receiver checks the signature by its own clock, which is not simulated.
             let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
             let result = send(&callback, key, now.as_secs()).await;
             let is_over = result == Ok(200) || !is_here(&callback.url);
             let mut state = self.shared.state();
-            // Whoever sees this attempt and lets time pass has waited for the next one.
+            // The time is taken under the lock: a test that sees this attempt and moves the time forward reaches the
+            // next one.
             next = state.now(self.pace) + RETRY_PAUSE;
             state.ledger.sent(SentCallback {
                 task: callback.task_id,
@@ -147,7 +149,7 @@ impl Follower {
         Some(())
     }
 
-    /// A callback with its body; nothing if its task is forgotten.
+    /// Makes a callback with its body. `None` if its task is forgotten.
     fn callback(&self, announcement: &Announcement, scenario: &Scenario) -> Option<Callback> {
         let Announcement { url, task, subject } = announcement;
         let mut state = self.shared.state();
@@ -168,7 +170,7 @@ impl Follower {
         })
     }
 
-    /// Waits for a moment of simulated time. Nothing if the task is forgotten.
+    /// Waits for a moment of simulated time. `None` if the task is forgotten.
     async fn sleep_until(&mut self, moment: Duration) -> Option<()> {
         loop {
             let left = moment.saturating_sub(self.shared.state().now(self.pace));
@@ -179,7 +181,7 @@ impl Follower {
         }
     }
 
-    /// Waits so long, or until something happens. Nothing if the task is forgotten.
+    /// Waits for this time, or until the task changes. `None` if the task is forgotten.
     async fn sleep(&mut self, time: Duration) -> Option<()> {
         tokio::select! {
             () = sleep(time) => Some(()),
@@ -190,7 +192,7 @@ impl Follower {
 
 /// The next thing to do about a callback.
 enum Step {
-    /// It will never come.
+    /// The callback will never be sent.
     GiveUp,
     /// The task of this account was done at this time.
     Announce {
@@ -257,7 +259,7 @@ mod tests {
         follow(shared, state, id, url, subject);
     }
 
-    /// Lets a task come that is so large that every other has to go.
+    /// Adds a task that is so large that the simulator forgets all others.
     fn forget_all_tasks(shared: &Shared) {
         let state = &mut *shared.state();
         let task = Task {
@@ -278,7 +280,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_a_task_that_is_forgotten() {
-        // A port that is taken, and at which nobody listens.
+        // This port is taken, and nobody listens at it.
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}/", taken.local_addr().unwrap());
@@ -290,7 +292,7 @@ mod tests {
             (scenario(Pace::Polls(3), late(0)), 0),
             (scenario(Pace::Scale(1.0), late(0)), 0),
             (scenario(Pace::AtOnce, late(3600)), 0),
-            // Until the next attempt it is a thousand seconds; no time passes before the first.
+            // The next attempt is a thousand seconds away, and the first is at once.
             (scenario(Pace::Scale(0.001), late(0)), 1),
         ] {
             let shared = Shared::sample();
@@ -299,7 +301,7 @@ mod tests {
                 shared.state().advance(Duration::from_secs(90));
             }
             until(&shared, |state| state.ledger.callbacks().len() == attempts).await;
-            // It waits now.
+            // The follower waits now.
             yield_now().await;
             assert_eq!(Arc::strong_count(&shared), 2, "{scenario:?}");
             forget_all_tasks(&shared);
@@ -321,7 +323,7 @@ mod tests {
                 ..Callbacks::default()
             },
         );
-        // Nothing is sent there, which is noted.
+        // Nothing is sent to another machine, but the attempt is recorded.
         let url = "http://elsewhere/";
         for (is_forgotten, sent) in [(false, &["b", "a"][..]), (true, &["b"])] {
             let shared = Shared::sample();
@@ -361,7 +363,7 @@ mod tests {
                     },
                 );
                 accept(&shared, "a", "http://elsewhere/", subject, &scenario);
-                // The one who waits sees nothing of this before all of it has happened.
+                // The follower sees none of this before all of it has happened.
                 {
                     let state = &mut *shared.state();
                     if let Pace::Polls(_) = pace {

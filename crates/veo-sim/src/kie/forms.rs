@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::shape::{Shape, each_member, each_object};
 use crate::state::iso_8601;
 
-/// Puts a reply into another form; its HTTP status may change too. A form of UniAll leaves it as it is.
+/// Puts a reply into another form, which can change its HTTP status too. A form of UniAll leaves the reply unchanged.
 pub(crate) fn reshape(shape: Shape, reply: &mut Value, status: &mut u16) {
-    // The result of the current form is a text that holds JSON, which is to change too.
+    // The result of the current form is a text that contains JSON, and the shape applies inside it too.
     let result = read_result(reply);
     reshape_read(shape, reply, status);
     if result.is_some() {
@@ -18,19 +18,19 @@ pub(crate) fn reshape(shape: Shape, reply: &mut Value, status: &mut u16) {
     }
 }
 
-/// The id of an upgrade for that of its video, and the other way round.
+/// Converts the id of a video to that of its upgrade, or back.
 pub(crate) fn other_id(id: &str) -> String {
     id.chars().rev().collect()
 }
 
-/// Puts the JSON itself in place of the text of a result, if there is one.
+/// Replaces the text of a result, if there is one, by its JSON.
 fn read_result(reply: &mut Value) -> Option<()> {
     let result = reply.pointer_mut("/data/resultJson")?;
     *result = serde_json::from_str(result.as_str()?).ok()?;
     Some(())
 }
 
-/// Makes a text of the result again, if it is still there.
+/// Replaces the JSON of a result, if it is still there, by its text.
 fn write_result(reply: &mut Value) {
     for place in ["/data/resultJson", "/data/result_json"] {
         if let Some(result) = reply.pointer_mut(place).filter(|result| result.is_object()) {
@@ -156,7 +156,7 @@ fn origin_first(reply: &mut Value) {
     }
 }
 
-/// Puts a record of the current form as its page shows it, and not as it was seen.
+/// Changes a record of the current form from the form that was seen to that of its page.
 fn as_documented(reply: &mut Value) {
     let Some(data) = reply
         .pointer_mut("/data")

@@ -1,4 +1,4 @@
-//! The requests that start a task: a new video, or the extension of one.
+//! The requests of the old form that start a task: a new video, or the extension of one.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,6 @@ use super::video::{
 };
 use crate::visit::{Visit, text, word};
 
-/// Starts a video.
 pub(crate) fn generate(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
     let video = Video::read(visit, &request, &Names::OLD)?;
@@ -19,7 +18,7 @@ pub(crate) fn generate(visit: &Visit<'_>) -> Answer {
     Ok(success(json!({ "taskId": id })))
 }
 
-/// The request as a callback repeats it. Only these fields have been seen or documented to come back.
+/// The request as a callback repeats it. Only these fields were seen or are documented.
 fn echo(request: &Map<String, Value>, video: &Video<'_>) -> Value {
     let mut echo = json!({
         "aspectRatio": video.ratio,
@@ -30,7 +29,7 @@ fn echo(request: &Map<String, Value>, video: &Video<'_>) -> Value {
     });
     for (field, name) in [
         ("callBackUrl", "callBackUrl"),
-        // These are no results, although they are URLs.
+        // These URLs are no results.
         ("imageUrls", "imageUrls"),
         ("watermark", "waterMark"),
     ] {
@@ -41,7 +40,6 @@ fn echo(request: &Map<String, Value>, video: &Video<'_>) -> Value {
     echo
 }
 
-/// Starts the extension of a finished video.
 pub(crate) fn extend(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
     let prompt = text(&request, "prompt").ok_or(NO_PROMPT)?;

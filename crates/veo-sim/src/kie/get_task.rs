@@ -24,12 +24,12 @@ pub(crate) fn get_task(visit: &Visit<'_>) -> Answer {
     Ok(success(record))
 }
 
-/// The record, which is also what a callback has.
+/// The record of a task, which a callback contains too.
 pub(crate) fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Value {
     let current = task.current.unwrap_or_default();
     let failure = failure(task).filter(|_| has_ended);
     let state = match (has_ended, &failure) {
-        // Most of those that were seen said this to the end.
+        // Most tasks that were seen had this state until their end.
         (false, _) => "waiting",
         (true, None) => "success",
         (true, Some(_)) => "fail",
@@ -48,7 +48,7 @@ pub(crate) fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Valu
         "resultJson": result,
         "failCode": failure.as_ref().map(|failure| failure.0.to_string()),
         "failMsg": failure.as_ref().map(|failure| failure.1),
-        // The pages say milliseconds.
+        // In seconds, as seen. The pages say milliseconds.
         "costTime": done.map(|done| done.saturating_sub(started).as_secs()),
         "completeTime": done.map(milliseconds),
         "createTime": milliseconds(started),
@@ -61,14 +61,14 @@ pub(crate) fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Valu
     record
 }
 
-/// The request as the record repeats it: JSON text, whose input is JSON text again.
+/// The request as the record repeats it: a text of JSON, in which the input is a text of JSON too.
 fn param(echo: &str) -> String {
     let mut param: Value = serde_json::from_str(echo).unwrap_or_default();
     param["input"] = json!(param["input"].to_string());
     param.to_string()
 }
 
-/// The result of a success. That of an extension and of an upgrade is not known.
+/// The result of a success. The real results of an extension and of an upgrade are not known.
 fn result(task: &Task, id: &str, base: &str) -> Value {
     let urls = |which| urls(task, id, base, which);
     let is_video = task.current.is_some_and(|current| current.model == VEO);
@@ -79,7 +79,7 @@ fn result(task: &Task, id: &str, base: &str) -> Value {
     }
 }
 
-/// To the millisecond, unlike in the old form.
+/// Milliseconds. Unlike in the old form, they are not rounded.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

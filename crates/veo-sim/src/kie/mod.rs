@@ -1,4 +1,4 @@
-//! kie.ai: its Veo endpoints in both forms, its common ones, its uploads and its callbacks.
+//! kie.ai: its Veo endpoints in both forms, its common endpoints, its uploads and its callbacks.
 
 mod account;
 mod callback;

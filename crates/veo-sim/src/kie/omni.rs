@@ -17,13 +17,13 @@ const PRICES: [(&str, u32, u32, u32); 4] = [
     ("8", 8, 105, 189),
     ("10", 10, 126, 210),
 ];
-/// The same for a video that is made from another one, of any length.
+/// The prices of a video that is made from another one, of any length: up to 1080p, and in 4K.
 const PRICES_WITH_VIDEO: (u32, u32) = (168, 252);
 
 const MOST_LETTERS: usize = 20_000;
 const MOST: [(&str, usize); 3] = [("image_urls", 7), ("audio_ids", 3), ("video_list", 1)];
 
-/// The task of a video. The words of its refusals are not known, and neither is how long it takes.
+/// Makes the task of a video. kie.ai's words for its refusals are not known, and neither is the time that it takes.
 pub(crate) fn omni(visit: &Visit<'_>, input: &Map<String, Value>) -> Result<Task, Refusal> {
     let prompt = text(input, "prompt").ok_or(INVALID)?;
     let duration = text(input, "duration").ok_or(INVALID)?;
@@ -61,7 +61,7 @@ pub(crate) fn omni(visit: &Visit<'_>, input: &Map<String, Value>) -> Result<Task
     Ok(task)
 }
 
-/// The fields that do not go together by kie.ai's page. Nobody has seen the answer, so they are taken.
+/// The fields that kie.ai's page does not allow together. The real answer is not known, so they are accepted.
 fn differences(input: &Map<String, Value>) -> Vec<&'static str> {
     let has_first = text(input, "first_frame_url").is_some();
     let has_last = text(input, "last_frame_url").is_some();

@@ -1,11 +1,11 @@
-//! Prices in credits, of the public price feed in September 2026. They are the same in both forms.
+//! Prices in credits from the public price feed of September 2026. They are the same in both forms.
 
 use crate::clip::Resolution;
 
-/// A tier of Veo 3.1 and what it costs.
+/// A tier of Veo 3.1 and its prices.
 pub(crate) struct Tier {
     pub(crate) name: &'static str,
-    /// Its name in an extension of the old form.
+    /// The name in an extension of the old form.
     pub(crate) extending: &'static str,
     p720: u32,
     p1080: u32,
@@ -13,7 +13,7 @@ pub(crate) struct Tier {
     pub(crate) extension: u32,
 }
 
-/// The first one makes a video if none is named.
+/// The tiers. The first is the default.
 pub(crate) const TIERS: [Tier; 3] = [
     Tier {
         name: "veo3_fast",
@@ -42,12 +42,12 @@ pub(crate) const TIERS: [Tier; 3] = [
 ];
 
 impl Tier {
-    /// The price of a video from so many images.
+    /// The price of a video that is made from this number of images.
     pub(crate) fn video(&self, resolution: Resolution, images: usize) -> u32 {
         match resolution {
             Resolution::P360 | Resolution::P720 => self.p720,
             Resolution::P1080 => self.p1080,
-            // The one price that is another with images.
+            // This is the only price that differs with images.
             Resolution::K4 if self.name == "veo3" && images > 0 => 370,
             Resolution::K4 => self.k4,
         }

@@ -1,4 +1,4 @@
-//! The record of a task.
+//! The record of a task of the old form.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Value {
     })
 }
 
-/// The request as a record repeats it: without what has been seen in callbacks only.
+/// The request as a record repeats it, without the fields that were seen in callbacks only.
 fn param_json(echo: &str) -> String {
     let mut echo: Map<String, Value> = serde_json::from_str(echo).unwrap_or_default();
     echo.retain(|name, _| {
@@ -58,7 +58,6 @@ fn param_json(echo: &str) -> String {
     Value::Object(echo).to_string()
 }
 
-/// The result of a task that is a success.
 fn response(task: &Task, id: &str, base: &str) -> Value {
     let urls = |which| urls(task, id, base, which);
     let mut response = json!({
@@ -78,7 +77,7 @@ fn response(task: &Task, id: &str, base: &str) -> Value {
     response
 }
 
-/// The record of an upgrade to 4K under an id of its own, which only [`Shape::New4kId`](crate::Shape) gives out.
+/// The record of an upgrade to 4K under its own id, which only [`Shape::New4kId`](crate::Shape) gives out.
 fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Value> {
     let source = other_id(id);
     let task = kept(state, visit, &source).ok()?;
@@ -102,10 +101,10 @@ fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Valu
             3
         }
     };
-    // It has no `fallbackFlag`.
+    // This record has no `fallbackFlag`.
     Some(json!({
         "taskId": id,
-        // What such a record repeats is not known.
+        // The real value is not known.
         "paramJson": null,
         "response": response,
         "successFlag": flag,
@@ -116,7 +115,7 @@ fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Valu
     }))
 }
 
-/// Milliseconds, but of whole seconds, as seen on the wire.
+/// Milliseconds, rounded down to whole seconds as on the wire.
 fn milliseconds(time: Duration) -> u64 {
     time.as_secs() * 1000
 }

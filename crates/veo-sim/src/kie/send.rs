@@ -1,4 +1,4 @@
-//! Sending a callback, signed and to this machine only.
+//! Sends a callback, signed and to this machine only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -17,22 +17,22 @@ use sha2::Sha256;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// A call that is owed to somebody.
+/// A callback that is to be sent.
 #[derive(Clone)]
 pub(crate) struct Callback {
     /// The `callBackUrl` of the request.
     pub(crate) url: String,
     pub(crate) body: Value,
-    /// The task that the signature is about.
+    /// The task, which the signature covers.
     pub(crate) task_id: String,
 }
 
-/// Whether a callback may be sent there at all.
+/// Returns whether a callback may be sent to a URL.
 pub(crate) fn is_here(url: &str) -> bool {
     Receiver::of(url).is_some()
 }
 
-/// Sends a callback once, to this machine only, and returns the status of the answer. It is signed if there is a key.
+/// Sends a callback once, and returns the status of the answer. It is signed if there is a key.
 pub(crate) async fn send(
     callback: &Callback,
     hmac_key: Option<&str>,
@@ -41,21 +41,21 @@ pub(crate) async fn send(
     send_within(PATIENCE, callback, hmac_key, now_unix).await
 }
 
-/// How long kie.ai waits for an answer.
+/// The time that kie.ai waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 const NOT_HERE: &str = "The simulator sends callbacks over plain http and to this machine only; give a callBackUrl such \
                         as http://127.0.0.1:3000/hook.";
 
-/// The machine and the path that a URL leads to.
+/// The addresses and the path that a URL leads to.
 struct Receiver {
-    /// As it stands in the URL.
+    /// The host and the port as in the URL.
     authority: String,
     addresses: Vec<SocketAddr>,
     path: String,
 }
 
 impl Receiver {
-    /// Nothing if it is not this machine. No name is looked up, so that nothing leaves it.
+    /// Returns `None` if the URL leads to another machine. No name is looked up, so that nothing leaves this machine.
     fn of(url: &str) -> Option<Receiver> {
         let uri: Uri = url.parse().ok()?;
         let authority = uri.authority()?;
@@ -124,16 +124,16 @@ async fn deliver(receiver: &Receiver, request: Request<Full<Bytes>>) -> Result<u
         .map_err(|error| format!("{who} broke off before it answered: {error}."))
 }
 
-/// Sends a request and returns the status of the answer, whatever follows it.
+/// Sends a request, and returns the status of the answer without its body.
 async fn exchange(stream: TcpStream, request: Request<Full<Bytes>>) -> hyper::Result<u16> {
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     let status = async move { Ok(sender.send_request(request).await?.status().as_u16()) };
-    // The connection ends once the answer is dropped. Why it ends is of no interest then.
+    // The connection ends when the answer is dropped. The reason for its end does not matter.
     let (status, _) = tokio::join!(status, connection);
     status
 }
 
-/// The signature of a callback. It covers the task and the time, and not the body.
+/// The signature of a callback. It covers the task and the time, but not the body.
 fn signature(key: &str, task_id: &str, timestamp: u64) -> Result<String, String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
         .map_err(|error| format!("The webhook key cannot be used: {error}."))?;
@@ -204,7 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_does_not_answer_is_named() {
-        // A port that is taken, and at which nobody listens.
+        // This port is taken, and nobody listens at it.
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let free = taken.local_addr().unwrap();
@@ -233,7 +233,7 @@ mod tests {
                 false,
                 Err("broke off before it answered"),
             ),
-            // The body is of no interest.
+            // The body does not matter.
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nrec",
                 true,
@@ -248,12 +248,12 @@ mod tests {
                 let mut request = [0; 4096];
                 let _ = socket.read(&mut request).await;
                 let _ = socket.write_all(answer.as_bytes()).await;
-                // Until the caller hangs up.
+                // The read ends when the caller closes the connection.
                 if then_stays {
                     let _ = socket.read(&mut request).await;
                 }
             });
-            // An answer has all the time it needs.
+            // The cases that succeed must not depend on the speed of the machine.
             let patience = if wanted.is_ok() { PATIENCE } else { short };
             let outcome =
                 send_within(patience, &callback(&format!("http://{address}/")), None, 1).await;

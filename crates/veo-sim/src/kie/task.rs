@@ -1,4 +1,4 @@
-//! The facts of a task that several of kie.ai's answers and callbacks are made from.
+//! The facts of a task that several of kie.ai's answers and callbacks share.
 
 use serde_json::{Value, json};
 
@@ -15,21 +15,21 @@ const UNFINISHED_TASK: Refusal = Refusal(422, "record status is not success.");
 const EMPTY_TASK: Refusal = Refusal(422, "record result data is empty.");
 const NOT_FOR_FALLBACK: Refusal =
     Refusal(422, "Videos made by the fallback model cannot be upgraded.");
-/// Documented for the callback. It is not known how the calls that follow are answered.
+/// The refusal that kie.ai documents for the callback. Its answers to later calls are not known.
 pub(crate) const NO_4K: Refusal = Refusal(
     500,
     "The 4K version of this video is unavailable. Please try a different video.",
 );
 
-/// The model of the current form that makes a video of Veo 3.1, in any tier.
+/// The model of the current form for a video of Veo 3.1 in any tier.
 pub(crate) const VEO: &str = "veo-3-1";
 
-/// An upgrade of a finished video, as both forms have it.
+/// An upgrade of a finished video. It is the same in both forms.
 pub(crate) struct Upgrade {
     pub(crate) to: Resolution,
-    /// In credits.
+    /// The price in credits.
     pub(crate) price: u32,
-    /// How long it takes.
+    /// The time that it takes.
     pub(crate) seconds: u64,
 }
 
@@ -44,7 +44,7 @@ pub(crate) const TO_4K: Upgrade = Upgrade {
     seconds: 480,
 };
 
-/// A task of the account and of the form that is asked, whose record is still kept.
+/// Finds a task of the account and of the form of the request. Its record must still be kept.
 pub(crate) fn kept<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,
@@ -61,7 +61,7 @@ pub(crate) fn kept<'a>(
     Ok(task)
 }
 
-/// The same after one more question about it, and whether it has ended.
+/// Counts a question about a task, and returns the task and whether it has ended.
 pub(crate) fn asked<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,
@@ -73,7 +73,7 @@ pub(crate) fn asked<'a>(
     Ok((kept(state, visit, id)?, has_ended))
 }
 
-/// A task of the account that has become a video of Veo 3.1, and is no upgrade of one.
+/// Finds a task of the account that has become a video of Veo 3.1 and is no upgrade.
 pub(crate) fn finished<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,
@@ -93,7 +93,7 @@ pub(crate) fn finished<'a>(
     Ok(task)
 }
 
-/// The same if its video can be made larger.
+/// Finds a [`finished`] task whose video can be upgraded.
 pub(crate) fn upgradable<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,
@@ -106,14 +106,14 @@ pub(crate) fn upgradable<'a>(
     Ok(task)
 }
 
-/// Whether a reply names a video of 720p beside the one that was asked for.
+/// Returns whether a reply names a video of 720p besides the requested one.
 pub(crate) fn has_origin(task: &Task) -> bool {
     let delivered = task.delivered();
     let is_other = delivered.portrait || delivered.resolution > Resolution::P720;
     is_other && !matches!(task.fate, Fate::Fallback | Fate::Filtered)
 }
 
-/// The URL of a video of a task, as a list: of the file whose name has this ending. There is none if it was filtered.
+/// A list with the URL of the file with this ending. The list is empty if the video was filtered.
 pub(crate) fn urls(task: &Task, id: &str, base: &str, which: &str) -> Value {
     match task.fate {
         Fate::Filtered => json!([]),
@@ -121,7 +121,6 @@ pub(crate) fn urls(task: &Task, id: &str, base: &str, which: &str) -> Value {
     }
 }
 
-/// The code and the words of a task that has failed.
 pub(crate) fn failure(task: &Task) -> Option<Refusal> {
     match task.fate {
         Fate::PromptRefused => Some(Refusal(

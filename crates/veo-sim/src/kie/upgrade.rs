@@ -1,4 +1,4 @@
-//! Upgrades of a finished video to 1080p and to 4K. The same call starts one and asks about it.
+//! Upgrades of a finished video in the old form, to 1080p and to 4K. The same call starts an upgrade and asks about it.
 
 use serde_json::json;
 
@@ -18,11 +18,11 @@ const PROCESSING_1080P: Refusal = Refusal(
 const PROCESSING_4K: &str =
     "4k is processing. It should be ready in 5-10 minutes. Please check back shortly.";
 
-/// How far an upgrade is after one more call for it.
+/// The state of an upgrade after a call.
 struct Stage {
-    /// Whether this call has started it.
+    /// True if this call has started it, and was charged for it.
     is_new: bool,
-    /// Whether it is over. If it fails, there is nothing to hand out.
+    /// True if it has ended. If it also `fails`, there is no video.
     has_ended: bool,
     fails: bool,
 }
@@ -38,7 +38,8 @@ pub(crate) fn get_1080p_video(visit: &Visit<'_>) -> Answer {
     Ok(success(json!({ "resultUrl": url })))
 }
 
-/// Starts the upgrade, then says that it runs, and then hands it out, as a refusal that carries data.
+/// Answers a call for 4K. The first starts the upgrade. Later ones say that it runs, and then return the video, both as
+/// a refusal with data.
 pub(crate) fn get_4k_video(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
     fits(visit)?;

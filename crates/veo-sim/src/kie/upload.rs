@@ -1,4 +1,4 @@
-//! The file uploads of kie.ai. Here the HTTP status is also the `code`, and a refusal has no `data`.
+//! The uploads of kie.ai. Here the HTTP status is also the `code`, and a refusal has no `data`.
 
 use std::time::SystemTime;
 
@@ -15,7 +15,7 @@ use crate::visit::{Visit, text};
 const NOT_JSON: &str = "The request body must be a JSON object";
 const NOT_A_FORM: &str = "The request body must be a multipart form";
 
-/// An error, with the words that kie.ai documents for its status if none are given.
+/// An error. Its words are by default those that kie.ai documents for the status.
 pub(crate) fn error(status: u16, words: Option<&str>) -> Reply {
     let documented = match status {
         400 => "Missing required parameter: uploadPath",
@@ -54,7 +54,7 @@ struct Target {
 }
 
 impl Target {
-    /// Checks the two names of a request. A file without a name gets one, with the extension of its origin.
+    /// Checks the folder and the name in a request. A file without a name gets one with the extension of its origin.
     fn new(
         visit: &Visit<'_>,
         folder: Option<&str>,
@@ -67,7 +67,7 @@ impl Target {
             Some(name) => clean(name).ok_or_else(|| refused("Invalid parameter: fileName"))?,
             None => made_up_name(origin),
         };
-        // Nobody has seen the words for what only the specification does not allow.
+        // kie.ai's words for what only the specification forbids are not known.
         if let Some(mismatch) = visit.mismatches.first() {
             return Err(refused(&format!("Invalid parameter: {mismatch}")));
         }
@@ -85,7 +85,7 @@ impl Target {
         format!("kieai/{account}/{}/{}", self.folder, self.name)
     }
 
-    /// Its path under `/media/`.
+    /// The path under `/media/`.
     fn media_path(&self) -> String {
         format!("uploads/{}", self.path())
     }
@@ -106,7 +106,7 @@ fn base64_upload(visit: &Visit<'_>) -> Result<Reply, Reply> {
     let request = visit.json().ok_or_else(|| refused(NOT_JSON))?;
     let data = text(&request, "base64Data");
     let data = data.ok_or_else(|| refused("Missing required parameter: base64Data"))?;
-    // A data URL says its type in front, as in `data:image/png;base64,`.
+    // A data URL begins with its type, as in `data:image/png;base64,`.
     let (kind, encoded) = data.split_once(";base64,").unwrap_or(("", data));
     let content = BASE64_STANDARD.decode(encoded);
     let content = content.map_err(|_| refused("Base64 decoding failed: Invalid Base64 format"))?;
@@ -126,7 +126,7 @@ async fn stream_upload(visit: &Visit<'_>) -> Result<Reply, Reply> {
     Ok(keep(visit, &target, content))
 }
 
-/// Nothing is fetched: the reply is that of a file that was.
+/// Answers an upload by URL. Nothing is fetched, but the reply says that the file is there.
 fn url_upload(visit: &Visit<'_>) -> Result<Reply, Reply> {
     let request = visit.json().ok_or_else(|| refused(NOT_JSON))?;
     let url = text(&request, "fileUrl");
@@ -136,7 +136,7 @@ fn url_upload(visit: &Visit<'_>) -> Result<Reply, Reply> {
     Ok(reply(visit, &target, 0))
 }
 
-/// The fields of a multipart form. As in JSON, a blank one counts as missing.
+/// The fields of a multipart form. A blank field counts as missing, as in JSON.
 #[derive(Default)]
 struct Form {
     folder: Option<String>,
@@ -202,7 +202,7 @@ fn reply(visit: &Visit<'_>, target: &Target, size: usize) -> Reply {
     )
 }
 
-/// A path of harmless segments: letters, digits, `.`, `_` and `-`, and none that leads elsewhere.
+/// Cleans a path: its segments keep letters, digits, `.`, `_` and `-`. `None` for a path that leads elsewhere.
 fn clean(path: &str) -> Option<String> {
     let is_allowed = |c: &char| c.is_ascii_alphanumeric() || ".-_".contains(*c);
     let mut segments = Vec::new();
@@ -224,7 +224,7 @@ fn made_up_name(origin: &str) -> String {
     format!("{milliseconds}-{}.{}", unique_id(), extension(origin))
 }
 
-/// The letters after the last dot of the last segment of a name or URL, if they are few and plain.
+/// The extension of a name or a URL, up to eight letters and digits, or `bin`.
 fn extension(name: &str) -> &str {
     let path = name.split(['?', '#']).next().unwrap_or_default();
     let file = path.rsplit('/').next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What both forms of kie.ai share of the requests that start a task: the fields of a video of Veo 3.1, the extension of one, and
-//! the charge.
+//! The parts that both forms of kie.ai share of requests that start a task: the fields of a video of Veo 3.1, its
+//! extension, and the charge.
 
 use serde_json::{Map, Value};
 
@@ -12,28 +12,28 @@ use crate::state::unique_id;
 use crate::task::{Subject, Task};
 use crate::visit::{Visit, duration, text, those_that_hold, word};
 
-// The service was seen to say these, or its pages say them.
+// These words were seen, or are on kie.ai's pages.
 pub(crate) const INVALID_MODEL: Refusal = Refusal(422, "Invalid model");
 const INVALID_RATIO: Refusal = Refusal(422, "Ratio error");
-// The words for these are not known in full; they follow those that are.
+// These words are not known in full, and follow those that are.
 const INVALID_RESOLUTION: Refusal = Refusal(422, "Resolution error");
 const INVALID_DURATION: Refusal = Refusal(422, "Duration error");
 pub(crate) const NO_PROMPT: Refusal = Refusal(422, "Please enter prompt.");
 const UNKNOWN_SOURCE: Refusal = Refusal(404, "The original video does not exist.");
 const LARGE_SOURCE: Refusal = Refusal(422, "Videos upgraded to 1080P cannot be extended.");
 
-/// How long things take, in seconds: two videos were seen to take 67 and 89, the rest is documented in minutes.
+/// The time of a video in seconds. Two real ones took 67 and 89. The other times are documented in minutes.
 pub(crate) const VIDEO_SECONDS: u64 = 90;
 const EXTENSION_SECONDS: u64 = 300;
 
-/// How many seconds an extension adds.
+/// The seconds that an extension adds.
 const ADDED_SECONDS: u32 = 7;
 
-/// How a form names the fields of a video.
+/// The names that a form has for the fields of a video.
 pub(crate) struct Names {
-    /// Where they stand, as a difference from the pages says it.
+    /// The path of the fields, for sentences about differences from the pages.
     place: &'static str,
-    /// The first one that is there counts.
+    /// The names of the aspect ratio. The first that is in the request counts.
     ratio: &'static [&'static str],
     images: &'static str,
     mode: &'static str,
@@ -42,7 +42,7 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) const OLD: Names = Names {
         place: "",
-        // Both spellings are in use, and this is the newer one.
+        // Both spellings are in use. The first is the newer one.
         ratio: &["aspect_ratio", "aspectRatio"],
         images: "imageUrls",
         mode: "generationType",
@@ -65,7 +65,7 @@ pub(crate) struct Video<'a> {
 }
 
 impl Video<'_> {
-    /// Reads the fields of a request, and takes down how they differ from what kie.ai's pages say of several together.
+    /// Reads the fields of a request. It records combinations of fields that kie.ai's pages do not allow.
     pub(crate) fn read<'a>(
         visit: &Visit<'_>,
         fields: &'a Map<String, Value>,
@@ -106,7 +106,8 @@ impl Video<'_> {
     }
 }
 
-/// The task that extends a finished video, and the tier of that if it is known.
+/// Makes the task that extends a finished video, and returns the tier of that video, or an empty text if it is not
+/// known.
 pub(crate) fn extension(visit: &Visit<'_>, source: &str) -> Result<(Task, &'static str), Refusal> {
     let Source {
         portrait,
@@ -124,7 +125,7 @@ pub(crate) fn extension(visit: &Visit<'_>, source: &str) -> Result<(Task, &'stat
     Ok((task, tier))
 }
 
-/// Charges a task and starts it, and sees to its callback. Returns its id.
+/// Charges a task, starts it and prepares its callback. Returns its id.
 pub(crate) fn accept(
     visit: &Visit<'_>,
     callback: Option<&str>,
@@ -149,9 +150,9 @@ pub(crate) fn accept(
 /// A video to extend.
 struct Source {
     portrait: bool,
-    /// Length of its film in seconds.
+    /// The length of its film in seconds.
     film: u32,
-    /// Empty in the old form.
+    /// The tier. Empty in the old form.
     tier: &'static str,
 }
 
@@ -163,7 +164,8 @@ impl Source {
             Err(refusal) if refusal.1 == UNKNOWN_TASK.1 => return Err(UNKNOWN_SOURCE),
             Err(refusal) => return Err(refusal),
         };
-        // The pages of the old form say it of an upgrade, and those of the current one of what was made so.
+        // The pages of the old form exclude videos with an upgrade, and those of the current form also videos made
+        // larger.
         let is_large = task.current.is_some() && task.format.resolution > Resolution::P720;
         if is_large || task.upgrade(Resolution::P1080).is_some() {
             return Err(LARGE_SOURCE);
@@ -176,9 +178,9 @@ impl Source {
     }
 }
 
-/// Checks the rules of kie.ai's pages about several fields together. A number beyond a bound that they name is refused.
-/// Where they only say that fields do not go together, nobody has seen the answer: such a request is taken, and the
-/// differences are returned.
+/// Checks the rules of kie.ai's pages about several fields together. A number outside a documented bound is refused.
+/// For fields that only must not be combined the real answer is not known: the request is accepted, and the differences
+/// are returned.
 fn differences(
     fields: &Map<String, Value>,
     names: &Names,
@@ -195,7 +197,7 @@ fn differences(
     let mode = if fields.contains_key(names.mode) {
         word(fields, names.mode, &MODES).ok_or(INVALID)?
     } else {
-        // It is then found out from the images.
+        // The images then decide the mode.
         MODES[usize::from(images > 0)]
     };
     let allowed = match mode {
@@ -219,7 +221,7 @@ fn differences(
                 "has to be \"veo3_fast\" or \"veo3_lite\" for REFERENCE_2_VIDEO",
             ),
         ),
-        // Of later pages; the first ones know no duration.
+        // Only later pages have this rule. The first ones have no duration.
         (
             is_reference && seconds != 8,
             ("duration", "has to be 8 for REFERENCE_2_VIDEO"),
@@ -232,13 +234,13 @@ fn differences(
     Ok(sentences.collect())
 }
 
-/// How many images a request has.
+/// The number of images of a request.
 fn images(fields: &Map<String, Value>, names: &Names) -> usize {
     let images = fields.get(names.images).and_then(Value::as_array);
     images.map_or(0, Vec::len)
 }
 
-/// Refuses a seed beyond its bounds.
+/// Refuses a seed outside 10,000 to 99,999.
 pub(crate) fn check_seed(request: &Map<String, Value>) -> Result<(), Refusal> {
     match request.get("seeds").map(Value::as_f64) {
         None => Ok(()),
@@ -253,7 +255,7 @@ mod tests {
 
     use super::*;
 
-    /// Refused or named whether or not requests are checked against the specification as well.
+    /// These rules apply with and without the check against the specification.
     #[test]
     fn what_the_pages_say_of_fields_together_is_kept() {
         // The mode, the number of images, other fields, and the place of the difference if it is not refused.

@@ -1,4 +1,4 @@
-//! The video itself, from the gateway's own address.
+//! The file of a video at the gateway's own address.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::scenario::Fate;
 use crate::task::Progress;
 use crate::visit::Visit;
 
-/// Answers with the video of a task, or as much of it as is asked for.
+/// Answers with the video of a task, or with the requested part of it.
 pub(crate) fn content(visit: &Visit<'_>) -> Result<Reply, Reply> {
     let id = id(visit.path);
     {
@@ -23,7 +23,7 @@ pub(crate) fn content(visit: &Visit<'_>) -> Result<Reply, Reply> {
             Some(Progress::Running(0.0)) => "QUEUED",
             Some(Progress::Running(_)) => "IN_PROGRESS",
             _ if fate.is_failure() => "FAILURE",
-            // The upstream service has nothing to fetch.
+            // The upstream service has no video.
             _ if fate == Fate::Filtered => {
                 return Err(error(502, "server_error", "Failed to fetch video content"));
             }

@@ -11,9 +11,9 @@ use crate::scenario::Fate;
 use crate::state::unique_id;
 use crate::visit::{Visit, duration, text, those_that_hold, word};
 
-/// How long a video takes, in seconds.
+/// The time of a video in seconds.
 const VIDEO_SECONDS: u64 = 90;
-/// How many seconds an extension adds, as at Google.
+/// The seconds that an extension adds, as at Google.
 const ADDED_SECONDS: u32 = 7;
 
 /// Starts a task, or answers with a refusal.
@@ -21,7 +21,7 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Reply, Reply> {
     let request = visit
         .json()
         .ok_or_else(|| bad("the body must be a JSON object"))?;
-    // The gateway chooses a channel by the model before anything looks at the rest.
+    // The gateway chooses a channel by the model before it checks the rest.
     let model = text(&request, "model").ok_or_else(|| bad("no model is named"))?;
     let Some((_, resolution, price)) = MODELS.iter().find(|(name, ..)| *name == model) else {
         let words = format!("No available channel for model {model} under group default");
@@ -62,7 +62,7 @@ fn invalid(why: &str) -> Reply {
     task_error(400, "invalid_request", why)
 }
 
-/// The video that a request asks for.
+/// The requested format of the video.
 fn format(request: &Map<String, Value>, resolution: Resolution) -> Result<Format, Reply> {
     text(request, "prompt").ok_or_else(|| invalid("prompt is required"))?;
     let ratio = word(request, "aspect_ratio", &["16:9", "9:16"]);
@@ -79,8 +79,8 @@ fn format(request: &Map<String, Value>, resolution: Resolution) -> Result<Format
     })
 }
 
-/// Checks the rules of UniAll's pages about several fields together. Images that are no list of 2 or 3 are refused.
-/// Fields that do not go together are taken, since nobody has seen the answer, and the differences are returned.
+/// Checks the rules of UniAll's pages about several fields together. Images that are no list of 2 or 3 are refused. For
+/// fields that must not be combined the real answer is not known: they are accepted, and the differences are returned.
 fn differences(
     request: &Map<String, Value>,
     model: &str,
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// Refused or named whether or not requests are checked against the specification as well.
+    /// These rules apply with and without the check against the specification.
     #[test]
     fn what_the_pages_say_of_fields_together_is_kept() {
         let a = "https://img.example.net/kite.png";

@@ -1,4 +1,4 @@
-//! UniAll's errors. They come in two families: an `error` object about routing and keys, and a flat `code`, `message`,
+//! UniAll's errors. There are two families: an `error` object about routing and keys, and a flat `code`, `message` and
 //! `data` about tasks.
 
 use serde_json::json;
@@ -6,11 +6,11 @@ use serde_json::json;
 use crate::reply::Reply;
 use crate::state::unique_id;
 
-// The gateway's own words, which it says in Chinese.
+// The gateway's own words are Chinese.
 pub(crate) const SATURATED: &str = "当前分组上游负载已饱和，请稍后再试";
 pub(crate) const EMPTY_ACCOUNT: &str = "用户额度不足, 剩余额度: $0.02";
 
-/// The codes that come in an `error` object although a task was asked for.
+/// The codes that are in an `error` object although the request is about a task.
 const GATEWAY_CODES: [&str; 10] = [
     "access_denied",
     "bad_response",
@@ -24,7 +24,7 @@ const GATEWAY_CODES: [&str; 10] = [
     "sensitive_words_detected",
 ];
 
-/// An error, with the code, the words and the family that go with its status if none are given.
+/// An error. The status decides the code and the words if none are given, and the code decides the family.
 pub(crate) fn error(status: u16, code: Option<&str>, words: Option<&str>) -> Reply {
     let (usual_code, usual_words) = match status {
         401 => ("", "Invalid token"),

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::content;
 use crate::shape::Shape;
 
-/// Puts a reply into another form. A form of kie.ai leaves it as it is. `base` is the URL of the API.
+/// Puts a reply into another form. A form of kie.ai leaves it unchanged. `base` is the URL of the API.
 pub(crate) fn reshape(shape: Shape, reply: &mut Value, base: &str) {
     match shape {
         Shape::Nulls | Shape::NumbersAsText | Shape::UnknownFields => shape.apply(reply),
-        // All others are about tasks, and a refusal is none.
+        // All other forms are about tasks, so they leave refusals unchanged.
         _ if reply.get("id").is_none() => {}
         Shape::UnknownState => reply["status"] = json!("dreaming"),
         Shape::NoData => *reply = json!({ "code": "success", "message": "", "data": null }),
@@ -69,7 +69,7 @@ fn take_member(object: &mut Value, name: &str) -> Option<Value> {
     object.as_object_mut()?.remove(name)
 }
 
-/// A task as the gateway's own table has it.
+/// A task as a row of the gateway's own table.
 pub(crate) fn enveloped(task: &Value) -> Value {
     let status = match task["status"].as_str() {
         Some("queued") => "QUEUED",

@@ -1,11 +1,12 @@
-//! The models, and the list of them.
+//! The models of UniAll, and its list of them.
 
 use serde_json::{Value, json};
 
 use crate::clip::Resolution;
 use crate::reply::Reply;
 
-/// The models, and cents for a second of video. UniAll publishes no price; these are Google's.
+/// The models with their size and their price in cents for a second of video. The prices are Google's: UniAll publishes
+/// none.
 pub(crate) const MODELS: [(&str, Resolution, u32); 6] = [
     ("veo3.1-video-720p", Resolution::P720, 40),
     ("veo3.1-video-1080p", Resolution::P1080, 40),

@@ -10,7 +10,7 @@ use crate::scenario::Fate;
 use crate::task::{Progress, Task};
 use crate::visit::Visit;
 
-/// The folder of tasks that stock gateway software answers with its own table for.
+/// The folder of tasks at which stock gateway software answers in the form of its own table.
 pub(crate) const IN_ENVELOPE: &str = "/v1/video/generations/";
 
 /// Answers with the state of a task, or with a refusal.
@@ -35,7 +35,7 @@ pub(crate) fn query(visit: &Visit<'_>) -> Result<Reply, Reply> {
     Ok(Reply::json(200, job))
 }
 
-/// A task as UniAll tells of it.
+/// A task in UniAll's form.
 pub(crate) fn job(task: &Task, id: &str, task_id: &str, status: &str, progress: u64) -> Value {
     json!({
         "id": id,
@@ -60,7 +60,7 @@ fn ended(task: &Task, id: &str, upstream: &str, base: &str) -> Value {
         Some((code, words)) => json!({ "message": words, "code": code }),
         None => Value::Null,
     };
-    // This one stands for the members that nobody has documented.
+    // This stands for the members that are not documented.
     job["trace_id"] = json!(upstream);
     if task.fate == Fate::Filtered {
         job["raiMediaFilteredCount"] = json!(1);
@@ -73,12 +73,13 @@ fn ended(task: &Task, id: &str, upstream: &str, base: &str) -> Value {
     job
 }
 
-/// The name of a task behind UniAll's gateway. It shows through as `task_id` in every reply but the first.
+/// The id of a task behind UniAll's gateway. It is the `task_id` in every reply but the first.
 fn upstream_id(id: &str) -> String {
     id.trim_start_matches("task_").chars().rev().collect()
 }
 
-/// The code and the words of a task that has failed: Google's, which the gateway hands through, or its own.
+/// The code and the words of a task that has failed. They are Google's, which the gateway passes on, or the gateway's
+/// own.
 fn failure(fate: Fate) -> Option<(&'static str, &'static str)> {
     match fate {
         Fate::PromptRefused => Some((
