@@ -1,8 +1,8 @@
-//! From a specification to the text of a client.
+//! Makes the text of a client from a specification.
 //!
-//! progenitor makes the types and the builders. Its text is changed in three ways, each of which fails when there is
-//! nothing left to change: the specification is prepared before ([`prepare`]), the enums and bounds are our own
-//! ([`crate::emit`]), and the last lines of every call go through our transport ([`crate::rewrite`]).
+//! progenitor makes the types and the builders. We change its text in three ways: [`prepare`] changes the specification
+//! before, [`crate::emit`] makes the enums and bounds, and [`crate::rewrite`] sends every call through our transport. A
+//! change that finds nothing to change fails.
 
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use crate::spec::{SPECS, Spec};
 use crate::{contract, emit, lint, rewrite};
 
-/// Writes the generated files that have changed, or only says which ones would.
+/// Writes the generated files that have changed, or with `check` only compares them.
 ///
 /// # Errors
 ///
-/// The problems of the specifications, or, with `check`, the difference and the command that removes it.
+/// Returns the problems of the specifications, or with `check` the difference and the command that removes it.
 pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
     let mut files = Vec::new();
     let mut specs = Vec::new();
@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
     }
 }
 
-/// The difference between a generated file and the wanted text, ending with the command to run; empty if there is none.
+/// The difference between a generated file and the wanted text, and the command to run. Empty if there is none.
 pub(crate) fn difference(file: &str, current: &str, wanted: &str, command: &str) -> String {
     if current == wanted {
         return String::new();
@@ -67,11 +67,11 @@ pub(crate) fn difference(file: &str, current: &str, wanted: &str, command: &str)
     format!("{diff}{file} is stale. Run: {command}\n")
 }
 
-/// The text of `generated.rs` for a specification.
+/// Makes the text of `generated.rs` for a specification.
 ///
 /// # Errors
 ///
-/// One line for each thing that is wrong with the specification.
+/// Returns one line for each problem of the specification.
 pub(crate) fn generate(spec: &Spec) -> Result<String, String> {
     let problems = lint::lint(spec);
     if !problems.is_empty() {
@@ -88,7 +88,7 @@ pub(crate) fn generate(spec: &Spec) -> Result<String, String> {
     Ok(header + &prettyplease::unparse(&file))
 }
 
-/// The client as the generator makes it, with our changes.
+/// Makes the client with the generator, and applies our changes.
 fn client(spec: &Spec) -> Result<syn::File, String> {
     let document = serde_json::from_value(prepare(spec).root).map_err(|error| error.to_string())?;
     let mut settings = GenerationSettings::default();
@@ -100,7 +100,7 @@ fn client(spec: &Spec) -> Result<syn::File, String> {
             settings.with_replacement(name, path, std::iter::empty());
         }
     }
-    // The lint refuses all that is known to make progenitor panic; what is left still gets a sentence.
+    // The lint refuses everything that is known to make progenitor panic. Any other panic becomes a sentence here.
     let generated = catch_unwind(move || Generator::new(&settings).generate_tokens(&document));
     let tokens = match generated {
         Ok(tokens) => tokens.map_err(|error| error.to_string())?,
@@ -118,11 +118,11 @@ fn client(spec: &Spec) -> Result<syn::File, String> {
     Ok(file)
 }
 
-/// The specification as the generator is shown it.
+/// Makes the specification that the generator reads.
 fn prepare(spec: &Spec) -> Spec {
     let mut prepared = spec.clone();
     for operation in spec.operations() {
-        // The types of its body are generated all the same.
+        // Only the call is removed. The types of its body are still generated.
         if operation.is_hand_written() {
             remove(
                 &mut prepared.root["paths"][operation.path],
@@ -134,7 +134,7 @@ fn prepare(spec: &Spec) -> Spec {
         remove(item, &["servers"]);
         for (_, operation) in members_mut(item, "") {
             remove(operation, &["callbacks"]);
-            // Errors are read by the transport, which keeps status and content type; the generator's reading does not.
+            // The transport reads errors, since the generator's code would lose the status and the content type.
             if let Some(Value::Object(responses)) = operation.get_mut("responses") {
                 responses.retain(|status, _| status.starts_with('2'));
             }
@@ -143,7 +143,7 @@ fn prepare(spec: &Spec) -> Spec {
     let (_, replies) = spec.schema_uses();
     for (name, schema) in members_mut(&mut prepared.root, "/components/schemas") {
         if replies.contains(name) {
-            // Nothing in a reply is relied on to be there.
+            // No field of a reply is relied on, so that a missing one does not cost the reply.
             remove(schema, &["required"]);
         }
         relax(schema);
@@ -151,7 +151,8 @@ fn prepare(spec: &Spec) -> Spec {
     prepared
 }
 
-/// Removes what must not reach the types: nulls, bounds, which are checked by [`emit::checks`], and the wrapping that only carries a description.
+/// Removes words that must not change the types: nulls, bounds, which [`emit::checks`] checks, and an `allOf` that only
+/// adds a description.
 fn relax(schema: &mut Value) {
     const WORDS: [&str; 8] = [
         "nullable",
@@ -188,7 +189,7 @@ fn remove(value: &mut Value, words: &[&str]) {
     }
 }
 
-/// The members of the object at a place below a value; none if there is no object.
+/// The members of the object at a pointer below a value. Empty if there is no object.
 fn members_mut<'a>(
     value: &'a mut Value,
     pointer: &str,
@@ -217,7 +218,7 @@ mod tests {
         }
     }
 
-    /// The check of a stale copy of the workspace fails, names the command, and leaves the copy alone.
+    /// The check of a stale copy of the workspace fails, names the command, and does not change the copy.
     #[test]
     fn a_stale_file_is_found_and_left_alone() {
         let rows = [
@@ -276,7 +277,7 @@ mod tests {
         }
     }
 
-    /// A bound that a provider documents later is no breaking change.
+    /// A bound that a provider documents later must be no breaking change.
     #[test]
     fn bounds_change_no_public_type() {
         let good = GOOD;
@@ -307,7 +308,7 @@ mod tests {
         assert_eq!(surface(&named), plain);
     }
 
-    /// A generated client without the bodies of its functions and without its bounds.
+    /// The generated client without the bodies of its functions and without its bounds.
     fn surface(spec: &str) -> String {
         struct NoBodies;
         impl VisitMut for NoBodies {
@@ -323,7 +324,7 @@ mod tests {
         prettyplease::unparse(&file)
     }
 
-    /// The generator alone would lose these.
+    /// The generator alone would lose these parts of a specification.
     #[test]
     fn what_a_specification_says_is_generated() {
         let form = "    put:
@@ -378,7 +379,7 @@ mod tests {
       required: [size, prompt]
 ";
         let rows = [
-            // A choice has no builder that would check it.
+            // A choice has no builder that checks it.
             (
                 "    Request:\n      type: object\n      description: What to make.\n      required: [prompt]\n",
                 choice,
@@ -387,7 +388,7 @@ mod tests {
                     "body.check().map_err(Error::InvalidRequest)?;",
                 ],
             ),
-            // A form is sent by hand; what else its path can do is not.
+            // Hand-written code sends a form, and the other operations of its path are generated.
             (
                 "    post:\n",
                 form,
@@ -396,7 +397,7 @@ mod tests {
                     "pub fn make(&self)",
                 ],
             ),
-            // A file is fetched by hand, from an address that the client knows.
+            // Hand-written code fetches a file, from an address that the client makes.
             (
                 "  /task/{id}:\n",
                 file,
@@ -405,7 +406,7 @@ mod tests {
                     "format!(\"{}/file/{}\", self.baseurl, veo_transport::encode_path(id))",
                 ],
             ),
-            // A word of the language is a name with something behind it.
+            // A name that is a keyword of Rust gets a `_` at its end.
             (
                 "        prompt:",
                 "        type: {type: string, deprecated: true, description: Its kind.}\n        prompt:",
@@ -436,7 +437,7 @@ mod tests {
         }
     }
 
-    /// Whatever a specification has in a place, the answer is a sentence.
+    /// Any value at any place of a specification gives a client or a sentence.
     #[test]
     fn a_broken_specification_never_panics() {
         let spec = Spec::parse("openapi/test.yaml", GOOD).unwrap();

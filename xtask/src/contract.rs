@@ -1,5 +1,5 @@
-//! From the specifications to what `veo-sim` checks requests against: one text in plain JSON Schema, so that the
-//! simulator needs no YAML and no OpenAPI.
+//! Makes the contract that `veo-sim` checks requests against from the specifications. It is plain JSON Schema, so the
+//! simulator needs neither YAML nor OpenAPI.
 
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use crate::spec::{Operation, SCHEMAS, Spec, members};
 
 pub(crate) const FILE: &str = "crates/veo-sim/src/contract.json";
 
-/// The text of `contract.json` for specifications that are in order.
+/// Makes the text of `contract.json`. The specifications must have passed the lint.
 pub(crate) fn generate(specs: &[Spec]) -> String {
     let providers: Map<String, Value> = specs
         .iter()
@@ -16,7 +16,7 @@ pub(crate) fn generate(specs: &[Spec]) -> String {
     format!("{:#}\n", Value::Object(providers))
 }
 
-/// A schema as JSON Schema says it, without what only describes. Its references lead to [`definitions`].
+/// Converts a schema to plain JSON Schema, without descriptions. Its references lead to [`definitions`].
 pub(crate) fn json_schema(schema: &Value) -> Value {
     const DESCRIBING: [&str; 5] = ["deprecated", "description", "example", "format", "title"];
     let Some(object) = schema.as_object() else {
@@ -50,7 +50,7 @@ pub(crate) fn json_schema(schema: &Value) -> Value {
     }
 }
 
-/// The named schemas that are wanted, as `$defs`.
+/// Converts the wanted named schemas, for `$defs`.
 pub(crate) fn definitions(spec: &Spec, wanted: impl Fn(&str) -> bool) -> Value {
     let schemas = spec.schemas().filter(|(name, _)| wanted(name));
     schemas

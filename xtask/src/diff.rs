@@ -1,7 +1,8 @@
-//! What an edit of a specification does to programs that use the generated client, and to what is sent.
+//! Compares two states of a specification: the effects on programs that use the generated client, and on the wire.
 //!
-//! The column of Rust compares the public items of both clients, as they would be generated. The column of the wire compares
-//! both surfaces, since the items do not show a new required field, a bound, a default or a path. The verdict is the worse.
+//! The column Rust compares the public items of both clients, as they would be generated. The column wire compares both
+//! surfaces, since the items do not show a new required field, a bound, a default or a path. The worst effect is the
+//! verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,7 +16,7 @@ use crate::spec::{SPECS, Spec, list};
 use crate::surface::{self, Facts, Side, Surface};
 use crate::{codegen, value};
 
-/// What a change costs, from the least on.
+/// The effect of a change, from none to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Effect {
     None,
@@ -24,7 +25,7 @@ enum Effect {
     Breaking,
 }
 
-/// One thing that a change does.
+/// One effect of a change.
 struct Line {
     column: &'static str,
     effect: Effect,
@@ -33,7 +34,8 @@ struct Line {
     text: String,
 }
 
-/// Compares two states of the specifications: files, `REVISION:path`, a revision for all of them, or `.` for all as they stand.
+/// Compares two states of the specifications. Each is a file, `REVISION:path`, a revision for all files, or `.` for all
+/// files in the work tree.
 pub(crate) fn run(workspace: &Path, old: &str, new: &str, markdown: bool) -> Report {
     match compare(workspace, old, new, markdown) {
         Ok((text, Effect::Breaking)) => Report::new(text, 1),
@@ -68,7 +70,7 @@ fn compare(
     Ok((text, worst))
 }
 
-/// The specifications that an argument names.
+/// Reads the specifications that an argument names.
 fn specs(workspace: &Path, argument: &str) -> Result<Vec<Spec>, String> {
     let mut specs = Vec::new();
     if Path::new(argument).is_file() {
@@ -98,7 +100,7 @@ fn parsed(file: &str, text: &str) -> Result<Spec, String> {
     Spec::parse(file, text).map_err(|problem| format!("{problem}\n"))
 }
 
-/// The text of a file at a revision, as `REVISION:path` names it.
+/// Reads the file that `REVISION:path` names.
 fn at_revision(workspace: &Path, object: &str) -> Result<String, String> {
     let output = Command::new("git")
         .args(["show", "--end-of-options", object])
@@ -169,7 +171,7 @@ impl Effect {
     }
 }
 
-/// The public items of the client of a specification: each by its path, with what a program sees of it.
+/// The public items of the client of a specification, by path. The value is the part that a program depends on.
 fn items(spec: &Spec) -> Result<BTreeMap<String, String>, String> {
     let text = codegen::generate(spec)?;
     let file = syn::parse_file(&text)
@@ -256,7 +258,7 @@ fn is_public(visibility: &syn::Visibility) -> bool {
     matches!(visibility, syn::Visibility::Public(_))
 }
 
-/// A part of the client as text, without the paths that everybody knows.
+/// A part of the client as text, without common paths.
 fn shown(part: &impl ToTokens) -> String {
     const PATHS: [&str; 8] = [
         ":: std :: option ::",
@@ -281,8 +283,8 @@ fn shown(part: &impl ToTokens) -> String {
         .replace(" : ", ": ")
 }
 
-/// An item that is gone or is otherwise breaks a program that uses it. A new one does not: types are open, and requests are
-/// built step by step.
+/// Compares the items. A removed or changed item breaks programs that use it. A new item does not, since types are
+/// non-exhaustive and requests have builders.
 fn rust(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Line> {
     let mut found = BTreeMap::new();
     for (path, was) in old {
@@ -315,7 +317,7 @@ fn rust(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<L
     lines
 }
 
-/// Whether another line says the same: that of the type an item belongs to, or that of the field a setter sets.
+/// Returns whether another line says the same: that of the item's type, or that of the field that a setter sets.
 fn is_told(path: &str, text: &str, found: &BTreeMap<&str, String>) -> bool {
     let says = |other: &str| found.get(other).is_some_and(|other| other == text);
     if let Some((_, setter)) = path.split_once("types::builder::")
@@ -368,7 +370,7 @@ fn wire(old: &Spec, new: &Spec) -> Vec<Line> {
     together(lines)
 }
 
-/// One line for what happens to the same field in several places, since they share a schema.
+/// Joins equal lines about one field at several places, since these share a schema.
 fn together(lines: Vec<Line>) -> Vec<Line> {
     let mut together: Vec<(Line, usize)> = Vec::new();
     for line in lines {
@@ -393,7 +395,7 @@ fn together(lines: Vec<Line>) -> Vec<Line> {
     lines
 }
 
-/// A surface with its operations at the places where a newer specification has them.
+/// Moves the operations of an old surface to the places where the new specification has them.
 fn moved(old: &Spec, new: &Spec, was: Surface, lines: &mut Vec<Line>) -> Surface {
     let mut places = BTreeMap::new();
     for operation in new.operations() {
@@ -422,7 +424,7 @@ fn moved(old: &Spec, new: &Spec, was: Surface, lines: &mut Vec<Line>) -> Surface
     surface
 }
 
-/// Whether a place is a whole reply.
+/// Returns whether a place is a whole reply.
 fn is_whole(at: &str) -> bool {
     surface::parent(at).is_some_and(|above| surface::side(above) == Side::Operation)
 }
@@ -472,7 +474,7 @@ fn changed(at: &str, was: &Facts, is: &Facts, lines: &mut Vec<Line>) {
     }
 }
 
-/// The words of a request: fewer break who sends them.
+/// Compares the words that a request allows. A removed word breaks programs that send it.
 fn words(at: &str, was: Option<&Value>, is: Option<&Value>, lines: &mut Vec<Line>) {
     match (was, is) {
         (Some(was), Some(is)) => {
@@ -509,9 +511,9 @@ mod tests {
     #[derive(Deserialize)]
     struct Edit {
         what: String,
-        /// Texts, each before the one that replaces it.
+        /// Pairs of texts: one, and the one that replaces it.
         edits: Vec<String>,
-        /// All that it does to a program, as it is printed.
+        /// All effects as they are printed.
         #[serde(default)]
         says: Vec<String>,
     }
@@ -596,8 +598,8 @@ mod tests {
         assert!(text.ends_with(&format!("{row}\n")), "{text}");
     }
 
-    /// The compiler is the judge of the column of Rust: a program that uses all of [`GOOD`] is built against the client of
-    /// every edit, and those that break it are those with a breaking line.
+    /// The compiler confirms the column Rust. A program that uses all of [`GOOD`] is compiled with the client of every
+    /// edit, and fails for exactly those edits that have a breaking line.
     #[test]
     #[ignore = "builds a client for every edit, which takes a minute"]
     fn the_compiler_agrees_with_every_verdict() {

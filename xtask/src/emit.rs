@@ -1,4 +1,4 @@
-//! The parts that the generator does not make: enums, bounds, and the facts of the specification as constants.
+//! Makes the parts that the generator does not: enums, bounds, and constants of the specification.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use syn::Ident;
 use crate::names::{constant, field, snake};
 use crate::spec::{Spec, list};
 
-/// The Rust path of the type that stands for a schema, if the generator is not to make one.
+/// The Rust path of the type for a schema, if the generator must not make one.
 pub(crate) fn replacement(name: &str, schema: &Value) -> Option<String> {
     if let Some(path) = schema["x-rust-type"].as_str() {
         return Some(path.to_owned());
@@ -18,11 +18,12 @@ pub(crate) fn replacement(name: &str, schema: &Value) -> Option<String> {
     if is_enum(schema) {
         return Some(format!("crate::types::{name}"));
     }
-    // The generator would wrap a text that has a name of its own into a type.
+    // The generator would make a wrapper type for a text with a name of its own.
     (schema["type"] == "string").then(|| "::std::string::String".to_owned())
 }
 
-/// Whether a property or a parameter is a text or a list of texts, for which setters take whatever becomes a `String`.
+/// Returns whether a property or a parameter is a text or a list of texts. Its setter takes all that becomes a
+/// `String`.
 pub(crate) fn is_text(spec: &Spec, value: &Value) -> bool {
     let schema = spec.target(value);
     let text = if schema["type"] == "array" {
@@ -37,7 +38,7 @@ fn is_enum(schema: &Value) -> bool {
     schema.get("x-extensible-enum").is_some() || schema.get("enum").is_some()
 }
 
-/// Constants from the specification, for the root of the module.
+/// Makes the constants of the root module.
 pub(crate) fn constants(spec: &Spec) -> TokenStream {
     // Several paths can name the same server.
     let mut servers = BTreeMap::new();
@@ -70,7 +71,7 @@ pub(crate) fn constants(spec: &Spec) -> TokenStream {
     }
 }
 
-/// The addresses of what is streamed, for whoever fetches it.
+/// Makes the functions that return the address of a file, for the hand-written code that fetches it.
 pub(crate) fn addresses(spec: &Spec) -> TokenStream {
     let mut addresses = TokenStream::new();
     for operation in spec.operations() {
@@ -82,7 +83,7 @@ pub(crate) fn addresses(spec: &Spec) -> TokenStream {
         let mut format = "{}".to_owned();
         let mut parameters = Vec::new();
         for (index, part) in operation.path.split(['{', '}']).enumerate() {
-            // Every second part stands in braces.
+            // Every second part is a parameter in braces.
             if index % 2 == 0 {
                 format.push_str(part);
             } else {
@@ -104,7 +105,7 @@ pub(crate) fn addresses(spec: &Spec) -> TokenStream {
     addresses
 }
 
-/// The module of bounds.
+/// Makes the module of bounds.
 pub(crate) fn bounds(spec: &Spec) -> TokenStream {
     let mut modules = Vec::new();
     for (name, properties) in spec.requests() {
@@ -132,7 +133,7 @@ pub(crate) fn bounds(spec: &Spec) -> TokenStream {
     }
 }
 
-/// The functions that check the bounds, for the module of types.
+/// Makes the functions that check the bounds, for the module of types.
 pub(crate) fn checks(spec: &Spec) -> TokenStream {
     let mut checks = TokenStream::new();
     for (name, properties) in spec.requests() {
@@ -178,7 +179,7 @@ pub(crate) fn checks(spec: &Spec) -> TokenStream {
     checks
 }
 
-/// The statement that checks a field of a request, if there is something to check.
+/// Makes the statement that checks a field of a request, if the field needs a check.
 fn check(
     spec: &Spec,
     bounds: &Ident,
@@ -204,20 +205,20 @@ fn check(
     Some(if is_required {
         quote! { let value = &self.#field; #check; }
     } else if is_list {
-        // A list that is left out is empty.
+        // An absent list is empty, and its bounds do not apply.
         quote! { let value = &self.#field; if !value.is_empty() { #check; } }
     } else {
         quote! { if let Some(value) = &self.#field { #check; } }
     })
 }
 
-/// How a field of a request is bounded.
+/// The bounds of a field of a request.
 struct Bound {
-    /// The beginning of a sentence that ends with the name of the field.
+    /// The start of its description, which ends with the name of the field.
     doc: &'static str,
     /// The rest of the constant's type, and its value.
     range: TokenStream,
-    /// The function of `veo-transport` that checks it.
+    /// The function of `veo-transport` that checks the field.
     function: Ident,
     /// The arguments of that function between the name and the range.
     unit: TokenStream,
@@ -264,7 +265,7 @@ fn length_range(least: &Value, most: &Value) -> Option<TokenStream> {
     Some(quote! { <usize> = #least..=#most })
 }
 
-/// The enums, for the module of types.
+/// Makes the enums, for the module of types.
 pub(crate) fn enums(spec: &Spec) -> TokenStream {
     let mut enums = TokenStream::new();
     for (name, schema) in spec.schemas() {
@@ -301,7 +302,7 @@ struct Enum<'a> {
 }
 
 impl Enum<'_> {
-    /// A word outside of the list is an error, so that it never leaves the process.
+    /// Makes an enum in which an unknown word is an error, so that it never leaves the process.
     fn closed_text(&self) -> TokenStream {
         let Self {
             name,
@@ -331,7 +332,7 @@ impl Enum<'_> {
         }
     }
 
-    /// A number outside of the list is an error, so that it never leaves the process.
+    /// Makes an enum in which an unknown number is an error, so that it never leaves the process.
     fn closed_integer(&self) -> TokenStream {
         let Self {
             name,
@@ -371,7 +372,7 @@ impl Enum<'_> {
         }
     }
 
-    /// A word outside of the list is kept.
+    /// Makes an enum that keeps an unknown word.
     fn open_text(&self) -> TokenStream {
         let Self {
             name,
@@ -412,7 +413,7 @@ impl Enum<'_> {
         }
     }
 
-    /// A number outside of the list is kept.
+    /// Makes an enum that keeps an unknown number.
     fn open_integer(&self) -> TokenStream {
         let Self {
             name,
@@ -454,7 +455,7 @@ impl Enum<'_> {
     }
 }
 
-/// The lint has seen that these are names.
+/// Makes an identifier. The lint has checked that the text is one.
 fn ident(name: &Value) -> Ident {
     format_ident!("{}", name.as_str().unwrap_or("Unnamed"))
 }

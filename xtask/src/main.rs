@@ -46,7 +46,7 @@ Usage: cargo xtask <task>
   schema --check    write nothing; fail if a schema is not what the types give";
 
 fn main() -> ExitCode {
-    // The manifest of this crate is one folder below the workspace, wherever the command is run.
+    // The manifest of this crate is one folder below the workspace, so the command works in any folder.
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -1,9 +1,9 @@
-//! How names of a specification are spelt in Rust, as the generator does it.
+//! Spells the names of a specification in Rust as the generator does.
 
 use quote::format_ident;
 use syn::Ident;
 
-/// `imageUrls` and `GenerateRequest` as modules and functions are spelt.
+/// Spells a name such as `imageUrls` or `GenerateRequest` as a module or a function.
 pub(crate) fn snake(name: &str) -> String {
     let mut spelt = String::new();
     for c in name.chars() {
@@ -15,18 +15,18 @@ pub(crate) fn snake(name: &str) -> String {
     spelt
 }
 
-/// The field of a property; a word of the language ends with `_`.
+/// The field of a property. A name that is a keyword of Rust gets a `_` at its end.
 pub(crate) fn field(property: &str) -> Ident {
     let name = snake(property);
     syn::parse_str(&name).unwrap_or_else(|_| format_ident!("{name}_"))
 }
 
-/// The constant that holds the bounds of a property.
+/// The constant with the bounds of a property.
 pub(crate) fn constant(property: &str) -> Ident {
     format_ident!("{}", snake(property).to_uppercase())
 }
 
-/// Whether a name falls into words in one way only, so that the generator spells it as [`snake`] does.
+/// Returns whether a name can be split into words in one way only, so that the generator spells it as [`snake`] does.
 pub(crate) fn is_plain(name: &str) -> bool {
     let mut follows_boundary = false;
     for c in name.chars() {

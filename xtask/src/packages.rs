@@ -1,4 +1,4 @@
-//! What the packages promise, against what they rest on.
+//! Checks the declared Rust version of the packages against their dependencies, and their licences.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
 
-/// Says which dependency needs a later Rust than the packages declare, and which package is without a licence text.
+/// Reports dependencies that need a later Rust than the packages declare, and packages without a licence text.
 pub(crate) fn run(workspace: &Path) -> Result<String, String> {
     let packages = packages(workspace)?;
     let mut problems = late_dependencies(env!("CARGO_PKG_RUST_VERSION"), &packages);
@@ -25,16 +25,16 @@ pub(crate) fn run(workspace: &Path) -> Result<String, String> {
     }
 }
 
-/// A package of the lock file, as `cargo metadata` tells it.
+/// A package of the lock file, as `cargo metadata` prints it.
 #[derive(Deserialize)]
 struct Package {
     name: String,
     version: String,
     rust_version: Option<String>,
     manifest_path: PathBuf,
-    /// Where it comes from; none for one of the workspace.
+    /// The source. `None` for a package of the workspace.
     source: Option<String>,
-    /// To which registries it may go; none for all.
+    /// The registries that it may be published to. `None` for all.
     publish: Option<Vec<String>>,
 }
 
@@ -49,7 +49,7 @@ fn packages(workspace: &Path) -> Result<Vec<Package>, String> {
     struct Metadata {
         packages: Vec<Package>,
     }
-    // Cargo tells its subcommands where it is.
+    // Cargo sets CARGO for its subcommands.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--locked"])
@@ -64,7 +64,7 @@ fn packages(workspace: &Path) -> Result<Vec<Package>, String> {
     Ok(metadata.packages)
 }
 
-/// The dependencies that need a later Rust than `declared`. One that declares nothing is taken to need none.
+/// Names the dependencies that need a later Rust than `declared`. A dependency that declares no version is accepted.
 fn late_dependencies(declared: &str, packages: &[Package]) -> Vec<String> {
     let mut problems = Vec::new();
     for package in packages {
@@ -82,7 +82,7 @@ fn late_dependencies(declared: &str, packages: &[Package]) -> Vec<String> {
     problems
 }
 
-/// Major, minor and patch; a part that is not there counts as 0.
+/// The major, minor and patch numbers. A missing part counts as 0.
 fn numbers(version: &str) -> [u64; 3] {
     let mut numbers = [0; 3];
     for (number, part) in numbers.iter_mut().zip(version.split('.')) {
@@ -91,7 +91,7 @@ fn numbers(version: &str) -> [u64; 3] {
     numbers
 }
 
-/// A package can hold only what is in its folder, so each has a copy of the licences.
+/// Names the licences that a package lacks. A package contains only files of its folder, so each needs its own copies.
 fn missing_licences(workspace: &Path, package: &Package) -> Vec<String> {
     let mut problems = Vec::new();
     for licence in LICENCES {

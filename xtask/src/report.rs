@@ -1,11 +1,11 @@
-//! What a task says, and with which exit.
+//! The output and the exit code of a task.
 
-/// The outcome of a task that has more than success and failure.
+/// The outcome of a task, which can have other exit codes than success and failure.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Report {
-    /// For the standard output.
+    /// The text for standard output.
     pub(crate) text: String,
-    /// For the standard error.
+    /// The text for standard error.
     pub(crate) problems: String,
     pub(crate) exit: u8,
 }
@@ -37,7 +37,7 @@ impl From<Result<String, String>> for Report {
     }
 }
 
-/// A text as a cell of a Markdown table: nothing in it is read as a mark.
+/// Escapes a text for a cell of a Markdown table, so that nothing in it is a mark.
 pub(crate) fn cell(text: &str) -> String {
     let mut cell = String::new();
     for c in text.chars() {

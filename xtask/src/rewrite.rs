@@ -1,6 +1,6 @@
-//! Changes to what the generator has made, each with its reason.
+//! Changes the text of the generator, each change with its reason.
 //!
-//! A change that finds nothing to change is an error: then the generator has changed, and so has the reason.
+//! A change that finds nothing to change is an error: the generator has changed, so the reason has to be checked again.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ pub(crate) fn rewrite(file: &mut syn::File, spec: &Spec) -> Result<(), String> {
         |item| matches!(item, Item::Struct(item) if item.ident == "Client"),
     )?;
     if let Item::Struct(client) = client {
-        // The generator's text holds a version that means nothing to these providers.
+        // The generator's text contains a version that has no meaning for these providers.
         let doc = format!(
             "Client for {}.",
             spec.root["info"]["title"].as_str().unwrap_or_default()
@@ -56,7 +56,8 @@ pub(crate) fn rewrite(file: &mut syn::File, spec: &Spec) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether hand-written code takes the place of an item: a constructor that cannot panic, and a transport that reads replies whole.
+/// Returns whether hand-written code replaces an item: our constructor cannot panic, and our transport reads replies
+/// whole.
 fn is_replaced(item: &Item) -> bool {
     match item {
         Item::Use(_) => true,
@@ -74,7 +75,8 @@ fn is_replaced(item: &Item) -> bool {
     }
 }
 
-/// Types: open for the future, lenient in replies, without builders that nobody calls, and with the enums of our own.
+/// Changes the types: they are non-exhaustive, lenient in replies, have no builders that nobody calls, and have our
+/// enums.
 fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     let (requests, replies) = spec.schema_uses();
     let replies: BTreeSet<_> = replies.difference(&requests).cloned().collect();
@@ -87,7 +89,7 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
         match item {
             Item::Struct(item) => {
                 describe(item, spec);
-                // A new optional field of a provider is then no breaking change.
+                // A later optional field of a provider is then no breaking change.
                 item.attrs.push(parse_quote!(#[non_exhaustive]));
                 if replies.contains(&item.ident.to_string()) {
                     lenient += usize::from(make_lenient(item));
@@ -109,7 +111,7 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     applied(lenient, objects.count(), "making replies lenient")
 }
 
-/// Builders: only those of requests, which take what people pass, and check what they have been given.
+/// Changes the builders: only those of requests stay. They take all types of text, and check the finished request.
 fn builders(module: &mut ItemMod, spec: &Spec, replies: &BTreeSet<String>) -> Result<(), String> {
     let items = contents(module)?;
     let before = items.len();
@@ -142,7 +144,7 @@ fn builders(module: &mut ItemMod, spec: &Spec, replies: &BTreeSet<String>) -> Re
     applied(texts, wanted.count(), "letting setters take text")
 }
 
-/// Replies: a null, a wrong type or a missing field costs that field and nothing else.
+/// Makes a reply lenient: a null, a wrong type or a missing value costs that field and nothing else.
 fn make_lenient(item: &mut ItemStruct) -> bool {
     if !matches!(item.fields, syn::Fields::Named(_)) {
         return false;
@@ -156,7 +158,7 @@ fn make_lenient(item: &mut ItemStruct) -> bool {
     true
 }
 
-/// The generator loses the description of a field that refers to a schema.
+/// Adds the descriptions of fields that refer to a schema, which the generator loses.
 fn describe(item: &mut ItemStruct, spec: &Spec) {
     let schema = &spec.root["components"]["schemas"][item.ident.to_string()];
     for (property, value) in members(&schema["properties"]) {
@@ -182,7 +184,7 @@ fn describe(item: &mut ItemStruct, spec: &Spec) {
     }
 }
 
-/// Setting a deprecated field of a request is a warning for whoever does it.
+/// Marks the setters of deprecated fields, so that their use is a warning.
 fn deprecate(item: &mut Item, spec: &Spec) {
     let Item::Impl(block) = item else { return };
     let Type::Path(name) = &*block.self_ty else {
@@ -211,12 +213,12 @@ fn deprecate(item: &mut Item, spec: &Spec) {
     }
 }
 
-/// Whether a field or a method is that of a property. A word of the language ends with `_`.
+/// Returns whether a field or a method is that of a property. A keyword of Rust has a `_` at its end.
 fn is_of(ident: &syn::Ident, property: &str) -> bool {
     ident.to_string().trim_end_matches('_') == snake(property)
 }
 
-/// Whether an item of the builder module belongs to one of the types.
+/// Returns whether an item of the builder module belongs to one of the types.
 fn concerns(item: &Item, names: &BTreeSet<String>) -> bool {
     match item {
         Item::Struct(item) => names.contains(&item.ident.to_string()),
@@ -237,7 +239,7 @@ fn has_builder(block: &ItemImpl) -> bool {
             .any(|item| matches!(item, ImplItem::Fn(function) if function.sig.ident == "builder"))
 }
 
-/// The builder of a request with additional properties demands them; they are empty unless somebody fills them.
+/// Makes additional properties empty by default, since the generator's builder would require them.
 struct DefaultExtra {
     changed: usize,
 }
@@ -258,7 +260,7 @@ impl VisitMut for DefaultExtra {
     }
 }
 
-/// A builder checks the request that it makes, so that only a request within its bounds is sent.
+/// Lets a builder check the finished request, so that only a request within its bounds is sent.
 fn check(block: &mut ItemImpl) -> bool {
     for item in &mut block.items {
         if let ImplItem::Fn(function) = item
@@ -277,7 +279,7 @@ fn check(block: &mut ItemImpl) -> bool {
     false
 }
 
-/// The setters of a builder take whatever becomes a `String`, also where the field is optional or a list.
+/// Lets the setters of a builder take all that becomes a `String`, also for optional fields and lists.
 fn take_texts(block: &mut ItemImpl) -> usize {
     let mut changed = 0;
     for item in &mut block.items {
@@ -302,7 +304,7 @@ fn take_text(setter: &mut ImplItemFn) -> Option<()> {
     if !is_named(text, "String") {
         return None;
     }
-    // The setter of an optional parameter converts to text, and then makes it optional.
+    // The setter of an optional parameter has the text in its signature and wraps it in its body.
     let body = setter.block.to_token_stream().to_string();
     let is_optional = is_option || body.contains(". map (Some)");
     let field = &setter.sig.ident;
@@ -322,7 +324,7 @@ fn take_text(setter: &mut ImplItemFn) -> Option<()> {
     Some(())
 }
 
-/// `T` of `where V: TryInto<T>`.
+/// The `T` of `where V: TryInto<T>`.
 fn converted(generics: &Generics) -> Option<Type> {
     for predicate in &generics.where_clause.as_ref()?.predicates {
         if let WherePredicate::Type(predicate) = predicate
@@ -340,12 +342,12 @@ fn converted(generics: &Generics) -> Option<Type> {
     None
 }
 
-/// Whether the last word of a path is this one.
+/// Returns whether a path ends with this name.
 fn is_named(ty: &Type, name: &str) -> bool {
     matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
-/// Calls: sent and read by our transport.
+/// Changes the calls, so that our transport sends and reads them.
 fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     module
         .attrs
@@ -387,8 +389,8 @@ fn operations(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     )
 }
 
-/// A parameter of the query is a pair, which reqwest leaves out if it has no value. The generator's own type for it would
-/// need the generator's client when the program runs.
+/// Replaces a parameter of the query by a pair, which reqwest leaves out if it has no value. The generator's own type
+/// would need the generator's client at run time.
 struct Query;
 
 impl VisitMut for Query {
@@ -407,8 +409,8 @@ impl VisitMut for Query {
     }
 }
 
-/// Rewrites one `send`: no header that the provider does not know, no error that loses the reply, and for a call that can
-/// cost money a connection that cannot send it twice.
+/// Rewrites one `send`. The request gets no header that the provider does not know, and no error loses the reply. A
+/// call that can cost money goes over a connection that cannot send it twice.
 fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
     let reply = return_type(&function.sig.output)
         .and_then(first_argument)
@@ -421,8 +423,9 @@ fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
         .iter()
         .find(|operation| operation.value["operationId"] == *id)
         .ok_or_else(|| changed_form(function))?;
-    // A server of its own, `UPLOAD_URL`, is the field `upload_url` and the method `upload` of the client's inner part. The
-    // lint has seen that no paid call has one.
+    // A path's own server, such as `UPLOAD_URL`, has the field `upload_url` and the method `upload` of the client's
+    // inner part. The lint refuses such a server for a paid call, so this cannot take a paid call off `submit`, which
+    // sends at most once.
     let server = operation.server.map(str::to_lowercase);
     let call = match &server {
         Some(server) => server.trim_end_matches("_url"),
@@ -449,14 +452,14 @@ fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the body of a request is a choice between objects, which has no builder that would check it.
+/// Returns whether the body of a request is a choice between objects, which has no builder that checks it.
 fn is_choice(spec: &Spec, operation: &Operation<'_>) -> bool {
     let body = spec.resolve(&operation.value["requestBody"]);
     let schema = spec.resolve(&body["content"]["application/json"]["schema"]);
     schema.get("oneOf").is_some()
 }
 
-/// Checks a body once it is there.
+/// Adds a check of the body after the statement that makes it.
 fn check_body(statements: &mut Vec<Stmt>) -> Result<(), String> {
     let is_body = |statement: &Stmt| {
         let text = statement.to_token_stream().to_string();
@@ -477,7 +480,7 @@ fn changed_form(function: &ImplItemFn) -> String {
     )
 }
 
-/// The operation of a `send`, and the statements that build its request, without the generator's headers.
+/// Returns the operation of a `send`, and the statements that build its request without the generator's headers.
 fn request_of(function: &ImplItemFn) -> Option<(String, Vec<Stmt>)> {
     let mut headers = 0;
     let mut kept = Vec::new();
@@ -487,7 +490,7 @@ fn request_of(function: &ImplItemFn) -> Option<(String, Vec<Stmt>)> {
             kept.push(parse_quote!(let request = #request.build().map_err(Error::unbuildable)?;));
         } else if text.starts_with("let info = OperationInfo") {
             let id = text.split('"').nth(1)?;
-            // The map, and the only header in it: the version of the specification.
+            // Two statements are left out: the map, and its only header, which is the version of the specification.
             return (headers == 2).then(|| (id.to_owned(), kept));
         } else if text.contains("header_map") {
             headers += 1;
@@ -498,7 +501,7 @@ fn request_of(function: &ImplItemFn) -> Option<(String, Vec<Stmt>)> {
     None
 }
 
-/// The builder of the request, in the statement that adds the headers and builds it.
+/// The request builder in the statement that adds the headers and builds the request.
 fn built(statement: &Stmt) -> Option<&Expr> {
     if let Stmt::Local(local) = statement
         && let Some(Expr::Try(attempt)) = local.init.as_ref().map(|init| &*init.expr)
@@ -512,7 +515,7 @@ fn built(statement: &Stmt) -> Option<&Expr> {
     None
 }
 
-/// The URL of a call starts at the server of its path.
+/// Lets the URL of a call start at the server of its path.
 struct Base {
     wanted: Expr,
     tokens: usize,
@@ -540,7 +543,7 @@ fn return_type(output: &syn::ReturnType) -> Option<&Type> {
     }
 }
 
-/// `T` of `Wrapper<T, ..>`.
+/// The `T` of `Wrapper<T, ..>`.
 fn first_argument(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
     let syn::PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments
@@ -556,7 +559,7 @@ fn first_argument(ty: &Type) -> Option<&Type> {
     })
 }
 
-/// Example calls of the generator are not compiled by anybody.
+/// Removes the generator's example calls, which are never compiled.
 struct Docs;
 
 impl VisitMut for Docs {

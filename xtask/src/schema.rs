@@ -1,4 +1,4 @@
-//! The JSON Schema of a request, as `veo-core` prints it. This crate depends on none of the others, so it asks cargo.
+//! Writes the JSON Schema of a request. This crate depends on none of the others, so it runs an example of `veo-core`.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,13 +7,13 @@ use crate::codegen::difference;
 
 const FILE: &str = "schemas/video-request.json";
 
-/// Writes the schema, or only says whether it has changed.
+/// Writes the schema, or with `check` only compares it.
 ///
 /// # Errors
 ///
-/// The problem, or, with `check`, the difference and the command that removes it.
+/// Returns the problem, or with `check` the difference and the command that removes it.
 pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
-    // Cargo tells its subcommands where it is.
+    // Cargo sets CARGO for its subcommands.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command

@@ -1,4 +1,4 @@
-//! A specification file: how it is read, walked and complained about.
+//! Reads and walks a specification, and reports its problems.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -11,13 +11,13 @@ use serde_json::Value;
 pub(crate) const SPECS: [(&str, &str); 2] =
     [("kie.yaml", "kie-api"), ("uniall.yaml", "uniall-api")];
 
-/// Where a reference to a named schema points.
+/// The start of a reference to a named schema.
 pub(crate) const SCHEMAS: &str = "#/components/schemas/";
 
-/// A specification, as it stands in its file.
+/// A specification as in its file.
 #[derive(Clone)]
 pub(crate) struct Spec {
-    /// The file, relative to the workspace, as messages and generated headers name it.
+    /// The path of the file in the workspace, for messages and generated headers.
     pub(crate) file: String,
     pub(crate) root: Value,
 }
@@ -26,19 +26,19 @@ pub(crate) struct Spec {
 pub(crate) struct Operation<'a> {
     /// JSON pointer to the operation.
     pub(crate) pointer: String,
-    /// In small letters.
+    /// The HTTP method in lower case.
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) value: &'a Value,
-    /// Name of the constant for the server, if the path has one of its own.
+    /// The name of the constant for the server, if the path has its own server.
     pub(crate) server: Option<&'a str>,
-    /// Whether the body of the request is a form.
+    /// True if the body of the request is a form.
     pub(crate) sends_form: bool,
-    /// Whether a success is a file and not JSON.
+    /// True if the reply of a success is a file and not JSON.
     pub(crate) streams: bool,
 }
 
-/// One thing that is wrong with a specification: where, what, and what to do.
+/// A problem of a specification: its place, and a sentence that says what is wrong and what to do.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(crate) file: String,
@@ -58,7 +58,7 @@ impl fmt::Display for Problem {
 }
 
 impl Operation<'_> {
-    /// Whether only what it is made of is generated - types, path, address - and the call is not.
+    /// Returns whether the call is hand-written. Its types, path and address are generated all the same.
     pub(crate) fn is_hand_written(&self) -> bool {
         self.sends_form || self.streams
     }
@@ -115,7 +115,7 @@ impl Spec {
         })
     }
 
-    /// The provider, as the file is named: `kie` of `openapi/kie.yaml`.
+    /// The provider, which is the name of the file: `kie` of `openapi/kie.yaml`.
     pub(crate) fn provider(&self) -> &str {
         Path::new(&self.file)
             .file_stem()
@@ -123,7 +123,6 @@ impl Spec {
             .unwrap_or(&self.file)
     }
 
-    /// A problem of this file.
     pub(crate) fn problem(
         &self,
         pointer: impl Into<String>,
@@ -136,7 +135,7 @@ impl Spec {
         }
     }
 
-    /// The operations in the order of the file, without those of callbacks.
+    /// The operations in the order of the file, without callbacks.
     pub(crate) fn operations(&self) -> Vec<Operation<'_>> {
         let mut operations = Vec::new();
         for (path, item) in members(&self.root["paths"]) {
@@ -160,7 +159,7 @@ impl Spec {
         operations
     }
 
-    /// Whether all that an operation gives on success is a file.
+    /// Returns whether an operation replies to a success with a file only.
     fn streams(&self, operation: &Value) -> bool {
         let mut has_file = false;
         for (status, reply) in members(&operation["responses"]) {
@@ -198,7 +197,7 @@ impl Spec {
             let request = self.resolve(&operation.value["requestBody"]);
             holders.push((format!("{at}/requestBody"), request));
             for (status, reply) in members(&operation.value["responses"]) {
-                // A shared reply is looked at once, where it stands.
+                // A shared reply is added once, from the components.
                 if reply.get("$ref").is_none() {
                     holders.push((format!("{at}/responses/{status}"), reply));
                 }
@@ -219,12 +218,12 @@ impl Spec {
         media_types
     }
 
-    /// Named schemas, in the order of the file.
+    /// The named schemas in the order of the file.
     pub(crate) fn schemas(&self) -> impl Iterator<Item = (&str, &Value)> {
         members(&self.root["components"]["schemas"])
     }
 
-    /// The objects that requests are made of, with their properties, in the order of the file.
+    /// The objects in requests with their properties, in the order of the file.
     pub(crate) fn requests(&self) -> Vec<(&str, Vec<(&str, &Value)>)> {
         let (requests, _) = self.schema_uses();
         let mut objects = Vec::new();
@@ -236,7 +235,7 @@ impl Spec {
         objects
     }
 
-    /// The choices between objects that requests are made of, with their alternatives, in the order of the file.
+    /// The choices between objects in requests with their alternatives, in the order of the file.
     pub(crate) fn choices(&self) -> Vec<(&str, Vec<&str>)> {
         let (requests, _) = self.schema_uses();
         let mut choices = Vec::new();
@@ -250,7 +249,7 @@ impl Spec {
         choices
     }
 
-    /// The description of a property: its own, or that of the schema it refers to, and what the server assumes without it.
+    /// The description of a property: its own, or that of the schema it refers to. The server's default is added.
     pub(crate) fn description(&self, property: &Value) -> Option<String> {
         let own = property["description"].as_str();
         let text = own.or_else(|| self.target(property)["description"].as_str())?;
@@ -260,12 +259,12 @@ impl Spec {
         })
     }
 
-    /// The schema of a property: the one it refers to, or the property itself. An `allOf` only describes a reference.
+    /// The schema of a property: the one it refers to, directly or in an `allOf`, or the property itself.
     pub(crate) fn target<'a>(&'a self, property: &'a Value) -> &'a Value {
         self.resolve(property["allOf"].get(0).unwrap_or(property))
     }
 
-    /// Follows a `$ref`, or gives the value itself.
+    /// Follows a `$ref`, or returns the value itself.
     pub(crate) fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         let target = value
             .get("$ref")
@@ -276,7 +275,7 @@ impl Spec {
             .unwrap_or(value)
     }
 
-    /// The names of the schemas that requests use, and of those that replies and callbacks use.
+    /// The names of the schemas that requests use, and the names of those that replies and callbacks use.
     pub(crate) fn schema_uses(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let mut requests = BTreeSet::new();
         let mut replies = BTreeSet::new();
@@ -313,7 +312,7 @@ fn schema_names(targets: &BTreeSet<String>) -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// The operations inside the callbacks of one, with their pointers below it.
+/// The operations in the callbacks of an operation, with their pointers below it.
 pub(crate) fn callbacks(operation: &Value) -> Vec<(String, &Value)> {
     let mut callbacks = Vec::new();
     for (name, expressions) in members(&operation["callbacks"]) {
@@ -327,12 +326,12 @@ pub(crate) fn callbacks(operation: &Value) -> Vec<(String, &Value)> {
     callbacks
 }
 
-/// The items of an array; of anything else none.
+/// The items of an array. Empty for any other value.
 pub(crate) fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// The members of an object; of anything else none.
+/// The members of an object. Empty for any other value.
 pub(crate) fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value
         .as_object()
@@ -346,6 +345,6 @@ pub(crate) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// A specification that is in order, for tests.
+/// A specification without problems, for tests.
 #[cfg(test)]
 pub(crate) const GOOD: &str = include_str!("good.yaml");

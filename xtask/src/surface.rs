@@ -1,7 +1,7 @@
-//! The surface of an OpenAPI document: what it states of each place, as plain facts that can be compared.
+//! The surface of an OpenAPI document: the facts that it states of each place, in a form that can be compared.
 //!
-//! A place is a text such as `POST /api/v1/veo/generate body.imageUrls[]`. The walk bears documents that are not ours: it
-//! follows references in chains and in circles, and takes 3.0 and 3.1 alike.
+//! A place is a text such as `POST /api/v1/veo/generate body.imageUrls[]`. The walk accepts documents of others: it
+//! follows chains and circles of references, and reads OpenAPI 3.0 and 3.1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use crate::spec::{callbacks, list, members};
 use crate::value::{self, fingerprint, shown};
 use crate::wording;
 
-/// What is stated of one place: the words of JSON Schema and a few of our own, with their values.
+/// The facts of one place: words of JSON Schema and a few of our own, with their values.
 pub(crate) type Facts = BTreeMap<String, Value>;
 
-/// The words of a schema that become facts as they stand.
+/// The words of a schema that become facts unchanged.
 const WORDS: [&str; 11] = [
     "format",
     "maximum",
@@ -29,23 +29,23 @@ const WORDS: [&str; 11] = [
     "x-rust-type",
 ];
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
-/// How many schemas of a document are looked at. Ours have some hundreds of places.
+/// The most schemas of a document that are read. Our documents have some hundreds of places.
 const BUDGET: usize = 50_000;
 const DEPTH: usize = 32;
 
-/// What a document states, and where it is odd.
+/// The facts that a document states, and remarks about its oddities.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Surface {
     pub(crate) places: BTreeMap<String, Facts>,
-    /// Places with what is odd there, in the order of the document.
+    /// Places with remarks, in the order of the document.
     pub(crate) remarks: Vec<(String, String)>,
-    /// The descriptions of places, which are shown once and never kept.
+    /// The descriptions of places. They are shown once and never written to a file.
     pub(crate) texts: BTreeMap<String, String>,
-    /// The properties of named schemas that stand at places, since one can stand at several.
+    /// The property of a named schema at each place. One property can be at several places.
     pub(crate) origins: BTreeMap<String, String>,
 }
 
-/// To whom a place matters.
+/// The part of an exchange that a place belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Side {
     Operation,
@@ -54,7 +54,7 @@ pub(crate) enum Side {
 }
 
 impl Surface {
-    /// The surface of an OpenAPI document.
+    /// Reads the surface of an OpenAPI document.
     pub(crate) fn of(root: &Value) -> Self {
         let mut walk = Walk {
             root,
@@ -73,7 +73,6 @@ impl Surface {
         walk.surface
     }
 
-    /// Adds a fact.
     pub(crate) fn state(&mut self, at: &str, what: &str, value: Value) {
         let facts = self.places.entry(at.to_owned()).or_default();
         facts.insert(what.to_owned(), value);
@@ -83,7 +82,7 @@ impl Surface {
         self.remarks.push((at.to_owned(), text.into()));
     }
 
-    /// Adds another surface. What is stated already stays.
+    /// Adds another surface. Facts that this one states already stay.
     pub(crate) fn add(&mut self, other: Self) {
         for (at, facts) in other.places {
             self.places.entry(at).or_insert(facts);
@@ -92,7 +91,7 @@ impl Surface {
         self.texts.extend(other.texts);
     }
 
-    /// Adds the type of an example as shown, if there is no room for it in what is stated of the place.
+    /// Adds the type of an example as the fact `shown`, if the stated type of the place does not allow it.
     pub(crate) fn compare(&mut self, at: &str, example: &Value) {
         let Some(kind) = kind(example) else {
             return;
@@ -115,12 +114,12 @@ impl Surface {
         }
     }
 
-    /// The facts of a place; none if there is no such place.
+    /// The facts of a place, or `None` if there is no such place.
     pub(crate) fn facts(&self, at: &str) -> Option<&Facts> {
         self.places.get(at)
     }
 
-    /// Whether anything stands below a place.
+    /// Returns whether there is a place inside a place.
     pub(crate) fn has_parts(&self, at: &str) -> bool {
         let places = self.places.range(at.to_owned()..).map(|(place, _)| place);
         let mut inside = places.take_while(|place| place.starts_with(at));
@@ -128,7 +127,7 @@ impl Surface {
     }
 }
 
-/// The place that a place stands in: an object, a list or an operation.
+/// The place that contains a place: an object, a list or an operation.
 pub(crate) fn parent(at: &str) -> Option<&str> {
     let (operation, part) = split(at);
     if part.is_empty() {
@@ -147,7 +146,7 @@ pub(crate) fn parent(at: &str) -> Option<&str> {
     }
 }
 
-/// To whom a place matters.
+/// Returns which part of an exchange a place belongs to.
 pub(crate) fn side(at: &str) -> Side {
     let (_, part) = split(at);
     let is_request = ["body", "query.", "path.", "header."]
@@ -160,7 +159,7 @@ pub(crate) fn side(at: &str) -> Side {
     }
 }
 
-/// A place as its operation and the part of it.
+/// Splits a place into its operation and the rest.
 pub(crate) fn split(at: &str) -> (&str, &str) {
     let mut spaces = at.match_indices(' ').map(|(index, _)| index);
     match spaces.nth(1) {
@@ -169,7 +168,7 @@ pub(crate) fn split(at: &str) -> (&str, &str) {
     }
 }
 
-/// The topmost places that one surface has and another lacks.
+/// The outermost places that one surface has and another lacks.
 pub(crate) fn lacking<'a>(of: &'a Surface, in_other: &Surface) -> Vec<&'a str> {
     let mut found: Vec<&str> = Vec::new();
     for at in of.places.keys().map(String::as_str) {
@@ -181,7 +180,7 @@ pub(crate) fn lacking<'a>(of: &'a Surface, in_other: &Surface) -> Vec<&'a str> {
     found
 }
 
-/// The types that facts allow; none if they say nothing.
+/// The types that facts allow. Empty if they state no type.
 pub(crate) fn types(facts: &Facts) -> BTreeSet<&str> {
     match facts.get("type") {
         Some(Value::String(kind)) => BTreeSet::from([kind.as_str()]),
@@ -190,7 +189,7 @@ pub(crate) fn types(facts: &Facts) -> BTreeSet<&str> {
     }
 }
 
-/// The type of a value in an example; none of a null.
+/// The type of a value in an example. `None` for a null.
 pub(crate) fn kind(value: &Value) -> Option<&'static str> {
     match value {
         Value::Null => None,
@@ -203,7 +202,7 @@ pub(crate) fn kind(value: &Value) -> Option<&'static str> {
     }
 }
 
-/// A name as it stands in a place, and whether it had to be changed for that.
+/// Returns a name in the form for a place, and whether it had to be changed.
 pub(crate) fn name(written: &str) -> (String, bool) {
     let trimmed = written.trim();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./{}-".contains(c);
@@ -216,7 +215,7 @@ pub(crate) fn name(written: &str) -> (String, bool) {
 struct Walk<'a> {
     root: &'a Value,
     surface: Surface,
-    /// The references that lead to where the walk is.
+    /// The references on the way to the current place.
     seen: Vec<String>,
     budget: usize,
 }
@@ -272,7 +271,7 @@ impl Walk<'_> {
             return;
         }
         let name = self.named(operation, written);
-        // What a parameter says beside its schema counts as said by the schema.
+        // Words of the parameter outside its schema count as words of the schema.
         let mut schema = parameter["schema"].as_object().cloned().unwrap_or_default();
         for word in ["description", "deprecated", "x-basis"] {
             if let Some(value) = parameter.get(word) {
@@ -284,7 +283,7 @@ impl Walk<'_> {
         self.schema(&at, &Value::Object(schema), is_required, 0);
     }
 
-    /// The body of a request. Alternatives that a single word tells apart each have a place of their own.
+    /// Reads the body of a request. Alternatives that one word tells apart get a place each.
     fn request(&mut self, operation: &str, content: &Value) {
         let at = format!("{operation} body");
         let Some((media_type, media)) = media(content) else {
@@ -313,7 +312,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The word of an alternative that no other has: its first property that can be one word only.
+    /// The word that tells an alternative apart: that of the first property which allows one word only.
     fn label(&self, alternative: &Value) -> Option<String> {
         for (_, property) in members(&alternative["properties"]) {
             let words = self.resolve(property)["enum"].clone();
@@ -338,7 +337,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Where an example has another type than the schema, both are facts. A field that only an example has is none.
+    /// Reads an example. If its type differs from the schema, both are facts. A field that only an example has is a
+    /// remark.
     fn example(&mut self, at: &str, example: &Value) {
         self.surface.compare(at, example);
         let has_fields = self.surface.has_parts(at);
@@ -440,7 +440,7 @@ impl Walk<'_> {
         self.surface.places.insert(at.to_owned(), facts);
     }
 
-    /// A schema with its references followed and its parts put together.
+    /// Follows the references of a schema, and puts its parts together.
     fn flat(&mut self, at: &str, schema: &Value) -> Map<String, Value> {
         let Some(spent) = self.budget.checked_sub(1) else {
             return Map::new();
@@ -453,7 +453,7 @@ impl Walk<'_> {
         let all = flat.remove("allOf").unwrap_or_default();
         let one = flat.remove("oneOf").or_else(|| flat.remove("anyOf"));
         if let Some(Value::String(target)) = flat.remove("$ref") {
-            // A reference that has led here already leads in a circle.
+            // A reference that is on the way already leads in a circle.
             let is_new = !self.seen.contains(&target);
             let found = target
                 .strip_prefix('#')
@@ -480,7 +480,7 @@ impl Walk<'_> {
         flat
     }
 
-    /// Follows references from one to the next.
+    /// Follows a chain of references.
     fn resolve(&self, value: &Value) -> Value {
         let mut value = value;
         for _ in 0..DEPTH {
@@ -504,13 +504,13 @@ impl Walk<'_> {
     }
 }
 
-/// The media type of a body that counts: JSON if there is any.
+/// The media type that counts for a body: JSON if there is any.
 fn media(content: &Value) -> Option<(&str, &Value)> {
     let json = members(content).find(|(media_type, _)| media_type.contains("json"));
     json.or_else(|| members(content).next())
 }
 
-/// The examples of a body, wherever they stand.
+/// The examples of a body, from all places where OpenAPI allows them.
 fn examples(media: &Value) -> Vec<&Value> {
     let mut examples = Vec::new();
     examples.extend(media.get("example"));
@@ -520,7 +520,7 @@ fn examples(media: &Value) -> Vec<&Value> {
     examples
 }
 
-/// Adds what another schema says of the same thing. What is there already stays.
+/// Adds the words of another schema of the same thing. Words that exist already stay.
 fn merge(flat: &mut Map<String, Value>, other: Map<String, Value>) {
     for (word, value) in other {
         match (flat.get_mut(&word), value) {
@@ -540,7 +540,7 @@ fn merge(flat: &mut Map<String, Value>, other: Map<String, Value>) {
     }
 }
 
-/// Adds what the alternatives of a schema allow together.
+/// Adds the union of the alternatives of a schema.
 fn either(flat: &mut Map<String, Value>, mut alternatives: Vec<Map<String, Value>>) {
     let count = alternatives.len();
     alternatives.retain(|alternative| alternative.get("type") != Some(&json!("null")));
@@ -554,7 +554,7 @@ fn either(flat: &mut Map<String, Value>, mut alternatives: Vec<Map<String, Value
     let mut words = Vec::new();
     let mut are_words = !alternatives.is_empty();
     for mut alternative in alternatives {
-        // Only what all alternatives demand is demanded, and that is rarely said.
+        // A field is required only if all alternatives require it. That is rare, so none is.
         alternative.remove("required");
         match alternative.remove("type") {
             Some(Value::Array(several)) => kinds.extend(several),

@@ -1,8 +1,8 @@
-//! Values of facts: how they are compared, kept and shown.
+//! Compares, keeps and shows the values of facts.
 
 use serde_json::{Value, json};
 
-/// A word of a text as the value that it stands for.
+/// The value that a word of a text stands for.
 pub(crate) fn parsed(word: &str) -> Value {
     match word {
         "true" => json!(true),
@@ -13,7 +13,7 @@ pub(crate) fn parsed(word: &str) -> Value {
     }
 }
 
-/// A list as a set: sorted, and every value once.
+/// A list as a set: sorted and without repetitions.
 pub(crate) fn set(values: impl IntoIterator<Item = Value>) -> Value {
     let mut values: Vec<Value> = values.into_iter().collect();
     values.sort_by_cached_key(sort_key);
@@ -25,7 +25,7 @@ fn sort_key(value: &Value) -> (Option<i64>, String) {
     (value.as_i64(), value.to_string())
 }
 
-/// A value as a fact: a text that is long or could steer a terminal is no value, and only its fingerprint is kept.
+/// A value as a fact. Of a text that is long or could control a terminal only the fingerprint is kept.
 pub(crate) fn short(value: Value) -> Value {
     match value {
         Value::String(text) if clean(&text, 200) != text => {
@@ -37,7 +37,7 @@ pub(crate) fn short(value: Value) -> Value {
     }
 }
 
-/// Twelve hexadecimal digits that change with the words of a text and not with its white space: 64 bits of FNV-1a, cut.
+/// Twelve hexadecimal digits of FNV-1a. They depend on the words of a text and not on its white space.
 pub(crate) fn fingerprint(text: &str) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for word in text.split_whitespace() {
@@ -48,8 +48,8 @@ pub(crate) fn fingerprint(text: &str) -> String {
     format!("{:012x}", hash & 0xffff_ffff_ffff)
 }
 
-/// A value as a person reads it, on one line and cut to a length. It can be of others: control characters are left out, and
-/// so is what turns the direction of a line around.
+/// Shows a value to people, on one line and cut to a length. The value can come from others, so [`clean`] replaces its
+/// control characters.
 pub(crate) fn shown(value: Option<&Value>) -> String {
     let text = match value {
         None | Some(Value::Null) => return "none".to_owned(),
@@ -63,7 +63,8 @@ pub(crate) fn shown(value: Option<&Value>) -> String {
     clean(&text, 120)
 }
 
-/// A text of others on one line, without what could steer a terminal, and cut to a number of characters.
+/// A text of others on one line, cut to a number of characters. Characters that control a terminal or turn the
+/// direction of a line become blanks.
 pub(crate) fn clean(text: &str, most: usize) -> String {
     let is_steering = |c: char| {
         c.is_control()

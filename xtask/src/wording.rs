@@ -1,4 +1,4 @@
-//! What can be told of a text of others without keeping it.
+//! Takes facts from a text of others without keeping the text.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::value::{fingerprint, parsed, set};
 
-/// The facts of a description: its fingerprint, the values that it lists, and the default that it names.
+/// Takes the facts from a description: its fingerprint, the values that it lists, and the default that it names.
 pub(crate) fn facts(text: &str) -> BTreeMap<String, Value> {
     let mut facts = BTreeMap::new();
     if text.trim().is_empty() {
@@ -23,7 +23,7 @@ pub(crate) fn facts(text: &str) -> BTreeMap<String, Value> {
     facts
 }
 
-/// The values that stand at the beginning of the lines of a list, each before a colon or a dash.
+/// Reads the values at the beginning of the lines of a list, each before a colon or a dash.
 fn listed(text: &str) -> Vec<Value> {
     let mut values = Vec::new();
     for line in text.lines() {
@@ -31,7 +31,7 @@ fn listed(text: &str) -> Vec<Value> {
         let Some(line) = line.strip_prefix("- ").or(line.strip_prefix("* ")) else {
             continue;
         };
-        // A colon inside of a value, as in 16:9, is not the end of it.
+        // A colon inside a value, as in 16:9, does not end it.
         let ends = [": ", " - ", " — ", " – "].map(|end| line.find(end));
         let end = ends.into_iter().flatten().min();
         let head = match end {
@@ -46,7 +46,7 @@ fn listed(text: &str) -> Vec<Value> {
     values
 }
 
-/// The default that a text names.
+/// Reads the default that a text names.
 fn says(text: &str) -> Option<Value> {
     const WORDS: [&str; 6] = [
         "default value is ",
@@ -58,7 +58,7 @@ fn says(text: &str) -> Option<Value> {
     ];
     let folded: Vec<&str> = text.split_whitespace().collect();
     let folded = folded.join(" ");
-    // Same length as the text, so that places in one are places in the other.
+    // ASCII lower case keeps the length, so an index in one text is valid in the other.
     let lower = folded.to_ascii_lowercase();
     let found = WORDS
         .iter()

@@ -1,7 +1,8 @@
-//! What is documented against our specification: requests are equal, replies can be read.
+//! Compares the documented facts with our specification: requests must be equal, and replies must be readable.
 //!
-//! A request is closed, so every difference counts: stricter than the page, we refuse what is legal; looser, we let out what is
-//! not. A reply is open, so only what would be lost without a sound counts. `x-basis` is held to its word in both directions.
+//! A request is closed, so every difference counts: if we are stricter than the page, we refuse valid requests, and if
+//! we are looser, we send invalid ones. A reply is open, so only silent losses count. `x-basis` is checked in both
+//! directions: a fact without it must be documented, and a fact that says otherwise must not be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +34,7 @@ const OF_REQUESTS: [&str; 15] = [
     "type",
 ];
 
-/// One thing that is documented otherwise than we have it.
+/// A difference between a documented fact and ours.
 #[derive(Debug, PartialEq)]
 struct Difference {
     at: String,
@@ -42,7 +43,7 @@ struct Difference {
     ours: Value,
 }
 
-/// The problems of a provider; none if everything agrees or is accepted.
+/// The problems of a provider. Empty if everything agrees or is accepted.
 pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<String> {
     let ours = Surface::of(&spec.root);
     let documented = Documented::of(pages);
@@ -76,7 +77,7 @@ pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<S
     problems
 }
 
-/// An entry that matches nothing, with the block to delete.
+/// The problem of an accepted difference that no longer exists, with the block to delete.
 fn stale(accepted: &Accepted, documented: &Documented) -> String {
     let Accepted { at, what, .. } = accepted;
     let is_fact = what != "gone" && what != "lacking" && what != "fields";
@@ -94,7 +95,7 @@ fn stale(accepted: &Accepted, documented: &Documented) -> String {
     )
 }
 
-/// An entry as it stands in the file.
+/// An accepted difference as a block of the file.
 fn block(at: &str, what: &str, documented: &Value, why: &str) -> String {
     let mut text = format!("    - at: {at}\n      what: {what}\n");
     if !documented.is_null() {
@@ -133,10 +134,10 @@ impl Difference {
     }
 }
 
-/// The facts of a place. A fact that is denied has no value; one that is not there is not spoken of.
+/// The facts of a place. `None` means that the pages deny the fact. A fact that is absent is not covered.
 type Stated = BTreeMap<String, Option<Value>>;
 
-/// What all pages of a provider state together.
+/// The facts that all pages of a provider state together.
 struct Documented {
     facts: BTreeMap<String, Stated>,
     /// The same places, without facts.
@@ -185,7 +186,7 @@ impl Documented {
         differences
     }
 
-    /// What we have and no page has, although it is to rest on the pages.
+    /// The places of ours that no page has, although they count as documented.
     fn beyond(&self, ours: &Surface) -> Vec<Difference> {
         let mut differences = Vec::new();
         let mut said = BTreeSet::new();
@@ -201,7 +202,7 @@ impl Documented {
                 true => (above, "fields"),
                 false => (at, "gone"),
             };
-            // A body of which nothing is known is said once, and so is a property of a schema that stands at several places.
+            // A body without any documented field is reported once, and so is a schema's property at several places.
             let origin = ours.origins.get(at).map_or(at, String::as_str);
             if said.insert(origin) {
                 differences.push(Difference {
@@ -215,7 +216,7 @@ impl Documented {
         differences
     }
 
-    /// Whether the property that stands at a place is documented at another one.
+    /// Returns whether the property at a place is documented at another place.
     fn has_origin(&self, at: &str, ours: &Surface) -> bool {
         let Some(origin) = ours.origins.get(at) else {
             return false;
@@ -224,7 +225,8 @@ impl Documented {
         same.any(|(at, _)| self.facts.contains_key(at))
     }
 
-    /// What is documented and we do not have, unless it stands in something that we lack or take as it comes.
+    /// The difference for a documented place that we lack. None if we lack its container too, or take the container
+    /// unchecked.
     fn lacking(&self, at: &str, facts: &Stated, ours: &Surface) -> Option<Difference> {
         let above = surface::parent(at).map(|above| ours_of(above, ours));
         if let Some(above) = above {
@@ -256,7 +258,7 @@ impl Documented {
         ours: &Surface,
         differences: &mut Vec<Difference>,
     ) {
-        // What rests on something else than the pages may well be otherwise than on them.
+        // A fact with another source than the pages may differ from them.
         if !is_documented(ours, &ours_of(at, ours)) {
             return;
         }
@@ -281,7 +283,7 @@ impl Documented {
                     let Some(documented) = facts.get(what) else {
                         continue;
                     };
-                    // An example is right where it contradicts the type, and what has to be set has no default.
+                    // An example wins over the type that it contradicts, and a required field has no default.
                     let is_shown = what == "type" && is(facts, "shown", own.get(what));
                     let is_set = what == "default" && is(facts, "required", Some(&json!(true)));
                     let is_met = is_met(what, documented.as_ref(), own.get(what));
@@ -307,13 +309,13 @@ impl Documented {
     }
 }
 
-/// Whether a fact is documented to be a value.
+/// Returns whether a fact is documented with this value.
 fn is(facts: &Stated, what: &str, value: Option<&Value>) -> bool {
     let documented = facts.get(what).and_then(Option::as_ref);
     documented.is_some() && documented == value
 }
 
-/// Our place for a documented one: a status that we do not name is met by the reply for all others.
+/// Our place for a documented one. The default reply stands for a status that we do not name.
 fn ours_of(at: &str, ours: &Surface) -> String {
     let (operation, part) = surface::split(at);
     let status = part.split(['.', '[']).next().unwrap_or_default();
@@ -324,7 +326,8 @@ fn ours_of(at: &str, ours: &Surface) -> String {
     at.to_owned()
 }
 
-/// Whether a place of ours rests on the pages: by the mark that is nearest above it, and without any it does.
+/// Returns whether a place of ours counts as documented. The nearest `x-basis` at or above it decides, and without any
+/// it does.
 fn is_documented(ours: &Surface, at: &str) -> bool {
     let mut place = Some(at);
     while let Some(at) = place {
@@ -337,12 +340,12 @@ fn is_documented(ours: &Surface, at: &str) -> bool {
     true
 }
 
-/// Whether a fact of a request is as it is documented.
+/// Returns whether a fact of a request agrees with the documented one.
 fn is_met(what: &str, documented: Option<&Value>, own: Option<&Value>) -> bool {
     match what {
-        // An empty text that has to be there means nothing.
+        // A required text that is empty makes no sense, so our bound of 1 is no difference.
         "minLength" if documented.is_none() => own.is_none() || own == Some(&json!(1)),
-        // The generator would make other types of all others.
+        // We use these two formats only, since the generator would make other types of all others.
         "format" => {
             let known = |format: Option<&Value>| {
                 format
@@ -355,7 +358,7 @@ fn is_met(what: &str, documented: Option<&Value>, own: Option<&Value>) -> bool {
     }
 }
 
-/// Whether a reply of ours has room for what is documented.
+/// Returns whether our type of a reply allows the documented one.
 fn can_hold(kind: Option<&Value>, own: &Facts) -> bool {
     let room = surface::types(own);
     if room.is_empty() {
@@ -371,7 +374,7 @@ fn can_hold(kind: Option<&Value>, own: &Facts) -> bool {
     documented.iter().all(has_room)
 }
 
-/// Places that are marked as observed or inferred although the pages have them just so.
+/// The places that we mark as observed or inferred although the pages document them.
 fn marked_in_vain(ours: &Surface, documented: &Documented) -> Vec<String> {
     let mut found = Vec::new();
     for (at, own) in &ours.places {

@@ -1,4 +1,4 @@
-//! What the pages state now that they did not state before.
+//! Finds the changes between the documented facts and those that the pages state now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +10,20 @@ use crate::report::cell;
 use crate::surface::{self, Facts};
 use crate::value;
 
-/// One thing that is otherwise, on one page or on several.
+/// A change on one page, or the same change on several.
 #[derive(Debug)]
 pub(super) struct Change {
-    /// Addresses, each with the place on that page.
+    /// The addresses of the pages, each with the place on that page.
     places: Vec<(String, String)>,
-    /// `new`, `gone`, or the fact.
+    /// The kind: `new`, `gone`, or the name of the fact.
     what: String,
     was: Value,
     is: Value,
-    /// Words that are shown once: a new wording, or what a field may have been called before.
+    /// Words that are shown once: a new wording, or a possible earlier name of a field.
     note: String,
 }
 
-/// Compares what was documented with what is read now.
+/// Compares the documented facts with those that were read now.
 pub(super) fn between(before: &Pages, now: &Pages) -> Vec<Change> {
     let mut changes = Vec::new();
     let nothing = Page::default();
@@ -74,7 +74,7 @@ fn of_page(url: &str, was: &Page, is: &Page, changes: &mut Vec<Change>) {
         };
         let has_words = is.covers.is_some();
         for what in different(before, facts, has_words) {
-            // What stands in a field that only an example has is only there as well.
+            // A field inside one that only an example has is in the example only too, so one change is enough.
             let above = surface::parent(at).unwrap_or_default();
             let of = |page: &Page| {
                 page.surface
@@ -95,8 +95,8 @@ fn of_page(url: &str, was: &Page, is: &Page, changes: &mut Vec<Change>) {
     }
 }
 
-/// The facts that differ. Those that are read out of a description stand for its wording; on a page that has all in words
-/// these are the values too.
+/// The names of the facts that differ. Facts that come from a description replace the change of its wording. On a page
+/// of tables, the allowed values come from it too.
 fn different<'a>(was: &'a Facts, is: &'a Facts, has_words: bool) -> Vec<&'a str> {
     let mut whats: BTreeSet<&str> = was.keys().chain(is.keys()).map(String::as_str).collect();
     whats.retain(|what| was.get(*what) != is.get(*what));
@@ -107,18 +107,18 @@ fn different<'a>(was: &'a Facts, is: &'a Facts, has_words: bool) -> Vec<&'a str>
         (false, false) if has_values => drop(whats.remove("wording")),
         (false, false) => {}
     }
-    // A row that is gone takes all with it that it said of a field which an example still has.
+    // A removed row takes all its facts of the field with it, so that is one change if an example still has the field.
     if whats.contains("example") {
         return vec!["example"];
     }
-    // What an example shows is a fact only beside the type that it contradicts.
+    // The type in an example is a fact only if it contradicts the stated type, so it changes with that.
     if whats.contains("type") {
         whats.remove("shown");
     }
     whats.into_iter().collect()
 }
 
-/// Whether two fields are the same but for the name: all but their words.
+/// Returns whether two fields have the same facts except those of their descriptions.
 fn is_same(one: &Facts, other: &Facts) -> bool {
     let bare = |facts: &Facts| {
         let mut facts = facts.clone();
@@ -128,7 +128,7 @@ fn is_same(one: &Facts, other: &Facts) -> bool {
     bare(one) == bare(other)
 }
 
-/// One change for what several pages say of the same part of their operations.
+/// Joins equal changes of the same part on several pages.
 fn together(changes: Vec<Change>) -> Vec<Change> {
     let mut together: Vec<Change> = Vec::new();
     for change in changes {
@@ -148,13 +148,13 @@ fn together(changes: Vec<Change>) -> Vec<Change> {
 }
 
 impl Change {
-    /// The place, on the first of the pages.
+    /// The place on the first page.
     fn at(&self) -> &str {
         &self.places[0].1
     }
 }
 
-/// A place without its operation, which the page is about; an operation as it is.
+/// A place without its operation, or the operation itself.
 fn part(at: &str) -> &str {
     match surface::split(at) {
         (operation, "") => operation,
@@ -167,12 +167,12 @@ fn fold(text: &str) -> String {
     words.join(" ")
 }
 
-/// The last part of an address.
+/// The last segment of an address.
 fn short(url: &str) -> &str {
     url.rsplit('/').next().unwrap_or(url)
 }
 
-/// The changes as a person reads them, with what contradicts itself on the pages below.
+/// The changes as text for people, followed by the contradictions on the pages.
 pub(super) fn as_text(provider: &str, changes: &[Change], now: &Pages) -> String {
     let mut text = String::new();
     for (heading, lines) in by_pages(changes) {
@@ -241,10 +241,10 @@ pub(super) fn as_json(changes: &[Change]) -> Vec<Value> {
     list
 }
 
-/// A sign, a place, and what is said of it.
+/// A sign, a place, and the words about it.
 type Line = (&'static str, String, String);
 
-/// The lines of all changes, below the pages that they are on.
+/// The lines of all changes, grouped by their pages.
 fn by_pages(changes: &[Change]) -> Vec<(String, Vec<Line>)> {
     let mut headings: Vec<(String, Vec<Line>)> = Vec::new();
     for change in changes {
@@ -297,7 +297,7 @@ fn noted(note: &str) -> String {
     }
 }
 
-/// The words that a list has more and less than another; nothing if one of them is no list.
+/// The words that a list has lost and gained. Empty if one of the values is no list.
 fn words(was: &Value, is: &Value) -> String {
     if !was.is_array() || !is.is_array() {
         return String::new();
@@ -333,7 +333,7 @@ pub(super) fn described(facts: &Value) -> String {
     words.join(", ")
 }
 
-/// Where pages contradict themselves or each other, one line for what several of them do.
+/// The contradictions inside pages and between them. Equal ones on several pages are one line.
 fn remarks(pages: &Pages) -> Vec<String> {
     let mut found: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
     let mut stated: BTreeMap<&str, (&str, &Facts)> = BTreeMap::new();
@@ -371,7 +371,7 @@ fn remarks(pages: &Pages) -> Vec<String> {
     lines
 }
 
-/// What facts say other than the description that they stand beside.
+/// The contradiction between the facts of a place and its description, if there is one.
 fn against_its_text(facts: &Facts) -> Option<String> {
     let shown = |what: &str| value::shown(facts.get(what));
     if let (Some(default), Some(says)) = (facts.get("default"), facts.get("says"))
@@ -404,7 +404,7 @@ fn against_its_text(facts: &Facts) -> Option<String> {
     })
 }
 
-/// What two pages say differently of one place.
+/// The contradiction between two pages about one place, if there is one.
 fn against(before: &Facts, facts: &Facts, page: &str) -> Option<String> {
     for what in ["type", "enum", "default"] {
         if let (Some(was), Some(is)) = (before.get(what), facts.get(what))

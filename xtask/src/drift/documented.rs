@@ -1,4 +1,4 @@
-//! `openapi/documented/*.jsonl`: what the pages stated when they were last read, one line for a place.
+//! `openapi/documented/*.jsonl`: the facts that the pages stated the last time. Each line is a place.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -16,11 +16,11 @@ pub(super) fn file(provider: &str) -> String {
     format!("openapi/documented/{provider}.jsonl")
 }
 
-/// Reads what is documented of a provider; nothing if nothing has been read yet.
+/// Reads the documented facts of a provider. Empty if its pages were never read.
 ///
 /// # Errors
 ///
-/// The line that cannot be read.
+/// Fails if a line cannot be read, and names the line.
 pub(super) fn read(workspace: &Path, provider: &str) -> Result<Pages, String> {
     let path: PathBuf = workspace.join(file(provider));
     if !path.exists() {
@@ -34,7 +34,7 @@ pub(super) fn read(workspace: &Path, provider: &str) -> Result<Pages, String> {
     })
 }
 
-/// Parses the text of such a file, or gives the number of the line that is wrong.
+/// Parses the text of such a file. The error is the number of the wrong line.
 pub(super) fn parse(text: &str) -> Result<Pages, usize> {
     let mut pages = Pages::new();
     for (index, line) in text.lines().enumerate() {
@@ -71,7 +71,7 @@ fn add(line: &str, pages: &mut Pages) -> Option<()> {
     Some(())
 }
 
-/// The text of the file for some pages.
+/// Makes the text of the file.
 pub(super) fn text(pages: &Pages) -> String {
     let mut text = String::new();
     for (url, page) in pages {

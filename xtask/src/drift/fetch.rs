@@ -1,4 +1,4 @@
-//! Where pages come from: a folder of saved ones, or the network.
+//! Gets pages from the network, or from a folder of saved pages.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,11 +8,11 @@ use std::time::Duration;
 /// The most bytes of a page.
 const MOST: u64 = 1024 * 1024;
 
-/// Reads a page that was saved below a folder, as host and path.
+/// Reads a saved page. Its path in the folder is its host and path.
 ///
 /// # Errors
 ///
-/// Why not, as the end of a sentence.
+/// Returns the reason as the end of a sentence.
 pub(super) fn saved(folder: &Path, url: &str) -> Result<String, String> {
     let path = url.strip_prefix("https://").unwrap_or(url);
     let file = std::fs::File::open(folder.join(path));
@@ -20,18 +20,18 @@ pub(super) fn saved(folder: &Path, url: &str) -> Result<String, String> {
     text(file)
 }
 
-/// Asks for a page, after a pause: one page a second.
+/// Fetches a page after a pause of a second, which bounds the rate.
 ///
 /// # Errors
 ///
-/// Why not, as the end of a sentence.
+/// Returns the reason as the end of a sentence.
 pub(super) fn fetched(url: &str) -> Result<String, String> {
     std::thread::sleep(Duration::from_secs(1));
     asked(Command::new("curl"), url)
 }
 
-/// Asks by a program, which is curl. No file of the user's settings is read, no redirect is followed, and nothing but https
-/// is spoken.
+/// Fetches a page with a program, which is curl. It ignores the user's settings, follows no redirect and uses https
+/// only.
 fn asked(mut program: Command, url: &str) -> Result<String, String> {
     let agent = concat!("veo-drift/1 (+", env!("CARGO_PKG_REPOSITORY"), ")");
     let mut running = program
@@ -62,7 +62,7 @@ fn asked(mut program: Command, url: &str) -> Result<String, String> {
     }
 }
 
-/// A page as text, if it is not too long and is text.
+/// Reads a page that is UTF-8 and not too long.
 fn text(source: impl Read) -> Result<String, String> {
     let mut bytes = Vec::new();
     let read = source.take(MOST + 1).read_to_end(&mut bytes);
@@ -100,7 +100,7 @@ mod tests {
         }
     }
 
-    /// A stand-in for curl writes its arguments, or answers otherwise.
+    /// A stand-in for curl prints its arguments, or fails in various ways.
     #[cfg(unix)]
     #[test]
     fn a_page_is_asked_for_once_and_plainly() {

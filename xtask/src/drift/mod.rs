@@ -1,4 +1,4 @@
-//! What the providers' pages state: read, compared with what they stated when last read, and held against our specifications.
+//! Reads the facts on the providers' pages, and compares them with those of the last time and with our specifications.
 
 mod agreement;
 mod changes;
@@ -21,15 +21,15 @@ use crate::report::{Report, cell};
 use crate::spec::{SPECS, Spec};
 use crate::value;
 
-/// Some page could not be read, so nothing can be said.
+/// The exit code if a page could not be read.
 const UNREADABLE: u8 = 3;
 
-/// How the task is asked.
+/// The options of the task.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Options {
     /// A folder with saved pages, instead of the network.
     from: Option<PathBuf>,
-    /// Whether what is read is written down.
+    /// True if the facts are to be written to the files.
     accept: bool,
     form: Form,
 }
@@ -43,7 +43,7 @@ enum Form {
 }
 
 impl Options {
-    /// The options in the arguments behind the name of the task; none if they are not understood.
+    /// Parses the arguments after the name of the task. `None` if one is unknown.
     pub(crate) fn parse(arguments: &[&str]) -> Option<Self> {
         let mut options = Self::default();
         let mut arguments = arguments.iter();
@@ -60,7 +60,7 @@ impl Options {
     }
 }
 
-/// Reads all pages and says what has changed since they were last read.
+/// Reads all pages, and reports what has changed since the last time.
 pub(crate) fn run(workspace: &Path, options: &Options) -> Report {
     let from = options.from.clone();
     let source = move |url: &str| match &from {
@@ -134,7 +134,7 @@ fn drift(
     })
 }
 
-/// Problems as a list of tasks below a heading; nothing if there are none.
+/// Problems as a list of tasks under a heading. Empty if there are none.
 fn tasks(heading: &str, problems: &[String]) -> String {
     if problems.is_empty() {
         return String::new();
@@ -149,7 +149,7 @@ fn tasks(heading: &str, problems: &[String]) -> String {
     text
 }
 
-/// What has come of it, and what to do now.
+/// The last line of the output: the result, and the next thing to do.
 fn summary(options: &Options, count: usize, total: usize, unreadable: usize) -> String {
     match (count, unreadable, options.accept) {
         (_, 1.., _) => format!("{unreadable} pages could not be read, so nothing is written\n"),
@@ -161,7 +161,7 @@ fn summary(options: &Options, count: usize, total: usize, unreadable: usize) -> 
     }
 }
 
-/// The pages of a provider, and those that could not be read with the reason.
+/// Reads the pages of a provider, and returns also the addresses that could not be read with the reasons.
 fn pages(
     provider: &Provider,
     before: &Pages,
@@ -173,7 +173,7 @@ fn pages(
         Ok(page) => pages.push((url.clone(), page)),
         Err(problem) => {
             failed.push((url.clone(), problem));
-            // It has not changed for what can be known.
+            // Its earlier facts are kept, so that nothing on it counts as changed.
             let known = before.iter().find(|(other, _)| other == url);
             pages.extend(known.cloned());
         }
@@ -201,7 +201,7 @@ fn write(workspace: &Path, provider: &str, pages: &Pages) -> Result<(), String> 
         .map_err(|error| format!("{file} cannot be written: {error}\n"))
 }
 
-/// Where our specifications do not carry what is documented. Nothing is asked of the network.
+/// Compares our specifications with the documented facts in the files. It does not use the network.
 pub(crate) fn problems(workspace: &Path) -> Vec<String> {
     let providers = match watched::read(workspace) {
         Ok(providers) => providers,
@@ -209,7 +209,7 @@ pub(crate) fn problems(workspace: &Path) -> Vec<String> {
     };
     let mut problems = Vec::new();
     for (file, _) in SPECS {
-        // What is wrong with the file itself is said by the lint.
+        // The lint reports the problems of the file itself.
         let Ok(spec) = Spec::read(workspace, file) else {
             continue;
         };

@@ -1,6 +1,4 @@
-//! What a page of a provider states, whichever of their formats it is in.
-//!
-//! Nothing is guessed: what is only said in sentences is not read.
+//! Reads the facts of a page in any of the providers' formats. Facts that are only in sentences are not read.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +15,8 @@ use crate::value;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Page {
     pub(super) format: String,
-    /// The facts that are denied where the page does not state them; none for a page that states whole schemas.
+    /// The facts that a place lacks if the page does not state them. `None` for a page of whole schemas, which covers
+    /// all facts.
     pub(super) covers: Option<BTreeSet<String>>,
     pub(super) surface: Surface,
 }
@@ -26,7 +25,7 @@ pub(super) struct Page {
 ///
 /// # Errors
 ///
-/// Why it cannot be read, as the end of a sentence.
+/// Returns the reason as the end of a sentence.
 pub(super) fn read(text: &str, watched: &Watched) -> Result<Page, String> {
     let mut page = if text.trim_start().starts_with('{') {
         described("raw OpenAPI", &[text.to_owned()])?
@@ -44,7 +43,7 @@ pub(super) fn read(text: &str, watched: &Watched) -> Result<Page, String> {
         };
         page.surface.places.retain(|at, _| is_wanted(at));
         page.surface.remarks.retain(|(at, _)| is_wanted(at));
-        // What the page says of the operation itself is of another model too.
+        // The facts of the operation itself are about another model too.
         let (operation, _) = surface::split(only);
         let facts = page.surface.places.get_mut(operation);
         facts.into_iter().for_each(|facts| facts.clear());
@@ -59,11 +58,11 @@ pub(super) fn read(text: &str, watched: &Watched) -> Result<Page, String> {
     Ok(page)
 }
 
-/// The pages that an index links to, below the watched folders, as places.
+/// Reads an index. Its places are the links to pages in the watched folders.
 ///
 /// # Errors
 ///
-/// It links to none.
+/// Fails if there is no such link.
 pub(super) fn index(text: &str, watch: &[String]) -> Result<Page, String> {
     let mut surface = Surface::default();
     for rest in text.split("](https://").skip(1) {
@@ -143,7 +142,7 @@ fn parsed(text: &str) -> Result<Value, String> {
     }
 }
 
-/// Names the alternative of a body that a page is about.
+/// Moves the facts of the request body to the alternative that the page is about.
 fn label(surface: &mut Surface, model: &str) {
     let labelled = |at: &str| {
         let (operation, part) = surface::split(at);
@@ -167,7 +166,7 @@ fn label(surface: &mut Surface, model: &str) {
         .collect();
 }
 
-/// A `schemaArray` block, which has one operation, in the words of OpenAPI.
+/// Converts a `schemaArray` block, which has one operation, to OpenAPI.
 fn rewritten(block: &Value) -> Value {
     let described = &block["paths"];
     let request = &described["request"];
@@ -215,7 +214,7 @@ fn rewritten(block: &Value) -> Value {
     json!({ "paths": { path: { method: operation } }, "components": block["components"] })
 }
 
-/// A schema of such a block, and all inside it, in the words of OpenAPI.
+/// Converts a schema of such a block, with everything inside it, to OpenAPI.
 fn schema_words(schema: &Value) -> Value {
     match schema {
         Value::Array(items) => items.iter().map(schema_words).collect(),
@@ -223,7 +222,7 @@ fn schema_words(schema: &Value) -> Value {
             let mut rewritten = Map::new();
             for (word, value) in words {
                 match word.as_str() {
-                    // It is said of the property from within.
+                    // In such a block the property itself says that it is required.
                     "required" if value.is_boolean() => {}
                     "requiredProperties" => {
                         drop(rewritten.insert("required".into(), value.clone()))

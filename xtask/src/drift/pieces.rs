@@ -1,22 +1,22 @@
-//! The pieces of a page: headings, blocks, tables and the rest.
+//! Splits a page into pieces: headings, blocks, tables and other lines.
 //!
-//! They are taken line by line and not by a reader of Markdown: to one a fence below a tag is HTML, and a cell loses its stars.
+//! A Markdown parser does not serve here: it takes a fence below an HTML tag for HTML, and drops the stars in a cell.
 
 /// A piece of a page.
 pub(super) enum Piece {
     Heading(usize, String),
-    /// A block of code: the words behind its first fence, and its text.
+    /// A block of code: the words after its first fence, and its text.
     Block(String, String),
-    /// A table with its head, cells as written.
+    /// The rows of a table with its head, with the cells as written.
     Table(Vec<Vec<String>>),
     Text(String),
 }
 
-/// Takes a page apart.
+/// Splits a page into pieces.
 ///
 /// # Errors
 ///
-/// A block of code has no end.
+/// Fails if a block of code has no end.
 pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut lines = text.lines().peekable();
@@ -57,7 +57,7 @@ struct Fence {
     info: String,
 }
 
-/// The fence that a line is, if it is one.
+/// Parses a line as a fence, if it is one.
 fn fence(line: &str) -> Option<Fence> {
     let words = line.trim_start();
     let mark = words.chars().next().filter(|mark| "`~".contains(*mark))?;
@@ -74,7 +74,7 @@ fn fence(line: &str) -> Option<Fence> {
     })
 }
 
-/// Whether a line ends a block. One that is indented deeper than the beginning stands in a text inside the block.
+/// Returns whether a line ends a block. A fence that is indented deeper than the first one is text inside the block.
 fn closes(line: &str, opened: &Fence) -> bool {
     fence(line).is_some_and(|fence| {
         fence.mark == opened.mark
@@ -84,7 +84,7 @@ fn closes(line: &str, opened: &Fence) -> bool {
     })
 }
 
-/// The cells of a row, as written.
+/// Splits a row into its cells.
 fn cells(row: &str) -> Vec<String> {
     let row = row.trim().trim_start_matches('|');
     let row = row.replace("\\|", "\u{0}");
@@ -94,7 +94,7 @@ fn cells(row: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether a row only separates a head from its rows.
+/// Returns whether a row only separates the head from the other rows.
 pub(super) fn is_rule(row: &[String]) -> bool {
     let is_dash = |cell: &String| !cell.is_empty() && cell.chars().all(|c| "-: ".contains(c));
     row.iter().all(is_dash)

@@ -1,4 +1,4 @@
-//! Pages that describe an operation in tables and JSON examples, in the words of people.
+//! Reads pages that describe an operation in tables and JSON examples.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use crate::spec::{list, members};
 use crate::surface::{self, Facts, Surface};
 use crate::{value, wording};
 
-/// Reads the tables and examples of a page about one operation, or about one place of it if that is known. It also gives the
-/// facts that the tables have a column for.
+/// Reads the tables and examples of a page about one operation, or about `place` if that is given. It also returns
+/// which facts have a column in the tables.
 ///
 /// # Errors
 ///
-/// The page names no operation.
+/// Fails if the page names no operation.
 pub(super) fn read(
     pieces: &[Piece],
     place: Option<&str>,
@@ -63,7 +63,7 @@ pub(super) fn read(
     Ok((reading.surface, reading.covers))
 }
 
-/// The operation that a page names: in its first block of HTTP, or else in its first span of code.
+/// Finds the operation that a page names: in its first block of HTTP, or else in its first span of code.
 fn operation(pieces: &[Piece]) -> Option<String> {
     for piece in pieces {
         if let Piece::Block(info, text) = piece
@@ -84,7 +84,7 @@ fn operation(pieces: &[Piece]) -> Option<String> {
         .find_map(named)
 }
 
-/// A method and a path, if a text is both.
+/// Parses a text as a method and a path.
 fn named(text: &str) -> Option<String> {
     let (method, path) = text.trim().split_once(' ')?;
     let path = path.trim();
@@ -96,10 +96,10 @@ fn named(text: &str) -> Option<String> {
     Some(format!("{method} {path}"))
 }
 
-/// What the rows for the parts of a field begin with.
+/// The marks at the start of the rows for the parts of a field.
 const NESTED: [char; 3] = ['∟', '└', '↳'];
 
-/// Where a table has what.
+/// The columns of a table by their meaning.
 struct Columns {
     kind: Option<usize>,
     required: Option<usize>,
@@ -108,7 +108,7 @@ struct Columns {
 }
 
 struct Reading {
-    /// The place that all of the page is about.
+    /// The place that the whole page is about, if it was given.
     whole: Option<String>,
     operation: String,
     surface: Surface,
@@ -116,7 +116,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// The place that a table below some headings describes.
+    /// The place that a table under these headings describes.
     fn place_of_table(&self, headings: &[(usize, String)]) -> Option<String> {
         if let Some(place) = &self.whole {
             return Some(place.clone());
@@ -150,7 +150,7 @@ impl Reading {
         if !["field", "parameter", "name", "property"].contains(&first) {
             return;
         }
-        // A reply that is described by an empty table is described.
+        // An empty table describes a reply too.
         let (_, part) = surface::split(at);
         if !["query", "path", "header"].contains(&part) {
             self.surface.state(at, "type", json!("object"));
@@ -172,7 +172,7 @@ impl Reading {
         }
     }
 
-    /// Where the columns are that say something.
+    /// Finds the columns that state facts.
     fn columns(&mut self, at: &str, head: &[String], rows: &[&Vec<String>]) -> Columns {
         let column = |name: &str| head.iter().position(|cell| cell.starts_with(name));
         let mut columns = Columns {
@@ -183,7 +183,7 @@ impl Reading {
         };
         let required = rows.iter().map(|row| is_yes(cell(row, columns.required)));
         let required: BTreeSet<bool> = required.collect();
-        // A column that says the same of every field says nothing.
+        // A column with the same value for every field states nothing.
         if columns.required.is_some() && required.len() < 2 {
             columns.required = None;
             if rows.len() > 1 && required.contains(&true) {
@@ -215,7 +215,7 @@ impl Reading {
         }
         let description = cell(row, columns.description);
         facts.extend(wording::facts(description));
-        // A cut-off row can have its description in another column.
+        // A row with too few cells can have its description in another column.
         let words = row.get(1..).unwrap_or_default().join(" ");
         let values = allowed(&words);
         if !values.is_empty() {
@@ -227,7 +227,7 @@ impl Reading {
         place.or_default().extend(facts);
     }
 
-    /// The place of a field that a table names, with all the places above it.
+    /// Adds the place of a field that a table names, and all places above it.
     fn place(&mut self, base: &str, written: &str) -> Option<String> {
         let written = written.trim_start_matches(NESTED);
         let written = bare(written).replace('\\', "");
@@ -265,7 +265,7 @@ impl Reading {
             self.surface.remark(at, "an example is no JSON");
             return;
         };
-        // Where a table says which fields there are, an example that has none of them is about something else.
+        // If a table names the fields, an example that has none of them is about something else.
         let has_fields = self.surface.has_parts(at);
         let is_field = |(name, _): (&str, &Value)| {
             let (name, _) = surface::name(name);
@@ -277,7 +277,7 @@ impl Reading {
         self.value(at, &example, has_fields);
     }
 
-    /// What an example shows of a place, which is also what it has where no table says.
+    /// Adds the types that an example shows. They are also the stated types if no table has the place.
     fn value(&mut self, at: &str, value: &Value, has_table: bool) {
         let facts = self.surface.places.entry(at.to_owned()).or_default();
         if let Some(kind) = surface::kind(value) {
@@ -305,7 +305,7 @@ impl Reading {
     }
 }
 
-/// The type that a cell names.
+/// Reads the type that a cell names.
 fn typed(cell: &str, facts: &mut Facts) {
     let cell = bare(cell).to_lowercase();
     let mut kinds = Vec::new();
@@ -320,7 +320,7 @@ fn typed(cell: &str, facts: &mut Facts) {
             "object" | "map" => Some("object"),
             _ => None,
         });
-        // What stands behind a list are its items.
+        // The words after a list are the types of its items.
         if kinds.last() == Some(&"array") {
             break;
         }
@@ -335,7 +335,7 @@ fn typed(cell: &str, facts: &mut Facts) {
     }
 }
 
-/// The values that a cell allows: spans of code behind words that say so, with nothing but commas between them.
+/// Reads the values that a cell allows: spans of code after words that say so, separated by commas only.
 fn allowed(text: &str) -> Vec<Value> {
     const WORDS: [&str; 5] = [
         "allowed value",
@@ -366,7 +366,7 @@ fn allowed(text: &str) -> Vec<Value> {
     values
 }
 
-/// The cell of a row in a column; nothing if there is none.
+/// The cell of a row in a column, or an empty text.
 fn cell(row: &[String], column: Option<usize>) -> &str {
     let cell = column.and_then(|index| row.get(index));
     cell.map(String::as_str).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Tests on pages written for them, one of each format, in `pages/`.
+//! Tests with the pages in `pages/`, one of each format.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ fn plain() -> Watched {
     watched(None, None, None)
 }
 
-/// What a page states and where it contradicts itself, as text.
+/// The facts and the contradictions of a page as text.
 fn stated(page: Page) -> String {
     let pages = vec![("page".to_owned(), page)];
     documented::text(&pages) + &changes::as_text("kites", &[], &pages)
@@ -54,7 +54,7 @@ fn a_page_of_every_format_is_read() {
     insta::assert_snapshot!("index", stated(page::index(INDEX, &watch).unwrap()));
 }
 
-/// What is written down is read back as it was.
+/// The facts in a file are read back unchanged.
 #[test]
 fn a_file_is_read_as_it_was_written() {
     let mut pages = Pages::new();
@@ -78,7 +78,7 @@ fn a_file_is_read_as_it_was_written() {
 #[test]
 fn a_page_that_is_not_whole_is_no_page() {
     let rows = [
-        // The end of a block is missing.
+        // The block has no end.
         (
             BLOCK.split("servers:").next().unwrap(),
             "cut off within a block",
@@ -88,7 +88,7 @@ fn a_page_that_is_not_whole_is_no_page() {
             "cut off within a block",
         ),
         (&RAW[..RAW.len() / 2], "has a block that cannot be read"),
-        // Nothing is left, or it is another page.
+        // The page is empty, or is another one.
         ("", "has nothing to read"),
         ("# Not found\n\nSorry.\n", "has nothing to read"),
         (
@@ -99,7 +99,7 @@ fn a_page_that_is_not_whole_is_no_page() {
             "```yaml\nopenapi: 3.0.1\npaths: {/a: {get: {}}}\n```\n",
             "has nothing to read",
         ),
-        // What no reader should follow.
+        // The block is malformed or malicious.
         (
             "```yaml\nopenapi: 3.0.1\npaths: [\n```\n",
             "has a block that cannot be read",
@@ -180,7 +180,7 @@ fn a_trap_is_a_remark_and_costs_nothing_else() {
     }
 }
 
-/// A sentence of a page is not kept, wherever it stands.
+/// A sentence of a page is never written to a file, wherever it is on the page.
 #[test]
 fn no_words_of_a_page_are_written_down() {
     let words = "These are the words of somebody else. ".repeat(9);
@@ -201,7 +201,7 @@ fn no_words_of_a_page_are_written_down() {
     }
 }
 
-/// The lines of a change from one page to another.
+/// The changes from one page to another.
 fn lines(before: &Page, now: &Page) -> Vec<Change> {
     let url = "https://docs.kites.example/page.md".to_owned();
     changes::between(
@@ -214,7 +214,7 @@ fn told(lines: &[Change]) -> String {
     changes::as_text("kites", lines, &Pages::new())
 }
 
-/// Every field of the page with a block, changed in every way: each is found, with one line, and a new name with two.
+/// Every field of the page with a block is changed in every way. Each change is one line, and a new name is two.
 #[test]
 fn every_edit_of_a_block_is_one_line() {
     let before = page::read(BLOCK, &plain()).unwrap();
@@ -273,7 +273,7 @@ fn every_edit_of_a_block_is_one_line() {
                 ("multipleOf", json!(2)),
             ];
             for (word, value) in words {
-                // A value that is there already is taken away.
+                // A value that exists already is removed.
                 let taken = field.get(word) == Some(&value);
                 let is_null_already = is_reference && word == "nullable";
                 let expected = usize::from(!is_null_already);
@@ -317,7 +317,7 @@ fn every_edit_of_a_block_is_one_line() {
             check(&format!("{name} is required or not"), 1, &root);
         }
     }
-    // The operations themselves.
+    // These rows change the operations themselves.
     let text = root.to_string();
     let rows = [
         ("\"/api/v1/kite\":", "\"/api/v2/kite\":", 4),
@@ -348,7 +348,7 @@ fn every_edit_of_a_block_is_one_line() {
     assert!(count > 190, "{count}");
 }
 
-/// A document with its keys in order.
+/// A document with sorted keys.
 fn sorted_text(value: &Value) -> String {
     match value {
         Value::Object(object) => {
@@ -368,7 +368,7 @@ fn sorted_text(value: &Value) -> String {
     }
 }
 
-/// Every row of the pages with tables, changed in every way.
+/// Every row of the pages with tables is changed in every way.
 #[test]
 fn every_edit_of_a_table_is_one_line() {
     let landed = watched(Some("POST /api/v1/kite callback"), None, None);
@@ -415,7 +415,7 @@ fn every_edit_of_a_table_is_one_line() {
                 check(&format!("{name} required"), 1, &with(3, other));
             }
             let bare = name.trim_matches(['`', '*', '∟', ' ']);
-            // The children of a row that has another name follow it.
+            // The nested rows follow a row that gets another name.
             let without_row = text.replacen(&format!("{row}\n"), "", 1);
             let renamed = text.replacen(row, &row.replacen(bare, &format!("{bare}2"), 1), 1);
             if name != "**data**" {
@@ -433,7 +433,7 @@ fn every_edit_of_a_table_is_one_line() {
     assert!(count > 50, "{count}");
 }
 
-/// The problems of a specification against some pages, with entries of `pages.yaml`.
+/// The problems of a specification compared with a page, with accepted differences of `pages.yaml`.
 fn problems_of(spec: &str, page: Page, accept: &str) -> String {
     let spec = Spec::parse("openapi/test.yaml", spec).unwrap();
     let file = format!("test: {{pages: [{{url: 'https://kites.example/p'}}], accept: [{accept}]}}");
@@ -442,7 +442,7 @@ fn problems_of(spec: &str, page: Page, accept: &str) -> String {
     agreement::problems(&spec, &pages, &providers["test"]).concat()
 }
 
-/// A page that states all of a specification.
+/// A page that states everything of a specification.
 fn page_of(text: &str) -> Page {
     let root = Spec::parse("openapi/test.yaml", text).unwrap().root;
     Page {
@@ -454,7 +454,7 @@ fn page_of(text: &str) -> Page {
 
 #[test]
 fn requests_have_to_be_equal_and_replies_readable() {
-    // An edit of the page, and what the specification would have to say of it: nothing, or a line.
+    // An edit of the page, and the line that it causes, or none.
     let rows = [
         // Requests.
         (
@@ -664,7 +664,7 @@ fn a_mark_is_held_to_its_word() {
         assert_eq!(problems.is_empty(), says.is_empty(), "{basis}: {problems}");
         assert!(problems.contains(says), "{basis}: {problems}");
     }
-    // The mark of a named schema holds for all that is in it, wherever it is used.
+    // The mark of a named schema applies to everything in it, wherever it is used.
     let marked = GOOD.replace("x-basis: documented", "x-basis: observed");
     let page = GOOD.replace("taskId: {type: string,", "id: {type: string,");
     let problems = problems_of(&marked, page_of(&page), "");
@@ -696,14 +696,14 @@ fn an_accepted_difference_goes_stale_by_itself() {
         assert_eq!(problems.is_empty(), says.is_empty(), "{problems}");
         assert!(problems.contains(says), "{problems}");
     }
-    // A page that is no longer read leaves nothing behind.
+    // The facts of a page that is no longer read are a problem.
     let spec = Spec::parse("openapi/test.yaml", GOOD).unwrap();
     let provider = &watched::parse("test: {pages: []}").unwrap()["test"];
     let pages = vec![("https://kites.example/p".to_owned(), page_of(GOOD))];
     let problems = agreement::problems(&spec, &pages, provider).concat();
     assert!(problems.contains("openapi/pages.yaml does not have https://kites.example/p"));
 
-    // What is printed can be pasted.
+    // The printed block can be pasted into the file.
     let problems = problems_of(GOOD, with("maximum: 8"), "");
     let block = problems.split_once(":\n").unwrap().1;
     let entries: Vec<watched::Accepted> = serde_saphyr::from_str(block).unwrap();
@@ -781,7 +781,7 @@ fn the_list_of_pages_is_checked() {
     }
 }
 
-/// What is documented and our specifications agree, or it is said why not.
+/// The documented facts and our specifications agree, or `pages.yaml` has the reason.
 #[test]
 fn the_specifications_carry_what_is_documented() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -844,7 +844,7 @@ fn pages_are_read_compared_and_accepted() {
     );
     assert_eq!(run(&["--json"]).text, "[]\n");
 
-    // The same on two pages is one line, and what is on one only another.
+    // The same change on two pages is one line, and a change on one page is another.
     let longer = BLOCK.replace("maxLength: 900", "maxLength: 90");
     write(
         "fly.md",
@@ -867,7 +867,7 @@ fn pages_are_read_compared_and_accepted() {
         })
     );
 
-    // A page that cannot be read is not a page without facts, and nothing is written.
+    // A page that cannot be read does not count as a page without facts, and nothing is written.
     for (text, says) in [
         (None, "fly.md is not in the folder"),
         (Some("# Not found\n"), "fly.md has nothing to read"),
@@ -891,7 +891,7 @@ fn pages_are_read_compared_and_accepted() {
     }
     assert!(run(&["--json"]).text.contains("\"unreadable\""));
 
-    // A page that is no longer read goes from the file.
+    // A page that is no longer read is removed from the file.
     let list = LIST.replace(
         "    - url: https://docs.kites.example/kite-api/fly.md\n",
         "",
@@ -904,7 +904,7 @@ fn pages_are_read_compared_and_accepted() {
     assert!(!text.contains("\"page\":\"https://docs.kites.example/kite-api/fly.md\""));
 }
 
-/// Whatever stands in a page, the answer is a sentence, and nothing steers a terminal or is a mark of Markdown.
+/// Any text in a page gives a sentence. Nothing of it controls a terminal or is a mark of Markdown.
 #[test]
 fn no_page_panics_or_steers() {
     let mut rows = Vec::new();

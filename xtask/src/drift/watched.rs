@@ -1,4 +1,4 @@
-//! `openapi/pages.yaml`: which pages are read, and which differences from them are accepted.
+//! `openapi/pages.yaml`: the pages that are read, and the accepted differences from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -6,19 +6,19 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The file, below the workspace.
+/// The path of the file in the workspace.
 pub(super) const FILE: &str = "openapi/pages.yaml";
 
-/// What is read of one provider.
+/// The pages of one provider, and the accepted differences.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Provider {
     /// The page that links to all others.
     pub(super) index: Option<String>,
-    /// The folders whose pages in the index are facts.
+    /// The folders whose links in the index count as facts.
     #[serde(default)]
     pub(super) watch: Vec<String>,
-    /// The pages, in the order of trust: where two state the same, the first is right.
+    /// The pages in the order of trust: if two state the same fact, the first wins.
     pub(super) pages: Vec<Watched>,
     #[serde(default)]
     pub(super) accept: Vec<Accepted>,
@@ -29,31 +29,27 @@ pub(crate) struct Provider {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Watched {
     pub(super) url: String,
-    /// The place that the page is about, where nothing in it names that.
+    /// The place that the page is about, if nothing on the page names it.
     pub(super) place: Option<String>,
-    /// The place whose facts count; the others are of another model.
+    /// The only place whose facts count, since the others are about another model.
     pub(super) only: Option<String>,
-    /// The alternative of the body that the page is about.
+    /// The alternative of the request body that the page is about.
     pub(super) model: Option<String>,
 }
 
-/// A difference between what is documented and our specification, with the reason for it.
+/// An accepted difference between the pages and our specification, with the reason.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Accepted {
     pub(super) at: String,
     pub(super) what: String,
-    /// What is documented; nothing where nothing is.
+    /// The documented value. Null if the pages state none.
     #[serde(default)]
     pub(super) documented: Value,
     pub(super) why: String,
 }
 
-/// Reads the file.
-///
-/// # Errors
-///
-/// What is wrong with it.
+/// Reads the file. The error is a sentence about what is wrong with it.
 pub(super) fn read(workspace: &Path) -> Result<BTreeMap<String, Provider>, String> {
     let text = std::fs::read_to_string(workspace.join(FILE))
         .map_err(|error| format!("{FILE} cannot be read: {error}\n"))?;
@@ -88,7 +84,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Provider>, String> {
     Ok(providers)
 }
 
-/// Whether an address can be asked, and be a path of a folder that does not leave it.
+/// Returns whether an address is a plain https address that is also a safe path inside a folder.
 fn is_plain(url: &str) -> bool {
     let is_word = |word: &str| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

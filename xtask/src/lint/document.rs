@@ -1,4 +1,4 @@
-//! Rules for the document as a whole: version, references, form, our own words, key and servers.
+//! Rules for the whole document: version, references, form, our own words, key and servers.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ fn reference(spec: &Spec, at: String, target: &Value, report: &mut Report) {
     }
 }
 
-/// The document has the form of OpenAPI, as the generator's own reader sees it.
+/// Checks the form of the document with the generator's own OpenAPI reader.
 pub(super) fn structure(spec: &Spec, report: &mut Report) {
     for pointer in ["/info", "/paths", "/components/schemas"] {
         if !spec.root.pointer(pointer).is_some_and(Value::is_object) {
@@ -57,7 +57,7 @@ pub(super) fn structure(spec: &Spec, report: &mut Report) {
     }
 }
 
-/// The words that are not OpenAPI's own are known, and `x-basis` says where a fact comes from.
+/// Refuses unknown `x-` words, and values of `x-basis` that are no source of a fact.
 pub(super) fn words(spec: &Spec, report: &mut Report) {
     const WORDS: [&str; 8] = [
         "x-basis",
@@ -82,7 +82,7 @@ pub(super) fn words(spec: &Spec, report: &mut Report) {
     });
 }
 
-/// A null is allowed where other tools look for it. A reference, alone or in an `allOf`, cannot allow one.
+/// Refuses `nullable` without a type, where other tools ignore it. A reference, alone or in an `allOf`, has no type.
 pub(super) fn nulls(spec: &Spec, report: &mut Report) {
     walk(&spec.root, String::new(), &mut |pointer, value| {
         if value["nullable"].is_boolean() && value.get("type").is_none() {
@@ -92,7 +92,7 @@ pub(super) fn nulls(spec: &Spec, report: &mut Report) {
     });
 }
 
-/// There is one key for all calls.
+/// Requires one bearer key for all calls.
 pub(super) fn key(spec: &Spec, report: &mut Report) {
     let mut schemes = Vec::new();
     for (name, _) in list(&spec.root["security"]).flat_map(members) {
@@ -105,7 +105,7 @@ pub(super) fn key(spec: &Spec, report: &mut Report) {
     }
 }
 
-/// There is one server for the file, and one for a path that has its own.
+/// Requires exactly one server for the file, and for each path that has its own.
 pub(super) fn servers(spec: &Spec, report: &mut Report) {
     let mut holders = vec![(String::new(), &spec.root)];
     for (path, item) in members(&spec.root["paths"]) {
@@ -139,14 +139,14 @@ pub(super) fn servers(spec: &Spec, report: &mut Report) {
     }
 }
 
-/// Whether a name is words in capital letters with `_URL` behind them.
+/// Returns whether a name is words in capital letters followed by `_URL`.
 fn is_url_constant(name: &str) -> bool {
     let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_uppercase());
     let words = name.strip_suffix("_URL").unwrap_or_default();
     words.split('_').all(is_word)
 }
 
-/// Visits a value and everything in it, with pointers.
+/// Visits a value and everything inside it, with pointers.
 fn walk<'a>(value: &'a Value, pointer: String, visit: &mut impl FnMut(&str, &'a Value)) {
     visit(&pointer, value);
     for (key, value) in members(value) {

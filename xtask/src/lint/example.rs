@@ -1,4 +1,4 @@
-//! Rules for examples: every body and every parameter has one, and every example is valid.
+//! Rules for examples: every body has one, and every example is valid.
 
 use serde_json::{Map, Value, json};
 
@@ -54,7 +54,7 @@ pub(super) fn examples(spec: &Spec, report: &mut Report) {
     valid(spec, &examples, report);
 }
 
-/// Checks all examples at once, as the properties of one object: the definitions take long to compile.
+/// Checks all examples at once, as properties of one object, since the definitions take long to compile.
 fn valid(spec: &Spec, examples: &[Example<'_>], report: &mut Report) {
     let mut schemas = Map::new();
     let mut values = Map::new();

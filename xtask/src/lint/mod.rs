@@ -1,4 +1,4 @@
-//! The rules that a specification must satisfy so that the generator cannot go wrong silently.
+//! The rules for a specification. With them, the generator cannot lose a part of it silently.
 
 mod document;
 mod example;
@@ -12,7 +12,7 @@ use crate::spec::{Problem, Spec};
 
 type Rule = fn(&Spec, &mut Report);
 
-/// Each stage relies on what the ones before it have found to be in order.
+/// The rules in stages. A stage runs only if the stages before it have found no problem.
 const STAGES: [&[Rule]; 5] = [
     &[document::version],
     &[document::references],
@@ -31,7 +31,7 @@ const STAGES: [&[Rule]; 5] = [
     &[example::examples],
 ];
 
-/// All problems of a specification; none means that it can be generated.
+/// Returns the problems of the first stage that has any. If there are none, the client can be generated.
 pub(crate) fn lint(spec: &Spec) -> Vec<Problem> {
     for stage in STAGES {
         let mut report = Report::new(spec);
@@ -52,13 +52,13 @@ mod tests {
     use super::*;
     use crate::spec::{GOOD, SPECS};
 
-    /// One place in which [`GOOD`] is broken.
+    /// An edit that breaks [`GOOD`] in one place.
     #[derive(Deserialize)]
     struct Fault {
-        /// The text that is replaced; all of it if there is none.
+        /// The text that is replaced. Without it, all of the file is.
         edit: Option<String>,
         to: String,
-        /// Where the problem is.
+        /// The pointer to the problem.
         at: String,
         says: String,
     }

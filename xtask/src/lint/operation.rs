@@ -63,7 +63,8 @@ fn identified<'a>(at: &str, value: &'a Value, ids: &mut BTreeSet<&'a str>, repor
     }
 }
 
-/// Only a call that the generator writes, to the server of the file, is sure to be sent at most once.
+/// Requires `x-billable`, and refuses a paid call that is hand-written or has its own server. Only generated calls to
+/// the server of the file go over the connection that sends at most once, so any other call could be paid for twice.
 fn billable(operation: &Operation<'_>, report: &mut Report) {
     let at = &operation.pointer;
     let Some(is_billable) = operation.value["x-billable"].as_bool() else {
@@ -143,10 +144,10 @@ fn parameter(spec: &Spec, at: &str, parameter: &Value, report: &mut Report) {
     }
 }
 
-/// There is one kind of success, which is an object, and one kind of error.
+/// Requires one schema for all successes, which is an object, and one for all errors.
 fn replies(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
     let at = format!("{}/responses", operation.pointer);
-    // Statuses by the schemas of their bodies.
+    // The keys are the schemas of the bodies, and the values a status that has it.
     let mut successes = BTreeMap::new();
     let mut errors = BTreeMap::new();
     for (status, reply) in members(&operation.value["responses"]) {
@@ -186,7 +187,7 @@ fn one_body(kind: &str, at: &str, bodies: &BTreeMap<String, &str>, report: &mut 
     }
 }
 
-/// Bodies are JSON, or forms for uploads, which are hand-written; and they refer to a component. A file is bytes.
+/// Requires that a body is JSON, or a form in a request, and refers to a component. The body of a file is bytes.
 pub(super) fn bodies(spec: &Spec, report: &mut Report) {
     let streams = |at: &str| {
         let mut operations = spec.operations().into_iter();

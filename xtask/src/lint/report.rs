@@ -1,12 +1,12 @@
-//! The problems that rules have found, and the two rules that all of them share.
+//! Collects the problems that rules find, and has two checks that they share.
 
 use serde_json::Value;
 
 use crate::spec::{Problem, Spec, escape, members};
 
-/// Why a word that is known elsewhere is refused.
+/// The reason to refuse a word that is known elsewhere.
 pub(super) const UNREAD: &str = "nothing reads this here, so it would be lost";
-/// Why a schema has to be a component.
+/// The reason why a schema has to be a component.
 pub(super) const INLINE: &str = "an inline object, enum or oneOf gets a made-up name that can meet another; \
                                  move it to components/schemas and refer to it";
 
@@ -23,7 +23,7 @@ impl Report {
         }
     }
 
-    /// Notes a problem: where, and a sentence that says what to do.
+    /// Adds a problem with its pointer and a sentence that says what to do.
     pub(super) fn refuse(&mut self, at: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem {
             file: self.file.clone(),
@@ -32,7 +32,7 @@ impl Report {
         });
     }
 
-    /// Refuses all words but some.
+    /// Refuses all words except `words`.
     pub(super) fn only(&mut self, at: &str, value: &Value, words: &[&str], why: &str) {
         for (word, _) in members(value) {
             if word != "x-basis" && !words.contains(&word) {

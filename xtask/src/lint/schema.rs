@@ -1,4 +1,4 @@
-//! Rules for schemas: names, words, enums, alternatives, and who uses them.
+//! Rules for schemas: their names, words, enums, alternatives and uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,7 @@ fn extensible(schema: &Value, is_reply: bool, at: &str, report: &mut Report) {
     }
 }
 
-/// Properties are described, and do not meet in Rust.
+/// Requires that properties have a description, and that no two become one field in Rust.
 fn properties(schema: &Value, at: &str, report: &mut Report) {
     let mut fields = BTreeMap::new();
     for (property, value) in members(&schema["properties"]) {
@@ -75,7 +75,7 @@ fn properties(schema: &Value, at: &str, report: &mut Report) {
     }
 }
 
-/// An enum has values of its type, and as many names and descriptions.
+/// Requires that the values of an enum have its type, and that each has a name and a description.
 fn enumerated(schema: &Value, at: &str, report: &mut Report) {
     let lists = ["enum", "x-extensible-enum"];
     let Some(word) = lists.into_iter().find(|word| schema.get(word).is_some()) else {
@@ -116,8 +116,8 @@ fn enumerated(schema: &Value, at: &str, report: &mut Report) {
     }
 }
 
-/// The alternatives of a schema differ in type, or are objects of a request that differ in a word: the first that fits is
-/// taken, and a reply's object fits any.
+/// Requires that alternatives differ in type, or in a word if they are objects of a request. The decoder takes the
+/// first that fits, and the object of a reply fits any object.
 fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Report) {
     if schema.get("x-rust-type").is_some() {
         return;
@@ -137,7 +137,7 @@ fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Report) {
     }
 }
 
-/// What tells an alternative from others: the words of the enum that its first required property is, or its type.
+/// The marks that tell an alternative apart: the words of its first required property if that is an enum, or its type.
 fn marks_of(spec: &Spec, alternative: &Value) -> Vec<String> {
     if let Some(name) = alternative["required"][0].as_str() {
         let words = &spec.target(&alternative["properties"][name])["enum"];
@@ -153,7 +153,7 @@ fn marks_of(spec: &Spec, alternative: &Value) -> Vec<String> {
     }
 }
 
-/// Where a schema stands. A part is an item of a list, or what an `allOf` describes.
+/// The place of a schema. A part is the item of a list, or the reference inside an `allOf`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     Component,
@@ -162,7 +162,8 @@ enum Place {
     Part,
 }
 
-/// Refuses, in a schema and all below it, what would be lost, would cost a reply, or would need a name of its own.
+/// Refuses words in a schema and below it that the generator would lose, that could cost a reply, or that need a named
+/// type.
 fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut Report) {
     let kind = schema["type"].as_str();
     let named = ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"];
@@ -203,7 +204,7 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
             "the generator takes allOf around one $ref only, to describe it; write one object";
         report.refuse(format!("{at}/allOf"), message);
     }
-    // Anything can be said of a schema that is decoded by hand, since it is not generated.
+    // A schema that is decoded by hand is not generated, so its words do not matter.
     if schema.get("x-rust-type").is_some() {
         return;
     }
@@ -228,7 +229,7 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
     }
 }
 
-/// Bounds become a range. That of a number has both ends; a length has no end or begins at nothing if it is left out.
+/// Requires that bounds form a range. A number needs both ends. A length begins at 0, or has no end, if one is absent.
 fn bounded(schema: &Value, at: &str, report: &mut Report) {
     for (least, most, needs_both) in [
         ("minimum", "maximum", true),
@@ -248,7 +249,7 @@ fn bounded(schema: &Value, at: &str, report: &mut Report) {
     }
 }
 
-/// The words of a schema that something reads.
+/// The words of a schema that the generator or the contract reads.
 fn words_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
     if schema.get("$ref").is_some() {
         return vec!["$ref"];
@@ -268,7 +269,7 @@ fn words_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
         (None, Place::Property, _) => &["allOf"],
         _ => &[],
     };
-    // A null in a list would cost the whole list.
+    // `nullable` is not allowed for a part: a null in a list would cost the whole list.
     let of_place: &[&str] = match place {
         Place::Component => &[
             "nullable",
@@ -286,7 +287,7 @@ fn words_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
     [&["type", "description"], of_type, of_place].concat()
 }
 
-/// Requests are closed and replies are open, so no schema serves both.
+/// Refuses a schema that both requests and replies use, since requests are closed and replies are open.
 pub(super) fn uses(spec: &Spec, report: &mut Report) {
     let (requests, replies) = spec.schema_uses();
     for (name, schema) in spec.schemas() {

@@ -1,11 +1,11 @@
-//! The client of an edited good.yaml, with a program that uses all of the client of good.yaml itself.
+//! A program that uses every part of the client of good.yaml. It is compiled with the client of an edited good.yaml.
 
 mod generated;
 
 mod client {
     use veo_transport::RawReply;
 
-    /// Stands in for the connections, which a program does not see.
+    /// A stand-in for the connections, which a program does not see.
     #[derive(Clone, Debug)]
     pub(crate) struct Inner {
         pub(crate) other_url: String,
@@ -27,7 +27,7 @@ mod client {
 }
 
 mod reply {
-    /// Stands in for what every provider writes by hand.
+    /// A stand-in for the hand-written code of a provider.
     pub(crate) fn open<T>(_: veo_transport::RawReply) -> Result<crate::Reply<T>, crate::Error> {
         todo!()
     }
