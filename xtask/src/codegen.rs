@@ -151,8 +151,8 @@ fn prepare(spec: &Spec) -> Spec {
     prepared
 }
 
-/// Removes words that must not change the types: nulls, bounds, which [`emit::checks`] checks, and an `allOf` that only
-/// adds a description.
+/// Removes words that must not change the types: nulls, examples, bounds, which [`emit::checks`] checks, and an `allOf`
+/// that only adds a description.
 fn relax(schema: &mut Value) {
     const WORDS: [&str; 8] = [
         "nullable",

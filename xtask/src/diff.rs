@@ -34,8 +34,7 @@ struct Line {
     text: String,
 }
 
-/// Compares two states of the specifications. Each is a file, `REVISION:path`, a revision for all files, or `.` for all
-/// files in the work tree.
+/// Compares two states of the specifications. Each is a file, `REVISION:path`, a revision, or `.` for the work tree.
 pub(crate) fn run(workspace: &Path, old: &str, new: &str, markdown: bool) -> Report {
     match compare(workspace, old, new, markdown) {
         Ok((text, Effect::Breaking)) => Report::new(text, 1),

@@ -22,8 +22,7 @@ pub(crate) fn replacement(name: &str, schema: &Value) -> Option<String> {
     (schema["type"] == "string").then(|| "::std::string::String".to_owned())
 }
 
-/// Returns whether a property or a parameter is a text or a list of texts. Its setter takes all that becomes a
-/// `String`.
+/// Returns whether a property or a parameter is a text or a list of texts. Its setter takes `impl Into<String>`.
 pub(crate) fn is_text(spec: &Spec, value: &Value) -> bool {
     let schema = spec.target(value);
     let text = if schema["type"] == "array" {

@@ -56,8 +56,7 @@ pub(crate) fn rewrite(file: &mut syn::File, spec: &Spec) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns whether hand-written code replaces an item: our constructor cannot panic, and our transport reads replies
-/// whole.
+/// Returns whether hand-written code replaces an item: a constructor that cannot panic, or our transport.
 fn is_replaced(item: &Item) -> bool {
     match item {
         Item::Use(_) => true,
@@ -75,8 +74,7 @@ fn is_replaced(item: &Item) -> bool {
     }
 }
 
-/// Changes the types: they are non-exhaustive, lenient in replies, have no builders that nobody calls, and have our
-/// enums.
+/// Changes the types: they become non-exhaustive, lenient in replies, and get our enums. Unused builders go.
 fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     let (requests, replies) = spec.schema_uses();
     let replies: BTreeSet<_> = replies.difference(&requests).cloned().collect();

@@ -83,7 +83,6 @@ impl Spec {
         }
     }
 
-    /// Parses the text of a file.
     pub(crate) fn parse(file: &str, text: &str) -> Result<Self, Problem> {
         let problem = |message| Problem {
             file: file.to_owned(),

@@ -337,8 +337,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads an example. If its type differs from the schema, both are facts. A field that only an example has is a
-    /// remark.
+    /// Reads an example. If its type differs from the schema, both are facts. A field that only it has is a remark.
     fn example(&mut self, at: &str, example: &Value) {
         self.surface.compare(at, example);
         let has_fields = self.surface.has_parts(at);

@@ -48,8 +48,7 @@ pub(crate) fn fingerprint(text: &str) -> String {
     format!("{:012x}", hash & 0xffff_ffff_ffff)
 }
 
-/// Shows a value to people, on one line and cut to a length. The value can come from others, so [`clean`] replaces its
-/// control characters.
+/// Shows a value to people, on one line and cut to a length. It can come from others, so it goes through [`clean`].
 pub(crate) fn shown(value: Option<&Value>) -> String {
     let text = match value {
         None | Some(Value::Null) => return "none".to_owned(),

@@ -246,8 +246,7 @@ impl Config {
             .all(|provider| self.base_url(*provider).is_some_and(is_loopback))
     }
 
-    /// A client that can plan, and needs no keys. It has the wanted providers, or all of them with those first that
-    /// have a key.
+    /// A client that can plan without keys. It has the wanted providers, or else all, and those with a key first.
     pub(crate) fn planner(&self, wanted: &[ProviderName]) -> Result<Client, Failure> {
         let mut order = self.chosen(wanted);
         if wanted.is_empty() {
@@ -394,8 +393,7 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
     Ok(path)
 }
 
-/// Takes the key out of a copied text: quotes and invisible characters around it go, and so do the words that precede
-/// it in a header.
+/// Takes the key out of a copied text: quotes, invisible characters and the words before it in a header go.
 pub(crate) fn key(text: &str) -> SecretString {
     let mut key = bare(text);
     for word in ["authorization:", "bearer "] {

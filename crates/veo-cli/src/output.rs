@@ -73,9 +73,11 @@ pub(crate) enum Event<'a> {
     },
     /// A job from the ledger.
     Job(&'a Listing),
+    /// The plan for a request.
     Plan(&'a Plan),
     /// The abilities of a model.
     Model(&'a Model),
+    /// The credits that are left on an account.
     Credits { provider: &'a str, credits: f64 },
     /// An image was uploaded to this URL.
     Uploaded { file: &'a str, url: &'a str },

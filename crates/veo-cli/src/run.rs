@@ -74,8 +74,7 @@ impl<'a> Run<'a> {
         Ok(prepared)
     }
 
-    /// Sends a request whose video goes to the target, and returns the job with the chosen place. The outcome is in the
-    /// ledger when this returns.
+    /// Sends a request, and returns the job and the place of its video. Then the outcome is in the ledger.
     pub(crate) async fn send(
         &self,
         prepared: Prepared,
@@ -399,8 +398,7 @@ pub(crate) fn label(line: Option<usize>) -> String {
     }
 }
 
-/// Returns the plan if a provider can make the video. The reasons of the failure also name providers without a key
-/// here.
+/// Returns the plan if a provider can make the video. The reasons against it also name providers without a key.
 pub(crate) fn possible(
     client: &Client,
     config: &Config,

@@ -1,5 +1,4 @@
-//! The ledgers of the program: one for the jobs of this machine and one beside the file of each batch, or a single one
-//! that machines share.
+//! The ledgers: one for the jobs of this machine and one beside the file of each batch, or one that machines share.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};

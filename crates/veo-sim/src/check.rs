@@ -11,8 +11,7 @@ use jsonschema::{ValidationError, Validator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The most differences of one request that are reported, since a request can be wrong in as many places as it has
-/// bytes.
+/// The most differences of one request that are reported. A request can be wrong at every byte.
 const MAX_MISMATCHES: usize = 20;
 /// The most characters of a wrong value that are shown.
 const MAX_SHOWN: usize = 80;

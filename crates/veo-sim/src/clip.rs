@@ -142,8 +142,7 @@ fn head(brand: &Ftyp, index: &Moov, media_size: usize) -> Option<Vec<u8>> {
     Some(head)
 }
 
-/// Sets the index of a track to this length, and returns how many samples it takes. The places of the samples stay
-/// empty.
+/// Sets the index of a track to this length without the places of its samples, and returns their number.
 fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> Option<usize> {
     let is_sound = is_sound(track);
     let Mdia { mdhd, minf, .. } = &mut track.mdia;

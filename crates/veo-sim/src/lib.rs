@@ -124,8 +124,7 @@ impl Sim {
         }
     }
 
-    /// The base URL of both providers and of kie.ai's uploads, without a trailing slash: `http://127.0.0.1:PORT`. Their
-    /// paths do not overlap.
+    /// The base URL of both providers and of kie.ai's uploads: `http://127.0.0.1:PORT`. Their paths do not overlap.
     pub fn url(&self) -> String {
         self.shared.url.clone()
     }

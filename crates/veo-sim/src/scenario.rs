@@ -397,8 +397,7 @@ impl Scenario {
         self
     }
 
-    /// Adds a fault of some calls of an operation or a group. The calls are counted from 1: `1..=1` is the first, `1..`
-    /// are all.
+    /// Adds a fault of some calls of an operation or a group, counted from 1: `1..=1` is the first, `1..` are all.
     #[must_use]
     pub fn fault(mut self, on: impl Into<String>, calls: impl Into<Calls>, fault: Fault) -> Self {
         self.fault.push(FaultRule::new(on, calls, fault));
@@ -562,7 +561,7 @@ impl Fault {
         }
     }
 
-    /// An error with this code, in the provider's words. At kie.ai it has HTTP 200, as most of its errors do. At UniAll
+    /// An error with this code, in the provider's words. At kie.ai it has HTTP 200, like most errors there. At UniAll
     /// the code is the HTTP status.
     pub fn code(code: u16) -> Self {
         Self::Error {

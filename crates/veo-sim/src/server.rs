@@ -62,8 +62,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         Some(Cut::Head) => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-ty").await;
         }
-        // An idle connection is closed without a reply. A client that sends a request at that moment would take this
-        // one for its reply.
+        // An idle connection gets no reply: a client that sends a request at that moment would take it for its own.
         None if error.is_timeout() && !parts.read_buf.is_empty() => {
             let body = "The head of the request did not come in time.";
             let reply = format!(
@@ -230,8 +229,7 @@ impl Arrival {
         operation.mismatches(query, kind, body)
     }
 
-    /// The fields that the specification does not have. Both providers seem to ignore them, so they are no reason to
-    /// refuse.
+    /// The fields that the specification does not have. They are accepted, since both providers seem to ignore them.
     fn unknown_fields(&self, body: &[u8]) -> Vec<String> {
         let query = self.parts.uri.query().unwrap_or_default();
         let operation = self.operation;

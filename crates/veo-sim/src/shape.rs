@@ -31,15 +31,13 @@ pub enum Shape {
     UnknownFields,
     /// The state of the task is an unknown word or number.
     UnknownState,
-    /// The task still runs, but its small original exists already. This is for videos that are larger or in portrait.
-    /// Seen at kie.ai.
+    /// The task of a video that is larger or in portrait still runs, but its small original exists. Seen at kie.ai.
     OriginFirst,
     /// The task of kie.ai's current form is a success with only its small original, beside an empty list.
     OriginOnly,
     /// The task of kie.ai's current form is a success, and its result is an empty text.
     NoResult,
-    /// The task of kie.ai's current form is `generating` and not `waiting` before its end, which some tasks are from
-    /// the start.
+    /// The task of kie.ai's current form is `generating` and not `waiting` before its end, which some report.
     Generating,
     /// The record of kie.ai's current form is as its page shows it, and not as it was seen: `param` is encoded once,
     /// `costTime` is in milliseconds, and empty texts replace nulls.
@@ -60,8 +58,7 @@ pub enum Shape {
     BareId,
     /// UniAll's task is the object of stock gateway software, with the URL among the metadata.
     StockVideo,
-    /// UniAll's completed task names no video. The gateway has the video at `/v1/videos/{id}/content`, which needs the
-    /// key.
+    /// UniAll's completed task names no video. It is at the gateway's `/v1/videos/{id}/content`, which needs the key.
     ContentOnly,
     /// The URL of UniAll's video is `/v1/videos/{id}/content` at the gateway, among the metadata.
     ContentUrl,

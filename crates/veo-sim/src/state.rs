@@ -175,7 +175,6 @@ impl State {
         self.accounts.get_mut(name)
     }
 
-    /// The pace of an account.
     pub(crate) fn pace(&self, account: &str) -> Pace {
         let account = self.accounts.get(account);
         account
@@ -310,7 +309,6 @@ impl State {
         }
     }
 
-    /// The balance of an account.
     pub(crate) fn balance(&mut self, account: &str) -> f64 {
         self.settle_due();
         let account = self.accounts.get(account);

@@ -39,7 +39,6 @@ impl Visit<'_> {
         parameter(self.parts, name)
     }
 
-    /// The body as a JSON object.
     pub(crate) fn json(&self) -> Option<Map<String, Value>> {
         serde_json::from_slice(&self.body).ok()
     }

@@ -225,8 +225,8 @@ impl Documented {
         same.any(|(at, _)| self.facts.contains_key(at))
     }
 
-    /// The difference for a documented place that we lack. None if we lack its container too, or take the container
-    /// unchecked.
+    /// The difference for a documented place that we lack. `None` if we lack its container too, or accept any content
+    /// in it.
     fn lacking(&self, at: &str, facts: &Stated, ours: &Surface) -> Option<Difference> {
         let above = surface::parent(at).map(|above| ours_of(above, ours));
         if let Some(above) = above {
@@ -326,8 +326,7 @@ fn ours_of(at: &str, ours: &Surface) -> String {
     at.to_owned()
 }
 
-/// Returns whether a place of ours counts as documented. The nearest `x-basis` at or above it decides, and without any
-/// it does.
+/// Returns whether a place of ours counts as documented: by the nearest `x-basis` at or above it, or without any.
 fn is_documented(ours: &Surface, at: &str) -> bool {
     let mut place = Some(at);
     while let Some(at) = place {

@@ -30,8 +30,7 @@ pub(super) fn fetched(url: &str) -> Result<String, String> {
     asked(Command::new("curl"), url)
 }
 
-/// Fetches a page with a program, which is curl. It ignores the user's settings, follows no redirect and uses https
-/// only.
+/// Fetches a page with curl, which ignores the user's settings here, follows no redirect and uses https only.
 fn asked(mut program: Command, url: &str) -> Result<String, String> {
     let agent = concat!("veo-drift/1 (+", env!("CARGO_PKG_REPOSITORY"), ")");
     let mut running = program

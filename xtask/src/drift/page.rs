@@ -15,8 +15,7 @@ use crate::value;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Page {
     pub(super) format: String,
-    /// The facts that a place lacks if the page does not state them. `None` for a page of whole schemas, which covers
-    /// all facts.
+    /// The facts that a place lacks if the page does not state them. `None` means all, for a page of whole schemas.
     pub(super) covers: Option<BTreeSet<String>>,
     pub(super) surface: Surface,
 }

@@ -162,8 +162,7 @@ enum Place {
     Part,
 }
 
-/// Refuses words in a schema and below it that the generator would lose, that could cost a reply, or that need a named
-/// type.
+/// Refuses words in a schema and below it that the generator would lose, that could cost a reply, or that need a name.
 fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut Report) {
     let kind = schema["type"].as_str();
     let named = ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"];

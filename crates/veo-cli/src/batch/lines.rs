@@ -70,8 +70,7 @@ pub(super) fn unusable(file: &Path, problems: &[String]) -> Failure {
 }
 
 impl BatchLine {
-    /// Returns whether this is the line of a request and its file. A line that names no file was given one, so it is
-    /// known by the request alone.
+    /// Returns whether this is the line of a request and its file. A line that names no file is known by its request.
     fn says(&self, request: &VideoRequest, output: &Path) -> bool {
         let is_there = match &self.output {
             Some(named) => place(named) == place(output),

@@ -203,8 +203,7 @@ async fn open_jobs_of_no_batch(ledgers: &Ledgers) -> Result<Vec<Listed>, Failure
     }
 }
 
-/// The name of the budget of a batch. In a shared ledger it has the name of the file, so that machines share the
-/// budget.
+/// The name of the budget of a batch. In a shared ledger it contains the name of the file, not its folder.
 fn budget(file: &Path, store: &Store) -> String {
     match file.file_name() {
         Some(name) if store.is_shared() => format!("{BUDGET} of {}", name.display()),

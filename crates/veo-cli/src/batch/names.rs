@@ -1,5 +1,4 @@
-//! The names of the batches of this machine. A hard link to a batch has no ledger beside it, and its lines would be
-//! paid for again.
+//! The names of the batches of this machine. Without them, a hard link to a batch would be a new batch, paid for again.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};

@@ -136,8 +136,7 @@ fn every_example_of_a_request_fits() {
 
 #[test]
 fn a_body_that_does_not_fit_is_told_where_and_why() {
-    // In JSON Schema 8.0 is an integer. A wrong `aspect_ratio` is an additional property, which the simulator checks
-    // itself.
+    // In JSON Schema 8.0 is an integer. A wrong `aspect_ratio` is an additional property here.
     for (id, body, expected) in rows(
         r#"
         generate | {"prompt":"A kite"} |

@@ -115,8 +115,7 @@ impl Follower {
         Some(())
     }
 
-    /// Sends a callback up to four times, until the answer is HTTP 200. One that leads to another machine is not tried
-    /// again.
+    /// Sends a callback up to four times, until the answer is HTTP 200. One to another machine is not tried again.
     async fn send_until_taken(
         &mut self,
         announcement: &Announcement,
@@ -134,8 +133,7 @@ impl Follower {
             let result = send(&callback, key, now.as_secs()).await;
             let is_over = result == Ok(200) || !is_here(&callback.url);
             let mut state = self.shared.state();
-            // The time is taken under the lock: a test that sees this attempt and moves the time forward reaches the
-            // next one.
+            // The time is taken under the lock, so a test that sees this attempt can move the time to the next.
             next = state.now(self.pace) + RETRY_PAUSE;
             state.ledger.sent(SentCallback {
                 task: callback.task_id,

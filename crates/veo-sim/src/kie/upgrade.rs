@@ -38,8 +38,7 @@ pub(crate) fn get_1080p_video(visit: &Visit<'_>) -> Answer {
     Ok(success(json!({ "resultUrl": url })))
 }
 
-/// Answers a call for 4K. The first starts the upgrade. Later ones say that it runs, and then return the video, both as
-/// a refusal with data.
+/// Answers a call for 4K. The first starts the upgrade. Later calls get a refusal with data: it runs, or is done.
 pub(crate) fn get_4k_video(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
     fits(visit)?;

@@ -1,5 +1,4 @@
-//! The parts that both forms of kie.ai share of requests that start a task: the fields of a video of Veo 3.1, its
-//! extension, and the charge.
+//! Requests that start a task, in both forms of kie.ai: the fields of a Veo 3.1 video, its extension, and the charge.
 
 use serde_json::{Map, Value};
 
@@ -106,8 +105,7 @@ impl Video<'_> {
     }
 }
 
-/// Makes the task that extends a finished video, and returns the tier of that video, or an empty text if it is not
-/// known.
+/// Makes the task that extends a finished video, and returns the tier of that video. It is empty in the old form.
 pub(crate) fn extension(visit: &Visit<'_>, source: &str) -> Result<(Task, &'static str), Refusal> {
     let Source {
         portrait,
@@ -164,8 +162,7 @@ impl Source {
             Err(refusal) if refusal.1 == UNKNOWN_TASK.1 => return Err(UNKNOWN_SOURCE),
             Err(refusal) => return Err(refusal),
         };
-        // The pages of the old form exclude videos with an upgrade, and those of the current form also videos made
-        // larger.
+        // The pages of the old form exclude videos with an upgrade. Those of the current form exclude larger ones too.
         let is_large = task.current.is_some() && task.format.resolution > Resolution::P720;
         if is_large || task.upgrade(Resolution::P1080).is_some() {
             return Err(LARGE_SOURCE);
@@ -179,8 +176,7 @@ impl Source {
 }
 
 /// Checks the rules of kie.ai's pages about several fields together. A number outside a documented bound is refused.
-/// For fields that only must not be combined the real answer is not known: the request is accepted, and the differences
-/// are returned.
+/// Fields that only must not be combined are accepted and reported, since the real answer is not known.
 fn differences(
     fields: &Map<String, Value>,
     names: &Names,

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 use crate::clip::Resolution;
 use crate::reply::Reply;
 
-/// The models with their size and their price in cents for a second of video. The prices are Google's: UniAll publishes
-/// none.
+/// The models with their size and their price in cents for a second. The prices are Google's: UniAll publishes none.
 pub(crate) const MODELS: [(&str, Resolution, u32); 6] = [
     ("veo3.1-video-720p", Resolution::P720, 40),
     ("veo3.1-video-1080p", Resolution::P1080, 40),

@@ -78,8 +78,7 @@ fn upstream_id(id: &str) -> String {
     id.trim_start_matches("task_").chars().rev().collect()
 }
 
-/// The code and the words of a task that has failed. They are Google's, which the gateway passes on, or the gateway's
-/// own.
+/// The code and the words of a task that has failed. They are Google's, which the gateway passes on, or its own.
 fn failure(fate: Fate) -> Option<(&'static str, &'static str)> {
     match fate {
         Fate::PromptRefused => Some((
