@@ -109,7 +109,7 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     applied(lenient, objects.count(), "making replies lenient")
 }
 
-/// Changes the builders: only those of requests stay. They take all types of text, and check the finished request.
+/// Changes the builders: only those of requests stay. They take all that becomes a text, and check the request.
 fn builders(module: &mut ItemMod, spec: &Spec, replies: &BTreeSet<String>) -> Result<(), String> {
     let items = contents(module)?;
     let before = items.len();

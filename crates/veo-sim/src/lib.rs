@@ -18,10 +18,10 @@
 //!
 //! # The two forms of kie.ai
 //!
-//! kie.ai has two forms here: the old one below `/api/v1/veo`, and the current one, in which every call creates a task
-//! at `/api/v1/jobs/createTask`. Both share an account with its balance, its limit and its uploads. Neither knows the
-//! tasks of the other. The scenarios that begin with `retired-old-form` switch the old form off, and [`Sim::fault`]
-//! does so during a run.
+//! kie.ai has two forms here: the old one below `/api/v1/veo`, and the current one, in which videos, extensions and
+//! upgrades are all tasks of `/api/v1/jobs/createTask`. Both share an account with its balance, limit and uploads.
+//! Neither knows the tasks of the other. The scenarios that begin with `retired-old-form` switch the old form off, and
+//! [`Sim::fault`] does so during a run.
 //!
 //! # Money
 //!

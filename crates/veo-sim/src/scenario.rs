@@ -138,7 +138,7 @@ pub enum Pace {
 ///
 /// With some faults the provider acts on the request as usual, charges it if it costs, and only the reply is spoiled.
 /// With the others it does not act on the request at all. Each fault says which it is. An [`Error`](Self::Error) and a
-/// [`Reply`](Self::Reply) can be both.
+/// [`Reply`](Self::Reply) can be either.
 ///
 /// ```
 /// use veo_sim::{Code, Fault, Scenario};
@@ -173,13 +173,13 @@ pub enum Fault {
     Drop,
     /// As [`Drop`](Self::Drop), but the connection is reset.
     Reset,
-    /// The provider acts on the request, and then sends nothing.
+    /// The provider acts on the request, and sends nothing. The connection stays open.
     Hang,
     /// The provider acts on the request, and the reply breaks off in its head.
     CutHead,
     /// The provider acts on the request, and the reply breaks off in the middle of its body.
     CutBody,
-    /// The provider acts on the request, and the reply stops in the middle of its body.
+    /// The provider acts on the request, and the reply stops in the middle of its body. The connection stays open.
     Stall,
     /// An error in the provider's words.
     Error {
@@ -304,11 +304,11 @@ pub struct Callbacks {
     pub reordered: bool,
     /// The delay in simulated seconds after the task is done.
     pub late: u32,
-    /// True if that of a 4K upgrade of the old form has the other documented shape, in snake_case.
+    /// True if the callback of a 4K upgrade of the old form has the other documented shape, in snake_case.
     pub snake_case: bool,
-    /// The body of those of the current form.
+    /// The body of the current form's callbacks.
     pub body: CallbackBody,
-    /// The form of their bodies, such as `urls_in_brackets`, or `no_data`, which kie.ai documents for failures.
+    /// The form of the bodies, such as `urls_in_brackets`, or `no_data`, which kie.ai documents for failures.
     pub shape: Option<Shape>,
 }
 
@@ -702,7 +702,7 @@ fn one() -> u32 {
 mod tests {
     use super::*;
 
-    /// A scenario about paid requests would leave any other operation out, and a test would not count it.
+    /// A scenario about paid requests misses an operation that is in neither group, and a test would not count it.
     #[test]
     fn whatever_can_cost_money_is_a_submit_or_an_upgrade() {
         for operation in Contract::shared().operations() {

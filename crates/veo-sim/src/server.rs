@@ -299,7 +299,7 @@ fn spoiled(mut reply: Reply, host: Host, fault: &Fault, base: &str) -> Result<Re
         Fault::Stall => Ok(reply.ending(End::Stall)),
         Fault::Slow(bytes) => Ok(reply.ending(End::Slow(*bytes))),
         Fault::Expired => Ok(Reply::text(403, "Request has expired")),
-        // `media::answer` has applied these to the file.
+        // The module `media` has applied these to the file.
         Fault::Truncated | Fault::Corrupted | Fault::WithoutRanges => Ok(reply),
     }
 }

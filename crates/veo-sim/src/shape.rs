@@ -48,7 +48,7 @@ pub enum Shape {
     New4kId,
     /// The reply is a success without data, as at kie.ai just after a task was accepted.
     NoData,
-    /// The HTTP status is the code in the body. kie.ai sometimes does so.
+    /// The HTTP status is the code in the body, as kie.ai may do.
     StatusIsCode,
     /// UniAll's task is in an envelope, in the words of its gateway's own table.
     Envelope,
