@@ -1,4 +1,4 @@
-//! Which processes that send from a ledger are still there: each keeps a file beside it locked for as long as it lives.
+//! The processes that may send from a ledger and still live. Each keeps a file beside the ledger locked while it lives.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -14,13 +14,13 @@ use crate::text::{folder_of, random};
 #[derive(Debug)]
 pub(super) struct Processes {
     ledger: Arc<Path>,
-    /// The file of this one, once it may send.
+    /// The file of this process, once it may send.
     own: Option<Own>,
-    /// Whether those are alive that were asked about.
+    /// The answers to earlier questions: true for a process that was alive.
     known: HashMap<Box<str>, bool>,
 }
 
-/// The file of this process. It is locked for as long as this lives.
+/// The file of this process. It is locked while this value lives.
 #[derive(Debug)]
 struct Own {
     id: String,
@@ -37,7 +37,7 @@ impl Processes {
         }
     }
 
-    /// The id of this process, which others can see from here on.
+    /// Returns the id of this process, whose file others can see from here on.
     pub(super) fn own_id(&mut self) -> Result<String, Error> {
         if let Some(own) = &self.own {
             return Ok(own.id.clone());
@@ -65,20 +65,20 @@ impl Processes {
         if self.own.as_ref().is_some_and(|own| own.id == id) {
             return true;
         }
-        // Whoever has gone does not come back.
+        // A process that has ended does not come back.
         if self.known.get(id) == Some(&false) {
             return false;
         }
         let is_alive = match File::open(path_of(&self.ledger, id)) {
             Ok(file) => file.try_lock_shared().is_err(),
-            // Whatever keeps it from being opened says nothing of the process.
+            // Any other error says nothing of the process. A live one that is taken for ended could be settled while it
+            // sends.
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         };
         self.known.insert(id.into(), is_alive);
         is_alive
     }
 
-    /// Removes the files of processes that have ended.
     fn remove_ended(&self) {
         let prefix = path_of(&self.ledger, "");
         let prefix = prefix.file_name().unwrap_or_default().to_string_lossy();
@@ -107,7 +107,7 @@ impl Drop for Own {
     }
 }
 
-/// The file that says that a process is alive, beside the ledger.
+/// Returns the file beside the ledger that shows that a process is alive.
 fn path_of(ledger: &Path, id: &str) -> PathBuf {
     let name = ledger.file_name().unwrap_or_default().to_string_lossy();
     ledger.with_file_name(format!(".{name}.{id}"))

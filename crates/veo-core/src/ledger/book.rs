@@ -1,4 +1,4 @@
-//! What a ledger knows of all its entries in short, and what follows from it for the next paid call.
+//! All entries of a ledger in short, and what they mean for the next paid call.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,17 +13,18 @@ use super::rules::{Spending, Starts, not_before, pause_after, price_kind, set_as
 use super::{Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, told};
 use crate::{JobRef, Offer};
 
-/// An event in short: all that decisions need. It stands at the start of a line, so that the rest need not be read.
+/// An event in short, with all that decisions need. It stands at the start of a line, so that the rest need not be
+/// read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Short<'a> {
     /// The number of the line.
     pub(super) n: u64,
-    /// Milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     pub(super) at: u64,
     #[serde(borrow)]
     pub(super) key: Text<'a>,
-    /// The state of the entry after it; none if it does not change it.
+    /// The state of the entry after the event, if the event changes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) state: Option<EntryState>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -34,10 +35,10 @@ pub(super) struct Short<'a> {
     pub(super) marker: Option<Text<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(super) account: Option<Text<'a>>,
-    /// Where the provider was reached, if not at its own address.
+    /// The address at which the provider was reached, if that is not its own.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(super) base_url: Option<Text<'a>>,
-    /// What has the same price: account, model, operation, mode, size and seconds.
+    /// The kind of call, which has one price: account, model, operation, mode, size and seconds.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(super) kind: Option<Text<'a>>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
@@ -46,19 +47,19 @@ pub(super) struct Short<'a> {
     pub(super) reserved: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) credits: Option<f64>,
-    /// Whether it can be the first of its key.
+    /// True if the event can be the first of its key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) first: bool,
-    /// Whether there are links in the line that are needed to send it, and for nothing after.
+    /// True if the line has links that are needed only to send it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) links: bool,
-    /// The process that sends it.
+    /// The process that sends the call.
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(super) owner: Option<Text<'a>>,
-    /// The provider of the account does not want a request for so many milliseconds.
+    /// The milliseconds for which the provider wants no request for the account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pause: Option<u64>,
-    /// The balance has fallen by so much; the key is that of a budget then.
+    /// The fall of the balance. The key is then the name of a budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fall: Option<f64>,
 }
@@ -86,12 +87,12 @@ impl Deref for Text<'_> {
 pub(super) struct Row {
     pub(super) key: Arc<str>,
     pub(super) state: EntryState,
-    /// Milliseconds since 1970.
+    /// The time in milliseconds since 1970.
     pub(super) at: u64,
     pub(super) job: Option<Arc<str>>,
     pub(super) target: Option<Arc<str>>,
     pub(super) owner: Option<Box<str>>,
-    /// Where its first line is: offset and length. After a compaction there is no other.
+    /// The offset and the length of its first line. After a compaction there is no other line.
     pub(super) first_line: (u64, u32),
     pub(super) more_lines: Vec<(u64, u32)>,
     address: Option<u32>,
@@ -99,9 +100,9 @@ pub(super) struct Row {
     budget: Option<u32>,
     reserved: Option<f64>,
     credits: Option<f64>,
-    /// What of it is in the sum of its budget.
+    /// The credits that are counted for it in the sum of its budget.
     counted: f64,
-    /// Whether a line of it has links that are needed to send it.
+    /// True if a line of it has links that are needed only to send it.
     links: bool,
 }
 
@@ -110,7 +111,7 @@ pub(super) struct Row {
 pub(super) struct Book {
     pub(super) rows: Vec<Row>,
     by_key: HashMap<Arc<str>, u32>,
-    /// The latest of each job. What was sent with a size, and is no upgrade, is found without the size too.
+    /// The latest entry of each job. A job with a size, unless it is an upgrade, is found without the size too.
     by_job: HashMap<Arc<str>, u32>,
     by_target: HashMap<Arc<str>, u32>,
     by_marker: HashMap<Box<str>, u32>,
@@ -121,7 +122,7 @@ pub(super) struct Book {
     prices: HashMap<u32, f64>,
     budgets: Names,
     spent: HashMap<u32, Spent>,
-    /// How many entries are being sent, or were when their process ended.
+    /// The number of entries on their way, also of those whose process has ended.
     pub(super) on_their_way: usize,
 }
 
@@ -131,19 +132,17 @@ struct Names {
     names: Vec<Arc<str>>,
 }
 
-/// What counts for a budget.
 #[derive(Debug, Default)]
 struct Spent {
-    /// The sum of what is known.
+    /// The sum of the known costs.
     told: f64,
     /// The sum by which the balance has fallen.
     falls: f64,
-    /// The entries whose cost is not known.
+    /// The entries of unknown cost.
     untold: BTreeSet<u32>,
 }
 
 impl<'a> Short<'a> {
-    /// An event in short.
     pub(super) fn of(key: &'a str, at: u64, event: &'a Event) -> Self {
         let mut short = Self {
             at,
@@ -215,7 +214,7 @@ impl<'a> Short<'a> {
         short
     }
 
-    /// Takes over where an attempt was sent, and on which account of money.
+    /// Takes over the account of an attempt, with its address, marker and budget.
     fn take(&mut self, attempt: &'a Attempt) {
         self.marker = text(&attempt.marker);
         self.account = Some(attempt.sent.account.as_str().into());
@@ -234,23 +233,22 @@ impl Book {
         self.row(*self.by_marker.get(marker)?)
     }
 
-    /// The open entry that is to be saved in a place.
+    /// Returns the open entry that is to be saved in a place.
     pub(super) fn by_target(&self, target: &str) -> Option<&Row> {
         self.row(*self.by_target.get(target)?)
             .filter(|row| row.state.is_open())
     }
 
-    /// The latest entry with a job. Without a size, what was sent comes before its upgrades.
+    /// Returns the latest entry with a job. Without a size, the video comes before its upgrades.
     pub(super) fn by_job(&self, job: &JobRef) -> Option<&Row> {
         self.row(*self.by_job.get(&*job.to_string())?)
     }
 
-    /// Where the provider of an entry was reached, if not at its own address.
     pub(super) fn base_url(&self, row: &Row) -> Option<Arc<str>> {
         self.addresses.names.get(row.address? as usize).cloned()
     }
 
-    /// Whether there are links in the file that nothing needs any more.
+    /// Returns whether there are links in the file that nothing needs any more.
     pub(super) fn has_spent_links(&self) -> bool {
         let is_sent = |row: &Row| {
             !matches!(
@@ -261,7 +259,7 @@ impl Book {
         self.rows.iter().any(|row| row.links && is_sent(row))
     }
 
-    /// By how much the balance has fallen while each budget was in use.
+    /// Returns by how much the balance has fallen while each budget was in use.
     pub(super) fn falls(&self) -> Vec<(String, f64)> {
         let names = self.budgets.numbers.iter();
         let fall = |number| {
@@ -279,7 +277,7 @@ impl Book {
         self.rows.get(number as usize)
     }
 
-    /// Takes up what happened. Whether there was a line before that this one can follow.
+    /// Applies an event. Returns whether there was an earlier line that it can follow.
     pub(super) fn apply(&mut self, short: &Short, line: (u64, u32)) -> bool {
         if let Some(fall) = short.fall {
             let budget = self.budgets.number(&short.key);
@@ -297,7 +295,7 @@ impl Book {
             };
             let at = Duration::from_millis(short.at);
             match short.pause {
-                // The provider wants no request for a while.
+                // This line is a rejection, and its provider wants no request for a while.
                 Some(pause) => starts.hold(at + Duration::from_millis(pause)),
                 None => starts.sent(at),
             }
@@ -306,7 +304,8 @@ impl Book {
         follows
     }
 
-    /// The number of the entry that a line belongs to, and whether there was a line before that this one can follow.
+    /// Returns the number of the entry that a line belongs to, and whether there was an earlier line that it can
+    /// follow.
     fn line_of(&mut self, short: &Short, line: (u64, u32)) -> (u32, bool) {
         if let Some(number) = self.by_key.get(&*short.key) {
             if let Some(row) = self.rows.get_mut(*number as usize) {
@@ -314,7 +313,7 @@ impl Book {
             }
             return (*number, true);
         }
-        // Without its first line there may be a job all the same, which is paid for.
+        // The first line can be damaged. The job of a later one is paid for, so it is kept.
         let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         let row = Row::new(short, line);
         self.by_key.insert(row.key.clone(), number);
@@ -332,13 +331,13 @@ impl Book {
         row.owner = short.owner.as_deref().map(Into::into);
     }
 
-    /// Takes up what a line says of prices and budgets.
+    /// Applies what a line says of prices and budgets.
     fn take_money(&mut self, number: u32, short: &Short) {
         let Some(row) = self.rows.get_mut(number as usize) else {
             return;
         };
         if short.state == Some(EntryState::OnItsWay) && short.account.is_some() {
-            // A further attempt, after a rejected one.
+            // The attempt before this one was rejected, and cost nothing.
             row.credits = None;
             row.reserved = None;
         }
@@ -356,7 +355,7 @@ impl Book {
         }
     }
 
-    /// Takes up by what else an entry can be found.
+    /// Applies the names by which an entry is found.
     fn take_names(&mut self, number: u32, short: &Short) {
         let Some(row) = self.rows.get_mut(number as usize) else {
             return;
@@ -385,7 +384,7 @@ impl Book {
         }
     }
 
-    /// What stands against a paid call now, if anything does; and what has to be set aside for it.
+    /// Returns what has to be set aside for a paid call, or the answer if the call may not be made now.
     pub(super) fn admit(
         &mut self,
         begin: &Begin,
@@ -410,7 +409,6 @@ impl Book {
         }
     }
 
-    /// The amounts by which a budget allows a call or does not.
     fn spending(&mut self, budget: &Budget, offer: &Offer) -> Spending {
         let kind = self.kinds.number(&price_kind(offer));
         let budget = self.budgets.number(&budget.name);
@@ -457,7 +455,7 @@ impl Book {
         (spent.told + untold.sum::<f64>()).max(spent.falls)
     }
 
-    /// Brings the sum of the budget of an entry up to date.
+    /// Updates the sum of the budget of an entry.
     fn count(&mut self, number: u32) {
         let Some(row) = self.rows.get_mut(number as usize) else {
             return;
@@ -510,7 +508,7 @@ impl Names {
         number
     }
 
-    /// Whether the first word of a name is this one.
+    /// Returns whether a name begins with this word.
     fn is_of(&self, number: u32, first: &str) -> bool {
         self.names
             .get(number as usize)
@@ -518,7 +516,7 @@ impl Names {
     }
 }
 
-/// The line of a job without its size: the first two of its parts.
+/// Returns the line of a job without its size: the first two of its parts.
 fn without_size(job: &str) -> &str {
     let mut colons = job.match_indices(':');
     match colons.nth(1) {

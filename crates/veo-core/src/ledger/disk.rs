@@ -1,4 +1,4 @@
-//! What a ledger needs of the file system.
+//! The calls of the file system that a ledger needs.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -29,7 +29,7 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     folders.create(folder)
 }
 
-/// For its owner only: prompts are nobody else's business.
+/// Lets only the owner read the file, since prompts are private.
 pub(super) fn private(options: &mut OpenOptions) {
     #[cfg(unix)]
     {
@@ -40,7 +40,7 @@ pub(super) fn private(options: &mut OpenOptions) {
     let _ = options;
 }
 
-/// Whether a path leads to a file.
+/// Returns whether a path leads to a file.
 pub(super) fn is_in_place(path: &Path, file: &File) -> bool {
     #[cfg(unix)]
     {
@@ -55,7 +55,7 @@ pub(super) fn is_in_place(path: &Path, file: &File) -> bool {
     }
 }
 
-/// Whether a file has another name, by which others can use it without seeing what stands beside it.
+/// Returns whether a file has a second name, a hard link.
 pub(super) fn has_other_names(file: &File) -> bool {
     #[cfg(unix)]
     {

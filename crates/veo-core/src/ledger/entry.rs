@@ -1,4 +1,4 @@
-//! The entry of a key, and the events that make it.
+//! The entry of a key, and the events from which it is made.
 
 use std::time::SystemTime;
 
@@ -20,24 +20,24 @@ use crate::{
 pub enum Wish {
     /// A new video.
     Request {
-        /// As the caller has said it. Links have lost their queries unless it is still to be sent.
+        /// The request as the caller made it. Its links have lost their queries unless it is still to be sent.
         request: Box<VideoRequest>,
-        /// The SHA-256 of each image and link in it, in the order of the request; none for a file that cannot be read.
+        /// The SHA-256 of each image and link, in the order of the request. It is none for a file that cannot be read.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         contents: Vec<Option<String>>,
-        /// Whether something was taken out of the request, so that it cannot be sent from here.
+        /// True if something was taken out of the request, so that it cannot be sent from here.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         redacted: bool,
     },
-    /// A finished video, larger.
+    /// A finished video that is to be made larger.
     Upgrade {
-        /// The job of the smaller one with the size to make.
+        /// The job of the smaller video, with the size to make.
         job: JobRef,
         /// The request of the smaller video, if this ledger knows it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<Box<VideoRequest>>,
     },
-    /// It is not known any more, since its line is damaged.
+    /// A wish that is not known any more, since its line is damaged.
     Lost,
 }
 
@@ -46,19 +46,19 @@ pub enum Wish {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EntryState {
-    /// It is stored, and nothing was sent, or only what was rejected.
+    /// The wish is stored. No call was made, or all were rejected.
     Wanted,
-    /// A live process is sending it.
+    /// A live process is sending the call.
     OnItsWay,
-    /// The provider has taken it, and it is paid for.
+    /// The provider has taken the request, and it is paid for.
     Accepted,
-    /// No provider has taken it, and nothing was charged. It may begin again under its key.
+    /// No provider has taken the request, and nothing was charged. It may be sent again under its key.
     Rejected,
-    /// It may have been charged. It is not sent again until somebody settles it.
+    /// The request may have been charged. It is not sent again until somebody settles it.
     Unknown,
     /// There is a video, which the caller has not saved yet.
     Finished,
-    /// There will be no video. Its key has ended.
+    /// There will be no video. Another one needs another key.
     Failed,
     /// The caller has saved the video.
     Done,
@@ -68,32 +68,32 @@ pub enum EntryState {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Entry {
-    /// The caller's name for it.
+    /// The caller's name for the wish.
     pub key: String,
     /// Its state.
     pub state: EntryState,
-    /// When it was first written down; in JSON the seconds since 1970.
+    /// The time at which it was first written down; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub at: SystemTime,
     /// The wish.
     pub wish: Wish,
-    /// Where the caller is to save the video. No two open entries of a ledger have the same.
+    /// The place where the caller is to save the video. No two open entries of a ledger have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// The paid calls, in order. At most the last one is not rejected.
+    /// The paid calls, in order. All before the last one were rejected.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
-    /// Why the job has failed, if it has.
+    /// The error of the job, if it has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
-    /// When it has finished or failed.
+    /// The time at which the job finished or failed.
     #[serde(
         default,
         with = "crate::time::optional_unix_seconds",
         skip_serializing_if = "Option::is_none"
     )]
     pub ended_at: Option<SystemTime>,
-    /// The saved video, if it is done.
+    /// The saved video, if the entry is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered: Option<Delivered>,
 }
@@ -102,18 +102,18 @@ pub struct Entry {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The call as it was sent, without the request, which the entry has.
+    /// The call as it was sent. The entry has the request.
     pub sent: Sent,
-    /// When; in JSON the seconds since 1970.
+    /// The time at which it was begun; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub at: SystemTime,
-    /// How often it was sent. More than once is possible for upgrades of kie.ai only, whose page asks for it.
+    /// The number of times that it was sent. It is more than one only for upgrades of kie.ai, whose page asks for that.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub calls: u32,
-    /// The marker of its callback address.
+    /// The marker in its callback address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marker: Option<String>,
-    /// The budget it counts for.
+    /// The budget that it counts for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<String>,
     /// The credits that were set aside for it while its price was not known.
@@ -122,7 +122,7 @@ pub struct Attempt {
     /// Its price in credits, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credits: Option<f64>,
-    /// Its outcome, if a process has written that down.
+    /// The outcome, if it was written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
 }
@@ -131,19 +131,19 @@ pub struct Attempt {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Sent {
-    /// Name of the provider.
+    /// The name of the provider.
     pub provider: String,
-    /// The account at it.
+    /// The account at the provider.
     pub account: String,
-    /// Where the provider was reached, if not at its own address.
+    /// The address at which the provider was reached, if that is not its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// The form of the provider's API, if that is another than its first.
+    /// The form of the provider's API, if it is not the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
     /// The model in the provider's words.
     pub model: String,
-    /// The operation that it was asked for.
+    /// The operation.
     pub operation: Operation,
     /// The JSON body.
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -155,45 +155,45 @@ pub struct Sent {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The provider has taken it.
+    /// The provider has taken the request.
     Accepted {
         /// The job.
         job: JobRef,
-        /// The id of a task of its own that an upgrade has, if it is another one than that of the smaller video.
+        /// The id of the task that an upgrade has, if it is not that of the smaller video.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         task: Option<String>,
-        /// When; in JSON the seconds since 1970.
+        /// The time of acceptance; in JSON the seconds since 1970.
         #[serde(with = "unix_seconds")]
         at: SystemTime,
-        /// Why those that were asked before have not taken it.
+        /// The refusals of the providers that were asked before.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         refusals: Vec<String>,
     },
-    /// It was not taken.
+    /// The request was not taken, and nothing was charged.
     Rejected {
-        /// Why.
+        /// The reason.
         error: Error,
-        /// Whether somebody has looked and [settled](crate::Client::settle) it. That can be taken back.
+        /// True if somebody has looked and [settled](crate::Client::settle) it so. That can be taken back.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_settled: bool,
-        /// Whether it is still wanted, so that it is sent again without anybody asking for that.
+        /// True if it is still wanted. Then it is sent again by itself.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         is_wanted: bool,
     },
-    /// Nobody knows.
+    /// The request may have been charged.
     Unknown {
-        /// The error that left it open.
+        /// The error that left the outcome open.
         error: Error,
     },
 }
 
-/// A saved video: a [`Receipt`] without the job, which the entry has.
+/// A saved video: a [`Receipt`] without the job, which is in the entry.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Delivered {
-    /// The file.
+    /// The saved file.
     pub saved: crate::Saved,
-    /// When the receipt was made; in JSON the seconds since 1970.
+    /// The time at which the receipt was made; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub made_at: SystemTime,
     /// The resolution in the provider's words.
@@ -205,14 +205,14 @@ pub struct Delivered {
     /// The seeds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<i64>,
-    /// When the provider began, by its own clock.
+    /// The time at which the provider began, by its own clock.
     #[serde(
         default,
         with = "crate::time::optional_unix_seconds",
         skip_serializing_if = "Option::is_none"
     )]
     pub created_at: Option<SystemTime>,
-    /// When the provider was done.
+    /// The time at which the provider was done, by its own clock.
     #[serde(
         default,
         with = "crate::time::optional_unix_seconds",
@@ -224,36 +224,36 @@ pub struct Delivered {
     pub discrepancies: Vec<String>,
 }
 
-/// Something that happens to an entry. A ledger writes events down in the order in which they happen; [`Entry::apply`] makes
-/// an entry of them.
+/// An event in the life of an entry. A ledger writes events down in the order in which they happen, and
+/// [`Entry::apply`] makes an entry of them.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// Somebody wants it, or wants it again after it was rejected.
+    /// The caller wants it, or wants it again after a rejection.
     Wanted {
-        /// The wish, if it was not written down before as it is now.
+        /// The wish, unless it is on record as it is now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wish: Option<Wish>,
-        /// Where it is to be saved.
+        /// The place where the video is to be saved.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<String>,
     },
-    /// It is about to be sent.
+    /// The call is about to be sent.
     Begun {
         /// The wish, if it was not written down before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         wish: Option<Wish>,
-        /// Where it is to be saved.
+        /// The place where the video is to be saved.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<String>,
         /// The paid call.
         attempt: Box<Attempt>,
     },
-    /// The call of an upgrade is about to be made once more. It is refused with [`ErrorKind::OnItsWay`](crate::ErrorKind::OnItsWay) if
-    /// somebody else was faster.
+    /// The call of an upgrade is about to be repeated. It is refused with
+    /// [`ErrorKind::OnItsWay`](crate::ErrorKind::OnItsWay) if another process was faster.
     CalledAgain {
-        /// Which call it is, counted from one.
+        /// The number of the call, counted from one.
         calls: u32,
     },
     /// The paid call has ended.
@@ -261,13 +261,13 @@ pub enum Event {
         /// Its outcome.
         outcome: Outcome,
     },
-    /// Somebody has found out what became of the paid call. It is refused with
-    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if there is nothing to settle any more, or if the job belongs to
-    /// another entry.
+    /// The outcome of the paid call was found out. It is refused with
+    /// [`ErrorKind::InvalidRequest`](crate::ErrorKind::InvalidRequest) if there is nothing to settle any more, or if
+    /// the job belongs to another entry.
     Settled {
         /// Its outcome.
         outcome: Outcome,
-        /// How many attempts there were when it was found out.
+        /// The number of attempts when it was found out.
         attempts: usize,
     },
     /// The job has a video.
@@ -278,35 +278,37 @@ pub enum Event {
     },
     /// The job has failed.
     Failed {
-        /// Why.
+        /// The reason.
         error: Error,
     },
-    /// The balance has told what it cost.
+    /// The fall of the balance has shown what the call cost.
     Cost {
-        /// In the account's credits.
+        /// The cost in the account's credits.
         credits: f64,
     },
     /// The caller has saved the video.
     Done {
-        /// The file, and what is known of it.
+        /// The saved file, and what is known of the video.
         delivered: Box<Delivered>,
     },
-    /// All that has happened to it so far, in one.
+    /// All events of the entry so far, in one.
     Entry {
         /// The entry.
         entry: Box<Entry>,
     },
-    /// The balance of an account has fallen while a budget was in use. It belongs to no entry, and its key is the budget.
+    /// The balance of an account has fallen while a budget was in use. It belongs to no entry, and its key is the
+    /// budget's name.
     Fall {
-        /// In the account's credits.
+        /// The fall in the account's credits.
         credits: f64,
     },
-    /// The line of an entry was torn off. It may have been sent.
+    /// The line of an entry was torn off. Its call may have been sent.
     Torn,
 }
 
 impl Event {
-    /// Whether it comes too late for an entry in this state: what is certain is not taken back. A ledger does not write it down.
+    /// Returns whether the event comes too late for an entry in this state. A ledger drops it: what is certain is not
+    /// taken back.
     pub fn is_late(&self, state: EntryState) -> bool {
         let is_over = matches!(
             state,
@@ -316,6 +318,7 @@ impl Event {
             Self::Ended {
                 outcome: Outcome::Accepted { task: Some(_), .. },
             } => is_over,
+            // A late rejection must not reopen a paid entry, which would then be sent again.
             Self::Ended { .. } => is_over || state == EntryState::Accepted,
             Self::Finished { .. } => state != EntryState::Accepted,
             Self::Failed { .. } => !matches!(state, EntryState::Accepted | EntryState::Finished),
@@ -323,7 +326,7 @@ impl Event {
         }
     }
 
-    /// The job that somebody has found out for an entry, which may belong to another one.
+    /// Returns the job that a settlement names, which may belong to another entry.
     pub fn settled_as(&self) -> Option<&JobRef> {
         match self {
             Self::Settled {
@@ -336,7 +339,7 @@ impl Event {
 }
 
 impl Wish {
-    /// A new video. Reads the images of this machine, to know them again.
+    /// Makes the wish for a new video. It reads the images of this machine, so that it knows their content again.
     pub async fn request(request: &VideoRequest) -> Self {
         let mut contents = Vec::new();
         for image in request.images() {
@@ -368,7 +371,7 @@ impl Wish {
         }
     }
 
-    /// The request, if there is one or it is known.
+    /// Returns the request, if there is one and it is known.
     pub fn asked(&self) -> Option<&VideoRequest> {
         match self {
             Self::Request { request, .. } => Some(request),
@@ -377,7 +380,7 @@ impl Wish {
         }
     }
 
-    /// The same without what is secret in its links, and without the bytes of images. It cannot be sent any more.
+    /// Returns the wish without secrets in its links and without the bytes of images. It cannot be sent any more.
     pub fn redacted(&self) -> Self {
         let mut wish = self.clone();
         match &mut wish {
@@ -398,7 +401,8 @@ impl Wish {
         wish
     }
 
-    /// Whether this is the wish that was stored: the same fields as they were said, and images of the same content.
+    /// Returns whether this is the stored wish: the same fields as the caller gave them, and images of the same
+    /// content.
     pub fn is_same(&self, stored: &Self) -> bool {
         match (self, stored) {
             (
@@ -411,20 +415,20 @@ impl Wish {
                     ..
                 },
             ) => {
-                // A record of an earlier version says nothing of contents.
+                // A record of an earlier version has no contents.
                 let is_comparable =
                     contents.len() == stored_contents.len() || stored_contents.is_empty();
                 is_comparable && is_same_request(request, contents, stored, stored_contents)
             }
             (Self::Upgrade { job, .. }, Self::Upgrade { job: stored, .. }) => job == stored,
-            // Nothing says that it is another one.
+            // A lost wish counts as the same. Its call may be paid, so the answer is the entry and not another call.
             (_, Self::Lost) => true,
             _ => false,
         }
     }
 }
 
-/// Whether two requests have the same fields and, where both are known, the same contents.
+/// Returns whether two requests have the same fields and, where both are known, the same contents.
 fn is_same_request(
     request: &VideoRequest,
     contents: &[Option<String>],
@@ -453,7 +457,7 @@ fn is_same_request(
 }
 
 impl Sent {
-    /// An offer, as it is recorded once it is sent.
+    /// Makes the record of an offer that is sent.
     pub fn new(offer: &Offer) -> Self {
         let mut body = offer.body.clone();
         redact_texts(&mut body);
@@ -470,7 +474,7 @@ impl Sent {
 }
 
 impl Outcome {
-    /// It was not taken, as the call has told.
+    /// Makes the outcome of a rejected call.
     pub fn rejected(error: Error) -> Self {
         Self::Rejected {
             error,
@@ -479,7 +483,7 @@ impl Outcome {
         }
     }
 
-    /// The same, and it is still wanted. One line says both, so that no end of a process comes between.
+    /// Makes a rejection that stays wanted. One line says both, since a process can end between two lines.
     pub fn rejected_and_wanted(error: Error) -> Self {
         Self::Rejected {
             error,
@@ -488,7 +492,7 @@ impl Outcome {
         }
     }
 
-    /// The state in which it leaves an entry.
+    /// Returns the state in which the outcome leaves an entry.
     pub fn state(&self) -> EntryState {
         match self {
             Self::Accepted { .. } => EntryState::Accepted,
@@ -502,7 +506,7 @@ impl Outcome {
 }
 
 impl Attempt {
-    /// A call that is about to be made.
+    /// Makes the attempt of a call that is about to be made.
     pub fn new(offer: &Offer, at: SystemTime) -> Self {
         Self {
             sent: Sent::new(offer),
@@ -516,7 +520,7 @@ impl Attempt {
         }
     }
 
-    /// The attempt of a job of which nothing else is known.
+    /// Makes the attempt of a job of which nothing else is known.
     fn found(job: JobRef, task: Option<String>, at: SystemTime, refusals: Vec<String>) -> Self {
         let sent = Sent {
             provider: job.provider.clone(),
@@ -545,7 +549,7 @@ impl Attempt {
         }
     }
 
-    /// Why it was rejected, if it was.
+    /// Returns why it was rejected, if it was.
     pub fn rejection(&self) -> Option<&Error> {
         match &self.outcome {
             Some(Outcome::Rejected { error, .. }) => Some(error),
@@ -555,7 +559,7 @@ impl Attempt {
 }
 
 impl Entry {
-    /// An entry from the first event of its key. If the lines before it are damaged, an accepted job is still kept.
+    /// Makes an entry from the first event of its key. If earlier lines are damaged, an accepted job is still kept.
     pub fn first(key: &str, at: SystemTime, event: Event) -> Self {
         let mut entry = Self::lost(key, at);
         match event {
@@ -578,7 +582,7 @@ impl Entry {
         entry
     }
 
-    /// An entry of which only the key is known. It may have been sent.
+    /// Makes an entry of which only the key is known. It may have been sent.
     pub(super) fn lost(key: &str, at: SystemTime) -> Self {
         Self {
             key: key.to_owned(),
@@ -593,8 +597,8 @@ impl Entry {
         }
     }
 
-    /// Takes up what happened next, at a time. An attempt without an outcome leaves it unknown; the ledger knows whether whoever sends
-    /// it is still there.
+    /// Applies the next event, which happened at this time. An attempt without an outcome is unknown here: only the
+    /// ledger knows whether its process still lives.
     pub fn apply(&mut self, at: SystemTime, event: Event) {
         match event {
             Event::Begun {
@@ -639,7 +643,7 @@ impl Entry {
         }
     }
 
-    /// The job that the last attempt has become.
+    /// Returns the job that the last attempt has become.
     pub fn job(&self) -> Option<Job> {
         let attempt = self.attempts.last()?;
         let Some(Outcome::Accepted {
@@ -662,7 +666,7 @@ impl Entry {
         })
     }
 
-    /// The job as one line, if there is one.
+    /// Returns the job as one line, if there is one.
     pub fn reference(&self) -> Option<&JobRef> {
         match &self.attempts.last()?.outcome {
             Some(Outcome::Accepted { job, .. }) => Some(job),
@@ -670,12 +674,12 @@ impl Entry {
         }
     }
 
-    /// Where the provider was reached, if not at its own address.
+    /// Returns the address at which the provider was reached, if that is not its own.
     pub fn base_url(&self) -> Option<&str> {
         self.attempts.last()?.sent.base_url.as_deref()
     }
 
-    /// The task of its own that an upgrade has.
+    /// Returns the task that an upgrade has of its own.
     pub fn own_task(&self) -> Option<&str> {
         match &self.attempts.last()?.outcome {
             Some(Outcome::Accepted { task, .. }) => task.as_deref(),
@@ -683,7 +687,7 @@ impl Entry {
         }
     }
 
-    /// The unknown outcome, if that is its state.
+    /// Returns the unknown outcome, if that is the state.
     pub fn unknown(&self) -> Option<Unknown> {
         let attempt = self
             .attempts
@@ -704,7 +708,7 @@ impl Entry {
         })
     }
 
-    /// Why the last attempt was rejected, or why the job has failed.
+    /// Returns why the job has failed, or why the last attempt was rejected or is unknown.
     pub fn why(&self) -> Option<&Error> {
         match &self.attempts.last()?.outcome {
             _ if self.error.is_some() => self.error.as_ref(),
@@ -713,18 +717,18 @@ impl Entry {
         }
     }
 
-    /// The receipt of a saved video. There is none for an upgrade whose request is not known.
+    /// Returns the receipt of a saved video. An upgrade whose request is not known has none.
     pub fn receipt(&self) -> Option<Receipt> {
         self.wish.asked()?;
         Some(self.delivered.as_ref()?.clone().receipt(self.job()?))
     }
 
-    /// Whether there may be something to pay for, to wait for or to save.
+    /// Returns whether there may be something to pay for, to wait for or to save.
     pub fn is_open(&self) -> bool {
         self.state.is_open()
     }
 
-    /// Whether its outcome is unknown, or was settled as not taken and nothing was sent since.
+    /// Returns whether it can be settled: it is unknown, or was settled as not taken and nothing was sent since.
     pub(crate) fn can_be_settled(&self) -> bool {
         let outcome = self
             .attempts
@@ -741,7 +745,7 @@ impl Entry {
         self.state == EntryState::Unknown || is_settled && is_not_sent
     }
 
-    /// The size that an upgrade is to have.
+    /// Returns the size that an upgrade is to have.
     pub fn upgrade(&self) -> Option<Resolution> {
         match &self.wish {
             Wish::Upgrade { job, .. } => job.resolution,
@@ -749,7 +753,7 @@ impl Entry {
         }
     }
 
-    /// The offer of an attempt, with the request.
+    /// Returns the offer of an attempt, with the request of the entry.
     pub(crate) fn offer(&self, attempt: &Attempt) -> Offer {
         let Sent {
             provider,
@@ -778,14 +782,13 @@ impl Entry {
         }
     }
 
-    /// Takes up the outcome of the last attempt.
     fn end(&mut self, outcome: Outcome) {
         self.state = outcome.state();
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.outcome = Some(outcome);
             return;
         }
-        // If the earlier lines are damaged, an accepted job is still kept.
+        // The earlier lines can be damaged. The accepted job is paid for, so it is kept.
         if let Outcome::Accepted {
             job,
             task,
@@ -797,7 +800,7 @@ impl Entry {
         }
     }
 
-    /// Zero and negative costs count as not told.
+    /// Records the cost of the last attempt. The highest one counts, and zero or less is none.
     fn cost(&mut self, credits: Option<f64>) {
         if let (Some(attempt), Some(credits)) = (self.attempts.last_mut(), told(credits)) {
             attempt.credits = Some(attempt.credits.unwrap_or_default().max(credits));
@@ -806,7 +809,7 @@ impl Entry {
 }
 
 impl EntryState {
-    /// Whether there may be something to pay for, to wait for or to save.
+    /// Returns whether there may be something to pay for, to wait for or to save.
     pub fn is_open(self) -> bool {
         matches!(
             self,
@@ -814,7 +817,7 @@ impl EntryState {
         )
     }
 
-    /// Its name for people, such as `on its way`.
+    /// Returns its name for people, such as `on its way`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Wanted => "wanted",
@@ -836,7 +839,7 @@ impl std::fmt::Display for EntryState {
 }
 
 impl Delivered {
-    /// The receipt of a saved video, without its job.
+    /// Makes the record of a receipt, without its job.
     pub fn new(receipt: &Receipt) -> Self {
         Self {
             saved: receipt.saved.clone(),
@@ -865,7 +868,7 @@ impl Delivered {
     }
 }
 
-/// A price as a provider tells it. Zero and less are no price.
+/// Returns a price as a provider tells it. Zero and less are no price.
 pub(crate) fn told(credits: Option<f64>) -> Option<f64> {
     credits.filter(|credits| credits.is_finite() && *credits > 0.0)
 }

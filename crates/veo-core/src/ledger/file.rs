@@ -1,4 +1,4 @@
-//! A ledger in a file of JSON lines, shared by the tasks of this process and with other processes.
+//! A ledger in a file of JSON lines, which tasks and processes share.
 
 use std::fs::TryLockError;
 use std::io;
@@ -19,12 +19,12 @@ use crate::{BoxFuture, Error, ErrorKind};
 
 /// A ledger in a file, which processes of one machine can share.
 ///
-/// The file has a line for each thing that happened, in JSON and with a checksum. Its first line says how far it reaches, so
-/// that a file that was cut is told from one that is whole. Whatever of it is damaged, no paid call is made from it, while
-/// waiting and saving go on; [`problems`](Self::problems) says which lines it is about.
+/// The file has a line of JSON with a checksum for each event. Its first line says how far it reaches, so that a file
+/// that was cut is told from a whole one. From a damaged file no paid call is made, but jobs can be waited for and
+/// saved. [`problems`](Self::problems) names the damaged lines.
 ///
-/// The file system has to have locks and has to be able to write a file through to the disk. While a process may send from
-/// the file, a file beside it, whose name starts with a dot, is locked to say so.
+/// The file system has to have locks, and has to write a file through to the disk. While a process may send from the
+/// ledger, it keeps a second file locked beside it, whose name starts with a dot.
 ///
 /// ```
 /// use veo_core::ledger::FileLedger;
@@ -43,15 +43,15 @@ pub struct FileLedger {
     inner: Arc<Mutex<Journal>>,
 }
 
-/// A ledger whose file no other process has; also if what is done with it panics, it is let go.
+/// A ledger file that no other process uses. It is unlocked when this is dropped, also by a panic.
 struct Locked(OwnedMutexGuard<Journal>);
 
 impl FileLedger {
-    /// Opens a ledger, and makes it if it is not there. A file that can only be read is opened for reading.
+    /// Opens a ledger, and makes the file if there is none. A file that cannot be written is opened for reading.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if there can be no such file, and [`ErrorKind::LedgerDamaged`] if it is something else.
+    /// [`ErrorKind::Ledger`] if the file cannot be made or read, and [`ErrorKind::LedgerDamaged`] if it is no ledger.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = absolute(path.as_ref())?;
         let opened = path.clone();
@@ -62,11 +62,11 @@ impl FileLedger {
         })
     }
 
-    /// As [`open`](Self::open), but gives nothing instead of making a file.
+    /// Opens a ledger, or returns nothing if there is no file.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub async fn open_existing(path: impl AsRef<Path>) -> Result<Option<Self>, Error> {
         let path = absolute(path.as_ref())?;
         if !path.try_exists().map_err(|error| unusable(&path, error))? {
@@ -80,7 +80,7 @@ impl FileLedger {
         }))
     }
 
-    /// Writes a ledger of entries that come from elsewhere. There must be no file yet. This blocks until it is on the disk.
+    /// Writes a new ledger with entries from elsewhere. There must be no file yet. This blocks until it is on the disk.
     ///
     /// # Errors
     ///
@@ -100,23 +100,23 @@ impl FileLedger {
         written.map_err(|error| unusable(path, error))
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is wrong with the file, with the numbers of its lines; nothing if all is well.
+    /// Returns what is wrong with the file, with the numbers of its lines. It is empty if all is well.
     pub async fn problems(&self) -> Vec<String> {
         self.inner.lock().await.problems.clone()
     }
 
-    /// Whether the file was not there when it was opened.
+    /// Returns whether the file was made when it was opened.
     pub async fn is_new(&self) -> bool {
         self.inner.lock().await.is_new
     }
 
-    /// Rewrites the file with one line for each entry, if nothing is under way and it was not written to for a minute. A process that
-    /// ends meanwhile leaves the file as it was.
+    /// Rewrites the file with one line for each entry, if nothing is under way and nothing was written for a minute. A
+    /// process that ends meanwhile leaves the file as it was.
     ///
     /// # Errors
     ///
@@ -125,7 +125,7 @@ impl FileLedger {
         self.locked(Journal::compact).await
     }
 
-    /// Does something with the file while no other process writes, and sees what others have written before.
+    /// Works on the file while no other process writes, after reading what others have written.
     async fn locked<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Journal) -> Result<T, Error> + Send + 'static,
@@ -142,8 +142,8 @@ impl FileLedger {
         .await
     }
 
-    /// The same for what has to be on the disk before it counts. The file is let go while it is written through, so that
-    /// those who write at the same time are written through together. What could not be written through is taken back.
+    /// Works on the file and returns once the disk has the new line. The file is unlocked before it is synced, so that
+    /// processes that write at the same time are synced together. A line that could not be synced is taken back.
     async fn written<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Journal) -> Result<T, Error> + Send + 'static,
@@ -166,11 +166,13 @@ impl FileLedger {
                 let (path, file) = (inner.path.clone(), inner.file.clone());
                 drop(locked);
                 let done = done?;
+                // A call whose line is not on the disk would be made again after a power failure.
                 if is_written && let Err(error) = file.sync_data() {
                     let mut inner = shared.blocking_lock();
                     inner.is_unsynced = true;
+                    // This call is not sent, so its line is withdrawn. Without that its key would stay unknown.
                     if counts(&done) {
-                        // The caller is told why, whether this can be written or not.
+                        // The caller gets the error of the disk, whether the withdrawal can be written or not.
                         let _ = inner.file.lock();
                         let _ = inner.caught_up().and_then(|()| take_back(&mut inner));
                         inner.unlock();
@@ -184,8 +186,8 @@ impl FileLedger {
         self.in_a_task(write).await
     }
 
-    /// Lets something go on while the caller does something else: whoever has the file and is not asked to go on, in a branch
-    /// of a `select!` for example, would keep it from all others. It ends with the caller.
+    /// Runs work in a task of its own, which ends with the caller. A caller can stop polling, in a branch of `select!`
+    /// for example, and would then keep the file from all others.
     async fn in_a_task<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -200,7 +202,7 @@ impl FileLedger {
         }
     }
 
-    /// The file, locked. Whoever stops waiting leaves nothing behind.
+    /// Locks the file. A caller that stops waiting leaves nothing behind.
     async fn lock(&self) -> Result<Locked, Error> {
         let deadline = Instant::now() + PATIENCE;
         let inner = self.inner.clone().lock_owned().await;

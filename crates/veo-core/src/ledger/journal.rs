@@ -1,4 +1,4 @@
-//! The file of a ledger: reading its lines, and writing one more.
+//! The file of a ledger: its lines are read here, and one more is written.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -22,7 +22,7 @@ use super::{Begin, Begun, Entry, EntryState, Event, Listed, Want, Which, rules, 
 use crate::text::{folder_of, hex, random};
 use crate::{Error, ErrorKind};
 
-/// The file of a ledger, with all that was read of it. Whoever changes it has it locked.
+/// The file of a ledger, with all that was read of it. A process that changes the file has it locked.
 #[derive(Debug)]
 pub(super) struct Journal {
     pub(super) path: Arc<Path>,
@@ -32,56 +32,54 @@ pub(super) struct Journal {
     /// The end of the last line that was read.
     pub(super) read_to: u64,
     pub(super) problems: Vec<String>,
-    /// The key of the entry whose last line was torn off, until that is written down.
+    /// The key of an entry whose last line was torn off, until a line says so.
     torn: Option<String>,
     processes: Processes,
     pub(super) is_read_only: bool,
-    /// Something could not be written through to the disk.
+    /// True if something could not be written through to the disk.
     pub(super) is_unsynced: bool,
     pub(super) is_new: bool,
 }
 
-/// Reads lines one after the other, without copying those that are whole in its buffer.
+/// A reader of one line after the other. It does not copy lines that are whole in its buffer.
 struct Lines<'a> {
     file: BufReader<&'a File>,
-    /// How much of the buffer the last line took.
+    /// The bytes of the buffer that the last line took.
     taken: usize,
-    /// A line that is not whole in the buffer.
     long: Vec<u8>,
 }
 
-/// Reads prompts. The lines of a file are mostly asked for one after the other, so it is read as a whole.
+/// A reader of prompts. It reads the file as a whole, since lines are mostly asked for one after the other.
 struct Prompts<'a> {
     file: BufReader<&'a File>,
-    /// Where it has been read to.
     at: u64,
     finder: Finder<'static>,
 }
 
-/// How far the lines of a file were read.
+/// The progress of reading lines.
 struct Read {
     /// The offset of the next line.
     at: u64,
-    /// How many lines there were, without the first of the file.
+    /// The number of lines that were read, without the first of the file.
     number: u64,
     is_damaged: bool,
 }
 
 /// The number of lines of a file whose first line cannot be read.
 const UNKNOWN: u64 = u64::MAX;
-/// What the key of an entry starts with of which only the digest of the key is known.
+/// The start of the key of an entry of which only the digest of the key is known.
 const TORN: &str = "torn-";
-/// How much is kept free on the disk for the outcome of each call under way, in bytes.
+/// The bytes that are kept free on the disk for the outcome of each call under way.
 const ROOM: u64 = 8 << 10;
-/// For how many calls at most there is room. Those whose process has ended are among them.
+/// The most calls for which room is kept. Calls whose process has ended are among them.
 const MOST_ROOM: usize = 256;
-/// The longest line. There are images of the caller in the longest ones; what comes from outside has been cut to less before.
+/// The longest line in bytes. The longest ones have images of the caller; texts from outside were cut to less before.
 const LONGEST: usize = 128 << 20;
-/// For how long nothing has to be written before the file is rewritten. It is longer than the span of any limit.
+/// The time without a write before the file may be rewritten. It is longer than the span of any limit.
 const QUIET: Duration = Duration::from_secs(60);
-/// How many lines there have to be more than entries before the file is rewritten by itself.
+/// The number of lines above two for each entry from which on an opened file is rewritten.
 const SPARE_LINES: u64 = 1000;
-/// How long to wait for another process to have written its line.
+/// The longest time to wait until another process has written its line.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Journal {
@@ -90,7 +88,7 @@ impl Journal {
         if is_new {
             make(path)?;
         }
-        // A link to it is replaced by nothing, and all who use the file see the same names beside it.
+        // A rewrite has to replace the file and not a link to it, and all processes see the same names beside it.
         let path: Arc<Path> = fs::canonicalize(path)
             .map_err(|error| unusable(path, error))?
             .into();
@@ -156,12 +154,11 @@ impl Journal {
 
     pub(super) fn unlock(&self) {
         if !self.is_read_only {
-            // It is unlocked at the end of the process in any case.
+            // The end of the process releases the lock in any case.
             let _ = self.file.unlock();
         }
     }
 
-    /// Reads all of the file anew.
     fn load(&mut self) -> Result<(), Error> {
         (self.book, self.read_to, self.torn) = (Book::default(), HEAD, None);
         self.problems.clear();
@@ -180,7 +177,7 @@ impl Journal {
                     .seek(SeekFrom::Start(0))
                     .and_then(|_| (&*self.file).take(512).read_to_end(&mut start));
                 read.map_err(|error| unusable(&self.path, error))?;
-                // The first line can be damaged, and the second then shows whose file it is.
+                // If the first line is damaged, the second still shows whether this is a ledger.
                 let second = start
                     .iter()
                     .position(|byte| *byte == b'\n')
@@ -202,7 +199,7 @@ impl Journal {
                 self.problems.push(
                     "line 1: it is changed, and does not say how far the file reaches".to_owned(),
                 );
-                // What there is can still be waited for.
+                // Nothing is sent from this file, but its jobs can still be waited for.
                 let end = self
                     .file
                     .metadata()
@@ -218,7 +215,7 @@ impl Journal {
         }
     }
 
-    /// Sees what other processes have written, and whether the file is still the one that was opened.
+    /// Reads what other processes have written, and follows the path if the file was replaced.
     pub(super) fn caught_up(&mut self) -> Result<(), Error> {
         if !self.is_read_only && !is_in_place(&self.path, &self.file) {
             self.reopen()?;
@@ -232,11 +229,12 @@ impl Journal {
             {
                 self.read_lines(head)
             }
+            // A file that has not only grown is read and checked anew.
             _ => self.load(),
         }
     }
 
-    /// Goes on with the file that another process has rewritten.
+    /// Goes on with the file that another process has written in place of this one.
     fn reopen(&mut self) -> Result<(), Error> {
         let gone = |_| {
             let message = format!(
@@ -252,12 +250,13 @@ impl Journal {
                 .open(&self.path)
                 .map_err(gone)?;
             file.lock().map_err(|error| unlockable(&self.path, error))?;
-            // It can be rewritten once more until it is locked.
+            // Another process can rewrite it once more before it is locked.
             if is_in_place(&self.path, &file) {
                 break file;
             }
         };
         let head = read_head(&file).map_err(|error| unusable(&self.path, error))?;
+        // Another ledger does not know the calls of this one, so to send from it could pay twice.
         if head.is_none_or(|head| head.id != self.head.id) {
             return Err(gone(io::Error::other("another file")));
         }
@@ -282,14 +281,15 @@ impl Journal {
                 .next(longest)
                 .map_err(|error| unusable(&self.path, error))?;
             let length = bytes.len() as u64;
-            // The end of the file comes before the end that its first line names. Or the disk has the room for the line and
-            // not the line, as after a power failure.
+            // The file can end before the end that its first line names. After a power failure it can also have the
+            // room for a line and not the line.
             let is_at_the_end = read.at + length == head.end;
             let is_room = is_at_the_end && bytes.last().is_some_and(|byte| is_room(*byte));
             let is_cut = length < longest && !bytes.ends_with(b"\n") || is_room;
+            // A crash tears the last line only. Any other damage makes the file untrusted.
             let is_last = read.number.saturating_add(1) == head.lines && !read.is_damaged;
             let is_torn = is_cut && is_last && short_of(bytes).is_err();
-            // There can be room at the end, and nothing says where it begins.
+            // If the first line is damaged, nothing says where the room at the end begins.
             let is_blank = head.lines == UNKNOWN && bytes.iter().all(u8::is_ascii_whitespace);
             if length == 0 || is_torn || is_blank {
                 break;
@@ -306,7 +306,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes a line up into the book, or says what is wrong with it.
+    /// Applies a line to the book, or reports what is wrong with the line.
     fn take_line(&mut self, bytes: &[u8], read: &mut Read) {
         read.number = read.number.saturating_add(1);
         // The first line of the file counts too.
@@ -336,8 +336,8 @@ impl Journal {
         }
     }
 
-    /// Compares what was read with what the first line says. A last line that was torn off may have said that its entry is being
-    /// sent, so that entry is unknown.
+    /// Compares what was read with the first line. A last line that was torn off may have begun a call, so its entry is
+    /// unknown.
     fn check_end(&mut self, head: &Head, read: &Read) {
         let is_short = read.at < head.end;
         if is_short && read.number.saturating_add(1) == head.lines && !read.is_damaged {
@@ -365,7 +365,8 @@ impl Journal {
         }
     }
 
-    /// What stands after the last line is room for the next ones, or one whose process has ended before it counted.
+    /// Checks what follows the last line: room for more, or a line that its process did not live to count. Its call was
+    /// not sent.
     fn check_room(&mut self, read: &Read) -> Result<(), Error> {
         let mut room = Vec::new();
         let mut file = &*self.file;
@@ -382,7 +383,6 @@ impl Journal {
         Ok(())
     }
 
-    /// Refuses to send from a file that cannot be trusted.
     fn trusted(&self) -> Result<(), Error> {
         if !self.problems.is_empty() {
             let message = format!(
@@ -393,13 +393,14 @@ impl Journal {
             return Err(Error::new(ErrorKind::LedgerDamaged, message));
         }
         if self.is_unsynced {
-            // The system tells that once, and then forgets it.
+            // The system reports this error once. After that, a line could be lost although it seems to be on the disk.
             let message = format!(
                 "{} could not be written through to the disk, so nothing more is sent; open it again",
                 self.path.display()
             );
             return Err(Error::new(ErrorKind::Ledger, message));
         }
+        // A rewrite replaces one name only. Each name would then be a ledger, and each could pay for the same key.
         if has_other_names(&self.file) {
             let message = format!(
                 "{} is a file with two names, so nothing is sent; remove one of them",
@@ -444,7 +445,7 @@ impl Journal {
         if let Some(answer) = rules::known(&begin.want, known.as_ref()) {
             return Ok(answer);
         }
-        // Its line was torn off, and may have said that it was sent.
+        // The line of this key was torn off, and its call may have been sent.
         let torn = self.entry(&format!("{TORN}{}", digest(&key)))?;
         if let Some(entry) = torn.filter(|entry| entry.state != EntryState::Rejected) {
             return Ok(Begun::Known(Box::new(entry)));
@@ -456,11 +457,13 @@ impl Journal {
         };
         let kind = rules::price_kind(&begin.offer);
         let event = rules::begun(begin, known.as_ref(), at(now), reserved);
+        // A crash after this line leaves the attempt open, and an open attempt is never sent again.
         self.append(&key, &event, Some(kind))?;
         Ok(Begun::Yours)
     }
 
     pub(super) fn record(&mut self, key: &str, event: &Event) -> Result<Entry, Error> {
+        // A repeated call costs money, so the file has to be sound. An outcome is kept in any case.
         if let Event::CalledAgain { .. } = event {
             self.trusted()?;
         }
@@ -481,7 +484,7 @@ impl Journal {
         }
         self.append(key, event, None)?;
         if is_fall {
-            // It belongs to no entry.
+            // A fall belongs to no entry.
             return Ok(Entry::lost(key, SystemTime::now()));
         }
         self.entry(key)?.ok_or_else(|| self.unreadable())
@@ -499,7 +502,7 @@ impl Journal {
         let mut entry: Option<Entry> = None;
         for (offset, length) in std::iter::once(&row.first_line).chain(&row.more_lines) {
             if *length == 0 {
-                // What was torn off is not in the file.
+                // A line that was torn off is not in the file.
                 continue;
             }
             let (at, event) = self.read_event(*offset, *length)?;
@@ -514,7 +517,7 @@ impl Journal {
         Ok(Some(entry))
     }
 
-    /// The state, where it depends on whether whoever sends it is still there.
+    /// Returns the state as it is now: an entry on its way is unknown once its process has ended.
     fn state(&mut self, state: EntryState, owner: Option<&str>) -> EntryState {
         match (state, owner) {
             (EntryState::OnItsWay, Some(owner)) if self.processes.is_alive(owner) => {
@@ -569,7 +572,7 @@ impl Journal {
         Ok((at(short.at), event))
     }
 
-    /// Writes a line and then, in the first line, that it counts.
+    /// Writes a line, and then the first line, by which the new one counts.
     pub(super) fn append(
         &mut self,
         key: &str,
@@ -584,17 +587,18 @@ impl Journal {
         {
             short.state = Some(EntryState::OnItsWay);
         }
+        // The lock comes before the line: without it, others would settle the call as unknown while it is sent.
         if short.state == Some(EntryState::OnItsWay) {
             short.owner = Some(self.processes.own_id()?.into());
         }
         if let Event::Ended { .. } = event {
             let entry = self.entry(key)?;
             let begun = entry.and_then(|entry| Some(entry.attempts.last()?.sent.account.clone()));
-            // The account is left alone for a while, if its provider has asked for that.
+            // The pause that a provider has asked for holds for the whole account.
             short.account = short.pause.and(begun).map(Into::into);
         }
         if let Some(torn) = self.torn.take() {
-            // From here on there is a line for it, in the place of the one that was torn off.
+            // This line takes the place and the number of the one that was torn off.
             self.head.lines -= 1;
             self.append(&torn, &Event::Torn, None)?;
         }
@@ -606,6 +610,7 @@ impl Journal {
             );
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         }
+        // Each call under way has room for its outcome, so a full disk does not lose the id of a paid task.
         let mut under_way = self.book.on_their_way;
         under_way += usize::from(matches!(event, Event::Begun { .. }));
         let has_ended = short.state.is_some() && state == Some(EntryState::OnItsWay);
@@ -626,13 +631,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes a line after the last one and keeps so much room free after it, and then writes the first line.
+    /// Writes a line after the last one, with this much room after it, and then the first line.
     fn write(&self, line: &[u8], head: &Head, room: u64) -> Result<(), Error> {
         let metadata = self.file.metadata();
         let before = metadata.map_err(|error| unusable(&self.path, error))?.len();
         let written = self.write_room(before, head.end + room).and_then(|()| {
+            // A crash between these writes leaves a line that does not count, and its call was not sent.
             write_at(&self.file, line, self.read_to)?;
-            // Where the first line is damaged it stays so, for everybody to see.
+            // A damaged first line stays as it is, so that every process sees the damage.
             if self.head.lines == UNKNOWN {
                 Ok(())
             } else {
@@ -640,7 +646,7 @@ impl Journal {
             }
         });
         if let Err(error) = written {
-            // Half a line does no harm, but its room may be wanted.
+            // Half a line does not count, but its room may be wanted.
             let _ = self.file.set_len(before);
             return Err(unusable(&self.path, error));
         }
@@ -650,14 +656,14 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes the file at least so long, so that what is written there finds its place on a full disk too.
+    /// Lengthens the file, so that what is written there later has its place on a full disk too.
     fn write_room(&self, from: u64, to: u64) -> io::Result<()> {
         let missing = usize::try_from(to.saturating_sub(from)).unwrap_or_default();
         write_at(&self.file, &vec![b' '; missing], from)
     }
 
-    /// Rewrites the file, unless something is being sent from it or was sent a moment ago: what counts for the limit of an
-    /// account would be forgotten.
+    /// Rewrites the file with one line for each entry. It does nothing if a call is under way or was sent a moment ago:
+    /// the times that count for a limit would be forgotten.
     pub(super) fn compact(&mut self) -> Result<(), Error> {
         self.trusted()?;
         let mut owners = Vec::new();
@@ -707,7 +713,7 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// The next line with its end, or as much as there is of it, and nothing at the end of the file.
+    /// Returns the next line with its end, or as much of it as there is. It is empty at the end of the file.
     fn next(&mut self, longest: u64) -> io::Result<&[u8]> {
         self.file.consume(std::mem::take(&mut self.taken));
         let buffer = self.file.fill_buf()?;
@@ -753,7 +759,7 @@ impl<'a> Prompts<'a> {
     }
 }
 
-/// Writes a ledger of whole entries to a new file, which is all there or not at all.
+/// Writes a ledger of whole entries to a new file. After a crash the file is whole, or not there.
 pub(super) fn write_whole(
     path: &Path,
     id: &str,
@@ -801,13 +807,12 @@ pub(super) fn write_whole(
             .persist_noclobber(path)
             .map_err(|error| error.error)?;
     }
-    // A new file is there after a power failure only if its folder says so. Not every file system can do this.
+    // After a power failure a new file is there only if its folder was synced. Not every file system can do that.
     #[cfg(unix)]
     let _ = File::open(folder_of(path)).and_then(|folder| folder.sync_all());
     Ok(())
 }
 
-/// Makes an empty ledger.
 fn make(path: &Path) -> Result<(), Error> {
     make_folder(folder_of(path)).map_err(|error| unusable(path, error))?;
     match write_whole(path, &random::<8>(), std::iter::empty(), Vec::new(), false) {
@@ -817,7 +822,7 @@ fn make(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Opens a file for writing, or for reading if that is all that is allowed; and says whether it is.
+/// Opens a file for writing, or for reading if no more is allowed. Returns whether it can only be read.
 fn open_file(path: &Path) -> Result<(File, bool), Error> {
     let for_writing = OpenOptions::new().read(true).write(true).open(path);
     let (opened, is_read_only) = match for_writing {
@@ -839,12 +844,10 @@ fn is_forbidden(error: &io::Error) -> bool {
     )
 }
 
-/// The start of the SHA-256 of a key.
 fn digest(key: &str) -> String {
     hex(&Sha256::digest(key.as_bytes())[..8])
 }
 
-/// Now, in milliseconds since 1970.
 fn milliseconds() -> u64 {
     milliseconds_of(SystemTime::now())
 }
@@ -855,7 +858,7 @@ fn milliseconds_of(time: SystemTime) -> u64 {
     u64::try_from(since).unwrap_or(u64::MAX)
 }
 
-/// A time of whole seconds, so that it is the same after JSON.
+/// Returns a time of whole seconds, which is the same after JSON.
 fn at(milliseconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(milliseconds / 1000)
 }

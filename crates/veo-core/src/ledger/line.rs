@@ -1,4 +1,4 @@
-//! How a ledger stands in a file: a first line that says how far it reaches, and a line for each event.
+//! The format of a ledger file: a first line that says how far the file reaches, and a line for each event.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -11,16 +11,14 @@ use super::Event;
 use super::book::Short;
 use super::disk::read_at;
 
-/// The first line of the file.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) struct Head {
     #[serde(rename = "veo-ledger")]
     pub(super) version: u32,
-    /// Random, to know the file again when it was rewritten.
+    /// A random id, by which the file is recognized after it was rewritten.
     pub(super) id: String,
-    /// How many lines there are after this one.
+    /// The number of lines after this one.
     pub(super) lines: u64,
-    /// Where the last one ends.
     pub(super) end: u64,
     /// The start of the SHA-256 of the key of the last line.
     pub(super) last: String,
@@ -39,18 +37,17 @@ impl Default for Head {
 }
 
 pub(super) const VERSION: u32 = 1;
-/// How long the first line is, with the end of the line.
+/// The length of the first line in bytes, with its line break.
 pub(super) const HEAD: u64 = 192;
-/// What every line starts with, before its checksum.
+/// The start of every line, before its checksum.
 pub(super) const START: &[u8] = b"{\"crc\":\"";
-/// What stands between the checksum and the event in short.
+/// The text between the checksum and the event in short.
 const SHORT: &[u8] = b"\",\"short\":";
-/// What stands between the event in short and the event.
+/// The text between the event in short and the event.
 const EVENT: &[u8] = b",\"event\":";
-/// What stands before a prompt.
 const PROMPT: &[u8] = b"\"prompt\":";
 
-/// A line: the event with a checksum, its number, and what it says in short.
+/// Makes a line: a checksum, the event in short with the number of the line, and the event.
 pub(super) fn line(short: &Short, event: &Event) -> io::Result<Vec<u8>> {
     let mut rest = SHORT.to_vec();
     serde_json::to_writer(&mut rest, short)?;
@@ -63,7 +60,7 @@ pub(super) fn line(short: &Short, event: &Event) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// What a line says in short, if it is whole.
+/// Reads the event in short, if the line is whole.
 pub(super) fn short_of(bytes: &[u8]) -> Result<Short<'_>, String> {
     let changed = || "it is changed".to_owned();
     let (crc, rest) = bytes
@@ -79,9 +76,9 @@ pub(super) fn short_of(bytes: &[u8]) -> Result<Short<'_>, String> {
         return Err(changed());
     }
     let short = rest.strip_prefix(SHORT).ok_or_else(changed)?;
-    // Looking at the letters of the whole line once is quicker than at those of each text in it.
+    // To check the letters of the whole line once is faster than those of each text in it.
     let short = str::from_utf8(short).map_err(|_| changed())?;
-    // The rest of the line is for who wants to know more.
+    // The rest of the line is read on demand only.
     let mut shorts = serde_json::Deserializer::from_str(short).into_iter::<Short>();
     match shorts.next() {
         Some(Ok(short)) => Ok(short),
@@ -90,10 +87,10 @@ pub(super) fn short_of(bytes: &[u8]) -> Result<Short<'_>, String> {
     }
 }
 
-/// The two parts of a line: the event in short, and the event.
+/// Splits a line into the event in short and the event.
 pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = bytes.get(START.len() + 8..)?.strip_prefix(SHORT)?;
-    // Within a text a quote has a backslash before it, so this stands between the two parts and nowhere before.
+    // A quote within a text has a backslash before it, so this stands between the two parts and nowhere before.
     let end = memmem::find(rest, EVENT)?;
     let (short, event) = (rest.get(..end)?, rest.get(end + EVENT.len()..)?);
     Some((
@@ -104,14 +101,13 @@ pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     ))
 }
 
-/// Finds where the prompt of a line begins.
 pub(super) fn prompt_finder() -> Finder<'static> {
     Finder::new(PROMPT)
 }
 
-/// The prompt of a line. It is the first of its name, and nothing else of a long line is read.
+/// Reads the prompt of a line. It is the first field of its name, and the rest of a long line is not read.
 pub(super) fn prompt_in(bytes: &[u8], finder: &Finder) -> Option<String> {
-    // Within a text a quote has a backslash before it, and the event in short has nothing of this name.
+    // A quote within a text has a backslash before it, and the event in short has no field of this name.
     let prompt = bytes.get(finder.find(bytes)? + PROMPT.len()..)?;
     serde_json::Deserializer::from_slice(prompt)
         .into_iter()
@@ -119,20 +115,19 @@ pub(super) fn prompt_in(bytes: &[u8], finder: &Finder) -> Option<String> {
         .ok()
 }
 
-/// What stands where nothing is written yet.
+/// Returns whether a byte is one of room, where nothing was written yet.
 pub(super) fn is_room(byte: u8) -> bool {
     matches!(byte, b' ' | b'\0')
 }
 
-/// Whether there is nothing but room: spaces, which a process has written, and zeros, which some file systems put where
-/// the power has failed. One zero alone is damage.
+/// Returns whether there is nothing but room: spaces that a process has written, and zeros that some file systems leave
+/// after a power failure. One zero alone is damage.
 pub(super) fn is_room_only(room: &[u8]) -> bool {
     let spaces = room.iter().take_while(|byte| **byte == b' ').count();
     let zeros = room.get(spaces..).unwrap_or_default();
     zeros.len() != 1 && zeros.iter().all(|byte| *byte == b'\0')
 }
 
-/// A checksum as it is written: eight digits.
 fn checksum(crc: u32) -> [u8; 8] {
     let mut digits = [b'0'; 8];
     // Eight digits fit.
@@ -140,7 +135,7 @@ fn checksum(crc: u32) -> [u8; 8] {
     digits
 }
 
-/// The first line, with spaces up to its length.
+/// Makes the first line, with spaces up to its length.
 pub(super) fn head_line(head: &Head) -> Vec<u8> {
     let text = serde_json::to_string(head).unwrap_or_default();
     let crc = crc32fast::hash(text.as_bytes());
@@ -149,7 +144,7 @@ pub(super) fn head_line(head: &Head) -> Vec<u8> {
     format!("{line:width$}\n").into_bytes()
 }
 
-/// The first line, if it is whole.
+/// Reads the first line, if it is whole.
 pub(super) fn read_head(file: &File) -> io::Result<Option<Head>> {
     let mut bytes = vec![0; usize::try_from(HEAD).unwrap_or_default()];
     match read_at(file, &mut bytes, 0) {

@@ -1,33 +1,33 @@
-//! The record of what was paid: written before a paid request leaves, so that whatever ends a process, nothing is paid twice
-//! and nothing that was paid is lost.
+//! The record of paid calls. Each call is written down before it leaves, so a crash neither pays twice nor loses a paid
+//! job.
 //!
-//! A [`Client`](crate::Client) with a ledger writes down each paid call before it leaves, and what became of it after. The
-//! [`FileLedger`] is a file on this machine, which processes can share. [`Ledger`] is the trait for others, and [`rules`] has the
-//! decisions that are the same in all of them.
+//! A [`Client`](crate::Client) with a ledger writes down each paid call before it leaves, and its outcome after. The
+//! [`FileLedger`] is a file on this machine that processes can share. [`Ledger`] is the trait for other stores, and
+//! [`rules`] has the decisions that all of them share.
 //!
 //! # Keys and states
 //!
-//! A key is the caller's name for one wish. An [`Entry`] is what is known of a key:
+//! A key is the caller's name for one wish. An [`Entry`] has all that is known of a key:
 //!
 //! | state | meaning | what the same key does |
 //! | --- | --- | --- |
-//! | wanted | it is stored, and nothing was sent, or only what was rejected | it is sent |
+//! | wanted | it is stored; no call was made, or all were rejected | it is sent |
 //! | on its way | a live process is sending it | it is waited for, and not sent |
 //! | accepted | there is a job, which is paid for | the job is given |
 //! | rejected | no provider has taken it; nothing was charged | it is sent again |
 //! | unknown | it may have been charged | it is not sent again until somebody [settles](crate::Client::settle) it |
 //! | finished | there is a video | the job is given |
-//! | failed | there will be no video | the job is given, whose failure is told; a new wish needs a new key |
+//! | failed | there will be no video | the job is given, with its failure; another video needs a new key |
 //! | done | the caller has saved the video | the job is given |
 //!
 //! # Files
 //!
-//! Prompts are kept, since an unknown outcome is found by its prompt at the provider. Links are kept without their queries,
-//! but for those of a wanted or rejected entry, which are needed to send it; they go when the file is next rewritten after
-//! that. Keys of providers are never kept. The file is for its owner only.
+//! Prompts are kept: after an unknown outcome, the prompt identifies the task at the provider. Links are kept without
+//! their queries. Only a wanted or rejected entry keeps whole links, since they are needed to send it; they go when the
+//! file is next rewritten after that. Keys of providers are never kept. Only its owner can read the file.
 //!
-//! A symbolic link to the file leads to the same ledger. Nothing is sent from a file with a second hard link, since whoever uses
-//! the other name would not see who sends.
+//! A symbolic link to the file leads to the same ledger. Nothing is sent from a file with a second hard link: a process
+//! that uses the other name would not see who sends.
 
 mod alive;
 mod book;
@@ -50,56 +50,60 @@ pub use entry::{Attempt, Delivered, Entry, EntryState, Event, Outcome, Sent, Wis
 pub use file::FileLedger;
 pub(crate) use none::Unrecorded;
 
-/// The record of what was paid.
+/// A store for the record of paid calls.
 ///
-/// All that share a ledger, processes and machines, share its keys, limits and budgets. Each method is one transaction, and
-/// what it has written is durable when it returns.
+/// All processes and machines that share a ledger share its keys, limits and budgets. Each method is one transaction,
+/// and its effect is durable when it returns.
 pub trait Ledger: fmt::Debug + Send + Sync {
     /// Stores a wish, and sends nothing. A key with the same wish is left as it is, unless it was rejected: then it is wanted
+    /// Stores a wish, and sends nothing. A key with the same wish stays as it is, but a rejected entry becomes wanted
     /// again.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::KeyReused`] if the key stands for another wish; [`ErrorKind::TargetTaken`] if another open entry is to
-    /// be saved in the same place; [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`].
+    /// [`ErrorKind::KeyReused`] if the key stands for another wish; [`ErrorKind::TargetTaken`] if another open entry is
+    /// to be saved in the same place; [`ErrorKind::Ledger`] if it cannot be written, and [`ErrorKind::LedgerDamaged`]
+    /// if it is damaged.
     fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>>;
 
-    /// Asks for leave to make a paid call, and writes the call down if it is given.
+    /// Asks for permission to make a paid call. [`Begun::Yours`] gives it, and then the call is written down.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`]: then nothing may be sent.
+    /// [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`]. After an error nothing may be sent.
     fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>>;
 
-    /// Writes down what happened to an entry, unless it [comes too late](Event::is_late), and gives the entry.
+    /// Writes down what happened to an entry, and returns the entry. An event that [comes too late](Event::is_late)
+    /// changes nothing.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if it cannot be written, and [`ErrorKind::InvalidRequest`] if there is no such key.
+    /// [`ErrorKind::Ledger`] if it cannot be written, [`ErrorKind::InvalidRequest`] if there is no such key, and the
+    /// errors of [`rules::check`].
     fn record<'a>(&'a self, key: &'a str, event: Event) -> BoxFuture<'a, Result<Entry, Error>>;
 
-    /// The entry of a key, if there is one.
+    /// Returns the entry of a key, if there is one.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Ledger`] if it cannot be read.
     fn entry<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>>;
 
-    /// The entry with this job, marker or target. A job without a size finds the video, and not what it was upgraded to.
+    /// Returns the entry with this job, marker or target. A job without a size finds the video, and not its upgrade.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Ledger`] if it cannot be read.
     fn find<'a>(&'a self, find: Find<'a>) -> BoxFuture<'a, Result<Option<Entry>, Error>>;
 
-    /// All entries in short, in the order in which they were written down first.
+    /// Lists entries in short, in the order in which they were first written down.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Ledger`] if they cannot be read.
     fn list(&self, which: Which) -> BoxFuture<'_, Result<Vec<Listed>, Error>>;
 
-    /// The amount that counts as spent of a budget, in the account's credits.
+    /// Returns the amount that counts as spent of a budget, in the account's credits.
     ///
     /// # Errors
     ///
@@ -107,7 +111,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     fn spent<'a>(&'a self, budget: &'a str) -> BoxFuture<'a, Result<f64, Error>>;
 }
 
-/// A ledger that is chosen while the program runs, as `Arc<dyn Ledger>`.
+/// A ledger that is chosen at run time, as `Arc<dyn Ledger>`.
 impl<L: Ledger + ?Sized> Ledger for Arc<L> {
     fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>> {
         (**self).want(want)
@@ -142,15 +146,15 @@ impl<L: Ledger + ?Sized> Ledger for Arc<L> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Want {
-    /// The caller's name for it.
+    /// The caller's name for the wish.
     pub key: String,
     /// The wish.
     pub wish: Wish,
-    /// Where it is to be saved, as a text that means the same to all who share the ledger.
+    /// The place where the video is to be saved, as a text that means the same to all who share the ledger.
     pub target: Option<String>,
 }
 
-/// A paid call for which leave is asked.
+/// A paid call for which permission is asked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Begin {
@@ -158,11 +162,11 @@ pub struct Begin {
     pub want: Want,
     /// The offer that is to be sent.
     pub offer: Offer,
-    /// The marker of its callback address.
+    /// The marker in the callback address of the call, if it has one.
     pub marker: Option<String>,
-    /// How many paid calls the account takes in which time.
+    /// The number of paid calls that the account takes in a span of time.
     pub limit: Option<Limit>,
-    /// The budget that it counts for.
+    /// The budget that the call counts for.
     pub budget: Option<Budget>,
 }
 
@@ -170,63 +174,63 @@ pub struct Begin {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Begun {
-    /// It is written down and may be sent now, by whoever has asked and nobody else.
+    /// The call is written down. The asker may send it now, and nobody else may.
     Yours,
-    /// It was begun before, and this is what is known of it.
+    /// A call was begun under this key before. The entry says what became of it.
     Known(Box<Entry>),
     /// The key stands for another wish.
     KeyReused,
-    /// Another open entry, which is named, is to be saved in the same place.
+    /// Another open entry is to be saved in the same place. The text is its key.
     TargetTaken(String),
-    /// The limit of the account has been reached. Ask again after this time.
+    /// The limit of the account is reached, or its provider wants a pause. Ask again after this time.
     NotBefore(Duration),
     /// The rest of the budget is set aside for calls under way. Ask again when one of them has ended.
     Held,
-    /// The budget has not enough left, which is final. The text says how much is spent.
+    /// The budget has too little left, and asking again does not help. The text says how much is spent.
     OverBudget(String),
 }
 
-/// The property to find an entry by.
+/// A property by which an entry is found.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Find<'a> {
-    /// Its job.
+    /// The job.
     Job(&'a JobRef),
     /// The marker in the callback address of one of its attempts.
     Marker(&'a str),
-    /// The place where its video is to be saved, of an open entry.
+    /// The place where the video of an open entry is to be saved.
     Target(&'a str),
 }
 
-/// Which entries to list.
+/// The entries to list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Which {
-    /// All of them.
+    /// All entries.
     All,
-    /// All of them with their prompts, which takes longer.
+    /// All entries with their prompts, which takes longer.
     WithPrompts,
-    /// Those which [may need something](EntryState::is_open).
+    /// The entries that [may need something](EntryState::is_open).
     Open,
 }
 
-/// An entry in short. Its texts are shared with the ledger, which can have many.
+/// An entry in short. Its texts are shared with the ledger, which can have many entries.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Listed {
-    /// The caller's name for it.
+    /// The caller's name for the wish.
     pub key: Arc<str>,
     /// Its state.
     pub state: EntryState,
     /// The job, if there is one.
     pub job: Option<Arc<str>>,
-    /// Where the provider was reached, if not at its own address.
+    /// The address at which the provider was reached, if that is not its own.
     pub base_url: Option<Arc<str>>,
-    /// When it was first written down, in seconds since 1970.
+    /// The time at which it was first written down, in seconds since 1970.
     pub at: u64,
-    /// The prompt, if it was [asked for](Which::WithPrompts).
+    /// The prompt, if the list is one [with prompts](Which::WithPrompts).
     pub prompt: String,
-    /// Where it is to be saved.
+    /// The place where the video is to be saved.
     pub target: Option<Arc<str>>,
 }
 
@@ -242,24 +246,25 @@ pub struct Listed {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Budget {
-    /// Its name. All calls under this name count together, whoever makes them.
+    /// The name. All calls under one name count together, whichever process makes them.
     pub name: String,
-    /// The account: the name of a provider, or a named account at one. Under a budget no other account is used.
+    /// The account: the name of a provider, or a named account at one. No other account is used under the budget.
     pub account: String,
     /// The most that may be spent, in the account's credits.
     pub cap: f64,
-    /// The price of one call, if the caller knows it.
+    /// The price of one call in credits, if the caller knows it.
     pub price: Option<f64>,
-    /// The highest price of one call, if the caller knows it. Without it an unknown price sets aside all that is left.
+    /// The highest price of one call in credits, if the caller knows it. Without it, a call of unknown price sets aside
+    /// all that is left.
     pub most: Option<f64>,
 }
 
 impl Budget {
-    /// A cap for an account.
+    /// Makes a cap for an account.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the cap is not finite or below zero.
+    /// [`ErrorKind::InvalidRequest`] if the cap is below zero or not finite.
     pub fn new(
         name: impl Into<String>,
         account: impl Into<String>,
@@ -275,21 +280,21 @@ impl Budget {
         })
     }
 
-    /// The same with a known price of one call.
+    /// Sets the price of one call.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the price is not finite or below zero.
+    /// [`ErrorKind::InvalidRequest`] if the price is below zero or not finite.
     pub fn price(mut self, price: f64) -> Result<Self, Error> {
         self.price = Some(amount("the price of a video", price)?);
         Ok(self)
     }
 
-    /// The same with the most that one call can cost.
+    /// Sets the highest price of one call.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if that is not finite or below zero.
+    /// [`ErrorKind::InvalidRequest`] if the price is below zero or not finite.
     pub fn most(mut self, most: f64) -> Result<Self, Error> {
         self.most = Some(amount("the highest price of a video", most)?);
         Ok(self)
@@ -297,7 +302,7 @@ impl Budget {
 }
 
 impl Begin {
-    /// A call without a marker, a limit and a budget.
+    /// Makes a call without a marker, a limit and a budget.
     pub fn new(want: Want, offer: Offer) -> Self {
         Self {
             want,
@@ -310,7 +315,7 @@ impl Begin {
 }
 
 impl Listed {
-    /// An entry in short, of which nothing else is known.
+    /// Makes an entry in short without a job, a prompt and a target.
     pub fn new(key: impl Into<Arc<str>>, state: EntryState, at: SystemTime) -> Self {
         let since = at.duration_since(SystemTime::UNIX_EPOCH);
         Self {
@@ -326,7 +331,7 @@ impl Listed {
 }
 
 impl Begun {
-    /// Why the call is refused, if asking again does not help.
+    /// Returns the error of a call that may not be made, if asking again does not help.
     pub(crate) fn refusal(&self, want: &Want) -> Option<Error> {
         match self {
             Self::KeyReused => Some(key_reused(&want.key)),
@@ -344,7 +349,7 @@ impl Begun {
 }
 
 impl Want {
-    /// A wish under a key.
+    /// Makes a wish under a key, without a target.
     pub fn new(key: impl Into<String>, wish: Wish) -> Self {
         Self {
             key: key.into(),
@@ -369,7 +374,7 @@ pub(crate) fn key_reused(key: &str) -> Error {
     Error::new(ErrorKind::KeyReused, message)
 }
 
-/// The error of a wish that is to be saved where the video of another open entry is to be saved, whose key this is.
+/// Makes the error of a wish whose target another open entry has, which has this key.
 pub fn target_taken(target: &str, key: &str) -> Error {
     let message =
         format!("{target} is where the video of {key} is to be saved; choose another place");

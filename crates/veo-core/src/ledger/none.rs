@@ -7,7 +7,7 @@ use super::{Begin, Begun, Entry, Event, Find, Ledger, Listed, Want, Which};
 use crate::limit::Starts;
 use crate::{BoxFuture, Error, ErrorKind};
 
-/// The ledger of a client without one: it keeps to the limits of the accounts and writes nothing down.
+/// The ledger of a client without one. It keeps to the limits of the accounts, and writes nothing down.
 #[derive(Debug)]
 pub(crate) struct Unrecorded {
     since: Instant,

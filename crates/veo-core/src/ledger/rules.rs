@@ -1,14 +1,16 @@
-//! The decisions that are the same in every ledger, for who writes one.
+//! The decisions that every ledger makes in the same way, for authors of ledgers.
 //!
-//! A ledger stores entries, and these functions say what an event means for them. What is left to the ledger:
+//! A ledger stores entries, and these functions say what an event means for them. The ledger itself does the following:
 //!
 //! - Each method of [`Ledger`](super::Ledger) is one transaction, and durable when it returns.
 //! - [`begin`](super::Ledger::begin) asks in this order: [`known`], the other open entry with the same [`target`],
-//!   [`not_before`], [`set_aside`]. It writes down [`begun`] with the state [`OnItsWay`](EntryState::OnItsWay) and a mark of the
-//!   process that sends it. An error of it ends in no call, so an unclear end has to be one.
-//! - [`want`](super::Ledger::want) asks [`wanted`] and then for the target.
-//! - [`record`](super::Ledger::record) asks [`check`] and then [`Event::is_late`], and lets [`Entry::apply`] do the rest.
-//! - An entry on its way whose process has gone is read as [`Unknown`](EntryState::Unknown).
+//!   [`not_before`], [`set_aside`]. Then it writes down [`begun`] with the state [`OnItsWay`](EntryState::OnItsWay) and
+//!   a mark of the sending process. If it is not certain that this was written, it returns an error, and nothing is
+//!   sent.
+//! - [`want`](super::Ledger::want) asks [`wanted`], and then for another open entry with the target.
+//! - [`record`](super::Ledger::record) asks [`check`] and then [`Event::is_late`], and lets [`Entry::apply`] change the
+//!   entry.
+//! - An entry on its way whose process has ended is read as [`Unknown`](EntryState::Unknown).
 
 use std::time::{Duration, SystemTime};
 
@@ -18,26 +20,27 @@ use super::{
 pub use crate::limit::Starts;
 use crate::{Error, ErrorKind, Offer};
 
-/// How long an account is left alone after its provider has said that there were too many requests, at most.
+/// The longest time for which an account is left alone after its provider has said that there were too many requests.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// The amounts by which a budget allows a call or does not, all in the account's credits.
+/// The amounts that decide whether a budget allows a call, all in the account's credits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Spending {
-    /// The amount that counts as spent: the sum of what each call that was not rejected has cost. While that is not known it is
-    /// the price of its [kind](price_kind), or else what was set aside for it. If the balance has fallen by more, it is that.
+    /// The amount that counts as spent: the sum of the costs of all calls that were not rejected, or the fall of the
+    /// balance if that is more. A call of unknown cost counts with the price of its [kind](price_kind), or else with
+    /// what was set aside for it.
     pub spent: f64,
-    /// The highest price of a call of this kind, if one is known.
+    /// The highest known price of a call of this kind.
     pub price: Option<f64>,
-    /// The lowest price of all kinds of the account.
+    /// The lowest known price of all kinds of the account.
     pub least: Option<f64>,
-    /// Whether the price of a call under way, which is on its way or accepted, is not known.
+    /// True if a call under way, which is on its way or accepted, has no known price.
     pub is_open: bool,
-    /// Whether something was set aside for such a call.
+    /// True if something was set aside for such a call.
     pub is_set_aside: bool,
 }
 
-/// The event to write down for a wish. There is none if the entry of its key stays as it is.
+/// Returns the event to write down for a wish, or nothing if the entry of its key stays as it is.
 ///
 /// # Errors
 ///
@@ -51,7 +54,7 @@ pub fn wanted(want: Want, known: Option<&Entry>) -> Result<Option<Event>, Error>
             return Ok(None);
         }
     }
-    // What is stored whole need not be stored again.
+    // A wish that is stored already is not stored again.
     let wish = Some(want.wish).filter(|wish| known.is_none_or(|entry| entry.wish != *wish));
     Ok(Some(Event::Wanted {
         wish,
@@ -59,33 +62,34 @@ pub fn wanted(want: Want, known: Option<&Entry>) -> Result<Option<Event>, Error>
     }))
 }
 
-/// The place where a wish is to be saved. No other open entry may have it.
+/// Returns the place where a wish is to be saved. No other open entry may have it.
 pub fn target<'a>(want: &'a Want, known: Option<&'a Entry>) -> Option<&'a str> {
     let stored = known.and_then(|entry| entry.target.as_deref());
     want.target.as_deref().or(stored)
 }
 
-/// The answer if the key is known and nothing is to be sent under it.
+/// Returns the answer if the key is known and nothing is to be sent under it.
 pub fn known(want: &Want, known: Option<&Entry>) -> Option<Begun> {
     let entry = known?;
     if !want.wish.is_same(&entry.wish) {
         return Some(Begun::KeyReused);
     }
+    // In every other state a call was paid or may have been, and a second one would pay twice.
     let is_to_be_sent = matches!(entry.state, EntryState::Wanted | EntryState::Rejected);
     (!is_to_be_sent).then(|| Begun::Known(Box::new(entry.clone())))
 }
 
-/// The answer if the account takes no call at this time, in time since the beginning that the starts have.
+/// Returns the answer if the account takes no call now. `now` counts from the same beginning as the starts.
 pub fn not_before(begin: &Begin, starts: &Starts, now: Duration) -> Option<Begun> {
     let pause = starts.pause(begin.limit, now)?;
     Some(Begun::NotBefore(pause.min(LONGEST_PAUSE)))
 }
 
-/// What has to be set aside of a budget for a call, if that is not known by its price.
+/// Returns the amount that a budget has to set aside for a call. It is none if the price is known from earlier calls.
 ///
 /// # Errors
 ///
-/// The answer if the call has to wait or to stay.
+/// The answer if the call has to wait, or must not be made.
 pub fn set_aside(
     budget: &Budget,
     offer: &Offer,
@@ -99,10 +103,11 @@ pub fn set_aside(
     }
     let price = budget.price.or(spending.price);
     let left = budget.cap - spending.spent;
-    // Where not even the cheapest known price fits, one that is not known is not tried.
+    // An unknown price sets aside all that is left, and needs at least the cheapest known price.
     let needed = price
         .or(budget.most)
         .unwrap_or(left.max(spending.least.unwrap_or_default()));
+    // Two calls of unknown price at the same time could together cost more than is left.
     if price.is_none() && spending.is_open {
         return Err(Begun::Held);
     }
@@ -110,7 +115,7 @@ pub fn set_aside(
         let is_known = spending.price.is_some() && budget.price.is_none();
         return Ok(Some(needed).filter(|_| !is_known));
     }
-    // The price of what is under way gets known when it ends, and what is set aside for it may be more.
+    // A call under way may cost less than is set aside for it, so there may be room once it has ended.
     if price.is_some() && spending.is_set_aside {
         return Err(Begun::Held);
     }
@@ -122,7 +127,7 @@ pub fn set_aside(
     Err(Begun::OverBudget(why))
 }
 
-/// The event to write down before a call leaves, which it does at this time. `reserved` is what was [set aside](set_aside).
+/// Makes the event to write down before a call leaves at this time. `reserved` is what was [set aside](set_aside).
 pub fn begun(begin: Begin, known: Option<&Entry>, at: SystemTime, reserved: Option<f64>) -> Event {
     let mut attempt = Attempt::new(&begin.offer, at);
     attempt.marker = begin.marker;
@@ -135,13 +140,13 @@ pub fn begun(begin: Begin, known: Option<&Entry>, at: SystemTime, reserved: Opti
     }
 }
 
-/// Refuses an event that does not fit the entry any more: a call that somebody else repeats or has repeated, and a settlement
-/// of what is not as it was when somebody looked. `owner` is the key of the entry with the job of that settlement, if there is
-/// one.
+/// Refuses an event that does not fit the entry any more: a repeated call that another process has made, or a
+/// settlement of an entry that has changed since somebody looked. `owner` is the key of the entry that has the job of
+/// the settlement.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::OnItsWay`] and [`ErrorKind::InvalidRequest`].
+/// [`ErrorKind::OnItsWay`] for the call, and [`ErrorKind::InvalidRequest`] for the settlement.
 pub fn check(event: &Event, entry: &Entry, owner: Option<&str>) -> Result<(), Error> {
     match event {
         Event::CalledAgain { calls } => check_call(entry, *calls),
@@ -150,7 +155,7 @@ pub fn check(event: &Event, entry: &Entry, owner: Option<&str>) -> Result<(), Er
     }
 }
 
-/// The wish of an entry as it is kept. Once nothing is to be sent any more, no link of it has to work.
+/// Returns the wish of an entry as it is kept. Links lose their queries once nothing is to be sent any more.
 pub fn kept_wish(entry: &Entry) -> Wish {
     match entry.state {
         EntryState::Wanted | EntryState::Rejected | EntryState::OnItsWay => entry.wish.clone(),
@@ -158,7 +163,8 @@ pub fn kept_wish(entry: &Entry) -> Wish {
     }
 }
 
-/// The name of all calls that have the same price and take about as long. Its first word is the account.
+/// Returns the name of the kind of a call. Calls of one kind cost the same and take about as long. Its first word is
+/// the account.
 pub fn price_kind(offer: &Offer) -> String {
     let request = &offer.request;
     let seconds = request.seconds.unwrap_or(8);
@@ -172,7 +178,7 @@ pub fn price_kind(offer: &Offer) -> String {
     )
 }
 
-/// How long the provider wants to be left alone after a rejection.
+/// Returns for how long the provider wants no request, if it was rejected for too many.
 pub fn pause_after(error: &Error) -> Option<Duration> {
     let pause = error.retry_after().unwrap_or(Duration::from_secs(10));
     let is_limit = error.kind() == ErrorKind::RateLimited;
@@ -181,6 +187,7 @@ pub fn pause_after(error: &Error) -> Option<Duration> {
 
 fn check_call(entry: &Entry, calls: u32) -> Result<(), Error> {
     let made = entry.attempts.last().map_or(0, |attempt| attempt.calls);
+    // Of two processes that repeat a call, only the first to count it may send it. The other would pay once more.
     if entry.state == EntryState::OnItsWay || made.saturating_add(1) != calls {
         let message = format!(
             "another task or process calls for {}; ask again for what became of it",
@@ -198,12 +205,14 @@ fn check_settlement(
     owner: Option<&str>,
 ) -> Result<(), Error> {
     let refuse = |message| Err(Error::new(ErrorKind::InvalidRequest, message));
+    // A call that began after somebody looked was not seen, and may have been paid.
     if !entry.can_be_settled() || entry.attempts.len() != attempts {
         return refuse(format!(
             "{} is {} now; look again before it is settled",
             entry.key, entry.state
         ));
     }
+    // One job answers for one key. Under the other key a further task may be paid for.
     if let Outcome::Accepted { job, .. } = outcome
         && let Some(other) = owner.filter(|owner| *owner != entry.key)
     {
