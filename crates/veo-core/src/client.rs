@@ -18,12 +18,13 @@ use crate::{
 };
 use crate::{image, plan};
 
-/// How many keys can be in a hurry at a time. A run that is behind looks at all of them.
+/// The number of keys that can be in a hurry at a time. A run that is behind looks at all keys.
 const HURRIED: usize = 256;
 
-/// Makes videos with one provider or several. Clones are cheap, and share connections, limits and permits.
+/// A client that makes videos with one provider or several. Clones are cheap, and share connections, limits and
+/// permits.
 ///
-/// In the examples the client is one of a simulated provider; [`new`](Self::new) makes a real one.
+/// The examples use a client of a simulated provider; [`new`](Self::new) makes a real one.
 ///
 /// | to | use |
 /// | --- | --- |
@@ -57,30 +58,30 @@ const HURRIED: usize = 256;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// One for each account, in the order of asking.
+    /// The providers, one for each account, in the order of asking.
     providers: Vec<Arc<dyn Provider>>,
-    /// Accounts that were given once more, which are never asked.
+    /// The accounts that were given a second time. They are never asked.
     doubles: Vec<String>,
-    /// Who has a place for images if none of the providers has, and is not asked for videos.
+    /// A provider that stores images if none of the others can. It is not asked for videos.
     uploader: Option<Arc<dyn Provider>>,
     ledger: Arc<dyn Ledger>,
-    /// Whether the ledger is one that the caller has given.
+    /// True if the caller has given the ledger.
     keeps_record: bool,
     budget: Option<Budget>,
-    /// The balance of the account of the budget when it was asked last.
+    /// The last known balance of the budget's account.
     balance: Arc<Mutex<Option<f64>>>,
-    /// It counts the calls on the wire; clones share it.
+    /// A count of the calls on the wire, which clones share.
     wire: Wire,
     /// The keys that a run is to step now.
     hurry: broadcast::Sender<String>,
     pub(crate) downloader: Arc<Downloader>,
     poll: Poll,
     histories: Histories,
-    /// One permit for each job that may be under way; clones share them.
+    /// The permits, one for each job that may be under way. Clones share them.
     in_flight: Option<Arc<Semaphore>>,
 }
 
-/// Leave for one job to be under way, which is given back when this is dropped. From [`Client::permit`].
+/// A permission for one job to be under way, from [`Client::permit`]. Dropping it gives it back.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -100,7 +101,7 @@ pub struct Permit {
 }
 
 impl Client {
-    /// A client of a provider. Makes no connection yet.
+    /// Makes a client of a provider. It makes no connection yet.
     ///
     /// ```
     /// # fn example() -> Result<(), veo_core::Error> {
@@ -112,7 +113,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if there can be no HTTP client on this machine.
+    /// [`ErrorKind::InvalidRequest`] if no HTTP client can be made on this machine.
     pub fn new(provider: impl Provider + 'static) -> Result<Self, Error> {
         Ok(Self {
             providers: vec![Arc::new(provider)],
@@ -131,10 +132,11 @@ impl Client {
         })
     }
 
-    /// The same client with one more provider, which is asked when those before it have not taken a request.
+    /// Adds a provider, which is asked when those before it have not taken a request.
     ///
-    /// A client has each account once, since a [`JobRef`] names the account: one that it has already, with another key, is never
-    /// asked, and every [plan](Self::plan) refuses it. A second account at a provider has a name of its own.
+    /// A client has each account once, since a [`JobRef`] names the account. A second provider of the same account is
+    /// never asked, even with another key, and every [plan](Self::plan) refuses it. Give a second account at a provider
+    /// a name of its own.
     ///
     /// ```
     /// # fn main() -> Result<(), veo_core::Error> {
@@ -157,8 +159,8 @@ impl Client {
         self
     }
 
-    /// The same client with a place for images of this machine: they are uploaded to this provider if none of those that make
-    /// the videos has a place, such as UniAll. It is asked for no video.
+    /// Adds a place for images of this machine. They are uploaded to this provider if none of those that make the
+    /// videos has a place, such as UniAll. It is asked for no video.
     ///
     /// ```
     /// # fn main() -> Result<(), veo_core::Error> {
@@ -178,8 +180,8 @@ impl Client {
         self
     }
 
-    /// The same client with a record of what is paid: each paid call is written down before it leaves, and what became of it
-    /// after. Then nothing is paid twice under one key, whatever ends the process, and nothing that was paid is lost.
+    /// Adds a record of paid calls: each is written down before it leaves, and its outcome after. Then nothing is paid
+    /// twice under one key, and no paid job is lost, whatever ends the process.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -201,17 +203,18 @@ impl Client {
         self
     }
 
-    /// The same client under a cap: no paid call leaves that could cost more than the budget has left. It needs a
-    /// [ledger](Self::with_ledger), which counts what all have spent that use the budget, and only its account is used.
+    /// Adds a cap: no paid call leaves that could cost more than the budget has left. It needs a
+    /// [ledger](Self::with_ledger), which counts the spending of all who use the budget. Only the account of the budget
+    /// is used.
     ///
-    /// A price that nobody knows is found out by the first call of its kind, which is made alone.
+    /// An unknown price is learned from the first call of its kind, which is made alone.
     #[must_use]
     pub fn with_budget(mut self, budget: Budget) -> Self {
         (self.budget, self.balance) = (Some(budget), Arc::default());
         self
     }
 
-    /// The same client with another way of waiting.
+    /// Sets how to wait for jobs.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -228,7 +231,7 @@ impl Client {
         self
     }
 
-    /// The same client with another way of downloading.
+    /// Sets how to download videos.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -241,21 +244,21 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if there can be no HTTP client on this machine.
+    /// [`ErrorKind::InvalidRequest`] if no HTTP client can be made on this machine.
     pub fn with_downloads(mut self, downloads: Downloads) -> Result<Self, Error> {
         self.downloader = Arc::new(Downloader::new(downloads)?);
         Ok(self)
     }
 
-    /// The same client, where a downloaded video replaces a file that is there, or not. See [`Downloads::replace`].
+    /// Sets whether a downloaded video replaces an existing file. See [`Downloads::replace`].
     #[must_use]
     pub fn with_replacing(mut self, replace: bool) -> Self {
         Arc::make_mut(&mut self.downloader).replace(replace);
         self
     }
 
-    /// The same client with a cap on how many [permits](Self::permit) it and its clones give out at a time; at least 1. Without
-    /// this there is none.
+    /// Sets how many [permits](Self::permit) this client and its clones give out at a time; at least 1. Without this
+    /// there is no cap.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -271,10 +274,11 @@ impl Client {
         self
     }
 
-    /// Waits until one more job may be under way, in the order of asking; at once if there is [no cap](Self::with_max_in_flight).
+    /// Waits until one more job may be under way, in the order of asking. Without [a cap](Self::with_max_in_flight) it
+    /// returns at once.
     ///
-    /// Hold the permit from before [`submit`](Self::submit) until the job has ended. `submit` itself takes none: whoever submits
-    /// everything before waiting for anything would wait for ever.
+    /// Hold the permit from before [`submit`](Self::submit) until the job has ended. `submit` itself takes none: a
+    /// caller that submits everything before it waits for anything would wait for ever.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -298,14 +302,14 @@ impl Client {
     /// ```
     pub async fn permit(&self) -> Permit {
         let permit = match &self.in_flight {
-            // It is never closed, so there is always one in the end.
+            // The semaphore is never closed, so there is a permit in the end.
             Some(permits) => permits.clone().acquire_owned().await.ok(),
             None => None,
         };
         Permit { _permit: permit }
     }
 
-    /// The models of all providers, and what they can do.
+    /// Returns the models of all providers, and what they can do.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -319,8 +323,8 @@ impl Client {
         self.providers().flat_map(|provider| provider.models())
     }
 
-    /// Says what each provider would be sent for a request, to the letter, and why the others cannot make it. Nothing is sent.
-    /// The files of images are read, which can block.
+    /// Returns the exact body that each provider would be sent, and why the others cannot make the video. Nothing is
+    /// sent. The files of images are read, which can block.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -349,7 +353,7 @@ impl Client {
         plan
     }
 
-    /// Plans a request without keeping a thread of the runtime while images are read.
+    /// Plans a request without blocking a thread of the runtime while images are read.
     pub(crate) async fn planned(&self, request: &VideoRequest) -> Plan {
         if !image::has_local(request) {
             return self.plan(request);
@@ -379,14 +383,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Only that the question failed, which says nothing about the job: [`ErrorKind::Unavailable`] if nothing is known now. The
-    /// error carries the job.
+    /// Any error means only that the question failed, and says nothing about the job. It is [`ErrorKind::Unavailable`]
+    /// if nothing is known now. The error carries the job.
     pub async fn state(&self, job: impl AsRef<JobRef>) -> Result<State, Error> {
         self.ask(job.as_ref()).await
     }
 
-    /// Waits until a job has ended, and asks as often as [`Poll`] says. Dropping the future ends the waiting and not the job. A
-    /// video that came out smaller than it was asked for is made larger, if that is possible; [`Video::shortfall`] says if not.
+    /// Waits until a job has ended, and asks as often as [`Poll`] says. Dropping the future ends the waiting and not
+    /// the job. A video that is smaller than asked for is made larger, if that is possible; [`Video::shortfall`] says
+    /// if not.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -406,13 +411,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::JobFailed`] and [`ErrorKind::Policy`] if the job failed; any other kind if it could not be followed, and
-    /// then it goes on, as does the making of a larger video: wait again. The error carries the job.
+    /// [`ErrorKind::JobFailed`], [`ErrorKind::Policy`] and [`ErrorKind::Retired`] if the job failed. With any other
+    /// kind the job goes on, as does the making of a larger video: wait again. The error carries the job.
     pub async fn wait(&self, job: impl AsRef<JobRef>) -> Result<Video, Error> {
         self.wait_with(job, |_state| {}).await
     }
 
-    /// As [`wait`](Self::wait), and tells every state on the way.
+    /// Waits like [`wait`](Self::wait), and reports every state on the way.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -424,7 +429,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Self::wait).
+    /// The errors of [`wait`](Self::wait).
     pub async fn wait_with(
         &self,
         job: impl AsRef<JobRef>,
@@ -435,10 +440,10 @@ impl Client {
         let Some(provider) = self.provider_of(job) else {
             return Err(nobody(job));
         };
-        // Many can wait at the same time, so what is large and seldom needed is not part of each of them.
+        // Many jobs can be waited for at the same time, so large and seldom used values are boxed.
         let entry = self.entry_of(job).await.map(Box::new);
         if let Some(entry) = &entry {
-            // Nobody knows where an entry was sent whose line is damaged.
+            // A damaged line does not say where the entry was sent.
             if !matches!(entry.wish, Wish::Lost) {
                 self.check_place(job, entry.base_url())?;
             }
@@ -468,9 +473,9 @@ impl Client {
         }
     }
 
-    /// The states of a job as a stream, which ends with the finished video, with the failure of the job, or with an error if
-    /// the job could not be followed. Dropping it ends the asking and not the job. Unlike [`wait`](Self::wait) it leaves a
-    /// video as small as it is.
+    /// Returns the states of a job as a stream. It ends with the finished video, with the failure of the job, or with
+    /// an error if the job could not be followed. Dropping it ends the asking and not the job. Unlike
+    /// [`wait`](Self::wait), it leaves a small video as it is.
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -499,11 +504,11 @@ impl Client {
         Box::pin(states)
     }
 
-    /// Saves a finished video as an MP4 file. The file is there when all of it is, and replaces one of the same name.
+    /// Saves a finished video as an MP4 file. The file appears when it is complete, and replaces one of the same name.
     ///
-    /// A transfer that breaks off or stands still goes on where it stopped if the media host can do that, and from the start
-    /// if not. A link that the media host does not take any more is renewed by the provider. A link to the provider's
-    /// own API is asked with the key; no media host gets it.
+    /// A transfer that breaks off or stalls goes on where it stopped if the media host can do that, and otherwise from
+    /// the start. A link that the media host does not take any more is renewed by the provider. A link to the
+    /// provider's own API is asked with the key; no media host gets it.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -523,13 +528,13 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Download`], and then there is no new file. The error carries the job.
+    /// [`ErrorKind::Download`]. Then there is no new file, and the error carries the job.
     pub async fn download(&self, video: &Video, path: impl AsRef<Path>) -> Result<Saved, Error> {
         self.download_with(video, path, |_received, _total| {})
             .await
     }
 
-    /// As [`download`](Self::download), and tells how many bytes there are so far, and of how many if that is known. When a
+    /// Saves like [`download`](Self::download), and reports the bytes so far, and the total if it is known. When a
     /// transfer begins from the start, the number of bytes goes back.
     ///
     /// ```
@@ -546,7 +551,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`download`](Self::download).
+    /// The errors of [`download`](Self::download).
     pub async fn download_with(
         &self,
         video: &Video,
@@ -559,9 +564,9 @@ impl Client {
         saved.map_err(|error| error.with_job(&video.job))
     }
 
-    /// The balance of an account, in the provider's credits. The account is named as the provider, or as `kie@studio` if it has a
-    /// name of its own. The balance can be a fraction, and less than nothing. Only kie.ai tells it, where a credit has cost half a
-    /// US cent.
+    /// Returns the balance of an account, in the provider's credits. The account is named as the provider, or as
+    /// `kie@studio` if it has a name of its own. The balance can be a fraction, and below zero. Only kie.ai tells it,
+    /// where a credit has cost half a US cent.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -575,8 +580,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if this client does not have the provider, or if the provider does not tell, as UniAll;
-    /// otherwise why there is no answer. Asking costs nothing.
+    /// [`ErrorKind::InvalidRequest`] if this client does not have the provider, or if the provider does not tell its
+    /// balance, such as UniAll; otherwise why there is no answer. Asking costs nothing.
     pub async fn credits(&self, provider: &str) -> Result<f64, Error> {
         let Some(found) = self.account(provider) else {
             let message = format!("this client has no provider {provider}; add it");
@@ -591,11 +596,11 @@ impl Client {
         found.credits().await
     }
 
-    /// Brings an image of this machine to where every provider can reach it, and gives its URL. The URL of an image that has
-    /// one is given back as it is. [`submit`](Self::submit) does this by itself; this is for an image that serves many requests.
+    /// Uploads an image of this machine, and returns a URL that every provider can reach. An image that has a URL keeps
+    /// it. [`submit`](Self::submit) does this by itself; use this for an image of many requests.
     ///
-    /// The first provider that has a place for images takes it. kie.ai keeps it for three days by its pages, and has been seen
-    /// to keep it for one; it costs nothing.
+    /// The first provider that has a place for images takes it. kie.ai keeps it for three days by its pages, and has
+    /// been seen to keep it for one. It costs nothing.
     ///
     /// ```
     /// use std::path::PathBuf;
@@ -615,8 +620,9 @@ impl Client {
         image::reachable(image, self.places()).await
     }
 
-    /// The request with all its images as URLs: those of this machine are [uploaded](Self::upload). [`submit`](Self::submit)
-    /// does this by itself; this is for who wants to have it done before, such as before a record of the paid request is kept.
+    /// Returns the request with URLs for all its images: those of this machine are [uploaded](Self::upload).
+    /// [`submit`](Self::submit) does this by itself. Use this to upload earlier, such as before you keep a record of
+    /// the paid request.
     ///
     /// ```
     /// use veo_core::{Client, Error, Submission, VideoRequest};
@@ -630,7 +636,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`upload`](Self::upload). Nothing has been paid for then.
+    /// The errors of [`upload`](Self::upload). Nothing has been paid for then.
     pub async fn upload_images(&self, request: &VideoRequest) -> Result<VideoRequest, Error> {
         image::uploaded(request, self.places()).await
     }
@@ -639,8 +645,8 @@ impl Client {
         &self.ledger
     }
 
-    /// Refuses to ask for a job in a place where it does not live: a simulator's is not known at the provider. `base_url` is
-    /// where it was sent to, as its entry says.
+    /// Refuses a job of another address than the client's: a simulator's job is not known at the provider. `base_url`
+    /// is the address to which it was sent, as its entry says.
     ///
     /// # Errors
     ///
@@ -706,8 +712,8 @@ impl Client {
             .map_err(|error| error.with_job(job))
     }
 
-    /// The failure of a job whose request is known: it is about an image only if there was one, and of a model that is retired it
-    /// says which others there are.
+    /// Corrects the failure of a job by its request: it is about an image only if there was one, and for a retired
+    /// model it names others.
     pub(crate) fn as_of(&self, entry: &Entry, mut error: Error) -> Error {
         let Wish::Request { request, .. } = &entry.wish else {
             return error;
@@ -724,7 +730,7 @@ impl Client {
         error
     }
 
-    /// Writes down how a job has ended, if it has. That is so, whether it can be written down or not.
+    /// Writes down how a job has ended, if it has. The result stands even if that cannot be written.
     async fn write_end(&self, entry: &Entry, ended: &Result<Video, Error>) {
         let written = match ended {
             Ok(video) => self.finished(entry, video).await,
@@ -736,7 +742,7 @@ impl Client {
         }
     }
 
-    /// Makes a video larger that came out smaller than it was asked for. It is kept as it is if that is refused.
+    /// Makes a video larger that is smaller than asked for. It is kept as it is if that is refused.
     async fn enlarge_or_keep(
         &self,
         small: Video,
@@ -750,11 +756,11 @@ impl Client {
                 inline: larger.inline,
                 resolution: larger.resolution,
                 raw: larger.raw,
-                // The cost of the smaller one is not the cost of both.
+                // The cost of the smaller video is not the cost of both.
                 credits: None,
                 ..small
             }),
-            // The smaller one is paid for and there.
+            // The smaller video is paid for, so it is not lost with this error.
             Err(error) if error.refuses_upgrade() => {
                 let shortfall = format!("it was to be {wanted} and cannot be upgraded: {error}");
                 Ok(Video {
@@ -762,7 +768,7 @@ impl Client {
                     ..small
                 })
             }
-            // The larger one may be paid for too, so waiting again goes on with it.
+            // The larger video may be paid for too. Waiting again goes on with it.
             Err(error) => Err(error.with_job(job)),
         }
     }
@@ -787,13 +793,13 @@ impl Client {
         self.providers.iter().map(|provider| &**provider)
     }
 
-    /// Who may have a place for images, in the order of asking.
+    /// Returns the providers that may have a place for images, in the order of asking.
     fn places(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
         self.providers().chain(self.uploader.as_deref())
     }
 }
 
-/// Asks until a job has ended, and tells every state on the way.
+/// Asks until a job has ended, and reports every state on the way.
 async fn follow(
     mut waiting: Waiting,
     provider: &dyn Provider,
@@ -809,7 +815,7 @@ async fn follow(
     }
 }
 
-/// The next state of a job that is being waited for.
+/// Returns the next state of a job that is being waited for.
 async fn next_state(
     waiting: &mut Waiting,
     provider: &dyn Provider,
@@ -827,13 +833,13 @@ async fn next_state(
     }
 }
 
-/// The job lives at a provider that is not here.
+/// Makes the error of a job whose provider this client does not have.
 pub(crate) fn nobody(job: &JobRef) -> Error {
     let message = format!("this client has no provider {}; add it", job.account());
     Error::new(ErrorKind::InvalidRequest, message).with_job(job)
 }
 
-/// Nobody here can make it, for all these reasons.
+/// Makes the error of a request that no provider can make, with all reasons.
 pub(crate) fn impossible(refusals: &[Refusal]) -> Error {
     let refusals: Vec<_> = refusals.iter().map(Refusal::to_string).collect();
     Error::new(ErrorKind::InvalidRequest, refusals.join("\n"))

@@ -1,4 +1,4 @@
-//! From a request to a paid call that is written down before it leaves.
+//! The path of a paid request: it is prepared, begun, sent, and its outcome written down.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use crate::{
     VideoRequest, image, plan,
 };
 
-/// A request that is planned and whose images are where the providers reach them. It can be sent, which costs money.
+/// A request that is planned, and whose images are where the providers reach them. Sending it costs money.
 ///
-/// From [`Client::prepare`]; [`Client::send`] sends it.
+/// [`Client::prepare`] makes it, and [`Client::send`] sends it.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -48,35 +48,35 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Who would be sent what, in the order of asking. There is one at least.
+    /// Returns the offers, in the order of asking. There is at least one.
     pub fn offers(&self) -> &[Offer] {
         &self.offers
     }
 
-    /// Who cannot make the video, with every reason.
+    /// Returns the refusals of the providers that cannot make the video, with every reason.
     pub fn refusals(&self) -> &[Refusal] {
         &self.refusals
     }
 
-    /// The same under a key of the caller's choice. Without one it has a random key.
+    /// Sets the key. Without this the key is random.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.want.key = key.into();
         self
     }
 
-    /// The same with the place where the video is to be saved, as a text that means the same to all who share the ledger. No
-    /// two open entries may have the same place.
+    /// Sets the place where the video is to be saved, as a text that means the same to all who share the ledger. No two
+    /// open entries may have the same place.
     pub fn target(mut self, target: impl Into<String>) -> Self {
         self.want.target = Some(target.into());
         self
     }
 
-    /// The key under which it is sent.
+    /// Returns the key under which it is sent.
     pub fn chosen_key(&self) -> &str {
         &self.want.key
     }
 
-    /// Leaves out those accounts, in the form in which they were asked, unless nobody else is left. Gives how many were not asked
+    /// Leaves out accounts that were asked in the same form, unless no other is left. Returns how many were not asked
     /// yet.
     pub(crate) fn leave_out(&mut self, asked: &[Attempt]) -> usize {
         let is_left = |offer: &Offer| {
@@ -93,17 +93,18 @@ impl Prepared {
     }
 }
 
-/// How long to wait for whoever sends the same key: as long as a paid call may take.
+/// The longest wait for another task or process that sends the same key: as long as a paid call may take.
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(120);
-/// How often to look whether a call that somebody else makes has ended.
+/// The time between two looks at a call that another task or process makes.
 const LOOK_AT_CALL_EVERY: Duration = Duration::from_millis(100);
 
 impl Client {
-    /// Plans a request and brings its images to where the providers reach them. Nothing is paid for.
+    /// Plans a request, and brings its images to where the providers reach them. Nothing is paid for.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] with every reason if nobody can make it; otherwise why an image could not be uploaded.
+    /// [`ErrorKind::InvalidRequest`] with every reason if no provider can make it; otherwise why an image could not be
+    /// uploaded.
     pub async fn prepare(&self, request: &VideoRequest) -> Result<Prepared, Error> {
         runtime()?;
         let plan = self.planned(request).await;
@@ -130,18 +131,18 @@ impl Client {
         })
     }
 
-    /// Sends a prepared request to the first provider that can make the video, at most once. The next one is asked only when
-    /// a provider has certainly not taken it; the job then says why. It waits while the account's [limit](crate::Limit) is
-    /// reached, and, up to [`Poll::give_up_after`](crate::Poll::give_up_after), while the provider has asked for a pause or its
-    /// budget is set aside for calls under way.
+    /// Sends a prepared request to the first provider that can make the video, at most once. The next one is asked only
+    /// when a provider has certainly not taken it; the job then says why. This waits while the account's
+    /// [limit](crate::Limit) is reached. It also waits, up to [`Poll::give_up_after`](crate::Poll::give_up_after),
+    /// while the provider wants a pause or the budget is set aside for calls under way.
     ///
-    /// With a [ledger](Self::with_ledger) each call is written down before it leaves, and what became of it after. Both happen in
-    /// a task of their own, so dropping this future loses nothing.
+    /// With a [ledger](Self::with_ledger) each call is written down before it leaves, and its outcome after. Both
+    /// happen in a task of their own, so dropping this future loses nothing.
     pub async fn send(&self, prepared: Prepared) -> Submission {
         self.send_until(prepared, std::future::pending()).await
     }
 
-    /// As [`send`](Self::send), but once `stop` is done, no paid request leaves any more.
+    /// Sends like [`send`](Self::send), but no paid request leaves any more once `stop` is done.
     pub async fn send_until(
         &self,
         prepared: Prepared,
@@ -170,7 +171,7 @@ impl Client {
                 Submission::Rejected(error) => {
                     let said = format!("{account}: {error}");
                     told = Some(match told {
-                        // The fault of one account says nothing about the request, which another has refused.
+                        // A fault of the account says nothing about the request, which another provider has refused.
                         Some(earlier)
                             if error.kind().is_of_account() && is_of_request(&earlier) =>
                         {
@@ -180,14 +181,15 @@ impl Client {
                     });
                     refusals.push(said);
                 }
+                // The request is paid for, or may be. The next provider would be a second payment.
                 sent => return sent,
             }
         }
         Submission::Rejected(told.unwrap_or_else(|| impossible(&impossible_for)))
     }
 
-    /// Sends a paid request to the first provider that can make the video, at most once: [`prepare`](Self::prepare) and
-    /// [`send`](Self::send) in one.
+    /// Sends a paid request to the first provider that can make the video, at most once. It is
+    /// [`prepare`](Self::prepare) and [`send`](Self::send) in one.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -210,12 +212,12 @@ impl Client {
         self.submit_until(request, std::future::pending()).await
     }
 
-    /// Sends a paid request once for a key, however often this is called, and by whatever process that shares the
-    /// [ledger](Self::with_ledger). The same key with the same request gives what became of it the first time; after a
-    /// rejection it is sent again. With another request it is rejected, with [`ErrorKind::KeyReused`].
+    /// Sends a paid request once for a key, however often this is called, by all processes that share the
+    /// [ledger](Self::with_ledger). The same key with the same request returns the first outcome; a rejected request is
+    /// sent again. Another request under the key is rejected, with [`ErrorKind::KeyReused`].
     ///
-    /// If another task or process is sending it at this moment, this waits for it, up to two minutes, and then ends as
-    /// unknown with [`ErrorKind::OnItsWay`].
+    /// If another task or process is sending it at this moment, this waits for up to two minutes. After that the
+    /// outcome is unknown, with [`ErrorKind::OnItsWay`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -236,7 +238,7 @@ impl Client {
         if let Err(error) = self.check_record() {
             return Submission::Rejected(error);
         }
-        // What is known needs no plan, no image and no upload.
+        // A known outcome needs no plan, no image and no upload.
         let entry = match self.ledger().entry(key).await {
             Ok(entry) => entry,
             Err(error) => return Submission::Rejected(error),
@@ -254,10 +256,10 @@ impl Client {
         }
     }
 
-    /// As [`submit`](Self::submit), but once `stop` is done, no paid request leaves any more: not after the uploads, not after
-    /// waiting for the provider's limit, and not to the next provider. One that has left is waited for. So this is what to use
-    /// for Ctrl-C, for a deadline, or when whoever wanted the video has gone. What was stopped is rejected, with
-    /// [`ErrorKind::Stopped`]. One for which the connection is just being made counts as one that has left.
+    /// Sends like [`submit`](Self::submit), but no paid request leaves any more once `stop` is done: not after the
+    /// uploads, not after a wait for the provider's limit, and not to the next provider. Use it for Ctrl-C, for a
+    /// deadline, or when nobody wants the video any more. A stopped request is rejected, with [`ErrorKind::Stopped`]. A
+    /// request that has left is waited for, also if its connection is just being made.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -286,8 +288,8 @@ impl Client {
         }
     }
 
-    /// Waits until nothing of this client and its clones is on the wire any more, and what became of it is written down.
-    /// Call it before the runtime ends. What is on the wire when the runtime ends becomes unknown.
+    /// Waits until this client and its clones have no call on the wire, and all outcomes are written down. Call it
+    /// before the runtime ends: a call that is on the wire then becomes unknown.
     pub async fn drain(&self) {
         self.wire().empty().await;
     }
@@ -301,12 +303,12 @@ impl Client {
         refusals: &[String],
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Submission {
-        // What it has said in a form that is gone.
+        // These are the refusals of a form that is gone.
         let mut renewed = Vec::new();
         let mut held_since = None;
         loop {
             let begin = self.beginning(&**provider, want, &offer);
-            // Once it is begun it is sent, whatever becomes of the caller.
+            // Once the call is begun it is sent, whatever becomes of the caller.
             let refusals = [refusals, &renewed].concat();
             let sending =
                 self.begin_and_send(Sender::Caller, provider.clone(), begin, refusals.clone());
@@ -328,7 +330,7 @@ impl Client {
                     renewed.push(refusal);
                     continue;
                 }
-                // For its own limit nobody waits for longer than the span of that.
+                // No limit needs a pause that is longer than its span, so this one is the provider's.
                 Ok(Sending::NotBefore(pause)) if pause > self.patience(&**provider) => {
                     return Submission::Rejected(too_early(&offer.account, pause));
                 }
@@ -344,6 +346,7 @@ impl Client {
                     let message = "not sent: what is left of the budget is set aside for calls under way, whose price is not known";
                     return Submission::Rejected(Error::new(ErrorKind::OverBudget, message));
                 }
+                // This error is from before the call, so nothing was sent.
                 Err(error) => return Submission::Rejected(error),
             };
             if before(stop.as_mut(), sleep(pause)).await.is_none() {
@@ -352,14 +355,14 @@ impl Client {
         }
     }
 
-    /// The longest pause before an offer is sent that is worth waiting for.
+    /// Returns the longest pause that is worth waiting for before an offer is sent.
     fn patience(&self, provider: &dyn Provider) -> Duration {
         let limit = provider.capabilities().limit;
         let turn = limit.map(Limit::span).unwrap_or_default();
         self.poll().give_up_after.max(turn)
     }
 
-    /// Sends to the first provider now, or says how long to wait before that is possible. What is rejected and
+    /// Sends to the first provider now, or returns how long to wait before that is possible. A rejected request that is
     /// [sent again](is_sent_again) stays wanted; `has_others` says that another provider can be asked then.
     pub(crate) async fn send_now(
         &self,
@@ -390,7 +393,7 @@ impl Client {
         }
         match sent {
             Sending::Ended(submission) => Ok(SentNow::Submission(submission)),
-            // Its outcome is not known yet, and soon will be.
+            // The outcome is not known yet, and soon will be.
             Sending::Known(entry) if entry.state == EntryState::OnItsWay => {
                 Ok(SentNow::AgainAfter(Duration::from_secs(1)))
             }
@@ -400,12 +403,12 @@ impl Client {
                 Ok(SentNow::Submission(Box::new(submission)))
             }
             Sending::NotBefore(pause) => Ok(SentNow::AgainAfter(pause)),
-            // A provider that is never content with its own form is asked again as if it were busy.
+            // A provider that replaces its own form every time is treated as a busy one.
             Sending::Renewed(_) | Sending::Held => Ok(SentNow::AgainAfter(LOOK_AT_CALL_EVERY)),
         }
     }
 
-    /// The call as it is to be written down before it is made.
+    /// Makes the record of a call, which is written down before the call is made.
     fn beginning(&self, provider: &dyn Provider, want: &Want, offer: &Offer) -> Begin {
         let renewed = provider.renewed(offer).and_then(Result::ok);
         let offer = &renewed.unwrap_or_else(|| offer.clone());
@@ -423,8 +426,8 @@ impl Client {
         }
     }
 
-    /// Writes a call down, makes it, and writes down what became of it: in a task of its own, so that nothing is lost with the
-    /// caller.
+    /// Writes a call down, makes it, and writes down its outcome. A task of its own does this, so a caller that goes
+    /// away loses nothing.
     async fn begin_and_send(
         &self,
         sender: Sender,
@@ -442,7 +445,7 @@ impl Client {
                 .await
         };
         match self.detached(calling).await {
-            // A provider that panics may have sent it.
+            // A provider that panics may have sent the request. A rejection would let it be sent again.
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                 let mut submission = Submission::Unknown(Unknown {
                     key: self.keeps_record().then(|| key.clone()),
@@ -457,7 +460,7 @@ impl Client {
         }
     }
 
-    /// Writes a call down, makes it, and writes down what became of it.
+    /// Writes a call down, makes it, and writes down its outcome.
     async fn begin_and_call(
         &self,
         sender: Sender,
@@ -465,25 +468,28 @@ impl Client {
         begin: Begin,
         refusals: Vec<String>,
     ) -> Result<Sending, Error> {
+        // After an error it is not certain that the call is on record, so it does not leave.
         let begun = self.ledger().begin(begin.clone()).await?;
         let Begin { want, offer, .. } = begin;
         if let Some(error) = begun.refusal(&want) {
             return Ok(Sending::Ended(Box::new(Submission::Rejected(error))));
         }
         match begun {
+            // Only this answer has written the call down. After any other one, the call does not leave.
             Begun::Yours => {}
             Begun::Known(entry) => return Ok(Sending::Known(entry)),
             Begun::NotBefore(pause) => return Ok(Sending::NotBefore(pause)),
             _ => return Ok(Sending::Held),
         }
-        // What it costs may have to be told from the balance.
+        // The cost of the call may show in the balance only.
         self.observe_balance().await;
         let span = info_span!("submit", provider = %offer.account, model = %offer.model, outcome = Empty, job = Empty);
+        // From here on the call may be charged. Until its outcome is written the attempt is open, and never sent again.
         let mut submission = provider.submit(&offer).instrument(span.clone()).await;
         span.record("outcome", submission.outcome());
         let mut is_renewed = false;
         match &mut submission {
-            // A refusal that is about the account or the prompt is the same in any form.
+            // A rejected call was not taken, so the other form may be asked. One for the account or the prompt is final.
             Submission::Rejected(error)
                 if matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused) =>
             {
@@ -524,7 +530,7 @@ impl Client {
         }
     }
 
-    /// Refuses what only a client with a ledger can do, and only within a runtime.
+    /// Refuses a client without a ledger, and a call outside of a runtime.
     pub(crate) fn check_record(&self) -> Result<(), Error> {
         runtime()?;
         if self.keeps_record() {
@@ -534,7 +540,7 @@ impl Client {
         Err(Error::new(ErrorKind::InvalidRequest, message))
     }
 
-    /// Writes down what became of a call, and whether it is still wanted after a rejection.
+    /// Writes down the outcome of a call. If that fails, the attempt stays open, and is not sent again.
     async fn ended(&self, key: &str, submission: &mut Submission, is_wanted: bool) {
         if !self.keeps_record() {
             return;
@@ -554,14 +560,14 @@ impl Client {
         };
         let event = Event::Ended { outcome };
         match (self.write(key, event).await, submission) {
-            // A job is never hidden because it cannot be written down.
+            // The job is paid for, so the caller gets it even if it is not on record.
             (Err(error), Submission::Accepted(job)) => job.unrecorded = Some(Box::new(error)),
             (Ok(_), Submission::Accepted(_)) => self.learn_price(key).await,
             _ => {}
         }
     }
 
-    /// Writes down what is so in any case, and tries it once more if it does not work at first.
+    /// Writes down a fact, and tries a second time if the first fails.
     pub(crate) async fn write(&self, key: &str, event: Event) -> Result<Entry, Error> {
         match self.ledger().record(key, event.clone()).await {
             Ok(entry) => Ok(entry),
@@ -575,7 +581,7 @@ impl Client {
         }
     }
 
-    /// The outcome that a key has had before. `offer` is the one that would be sent now.
+    /// Returns the outcome that a key has had before. `offer` is the one that would be sent now.
     async fn known(
         &self,
         mut entry: Entry,
@@ -593,7 +599,7 @@ impl Client {
             match self.ledger().entry(&entry.key).await {
                 Ok(Some(later)) => entry = later,
                 Ok(None) => break,
-                // The call that is under way may be charged.
+                // The call under way may be charged, so this is no rejection.
                 Err(error) => return unread(entry, error),
             }
         }
@@ -629,7 +635,7 @@ impl Client {
         }
     }
 
-    /// Runs something to its end, also if whoever waits for it goes.
+    /// Runs work to its end in a task of its own, also if the caller goes away.
     pub(crate) async fn detached<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -650,11 +656,11 @@ impl Client {
         })
     }
 
-    /// Looks at the balance, if there is a budget and the account tells it, and writes down by how much it has fallen.
+    /// Looks at the balance of the budget's account, if it tells one, and writes down by how much it has fallen.
     pub(crate) async fn observe_balance(&self) -> Option<f64> {
         self.budget()?;
         let client = self.clone();
-        // Whoever looks at it keeps all others waiting, so it does not depend on the caller to be asked to go on.
+        // All others wait for this look, so it must not depend on a caller that polls it.
         self.detached(async move { Ok(client.observed().await) })
             .await
             .ok()
@@ -680,9 +686,9 @@ impl Client {
         fall
     }
 
-    /// Finds out from the balance what a call has cost whose price was not known. Nothing else was under way meanwhile.
+    /// Learns from the balance what a call of unknown price has cost. No other call was under way meanwhile.
     pub(crate) async fn learn_price(&self, key: &str) {
-        // With a price from the caller others may have been under way.
+        // With a price from the caller, other calls may have been under way.
         if self.budget().is_none_or(|budget| budget.price.is_some()) {
             return;
         }
@@ -696,40 +702,40 @@ impl Client {
             .attempts
             .last()
             .is_some_and(|attempt| attempt.reserved.is_some() && attempt.budget.is_some());
-        // What has left no trace can still be charged.
+        // A balance that has not fallen yet can still fall for this call.
         if is_alone && credits > 0.0 {
             let _ = self.write(key, Event::Cost { credits }).await;
         }
     }
 
-    /// The entry of a job, if there is one.
+    /// Returns the entry of a job, if there is one.
     pub(crate) async fn entry_of(&self, job: &JobRef) -> Option<Entry> {
-        // A ledger that cannot be read is no reason not to wait for a job.
+        // A job can be waited for even if the ledger cannot be read.
         self.ledger().find(Find::Job(job)).await.ok().flatten()
     }
 }
 
-/// The answer to a request that was to be sent at once.
+/// The result of a request that was to be sent at once.
 pub(crate) enum SentNow {
     Submission(Box<Submission>),
-    /// It could not be sent, and can be tried again after this time.
+    /// The request could not be sent, and can be tried again after this time.
     AgainAfter(Duration),
 }
 
-/// Who sends.
+/// The sender of a request.
 #[derive(Clone, Copy)]
 enum Sender {
-    /// Somebody who is told of a rejection, and asks again or does not.
+    /// A caller that is told of a rejection, and decides whether to ask again.
     Caller,
     /// A step, which goes on by itself, also in another process.
     Step {
-        /// Whether another provider can be asked.
+        /// True if another provider can be asked.
         has_others: bool,
     },
 }
 
 impl Sender {
-    /// Whether a rejected request stays wanted. It `is_renewed` if another form of the same API takes it.
+    /// Returns whether a rejected request stays wanted. `is_renewed` says that another form of the same API takes it.
     fn still_wants(self, error: &Error, is_renewed: bool) -> bool {
         match self {
             Self::Caller => false,
@@ -738,12 +744,12 @@ impl Sender {
     }
 }
 
-/// A call that has ended, or what keeps it from being made now.
+/// A call that has ended, or the reason why it is not made now.
 enum Sending {
     Ended(Box<Submission>),
-    /// It was rejected for this reason, in a form that is gone. It can be sent at once in the form that is used by now.
+    /// The call was rejected for this reason, in a form that is gone. It can be sent at once in the current form.
     Renewed(String),
-    /// It was made before.
+    /// A call was made before under this key.
     Known(Box<Entry>),
     /// The account takes no request before this time has passed.
     NotBefore(Duration),
@@ -751,7 +757,7 @@ enum Sending {
     Held,
 }
 
-/// The answer about an entry that somebody else is sending.
+/// Makes the outcome of a call that another task or process makes.
 fn unread(entry: Entry, error: Error) -> Submission {
     let Some(attempt) = entry.attempts.last() else {
         return Submission::Rejected(error);
@@ -764,13 +770,13 @@ fn unread(entry: Entry, error: Error) -> Submission {
     })
 }
 
-/// Whether a request was sent and has not been rejected.
+/// Returns whether a request was sent and not rejected.
 fn is_sent(entry: &Entry) -> bool {
     let is_to_be_sent = matches!(entry.state, EntryState::Wanted | EntryState::Rejected);
     !is_to_be_sent && !entry.attempts.is_empty()
 }
 
-/// Whether a step sends a rejected request again: to the same provider, or to another one if there are others.
+/// Returns whether a step sends a rejected request again: to the same provider, or to another one if there are others.
 pub(crate) fn is_sent_again(error: &Error, has_others: bool) -> bool {
     match error.resend() {
         Resend::Same | Resend::After(_) => true,
@@ -778,7 +784,7 @@ pub(crate) fn is_sent_again(error: &Error, has_others: bool) -> bool {
     }
 }
 
-/// Whether no other provider is to be asked after this.
+/// Returns whether no other provider is to be asked after this error.
 fn is_final(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -791,19 +797,19 @@ fn is_final(error: &Error) -> bool {
     )
 }
 
-/// The error of a request that the account does not take for a while.
+/// Makes the error of an account that takes no request for a while.
 fn too_early(account: &str, pause: Duration) -> Error {
     let seconds = pause.as_secs_f64().ceil();
     let message = format!("not sent: {account} wants no request for another {seconds} s");
     Error::new(ErrorKind::RateLimited, message).with_retry_after(Some(pause))
 }
 
-/// Whether a provider has refused the request itself.
+/// Returns whether a provider has refused the request itself.
 fn is_of_request(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Policy | ErrorKind::Refused)
 }
 
-/// Does something unless `stop` is done first, and drops it then.
+/// Does the work, or drops it if `stop` is done first.
 pub(crate) async fn before<T>(
     stop: Pin<&mut impl Future<Output = ()>>,
     work: impl Future<Output = T>,
@@ -814,7 +820,7 @@ pub(crate) async fn before<T>(
     }
 }
 
-/// The caller does not want it any more.
+/// Makes the error of a request that the caller has stopped.
 fn stopped(refusals: &[String]) -> Error {
     Error::new(
         ErrorKind::Stopped,
@@ -827,7 +833,7 @@ fn random_key() -> String {
     random::<8>()
 }
 
-/// 128 random bits, so that nobody guesses the marker of a callback.
+/// Returns 128 random bits, so that nobody guesses the marker of a callback.
 fn random_marker() -> String {
     random::<16>()
 }

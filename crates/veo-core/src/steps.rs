@@ -1,4 +1,4 @@
-//! Work on the entries of a ledger, one call at a time: for queues, servers and whoever begins again after a crash.
+//! Work on the entries of a ledger, one call at a time: for queues, for servers, and after a crash.
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
@@ -39,42 +39,42 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Step {
-    /// Nothing to do before this time has passed.
+    /// There is nothing to do before this time has passed.
     AgainAfter(Duration),
-    /// There is a video. Save it, and then say [`Client::done`].
+    /// There is a video. Save it, and then call [`Client::done`].
     Video(Box<Video>),
     /// There will be no video under this key. [`Error::charged`] says whether it was paid for.
     Failed(Box<Error>),
-    /// It may have been charged, and is not sent again. [Settle](Client::settle) it.
+    /// The request may have been charged, and is not sent again. [Settle](Client::settle) it.
     LookAtIt(Box<Unknown>),
-    /// It was saved before. There is no receipt for an upgrade of a job that the ledger does not know.
+    /// The video was saved before. There is no receipt for an upgrade of a job that the ledger does not know.
     Done(Option<Box<Receipt>>),
 }
 
-/// The answer of somebody who has looked into an unknown outcome.
+/// The result of looking into an unknown outcome.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Settlement {
-    /// It was taken, and is this job.
+    /// The request was taken, and is this job.
     Accepted(JobRef),
-    /// It was not taken, and may be sent again.
+    /// The request was not taken, and may be sent again.
     NotTaken,
 }
 
-/// How long to wait before a step is tried again that could not be made. A run waits longer each time, up to a minute.
+/// The pause before a step that was not possible is tried again. A run waits longer each time, up to a minute.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a server waits before it steps again what is still open after it was handed on.
+/// The pause before a server steps again what is still open after it was handed on.
 const HANDED_AGAIN: Duration = Duration::from_secs(60);
-/// How often a server looks at what other processes have written.
+/// The time between two looks of a server at what other processes have written.
 const READ_LEDGER_EVERY: Duration = Duration::from_secs(2);
-/// Longer than any run.
+/// A time that is longer than any run.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-/// How many steps of a run are under way at a time.
+/// The most steps of a run that are under way at a time.
 const AT_A_TIME: usize = 64;
 
 impl Client {
-    /// Stores a wish under a key, and sends nothing. [`step`](Self::step) or [`run`](Self::run) sends it. Storing the same
-    /// wish again changes nothing, unless it was rejected: then it is wanted again.
+    /// Stores a wish under a key, and sends nothing. [`step`](Self::step) or [`run`](Self::run) sends it. A key with
+    /// the same wish stays as it is, but a rejected entry becomes wanted again.
     ///
     /// # Errors
     ///
@@ -94,16 +94,16 @@ impl Client {
         Ok(entry)
     }
 
-    /// Does what is next for a key, with at most one paid call: it sends what is wanted, asks about
-    /// what is accepted, and begins an upgrade if the video came smaller than it was asked for. It never downloads.
+    /// Does the next thing for a key, with at most one paid call. It sends a wanted request, asks about an accepted
+    /// job, and begins an upgrade if the video is smaller than asked for. It never downloads.
     ///
-    /// A video can be handed over more than once: until [`done`](Self::done) is said, every step gives it again.
+    /// A video can be handed over more than once: every step returns it until [`done`](Self::done) is called.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] if there is no such key, or no ledger; [`ErrorKind::Ledger`] and
-    /// [`ErrorKind::LedgerDamaged`]; otherwise why the provider could not be asked, or an image could not be uploaded. The step can
-    /// be made again.
+    /// [`ErrorKind::LedgerDamaged`]; otherwise why the provider could not be asked, or why an image could not be
+    /// uploaded. The step can be made again.
     pub async fn step(&self, key: &str) -> Result<Step, Error> {
         self.check_record()?;
         let entry = self
@@ -121,6 +121,7 @@ impl Client {
                 None => self.begin_step(&entry).await,
             },
             EntryState::OnItsWay => Ok(Step::AgainAfter(AGAIN)),
+            // An unknown call may be paid for. Only an upgrade whose call asks for its progress is called again.
             EntryState::Unknown if self.is_called_again(&entry) => self.upgrade_step(&entry).await,
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
@@ -138,11 +139,12 @@ impl Client {
         }
     }
 
-    /// Steps everything that is open and not unknown, until none is left, and hands on each video, each failure, and each outcome
-    /// that becomes unknown. What is wanted or settled meanwhile by this client or its clones is taken up as well. On
-    /// [`Step::Video`], save it and call [`done`](Self::done). [`Step::LookAtIt`] can be settled later.
+    /// Steps every open entry that is not unknown, until none is left. It hands on each video, each failure, and each
+    /// outcome that becomes unknown. Entries that this client or its clones store or settle meanwhile are stepped too.
+    /// On [`Step::Video`], save the video and call [`done`](Self::done). [`Step::LookAtIt`] can be settled later.
     ///
-    /// Outcomes that were unknown before are not handed on: [list](crate::ledger::Ledger::list) them with [`Which::Open`].
+    /// Outcomes that were unknown before are not handed on. [List](crate::ledger::Ledger::list) them with
+    /// [`Which::Open`].
     ///
     /// # Errors
     ///
@@ -154,11 +156,12 @@ impl Client {
         self.drive(handle, false).await
     }
 
-    /// As [`run`](Self::run), but for a server: it goes on when nothing is open, until `stop` is done. It takes up what other
-    /// processes have written as well, and hands a video on again after a minute if it is not [`done`](Self::done) by then.
+    /// Steps like [`run`](Self::run), but for a server: it goes on when nothing is open, until `stop` is done. It also
+    /// steps what other processes have written, and hands a video on again after a minute if it is not
+    /// [`done`](Self::done) by then.
     ///
-    /// Once `stop` is done, what is being handed on is dropped, and so is every question. The next run goes on with it. A
-    /// paid call that has left is not dropped: [`drain`](Self::drain) waits for it.
+    /// Once `stop` is done, all handlers and all questions are dropped, and the next run goes on with them. A paid call
+    /// that has left is not dropped: [`drain`](Self::drain) waits for it.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -187,7 +190,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if there is no ledger. One that cannot be read is tried again.
+    /// [`ErrorKind::InvalidRequest`] if there is no ledger. A ledger that cannot be read is read again later.
     pub async fn run_until<F>(
         &self,
         stop: impl Future<Output = ()>,
@@ -201,7 +204,7 @@ impl Client {
             .unwrap_or(Ok(()))
     }
 
-    /// Says that the caller has saved the video of a key.
+    /// Records that the caller has saved the video of a key.
     ///
     /// # Errors
     ///
@@ -215,27 +218,28 @@ impl Client {
             .map_err(|error| error.with_charged(Charged::Yes))
     }
 
-    /// Says what became of a key whose outcome is unknown. A job is accepted only if the provider knows the task and shows no other
-    /// prompt or model for it, and for an upgrade no other size or video; and if the task belongs to no other key. [`Settlement::NotTaken`] can be taken back until something is sent under the key.
+    /// Settles a key whose outcome is unknown. A job is accepted only if the provider knows its task and shows no other
+    /// prompt or model for it, or, for an upgrade, no other size or video. The task must belong to no other key.
+    /// [`Settlement::NotTaken`] can be taken back until something is sent under the key.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the key is not unknown, or the job cannot be it; otherwise why the provider did not
-    /// answer, or the ledger could not be written.
+    /// [`ErrorKind::InvalidRequest`] if the key is not unknown, or the job cannot be that of the key; otherwise why the
+    /// provider did not answer, or why the ledger could not be written.
     pub async fn settle(&self, key: &str, settlement: Settlement) -> Result<Entry, Error> {
         let entry = self.settled(key, settlement).await?;
         self.hurry_on(&entry);
         Ok(entry)
     }
 
-    /// Settles what a verified webhook is about, if that is an unknown attempt of this ledger: by the marker in the address at
-    /// which the webhook arrived. The webhook proves nothing, so the task is asked. Gives the entry of the job, if there is one.
-    /// A [run](Self::run) of this client or its clones steps it at once.
+    /// Settles the unknown attempt that a verified webhook is about. It finds the attempt by the marker in the address
+    /// at which the webhook arrived. The webhook proves nothing, so the task is asked. Returns the entry of the job, if
+    /// there is one. A [run](Self::run) of this client or its clones steps it at once.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the job cannot be it, or there is no ledger; otherwise why the provider did not answer, or the
-    /// ledger could not be written.
+    /// [`ErrorKind::InvalidRequest`] if the job cannot be that of the attempt, or there is no ledger; otherwise why the
+    /// provider did not answer, or why the ledger could not be written.
     pub async fn settle_by(&self, notice: &Notice) -> Result<Option<Entry>, Error> {
         let entry = self.settled_by(notice).await?;
         if let Some(entry) = &entry {
@@ -244,7 +248,7 @@ impl Client {
         Ok(entry)
     }
 
-    /// The entry of a key in the ledger.
+    /// Returns the entry of a key.
     ///
     /// # Errors
     ///
@@ -254,7 +258,7 @@ impl Client {
         self.ledger().entry(key).await
     }
 
-    /// Steps what is open; to the end, or for ever.
+    /// Steps open entries, until none is left or for ever.
     async fn drive<F>(
         &self,
         mut handle: impl FnMut(String, Step) -> F,
@@ -320,7 +324,7 @@ impl Client {
                 }
                 key = hurried.recv() => match key {
                     Ok(key) => agenda.hurry(key),
-                    // There were too many to say which.
+                    // There were too many keys to say which, so the ledger is read.
                     Err(_) => look_at = Instant::now(),
                 },
                 () = sleep_until(wake_at) => {}
@@ -328,7 +332,7 @@ impl Client {
         }
     }
 
-    /// Whether there is still something to do for a key after it was handed on.
+    /// Returns whether there is still something to do for a key after it was handed on.
     async fn is_left(&self, key: &str) -> bool {
         let entry = self.ledger().entry(key).await.ok().flatten();
         entry.is_some_and(|entry| entry.is_open() && entry.state != EntryState::Unknown)
@@ -342,6 +346,7 @@ impl Client {
             .await?
             .ok_or_else(|| no_such(key))?;
         match settlement {
+            // This lets the request be sent again, so it is the word of somebody who has looked.
             Settlement::NotTaken if entry.state == EntryState::Unknown => {
                 let error = Error::new(
                     ErrorKind::NotSent,
@@ -387,7 +392,7 @@ impl Client {
         let Some(entry) = self.ledger().find(Find::Marker(marker)).await? else {
             return Ok(None);
         };
-        // The callback does not say which account it is about, and the attempt does.
+        // The callback does not say which account it is about. The attempt does.
         let mut job = in_form_of(&entry, notice.job.clone());
         if let Some(attempt) = entry.attempts.last() {
             job.account = attempt
@@ -401,7 +406,7 @@ impl Client {
                 self.check_evidence(&entry, &job).await?;
                 self.accept(&entry, &job).await.map(Some)
             }
-            // Whoever sends it will hear of the job as well.
+            // The process that sends it hears of the job as well.
             _ => Ok(Some(entry)),
         }
     }
@@ -409,12 +414,12 @@ impl Client {
     /// Lets a run step an entry at once, if there is something to do for it.
     fn hurry_on(&self, entry: &Entry) {
         if entry.is_open() && entry.state != EntryState::Unknown {
-            // Without a run nobody listens.
+            // Without a run there is no receiver.
             let _ = self.hurry().send(entry.key.clone());
         }
     }
 
-    /// Whether a task can be what was sent.
+    /// Refuses a task that cannot have come of what was sent.
     async fn check_evidence(&self, entry: &Entry, job: &JobRef) -> Result<(), Error> {
         let key = &entry.key;
         let is_upgrade = entry.upgrade().is_some();
@@ -443,7 +448,7 @@ impl Client {
             return Err(refused(format!("{job} is an upgrade, and {key} is none")));
         }
         let Described { prompt, model, .. } = described;
-        // A line that was torn off says nothing to compare with.
+        // A line that was torn off has nothing to compare with.
         if let (Some(asked), Some(prompt)) = (entry.wish.asked(), prompt)
             && prompt.trim() != asked.prompt.trim()
         {
@@ -460,7 +465,7 @@ impl Client {
         Ok(())
     }
 
-    /// The entry that a task belongs to: as its job, or as the task of its own that an upgrade has.
+    /// Returns the entry that a task belongs to: as its job, or as the task of an upgrade.
     async fn owner_of(&self, job: &JobRef) -> Result<Option<Entry>, Error> {
         let task = job.without_size();
         if let Some(entry) = self.ledger().find(Find::Job(&task)).await? {
@@ -503,13 +508,13 @@ impl Client {
         self.ledger().record(&entry.key, settled).await
     }
 
-    /// Sends what is wanted to the next provider that has not rejected it.
+    /// Sends a wanted request to the next provider that has not rejected it.
     async fn begin_step(&self, entry: &Entry) -> Result<Step, Error> {
         let Wish::Request { request, .. } = &entry.wish else {
             return self.upgrade_step(entry).await;
         };
         let mut prepared = self.prepare(request).await?.key(&entry.key);
-        // Those that have rejected it are asked again only when everybody has.
+        // Providers that have rejected it are asked again only when all have.
         let left = prepared.leave_out(&entry.attempts);
         if let Some(target) = &entry.target {
             prepared = prepared.target(target);
@@ -530,7 +535,7 @@ impl Client {
         Ok(Step::AgainAfter(match error.resend() {
             Resend::After(pause) => pause,
             Resend::Same => pause_after(entry.attempts.len()),
-            // Another provider is asked.
+            // Another provider is asked at once.
             _ => Duration::ZERO,
         }))
     }
@@ -589,10 +594,10 @@ impl Client {
         }
     }
 
-    /// The step of an upgrade, for the video that it makes larger.
+    /// Steps an upgrade, for the video that it makes larger.
     async fn larger_step(&self, small: &Entry, upgrade: &Entry) -> Result<Step, Error> {
         match Box::pin(self.step(&upgrade.key)).await? {
-            // The smaller one is paid for and there.
+            // The smaller video is paid for, so it is handed on.
             Step::Failed(error) => {
                 let Some(job) = small.job() else {
                     return Err(lost(&small.key));
@@ -669,26 +674,26 @@ impl Client {
     }
 }
 
-/// The keys that a run has to step, and when.
+/// The keys that a run has to step, with their times.
 struct Agenda {
-    /// Whether the run is that of a server, which goes on when nothing is open.
+    /// True for the run of a server, which goes on when nothing is open.
     for_ever: bool,
     due: BTreeSet<(Instant, String)>,
     turns: HashMap<String, Turn>,
-    /// How often in a row the step of a key was not possible.
+    /// The number of steps of a key in a row that were not possible.
     failures: HashMap<String, usize>,
 }
 
-/// How far a run is with a key.
+/// The progress of a run with a key.
 enum Turn {
-    /// It is stepped at this time.
+    /// The key is stepped at this time.
     Due(Instant),
-    /// It is being stepped or handled.
+    /// The key is being stepped or handled.
     Busy {
-        /// Something happened to it meanwhile.
+        /// True if something happened to the key meanwhile.
         is_hurried: bool,
     },
-    /// It was handed on, and a video is not handed on twice.
+    /// The key was handed on. A video is not handed on twice.
     Handed { is_video: bool },
 }
 
@@ -702,12 +707,12 @@ impl Agenda {
         }
     }
 
-    /// When something is due first.
+    /// Returns the time at which something is due first.
     fn first(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// A key that is due now.
+    /// Takes a key that is due now.
     fn next(&mut self) -> Option<String> {
         let (_, key) = self
             .first()
@@ -718,7 +723,7 @@ impl Agenda {
         Some(key)
     }
 
-    /// Takes up what is open and not on the agenda. What is unknown waits for somebody to settle it.
+    /// Adds the open keys that are not on the agenda. An unknown one waits until somebody settles it.
     fn take_up(&mut self, open: Vec<Listed>) {
         for Listed { key, state, .. } in open {
             if state != EntryState::Unknown && !self.turns.contains_key(&*key) {
@@ -727,7 +732,7 @@ impl Agenda {
         }
     }
 
-    /// Something has happened to a key, so there is no reason to wait.
+    /// Makes a key due now, since something has happened to it.
     fn hurry(&mut self, key: String) {
         match self.turns.get_mut(&key) {
             Some(Turn::Busy { is_hurried }) => *is_hurried = true,
@@ -738,11 +743,11 @@ impl Agenda {
         }
     }
 
-    /// Its step has been made. Gives it back if it is to be handed on.
+    /// Takes the result of a step, and returns it if it is to be handed on.
     fn stepped(&mut self, key: &str, step: Result<Step, Error>) -> Option<Step> {
         match step {
             Ok(Step::AgainAfter(pause)) => self.again(key.to_owned(), pause),
-            // Somebody else was faster.
+            // Another process was faster.
             Ok(Step::Done(_)) => self.handled(key.to_owned(), true, false),
             Ok(step) => return Some(step),
             Err(error) => {
@@ -753,7 +758,7 @@ impl Agenda {
         None
     }
 
-    /// Its step is to be made again after a time.
+    /// Lets a key be stepped again after a time.
     fn again(&mut self, key: String, pause: Duration) {
         self.failures.remove(&key);
         let is_hurried = matches!(self.turns.get(&key), Some(Turn::Busy { is_hurried: true }));
@@ -765,7 +770,7 @@ impl Agenda {
         self.put(key, Instant::now() + pause);
     }
 
-    /// Its step was not possible.
+    /// Lets a key be stepped again whose step was not possible.
     fn failed(&mut self, key: String) {
         let failures = self.failures.entry(key.clone()).or_default();
         let pause = pause_after(*failures);
@@ -773,7 +778,7 @@ impl Agenda {
         self.put(key, Instant::now() + pause);
     }
 
-    /// It was handed on, and is still open or not.
+    /// Ends the handling of a key. `is_left` says that it is still open.
     fn handled(&mut self, key: String, is_video: bool, is_left: bool) {
         self.failures.remove(&key);
         let is_hurried = matches!(self.turns.get(&key), Some(Turn::Busy { is_hurried: true }));
@@ -797,7 +802,7 @@ impl Agenda {
 }
 
 impl Entry {
-    /// Whether the request is whole, so that it can be sent from here.
+    /// Returns whether the request is whole, so that it can be sent from here.
     fn can_be_sent(&self) -> bool {
         !matches!(
             &self.wish,
@@ -806,7 +811,7 @@ impl Entry {
     }
 }
 
-/// A job in the form of the API that an entry was sent in last: its id alone does not say which form knows it.
+/// Returns a job in the form of the API that an entry was sent in last. Its id alone does not say which form knows it.
 fn in_form_of(entry: &Entry, mut job: JobRef) -> JobRef {
     if let Some(attempt) = entry.attempts.last() {
         job.form.clone_from(&attempt.sent.form);
@@ -814,7 +819,7 @@ fn in_form_of(entry: &Entry, mut job: JobRef) -> JobRef {
     job
 }
 
-/// Whether a task can be the upgrade that makes a job larger, as far as its record tells.
+/// Refuses a task that cannot be the upgrade of a job, as far as its record tells.
 fn check_upgrade_task(
     key: &str,
     larger: &JobRef,
@@ -843,12 +848,12 @@ fn check_upgrade_task(
     Ok(())
 }
 
-/// How long to wait after so many tries that came to nothing: longer each time, up to a minute.
+/// Returns the pause after so many failed tries. It grows each time, up to a minute.
 fn pause_after(tries: usize) -> Duration {
     HANDED_AGAIN.min(AGAIN * (1 << tries.min(6)))
 }
 
-/// Whether a step tries again after a rejection by itself.
+/// Returns whether a step tries again by itself after a rejection.
 fn is_worth_another_try(error: &Error) -> bool {
     matches!(error.resend(), Resend::Same | Resend::After(_))
 }

@@ -1,4 +1,4 @@
-//! Was it paid? One answer for all providers: what a reply to a paid request means for the money.
+//! Decides for all providers what a reply to a paid request means for the money: accepted, rejected or unknown.
 
 use std::error::Error as StdError;
 use std::fmt::Display;
@@ -11,31 +11,31 @@ use crate::error::KEPT;
 use crate::time::now;
 use crate::{Error, ErrorKind, Job, Offer, Submission};
 
-/// A refusal in a provider's own words, which are its display.
+/// A refusal of a provider. It displays as the provider's own words.
 pub(crate) trait Said: Display {
-    /// Status and headers.
+    /// Returns the status and the headers.
     fn head(&self) -> &Head;
 
-    /// The number that the table goes by: the code of the provider, or the HTTP status.
+    /// Returns the number that the table goes by: the provider's code, or the HTTP status.
     fn number(&self) -> i64;
 
-    /// The provider's code, a number or a word.
+    /// Returns the provider's code, a number or a word.
     fn code(&self) -> Option<String>;
 
-    /// The provider's words, with all that is in them.
+    /// Returns the provider's words in full.
     fn words(&self) -> Option<&str>;
 
-    /// The part of them for a person.
+    /// Returns the part of the words that is for a person.
     fn sentence(&self) -> Option<String> {
         self.words().map(str::to_owned)
     }
 
-    /// The whole reply.
+    /// Returns the whole reply.
     fn body(&self) -> &[u8];
 }
 
-/// A row of the table in which a provider says what each of its refusals means. The first row that fits counts. A request may
-/// have been taken if no row fits, or if one of [`ErrorKind::OutcomeUnknown`] does.
+/// A row of a provider's table of refusals. The first row that fits counts. The request may have been taken if no row
+/// fits, or if the row has [`ErrorKind::OutcomeUnknown`].
 pub(crate) struct RefusalRow {
     numbers: &'static [i64],
     codes: &'static [&'static str],
@@ -45,7 +45,7 @@ pub(crate) struct RefusalRow {
     kind: ErrorKind,
 }
 
-/// Words, in lower case, of a refusal because the same request was taken before, or is on its way.
+/// The words, in lower case, of a refusal because the same request was taken before or is on its way.
 pub(crate) const TAKEN_BEFORE: &[&str] = &[
     "in progress",
     "still processing",
@@ -74,7 +74,7 @@ pub(crate) const TAKEN_BEFORE: &[&str] = &[
 ];
 
 impl RefusalRow {
-    /// Refusals with one of these numbers.
+    /// Makes a row for refusals with one of these numbers.
     pub(crate) const fn new(numbers: &'static [i64], kind: ErrorKind) -> Self {
         Self {
             numbers,
@@ -86,25 +86,25 @@ impl RefusalRow {
         }
     }
 
-    /// Of them, those with one of these codes. Those of kie.ai are its numbers.
+    /// Narrows the row to refusals with one of these codes. The codes of kie.ai are its numbers.
     pub(crate) const fn named(mut self, codes: &'static [&'static str]) -> Self {
         self.codes = codes;
         self
     }
 
-    /// Of them, those that say one of these things, which are given in lower case.
+    /// Narrows the row to refusals with one of these texts, which are in lower case.
     pub(crate) const fn saying(mut self, words: &'static [&'static str]) -> Self {
         self.words = words;
         self
     }
 
-    /// Of them, those with words that mean this.
+    /// Narrows the row to refusals whose words mean this.
     pub(crate) const fn meaning(mut self, meaning: Meaning) -> Self {
         self.meaning = Some(meaning);
         self
     }
 
-    /// Of them, those that the provider itself gives as the HTTP status.
+    /// Narrows the row to refusals whose number is the HTTP status of the provider itself.
     pub(crate) const fn of_status(mut self) -> Self {
         self.is_of_status = true;
         self
@@ -119,8 +119,8 @@ impl RefusalRow {
     }
 }
 
-/// Sends a paid request, and says what became of it: a reply that names a task is a job, whatever else it says; a refusal that
-/// names none is looked up in the table; and all else is unknown.
+/// Sends a paid request, and returns its outcome. A reply that names a task is a job, whatever else it says. A refusal
+/// that names none is looked up in the table. Everything else is unknown.
 pub(crate) async fn submit<T, R: Said>(
     offer: &Offer,
     provider: &str,
@@ -134,33 +134,37 @@ where
     let sent_at = now();
     let result = sending.await;
     let error = match (started_task(&result), result) {
+        // A task that is named is paid for, even in a reply that calls itself an error.
         (Some(Named::Task(id)), _) if is_id(&id) => {
             return Submission::Accepted(Job::new(offer, id));
         }
+        // There is a task without a usable id. As a rejection it would be paid for a second time.
         (Some(Named::Task(id)), result) => no_id(provider, &id).with_reply(body(&result)),
+        // A success without a name may still have started a task.
         (_, Ok(reply)) => {
             let message = format!("{provider} took the request but named no task");
             Error::new(ErrorKind::OutcomeUnknown, message).with_reply(reply.body())
         }
         (Some(Named::Perhaps(id)), Err(error)) => perhaps_taken(&error, &id),
+        // Only the table makes a rejection. An error that it does not know can be a lost reply.
         (None, Err(error)) => refused(&error, table, ErrorKind::OutcomeUnknown),
     };
     Submission::of_error(error, offer, sent_at)
 }
 
-/// Whether a text that a provider gives as the id of a task can be kept as one.
+/// Returns whether a text that a provider gives as the id of a task can be kept as one.
 pub(crate) fn is_id(text: &str) -> bool {
     text.len() <= KEPT
 }
 
-/// The error of a reply that names a task by a text which is [no id](is_id).
+/// Makes the error of a reply that names a task by a text that is [no id](is_id).
 pub(crate) fn no_id(provider: &str, text: &str) -> Error {
     let length = text.len();
     let message = format!("{provider} named a task by {length} bytes, which is no id");
     Error::new(ErrorKind::OutcomeUnknown, message)
 }
 
-/// The error of a refusal that may name a task, by this text.
+/// Makes the error of a refusal that may name a task by this text.
 pub(crate) fn perhaps_taken<R: Said>(error: &ApiError<R>, text: &str) -> Error
 where
     ApiError<R>: StdError,
@@ -170,8 +174,8 @@ where
     ))
 }
 
-/// An error of a request, with the kind for what may have been taken: a call that costs nothing is never in doubt in a way
-/// that matters.
+/// Makes the error of a failed request. `unclear` is its kind if the request may have been taken. A call that costs
+/// nothing gives a harmless kind there.
 pub(crate) fn refused<'a, R: Said>(
     error: &ApiError<R>,
     table: impl IntoIterator<Item = &'a RefusalRow>,
@@ -181,15 +185,16 @@ where
     ApiError<R>: StdError,
 {
     match error {
+        // In the first two cases no byte of the request has left this machine.
         ApiError::InvalidRequest(_) => translated(ErrorKind::InvalidRequest, error),
         ApiError::NotConnected { .. } => translated(ErrorKind::NotSent, error),
-        // Something in front of the provider, which has a status and no code.
+        // This reply is from something in front of the provider, so it has a status and no code.
         ApiError::Unreadable(reply) => {
             let number = reply.head.status.into();
             let kind = look_up(table, number, None, None, &start(&reply.body)).unwrap_or(unclear);
             translated(kind, error).with_retry_after(reply.head.retry_after)
         }
-        // One that says at another place that it is none.
+        // A refusal that says success at another place may have been taken.
         ApiError::Rejected(said) if says_success(said.body()) => explained(unclear, &**said),
         ApiError::Rejected(said) => {
             let code = said.code();
@@ -198,16 +203,19 @@ where
             let kind = look_up(table, said.number(), status, code.as_deref(), words);
             explained(kind.unwrap_or(unclear), &**said)
         }
+        // The request may have arrived, so it does not count as rejected.
         _ => translated(unclear, error),
     }
 }
 
-/// Whether a code in a reply says that all is well. One that is there twice has two values, and a parser gives the last.
+/// Returns whether a code in a reply says success. A code that is there twice has two values, and a parser keeps the
+/// last.
 fn says_success(body: &[u8]) -> bool {
     members(body, "code").any(|code| code == "200" || code == "success")
 }
 
-/// The kind of a refusal by a table, unless it may have been taken. The status is that of a reply of the provider itself.
+/// Returns the kind of a refusal by a table, or nothing if the request may have been taken. `status` is the provider's
+/// own.
 fn look_up<'a>(
     table: impl IntoIterator<Item = &'a RefusalRow>,
     number: i64,
@@ -222,14 +230,14 @@ fn look_up<'a>(
     (row.kind != ErrorKind::OutcomeUnknown).then_some(row.kind)
 }
 
-/// A refusal with all that the provider said.
+/// Makes the error of a refusal, with everything that the provider said.
 pub(crate) fn explained(kind: ErrorKind, said: &impl Said) -> Error {
     let code = said.code();
     let words = said.words().unwrap_or_default();
     with_words(refusal(kind, said, code.as_deref(), words), said)
 }
 
-/// An error with all that the provider said.
+/// Adds everything that the provider said to an error.
 pub(crate) fn with_words(error: Error, said: &impl Said) -> Error {
     let retry_after = said.head().retry_after.or(error.retry_after());
     error
@@ -238,7 +246,7 @@ pub(crate) fn with_words(error: Error, said: &impl Said) -> Error {
         .with_reply(said.body())
 }
 
-/// The body of a reply, as much of it as was read.
+/// Returns the body of a reply, as much of it as was read.
 fn body<T, R: Said>(result: &Result<Reply<T>, ApiError<R>>) -> &[u8] {
     match result {
         Ok(reply) => reply.body(),
