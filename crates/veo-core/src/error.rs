@@ -8,8 +8,9 @@ use veo_transport::{excerpt, without_queries};
 
 use crate::{JobRef, ParseJobRefError};
 
-/// The reason why there is no video. [`charged`](Error::charged), [`resend`](Error::resend), [`fault`](Error::fault) and
-/// [`job`](Error::job) say what to do about it, and [`kind`](Error::kind) says what happened.
+/// The error that says why there is no video. [`charged`](Error::charged), [`resend`](Error::resend),
+/// [`fault`](Error::fault) and [`job`](Error::job) say what to do about it, and [`kind`](Error::kind) says what
+/// happened.
 ///
 /// ```
 /// use veo_core::{Charged, Error, Fault, Resend};
@@ -26,7 +27,7 @@ use crate::{JobRef, ParseJobRefError};
 /// # assert_eq!(advice(&Error::passing("Timeout")), "send it again");
 /// ```
 ///
-/// It shows links without their queries, which can be signatures; also those in the words of a provider.
+/// Links are shown without their queries, which can be signatures; also in the words of a provider.
 ///
 /// An error can be stored as JSON and read again. The JSON has the answers to the four questions, so that a program need not
 /// know the kinds: `charged` is `yes`, `no` or `unknown`; `resend` is `never`, `same`, `after` or `change_input`; `fault` is
@@ -44,7 +45,7 @@ use crate::{JobRef, ParseJobRefError};
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
-/// How much of a reply and of its words is kept, in bytes.
+/// The bytes of a reply and of its words that are kept.
 pub(crate) const KEPT: usize = 4096;
 
 #[derive(Clone)]
@@ -52,16 +53,16 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     subject: Option<Subject>,
-    /// Whether a job failed for what it was to be made from.
+    /// True if a job failed for what it was to be made from.
     unusable_input: bool,
-    /// Whether a job failed for what passes.
+    /// True if a job failed for a reason that passes.
     passing: bool,
     retry_after: Option<Duration>,
     provider_code: Option<String>,
     provider_words: Option<String>,
     reply: Option<String>,
     job: Option<JobRef>,
-    /// Whether a video was paid for, where that does not follow from the kind and the job.
+    /// The answer to whether a video was paid for, where that does not follow from the kind and the job.
     paid: Option<Charged>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -83,25 +84,28 @@ struct Inner {
 pub enum ErrorKind {
     /// The request or the configuration cannot work. Nothing was sent.
     InvalidRequest,
-    /// The provider could not be reached, so nothing was sent; or it did not answer what costs nothing, such as an upload.
+    /// The provider could not be reached, so nothing was sent. Or it did not answer a call that costs nothing, such as
+    /// an upload.
     NotSent,
-    /// The caller has [stopped](crate::Client::submit_until) it before it was sent.
+    /// The caller has [stopped](crate::Client::submit_until) the request before it was sent.
     Stopped,
-    /// The provider does not take the key, or shuts out its account or the address that it is used from.
+    /// The provider does not take the key, or shuts out the account or the address of the caller.
     Unauthorized,
     /// The key has used up a limit of its own.
     KeyExhausted,
     /// The account has not enough credits.
     InsufficientCredits,
-    /// Too many requests.
+    /// There were too many requests.
     RateLimited,
     /// The provider is under maintenance.
     Maintenance,
-    /// The provider does not have the model or the endpoint, or not any more. With a job, that has ended without a video.
+    /// The provider does not have the model or the endpoint, or not any more. A job with this error has ended without a
+    /// video.
     Retired,
     /// The provider refuses what the video shows, or what it was to be made from; [`Error::fault`] says which.
     Policy,
-    /// The provider refused for another reason, which its words say. With a job, it refused to make its video larger.
+    /// The provider refused for another reason, which its words say. With a job, the refusal is to make its video
+    /// larger.
     Refused,
     /// The key stands for another request in the [ledger](crate::ledger). Nothing was sent; use another key.
     KeyReused,
@@ -109,10 +113,10 @@ pub enum ErrorKind {
     TargetTaken,
     /// The request would cost more than the [budget](crate::ledger::Budget) has left. Nothing was sent.
     OverBudget,
-    /// The [ledger](crate::ledger) cannot be read or written. If this comes from sending, nothing was sent; from
+    /// The [ledger](crate::ledger) cannot be read or written. When sending, this means that nothing was sent. From
     /// [`done`](crate::Client::done) or in [`Job::unrecorded`](crate::Job::unrecorded), the video is paid for.
     Ledger,
-    /// The [ledger](crate::ledger) is damaged, or is something else, so nothing is sent from it.
+    /// The [ledger](crate::ledger) is damaged, or the file is something else. Nothing is sent from it.
     LedgerDamaged,
     /// The request was sent, and nothing reliable came back.
     OutcomeUnknown,
@@ -126,14 +130,14 @@ pub enum ErrorKind {
     TimedOut,
     /// The finished video could not be saved. It is paid for and still there; download it again.
     Download,
-    /// Something of this machine does not work, such as a file or the disk.
+    /// Something on this machine does not work, such as a file or the disk.
     Local,
     /// A webhook is forged, too old or unreadable. Do not act on it; the jobs can still be waited for.
     InvalidWebhook,
 }
 
 impl ErrorKind {
-    /// Whether the key or the account is at fault, so that every other request would be refused too.
+    /// Returns whether the key or the account is at fault, so that every other request would be refused too.
     pub fn is_of_account(self) -> bool {
         matches!(
             self,
@@ -142,7 +146,7 @@ impl ErrorKind {
     }
 }
 
-/// Whether a video was paid for.
+/// The answer to whether a video was paid for.
 ///
 /// ```
 /// use veo_core::{Charged, Error, ErrorKind, JobRef};
@@ -155,15 +159,16 @@ impl ErrorKind {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Charged {
-    /// It was: there is a job. What failed is to learn of it, to make it larger or to save it.
+    /// It was paid for: there is a job. The failure was to learn of it, to make it larger or to save it.
     Yes,
-    /// It was not.
+    /// It was not paid for.
     No,
-    /// It may have been. For failed jobs the providers promise no refund in their documents, though both speak of one.
+    /// It may have been paid for. The providers promise no refund for failed jobs in their documents, though both speak
+    /// of one.
     Unknown,
 }
 
-/// Whether the same request may be sent again.
+/// The answer to whether the same request may be sent again.
 ///
 /// ```
 /// use std::time::Duration;
@@ -182,17 +187,18 @@ pub enum Charged {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resend {
-    /// No: it may be charged twice, there is a job to go on with, or a job has failed and nobody knows why. Look first.
+    /// Do not send it: it could be charged twice, there is a job to go on with, or a job failed for an unknown reason.
+    /// Look first.
     Never,
-    /// Yes, as it is. After a failed job that is a new job with a new price.
+    /// Send it as it is. After a failed job that is a new job with a new price.
     Same,
-    /// Yes, after this time.
+    /// Send it after this time.
     After(Duration),
-    /// Not as it is: change the request, the key or the account first.
+    /// Change the request, the key or the account first.
     ChangeInput,
 }
 
-/// Who or what is to blame.
+/// The party at fault.
 ///
 /// ```
 /// use veo_core::{Error, Fault, Subject};
@@ -210,7 +216,7 @@ pub enum Resend {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// The request, the key or the account.
+    /// The caller: the request, the key or the account.
     Caller,
     /// The provider.
     Provider,
@@ -220,7 +226,7 @@ pub enum Fault {
     Policy(Subject),
 }
 
-/// The subject that a policy was applied to, or that cannot be used.
+/// The subject of a policy, or of an input that cannot be used.
 ///
 /// ```
 /// use veo_core::{Error, Fault, Subject};
@@ -235,12 +241,12 @@ pub enum Subject {
     Prompt,
     /// An image.
     Image,
-    /// The video that came out.
+    /// The video that was made.
     Output,
 }
 
 impl Error {
-    /// An error, in words that say what to do next.
+    /// Makes an error. Its message should say what to do next.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind};
@@ -265,7 +271,7 @@ impl Error {
         }))
     }
 
-    /// A refusal for reasons of policy.
+    /// Makes a refusal for reasons of policy.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Subject};
@@ -278,8 +284,8 @@ impl Error {
         error
     }
 
-    /// A job that failed for what it was to be made from, other than by a policy: an image that could not be fetched, or a
-    /// language that is not understood. The same request would fail again.
+    /// Makes the error of a job that failed for what it was to be made from, other than by a policy: an image that
+    /// could not be fetched, or a language that is not understood. The same request would fail again.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Resend};
@@ -293,7 +299,8 @@ impl Error {
         error
     }
 
-    /// A job that failed for what passes, such as an internal error of the provider. The same request may do better.
+    /// Makes the error of a job that failed for a reason that passes, such as an internal error of the provider. The
+    /// same request may succeed.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Resend};
@@ -307,7 +314,7 @@ impl Error {
         error
     }
 
-    /// The same error with what caused it.
+    /// Adds the cause.
     ///
     /// ```
     /// use std::error::Error as _;
@@ -323,7 +330,7 @@ impl Error {
         self
     }
 
-    /// The same error with the job it is about.
+    /// Adds the job that the error is about.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, JobRef};
@@ -337,7 +344,7 @@ impl Error {
         self
     }
 
-    /// The same error about something that was paid for, or may have been, whatever its kind says.
+    /// Sets whether the error is about something that was paid for, whatever its kind says.
     ///
     /// ```
     /// use veo_core::{Charged, Error, ErrorKind, Resend};
@@ -351,7 +358,7 @@ impl Error {
         self
     }
 
-    /// The same answers about money, blame and what to do, in other words and about no single job.
+    /// Makes an error with the same answers about money, blame and what to do, but with another message and no job.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, JobRef};
@@ -370,7 +377,7 @@ impl Error {
         all
     }
 
-    /// The same error with the provider's own code and words.
+    /// Adds the provider's own code and words.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind};
@@ -389,7 +396,7 @@ impl Error {
         self
     }
 
-    /// The same error with the provider's reply, of which the first 4 KiB are kept.
+    /// Adds the provider's reply, of which the first 4 KiB are kept.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind};
@@ -403,7 +410,7 @@ impl Error {
         self
     }
 
-    /// The same error with the time after which the provider wants to be asked again.
+    /// Sets the time after which the provider wants to be asked again.
     ///
     /// ```
     /// use std::time::Duration;
@@ -418,19 +425,17 @@ impl Error {
         self
     }
 
-    /// The same error, about this.
     pub(crate) fn about(mut self, subject: Option<Subject>) -> Self {
         self.0.subject = subject;
         self
     }
 
-    /// The same error of another kind.
     pub(crate) fn of_kind(mut self, kind: ErrorKind) -> Self {
         self.0.kind = kind;
         self
     }
 
-    /// The same error, with a policy about the prompt if it was about an image.
+    /// Makes a policy about an image one about the prompt.
     pub(crate) fn not_of_an_image(mut self) -> Self {
         let is_policy = self.0.kind == ErrorKind::Policy;
         if is_policy && self.0.subject == Some(Subject::Image) {
@@ -439,7 +444,7 @@ impl Error {
         self
     }
 
-    /// The same error with what others have said before it, if any have.
+    /// Adds the refusals of providers that were asked before, if there are any.
     pub(crate) fn after(mut self, earlier: &[String]) -> Self {
         if !earlier.is_empty() {
             self.0.message = format!("{} (before that, {})", self.0.message, earlier.join("; "));
@@ -447,25 +452,25 @@ impl Error {
         self
     }
 
-    /// The same error with a further part of its sentence.
+    /// Adds a further part to the message.
     pub(crate) fn adding(mut self, more: &str) -> Self {
         let message = self.0.message.trim_end_matches('.');
         self.0.message = format!("{message}; {more}");
         self
     }
 
-    /// The same error with what another has said after it.
+    /// Adds the refusal of a provider that was asked after this one.
     pub(crate) fn before(mut self, later: &str) -> Self {
         self.0.message = format!("{} (after that, {later})", self.0.message);
         self
     }
 
-    /// The kind of error.
+    /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The subject of a policy, or of a failure for what cannot be used, if the provider's words name one.
+    /// Returns the subject of a policy, or of an input that cannot be used, if the provider's words name one.
     ///
     /// ```
     /// use veo_core::{Error, Subject};
@@ -479,7 +484,7 @@ impl Error {
         self.0.subject
     }
 
-    /// The job it is about, which is not lost with the error.
+    /// Returns the job that the error is about, so that it is not lost with the error.
     ///
     /// ```
     /// fn to_wait_for(error: &veo_core::Error) -> Option<String> {
@@ -490,12 +495,12 @@ impl Error {
         self.0.job.as_ref()
     }
 
-    /// The provider's code, if it gave one.
+    /// Returns the provider's code, if it gave one.
     pub fn provider_code(&self) -> Option<&str> {
         self.0.provider_code.as_deref()
     }
 
-    /// The provider's words, if it gave some.
+    /// Returns the provider's words, if it gave some.
     ///
     /// ```
     /// fn for_the_support(error: &veo_core::Error) -> String {
@@ -506,8 +511,8 @@ impl Error {
         self.0.provider_words.as_deref()
     }
 
-    /// The provider's reply as it came, if there was one: a refusal, a failed job, a success without a video, or what nobody
-    /// understands. Of a long one it is the start, and its links are without their queries.
+    /// Returns the provider's reply as it came, if there was one: a refusal, a failed job, a success without a video,
+    /// or a reply that is not understood. It is the start of a long reply, and its links are without their queries.
     ///
     /// ```
     /// fn for_a_log(error: &veo_core::Error) -> &str {
@@ -518,12 +523,12 @@ impl Error {
         self.0.reply.as_deref()
     }
 
-    /// After which time the provider wants to be asked again, if it said so.
+    /// Returns the time after which the provider wants to be asked again, if it said so.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether a video was paid for.
+    /// Returns whether a video was paid for.
     ///
     /// ```
     /// use veo_core::{Charged, Error, ErrorKind};
@@ -538,14 +543,14 @@ impl Error {
             ErrorKind::OutcomeUnknown | ErrorKind::OnItsWay | ErrorKind::JobFailed => {
                 Charged::Unknown
             }
-            // It was accepted before that was found.
+            // The job was accepted before this was found.
             ErrorKind::Policy | ErrorKind::Retired if self.0.job.is_some() => Charged::Unknown,
             _ if self.0.job.is_some() => Charged::Yes,
             _ => Charged::No,
         }
     }
 
-    /// Whether the same request may be sent again.
+    /// Returns whether the same request may be sent again.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Resend};
@@ -554,7 +559,7 @@ impl Error {
     /// assert_eq!(Error::new(ErrorKind::OutcomeUnknown, "no answer").resend(), Resend::Never);
     /// ```
     pub fn resend(&self) -> Resend {
-        /// For a provider that does not say when to come back.
+        /// The pause for a provider that does not say when to come back.
         const LIMIT: Duration = Duration::from_secs(10);
         const MAINTENANCE: Duration = Duration::from_secs(300);
         match self.0.kind {
@@ -565,7 +570,7 @@ impl Error {
                 None => Resend::Never,
             },
             ErrorKind::Policy | ErrorKind::Retired => Resend::ChangeInput,
-            // It has not ended, or it has with a video.
+            // The job goes on, or it has ended with a video.
             _ if self.0.job.is_some() => Resend::Never,
             _ if matches!(self.0.paid, Some(Charged::Yes | Charged::Unknown)) => Resend::Never,
             ErrorKind::NotSent | ErrorKind::Stopped | ErrorKind::Ledger | ErrorKind::Local => {
@@ -591,7 +596,7 @@ impl Error {
         }
     }
 
-    /// Whether it says of a job that it has failed.
+    /// Returns whether the error says that a job has failed.
     pub(crate) fn ends_job(&self) -> bool {
         matches!(
             self.0.kind,
@@ -599,7 +604,7 @@ impl Error {
         )
     }
 
-    /// Whether nothing comes of making a video larger, and it is not only a failure to ask.
+    /// Returns whether a video cannot be made larger. A failure to ask is no such error.
     pub(crate) fn refuses_upgrade(&self) -> bool {
         matches!(
             self.0.kind,
@@ -614,7 +619,7 @@ impl Error {
         )
     }
 
-    /// Who or what is to blame.
+    /// Returns the party at fault.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Fault};
@@ -664,7 +669,7 @@ impl fmt::Debug for Error {
             .field("retry_after", &error.retry_after);
         text.field("provider_code", &error.provider_code)
             .field("provider_words", &error.provider_words);
-        // The reply says the same, at length.
+        // The reply has the same words, at length.
         text.field("job", &error.job)
             .field("source", &error.source)
             .finish_non_exhaustive()
@@ -692,7 +697,7 @@ impl From<ParseJobRefError> for Error {
     }
 }
 
-/// Two errors are equal if they are told alike.
+/// Two errors are equal if their JSON is equal.
 impl PartialEq for Error {
     fn eq(&self, other: &Self) -> bool {
         Told::of(self) == Told::of(other)
@@ -711,12 +716,12 @@ impl<'de> Deserialize<'de> for Error {
     }
 }
 
-/// An error as JSON. What follows from the kind is written for those who read it, and not read again.
+/// An error as JSON. What follows from the kind is written for readers, and not read again.
 #[derive(Deserialize, PartialEq, Serialize)]
 struct Told {
     kind: ErrorKind,
     message: String,
-    /// The causes, from the near to the far.
+    /// The causes, from the nearest to the farthest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     causes: Vec<String>,
     #[serde(skip_deserializing)]

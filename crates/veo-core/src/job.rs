@@ -9,7 +9,7 @@ use crate::text::{link, redact_texts};
 use crate::time::{now, optional_unix_seconds, unix_seconds};
 use crate::{Error, ErrorKind, JobRef, Offer, Resolution, Source};
 
-/// An accepted job: where it lives, and what it was asked. It can be stored as JSON.
+/// An accepted job: where it lives, and what was sent for it. It can be stored as JSON.
 ///
 /// ```
 /// # fn example(job: &veo_core::Job) -> Result<(), serde_json::Error> {
@@ -20,23 +20,23 @@ use crate::{Error, ErrorKind, JobRef, Offer, Resolution, Source};
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Job {
-    /// Where it lives. Enough to wait for it.
+    /// The job as one line, which is enough to wait for it.
     pub reference: JobRef,
     /// The offer that was sent.
     pub offer: Offer,
-    /// When it was accepted; in JSON the seconds since 1970.
+    /// The time of acceptance; in JSON the seconds since 1970.
     #[serde(with = "unix_seconds")]
     pub accepted_at: SystemTime,
-    /// Why those that were asked before have not taken it, if any were.
+    /// The refusals of the providers that were asked before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<String>,
-    /// Why the [ledger](crate::ledger) does not know of it, if it could not be written down. Keep the reference yourself then.
+    /// The reason why the [ledger](crate::ledger) does not have it, if that failed. Keep the reference yourself then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unrecorded: Option<Box<Error>>,
 }
 
 impl Job {
-    /// A job that has been accepted now.
+    /// Makes a job that is accepted now.
     ///
     /// ```
     /// use veo_core::{Job, Offer, Submission};
@@ -64,7 +64,7 @@ impl Job {
         }
     }
 
-    /// The same without what is secret in its links, and without the bytes of images.
+    /// Returns the job without secrets in its links, and without the bytes of images.
     pub(crate) fn redacted(&self) -> Self {
         let mut job = self.clone();
         job.offer.request.redact();
@@ -93,25 +93,26 @@ impl AsRef<JobRef> for Job {
 /// }
 /// ```
 ///
-/// The table has what can happen on the way, how often the request then arrives, and what is told. The tests of this library
-/// measure it on raw sockets.
+/// The table has what can happen on the way, how often the request then arrives, and what the caller is told. The tests
+/// of this library measure it on raw sockets.
 ///
 #[doc = include_str!("submission.md")]
 #[derive(Debug)]
 #[must_use = "an unknown outcome may have been charged"]
 pub enum Submission {
-    /// The provider has taken it. The job is paid for.
+    /// The provider has taken the request. The job is paid for.
     Accepted(Job),
-    /// No provider has taken it: it was refused, or it was not sent. It is safe to send it again, here or elsewhere. With
-    /// [`ErrorKind::Ledger`] or [`ErrorKind::LedgerDamaged`] this call has sent nothing, but an earlier one under the same key may be
-    /// paid for: do not use another key.
+    /// No provider has taken the request: it was refused, or it was not sent. It is safe to send it again, here or
+    /// elsewhere. With [`ErrorKind::Ledger`] or [`ErrorKind::LedgerDamaged`] this call has sent nothing, but an earlier
+    /// one under the same key may be paid for: do not use another key.
     Rejected(Error),
-    /// It was sent, and nothing reliable came back. It may have been charged, and is not sent again by this library.
+    /// The request was sent, and nothing reliable came back. It may have been charged, and this library does not send
+    /// it again.
     Unknown(Unknown),
 }
 
 impl Submission {
-    /// The outcome of a paid request that ended in an error. It is unknown if the error says so.
+    /// Makes the outcome of a paid request that ended in an error. It is unknown if the error says so.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -130,7 +131,7 @@ impl Submission {
                 offer: offer.clone(),
                 sent_at,
             }),
-            // The provider's words can be about an image where there is none, and then mean the prompt.
+            // The provider's words can name an image where there is none. They then mean the prompt.
             ErrorKind::Policy if offer.request.images().is_empty() => {
                 Self::Rejected(error.not_of_an_image())
             }
@@ -138,7 +139,7 @@ impl Submission {
         }
     }
 
-    /// One word for logs.
+    /// Returns one word for logs.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Accepted(_) => "accepted",
@@ -148,8 +149,8 @@ impl Submission {
     }
 }
 
-/// A paid request with an unknown outcome, with what is needed to find out: look for a task with this prompt in the provider's
-/// list of tasks, or for a charge, from the time on at which it was sent.
+/// A paid request with an unknown outcome. To find the outcome, look in the provider's list for a task with this
+/// prompt, or for a charge, from the time of sending on.
 ///
 /// ```
 /// fn tell(unknown: &veo_core::Unknown) {
@@ -160,19 +161,21 @@ impl Submission {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Unknown {
-    /// Its key in the [ledger](crate::ledger), if there is one: by this name it is [settled](crate::Client::settle).
+    /// The key in the [ledger](crate::ledger), if there is one. The outcome is [settled](crate::Client::settle) by this
+    /// key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The error that left it open.
+    /// The error that left the outcome open.
     pub error: Error,
     /// The offer that was sent.
     pub offer: Offer,
-    /// When it was sent. Look for a task or a charge from then on. In JSON the seconds since 1970.
+    /// The time of sending; in JSON the seconds since 1970. Look for a task or a charge from then on.
     #[serde(with = "unix_seconds")]
     pub sent_at: SystemTime,
 }
 
-/// The state of a job. [`Client::state`](crate::Client::state) gives it, and [`Client::wait_with`](crate::Client::wait_with) tells each.
+/// The state of a job. [`Client::state`](crate::Client::state) returns it, and
+/// [`Client::wait_with`](crate::Client::wait_with) reports each.
 ///
 /// ```
 /// use veo_core::State;
@@ -195,21 +198,21 @@ pub struct Unknown {
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// Not started yet, or in a state that this library does not know.
+    /// The job has not started yet, or is in a state that this library does not know.
     Pending,
-    /// Being made.
+    /// The video is being made.
     Running {
-        /// How far, from 0 to 100, if the provider says so.
+        /// The progress from 0 to 100, if the provider says so.
         percent: Option<u8>,
     },
-    /// Finished.
+    /// There is a video.
     Finished(Box<Video>),
-    /// It has failed: there will be no video. The error says why, and carries the job.
+    /// The job has failed, and there will be no video. The error says why, and carries the job.
     Failed(Box<Error>),
 }
 
 impl State {
-    /// The same state, with the job in the error of one that has failed.
+    /// Adds the job to the error of a failed state.
     pub(crate) fn with_job(self, job: &JobRef) -> Self {
         match self {
             Self::Failed(error) => Self::Failed(Box::new(error.with_job(job))),
@@ -217,7 +220,7 @@ impl State {
         }
     }
 
-    /// The same state, with the content of the links of a finished video that was taken out of them.
+    /// Adds the content that was taken out of the links of a finished video.
     pub(crate) fn with_inline(mut self, inline: Vec<Bytes>) -> Self {
         if let Self::Finished(video) = &mut self {
             video.inline = inline;
@@ -225,7 +228,7 @@ impl State {
         self
     }
 
-    /// How the job has ended, if it has.
+    /// Returns how the job has ended, if it has.
     pub(crate) fn ended(self) -> Option<Result<Video, Error>> {
         match self {
             Self::Finished(video) => Some(Ok(*video)),
@@ -234,7 +237,7 @@ impl State {
         }
     }
 
-    /// One word for logs.
+    /// Returns one word for logs.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -245,11 +248,11 @@ impl State {
     }
 }
 
-/// A finished video, and what the provider says of it. It is not saved yet: [`Client::download`](crate::Client::download) does
-/// that, and providers keep videos for some days only, kie.ai for 14.
+/// A finished video, and what the provider says of it. It is not saved yet:
+/// [`Client::download`](crate::Client::download) does that. Providers keep videos for some days only, kie.ai for 14.
 ///
-/// It can be stored as JSON, with the links as they are; but the content of a data URL of more than 1 MiB is in this value alone.
-/// Its debug text leaves out what a link can hold of signatures.
+/// It can be stored as JSON, with whole links. But the content of a data URL of more than 1 MiB is in this value alone.
+/// Its debug text leaves out what can be a signature in a link.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -268,25 +271,25 @@ impl State {
 pub struct Video {
     /// The job that made it.
     pub job: JobRef,
-    /// Where it is, or may be. It is saved from the first link that leads to it.
+    /// The places where it is, or may be. It is saved from the first link that leads to it.
     pub urls: Vec<String>,
-    /// The resolution that was delivered, in the provider's words, if it said so.
+    /// The delivered resolution in the provider's words, if it said so.
     pub resolution: Option<String>,
-    /// Whether each has sound, if the provider said so.
+    /// True if each video has sound, or nothing if the provider did not say so.
     pub has_audio: Option<bool>,
     /// The seeds, if the provider said so.
     pub seeds: Vec<i64>,
     /// Its price in the provider's credits, if it said so.
     pub credits: Option<f64>,
-    /// When the provider began, by its own clock, if it said so; in JSON the seconds since 1970.
+    /// The time at which the provider began, by its own clock, if it said so; in JSON the seconds since 1970.
     #[serde(default, with = "optional_unix_seconds")]
     pub created_at: Option<SystemTime>,
-    /// When the provider was done, likewise.
+    /// The time at which the provider was done, by its own clock, if it said so; in JSON the seconds since 1970.
     #[serde(default, with = "optional_unix_seconds")]
     pub completed_at: Option<SystemTime>,
-    /// Why it is smaller than was asked for, if it is and could not be made larger.
+    /// The reason why it is smaller than asked for, if it could not be made larger.
     pub shortfall: Option<String>,
-    /// The provider's last reply: the first 4 KiB of it, as text, with links without their queries.
+    /// The provider's last reply: its first 4 KiB, as text, with links without their queries.
     pub raw: String,
     /// The content of links that are long data URLs.
     #[serde(skip)]
@@ -294,7 +297,7 @@ pub struct Video {
 }
 
 impl Video {
-    /// A video at the given places.
+    /// Makes a video at the given places.
     ///
     /// ```
     /// use veo_core::{JobRef, Video};
@@ -318,7 +321,7 @@ impl Video {
         }
     }
 
-    /// The same to be shown: its links are without what can be secret in them, so it cannot be downloaded.
+    /// Returns a copy to be shown: its links are without secrets, so it cannot be downloaded.
     ///
     /// ```
     /// use veo_core::{JobRef, Video};
@@ -333,7 +336,7 @@ impl Video {
         video
     }
 
-    /// Whether the provider says that it is smaller than this.
+    /// Returns whether the provider says that it is smaller than this.
     pub(crate) fn is_below(&self, wanted: Resolution) -> bool {
         let delivered = self
             .resolution

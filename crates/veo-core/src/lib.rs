@@ -1,5 +1,5 @@
-// Of two definitions of a link the first counts: links.md leads to the modules below, which only the documentation has, and
-// the page itself to the files.
+// Of two definitions of a link the first counts: links.md leads to the modules below, which only the documentation has,
+// and the README itself to the files.
 #![doc = include_str!("links.md")]
 #![doc = include_str!("../README.md")]
 //!
@@ -15,13 +15,13 @@
 //! | the result | [`Video`], [`Saved`] on disk with its [`Media`], and the [`Receipt`] |
 //! | what went wrong | [`Error`]: [`Charged`] or not, when to [`Resend`], whose [`Fault`] |
 //!
-//! Nothing reads the environment or prints. `tracing` has a span for each submit, wait, upgrade and download, and with the
-//! target `veo::wire` every exchange with a provider or a media host.
+//! This library reads no environment variable and prints nothing. `tracing` has a span for each submit, wait, upgrade
+//! and download. With the target `veo::wire` it has every exchange with a provider or a media host.
 //!
 //! # Panics
 //!
-//! All of it needs a tokio runtime with time and IO. Outside of a runtime every call of a [`Client`] is an error that says so.
-//! Within one that was built without time or IO, tokio panics.
+//! Every call of a [`Client`] needs a tokio runtime with time and IO. Outside of a runtime it returns an error that
+//! says so. In a runtime without time or IO, tokio panics.
 //!
 //! # Features
 //!
@@ -30,7 +30,7 @@
 //! | `rustls` | yes | https by rustls, with root certificates built in; needs no library of the system |
 //! | `native-tls` | no | https by the system's own library; it is used if both are on |
 //!
-//! Without either there is plain http to this machine, for a simulator.
+//! Without either, only plain http to this machine is possible, for a simulator.
 
 mod client;
 mod download;
@@ -87,7 +87,7 @@ pub use steps::{Settlement, Step};
 pub use veo_transport::is_loopback;
 pub use wait::Poll;
 
-// The guides, as a part of the documentation. So their programs are tested with it.
+// The guides are a part of the documentation, so that their programs are tested with it.
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../docs/README.md")]

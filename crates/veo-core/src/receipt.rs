@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::time::now;
 use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 
-/// The receipt of a finished video: what was asked for, what was paid for, and what came. It serializes to JSON. There is an example at
-/// [`Client::download`](crate::Client::download).
+/// The receipt of a finished video: what was asked for, what was paid for, and what came. It serializes to JSON. There
+/// is an example at [`Client::download`](crate::Client::download).
 ///
 /// ```
 /// fn keep(receipt: &veo_core::Receipt) -> Result<String, serde_json::Error> {
@@ -16,24 +16,24 @@ use crate::{AspectRatio, Job, Media, Mode, Resolution, Saved, Video};
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Receipt {
-    /// The job: who made it, with which model, from which request as sent, and when it was accepted. Links are without what can
-    /// be secret in them, and bytes of images are left out.
+    /// The job: its provider, its model, its request as sent, and its time of acceptance. Links are without secrets,
+    /// and bytes of images are left out.
     pub job: Job,
     /// The resolution in the provider's words, if it said so.
     pub resolution: Option<String>,
-    /// Its price in the provider's credits, if it said so. Not knowing is not zero.
+    /// Its price in the provider's credits, if it said so. An unknown price is not zero.
     pub credits: Option<f64>,
     /// The seeds, if the provider said so.
     pub seeds: Vec<i64>,
-    /// When the provider began, by its own clock, if it said so.
+    /// The time at which the provider began, by its own clock, if it said so.
     #[serde(with = "crate::time::optional_unix_seconds")]
     pub created_at: Option<SystemTime>,
-    /// When the provider was done, likewise.
+    /// The time at which the provider was done, by its own clock, if it said so.
     #[serde(with = "crate::time::optional_unix_seconds")]
     pub completed_at: Option<SystemTime>,
-    /// The file, with its SHA-256 and what it says about itself.
+    /// The file, with its SHA-256 and the properties of its content.
     pub saved: Saved,
-    /// When this receipt was made.
+    /// The time at which this receipt was made.
     #[serde(with = "crate::time::unix_seconds")]
     pub made_at: SystemTime,
     /// The differences between the request and the video. It is empty if all is well.
@@ -41,7 +41,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The receipt for a saved video.
+    /// Makes the receipt of a saved video.
     ///
     /// ```
     /// use veo_core::{Job, Receipt, Saved, Video};
@@ -67,17 +67,17 @@ impl Receipt {
         }
     }
 
-    /// Whether less came than was asked for: it is smaller or shorter, or has no sound.
+    /// Returns whether less came than was asked for: the video is smaller or shorter, or has no sound.
     pub fn is_less(&self) -> bool {
         !lacks(&self.job, &self.saved.media).is_empty()
     }
 }
 
-/// The differences between the file and the request. Nothing that was left to the provider can be wrong.
+/// Returns the differences between the file and the request. A choice that was left to the provider cannot be wrong.
 fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
     let request = &job.offer.request;
     let mut found = Vec::new();
-    // An extension adds what the provider adds, and keeps the shape of its source.
+    // The provider decides how much an extension adds, and its source decides the shape.
     if request.mode() != Mode::Extension {
         let asked = f64::from(request.seconds.unwrap_or(8));
         if media.seconds - asked > TOLERANCE {
@@ -101,10 +101,10 @@ fn discrepancies(job: &Job, media: &Media) -> Vec<String> {
     found
 }
 
-/// How many seconds a video may be longer or shorter than was asked for.
+/// The seconds by which a video may be longer or shorter than asked for.
 const TOLERANCE: f64 = 0.5;
 
-/// What the file has less of than was asked for.
+/// Returns what the file has less of than was asked for.
 fn lacks(job: &Job, media: &Media) -> Vec<String> {
     let request = &job.offer.request;
     let mut found = Vec::new();

@@ -489,7 +489,7 @@ impl Client {
         span.record("outcome", submission.outcome());
         let mut is_renewed = false;
         match &mut submission {
-            // A rejected call was not taken, so the other form may be asked. One for the account or the prompt is final.
+            // A rejected call was not taken, so the other form may be asked, unless it is about account or prompt.
             Submission::Rejected(error)
                 if matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused) =>
             {

@@ -1,4 +1,4 @@
-//! A finished video made larger: a paid call of its own, whose progress kie.ai's older form has asked for by the same call.
+//! A finished video made larger: a paid call of its own. In kie.ai's old form the same call also asks for the progress.
 
 use serde_json::Value;
 use tracing::{Instrument, info_span};
@@ -14,19 +14,19 @@ use crate::{
     VideoRequest,
 };
 
-/// How often the call for 4K is made by itself while nobody knows what became of it. The page of kie.ai says that a repeated
-/// one answers with the state.
+/// The number of calls for 4K that are made by themselves while the outcome is unknown. The page of kie.ai says that a
+/// repeated call answers with the state.
 const CALLS_OF_4K: u32 = 2;
 
 impl Client {
-    /// Makes the video of a finished job larger, which costs extra, and waits for it. Its key in the [ledger](Self::with_ledger)
-    /// is the job with the size: calling it again for the same job and resolution goes on with the same upgrade. Only kie.ai
-    /// can.
+    /// Makes the video of a finished job larger, which costs extra, and waits for it. The key in the
+    /// [ledger](Self::with_ledger) is the job with the size: a call for the same job and resolution goes on with the
+    /// same upgrade. Only kie.ai can do this.
     ///
-    /// kie.ai's older form has progress asked for by the call itself. So the call for 1080p is repeated until the video is there;
-    /// that for 4K only until its task can be asked, and once after a lost reply. After a lost reply to the call for 1080p the
-    /// outcome is unknown, and to call this again is to ask again. In kie.ai's current form an upgrade is a task of its own: the
-    /// call is made once, and after a lost reply it is [settled](Self::settle).
+    /// In kie.ai's old form the call itself asks for the progress. So the call for 1080p is repeated until the video is
+    /// there. The call for 4K is repeated only until its task can be asked, and once after a lost reply. After a lost
+    /// reply to the call for 1080p the outcome is unknown, and calling this again asks again. In kie.ai's current form
+    /// an upgrade is a task of its own: the call is made once, and a lost reply has to be [settled](Self::settle).
     ///
     /// ```
     /// use veo_core::{Client, Error, Job, Resolution};
@@ -38,19 +38,20 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the provider cannot. [`ErrorKind::Refused`], [`ErrorKind::Retired`] and
-    /// [`ErrorKind::InsufficientCredits`] if it will not: the smaller video is all there is. [`ErrorKind::OutcomeUnknown`] if the
-    /// reply to the call was lost. [`ErrorKind::OverBudget`], [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`] if it was not
-    /// sent. Any other kind if the upgrade could not be followed, and then it goes on. The error carries the job.
+    /// [`ErrorKind::InvalidRequest`] if the provider cannot do it. [`ErrorKind::Refused`], [`ErrorKind::Retired`] and
+    /// [`ErrorKind::InsufficientCredits`] if it refuses: the smaller video is all there is.
+    /// [`ErrorKind::OutcomeUnknown`] if the reply to the call was lost. [`ErrorKind::OverBudget`],
+    /// [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`] if it was not sent. With any other kind the upgrade could
+    /// not be followed, and goes on. The error carries the job.
     pub async fn upgrade(&self, job: impl AsRef<JobRef>, to: Resolution) -> Result<Video, Error> {
         self.upgrade_with(job, to, |_state| {}).await
     }
 
-    /// As [`upgrade`](Self::upgrade), and tells every state on the way.
+    /// Makes a video larger like [`upgrade`](Self::upgrade), and reports every state on the way.
     ///
     /// # Errors
     ///
-    /// As [`upgrade`](Self::upgrade).
+    /// The errors of [`upgrade`](Self::upgrade).
     pub async fn upgrade_with(
         &self,
         job: impl AsRef<JobRef>,
@@ -60,7 +61,7 @@ impl Client {
         self.enlarge(job.as_ref(), to, true, on_state).await
     }
 
-    /// The same, where `again` says that somebody wants an unknown call to be repeated.
+    /// Makes a video larger. `again` says that the caller wants an unknown call to be repeated.
     pub(crate) async fn enlarge(
         &self,
         job: &JobRef,
@@ -75,7 +76,7 @@ impl Client {
             .map_err(|error| error.with_job(job))
     }
 
-    /// Makes the calls of an upgrade until it has ended, and tells every state on the way.
+    /// Makes the calls of an upgrade until it has ended, and reports every state on the way.
     async fn follow_upgrade(
         &self,
         job: &JobRef,
@@ -113,7 +114,7 @@ impl Client {
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
     }
 
-    /// Whether the call of an upgrade with an unknown outcome is made once more by itself.
+    /// Returns whether an upgrade with an unknown outcome is called once more by itself.
     pub(crate) fn is_called_again(&self, entry: &Entry) -> bool {
         let Wish::Upgrade { job, .. } = &entry.wish else {
             return false;
@@ -129,13 +130,13 @@ impl Client {
             .is_some_and(|provider| provider.capabilities().upgrades.contains(&to))
     }
 
-    /// Stores under its key that a finished video is to be made larger, and where the larger one is to be saved. Nothing is sent:
+    /// Stores the wish for a larger video of a finished job, and the place where it is to be saved. Nothing is sent:
     /// [`upgrade`](Self::upgrade) or a [step](Self::step) of the key does that. The key is the job with the size.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the provider cannot, or there is no ledger; [`ErrorKind::TargetTaken`] if another open
-    /// entry is to be saved in the same place; [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`].
+    /// [`ErrorKind::InvalidRequest`] if the provider cannot do it, or there is no ledger; [`ErrorKind::TargetTaken`] if
+    /// another open entry is to be saved in the same place; [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`].
     pub async fn want_upgrade(
         &self,
         job: impl AsRef<JobRef>,
@@ -149,7 +150,8 @@ impl Client {
         self.ledger().want(want).await
     }
 
-    /// Makes the call of an upgrade, or asks its own task, whichever tells how far it is. `own` is that task, once it is known.
+    /// Asks the task of an upgrade, or makes its call, whichever tells how far it is. `own` is that task, once it is
+    /// known.
     pub(crate) async fn upgrade_call(
         &self,
         job: &JobRef,
@@ -184,7 +186,7 @@ impl Client {
         Ok(state)
     }
 
-    /// The call of an upgrade as it is to be written down before it is made.
+    /// Makes the record of the call of an upgrade, which is written down before the call is made.
     async fn beginning_of_upgrade(
         &self,
         provider: &dyn Provider,
@@ -203,7 +205,7 @@ impl Client {
             form: reference.form.clone(),
             model: model.unwrap_or_else(|| "unknown".to_owned()),
             operation: Operation::Upgrade,
-            // The call names the task, which the key says.
+            // The call names the task, which is in the key.
             body: Value::Null,
             request: request.resolution(to),
             warnings: Vec::new(),
@@ -212,7 +214,7 @@ impl Client {
             want: Want::new(reference.to_string(), wish),
             offer,
             marker: None,
-            // A task of its own counts as any other.
+            // An upgrade that is a task of its own counts for the limit like any other task.
             limit: provider
                 .upgrades_as_task(reference)
                 .then_some(provider.capabilities().limit)
@@ -221,7 +223,8 @@ impl Client {
         }
     }
 
-    /// Writes the call of an upgrade down, makes it, and writes down its answer. Gives the state and the task of its own.
+    /// Writes down the call of an upgrade, makes it, and writes down its answer. Returns the state, and the task of its
+    /// own.
     async fn begin_and_upgrade(
         &self,
         provider: &dyn Provider,
@@ -237,7 +240,7 @@ impl Client {
         let entry = match begun {
             Begun::Yours => None,
             Begun::Known(entry) => Some(*entry),
-            // Somebody else makes the call, or it has to wait for its turn.
+            // Another process makes the call, or it has to wait for its turn.
             _ => return Ok((State::Pending, None)),
         };
         if let Some(entry) = &entry {
@@ -255,6 +258,7 @@ impl Client {
                 Ok(_) => {}
             }
         }
+        // The ledger has this call by now. A crash leaves it open, and no other call is made before it is counted too.
         let answer = provider.upgrade(reference, to).await;
         let calls_left = if provider.upgrades_as_task(reference) {
             0
@@ -265,7 +269,7 @@ impl Client {
             .await
     }
 
-    /// The state of the task of an upgrade, unless it is as small as the video that it was made from.
+    /// Returns the state of the task of an upgrade. It is none if the video of the task is as small as before.
     async fn state_of_own_task(
         &self,
         reference: &JobRef,
@@ -279,11 +283,11 @@ impl Client {
             .ok_or_else(|| nobody(&own))?;
         let is_task = provider.upgrades_as_task(reference);
         match provider.state(&own).await? {
-            // What is as small as before is not the larger one, and the call is made again to ask for that.
+            // This is not the larger video, so the call is made again to ask for that.
             State::Finished(video) if video.is_below(to) && !is_task => Ok(None),
             State::Finished(video) => {
-                // Where it is a task of its own, no other size can come of it. Without one it would be taken for the smaller
-                // video, whose record says none either.
+                // A task of its own makes no other size. Without a size, the video would be taken for the smaller one,
+                // whose record has none either.
                 let size = Some(to.to_string()).filter(|_| is_task);
                 let video = Video {
                     job: reference.clone(),
@@ -306,8 +310,8 @@ impl Client {
         }
     }
 
-    /// Writes down what a call has answered, and gives the state and the task of its own. `entry` is what was known before, and
-    /// `calls_left` how often a call for 4K can still be made by itself.
+    /// Writes down the answer to a call, and returns the state and the task of its own. `entry` is from before the
+    /// call, and `calls_left` is how often a call for 4K can still be made by itself.
     async fn upgrade_ended(
         &self,
         entry: Option<&Entry>,
@@ -335,14 +339,14 @@ impl Client {
                 Ok((State::Finished(Box::new(video)), None))
             }
             Upgrade::Running { task } => {
-                // A task of the same name is the smaller video, which says nothing of the larger one.
+                // A task of the same name is the smaller video, and says nothing of the larger one.
                 let task = task.filter(|task| *task != reference.task);
                 if before != Before::Accepted || task.is_some() {
                     self.write_taken(reference, task.as_deref()).await?;
                 }
                 Ok((State::Running { percent: None }, task))
             }
-            // A refusal says nothing of a call that was made before, whose reply was lost.
+            // A refusal says nothing of an earlier call whose reply was lost. That one may be paid for.
             Upgrade::Rejected(error) | Upgrade::Unavailable(error) if before == Before::Lost => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
                 self.write_upgrade(&key, lost(&error)).await?;
@@ -360,9 +364,9 @@ impl Client {
                 Err(error)
             }
             Upgrade::Unavailable(error) => {
-                // It says nothing of a call that was made before.
+                // The outcome of an earlier call stays as it is.
                 if before == Before::Nothing {
-                    // What comes later by itself is still wanted.
+                    // An upgrade that may be possible later stays wanted.
                     let event = match error.kind() {
                         ErrorKind::Unavailable => still_wanted(&error),
                         _ => rejected(&error),
@@ -371,14 +375,14 @@ impl Client {
                 }
                 Err(error)
             }
-            // A reply that is lost takes nothing back.
+            // A lost reply does not undo an earlier acceptance.
             Upgrade::Unknown(error) if before == Before::Accepted || !self.keeps_record() => {
                 Err(error)
             }
             Upgrade::Unknown(error) => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
                 self.write_upgrade(&key, lost(&error)).await?;
-                // For 4K the next call tells.
+                // The next call for 4K tells the state.
                 if to == Resolution::K4 && calls_left > 0 {
                     return Ok((State::Pending, None));
                 }
@@ -387,7 +391,7 @@ impl Client {
         }
     }
 
-    /// Writes down that an upgrade was taken. If that is not possible, its task is not lost with the error.
+    /// Writes down that an upgrade was taken. If that fails, the error names its task, which is paid for.
     async fn write_taken(&self, reference: &JobRef, task: Option<&str>) -> Result<(), Error> {
         let outcome = Outcome::Accepted {
             job: reference.clone(),
@@ -408,7 +412,7 @@ impl Client {
         })
     }
 
-    /// Writes down what has happened to an upgrade, if there is a record.
+    /// Writes down an event of an upgrade, if there is a ledger.
     async fn write_upgrade(&self, key: &str, event: Event) -> Result<(), Error> {
         if self.keeps_record() {
             self.write(key, event).await?;
@@ -426,7 +430,7 @@ impl Client {
         }
     }
 
-    /// The wish for an upgrade, with the request of the smaller video if that is known here.
+    /// Makes the wish for an upgrade, with the request of the smaller video if that is known here.
     async fn upgrade_wish(&self, reference: &JobRef) -> Wish {
         let small = self.entry_of(&reference.without_size()).await;
         let request =
@@ -438,7 +442,7 @@ impl Client {
     }
 }
 
-/// What the ledger knew of an upgrade before its call was made.
+/// The record of an upgrade before its call was made.
 #[derive(Clone, Copy, PartialEq)]
 enum Before {
     Nothing,
@@ -448,21 +452,22 @@ enum Before {
     Lost,
 }
 
-/// Whether the call of an upgrade with an unknown outcome may be made once more by itself, where that asks how far it is.
+/// Returns whether an unknown upgrade may be called once more by itself, where the call asks how far it is.
 fn has_calls_left(entry: &Entry) -> bool {
     let is_called = entry.attempts.last().is_some();
     entry.upgrade() == Some(Resolution::K4) && is_called && calls(entry) < CALLS_OF_4K
 }
 
-/// The state of a known upgrade, or its error, if either keeps the call from being made once more. `again` says that somebody
-/// wants an unknown call to be repeated, and `is_task` that each call is an upgrade of its own.
+/// Returns the state or the error of a known upgrade that keeps its call from being repeated. `again` says that the
+/// caller wants an unknown call to be repeated, and `is_task` that each call is an upgrade of its own.
 fn stands_against(
     entry: &Entry,
     to: Resolution,
     again: bool,
     is_task: bool,
 ) -> Result<Option<State>, Error> {
-    // A repeated call for 4K answers with the state, and one for 1080p is made by who asks for it.
+    // A call that is a task of its own would be paid for again. One for 4K tells the state, and one for 1080p is the
+    // caller's choice.
     let may_be_repeated = match to {
         _ if is_task => false,
         Resolution::K4 => has_calls_left(entry),
@@ -470,7 +475,7 @@ fn stands_against(
     };
     match entry.state {
         EntryState::OnItsWay => Ok(Some(State::Pending)),
-        // Whoever has begun it is about to write down its task.
+        // The process that has begun it is about to write down its task.
         EntryState::Accepted | EntryState::Finished | EntryState::Done if is_task => {
             Ok(Some(State::Running { percent: None }))
         }
@@ -486,7 +491,6 @@ fn stands_against(
     }
 }
 
-/// How often the call of an upgrade was made.
 fn calls(entry: &Entry) -> u32 {
     entry.attempts.last().map_or(0, |attempt| attempt.calls)
 }

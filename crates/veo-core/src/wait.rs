@@ -7,13 +7,14 @@ use crate::history::History;
 use crate::runtime::runtime;
 use crate::{Error, ErrorKind, State};
 
-/// How to wait for a job.
+/// The times of waiting for a job.
 ///
-/// With the usual [`first`](Self::first) and [`every`](Self::every) the pauses, of 1 to 30 seconds, are learned from the last jobs
-/// of the account that the client has seen finish, as soon as there are 8. So there are more questions when a job is likely to end, and
-/// fewer in all. Set either of them, and the pauses are those.
+/// With the usual [`first`](Self::first) and [`every`](Self::every), the client learns the pauses, of 1 to 30 seconds, from the last
+/// jobs of the account that it has seen finish. It begins after 8 of them. It then asks more often when a job is likely to end, and
+/// less often in all. If the caller sets one of the two, the pauses are those.
 ///
-/// Every pause is lengthened by chance, by up to a tenth, so that many jobs do not ask in step. A pause of zero stays none.
+/// Every pause is lengthened by chance, by up to a tenth, so that many jobs do not ask in step. A pause of zero stays
+/// zero.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,20 +27,20 @@ use crate::{Error, ErrorKind, State};
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Poll {
-    /// When to ask first, counted from the acceptance of the job if the ledger has it. Videos have taken 67 to 123 seconds; the
-    /// default is 20 seconds.
+    /// The time before the first question; 20 seconds by default. It counts from the acceptance of the job if the ledger has
+    /// it. Videos have taken 67 to 123 seconds.
     pub first: Duration,
-    /// How long to pause between questions; 5 seconds by default, and a twentieth of the time that has passed if that is
-    /// more. A question that fails is asked again after this, and then after twice, four times and at most eight times this.
-    /// If the provider says when to come back, it is not asked earlier.
+    /// The pause between questions; 5 seconds by default, and a twentieth of the time that has passed if that is more.
+    /// A failed question is asked again after this, and then after twice, four times and at most eight times this. A
+    /// provider that says when to come back is not asked earlier.
     pub every: Duration,
-    /// When to stop waiting, after a last question. The job goes on all the same. 20 minutes by default.
+    /// The time to stop waiting, after a last question; 20 minutes by default. The job goes on all the same.
     pub give_up_after: Duration,
-    /// How long to pause while a finished video is made larger; 25 seconds by default, as kie.ai advises. It grows as
+    /// The pause while a finished video is made larger; 25 seconds by default, as kie.ai advises. It grows as
     /// [`every`](Self::every) does.
     pub every_upgrade: Duration,
-    /// For how long it is forgiven that no question is answered, from the first of them on; 2 minutes by default. Any answer
-    /// ends this, and there is a last question when it is over.
+    /// The time for which unanswered questions are forgiven, from the first of them on; 2 minutes by default. Any
+    /// answer ends it, and a last question comes at its end.
     pub forgive_for: Duration,
 }
 
@@ -56,42 +57,42 @@ impl Default for Poll {
 }
 
 impl Poll {
-    /// The same with another time of the [first](Self::first) question.
+    /// Sets the time of the [first](Self::first) question.
     #[must_use]
     pub fn first(mut self, after: Duration) -> Self {
         self.first = after;
         self
     }
 
-    /// The same with another [pause](Self::every) between questions.
+    /// Sets the [pause](Self::every) between questions.
     #[must_use]
     pub fn every(mut self, pause: Duration) -> Self {
         self.every = pause;
         self
     }
 
-    /// The same with another [end](Self::give_up_after) of waiting.
+    /// Sets the [end](Self::give_up_after) of waiting.
     #[must_use]
     pub fn give_up_after(mut self, time: Duration) -> Self {
         self.give_up_after = time;
         self
     }
 
-    /// The same with another [pause](Self::every_upgrade) while a video is made larger.
+    /// Sets the [pause](Self::every_upgrade) while a video is made larger.
     #[must_use]
     pub fn every_upgrade(mut self, pause: Duration) -> Self {
         self.every_upgrade = pause;
         self
     }
 
-    /// The same with another time for which [failed questions](Self::forgive_for) are forgiven.
+    /// Sets the time for which [failed questions](Self::forgive_for) are forgiven.
     #[must_use]
     pub fn forgive_for(mut self, time: Duration) -> Self {
         self.forgive_for = time;
         self
     }
 
-    /// An upgrade begins with the first question, so that comes at once.
+    /// Returns the times for an upgrade. The first question begins it, so that comes at once.
     pub(crate) fn for_upgrade(&self) -> Self {
         Self {
             first: Duration::ZERO,
@@ -101,21 +102,21 @@ impl Poll {
     }
 }
 
-/// A wait that is under way. Its times are counted from the start.
+/// A wait under way. Its times are counted from the start.
 pub(crate) struct Waiting {
     poll: Poll,
     start: Instant,
-    /// How old the job was at the start.
+    /// The age of the job at the start.
     age: Duration,
     /// The past jobs of the account, if pauses are learned from them.
     history: Option<Arc<History>>,
-    /// When the first question failed, of those that have failed in a row.
+    /// The time of the first failed question of those in a row.
     failing_since: Option<Duration>,
-    /// When to ask next.
+    /// The time of the next question.
     next: Duration,
-    /// How many questions have failed in a row.
+    /// The number of failed questions in a row.
     failures: u32,
-    /// The provider's last word for the state, if nobody knows it.
+    /// The provider's last word for the state, if this library does not know the word.
     word: Option<String>,
 }
 
@@ -155,7 +156,7 @@ impl Waiting {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::TimedOut`] if there is none any more.
+    /// [`ErrorKind::TimedOut`] if there is no further question.
     pub(crate) async fn turn(&self) -> Result<(), Error> {
         runtime()?;
         if self.next > self.poll.give_up_after {
@@ -165,12 +166,12 @@ impl Waiting {
         Ok(())
     }
 
-    /// Takes up the answer to a question: the state of the job, or nothing if the question has failed. That says nothing about
-    /// the job, and is forgiven for a while.
+    /// Takes the answer to a question. Returns the state of the job, or nothing if the question has failed. A failed
+    /// question says nothing about the job, and is forgiven for a while.
     ///
     /// # Errors
     ///
-    /// The error of the question if it is not forgiven any more.
+    /// The error of the question once it is not forgiven any more.
     pub(crate) fn take_up(&mut self, answer: Result<State, Error>) -> Result<Option<State>, Error> {
         let now = self.start.elapsed();
         match answer {
@@ -209,7 +210,7 @@ impl Waiting {
         self.history.as_ref()?.pause(age)
     }
 
-    /// Lets the next question come after a failed one, later each time.
+    /// Plans the next question after a failed one, later each time.
     fn forgive(&mut self, error: Error, now: Duration) -> Result<(), Error> {
         let failing_since = *self.failing_since.get_or_insert(now);
         let forgiven_until = failing_since.saturating_add(self.poll.forgive_for);
@@ -221,7 +222,7 @@ impl Waiting {
         let end = forgiven_until.min(self.poll.give_up_after);
         self.next = self.after(now, pause, end);
         self.failures += 1;
-        // When to come back is the provider's to say.
+        // The provider decides when to come back.
         if let Some(wanted) = error.retry_after() {
             let earliest = now.saturating_add(lengthened(wanted));
             self.next = self.next.max(earliest);
@@ -229,7 +230,7 @@ impl Waiting {
         Ok(())
     }
 
-    /// Keeps the provider's word for the state, if nobody knows it.
+    /// Keeps the provider's word for the state, if this library does not know it.
     pub(crate) fn note(&mut self, word: Option<String>) {
         self.word = word;
     }
@@ -248,7 +249,7 @@ impl Waiting {
         Error::new(ErrorKind::TimedOut, message)
     }
 
-    /// When to ask after a pause. The last question before an end comes at the end.
+    /// Returns the time to ask after a pause. The last question before an end comes at the end.
     fn after(&self, now: Duration, pause: Duration, end: Duration) -> Duration {
         if self.poll.every.is_zero() {
             return now;
@@ -258,7 +259,7 @@ impl Waiting {
     }
 }
 
-/// By up to a tenth.
+/// Lengthens a pause by up to a tenth.
 fn lengthened(pause: Duration) -> Duration {
     pause.saturating_add(pause / 1000 * fastrand::u32(..=100))
 }
@@ -288,7 +289,7 @@ mod tests {
         ))))
     }
 
-    /// Waits with the given answer to each question; the outcome, and the times of the questions.
+    /// Waits with the given answer to each question. Returns the outcome, and the times of the questions.
     async fn wait(
         poll: Poll,
         answer: impl Fn(usize) -> Answer,
@@ -296,7 +297,7 @@ mod tests {
         wait_long(poll, Duration::ZERO, answer).await
     }
 
-    /// The same, where an answer takes some time.
+    /// Waits with answers that take some time.
     async fn wait_long(
         poll: Poll,
         takes: Duration,
@@ -327,7 +328,7 @@ mod tests {
         (ended.map_err(|error: Error| error.kind()), asked)
     }
 
-    /// Whether the pauses between questions are these in seconds, or up to a tenth longer.
+    /// Checks that the pauses between questions are these in seconds, or up to a tenth longer.
     #[track_caller]
     fn check_pauses(asked: &[Duration], wanted: &[f64]) {
         let pauses: Vec<f64> = asked
