@@ -12,18 +12,18 @@ use veo_core::{Error, ErrorKind};
 pub(crate) enum Failed {
     /// It has done nothing, and can be tried again.
     Again(Error),
-    /// The answer to its commit was lost, so it has done all or nothing.
+    /// The answer to its commit was lost. It has done all or nothing.
     Unclear(Error),
-    /// It has done nothing, and to try it again does not help.
+    /// It has done nothing, and another try does not help.
     Final(Error),
 }
 
-/// How long a transaction is tried again.
+/// The time for which a transaction is tried again.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait before it is tried again: at first, and at most.
+/// The first and the longest pause before it is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// Does something, and does it again as long as that may help. Its end is unclear only if it is left at that.
+/// Does the work, and does it again as long as that may help. An unclear end is returned at once.
 pub(crate) async fn tried<T, F>(mut work: impl FnMut() -> F) -> Result<T, Failed>
 where
     F: Future<Output = Result<T, Failed>>,
@@ -42,9 +42,9 @@ where
     }
 }
 
-/// The end of a transaction whose commit has failed.
+/// Returns the end of a transaction whose commit has failed.
 pub(crate) fn of_commit(error: tokio_postgres::Error) -> Failed {
-    // Only these say for certain that it was rolled back.
+    // Only a conflict says for certain that it was rolled back. After any other error it may be on the disk.
     let is_rolled_back = error.code().is_some_and(is_conflict);
     match Failed::from(error) {
         Failed::Again(error) if is_rolled_back => Failed::Again(error),
@@ -55,7 +55,7 @@ pub(crate) fn of_commit(error: tokio_postgres::Error) -> Failed {
 }
 
 impl Failed {
-    /// The same for what can be done twice without harm.
+    /// Lets an unclear end be tried again, for work that can be done twice without harm.
     pub(crate) fn harmless(self) -> Self {
         match self {
             Self::Unclear(error) => Self::Again(error),
@@ -117,7 +117,7 @@ impl From<PoolError> for Failed {
     }
 }
 
-/// Whether others were in the way, so that it was rolled back.
+/// Returns whether other transactions were in the way, so that it was rolled back.
 fn is_conflict(code: &SqlState) -> bool {
     let conflicts = [
         SqlState::T_R_SERIALIZATION_FAILURE,
@@ -128,7 +128,7 @@ fn is_conflict(code: &SqlState) -> bool {
     conflicts.contains(code)
 }
 
-/// Whether the database is just not to be reached.
+/// Returns whether the database cannot be reached for now.
 fn is_of_connection(code: &SqlState) -> bool {
     let reasons = [
         SqlState::ADMIN_SHUTDOWN,

@@ -34,20 +34,21 @@ use crate::{migrate, money, rows, transactions};
 #[derive(Clone)]
 pub struct PostgresLedger {
     pool: Pool,
-    /// The leases of the calls that were begun here and whose outcome was not written down yet, by their keys.
+    /// The leases, by key, of calls that were begun here and whose outcome is not written down yet.
     leases: Arc<Mutex<HashMap<String, String>>>,
 }
 
-/// How often the lease of a call is renewed, and how often at most: after ten minutes nobody is told any more that it is on its way.
+/// The time between renewals of a lease, and their number. After ten minutes a call does not count as on its way.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 const RENEWALS: u32 = 60;
 
 impl PostgresLedger {
-    /// The ledger in the first schema of the `search_path` of the connections. [`migrate`](crate::migrate) has made its tables.
+    /// Opens the ledger in the first schema of the connections' `search_path`. [`migrate`](crate::migrate) makes its
+    /// tables.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Ledger`] if the database cannot be reached, or the tables are not there or of another version.
+    /// [`ErrorKind::Ledger`] if the database cannot be reached, or if the tables are missing or of another version.
     pub async fn open(pool: Pool) -> Result<Self, Error> {
         let checked = tried(async || {
             let client = pool.get().await?;
@@ -73,6 +74,7 @@ impl PostgresLedger {
         let mut client = self.pool.get().await?;
         let transaction = transactions::start(&mut client).await?;
         let begun = transactions::begin(&transaction, begin.clone(), lease).await?;
+        // The call leaves only after this commit. Any other answer has written nothing to keep.
         if let Begun::Yours = begun {
             transaction.commit().await.map_err(of_commit)?;
         }
@@ -93,7 +95,7 @@ impl PostgresLedger {
         Ok(entry)
     }
 
-    /// Gives leave to make a call only if it is certain that it was written down.
+    /// Permits a call only if it is certain that the call is on record.
     async fn begun(self, begin: Begin) -> Result<Begun, Error> {
         let key = begin.want.key.clone();
         let lease = random()?;
@@ -103,6 +105,7 @@ impl PostgresLedger {
                 Ok(Begun::Yours)
             }
             Ok(answer) => Ok(answer),
+            // Perhaps the call is not on record, and to send it could pay twice. Perhaps it is, so it is withdrawn.
             Err(Failed::Unclear(error)) => {
                 self.withdraw(&key, &lease).await;
                 let message =
@@ -118,6 +121,7 @@ impl PostgresLedger {
         let next = random()?;
         let is_end = matches!(event, Event::Ended { .. });
         let is_call = matches!(event, Event::CalledAgain { .. });
+        // To record one of these twice changes nothing, so it is tried again after an unclear commit.
         let is_harmless = is_end
             || matches!(
                 event,
@@ -145,7 +149,7 @@ impl PostgresLedger {
         Ok(entry)
     }
 
-    /// Writes down that a call was not made, if it was begun at all. If that cannot be written either, the call becomes unknown.
+    /// Writes down that a call was not made, if it was begun at all. If that fails too, the call becomes unknown.
     async fn withdraw(&self, key: &str, lease: &str) {
         let withdrawn = tried(async || {
             let mut client = self.pool.get().await?;
@@ -169,7 +173,7 @@ impl PostgresLedger {
         tokio::spawn(async move {
             for _ in 0..RENEWALS {
                 sleep(RENEW_EVERY).await;
-                // One that fails is tried again in time.
+                // A renewal that fails is tried again before the lease is over.
                 if let Ok(false) = renew(&pool, &key, &lease).await {
                     return;
                 }
@@ -239,8 +243,8 @@ impl fmt::Debug for PostgresLedger {
     }
 }
 
-/// Lets a transaction go on while the caller does something else: whoever has a lock and is not asked to go on would keep it
-/// from all others. It ends with the caller.
+/// Runs a transaction in a task of its own, which ends with the caller. A caller can stop polling, and would then keep
+/// its locks from all others.
 fn in_a_task<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, Error>> {
@@ -259,7 +263,7 @@ fn in_a_task<T: Send + 'static>(
     })
 }
 
-/// Whether a lease was renewed, and not over or given up.
+/// Renews a lease, and returns whether it was still held. The call of a lease that is over may have been settled.
 async fn renew(pool: &Pool, key: &str, lease: &str) -> Result<bool, Failed> {
     let update = format!(
         "UPDATE veo_entries SET leased_until = clock_timestamp() + {LEASE}
@@ -276,7 +280,7 @@ fn in_runtime() -> Result<(), Error> {
     })
 }
 
-/// The mark of a call, which no other call has.
+/// Returns the mark of a call, which no other call has.
 fn random() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {

@@ -5,18 +5,18 @@ use veo_core::{Error, ErrorKind};
 use crate::failure::{Failed, of_commit, tried};
 use crate::transactions::start;
 
-/// The steps from an empty schema to this version's. What was released is not changed any more.
+/// The steps from an empty schema to this version's. A released step is not changed any more.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/1.sql")];
 
-/// The lock of whoever migrates: "veo" and a number.
+/// The lock for migrations: "veo" and a number.
 const LOCK: i64 = 0x0076_656f_0001;
 
-/// Makes the tables of the ledger, or brings them up to date, in the first schema of the `search_path`. Several processes may
-/// call it at the same time.
+/// Makes the tables of the ledger in the first schema of the `search_path`, or brings them up to date. Several
+/// processes may call it at the same time.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Ledger`] if it cannot, also if the tables are those of a later version.
+/// [`ErrorKind::Ledger`] if that is not possible, also if the tables are those of a later version.
 pub async fn migrate(pool: &Pool) -> Result<(), Error> {
     let migrated = tried(async || migrate_once(pool).await.map_err(Failed::harmless)).await;
     Ok(migrated?)
@@ -59,7 +59,7 @@ async fn migrate_once(pool: &Pool) -> Result<(), Failed> {
     transaction.commit().await.map_err(of_commit)
 }
 
-/// How many migrations were made.
+/// Returns the number of migrations that were made.
 async fn version(client: &impl GenericClient) -> Result<usize, Failed> {
     let query = "SELECT coalesce(max(version), 0) FROM veo_schema";
     let version: i32 = client.query_one(query, &[]).await?.try_get(0)?;

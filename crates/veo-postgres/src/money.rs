@@ -1,4 +1,4 @@
-//! The limits of accounts, and what counts for budgets.
+//! The limits of accounts, and the sums of budgets.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,16 +9,16 @@ use veo_core::ledger::{Begin, Budget};
 
 use crate::failure::Failed;
 
-/// An account that nobody else begins a call for until the end of the transaction.
+/// A locked account. Nobody else begins a call for it until the end of the transaction.
 pub(crate) struct Account {
     pub(crate) starts: Starts,
-    /// The time of the database once the account was locked, since 1970.
+    /// The time of the database after the account was locked, since 1970.
     pub(crate) since: Duration,
-    /// The same in whole seconds, so that it is the same after JSON.
+    /// That time in whole seconds, which is the same after JSON.
     pub(crate) now: SystemTime,
 }
 
-/// Locks the account of a call. The time is that of sending, so it is asked for after that.
+/// Locks the account of a call, and then asks for the time, which is that of sending.
 pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result<Account, Failed> {
     let account = &begin.offer.account;
     let insert = "INSERT INTO veo_accounts VALUES ($1, 'epoch') ON CONFLICT DO NOTHING";
@@ -47,7 +47,7 @@ pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result
     })
 }
 
-/// The amounts by which a budget allows a call or does not.
+/// Returns the amounts that decide whether a budget allows a call.
 pub(crate) async fn spending(
     transaction: &Transaction<'_>,
     budget: &Budget,
@@ -94,7 +94,7 @@ pub(crate) async fn spent(client: &impl GenericClient, budget: &str) -> Result<f
     Ok(client.query_one(query, &[&budget]).await?.try_get(0)?)
 }
 
-/// Adds to what the balance has fallen by while a budget was in use.
+/// Adds a fall of the balance while a budget was in use.
 pub(crate) async fn fall(
     transaction: &Transaction<'_>,
     budget: &str,
@@ -106,7 +106,7 @@ pub(crate) async fn fall(
     Ok(())
 }
 
-/// Leaves an account alone for a while, if its provider has asked for that with this refusal.
+/// Leaves an account alone for a while, if this refusal of its provider asks for that.
 pub(crate) async fn hold(
     transaction: &Transaction<'_>,
     account: &str,

@@ -1,4 +1,4 @@
-//! An entry as the rows that it is in the database.
+//! An entry and its rows in the database.
 
 use std::sync::Arc;
 
@@ -10,32 +10,32 @@ use veo_core::{Error, ErrorKind};
 
 use crate::failure::Failed;
 
-/// An entry that is in the database.
+/// An entry in the database.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) id: i64,
-    /// The entry, in the state that counts.
+    /// The entry, in the state that counts after the lease.
     pub(crate) entry: Entry,
-    /// The mark of the call that is on its way, or was when its process has gone.
+    /// The mark of the call on its way. It stays when the process of that call has ended.
     pub(crate) lease: Option<String>,
 }
 
-/// The property to find an entry by.
+/// A property by which an entry is found.
 #[derive(Debug)]
 pub(crate) struct Sought {
     pub(crate) text: String,
-    /// The query of the row with this text.
+    /// The query for the id of the row with this text.
     id: String,
 }
 
-/// How long a call is on its way without its process saying so again.
+/// The time for which a call is on its way without a renewal.
 pub(crate) const LEASE: &str = "interval '30 seconds'";
-/// The states of open entries, as the index of these has them.
+/// The states of open entries, as their index has them.
 const OPEN: &str = "state IN ('wanted', 'on_its_way', 'accepted', 'unknown', 'finished')";
 /// The columns of a [`Stored`].
 const COLUMNS: &str = "id, state, lease, entry::text";
 
-/// The entry of a key, which nobody else changes until the end of the transaction.
+/// Returns the entry of a key. Nobody else changes it until the end of the transaction.
 pub(crate) async fn locked(
     transaction: &Transaction<'_>,
     key: &str,
@@ -48,7 +48,7 @@ pub(crate) async fn locked(
     row.map(|row| stored(&row)).transpose()
 }
 
-/// The entry of a key.
+/// Returns the entry of a key.
 pub(crate) async fn entry(client: &impl GenericClient, key: &str) -> Result<Option<Entry>, Failed> {
     if has_zeros(key) {
         return Ok(None);
@@ -61,7 +61,7 @@ pub(crate) async fn entry(client: &impl GenericClient, key: &str) -> Result<Opti
 impl Sought {
     pub(crate) fn of(find: &Find<'_>) -> Result<Self, Error> {
         let (text, id) = match find {
-            // The latest with this very job; or else the first that was asked for with a size.
+            // The latest entry with this very job counts, or else the first that was asked for with a size.
             Find::Job(job) => (
                 job.to_string(),
                 "coalesce(
@@ -130,14 +130,13 @@ pub(crate) async fn list(client: &impl GenericClient, which: Which) -> Result<Ve
     Ok(listed)
 }
 
-/// A text that is shared.
 fn text(row: &Row, column: usize) -> Result<Option<Arc<str>>, Failed> {
     let text: Option<String> = row.try_get(column)?;
     Ok(text.map(Into::into))
 }
 
-/// The key of the latest open entry that is to be saved in a place, for others than this key. Nobody else takes the place until
-/// the end of the transaction.
+/// Returns the key of another open entry that is to be saved in a place. Nobody else takes the place until the end of
+/// the transaction.
 pub(crate) async fn owner_of_target(
     transaction: &Transaction<'_>,
     target: &str,
@@ -157,8 +156,7 @@ pub(crate) async fn lock_name(transaction: &Transaction<'_>, name: &str) -> Resu
     Ok(())
 }
 
-/// Stores an entry after an event. Another transaction can have stored its key since this one has looked; then this one is to
-/// be tried again.
+/// Stores an entry after an event. If another transaction has stored its key meanwhile, this one has to be tried again.
 pub(crate) async fn save(
     transaction: &Transaction<'_>,
     id: Option<i64>,
@@ -231,6 +229,7 @@ pub(crate) async fn save(
                     ],
                 )
                 .await?;
+            // Another process has begun under this key meanwhile. Both calls would be paid for.
             let Some(row) = row else {
                 let message = format!(
                     "another process stores {:?} all the time; try again",
@@ -254,7 +253,7 @@ pub(crate) fn check_zeros(texts: &impl Serialize) -> Result<(), Failed> {
     Ok(())
 }
 
-/// An event without zero characters, since nothing may keep an outcome from being written down.
+/// Returns an event without zero characters, since nothing may keep an outcome from being written down.
 pub(crate) fn storable(event: Event) -> Result<Event, Failed> {
     let mut value = serde_json::to_value(&event)?;
     if without_zeros(&mut value) {
@@ -263,7 +262,7 @@ pub(crate) fn storable(event: Event) -> Result<Event, Failed> {
     Ok(event)
 }
 
-/// Stores what the last attempt of an entry counts for.
+/// Stores the last attempt of an entry, for limits and budgets.
 async fn save_attempt(
     transaction: &Transaction<'_>,
     id: i64,
@@ -317,7 +316,7 @@ fn stored(row: &Row) -> Result<Stored, Failed> {
     })
 }
 
-/// A state by its word in JSON.
+/// Returns a state by its word in JSON.
 fn state(word: &str) -> Result<EntryState, Failed> {
     Ok(serde_json::from_value(word.into())?)
 }
@@ -326,12 +325,12 @@ fn word(state: EntryState) -> Result<String, Failed> {
     Ok(serde_json::from_value(serde_json::to_value(state)?)?)
 }
 
-/// Whether a text cannot be stored, and so is not.
+/// Returns whether a text has a zero character, and so cannot be stored.
 fn has_zeros(text: &str) -> bool {
     text.contains('\0')
 }
 
-/// Takes zero characters out of all texts, and says whether there were any.
+/// Replaces zero characters in all texts, and returns whether there were any.
 fn without_zeros(value: &mut Value) -> bool {
     match value {
         Value::String(text) => {

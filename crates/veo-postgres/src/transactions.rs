@@ -1,4 +1,4 @@
-//! What is one transaction: to want, to begin, to record.
+//! The transactions of the ledger: to want, to begin, to record.
 
 use std::time::SystemTime;
 
@@ -13,8 +13,8 @@ use crate::failure::Failed;
 use crate::rows::{Sought, Stored};
 use crate::{money, rows};
 
-/// Stores a wish in a transaction of the caller, as [`want`](veo_core::ledger::Ledger::want) does in one of its own. So the job of
-/// a queue and the wish are stored together or not at all. Nothing is sent.
+/// Stores a wish in a transaction of the caller, like [`want`](veo_core::ledger::Ledger::want) in its own. So the job
+/// of a queue and the wish are stored together or not at all. Nothing is sent.
 ///
 /// ```no_run
 /// use veo_core::VideoRequest;
@@ -33,8 +33,8 @@ use crate::{money, rows};
 ///
 /// # Errors
 ///
-/// As [`want`](veo_core::ledger::Ledger::want). After [`ErrorKind::Ledger`] the transaction can only be rolled back; it is not tried
-/// again here.
+/// The errors of [`want`](veo_core::ledger::Ledger::want). After [`ErrorKind::Ledger`] the transaction can only be
+/// rolled back; it is not tried again here.
 pub async fn want_in(transaction: &Transaction<'_>, want: Want) -> Result<Entry, Error> {
     Ok(self::want(transaction, want).await?)
 }
@@ -48,7 +48,7 @@ pub(crate) async fn start(client: &mut Object) -> Result<Transaction<'_>, Failed
         .read_only(false)
         .start()
         .await?;
-    // A machine that stands still must not keep an account from all others.
+    // A machine that stands still must not keep an account locked for all others.
     transaction
         .batch_execute(
             "SELECT set_config('idle_in_transaction_session_timeout', '10s', true);
@@ -66,7 +66,7 @@ pub(crate) async fn want(transaction: &Transaction<'_>, want: Want) -> Result<En
     let known = stored.as_ref().map(|stored| &stored.entry);
     let target = rules::target(&want, known).map(str::to_owned);
     let Some(event) = rules::wanted(want, known)? else {
-        // Only what is known stays as it is.
+        // The entry is known, and stays as it is.
         return stored
             .map(|stored| stored.entry)
             .ok_or_else(|| no_such(&key).into());
@@ -82,7 +82,7 @@ pub(crate) async fn want(transaction: &Transaction<'_>, want: Want) -> Result<En
     Ok(entry)
 }
 
-/// Asks for leave to make a call that has this lease.
+/// Asks for permission to make a call that has this lease.
 pub(crate) async fn begin(
     transaction: &Transaction<'_>,
     begin: Begin,
@@ -107,6 +107,7 @@ pub(crate) async fn begin(
     {
         return Ok(Begun::TargetTaken(owner));
     }
+    // Until the commit nobody else begins a call of this account, so neither its limit nor the budget is passed.
     let account = money::lock(transaction, &begin).await?;
     if let Some(answer) = rules::not_before(&begin, &account.starts, account.since) {
         return Ok(answer);
@@ -127,8 +128,8 @@ pub(crate) async fn begin(
     Ok(Begun::Yours)
 }
 
-/// Writes down what happened to an entry. `own` is the lease of the call that the event is about, where this process has made
-/// it; `next` is that of a call that is repeated.
+/// Writes down what happened to an entry. `own` is the lease of the event's call, if this process has made the call,
+/// and `next` is that of a repeated call.
 pub(crate) async fn record(
     transaction: &Transaction<'_>,
     key: &str,
@@ -138,7 +139,7 @@ pub(crate) async fn record(
 ) -> Result<Entry, Failed> {
     if let Event::Fall { credits } = event {
         money::fall(transaction, key, credits).await?;
-        // It belongs to no entry.
+        // A fall belongs to no entry.
         return Ok(Entry::first(key, SystemTime::now(), event));
     }
     let event = rows::storable(event)?;
@@ -147,6 +148,7 @@ pub(crate) async fn record(
     };
     let owner = match event.settled_as() {
         Some(job) => {
+            // Two settlements at the same time must not give one job to two keys.
             rows::lock_name(transaction, &job.to_string()).await?;
             rows::find(transaction, &Sought::of(&Find::Job(job))?).await?
         }
@@ -161,6 +163,7 @@ pub(crate) async fn record(
         return Ok(stored.entry);
     }
     let is_on_its_way = stored.entry.state == EntryState::OnItsWay;
+    // The outcome of an earlier call must not end the one that is on its way now.
     if is_on_its_way && matches!(event, Event::Ended { .. }) && stored.lease.as_deref() != own {
         let message = format!("{key} was sent again meanwhile by another task or process");
         return Err(Error::new(ErrorKind::OnItsWay, message).into());
@@ -193,6 +196,7 @@ pub(crate) async fn withdraw(
     lease: &str,
 ) -> Result<(), Failed> {
     let stored = rows::locked(transaction, key).await?;
+    // With another lease there is another call, which may have been sent.
     let Some(stored) = stored.filter(|stored| stored.lease.as_deref() == Some(lease)) else {
         return Ok(());
     };
@@ -203,7 +207,7 @@ pub(crate) async fn withdraw(
     rows::save(transaction, id, &entry, None, None).await
 }
 
-/// An entry after an event, and its row if it has one.
+/// Returns an entry after an event, and its row if it has one.
 fn applied(
     stored: Option<Stored>,
     key: &str,
@@ -219,7 +223,7 @@ fn applied(
     }
 }
 
-/// The time of the database in whole seconds, so that it is the same after JSON.
+/// Returns the time of the database in whole seconds, which is the same after JSON.
 async fn now(transaction: &Transaction<'_>) -> Result<SystemTime, Failed> {
     let query = "SELECT date_trunc('second', clock_timestamp())";
     Ok(transaction.query_one(query, &[]).await?.try_get(0)?)

@@ -5,7 +5,7 @@ use veo_transport::Config;
 
 use crate::Proxy;
 
-/// How to reach a provider: the key, and what differs from the usual.
+/// The access to a provider: the key, and the settings that differ from the usual.
 ///
 /// ```
 /// use veo_core::Access;
@@ -15,13 +15,14 @@ use crate::Proxy;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// The same in the terms of the providers' clients.
+    /// The access in the terms of the providers' clients.
     pub(crate) config: Config,
 }
 
 impl Access {
-    /// The provider's own address, and this key, without white space around it. It is hidden where the provider echoes it; at
-    /// a loopback address only if it has 16 bytes or more, since that of a simulator can be a word that a reply needs.
+    /// Makes an access with this key, without white space around it, at the provider's own address. The key is hidden
+    /// where the provider echoes it. At a loopback address only a key of 16 bytes or more is hidden: a simulator's can
+    /// be a word that a reply needs.
     ///
     /// ```
     /// use std::fs;
@@ -37,8 +38,8 @@ impl Access {
         }
     }
 
-    /// Another address than the provider's own, such as a simulator's; also for uploads. It has a scheme, a host and a port, and
-    /// no path. Plain http is for loopback addresses only.
+    /// Sets another address than the provider's own, such as a simulator's; also for uploads. It has a scheme, a host
+    /// and a port, and no path. Plain http is for loopback addresses only.
     ///
     /// ```
     /// use veo_core::Access;
@@ -51,7 +52,7 @@ impl Access {
         self
     }
 
-    /// The proxies to go through to the provider; none if not set.
+    /// Sets the proxies on the way to the provider; none by default.
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.config = self.config.proxy(proxy.proxy);
@@ -72,7 +73,7 @@ impl Access {
         self
     }
 
-    /// How long a question may take; 30 s if not set.
+    /// Sets how long a question may take; 30 s by default.
     ///
     /// ```
     /// use std::time::Duration;
@@ -86,7 +87,7 @@ impl Access {
         self
     }
 
-    /// How long a paid request may take; 120 s if not set, since giving up early leaves open whether it was charged.
+    /// Sets how long a paid request may take; 120 s by default. Giving up early leaves open whether it was charged.
     ///
     /// ```
     /// use std::time::Duration;
@@ -107,7 +108,7 @@ impl<K: Into<SecretString>> From<K> for Access {
     }
 }
 
-/// The account with this name at a provider. One without a name is called as the provider.
+/// Returns the name of an account at a provider. An account without a name is called like the provider.
 pub(crate) fn account(provider: &str, name: &str) -> String {
     if name.is_empty() {
         provider.to_owned()

@@ -5,17 +5,17 @@ use veo_transport::Error as ApiError;
 
 use crate::{Offer, Reason};
 
-/// The body of an offer in the provider's own type.
+/// Reads the body of an offer in the provider's own type.
 pub(crate) fn read<T: DeserializeOwned, R>(offer: &Offer) -> Result<T, ApiError<R>> {
     typed(&offer.body)
 }
 
-/// A body in the provider's own type.
+/// Reads a body in the provider's own type.
 pub(crate) fn typed<T: DeserializeOwned, R>(body: &Value) -> Result<T, ApiError<R>> {
     T::deserialize(body).map_err(|error| ApiError::InvalidRequest(error.to_string()))
 }
 
-/// The JSON body of a request in the making.
+/// A JSON body in the making.
 #[derive(Default)]
 pub(crate) struct Body(Map<String, Value>);
 
@@ -27,8 +27,8 @@ impl Body {
         }
     }
 
-    /// Adds the caller's own fields, which may not be those that the vocabulary covers, each of which is given with its name
-    /// there.
+    /// Adds the caller's own fields. It refuses those in `covered`, which are fields that the vocabulary has, each with
+    /// its name there.
     pub(crate) fn merge(
         &mut self,
         extra: Option<&Map<String, Value>>,
@@ -44,7 +44,7 @@ impl Body {
         if wrong.is_empty() {
             return Ok(());
         }
-        // One reason for all, so that a model is no farther from the request for them.
+        // They are one reason together, so that a model does not seem farther from the request for them.
         Err(vec![Reason::new(
             "extra",
             format!(
@@ -54,7 +54,7 @@ impl Body {
         )])
     }
 
-    /// The body, if the provider's own type takes it and its bounds are kept.
+    /// Returns the body, if the provider's own type takes it and its bounds are kept.
     pub(crate) fn check<T: DeserializeOwned + Serialize>(
         self,
         bounds: impl Fn(&T) -> Result<(), String>,

@@ -1,10 +1,10 @@
-//! The words of others in one plain form, so that a table can look for them.
+//! The words of providers in one plain form, so that a table can look for them.
 
-/// Beginnings of words, in the form of [`clauses`] and divided by `|`, of which one has to be there. A dot stands for the end of
-/// the clause.
+/// A choice of beginnings of words, of which a clause has to have one. They are divided by `|` and have the form of
+/// [`clauses`]. A dot stands for the end of the clause.
 pub(crate) type Part = &'static str;
 
-/// Whether a clause has one of the beginnings of words. Where words have no spaces between them, it can have them anywhere.
+/// Returns whether a clause has one of the beginnings of words. In a script without spaces they can be anywhere.
 pub(crate) fn has(clause: &str, part: Part) -> bool {
     part.split('|').any(|start| {
         if start.is_ascii() {
@@ -15,9 +15,9 @@ pub(crate) fn has(clause: &str, part: Part) -> bool {
     })
 }
 
-/// The clauses of a text and of the codes in it. Their words are in lower case, with one space before and after each, without
-/// fillers, and have the characters of simplified Chinese: `can't` is `cant`, `PUBLIC_ERROR` is `public error`, `InputImage` is
-/// `input image`. The name of a model is one word: `veo-3.1-fast` is `veo31fast`.
+/// Returns the clauses of a text and of the codes in it. Words are in lower case, with one space before and after each,
+/// without fillers, and in simplified Chinese characters: `can't` is `cant`, `PUBLIC_ERROR` is `public error`,
+/// `InputImage` is `input image`. The name of a model is one word: `veo-3.1-fast` is `veo31fast`.
 pub(crate) fn clauses(text: &str) -> Vec<String> {
     let mut lines = String::new();
     let mut last = ' ';
@@ -28,7 +28,7 @@ pub(crate) fn clauses(text: &str) -> Vec<String> {
             '\'' | '’' | '‘' | '`' | '´' => continue,
             '.' | '-' | '_' if is_inside && ends_with_model(&lines) => continue,
             '.' | ',' | ':' if is_inside => lines.push(' '),
-            // The number of an error belongs to it.
+            // The number of an error belongs to the word before it.
             ':' if lines.ends_with("code") => lines.push(' '),
             '.' | ',' | ':' | ';' | '!' | '?' | '{' | '}' | '\n' => lines.push('\n'),
             '。' | '，' | '：' | '；' | '！' | '？' | '–' | '—' => lines.push('\n'),
@@ -48,7 +48,7 @@ pub(crate) fn clauses(text: &str) -> Vec<String> {
     lines.map(clause).collect()
 }
 
-/// Words that say nothing of what is wrong.
+/// The words that say nothing about a reason.
 const FILLERS: &str = "the a an this that these those your our its any requested selected specified chosen given permanently";
 
 fn clause(line: &str) -> String {
@@ -63,7 +63,7 @@ fn ends_with_model(lines: &str) -> bool {
     word.is_some_and(|word| word.starts_with("veo"))
 }
 
-/// The traditional characters of the words that are looked for, and the simplified ones in the same order.
+/// The traditional characters in the words of the table, and the simplified ones in the same order.
 const TRADITIONAL: &str = "臨產僅眾兒關內則務啟響圖對盡幀應廢開異棄當護擁攔擠數無時條標檢測現發線結統維規視觸許識詞\
     譯誤請調負敗賬帳費載輸過運違連錯長閉隊頻額風飽號後審權營餘夠墊並暫範準臺參終濾該黃別資機戶凍結單區";
 const SIMPLIFIED: &str = "临产仅众儿关内则务启响图对尽帧应废开异弃当护拥拦挤数无时条标检测现发线结统维规视触许识词\

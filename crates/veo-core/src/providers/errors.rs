@@ -1,4 +1,4 @@
-//! Errors of the providers in our own type.
+//! The errors of the providers in this library's own type.
 
 use std::error::Error as StdError;
 use std::fmt::Display;
@@ -10,12 +10,12 @@ use super::meaning::{Meaning, meaning};
 use crate::error::KEPT;
 use crate::{Error, ErrorKind};
 
-/// The start of a reply as it came.
+/// Returns the start of a reply.
 pub(crate) fn start(body: &[u8]) -> String {
     excerpt(body, KEPT)
 }
 
-/// A refusal of some kind. One that has no kind of its own gets that which the provider's code and words are known for.
+/// Makes the error of a refusal. A refusal without a kind of its own gets the kind that the code and the words mean.
 pub(crate) fn refusal(
     kind: ErrorKind,
     message: &dyn Display,
@@ -41,25 +41,25 @@ pub(crate) fn refusal(
     Error::new(kind, message)
 }
 
-/// The failure of an accepted job, by the provider's code and words.
+/// Makes the error of an accepted job that failed, by the provider's code and words.
 pub(crate) fn failure(message: String, code: Option<&str>, words: &str) -> Error {
-    /// For a service that does not say when to come back.
+    /// The pause for a service that does not say when to come back.
     const LATER: Duration = Duration::from_secs(60);
     match meaning(code, words) {
         Some(Meaning::Policy(subject)) => Error::policy(subject, message),
         Some(Meaning::Retired) => Error::new(ErrorKind::Retired, message),
         Some(Meaning::UnusableInput(subject)) => Error::unusable_input(message).about(subject),
-        // The caller's own key and account have been asked before the job was accepted.
+        // The caller's own key and account were in order when the job was accepted.
         Some(Meaning::Busy | Meaning::KeyExhausted | Meaning::Credits) => {
             Error::new(ErrorKind::JobFailed, message).with_retry_after(Some(LATER))
         }
         Some(Meaning::Passing) => Error::passing(message),
-        // Not the caller, who has been let in.
+        // The caller was let in, so this is about somebody else.
         Some(Meaning::ShutOut) | None => Error::new(ErrorKind::JobFailed, message),
     }
 }
 
-/// The error of a provider's client in our own type.
+/// Makes an error of this library from one of a provider's client.
 pub(crate) fn translated<R>(kind: ErrorKind, error: &veo_transport::Error<R>) -> Error
 where
     veo_transport::Error<R>: StdError,

@@ -1,5 +1,5 @@
-//! The meaning of a provider's words and codes: one table for all providers, since they hand through those of the same
-//! services behind them. It decides what is told, and never what was paid.
+//! The meaning of a provider's words and codes. One table serves all providers, since they pass on the words of the
+//! same services. It decides what the caller is told, and never whether a request was paid.
 
 use super::clauses::{Part, clauses, has};
 use crate::Subject;
@@ -7,25 +7,25 @@ use crate::Subject;
 /// The meaning of a refusal, or of the failure of a job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Meaning {
-    /// A policy about this.
+    /// A policy about this subject.
     Policy(Subject),
     /// The model is not there, or not any more.
     Retired,
-    /// The key has used up its own limit.
+    /// The key has used up a limit of its own.
     KeyExhausted,
     /// The account has not enough credits.
     Credits,
-    /// The key, the account, or the address that it is used from is shut out, whatever is asked for.
+    /// The key, the account or the address of the caller is shut out, whatever is asked for.
     ShutOut,
     /// There is too much to do at the moment.
     Busy,
-    /// An image, the language of the prompt or an option cannot be used. An option is no subject.
+    /// An image, the language of the prompt or an option cannot be used. An option has no subject.
     UnusableInput(Option<Subject>),
     /// Something broke, and may work the next time.
     Passing,
 }
 
-/// The meaning of a code and of words, if it is known.
+/// Returns the meaning of a code and of words, if it is known.
 pub(crate) fn meaning(code: Option<&str>, words: &str) -> Option<Meaning> {
     let clauses = clauses(&format!("{}\n{words}", code.unwrap_or_default()));
     for row in TABLE {
@@ -34,7 +34,7 @@ pub(crate) fn meaning(code: Option<&str>, words: &str) -> Option<Meaning> {
         };
         let meaning = match row.meaning {
             Meaning::Policy(usual) => {
-                // The code can be what fits, and the sentence have the subject.
+                // The code can be what fits, while the sentence has the subject.
                 let anywhere = || clauses.iter().find_map(|clause| subject(clause));
                 Meaning::Policy(subject(clause).or_else(anywhere).unwrap_or(usual))
             }
@@ -49,9 +49,9 @@ pub(crate) fn meaning(code: Option<&str>, words: &str) -> Option<Meaning> {
 /// A row of the table.
 struct Row {
     meaning: Meaning,
-    /// It fits if one clause has all parts of one of these.
+    /// The row fits if one clause has all parts of one of these.
     any: &'static [&'static [Part]],
-    /// It does not fit if any clause has this.
+    /// The row does not fit if any clause has this.
     unless: Option<Part>,
 }
 
@@ -69,7 +69,7 @@ impl Row {
         self
     }
 
-    /// The first clause that it fits.
+    /// Returns the first clause that the row fits.
     fn fitting<'a>(&self, clauses: &'a [String]) -> Option<&'a str> {
         if let Some(part) = self.unless
             && clauses.iter().any(|clause| has(clause, part))
@@ -91,14 +91,14 @@ const CODE: Part = "public error";
 
 /// A model, of which a clause can say that it is gone.
 const MODEL: Part = "model|endpoint|veo|gemini omni|模型|接口已";
-/// A model that something else is said of.
+/// A model about which something else is said.
 const OF_MODEL: Part = "by model|for model|with model|in model|on model|from model|using model|by veo|for veo|with veo\
     |in veo|on veo|from veo|using veo|by endpoint|for endpoint|on endpoint|from endpoint";
 /// A part of a request. A clause with one of these is not about the model itself.
 const OPTION: Part = "duration|resolution|ratio|size|seconds|length|format|language|parameter|field|option|feature\
     |seed|audio|sound|image|frame|reference|extend|extension|prompt|mode |generation type|content type|url|link|file\
     |watermark|translat|call back|callback|4k|1080p|720p|参数|分辨率|时长|水印|翻译|图片|参考图|帧";
-/// A part of a request or a model is not to be had.
+/// A part of a request or a model cannot be had.
 const NOT_SUPPORTED: Part = "not supported|isnt supported|arent supported|unsupported|no longer|no more |been removed\
     |was removed|is removed|deprecated|discontinued";
 /// A model is gone, or was never there.
@@ -138,13 +138,13 @@ const LOAD: Part = "high traffic|high load|heavy load|high demand|high volume|lo
     |too many jobs|load too|load is too|负载|饱和|繁忙|忙碌|频繁|限流|限速|过载|拥挤|拥堵|高峰|排队|并发|流量过\
     |流量控制|频率|请求过多|请求太多|请求数过多|人数过多|任务过多|资源不足|请求量|人数较多|算力不足|速率|压力过大|slow down|resources exhausted";
 
-/// What a policy can be about.
+/// The subjects of policies.
 const THEMES: Part = "unsafe|sexual|nud|porn|explicit|erotic|violen|gore|blood|hate|harass|bully|self harm|suicid\
     |minor |minors|child|underage|celebrit|prominent people|public figure|famous|likeness|photoreal|real people\
     |real person|danger|toxic|harmful|vulgar|profan|terror|extremis|weapon|drug|illegal|copyright|trademark|offensive\
     |inappropriate|banned|暴力|血腥|恐怖|裸|色情|低俗|未成年|儿童|名人|明星|公众人物|真人|肖像|政治|违法|非法|版权\
     |商标|知识产权|毒品|武器|仇恨|不良|不当|有害";
-/// A theme is there, or is forbidden.
+/// A subject is present, or is forbidden.
 const HAS_OR_FORBIDS: Part = "content|material|detected|infring|contain|depict|show|featur|includ|involv|portray\
     |resembl|generation of|generating|not allow|not permit|prohibit|forbid|disallow|appear|内容|包含|含有|侵犯|涉及\
     |涉嫌|存在|出现|禁止|不允许|检测到|检出|疑似";
@@ -163,18 +163,18 @@ const SOUND: Part =
     "audio|sound|speech|spoken|voice|dialog|music|lyrics|narration|音|台词|对白|旁白";
 /// An image that was sent.
 const IMAGE: Part = "image|img |photo|picture|图片|图像|影像|图中|照片|相片";
-/// An image that was sent, by what it is for.
+/// An image that was sent, named by its use.
 const FRAME: Part = "input image|image upload|uploads of image|upload of image|uploaded image|reference image\
     |reference picture|reference photo|image violat|unsafe image|upload|photoreal|prominent people|frame|keyframe\
     |参考图|首图|尾图|原图|底图|垫图|帧";
 
-/// A sentence with one of these is about what was asked for, and no other request need be refused.
+/// The words of a sentence about what was asked for. Other requests need not be refused.
 const REQUEST: Part = "prompt|image|video|description|character|copyright|infring|trademark|intellectual|third party|model\
     |feature|option|parameter|field|resolution|duration|public error|person generation";
-/// A limit within a time, against which no credits help.
+/// A limit within a time, which more credits do not lift.
 const PER_TIME: Part = "rate|per minute|per day|requests|frequency|resource";
 
-/// The first row that fits any clause counts.
+/// The table. The first row that fits any clause counts.
 static TABLE: &[Row] = &[
     row(
         Meaning::Retired,
@@ -246,7 +246,7 @@ static TABLE: &[Row] = &[
                 "api key|access key|secret key|token|令牌|密钥",
                 "disabled|revoked|expired|deleted|banned|suspended|deactivated|禁用|过期|已失效",
             ],
-            // Those of Cloudflare about whoever asks.
+            // These are Cloudflare's codes for a caller that it shuts out.
             &["error code 1005|error code 1006|error code 1007|error code 1008|error code 1009|error code 1010"],
         ],
     )
@@ -296,7 +296,7 @@ static TABLE: &[Row] = &[
         ],
     ),
     row(
-        // The model is there, and does not have this.
+        // The model is there, and lacks this.
         Meaning::UnusableInput(None),
         &[
             &[OF_MODEL, NOT_SUPPORTED],
@@ -353,7 +353,7 @@ static TABLE: &[Row] = &[
         ],
     ),
     row(
-        // The rest comes after the outages: what is not there for now comes back.
+        // These rows come after the outages: what is missing for now comes back.
         Meaning::UnusableInput(None),
         &[
             &[OF_MODEL, NOT_THERE],
@@ -364,8 +364,8 @@ static TABLE: &[Row] = &[
     row(Meaning::Retired, &[&[MODEL, NOT_THERE]]),
 ];
 
-/// The subject of a policy, in the order in which the words for them are looked for: what they are, and what may not be there
-/// beside them.
+/// The subjects of policies, in the order in which their words are looked for. Each has its words, and words that rule
+/// it out.
 const SUBJECTS: [(Subject, Part, Option<Part>); 5] = [
     (
         Subject::Output,
@@ -389,7 +389,7 @@ const SUBJECTS: [(Subject, Part, Option<Part>); 5] = [
     ),
 ];
 
-/// What a clause is about.
+/// Returns the subject of a clause.
 fn subject(clause: &str) -> Option<Subject> {
     for (subject, words, unless) in SUBJECTS {
         let is_other = unless.is_some_and(|part| has(clause, part));

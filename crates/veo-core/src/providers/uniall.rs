@@ -1,4 +1,4 @@
-//! Makes videos with UniAll. No other file names the crate of its client, `uniall-api`.
+//! A provider that makes videos with UniAll. No other file names the crate of its client, `uniall-api`.
 
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -27,7 +27,7 @@ const STANDARD: &[Mode] = &[
 ];
 const FAST: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::Extension];
 
-/// The fields of its requests that the vocabulary covers, and how they are called there.
+/// The fields of its requests that the vocabulary covers, with their names there.
 const COVERED: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("image", "input"),
@@ -39,7 +39,7 @@ const COVERED: &[(&str, &str)] = &[
     ("aspect_ratio", "aspect_ratio"),
     ("duration", "seconds"),
 ];
-/// The same of the options of the model.
+/// The options of the model that the vocabulary covers, with their names there.
 const COVERED_OPTIONS: &[(&str, &str)] = &[
     ("generate_audio", "audio"),
     ("negative_prompt", "negative_prompt"),
@@ -50,12 +50,13 @@ const COVERED_OPTIONS: &[(&str, &str)] = &[
 const REFUSED: &[i64] = &[400, 401, 402, 403, 404, 405, 413, 429];
 /// The meaning of its refusals, by the HTTP status.
 const REFUSALS: &[RefusalRow] = &[
-    // The gateway found nobody to pass the request to. It is the only word that is taken for one with a server error.
+    // The gateway found no service for the request. With a server error, only this code is a rejection.
     RefusalRow::new(
         &[400, 401, 402, 403, 404, 405, 413, 429, 503],
         ErrorKind::Retired,
     )
     .named(&["model_not_found"]),
+    // The same request was taken before, so there may be a paid task.
     RefusalRow::new(&[400], ErrorKind::OutcomeUnknown).saying(TAKEN_BEFORE),
     RefusalRow::new(REFUSED, ErrorKind::InsufficientCredits).meaning(Meaning::Credits),
     RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).meaning(Meaning::KeyExhausted),
@@ -115,7 +116,7 @@ const fn model(
         .resolutions(resolutions)
         .aspect_ratios(&[AspectRatio::Landscape, AspectRatio::Portrait])
         .seconds(&[4, 6, 8])
-        // UniAll names no range; this is that of the service behind it.
+        // UniAll names no range. This is the range of the service behind it.
         .seeds(0..=u32::MAX as i64)
         .options(&[
             Feature::Silence,
@@ -126,8 +127,8 @@ const fn model(
 
 /// The reseller UniAll.
 ///
-/// It has every mode, two tiers, extension of any video by its URL, video without sound, and negative prompts. It has no place
-/// for images of this machine; with [`Kie`](crate::Kie) in the same [`Client`](crate::Client) they are stored there.
+/// It has every mode, two tiers, extension of any video by its URL, video without sound, and negative prompts. It
+/// stores no images of this machine; [`Kie`](crate::Kie) in the same [`Client`](crate::Client) does.
 ///
 /// ```
 /// use veo_core::{Access, Client, UniAll};
@@ -144,7 +145,7 @@ pub struct UniAll {
 }
 
 impl UniAll {
-    /// UniAll with a key, or with [more](Access). Makes no connection yet.
+    /// Makes UniAll with a key, or with [more](Access). It makes no connection yet.
     ///
     /// ```
     /// use std::time::Duration;
@@ -158,7 +159,7 @@ impl UniAll {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.
+    /// [`ErrorKind::InvalidRequest`] if the text cannot be a key, or the settings cannot work.
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
         let client = uniall_api::Client::new(access.into().config);
         let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
@@ -168,8 +169,8 @@ impl UniAll {
         })
     }
 
-    /// The same as an account with a name, which its jobs carry: `uniall@studio` for `studio`. So one
-    /// [`Client`](crate::Client) can have several.
+    /// Gives the account a name, which its jobs carry: `uniall@studio` for `studio`. So one [`Client`](crate::Client)
+    /// can have several accounts.
     ///
     /// ```
     /// use veo_core::{Client, UniAll};
@@ -186,7 +187,7 @@ impl UniAll {
 
     async fn submit(&self, offer: &Offer) -> Submission {
         let sending = async {
-            // What was planned is what is sent, to the letter.
+            // The body is sent as it was planned, to the letter.
             let body = types::CreateVideoRequest::deserialize(&offer.body);
             let body = body.map_err(|error| ApiError::InvalidRequest(error.to_string()))?;
             self.client.create_video().body(body).send().await
@@ -327,7 +328,7 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     body.check(types::CreateVideoRequest::check)
 }
 
-/// Limits of the service behind UniAll, which UniAll may enforce or not.
+/// Returns warnings about limits of the service behind UniAll, which UniAll may enforce or not.
 fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
     let mode = request.mode();
     let short = request.seconds.is_some_and(|seconds| seconds != 8);
@@ -400,7 +401,7 @@ fn state(task: &types::VideoTask, job: &JobRef, raw: String, client: &uniall_api
             let urls = task.urls().into_iter();
             let mut urls: Vec<String> = urls.map(|url| absolute(url, address)).collect();
             if urls.is_empty() {
-                // That is all the place there is for the videos of some of the services behind the gateway.
+                // For some services behind the gateway, this is the only place of the videos.
                 urls.push(client.video_content_url(&job.task));
             }
             State::Finished(Box::new(Video {

@@ -1,9 +1,9 @@
-//! The marker in the query of a callback address, by which a callback finds its attempt: put there, and found again.
+//! The marker in the query of a callback address, by which a callback finds its attempt.
 
 /// The name of the pair in the query.
 const MARKER: &str = "veo=";
 
-/// A callback address with a marker as the last pair of its query, and else as the caller has written it.
+/// Returns a callback address with a marker as the last pair of its query. The rest stays as the caller has written it.
 pub(super) fn with_marker(url: &str, marker: &str) -> String {
     if marker.is_empty() {
         return url.to_owned();
@@ -17,7 +17,8 @@ pub(super) fn with_marker(url: &str, marker: &str) -> String {
     format!("{address}{separator}{MARKER}{marker}{fragment}")
 }
 
-/// The marker in a target, if there is one: a word of letters and digits in the last pair of its query with this name.
+/// Returns the marker in a target, if there is one: a word of letters and digits in the last pair of its query with
+/// this name.
 pub(super) fn marker(target: &str) -> Option<String> {
     let (_, query) = target.split('#').next()?.split_once('?')?;
     let marker = query

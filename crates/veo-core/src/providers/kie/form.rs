@@ -10,7 +10,7 @@ use crate::{Error, ErrorKind, JobRef, Reason};
 /// The name of the current form, which its jobs carry.
 pub(super) const CURRENT: &str = "jobs";
 
-/// The form of kie.ai's API that new videos are asked for in. Jobs of both are waited for with any setting.
+/// The form of kie.ai's API for new videos. With any setting, jobs of both forms can be waited for.
 ///
 /// ```
 /// use veo_core::{Kie, KieForm};
@@ -22,8 +22,8 @@ pub(super) const CURRENT: &str = "jobs";
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum KieForm {
-    /// The old form, and the current one once kie.ai has said that the old one is gone. So long as this process lives, that is
-    /// remembered.
+    /// The old form, and the current one once kie.ai has said that the old one is gone. That is remembered while the
+    /// process lives.
     #[default]
     Auto,
     /// The old form, with an endpoint for each operation.
@@ -40,7 +40,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// The form that knows a job.
+    /// Returns the form that knows a job.
     pub(super) fn of_job(job: &JobRef) -> Result<Self, Error> {
         match job.form.as_deref() {
             None => Ok(Self::Old),
@@ -54,7 +54,7 @@ impl Form {
         }
     }
 
-    /// The name that jobs carry.
+    /// Returns the name that jobs carry.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Self::Old => None,
@@ -63,7 +63,7 @@ impl Form {
     }
 }
 
-/// The form that is set, and what is known of the old one. Clones share what is known.
+/// The setting, and what is known of the old form. Clones share what is known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Forms {
     pub(super) setting: KieForm,
@@ -71,7 +71,7 @@ pub(super) struct Forms {
 }
 
 impl Forms {
-    /// The form for what both forms have.
+    /// Returns the form for a request that both forms can have.
     pub(super) fn now(&self) -> Form {
         match self.setting {
             KieForm::Old => Form::Old,
@@ -81,7 +81,7 @@ impl Forms {
         }
     }
 
-    /// What stands against another form if the old one is gone: that it is the only one that may be used.
+    /// Returns the reason against another form, if the old one is gone and is the only one that may be used.
     pub(super) fn setting_against(&self) -> Option<Reason> {
         let is_stuck = self.setting == KieForm::Old && self.is_old_gone.load(Ordering::Relaxed);
         let message = "kie.ai's old form is gone, and is the only one to be used; set KIE_FORM=auto, or KieForm::Auto";

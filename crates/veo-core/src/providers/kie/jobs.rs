@@ -1,4 +1,4 @@
-//! kie.ai's current form, in which everything is a task: what is sent, and what the replies mean.
+//! kie.ai's current form, in which everything is a task: its requests, and the meaning of its replies.
 
 use kie_api::{Client, started_task, types};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::{
     Upgrade, VideoRequest,
 };
 
-/// The fields of the input that the vocabulary covers, and how they are called there.
+/// The fields of the input that the vocabulary covers, with their names there.
 const COVERED: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("image_urls", "input"),
@@ -28,7 +28,7 @@ const COVERED: &[(&str, &str)] = &[
     ("enable_translation", "translate_prompt"),
     (words::CALLBACK, "callback_url"),
 ];
-/// The same for an extension.
+/// The fields of an extension that the vocabulary covers.
 const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("task_id", "input"),
@@ -37,7 +37,7 @@ const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     (words::CALLBACK, "callback_url"),
 ];
 
-/// The exact request for a model.
+/// Makes the exact request for a model.
 pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let is_extension = matches!(request.input, Input::Extension { .. });
     let (operation, body) = if is_extension {
@@ -57,7 +57,7 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     Ok(offer)
 }
 
-/// Sends what was planned, to the letter.
+/// Sends the body as it was planned, to the letter.
 pub(super) async fn submit(client: &Client, offer: &Offer) -> Submission {
     let sending = async {
         let body = body::read::<types::CreateTaskRequest, _>(offer)?;
@@ -74,7 +74,7 @@ pub(super) async fn submit(client: &Client, offer: &Offer) -> Submission {
     .await
 }
 
-/// Begins an upgrade, which is a task of its own. A second call would be a second one.
+/// Begins an upgrade, which is a task of its own. A second call would be paid for again.
 pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Upgrade {
     let body = match to {
         Resolution::K4 => {
@@ -126,7 +126,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
     }
 }
 
-/// The size that a model makes finished videos of, if it is one of an upgrade.
+/// Returns the size that a model makes finished videos of, if it is the model of an upgrade.
 pub(super) fn size_of_upgrade(model: &str) -> Option<Resolution> {
     if model == types::Upgrade4kTaskModel::Get4k.as_str() {
         Some(Resolution::K4)

@@ -1,4 +1,4 @@
-//! Makes videos with kie.ai. No file outside this folder names the crate of its client, `kie-api`.
+//! A provider that makes videos with kie.ai. No file outside of this folder names the crate of its client, `kie-api`.
 
 pub(crate) mod webhook;
 
@@ -49,7 +49,7 @@ pub struct Kie {
 }
 
 impl Kie {
-    /// kie.ai with a key, or with [more](Access). Makes no connection yet.
+    /// Makes kie.ai with a key, or with [more](Access). It makes no connection yet.
     ///
     /// ```
     /// use std::time::Duration;
@@ -63,7 +63,7 @@ impl Kie {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the key cannot be one, or the rest cannot work.
+    /// [`ErrorKind::InvalidRequest`] if the text cannot be a key, or the settings cannot work.
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
         let client = kie_api::Client::new(access.into().config);
         let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
@@ -75,8 +75,8 @@ impl Kie {
         })
     }
 
-    /// The same with another form of kie.ai's API for new videos than [`KieForm::Auto`]. Key, balance, limit and uploads are the
-    /// same in both.
+    /// Sets the form of kie.ai's API for new videos; [`KieForm::Auto`] by default. Key, balance, limit and uploads are
+    /// the same in both forms.
     ///
     /// ```
     /// use veo_core::{Kie, KieForm};
@@ -91,7 +91,7 @@ impl Kie {
         self
     }
 
-    /// The same with another limit than the usual 20 requests in 10 seconds, for an account whose limit was raised.
+    /// Sets another limit than the usual 20 requests in 10 seconds, for an account whose limit was raised.
     ///
     /// ```
     /// use std::time::Duration;
@@ -107,8 +107,8 @@ impl Kie {
         self
     }
 
-    /// The same as an account with a name, which its jobs carry: `kie@studio` for `studio`. So one [`Client`](crate::Client) can
-    /// have several.
+    /// Gives the account a name, which its jobs carry: `kie@studio` for `studio`. So one [`Client`](crate::Client) can
+    /// have several accounts.
     ///
     /// ```
     /// use veo_core::{Client, Kie};
@@ -123,7 +123,7 @@ impl Kie {
         self
     }
 
-    /// The form for a request. The video that an extension continues is known in its own form.
+    /// Returns the form for a request. The video that an extension continues is known in its own form only.
     fn form_of(&self, request: &VideoRequest) -> Form {
         let source = words::source(request).map(Form::of_job);
         match self.forms.now() {
@@ -136,7 +136,7 @@ impl Kie {
         }
     }
 
-    /// A link that lives for 20 minutes.
+    /// Returns a link that lives for 20 minutes.
     async fn fresh_link(&self, url: &str) -> Result<Option<String>, Error> {
         let reply = self
             .client
@@ -267,7 +267,7 @@ impl Provider for Kie {
             _ => &offer.model,
         };
         let model = self.models().iter().find(|model| model.name == name)?;
-        // The words of the form itself say more than what the model has not.
+        // The form's own reasons say more than those of the model.
         let renewed = self.offer(model, &offer.request).and_then(|renewed| {
             let reasons = model.reasons(&offer.request);
             if reasons.is_empty() {

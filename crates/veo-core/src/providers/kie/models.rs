@@ -21,7 +21,7 @@ const ALL_MODES: &[Mode] = &[
     Mode::References,
     Mode::Extension,
 ];
-/// The same of the current form, which has extensions as a model of their own.
+/// The features of the current form, in which extensions are a model of their own.
 const MAKING: &[Feature] = &[Feature::Watermark, Feature::Translation, Feature::Callback];
 const NEW_WITHOUT_REFERENCES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames];
 const NEW: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::References];
@@ -31,7 +31,7 @@ const REFERENCES: RangeInclusive<usize> = 1..=*bounds::generate_request::IMAGE_U
 /// The model of an extension in the current form, whatever its tier.
 pub(super) const EXTENSION: &str = types::ExtendTaskModel::Extend.as_str();
 
-/// The models of the old form, and those that only the current one has. The cheapest of Veo is the last of it.
+/// The models of the old form, and those that only the current one has. The last model of Veo is the cheapest.
 pub(super) static OLD: [Model; 4] = [
     model(types::Model::Quality, Tier::Quality, WITHOUT_REFERENCES),
     model(types::Model::Fast, Tier::Fast, ALL_MODES).references(REFERENCES),
@@ -53,7 +53,7 @@ pub(super) static CURRENT: [Model; 5] = [
     omni(types::OmniTaskModel::Flash11),
 ];
 
-/// Whether this is the name of a model of Gemini Omni, which the current form alone has.
+/// Returns whether this is the name of a model of Gemini Omni, which only the current form has.
 pub(super) fn is_omni(name: &str) -> bool {
     let mut models = types::OmniTaskModel::ALL.iter();
     models.any(|model| model.as_str() == name)

@@ -1,4 +1,4 @@
-//! Gemini Omni, which Google names as the successor of Veo 3.1: what is sent for a video of it, in kie.ai's current form.
+//! Gemini Omni, which Google names as the successor of Veo 3.1: its requests in kie.ai's current form.
 
 use kie_api::types;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::words;
 use crate::providers::body::Body;
 use crate::{Image, Input, Model, Offer, Operation, Reason, Resolution, VideoRequest};
 
-/// The fields of the input that the vocabulary covers, and how they are called there.
+/// The fields of the input that the vocabulary covers, with their names there.
 const COVERED: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("first_frame_url", "input"),
@@ -21,7 +21,7 @@ const COVERED: &[(&str, &str)] = &[
     (words::CALLBACK, "callback_url"),
 ];
 
-/// The exact request for a model.
+/// Makes the exact request for a model.
 pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let body = body(model, request)?;
     let mut offer = Offer::new(model, request, Operation::Generate, body);
@@ -58,7 +58,7 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     input.set("aspect_ratio", Value::from(words::ratio(request)));
     let resolution = request.resolution.unwrap_or(Resolution::P720);
     input.set("resolution", Value::from(resolution.to_string()));
-    // A number is text here.
+    // This number is sent as text.
     let seconds = request.seconds.unwrap_or(8);
     input.set("duration", Value::from(seconds.to_string()));
     input.set("seed", request.seed.map(Value::from));

@@ -1,4 +1,4 @@
-//! The record of a job of either form, and what it means.
+//! The record of a job in either form, and its meaning.
 
 use kie_api::{Client, Error as ApiError, Rejection, types};
 use veo_transport::absolute;
@@ -11,7 +11,7 @@ use crate::providers::submit::explained;
 use crate::time::whole_seconds;
 use crate::{Described, Error, ErrorKind, JobRef, State, Video};
 
-/// Asks for the record of a job, in the form that knows it.
+/// Asks for the record of a job, in the form that knows the job.
 pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described, Error> {
     let form = Form::of_job(job)?;
     let asked = match form {
@@ -35,7 +35,7 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
     Ok(described(&record, state.with_inline(inline)))
 }
 
-/// What a refusal says of a job: its record can come with a code that is that of an error.
+/// Reads a refusal about a job: the record can come with the code of an error.
 fn of_rejection(
     client: &Client,
     job: &JobRef,

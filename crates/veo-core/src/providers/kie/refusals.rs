@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind, JobRef, Operation};
 
 /// The meaning of its refusals of a paid request, by the code in the envelope, or by the HTTP status without one.
 pub(super) const REFUSALS: &[RefusalRow] = &[
-    // Documented for a new request too: "1080P is processing". Then something was accepted.
+    // "1080P is processing" is documented for a new request too. Then something was accepted.
     RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(IN_PROGRESS),
     RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(TAKEN_BEFORE),
     RefusalRow::new(&[401], ErrorKind::Unauthorized),
@@ -20,14 +20,14 @@ pub(super) const REFUSALS: &[RefusalRow] = &[
     RefusalRow::new(&[433], ErrorKind::KeyExhausted),
     RefusalRow::new(&[455], ErrorKind::Maintenance),
     RefusalRow::new(&[404, 405, 505], ErrorKind::Retired),
-    // As a code it is not known.
+    // In the envelope, this number is no known code.
     RefusalRow::new(&[410], ErrorKind::Retired).of_status(),
     RefusalRow::new(&[400, 403, 413, 422, 451], ErrorKind::Refused),
 ];
-/// The same for an extension, before those: what is not found is then the video to extend.
+/// The rows for an extension, which come first: what is not found is then the video to extend.
 const REFUSALS_OF_EXTENSION: &[RefusalRow] = &[RefusalRow::new(&[404], ErrorKind::Refused)];
 
-/// The table for an operation.
+/// Returns the table for an operation.
 pub(super) fn table_of(operation: Operation) -> impl Iterator<Item = &'static RefusalRow> {
     let first = match operation {
         Operation::Extend => REFUSALS_OF_EXTENSION,
@@ -36,8 +36,8 @@ pub(super) fn table_of(operation: Operation) -> impl Iterator<Item = &'static Re
     first.iter().chain(REFUSALS)
 }
 
-/// Whether a refusal of a paid request means that the old form is gone: its path is not there, or a generation is refused by a
-/// code for that. Words about the model, or about the video to extend, are about those.
+/// Returns whether a refusal of a paid request means that the old form is gone: its path is missing, or a code says so
+/// of a generation. Words about the model, or about the video to extend, mean those instead.
 pub(super) fn is_gone(rejection: &Rejection, operation: Operation) -> bool {
     let number = rejection.number();
     let is_generation = operation == Operation::Generate;
@@ -76,12 +76,12 @@ impl Said for Rejection {
     }
 }
 
-/// An error of a call that costs nothing.
+/// Makes the error of a call that costs nothing.
 pub(super) fn of_free_call(error: &ApiError) -> Error {
     refused(error, REFUSALS, ErrorKind::NotSent)
 }
 
-/// An error of a question about a job, which says nothing of the job.
+/// Makes the error of a question about a job, which says nothing about the job.
 pub(super) fn of_question(error: &ApiError) -> Error {
     match error {
         ApiError::Rejected(rejection) => {
@@ -97,7 +97,7 @@ pub(super) fn of_question(error: &ApiError) -> Error {
     }
 }
 
-/// An error of an upgrade. If it were one of policy, it would be the end of the job, which has a video.
+/// Makes the error of an upgrade. It is never one of policy, which would end the job although there is a video.
 pub(super) fn of_upgrade(kind: ErrorKind, error: &ApiError, job: &JobRef) -> Error {
     let error = match error {
         ApiError::Rejected(rejection) => {

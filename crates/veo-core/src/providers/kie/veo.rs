@@ -1,4 +1,4 @@
-//! kie.ai's old form, with an endpoint for each operation: what is sent to them, and what their replies mean.
+//! kie.ai's old form, with an endpoint for each operation: its requests, and the meaning of its replies.
 
 use kie_api::{Client, Error as ApiError, UpgradeReply, started_task, types};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::{
     Tier, Upgrade, Video, VideoRequest,
 };
 
-/// The fields of its requests that the vocabulary covers, and how they are called there.
+/// The fields of its requests that the vocabulary covers, with their names there.
 const COVERED: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("imageUrls", "input"),
@@ -30,7 +30,7 @@ const COVERED: &[(&str, &str)] = &[
     ("enableTranslation", "translate_prompt"),
     ("callBackUrl", "callback_url"),
 ];
-/// The same for an extension, which has no other fields yet.
+/// The fields of an extension that the vocabulary covers. It has no others yet.
 const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("taskId", "input"),
@@ -40,7 +40,7 @@ const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("callBackUrl", "callback_url"),
 ];
 
-/// The exact request for a model.
+/// Makes the exact request for a model.
 pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let (operation, body) = match &request.input {
         Input::Extension { .. } => (Operation::Extend, extension(model, request)?),
@@ -58,7 +58,7 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     Ok(offer)
 }
 
-/// Sends what was planned, to the letter. What the reply says of the form itself is noted.
+/// Sends the body as it was planned, to the letter. It remembers what the reply says of the form itself.
 pub(super) async fn submit(client: &Client, forms: &Forms, offer: &Offer) -> Submission {
     let is_extension = offer.operation == Operation::Extend;
     let sending = async {
@@ -156,7 +156,7 @@ fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason
         (mode != Mode::Text).then(|| request.images().into_iter().map(Image::in_body).collect()),
     );
     body.set("aspectRatio", Value::from(ratio));
-    // The field's later name, which cannot be in the specification beside the first one.
+    // This is the field's later name, which cannot be in the specification beside the first one.
     body.set("aspect_ratio", Value::from(ratio));
     body.set(
         "resolution",
@@ -185,7 +185,7 @@ fn extension(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>
     body.check(types::ExtendRequest::check)
 }
 
-/// The fields that a generation and an extension have in common.
+/// Makes a body with the fields that a generation and an extension share.
 fn common(request: &VideoRequest) -> Body {
     let mut body = Body::default();
     body.set("prompt", Value::from(request.prompt.as_str()));

@@ -17,15 +17,15 @@ use super::form::CURRENT;
 use super::models::NAME;
 use crate::{Error, ErrorKind, JobRef};
 
-/// Tells the webhooks of kie.ai from forgeries. UniAll sends none.
+/// A verifier that tells the webhooks of kie.ai from forgeries. UniAll sends none.
 ///
-/// kie.ai calls the address that was given with a request when the job has ended, and signs the call once a
-/// `webhookHmacKey` has been made in its settings. The signature covers the id of the task and the time, and not the body.
-/// So a webhook that has been verified says which job to look at, and no more: what the body says of it may have been
-/// written by anybody who saw one call. Confirm it by asking kie.ai, with [`Client::wait`](crate::Client::wait).
+/// kie.ai calls the address that was given with a request when the job has ended. It signs the call once a
+/// `webhookHmacKey` has been made in its settings. The signature covers the id of the task and the time, and not the
+/// body. So a verified webhook says which job to look at, and no more: anybody who saw one call may have written the
+/// body. Confirm it by asking kie.ai, with [`Client::wait`](crate::Client::wait).
 ///
-/// kie.ai wants to be answered with HTTP 200 within 15 seconds, and tries up to three more times if it is not. So answer
-/// first and confirm afterwards, as `examples/webhook.rs` does with axum:
+/// kie.ai wants an answer with HTTP 200 within 15 seconds, and otherwise tries up to three more times. So answer first
+/// and confirm afterwards, as `examples/webhook.rs` does with axum:
 ///
 /// ```
 /// use veo_core::{Client, Delivery, Error, JobRef, Webhooks};
@@ -48,10 +48,11 @@ use crate::{Error, ErrorKind, JobRef};
 /// }
 /// ```
 ///
-/// The client that confirms should ask at once, with [`Poll::first`](crate::Poll::first) set to zero. A webhook can be lost
-/// for good, so keep the jobs and wait for those that nobody has called about.
+/// The client that confirms should ask at once, with [`Poll::first`](crate::Poll::first) set to zero. A webhook can be
+/// lost for good, so keep the jobs, and wait for those without a call.
 ///
-/// One value remembers what it has seen, so share it between all requests. Other processes do not know of it.
+/// One value remembers the webhooks that it has seen, so share it between all requests. Other processes do not know
+/// them.
 pub struct Webhooks {
     key: Hmac<Sha256>,
     tolerance: Duration,
@@ -60,7 +61,7 @@ pub struct Webhooks {
 
 /// A webhook that kie.ai has signed.
 ///
-/// A repeated one is not an error: kie.ai sends a webhook again if it has missed the answer, and an error would make it
+/// A repeated webhook is not an error: kie.ai sends it again if it has missed the answer, and an error would make it
 /// send it once more. It is not documented whether kie.ai then signs again. If it does, the second one is another
 /// [`First`](Self::First), so confirming a job twice has to do no harm.
 ///
@@ -77,34 +78,34 @@ pub struct Webhooks {
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Delivery {
-    /// Its signature has not been seen before. Answer with HTTP 200, and confirm the job.
+    /// The signature has not been seen before. Answer with HTTP 200, and confirm the job.
     First(Notice),
     /// The same signature for the same task and time has been seen. Answer with HTTP 200, and do nothing more.
     Repeated(Notice),
 }
 
-/// The job that a webhook is about. The URLs of its body are left out, since nothing vouches for them.
+/// The job of a webhook. The URLs of the body are left out, since nothing vouches for them.
 ///
-/// Its job has no [resolution](JobRef::resolution), which the webhook does not tell: to wait for it would give the smaller video
-/// of a job for 1080p or 4K. So find the job that you have stored, by its provider and its task, and wait for that one, as
-/// in the example of [`Webhooks`].
+/// The job has no [resolution](JobRef::resolution), which the webhook does not tell: waiting for it would give the
+/// smaller video of a job for 1080p or 4K. So find the job that you have stored, by its provider and its task, and wait
+/// for that one, as in the example of [`Webhooks`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Notice {
-    /// The job that has ended, without its resolution. Its task is verified. Its form is that which the body has, which the
+    /// The job that has ended, without its resolution. Its task is verified. Its form is that of the body, which the
     /// signature does not cover: a job of the current form may be told in the old one.
     pub job: JobRef,
-    /// The code in the body, where 200 stands for success. Not verified: for logs, and not for decisions.
+    /// The code in the body, where 200 stands for success. It is not verified: use it in logs, and not for decisions.
     pub unverified_code: Option<i64>,
-    /// The marker in the address at which it arrived, by which a [ledger](crate::ledger) finds its attempt. Not verified: the
-    /// task is asked.
+    /// The marker in the address at which the webhook arrived, by which a [ledger](crate::ledger) finds its attempt. It
+    /// is not verified: the task is asked.
     pub marker: Option<String>,
-    /// The words in the body. Not verified: for logs, and not for decisions.
+    /// The words in the body. They are not verified: use them in logs, and not for decisions.
     pub unverified_message: Option<String>,
 }
 
 impl Notice {
-    /// The job in the form that the body has, and in the other one.
+    /// Returns the job in the form that the body has, and in the other one.
     pub(crate) fn jobs(&self) -> [JobRef; 2] {
         let mut other = self.job.clone();
         other.form = match &self.job.form {
@@ -116,7 +117,7 @@ impl Notice {
 }
 
 impl Webhooks {
-    /// Webhooks signed with the given key, which is the `webhookHmacKey` of kie.ai's settings and not the API key.
+    /// Makes a verifier with the `webhookHmacKey` of kie.ai's settings, which is not the API key.
     ///
     /// ```
     /// use veo_core::Webhooks;
@@ -148,9 +149,8 @@ impl Webhooks {
         })
     }
 
-    /// The same with another tolerance: how far the time of a webhook may be from this machine's, in the past and in the
-    /// future, in whole seconds. 5 minutes by default. The latest 10,000 signatures are
-    /// remembered.
+    /// Sets the tolerance: how far the time of a webhook may be from this machine's, in the past and in the future, in
+    /// whole seconds; 5 minutes by default. The latest 10,000 signatures are remembered.
     ///
     /// It is not documented how long kie.ai waits before it sends a webhook again.
     ///
@@ -167,8 +167,8 @@ impl Webhooks {
         self
     }
 
-    /// Verifies a webhook from the target at which it arrived (the path with its query), its headers, and its body as it came.
-    /// From the target comes the [marker](Notice::marker) that a client with a ledger has put there.
+    /// Verifies a webhook from the target at which it arrived (the path with its query), its headers, and its body as
+    /// it came. The target has the [marker](Notice::marker) that a client with a ledger has put there.
     ///
     /// ```
     /// use veo_core::{Delivery, Webhooks};
@@ -199,7 +199,7 @@ impl Webhooks {
         self.verify_at(SystemTime::now(), target, headers, body)
     }
 
-    /// The same at another time than now, for tests.
+    /// Verifies a webhook at another time than now, for tests.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
@@ -215,7 +215,7 @@ impl Webhooks {
     ///
     /// # Errors
     ///
-    /// As [`verify`](Self::verify).
+    /// The errors of [`verify`](Self::verify).
     pub fn verify_at(
         &self,
         now: SystemTime,
@@ -248,7 +248,7 @@ impl Webhooks {
             )
         })?;
 
-        // Only what is signed is remembered, so nobody else can fill the memory.
+        // Only a verified signature is remembered, so nobody else can fill the memory.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(if seen.insert(timestamp, signature) {
             Delivery::First(notice)
@@ -257,7 +257,7 @@ impl Webhooks {
         })
     }
 
-    /// The two headers with which kie.ai would sign a webhook for a task, for testing a handler.
+    /// Makes the two headers with which kie.ai would sign a webhook for a task, to test a handler.
     ///
     /// ```
     /// use std::time::SystemTime;
@@ -300,7 +300,7 @@ impl Webhooks {
         ]))
     }
 
-    /// The signature covers the time as it stands in the header.
+    /// Returns the signature, which covers the time as it stands in the header.
     fn mac(&self, task: &str, time: &[u8]) -> Hmac<Sha256> {
         self.key
             .clone()
@@ -309,7 +309,7 @@ impl Webhooks {
             .chain_update(time)
     }
 
-    /// The time of a webhook, if it is close enough to now.
+    /// Returns the time of a webhook, if it is close enough to now.
     fn timestamp(&self, now: u64, time: &[u8]) -> Result<u64, Error> {
         let digits = std::str::from_utf8(time)
             .ok()
@@ -343,7 +343,7 @@ impl fmt::Debug for Webhooks {
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");
 
-/// The places in which kie.ai's pages and their examples have the id of the task, the likeliest first.
+/// The places of a task's id in kie.ai's pages and their examples, the likeliest first.
 const PLACES: [(&str, &str); 4] = [
     ("data.taskId", "/data/taskId"),
     ("data.task_id", "/data/task_id"),
@@ -351,20 +351,20 @@ const PLACES: [(&str, &str); 4] = [
     ("task_id", "/task_id"),
 ];
 
-/// Far more than any webhook has.
+/// A length that no webhook reaches.
 const LONGEST_BODY: usize = 1024 * 1024;
 
-/// The latest signatures. A signature stands for its task too, which it covers. None is forgotten for its age, since the clock
-/// of this machine can be set back.
+/// The latest signatures. A signature stands for its task too, which it covers. None is forgotten for its age, since
+/// the clock of this machine can be set back.
 #[derive(Default)]
 struct Seen(BTreeSet<(u64, [u8; 32])>);
 
 impl Seen {
-    /// Several times what kie.ai's limit of 20 requests in 10 seconds allows within the default tolerance, and less than a
-    /// megabyte.
+    /// The number of signatures to remember: several times what kie.ai's limit of 20 requests in 10 seconds allows
+    /// within the default tolerance, and less than a megabyte.
     const MOST: usize = 10_000;
 
-    /// Whether it is new. The oldest one makes room for it.
+    /// Adds a signature, and returns whether it is new. The oldest one makes room for it.
     fn insert(&mut self, timestamp: u64, signature: [u8; 32]) -> bool {
         let new = self.0.insert((timestamp, signature));
         if self.0.len() > Self::MOST {
@@ -382,7 +382,7 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Result<&[u8], Error> {
     })
 }
 
-/// Reads the body. Nothing of it is quoted in an error, since anybody may have written it.
+/// Reads the body. An error quotes nothing of it, since anybody may have written it.
 fn read(body: &[u8]) -> Result<Notice, Error> {
     if body.len() > LONGEST_BODY {
         return Err(refused(
@@ -407,7 +407,7 @@ fn read(body: &[u8]) -> Result<Notice, Error> {
     })
 }
 
-/// The one task that a body names. With two, the signature would cover only one of them.
+/// Returns the one task that a body names. With two, the signature would cover only one of them.
 fn task(body: &Value) -> Result<String, Error> {
     let mut found: Option<(&str, String)> = None;
     for (place, pointer) in PLACES {

@@ -1,4 +1,4 @@
-//! The words that both forms have for a request, and what neither of them takes.
+//! The words that both forms have for a request, and the requests that neither of them takes.
 
 use kie_api::types;
 use serde_json::Value;
@@ -9,16 +9,16 @@ use super::models::NAME;
 use crate::providers::body::Body;
 use crate::{AspectRatio, Input, JobRef, Mode, Offer, Reason, Resolution, VideoRequest};
 
-/// The field with the callback address.
+/// The name of the field with the callback address.
 pub(super) const CALLBACK: &str = "callBackUrl";
 
-/// The callback address, with the place where a record of what was paid puts a marker.
+/// Returns the callback address, with the place where a ledger puts its marker.
 pub(super) fn callback(request: &VideoRequest) -> Option<Value> {
     let url = request.callback_url.as_deref()?;
     Some(Value::from(with_marker(url, "...")))
 }
 
-/// The offer with a marker in its callback address.
+/// Returns the offer with a marker in its callback address.
 pub(super) fn marked(offer: &Offer, marker: &str) -> Offer {
     let mut marked = offer.clone();
     if let Some(url) = &offer.request.callback_url {
@@ -57,7 +57,7 @@ pub(super) fn check_generation(request: &VideoRequest) -> Result<(), Vec<Reason>
     Ok(())
 }
 
-/// The job to extend, if the request has nothing that no extension can have.
+/// Returns the job to extend, if the request has nothing that an extension cannot have.
 pub(super) fn source_of_extension(request: &VideoRequest) -> Result<&JobRef, Vec<Reason>> {
     let mut reasons = Vec::new();
     let job = source(request).filter(|job| job.provider == NAME);
@@ -88,7 +88,7 @@ pub(super) fn source_of_extension(request: &VideoRequest) -> Result<&JobRef, Vec
     }
 }
 
-/// Warnings of an extension that may not come about.
+/// Returns warnings about an extension that may not be possible.
 pub(super) fn warnings_of_extension(request: &VideoRequest, form: Form) -> Vec<String> {
     let mut warnings = Vec::new();
     let Some(source) = source(request) else {
@@ -107,7 +107,7 @@ pub(super) fn warnings_of_extension(request: &VideoRequest, form: Form) -> Vec<S
     warnings
 }
 
-/// The job of the video that a request extends.
+/// Returns the job of the video that a request extends.
 pub(super) fn source(request: &VideoRequest) -> Option<&JobRef> {
     match &request.input {
         Input::Extension { source } => source.job.as_ref(),
@@ -115,8 +115,8 @@ pub(super) fn source(request: &VideoRequest) -> Option<&JobRef> {
     }
 }
 
-/// Adds the caller's own fields to the input of a task. An input with a name of the old form is refused by kie.ai as if its server had failed, which
-/// would leave open whether it was paid.
+/// Adds the caller's own fields to the input of a task. It refuses a name of the old form: kie.ai would answer as if
+/// its server had failed, which leaves open whether it was paid.
 pub(super) fn merge_extra(
     input: &mut Body,
     request: &VideoRequest,
@@ -134,7 +134,7 @@ pub(super) fn merge_extra(
     Err(vec![Reason::new("extra", message)])
 }
 
-/// A task of the current form with its input.
+/// Makes a task of the current form with its input.
 pub(super) fn task(model: &str, request: &VideoRequest, input: Body) -> Body {
     let mut task = Body::default();
     task.set("model", Value::from(model));
