@@ -21,7 +21,7 @@ use crate::{image, plan};
 /// The number of keys that can be in a hurry at a time. A run that is behind looks at all keys.
 const HURRIED: usize = 256;
 
-/// A client that makes videos with one provider or several. Clones are cheap, and share connections, limits and
+/// A client that makes videos with one or several providers. Clones are cheap and share connections, limits and
 /// permits.
 ///
 /// The examples use a client of a simulated provider; [`new`](Self::new) makes a real one.
@@ -135,8 +135,7 @@ impl Client {
     /// Adds a provider, which is asked when those before it have not taken a request.
     ///
     /// A client has each account once, since a [`JobRef`] names the account. A second provider of the same account is
-    /// never asked, even with another key, and every [plan](Self::plan) refuses it. Give a second account at a provider
-    /// a name of its own.
+    /// never asked, even with another key; every [plan](Self::plan) refuses it. Give a second account its own name.
     ///
     /// ```
     /// # fn main() -> Result<(), veo_core::Error> {
@@ -204,8 +203,7 @@ impl Client {
     }
 
     /// Adds a cap: no paid call leaves that could cost more than the budget has left. It needs a
-    /// [ledger](Self::with_ledger), which counts the spending of all who use the budget. Only the account of the budget
-    /// is used.
+    /// [ledger](Self::with_ledger), which counts the spending of all who use the budget. No other account is used.
     ///
     /// An unknown price is learned from the first call of its kind, which is made alone.
     #[must_use]
@@ -257,8 +255,8 @@ impl Client {
         self
     }
 
-    /// Sets how many [permits](Self::permit) this client and its clones give out at a time; at least 1. Without this
-    /// there is no cap.
+    /// Sets the number of [permits](Self::permit) that this client and its clones give out at a time; at least 1. By
+    /// default there is no cap.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -274,8 +272,8 @@ impl Client {
         self
     }
 
-    /// Waits until one more job may be under way, in the order of asking. Without [a cap](Self::with_max_in_flight) it
-    /// returns at once.
+    /// Waits until one more job may be under way, in the order of asking. It does not wait without [a
+    /// cap](Self::with_max_in_flight).
     ///
     /// Hold the permit from before [`submit`](Self::submit) until the job has ended. `submit` itself takes none: a
     /// caller that submits everything before it waits for anything would wait for ever.
@@ -390,8 +388,7 @@ impl Client {
     }
 
     /// Waits until a job has ended, and asks as often as [`Poll`] says. Dropping the future ends the waiting and not
-    /// the job. A video that is smaller than asked for is made larger, if that is possible; [`Video::shortfall`] says
-    /// if not.
+    /// the job. A video that is smaller than asked for is made larger, or [`Video::shortfall`] says why not.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -621,8 +618,7 @@ impl Client {
     }
 
     /// Returns the request with URLs for all its images: those of this machine are [uploaded](Self::upload).
-    /// [`submit`](Self::submit) does this by itself. Use this to upload earlier, such as before you keep a record of
-    /// the paid request.
+    /// [`submit`](Self::submit) does this by itself. Use this to upload before you keep a record of the paid request.
     ///
     /// ```
     /// use veo_core::{Client, Error, Submission, VideoRequest};
@@ -712,8 +708,8 @@ impl Client {
             .map_err(|error| error.with_job(job))
     }
 
-    /// Corrects the failure of a job by its request: it is about an image only if there was one, and for a retired
-    /// model it names others.
+    /// Corrects the failure of a job by its request: the error names an image only if there was one, and names the
+    /// models that can replace a retired one.
     pub(crate) fn as_of(&self, entry: &Entry, mut error: Error) -> Error {
         let Wish::Request { request, .. } = &entry.wish else {
             return error;

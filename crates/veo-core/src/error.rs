@@ -8,9 +8,8 @@ use veo_transport::{excerpt, without_queries};
 
 use crate::{JobRef, ParseJobRefError};
 
-/// The error that says why there is no video. [`charged`](Error::charged), [`resend`](Error::resend),
-/// [`fault`](Error::fault) and [`job`](Error::job) say what to do about it, and [`kind`](Error::kind) says what
-/// happened.
+/// The reason why there is no video. [`charged`](Error::charged), [`resend`](Error::resend), [`fault`](Error::fault)
+/// and [`job`](Error::job) say what to do about it, and [`kind`](Error::kind) says what happened.
 ///
 /// ```
 /// use veo_core::{Charged, Error, Fault, Resend};
@@ -84,8 +83,7 @@ struct Inner {
 pub enum ErrorKind {
     /// The request or the configuration cannot work. Nothing was sent.
     InvalidRequest,
-    /// The provider could not be reached, so nothing was sent. Or it did not answer a call that costs nothing, such as
-    /// an upload.
+    /// The provider could not be reached, so nothing was sent; or it did not answer a free call, such as an upload.
     NotSent,
     /// The caller has [stopped](crate::Client::submit_until) the request before it was sent.
     Stopped,
@@ -99,13 +97,11 @@ pub enum ErrorKind {
     RateLimited,
     /// The provider is under maintenance.
     Maintenance,
-    /// The provider does not have the model or the endpoint, or not any more. A job with this error has ended without a
-    /// video.
+    /// The provider does not have the model or the endpoint, or not any more. A job with this error has no video.
     Retired,
     /// The provider refuses what the video shows, or what it was to be made from; [`Error::fault`] says which.
     Policy,
-    /// The provider refused for another reason, which its words say. With a job, the refusal is to make its video
-    /// larger.
+    /// The provider refused for another reason, which its words say. With a job, it refused to make the video larger.
     Refused,
     /// The key stands for another request in the [ledger](crate::ledger). Nothing was sent; use another key.
     KeyReused,
@@ -163,8 +159,7 @@ pub enum Charged {
     Yes,
     /// It was not paid for.
     No,
-    /// It may have been paid for. The providers promise no refund for failed jobs in their documents, though both speak
-    /// of one.
+    /// It may have been paid for. The providers' documents promise no refund for failed jobs, though both speak of one.
     Unknown,
 }
 
@@ -187,8 +182,7 @@ pub enum Charged {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resend {
-    /// Do not send it: it could be charged twice, there is a job to go on with, or a job failed for an unknown reason.
-    /// Look first.
+    /// Do not send it: it could be charged twice, there is a job to go on with, or a job failed and nobody knows why.
     Never,
     /// Send it as it is. After a failed job that is a new job with a new price.
     Same,
@@ -299,8 +293,8 @@ impl Error {
         error
     }
 
-    /// Makes the error of a job that failed for a reason that passes, such as an internal error of the provider. The
-    /// same request may succeed.
+    /// Makes the error of a job that failed for a passing reason, such as an internal error. The same request may
+    /// succeed.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Resend};

@@ -106,8 +106,8 @@ pub enum Submission {
     /// elsewhere. With [`ErrorKind::Ledger`] or [`ErrorKind::LedgerDamaged`] this call has sent nothing, but an earlier
     /// one under the same key may be paid for: do not use another key.
     Rejected(Error),
-    /// The request was sent, and nothing reliable came back. It may have been charged, and this library does not send
-    /// it again.
+    /// The request was sent, and nothing reliable came back. It may have been charged, and this library never resends
+    /// it.
     Unknown(Unknown),
 }
 
@@ -161,8 +161,7 @@ impl Submission {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Unknown {
-    /// The key in the [ledger](crate::ledger), if there is one. The outcome is [settled](crate::Client::settle) by this
-    /// key.
+    /// The key in the [ledger](crate::ledger), if there is one. It [settles](crate::Client::settle) the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// The error that left the outcome open.

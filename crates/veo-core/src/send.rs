@@ -103,8 +103,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] with every reason if no provider can make it; otherwise why an image could not be
-    /// uploaded.
+    /// [`ErrorKind::InvalidRequest`] with every reason if no provider can make it; otherwise why an upload failed.
     pub async fn prepare(&self, request: &VideoRequest) -> Result<Prepared, Error> {
         runtime()?;
         let plan = self.planned(request).await;
@@ -426,8 +425,8 @@ impl Client {
         }
     }
 
-    /// Writes a call down, makes it, and writes down its outcome. A task of its own does this, so a caller that goes
-    /// away loses nothing.
+    /// Writes a call down, makes it, and writes down its outcome. A task of its own does this, so no outcome is lost if
+    /// the caller goes away.
     async fn begin_and_send(
         &self,
         sender: Sender,

@@ -143,8 +143,7 @@ impl Client {
     /// outcome that becomes unknown. Entries that this client or its clones store or settle meanwhile are stepped too.
     /// On [`Step::Video`], save the video and call [`done`](Self::done). [`Step::LookAtIt`] can be settled later.
     ///
-    /// Outcomes that were unknown before are not handed on. [List](crate::ledger::Ledger::list) them with
-    /// [`Which::Open`].
+    /// Earlier unknown outcomes are not handed on. [List](crate::ledger::Ledger::list) them with [`Which::Open`].
     ///
     /// # Errors
     ///

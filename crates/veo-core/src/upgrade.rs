@@ -150,8 +150,7 @@ impl Client {
         self.ledger().want(want).await
     }
 
-    /// Asks the task of an upgrade, or makes its call, whichever tells how far it is. `own` is that task, once it is
-    /// known.
+    /// Asks the task of an upgrade, or makes its call, whichever tells how far it is. `own` is that task, if known.
     pub(crate) async fn upgrade_call(
         &self,
         job: &JobRef,
@@ -223,8 +222,7 @@ impl Client {
         }
     }
 
-    /// Writes down the call of an upgrade, makes it, and writes down its answer. Returns the state, and the task of its
-    /// own.
+    /// Writes down the call of an upgrade, makes it, and writes down its answer. Returns the state, and its own task.
     async fn begin_and_upgrade(
         &self,
         provider: &dyn Provider,
@@ -466,8 +464,7 @@ fn stands_against(
     again: bool,
     is_task: bool,
 ) -> Result<Option<State>, Error> {
-    // A call that is a task of its own would be paid for again. One for 4K tells the state, and one for 1080p is the
-    // caller's choice.
+    // A call that is a task would be paid for again. One for 4K tells the state, and one for 1080p is up to the caller.
     let may_be_repeated = match to {
         _ if is_task => false,
         Resolution::K4 => has_calls_left(entry),

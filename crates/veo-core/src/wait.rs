@@ -13,8 +13,7 @@ use crate::{Error, ErrorKind, State};
 /// jobs of the account that it has seen finish. It begins after 8 of them. It then asks more often when a job is likely to end, and
 /// less often in all. If the caller sets one of the two, the pauses are those.
 ///
-/// Every pause is lengthened by chance, by up to a tenth, so that many jobs do not ask in step. A pause of zero stays
-/// zero.
+/// Every pause is lengthened by chance, by up to a tenth, so that many jobs do not ask in step. Zero stays zero.
 ///
 /// ```
 /// use std::time::Duration;

@@ -43,8 +43,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 const RENEWALS: u32 = 60;
 
 impl PostgresLedger {
-    /// Opens the ledger in the first schema of the connections' `search_path`. [`migrate`](crate::migrate) makes its
-    /// tables.
+    /// Opens the ledger in the first schema of the `search_path`. [`migrate`](crate::migrate) makes its tables.
     ///
     /// # Errors
     ///
@@ -105,7 +104,7 @@ impl PostgresLedger {
                 Ok(Begun::Yours)
             }
             Ok(answer) => Ok(answer),
-            // Perhaps the call is not on record, and to send it could pay twice. Perhaps it is, so it is withdrawn.
+            // The call may not be on record, so to send it could pay twice. It may also be, so it is withdrawn.
             Err(Failed::Unclear(error)) => {
                 self.withdraw(&key, &lease).await;
                 let message =

@@ -10,8 +10,7 @@
 //! If the answer to the commit of a begun call is lost, the call is not sent.
 //!
 //! A call on its way has a lease of 30 seconds, which its process renews. Once the lease is over, the entry is unknown,
-//! and nothing is sent under its key until somebody settles it. An outcome that a slow process tells later is still
-//! recorded.
+//! and nothing is sent under its key until somebody settles it. A late outcome of a slow process is still recorded.
 //!
 //! # For people
 //!

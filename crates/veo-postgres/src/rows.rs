@@ -135,8 +135,7 @@ fn text(row: &Row, column: usize) -> Result<Option<Arc<str>>, Failed> {
     Ok(text.map(Into::into))
 }
 
-/// Returns the key of another open entry that is to be saved in a place. Nobody else takes the place until the end of
-/// the transaction.
+/// Returns the key of another open entry with this target. Nobody else takes the target during the transaction.
 pub(crate) async fn owner_of_target(
     transaction: &Transaction<'_>,
     target: &str,
@@ -229,7 +228,7 @@ pub(crate) async fn save(
                     ],
                 )
                 .await?;
-            // Another process has begun under this key meanwhile. Both calls would be paid for.
+            // Another process has stored this key meanwhile. Two first calls under it would both be paid for.
             let Some(row) = row else {
                 let message = format!(
                     "another process stores {:?} all the time; try again",

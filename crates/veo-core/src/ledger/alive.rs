@@ -71,8 +71,7 @@ impl Processes {
         }
         let is_alive = match File::open(path_of(&self.ledger, id)) {
             Ok(file) => file.try_lock_shared().is_err(),
-            // Any other error says nothing of the process. A live one that is taken for ended could be settled while it
-            // sends.
+            // Any other error says nothing of the process. A live one must not be settled while it sends.
             Err(error) => error.kind() != io::ErrorKind::NotFound,
         };
         self.known.insert(id.into(), is_alive);

@@ -13,8 +13,7 @@ use super::rules::{Spending, Starts, not_before, pause_after, price_kind, set_as
 use super::{Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, told};
 use crate::{JobRef, Offer};
 
-/// An event in short, with all that decisions need. It stands at the start of a line, so that the rest need not be
-/// read.
+/// An event in short, with all that decisions need. It starts the line, so that the rest need not be read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Short<'a> {
@@ -304,8 +303,7 @@ impl Book {
         follows
     }
 
-    /// Returns the number of the entry that a line belongs to, and whether there was an earlier line that it can
-    /// follow.
+    /// Returns the number of the entry of a line, and whether there was an earlier line that it can follow.
     fn line_of(&mut self, short: &Short, line: (u64, u32)) -> (u32, bool) {
         if let Some(number) = self.by_key.get(&*short.key) {
             if let Some(row) = self.rows.get_mut(*number as usize) {

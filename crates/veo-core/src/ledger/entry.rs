@@ -296,8 +296,7 @@ pub enum Event {
         /// The entry.
         entry: Box<Entry>,
     },
-    /// The balance of an account has fallen while a budget was in use. It belongs to no entry, and its key is the
-    /// budget's name.
+    /// The balance of an account has fallen while a budget was in use. It belongs to no entry; its key is the budget.
     Fall {
         /// The fall in the account's credits.
         credits: f64,
@@ -307,8 +306,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// Returns whether the event comes too late for an entry in this state. A ledger drops it: what is certain is not
-    /// taken back.
+    /// Returns whether the event is too late for an entry in this state. Facts are not taken back, so a ledger drops
+    /// it.
     pub fn is_late(&self, state: EntryState) -> bool {
         let is_over = matches!(
             state,
@@ -401,8 +400,7 @@ impl Wish {
         wish
     }
 
-    /// Returns whether this is the stored wish: the same fields as the caller gave them, and images of the same
-    /// content.
+    /// Returns whether this is the stored wish: the same fields as the caller gave them, and images of the same bytes.
     pub fn is_same(&self, stored: &Self) -> bool {
         match (self, stored) {
             (

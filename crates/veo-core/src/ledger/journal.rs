@@ -336,8 +336,7 @@ impl Journal {
         }
     }
 
-    /// Compares what was read with the first line. A last line that was torn off may have begun a call, so its entry is
-    /// unknown.
+    /// Compares what was read with the first line. A torn last line may have begun a call, so its entry is unknown.
     fn check_end(&mut self, head: &Head, read: &Read) {
         let is_short = read.at < head.end;
         if is_short && read.number.saturating_add(1) == head.lines && !read.is_damaged {
@@ -365,8 +364,7 @@ impl Journal {
         }
     }
 
-    /// Checks what follows the last line: room for more, or a line that its process did not live to count. Its call was
-    /// not sent.
+    /// Checks what follows the last line: room, or a line whose process ended before it counted. Its call was not sent.
     fn check_room(&mut self, read: &Read) -> Result<(), Error> {
         let mut room = Vec::new();
         let mut file = &*self.file;

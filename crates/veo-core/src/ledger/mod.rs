@@ -1,5 +1,4 @@
-//! The record of paid calls. Each call is written down before it leaves, so a crash neither pays twice nor loses a paid
-//! job.
+//! The record of paid calls. Each is written down before it leaves, so a crash neither pays twice nor loses a paid job.
 //!
 //! A [`Client`](crate::Client) with a ledger writes down each paid call before it leaves, and its outcome after. The
 //! [`FileLedger`] is a file on this machine that processes can share. [`Ledger`] is the trait for other stores, and
@@ -61,9 +60,8 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::KeyReused`] if the key stands for another wish; [`ErrorKind::TargetTaken`] if another open entry is
-    /// to be saved in the same place; [`ErrorKind::Ledger`] if it cannot be written, and [`ErrorKind::LedgerDamaged`]
-    /// if it is damaged.
+    /// [`ErrorKind::KeyReused`] if the key stands for another wish; [`ErrorKind::TargetTaken`] if another open entry
+    /// has the target; [`ErrorKind::Ledger`] if it cannot be written; [`ErrorKind::LedgerDamaged`].
     fn want(&self, want: Want) -> BoxFuture<'_, Result<Entry, Error>>;
 
     /// Asks for permission to make a paid call. [`Begun::Yours`] gives it, and then the call is written down.
@@ -73,8 +71,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`]. After an error nothing may be sent.
     fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>>;
 
-    /// Writes down what happened to an entry, and returns the entry. An event that [comes too late](Event::is_late)
-    /// changes nothing.
+    /// Writes down an event of an entry, and returns the entry. One that is [too late](Event::is_late) changes nothing.
     ///
     /// # Errors
     ///
@@ -254,8 +251,8 @@ pub struct Budget {
     pub cap: f64,
     /// The price of one call in credits, if the caller knows it.
     pub price: Option<f64>,
-    /// The highest price of one call in credits, if the caller knows it. Without it, a call of unknown price sets aside
-    /// all that is left.
+    /// The highest price of one call in credits, if the caller knows it. Otherwise an unknown price sets aside all that
+    /// is left.
     pub most: Option<f64>,
 }
 

@@ -141,8 +141,7 @@ pub fn begun(begin: Begin, known: Option<&Entry>, at: SystemTime, reserved: Opti
 }
 
 /// Refuses an event that does not fit the entry any more: a repeated call that another process has made, or a
-/// settlement of an entry that has changed since somebody looked. `owner` is the key of the entry that has the job of
-/// the settlement.
+/// settlement of an entry that has changed since somebody looked. `owner` is the key of the entry with the settled job.
 ///
 /// # Errors
 ///
@@ -163,8 +162,7 @@ pub fn kept_wish(entry: &Entry) -> Wish {
     }
 }
 
-/// Returns the name of the kind of a call. Calls of one kind cost the same and take about as long. Its first word is
-/// the account.
+/// Returns the kind of a call, whose first word is the account. Calls of a kind cost the same and take about as long.
 pub fn price_kind(offer: &Offer) -> String {
     let request = &offer.request;
     let seconds = request.seconds.unwrap_or(8);

@@ -59,7 +59,7 @@ impl Access {
         self
     }
 
-    /// How long a connection may take to come about; 10 s if not set. Shorter than the other two.
+    /// Sets how long a connection may take; 10 s by default. It has to be shorter than the other two times.
     ///
     /// ```
     /// use std::time::Duration;

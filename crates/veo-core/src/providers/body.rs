@@ -27,8 +27,8 @@ impl Body {
         }
     }
 
-    /// Adds the caller's own fields. It refuses those in `covered`, which are fields that the vocabulary has, each with
-    /// its name there.
+    /// Adds the caller's own fields. It refuses those in `covered`, which are fields of the vocabulary with their names
+    /// there.
     pub(crate) fn merge(
         &mut self,
         extra: Option<&Map<String, Value>>,

@@ -364,8 +364,7 @@ static TABLE: &[Row] = &[
     row(Meaning::Retired, &[&[MODEL, NOT_THERE]]),
 ];
 
-/// The subjects of policies, in the order in which their words are looked for. Each has its words, and words that rule
-/// it out.
+/// The subjects of policies, in the order of looking for them. Each has its words, and words that rule it out.
 const SUBJECTS: [(Subject, Part, Option<Part>); 5] = [
     (
         Subject::Output,

@@ -208,14 +208,12 @@ where
     }
 }
 
-/// Returns whether a code in a reply says success. A code that is there twice has two values, and a parser keeps the
-/// last.
+/// Returns whether a code in a reply says success. If a reply has two codes, a parser keeps only the last.
 fn says_success(body: &[u8]) -> bool {
     members(body, "code").any(|code| code == "200" || code == "success")
 }
 
-/// Returns the kind of a refusal by a table, or nothing if the request may have been taken. `status` is the provider's
-/// own.
+/// Returns the kind of a refusal by a table, or nothing if the request may have been taken.
 fn look_up<'a>(
     table: impl IntoIterator<Item = &'a RefusalRow>,
     number: i64,

@@ -169,8 +169,8 @@ impl UniAll {
         })
     }
 
-    /// Gives the account a name, which its jobs carry: `uniall@studio` for `studio`. So one [`Client`](crate::Client)
-    /// can have several accounts.
+    /// Names the account, and its jobs carry the name: `uniall@studio` for `studio`. One [`Client`](crate::Client) can
+    /// have several.
     ///
     /// ```
     /// use veo_core::{Client, UniAll};

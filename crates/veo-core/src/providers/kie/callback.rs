@@ -17,8 +17,7 @@ pub(super) fn with_marker(url: &str, marker: &str) -> String {
     format!("{address}{separator}{MARKER}{marker}{fragment}")
 }
 
-/// Returns the marker in a target, if there is one: a word of letters and digits in the last pair of its query with
-/// this name.
+/// Returns the marker in a target: a word of letters and digits in the last pair of its query with this name.
 pub(super) fn marker(target: &str) -> Option<String> {
     let (_, query) = target.split('#').next()?.split_once('?')?;
     let marker = query

@@ -22,8 +22,7 @@ pub(super) const CURRENT: &str = "jobs";
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum KieForm {
-    /// The old form, and the current one once kie.ai has said that the old one is gone. That is remembered while the
-    /// process lives.
+    /// The old form, and the current one once kie.ai has said that the old one is gone. The process remembers that.
     #[default]
     Auto,
     /// The old form, with an endpoint for each operation.

@@ -75,8 +75,8 @@ impl Kie {
         })
     }
 
-    /// Sets the form of kie.ai's API for new videos; [`KieForm::Auto`] by default. Key, balance, limit and uploads are
-    /// the same in both forms.
+    /// Sets the form of kie.ai's API for new videos; [`KieForm::Auto`] by default. Both share key, balance, limit and
+    /// uploads.
     ///
     /// ```
     /// use veo_core::{Kie, KieForm};
@@ -107,8 +107,8 @@ impl Kie {
         self
     }
 
-    /// Gives the account a name, which its jobs carry: `kie@studio` for `studio`. So one [`Client`](crate::Client) can
-    /// have several accounts.
+    /// Names the account, and its jobs carry the name: `kie@studio` for `studio`. One [`Client`](crate::Client) can
+    /// have several.
     ///
     /// ```
     /// use veo_core::{Client, Kie};

@@ -51,8 +51,7 @@ use crate::{Error, ErrorKind, JobRef};
 /// The client that confirms should ask at once, with [`Poll::first`](crate::Poll::first) set to zero. A webhook can be
 /// lost for good, so keep the jobs, and wait for those without a call.
 ///
-/// One value remembers the webhooks that it has seen, so share it between all requests. Other processes do not know
-/// them.
+/// One value remembers the webhooks that it has seen, so share it between all requests. Other processes do not.
 pub struct Webhooks {
     key: Hmac<Sha256>,
     tolerance: Duration,
@@ -80,7 +79,7 @@ pub struct Webhooks {
 pub enum Delivery {
     /// The signature has not been seen before. Answer with HTTP 200, and confirm the job.
     First(Notice),
-    /// The same signature for the same task and time has been seen. Answer with HTTP 200, and do nothing more.
+    /// A signature that has been seen before, for the same task and time. Answer with HTTP 200, and do nothing more.
     Repeated(Notice),
 }
 
