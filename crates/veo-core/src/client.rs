@@ -21,8 +21,7 @@ use crate::{image, plan};
 /// The number of keys that can be in a hurry at a time. A run that is behind looks at all keys.
 const HURRIED: usize = 256;
 
-/// A client that makes videos with one or several providers. Clones are cheap and share connections, limits and
-/// permits.
+/// A client that makes videos with one or several providers. Clones are cheap, and share limits and permits.
 ///
 /// The examples use a client of a simulated provider; [`new`](Self::new) makes a real one.
 ///
@@ -255,8 +254,8 @@ impl Client {
         self
     }
 
-    /// Sets the number of [permits](Self::permit) that this client and its clones give out at a time; at least 1. By
-    /// default there is no cap.
+    /// Sets how many [permits](Self::permit) this client and its clones give out at a time; at least 1. The default is
+    /// no cap.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -697,7 +696,6 @@ impl Client {
         Waiting::of_job(self.poll.clone(), age, history)
     }
 
-    /// Asks once about a job.
     pub(crate) async fn ask(&self, job: &JobRef) -> Result<State, Error> {
         runtime().map_err(|error| error.with_job(job))?;
         let provider = self.provider_of(job).ok_or_else(|| nobody(job))?;
@@ -811,7 +809,6 @@ async fn follow(
     }
 }
 
-/// Returns the next state of a job that is being waited for.
 async fn next_state(
     waiting: &mut Waiting,
     provider: &dyn Provider,

@@ -293,8 +293,8 @@ impl Error {
         error
     }
 
-    /// Makes the error of a job that failed for a passing reason, such as an internal error. The same request may
-    /// succeed.
+    /// Makes the error of a job that failed for a passing reason, such as an internal error. The request may succeed
+    /// later.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Resend};

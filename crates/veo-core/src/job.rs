@@ -106,8 +106,7 @@ pub enum Submission {
     /// elsewhere. With [`ErrorKind::Ledger`] or [`ErrorKind::LedgerDamaged`] this call has sent nothing, but an earlier
     /// one under the same key may be paid for: do not use another key.
     Rejected(Error),
-    /// The request was sent, and nothing reliable came back. It may have been charged, and this library never resends
-    /// it.
+    /// The request was sent, and nothing reliable came back. It may have been charged, and is not sent again by itself.
     Unknown(Unknown),
 }
 
@@ -139,7 +138,6 @@ impl Submission {
         }
     }
 
-    /// Returns one word for logs.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Accepted(_) => "accepted",
@@ -236,7 +234,6 @@ impl State {
         }
     }
 
-    /// Returns one word for logs.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Pending => "pending",

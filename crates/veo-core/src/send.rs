@@ -425,8 +425,7 @@ impl Client {
         }
     }
 
-    /// Writes a call down, makes it, and writes down its outcome. A task of its own does this, so no outcome is lost if
-    /// the caller goes away.
+    /// Writes a call down, makes it, and writes down its outcome. It does so in a task that goes on without the caller.
     async fn begin_and_send(
         &self,
         sender: Sender,
@@ -459,7 +458,6 @@ impl Client {
         }
     }
 
-    /// Writes a call down, makes it, and writes down its outcome.
     async fn begin_and_call(
         &self,
         sender: Sender,
@@ -707,7 +705,6 @@ impl Client {
         }
     }
 
-    /// Returns the entry of a job, if there is one.
     pub(crate) async fn entry_of(&self, job: &JobRef) -> Option<Entry> {
         // A job can be waited for even if the ledger cannot be read.
         self.ledger().find(Find::Job(job)).await.ok().flatten()
@@ -721,7 +718,6 @@ pub(crate) enum SentNow {
     AgainAfter(Duration),
 }
 
-/// The sender of a request.
 #[derive(Clone, Copy)]
 enum Sender {
     /// A caller that is told of a rejection, and decides whether to ask again.

@@ -539,7 +539,6 @@ impl Client {
         }))
     }
 
-    /// Asks once about a job.
     async fn ask_step(&self, entry: &Entry) -> Result<Step, Error> {
         if entry.upgrade().is_some() {
             return self.upgrade_step(entry).await;
@@ -618,7 +617,6 @@ impl Client {
         }
     }
 
-    /// Makes the next call of an upgrade.
     async fn upgrade_step(&self, entry: &Entry) -> Result<Step, Error> {
         let (Some(to), Wish::Upgrade { job, .. }) = (entry.upgrade(), &entry.wish) else {
             return Err(lost(&entry.key));

@@ -113,7 +113,6 @@ pub(crate) struct Waiting {
     failing_since: Option<Duration>,
     /// The time of the next question.
     next: Duration,
-    /// The number of failed questions in a row.
     failures: u32,
     /// The provider's last word for the state, if this library does not know the word.
     word: Option<String>,

@@ -47,7 +47,6 @@ pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result
     })
 }
 
-/// Returns the amounts that decide whether a budget allows a call.
 pub(crate) async fn spending(
     transaction: &Transaction<'_>,
     budget: &Budget,

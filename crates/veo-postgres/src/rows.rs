@@ -48,7 +48,6 @@ pub(crate) async fn locked(
     row.map(|row| stored(&row)).transpose()
 }
 
-/// Returns the entry of a key.
 pub(crate) async fn entry(client: &impl GenericClient, key: &str) -> Result<Option<Entry>, Failed> {
     if has_zeros(key) {
         return Ok(None);
@@ -315,7 +314,6 @@ fn stored(row: &Row) -> Result<Stored, Failed> {
     })
 }
 
-/// Returns a state by its word in JSON.
 fn state(word: &str) -> Result<EntryState, Failed> {
     Ok(serde_json::from_value(word.into())?)
 }

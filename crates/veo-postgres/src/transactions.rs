@@ -189,7 +189,6 @@ pub(crate) async fn record(
     Ok(entry)
 }
 
-/// Writes down that a call was not made, if it was begun at all.
 pub(crate) async fn withdraw(
     transaction: &Transaction<'_>,
     key: &str,

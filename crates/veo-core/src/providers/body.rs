@@ -10,7 +10,6 @@ pub(crate) fn read<T: DeserializeOwned, R>(offer: &Offer) -> Result<T, ApiError<
     typed(&offer.body)
 }
 
-/// Reads a body in the provider's own type.
 pub(crate) fn typed<T: DeserializeOwned, R>(body: &Value) -> Result<T, ApiError<R>> {
     T::deserialize(body).map_err(|error| ApiError::InvalidRequest(error.to_string()))
 }

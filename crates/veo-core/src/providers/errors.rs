@@ -10,7 +10,6 @@ use super::meaning::{Meaning, meaning};
 use crate::error::KEPT;
 use crate::{Error, ErrorKind};
 
-/// Returns the start of a reply.
 pub(crate) fn start(body: &[u8]) -> String {
     excerpt(body, KEPT)
 }

@@ -13,7 +13,6 @@ use crate::{Error, ErrorKind, Job, Offer, Submission};
 
 /// A refusal of a provider. It displays as the provider's own words.
 pub(crate) trait Said: Display {
-    /// Returns the status and the headers.
     fn head(&self) -> &Head;
 
     /// Returns the number that the table goes by: the provider's code, or the HTTP status.

@@ -75,8 +75,8 @@ impl Kie {
         })
     }
 
-    /// Sets the form of kie.ai's API for new videos; [`KieForm::Auto`] by default. Both share key, balance, limit and
-    /// uploads.
+    /// Sets the form of kie.ai's API for new videos; the default is [`KieForm::Auto`]. Both share key, limit and
+    /// balance.
     ///
     /// ```
     /// use veo_core::{Kie, KieForm};
@@ -107,8 +107,8 @@ impl Kie {
         self
     }
 
-    /// Names the account, and its jobs carry the name: `kie@studio` for `studio`. One [`Client`](crate::Client) can
-    /// have several.
+    /// Names the account. Its jobs carry the name: `kie@studio` for `studio`. A [`Client`](crate::Client) can have
+    /// several.
     ///
     /// ```
     /// use veo_core::{Client, Kie};

@@ -39,7 +39,6 @@ pub(super) static OLD: [Model; 4] = [
     omni(types::OmniTaskModel::Flash11),
 ];
 
-/// The models of the current form.
 pub(super) static CURRENT: [Model; 5] = [
     new_model(types::Model::Quality, Tier::Quality, NEW_WITHOUT_REFERENCES),
     new_model(types::Model::Fast, Tier::Fast, NEW).references(REFERENCES),

@@ -27,7 +27,6 @@ pub(super) const REFUSALS: &[RefusalRow] = &[
 /// The rows for an extension, which come first: what is not found is then the video to extend.
 const REFUSALS_OF_EXTENSION: &[RefusalRow] = &[RefusalRow::new(&[404], ErrorKind::Refused)];
 
-/// Returns the table for an operation.
 pub(super) fn table_of(operation: Operation) -> impl Iterator<Item = &'static RefusalRow> {
     let first = match operation {
         Operation::Extend => REFUSALS_OF_EXTENSION,

@@ -89,7 +89,6 @@ pub(super) async fn submit(client: &Client, forms: &Forms, offer: &Offer) -> Sub
     .await
 }
 
-/// Makes the call of an upgrade.
 pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Upgrade {
     let reply = match to {
         Resolution::K4 => UpgradeReply::of(

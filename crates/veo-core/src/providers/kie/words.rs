@@ -9,7 +9,6 @@ use super::models::NAME;
 use crate::providers::body::Body;
 use crate::{AspectRatio, Input, JobRef, Mode, Offer, Reason, Resolution, VideoRequest};
 
-/// The name of the field with the callback address.
 pub(super) const CALLBACK: &str = "callBackUrl";
 
 /// Returns the callback address, with the place where a ledger puts its marker.
