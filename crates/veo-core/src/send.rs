@@ -486,7 +486,8 @@ impl Client {
         span.record("outcome", submission.outcome());
         let mut is_renewed = false;
         match &mut submission {
-            // A rejected call was not taken, so the other form may be asked, unless it is about account or prompt.
+            // A rejected call was not taken, so the other form may be asked, unless the account or the prompt is
+            // refused.
             Submission::Rejected(error)
                 if matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused) =>
             {

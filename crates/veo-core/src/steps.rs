@@ -78,8 +78,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if nobody can make it or there is no ledger; [`ErrorKind::KeyReused`] if the key stands
-    /// for another request; [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`].
+    /// [`ErrorKind::InvalidRequest`] if no provider can make it or there is no ledger; [`ErrorKind::KeyReused`] if the
+    /// key stands for another request; [`ErrorKind::TargetTaken`], [`ErrorKind::Ledger`] and
+    /// [`ErrorKind::LedgerDamaged`].
     pub async fn want(&self, key: &str, request: &VideoRequest) -> Result<Entry, Error> {
         runtime()?;
         let plan = self.planned(request).await;
@@ -513,7 +514,7 @@ impl Client {
             return self.upgrade_step(entry).await;
         };
         let mut prepared = self.prepare(request).await?.key(&entry.key);
-        // Providers that have rejected it are asked again only when all have.
+        // Providers that have rejected it are asked again only when every one has.
         let left = prepared.leave_out(&entry.attempts);
         if let Some(target) = &entry.target {
             prepared = prepared.target(target);

@@ -222,7 +222,8 @@ impl Client {
         }
     }
 
-    /// Writes down the call of an upgrade, makes it, and writes down its answer. Returns the state, and its own task.
+    /// Writes down the call of an upgrade, makes it, and writes down its answer. Returns the state, and the upgrade's
+    /// task.
     async fn begin_and_upgrade(
         &self,
         provider: &dyn Provider,
@@ -256,7 +257,7 @@ impl Client {
                 Ok(_) => {}
             }
         }
-        // The ledger has this call by now. A crash leaves it open, and no other call is made before it is counted too.
+        // A ledger has this call by now. After a crash it is unknown, and a repeated call is counted before it leaves.
         let answer = provider.upgrade(reference, to).await;
         let calls_left = if provider.upgrades_as_task(reference) {
             0

@@ -77,7 +77,7 @@ const MOST_ROOM: usize = 256;
 const LONGEST: usize = 128 << 20;
 /// The time without a write before the file may be rewritten. It is longer than the span of any limit.
 const QUIET: Duration = Duration::from_secs(60);
-/// The number of lines above two for each entry from which on an opened file is rewritten.
+/// The file is rewritten when it is opened if it has this many lines more than two for each entry.
 const SPARE_LINES: u64 = 1000;
 /// The longest time to wait until another process has written its line.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);

@@ -23,7 +23,7 @@
 //!
 //! Prompts are kept: after an unknown outcome, the prompt identifies the task at the provider. Links are kept without
 //! their queries. Only a wanted or rejected entry keeps whole links, since they are needed to send it; they go when the
-//! file is next rewritten after that. Keys of providers are never kept. Only its owner can read the file.
+//! file is next rewritten after that. Keys of providers are never kept. Only the owner of the file can read it.
 //!
 //! A symbolic link to the file leads to the same ledger. Nothing is sent from a file with a second hard link: a process
 //! that uses the other name would not see who sends.
@@ -371,7 +371,7 @@ pub(crate) fn key_reused(key: &str) -> Error {
     Error::new(ErrorKind::KeyReused, message)
 }
 
-/// Makes the error of a wish whose target another open entry has, which has this key.
+/// Makes the error of a wish whose target another open entry has. `key` is the key of that entry.
 pub fn target_taken(target: &str, key: &str) -> Error {
     let message =
         format!("{target} is where the video of {key} is to be saved; choose another place");

@@ -176,7 +176,7 @@ pub fn price_kind(offer: &Offer) -> String {
     )
 }
 
-/// Returns for how long the provider wants no request, if it was rejected for too many.
+/// Returns the pause after a rejection for too many requests. Other rejections have none.
 pub fn pause_after(error: &Error) -> Option<Duration> {
     let pause = error.retry_after().unwrap_or(Duration::from_secs(10));
     let is_limit = error.kind() == ErrorKind::RateLimited;
@@ -210,7 +210,7 @@ fn check_settlement(
             entry.key, entry.state
         ));
     }
-    // One job answers for one key. Under the other key a further task may be paid for.
+    // Another key has this job, so the call of this key may have become a further paid task.
     if let Outcome::Accepted { job, .. } = outcome
         && let Some(other) = owner.filter(|owner| *owner != entry.key)
     {
