@@ -21,7 +21,7 @@ use crate::{image, plan};
 /// The number of keys that can be in a hurry at a time. A run that is behind looks at all keys.
 const HURRIED: usize = 256;
 
-/// A client that makes videos with one or several providers. Clones are cheap, and share limits and permits.
+/// A client of one or more providers, which makes videos. Clones are cheap: they share connections, limits and permits.
 ///
 /// The examples use a client of a simulated provider; [`new`](Self::new) makes a real one.
 ///
@@ -157,8 +157,8 @@ impl Client {
         self
     }
 
-    /// Adds a place for images of this machine. They are uploaded to this provider if none of those that make the
-    /// videos has a place, such as UniAll. It is asked for no video.
+    /// Adds a place for images of this machine. They are uploaded to this provider if those that make the videos, such
+    /// as UniAll, have no place. It is asked for no video.
     ///
     /// ```
     /// # fn main() -> Result<(), veo_core::Error> {

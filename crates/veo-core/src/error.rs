@@ -44,7 +44,7 @@ use crate::{JobRef, ParseJobRefError};
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
-/// The bytes of a reply and of its words that are kept.
+/// The number of bytes that are kept of a reply and of its words.
 pub(crate) const KEPT: usize = 4096;
 
 #[derive(Clone)]
@@ -155,7 +155,7 @@ impl ErrorKind {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Charged {
-    /// It was paid for: there is a job. The failure was to learn of it, to make it larger or to save it.
+    /// It was paid for: there is a job. Only learning of it, making it larger or saving it has failed.
     Yes,
     /// It was not paid for.
     No,
@@ -338,7 +338,7 @@ impl Error {
         self
     }
 
-    /// Sets whether the error is about something that was paid for, whatever its kind says.
+    /// Sets whether something was paid for, or may have been, whatever the kind says.
     ///
     /// ```
     /// use veo_core::{Charged, Error, ErrorKind, Resend};
@@ -429,7 +429,7 @@ impl Error {
         self
     }
 
-    /// Makes a policy about an image one about the prompt.
+    /// Turns a policy about an image into one about the prompt.
     pub(crate) fn not_of_an_image(mut self) -> Self {
         let is_policy = self.0.kind == ErrorKind::Policy;
         if is_policy && self.0.subject == Some(Subject::Image) {
@@ -663,7 +663,7 @@ impl fmt::Debug for Error {
             .field("retry_after", &error.retry_after);
         text.field("provider_code", &error.provider_code)
             .field("provider_words", &error.provider_words);
-        // The reply has the same words, at length.
+        // The reply is left out, since it has the same words at length.
         text.field("job", &error.job)
             .field("source", &error.source)
             .finish_non_exhaustive()

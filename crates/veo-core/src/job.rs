@@ -30,7 +30,8 @@ pub struct Job {
     /// The refusals of the providers that were asked before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<String>,
-    /// The reason why the [ledger](crate::ledger) does not have it, if that failed. Keep the reference yourself then.
+    /// The reason why the [ledger](crate::ledger) has no record of it, if writing failed. Keep the reference yourself
+    /// then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unrecorded: Option<Box<Error>>,
 }
@@ -93,8 +94,8 @@ impl AsRef<JobRef> for Job {
 /// }
 /// ```
 ///
-/// The table has what can happen on the way, how often the request then arrives, and what the caller is told. The tests
-/// of this library measure it on raw sockets.
+/// The table shows what can happen on the way, how often the request then arrives, and what the caller is told. The
+/// tests of this library measure it on raw sockets.
 ///
 #[doc = include_str!("submission.md")]
 #[derive(Debug)]

@@ -33,7 +33,7 @@ pub struct Poll {
     /// A failed question is asked again after this, and then after twice, four times and at most eight times this. A
     /// provider that says when to come back is not asked earlier.
     pub every: Duration,
-    /// The time to stop waiting, after a last question; 20 minutes by default. The job goes on all the same.
+    /// The time after which waiting ends, with a last question; 20 minutes by default. The job goes on all the same.
     pub give_up_after: Duration,
     /// The pause while a finished video is made larger; 25 seconds by default, as kie.ai advises. It grows as
     /// [`every`](Self::every) does.
@@ -257,7 +257,6 @@ impl Waiting {
     }
 }
 
-/// Lengthens a pause by up to a tenth.
 fn lengthened(pause: Duration) -> Duration {
     pause.saturating_add(pause / 1000 * fastrand::u32(..=100))
 }
@@ -295,7 +294,6 @@ mod tests {
         wait_long(poll, Duration::ZERO, answer).await
     }
 
-    /// Waits with answers that take some time.
     async fn wait_long(
         poll: Poll,
         takes: Duration,

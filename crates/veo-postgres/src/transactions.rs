@@ -124,6 +124,7 @@ pub(crate) async fn begin(
     let event = rules::begun(begin, known, account.now, reserved);
     let (id, mut entry) = applied(stored, &key, account.now, event);
     entry.state = EntryState::OnItsWay;
+    // A crash after the commit leaves the attempt open, and an open attempt is never sent again.
     rows::save(transaction, id, &entry, Some(lease), Some(&kind)).await?;
     Ok(Begun::Yours)
 }

@@ -76,7 +76,7 @@ pub(super) fn short_of(bytes: &[u8]) -> Result<Short<'_>, String> {
         return Err(changed());
     }
     let short = rest.strip_prefix(SHORT).ok_or_else(changed)?;
-    // To check the letters of the whole line once is faster than those of each text in it.
+    // Checking the whole line as UTF-8 once is faster than checking each text in it.
     let short = str::from_utf8(short).map_err(|_| changed())?;
     // The rest of the line is read on demand only.
     let mut shorts = serde_json::Deserializer::from_str(short).into_iter::<Short>();
@@ -115,7 +115,7 @@ pub(super) fn prompt_in(bytes: &[u8], finder: &Finder) -> Option<String> {
         .ok()
 }
 
-/// Returns whether a byte is one of room, where nothing was written yet.
+/// Returns whether a byte can stand where nothing was written yet.
 pub(super) fn is_room(byte: u8) -> bool {
     matches!(byte, b' ' | b'\0')
 }

@@ -90,6 +90,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
         Ok(body) => client.create_task().body(body).send().await,
         Err(error) => Err(error),
     };
+    // A task that is named is paid for, whatever else the reply says.
     match (started_task(&result, Some(&job.task)), &result) {
         (Some(Named::Task(task)), _) if is_id(&task) => {
             return Upgrade::Running { task: Some(task) };
