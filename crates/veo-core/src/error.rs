@@ -293,8 +293,7 @@ impl Error {
         error
     }
 
-    /// Makes the error of a job that failed for a passing reason, such as an internal error. The request may succeed
-    /// later.
+    /// Makes the error of a job that failed for a passing reason, such as an internal error. A new try may succeed.
     ///
     /// ```
     /// use veo_core::{Error, ErrorKind, Resend};

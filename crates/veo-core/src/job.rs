@@ -30,8 +30,7 @@ pub struct Job {
     /// The refusals of the providers that were asked before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<String>,
-    /// The reason why the [ledger](crate::ledger) has no record of it, if writing failed. Keep the reference yourself
-    /// then.
+    /// The reason why the [ledger](crate::ledger) has no record of it, if writing failed. Then keep the reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unrecorded: Option<Box<Error>>,
 }

@@ -486,8 +486,7 @@ impl Client {
         span.record("outcome", submission.outcome());
         let mut is_renewed = false;
         match &mut submission {
-            // A rejected call was not taken, so the other form may be asked, unless the account or the prompt is
-            // refused.
+            // This call was not taken, so the other form may be asked. Other errors are the same in any form.
             Submission::Rejected(error)
                 if matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused) =>
             {

@@ -222,8 +222,8 @@ impl Client {
         }
     }
 
-    /// Writes down the call of an upgrade, makes it, and writes down its answer. Returns the state, and the upgrade's
-    /// task.
+    /// Writes down an upgrade's call, makes it, and writes down its answer. Returns the state, and its task if it has
+    /// one.
     async fn begin_and_upgrade(
         &self,
         provider: &dyn Provider,

@@ -306,8 +306,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// Returns whether the event is too late for an entry in this state. A ledger drops it, since facts are not taken
-    /// back.
+    /// Returns whether the event is too late in this state. A ledger drops it, since facts are not taken back.
     pub fn is_late(&self, state: EntryState) -> bool {
         let is_over = matches!(
             state,

@@ -251,8 +251,7 @@ pub struct Budget {
     pub cap: f64,
     /// The price of one call in credits, if the caller knows it.
     pub price: Option<f64>,
-    /// The highest price of one call in credits, if the caller knows it. Without it, an unknown price sets aside the
-    /// rest.
+    /// The highest price of one call in credits, if known. Without it, an unknown price sets aside all that is left.
     pub most: Option<f64>,
 }
 

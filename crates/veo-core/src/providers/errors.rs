@@ -53,7 +53,7 @@ pub(crate) fn failure(message: String, code: Option<&str>, words: &str) -> Error
             Error::new(ErrorKind::JobFailed, message).with_retry_after(Some(LATER))
         }
         Some(Meaning::Passing) => Error::passing(message),
-        // The caller was let in, so this is about somebody else.
+        // The caller was let in, so it is somebody else who is shut out.
         Some(Meaning::ShutOut) | None => Error::new(ErrorKind::JobFailed, message),
     }
 }

@@ -169,8 +169,8 @@ impl UniAll {
         })
     }
 
-    /// Names the account. Its jobs carry the name: `uniall@studio` for `studio`. A [`Client`](crate::Client) can have
-    /// several.
+    /// Names the account. Its jobs carry the name: `uniall@studio` for `studio`. So one [`Client`](crate::Client) can
+    /// have several accounts.
     ///
     /// ```
     /// use veo_core::{Client, UniAll};

@@ -75,8 +75,8 @@ impl Kie {
         })
     }
 
-    /// Sets the form of kie.ai's API for new videos; the default is [`KieForm::Auto`]. Both share key, limit and
-    /// balance.
+    /// Sets the form of kie.ai's API for new videos; the default is [`KieForm::Auto`]. Key, balance, limit and uploads
+    /// are the same in both forms.
     ///
     /// ```
     /// use veo_core::{Kie, KieForm};
@@ -107,8 +107,8 @@ impl Kie {
         self
     }
 
-    /// Names the account. Its jobs carry the name: `kie@studio` for `studio`. A [`Client`](crate::Client) can have
-    /// several.
+    /// Names the account. Its jobs carry the name: `kie@studio` for `studio`. So one [`Client`](crate::Client) can have
+    /// several accounts.
     ///
     /// ```
     /// use veo_core::{Client, Kie};

@@ -35,8 +35,8 @@ pub(super) fn table_of(operation: Operation) -> impl Iterator<Item = &'static Re
     first.iter().chain(REFUSALS)
 }
 
-/// Returns whether a refusal of a paid request means that the old form is gone: its path is missing, or a code says so
-/// of a generation. Words about the model, or about the video to extend, mean those instead.
+/// Returns whether a refusal of a paid request means that the old form is gone: its path is missing, or a generation is
+/// refused by a code for that. Words about the model, or about the video to extend, mean those instead.
 pub(super) fn is_gone(rejection: &Rejection, operation: Operation) -> bool {
     let number = rejection.number();
     let is_generation = operation == Operation::Generate;

@@ -51,7 +51,7 @@ use crate::{Error, ErrorKind, JobRef};
 /// The client that confirms should ask at once, with [`Poll::first`](crate::Poll::first) set to zero. A webhook can be
 /// lost for good, so keep the jobs, and wait for those without a call.
 ///
-/// One value remembers the webhooks that it has seen, so share it between all requests. Other processes do not.
+/// It remembers the webhooks that it has seen, so share it between all requests. Other processes do not know them.
 pub struct Webhooks {
     key: Hmac<Sha256>,
     tolerance: Duration,
