@@ -189,8 +189,8 @@ pub struct Unknown {
 /// # assert_eq!(line(&State::Pending), "waiting");
 /// ```
 ///
-/// In JSON it is an object whose `state` is `pending`, `running`, `finished` or `failed`; a finished one has
-/// the fields of the [`Video`] besides, and a failed one those of the [`Error`].
+/// In JSON it is an object whose `state` is `pending`, `running`, `finished` or `failed`. A finished one also has the
+/// fields of the [`Video`], and a failed one those of the [`Error`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 #[non_exhaustive]

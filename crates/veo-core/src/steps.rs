@@ -224,8 +224,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the key is not unknown, or the job cannot be that of the key; otherwise why the
-    /// provider did not answer, or why the ledger could not be written.
+    /// [`ErrorKind::InvalidRequest`] if the outcome is not unknown, or the job cannot be that of the key; otherwise why
+    /// the provider did not answer, or why the ledger could not be written.
     pub async fn settle(&self, key: &str, settlement: Settlement) -> Result<Entry, Error> {
         let entry = self.settled(key, settlement).await?;
         self.hurry_on(&entry);
