@@ -213,7 +213,7 @@ async fn a_rewritten_ledger_says_the_same() {
 
 /// A link with a signature is kept for as long as it is needed to send the wish.
 #[tokio::test]
-async fn links_go_once_nothing_is_to_be_sent_any_more() {
+async fn signed_links_are_removed_after_their_request_was_sent() {
     let place = Place::new().await;
     let client = place.client().await;
     client
