@@ -21,7 +21,7 @@ fn names_and_documentation_keep_the_rules() {
 }
 
 #[test]
-fn a_fault_is_found() {
+fn long_names_and_riddles_are_found() {
     let long = "n".repeat(60);
     let table = [
         ("/// What a key may cost.".to_owned(), true),
