@@ -1,6 +1,6 @@
 //! Asks the library for one video, as the scripts in `clients` ask other clients: `create_video once URL SECONDS`, or
-//! `create_video ledger URL SECONDS`. With a ledger it asks twice under the same key, as a user does who does not know what became
-//! of the first time.
+//! `create_video ledger URL SECONDS`. With a ledger it asks twice under the same key, like a user who does not know the
+//! first outcome.
 
 use std::time::Duration;
 

@@ -102,7 +102,7 @@ mod tests {
     /// A stand-in for curl prints its arguments, or fails in various ways.
     #[cfg(unix)]
     #[test]
-    fn a_page_is_asked_for_once_and_plainly() {
+    fn a_page_is_fetched_once_and_over_https() {
         let rows = [
             ("echo \"$@\"; printf 200 >&2", Ok("--proto =https")),
             (
