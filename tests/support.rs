@@ -262,19 +262,16 @@ pub async fn recorder() -> MockServer {
 async fn answer(server: &MockServer, reply: ResponseTemplate) {
     server.reset().await;
     Mock::given(any()).respond_with(reply).mount(server).await;
-    // tokio makes a task wait that has done much without a pause. The server blocks when it is dropped, and would then
-    // wait for ever.
+    // tokio makes a busy task wait. The server blocks when it is dropped, and would then wait for ever.
     tokio::task::yield_now().await;
 }
 
-/// Returns the last request that arrived, as it stood on the wire. Parts that differ from run to run are replaced by a
-/// name.
+/// Returns the last request as it stood on the wire. Parts that differ from run to run are replaced by a name.
 pub async fn last_request(server: &MockServer) -> String {
     request_text(server.received_requests().await.unwrap().last().unwrap())
 }
 
-/// Returns the pause that the provider asks for, if it does. A date has no number, since it is another pause in every
-/// run.
+/// The pause that the provider asks for, if any. For a date there is no number, which differs from run to run.
 pub fn retry_after(head: &Head) -> String {
     match head.retry_after {
         None => String::new(),
@@ -319,8 +316,7 @@ fn request_text(request: &Request) -> String {
     text
 }
 
-/// Checks that a file of the documentation, named by its path in the repository, has this text. `INSTA_UPDATE=always`
-/// writes it.
+/// Checks the text of a file of the documentation, by its path in the repository. `INSTA_UPDATE=always` writes it.
 pub fn published(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {

@@ -1,8 +1,7 @@
 //! No two files of a crate import each other, directly or through other files.
 //!
 //! The tests read the `use` lines and the paths in the code. A name that `lib.rs` or `mod.rs` only re-exports counts
-//! for the file that has it. Modules inside a file are unit tests and are left out, and so are the imports of
-//! `generated.rs`.
+//! for the file that has it. Modules inside a file, which are unit tests, and `generated.rs` are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -333,8 +333,7 @@ impl Provider for Stuck {
 #[tokio::test]
 async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
     let table = [
-        // The step after which the caller stops, the place where a provider is stuck, all steps that are taken, and the
-        // outcome.
+        // The step after which the caller stops, the fault of provider a, all steps that are taken, and the outcome.
         ("", "", "a upload, a limit, a submit", "a:t1"),
         ("a upload", "upload", "a upload", "stopped"),
         ("a upload", "", "a upload, a limit", "stopped"),

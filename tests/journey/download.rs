@@ -231,8 +231,7 @@ fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// Downloads over an older file. Checks that the file is the whole video, or is still the older one if there is an
-/// error.
+/// Downloads over an older file. Checks that the file is the whole video, or the older one after an error.
 async fn outcome(client: &Client, url: &str, case: &str) -> Result<Saved, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kite.mp4");
@@ -971,8 +970,7 @@ async fn only_the_api_gets_the_api_key() {
     let cut_clip = || cut("\r\netag: \"v1\"");
     let rest_of_clip = || rest(CUT, "\r\netag: \"v1\"");
     let elsewhere = Host::start(&[whole(CLIP)]).await;
-    // Each row has the script of the API, whether each request to it has the API key, and whether the media host is
-    // asked.
+    // The script of the API, whether each request to it has the API key, and whether the media host is asked.
     let table = [
         ("at the API", vec![whole(CLIP)], vec![true], false),
         (
@@ -1018,8 +1016,7 @@ async fn only_the_api_gets_the_api_key() {
         assert_eq!(has_key(&elsewhere), wanted, "{case}");
     }
 
-    // Each of these differs from the origin of the API: in the port, in the name of the host, or by a redirect from
-    // elsewhere.
+    // Each differs from the origin of the API: in the port, in the name of the host, or by a redirect.
     let api = Host::start(&[whole(CLIP)]).await;
     let client = of_api(&api.url).with_downloads(impatient()).unwrap();
     let by_name = api.url.replace("127.0.0.1", "localhost");
@@ -1177,7 +1174,7 @@ async fn an_unwritable_target_is_named_in_the_error() {
     let host = Host::start(&[whole(CLIP)]).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("missing").join("kite.mp4");
-    // This works only if the future is `Send`.
+    // The future can move to another thread.
     let (client, video, place) = (client(impatient()), video(&host.url), file.clone());
     let result = tokio::spawn(async move { client.download(&video, &place).await })
         .await

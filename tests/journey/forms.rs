@@ -184,8 +184,7 @@ fn attempts(entry: &Entry) -> Vec<(Option<&str>, bool)> {
         .collect()
 }
 
-/// The current form is asked only if kie.ai has said that the old form is gone. A refusal of the request itself is not
-/// enough.
+/// The current form is asked if kie.ai says that the old one is gone, and not for a refusal of the request.
 #[tokio::test]
 async fn the_current_form_is_asked_only_if_the_old_one_is_gone() {
     const WORDS: &str = "Not Found - The requested resource or endpoint does not exist";
@@ -661,8 +660,7 @@ async fn a_job_of_a_named_account_names_its_form() {
     assert_eq!(larger.job.to_string(), "kie@studio+jobs:t1:1080p");
 }
 
-/// A process can end after each line. The entry is wanted at once by the line that rejects it, so the next process
-/// sends it.
+/// One line rejects the entry and makes it wanted again, so a crash after this line loses no attempt.
 #[tokio::test]
 async fn a_passing_rejection_makes_the_entry_wanted_at_once() {
     let rows = [
@@ -866,8 +864,7 @@ async fn a_task_of_another_request_does_not_settle_an_upgrade() {
     let size = "kie+jobs:new7 makes a video 1080p, and kie+jobs:t1:4k was to make it 4k".to_owned();
     let source = "kie+jobs:new7 makes t2 larger, and kie+jobs:t1:4k was to make t1 larger";
     let taken = "kie+jobs:new1 is the job of kie+jobs:t3:1080p".to_owned();
-    // Each row has the model of the record, the request in the record, the named task, and why it cannot be the
-    // upgrade.
+    // The model of the record, the request in the record, the named task, and why it cannot be the upgrade.
     let rows = [
         (None, Some(own.clone()), "new7", None),
         (Some("veo/get-4k-video"), None, "new7", None),
@@ -951,8 +948,7 @@ async fn an_unrecorded_upgrade_is_named_in_the_error() {
     assert_eq!(place.asked().await, [NEW]);
 }
 
-/// The current form can cost something else, so the job has a warning. A request that was planned before the client
-/// knew has it too.
+/// The current form can cost something else, so the job has a warning, even if it was planned before.
 #[tokio::test]
 async fn a_job_of_the_current_form_has_its_warnings() {
     let place = Place::new().await;

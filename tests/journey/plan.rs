@@ -584,8 +584,7 @@ fn extension() -> VideoRequest {
     VideoRequest::extension("It goes on", &video)
 }
 
-/// A field that the vocabulary has cannot also be set as an extra field. A new field of a specification has to be in
-/// one of both.
+/// A field of the vocabulary cannot also be an extra field. A new field of a specification has to be one of both.
 #[test]
 fn every_field_is_in_the_vocabulary_or_is_extra() {
     let vocabulary = vocabulary();

@@ -52,8 +52,7 @@ fn client(sim: &Sim, asked: Asked, scenario: &str) -> Client {
         .unwrap()
 }
 
-/// Goes from a request to a file and its receipt. Returns the end of that in a line, and the charge of the error if
-/// there is one.
+/// Goes from a request to a file. Returns the result in a line, and the charge of the error if there is one.
 async fn journey(
     client: &Client,
     scenario: &str,
@@ -68,7 +67,7 @@ async fn journey(
         }
         _ => VideoRequest::text("A red kite"),
     };
-    // These scenarios deliver a smaller video.
+    // The request is for a larger video than some scenarios deliver.
     let resolution = match scenario {
         "fallback" | "upgrade-fails" | "new-4k-id" => Resolution::K4,
         _ => Resolution::P1080,
@@ -93,8 +92,7 @@ async fn journey(
         Err(error) => return failed("saving", &error),
     };
     let mut end = told(&job, &video, &saved);
-    // A record of the current form does not say the size, so a caller who finds the video too small asks for the
-    // upgrade.
+    // A record of the current form has no size, so a caller who finds the video too small asks for the upgrade.
     if job.offer.form.is_some() && is_smaller(&saved, resolution) {
         let larger = match client.upgrade(&job, resolution).await {
             Ok(larger) => larger,

@@ -1,5 +1,4 @@
-//! The behaviour of any ledger, run on the one in a file and on the one in PostgreSQL; and the behaviour that only
-//! PostgreSQL has.
+//! The behaviour of any ledger, tested in a file and in PostgreSQL, and the behaviour of PostgreSQL alone.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -35,8 +35,7 @@ fn peak() -> usize {
         * 1024
 }
 
-/// Serves the file that was named last as the answer to every request, and counts the requests. The file is read in
-/// pieces.
+/// Answers every request with the file that was named last, which is read in pieces. Counts the requests.
 fn serve(body: Arc<Mutex<PathBuf>>, asked: Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

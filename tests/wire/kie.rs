@@ -211,8 +211,7 @@ async fn a_record_repeats_its_request() {
     let veo = Some("veo-3-1");
     let lite = Some("veo3_lite");
     let kite = Some("A kite");
-    // Each row ends with the facts that the record repeats: the prompt, the model, the kind, and the task that it
-    // continues.
+    // Each row ends with the facts of the record: the prompt, the model, the kind, and the task that it continues.
     let table = [
         ("param", with(input), [kite, lite, veo, None]),
         ("param", with(&encoded(input)), [kite, lite, veo, None]),

@@ -1,5 +1,4 @@
-//! The transport of both clients: a request is sent at most once, a reply is read whole, and the API key is shown
-//! nowhere.
+//! For both clients a request is sent at most once, a reply is read whole, and the API key is shown nowhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,8 +35,7 @@ async fn generate(
         .await
 }
 
-/// Starts a server that reads a whole request, answers with the given bytes and closes. Returns its URL and the number
-/// of its requests so far.
+/// Starts a server that reads a whole request, answers with these bytes and closes. It counts its requests.
 async fn raw(reply: &'static [u8]) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

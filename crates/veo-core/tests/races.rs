@@ -1,5 +1,4 @@
-//! One ledger file is used by several processes at once, or is damaged as by a power failure. The behaviour of any
-//! ledger is in tests/ledgers.
+//! Several processes use one ledger file, or a power failure damages it. Tests of any ledger are in tests/ledgers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::fs::{self, File, OpenOptions};
@@ -108,8 +107,7 @@ async fn accepted(client: &Client, key: &str) -> Job {
     job
 }
 
-/// Makes a file that the next process to open it rewrites: it has not changed for long, and has links that are not
-/// needed any more.
+/// Makes a file that the next process rewrites: it has not changed for long, and has links that are not needed.
 async fn rewritten_next(hat: &Hat, path: &Path) -> File {
     let before = client(hat, path).await;
     let mut linked = dog();

@@ -1,4 +1,4 @@
-//! The commands on the pages for users are run as they stand, each page in a shell of its own, and print what the page
+//! The commands on the pages for users are run as they stand, each page in a shell of its own. They print what the page
 //! shows. Files on the pages are read, and programs on them are tests of a crate's documentation.
 //!
 //! `INSTA_UPDATE=always` writes changes into the pages.

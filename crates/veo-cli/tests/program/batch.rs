@@ -523,7 +523,7 @@ fn unwritable_receipts_stop_no_job() {
                 .iter()
                 .all(|job| job["state"] == "done")
         );
-        // The same command prints the receipts, as the message says.
+        // The same command prints the receipts now, as the message says.
         let run = sandbox.run(&BATCH);
         assert_eq!(
             (run.code, run.out.lines().count(), sandbox.paid()),
@@ -621,8 +621,7 @@ fn a_job_without_a_video_counts_for_the_cap() {
     let endless = |_: &str| Some(record("t1", 0, ""));
     let lost = |line: &str| (!line.contains("POST")).then(|| record("t1", 0, ""));
     type Answer = fn(&str) -> Option<String>;
-    // Each row has the kind of job, its price in the balance, the cap, the number of lines, and the requests after each
-    // of three runs.
+    // The job, its price in the balance, the cap, the number of lines, and the requests after each of three runs.
     type Row = (&'static str, Answer, u32, &'static str, usize, [usize; 3]);
     let table: [Row; 6] = [
         ("failing", failing, 60, "70", 6, [1, 1, 1]),

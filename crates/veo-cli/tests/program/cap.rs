@@ -67,8 +67,7 @@ fn an_invalid_cap_is_refused_before_any_request() {
 /// The cost of a job is the larger one of its record and of the fall of the balance.
 #[test]
 fn a_wrong_price_in_a_record_does_not_raise_the_cap() {
-    // Each row has the fall of the balance for each job, the cost in the record, the concurrency, and the jobs that fit
-    // into 100.
+    // The fall of the balance for each job, the cost in the record, the concurrency, and the jobs that fit into 100.
     let table = [
         (60, "0", "1", 1),
         (60, "-60", "1", 1),

@@ -559,8 +559,7 @@ fn a_saved_video_is_recognised_only_by_its_own_file() {
     assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
 }
 
-/// An operator looks at the provider and settles the outcome. Everything then goes on as if the reply had not been
-/// lost.
+/// An operator looks at the provider and settles the outcome. The job then goes on as after a usual reply.
 #[test]
 fn an_operator_settles_an_unknown_outcome() {
     let (lost, video) = (AtomicUsize::new(0), clip());

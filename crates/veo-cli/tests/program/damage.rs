@@ -1,7 +1,6 @@
 //! A damaged record never makes a line be paid twice, and loses no job that was paid for.
 //!
-//! The tests change bytes and do not depend on the format of the record. `scripts/damage.sh` tries many more cases than
-//! a usual run.
+//! The tests do not depend on the format of the record. `scripts/damage.sh` tries many more cases than a usual run.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

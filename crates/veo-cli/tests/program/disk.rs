@@ -1,5 +1,4 @@
-//! A disk that is full, or lacks a call that a record needs. A request that cannot be written down is not sent, and
-//! every paid job is told.
+//! A disk is full, or lacks a call that a record needs. An unrecorded request is not sent, and a paid job is told.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -249,7 +248,7 @@ fn a_request_that_cannot_be_recorded_is_not_sent() {
                     .all(|job| shown(&listed).contains(job)),
                 "{kind:?}: {listed:?}"
             );
-            // It does not stop a later batch either.
+            // Half a line does not stop a later batch either.
             if kind == Kind::Batch {
                 let run = kind.batch(&sandbox);
                 assert_eq!(

@@ -156,8 +156,7 @@ fn a_batch_by_another_name_is_the_same_batch() {
         link(&sandbox.path("jobs.jsonl"), &sandbox.path("again.jsonl"));
         for options in [[].as_slice(), &["--force"]] {
             let run = sandbox.run(&[&["generate", "--batch", "again.jsonl"], options].concat());
-            // A hard link may be refused with the other name. Otherwise the record of the first name has all lines
-            // done.
+            // A hard link may be refused with the other name. Otherwise all lines are done in the record.
             let is_told = what == "hard link" && run.code == 2 && run.err.contains("jobs.jsonl");
             let counts = counts.lock().unwrap();
             if !(run.code == 0 || is_told) || counts.values().any(|count| *count != 1) {

@@ -118,8 +118,7 @@ struct Moment {
 }
 
 impl Moment {
-    /// Half of the moments are anywhere in a run. The other half are soon after the payment, where there is most to
-    /// lose.
+    /// Half of the moments are anywhere in a run. The other half are soon after the payment, and can lose most.
     fn new(chance: &mut Chance, whole: Duration, paid: impl Into<String>) -> Self {
         let micros = |time: Duration| usize::try_from(time.as_micros()).unwrap();
         let once = (chance.below(2) == 0).then(|| paid.into());
@@ -380,8 +379,8 @@ fn killed_upgrades_are_recorded_and_called_at_most_twice() {
                         .iter()
                         .for_each(|moment| start_and_kill(sandbox, &command, paid, moment));
                     let run = sandbox.run(&command);
-                    // A call with a lost reply is for a person to settle. The server has only one video, which is
-                    // smaller than asked for.
+                    // A call with a lost reply is for a person to settle. The server's only video is smaller than asked
+                    // for.
                     assert!([6, 4].contains(&run.code), "{} {}", run.code, run.err);
                 });
             }
@@ -420,7 +419,7 @@ fn killed_upgrades_are_recorded_and_called_at_most_twice() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// These are the two most important moments, without chance.
+/// The kills come at the two most important moments, and not by chance.
 #[test]
 fn a_kill_while_sending_leaves_an_unknown_outcome() {
     let (arrived, arrival) = channel();

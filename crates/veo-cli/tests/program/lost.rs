@@ -28,8 +28,7 @@ fn a_request_is_sent_once_although_its_reply_is_lost() {
         ("520", page(520)),
         ("524", page(524)),
     ];
-    // Each command, and the number of its runs. A batch that is run again has the same wish, and `veo generate` a new
-    // one.
+    // Each command, and the number of its runs. A second `veo generate` would have another wish.
     let commands: [(&[&str], usize); 2] = [
         (&["generate", "A dog"], 1),
         (&["generate", "--batch", "jobs.jsonl"], 2),

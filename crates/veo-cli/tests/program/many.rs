@@ -23,8 +23,7 @@ struct Used {
     megabytes: u64,
 }
 
-/// Runs a command to its end. Linux tells the memory of a process only until it ends, and its processor time only until
-/// its code is asked for.
+/// Runs a command to its end. Linux tells its memory until it ends, and its processor time until it is waited for.
 fn measure(command: &mut Command) -> Used {
     // A user's command also reads the certificates of the machine, so they count.
     command

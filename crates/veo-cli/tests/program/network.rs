@@ -28,8 +28,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy that answers with this status. Behind a success is a server that is both kie.ai and its media
-    /// host.
+    /// Starts a proxy that answers with this status. Behind a success there are kie.ai and its media host.
     fn start(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -76,8 +75,7 @@ fn serve_kie(stream: TcpStream) {
     });
 }
 
-/// Answers one request over TLS. Without an answer it reads the request, and closes the connection without a TLS close
-/// message.
+/// Answers one request over TLS, or reads it and closes the connection without a TLS close message.
 fn serve_tls(
     stream: TcpStream,
     seen: &Mutex<Vec<String>>,
@@ -99,8 +97,7 @@ fn certificates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/tls")
 }
 
-/// Returns a sandbox that has an API key of kie.ai and trusts the certificates of the tests. kie.ai has its own
-/// address.
+/// Returns a sandbox with an API key of kie.ai, which has its own address, and the certificates of the tests.
 fn sandbox() -> Sandbox {
     let authority = certificates().join("authority.pem");
     Sandbox::new()

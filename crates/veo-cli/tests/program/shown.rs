@@ -8,8 +8,7 @@ use crate::server::{Server, accepted, prompt, record, whole};
 
 /// An API key like real ones, with characters that encodings change.
 const KEY: &str = "sk-0f1e/2d3c+4b5a/69788796a5b4c3d2";
-/// Sequences that terminals obey, as JSON: a title, a colour, a line that is rewritten, an order of letters, and a line
-/// like the program's.
+/// Sequences that terminals obey, as JSON: a title, colours, a rewritten line, an order of letters, a forged line.
 const ORDERS: &str =
     r"\u001b]0;PWNED\u0007\u001b[31mred\r\u001b[2K\u009b31m\u007f\u202eme\nSaved 1 MiB";
 

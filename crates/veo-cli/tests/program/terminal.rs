@@ -1,5 +1,4 @@
-//! The program in a real terminal, which `script` of util-linux provides. All output is kept, so no test depends on the
-//! moment at which it looks.
+//! The program in a real terminal, which `script` of util-linux provides. All output is kept for the tests.
 
 use std::collections::BTreeSet;
 use std::fs;

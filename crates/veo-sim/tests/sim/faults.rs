@@ -7,8 +7,7 @@ use veo_sim::{Fault, Scenario, Sim};
 
 use crate::{End, Raw, User, request, start, toml};
 
-/// Each row has the fault of a paid request, the reply and the end of the connection, and whether the request was
-/// charged.
+/// The fault of a paid request, the reply with the end of the connection, and whether the request was charged.
 const FAULTS: &[(&str, &str, bool)] = &[
     ("'drop_before_reading'", "nothing, Closed", false),
     ("'drop'", "nothing, Closed", true),
@@ -47,7 +46,7 @@ const FAULTS: &[(&str, &str, bool)] = &[
     ("'without_ranges'", "200 whole, Closed", true),
 ];
 
-/// Each row has the shape of a reply, the fate of the task, the name of the reply, a place in it, and the value there.
+/// The shape of a reply, the fate of the task, the name of the reply, a place in it, and the value there.
 const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
     (
         "urls_as_text",

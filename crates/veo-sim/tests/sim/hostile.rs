@@ -195,7 +195,7 @@ async fn heads_that_are_not_http_are_refused() {
         (&many, Some(431)),
         (&long_value, Some(431)),
         (&long_path, Some(414)),
-        // These are valid HTTP, but not what is served.
+        // The simulator does not serve these, although they are valid HTTP.
         ("GET / HTTP/1.0\r\nuser-agent: a\r\n\r\n", Some(200)),
         (
             "OPTIONS * HTTP/1.1\r\nuser-agent: a\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n",
@@ -264,8 +264,7 @@ async fn a_slow_request_is_answered_with_408() {
     );
     is_well(&sim).await;
 
-    // An idle connection that has been used is closed without a reply too, since a reply could be taken for that of the
-    // next request.
+    // A used connection is closed without a reply too, which could be taken for that of the next request.
     let mut socket = connect(&sim).await;
     socket
         .write_all(b"GET /v1/a HTTP/1.1\r\nhost: sim\r\n\r\n")

@@ -256,7 +256,7 @@ async fn extensions_and_upgrades_have_prices_of_their_own() {
             json!({ "prompt": "A kite", "model": tier, "duration": 4, "aspect_ratio": "9:16" });
         let mut source = user.create_task(VEO, input).await;
         user.task(&source).await;
-        // They are made one by one, since an extension can be extended again.
+        // The extensions are made one by one, since each can be extended again.
         for _ in 0..2 {
             let input = json!({ "task_id": source, "prompt": "It lands", "seeds": 10_000 });
             let extension = user.create_task("veo/extend", input).await;

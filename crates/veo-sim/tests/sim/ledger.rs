@@ -406,8 +406,7 @@ async fn a_call_that_the_scenario_does_not_expect_is_named() {
     );
 }
 
-/// Both providers seem to ignore unknown fields, so such a request is accepted. It is reported, since the caller meant
-/// something by it.
+/// Both providers seem to ignore unknown fields. The simulator reports them, since the caller meant something.
 #[tokio::test]
 async fn an_unknown_field_is_accepted_and_reported() {
     for (path, body, wanted) in [

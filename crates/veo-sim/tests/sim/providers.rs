@@ -1021,8 +1021,7 @@ async fn simulators_side_by_side_share_nothing() {
     assert_eq!(other_user.balance().await, 1250.75);
 }
 
-/// Returns a simulator at a port that the system gives to no other program, so an answer there later can only be its
-/// own.
+/// Returns a simulator at a port that no other program gets by chance, so a later answer is its own.
 async fn at_own_port(first: u16) -> (u16, Sim) {
     for port in first..first + 1000 {
         if let Ok(sim) = Sim::builder().port(port).start().await {
