@@ -34,7 +34,7 @@ fn client(url: &str) -> Client {
 }
 
 #[tokio::test]
-async fn a_state_is_one_question_and_its_error_names_the_job() {
+async fn a_state_takes_one_question_and_its_error_names_the_job() {
     // The old form says that a new job is running, and the current form that it is waiting.
     let states = [State::Running { percent: None }, State::Pending];
     for ((form, prefix), state) in FORMS.into_iter().zip(states) {
@@ -165,7 +165,7 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
 
 /// kie.ai makes no video here. The image is uploaded to it, and UniAll makes the video.
 #[tokio::test]
-async fn an_uploader_gives_images_a_place_and_makes_no_videos() {
+async fn an_uploader_stores_images_and_makes_no_videos() {
     let sim = Sim::start().await.unwrap();
     let access = Access::new(KEY).base_url(sim.url());
     let request = VideoRequest::image("A red kite", PNG.to_vec());

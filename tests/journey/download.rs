@@ -805,7 +805,7 @@ async fn uniall_serves_the_video_itself_if_no_link_works() {
 
 /// kie.ai makes another link for a video of its own.
 #[tokio::test]
-async fn kie_makes_a_link_for_a_video_that_it_knows() {
+async fn kie_makes_a_new_link_for_its_own_video() {
     for (form, _) in FORMS {
         let sim = Sim::start().await.unwrap();
         let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();

@@ -730,7 +730,7 @@ async fn a_passing_refusal_leaves_an_upgrade_wanted() {
 
 /// Jobs are asked about in their own form, whatever form is set for new ones.
 #[tokio::test]
-async fn a_job_is_asked_in_its_own_form() {
+async fn a_job_is_asked_about_in_its_own_form() {
     let url = "https://tempfile.example.net/v/kite.mp4";
     let old =
         success(json!({ "taskId": "t1", "successFlag": 1, "response": { "resultUrls": [url] } }));
@@ -824,7 +824,7 @@ async fn an_upgrade_of_the_current_form_is_never_sent_twice() {
 
 /// After a lost reply no process sends the upgrade again, until a person has settled it.
 #[tokio::test]
-async fn an_upgrade_with_a_lost_reply_is_sent_again_by_nobody() {
+async fn an_upgrade_with_a_lost_reply_is_not_sent_again() {
     let place = Place::new().await;
     place
         .answers(NEW, json_reply(200, refusal(500, "Server Error")))

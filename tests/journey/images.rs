@@ -139,7 +139,7 @@ async fn check(path: PathBuf, wanted: Result<(), &str>) {
 }
 
 #[tokio::test]
-async fn an_image_of_another_shape_is_warned_of_before_sending() {
+async fn a_plan_warns_of_an_image_of_another_shape() {
     let folder = tempfile::tempdir().unwrap();
     let wide = write(folder.path(), "ok.jpg", JPEG);
     let tall = write(folder.path(), "tall.jpg", UPRIGHT);

@@ -139,7 +139,7 @@ async fn an_outcome_is_recorded_only_by_the_process_that_sent_it() {
 
 /// The answer to a commit is lost, once after the commit was made and once before.
 #[tokio::test]
-async fn a_call_whose_intent_is_in_doubt_is_not_sent() {
+async fn a_call_is_not_sent_if_its_record_is_in_doubt() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };

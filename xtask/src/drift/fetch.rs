@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_saved_page_is_short_text() {
+    fn a_saved_page_that_is_long_or_no_text_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.path().join("a.example").join(name);

@@ -54,9 +54,8 @@ fn a_page_of_every_format_is_read() {
     insta::assert_snapshot!("index", stated(page::index(INDEX, &watch).unwrap()));
 }
 
-/// The facts in a file are read back unchanged.
 #[test]
-fn a_file_is_read_as_it_was_written() {
+fn facts_in_a_file_are_read_back_unchanged() {
     let mut pages = Pages::new();
     for text in [BLOCK, TABLES, RAW] {
         let mut page = page::read(text, &plain()).unwrap();

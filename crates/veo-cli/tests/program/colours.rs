@@ -49,7 +49,7 @@ fn colours_are_shown_on_a_terminal() {
 }
 
 #[test]
-fn colours_are_not_for_files_unless_they_are_forced() {
+fn colours_are_written_to_files_only_if_forced() {
     let sandbox = sandbox();
     for (command, words, colour) in TABLE {
         let settings: [(&[&str], _); 4] = [

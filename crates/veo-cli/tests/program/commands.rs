@@ -420,7 +420,7 @@ fn an_upgrade_is_not_mistaken_for_its_smaller_video() {
 }
 
 #[test]
-fn a_rejected_upgrade_says_so_and_an_unknown_one_goes_on() {
+fn a_refusal_does_not_settle_an_unknown_upgrade() {
     let (arrived, arrival) = channel();
     let (arrived, asked) = (Mutex::new(arrived), AtomicUsize::new(0));
     let server = Server::start(move |_, _| match asked.fetch_add(1, Ordering::Relaxed) {
@@ -1372,7 +1372,7 @@ fn run_example(example: &str) {
 }
 
 #[test]
-fn the_reference_is_what_the_help_says() {
+fn the_reference_is_written_from_the_help() {
     let page = Sandbox::new().run(&["reference"]).out;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {

@@ -34,7 +34,7 @@ fn a_stored_api_key_is_readable_by_its_owner_only() {
 }
 
 #[test]
-fn a_file_that_others_can_read_is_refused() {
+fn a_configuration_that_others_can_read_is_refused() {
     for (mode, works) in [
         (0o600, true),
         (0o400, true),
@@ -64,7 +64,7 @@ fn a_file_that_others_can_read_is_refused() {
 }
 
 #[test]
-fn no_key_is_shown() {
+fn no_api_key_is_shown() {
     let table = [
         (
             "[kie]\napi_key = \"sk-secret\nbase_url = \"x\"\n",

@@ -416,7 +416,7 @@ fn a_record_that_lost_its_end_pays_no_line_twice() {
 }
 
 #[test]
-fn an_end_that_is_torn_leaves_its_request_unknown() {
+fn a_torn_last_line_leaves_its_request_unknown() {
     let [.., ends] = numbers();
     check(Start::ended, &[(Change::Torn, ends / 3)]);
 }

@@ -1047,7 +1047,7 @@ async fn a_dropped_simulator_closes_its_port() {
 }
 
 #[tokio::test]
-async fn a_port_can_be_chosen_is_free_again_and_has_one_simulator() {
+async fn a_chosen_port_has_one_simulator_and_is_free_afterwards() {
     let (port, mut sim) = at_own_port(23_000).await;
     for _ in 0..3 {
         assert_eq!(sim.url(), format!("http://127.0.0.1:{port}"));

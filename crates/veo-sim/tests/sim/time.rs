@@ -168,7 +168,7 @@ async fn simulated_minutes_pass_in_milliseconds() {
 }
 
 #[tokio::test]
-async fn a_made_link_expires_after_20_minutes_and_the_video_stays() {
+async fn a_download_link_expires_after_20_minutes() {
     for pace in [Pace::Polls(1), Pace::AtOnce, Pace::Scale(1.0)] {
         let sim = start(paced(pace)).await;
         let user = User::new(&sim, "key");
