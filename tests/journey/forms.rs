@@ -948,7 +948,7 @@ async fn an_unrecorded_upgrade_is_named_in_the_error() {
     assert_eq!(place.asked().await, [NEW]);
 }
 
-/// The current form can cost something else, so the job has a warning, even if it was planned before.
+/// The current form can cost something else, so the job has a warning, also if its request was planned before.
 #[tokio::test]
 async fn a_job_of_the_current_form_has_its_warnings() {
     let place = Place::new().await;

@@ -584,7 +584,7 @@ fn extension() -> VideoRequest {
     VideoRequest::extension("It goes on", &video)
 }
 
-/// A field of the vocabulary cannot also be an extra field. A new field of a specification has to be one of both.
+/// A field of the vocabulary cannot also be an extra field. A new field of a specification has to be in one of them.
 #[test]
 fn every_field_is_in_the_vocabulary_or_is_extra() {
     let vocabulary = vocabulary();

@@ -89,7 +89,7 @@ proptest! {
     }
 }
 
-/// The key and the signatures are shown by no error and in no span.
+/// The API key and the signatures are shown by no error and in no span.
 #[test]
 fn no_reply_causes_a_panic_or_shows_a_secret() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();

@@ -336,7 +336,7 @@ async fn an_upgrade_can_be_waited_for_again() {
     }
 }
 
-/// An error with a job has been paid for and never asks to send again, unless the job itself has failed.
+/// A job is paid for, so its error never asks to send the request again, unless the job itself has failed.
 #[test]
 fn the_charge_of_an_error_depends_on_its_job() {
     use ErrorKind::*;

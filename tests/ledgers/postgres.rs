@@ -59,7 +59,7 @@ async fn tables_of_a_later_version_are_refused() {
     }
 }
 
-/// A commit has to be on the disk even if the user's settings do not ask for that, as those of these tests do not.
+/// Commits are durable even if the user's settings do not ask for that. The settings of these tests do not.
 #[tokio::test]
 async fn every_commit_is_durable() {
     let Some(place) = Place::in_postgres().await else {

@@ -136,7 +136,7 @@ fn serve(client: &Client) -> UnboundedReceiver<(String, Step)> {
     let client = client.clone();
     tokio::spawn(async move {
         let hand_on = |key, step| {
-            // Only at the end of the test is there no receiver.
+            // The receiver is gone only at the end of the test.
             let _ = sender.send((key, step));
             std::future::ready(())
         };

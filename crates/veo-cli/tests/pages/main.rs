@@ -151,7 +151,7 @@ fn every_block_on_the_pages_is_checked() {
     }
 }
 
-/// The first page with a program has the dependencies of all pages. A page that needs more has its own.
+/// The first page with a program has the dependencies of all pages. A page that needs more names it.
 #[test]
 fn the_programs_use_only_crates_that_the_pages_name() {
     let first = named(&Page::new(&format!("{GUIDES}/first-video.md")));

@@ -279,7 +279,7 @@ fn a_second_program_cannot_run_the_same_batch() {
 #[test]
 fn a_batch_sends_nothing_beyond_its_cap() {
     let video = clip();
-    // Each video costs 60 of 1000. Only half of the records say so.
+    // Each video costs 60 of 1000. In the second round no record says so.
     for told in [true, false] {
         let (video, spent) = (video.clone(), std::sync::Arc::new(Mutex::new(0)));
         let taken = spent.clone();
@@ -348,7 +348,7 @@ fn a_new_line_never_takes_the_file_of_another_line() {
         r#"{"prompt": "A dog", "seconds": 4}"#,
         r#"{"prompt": "A cat", "seconds": 4}"#,
     );
-    // A file name that the program chooses gives way to others, also with --force.
+    // A file name of the program's choice is changed if it is taken, also with --force.
     let fox = r#"{"prompt": "A fox", "seconds": 4}"#;
     let forced = ["--force"].as_slice();
     let table: [(&[&str], &[&str]); 4] = [
@@ -372,7 +372,7 @@ fn a_new_line_never_takes_the_file_of_another_line() {
         ["jobs-1.mp4", "jobs-1-2.mp4", "jobs-2.mp4", "jobs-1-3.mp4"]
     );
 
-    // A file name of the user's choice does not give way, and --force does not change that.
+    // A file name of the user's choice is never changed. It is refused, also with --force.
     write(
         &sandbox,
         &[
@@ -467,7 +467,7 @@ fn a_batch_with_jobs_of_another_address_is_refused() {
     assert_eq!(sandbox.run(&BATCH).code, 0);
     let elsewhere = Server::start(|_, _| Some(accepted("t1")));
     let sandbox = sandbox.at("kie", elsewhere.url());
-    // An edited line changes nothing about it.
+    // The batch is refused even if its line was edited.
     for requests in [
         r#"{"prompt": "A dog", "seconds": 4}"#,
         r#"{"prompt": "A cat"}"#,
@@ -629,7 +629,7 @@ fn a_job_without_a_video_counts_for_the_cap() {
         ("lost", lost, 60, "70", 6, [1, 1, 1]),
         // Each attempt counts.
         ("failing", failing, 60, "130", 1, [1, 2, 2]),
-        // A request without a trace in the balance can still be charged later.
+        // A request that does not show in the balance can still be charged later.
         ("failing", failing, 0, "70", 6, [1, 1, 1]),
         ("endless", endless, 0, "70", 6, [1, 1, 1]),
     ];

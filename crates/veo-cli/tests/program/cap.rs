@@ -64,7 +64,7 @@ fn an_invalid_cap_is_refused_before_any_request() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The cost of a job is the larger one of its record and of the fall of the balance.
+/// The record and the fall of the balance can differ. The larger one counts as the cost of a job.
 #[test]
 fn a_wrong_price_in_a_record_does_not_raise_the_cap() {
     // The fall of the balance for each job, the cost in the record, the concurrency, and the jobs that fit into 100.

@@ -1332,7 +1332,7 @@ fn run_example(example: &str) {
         .replace("| man -l -", "| cat");
     let is = |command: &str| example.starts_with(&format!("veo {command}"));
     if is("auth kie") {
-        // The key is usually typed in a terminal, which another test does.
+        // The API key is usually typed in a terminal, which another test does.
         line += " < key.txt";
     } else if is("inspect") {
         prepare("veo generate A_dog -o dog.mp4 --receipt receipt.json", 0);

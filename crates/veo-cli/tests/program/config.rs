@@ -121,7 +121,7 @@ fn no_api_key_is_shown() {
     }
 }
 
-/// The simulator knows only this key.
+/// The simulator knows only this API key.
 #[test]
 fn an_api_key_is_accepted_with_quotes_and_spaces() {
     let key = "wrong-key";

@@ -39,7 +39,7 @@ struct Damaged {
     what: String,
     bytes: Vec<u8>,
     codes: &'static [i32],
-    /// The line numbers that the error may name, if it has to name one. Two lines that have become one have two.
+    /// The line numbers that the error may name, if it has to name one. Two lines that became one have two.
     lines: Vec<usize>,
 }
 

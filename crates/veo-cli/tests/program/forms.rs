@@ -444,7 +444,7 @@ fn an_upgrade_whose_reply_was_lost_is_paid_once() {
         for _ in 0..3 {
             let run = sandbox.run(&upgrade);
             assert_eq!(run.code, 4, "{}", run.err);
-            // The advice is not the same command, which could not find the outcome.
+            // The advice is another command, since this one could not find the outcome.
             let next = format!("veo settle {large} --job");
             assert!(run.err.contains(&next), "{}", run.err);
         }

@@ -25,7 +25,7 @@ fn hesitant() -> (Server, std::sync::mpsc::Receiver<()>, Sender<()>) {
     (server, arrival, release)
 }
 
-/// The signals to end and of a closed terminal do the same.
+/// A signal to end and the hang-up of a terminal do the same.
 #[test]
 fn a_signal_while_waiting_says_how_to_go_on() {
     for signal in ["-INT", "-TERM", "-HUP"] {

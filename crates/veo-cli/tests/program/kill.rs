@@ -118,7 +118,7 @@ struct Moment {
 }
 
 impl Moment {
-    /// Half of the moments are anywhere in a run. The other half are soon after the payment, and can lose most.
+    /// Half of the moments are anywhere in a run. The others follow the payment, where there is most to lose.
     fn new(chance: &mut Chance, whole: Duration, paid: impl Into<String>) -> Self {
         let micros = |time: Duration| usize::try_from(time.as_micros()).unwrap();
         let once = (chance.below(2) == 0).then(|| paid.into());

@@ -221,7 +221,7 @@ fn a_killed_batch_leaves_only_sent_requests_unknown() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Requests take different times to arrive, so two that leave with enough distance can arrive too close.
+/// Requests take different times to arrive, so the distance between two can shrink on the way.
 #[test]
 fn the_limit_is_used_fully_and_never_exceeded() {
     if !has_time() {

@@ -538,7 +538,7 @@ async fn callbacks_come_twice_late_and_in_the_wrong_order() {
                     "{pace:?}"
                 );
             }
-            // The last callback comes only with a partner.
+            // Callbacks in the wrong order come in pairs, so a single last one does not come.
             receiver.nothing().await;
         }
     }

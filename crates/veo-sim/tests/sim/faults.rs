@@ -880,7 +880,7 @@ fn without_digits(time: &str) -> String {
 #[tokio::test]
 async fn a_task_ends_by_its_fate_and_a_failed_one_is_refunded() {
     for (fate, kie, uniall, returned) in FATES {
-        // In the next hour every task ends that ends at all.
+        // Every task that ends at all ends within the next hour.
         let sim = start(toml(&format!(
             "pace = {{ scale = 1.0 }}\ntask = [{{ fate = '{fate}' }}]"
         )))

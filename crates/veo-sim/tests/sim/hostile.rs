@@ -264,7 +264,7 @@ async fn a_slow_request_is_answered_with_408() {
     );
     is_well(&sim).await;
 
-    // A used connection is closed without a reply too, which could be taken for that of the next request.
+    // A used connection is closed without a reply too. A reply could be taken for that of the next request.
     let mut socket = connect(&sim).await;
     socket
         .write_all(b"GET /v1/a HTTP/1.1\r\nhost: sim\r\n\r\n")

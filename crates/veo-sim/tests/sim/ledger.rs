@@ -163,7 +163,7 @@ async fn a_failed_task_is_refunded_without_a_question() {
             .task(1..=1, Fate::Failed)
     };
     for pace in [Pace::AtOnce, Pace::Scale(1.0)] {
-        // Only this question has looked at the task before.
+        // Nothing else has looked at the task before this question.
         for look in ["charges", "report", "balance", "submit"] {
             let sim = start(scenario(pace)).await;
             let user = User::new(&sim, "key");

@@ -59,7 +59,7 @@ async fn kie_makes_the_video_of_the_request() {
             );
         }
         let url = |which: &str| json!([format!("{}/media/{id}{which}.mp4", sim.media_url())]);
-        // A video that is not 720p in landscape has such an original.
+        // Only a video that is not 720p in landscape has an original of 720p.
         let origin = if (ratio, resolution) == ("16:9", "720p") {
             Value::Null
         } else {
@@ -1033,7 +1033,7 @@ async fn at_own_port(first: u16) -> (u16, Sim) {
 
 #[tokio::test]
 async fn a_dropped_simulator_closes_its_port() {
-    // The test is repeated, since a remnant would not show every time.
+    // The test is repeated, since a remnant might not show every time.
     for _ in 0..20 {
         let (_, sim) = at_own_port(21_000).await;
         let (url, http) = (sim.url(), User::new(&sim, "key").http);
