@@ -30,6 +30,9 @@ async fn main() -> Result<(), AnyError> {
         .concurrency(env::var("WORKERS")?.parse()?)
         .define_job::<MakeVideo>()
         .add_extension(Client::new(kie)?)
+        // There is a worker for each video, and to look often or at each notification would be all that the machine does.
+        .poll_interval(Duration::from_secs(5))
+        .use_notification_delivery(false)
         // As in the fleet.
         .heartbeat_interval(Duration::from_secs(5))
         .sweep_interval(Duration::from_secs(10))
