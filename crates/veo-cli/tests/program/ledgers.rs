@@ -263,7 +263,21 @@ mod postgres {
         assert_eq!(states(&sandbox), [("done", 10)]);
         assert_eq!(sandbox.paid(), 10);
 
-        let none = sandbox.run(&["settle", "nobody", "--not-taken"]);
+        // What one machine does not know, another one settles.
+        let lost = sandbox.with("KIE_API_KEY", "lost-reply");
+        let run = lost.run(&["generate", "A kite", "--provider", "kie", "-o", "kite.mp4"]);
+        let (_, told) = run.err.split_once("veo settle ").unwrap();
+        let key = told.split(' ').next().unwrap();
+        let task = lost.last_task();
+        let settled = lost.run(&["settle", key, "--job", &format!("kie:{task}")]);
+        assert_eq!(settled.code, 0, "{}", settled.err);
+        let waited = lost.run(&["wait"]);
+        assert_eq!(waited.code, 0, "{}", waited.err);
+        assert!(lost.path("kite.mp4").exists());
+        assert_eq!(states(&lost), [("done", 11)]);
+        assert_eq!(lost.paid(), 11);
+
+        let none = lost.run(&["settle", "nobody", "--not-taken"]);
         assert_eq!(none.code, 2);
         assert!(
             none.err.contains("there is no request nobody"),
