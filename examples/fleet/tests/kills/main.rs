@@ -50,8 +50,8 @@ async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
             let seconds = begun.elapsed().as_secs();
             println!("{seconds} s, {kill} kills: {}", system.told());
         }
-        let has_ended = systems.iter().all(|system| system.has_ended(patience));
-        if is_ordered && kill == kills && has_ended {
+        // The engine alone makes so much twice that it would go on for as long again.
+        if is_ordered && kill == kills && systems[0].has_ended(patience) {
             break;
         }
         let look = Instant::now() + LOOK_EVERY;
@@ -72,7 +72,8 @@ async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
     let [fleet, plain] = systems.map(|system| system.end(jobs));
     println!("\n{jobs} jobs, {REPLICAS} replicas and {kills} kills for each");
     print_table(&fleet, &plain, jobs);
-    assert_eq!((fleet.lost, fleet.twice, fleet.refused), (0, 0, 0));
+    assert_eq!((fleet.open, fleet.lost), (0, 0));
+    assert_eq!((fleet.twice, fleet.refused), (0, 0));
     assert!(fleet.most <= LIMIT, "{} starts in 10 s", fleet.most);
     assert_eq!(fleet.strange, Vec::<String>::new());
 }
@@ -95,6 +96,7 @@ fn print_table(fleet: &Outcome, plain: &Outcome, jobs: usize) {
     };
     println!("| | fleet | engine alone |\n| --- | --: | --: |");
     row("videos saved", &|of| of.saved.to_string());
+    row("not made when the fleet was done", &|of| of.open.to_string());
     row("lost", &|of| of.lost.to_string());
     row("paid twice or more", &|of| of.twice.to_string());
     row("payments", &|of| of.payments.to_string());

@@ -44,7 +44,7 @@ pub struct System {
     unknown_now: BTreeSet<String>,
     /// When something was killed or restarted, or had ended by itself.
     disturbed: Vec<SystemTime>,
-    open: i64,
+    open: usize,
     saved: usize,
     begun: Instant,
     changed: Instant,
@@ -56,6 +56,7 @@ pub struct System {
 pub struct Outcome {
     pub seconds: f64,
     pub saved: usize,
+    pub open: usize,
     pub lost: usize,
     pub twice: usize,
     pub payments: usize,
@@ -219,7 +220,8 @@ impl System {
         Outcome {
             seconds: (self.changed - self.begun).as_secs_f64(),
             saved: self.saved,
-            lost: jobs.saturating_sub(self.saved + self.unknown_now.len()),
+            open: self.open,
+            lost: jobs.saturating_sub(self.saved + self.open + self.unknown_now.len()),
             twice: paid.values().filter(|times| **times > 1).count(),
             payments: charges.len(),
             refused: starts.len().saturating_sub(charges.len()),
@@ -298,7 +300,8 @@ impl System {
                 "SELECT count(*) FROM graphile_worker.jobs WHERE attempts < max_attempts"
             }
         };
-        self.open = client.query_one(open, &[]).await?.get(0);
+        let open: i64 = client.query_one(open, &[]).await?.get(0);
+        self.open = open as usize;
         if self.kind == Kind::Fleet {
             let query = "SELECT key, sent_at FROM veo_unknown";
             self.unknown_now.clear();
