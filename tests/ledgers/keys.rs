@@ -473,9 +473,7 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
 }
 
 /// The sending process has ended, and the callback arrives at another one.
-pub(crate) async fn a_callback_at_another_process_settles_a_dead_ones_call(
-    place: Place,
-) {
+pub(crate) async fn a_callback_at_another_process_settles_a_dead_ones_call(place: Place) {
     let process = process();
     let client = place.client_with("hang").await;
     let request = dog().callback_url("https://app.example.net/hook");
@@ -562,7 +560,7 @@ pub(crate) async fn an_unfinished_question_does_not_block_the_ledger(place: Plac
     assert_eq!(asked.unwrap().unwrap(), None);
 }
 
-/// What stands for another process, which can end at any time.
+/// A runtime in place of another process, which can end at any time.
 fn process() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().build().unwrap()

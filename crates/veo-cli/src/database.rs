@@ -65,7 +65,7 @@ fn parsed(address: &str, source: &str) -> Result<Config, Failure> {
     Ok(config)
 }
 
-/// Whether the database is on this machine.
+/// Returns whether the database is on this machine.
 fn is_here(config: &Config) -> bool {
     let mut hosts = config.get_hosts().iter();
     let mut addresses = config.get_hostaddrs().iter();

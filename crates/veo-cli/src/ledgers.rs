@@ -29,7 +29,7 @@ impl Ledgers {
         }
     }
 
-    /// Whether there is one for all machines.
+    /// Returns whether there is a ledger for all machines.
     pub(crate) fn are_shared(&self) -> Result<bool, Failure> {
         Ok(self.address()?.is_some())
     }

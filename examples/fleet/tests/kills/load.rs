@@ -1,4 +1,4 @@
-//! What a database and the processes of its users have done, as far as this machine tells it.
+//! Reads the work of a database and of its users' processes, as far as this machine tells it.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};

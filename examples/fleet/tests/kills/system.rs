@@ -16,9 +16,9 @@ use veo_sim::{Callbacks, Pace, Scenario, Sim};
 use crate::load::{Database, Sums};
 
 pub const REPLICAS: usize = 4;
-/// What kie.ai takes in ten seconds.
+/// The number of starts that kie.ai takes in ten seconds.
 pub const LIMIT: usize = 20;
-/// How long after a call was begun its outcome is written down at the latest, if nobody is killed.
+/// The longest time from the start of a call to its written outcome, if no process is killed.
 const ON_THE_WIRE: Duration = Duration::from_secs(5);
 /// A task is done after 90 seconds, and its callback comes then.
 const CALLBACK: Duration = Duration::from_secs(150);
@@ -39,10 +39,10 @@ pub struct System {
     replicas: Vec<Replica>,
     /// The prompts of the calls that started a video, by their numbers.
     prompts: BTreeMap<usize, String>,
-    /// What was unknown at some time, and when it was sent.
+    /// The keys that were unknown at some time, with the times of their calls.
     unknown: BTreeMap<String, SystemTime>,
     unknown_now: BTreeSet<String>,
-    /// When something was killed or restarted, or had ended by itself.
+    /// The times at which a process was killed or restarted, or ended by itself.
     disturbed: Vec<SystemTime>,
     open: usize,
     saved: usize,
@@ -52,7 +52,7 @@ pub struct System {
     sums: Sums,
 }
 
-/// What became of all jobs.
+/// The outcome of all jobs.
 pub struct Outcome {
     pub seconds: f64,
     pub saved: usize,
@@ -185,7 +185,7 @@ impl System {
         }
     }
 
-    /// Whether everything has come to its end, or nothing has changed for so long.
+    /// Returns whether all jobs have ended, or nothing has changed for this time.
     pub fn has_ended(&self, patience: Duration) -> bool {
         let silent = self.changed.elapsed();
         let is_still = self.open == 0 && (self.unknown_now.is_empty() || silent > CALLBACK);
