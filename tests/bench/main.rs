@@ -40,6 +40,10 @@ fn main() -> Outcome<()> {
                 end_with_parent();
                 server::simulate().await
             }
+            [waiting::PROVIDER] => {
+                end_with_parent();
+                waiting::serve()
+            }
             [download::HOST] => {
                 end_with_parent();
                 download::serve()

@@ -1,37 +1,39 @@
 //! Measures what it takes to wait for many jobs. First all jobs are accepted. Then each is waited for in a task of its own, with
 //! the usual pauses between questions.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use veo_core::{Access, Client, JobRef, Kie, Limit, Submission, VideoRequest};
 
-use crate::server::{SIMULATOR, Server};
+use crate::server::Server;
 use crate::{Outcome, memory};
 
-/// The number of jobs of one simulator. It forgets older ones when it has 20,000.
-const JOBS_OF_ONE: usize = 10_000;
+/// The argument with which this program is the provider.
+pub(crate) const PROVIDER: &str = "--provider";
+
+/// How long a job takes.
+const JOB: Duration = Duration::from_secs(90);
 /// The number of requests that are on their way at a time.
 const SUBMITS: usize = 50;
 
 pub(crate) async fn measure(count: usize) -> Outcome<()> {
-    let mut simulators = Vec::new();
-    let mut jobs = Vec::with_capacity(count);
-    while jobs.len() < count {
-        let simulator = Server::start(SIMULATOR)?;
-        let unlimited = Limit::new(1000, Duration::from_millis(1));
-        let access = Access::new("key").base_url(&simulator.url);
-        let client = Client::new(Kie::new(access)?.limit(unlimited))?;
-        simulators.push(simulator);
-        let accepted = accepted(&client, JOBS_OF_ONE.min(count - jobs.len())).await?;
-        jobs.extend(accepted.into_iter().map(|job| (client.clone(), job)));
-    }
+    let provider = Server::start(PROVIDER)?;
+    let unlimited = Limit::new(1000, Duration::from_millis(1));
+    let access = Access::new("key").base_url(&provider.url);
+    let client = Arc::new(Client::new(Kie::new(access)?.limit(unlimited))?);
+    let jobs = accepted(&client, count).await?;
 
     let before = memory("VmRSS:")?;
     let start = Instant::now();
     let mut waits = JoinSet::new();
-    for (client, job) in jobs {
-        waits.spawn(async move { client.wait(job).await });
+    for job in jobs {
+        let client = client.clone();
+        waits.spawn(async move { client.wait(job).await.map(drop) });
     }
     tokio::task::yield_now().await;
     let waiting = memory("VmRSS:")?.saturating_sub(before);
@@ -52,7 +54,7 @@ pub(crate) async fn measure(count: usize) -> Outcome<()> {
     Ok(())
 }
 
-async fn accepted(client: &Client, count: usize) -> Outcome<Vec<JobRef>> {
+async fn accepted(client: &Arc<Client>, count: usize) -> Outcome<Vec<JobRef>> {
     let mut jobs = Vec::with_capacity(count);
     let mut submits = JoinSet::new();
     for number in 0..count {
@@ -74,4 +76,58 @@ async fn accepted(client: &Client, count: usize) -> Outcome<Vec<JobRef>> {
         jobs.push(job?);
     }
     Ok(jobs)
+}
+
+/// Plays kie.ai without a memory, since the simulator forgets jobs when there are more than 20,000: the id of a task says when
+/// it began.
+pub(crate) fn serve() -> Outcome<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("http://{}", listener.local_addr()?);
+    let start = Instant::now();
+    for stream in listener.incoming() {
+        let stream = stream?;
+        thread::spawn(move || answer(stream, start));
+    }
+    Ok(())
+}
+
+/// Answers all requests of a connection.
+fn answer(stream: TcpStream, start: Instant) -> Outcome<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let mut body = vec![0; length(&head)];
+        stream.read_exact(&mut body)?;
+        let data = match head.split_once("taskId=") {
+            None => format!(r#"{{"taskId":"{:032x}"}}"#, start.elapsed().as_nanos()),
+            Some((_, task)) => record(task.get(..32).unwrap_or_default(), start)?,
+        };
+        let reply = format!(r#"{{"code":200,"msg":"success","data":{data}}}"#);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            reply.len()
+        );
+        stream.get_mut().write_all((head + &reply).as_bytes())?;
+    }
+}
+
+fn length(head: &str) -> usize {
+    let value = |line: &str| line.strip_prefix("content-length: ")?.parse().ok();
+    head.lines().find_map(value).unwrap_or_default()
+}
+
+fn record(task: &str, start: Instant) -> Outcome<String> {
+    let began = u128::from_str_radix(task, 16)?;
+    if start.elapsed().as_nanos() < began + JOB.as_nanos() {
+        return Ok(format!(r#"{{"taskId":"{task}","successFlag":0}}"#));
+    }
+    let video = "https://cdn.example.net/v.mp4";
+    Ok(format!(
+        r#"{{"taskId":"{task}","successFlag":1,"response":{{"resultUrls":["{video}"]}}}}"#
+    ))
 }
