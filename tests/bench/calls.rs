@@ -1,4 +1,4 @@
-//! What one paid request and one question take, beside the same by hand with reqwest and serde.
+//! Compares the cost of one paid request and one question with the same by hand with reqwest and serde.
 
 use std::fs;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What it takes to save a video of a GiB, beside curl.
+//! Compares the saving of a video of a GiB with curl.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write};

@@ -1,4 +1,4 @@
-//! What this library takes, beside what does the same without it: `cargo bench -p veo-bench -- ROW`.
+//! Measures this library beside code that does the same without it: `cargo bench -p veo-bench -- ROW`.
 //! `scripts/bench.sh` runs all rows.
 
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
@@ -64,7 +64,7 @@ fn memory(name: &str) -> Outcome<usize> {
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kilobytes = line.and_then(|line| line.trim().split(' ').next());
     Ok(kilobytes
-        .ok_or("Linux tells it, and this is none")?
+        .ok_or("only Linux tells the memory of a process")?
         .parse::<usize>()?
         << 10)
 }

@@ -235,7 +235,8 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
     Err(closest.unwrap_or_default())
 }
 
-/// The reasons against links that lead to where a provider cannot follow them. A simulated one is on this machine.
+/// Returns the reasons against links that no provider can follow, such as those into private networks. A simulated provider is on
+/// this machine and can.
 fn out_of_reach(provider: &dyn Provider, request: &VideoRequest) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let links = request.links();

@@ -482,6 +482,7 @@ impl Client {
         // The cost of the call may show in the balance only.
         self.observe_balance().await;
         let span = info_span!("submit", provider = %offer.account, model = %offer.model, outcome = Empty, job = Empty);
+        // From here on the call may be charged. Until its outcome is written the attempt is open, and never sent again.
         let mut submission = provider.submit(offer).instrument(span.clone()).await;
         span.record("outcome", submission.outcome());
         let mut is_renewed = false;

@@ -139,7 +139,7 @@ impl Key {
     }
 }
 
-/// The first place of the key as it is or in the encodings of JSON, of URLs and of HTML, and its length there.
+/// Finds the key as it is, and in the encodings of JSON, of URLs and of HTML. Returns its first place and its length there.
 fn find(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
     let first = *key.first()?;
     let is_start = |byte: u8| byte == first || matches!(byte, b'\\' | b'%' | b'&');
