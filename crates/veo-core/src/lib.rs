@@ -20,8 +20,8 @@
 //!
 //! # Panics
 //!
-//! Every call of a [`Client`] needs a tokio runtime with time and IO. Without a runtime, the call returns an error. In a
-//! runtime that lacks time or IO, tokio panics.
+//! Every call of a [`Client`] needs a tokio runtime with time and IO. Without a runtime, the call returns an error. In
+//! a runtime that lacks time or IO, tokio panics.
 //!
 //! # Features
 //!

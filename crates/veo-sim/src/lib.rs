@@ -2,20 +2,20 @@
 //!
 //! # Time
 //!
-//! By default a task advances each time a client asks about it, so a test never waits. With another [`Pace`] a task takes
-//! time, many times faster than in reality. [`Sim::advance`] moves the simulated time forward at once. Links expire after
-//! 20 minutes, uploads after 3 days, and records and videos after 14 days.
+//! By default a task advances each time a client asks about it, so a test never waits. With another [`Pace`] a task
+//! takes time, many times faster than in reality. [`Sim::advance`] moves the simulated time forward at once. Links
+//! expire after 20 minutes, uploads after 3 days, and records and videos after 14 days.
 //!
 //! # Faults
 //!
-//! A [`Scenario`] describes what goes wrong. The [catalogue](Scenario::catalogue) has a scenario for each known fault. You
-//! can also make a scenario with a few calls, or read one from TOML.
+//! A [`Scenario`] describes what goes wrong. The [catalogue](Scenario::catalogue) has a scenario for each known fault.
+//! You can also make a scenario with a few calls, or read one from TOML.
 //!
-//! There are two ways to choose a scenario. [`Builder::scenario`] sets one for all accounts. An API key also chooses one
-//! by its name: a client with the key `lost-reply` loses the reply to its first paid request.
+//! There are two ways to choose a scenario. [`Builder::scenario`] sets one for all accounts. An API key also chooses
+//! one by its name: a client with the key `lost-reply` loses the reply to its first paid request.
 //!
-//! Each API key has one account at each of the two providers. Each account has its own balance, its own tasks and its own
-//! count of requests for faults. `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario. Only
+//! Each API key has one account at each of the two providers. Each account has its own balance, its own tasks and its
+//! own count of requests for faults. `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario. Only
 //! [`Scenario::expect`] counts the calls of all accounts with the scenario together.
 //!
 //! # The two forms of kie.ai
@@ -27,9 +27,9 @@
 //!
 //! # Money
 //!
-//! An accepted task is [charged](Sim::charges), even if the reply to its request is lost. If the task fails, the charge is
-//! returned, unless the [`Fate`] of the task keeps it. A refused request is not charged. [`Sim::submits`] counts refused
-//! requests too, since an application that sends two requests for one video can pay twice.
+//! An accepted task is [charged](Sim::charges), even if the reply to its request is lost. If the task fails, the charge
+//! is returned, unless the [`Fate`] of the task keeps it. A refused request is not charged. [`Sim::submits`] counts
+//! refused requests too, since an application that sends two requests for one video can pay twice.
 //!
 //! # Bounds
 //!
@@ -46,9 +46,9 @@
 //!
 //! # Features
 //!
-//! The feature `contract` is on by default. With it, the simulator checks every request against the specification of its
-//! provider. Without it, the crate builds in less than half the time. The simulator then refuses only what the providers
-//! are known to refuse, and [`Sim::surprises`] does not report requests that break the specification.
+//! The feature `contract` is on by default. With it, the simulator checks every request against the specification of
+//! its provider. Without it, the crate builds in less than half the time. The simulator then refuses only what the
+//! providers are known to refuse, and [`Sim::surprises`] does not report requests that break the specification.
 
 #[cfg(feature = "contract")]
 mod check;
