@@ -9,14 +9,14 @@
 //! | --- | --- |
 //! | describe the video | [`VideoRequest`] with its [`Input`]; an [`Image`] has a [`Source`] |
 //! | choose who makes it | [`Client`], which has one [`Provider`] or several; [`Model`] and [`Capabilities`] list the abilities of each |
-//! | see what would be sent, offline | [`Plan`] with an [`Offer`] or a [`Refusal`] from each provider |
+//! | see what would be sent, offline | [`Plan`], which has an [`Offer`] to or a [`Refusal`] of each provider |
 //! | pay | [`Submission`], which is a [`Job`], an [`Error`] or [`Unknown`] |
-//! | wait | [`JobRef`], the job as one line; [`State`]; [`Poll`] |
-//! | use the result | [`Video`]; [`Saved`], the file, with its [`Media`]; [`Receipt`] |
+//! | wait | [`JobRef`], the job as one line of text; [`State`]; [`Poll`], the schedule of the questions |
+//! | use the result | [`Video`]; [`Saved`], its file, with the [`Media`] in it; [`Receipt`], which compares the request with the video |
 //! | handle an error | [`Error`] with [`Charged`], [`Resend`] and [`Fault`]: the charge, the next attempt, the cause |
 //!
 //! This library reads no environment variable and prints nothing. `tracing` has a span for each submit, wait, upgrade
-//! and download. With the target `veo::wire` it logs every exchange with a provider or a media host.
+//! and download. With the target `veo::wire`, `tracing` also has every exchange with a provider or a media host.
 //!
 //! # Panics
 //!

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # How it works
+//! The ledger has an *entry* for each *key*. A key is the caller's name for one video.
 //!
 //! Each method of the ledger is one transaction. When the method returns, the commit is on the disk of the database,
 //! even if `synchronous_commit` is off. All times are from the clock of the database. If a transaction was rolled back,
@@ -12,8 +13,8 @@
 //!
 //! A call on its way has a lease of 30 seconds in the database. The process that sends the call renews the lease for up
 //! to ten minutes. If the lease ends without an outcome, the outcome is unknown, and the call may have been charged. No
-//! process sends a request under this key again until somebody settles the entry. If a slow process still gets the
-//! outcome later, the ledger records this outcome.
+//! process sends a request under this key again until somebody settles the entry, which means to record the true
+//! outcome. If a slow process still gets the outcome later, the ledger records this outcome.
 //!
 //! # Views for people
 //!

@@ -3,27 +3,29 @@
 //! # Time
 //!
 //! By default a task advances each time a client asks about it, so a test never waits. With another [`Pace`] a task
-//! takes time, many times faster than in reality. [`Sim::advance`] moves the simulated time forward at once. Links
-//! expire after 20 minutes, uploads after 3 days, and records and videos after 14 days.
+//! takes simulated time, which passes many times faster than real time. [`Sim::advance`] moves the simulated time
+//! forward at once. Links expire after 20 minutes, uploads after 3 days, and records and videos after 14 days.
 //!
 //! # Faults
 //!
 //! A [`Scenario`] describes what goes wrong. The [catalogue](Scenario::catalogue) has a scenario for each known fault.
 //! You can also make a scenario with a few calls, or read one from TOML.
 //!
-//! There are two ways to choose a scenario. [`Builder::scenario`] sets one for all accounts. An API key also chooses
-//! one by its name: a client with the key `lost-reply` loses the reply to its first paid request.
+//! There are two ways to choose a scenario. [`Builder::scenario`] sets the scenario of all accounts. An API key that is
+//! the name of a scenario chooses this scenario for its own account instead. For example, a client with the API key
+//! `lost-reply` loses the reply to its first paid request.
 //!
-//! Each API key has one account at each of the two providers. Each account has its own balance, its own tasks and its
-//! own count of requests for faults. `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario. Only
-//! [`Scenario::expect`] counts the calls of all accounts with the scenario together.
+//! Each API key has one account at each of the two providers. Each account has its own balance and its own tasks. A
+//! fault can hit, for example, the first paid request; each account counts its own requests for this. `lost-reply/1`
+//! and `lost-reply/2` are two accounts with the same scenario. [`Scenario::expect`] is the exception: it counts the
+//! calls of all accounts with the scenario together.
 //!
 //! # The two forms of kie.ai
 //!
 //! kie.ai has two forms of its API, and so has the simulator. The old form is below `/api/v1/veo`. In the current form,
 //! videos, extensions and upgrades are all tasks of `/api/v1/jobs/createTask`. Both forms use the same account with its
-//! balance, limit and uploads, but neither knows the tasks of the other. The scenarios whose names begin with
-//! `retired-old-form` switch the old form off. [`Sim::fault`] can switch it off during a run.
+//! balance, limit and uploads, but neither form knows the tasks of the other form. The scenarios whose names begin with
+//! `retired-old-form` switch the old form off. [`Sim::fault`] can switch the old form off during a run.
 //!
 //! # Money
 //!
@@ -36,9 +38,9 @@
 //! | content | bound |
 //! | --- | --- |
 //! | remembered calls | the last 10,000 |
-//! | remembered tasks | the last 20,000, each of 2 to 4 KiB |
+//! | remembered tasks | the last 20,000; each takes 2 to 4 KiB of memory |
 //! | remembered accounts | the last 20,000 |
-//! | texts of clients in the calls, the tasks and the accounts | 64 MiB for each of the three; beyond it, fewer are remembered |
+//! | texts that clients sent, in all calls, in all tasks or in all accounts | 64 MiB for each of the three; with more text, the simulator remembers fewer of them |
 //! | uploads | 128 MiB |
 //! | [surprises](Sim::surprises) | the first 1,000 |
 //! | body of a request | 1 MiB, or 24 MiB for an upload |
