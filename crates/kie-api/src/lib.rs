@@ -4,11 +4,12 @@
 //!
 //! Types and calls are generated from `openapi/kie.yaml` of the repository. The file states the source of every field.
 //! These parts are written by hand:
-//!
 //! - the constructor and the uploads,
 //! - the reading of kie.ai's envelope (`code`, `msg` and `data`),
-//! - the reading of three things that come in many shapes: the started task ([`started_task`]), the record of a task
-//!   ([`types::Record`]), and the reply to an upgrade call ([`UpgradeReply`]).
+//! - [`started_task`], which finds the new task in a reply of any shape,
+//! - the reading of a task's record ([`types::Record`]), which comes in many shapes,
+//! - the reading of the reply to an upgrade call ([`UpgradeReply`]), which comes in many shapes too.
+
 //!
 //! # Replies and requests
 //!

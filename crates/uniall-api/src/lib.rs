@@ -6,9 +6,9 @@
 //! field. These parts are written by hand: the constructor, the reading of replies, and the reading of a task
 //! ([`types::VideoTask`]), which comes in many shapes.
 //!
-//! UniAll does not document the replies for its Veo models. So the types allow the replies that it documents for other
-//! models, and those that the gateway software behind UniAll probably sends. Both are read with and without an envelope
-//! around the task.
+//! UniAll does not document the replies for its Veo models. So the types allow two kinds of replies: those that UniAll
+//! documents for other models, and those that the gateway software behind UniAll probably sends. Both are read with and
+//! without an envelope around the task.
 //!
 //! # Replies and requests
 //!

@@ -13,8 +13,8 @@
 //!
 //! A call on its way has a lease of 30 seconds in the database. The process that sends the call renews the lease for up
 //! to ten minutes. If the lease ends without an outcome, the outcome is unknown, and the call may have been charged. No
-//! process sends a request under this key again until somebody settles the entry, which means to record the true
-//! outcome. If a slow process still gets the outcome later, the ledger records this outcome.
+//! process sends a request under this key again until somebody settles the entry. To settle an entry means to record
+//! its true outcome. If a slow process still gets the outcome later, the ledger records this outcome.
 //!
 //! # Views for people
 //!

@@ -9,10 +9,11 @@
 //! - A reply is read to its end, up to [`MAX_BODY`]. A video inside a reply is decoded while it arrives, up to
 //!   [`MAX_INLINE`]. If a reply breaks off, the part that arrived is kept, since it can contain the id of a paid task.
 //! - Decoding a reply takes a bounded amount of memory, however many values the reply has ([`json()`]).
-//! - The API key is sent to the configured origins only. It is removed from everything that is read. The exception is a
-//!   short key for a simulator on this machine, because such a key can be an ordinary word.
+//! - The API key is sent to the configured origins only, and is removed from everything that is read. The exception is
+//!   a short key for a simulator on this machine, because such a key can be an ordinary word.
 //! - `tracing` logs each exchange at the debug level, with the target [`WIRE`]. A log line has the method, the URL, the
-//!   status and the first 4 KiB of both bodies. It has no API key, and shows links as [`without_queries`] returns them.
+//!   status and the first 4 KiB of both bodies. A log line has no API key, and shows links as [`without_queries`]
+//!   returns them.
 
 mod address;
 mod bounds;
