@@ -9,7 +9,6 @@
 //! - [`started_task`], which finds the new task in a reply of any shape,
 //! - the reading of a task's record ([`types::Record`]), which comes in many shapes,
 //! - the reading of the reply to an upgrade call ([`UpgradeReply`]), which comes in many shapes too.
-
 //!
 //! # Replies and requests
 //!
