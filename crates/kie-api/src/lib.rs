@@ -4,6 +4,7 @@
 //!
 //! Types and calls are generated from `openapi/kie.yaml` of the repository. The file states the source of every field.
 //! These parts are written by hand:
+//!
 //! - the constructor and the uploads,
 //! - the reading of kie.ai's envelope (`code`, `msg` and `data`),
 //! - [`started_task`], which finds the new task in a reply of any shape,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! # How it works
+//!
 //! The ledger has an *entry* for each *key*. A key is the caller's name for one video.
 //!
 //! Each method of the ledger is one transaction. When the method returns, the commit is on the disk of the database,
