@@ -116,12 +116,16 @@ fn settle_list(value: &mut Value) {
     }
 }
 
-/// Replaces a JSON text with the object or list that it stands for, even if it was encoded more than once.
+/// Replaces a JSON text with the object that it stands for, even if it was encoded more than once. A list in a text stays a text,
+/// since a long one would take a hundred times its memory.
 fn settle_text(value: &mut Value) {
-    if let Value::String(text) = value
-        && let object @ (Value::Object(_) | Value::Array(_)) = decoded(text)
-    {
-        *value = object;
+    let Value::String(text) = value else {
+        return;
+    };
+    let mut inside = decoded(text);
+    settle_list(&mut inside);
+    if inside.is_object() {
+        *value = inside;
     }
 }
 

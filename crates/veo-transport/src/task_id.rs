@@ -67,6 +67,8 @@ pub fn looks_like_task_id(text: &str) -> bool {
 /// a member with another name for the id of a task. In a refusal, or in a sentence about a task, the id can be that of
 /// another task, so it is only [`Named::Perhaps`].
 pub fn unnamed_task(body: &[u8], is_refusal: bool) -> Option<Named> {
+    /// The number of bytes in which a sentence is looked for.
+    const WORDS: usize = 64 << 10;
     let mut data = members(body, "data").map(unquoted);
     let id = data
         .find(|text| looks_like_task_id(text))
@@ -74,7 +76,10 @@ pub fn unnamed_task(body: &[u8], is_refusal: bool) -> Option<Named> {
     match id {
         Some(id) if !is_refusal => Some(Named::Task(id)),
         Some(id) => Some(Named::Perhaps(id)),
-        None => id_in_words(&String::from_utf8_lossy(body)).map(Named::Perhaps),
+        None => {
+            let start = &body[..body.len().min(WORDS)];
+            id_in_words(&String::from_utf8_lossy(start)).map(Named::Perhaps)
+        }
     }
 }
 
