@@ -258,7 +258,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     assert!(
         error
             .to_string()
-            .contains("no provider here has a place for it"),
+            .contains("no provider of this client takes uploads"),
         "{error}"
     );
 
@@ -444,7 +444,7 @@ async fn each_account_of_a_provider_is_asked_once() {
         let (account, _) = reference.split_once(':').unwrap();
         assert_eq!(
             error.to_string(),
-            format!("{reference}: this client has no provider {account}; add it")
+            format!("{reference}: this client has no account {account}; add it")
         );
     }
 }
@@ -497,7 +497,7 @@ async fn an_error_of_a_wait_names_the_job() {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "somebody:t1: this client has no provider somebody; add it"
+            "somebody:t1: this client has no account somebody; add it"
         );
     }
 }
@@ -521,7 +521,7 @@ async fn a_receipt_lists_the_differences_from_the_request() {
         (text().audio(false), vec![]),
         (
             text().resolution(Resolution::K4),
-            vec!["4k was asked for, and 720 lines came"],
+            vec!["4k was asked for, and 720p came"],
         ),
     ];
     for (request, wanted) in table {

@@ -13,7 +13,7 @@ use crate::config::ProviderName;
 use crate::destination::{Destination, Target};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::paths::{check_target, check_writable, is_dash, place};
+use crate::paths::{canonical, check_target, check_writable, is_dash};
 use crate::read;
 use crate::shell::quoted;
 use crate::store::Store;
@@ -263,10 +263,12 @@ impl Save {
                 "a receipt goes to a file; with --json standard output has it too, as part of the event; a file of that \
                  name is ./-",
             )),
-            Some(receipt) if place(receipt) == place(video) => Err(Failure::usage(format!(
-                "{} cannot be both the video and its receipt",
-                receipt.display()
-            ))),
+            Some(receipt) if canonical(receipt) == canonical(video) => {
+                Err(Failure::usage(format!(
+                    "{} cannot be both the video and its receipt",
+                    receipt.display()
+                )))
+            }
             Some(receipt) => check_target(receipt, "--receipt", self.force),
             None => Ok(()),
         }

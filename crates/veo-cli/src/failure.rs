@@ -243,8 +243,8 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
              elsewhere."
         }
         (.., ErrorKind::LedgerDamaged) => {
-            "Each of these lines can stand for a paid video. Put back what was there: veo wait and veo jobs go on with what \
-             can be read."
+            "Each damaged line of the ledger can stand for a paid video. Restore the ledger from a backup. Without one, veo \
+             wait and veo jobs go on with what can be read."
         }
         (Exit::Unknown, ..) => return Some(look("ID", None)),
         (Exit::Unfinished, Some(job), ErrorKind::Unavailable) => {

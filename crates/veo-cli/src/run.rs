@@ -16,7 +16,7 @@ use crate::destination::{Destination, Target, write_out};
 use crate::failure::{Exit, Failure, PAID_IN_A_BATCH, look};
 use crate::interrupt::Interrupts;
 use crate::output::{Event, Output};
-use crate::paths::{next_free, place};
+use crate::paths::{canonical, next_free};
 use crate::progress::{Progress, spinner};
 use crate::saved::SavedVideo;
 use crate::store::Store;
@@ -385,7 +385,7 @@ impl<'a> Run<'a> {
             } else {
                 path.exists()
             };
-            is_in_the_way || targets.contains(&*place(path).display().to_string())
+            is_in_the_way || targets.contains(&*canonical(path).display().to_string())
         }))
     }
 }

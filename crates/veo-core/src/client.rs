@@ -444,7 +444,7 @@ impl Client {
                 self.check_place(job, entry.base_url())?;
             }
             if let Some(to) = entry.upgrade() {
-                let small = job.without_size();
+                let small = job.without_resolution();
                 return Box::pin(self.enlarge(&small, to, false, on_state)).await;
             }
         }
@@ -580,7 +580,7 @@ impl Client {
     /// balance, such as UniAll; otherwise why there is no answer. Asking costs nothing.
     pub async fn credits(&self, provider: &str) -> Result<f64, Error> {
         let Some(found) = self.account(provider) else {
-            let message = format!("this client has no provider {provider}; add it");
+            let message = format!("this client has no account {provider}; add it");
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         };
         if !found.capabilities().credits {
@@ -828,7 +828,7 @@ async fn next_state(
 
 /// Makes the error of a job whose provider this client does not have.
 pub(crate) fn nobody(job: &JobRef) -> Error {
-    let message = format!("this client has no provider {}; add it", job.account());
+    let message = format!("this client has no account {}; add it", job.account());
     Error::new(ErrorKind::InvalidRequest, message).with_job(job)
 }
 

@@ -22,7 +22,7 @@ const MAX_IMAGE: u64 = 20 << 20;
 /// The end of a sentence about an image that cannot be uploaded.
 pub(crate) fn stranded() -> String {
     format!(
-        "is on this machine and no provider here has a place for it; put it on the web, or add {KEEPS_IMAGES}"
+        "is on this machine, and no provider of this client takes uploads; put it on the web, or add {KEEPS_IMAGES}"
     )
 }
 

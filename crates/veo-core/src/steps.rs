@@ -467,7 +467,7 @@ impl Client {
 
     /// Returns the entry that a task belongs to: as its job, or as the task of an upgrade.
     async fn owner_of(&self, job: &JobRef) -> Result<Option<Entry>, Error> {
-        let task = job.without_size();
+        let task = job.without_resolution();
         if let Some(entry) = self.ledger().find(Find::Job(&task)).await? {
             return Ok(Some(entry));
         }
@@ -552,7 +552,7 @@ impl Client {
         if let Some(to) = wanted
             && let Some(upgrade) = self
                 .ledger()
-                .entry(&job.reference.with_size(to).to_string())
+                .entry(&job.reference.with_resolution(to).to_string())
                 .await?
             && upgrade.key != entry.key
             && upgrade.state != EntryState::Rejected

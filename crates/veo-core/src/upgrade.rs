@@ -108,7 +108,7 @@ impl Client {
             return Ok(());
         }
         let message = format!(
-            "{} cannot make a finished video {to}; ask for it when you start",
+            "{} cannot upgrade a video to {to}; choose the size when you make the video",
             job.provider
         );
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
@@ -143,7 +143,7 @@ impl Client {
         to: Resolution,
         target: Option<&str>,
     ) -> Result<Entry, Error> {
-        let job = job.as_ref().with_size(to);
+        let job = job.as_ref().with_resolution(to);
         self.check_upgrade(&job, to)?;
         let mut want = Want::new(job.to_string(), self.upgrade_wish(&job).await);
         want.target = target.map(str::to_owned);
@@ -158,7 +158,7 @@ impl Client {
         again: bool,
         own: &mut Option<String>,
     ) -> Result<State, Error> {
-        let reference = job.with_size(to);
+        let reference = job.with_resolution(to);
         let key = reference.to_string();
         if self.keeps_record()
             && let Some(entry) = self.ledger().entry(&key).await?
@@ -195,7 +195,7 @@ impl Client {
         let wish = self.upgrade_wish(reference).await;
         let asked = wish.asked().cloned();
         let request = asked.unwrap_or_else(|| VideoRequest::text(""));
-        let small = self.entry_of(&reference.without_size()).await;
+        let small = self.entry_of(&reference.without_resolution()).await;
         let model = small.and_then(|entry| Some(entry.attempts.last()?.sent.model.clone()));
         let offer = Offer {
             provider: reference.provider.clone(),
@@ -403,7 +403,7 @@ impl Client {
         written.map_err(|error| {
             let mut message = format!("{reference} is paid for and is not on record: {error}");
             if let Some(task) = task {
-                let mut own = reference.without_size();
+                let mut own = reference.without_resolution();
                 own.task = task.to_owned();
                 message.push_str(&format!(". Keep the name of its task: {own}"));
             }
@@ -431,7 +431,7 @@ impl Client {
 
     /// Makes the wish for an upgrade, with the request of the smaller video if that is known here.
     async fn upgrade_wish(&self, reference: &JobRef) -> Wish {
-        let small = self.entry_of(&reference.without_size()).await;
+        let small = self.entry_of(&reference.without_resolution()).await;
         let request =
             small.and_then(|entry| Some(Box::new(entry.wish.redacted().asked()?.clone())));
         Wish::Upgrade {

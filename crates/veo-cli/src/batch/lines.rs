@@ -10,7 +10,7 @@ use veo_core::VideoRequest;
 
 use crate::failure::Failure;
 use crate::hash::hex;
-use crate::paths::place;
+use crate::paths::canonical;
 use crate::read;
 
 pub(super) struct BatchLine {
@@ -73,7 +73,7 @@ impl BatchLine {
     /// Returns whether this is the line of a request and its file. A line that names no file is known by its request.
     fn says(&self, request: &VideoRequest, output: &Path) -> bool {
         let is_there = match &self.output {
-            Some(named) => place(named) == place(output),
+            Some(named) => canonical(named) == canonical(output),
             None => true,
         };
         is_there && self.request == *request

@@ -28,7 +28,7 @@ use crate::batch::work::Work;
 use crate::failure::Failure;
 use crate::ledgers::Ledgers;
 use crate::output::Output;
-use crate::paths::{check_length, is_dash, place};
+use crate::paths::{canonical, check_length, is_dash};
 use crate::read;
 use crate::run::Run;
 use crate::setting::Setting;
@@ -97,10 +97,10 @@ pub(crate) async fn run(
     let text = read::file(file)?;
     let lines = lines::read(file, &text)?;
     let receipts = batch.receipts.as_deref().filter(|path| !is_dash(path));
-    let mut reserved = vec![place(file), ledger_of(file)?];
+    let mut reserved = vec![canonical(file), ledger_of(file)?];
     if let Some(receipts) = receipts {
         receipts::check(receipts, &reserved)?;
-        reserved.push(place(receipts));
+        reserved.push(canonical(receipts));
     }
 
     let setting = Setting::of(who, ledgers, output).await?;

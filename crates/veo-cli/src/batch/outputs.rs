@@ -8,7 +8,7 @@ use veo_core::ledger::{EntryState, Listed};
 use crate::batch::entries::Entries;
 use crate::batch::lines::BatchLine;
 use crate::failure::Failure;
-use crate::paths::{is_dash, next_free, place};
+use crate::paths::{canonical, is_dash, next_free};
 
 pub(super) struct Outputs<'a> {
     /// The start of the names that the program gives.
@@ -56,7 +56,7 @@ impl<'a> Outputs<'a> {
         }
         for line in unsent {
             if let Some(path) = &line.output {
-                claimed.entry(place(path)).or_insert_with(|| name(line));
+                claimed.entry(canonical(path)).or_insert_with(|| name(line));
             }
         }
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -76,7 +76,7 @@ impl<'a> Outputs<'a> {
         }
         let like = PathBuf::from(format!("{}-{}.mp4", self.stem, line.number));
         let is_taken = |path: &Path| {
-            let place = place(path);
+            let place = canonical(path);
             self.claimed.contains_key(&place)
                 || place
                     .to_str()
@@ -84,7 +84,7 @@ impl<'a> Outputs<'a> {
                 || (!force && path.exists())
         };
         let path = next_free(&like, is_taken);
-        self.claimed.insert(place(&path), name(line));
+        self.claimed.insert(canonical(&path), name(line));
         Ok(path)
     }
 
@@ -96,7 +96,7 @@ impl<'a> Outputs<'a> {
                 "a line of a batch needs a file of its own, and - is standard output; a file of that name is ./-",
             ));
         }
-        let place = place(path);
+        let place = canonical(path);
         if self.reserved.contains(&place) {
             return Err(Failure::usage(format!(
                 "{shown} is the batch, its ledger or its receipts"

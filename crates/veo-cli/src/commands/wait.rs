@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::fetch::{check_place, fetch};
 use crate::ledgers::Ledgers;
 use crate::output::Output;
-use crate::paths::{job_path, place};
+use crate::paths::{canonical, job_path};
 use crate::run::Run;
 use crate::store::Store;
 
@@ -132,7 +132,7 @@ async fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), F
     let mut seen = HashMap::new();
     for job in jobs {
         let path = job_path(job, store.find(job).await?.as_ref());
-        if let Some(other) = seen.insert(place(&path), job) {
+        if let Some(other) = seen.insert(canonical(&path), job) {
             let path = path.display();
             let message = format!(
                 "{other} and {job} are both to be saved as {path}; wait for one at a time, with --output"

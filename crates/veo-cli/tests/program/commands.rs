@@ -381,7 +381,7 @@ fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
         run.err
     );
     assert!(
-        run.err.contains("1080p was asked for, and 720 lines came"),
+        run.err.contains("1080p was asked for, and 720p came"),
         "{}",
         run.err
     );
