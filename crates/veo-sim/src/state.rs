@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::ledger::{Call, Charge, Ledger};
 use crate::recent::Recent;
 use crate::scenario::{Fate, Fault, FaultRule, Pace, Scenario, applies, is_about};
-use crate::task::{Announcement, Progress, Task};
+use crate::task::{PendingCallback, Progress, Task};
 
 const MAX_ACCOUNTS: usize = 20_000;
 const MAX_TASKS: usize = 20_000;
@@ -84,8 +84,8 @@ pub(crate) struct Account {
     accepted: u32,
     /// The times of the latest paid requests.
     submits: VecDeque<Duration>,
-    /// A callback that waits for its partner.
-    pub(crate) held: Option<Announcement>,
+    /// A callback that is held back, and is sent after the next callback of the account.
+    pub(crate) held: Option<PendingCallback>,
 }
 
 /// An uploaded file.

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use crate::spec::{Problem, Spec, escape, members};
 
-/// The reason to refuse a word that is known elsewhere.
+/// The reason to refuse a field that is known in other places of a specification.
 pub(super) const UNREAD: &str = "nothing reads this here, so it would be lost";
 /// The reason why a schema has to be a component.
-pub(super) const INLINE: &str = "an inline object, enum or oneOf gets a made-up name that can meet another; \
+pub(super) const INLINE: &str = "an inline object, enum or oneOf gets a generated name, which can be that of another schema; \
                                  move it to components/schemas and refer to it";
 
 pub(super) struct Report {
@@ -32,12 +32,12 @@ impl Report {
         });
     }
 
-    /// Refuses all words except `words`.
-    pub(super) fn only(&mut self, at: &str, value: &Value, words: &[&str], why: &str) {
-        for (word, _) in members(value) {
-            if word != "x-basis" && !words.contains(&word) {
-                let at = format!("{at}/{}", escape(word));
-                self.refuse(at, format!("{why}; write only {}", words.join(", ")));
+    /// Refuses each field of an object that is not in `fields`.
+    pub(super) fn only(&mut self, at: &str, value: &Value, fields: &[&str], why: &str) {
+        for (field, _) in members(value) {
+            if field != "x-basis" && !fields.contains(&field) {
+                let at = format!("{at}/{}", escape(field));
+                self.refuse(at, format!("{why}; write only {}", fields.join(", ")));
             }
         }
     }
