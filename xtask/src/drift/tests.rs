@@ -652,7 +652,7 @@ fn a_basis_that_is_wrong_is_a_problem() {
         (
             "observed",
             GOOD,
-            "body.seed: this is documented now; drop x-basis",
+            "body.seed: this is documented now; remove x-basis",
         ),
         ("observed", without.as_str(), ""),
         ("observed", otherwise.as_str(), ""),
@@ -679,15 +679,15 @@ fn an_outdated_accepted_difference_is_a_problem() {
         (with("maximum: 8"), ""),
         (
             with("maximum: 7"),
-            "this difference is no more, maximum is documented as 7; delete\n    - at: POST /task body.seed\n      what: maximum\n      documented: 8\n      why: so be it\n",
+            "this difference no longer exists, since maximum is documented as 7; delete\n    - at: POST /task body.seed\n      what: maximum\n      documented: 8\n      why: so be it\n",
         ),
         (
             with("maximum: 9"),
-            "this difference is no more, maximum is documented as 9; delete",
+            "this difference no longer exists, since maximum is documented as 9; delete",
         ),
         (
             gone,
-            "this difference is no more, nothing is documented there; delete",
+            "this difference no longer exists, since nothing is documented there; delete",
         ),
     ];
     for (page, says) in rows {
