@@ -565,7 +565,7 @@ async fn a_receipt_lists_the_differences_from_the_request() {
     }
 }
 
-/// kie.ai's record of the first task has only the smaller video. So a new link has to come from the task of the upgrade.
+/// kie.ai's record of the first task has only the smaller video, so a new link has to come from the upgrade's task.
 #[tokio::test]
 async fn an_upgraded_videos_link_is_renewed_from_its_own_task() {
     let scenario = Scenario::new(

@@ -9,7 +9,7 @@ use veo_core::ledger::Entry;
 
 use crate::failure::Failure;
 
-/// Returns the absolute path of a file with its folder resolved, so that all spellings of the path give the same result.
+/// Returns the absolute path of a file with its folder resolved, so that all spellings of a path give the same result.
 /// The file need not exist.
 pub(crate) fn canonical(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -29,8 +29,8 @@ pub struct JobRef {
     pub provider: String,
     /// The name of the account at the provider, if the account has a name: `studio` in `kie@studio:0f1e2d3c`.
     pub account: Option<String>,
-    /// The form of the provider's API that knows the task: `jobs` in `kie+jobs:0f1e2d3c`. `None` is the provider's old or
-    /// only form.
+    /// The form of the provider's API that knows the task: `jobs` in `kie+jobs:0f1e2d3c`. `None` is the provider's old
+    /// or only form.
     pub form: Option<String>,
     /// The provider's id of the task, which can be any text.
     pub task: String,

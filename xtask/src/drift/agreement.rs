@@ -298,7 +298,7 @@ impl Documented {
                         continue;
                     };
                     // A page can contradict itself: its example has another type (`shown`) than the page states. Then
-                    // the type of the example counts. A required field always has a value, so its default does not count.
+                    // the type of the example counts. A required field always has a value, so its default is ignored.
                     let is_shown = what == "type" && has_value(facts, "shown", own.get(what));
                     let is_set =
                         what == "default" && has_value(facts, "required", Some(&json!(true)));
@@ -342,7 +342,7 @@ fn ours_of(at: &str, ours: &Surface) -> String {
     at.to_owned()
 }
 
-/// Returns whether a place of ours counts as documented: the nearest `x-basis` at or above it says so, or there is none.
+/// Returns whether a place of ours counts as documented: the nearest `x-basis` at or above it says so or is absent.
 fn is_documented(ours: &Surface, at: &str) -> bool {
     let mut place = Some(at);
     while let Some(at) = place {

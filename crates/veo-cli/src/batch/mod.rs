@@ -46,11 +46,11 @@ pub(crate) struct Batch {
     /// How many videos are under way at a time [default: 4].
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
-    /// Send no more requests once the next video could make all runs of the batch together cost more than this. The
+    /// Cap what all runs of the batch cost together. Nothing more is sent once the next video could exceed the cap. The
     /// price of a kind of video is not known before one was made. So the first video of each kind is made alone, and
-    /// can go over the cap; so can a price that rises meanwhile. Jobs that fail or take too long count as well. Prices
-    /// are read from the balance: while the first video of a kind is made, what others spend from the account counts as
-    /// part of its price. Needs a provider that tells its balance.
+    /// can exceed the cap. A price that rises meanwhile can exceed the cap too. Jobs that fail or take too long count
+    /// as well. Prices are read from the balance: while the first video of a kind is made, what others spend from the
+    /// account counts as part of its price. Needs a provider that tells its balance.
     #[arg(long, value_name = "CREDITS", allow_negative_numbers = true)]
     max_credits: Option<f64>,
     /// Where to save the receipts, instead of printing them; - prints them.
@@ -182,8 +182,7 @@ async fn open_store(
     } else if let Some(store) = Store::open_shared(&setting.ledgers).await? {
         store
     } else {
-        // The longest file beside the batch file NAME is .NAME.ledger.0123456789abcdef, with 25 bytes more. Each process
-        // that sends has one.
+        // The longest file name beside the batch file NAME is .NAME.ledger.0123456789abcdef, with 25 bytes more.
         check_length(&ledger_of(file)?.with_extension(""), 25, "--batch")?;
         names::check(file)?;
         Store::open_batch(file, &mut lines::keys_of(lines)).await?
