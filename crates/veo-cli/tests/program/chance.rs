@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    /// Takes the seed from `VEO_TEST_SEED`, or chooses one. The seed is printed, so the output of a failing test has it.
+    /// Takes the seed from `VEO_TEST_SEED`, or chooses one. The seed is printed, so a failing test shows it.
     pub(crate) fn new() -> Self {
         let given = std::env::var("VEO_TEST_SEED")
             .ok()
