@@ -69,7 +69,7 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
     let shown = path.display();
     if path.to_str().is_none() {
         return Err(Failure::usage(format!(
-            "the path {shown} is not valid UTF-8, so it cannot be recorded; choose another file with {option}"
+            "{shown} is not valid Unicode, so it cannot be recorded; choose another file with {option}"
         )));
     }
     // A video that fails its check is kept as NAME.part. A name that is taken meanwhile gets a number, such as NAME-2.
@@ -110,7 +110,7 @@ pub(crate) fn check_regular(path: &Path, option: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "{} is no regular file, and no video is saved in its place; choose another with {option}",
+        "{} is not a regular file, so no video is saved there; choose another with {option}",
         path.display()
     )))
 }

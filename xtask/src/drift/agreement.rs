@@ -101,7 +101,7 @@ fn stale(accepted: &Accepted, documented: &Documented) -> String {
         Some(_) => "it is documented there".to_owned(),
     };
     format!(
-        "{FILE}: this difference no longer exists, since {now}; delete\n{}",
+        "{FILE}: this difference no longer exists, {now}; delete\n{}",
         block(at, what, &accepted.documented, &accepted.why)
     )
 }
@@ -135,7 +135,7 @@ impl Difference {
             _ => format!("{what} is documented as {documented}, ours is {ours}"),
         };
         let way_out = match what.as_str() {
-            UNDOCUMENTED | FIELDS => "remove it, say with x-basis where it comes from",
+            UNDOCUMENTED | FIELDS => "remove it, name its source with x-basis",
             _ => "change the specification",
         };
         format!(

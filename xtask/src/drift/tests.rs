@@ -647,7 +647,7 @@ fn a_basis_that_is_wrong_is_a_problem() {
         (
             "documented",
             without.as_str(),
-            "body.seed: no page has this; remove it, say with x-basis",
+            "body.seed: no page has this; remove it, name its source with x-basis",
         ),
         (
             "observed",
@@ -679,15 +679,15 @@ fn an_outdated_accepted_difference_is_a_problem() {
         (with("maximum: 8"), ""),
         (
             with("maximum: 7"),
-            "this difference no longer exists, since maximum is documented as 7; delete\n    - at: POST /task body.seed\n      what: maximum\n      documented: 8\n      why: so be it\n",
+            "this difference no longer exists, maximum is documented as 7; delete\n    - at: POST /task body.seed\n      what: maximum\n      documented: 8\n      why: so be it\n",
         ),
         (
             with("maximum: 9"),
-            "this difference no longer exists, since maximum is documented as 9; delete",
+            "this difference no longer exists, maximum is documented as 9; delete",
         ),
         (
             gone,
-            "this difference no longer exists, since nothing is documented there; delete",
+            "this difference no longer exists, nothing is documented there; delete",
         ),
     ];
     for (page, says) in rows {

@@ -160,7 +160,7 @@ fn check_file(file: &Path) -> Result<(), Failure> {
     let named = if is_dash(file) {
         "standard input".to_owned()
     } else if file.exists() && !file.is_file() {
-        format!("{}, which is no regular file,", file.display())
+        format!("{}, which is not a regular file,", file.display())
     } else {
         return Ok(());
     };

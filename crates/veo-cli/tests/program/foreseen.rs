@@ -16,11 +16,11 @@ fn unusable_files_are_refused_before_anything_is_sent() {
         // Only regular files can be replaced, and a name that ends with a slash is a folder.
         (
             &["generate", "A dog", "--force", "-o", "pipe"],
-            "pipe is no regular file",
+            "pipe is not a regular file",
         ),
         (
             &["generate", "--batch", "pipe.jsonl", "--force"],
-            "pipe is no regular file",
+            "pipe is not a regular file",
         ),
         (&["generate", "A dog", "-o", "new/"], "new/ is a folder"),
         (

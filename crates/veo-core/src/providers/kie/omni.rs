@@ -29,8 +29,8 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     let name = model.name;
     offer.warnings = vec![
         format!(
-            "model: {name} is not a Veo model, and kie.ai's page does not say whether it has sound, what a failed video costs, or \
-             how long it will be sold"
+            "model: {name} is not a Veo model, and kie.ai's page leaves open whether it has sound, what a failed video costs, \
+             and how long it is sold"
         ),
         format!(
             "seconds: the price of {name} depends on the length, and 4k has a price of its own"
