@@ -340,12 +340,12 @@ impl Client {
         let mut plan = plan::plan(
             self.providers(),
             request,
-            image::is_stranded(request, self.places()),
+            image::lacks_uploader(request, self.places()),
         );
         plan.refusals.extend(
             self.doubles
                 .iter()
-                .map(|account| Refusal::of_double(account)),
+                .map(|account| Refusal::of_duplicate(account)),
         );
         plan
     }
@@ -434,7 +434,7 @@ impl Client {
         let job = job.as_ref();
         runtime().map_err(|error| error.with_job(job))?;
         let Some(provider) = self.provider_of(job) else {
-            return Err(nobody(job));
+            return Err(no_such_provider(job));
         };
         // Many jobs can be waited for at the same time, so large and seldom used values are boxed.
         let entry = self.entry_of(job).await.map(Box::new);
@@ -491,7 +491,7 @@ impl Client {
             let (mut waiting, provider, job) = following?;
             let asked = match &provider {
                 Some(provider) => next_state(&mut waiting, &**provider, &job).await,
-                None => Err(nobody(&job)),
+                None => Err(no_such_provider(&job)),
             };
             let state = asked.map_err(|error| error.with_job(&job));
             let goes_on = matches!(state, Ok(State::Pending | State::Running { .. }));
@@ -698,7 +698,7 @@ impl Client {
 
     pub(crate) async fn ask(&self, job: &JobRef) -> Result<State, Error> {
         runtime().map_err(|error| error.with_job(job))?;
-        let provider = self.provider_of(job).ok_or_else(|| nobody(job))?;
+        let provider = self.provider_of(job).ok_or_else(|| no_such_provider(job))?;
         provider
             .state(job)
             .await
@@ -719,7 +719,7 @@ impl Client {
             && let Some(job) = entry.job()
             && let Some(provider) = self.account(&job.offer.account)
         {
-            error = plan::naming_others(error, provider, &job.offer);
+            error = plan::with_other_models(error, provider, &job.offer);
         }
         error
     }
@@ -727,8 +727,8 @@ impl Client {
     /// Writes down how a job has ended, if it has. The result stands even if that cannot be written.
     async fn write_end(&self, entry: &Entry, ended: &Result<Video, Error>) {
         let written = match ended {
-            Ok(video) => self.finished(entry, video).await,
-            Err(error) if error.ends_job() => self.failed(entry, error).await,
+            Ok(video) => self.record_finished(entry, video).await,
+            Err(error) if error.ends_job() => self.record_failed(entry, error).await,
             Err(_) => Ok(()),
         };
         if let Err(error) = written {
@@ -827,13 +827,13 @@ async fn next_state(
 }
 
 /// Makes the error of a job whose provider this client does not have.
-pub(crate) fn nobody(job: &JobRef) -> Error {
+pub(crate) fn no_such_provider(job: &JobRef) -> Error {
     let message = format!("this client has no provider {}; add it", job.account());
     Error::new(ErrorKind::InvalidRequest, message).with_job(job)
 }
 
 /// Makes the error of a request that no provider can make, with all reasons.
-pub(crate) fn impossible(refusals: &[Refusal]) -> Error {
+pub(crate) fn no_provider_can(refusals: &[Refusal]) -> Error {
     let refusals: Vec<_> = refusals.iter().map(Refusal::to_string).collect();
     Error::new(ErrorKind::InvalidRequest, refusals.join("\n"))
 }

@@ -556,7 +556,7 @@ impl VideoRequest {
     }
 
     /// The links that a provider is to follow or to call, each with the name of its field.
-    pub(crate) fn links(&self) -> Vec<(&'static str, &str)> {
+    pub(crate) fn urls(&self) -> Vec<(&'static str, &str)> {
         let mut links: Vec<(&'static str, &str)> = Vec::new();
         for image in self.images() {
             if let Image::Url(url) = image {

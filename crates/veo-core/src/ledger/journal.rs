@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 use sha2::{Digest as _, Sha256};
 
 use super::alive::Processes;
-use super::book::{Book, Row, Short};
+use super::book::{Book, EntrySummary, EventSummary};
 use super::disk::{
     has_other_names, is_in_place, make_folder, read_at, unlockable, unusable, write_at,
 };
@@ -341,12 +341,12 @@ impl Journal {
         let is_short = read.at < head.end;
         if is_short && read.number.saturating_add(1) == head.lines && !read.is_damaged {
             let key = format!("{TORN}{}", head.last);
-            let torn = Short {
+            let torn = EventSummary {
                 at: milliseconds(),
                 key: key.as_str().into(),
                 state: Some(EntryState::Unknown),
                 first: true,
-                ..Short::default()
+                ..EventSummary::default()
             };
             self.book.apply(&torn, (0, 0));
             self.torn = Some(key);
@@ -440,7 +440,7 @@ impl Journal {
         self.trusted()?;
         let key = begin.want.key.clone();
         let known = self.entry(&key)?;
-        if let Some(answer) = rules::known(&begin.want, known.as_ref()) {
+        if let Some(answer) = rules::answer_for_used_key(&begin.want, known.as_ref()) {
             return Ok(answer);
         }
         // The line of this key was torn off, and its call may have been sent.
@@ -564,7 +564,7 @@ impl Journal {
         let unread = |what: String| unusable(&self.path, io::Error::other(what));
         let (short, event) =
             split(&bytes).ok_or_else(|| unread("a line has changed".to_owned()))?;
-        let short: Short =
+        let short: EventSummary =
             serde_json::from_slice(short).map_err(|error| unread(error.to_string()))?;
         let event = serde_json::from_slice(event).map_err(|error| unread(error.to_string()))?;
         Ok((at(short.at), event))
@@ -578,7 +578,7 @@ impl Journal {
         kind: Option<String>,
     ) -> Result<(), Error> {
         let state = self.book.get(key).map(|row| row.state);
-        let mut short = Short::of(key, milliseconds(), event);
+        let mut short = EventSummary::of(key, milliseconds(), event);
         short.kind = kind.map(Into::into).or(short.kind);
         if let Event::CalledAgain { .. } = event
             && let Some(EntryState::Unknown | EntryState::OnItsWay) = state
@@ -738,7 +738,7 @@ impl<'a> Prompts<'a> {
         })
     }
 
-    fn read(&mut self, row: &Row) -> io::Result<String> {
+    fn read(&mut self, row: &EntrySummary) -> io::Result<String> {
         let (offset, length) = row.first_line;
         if length == 0 {
             return Ok(String::new());
@@ -778,7 +778,7 @@ pub(super) fn write_whole(
     let mut writer = io::BufWriter::new(temporary.as_file());
     writer.write_all(&head_line(&head))?;
     let mut write = |key: &str, at: u64, event: Event| {
-        let mut short = Short::of(key, at, &event);
+        let mut short = EventSummary::of(key, at, &event);
         short.n = head.lines + 1;
         let line = line(&short, &event)?;
         head.lines = short.n;

@@ -3,13 +3,13 @@
 use serde::Deserialize as _;
 use serde_json::Value;
 use uniall_api::{Error as ApiError, Head, Rejection, bounds, sentence, started_task, types};
-use veo_transport::{absolute, words};
+use veo_transport::{absolute, shortened};
 
 use super::access;
 use super::body::Body;
 use super::errors::{failure, start, translated};
 use super::meaning::Meaning;
-use super::submit::{self, RefusalRow, Said, TAKEN_BEFORE, explained};
+use super::submit::{self, ProviderRefusal, RefusalRow, TAKEN_BEFORE, explained};
 use crate::{
     Access, ApiAddress, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature,
     Image, Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State,
@@ -212,7 +212,7 @@ impl UniAll {
         let raw = start(task.body());
         Ok(Described {
             model: task.model.clone(),
-            word: task.unknown_word().map(|word| words(word.to_owned())),
+            word: task.unknown_word().map(|word| shortened(word.to_owned())),
             ..Described::new(
                 state(&task, job, raw, &self.client).with_inline(task.inline().to_vec()),
             )
@@ -362,7 +362,7 @@ fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
         .collect()
 }
 
-impl Said for Rejection {
+impl ProviderRefusal for Rejection {
     fn head(&self) -> &Head {
         &self.head
     }
@@ -405,7 +405,7 @@ fn state(task: &types::VideoTask, job: &JobRef, raw: String, client: &uniall_api
                 urls.push(client.video_content_url(&job.task));
             }
             State::Finished(Box::new(Video {
-                resolution: task.size.clone().map(words),
+                resolution: task.size.clone().map(shortened),
                 created_at: task.created(),
                 completed_at: task.completed(),
                 raw,
@@ -423,7 +423,7 @@ fn state(task: &types::VideoTask, job: &JobRef, raw: String, client: &uniall_api
 }
 
 fn failed(task: &types::VideoTask) -> Error {
-    let all = task.failure().map(|text| words(text.to_owned()));
+    let all = task.failure().map(|text| shortened(text.to_owned()));
     let said = all.as_deref().map(sentence);
     let code = task.error.as_ref().and_then(|error| error.code.clone());
     let message = format!(
