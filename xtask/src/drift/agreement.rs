@@ -59,7 +59,7 @@ pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<S
     for difference in differences {
         problems.push(difference.told(&spec.file));
     }
-    for at in marked_in_vain(&ours, &documented) {
+    for at in outdated_marks(&ours, &documented) {
         problems.push(format!(
             "{} at {at}: this is documented now; drop x-basis, or say documented\n",
             spec.file
@@ -90,7 +90,7 @@ fn stale(accepted: &Accepted, documented: &Documented) -> String {
         Some(_) => "it is documented there".to_owned(),
     };
     format!(
-        "{FILE}: this difference is no more, {now}; delete\n{}",
+        "{FILE}: this difference no longer exists, {now}; delete\n{}",
         block(at, what, &accepted.documented, &accepted.why)
     )
 }
@@ -124,7 +124,7 @@ impl Difference {
             _ => format!("{what} is documented as {documented}, ours is {ours}"),
         };
         let way_out = match what.as_str() {
-            "gone" | "fields" => "remove it, say with x-basis what it rests on",
+            "gone" | "fields" => "remove it, name its source with x-basis",
             _ => "mend it",
         };
         format!(
@@ -179,7 +179,7 @@ impl Documented {
         for (at, facts) in &self.facts {
             match ours.facts(&ours_of(at, ours)) {
                 Some(own) => self.compare(at, facts, own, ours, &mut differences),
-                None => differences.extend(self.lacking(at, facts, ours)),
+                None => differences.extend(self.missing_from_ours(at, facts, ours)),
             }
         }
         differences.extend(self.beyond(ours));
@@ -190,7 +190,7 @@ impl Documented {
     fn beyond(&self, ours: &Surface) -> Vec<Difference> {
         let mut differences = Vec::new();
         let mut said = BTreeSet::new();
-        for at in surface::lacking(ours, &self.places) {
+        for at in surface::missing_from(ours, &self.places) {
             let (operation, part) = surface::split(at);
             let is_known = part.starts_with("default") || at.ends_with("[]");
             if is_known || !is_documented(ours, at) || self.has_origin(at, ours) {
@@ -227,7 +227,7 @@ impl Documented {
 
     /// The difference for a documented place that we lack. `None` if we lack its container too, or accept any content
     /// in it.
-    fn lacking(&self, at: &str, facts: &Stated, ours: &Surface) -> Option<Difference> {
+    fn missing_from_ours(&self, at: &str, facts: &Stated, ours: &Surface) -> Option<Difference> {
         let above = surface::parent(at).map(|above| ours_of(above, ours));
         if let Some(above) = above {
             let facts = ours.facts(&above)?;
@@ -374,7 +374,7 @@ fn can_hold(kind: Option<&Value>, own: &Facts) -> bool {
 }
 
 /// The places that we mark as observed or inferred although the pages document them.
-fn marked_in_vain(ours: &Surface, documented: &Documented) -> Vec<String> {
+fn outdated_marks(ours: &Surface, documented: &Documented) -> Vec<String> {
     let mut found = Vec::new();
     for (at, own) in &ours.places {
         let is_mark = own

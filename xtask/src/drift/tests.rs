@@ -680,15 +680,15 @@ fn an_accepted_difference_goes_stale_by_itself() {
         (with("maximum: 8"), ""),
         (
             with("maximum: 7"),
-            "this difference is no more, maximum is documented as 7; delete\n    - at: POST /task body.seed\n      what: maximum\n      documented: 8\n      why: so be it\n",
+            "this difference no longer exists, maximum is documented as 7; delete\n    - at: POST /task body.seed\n      what: maximum\n      documented: 8\n      why: so be it\n",
         ),
         (
             with("maximum: 9"),
-            "this difference is no more, maximum is documented as 9; delete",
+            "this difference no longer exists, maximum is documented as 9; delete",
         ),
         (
             gone,
-            "this difference is no more, nothing is documented there; delete",
+            "this difference no longer exists, nothing is documented there; delete",
         ),
     ];
     for (page, says) in rows {
@@ -767,7 +767,7 @@ fn the_list_of_pages_is_checked() {
         ),
         (
             "a: {pages: [{url: 'https://a.example/b'}, {url: 'https://a.example/b'}]}",
-            "stands there twice",
+            "is listed twice",
         ),
         (
             "a: {pages: [], accept: [{at: b, what: c, why: ' '}]}",

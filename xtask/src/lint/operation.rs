@@ -23,7 +23,7 @@ const PARAMETER: &[&str] = &["name", "in", "required", "description", "schema", 
 
 pub(super) fn paths(spec: &Spec, report: &mut Report) {
     for (path, item) in members(&spec.root["paths"]) {
-        report.only(&format!("/paths/{}", escape(path)), item, PATH, UNREAD);
+        report.allow_only(&format!("/paths/{}", escape(path)), item, PATH, UNREAD);
     }
 }
 
@@ -31,7 +31,7 @@ pub(super) fn operations(spec: &Spec, report: &mut Report) {
     let mut ids = BTreeSet::new();
     for operation in &spec.operations() {
         let at = &operation.pointer;
-        report.only(at, operation.value, OPERATION, UNREAD);
+        report.allow_only(at, operation.value, OPERATION, UNREAD);
         report.described(at, operation.value);
         identified(at, operation.value, &mut ids, report);
         billable(operation, report);
@@ -83,7 +83,7 @@ fn billable(operation: &Operation<'_>, report: &mut Report) {
 fn request(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
     let at = format!("{}/requestBody", operation.pointer);
     let body = spec.resolve(&operation.value["requestBody"]);
-    report.only(&at, body, &["required", "description", "content"], UNREAD);
+    report.allow_only(&at, body, &["required", "description", "content"], UNREAD);
     if members(&body["content"]).count() > 1 {
         let message = "the generator sends one kind of body; give exactly one";
         report.refuse(format!("{at}/content"), message);
@@ -121,7 +121,7 @@ fn parameters(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
 
 fn parameter(spec: &Spec, at: &str, parameter: &Value, report: &mut Report) {
     report.described(at, parameter);
-    report.only(at, parameter, PARAMETER, UNREAD);
+    report.allow_only(at, parameter, PARAMETER, UNREAD);
     let place = parameter["in"].as_str().unwrap_or_default();
     if !["path", "query"].contains(&place) {
         let message = "only what stands in the path and the query is sent; write one of these";
@@ -133,7 +133,7 @@ fn parameter(spec: &Spec, at: &str, parameter: &Value, report: &mut Report) {
     }
     let schema = &parameter["schema"];
     let at_schema = format!("{at}/schema");
-    report.only(&at_schema, schema, &["type", "$ref"], UNREAD);
+    report.allow_only(&at_schema, schema, &["type", "$ref"], UNREAD);
     let kind = spec.resolve(schema)["type"].as_str().unwrap_or_default();
     if !["string", "integer", "number", "boolean"].contains(&kind) {
         let message = "write a string, an integer, a number or a boolean";
@@ -195,7 +195,7 @@ pub(super) fn bodies(spec: &Spec, report: &mut Report) {
     };
     for (at, media) in spec.media_types() {
         if streams(&at) {
-            report.only(&at, media, &["schema"], UNREAD);
+            report.allow_only(&at, media, &["schema"], UNREAD);
             if media["schema"] != json!({ "type": "string", "format": "binary" }) {
                 let message =
                     "a file has no form of its own here; write {type: string, format: binary}";
@@ -209,7 +209,7 @@ pub(super) fn bodies(spec: &Spec, report: &mut Report) {
             let message = "nothing reads or sends this; write application/json, or multipart/form-data for a form";
             report.refuse(&at, message);
         }
-        report.only(&at, media, &["schema", "examples"], UNREAD);
+        report.allow_only(&at, media, &["schema", "examples"], UNREAD);
         if media["schema"].get("$ref").is_none() {
             report.refuse(format!("{at}/schema"), INLINE);
         }

@@ -33,7 +33,7 @@ impl Report {
     }
 
     /// Refuses all words except `words`.
-    pub(super) fn only(&mut self, at: &str, value: &Value, words: &[&str], why: &str) {
+    pub(super) fn allow_only(&mut self, at: &str, value: &Value, words: &[&str], why: &str) {
         for (word, _) in members(value) {
             if word != "x-basis" && !words.contains(&word) {
                 let at = format!("{at}/{}", escape(word));

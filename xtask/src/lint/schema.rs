@@ -180,7 +180,7 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
     });
     let place_name = format!("{place:?}").to_lowercase();
     let why = format!("{why} in a {place_name} {kind}");
-    report.only(at, schema, &words_of(schema, place, is_reply), &why);
+    report.allow_only(at, schema, &words_of(schema, place, is_reply), &why);
     bounded(schema, at, report);
     if !is_reply && schema.get("default").is_some() {
         let message =
