@@ -1238,7 +1238,7 @@ async fn every_reply_of_the_content_route_is_taken_up() {
             .count();
         // Where it was kept is another folder each time.
         let message = error.to_string();
-        let message = message.split("; what came is in").next().unwrap();
+        let message = message.split("; the incomplete file is").next().unwrap();
         Some(format!(
             "{}, asked {of_video} times\n   {message}\n",
             fixture.name

@@ -159,7 +159,7 @@ pub(crate) async fn what_was_rejected_begins_again_and_what_is_unknown_does_not(
     assert!(
         error
             .to_string()
-            .contains("l is accepted, and only what is unknown can be settled"),
+            .contains("l is accepted; only an unknown outcome can be settled"),
         "{error}"
     );
     assert_eq!(

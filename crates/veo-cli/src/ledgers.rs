@@ -45,7 +45,7 @@ async fn open(address: &str) -> Result<Arc<dyn Ledger>, Failure> {
     // The parser's error can contain a part of the password, so the message leaves it out.
     let Ok(config) = address.parse::<Config>() else {
         return Err(Failure::usage(
-            "--ledger or VEO_LEDGER is no address of a PostgreSQL; give one as a URL, or as host=HOST user=USER dbname=DATABASE",
+            "--ledger or VEO_LEDGER is not the address of a PostgreSQL database; give one as a URL, or as host=HOST user=USER dbname=DATABASE",
         ));
     };
     let is_local = config.get_hosts().iter().all(is_here)
@@ -80,7 +80,7 @@ fn is_here(host: &veo_postgres::tokio_postgres::config::Host) -> bool {
 #[cfg(not(feature = "postgres"))]
 async fn open(_: &str) -> Result<Arc<dyn Ledger>, Failure> {
     Err(Failure::usage(
-        "this veo is built without PostgreSQL, which --ledger and VEO_LEDGER are for; build one that has it: \
+        "this veo is built without PostgreSQL, which --ledger and VEO_LEDGER need; build one that has it: \
          cargo install veo-cli --features postgres",
     ))
 }

@@ -68,7 +68,7 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
     let shown = path.display();
     if path.to_str().is_none() {
         return Err(Failure::usage(format!(
-            "{shown} is no text, and cannot be written down; choose another file with {option}"
+            "{shown} is not valid Unicode, so it cannot be recorded; choose another file with {option}"
         )));
     }
     // A video that is in doubt is kept as NAME.part, and one whose name is taken meanwhile as NAME-2.
@@ -107,7 +107,7 @@ pub(crate) fn check_regular(path: &Path, option: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "{} is no regular file, and no video is saved in its place; choose another with {option}",
+        "{} is not a regular file, so no video is saved there; choose another with {option}",
         path.display()
     )))
 }

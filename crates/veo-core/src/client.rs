@@ -441,7 +441,7 @@ impl Client {
         if let Some(entry) = &entry {
             // A damaged line does not say where the entry was sent.
             if !matches!(entry.wish, Wish::Lost) {
-                self.check_place(job, entry.base_url())?;
+                self.check_address(job, entry.base_url())?;
             }
             if let Some(to) = entry.upgrade() {
                 let small = job.without_size();
@@ -646,7 +646,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] if this client has another address for its account.
-    pub fn check_place(
+    pub fn check_address(
         &self,
         job: impl AsRef<JobRef>,
         base_url: Option<&str>,
@@ -661,7 +661,9 @@ impl Client {
         let own_address = "the provider's own address";
         let there = base_url.unwrap_or(own_address);
         let here = provider.base_url().unwrap_or(own_address);
-        let message = format!("it lives at {there}, and {here} is set; correct the base URL");
+        let message = format!(
+            "its request was sent to {there}, but this client uses {here}; correct the base URL"
+        );
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
     }
 

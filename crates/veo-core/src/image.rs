@@ -156,7 +156,7 @@ fn warnings(request: &VideoRequest, looked: &[LocalImage]) -> Vec<String> {
             false => AspectRatio::Portrait,
         };
         if other != ratio && width != height {
-            warning += &format!("; {other} or auto does not");
+            warning += &format!("; choose {other} or auto to avoid that");
         }
         found.push(warning);
     }
@@ -279,7 +279,7 @@ pub(crate) fn contents(file: &Path) -> Result<Bytes, Unusable> {
     // A pipe or a device may have no end, or may never give a byte.
     if !found.is_file() {
         let kind = name_of(found.file_type());
-        return Err(wrong(&format!("is {kind}, and no file")));
+        return Err(wrong(&format!("is {kind} and not a file")));
     }
     // A file of the system itself, such as one in `/proc`, claims to be empty, and may have no end either.
     if found.len() == 0 {

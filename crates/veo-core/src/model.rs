@@ -242,8 +242,8 @@ impl Model {
     fn name_reason(&self, request: &VideoRequest) -> Option<Reason> {
         let message = match request.model.as_deref() {
             Some(name) if name == self.name => return None,
-            Some(name) => format!("it is {} and not {name}", self.name),
-            None if self.is_named_only => format!("{} is made only by its name", self.name),
+            Some(name) => format!("this model is {} and not {name}", self.name),
+            None if self.is_named_only => format!("{} is chosen only by its name", self.name),
             None => return None,
         };
         Some(Reason::new("model", message))

@@ -344,7 +344,7 @@ impl Client {
                     LOOK_AT_CALL_EVERY
                 }
                 Ok(Sending::Held) => {
-                    let message = "not sent: what is left of the budget is set aside for calls under way, whose price is not known";
+                    let message = "not sent: the rest of the budget is set aside for calls under way whose price is not known";
                     return Submission::Rejected(Error::new(ErrorKind::OverBudget, message));
                 }
                 // This error is from before the call, so nothing was sent.
@@ -606,7 +606,8 @@ impl Client {
             }
         }
         if entry.state == EntryState::OnItsWay {
-            let message = "another task or process is sending it at this moment; ask again for what became of it";
+            let message =
+                "another task or process is sending the request now; ask again for its outcome";
             let error = Error::new(ErrorKind::OnItsWay, message);
             return unresolved(entry, error);
         }
@@ -618,7 +619,7 @@ impl Client {
             && entry.attempts.is_empty()
             && let Some(offer) = offer
         {
-            let message = "its line in the ledger is damaged, so it may have been sent";
+            let message = "the line of the request in the ledger is damaged, so the request may have been sent";
             let error = Error::new(ErrorKind::OutcomeUnknown, message);
             return Submission::Unknown(Unknown {
                 key: Some(entry.key),
@@ -631,7 +632,7 @@ impl Client {
             (Some(job), _) => Submission::Accepted(job),
             (None, Some(error)) => Submission::Rejected(error.clone()),
             (None, None) => {
-                let message = format!("nothing is known of {:?}; ask again", entry.key);
+                let message = format!("the ledger has no outcome for {:?}; ask again", entry.key);
                 Submission::Rejected(Error::new(ErrorKind::Ledger, message))
             }
         }
@@ -652,7 +653,7 @@ impl Client {
         task.await.unwrap_or_else(|error| {
             Err(Error::new(
                 ErrorKind::OutcomeUnknown,
-                "the task that sent it has ended early",
+                "the task that sent the request ended before its outcome was known",
             )
             .with_source(error))
         })

@@ -348,10 +348,7 @@ impl Client {
         match settlement {
             // This lets the request be sent again, so it is the word of somebody who has looked.
             Settlement::NotTaken if entry.state == EntryState::Unknown => {
-                let error = Error::new(
-                    ErrorKind::NotSent,
-                    "somebody has looked, and it was not taken",
-                );
+                let error = Error::new(ErrorKind::NotSent, "settled as not taken");
                 let settled = Event::Settled {
                     outcome: Outcome::Rejected {
                         error,
@@ -376,7 +373,7 @@ impl Client {
                 self.accept(&entry, &job).await
             }
             _ => Err(invalid_request(format!(
-                "{key} is {}, and only what is unknown can be settled",
+                "{key} is {}; only an unknown outcome can be settled",
                 entry.state
             ))),
         }
@@ -432,7 +429,7 @@ impl Client {
             .ok_or_else(|| no_such_provider(job))?;
         if is_upgrade && !provider.upgrades_as_task(job) {
             return Err(invalid_request(format!(
-                "{key} is an upgrade; ask for the upgrade again, which goes on with it"
+                "{key} is an upgrade; ask for the upgrade again to go on with it"
             )));
         }
         let sent = entry.attempts.last().map(|attempt| &attempt.sent);
@@ -451,7 +448,7 @@ impl Client {
         }
         if described.upgrade.is_some() {
             return Err(invalid_request(format!(
-                "{job} is an upgrade, and {key} is none"
+                "{job} is an upgrade, but {key} is not"
             )));
         }
         let Described { prompt, model, .. } = described;
@@ -836,7 +833,7 @@ fn check_upgrade_task(
     let is_other_model = described.model.is_some() && described.upgrade.is_none();
     if described.prompt.is_some() || is_other_model || task.task == larger.task {
         return Err(invalid_request(format!(
-            "{task} is no upgrade, and {key} is one"
+            "{task} is not an upgrade, but {key} is"
         )));
     }
     if let (Some(to), Some(wanted)) = (described.upgrade, larger.resolution)

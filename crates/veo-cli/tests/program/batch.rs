@@ -266,7 +266,10 @@ fn two_programs_are_never_at_one_batch() {
     first.until("line 1: Making the video");
     let second = sandbox.run(&[&BATCH, ["--timeout", "1s"].as_slice()].concat());
     assert!(
-        second.code == 2 && second.err.contains("another veo is at this batch"),
+        second.code == 2
+            && second
+                .err
+                .contains("another veo process is running this batch"),
         "{}",
         second.err
     );

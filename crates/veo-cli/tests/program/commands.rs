@@ -490,7 +490,7 @@ fn a_rejected_upgrade_says_so_and_an_unknown_one_goes_on() {
     // What was taken can fail later.
     let run = sandbox.run(&command);
     assert!(
-        run.code == 1 && run.err.contains("The smaller video is there all the same."),
+        run.code == 1 && run.err.contains("The smaller video can still be saved."),
         "{} {}",
         run.code,
         run.err
@@ -688,7 +688,7 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
         ),
         (
             &["0123", "--not-taken"],
-            "there is no request 0123; the unknown ones are listed by: veo jobs\n",
+            "there is no request 0123; list the unknown ones with: veo jobs\n",
         ),
         (
             &["0123", "--not-taken", "--batch", "jobs.jsonl"],
@@ -700,7 +700,7 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
         ),
         (
             &[&taken, "--not-taken"],
-            "is done, and only what is unknown can be settled",
+            "is done; only an unknown outcome can be settled",
         ),
         (&[&fox, "--job", "kie:t1"], "kie:t1 is the job of "),
         (
@@ -733,7 +733,7 @@ fn a_job_that_fails_for_its_input_has_failed() {
         ),
         (
             "4k is not supported by model veo3_lite",
-            "Change what it says",
+            "Change what the message names",
         ),
     ];
     for (words, change) in table {
@@ -1003,7 +1003,8 @@ fn a_key_for_the_simulator_goes_to_no_provider() {
                 .with("KIE_API_KEY", key)
                 .at("uniall", "http://127.0.0.1:1");
             let run = sandbox.run(arguments);
-            let sentence = "error: the key of kie is one for the simulator, and KIE_BASE_URL does not say where that is";
+            let sentence =
+                "error: the key of kie is for the simulator; set KIE_BASE_URL to its address";
             assert!(
                 run.code == 2 && run.err.starts_with(sentence),
                 "{key}: {arguments:?}: {}",
@@ -1423,7 +1424,7 @@ fn only_a_result_that_cannot_be_printed_is_a_failure() {
             .unwrap();
         let run = sandbox.command(arguments).stdout(full).output().unwrap();
         let told = String::from_utf8(run.stderr).unwrap();
-        let sentence = "standard output cannot be written: No space left on device (os error 28); what was done is done";
+        let sentence = "standard output cannot be written: No space left on device (os error 28); what the command did before stays done";
         assert_eq!(
             (run.status.code(), told.matches(sentence).count()),
             (Some(1), 1),

@@ -16,11 +16,11 @@ fn what_can_be_known_before_is_known_before() {
         // What is no file is replaced by none, and a name with a slash is that of a folder.
         (
             &["generate", "A dog", "--force", "-o", "pipe"],
-            "pipe is no regular file",
+            "pipe is not a regular file",
         ),
         (
             &["generate", "--batch", "pipe.jsonl", "--force"],
-            "pipe is no regular file",
+            "pipe is not a regular file",
         ),
         (&["generate", "A dog", "-o", "new/"], "new/ is a folder"),
         (

@@ -185,7 +185,7 @@ fn what_is_wrong_with_yaml_is_said_in_a_sentence() {
         sandbox.write("r.yaml", text);
         let run = sandbox.run(&["plan", "--request", "r.yaml"]);
         assert_eq!(run.code, 2, "{text}: {}", run.err);
-        assert!(run.err.contains("r.yaml is no request: "), "{}", run.err);
+        assert!(run.err.contains("r.yaml is not a request: "), "{}", run.err);
         assert!(run.err.contains(words), "{text}: {}", run.err);
         for word in ["Options", "Policy", "from_str", "scalar start"] {
             assert!(!run.err.contains(word), "{text}: {}", run.err);

@@ -149,7 +149,7 @@ impl Hosts {
             ""
         };
         let why = format!(
-            "its host is at {address}, and so on this machine or in a private network{setting}"
+            "its host is at {address}, which is on this machine or in a private network{setting}"
         );
         Refused(why.into())
     }

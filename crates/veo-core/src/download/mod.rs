@@ -414,7 +414,7 @@ impl<'a> Transfer<'a> {
         let Some(part) = part else { return error };
         match part.keep().await {
             Ok(file) => error.adding(&format!(
-                "what came is in {}; if it will do, give it the name of a video",
+                "the incomplete file is {}; rename it if you can use it",
                 file.display()
             )),
             Err(_) => error,
@@ -430,7 +430,7 @@ impl<'a> Transfer<'a> {
             }
             Ok(whole) => Flaw {
                 what: format!(
-                    "may be cut: neither it nor the host says that {:.1} s are all",
+                    "may be cut: neither the file nor the host gives its length; {:.1} s arrived",
                     whole.media.seconds
                 ),
                 is_cut: true,
@@ -576,7 +576,7 @@ impl<'a> Transfer<'a> {
         let (client, request) = request.build_split();
         let request = request.map_err(|error| NoVideo {
             source: Some(error),
-            ..NoVideo::new("the link cannot be asked")
+            ..NoVideo::new("no request could be made from the link")
         })?;
         let shown = without_queries(request.url().as_str());
         let range = rest.as_ref().map(|(range, _)| range);

@@ -93,7 +93,7 @@ impl<'a> Part<'a> {
     /// Starts with a reply that has the whole file.
     pub(super) fn begin(&mut self, response: &Response) -> Result<(), Error> {
         if self.received > 0 {
-            debug!(target: WIRE, received = self.received, "it begins anew, since the rest of it does not come");
+            debug!(target: WIRE, received = self.received, "the download starts again, since the host does not resume it");
         }
         self.restart()?;
         self.total = response.content_length();

@@ -694,7 +694,7 @@ impl Entry {
             Some(Outcome::Unknown { error }) => error.clone(),
             _ => Error::new(
                 crate::ErrorKind::OutcomeUnknown,
-                "the process ended while it was being sent",
+                "the process ended while the request was being sent",
             ),
         };
         Some(Unknown {

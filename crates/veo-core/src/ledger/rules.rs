@@ -120,9 +120,9 @@ pub fn set_aside(
         return Err(Begun::Held);
     }
     let (spent, cap) = (spending.spent, budget.cap);
-    let mut why = format!("{spent} of {cap} credits are spent or promised");
+    let mut why = format!("{spent} of {cap} credits are spent or set aside");
     if let Some(price) = price {
-        why.push_str(&format!(", and this one would cost {price}"));
+        why.push_str(&format!(", and this call would cost {price}"));
     }
     Err(Begun::OverBudget(why))
 }
@@ -188,7 +188,7 @@ fn check_call(entry: &Entry, calls: u32) -> Result<(), Error> {
     // Of two processes that repeat a call, only the first to count it may send it. The other would pay once more.
     if entry.state == EntryState::OnItsWay || made.saturating_add(1) != calls {
         let message = format!(
-            "another task or process calls for {}; ask again for what became of it",
+            "another task or process is calling for {}; ask again for its outcome",
             entry.key
         );
         return Err(Error::new(ErrorKind::OnItsWay, message));
@@ -206,7 +206,7 @@ fn check_settlement(
     // A call that began after somebody looked was not seen, and may have been paid.
     if !entry.can_be_settled() || entry.attempts.len() != attempts {
         return refuse(format!(
-            "{} is {} now; look again before it is settled",
+            "{} is {} now; check it again before you settle it",
             entry.key, entry.state
         ));
     }

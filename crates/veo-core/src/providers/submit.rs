@@ -159,7 +159,8 @@ pub(crate) fn is_id(text: &str) -> bool {
 /// Makes the error of a reply that names a task by a text that is [no id](is_id).
 pub(crate) fn no_id(provider: &str, text: &str) -> Error {
     let length = text.len();
-    let message = format!("{provider} named a task by {length} bytes, which is no id");
+    let message =
+        format!("{provider} named a task by a text of {length} bytes, which is too long for an id");
     Error::new(ErrorKind::OutcomeUnknown, message)
 }
 
@@ -169,7 +170,7 @@ where
     ApiError<R>: StdError,
 {
     failed_request(error, &[], ErrorKind::OutcomeUnknown).adding(&format!(
-        "it has {text} where a task would be, so there may be one of this name"
+        "its reply has {text} in the place of a task's id, so a task of this name may exist"
     ))
 }
 

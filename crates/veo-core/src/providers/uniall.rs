@@ -335,11 +335,11 @@ fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
     let table = [
         (
             mode == Mode::References && short,
-            "seconds: Google makes videos from reference images of 8 s only",
+            "seconds: Google makes only videos of 8 s from reference images",
         ),
         (
             resolution > Resolution::P720 && short,
-            "seconds: Google's own API makes 1080p and 4K of 8 s only",
+            "seconds: Google's own API makes only videos of 8 s in 1080p and 4K",
         ),
         (
             mode == Mode::Extension && resolution > Resolution::P720,
@@ -352,7 +352,7 @@ fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
         (
             matches!(mode, Mode::Image | Mode::Frames | Mode::References)
                 && request.aspect_ratio.is_some(),
-            "aspect_ratio: UniAll is sure to honour it for text only",
+            "aspect_ratio: UniAll is known to honour it for text only",
         ),
     ];
     table

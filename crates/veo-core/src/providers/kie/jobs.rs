@@ -50,8 +50,8 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     offer.warnings = words::warnings_of_extension(request, Form::Current);
     if is_extension {
         EXTENSION.clone_into(&mut offer.model);
-        let warning = "tier: kie.ai's current form has no word for the tier of an extension, so which one makes it, and with that its \
-                       price, is not known";
+        let warning = "tier: kie.ai's current form has no word for the tier of an extension, so the tier that makes it, and its \
+                       price, are not known";
         offer.warnings.push(warning.to_owned());
     }
     Ok(offer)

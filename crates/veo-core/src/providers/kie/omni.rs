@@ -29,8 +29,8 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     let name = model.name;
     offer.warnings = vec![
         format!(
-            "model: {name} is no Veo, and only kie.ai's page about it is known: whether it has sound, what a failed video costs, and \
-             how long it is sold"
+            "model: {name} is not a Veo model, and kie.ai's page leaves open whether it has sound, what a failed video costs, \
+             and how long it is sold"
         ),
         format!("seconds: the price of {name} depends on the length, and in 4k on the size too"),
     ];
