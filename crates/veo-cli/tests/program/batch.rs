@@ -479,7 +479,7 @@ fn a_rehearsal_is_not_taken_for_the_performance() {
         let run = sandbox.run(&BATCH);
         assert_eq!((run.code, elsewhere.count("")), (2, 0), "{}", run.err);
         assert!(
-            run.err.contains("lives at http://127.0.0.1:")
+            run.err.contains("was sent to http://127.0.0.1:")
                 && run.err.contains(&format!("{} is set", elsewhere.url())),
             "{}",
             run.err
