@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs schemathesis, which makes up requests from our specifications, against the simulator, and fails if a reply is not
-# what they say, or has a status that no fixture has. Needs Python 3.10 or newer and PyPI, so it is no part of
-# `cargo test`. Takes a minute or two.
+# Runs schemathesis, which makes requests from our specifications, against the simulator. Fails if a reply does not fit
+# the specification, or has a status that no fixture has. It is no part of `cargo test`, since it needs Python 3.10 or
+# newer and PyPI. Takes a minute or two.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -15,7 +15,7 @@ python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check schemathesis==4.32.5
 
 cargo build --quiet --package veo-sim --locked
-# Nobody runs out of money.
+# No account runs out of credits.
 cat > "$folder/rich.toml" <<END
 name = "rich"
 description = "The balance is never too low."
@@ -33,18 +33,18 @@ echo "The simulator is at ${url:?it has not said so within 10 seconds}"
 cat > "$folder/schemathesis.toml" <<END
 hooks = "$root/scripts/conformance_hooks.py"
 
-# The gateway before UniAll has no channel for a model that it does not know.
+# The gateway before UniAll has no channel for a model that it does not know, and answers 503.
 [[operations]]
 include-operation-id = "create_video"
 checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
 END
 
-# Left out are the checks that refuse what the providers do: kie.ai refuses inside HTTP 200, both ignore what they do not
-# know and refuse some of what is valid, such as a blank prompt, and any key will do here.
+# Some checks are left out, since the providers break their rules. kie.ai refuses inside HTTP 200. Both ignore unknown
+# fields, and refuse some valid requests, such as a blank prompt. Here any key is accepted, too.
 checks=not_a_server_error,content_type_conformance,response_headers_conformance,response_schema_conformance
 checks+=,known_status,known_code_in_the_body
 
-# It leaves its notes where it runs.
+# schemathesis leaves files in the current folder.
 cd "$folder"
 result=0
 for specification in kie uniall; do

@@ -1,4 +1,4 @@
-"""What schemathesis cannot know from the specifications. Used by conformance.sh."""
+"""Facts that schemathesis cannot know from the specifications. conformance.sh uses them."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ def call(path, body=None):
 
 
 def until(done, path):
-    """What a task says once it has ended."""
+    """Asks about a task until it has ended, and returns the last reply."""
     for _ in range(600):
         reply = call(path)
         if done(reply):
@@ -41,14 +41,14 @@ def uniall_task():
     return call("/v1/video/generations", {"model": "veo3.1-fast-video-720p", "prompt": "A red kite"})["id"]
 
 
-# Tasks that have ended, each kind once, and one of each provider that has only begun.
+# A finished task of each kind, and one task of each provider that has only begun.
 film = kie_task("/api/v1/veo/generate", {"prompt": "A red kite"})
 link = kie_video(film)
 extension = kie_task("/api/v1/veo/extend", {"taskId": film, "prompt": "It lands"})
 kie_video(extension)
 begun = kie_task("/api/v1/veo/generate", {"prompt": "A red kite"})
 ended = uniall_task()
-# A task of kie.ai's current form, for which the names of the old one's tasks stand too.
+# A task of kie.ai's current form, whose fields for tasks have the same names as in the old form.
 job = kie_task("/api/v1/jobs/createTask", {"model": "veo-3-1", "input": {"prompt": "A red kite"}})
 until(lambda reply: reply["data"]["state"] == "success", f"/api/v1/jobs/recordInfo?taskId={job}")
 until(lambda reply: reply["status"] == "completed", f"/v1/videos/{ended}")
@@ -58,7 +58,7 @@ turns = itertools.count()
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Puts a known value in the place of every other made-up one, which all lead to refusals."""
+    """Replaces every second made-up value by a known one, since made-up ones lead to refusals only."""
     body = case.body if isinstance(case.body, dict) else {}
     for place in (case.path_parameters, case.query, body, body.get("input")):
         for name, known in KNOWN.items():
@@ -70,14 +70,14 @@ def before_call(context, case, kwargs):
 
 @schemathesis.check
 def known_status(ctx, response, case):
-    """All operations declare a `default` reply, which takes any status. Known is what a reply in the fixtures has."""
+    """Operations declare a `default` reply for any status. A known status is one that a reply in the fixtures has."""
     operation = case.operation.definition.raw["operationId"]
     fixtures = pathlib.Path(__file__).parent.parent / "tests/fixtures"
-    # UniAll documents no errors, so those that follow from the software behind it have to do.
+    # UniAll documents no errors, so the errors inferred from the software behind it count as known.
     folders = f"*/{operation}/documented", f"*/{operation}/observed", f"uniall/{operation}/inferred"
     replies = [reply for folder in folders for reply in fixtures.glob(f"{folder}/*.http")]
     known = {int(reply.read_bytes().split(maxsplit=2)[1]) for reply in replies}
-    # Other methods are tried as well.
+    # schemathesis also tries other methods.
     if case.method != case.operation.method.upper():
         known = {404, 405}
     assert response.status_code in known, f"HTTP {response.status_code} is not among {sorted(known)}"
@@ -85,7 +85,7 @@ def known_status(ctx, response, case):
 
 @schemathesis.check
 def known_code_in_the_body(ctx, response, case):
-    """kie.ai tells its errors inside HTTP 200, where `not_a_server_error` does not look."""
+    """Checks kie.ai's errors inside HTTP 200, which `not_a_server_error` does not see."""
     try:
         reply = response.json()
     except ValueError:
@@ -93,6 +93,6 @@ def known_code_in_the_body(ctx, response, case):
     code = reply.get("code") if isinstance(reply, dict) else None
     if isinstance(code, int):
         known = case.operation.schema.raw_schema["components"]["schemas"]["Code"]["x-extensible-enum"]
-        # The current form of kie.ai refuses the fields of a task so.
+        # kie.ai's current form refuses wrong fields of a task with code 500.
         is_of_fields = code == 500 and case.operation.definition.raw["operationId"] == "create_task"
         assert code in known and (code < 500 or is_of_fields), f"The body says {code}"

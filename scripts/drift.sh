@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Reads the providers' pages, as the workflow `drift` does every week. If they state something else than before, it writes that
-# on the branch `drift`, and opens or updates one pull request. If a page cannot be read, it opens or updates one issue. It
-# never merges. Pages are text of others: what is made of them goes through files only, and never through a shell.
+# Reads the providers' pages, as the workflow `drift` does every week. If they state something new, the script writes
+# that on the branch `drift`, and opens or updates one pull request. If a page cannot be read, it opens or updates one
+# issue. It never merges. The pages are texts of others, so they go through files only, and never through a shell.
 #
 # Needs git with a remote `origin`, and gh with a token that may write contents, pull requests and issues.
-# `scripts/drift.sh --from DIR` takes saved pages.
+# `scripts/drift.sh --from DIR` reads saved pages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
-# The number of the open pull request of the branch, or nothing.
+# The number of the branch's open pull request, or nothing.
 open=$(gh pr list --head drift --state open --json number --jq '.[].number')
 if [ -n "$open" ]; then
-    # Whoever follows the pages works on the branch, so it goes on from there.
+    # A maintainer may have pushed to the branch, so the new facts are added to it.
     git fetch --quiet origin drift
     git switch --quiet --force-create drift FETCH_HEAD
 fi
@@ -52,7 +52,7 @@ if [ -n "$open" ]; then
     git push --quiet origin drift
     gh pr edit "$open" --body-file "$folder/body.md"
 else
-    # What is left of an earlier pull request goes.
+    # The branch may be left over from an earlier pull request, so it is replaced.
     git push --quiet --force origin drift
     gh pr create --head drift --title "Follow the providers' pages" --body-file "$folder/body.md"
 fi

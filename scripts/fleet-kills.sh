@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# kill -9 of the replicas of examples/fleet, while they make videos on a PostgreSQL that is restarted twice and killed once.
-# Nothing may be lost or paid twice. Takes some minutes; VEO_TEST_JOBS and VEO_TEST_KILLS say how much.
+# Kills the replicas of examples/fleet with kill -9, while they make videos on a PostgreSQL that is restarted twice and
+# killed once. No job may be lost or paid twice. Takes some minutes. VEO_TEST_JOBS and VEO_TEST_KILLS are the numbers of
+# jobs and kills.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export VEO_TEST_JOBS=${VEO_TEST_JOBS:-300} VEO_TEST_KILLS=${VEO_TEST_KILLS:-20}

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What each command of the released program uses with a hundred thousand jobs on record, and whether that is too much.
+# Measures each command of the released program with a hundred thousand jobs on record, and fails if one uses too much.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export VEO_TEST_MANY=${VEO_TEST_MANY:-100000}
-# It writes the record, where the library has it.
+# This example writes the record.
 if [ -e crates/veo-core/examples/fill_ledger.rs ]; then
     cargo build --release --package veo-core --example fill_ledger --locked
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The size of the program, what it needs of the system, and how long it takes to start. It is built alone, as
-# `cargo install --path crates/veo-cli` does: built with the whole workspace it is larger, since the tests want more of the
-# simulator.
+# Prints the size of the program, the libraries that it needs, and the time that it takes to start. It is built alone,
+# as by `cargo install --path crates/veo-cli`. In a build of the whole workspace it would be larger, since the tests use
+# more features of the simulator.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release --package veo-cli --locked
@@ -12,7 +12,7 @@ runs=200
 start=$EPOCHREALTIME
 for ((run = 0; run < runs; run++)); do "$veo" --version > /dev/null; done
 end=$EPOCHREALTIME
-# The same without the program, which is the time that bash takes.
+# The same loop without the program takes the time of bash alone.
 for ((run = 0; run < runs; run++)); do (exec true); done
 rest=$EPOCHREALTIME
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The picture of the first command in README.md: runs it in a terminal, and draws the screen.
-# Needs tmux, and Python with the package registry.
+# Makes the picture of the first command in README.md: runs the command in a terminal, and draws the screen. Needs tmux,
+# and Python with PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 picture=crates/veo-cli/docs/first-command.svg
@@ -40,7 +40,7 @@ screen = open(sys.argv[1]).read().rstrip().removesuffix("$").rstrip()
 console = Console(record=True, width=92, file=io.StringIO(), force_terminal=True, color_system="standard")
 console.print(Text.from_ansi(screen), soft_wrap=False)
 svg = console.export_svg(title="", theme=MONOKAI, unique_id="veo")
-# No fonts from the web: a picture asks nobody.
+# The picture loads no fonts from the web.
 svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.S).replace("Fira Code, ", "")
 open(sys.argv[2], "w").write("\n".join(line.rstrip() for line in svg.splitlines()) + "\n")
 PYTHON

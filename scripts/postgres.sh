@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs a command with a PostgreSQL of its own, whose address is in VEO_TEST_POSTGRES:
 #   scripts/postgres.sh cargo test -p veo-tests --test ledgers
-# The server listens on a socket in a temporary folder. It is stopped and thrown away after the command, however that ends.
+# The server listens on a socket in a temporary folder. It is stopped and deleted when the command ends, also by a
+# signal.
 set -euo pipefail
 
 programs() {
@@ -41,6 +42,6 @@ cd "$folder"
     || { cat "$folder/data/log" >&2; exit 1; }
 cd "$OLDPWD"
 
-# What restarts it, for tests of that.
+# Tests restart the server with this command.
 export VEO_TEST_POSTGRES_CONTROL="${as[*]} $programs/pg_ctl --pgdata $folder/data --log $folder/data/log"
 VEO_TEST_POSTGRES="host=$folder user=postgres dbname=postgres" "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 at two hundred moments of the example of a web backend. Nothing may be lost or paid twice. Takes some minutes;
-# VEO_TEST_SEED=NUMBER tries the same moments again.
+# Kills the example of a web backend with kill -9 at two hundred moments. No job may be lost or paid twice. Takes some
+# minutes. VEO_TEST_SEED=NUMBER tries the same moments again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export VEO_TEST_KILLS=${VEO_TEST_KILLS:-200}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The program in a real terminal: progress, Ctrl-C, a batch, and a key that is typed. Shows what stands on the screen at
-# each step, and fails if something is missing there. Needs tmux, and a built program: cargo build -p veo-cli.
+# Runs the program in a real terminal: progress, Ctrl-C, a batch, and a typed key. Prints the screen at each step, and
+# fails if something is missing there. Needs tmux and a built program: cargo build -p veo-cli.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 veo=$(realpath "${VEO:-${CARGO_TARGET_DIR:-target}/debug/veo}")
@@ -8,14 +8,13 @@ command -v tmux > /dev/null || { echo "there is no tmux; install it" >&2; exit 2
 
 folder=$(mktemp -d)
 tmux="tmux -L veo-$$ -f /dev/null"
-# What still writes there is given the time to end.
+# Programs that still write to the folder get time to end.
 trap '$tmux kill-server 2> /dev/null || true; sleep 0.5; rm -rf "$folder"' EXIT
 export HOME=$folder XDG_STATE_HOME=$folder/state XDG_CONFIG_HOME=$folder/config
 unset NO_COLOR CLICOLOR CLICOLOR_FORCE
 mkdir "$folder/bin" && ln -s "$veo" "$folder/bin/veo"
 $tmux new-session -d -x 100 -y 30 -c "$folder" "env PATH=$folder/bin:$PATH PS1='\$ ' bash --norc --noprofile"
 
-# Types a line.
 type_line() { $tmux send-keys -l "$1"; $tmux send-keys Enter; }
 # Waits until the screen has a text, and shows it.
 see() {

@@ -1,4 +1,4 @@
-//! What the tests share: fixtures, served as they are, and requests as text.
+//! The parts that all tests share: fixtures that are served as they are, and requests as text.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,15 +11,15 @@ use veo_transport::Head;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-/// The key that every test uses. No snapshot may hold it.
+/// The API key that every test uses. No snapshot may hold it.
 pub const KEY: &str = "sk-not-for-anybody";
 
-/// A whole picture, 16 by 9.
+/// A whole picture of 16 by 9 pixels.
 pub const PNG: &[u8] = include_bytes!("media/kite.png");
 
-/// A raw reply from `tests/fixtures/<provider>/<operation>/<trust>/<name>.http`.
+/// A raw reply of a provider, from `tests/fixtures/<provider>/<operation>/<trust>/<name>.http`.
 pub struct Fixture {
-    /// The operation that it answers.
+    /// The operation that the reply answers.
     pub operation: String,
     /// `<trust>/<name>`
     pub name: String,
@@ -34,7 +34,7 @@ impl Fixture {
         Some(veo_transport::excerpt(&self.body, 4096)).filter(|text| !text.is_empty())
     }
 
-    /// Lets the server give this reply to anything.
+    /// Makes the server answer every request with this reply.
     async fn serve(&self, server: &MockServer) {
         let reply = ResponseTemplate::new(self.status).set_body_bytes(self.body.clone());
         let headers = self.headers.iter();
@@ -76,7 +76,7 @@ impl Fixture {
     }
 }
 
-/// All replies of a provider, in order. A file that no test would read fails, and so does an operation without one.
+/// Returns all replies of a provider, in order. Fails if a file is read by no test, or if an operation has no reply.
 fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures")
@@ -117,7 +117,7 @@ fn fixtures(provider: &str, operations: &[&str]) -> Vec<Fixture> {
     fixtures
 }
 
-/// What `tell` makes of each reply of a provider, one text for each operation; replies it makes nothing of are left out.
+/// Returns one text for each operation of a provider, with the result of `tell` for each reply, if there is one.
 pub async fn told(
     server: &MockServer,
     provider: &str,
@@ -153,7 +153,7 @@ pub fn callbacks() -> Vec<(String, Vec<u8>)> {
     callbacks
 }
 
-/// The request bodies of a provider's page: name and JSON.
+/// The request bodies of a provider's page, each with its name.
 pub fn requests(provider: &str) -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures")
@@ -166,7 +166,7 @@ pub fn requests(provider: &str) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// What the folder of a provider has besides replies.
+/// The folders of a provider that hold no replies.
 const NOT_REPLIES: [&str; 2] = ["callbacks", "requests"];
 
 fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
@@ -179,8 +179,8 @@ fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
     entries
 }
 
-/// The reply with every part of it in turn left out or turned into something else, and with unknown fields everywhere; all
-/// but the given part, which is what must survive. Each with a name.
+/// Returns variations of a reply, each with a name: each part in turn is left out, or replaced by another value, or
+/// gets an unknown field beside it. The part at `keep` is in all of them, since it has to survive.
 pub fn variations(reply: &Value, keep: &str) -> Vec<(String, Value)> {
     let mut variations = Vec::new();
     for pointer in pointers(reply, String::new()) {
@@ -229,12 +229,12 @@ fn pointers(value: &Value, at: String) -> Vec<String> {
     std::iter::once(at).chain(below).collect()
 }
 
-/// Lets the server give these bytes to anything.
+/// Makes the server answer every request with these bytes.
 pub async fn serve_bytes(server: &MockServer, status: u16, body: Vec<u8>) {
     answer(server, ResponseTemplate::new(status).set_body_bytes(body)).await;
 }
 
-/// The same with a content type.
+/// Makes the server answer every request with these bytes and this content type.
 pub async fn serve_typed(server: &MockServer, status: u16, content_type: &str, body: Vec<u8>) {
     let reply = ResponseTemplate::new(status)
         .set_body_bytes(body)
@@ -242,12 +242,12 @@ pub async fn serve_typed(server: &MockServer, status: u16, content_type: &str, b
     answer(server, reply).await;
 }
 
-/// Lets the server give this JSON to anything.
+/// Makes the server answer every request with this JSON.
 pub async fn serve_json(server: &MockServer, json: &Value) {
     answer(server, ResponseTemplate::new(200).set_body_json(json)).await;
 }
 
-/// A server that accepts anything, for looking at what arrives.
+/// Starts a server that accepts every request, and keeps it for the test.
 pub async fn recorder() -> MockServer {
     let server = MockServer::start().await;
     serve_json(
@@ -258,21 +258,20 @@ pub async fn recorder() -> MockServer {
     server
 }
 
-/// From now on the server has received nothing and gives one answer.
+/// Makes the server forget what it has received, and give one answer from now on.
 async fn answer(server: &MockServer, reply: ResponseTemplate) {
     server.reset().await;
     Mock::given(any()).respond_with(reply).mount(server).await;
-    // A task that has done too much without a pause is made to wait, and would do so for ever in the end of the server, which
-    // blocks.
+    // tokio makes a busy task wait. The server blocks when it is dropped, and would then wait for ever.
     tokio::task::yield_now().await;
 }
 
-/// The last request that arrived, as it stood on the wire, with the parts that differ from run to run named.
+/// Returns the last request as it stood on the wire. Parts that differ from run to run are replaced by a name.
 pub async fn last_request(server: &MockServer) -> String {
     request_text(server.received_requests().await.unwrap().last().unwrap())
 }
 
-/// When to come back, if the provider said so. A date is always another time from now.
+/// The pause that the provider asks for, if any. For a date there is no number, which differs from run to run.
 pub fn retry_after(head: &Head) -> String {
     match head.retry_after {
         None => String::new(),
@@ -317,7 +316,7 @@ fn request_text(request: &Request) -> String {
     text
 }
 
-/// A part of the documentation, by its path in the repository, is as it should be. `INSTA_UPDATE=always` writes it.
+/// Checks the text of a file of the documentation, by its path in the repository. `INSTA_UPDATE=always` writes it.
 pub fn published(path: &str, text: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {

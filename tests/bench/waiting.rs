@@ -1,6 +1,6 @@
-//! What waiting for many jobs takes: `cargo bench -p veo-tests --bench waiting -- [JOBS]`.
+//! Measures what it takes to wait for many jobs: `cargo bench -p veo-tests --bench waiting -- [JOBS]`.
 //!
-//! The simulator is a process of its own. All jobs are accepted first, and then all are waited for at once, each in a task,
+//! The simulator is a process of its own. First all jobs are accepted. Then each is waited for in a task of its own,
 //! with the usual pauses between questions.
 
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
@@ -17,9 +17,9 @@ use veo_sim::{Pace, Scenario, Sim};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How many requests are on their way at a time.
+/// The number of requests that are on their way at a time.
 const SUBMITS: usize = 50;
-/// The argument with which this program is the simulator.
+/// The argument that makes this program the simulator.
 const SERVE: &str = "--serve";
 
 fn main() -> Outcome<()> {
@@ -81,7 +81,7 @@ async fn measure(count: usize) -> Outcome<()> {
     Ok(())
 }
 
-/// Starts this program as the simulator. It ends with its standard input.
+/// Starts this program as the simulator, which ends when its standard input is closed.
 fn start_simulator() -> Outcome<(Child, String)> {
     let mut simulator = Command::new(std::env::current_exe()?)
         .arg(SERVE)
@@ -116,7 +116,7 @@ async fn accepted(client: &Client, count: usize) -> Outcome<Vec<Job>> {
     jobs.into_iter().map(job).collect()
 }
 
-/// A figure of this process, in bytes.
+/// Returns one figure of this process, in bytes.
 fn memory(name: &str) -> Outcome<usize> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -1,4 +1,4 @@
-"""The clients that are compared, how each is installed, and the command that lets it create one video."""
+"""The clients to compare, with the installation of each and the command that creates one video with it."""
 
 import os
 import pathlib
@@ -59,7 +59,7 @@ class Rust:
 
 
 class Ours:
-    """What the workspace has built."""
+    """A program that the workspace has built."""
 
     installed = BUILT
 

@@ -1,6 +1,5 @@
-//! Asks the library for one video, as the scripts in `clients` ask other clients: `create_video once URL SECONDS`, or
-//! `create_video ledger URL SECONDS`. With a ledger it asks twice under the same key, as a user does who does not know what became
-//! of the first time.
+//! Asks the library for one video, as `clients` do with other clients: `create_video once URL SECONDS`. With `ledger`
+//! in place of `once` it asks twice under the same key, like a user who does not know the first outcome.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-"""A server on loopback that reads a request whole, counts it if it is a POST, and then lets its reply go wrong."""
+"""A server on loopback that reads a whole request, counts it if it is a POST, and damages the reply."""
 
 import pathlib
 import socket
@@ -17,7 +17,7 @@ def reply(status, body=ERROR, kind=b"application/json"):
     return head % (status, kind, len(body)) + body
 
 
-# What is written before the connection is closed.
+# The bytes that are sent before the connection is closed.
 FAULTS = {
     "drop": b"",
     "reset": b"",
@@ -29,19 +29,19 @@ FAULTS = {
     "520": reply(b"520 Unknown", PAGE, b"text/html"),
     "524": reply(b"524 Unknown", PAGE, b"text/html"),
     "429": reply(b"429 Too Many Requests"),
-    # The name of the server has two addresses: the one that is asked first drops, and the other one accepts.
+    # The name of the server has two addresses. The first that is tried drops the request, and the other accepts it.
     "two addresses": b"",
-    # Over TLS, and the connection ends without the farewell of TLS.
+    # The connection uses TLS, and ends without a TLS close message.
     "TLS cut": b"",
 }
 
 
 class Server:
-    """One fault, until `stop`."""
+    """A server with one fault, which runs until `stop`."""
 
     def __init__(self, fault):
         self.fault = fault
-        # How many POSTs arrived, and whether all had a key by which a provider could tell that they are one.
+        # The number of POSTs, and whether each had a key by which a provider could recognise a repetition.
         self.posts = 0
         self.keys = True
         self.dropping = None
@@ -80,7 +80,7 @@ class Server:
             if request is not None:
                 self.answer(connection, request)
         except OSError:
-            pass  # The client has gone away.
+            pass  # The client has closed the connection.
         finally:
             connection.close()
 
@@ -103,7 +103,7 @@ class Server:
 
 
 def read(connection):
-    """A whole request, or nothing if the client goes away before its end."""
+    """Returns a whole request, or nothing if the client closes the connection before its end."""
     request = b""
     while not is_whole(request):
         part = connection.recv(65536)

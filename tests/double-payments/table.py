@@ -1,7 +1,7 @@
-"""How many paid POSTs one "create" of a client sends when its reply is lost. `scripts/double-payments.sh` runs this.
+"""Counts the paid POSTs that one "create" of a client sends when its reply is lost. See scripts/double-payments.sh.
 
-    table.py install [CLIENT...]    from the registries into target/double-payments
-    table.py measure [CLIENT...]    prints the table; for a network that is loopback only, with the names of `hosts`
+    table.py install [CLIENT...]    installs from the registries into target/double-payments
+    table.py measure [CLIENT...]    prints the table; needs a network of loopback alone, with the names of `hosts`
 
 CLIENT is a part of a name in clients.py.
 """
@@ -16,13 +16,13 @@ import tempfile
 from clients import BUILT, CLIENTS, FOLDER, Ours
 from faults import FAULTS, TLS, Server
 
-# A client waits so many seconds for a reply, if it has a setting for that. All its other settings are the defaults.
+# The seconds that a client waits for a reply, if it has a setting for that. Other settings keep their defaults.
 TIMEOUT = 3
-# A client that has not come to its end after so many seconds is stopped.
+# The seconds after which a client is stopped.
 STOP = 150
-# The exit code of `timeout` after that.
+# The exit code of `timeout` if it has stopped the client.
 STOPPED = 124
-# Most of them wait most of the time.
+# Clients wait most of the time, so several run at once.
 AT_ONCE = 6
 
 
@@ -58,12 +58,12 @@ def measure(clients):
 
 
 def count(client, fault):
-    """The number of POSTs, with "+" if the client had not come to its end, and "key" if each had an idempotency key."""
+    """Returns the number of POSTs, with "+" if the client was stopped, and "key" if each had an idempotency key."""
     log = FOLDER / "logs" / f"{client.name}, {fault}.txt".replace("/", "+")
     log.parent.mkdir(parents=True, exist_ok=True)
     server = Server(fault)
     with tempfile.TemporaryDirectory() as home, open(log, "w") as output:
-        # `timeout` also stops what the client has started.
+        # `timeout` also stops programs that the client has started.
         command = ["timeout", str(STOP), *client.command(), server.url, str(TIMEOUT)]
         environment = {**os.environ, **settings(home)}
         streams = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output}
@@ -76,14 +76,14 @@ def count(client, fault):
 
 
 def settings(home):
-    """The environment of a client, which trusts the certificate of `tests/tls`."""
+    """Returns the environment of a client, which trusts the certificate of `tests/tls`."""
     authority = str(TLS / "authority.pem")
     return {
         "HOME": home,
         "VEO": str(BUILT / "veo"),
         "SSL_CERT_FILE": authority,
         "NODE_EXTRA_CA_CERTS": authority,
-        # It would read its prices from the Internet.
+        # Without this LiteLLM reads its prices from the Internet.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
 

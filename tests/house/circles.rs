@@ -1,7 +1,7 @@
-//! No two files of a crate import each other, directly or around a circle.
+//! No two files of a crate import each other, directly or through other files.
 //!
-//! The `use` lines and the paths in the code are read. A name that `lib.rs` or `mod.rs` only re-exports is looked for in the
-//! file that has it. Modules inside a file are left out, which are unit tests, and so are the imports of `generated.rs`.
+//! The tests read the `use` lines and the paths in the code. A name that `lib.rs` or `mod.rs` only re-exports counts
+//! for the file that has it. Modules inside a file, which are unit tests, and `generated.rs` are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,25 +25,25 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn a_circle_is_found() {
-    // The files, each with its text, and the circle.
+fn circles_between_files_are_found() {
+    // Each row has the files with their texts, and the circle.
     let rows = [
         (
             "a.rs: use crate::b::B; | b.rs: fn b() { crate::a::a(); }",
             "a.rs -> b.rs -> a.rs",
         ),
-        // Through a folder, whose module only re-exports.
+        // A circle through a folder whose module only re-exports.
         (
             "a.rs: use crate::b::C; | b/mod.rs: mod c; mod d; pub use c::C; | b/c.rs: use super::d::D; | \
              b/d.rs: use crate::{a::A, e}; | e.rs: use std::fmt;",
             "a.rs -> b/c.rs -> b/d.rs -> a.rs",
         ),
-        // Through the names of the crate.
+        // A circle through names that the crate re-exports.
         (
             "a.rs: use crate::C; | b.rs: use crate::A as D; | lib.rs: pub use a::A; pub use b::{B as C, b};",
             "a.rs -> b.rs -> a.rs",
         ),
-        // A parent that calls its child, and one that only re-exports it.
+        // A parent that calls its child, and a parent that only re-exports it.
         (
             "a/b.rs: use super::A; | a/mod.rs: mod b; struct A; fn a() { b::b(); }",
             "a/b.rs -> a/mod.rs -> a/b.rs",
@@ -52,7 +52,7 @@ fn a_circle_is_found() {
             "a/b.rs: use super::A; | a/mod.rs: mod b; struct A; pub use b::B;",
             "",
         ),
-        // Unit tests, and generated text.
+        // Unit tests and generated text have no circles.
         (
             "a.rs: use crate::b::B; mod tests { use super::*; } | b.rs: mod tests { use crate::a::A; }",
             "",
@@ -72,7 +72,7 @@ fn a_circle_is_found() {
     }
 }
 
-/// The files of a crate by the paths of their modules; that of `lib.rs` is empty.
+/// The files of a crate by the paths of their modules. The path of `lib.rs` is empty.
 type Modules = BTreeMap<Vec<String>, File>;
 
 struct File {
@@ -83,7 +83,7 @@ struct File {
 /// A path of at least two words in a file.
 struct Import {
     path: Vec<String>,
-    /// The name that a `use` line gives it here, which is `*` for all names; empty in code.
+    /// The name that a `use` line gives the path, or `*` for all names. It is empty for a path in code.
     name: String,
     is_public: bool,
 }
@@ -106,7 +106,6 @@ fn add(name: &str, text: &str, modules: &mut Modules) {
         name: name.to_owned(),
         imports: Vec::new(),
     };
-    // Nobody has to read generated text, so its imports do not count.
     if name != "generated.rs" {
         file.visit_file(&syn::parse_file(text).unwrap());
     }
@@ -115,14 +114,14 @@ fn add(name: &str, text: &str, modules: &mut Modules) {
         "lib" | "main" => Vec::new(),
         _ => path.split('/').map(str::to_owned).collect(),
     };
-    // Nothing imports the program beside a library.
+    // The program beside a library is left out, since nothing imports it.
     if name != "main.rs" || !modules.contains_key(&path) {
         modules.insert(path, file);
     }
 }
 
 impl<'ast> Visit<'ast> for File {
-    /// Modules inside a file are unit tests, which may import anything.
+    /// Skips the module, since modules inside a file are unit tests and may import anything.
     fn visit_item_mod(&mut self, _: &'ast syn::ItemMod) {}
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
@@ -168,7 +167,7 @@ impl File {
     }
 }
 
-/// The first circle, file by file.
+/// Returns the first circle, file by file.
 fn circle(modules: &Modules) -> Option<String> {
     let mut imports = BTreeMap::new();
     for (module, file) in modules {
@@ -183,7 +182,7 @@ fn circle(modules: &Modules) -> Option<String> {
     None
 }
 
-/// How one file reaches another, if it does.
+/// Returns the files through which one file imports another, if it does.
 fn way<'a>(
     from: &str,
     to: &str,
@@ -203,7 +202,7 @@ fn way<'a>(
     None
 }
 
-/// The other files whose names a file uses.
+/// Returns the other files whose names a file uses.
 fn imports_of<'a>(modules: &'a Modules, module: &[String], file: &File) -> BTreeSet<&'a str> {
     let mut imports = BTreeSet::new();
     for import in &file.imports {
@@ -221,7 +220,7 @@ fn imports_of<'a>(modules: &'a Modules, module: &[String], file: &File) -> BTree
     imports
 }
 
-/// A path from the root of the crate; none if it leads out of it.
+/// Returns the path from the root of the crate, or `None` if the path leads out of the crate.
 fn absolute(modules: &Modules, module: &[String], path: &[String]) -> Option<Vec<String>> {
     let (first, rest) = path.split_first()?;
     match first.as_str() {
@@ -244,7 +243,7 @@ fn absolute(modules: &Modules, module: &[String], path: &[String]) -> Option<Vec
     }
 }
 
-/// The file that has the item at a path from the root of the crate, behind the re-exports on the way.
+/// Returns the file that has the item at a path from the root of the crate. Re-exports are followed.
 fn home<'a>(modules: &'a Modules, path: &[String]) -> Option<&'a str> {
     let mut lengths = (0..=path.len()).rev();
     let length = lengths.find(|length| modules.contains_key(&path[..*length]))?;

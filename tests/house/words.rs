@@ -1,11 +1,11 @@
-//! Names of tests are short, and documentation begins with its subject or its verb.
+//! The names of tests are short, and documentation begins with a subject or a verb.
 
 use std::fs;
 use std::path::Path;
 
 /// The longest name of a test, in characters.
 const LONGEST: usize = 59;
-/// Beginnings of sentences that hide their subject, or have none.
+/// The first words of sentences that hide their subject, or have none.
 const RIDDLES: [&str; 8] = [
     "What", "Who", "Whoever", "Whether", "So", "Somebody", "Nobody", "Likewise",
 ];
@@ -21,7 +21,7 @@ fn names_and_documentation_keep_the_rules() {
 }
 
 #[test]
-fn a_fault_is_found() {
+fn long_names_and_riddles_are_found() {
     let long = "n".repeat(60);
     let table = [
         ("/// What a key may cost.".to_owned(), true),

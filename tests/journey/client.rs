@@ -1,4 +1,4 @@
-//! What a client answers besides making a video: a state, a balance, a place for an image, and leave for one more job.
+//! The answers of a client beside videos: a state, a balance, a place for an image, and a permit for one more job.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use veo_tests::{KEY, PNG, recorder, serve_bytes};
 
 use crate::FORMS;
 
-/// What makes anything that these tests ask for.
+/// A model for every request of these tests.
 fn any_model(provider: &'static str) -> Model {
     Model::new(provider, "one", Tier::Lite)
         .modes(&[Mode::Text, Mode::Image])
@@ -34,8 +34,8 @@ fn client(url: &str) -> Client {
 }
 
 #[tokio::test]
-async fn a_state_is_one_question_and_its_error_names_the_job() {
-    // The word of the current form for a job that was seen to run is "waiting".
+async fn a_state_takes_one_question_and_its_error_names_the_job() {
+    // The old form says that a new job is running, and the current form that it is waiting.
     let states = [State::Running { percent: None }, State::Pending];
     for ((form, prefix), state) in FORMS.into_iter().zip(states) {
         let sim = Sim::start().await.unwrap();
@@ -163,9 +163,9 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
     assert_eq!(sim.calls().len(), 1);
 }
 
-/// UniAll makes the video, and the image is brought to kie.ai for it, which makes none.
+/// kie.ai makes no video here. The image is uploaded to it, and UniAll makes the video.
 #[tokio::test]
-async fn an_uploader_gives_images_a_place_and_makes_no_videos() {
+async fn an_uploader_stores_images_and_makes_no_videos() {
     let sim = Sim::start().await.unwrap();
     let access = Access::new(KEY).base_url(sim.url());
     let request = VideoRequest::image("A red kite", PNG.to_vec());
@@ -198,7 +198,7 @@ async fn an_uploader_gives_images_a_place_and_makes_no_videos() {
 }
 
 #[tokio::test]
-async fn an_image_is_looked_at_before_anything_is_sent() {
+async fn an_image_is_checked_before_anything_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, bytes: &[u8]| {
         std::fs::write(folder.path().join(name), bytes).unwrap();
@@ -237,7 +237,7 @@ async fn an_image_is_looked_at_before_anything_is_sent() {
     }
 }
 
-/// A provider at which one step never ends, and which says when it has come to each.
+/// A provider that takes note of each step, and at which one step never ends.
 #[derive(Debug)]
 struct Stuck {
     name: &'static str,
@@ -246,7 +246,7 @@ struct Stuck {
     models: [Model; 1],
 }
 
-/// The steps that were taken, and the one after which the caller wants to stop.
+/// The steps that were taken, and the one after which the caller stops.
 #[derive(Clone, Debug)]
 struct Steps(Arc<(Mutex<Vec<String>>, &'static str, Notify)>);
 
@@ -290,7 +290,7 @@ impl Provider for Stuck {
             .limit(Limit::new(1, Duration::from_secs(60 * 60)))
     }
 
-    /// The last thing before the limit is kept.
+    /// Takes note of the last call before the wait for the limit.
     fn marked(&self, offer: &Offer, _marker: &str) -> Offer {
         self.steps.take(self.name, "limit");
         offer.clone()
@@ -313,7 +313,7 @@ impl Provider for Stuck {
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission> {
         Box::pin(async {
             self.steps.take(self.name, "submit");
-            // Time enough to be dropped in.
+            // The pauses give the caller time to stop.
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
@@ -329,11 +329,11 @@ impl Provider for Stuck {
     }
 }
 
-/// Whoever stops a submission loses nothing that may have been paid for, and pays for nothing after.
+/// A stop loses no outcome that may have been paid for, and nothing is sent after it.
 #[tokio::test]
-async fn a_stop_sends_nothing_more_and_waits_for_the_rest() {
+async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
     let table = [
-        // What is stopped after which step, where the provider is stuck, all steps that are taken, and the outcome.
+        // The step after which the caller stops, the fault of provider a, all steps that are taken, and the outcome.
         ("", "", "a upload, a limit, a submit", "a:t1"),
         ("a upload", "upload", "a upload", "stopped"),
         ("a upload", "", "a upload, a limit", "stopped"),
@@ -387,7 +387,7 @@ async fn a_stop_sends_nothing_more_and_waits_for_the_rest() {
     }
 }
 
-/// A provider that counts the jobs that are under way.
+/// The number of jobs that are under way at a provider.
 #[derive(Debug, Default)]
 struct Counter {
     now: AtomicUsize,
@@ -422,7 +422,7 @@ impl Provider for Counting {
 
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
         Box::pin(async {
-            // All others get their turn before it ends.
+            // The pauses let all other jobs begin before this one ends.
             for _ in 0..100 {
                 tokio::task::yield_now().await;
             }
@@ -473,9 +473,9 @@ async fn no_more_jobs_are_under_way_than_there_are_permits() {
     }
 }
 
-/// A wrapper that forgets something says so itself, and no balance and no place for images is made up for it.
+/// The answer of a method that a provider leaves out is an error, and never a made-up value.
 #[tokio::test]
-async fn what_a_provider_cannot_do_is_an_error_that_names_it() {
+async fn a_missing_ability_is_an_error_that_names_the_provider() {
     let provider = Counting(Arc::default(), [any_model("counting")]);
     let job = JobRef::new("counting", "t1");
     assert_eq!(provider.capabilities(), Capabilities::default());
@@ -518,7 +518,7 @@ async fn what_a_provider_cannot_do_is_an_error_that_names_it() {
     );
 }
 
-/// An offer says who would pay, and where if that is not the provider's own address.
+/// An offer names the account that would pay, and its address if that is not the provider's own.
 #[tokio::test]
 async fn an_offer_names_the_account_and_another_address() {
     let request = VideoRequest::text("A red kite");
@@ -577,7 +577,7 @@ async fn a_callback_address_gets_a_marker_and_nothing_else() {
             assert_eq!(planned.request.callback_url.as_deref(), Some(url));
             let marked = kie.marked(&planned, "M");
             assert_eq!(marked.body["callBackUrl"], wanted);
-            // Whatever it was marked with before.
+            // A second marker replaces the first.
             assert_eq!(
                 kie.marked(&marked, "N").body["callBackUrl"],
                 wanted.replace("=M", "=N")
@@ -585,7 +585,7 @@ async fn a_callback_address_gets_a_marker_and_nothing_else() {
             let plain = kie.marked(&marked, "");
             assert_eq!(plain.body["callBackUrl"], url);
 
-            // Nobody would look for it without a record.
+            // A client without a ledger sends no marker, since it keeps no record to which the marker could lead.
             let Submission::Accepted(job) = client.submit(&request).await else {
                 panic!("{url}")
             };
@@ -603,7 +603,7 @@ async fn a_callback_address_gets_a_marker_and_nothing_else() {
     }
 }
 
-/// What the record says was asked is evidence for whose job it is.
+/// The request in the record of a job is evidence of whose job it is.
 #[tokio::test]
 async fn a_job_is_described_by_its_record() {
     let server = recorder().await;

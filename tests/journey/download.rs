@@ -1,4 +1,4 @@
-//! A download is all of the video or nothing.
+//! A download saves the whole video or nothing.
 
 use std::collections::VecDeque;
 use std::error::Error as _;
@@ -20,30 +20,30 @@ use veo_tests::{KEY, recorder, serve_json, told};
 use crate::FORMS;
 use crate::spans::record;
 
-/// A second of video.
+/// A video of one second.
 const CLIP: &[u8] = include_bytes!("../../crates/veo-sim/media/3840x2160.mp4");
 const SHA256: &str = "a232377892d5ac4cd150ca4b7194923d9d87c185eac3f875cc898017fb118116";
-/// Where broken transfers break off.
+/// The length after which broken transfers break off.
 const CUT: usize = 9000;
 
-/// What a media host does with one connection.
+/// The behaviour of a media host on one connection.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    /// Sends and closes.
+    /// Sends these bytes and closes the connection.
     Send(Vec<u8>),
-    /// Sends and then nothing more.
+    /// Sends these bytes and then nothing more.
     Stall(Vec<u8>),
 }
 
-/// A media host that follows a script, whose last line it repeats.
+/// A media host that follows a script and repeats its last line.
 pub(crate) struct Host {
     pub(crate) url: String,
-    /// What it was asked, in lower case.
+    /// The requests so far, in lower case.
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Host {
-    /// `{host}` in a reply is its own address.
+    /// Starts a host. `{host}` in a reply stands for the address of the host.
     pub(crate) async fn start(script: &[Reply]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!(
@@ -67,7 +67,7 @@ impl Host {
                     script[0].clone()
                 };
                 let (Reply::Send(bytes) | Reply::Stall(bytes)) = &next;
-                // The client may have heard enough before the end.
+                // The client may close the connection before the end.
                 let _ = socket.write_all(bytes).await;
                 if matches!(next, Reply::Stall(_)) {
                     open.push(socket);
@@ -77,7 +77,7 @@ impl Host {
         Self { url, asked }
     }
 
-    /// The ranges that were asked for, with what they depend on.
+    /// Returns the ranges that were asked for, each with the condition of its request.
     fn ranges(&self) -> Vec<String> {
         let line = |request: &str, name: &str| {
             let lines = request
@@ -105,12 +105,12 @@ pub(crate) fn send(head: &str, body: &[u8]) -> Reply {
     Reply::Send(reply(head, body))
 }
 
-/// A reply that announces its length.
+/// Returns a reply that announces its length.
 pub(crate) fn whole(body: &[u8]) -> Reply {
     send(&format!("200 OK\r\ncontent-length: {}", body.len()), body)
 }
 
-/// A reply that announces all of the clip and breaks off, with a header.
+/// Returns a reply that announces the whole clip, breaks off, and has one more header.
 fn cut(header: &str) -> Reply {
     send(
         &format!("200 OK\r\ncontent-length: {}{header}", CLIP.len()),
@@ -118,13 +118,13 @@ fn cut(header: &str) -> Reply {
     )
 }
 
-/// The end of the clip, as a part of a file of another length.
+/// Returns the end of the clip as a part of a file of `total` bytes.
 fn rest_of(first: usize, total: usize) -> Reply {
     let head = format!("206 Partial Content\r\ncontent-range: bytes {first}-/{total}");
     send(&head, &CLIP[CUT..])
 }
 
-/// A part of the clip, with a header.
+/// Returns the end of the clip as a part from `first` on, with one more header.
 fn rest(first: usize, header: &str) -> Reply {
     let (length, last, total) = (CLIP.len() - CUT, CLIP.len() - 1, CLIP.len());
     let head = format!(
@@ -154,7 +154,7 @@ fn redirect(to: &str) -> Reply {
     )
 }
 
-/// Settings that wait for nothing and may reach this machine.
+/// Returns settings without pauses that allow links to this machine.
 pub(crate) fn impatient() -> Downloads {
     let stalled_after = Duration::from_millis(200);
     Downloads::default()
@@ -231,7 +231,7 @@ fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-/// Downloads over an older file and sees that there is the whole video, or the older file and an error that says enough.
+/// Downloads over an older file. Checks that the file is the whole video, or the older one after an error.
 async fn outcome(client: &Client, url: &str, case: &str) -> Result<Saved, String> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kite.mp4");
@@ -292,7 +292,7 @@ fn matches(result: &Result<Saved, String>, wanted: Result<(), &str>, case: &str)
 }
 
 #[tokio::test]
-async fn a_broken_transfer_is_taken_up_where_it_can_be() {
+async fn a_broken_transfer_resumes_where_the_host_allows_it() {
     let (etag, date) = (
         "\r\netag: \"v1\"",
         "\r\nlast-modified: Fri, 02 Oct 2026 10:00:00 GMT",
@@ -305,7 +305,7 @@ async fn a_broken_transfer_is_taken_up_where_it_can_be() {
     ));
     let (broken, total) = ("the download broke off", CLIP.len());
     let (weak, by_length) = ("\r\netag: W/\"v1\"", "bytes=9000-");
-    // The script, the ranges that are asked for, and the outcome.
+    // Each row has the script, the ranges that are asked for, and the outcome.
     let table = [
         ("whole", vec![whole(CLIP)], vec![""], Ok(())),
         ("of unknown length", vec![chunked(CLIP)], vec![""], Ok(())),
@@ -681,11 +681,11 @@ async fn an_expired_link_is_renewed_in_two_ways() {
     );
 }
 
-/// A video has more than one link: those of its record, and at UniAll that of the API itself.
+/// A record can have several links to a video, and at UniAll the API itself has one more.
 #[tokio::test]
 async fn every_link_is_tried_until_one_leads_to_the_video() {
     let page = || whole(b"<html>Gone</html>");
-    // What each link answers, and the outcome.
+    // Each row has the replies of each link, and the outcome.
     let table = [
         (vec![vec![status("404 No")], vec![whole(CLIP)]], Ok(())),
         (
@@ -711,9 +711,9 @@ async fn every_link_is_tried_until_one_leads_to_the_video() {
             vec![vec![cut(""), status("403 No")], vec![whole(CLIP)]],
             Ok(()),
         ),
-        // As soon as there is one, nobody else is asked.
+        // No other link is tried after one has led to the video.
         (vec![vec![whole(CLIP)], vec![]], Ok(())),
-        // The network has failed, and goes on to fail with another link.
+        // After a failure of the network no other link is tried, since it would fail too.
         (
             vec![vec![cut(""), Reply::Send(Vec::new())], vec![]],
             Err(vec!["cannot be reached"]),
@@ -760,9 +760,9 @@ async fn every_link_is_tried_until_one_leads_to_the_video() {
     }
 }
 
-/// The gateway has the video itself, which only the key opens.
+/// The gateway has the video itself, and needs the API key for it.
 #[tokio::test]
-async fn the_content_route_of_uniall_is_the_last_link() {
+async fn uniall_serves_the_video_itself_if_no_link_works() {
     for media in [status("404 No"), whole(b"<html>Gone</html>")] {
         let media = Host::start(&[media]).await;
         let api = Host::start(&[status("500 No"), whole(CLIP)]).await;
@@ -782,7 +782,7 @@ async fn the_content_route_of_uniall_is_the_last_link() {
             .iter()
             .filter_map(|asked| asked.lines().next())
             .collect();
-        // The job is asked for other links before.
+        // The job is asked about first, since its record may have another link.
         assert_eq!(
             lines,
             [
@@ -803,9 +803,9 @@ async fn the_content_route_of_uniall_is_the_last_link() {
     }
 }
 
-/// What kie.ai itself offers for that.
+/// kie.ai makes another link for a video of its own.
 #[tokio::test]
-async fn kie_makes_a_link_for_a_video_that_it_knows() {
+async fn kie_makes_a_new_link_for_its_own_video() {
     for (form, _) in FORMS {
         let sim = Sim::start().await.unwrap();
         let kie = Kie::new(Access::new("key").base_url(sim.url())).unwrap();
@@ -916,7 +916,7 @@ async fn links_into_private_networks_are_not_followed() {
             url,
         );
     }
-    // The same at the end of a redirect.
+    // A redirect may not lead to such a link either.
     let table = [
         (
             "http://user:secret@127.0.0.1/kite.mp4",
@@ -937,7 +937,7 @@ async fn links_into_private_networks_are_not_followed() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_five_times_and_take_nothing_along() {
+async fn five_redirects_are_followed_without_key_and_cookies() {
     let end = Host::start(&[whole(CLIP)]).await;
     for (steps, wanted) in [
         (1, Ok(())),
@@ -964,13 +964,13 @@ async fn redirects_are_followed_five_times_and_take_nothing_along() {
     }
 }
 
-/// A link to the API itself is asked with the key. Nobody else gets it, at the end of a redirect neither.
+/// A link to the API itself is asked with the API key. No other host gets the key, also not through a redirect.
 #[tokio::test]
-async fn only_the_api_gets_the_key() {
+async fn only_the_api_gets_the_api_key() {
     let cut_clip = || cut("\r\netag: \"v1\"");
     let rest_of_clip = || rest(CUT, "\r\netag: \"v1\"");
     let elsewhere = Host::start(&[whole(CLIP)]).await;
-    // The script of the API, the requests to it that have the key, and whether the media host is asked.
+    // The script of the API, whether each request to it has the API key, and whether the media host is asked.
     let table = [
         ("at the API", vec![whole(CLIP)], vec![true], false),
         (
@@ -999,7 +999,7 @@ async fn only_the_api_gets_the_key() {
             .map(|asked| asked.contains("authorization: bearer a/secret+key"))
             .collect()
     };
-    // Without the permission for links to this machine: the caller has chosen the address of the API.
+    // The permission for links to this machine is not needed, since the caller has chosen the address of the API.
     let of_api = |url: &str| {
         let base = &url[..url.find("/v/").unwrap()];
         let access = Access::new("a/secret+key").base_url(base.to_owned());
@@ -1016,7 +1016,7 @@ async fn only_the_api_gets_the_key() {
         assert_eq!(has_key(&elsewhere), wanted, "{case}");
     }
 
-    // Each differs from the origin of the API: the port, the name of the host, and who redirects.
+    // Each differs from the origin of the API: in the port, in the name of the host, or by a redirect.
     let api = Host::start(&[whole(CLIP)]).await;
     let client = of_api(&api.url).with_downloads(impatient()).unwrap();
     let by_name = api.url.replace("127.0.0.1", "localhost");
@@ -1033,7 +1033,7 @@ async fn only_the_api_gets_the_key() {
             "{case}: {keys:?}"
         );
     }
-    // A name of a host has no case.
+    // Upper and lower case are the same in the name of a host.
     let client = of_api(&by_name).with_downloads(impatient()).unwrap();
     let upper = by_name.replace("http://localhost", " HTTP://LOCALHOST");
     outcome(&client, &upper, "another case").await.unwrap();
@@ -1093,9 +1093,9 @@ async fn a_video_inside_its_link_is_saved_under_the_same_checks() {
     }
 }
 
-/// A long video inside its link is not stored with the rest of what is known of it. The job has it still.
+/// A long video inside its link is not stored with the job, so the provider is asked for it again.
 #[tokio::test]
-async fn a_video_inside_the_link_of_a_stored_job_is_asked_for_again() {
+async fn a_long_video_inside_its_link_is_asked_for_again() {
     let free = 1_u32 << 20;
     let mut file = [CLIP, &free.to_be_bytes(), b"free"].concat();
     file.resize(CLIP.len() + free as usize, 0);
@@ -1121,7 +1121,7 @@ async fn a_video_inside_the_link_of_a_stored_job_is_asked_for_again() {
     }
 }
 
-/// What `--verbose` shows of a transfer: where it goes, and not what opens the door there.
+/// The log that `--verbose` shows says where a transfer goes, and has nothing with which others could download it.
 #[tokio::test]
 async fn a_transfer_is_logged_without_signatures_or_content() {
     let etag = "\r\netag: \"v1\"";
@@ -1170,11 +1170,11 @@ async fn a_transfer_is_logged_without_signatures_or_content() {
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_named() {
+async fn an_unwritable_target_is_named_in_the_error() {
     let host = Host::start(&[whole(CLIP)]).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("missing").join("kite.mp4");
-    // The future can go to another thread.
+    // The future can move to another thread.
     let (client, video, place) = (client(impatient()), video(&host.url), file.clone());
     let result = tokio::spawn(async move { client.download(&video, &place).await })
         .await
@@ -1206,9 +1206,9 @@ fn a_signature_is_not_in_the_debug_text_of_a_video() {
     );
 }
 
-/// What is made of each known reply of the address of a video at UniAll's own API.
+/// UniAll's own API serves a video at this address.
 #[tokio::test]
-async fn every_reply_of_the_content_route_is_taken_up() {
+async fn each_known_failure_of_the_video_route_is_reported() {
     let server = recorder().await;
     let uniall = UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap();
     let client = Client::new(uniall)
@@ -1236,7 +1236,7 @@ async fn every_reply_of_the_content_route_is_taken_up() {
             .iter()
             .filter(|request| request.url.path().ends_with("/content"))
             .count();
-        // Where it was kept is another folder each time.
+        // The folder in the message is different in every run.
         let message = error.to_string();
         let message = message.split("; the incomplete file is").next().unwrap();
         Some(format!(

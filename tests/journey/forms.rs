@@ -1,4 +1,5 @@
-//! The two forms of kie.ai's API behind one provider: which of them is asked, when the other one is, and what is not done twice.
+//! The two forms of kie.ai's API behind one provider: which form is asked, when the other one is asked after it, and
+//! which calls are never made twice.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const OLD_RECORD: &str = "/api/v1/veo/record-info";
 const NEW: &str = "/api/v1/jobs/createTask";
 const NEW_RECORD: &str = "/api/v1/jobs/recordInfo";
 
-/// A kie.ai of which every reply is given, and a ledger.
+/// A kie.ai whose replies the test gives, and a ledger.
 struct Place {
     server: MockServer,
     folder: TempDir,
@@ -41,7 +42,7 @@ impl Place {
         mock.mount(&self.server).await;
     }
 
-    /// The current form takes whatever comes.
+    /// Lets the current form accept every request.
     async fn takes_tasks(&self) {
         self.answers(
             NEW,
@@ -67,13 +68,12 @@ impl Place {
         client.with_ledger(self.ledger().await)
     }
 
-    /// The ledger as another process has it.
     async fn ledger(&self) -> FileLedger {
         let path = self.folder.path().join("jobs.ledger");
         FileLedger::open(path).await.unwrap()
     }
 
-    /// The entry of a key once its call is known to be rejected.
+    /// Waits until an attempt of the key is rejected, and returns the entry.
     async fn rejected(&self, key: &str) -> Entry {
         let ledger = self.ledger().await;
         loop {
@@ -90,7 +90,7 @@ impl Place {
         }
     }
 
-    /// How often each path was asked, in the order of asking.
+    /// The paths that were asked, in order.
     async fn asked(&self) -> Vec<String> {
         let requests = self.server.received_requests().await.unwrap();
         requests
@@ -100,7 +100,7 @@ impl Place {
     }
 }
 
-/// The ledger of a process that cannot write down what became of a call, or ends as soon as it has.
+/// A ledger that fails to record an outcome, or whose process ends right after it was recorded.
 #[derive(Debug)]
 enum Faulty {
     Full(FileLedger),
@@ -173,7 +173,7 @@ fn extension() -> VideoRequest {
     VideoRequest::extension("It dives", JobRef::new("kie", "old1"))
 }
 
-/// The attempts of an entry: the form, and whether it was rejected.
+/// The attempts of an entry: the form, and whether the attempt was rejected.
 fn attempts(entry: &Entry) -> Vec<(Option<&str>, bool)> {
     let attempts = entry.attempts.iter();
     attempts
@@ -184,16 +184,16 @@ fn attempts(entry: &Entry) -> Vec<(Option<&str>, bool)> {
         .collect()
 }
 
-/// The current form is asked only if kie.ai itself has said that the old one is gone, and nothing of the request.
+/// The current form is asked if kie.ai says that the old one is gone, and not for a refusal of the request.
 #[tokio::test]
-async fn the_current_form_follows_when_the_old_one_is_gone() {
+async fn the_current_form_is_asked_only_if_the_old_one_is_gone() {
     const WORDS: &str = "Not Found - The requested resource or endpoint does not exist";
     const OFF: &str = "Feature Disabled - The requested feature is currently disabled";
     let html = |status| {
         ResponseTemplate::new(status).set_body_raw("<html>404 Not Found</html>", "text/html")
     };
     let model = "The model veo3_lite is no longer available";
-    // The request, the answer of the old form, and whether the current one is asked.
+    // Each row has the request, the answer of the old form, and whether the current form is asked.
     let rows = [
         (
             "HTTP 404",
@@ -351,7 +351,7 @@ async fn the_current_form_follows_when_the_old_one_is_gone() {
             "{name}: {:?}",
             job.refusals
         );
-        // The ledger has what was sent in each form.
+        // The ledger has an attempt for each form.
         assert_eq!(
             attempts(&entry),
             [(None, true), (Some("jobs"), false)],
@@ -361,7 +361,7 @@ async fn the_current_form_follows_when_the_old_one_is_gone() {
             entry.attempts[1].sent.body["input"]["prompt"], request.prompt,
             "{name}"
         );
-        // It is remembered, and no provider is told twice.
+        // The client remembers that the old form is gone, so the next job has no refusal.
         let again = client.submit_once("b", &request).await;
         assert!(
             matches!(&again, Submission::Accepted(job) if job.refusals.is_empty()),
@@ -375,9 +375,9 @@ async fn the_current_form_follows_when_the_old_one_is_gone() {
     }
 }
 
-/// The successor is asked by its name only, in the form that has it, whatever is set.
+/// The successor of Veo is used only if it is named. It is then asked in the form that has it, whatever form is set.
 #[tokio::test]
-async fn a_model_that_only_the_current_form_has_is_asked_in_it() {
+async fn the_successor_of_veo_is_asked_in_the_current_form() {
     let omni = "google/gemini-omni-flash-1-1";
     for form in [KieForm::Auto, KieForm::Old, KieForm::Current] {
         let place = Place::new().await;
@@ -419,7 +419,7 @@ async fn a_model_that_only_the_current_form_has_is_asked_in_it() {
     }
 }
 
-/// A form that is set stays, whatever kie.ai says.
+/// A form that is set is kept even if kie.ai says that it is gone.
 #[tokio::test]
 async fn a_form_that_is_set_is_the_only_one_for_new_videos() {
     for (form, path, wanted) in [
@@ -444,7 +444,7 @@ async fn a_form_that_is_set_is_the_only_one_for_new_videos() {
     }
 }
 
-/// What the current form has no word for is not dropped for it.
+/// A field that the current form does not have must not be dropped silently.
 #[tokio::test]
 async fn a_request_is_not_sent_in_a_form_that_lacks_its_fields() {
     let place = Place::new().await;
@@ -476,9 +476,8 @@ async fn a_request_is_not_sent_in_a_form_that_lacks_its_fields() {
     assert_eq!(place.asked().await, [OLD]);
 }
 
-/// If neither form takes it, both reasons are told.
 #[tokio::test]
-async fn what_both_forms_have_said_is_told() {
+async fn a_rejection_has_the_reasons_of_both_forms() {
     let place = Place::new().await;
     place
         .answers(OLD, json_reply(404, refusal(404, "Not Found")))
@@ -496,7 +495,7 @@ async fn what_both_forms_have_said_is_told() {
     );
 }
 
-/// A step of a queue goes on in the other form as a submission does, also if it has to wait for the limit in between.
+/// A step does this also if it has to wait for the limit between the two forms.
 #[tokio::test]
 async fn a_step_sends_in_the_other_form_too() {
     let place = Place::new().await;
@@ -515,7 +514,7 @@ async fn a_step_sends_in_the_other_form_too() {
     assert_eq!(attempts(&entry), [(None, true), (Some("jobs"), false)]);
 }
 
-/// A process that ends between the two forms has told the ledger all that the next one needs.
+/// The ledger has everything that the next process needs.
 #[tokio::test]
 async fn a_process_that_ends_between_two_forms_loses_nothing() {
     let done = success(json!({ "taskId": "new1", "state": "success",
@@ -561,7 +560,7 @@ async fn a_process_that_ends_between_two_forms_loses_nothing() {
             let step = handed.try_recv();
             assert!(matches!(step, Ok(Step::Video(_))), "{step:?}");
         } else {
-            // Nobody has asked for more than that call, so no step makes another one. It says so.
+            // The caller has asked for one call only, so no step makes another one.
             assert_eq!(entry.state, EntryState::Rejected);
             let step = client.step("a").await.unwrap();
             assert!(matches!(step, Step::Failed(_)), "{step:?}");
@@ -578,7 +577,6 @@ async fn a_process_that_ends_between_two_forms_loses_nothing() {
     }
 }
 
-/// The image is uploaded once, and both forms are given its link.
 #[tokio::test]
 async fn an_image_of_this_machine_is_uploaded_once_for_both_forms() {
     let sim = Sim::start().await.unwrap();
@@ -598,7 +596,7 @@ async fn an_image_of_this_machine_is_uploaded_once_for_both_forms() {
     assert_eq!(old["callBackUrl"], new["callBackUrl"]);
 }
 
-/// kie.ai counts what is started at an account, in whatever form. So the ledger does, for all processes.
+/// kie.ai counts the requests of an account in both forms together, and so does the ledger for all processes.
 #[tokio::test]
 async fn both_forms_share_the_limit_of_the_account() {
     let place = Place::new().await;
@@ -616,7 +614,7 @@ async fn both_forms_share_the_limit_of_the_account() {
             "{submission:?}"
         );
     }
-    // In the current form an upgrade is a task like any other.
+    // In the current form an upgrade is a task, and counts like any other.
     let job: JobRef = "kie+jobs:t1".parse().unwrap();
     let upgrade = old.want_upgrade(&job, Resolution::K4, None).await.unwrap();
     old.step(&upgrade.key).await.unwrap();
@@ -634,9 +632,9 @@ async fn both_forms_share_the_limit_of_the_account() {
     }
 }
 
-/// A named account has both forms as well, and its jobs say both.
+/// A named account has both forms too.
 #[tokio::test]
-async fn a_job_of_a_named_account_says_its_form_too() {
+async fn a_job_of_a_named_account_names_its_form() {
     let url = "https://tempfile.example.net/v/kite.mp4";
     let done = success(json!({ "taskId": "new1", "state": "success",
                                "resultJson": json!({ "resultUrls": [url] }).to_string() }));
@@ -662,9 +660,9 @@ async fn a_job_of_a_named_account_says_its_form_too() {
     assert_eq!(larger.job.to_string(), "kie@studio+jobs:t1:1080p");
 }
 
-/// Whatever a step tries again, it says so in the line that tells of the rejection.
+/// One line rejects the entry and makes it wanted again, so a crash after this line loses no attempt.
 #[tokio::test]
-async fn a_rejection_that_is_tried_again_is_wanted_at_once() {
+async fn a_passing_rejection_makes_the_entry_wanted_at_once() {
     let rows = [
         (refusal(429, "Too many requests"), EntryState::Wanted),
         (refusal(455, "Maintenance"), EntryState::Wanted),
@@ -685,9 +683,9 @@ async fn a_rejection_that_is_tried_again_is_wanted_at_once() {
     }
 }
 
-/// An upgrade that is not taken now is taken later, by whoever steps it.
+/// A refused upgrade stays wanted, and a later step of any process makes it.
 #[tokio::test]
-async fn an_upgrade_that_is_not_taken_now_stays_wanted() {
+async fn a_passing_refusal_leaves_an_upgrade_wanted() {
     let url = "https://tempfile.example.net/v/large.mp4";
     let finished = success(json!({ "taskId": "new1", "state": "success",
                                "resultJson": json!({ "resultUrl": url }).to_string() }));
@@ -730,9 +728,9 @@ async fn an_upgrade_that_is_not_taken_now_stays_wanted() {
     }
 }
 
-/// Jobs of both forms are asked where they are known, whatever is set for new ones.
+/// Jobs are asked about in their own form, whatever form is set for new ones.
 #[tokio::test]
-async fn a_job_is_asked_in_its_own_form() {
+async fn a_job_is_asked_about_in_its_own_form() {
     let url = "https://tempfile.example.net/v/kite.mp4";
     let old =
         success(json!({ "taskId": "t1", "successFlag": 1, "response": { "resultUrls": [url] } }));
@@ -772,7 +770,7 @@ async fn a_job_is_asked_in_its_own_form() {
     );
 }
 
-/// An upgrade of the current form is a task of its own: it is paid for once, and asked from then on.
+/// An upgrade in the current form is a task of its own. It is paid for once, and is only asked about afterwards.
 #[tokio::test]
 async fn an_upgrade_of_the_current_form_is_never_sent_twice() {
     let url = "https://tempfile.example.net/v/large.mp4";
@@ -804,7 +802,7 @@ async fn an_upgrade_of_the_current_form_is_never_sent_twice() {
             (vec![url.to_owned()], Some(5.0)),
             "{to}"
         );
-        // Again, as another process would.
+        // Another process asks for the same upgrade here.
         place
             .client(KieForm::Auto)
             .await
@@ -824,9 +822,9 @@ async fn an_upgrade_of_the_current_form_is_never_sent_twice() {
     }
 }
 
-/// After a lost reply the upgrade is not sent again, whoever asks for it, until somebody has found out.
+/// After a lost reply no process sends the upgrade again, until a person has settled it.
 #[tokio::test]
-async fn an_upgrade_whose_reply_was_lost_is_settled() {
+async fn an_upgrade_with_a_lost_reply_is_not_sent_again() {
     let place = Place::new().await;
     place
         .answers(NEW, json_reply(200, refusal(500, "Server Error")))
@@ -845,7 +843,7 @@ async fn an_upgrade_whose_reply_was_lost_is_settled() {
     let step = client.step("kie+jobs:t1:4k").await.unwrap();
     assert!(matches!(step, Step::LookAtIt(_)), "{step:?}");
     assert_eq!(place.asked().await, [NEW]);
-    // The task is named without its form, as kie.ai's own log has it.
+    // The task is named without its form, as kie.ai's own log names it.
     let found = Settlement::Accepted(JobRef::new("kie", "new7"));
     client.settle("kie+jobs:t1:4k", found).await.unwrap();
     let video = client.upgrade(&job, Resolution::K4).await.unwrap();
@@ -853,9 +851,9 @@ async fn an_upgrade_whose_reply_was_lost_is_settled() {
     assert_eq!(place.asked().await, [NEW, NEW_RECORD, NEW_RECORD]);
 }
 
-/// A task is taken for an upgrade only if its record does not tell of another one, and no other entry has it.
+/// A settlement names the wrong task if the record of the task has another request, or if another entry has the task.
 #[tokio::test]
-async fn a_task_that_is_not_the_upgrade_does_not_settle_it() {
+async fn a_task_of_another_request_does_not_settle_an_upgrade() {
     let param = |model: &str, input: Value| json!({ "model": model, "input": input.to_string() });
     let own = param("veo/get-4k-video", json!({ "task_id": "t1" }));
     let smaller = param("veo/get-1080p-video", json!({ "taskId": "t1" }));
@@ -866,7 +864,7 @@ async fn a_task_that_is_not_the_upgrade_does_not_settle_it() {
     let size = "kie+jobs:new7 makes a video 1080p, and kie+jobs:t1:4k was to make it 4k".to_owned();
     let source = "kie+jobs:new7 makes t2 larger, and kie+jobs:t1:4k was to make t1 larger";
     let taken = "kie+jobs:new1 is the job of kie+jobs:t3:1080p".to_owned();
-    // The model of the record, the request that it repeats, the task that is named, and why it cannot be the upgrade.
+    // The model of the record, the request in the record, the named task, and why it cannot be the upgrade.
     let rows = [
         (None, Some(own.clone()), "new7", None),
         (Some("veo/get-4k-video"), None, "new7", None),
@@ -886,7 +884,7 @@ async fn a_task_that_is_not_the_upgrade_does_not_settle_it() {
         let reply = json_reply(200, success(record));
         place.answers(NEW_RECORD, reply).await;
         let client = place.client(KieForm::Auto).await;
-        // Another upgrade has a task of its own, and the reply to this one is lost.
+        // Another upgrade gets its own task first. Then the reply to this upgrade is lost.
         let taken = json_reply(200, success(json!({ "taskId": "new1" })));
         let mock = Mock::given(path(NEW)).respond_with(taken);
         mock.up_to_n_times(1).mount(&place.server).await;
@@ -910,7 +908,7 @@ async fn a_task_that_is_not_the_upgrade_does_not_settle_it() {
     }
 }
 
-/// An upgrade is not taken for a video of its own, also if its record does not repeat the request.
+/// The task of an upgrade cannot be the video of a request, even if its record has no request.
 #[tokio::test]
 async fn an_upgrade_does_not_settle_a_request() {
     let place = Place::new().await;
@@ -930,9 +928,9 @@ async fn an_upgrade_does_not_settle_a_request() {
     );
 }
 
-/// The task of an upgrade is not lost because it cannot be written down.
+/// The error names the task of the upgrade, so that it is not lost.
 #[tokio::test]
-async fn an_upgrade_that_cannot_be_written_down_is_named() {
+async fn an_unrecorded_upgrade_is_named_in_the_error() {
     let place = Place::new().await;
     place.takes_tasks().await;
     let client = place.client(KieForm::Auto).await;
@@ -950,9 +948,9 @@ async fn an_upgrade_that_cannot_be_written_down_is_named() {
     assert_eq!(place.asked().await, [NEW]);
 }
 
-/// The other form can cost something else, and the job says so: of the request that has found out, and of one planned before.
+/// The current form can cost something else, so the job has a warning, also if its request was planned before.
 #[tokio::test]
-async fn what_is_otherwise_in_the_current_form_is_told_with_the_job() {
+async fn a_job_of_the_current_form_has_its_warnings() {
     let place = Place::new().await;
     let gone = json_reply(404, refusal(404, "Not Found"));
     place.answers(OLD_EXTENSION, gone).await;
@@ -978,9 +976,8 @@ fn is_tier_told(warnings: &[String]) -> bool {
     warnings.iter().any(|warning| warning.starts_with(start))
 }
 
-/// Where no other form takes the request, the rejection says why.
 #[tokio::test]
-async fn why_the_current_form_is_not_asked_is_told() {
+async fn a_rejection_says_why_the_current_form_was_not_asked() {
     let rows = [
         (
             KieForm::Auto,
@@ -1015,9 +1012,9 @@ async fn why_the_current_form_is_not_asked_is_told() {
     }
 }
 
-/// Only what can make the same video is named in place of a model that is gone.
+/// Instead of a model that is gone, only models are named that can make the same video.
 #[tokio::test]
-async fn a_model_that_cannot_make_the_video_is_not_named() {
+async fn only_models_that_can_make_the_video_are_named() {
     let gone = "The model veo3_fast is no longer available";
     let rows = [
         (kite(), "veo3, veo3_lite or google/gemini-omni-flash-1-1"),

@@ -1,4 +1,4 @@
-//! An image of this machine is looked at before anything is sent.
+//! An image of this machine is checked before anything is sent.
 
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,7 @@ async fn an_unusable_image_is_refused_before_anything_is_sent() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_is_no_file_is_refused_by_what_it_is() {
+async fn paths_of_other_things_than_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe.png");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
@@ -92,26 +92,26 @@ async fn what_is_no_file_is_refused_by_what_it_is() {
     check(link, Err("is a link to a file that is not there")).await;
     check(socket, Err("is a socket")).await;
     check("/dev/zero".into(), Err("is a device")).await;
-    // It waits for what the system has to say.
+    // A read of this file waits for the next message of the system.
     #[cfg(target_os = "linux")]
     check("/proc/kmsg".into(), Err("is not a JPEG")).await;
     check(to_file, Ok(())).await;
 }
 
-/// A picture with zeros for some bytes.
+/// Returns the picture with zeros in the place of some bytes.
 fn with_zeros(picture: &[u8], at: usize, count: usize) -> Vec<u8> {
     let mut changed = picture.to_vec();
     changed[at..at + count].fill(0);
     changed
 }
 
-/// Where the size of a JPEG begins.
+/// Returns the place of the marker before the size of a JPEG.
 fn sof(jpeg: &[u8]) -> usize {
     let is_start = |pair: &[u8]| pair == [0xff, 0xc0];
     jpeg.windows(2).position(is_start).unwrap()
 }
 
-/// The same from a check, a plan, an upload and a request.
+/// Checks that a check, a plan, an upload and a request have the same result.
 async fn check(path: PathBuf, wanted: Result<(), &str>) {
     let sim = Sim::start().await.unwrap();
     let client = client(&sim.url());
@@ -139,7 +139,7 @@ async fn check(path: PathBuf, wanted: Result<(), &str>) {
 }
 
 #[tokio::test]
-async fn a_shape_that_does_not_fit_is_told_before_the_payment() {
+async fn a_plan_warns_of_an_image_of_another_shape() {
     let folder = tempfile::tempdir().unwrap();
     let wide = write(folder.path(), "ok.jpg", JPEG);
     let tall = write(folder.path(), "tall.jpg", UPRIGHT);
@@ -189,7 +189,7 @@ async fn a_shape_that_does_not_fit_is_told_before_the_payment() {
     }
 }
 
-/// The picture with a word of the camera that it is to be turned by a quarter.
+/// Returns the picture with a mark of the camera that it has to be turned by a quarter.
 fn on_its_side(jpeg: &[u8]) -> Vec<u8> {
     let word =
         b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";

@@ -1,4 +1,4 @@
-//! `veo-core` as a user meets it, against `veo-sim` and against replies that no simulator should give.
+//! The tests of `veo-core` as a user meets it, against `veo-sim` and against replies that the simulator does not give.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod client;
@@ -19,7 +19,7 @@ mod states;
 mod video;
 mod webhook;
 
-/// Both forms of kie.ai's API, and how a job of each begins.
+/// Both forms of kie.ai's API, each with the beginning of its jobs.
 pub(crate) const FORMS: [(veo_core::KieForm, &str); 2] = [
     (veo_core::KieForm::Old, "kie"),
     (veo_core::KieForm::Current, "kie+jobs"),

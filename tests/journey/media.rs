@@ -1,11 +1,11 @@
-//! A video is whole when a player can show all of it, however its file is arranged.
+//! A video is whole if a player can show all of it, in every arrangement of its file.
 
 use veo_core::{Job, Media, Model, Offer, Operation, Receipt, Saved, Tier, VideoRequest};
 
 use crate::download::{Host, Reply, client, impatient, reply, send, video, whole};
 
-/// 8 s of 640 by 360 with 24 pictures a second and sound, in four arrangements: the index last, the index first, in
-/// fragments, and in fragments with an index of each.
+/// Videos of 8 s in 640 by 360, with 24 pictures a second and sound, in four arrangements: with the index last, with
+/// the index first, in fragments, and in fragments with an index of each.
 const BASE: &[u8] = include_bytes!("../media/base.mp4");
 const FAST: &[u8] = include_bytes!("../media/fast.mp4");
 const FRAGMENTS: &[u8] = include_bytes!("../media/frag.mp4");
@@ -13,7 +13,7 @@ const SEGMENTS: &[u8] = include_bytes!("../media/dash.mp4");
 
 const AS_ASKED: (u32, u32, f64) = (640, 360, 8.0);
 
-/// What came of a download: the size that is shown and the length with the discrepancies of the receipt, or the error.
+/// The result of a download: the size and length of the video with the discrepancies of the receipt, or the error.
 type Came = Result<((u32, u32, f64), Vec<&'static str>), &'static str>;
 
 #[tokio::test]
@@ -53,11 +53,11 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
     let without_end = fragments[..fragments.len() - 1].concat();
     let told = with_duration(&without_end, 1000, 8000);
     let cut_and_told = with_duration(&half, 1000, 8000);
-    // Two segments, of which each has some of the fragments.
+    // Two segments, each with some of the fragments.
     let segment = |seconds: u32| [0, seconds, 0].map(u32::to_be_bytes).concat();
     let head = [60, u32::from_be_bytes(*b"sidx"), 0, 1, 1, 0, 0, 2].map(u32::to_be_bytes);
     let index = [head.concat(), segment(4), segment(4), vec![0; 4]].concat();
-    // Their data is from where each fragment begins, so that they can be moved.
+    // The data of these fragments is addressed from their own beginning, so that they can be moved.
     let mut segments = boxes(SEGMENTS);
     segments.retain(|found| &found[4..8] != b"sidx" && &found[4..8] != b"mfra");
     let with_index = |end: usize| {
@@ -308,9 +308,9 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
     }
 }
 
-/// The gateway of UniAll ends each reply after some time, cleanly and without a word.
+/// The gateway of UniAll ends each reply after some time, without an error.
 #[tokio::test]
-async fn a_stream_that_ends_early_goes_on_where_it_ended() {
+async fn a_download_that_ends_early_resumes_at_its_end() {
     let part = FAST.len() / 4;
     let chunk = |from: usize| {
         let to = (from + part).min(FAST.len());
@@ -333,7 +333,7 @@ async fn a_stream_that_ends_early_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
-async fn parts_that_ended_processes_have_left_are_removed() {
+async fn unfinished_files_of_ended_processes_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let left_over = folder.path().join(".veo-a1B2c3.part");
     let of_others = folder.path().join("kite.mp4.part");
@@ -396,7 +396,7 @@ async fn check(case: &str, script: &[Reply], wanted: Came) {
     );
 }
 
-/// What a receipt says of a video for which 8 s in 720p were asked, but for its size.
+/// Returns the receipt for a request of 8 s in 720p. A discrepancy of the size is left out.
 fn receipt(saved: &Saved) -> Receipt {
     let model = Model::new("kie", "veo3", Tier::Quality);
     let request = VideoRequest::text("A red kite").audio(true);
@@ -409,7 +409,7 @@ fn receipt(saved: &Saved) -> Receipt {
     receipt
 }
 
-/// The outermost boxes of a file.
+/// Returns the outermost boxes of a file.
 fn boxes(mut file: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     while !file.is_empty() {
@@ -421,7 +421,7 @@ fn boxes(mut file: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-/// The video turned by a quarter when it is shown.
+/// Returns the video with a mark that it is shown turned by a quarter.
 fn rotated() -> Vec<u8> {
     let mut file = BASE.to_vec();
     let place = file.windows(4).position(|kind| kind == b"tkhd").unwrap() + 44;
@@ -431,7 +431,7 @@ fn rotated() -> Vec<u8> {
     file
 }
 
-/// A video with another length in its header, in units of another timescale.
+/// Returns a video with another length in its header, in units of `1 / timescale` seconds.
 fn with_duration(file: &[u8], timescale: u32, duration: u32) -> Vec<u8> {
     let mut file = file.to_vec();
     let place = file.windows(4).position(|kind| kind == b"mvhd").unwrap() + 16;
@@ -440,7 +440,7 @@ fn with_duration(file: &[u8], timescale: u32, duration: u32) -> Vec<u8> {
     file
 }
 
-/// The video with a last box that says it is longer than the file.
+/// Returns the video with a last box whose size is greater than the file.
 fn longer_mdat() -> Vec<u8> {
     let mut file = FAST.to_vec();
     let place = file.windows(4).position(|kind| kind == b"mdat").unwrap() - 4;

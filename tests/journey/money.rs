@@ -1,4 +1,4 @@
-//! What every known reply to a paid request means for the money.
+//! The outcome of every known reply to a paid request.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use veo_tests::{KEY, recorder, serve_bytes, told};
 fn show(submission: Submission) -> String {
     match submission {
         Submission::Accepted(job) => format!("accepted     {}", job.reference),
-        // A date to come back at is always another time from now.
+        // The time until a date is different in every run.
         Submission::Rejected(error) => match error.resend() {
             Resend::After(time) if time > Duration::from_secs(3600) => {
                 format!("rejected {:?}, later", error.kind())
@@ -31,7 +31,7 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
     let kie = Kie::new(access.clone()).unwrap();
     let uniall = UniAll::new(access).unwrap();
     let client = Client::new(kie.clone()).unwrap().or(uniall.clone());
-    // The client would wait for kie.ai's limit, so the providers are asked themselves.
+    // A client would wait for kie.ai's limit, so the test calls the providers directly.
     let mut offers = client.plan(&VideoRequest::text("A red kite")).offers;
     offers.extend(
         client
@@ -75,9 +75,9 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
     }
 }
 
-/// A text without end would be no id that anybody could ask with, or keep.
+/// A task with a longer id could not be asked about, and the ledger could not keep the id.
 #[tokio::test]
-async fn the_longest_id_has_four_kibibytes() {
+async fn an_id_longer_than_4_kib_makes_the_outcome_unknown() {
     let server = recorder().await;
     let access = Access::new(KEY).base_url(server.uri());
     let clients = [

@@ -1,4 +1,4 @@
-//! The pages for users say what is so.
+//! Tables on the pages for users are written from the code.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
 
-/// The page with another text between a mark and the next heading or paragraph after it.
+/// Returns the page with another text between a mark and the next `end` after it.
 fn with(page: &str, mark: &str, end: &str, text: &str) -> String {
     let (before, after) = page
         .split_once(mark)
@@ -56,8 +56,8 @@ fn the_testing_page_shows_every_scenario() {
     );
 }
 
-/// The types whose words a scenario is made of: where each is, how a word of it is written, and a scenario that has a word
-/// there which is none.
+/// The types whose words make up a scenario: the file, the declaration, a template for a word, and a scenario with an
+/// unknown word in the same place.
 const PARTS: [(&str, &str, &str, &str); 9] = [
     ("scenario", "struct Scenario", "WORD", "none = 1"),
     ("scenario", "enum Pace", "pace = WORD", "pace = 'none'"),
@@ -109,7 +109,7 @@ fn table_of_words() -> String {
     let mut table = "| part | meaning |\n| --- | --- |\n".to_owned();
     for (file, declaration, form, wrong) in PARTS {
         let words = words(&read(&format!("crates/veo-sim/src/{file}.rs")), declaration);
-        // The complaint lists what there is.
+        // The error message lists the known words.
         let complaint = Scenario::from_toml(wrong).unwrap_err().to_string();
         let (_, known) = complaint
             .split_once("expected one of ")
@@ -137,16 +137,16 @@ fn table_of_words() -> String {
     table
 }
 
-/// A word of a scenario, as the type that has it is documented.
+/// A word of a scenario, with the documentation of its type.
 struct Word {
     name: String,
-    /// As a value, with dots for what is inside.
+    /// The word as a value, with dots for the fields inside.
     value: String,
     is_inner: bool,
     meaning: String,
 }
 
-/// The members of a type, in the order of its source, and the members of those.
+/// Returns the members of a type in the order of its source, with the members inside them.
 fn words(source: &str, declaration: &str) -> Vec<Word> {
     let (_, body) = source
         .split_once(&format!("pub {declaration} {{\n"))
@@ -199,7 +199,7 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
-/// Without the targets of links, which lead through the documentation of the crate.
+/// Returns the text without the targets of links, which lead through the documentation of the crate.
 fn without_links(text: &str) -> String {
     let mut parts = text.split("[`");
     let first = parts.next().unwrap_or_default().to_owned();

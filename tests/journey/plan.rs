@@ -1,4 +1,4 @@
-//! What would be sent, to whom, and why not to the others; without sending anything.
+//! Plans say what would be sent, to which provider, and why not to the others. Nothing is sent for them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,10 +15,10 @@ fn client() -> Client {
     Client::new(kie).unwrap().or(UniAll::new(KEY).unwrap())
 }
 
-/// The model that is chosen by its name only.
+/// The model that is used only if it is named.
 const OMNI: &str = "google/gemini-omni-flash-1-1";
 
-/// Requests that say everything the vocabulary has, each with a name.
+/// Requests that together use every field of the vocabulary, each with a name.
 fn requests() -> Vec<(&'static str, VideoRequest)> {
     let [first, last] = [
         "https://img.example.net/1.png",
@@ -214,7 +214,7 @@ fn requests() -> Vec<(&'static str, VideoRequest)> {
     ]
 }
 
-/// kie.ai alone, in its current form.
+/// Returns a client of kie.ai alone, in its current form.
 fn current() -> Client {
     let kie = Kie::new(KEY).unwrap();
     Client::new(kie.form(KieForm::Current)).unwrap()
@@ -252,8 +252,7 @@ fn plans(client: &Client) -> String {
     text
 }
 
-/// A request survives being written and read, and what is not of the vocabulary is refused.
-/// Links are read before anything is paid: they are whole, and lead to where a provider can follow them.
+/// The links of a request are checked before anything is paid: they are whole, and a provider can follow them.
 #[test]
 fn a_link_that_no_provider_can_follow_is_refused() {
     let table = [
@@ -292,7 +291,7 @@ fn a_link_that_no_provider_can_follow_is_refused() {
 }
 
 #[test]
-fn requests_are_json() {
+fn a_request_survives_json_and_unknown_fields_are_refused() {
     for (name, request) in requests() {
         let json = serde_json::to_string(&request).unwrap();
         assert_eq!(
@@ -331,7 +330,7 @@ fn requests_are_json() {
     }
 }
 
-/// The schema that is checked in is that of the type, and it accepts what the type writes.
+/// The schema is also checked against requests as the type writes them.
 #[test]
 fn the_schema_of_a_request_is_checked_in() {
     let file =
@@ -351,7 +350,7 @@ fn the_schema_of_a_request_is_checked_in() {
     );
 }
 
-/// The table of models has a row for each model of the specifications, and no other; and their bounds.
+/// The table of models has exactly the models of the specifications, with their bounds.
 #[test]
 fn the_models_are_those_of_the_specifications() {
     let (client, current) = (client(), current());
@@ -383,7 +382,7 @@ fn the_models_are_those_of_the_specifications() {
         let takes_references = model.modes.contains(&Mode::References);
         assert_eq!(*model.references.end() > 0, takes_references, "{model:?}");
     }
-    // An extension leaves no choice, and the successor has enums of its own.
+    // The length of an extension is fixed, and the successor of Veo has enums of its own.
     for model in models().filter(|model| !model.seconds.is_empty() && !model.is_named_only) {
         let seconds: Vec<i64> = match model.provider {
             "kie" => kie_api::types::Duration::ALL
@@ -433,7 +432,7 @@ fn the_models_are_those_of_the_specifications() {
                         .map(|ratio| ratio.as_str())
                         .collect(),
                 ),
-                // The name of the model has it.
+                // The resolution is in the name of the model.
                 words(model.name.rsplit('-').take(1).collect()),
             ),
         };
@@ -460,7 +459,7 @@ fn the_models_are_those_of_the_specifications() {
     }
 }
 
-/// The successor has enums of its own in the specification.
+/// The successor of Veo has enums of its own in the specification.
 #[test]
 fn named_models_are_those_of_the_specification() {
     let client = client();
@@ -511,7 +510,7 @@ fn specified_models(provider: &str) -> Vec<&'static str> {
     }
 }
 
-/// The fields of a request that have no word of their own in the vocabulary, since they are one provider's alone.
+/// The fields without a word in the vocabulary, since only one provider has them.
 const OF_THE_CALLER: &[&str] = &[
     "enableFallback",
     "enable_fallback",
@@ -521,7 +520,7 @@ const OF_THE_CALLER: &[&str] = &[
     "video_list",
 ];
 
-/// The fields of the paid requests in the specifications: the provider, the schema, and the field.
+/// Returns the fields of the paid requests in the specifications, as provider, schema and field.
 fn specified_fields() -> Vec<(&'static str, &'static str, String)> {
     let contract: Value =
         serde_json::from_str(include_str!("../../crates/veo-sim/src/contract.json")).unwrap();
@@ -543,24 +542,24 @@ fn specified_fields() -> Vec<(&'static str, &'static str, String)> {
             }
         }
     }
-    // The later name of a field is in no specification.
+    // The later name of this field is in no specification.
     fields.push(("kie", "GenerateRequest", "aspect_ratio".to_owned()));
     fields
 }
 
-/// The names of the fields of a [`VideoRequest`].
+/// Returns the names of the fields of a [`VideoRequest`].
 fn vocabulary() -> BTreeSet<String> {
     let schema = serde_json::to_value(schemars::schema_for!(VideoRequest)).unwrap();
     let properties = schema["properties"].as_object().unwrap();
     properties.keys().cloned().collect()
 }
 
-/// Whether a schema is of kie.ai's current form.
+/// Returns whether a schema is of kie.ai's current form.
 fn is_of_current(schema: &str) -> bool {
     schema.ends_with("Input")
 }
 
-/// The source that translates the requests of a provider for a schema.
+/// Returns the source file that translates requests into a schema of a provider.
 fn translator(provider: &str, schema: &str) -> &'static str {
     match provider {
         "kie" if schema == "OmniInput" => "crates/veo-core/src/providers/kie/omni.rs",
@@ -578,15 +577,14 @@ fn of(provider: &str, schema: &str) -> Client {
     }
 }
 
-/// An extension that both providers can make.
+/// Returns an extension that both providers can make.
 fn extension() -> VideoRequest {
     let url = "https://cdn.example.net/kite.mp4".to_owned();
     let video = Video::new(JobRef::new("kie", "t1"), vec![url]);
     VideoRequest::extension("It goes on", &video)
 }
 
-/// What the vocabulary covers has no second way in, whether this request sets it or not. A new field of a specification has to
-/// be sorted: it is covered, or it is the caller's.
+/// A field of the vocabulary cannot also be an extra field. A new field of a specification has to be in one of them.
 #[test]
 fn every_field_is_in_the_vocabulary_or_is_extra() {
     let vocabulary = vocabulary();
@@ -622,7 +620,7 @@ fn every_field_is_in_the_vocabulary_or_is_extra() {
         }
     }
 
-    // What kie.ai may have for an extension one day has no other way in.
+    // kie.ai may add a resolution for extensions one day. The extra field is then the only way to set it.
     let offer = of("kie", "ExtendRequest")
         .plan(&extension().extra("kie", "resolution", "1080p"))
         .offers
@@ -633,7 +631,7 @@ fn every_field_is_in_the_vocabulary_or_is_extra() {
     );
 }
 
-/// A field that is in a table and that nothing sets would be dropped.
+/// A field that is in a table but is set by no code would be dropped.
 #[test]
 fn every_field_of_a_specification_is_sent_in_some_request() {
     let clients = [client(), current()];
@@ -666,11 +664,11 @@ fn every_field_of_a_specification_is_sent_in_some_request() {
     }
 }
 
-/// A value of each field, which is not the one that is taken without it.
+/// A value of each field that differs from its default.
 fn values() -> Vec<(&'static str, Value)> {
     vec![
         ("tier", json!("quality")),
-        // One that nobody has.
+        // No provider has this model.
         ("model", json!("veo-9")),
         ("aspect_ratio", json!("9:16")),
         ("resolution", json!("1080p")),
@@ -684,10 +682,10 @@ fn values() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Whatever is asked for changes what is sent, or is refused by its name; it is never dropped.
+/// A setting changes the body, or is refused by its name. It is never dropped silently.
 #[test]
 fn each_provider_sends_or_refuses_every_setting() {
-    // A request is not one without these, and the caller's own fields have a test of their own.
+    // Every request has a prompt and an input, and the extra fields have a test of their own.
     let others = ["prompt", "input", "extra"].map(str::to_owned);
     let known: BTreeSet<_> = values()
         .iter()
@@ -725,7 +723,7 @@ fn each_provider_sends_or_refuses_every_setting() {
 }
 
 #[test]
-fn an_image_of_this_machine_needs_somebody_who_takes_it() {
+fn a_local_image_needs_a_provider_with_uploads() {
     let here = || Image::File {
         file: "kite.png".into(),
     };
@@ -754,7 +752,7 @@ fn an_image_of_this_machine_needs_somebody_who_takes_it() {
             (offers, refusal),
             "{request:?}"
         );
-        // kie.ai takes it for either.
+        // With kie.ai the image has a place, so both providers can be sent the request.
         assert_eq!(client().plan(&request).offers.len(), 2, "{request:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for any text and any bytes.
+//! Properties that hold for any text and any bytes.
 
 use std::error::Error as _;
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,7 @@ use wiremock::MockServer;
 
 use crate::spans::record;
 
-/// A link with all that can be secret in one.
+/// A link with everything that can be secret in a link.
 const SIGNED: &str =
     "https://me:hidden@cdn.example.net/v.mp4?signature=hidden&to=https://b.example/,hidden#hidden";
 
@@ -42,7 +42,7 @@ fn any_json() -> impl Strategy<Value = Value> {
             "see {SIGNED}, or <a href='{SIGNED}'>here</a>"
         ))),
     ];
-    // The names that the decoders look for, and any other.
+    // The names that the decoders look for, or any other name.
     let name = prop_oneof![
         "code|msg|data|taskId|task_id|response|resultUrls|successFlag|errorCode|errorMessage|hasAudioList|seeds",
         "id|status|progress|result|outputs|video_url|url|error|message|fail_reason|metadata|created_at|model",
@@ -59,7 +59,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn a_job_is_a_line_that_parses(
+    fn a_job_as_a_line_parses_back_to_itself(
         provider in ".{1,20}",
         account in prop::option::of(".{1,20}"),
         task in ".{1,60}",
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn no_line_makes_the_parser_panic(line in ".{0,60}") {
+    fn no_line_causes_a_panic_of_the_parser(line in ".{0,60}") {
         if let Ok(job) = line.parse::<JobRef>() {
             prop_assert_eq!(job.to_string(), line.trim());
         }
@@ -89,9 +89,9 @@ proptest! {
     }
 }
 
-/// Whatever a provider answers, nothing panics, and neither the key nor a signature is shown; by no error, and in no span.
+/// The API key and the signatures are shown by no error and in no span.
 #[test]
-fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
+fn no_reply_causes_a_panic_or_shows_a_secret() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let server = runtime.block_on(MockServer::start());
     let access = Access::new(KEY).base_url(server.uri());
@@ -106,7 +106,7 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
         .forgive_for(Duration::ZERO)
         .give_up_after(Duration::ZERO);
     let client = client.with_poll(poll);
-    // The client would wait for kie.ai's limit, so the providers are sent to themselves.
+    // A client would wait for kie.ai's limit, so the test calls the providers directly.
     let offers = client.plan(&VideoRequest::text("A red kite")).offers;
     let (log, _recording) = record();
     let replies = prop_oneof![
@@ -114,7 +114,7 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
         any_json().prop_map(|data| json!({ "code": 200, "msg": KEY, "data": data })
             .to_string()
             .into_bytes()),
-        // As the JSON of other languages is written.
+        // JSON as other languages write it.
         any_json().prop_map(|json| json
             .to_string()
             .replace('&', "\\u0026")
@@ -132,7 +132,7 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
             serve_bytes(&server, status, body).await;
             let mut shown = String::new();
             for (provider, offer) in [(&kie as &dyn Provider, &offers[0]), (&uniall, &offers[1])] {
-                // The id of a paid task is shown, whatever it is.
+                // The id of a paid task is always shown, so an accepted submission is left out.
                 let submission = provider.submit(offer).await;
                 if let Submission::Rejected(error) | Submission::Unknown(Unknown { error, .. }) = &submission {
                     shown += &format!("{submission:?} {}", texts(error));
@@ -160,7 +160,7 @@ fn no_reply_makes_a_decoder_panic_or_a_secret_seen() {
     });
 }
 
-/// A request shows its links without signatures and its images without their bytes, also in what is said against it.
+/// A request shows its links without signatures and its images without their bytes, and so does a refusal of it.
 #[test]
 fn no_request_shows_a_secret() {
     let client = Client::new(Kie::new(KEY).unwrap())
@@ -200,7 +200,7 @@ fn no_request_shows_a_secret() {
     };
     proptest!(config, |(request in request, callback in link(), extra in any_json())| {
         let all = request.clone().callback_url(callback).watermark(SIGNED).extra("kie", "field", extra);
-        // This field is a boolean, which the refusal says with what it is instead.
+        // This field is a boolean. The refusal names the value that was given instead.
         for request in [request, all, VideoRequest::text("A red kite").extra("kie", "enableFallback", SIGNED)] {
             let plan = client.plan(&request);
             let mut shown = format!("{request:?} {plan:?}");

@@ -1,5 +1,5 @@
-//! What a provider's words say of a refusal and of a failed job: `tests/fixtures/refusals.tsv`, which has texts that were seen,
-//! and others of their kinds.
+//! The kinds of refusals and failed jobs by the words of a provider. `tests/fixtures/refusals.tsv` has texts that were
+//! seen, and others of the same kinds.
 
 use serde_json::{Value, json};
 use veo_core::{
@@ -11,7 +11,6 @@ use wiremock::MockServer;
 
 const TABLE: &str = include_str!("../fixtures/refusals.tsv");
 
-/// A row of the table.
 struct Row<'a> {
     provider: &'a str,
     place: &'a str,
@@ -25,7 +24,7 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn of(line: &'a str) -> Self {
         let columns: Vec<&str> = line.split('\t').collect();
-        // The advice is that of the program, which has a test of its own.
+        // The advice is given by the program, which has a test of its own for it.
         let [provider, place, http, code, text, kind, _] = columns[..] else {
             panic!("not seven columns: {line}")
         };
@@ -44,7 +43,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The replies in which the text can stand.
+    /// Returns the replies in which the text can stand.
     fn replies(&self) -> Vec<Value> {
         let Self { code, text, .. } = self;
         match (self.provider, self.place) {
@@ -77,7 +76,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The kind of a refusal in the words of the table.
+/// Returns the kind of a refusal in the words of the table.
 fn kind_of_refusal(submission: &Submission) -> String {
     let error = match submission {
         Submission::Rejected(error) => error,
@@ -98,7 +97,7 @@ fn kind_of_refusal(submission: &Submission) -> String {
     kind.to_owned()
 }
 
-/// The kind of a failure in the words of the table.
+/// Returns the kind of a failed job in the words of the table.
 fn kind_of_failure(error: &Error) -> String {
     assert_eq!(error.charged(), Charged::Unknown, "{error:?}");
     let kind = match (error.kind(), error.resend()) {
@@ -122,7 +121,7 @@ fn policy(error: &Error) -> String {
     }
 }
 
-/// The kind of a row, where the request had an image.
+/// Returns the kind of a row. The request has an image.
 async fn kind(
     server: &MockServer,
     provider: &dyn Provider,
@@ -142,7 +141,7 @@ async fn kind(
 }
 
 #[tokio::test]
-async fn what_a_provider_says_is_told_by_its_kind() {
+async fn each_known_refusal_and_failure_has_its_kind() {
     let server = recorder().await;
     let access = Access::new(KEY).base_url(server.uri());
     let kie = Kie::new(access.clone()).unwrap();

@@ -1,6 +1,6 @@
-//! Replies in other shapes than the usual ones: `tests/fixtures/replies.jsonl`, which has the right value of each. In it
-//! `{origin}` is the address of the server, `{host}` the same without `http://`, and `{key}` the key, which other braces have in
-//! the encoding that they name. Those that are too long for a file are in `tests/memory`.
+//! Replies in unusual shapes. `tests/fixtures/replies.jsonl` has the right value of each. In it, `{origin}` is the
+//! address of the server, `{host}` is the same without `http://`, and `{key}` is the API key. Other braces have the key
+//! in an encoding that they name. Replies that are too long for a file are in `tests/memory`.
 
 use serde::Deserialize;
 use veo_core::{
@@ -10,7 +10,7 @@ use veo_core::{
 use veo_tests::{recorder, serve_typed};
 
 const REPLIES: &str = include_str!("../fixtures/replies.jsonl");
-/// A key as real ones are, with what encodings change.
+/// An API key like real ones, with characters that encodings change.
 const KEY: &str = "sk-Zq7w/2d3c+Rm5t/Kx8Lp2Vn9Yb4Hs6D";
 
 #[derive(Deserialize)]
@@ -29,7 +29,7 @@ fn json() -> String {
     "application/json".to_owned()
 }
 
-/// The texts of the rows that have the key in them.
+/// Returns a text of a row with the API key in it.
 fn with_key(text: &str) -> String {
     let each: String = KEY.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
     let encoded = KEY.replace('/', "%2F").replace('+', "%2B");
@@ -40,7 +40,7 @@ fn with_key(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_reply_in_another_shape_has_its_right_value() {
+async fn a_reply_in_an_unusual_shape_has_the_right_value() {
     let server = recorder().await;
     let origin = server.uri();
     let host = origin.strip_prefix("http://").unwrap();
@@ -65,7 +65,7 @@ async fn a_reply_in_another_shape_has_its_right_value() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The value of the reply to a row's operation.
+/// Returns the value of the reply to a row's operation.
 async fn value(provider: &dyn Provider, row: &Row) -> String {
     let task = if row.provider == "kie" {
         "t1"
@@ -128,7 +128,7 @@ fn state(state: Result<State, Error>) -> String {
     }
 }
 
-/// No part of the key is left that an encoding does not change, and none that is encoded.
+/// Checks that an error has neither the part of the API key that no encoding changes, nor a part that is encoded.
 fn check_for_key(error: &Error) {
     let all = format!("{error} {error:?} {:?}", error.reply());
     for part in ["Kx8Lp2Vn9Yb4Hs6D", "%2F2d3c", r"\u0073\u006b"] {

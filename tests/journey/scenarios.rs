@@ -1,4 +1,4 @@
-//! Every known way in which things go wrong, for both providers: what a user gets, and what it cost.
+//! All known faults of both providers. Each snapshot says what a user gets, and what it costs.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use veo_sim::{Call, Charge, Scenario, Sim};
 use veo_tests::{PNG, recorder};
 use wiremock::MockServer;
 
-/// Who is asked: kie.ai in a form, or UniAll.
+/// The provider that is asked: kie.ai in a form, or UniAll.
 type Asked = Option<KieForm>;
 
-/// A client whose key picks the scenario.
+/// Returns a client whose API key picks the scenario.
 fn client(sim: &Sim, asked: Asked, scenario: &str) -> Client {
-    // Long enough for a busy machine, and only waited for where nothing comes.
+    // These times are long enough for a busy machine, and pass only where no reply comes.
     let (short, long) = (Duration::from_secs(1), Duration::from_secs(2));
     let hangs = ["hang", "stall"].contains(&scenario);
     let access = Access::new(format!("{scenario}/a-key")).base_url(sim.url());
@@ -52,7 +52,7 @@ fn client(sim: &Sim, asked: Asked, scenario: &str) -> Client {
         .unwrap()
 }
 
-/// From a request to a file and its receipt, told in a line; and what the user was told of the charge.
+/// Goes from a request to a file. Returns the result in a line, and the charge of the error if there is one.
 async fn journey(
     client: &Client,
     scenario: &str,
@@ -61,13 +61,13 @@ async fn journey(
 ) -> (String, Option<Charged>) {
     let request = match (scenario, client.models().next().map(|model| model.provider)) {
         ("lost-upload", Some("kie")) => VideoRequest::image("It flies", PNG.to_vec()),
-        // Its URL is in the record, where there is no other.
+        // The record has the URL of this image and of no video.
         ("filtered", Some("kie")) => {
             VideoRequest::image("It flies", "https://img.example.net/kite.png")
         }
         _ => VideoRequest::text("A red kite"),
     };
-    // Larger than some scenarios deliver.
+    // The request is for a larger video than some scenarios deliver.
     let resolution = match scenario {
         "fallback" | "upgrade-fails" | "new-4k-id" => Resolution::K4,
         _ => Resolution::P1080,
@@ -92,7 +92,7 @@ async fn journey(
         Err(error) => return failed("saving", &error),
     };
     let mut end = told(&job, &video, &saved);
-    // A record of the current form does not say the size, so whoever finds the video too small asks for the larger one.
+    // A record of the current form has no size, so a caller who finds the video too small asks for the upgrade.
     if job.offer.form.is_some() && is_smaller(&saved, resolution) {
         let larger = match client.upgrade(&job, resolution).await {
             Ok(larger) => larger,
@@ -105,13 +105,13 @@ async fn journey(
     (end, None)
 }
 
-/// The kind of an error, and what to do about it.
+/// Returns the kind of an error, and what to do about it.
 fn words(error: &veo_core::Error) -> String {
     let (kind, resend, fault) = (error.kind(), error.resend(), error.fault());
     format!("{kind:?}, {resend:?}, {fault:?}")
 }
 
-/// A saved video, and how it differs from what was asked for.
+/// Describes a saved video, and its differences from the request.
 fn told(job: &Job, video: &Video, saved: &Saved) -> String {
     let media = &saved.media;
     let receipt = Receipt::new(job, video, saved);
@@ -134,7 +134,7 @@ fn is_smaller(saved: &Saved, wanted: Resolution) -> bool {
     saved.media.height < lines
 }
 
-/// What the first callback of a scenario says, to somebody who takes only what is signed.
+/// Returns the content of the first callback of a scenario. Only a signed one is accepted.
 async fn called(receiver: &MockServer) -> String {
     let call = loop {
         match receiver.received_requests().await.unwrap().pop() {
@@ -162,7 +162,7 @@ fn paid(charges: &[Charge]) -> String {
     prices.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a call asks for a finished video in another size.
+/// Returns whether a call asks for an upgrade.
 fn is_upgrade(call: &Call) -> bool {
     let body = call.body.as_ref();
     let model = body.and_then(|body| body["model"].as_str());
@@ -170,7 +170,7 @@ fn is_upgrade(call: &Call) -> bool {
         || matches!(model, Some("veo/get-1080p-video" | "veo/get-4k-video"))
 }
 
-/// What is asked for here is asked for once in each form at most, and only one of them has taken it.
+/// Checks that the request was sent at most once in each form, and that only one form has accepted it.
 fn check_paid_once(sim: &Sim, told: Option<Charged>, case: &str) {
     let report = sim.report();
     let calls = sim.calls();
@@ -206,7 +206,7 @@ async fn every_scenario_of_kie_is_paid_at_most_once() {
 }
 
 #[tokio::test]
-async fn every_scenario_of_kie_in_its_current_form_does_so_too() {
+async fn every_scenario_of_the_current_form_is_paid_at_most_once() {
     every_scenario("kie_in_the_current_form", Some(KieForm::Current)).await;
 }
 
@@ -222,7 +222,7 @@ async fn every_scenario(snapshot: &str, asked: Asked) {
         let sim = Sim::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let receiver = recorder().await;
-        // Of those that come in the wrong order one alone never comes. UniAll sends none.
+        // A single callback never comes where callbacks come in the wrong order. UniAll sends no callbacks.
         let callback = &scenario.callback;
         let calls = asked.is_some() && callback.key.is_some() && !callback.reordered;
         let callback_url = calls.then(|| receiver.uri());

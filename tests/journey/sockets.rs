@@ -1,4 +1,4 @@
-//! What can happen to a paid request on its way, on raw sockets: how often it arrives, and what the caller is told.
+//! The fate of a paid request on raw sockets: how often it arrives, and what the caller is told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,11 +10,11 @@ use veo_core::ledger::FileLedger;
 use veo_core::{Access, Client, JobRef, Kie, Poll, Submission, UniAll, VideoRequest};
 use veo_tests::published;
 
-/// What a server does with a request that it has read to its end.
+/// The behaviour of a server after it has read a whole request.
 #[derive(Clone)]
 enum Then {
     Answer(String),
-    /// It never answers and keeps the connection.
+    /// The server never answers, and keeps the connection open.
     Hang,
     Reset,
 }
@@ -26,7 +26,7 @@ fn answer(head: &str, body: &str) -> Then {
     ))
 }
 
-/// A server that counts the paid requests that reach it whole.
+/// Starts a server that counts the paid requests that reach it whole.
 async fn server(then: Then) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -43,7 +43,7 @@ async fn server(then: Then) -> (String, Arc<AtomicUsize>) {
 async fn serve(mut socket: TcpStream, then: Then, count: Arc<AtomicUsize>) {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
-    // The JSON of a paid request ends with the only brace at the end of anything.
+    // A brace ends the JSON of every paid request here, and is nowhere else at the end of what is read.
     let whole = |request: &[u8]| {
         request.ends_with(if request.starts_with(b"GET") {
             b"\r\n\r\n"
@@ -62,7 +62,7 @@ async fn serve(mut socket: TcpStream, then: Then, count: Arc<AtomicUsize>) {
     }
     match then {
         Then::Answer(reply) => drop(socket.write_all(reply.as_bytes()).await),
-        // Until the client gives up.
+        // The read ends when the client gives up.
         Then::Hang => drop(socket.read(&mut chunk).await),
         Then::Reset => socket.set_zero_linger().unwrap(),
     }
@@ -83,7 +83,7 @@ fn clients(url: &str) -> [Client; 2] {
     ]
 }
 
-/// Submits once with each provider, and with a ledger again where nobody knows what became of it.
+/// Submits once with each provider. After an unknown outcome it submits the same key twice with a ledger.
 async fn row(what: &str, url: &str, count: &AtomicUsize) -> String {
     let mut cells = Vec::new();
     for client in clients(url) {
@@ -128,11 +128,11 @@ async fn no_paid_request_arrives_twice() {
     drop(closed);
     table += &row("the connection is refused", &url, &AtomicUsize::new(0)).await;
 
-    // A label of 64 letters is no host name, so nobody is asked for it.
+    // A label of 64 letters is no host name, so no name server is asked for it.
     let url = format!("https://{}.example", "a".repeat(64));
     table += &row("the host name does not resolve", &url, &AtomicUsize::new(0)).await;
 
-    // A full queue of waiting connections answers as a black hole does.
+    // Connecting to a full queue of waiting connections takes for ever, as to an address that drops everything.
     let full = TcpSocket::new_v4().unwrap();
     full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let full = full.listen(0).unwrap();
@@ -207,7 +207,7 @@ async fn no_paid_request_arrives_twice() {
     published("crates/veo-core/src/submission.md", &table);
 }
 
-/// The server closes the connection of a question without a word; the paid request that follows does not use it.
+/// The server closes the connection of a question. The paid request that follows must not use it.
 async fn stale_connections() -> String {
     let body = r#"{"code":200,"msg":"success","data":{"taskId":"t1","task_id":"t1"}}"#;
     let Then::Answer(reply) = answer("200 OK", body) else {

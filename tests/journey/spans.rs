@@ -1,4 +1,4 @@
-//! What a log shows of a job: which, where and how it went, and nothing that is secret.
+//! A log shows a job, its place and its outcome, and no secret.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -26,13 +26,13 @@ impl Write for Log {
 }
 
 impl Log {
-    /// What has been logged since the last time.
+    /// Returns the lines that were logged since the last call.
     pub(crate) fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 }
 
-/// Records everything that this thread logs, until what is returned beside the log is dropped.
+/// Records everything that this thread logs, until the second value is dropped.
 pub(crate) fn record() -> (Log, impl Sized) {
     let log = Log::default();
     let writer = log.clone();
@@ -41,7 +41,7 @@ pub(crate) fn record() -> (Log, impl Sized) {
         .with_span_events(FmtSpan::CLOSE)
         .with_writer(move || writer.clone())
         .finish();
-    // With only one subscriber, a span that another test enters first would be off for this one too.
+    // With only one subscriber, a span that another test enters first would be switched off for this one too.
     let another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     (log, (another, tracing::subscriber::set_default(subscriber)))
 }
@@ -85,9 +85,9 @@ async fn a_log_names_the_job_and_no_secret() {
     }
 }
 
-/// What `--verbose` shows: all that is said, without what could be abused.
+/// The log that `--verbose` shows has all that was said, without anything that could be abused.
 #[tokio::test]
-async fn an_exchange_is_logged_without_secrets_and_not_at_length() {
+async fn an_exchange_is_logged_in_short_and_without_secrets() {
     let server = MockServer::start().await;
     let access = Access::new(KEY).base_url(server.uri());
     let client = Client::new(Kie::new(access).unwrap()).unwrap();
@@ -96,7 +96,7 @@ async fn an_exchange_is_logged_without_secrets_and_not_at_length() {
         format!(r#"{{"code":200,"msg":"for {KEY}","data":{{"taskId":"t1","at":"{signed}"}}}}"#);
     let long = format!("<html>\n{}hidden", "<p>too long</p>".repeat(1000));
     let table = [
-        // The status and the body of the reply, and what is logged of it.
+        // Each row has the status and the body of the reply, and the line that is logged.
         (
             200,
             reply,

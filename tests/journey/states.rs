@@ -1,4 +1,4 @@
-//! What every known reply to a question says of the job, and how a smaller video becomes a larger one.
+//! The state of a job by every known reply to a question, and the upgrade of a video that is too small.
 
 use std::time::{Duration, SystemTime};
 
@@ -73,7 +73,7 @@ fn seconds(time: SystemTime) -> u64 {
 }
 
 #[tokio::test]
-async fn every_reply_to_a_question_says_how_far_the_job_is() {
+async fn every_reply_to_a_question_has_a_state() {
     let server = recorder().await;
     let kie = Kie::new(Access::new(KEY).base_url(server.uri())).unwrap();
     let uniall = UniAll::new(Access::new(KEY).base_url(server.uri())).unwrap();
@@ -119,7 +119,7 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
                 }
                 show_upgrade(upgrade)
             }
-            // A video asked for in this form is among what is paid.
+            // In this form the call for an upgrade is a paid request.
             "create_task" => show_upgrade(kie.upgrade(&current_job, Resolution::K4).await),
             _ => return None,
         };
@@ -136,7 +136,7 @@ async fn every_reply_to_a_question_says_how_far_the_job_is() {
     }
 }
 
-/// A server that gives the replies to a path in their order, and the last of them for ever.
+/// Lets the server give the replies to a path in their order, and the last one for ever.
 async fn script(server: &MockServer, at: &str, replies: &[serde_json::Value]) {
     for (index, reply) in replies.iter().enumerate() {
         let mock =
@@ -162,7 +162,7 @@ async fn count(server: &MockServer, at: &str) -> usize {
 
 fn client(server: &MockServer) -> Client {
     let none = Duration::ZERO;
-    // Whoever takes an end for "not yet" does not ask for ever.
+    // The wait has an end, so that a test fails if the end of a job is mistaken for "not yet".
     let give_up_after = Duration::from_secs(20);
     let poll = Poll::default()
         .first(none)
@@ -183,7 +183,7 @@ fn record(resolution: &str) -> serde_json::Value {
 const SMALL: &str = "/api/v1/veo/get-1080p-video";
 const LARGE: &str = "/api/v1/veo/get-4k-video";
 
-/// What counts is what was delivered: if it is less than was asked for, it is upgraded, and if it cannot be, that is said.
+/// The size that was delivered decides. A smaller video is upgraded, and the video says so if that is not possible.
 #[tokio::test]
 async fn a_video_that_is_too_small_is_upgraded() {
     let processing = json!({ "code": 400, "msg": "1080P is processing. Please check back shortly.", "data": null });
@@ -201,7 +201,8 @@ async fn a_video_that_is_too_small_is_upgraded() {
         "https://tempfile.example.net/p/large.mp4",
         "https://tempfile.example.net/v/small.mp4",
     ];
-    // Asked for, delivered, the calls for the upgrade, and then: the calls made, the URL, and whether it fell short.
+    // Each row has the size asked for, the size delivered and the replies to upgrade calls; then the number of calls,
+    // the URL, and whether the video falls short.
     let table = [
         (Resolution::P720, "720p", vec![], 0, small, false),
         (Resolution::P1080, "1080p", vec![], 0, small, false),
@@ -255,7 +256,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
         else {
             panic!("it is accepted")
         };
-        // Elsewhere, only the line is known.
+        // Another process would have only the job as a line.
         let job: JobRef = job.reference.to_string().parse().unwrap();
         let video = client.wait(&job).await.unwrap();
         assert_eq!(
@@ -272,7 +273,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
     }
 }
 
-/// An upgrade that cannot be followed may be paid for, so it is not given up for the smaller video.
+/// An upgrade with an unknown outcome may be paid for, so it is not given up for the smaller video.
 #[tokio::test]
 async fn an_upgrade_can_be_waited_for_again() {
     let large = "https://tempfile.example.net/p/large.mp4";
@@ -335,9 +336,9 @@ async fn an_upgrade_can_be_waited_for_again() {
     }
 }
 
-/// With a job there is something to go on with, whatever is wrong, unless the job itself has failed.
+/// A job is paid for, so its error never asks to send the request again, unless the job itself has failed.
 #[test]
-fn what_an_error_says_of_the_money_depends_on_the_job() {
+fn the_charge_of_an_error_depends_on_its_job() {
     use ErrorKind::*;
     let job: JobRef = "kie:t1".parse().unwrap();
     let after = |seconds| Resend::After(Duration::from_secs(seconds));
@@ -345,7 +346,7 @@ fn what_an_error_says_of_the_money_depends_on_the_job() {
         (Charged::Yes, Resend::Never),
         (Charged::Unknown, Resend::ChangeInput),
     ];
-    // What is said without a job, and with one.
+    // Each row has the answers without a job, and the answers with one.
     let table = [
         (
             Error::new(InvalidRequest, ""),
@@ -439,7 +440,7 @@ async fn the_states_of_a_job_are_a_stream_that_ends() {
         server.reset().await;
         script(&server, "/api/v1/veo/record-info", &replies).await;
         let client = client(&server);
-        // The stream is its own: it outlives the client.
+        // The stream outlives the client.
         let states = client.states(JobRef::new("kie", "t1"));
         drop(client);
         let states: Vec<String> = states.map(|state| format!("{state:?}")).collect().await;
@@ -456,7 +457,7 @@ async fn the_states_of_a_job_are_a_stream_that_ends() {
 }
 
 #[tokio::test]
-async fn who_cannot_upgrade_says_so() {
+async fn an_impossible_upgrade_is_refused_before_a_call() {
     let server = MockServer::start().await;
     Mock::given(method("GET"))
         .respond_with(ResponseTemplate::new(200))
@@ -484,7 +485,7 @@ async fn who_cannot_upgrade_says_so() {
 }
 
 #[test]
-fn a_job_is_one_line() {
+fn a_job_is_written_and_read_as_one_line() {
     let lines = [
         "kie:0f1e2d3c",
         "uniall:task_Zk3vQ8mW",

@@ -1,4 +1,4 @@
-//! From a request to a file, for both providers.
+//! The way from a request to a file, for both providers.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn uniall(sim: &Sim) -> UniAll {
     UniAll::new(Access::new("key").base_url(sim.url())).unwrap()
 }
 
-/// The same client, asking without a pause.
+/// Returns the client without pauses, with links to this machine allowed.
 fn eager(client: Client) -> Client {
     let client = client.with_poll(Poll::default().first(Duration::ZERO).every(Duration::ZERO));
     client
@@ -29,7 +29,7 @@ fn eager(client: Client) -> Client {
         .unwrap()
 }
 
-/// A client of each provider, kie.ai in both forms, and how its jobs begin.
+/// Returns a client of each provider, with the beginning of its jobs. kie.ai is there in both forms.
 fn clients(sim: &Sim) -> Vec<(&'static str, Client)> {
     let mut clients = vec![("uniall", eager(Client::new(uniall(sim)).unwrap()))];
     for (form, name) in FORMS {
@@ -52,7 +52,7 @@ fn not_accepted(submission: Submission) -> veo_core::Error {
     }
 }
 
-/// The JSON bodies that arrived, without those of uploads.
+/// The JSON bodies of the paid requests.
 fn paid(sim: &Sim) -> Vec<Value> {
     sim.calls()
         .into_iter()
@@ -61,7 +61,7 @@ fn paid(sim: &Sim) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn every_mode_becomes_a_file_in_every_resolution() {
+async fn every_mode_is_saved_in_every_resolution() {
     let image = "https://img.example.net/kite.png";
     let earlier = Video::new(
         JobRef::new("kie", "t1"),
@@ -90,7 +90,7 @@ async fn every_mode_becomes_a_file_in_every_resolution() {
             VideoRequest::extension("It goes on", &earlier).tier(Tier::Fast),
         ),
     ];
-    // kie.ai's current form has no word for these.
+    // kie.ai's current form has no word for these fields.
     let refused = [
         ("seed", "seed: veo3_lite takes no seed; leave it out"),
         (
@@ -111,7 +111,7 @@ async fn every_mode_becomes_a_file_in_every_resolution() {
         let folder = tempfile::tempdir().unwrap();
         for (name, client) in clients(&sim) {
             let case = format!("{mode} {name} {resolution}");
-            // kie.ai extends what it has made, and in 720p.
+            // kie.ai extends only its own videos, and only in 720p.
             let is_extension = matches!(request.input, Input::Extension { .. });
             let mut request = request.clone().resolution(resolution);
             if is_extension && name != "uniall" {
@@ -167,7 +167,7 @@ async fn every_mode_becomes_a_file_in_every_resolution() {
             );
             let receipt = Receipt::new(&job, &video, &saved);
             assert_eq!(receipt.discrepancies, [""; 0], "{case}");
-            // UniAll does not say when it was done.
+            // UniAll does not say when a video was done.
             assert_eq!(
                 (receipt.created_at.is_some(), receipt.completed_at.is_some()),
                 (true, name != "uniall"),
@@ -204,7 +204,7 @@ async fn every_mode_becomes_a_file_in_every_resolution() {
 async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     let sim = Sim::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    // The name does not say what it is, the bytes do.
+    // The name does not say that it is a picture, but the bytes do.
     let image = folder.path().join("my picture.txt");
     std::fs::write(&image, PNG).unwrap();
     let request = VideoRequest::image("It flies", image.clone()).audio(false);
@@ -227,7 +227,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
         "{url}"
     );
 
-    // At kie.ai a file overwrites another one of its name, so each is named by its bytes.
+    // At kie.ai a file replaces another one of the same name, so each is named by its bytes.
     let [jpeg, png] = [
         include_bytes!("../media/ok.jpg").to_vec(),
         [PNG, b"and more"].concat(),
@@ -282,7 +282,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     assert_eq!(sim.calls().len(), arrived, "nothing more is sent");
 }
 
-/// Another provider is asked only when the first has certainly not taken the request.
+/// The next provider is asked only if the first has certainly not accepted the request.
 #[tokio::test]
 async fn the_next_provider_is_asked_only_after_a_rejection() {
     let request = VideoRequest::text("A red kite");
@@ -327,7 +327,7 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
     ));
     assert_eq!(sim.calls().len(), 3);
 
-    // A server that takes the request and says nothing: nobody else is asked.
+    // This server takes the request and never answers, so no other provider may be asked.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let silent = tokio::spawn(async move {
@@ -357,7 +357,7 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
     );
 }
 
-/// A job names the account, so two accounts at one provider need two names.
+/// A job names its account, so two accounts at one provider need two names.
 #[tokio::test]
 async fn each_account_of_a_provider_is_asked_once() {
     let sim = Sim::start().await.unwrap();
@@ -450,7 +450,7 @@ async fn each_account_of_a_provider_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_not_there_was_sent_nothing() {
+async fn an_unreachable_provider_was_sent_nothing() {
     let sim = Sim::start().await.unwrap();
     let clients = clients(&sim);
     drop(sim);
@@ -465,9 +465,9 @@ async fn a_provider_that_is_not_there_was_sent_nothing() {
     }
 }
 
-/// A job that the provider does not know is not given up at once, and the error still names it.
+/// The provider does not know the job, but its task may be paid for, so the error names it.
 #[tokio::test]
-async fn a_job_is_never_lost_with_the_error() {
+async fn an_error_of_a_wait_names_the_job() {
     let sim = Sim::start().await.unwrap();
     for (name, client) in clients(&sim) {
         let impatient = Poll::default()
@@ -503,7 +503,7 @@ async fn a_job_is_never_lost_with_the_error() {
 }
 
 #[tokio::test]
-async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
+async fn a_receipt_lists_the_differences_from_the_request() {
     let smaller = Scenario::new("smaller", "Videos are 720p.").task(1.., Fate::Smaller);
     let sim = Sim::builder().scenario(smaller).start().await.unwrap();
     let client = eager(Client::new(uniall(&sim)).unwrap());
@@ -535,7 +535,7 @@ async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
             .unwrap();
         assert_eq!(Receipt::new(&job, &video, &saved).discrepancies, wanted);
 
-        // As if something else had been asked for.
+        // The same video is now compared with another request.
         job.offer.request = text()
             .seconds(4)
             .aspect_ratio(AspectRatio::Auto)
@@ -560,7 +560,7 @@ async fn a_receipt_says_what_is_not_as_it_was_asked_for() {
     }
 }
 
-/// The record of an upgraded video still has the smaller one.
+/// The record of an upgraded video has the smaller video still.
 #[tokio::test]
 async fn an_upgraded_videos_link_is_renewed_from_its_own_task() {
     let scenario = Scenario::new(
@@ -582,7 +582,7 @@ async fn an_upgraded_videos_link_is_renewed_from_its_own_task() {
         let request = VideoRequest::text("A red kite").resolution(Resolution::P1080);
         let job = accepted(client.submit(&request).await);
         let mut video = client.wait(&job).await.unwrap();
-        // Nobody has said that it is smaller, so the upgrade does not begin by itself.
+        // No reply says that the video is smaller, so the upgrade does not begin by itself.
         if form == KieForm::Current {
             video = client.upgrade(&job, Resolution::P1080).await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! A webhook is taken only if kie.ai has signed it, and then only as a hint.
+//! A webhook is accepted only if kie.ai has signed it, and is then only a hint.
 
 use std::error::Error as StdError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -57,15 +57,15 @@ fn is_repeated(result: Result<Delivery, Error>) -> bool {
     matches!(result, Ok(Delivery::Repeated(_)))
 }
 
-/// Everything that an error says, with its causes.
+/// Returns the texts of an error and its cause.
 fn words(error: &Error) -> String {
     let cause = error.source().map_or(String::new(), ToString::to_string);
     format!("{error} {error:?} {cause}")
 }
 
-/// The signature was computed elsewhere, from the provider's description.
+/// The signature in the test was computed by other means, from the provider's description.
 #[test]
-fn a_signature_is_the_one_that_the_provider_describes() {
+fn a_signature_follows_the_description_of_the_provider() {
     let known = headers(&TIME.to_string(), SIGNATURE);
     assert_eq!(webhooks().sign(TASK, at(TIME)).unwrap(), known);
     let notice = first(webhooks().verify_at(at(TIME), "/webhook", &known, &body(TASK)));
@@ -91,7 +91,7 @@ fn every_known_callback_is_read_or_refused() {
             "inferred/task-id-as-number" => "740219385516203",
             _ => "5d0c7e21b94f4a3e8f16a2d7c3b8e940",
         };
-        // Each at a second of its own, so that none is a repetition.
+        // Each callback has a second of its own, so that none is a repetition.
         let now = at(TIME + number as u64);
         let told =
             match webhooks.verify_at(now, "/webhook", &webhooks.sign(task, now).unwrap(), &body) {
@@ -114,7 +114,7 @@ fn every_known_callback_is_read_or_refused() {
 }
 
 #[test]
-fn a_forgery_is_refused_and_says_why() {
+fn a_forged_webhook_is_refused_with_the_reason() {
     let time = TIME.to_string();
     let other = |key: &str, task: &str, time: u64| {
         let webhooks = Webhooks::new(key.to_owned().into()).unwrap();
@@ -379,12 +379,12 @@ fn a_forgery_is_refused_and_says_why() {
             "{name}: {words}"
         );
     }
-    // None of them has used up the true one, whose body may be as long as this.
+    // No forgery has used up the true callback, whose body may have this length.
     first(webhooks.verify_at(at(TIME), "/webhook", &good(), &padded(1024 * 1024)));
 }
 
 #[test]
-fn a_webhook_is_repeated_if_task_and_time_are() {
+fn a_webhook_with_a_known_task_and_time_is_a_repetition() {
     let webhooks = webhooks();
     let signed = |task: &str, time: u64| webhooks.sign(task, at(time)).unwrap();
     let verify = |now: u64, headers: &HeaderMap, body: &[u8]| {
@@ -438,7 +438,7 @@ fn a_webhook_is_repeated_if_task_and_time_are() {
 }
 
 #[test]
-fn of_many_at_once_one_is_the_first() {
+fn only_one_of_many_equal_webhooks_at_once_is_the_first() {
     let webhooks = webhooks();
     let signed = webhooks.sign(TASK, at(TIME)).unwrap();
     let verify = || {
@@ -459,7 +459,7 @@ fn of_many_at_once_one_is_the_first() {
 }
 
 #[test]
-fn clocks_may_differ_by_the_tolerance_and_no_more() {
+fn a_webhook_outside_the_time_tolerance_is_refused() {
     let default = || webhooks();
     let within = |seconds: u64| webhooks().with_tolerance(Duration::from_secs(seconds));
     let ever = webhooks().with_tolerance(Duration::MAX);
@@ -511,7 +511,7 @@ fn clocks_may_differ_by_the_tolerance_and_no_more() {
 }
 
 #[test]
-fn the_key_is_never_shown_and_never_empty() {
+fn the_webhook_key_is_never_shown_and_never_empty() {
     let webhooks = webhooks();
     let delivery = webhooks
         .verify_at(
@@ -534,7 +534,7 @@ fn the_key_is_never_shown_and_never_empty() {
     }
 }
 
-/// A receiver that fails at first, and what reaches it once so many calls have come.
+/// Waits until the receiver has got so many calls, and returns them.
 async fn received(receiver: &MockServer, count: usize) -> Vec<wiremock::Request> {
     loop {
         let requests = receiver.received_requests().await.unwrap();
@@ -555,10 +555,10 @@ async fn job(client: &Client, callback_url: &str) -> JobRef {
     }
 }
 
-/// Signed, tried again, twice, in the wrong order and late, as the provider may do it: what is repeated is told as that, and each job
-/// is confirmed by asking.
+/// The callbacks are signed, tried again, sent twice, in the wrong order and late, as the provider may do it. A
+/// repetition is recognised, and each job is confirmed by a question.
 #[tokio::test]
-async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
+async fn repeated_callbacks_are_recognised_and_jobs_confirmed() {
     let how = Callbacks {
         key: Some(KEY.to_owned()),
         ..Callbacks::default()
@@ -569,7 +569,7 @@ async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
         late: 60,
         ..how.clone()
     };
-    // The scenario, how many jobs, how often the receiver fails, how many calls come, and whose job they are.
+    // Each row has the scenario, the number of jobs, the failures of the receiver, and the job of each call.
     let table = [
         (
             Scenario::new("plain", "")
@@ -636,7 +636,7 @@ async fn the_callbacks_of_a_provider_are_told_apart_and_confirmed() {
                 "{name}: call {number}\n{}",
                 sim.report()
             );
-            // What is sent again in another second has another signature.
+            // A callback that is sent again in another second has another signature.
             let signed = (
                 notice.job.clone(),
                 request.headers["X-Webhook-Timestamp"].clone(),
@@ -675,7 +675,7 @@ async fn both_forms_of_the_callback_of_a_4k_upgrade_name_the_job() {
             .unwrap()
             .with_poll(Poll::default().first(none).every(none));
         let made = job(&client, &receiver.uri()).await;
-        // veo-core asks for upgrades without a callback; somebody else may have asked for one.
+        // veo-core asks for upgrades without a callback, but another client may have asked for one.
         let body = serde_json::json!({ "taskId": made.task, "callBackUrl": receiver.uri() });
         let upgrade =
             kie_api::Client::new(veo_transport::Config::new("key").base_url(sim.url())).unwrap();

@@ -13,17 +13,16 @@ use veo_core::{
 
 use crate::place::Place;
 
-/// A provider without a network that answers as it is told, and then as all is well.
+/// A provider without a network. It gives the answers that it was told, and then accepts everything.
 #[derive(Clone, Debug)]
 pub(crate) struct Hat {
     models: Vec<Model>,
     pub(crate) answers: Arc<Mutex<Vec<Answer>>>,
-    /// The prompts that it was sent.
     pub(crate) sent: Arc<Mutex<Vec<String>>>,
     upgraded: Arc<AtomicUsize>,
-    /// Whoever sends something gets an answer with one of these.
+    /// Permits for the answers to requests. Each answer takes one and waits while there is none.
     pub(crate) taken: Arc<Semaphore>,
-    /// Who asks about a task gets an answer with one of these.
+    /// Permits for the answers about tasks. Each answer takes one and waits while there is none.
     pub(crate) asked: Arc<Semaphore>,
 }
 
@@ -52,7 +51,6 @@ impl Hat {
         }
     }
 
-    /// The offer of a request with a body.
     pub(crate) fn offered(&self, request: &VideoRequest, body: Value) -> Offer {
         Offer::new(&self.models[0], request, Operation::Generate, body)
     }
@@ -75,7 +73,7 @@ impl Hat {
 }
 
 impl Hat {
-    /// A client as another process has it.
+    /// Returns a client with a ledger of its own, as another process would have it.
     pub(crate) async fn client(&self, place: &Place) -> Client {
         let every = Duration::from_millis(1);
         let poll = Poll::default()
@@ -135,7 +133,7 @@ impl Provider for Hat {
         self.upgraded.fetch_add(1, Ordering::Relaxed);
         let answer = self.answer();
         Box::pin(async move {
-            // The others begin meanwhile.
+            // The pause lets other callers begin their call meanwhile.
             sleep(Duration::from_millis(20)).await;
             match answer {
                 Some(Answer::Lost) => Upgrade::Unknown(lost()),

@@ -14,7 +14,7 @@ use crate::place::{Place, accepted};
 pub(crate) async fn one_key_is_paid_once(place: Place) {
     let client = place.client().await;
     let job = accepted(client.submit_once("order 17", &dog()).await);
-    // Again, in another process, and by many at the same time.
+    // Another process sends the same key, and then many callers at once.
     assert_eq!(accepted(client.submit_once("order 17", &dog()).await), job);
     assert_eq!(
         accepted(place.client().await.submit_once("order 17", &dog()).await),
@@ -34,7 +34,7 @@ pub(crate) async fn one_key_is_paid_once(place: Place) {
     assert!(jobs.iter().all(|job| *job == jobs[0]), "{jobs:?}");
     assert_eq!(place.sim.submits(), 2, "{}", place.sim.report());
 
-    // The same wish under other keys is another video each time, and another wish under the same key is none.
+    // The same wish under another key is another video, and another wish under the same key is refused.
     accepted(client.submit(&dog()).await);
     accepted(client.submit(&dog()).await);
     assert_eq!(place.sim.submits(), 4);
@@ -47,8 +47,8 @@ pub(crate) async fn one_key_is_paid_once(place: Place) {
     assert_eq!(place.sim.submits(), 4);
 }
 
-/// An image is known by its content, whatever it is called.
-pub(crate) async fn a_wish_is_known_again_by_the_content_of_its_images(place: Place) {
+/// The name and the form of an image do not matter.
+pub(crate) async fn a_wish_is_recognised_by_the_content_of_its_images(place: Place) {
     let client = place.client().await;
     let file = |name: &str, content: &[u8]| {
         let path = place.folder().join(name);
@@ -77,12 +77,12 @@ pub(crate) async fn a_wish_is_known_again_by_the_content_of_its_images(place: Pl
             .submit_once("k", &VideoRequest::image("It rains", bytes))
             .await,
     );
-    // One that is gone is known by its path.
+    // An image that has been deleted is recognised by its path.
     std::fs::remove_file(&park).unwrap();
     accepted(client.submit_once("k", &of(park)).await);
     assert_eq!(place.sim.submits(), 1);
 
-    // A link is not kept with its signature, and is known again with it.
+    // A link is stored without its signature, and is recognised although it has one.
     let signed = |text: &str| {
         VideoRequest::image(
             "It rains",
@@ -98,14 +98,14 @@ pub(crate) async fn a_wish_is_known_again_by_the_content_of_its_images(place: Pl
     assert!(!place.stored().await.contains("hidden"));
 }
 
-pub(crate) async fn what_was_rejected_begins_again_and_what_is_unknown_does_not(place: Place) {
+pub(crate) async fn a_rejected_wish_is_sent_again_and_an_unknown_one_is_not(place: Place) {
     let poor = place.client_with("no-credits").await;
     assert_eq!(
         rejected(poor.submit_once("k", &dog()).await),
         ErrorKind::InsufficientCredits
     );
     assert_eq!(place.state("k").await, EntryState::Rejected);
-    // Somebody has paid.
+    // The other client has credits.
     let client = place.client().await;
     accepted(client.submit_once("k", &dog()).await);
     let entry = client.entry("k").await.unwrap().unwrap();
@@ -131,12 +131,12 @@ pub(crate) async fn what_was_rejected_begins_again_and_what_is_unknown_does_not(
         (EntryState::Unknown, 3)
     );
 
-    // Somebody has looked.
+    // The operator has looked at the provider's site, and has found no task.
     unlucky.settle("l", Settlement::NotTaken).await.unwrap();
     assert_eq!(place.state("l").await, EntryState::Rejected);
     let task = place.sim.charges().last().unwrap().task.clone();
     let job = veo_core::JobRef::new("kie", task);
-    // That can be taken back, with a task that the provider knows.
+    // The settlement can be changed later to a task that the provider knows.
     assert!(
         client
             .settle(
@@ -169,9 +169,9 @@ pub(crate) async fn what_was_rejected_begins_again_and_what_is_unknown_does_not(
     assert_eq!(place.sim.submits(), 3);
 }
 
-/// A process that has ended while it was sending leaves an unknown outcome, and one that goes on leaves none.
-pub(crate) async fn what_is_on_its_way_is_unknown_once_its_process_has_gone(place: Place) {
-    // A server that takes the request and says nothing.
+/// An outcome is unknown only once the process that was sending has ended.
+pub(crate) async fn an_entry_is_unknown_after_its_sending_process_ends(place: Place) {
+    // This server takes the request and never answers.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent =
         Kie::new(Access::new("key").base_url(format!("http://{}", listener.local_addr().unwrap())))
@@ -193,7 +193,6 @@ pub(crate) async fn what_is_on_its_way_is_unknown_once_its_process_has_gone(plac
         Step::AgainAfter(Duration::from_secs(1)),
         "nobody else sends it"
     );
-    // The process ends.
     runtime.shutdown_background();
     let _ = sending.await;
     place.time_passes().await;
@@ -209,7 +208,7 @@ pub(crate) async fn what_is_on_its_way_is_unknown_once_its_process_has_gone(plac
     assert_eq!(place.sim.submits(), 0);
 }
 
-pub(crate) async fn a_wish_goes_step_by_step_to_a_video_that_is_done(place: Place) {
+pub(crate) async fn steps_take_a_wish_to_a_saved_video(place: Place) {
     let client = place.client().await;
     client.want("k", &dog()).await.unwrap();
     client.want("k", &dog()).await.unwrap();
@@ -240,7 +239,7 @@ pub(crate) async fn a_wish_goes_step_by_step_to_a_video_that_is_done(place: Plac
         steps > 2 && place.state("k").await == EntryState::Finished,
         "{steps}"
     );
-    // It is handed over until it is done.
+    // The video is handed over at every step until it is done.
     assert!(matches!(client.step("k").await.unwrap(), Step::Video(_)));
     let saved = client
         .download(&video, place.folder().join("dog.mp4"))
@@ -263,7 +262,7 @@ pub(crate) async fn a_wish_goes_step_by_step_to_a_video_that_is_done(place: Plac
     );
 }
 
-pub(crate) async fn a_run_drives_everything_that_is_open(place: Place) {
+pub(crate) async fn a_run_finishes_every_open_entry_but_unknown_ones(place: Place) {
     let client = place.client().await;
     for number in 0..10 {
         client
@@ -285,7 +284,7 @@ pub(crate) async fn a_run_drives_everything_that_is_open(place: Place) {
                     .done(&key, &Receipt::new(&job, &video, &saved))
                     .await
                     .unwrap();
-                // More may be wanted while it runs.
+                // A caller may want more while the run goes on.
                 if key == "order 3" {
                     client.want("order 10", &dog()).await.unwrap();
                 }
@@ -303,7 +302,7 @@ pub(crate) async fn a_run_drives_everything_that_is_open(place: Place) {
     assert_eq!(place.sim.submits(), 12);
 }
 
-pub(crate) async fn two_open_entries_are_never_saved_in_the_same_place(place: Place) {
+pub(crate) async fn two_open_entries_never_have_the_same_target(place: Place) {
     let client = place.client().await;
     let prepared = async || client.prepare(&dog()).await.unwrap().target("/srv/dog.mp4");
     accepted(client.send(prepared().await.key("k")).await);
@@ -315,9 +314,9 @@ pub(crate) async fn two_open_entries_are_never_saved_in_the_same_place(place: Pl
     assert_eq!(place.sim.submits(), 1);
 }
 
-pub(crate) async fn a_budget_is_kept_whatever_is_told(place: Place) {
+pub(crate) async fn a_budget_caps_all_calls_of_its_name_and_account(place: Place) {
     let client = place.client().await;
-    // One call costs so much.
+    // The price of one call.
     let price = {
         accepted(client.submit(&dog()).await);
         place.sim.charges()[0].credits
@@ -344,7 +343,7 @@ pub(crate) async fn a_budget_is_kept_whatever_is_told(place: Place) {
             "OverBudget"
         ]
     );
-    // The cap is for all that use its name, and for nobody else's account.
+    // The cap holds for all clients that use its name, and for no other account.
     let more = place.client().await.with_budget(budget(price * 4.0));
     accepted(more.submit_once("one more", &dog()).await);
     assert_eq!(
@@ -374,8 +373,8 @@ pub(crate) async fn a_budget_is_kept_whatever_is_told(place: Place) {
     }
 }
 
-/// The address that kie.ai calls has a word in it by which its call is known again, and the task is asked then.
-pub(crate) async fn a_callback_settles_what_is_unknown(place: Place) {
+/// The callback address has a marker, which leads to the attempt. The task of the callback is then asked about.
+pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place: Place) {
     let client = place.client_with("lost-reply").await;
     let request = dog().callback_url("https://app.example.net/hook?user=7#part");
     let Submission::Unknown(unknown) = client.submit_once("k", &request).await else {
@@ -404,7 +403,7 @@ pub(crate) async fn a_callback_settles_what_is_unknown(place: Place) {
     };
     let task = place.sim.charges()[0].task.clone();
     let target = format!("/hook?user=7&veo={marker}");
-    // Without its marker, and for a task that kie.ai does not know, it settles nothing.
+    // A callback without the marker settles nothing, and neither does one about a task that kie.ai does not know.
     assert_eq!(
         client
             .settle_by(&notice(&task, "/hook?user=7"))
@@ -413,7 +412,7 @@ pub(crate) async fn a_callback_settles_what_is_unknown(place: Place) {
         None
     );
     assert!(client.settle_by(&notice("another", &target)).await.is_err());
-    // Nor does another task that is there.
+    // A task that exists but has another request does not settle it either.
     let elsewhere = Client::new(place.kie("lost-reply")).unwrap();
     let cat = accepted(
         elsewhere
@@ -437,16 +436,15 @@ pub(crate) async fn a_callback_settles_what_is_unknown(place: Place) {
         (entry.state, entry.reference().unwrap().task.as_str()),
         (EntryState::Accepted, &*task)
     );
-    // The marker is no part of the wish.
+    // The marker in the callback address does not make it another wish.
     accepted(client.submit_once("k", &request).await);
 }
 
-/// The sum of all processes keeps to the limit of the account.
 pub(crate) async fn processes_share_the_limit_of_an_account(place: Place) {
     let (accepted, count) = tokio::sync::watch::channel(0);
     let accepted = std::sync::Arc::new(accepted);
     let mut tasks = tokio::task::JoinSet::new();
-    // So long that no machine is too slow for it.
+    // The time of the limit is so long that it does not end during the test on any machine.
     let limit = Limit::new(20, Duration::from_secs(3600));
     for number in 0..30 {
         let kie = place.kie("key").limit(limit);
@@ -458,7 +456,7 @@ pub(crate) async fn processes_share_the_limit_of_an_account(place: Place) {
                 .await
                 .unwrap()
                 .key(format!("order {number}"));
-            // Those that have to wait give up once there are as many as may be sent.
+            // The requests that have to wait give up once as many were sent as the limit allows.
             let all_sent = async move { drop(count.wait_for(|count| *count == 20).await) };
             let sent = client.send_until(prepared, all_sent).await;
             let is_accepted = matches!(sent, Submission::Accepted(_));
@@ -478,14 +476,12 @@ pub(crate) async fn processes_share_the_limit_of_an_account(place: Place) {
         "{}",
         place.sim.report()
     );
-    // Those that waited are in no doubt: nothing is known of them.
+    // A request that has waited was not sent, so there is no entry for it.
     let listed = place.ledger().await.list(Which::All).await.unwrap();
     assert_eq!(listed.len(), 20);
 }
 
-pub(crate) async fn whoever_asks_and_does_something_else_keeps_the_ledger_from_nobody(
-    place: Place,
-) {
+pub(crate) async fn an_unfinished_question_does_not_block_the_ledger(place: Place) {
     let ledger = place.ledger().await;
     let mut half: Vec<_> = (0..3).map(|_| ledger.entry("order 17")).collect();
     for question in &mut half {

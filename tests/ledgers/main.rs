@@ -1,4 +1,4 @@
-//! The behaviour of any ledger, run on the one in a file and on the one in PostgreSQL; and what is PostgreSQL's own.
+//! The behaviour of any ledger, tested in a file and in PostgreSQL, and the behaviour of PostgreSQL alone.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,7 +12,7 @@ mod place;
 mod postgres;
 mod races;
 
-/// Runs behaviours on a kind of ledger.
+/// Makes a test for a kind of ledger from each behaviour.
 macro_rules! on {
     ($kind:ident $($file:ident::$name:ident)*) => {
         mod $kind {
@@ -37,24 +37,24 @@ macro_rules! on_both {
 
 on_both! {
     keys::one_key_is_paid_once
-    keys::a_wish_is_known_again_by_the_content_of_its_images
-    keys::what_was_rejected_begins_again_and_what_is_unknown_does_not
-    keys::what_is_on_its_way_is_unknown_once_its_process_has_gone
-    keys::a_wish_goes_step_by_step_to_a_video_that_is_done
-    keys::a_run_drives_everything_that_is_open
-    keys::two_open_entries_are_never_saved_in_the_same_place
-    keys::a_budget_is_kept_whatever_is_told
-    keys::a_callback_settles_what_is_unknown
+    keys::a_wish_is_recognised_by_the_content_of_its_images
+    keys::a_rejected_wish_is_sent_again_and_an_unknown_one_is_not
+    keys::an_entry_is_unknown_after_its_sending_process_ends
+    keys::steps_take_a_wish_to_a_saved_video
+    keys::a_run_finishes_every_open_entry_but_unknown_ones
+    keys::two_open_entries_never_have_the_same_target
+    keys::a_budget_caps_all_calls_of_its_name_and_account
+    keys::a_callback_with_the_marker_settles_an_unknown_outcome
     keys::processes_share_the_limit_of_an_account
-    keys::whoever_asks_and_does_something_else_keeps_the_ledger_from_nobody
-    races::a_refusal_says_nothing_of_a_call_whose_reply_was_lost
-    races::a_lost_call_for_4k_is_repeated_once_by_all_together
-    races::of_two_who_would_repeat_a_call_one_may
-    races::what_was_sent_again_meanwhile_is_not_settled
-    races::a_video_that_may_not_be_made_larger_is_handed_on_as_it_is
-    races::a_budget_is_shared_by_all
-    races::numbers_are_kept
-    races::long_texts_are_found
-    races::what_was_rejected_keeps_its_place
-    races::a_key_that_another_task_sends_is_not_to_be_looked_at
+    keys::an_unfinished_question_does_not_block_the_ledger
+    races::a_later_refusal_does_not_settle_a_lost_call
+    races::a_lost_call_for_4k_is_repeated_once_among_all_processes
+    races::only_one_process_may_repeat_a_lost_call
+    races::a_settlement_is_refused_after_the_wish_was_sent_again
+    races::a_video_over_budget_for_an_upgrade_is_handed_on_unchanged
+    races::a_budget_is_shared_by_all_processes
+    races::numbers_of_a_body_are_stored_exactly
+    races::long_keys_and_targets_are_found
+    races::a_rejected_wish_keeps_its_target_unless_it_is_taken
+    races::a_key_that_another_task_sends_is_not_reported_unknown
 }

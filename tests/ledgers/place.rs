@@ -9,11 +9,11 @@ use veo_postgres::deadpool_postgres::{Manager, Object, Pool};
 use veo_postgres::tokio_postgres::{Config, NoTls};
 use veo_sim::{Scenario, Sim};
 
-/// A ledger that processes share, and a simulated kie.ai.
+/// The place of a ledger that processes share, and a simulated kie.ai.
 pub(crate) struct Place {
     pub(crate) sim: Sim,
     folder: TempDir,
-    /// How to reach the database, if the ledger is in one: with a schema of its own.
+    /// The address of the database with a schema of its own, if the ledger is in one.
     database: Option<Config>,
 }
 
@@ -22,14 +22,14 @@ impl Place {
         Some(Self::new(None).await)
     }
 
-    /// A new schema, if there is a PostgreSQL for tests.
+    /// Returns a place with new tables, if there is a PostgreSQL for tests.
     pub(crate) async fn in_postgres() -> Option<Self> {
         let place = Self::empty_schema().await?;
         veo_postgres::migrate(&place.pool()).await.unwrap();
         Some(place)
     }
 
-    /// The same without tables.
+    /// Returns a place with a schema that has no tables yet.
     pub(crate) async fn empty_schema() -> Option<Self> {
         let Ok(address) = std::env::var("VEO_TEST_POSTGRES") else {
             assert!(
@@ -52,7 +52,7 @@ impl Place {
             .batch_execute(&format!("CREATE SCHEMA \"{schema}\""))
             .await
             .unwrap();
-        // What is dangerous is switched on: the ledger has to be durable in spite of it.
+        // The dangerous settings are switched on, since the ledger has to be durable in spite of them.
         config.options(format!(
             "-c search_path={schema} -c synchronous_commit=off -c default_transaction_isolation=serializable"
         ));
@@ -77,7 +77,6 @@ impl Place {
         Kie::new(Access::new(key).base_url(self.sim.url())).unwrap()
     }
 
-    /// How to reach the database with the schema of this place.
     pub(crate) fn config(&self) -> Config {
         self.database.clone().unwrap()
     }
@@ -100,7 +99,7 @@ impl Place {
         }
     }
 
-    /// The client with the ledger as another process would have it.
+    /// Returns the client with the ledger as another process would have it.
     pub(crate) async fn recorded(&self, client: Client) -> Client {
         match &self.database {
             None => client.with_ledger(FileLedger::open(self.path()).await.unwrap()),
@@ -117,7 +116,7 @@ impl Place {
         self.eager(Client::new(self.kie(key)).unwrap()).await
     }
 
-    /// The same of any client, which waits for nothing but the ledger.
+    /// Returns the client without pauses, with the ledger as another process would have it.
     pub(crate) async fn eager(&self, client: Client) -> Client {
         let none = Duration::ZERO;
         let poll = Poll::default().first(none).every(none).every_upgrade(none);
@@ -131,7 +130,6 @@ impl Place {
         ledger.entry(key).await.unwrap().unwrap().state
     }
 
-    /// All that is stored, as text.
     pub(crate) async fn stored(&self) -> String {
         if self.database.is_none() {
             return std::fs::read_to_string(self.path()).unwrap();
@@ -141,7 +139,7 @@ impl Place {
         client.query_one(query, &[]).await.unwrap().get(0)
     }
 
-    /// Time passes, until a process that has gone would have shown that it is there.
+    /// Makes the leases of all processes end, as if none had renewed its own in time.
     pub(crate) async fn time_passes(&self) {
         if self.database.is_some() {
             let client = self.database().await;

@@ -1,4 +1,4 @@
-//! What is PostgreSQL's own: its tables, leases, and connections that are lost.
+//! The behaviour that only PostgreSQL has: its tables, leases, and connections that are lost.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ async fn tables_of_a_later_version_are_refused() {
     }
 }
 
-/// Also where the settings of the user are that a commit need not be on the disk, as those of these tests are.
+/// Commits are durable even if the user's settings do not ask for that. The settings of these tests do not.
 #[tokio::test]
 async fn every_commit_is_durable() {
     let Some(place) = Place::in_postgres().await else {
@@ -85,7 +85,7 @@ async fn every_commit_is_durable() {
 }
 
 #[tokio::test]
-async fn what_a_slow_process_tells_late_is_recorded() {
+async fn a_late_outcome_of_a_slow_process_is_recorded() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };
@@ -112,9 +112,9 @@ async fn what_a_slow_process_tells_late_is_recorded() {
     assert_eq!(hat.counts().0, 1);
 }
 
-/// Somebody has said too early that it was not taken, and it is sent again when the first call ends.
+/// The request was settled too early as not taken, and was sent again before the first call ended.
 #[tokio::test]
-async fn an_outcome_is_not_taken_for_that_of_another_call() {
+async fn an_outcome_is_recorded_only_by_the_process_that_sent_it() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };
@@ -137,9 +137,9 @@ async fn an_outcome_is_not_taken_for_that_of_another_call() {
     );
 }
 
-/// The answer to a commit is lost, whether the commit was made or not.
+/// The answer to a commit is lost, once after the commit was made and once before.
 #[tokio::test]
-async fn a_call_whose_intent_is_in_doubt_is_not_sent() {
+async fn a_call_is_not_sent_if_its_record_is_in_doubt() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };
@@ -193,9 +193,9 @@ async fn a_call_whose_intent_is_in_doubt_is_not_sent() {
     assert_eq!(hat.counts().0, 2);
 }
 
-/// The answer to the commit of an outcome is lost, and asked for again.
+/// The answer to the commit of an outcome is lost, so the ledger asks for it again.
 #[tokio::test]
-async fn an_outcome_is_recorded_though_the_connection_is_lost() {
+async fn an_outcome_is_recorded_although_the_connection_is_lost() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };
@@ -221,9 +221,9 @@ async fn an_outcome_is_recorded_though_the_connection_is_lost() {
     assert_eq!(place.state("k").await, EntryState::Accepted);
 }
 
-/// All connections end at any moment, while four processes send the same keys.
+/// All connections end again and again, while four processes send the same keys.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_end_send_nothing_twice() {
+async fn no_wish_is_sent_twice_when_connections_end() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };
@@ -266,7 +266,7 @@ async fn connections_that_end_send_nothing_twice() {
     let sent = hat.sent.lock().unwrap().clone();
     let different: BTreeSet<_> = sent.iter().collect();
     assert_eq!(different.len(), sent.len(), "{sent:?}");
-    // What was not sent can be sent now, and the rest is known.
+    // A request that was not sent can be sent now, and the others have their job.
     let client = hat.client(&place).await;
     for number in 0..keys {
         accepted(
@@ -314,7 +314,7 @@ async fn zero_characters_are_refused_before_sending() {
 }
 
 #[tokio::test]
-async fn a_wish_is_stored_with_what_the_caller_stores() {
+async fn a_wish_is_stored_in_the_transaction_of_the_caller() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };
@@ -344,7 +344,7 @@ async fn a_wish_is_stored_with_what_the_caller_stores() {
 }
 
 #[tokio::test]
-async fn links_go_once_nothing_is_to_be_sent_any_more() {
+async fn signed_links_are_removed_after_their_request_was_sent() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };
@@ -359,7 +359,7 @@ async fn links_go_once_nothing_is_to_be_sent_any_more() {
 }
 
 #[tokio::test]
-async fn people_see_what_is_open_unknown_and_spent() {
+async fn views_show_open_and_unknown_entries_and_the_money_spent() {
     let Some(place) = Place::in_postgres().await else {
         return;
     };
@@ -397,7 +397,7 @@ async fn people_see_what_is_open_unknown_and_spent() {
         rows("SELECT key FROM veo_unknown ORDER BY key").await,
         ["(lost)", "(sending)"]
     );
-    // The price of one is that of all of its kind.
+    // A call of untold price is taken to cost as much as another call of its kind.
     let spent = "SELECT account, calls, credits, calls_of_untold_price FROM veo_spent";
     assert_eq!(rows(spent).await, ["(hat,3,180,2)"]);
 }
@@ -426,7 +426,7 @@ async fn until_sent(hat: &Hat, count: usize) {
     }
 }
 
-/// A way to the database on which the answer to a commit can be lost.
+/// A proxy of the database that can lose the answer to a commit.
 struct Proxy {
     config: Config,
     loses_a_commit: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! Several tasks and processes at the same time.
+//! Several tasks and processes use one ledger at the same time.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use veo_core::{
 use crate::hat::{Answer, Hat};
 use crate::place::Place;
 
-pub(crate) async fn a_refusal_says_nothing_of_a_call_whose_reply_was_lost(place: Place) {
+pub(crate) async fn a_later_refusal_does_not_settle_a_lost_call(place: Place) {
     let hat = Hat::new(&[]);
     let client = hat.client(&place).await;
     let job = accepted(&client, "order 17").await;
@@ -31,7 +31,7 @@ pub(crate) async fn a_refusal_says_nothing_of_a_call_whose_reply_was_lost(place:
     assert_eq!(hat.counts().1, 2, "it was repeated once");
 }
 
-pub(crate) async fn a_lost_call_for_4k_is_repeated_once_by_all_together(place: Place) {
+pub(crate) async fn a_lost_call_for_4k_is_repeated_once_among_all_processes(place: Place) {
     let hat = Hat::new(&[]);
     let one = hat.client(&place).await;
     let job = accepted(&one, "order 17").await;
@@ -60,7 +60,7 @@ pub(crate) async fn a_lost_call_for_4k_is_repeated_once_by_all_together(place: P
     assert!(matches!(step, Step::LookAtIt(_)), "{step:?}");
 }
 
-pub(crate) async fn of_two_who_would_repeat_a_call_one_may(place: Place) {
+pub(crate) async fn only_one_process_may_repeat_a_lost_call(place: Place) {
     let hat = Hat::new(&[]);
     let one = hat.client(&place).await;
     let job = accepted(&one, "order 17").await;
@@ -73,7 +73,7 @@ pub(crate) async fn of_two_who_would_repeat_a_call_one_may(place: Place) {
     assert_eq!(entry.state, EntryState::OnItsWay);
     let error = second.record(&upgrade.key, again).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::OnItsWay);
-    // Whoever has made the call has gone.
+    // The process that has made the call ends.
     drop(first);
     place.time_passes().await;
     let error = second
@@ -87,7 +87,7 @@ pub(crate) async fn of_two_who_would_repeat_a_call_one_may(place: Place) {
     );
 }
 
-pub(crate) async fn what_was_sent_again_meanwhile_is_not_settled(place: Place) {
+pub(crate) async fn a_settlement_is_refused_after_the_wish_was_sent_again(place: Place) {
     let hat = Hat::new(&[Answer::Lost]);
     let client = hat.client(&place).await;
     let Submission::Unknown(_) = client.submit_once("order 17", &dog()).await else {
@@ -97,7 +97,7 @@ pub(crate) async fn what_was_sent_again_meanwhile_is_not_settled(place: Place) {
     let slow = client.clone();
     let settled = Settlement::Accepted("hat:rabbit1".parse().unwrap());
     let settling = tokio::spawn(async move { slow.settle("order 17", settled).await });
-    // It asks about the task now.
+    // The other task asks about the job now.
     tokio::task::yield_now().await;
     client
         .settle("order 17", Settlement::NotTaken)
@@ -110,7 +110,7 @@ pub(crate) async fn what_was_sent_again_meanwhile_is_not_settled(place: Place) {
     assert_eq!(entry.reference(), Some(&job.reference));
 }
 
-pub(crate) async fn a_video_that_may_not_be_made_larger_is_handed_on_as_it_is(place: Place) {
+pub(crate) async fn a_video_over_budget_for_an_upgrade_is_handed_on_unchanged(place: Place) {
     let hat = Hat::new(&[]);
     let client = hat.client(&place).await;
     let client = client.with_budget(
@@ -142,7 +142,7 @@ pub(crate) async fn a_video_that_may_not_be_made_larger_is_handed_on_as_it_is(pl
     assert_eq!(hat.counts(), (1, 0));
 }
 
-pub(crate) async fn a_key_that_another_task_sends_is_not_to_be_looked_at(place: Place) {
+pub(crate) async fn a_key_that_another_task_sends_is_not_reported_unknown(place: Place) {
     let hat = Hat::new(&[]);
     let client = hat.client(&place).await;
     client.want("order 17", &dog()).await.unwrap();
@@ -156,7 +156,7 @@ pub(crate) async fn a_key_that_another_task_sends_is_not_to_be_looked_at(place: 
     assert_eq!(hat.counts().0, 1);
 }
 
-pub(crate) async fn a_budget_is_shared_by_all(place: Place) {
+pub(crate) async fn a_budget_is_shared_by_all_processes(place: Place) {
     let budget = Budget::new("june", "hat", 30.0).unwrap().price(10.0);
     let mut tasks = JoinSet::new();
     for number in 0..10 {
@@ -172,8 +172,8 @@ pub(crate) async fn a_budget_is_shared_by_all(place: Place) {
     assert_eq!(place.ledger().await.spent("june").await.unwrap(), 30.0);
 }
 
-/// A number of a body is read as it was written, whatever the ledger does with it between.
-pub(crate) async fn numbers_are_kept(place: Place) {
+/// The numbers of a body have the same text after they were stored.
+pub(crate) async fn numbers_of_a_body_are_stored_exactly(place: Place) {
     let ledger = place.ledger().await;
     let numbers = json!([1, 1.0, 0.1, -0.0, 1e16, 1e300, u64::MAX, i64::MIN, 60.5]);
     let offer = Hat::new(&[]).offered(&dog(), json!({ "numbers": numbers }));
@@ -184,7 +184,7 @@ pub(crate) async fn numbers_are_kept(place: Place) {
     assert_eq!(kept.to_string(), numbers.to_string());
 }
 
-pub(crate) async fn long_texts_are_found(place: Place) {
+pub(crate) async fn long_keys_and_targets_are_found(place: Place) {
     let ledger = place.ledger().await;
     let key = "k".repeat(100_000);
     let target = "/srv/".repeat(10_000);
@@ -197,8 +197,8 @@ pub(crate) async fn long_texts_are_found(place: Place) {
     assert_eq!(ledger.find(Find::Marker(&target)).await.unwrap(), None);
 }
 
-/// A wish that was rejected and begins again has the place that it had, if nobody else has it by now.
-pub(crate) async fn what_was_rejected_keeps_its_place(place: Place) {
+/// A rejected wish that is sent again keeps its target, unless another entry has it by now.
+pub(crate) async fn a_rejected_wish_keeps_its_target_unless_it_is_taken(place: Place) {
     let ledger = place.ledger().await;
     let wish = Wish::request(&dog()).await;
     let begin = |key: &str, target: Option<&str>| {

@@ -1,5 +1,5 @@
-//! How much memory a reply takes that is as long as replies may be, whatever is in it, and a wait. A process of its own, whose
-//! highest use of memory the system tells.
+//! The memory that a wait takes, and that replies of the greatest length take, whatever they hold. These tests are a
+//! process of their own, since the system tells the highest use of memory of a process only.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -20,7 +20,7 @@ use veo_core::{
 
 const MIB: usize = 1 << 20;
 
-/// The most memory that this process has had so far, in bytes.
+/// The most memory that this process has used so far, in bytes.
 fn peak() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -35,7 +35,7 @@ fn peak() -> usize {
         * 1024
 }
 
-/// A server that answers everything with the file that was named last, and counts. It reads the file piece by piece.
+/// Answers every request with the file that was named last, which is read in pieces. Counts the requests.
 fn serve(body: Arc<Mutex<PathBuf>>, asked: Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -52,7 +52,7 @@ fn serve(body: Arc<Mutex<PathBuf>>, asked: Arc<AtomicUsize>) -> String {
 fn answer(socket: &mut TcpStream, body: &Path) {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
-    // A body of a request ends with the only brace at the end of anything.
+    // A brace ends the body of every request here, and is nowhere else at the end of what is read.
     let is_whole = |request: &[u8]| {
         request.ends_with(if request.starts_with(b"GET") {
             b"\r\n\r\n"
@@ -69,13 +69,13 @@ fn answer(socket: &mut TcpStream, body: &Path) {
     let mut file = File::open(body).unwrap();
     let length = file.metadata().unwrap().len();
     let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-    // Whoever has read enough may hang up.
+    // A client that has read enough may close the connection.
     let _ = socket
         .write_all(head.as_bytes())
         .and_then(|()| std::io::copy(&mut file, socket));
 }
 
-/// A file that begins with one text, has another as often as there is room, and ends with a third.
+/// Writes a file that begins with `start`, repeats `middle` while there is room, and ends with `end`.
 fn file(folder: &Path, name: &str, size: usize, [start, middle, end]: [&str; 3]) -> PathBuf {
     let path = folder.join(name);
     let mut file = BufWriter::new(File::create(&path).unwrap());
@@ -88,7 +88,7 @@ fn file(folder: &Path, name: &str, size: usize, [start, middle, end]: [&str; 3])
     path
 }
 
-/// A reply with a finished video inside, which is a little longer than so many MiB.
+/// Writes a reply with a finished video in it that is a little longer than `mebibytes`.
 fn video(folder: &Path, mebibytes: usize) -> PathBuf {
     let free = mebibytes * MIB;
     let clip = std::fs::read(
@@ -98,7 +98,7 @@ fn video(folder: &Path, mebibytes: usize) -> PathBuf {
     let mut bytes = clip;
     bytes.extend_from_slice(&u32::try_from(8 + free).unwrap().to_be_bytes());
     bytes.extend_from_slice(b"free");
-    // What comes next are zeros, three bytes of which are the same letters wherever they stand.
+    // Only zeros follow. Once the length is a multiple of three, all groups of three zeros have the same four letters.
     while !bytes.len().is_multiple_of(3) {
         bytes.push(0);
     }
@@ -118,7 +118,7 @@ fn video(folder: &Path, mebibytes: usize) -> PathBuf {
     path
 }
 
-/// The kind of an error, of which nothing is long.
+/// Returns the kind of an error, after a check that none of its texts is long.
 fn kind(error: &Error) -> String {
     let reply = error.reply().map_or(0, str::len);
     let length = format!("{error} {error:?}").len();
@@ -141,7 +141,7 @@ fn shown(result: Result<State, Error>) -> String {
     }
 }
 
-/// Everything that a client asks of a provider.
+/// Asks the provider everything that a client can ask, and returns the answers.
 async fn ask(client: &Client, provider: &str) -> String {
     let submission = match client.submit(&VideoRequest::text("A red kite")).await {
         Submission::Accepted(job) => format!("accepted {}", job.reference),
@@ -169,7 +169,7 @@ async fn ask(client: &Client, provider: &str) -> String {
 }
 
 #[test]
-fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
+fn a_long_reply_takes_a_bounded_amount_of_memory() {
     let folder = tempfile::tempdir().unwrap();
     let body = Arc::new(Mutex::new(PathBuf::new()));
     let asked = Arc::new(AtomicUsize::new(0));
@@ -197,10 +197,11 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
         "unknown, Unavailable, Unavailable, Unavailable, NotSent",
         "unknown, Unavailable, InvalidRequest",
     ];
-    // How much of it, and how much memory it may take in MiB. How it begins, what it has very often, and how it ends. Then
-    // what it says about a paid request, a job, the upgrades of its video and the balance, for each provider.
+    // Each row has the length of the reply and the memory that it may take, both in MiB; then its beginning, its
+    // repeated part and its end. The last part has the answers of each provider about a paid request, a job, the
+    // upgrades of its video and the balance.
     let table = [
-        // JSON in a text.
+        // JSON inside a text.
         (
             (8, 100),
             [
@@ -213,7 +214,7 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
                 unclear[1],
             ],
         ),
-        // A list that is no JSON.
+        // A list that is not JSON.
         (
             (8, 100),
             [
@@ -226,7 +227,7 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
                 "accepted uniall:t1, finished with 1, InvalidRequest",
             ],
         ),
-        // Words without end.
+        // A text of very many words.
         (
             (8, 100),
             [
@@ -250,13 +251,13 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
             ],
             unclear,
         ),
-        // Ids that are none, in what is no JSON.
+        // Values in the place of an id that are no ids, in a reply that is not JSON.
         (
             (8, 100),
             ["", r#""taskId":"","id":1.5,"data":[],"#, ""],
             unclear,
         ),
-        // As many small values as there can be.
+        // As many small values as fit.
         (
             (32, 200),
             [
@@ -299,7 +300,7 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
         }
     }
 
-    // The size of a real video, and the longest that is taken. The provider is asked once.
+    // A video of usual size, and the longest that is taken from a reply. The provider is asked once.
     for mebibytes in [25, 127] {
         *body.lock().unwrap() = video(folder.path(), mebibytes);
         asked.store(0, Ordering::SeqCst);
@@ -316,7 +317,7 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
             peak() / MIB
         );
     }
-    // What is longer is left to the address of the video.
+    // A longer video is downloaded from its address instead.
     *body.lock().unwrap() = video(folder.path(), 129);
     let longer = runtime.block_on(uniall.wait(JobRef::new("uniall", "t1")));
     let urls = longer.unwrap().urls;
@@ -328,9 +329,8 @@ fn a_reply_takes_no_more_memory_than_what_is_wanted_of_it() {
     );
 }
 
-/// The ledger keeps an excerpt of what a provider says.
 #[test]
-fn a_long_reply_is_a_short_line_of_a_ledger() {
+fn a_ledger_keeps_a_short_excerpt_of_a_long_reply() {
     let folder = tempfile::tempdir().unwrap();
     let start = r#"{"code":500,"msg":"x","error":{"message":"x"},"data":["#;
     let reply = file(
@@ -361,9 +361,9 @@ fn a_long_reply_is_a_short_line_of_a_ledger() {
     assert!(longest < Some(64 << 10), "{longest:?}");
 }
 
-/// An application waits for as many jobs as it likes, each in a task with a client of its own.
+/// An application may wait for many jobs, each in a task with a client of its own.
 #[test]
-fn a_wait_is_small() {
+fn a_waiting_task_takes_less_than_1536_bytes() {
     let client = Client::new(Kie::new("the API key").unwrap()).unwrap();
     let job = JobRef::new("kie", "t1");
     let bytes = size_of_val(&client) + size_of_val(&client.wait(&job));

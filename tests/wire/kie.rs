@@ -1,4 +1,4 @@
-//! kie.ai: every request as sent, every reply as decoded.
+//! The client of kie.ai: each request as it is sent, and each reply as it is decoded.
 
 use bytes::Bytes;
 use kie_api::types::{
@@ -20,7 +20,7 @@ fn client(url: &str) -> Client {
     Client::new(Config::new(KEY).base_url(url)).unwrap()
 }
 
-/// The shortest valid call of each operation, and what came back: the JSON of what was decoded, or the error.
+/// Makes the shortest valid call of an operation, and returns the decoded reply as JSON, or the error.
 async fn call(client: &Client, operation: &str) -> Result<String, Error> {
     fn json<T: Serialize>(reply: Reply<T>) -> String {
         serde_json::to_string(&reply.into_inner()).unwrap()
@@ -133,9 +133,9 @@ async fn every_reply_is_decoded() {
     }
 }
 
-/// Whatever else a reply holds or lacks, the id of the paid task comes out: in the reply, or with the error.
+/// The id is in the reply or in the error, even if other fields are missing or wrong.
 #[tokio::test]
-async fn nothing_in_a_reply_costs_the_task_id() {
+async fn the_task_id_survives_any_damage_to_other_fields() {
     let server = recorder().await;
     let client = client(&server.uri());
     let replies = [
@@ -164,9 +164,9 @@ async fn nothing_in_a_reply_costs_the_task_id() {
     }
 }
 
-/// Nor does anything else in the record of a finished task cost its URL, in either form.
+/// The URL of a finished task survives in both forms, even if other fields are missing or wrong.
 #[tokio::test]
-async fn nothing_in_a_record_costs_the_url() {
+async fn the_url_survives_any_damage_to_other_fields_of_a_record() {
     const URL: &str = "https://tempfile.example.net/v/kite.mp4";
     let server = recorder().await;
     let client = client(&server.uri());
@@ -189,7 +189,7 @@ async fn nothing_in_a_record_costs_the_url() {
             serve_json(&server, &reply).await;
             let data = match client.get_task().task_id(TASK).send().await {
                 Ok(record) => serde_json::to_value(record.into_inner().data).unwrap(),
-                // Another code is a refusal; what came with it is kept.
+                // Another code than 200 is a refusal, which keeps the data of the reply.
                 Err(Error::Rejected(rejection)) => rejection.data.unwrap(),
                 Err(error) => panic!("{name}: {error}"),
             };
@@ -198,7 +198,7 @@ async fn nothing_in_a_record_costs_the_url() {
     }
 }
 
-/// The record repeats the request, and says of it no more than it knows: `veo-3-1` is a model of every tier.
+/// The record repeats the request. Its model can say less than the request did: `veo-3-1` is a model of every tier.
 #[tokio::test]
 async fn a_record_repeats_its_request() {
     const UPGRADE: &str = r#"{"model":"veo/get-4k-video","input":{"task_id":"t0","index":0}}"#;
@@ -211,7 +211,7 @@ async fn a_record_repeats_its_request() {
     let veo = Some("veo-3-1");
     let lite = Some("veo3_lite");
     let kite = Some("A kite");
-    // What the record repeats: the prompt, the model, the kind, and the task that it is made of.
+    // Each row ends with the facts of the record: the prompt, the model, the kind, and the task that it continues.
     let table = [
         ("param", with(input), [kite, lite, veo, None]),
         ("param", with(&encoded(input)), [kite, lite, veo, None]),
@@ -404,7 +404,7 @@ async fn every_request_is_sent_as_written() {
     insta::assert_snapshot!("kie_requests", text);
 }
 
-/// A task of each kind with every field.
+/// Returns a task of each kind with every field.
 fn tasks() -> Vec<CreateTaskRequest> {
     const HOOK: &str = "https://app.example.net/hook";
     let input = GenerateInput::builder()
@@ -472,9 +472,8 @@ fn tasks() -> Vec<CreateTaskRequest> {
     ]
 }
 
-/// A task is read as the kind that its model says, so none is sent as another.
 #[test]
-fn a_task_is_of_the_kind_that_its_model_says() {
+fn the_model_of_a_task_decides_its_kind() {
     for task in tasks() {
         let sent = serde_json::to_value(&task).unwrap();
         let read: CreateTaskRequest = serde_json::from_value(sent.clone()).unwrap();
@@ -489,9 +488,9 @@ fn a_task_is_of_the_kind_that_its_model_says() {
     }
 }
 
-/// The request of the page goes through the typed client unchanged, and no field of it is left to the extra ones.
+/// No field of the page's request may be left to the extra fields, and the request is sent unchanged.
 #[tokio::test]
-async fn the_request_of_the_page_is_sent_as_it_stands_there() {
+async fn the_request_of_the_page_is_sent_unchanged() {
     let server = recorder().await;
     for (name, page) in requests("kie") {
         let request: GenerateRequest = serde_json::from_value(page.clone()).unwrap();
@@ -514,7 +513,6 @@ async fn the_request_of_the_page_is_sent_as_it_stands_there() {
     }
 }
 
-/// A request that the types refuse, or that is out of its bounds, does not reach the wire.
 #[tokio::test]
 async fn an_invalid_request_is_not_sent() {
     let server = recorder().await;

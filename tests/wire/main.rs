@@ -1,4 +1,4 @@
-//! The wire format of both generated clients: what they send, and what they make of every reply that is known.
+//! The wire format of both generated clients: the requests that they send, and their reading of every known reply.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod kie;

@@ -1,4 +1,4 @@
-//! How requests travel, for both clients alike: at most once, with the key in one place only, and read whole.
+//! For both clients a request is sent at most once, a reply is read whole, and the API key is shown nowhere.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ async fn generate(
         .await
 }
 
-/// A server that reads a whole request, answers with the given bytes, and closes; and how often it was asked.
+/// Starts a server that reads a whole request, answers with these bytes and closes. It counts its requests.
 async fn raw(reply: &'static [u8]) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -60,7 +60,7 @@ async fn raw(reply: &'static [u8]) -> (String, Arc<AtomicUsize>) {
 
 #[tokio::test]
 async fn a_submit_arrives_at_most_once() {
-    // What is answered, and what the caller is told.
+    // Each row has the answer, and the error that the caller gets.
     let table: [(&[u8], &str); 7] = [
         (b"", "NoReply"),
         (b"HTTP/1.1 200 OK\r\ncontent-le", "NoReply"),
@@ -89,7 +89,7 @@ async fn a_submit_arrives_at_most_once() {
 }
 
 #[tokio::test]
-async fn what_was_read_of_a_broken_reply_is_kept() {
+async fn the_start_of_a_broken_reply_is_kept() {
     let (url, _) = raw(
         b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"code\":200,\"data\":{\"taskId\":\"t1\"",
     )
@@ -103,7 +103,7 @@ async fn what_was_read_of_a_broken_reply_is_kept() {
 }
 
 #[tokio::test]
-async fn a_reply_that_does_not_come_is_not_waited_for_forever() {
+async fn waiting_for_a_missing_reply_ends_after_the_timeout() {
     let server = MockServer::start().await;
     let late = ResponseTemplate::new(200).set_delay(Duration::from_secs(60));
     Mock::given(any()).respond_with(late).mount(&server).await;
@@ -113,7 +113,7 @@ async fn a_reply_that_does_not_come_is_not_waited_for_forever() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_known_to_have_sent_nothing() {
+async fn a_refused_connection_counts_as_nothing_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -129,7 +129,7 @@ async fn a_refused_connection_is_known_to_have_sent_nothing() {
     );
 }
 
-/// A pooled connection that the server closes at the wrong moment makes a submit look lost that was never sent.
+/// If the server closes a pooled connection at the wrong moment, a submit that was never sent looks lost.
 #[tokio::test]
 async fn each_submit_has_a_connection_of_its_own() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -161,7 +161,7 @@ async fn each_submit_has_a_connection_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_reply_without_end_is_cut_off() {
+async fn a_reply_longer_than_40_mib_is_an_error() {
     let server = MockServer::start().await;
     let endless = ResponseTemplate::new(200).set_body_bytes(vec![b' '; MAX_BODY + 1]);
     Mock::given(any())
@@ -176,9 +176,8 @@ async fn a_reply_without_end_is_cut_off() {
     );
 }
 
-/// Whatever a provider echoes, the key does not come back out of the client.
 #[tokio::test]
-async fn the_key_is_in_no_error_and_in_no_debug_text() {
+async fn the_api_key_is_in_no_error_and_in_no_debug_text() {
     let server = MockServer::start().await;
     let uniall =
         uniall_api::Client::new(uniall_api::Config::new(KEY).base_url(server.uri())).unwrap();
@@ -209,9 +208,9 @@ async fn the_key_is_in_no_error_and_in_no_debug_text() {
     }
 }
 
-/// The keys of a simulator are words, and a reply without them would be another one.
+/// The API keys of a simulator are words. A reply without these words would be another reply.
 #[tokio::test]
-async fn a_key_that_is_a_word_changes_no_reply() {
+async fn an_api_key_that_is_a_common_word_changes_no_reply() {
     let server = MockServer::start().await;
     let reply =
         r#"{"id":"task_a1","status":"failed","error":{"message":"any reason of 15 letters"}}"#;
@@ -234,9 +233,9 @@ async fn a_key_that_is_a_word_changes_no_reply() {
     }
 }
 
-/// A key from a file ends with a line end, which no provider gets to see and which hides nothing.
+/// An API key from a file ends with a line end. No provider gets to see that, and no part of a reply is hidden for it.
 #[tokio::test]
-async fn a_key_has_no_space_around_it() {
+async fn spaces_around_an_api_key_are_removed() {
     let server = MockServer::start().await;
     serve_bytes(
         &server,
@@ -260,12 +259,12 @@ async fn a_key_has_no_space_around_it() {
     }
 }
 
-/// An error shows the start of what came instead of a reply, and a link in it can be signed.
+/// An error shows the start of what came instead of a reply, and a link in it can have a signature.
 #[tokio::test]
 async fn an_error_shows_links_without_their_signatures() {
     let server = MockServer::start().await;
     let short = r#"<a href="https://cdn.example.net/v.mp4?signature=hidden">moved</a> What now? https://b.example/?k=hidden"#;
-    // Only the start is shown, and it ends within the password.
+    // Only the start is shown, which ends within the password.
     let long = format!("{} https://me:hidden@b.example/", "x".repeat(180));
     for (page, shown) in [
         (
@@ -280,9 +279,9 @@ async fn an_error_shows_links_without_their_signatures() {
     }
 }
 
-/// Whatever is around a link, nothing of its query, its password and its content is left.
+/// Whatever surrounds a link, its query, its password and its content are not shown.
 #[test]
-fn links_are_shown_without_what_can_be_secret() {
+fn links_are_shown_without_their_secret_parts() {
     let table = [
         ("no link? none", "no link? none"),
         ("https://a.example/v.mp4", "https://a.example/v.mp4"),

@@ -1,4 +1,4 @@
-//! UniAll: every request as sent, every reply as decoded.
+//! The client of UniAll: each request as it is sent, and each reply as it is decoded.
 
 use serde_json::json;
 use uniall_api::types::{
@@ -14,7 +14,7 @@ fn client(url: &str) -> Client {
     Client::new(Config::new(KEY).base_url(url)).unwrap()
 }
 
-/// The shortest valid call of each operation.
+/// Makes the shortest valid call of an operation.
 async fn call(client: &Client, operation: &str) -> Result<Reply<VideoTask>, Error> {
     match operation {
         "create_video" => {
@@ -65,7 +65,7 @@ async fn every_reply_is_decoded() {
     let server = recorder().await;
     let client = client(&server.uri());
     let texts = told(&server, "uniall", OPERATIONS, async |fixture| {
-        // A video is not decoded; the client has its address only.
+        // The client does not decode a video, and has only its address.
         if fixture.operation == "video_content" {
             return None;
         }
@@ -77,9 +77,9 @@ async fn every_reply_is_decoded() {
     }
 }
 
-/// Whatever else a reply holds or lacks, the id of the paid task comes out.
+/// The id survives even if other fields of the reply are missing or wrong.
 #[tokio::test]
-async fn nothing_in_a_reply_costs_the_task_id() {
+async fn the_task_id_survives_any_damage_to_other_fields() {
     let server = recorder().await;
     let client = client(&server.uri());
     let task = json!({ "id": TASK, "task_id": TASK, "object": "video.generation.job", "model": "veo3.1-fast-video-720p",
@@ -159,9 +159,9 @@ async fn every_request_is_sent_as_written() {
     insta::assert_snapshot!("uniall_requests", text);
 }
 
-/// The requests of the page go through the typed client unchanged, and no field of them is left to the extra ones.
+/// No field of the page's requests may be left to the extra fields, and the requests are sent unchanged.
 #[tokio::test]
-async fn the_requests_of_the_page_are_sent_as_they_stand_there() {
+async fn the_requests_of_the_page_are_sent_unchanged() {
     let server = recorder().await;
     let pages = requests("uniall");
     assert_eq!(pages.len(), 5);
@@ -190,7 +190,7 @@ async fn the_requests_of_the_page_are_sent_as_they_stand_there() {
     }
 }
 
-/// A video is fetched by whoever wants it, from an address that cannot leave its place.
+/// A caller fetches a video from this address with the API key, so an odd id must not lead it elsewhere.
 #[tokio::test]
 async fn the_address_of_a_video_is_below_its_task() {
     for (id, wanted) in [
@@ -208,7 +208,6 @@ async fn the_address_of_a_video_is_below_its_task() {
     }
 }
 
-/// What the types refuse does not reach the wire.
 #[tokio::test]
 async fn an_invalid_request_is_not_sent() {
     let server = recorder().await;

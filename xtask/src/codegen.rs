@@ -220,7 +220,7 @@ mod tests {
 
     /// The check of a stale copy of the workspace fails, names the command, and does not change the copy.
     #[test]
-    fn a_stale_file_is_found_and_left_alone() {
+    fn a_stale_file_is_reported_and_not_changed() {
         let rows = [
             (
                 "Length of a video in seconds.",
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn no_default_reaches_the_wire() {
+    fn no_default_is_sent() {
         for (name, _) in SPECS {
             let text = generate(&Spec::read(&workspace(), name).unwrap()).unwrap();
             assert!(!text.contains("serde(default = "), "{name}");
@@ -326,7 +326,7 @@ mod tests {
 
     /// The generator alone would lose these parts of a specification.
     #[test]
-    fn what_a_specification_says_is_generated() {
+    fn every_part_of_a_specification_is_generated() {
         let form = "    put:
       operationId: fill
       description: Fills a task.

@@ -109,7 +109,7 @@ mod tests {
     use crate::spec::GOOD;
 
     #[test]
-    fn a_contract_has_what_a_request_needs_and_nothing_else() {
+    fn a_contract_has_only_what_requests_need() {
         let spec = Spec::parse("openapi/test.yaml", GOOD).unwrap();
         let text = generate(&[spec]);
         let text_type = json!({ "type": "string" });
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_keeps_what_restricts_and_loses_what_describes() {
+    fn a_schema_keeps_restrictions_and_drops_descriptions() {
         let rows = [
             // The names of properties are not words of a schema.
             (

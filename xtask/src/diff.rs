@@ -531,7 +531,7 @@ mod tests {
     }
 
     #[test]
-    fn every_edit_is_named_with_all_that_it_does() {
+    fn every_edit_is_reported_with_all_its_effects() {
         let good = Spec::parse("openapi/test.yaml", GOOD).unwrap();
         for edit in edits() {
             let lines = differences(&good, &edited(&edit)).unwrap();
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_markdown_has_no_marks_of_others() {
+    fn a_table_escapes_marks_of_markdown() {
         let old = GOOD.replace("x-server-default: 5", "x-server-default: '@a|b<c>`d`'");
         let old = Spec::parse("openapi/test.yaml", &old).unwrap();
         let new = Spec::parse("openapi/test.yaml", GOOD).unwrap();

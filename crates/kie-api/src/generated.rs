@@ -25,7 +25,7 @@ pub const OPERATIONS: &[&str] = &[
 pub(crate) const UPLOAD_STREAM_PATH: &str = "/api/file-stream-upload";
 /// Types used as operation parameters and responses.
 pub mod types {
-    ///A task of the current form. Its model says what kind it is.
+    ///A task of the current form. Its model is its kind.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[serde(untagged)]
     #[non_exhaustive]
@@ -66,15 +66,15 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct CreditReply {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
-        ///Credits left. Documented as an integer; fractions are real.
+        ///The credits that are left. The page says an integer, but fractions occur.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<f64>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
@@ -84,7 +84,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct DownloadUrlReply {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
@@ -92,7 +92,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<::std::string::String>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
@@ -117,7 +117,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct ErrorReply {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
@@ -125,7 +125,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<::serde_json::Value>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
@@ -134,16 +134,16 @@ pub mod types {
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub success: ::std::option::Option<bool>,
     }
-    ///How a video goes on. No tier is documented, although there are three prices.
+    ///The extension of a video. No tier is documented, although there are three prices.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct ExtendInput {
-        ///What the added part shows.
+        ///A description of what the added part shows.
         pub prompt: ::std::string::String,
-        ///Makes similar videos from the same seed. Random if absent.
+        ///A seed. Videos from the same seed are similar. Random if absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub seeds: ::std::option::Option<i64>,
-        ///Id of the task whose video is extended. One of 1080p cannot be.
+        ///Id of the task whose video is extended. A video in 1080p cannot be extended.
         pub task_id: ::std::string::String,
         ///A text to print on the video.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
@@ -157,22 +157,22 @@ pub mod types {
             Default::default()
         }
     }
-    ///How a video goes on.
+    ///The extension of a video.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct ExtendRequest {
-        ///Where to send the callback.
+        ///The address of the callback.
         #[serde(
             rename = "callBackUrl",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///Which model extends the video. The server assumes `"fast"` if it is absent.
+        ///The model that extends the video. The server assumes `"fast"` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub model: ::std::option::Option<crate::types::ExtendModel>,
-        ///What the added part shows.
+        ///A description of what the added part shows.
         pub prompt: ::std::string::String,
-        ///Makes similar videos from the same seed. Random if absent.
+        ///A seed. Videos from the same seed are similar. Random if absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub seeds: ::std::option::Option<i64>,
         ///Id of the task whose video is extended.
@@ -194,13 +194,13 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct ExtendTask {
-        ///Where to send the callback. It stands beside the input.
+        ///The address of the callback. It is beside the input.
         #[serde(
             rename = "callBackUrl",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///How a video goes on. No tier is documented, although there are three prices.
+        ///The extension of a video. No tier is documented, although there are three prices.
         pub input: ExtendInput,
         ///The model of the task.
         pub model: crate::types::ExtendTaskModel,
@@ -213,7 +213,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///What to make. There is no seed in this form.
+    ///The video to make. There is no seed in this form.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct GenerateInput {
@@ -223,24 +223,24 @@ pub mod types {
         ///Length of the video. Videos from reference images are always 8 seconds. The price does not depend on it. The server assumes `8` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub duration: ::std::option::Option<crate::types::Duration>,
-        ///Let a backup model make the video when the official one refuses. kie.ai asks not to send it. The server assumes `false` if it is absent.
+        ///True to let a backup model make the video if the official one refuses. kie.ai asks not to send it. The server assumes `false` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub enable_fallback: ::std::option::Option<bool>,
-        ///Translate the prompt to English first. No default is stated; say what you want.
+        ///True to translate the prompt to English first. No default is stated, so always send it.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub enable_translation: ::std::option::Option<bool>,
-        ///How the images are used. The server decides by their number if it is absent.
+        ///The use of the images. If it is absent, the server decides by their number.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub generation_type: ::std::option::Option<crate::types::GenerationType>,
-        ///URLs that kie.ai can reach. One image is the first frame, two are the first and the last; one to three are references if `generation_type` says so.
+        ///URLs that kie.ai can reach. One image is the first frame, and two are the first and the last frame. One to three are references if `generation_type` says so.
         #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
         pub image_urls: ::std::vec::Vec<::std::string::String>,
-        ///The tier, which is not the model of the task. The server assumes `"veo3_fast"` if it is absent.
+        ///The tier of Veo 3.1, which is not the model of the task. The server assumes `"veo3_fast"` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub model: ::std::option::Option<crate::types::Model>,
-        ///What the video shows. Needed in every mode. No length limit is documented.
+        ///A description of what the video shows. Needed in every mode. No length limit is documented.
         pub prompt: ::std::string::String,
-        ///Size of the picture. It also decides the form of the result. The server assumes `"720p"` if it is absent.
+        ///Size of the picture. The form of the result depends on it. The server assumes `"720p"` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub resolution: ::std::option::Option<crate::types::Resolution>,
         ///A text to print on the video.
@@ -255,17 +255,17 @@ pub mod types {
             Default::default()
         }
     }
-    ///What to make.
+    ///The video to make.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct GenerateRequest {
-        ///Shape of the picture. Later pages of kie.ai call the field `aspect_ratio`, which the server is known to read; whether it still reads this name is not known. Send both with the same value - the other one goes into the additional properties, since both cannot be properties of one schema. The server assumes `"16:9"` if it is absent.
+        ///Shape of the picture. Later pages of kie.ai call the field `aspect_ratio`, which the server is known to read. It is not known if the server still reads this name. Send both with the same value - `aspect_ratio` goes into the additional properties, since both cannot be properties of one schema. The server assumes `"16:9"` if it is absent.
         #[serde(
             rename = "aspectRatio",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub aspect_ratio: ::std::option::Option<crate::types::AspectRatio>,
-        ///Where to send the callback. It must be reachable from the internet.
+        ///The address of the callback. It must be reachable from the internet.
         #[serde(
             rename = "callBackUrl",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -274,40 +274,40 @@ pub mod types {
         ///Length of the video. Videos from reference images are always 8 seconds. The server assumes `8` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub duration: ::std::option::Option<crate::types::Duration>,
-        ///Let a backup model make the video when the official one refuses. kie.ai asks not to send it. The server assumes `false` if it is absent.
+        ///True to let a backup model make the video if the official one refuses. kie.ai asks not to send it. The server assumes `false` if it is absent.
         #[serde(
             rename = "enableFallback",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub enable_fallback: ::std::option::Option<bool>,
-        ///Translate the prompt to English first. The first pages have true as its default; later ones say so in words, and false in their schema. So what the server assumes is not known; say what you want.
+        ///True to translate the prompt to English first. The default is not known, so always send it. The first pages have true; later ones say true in words, and false in their schema.
         #[serde(
             rename = "enableTranslation",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub enable_translation: ::std::option::Option<bool>,
-        ///How the images are used. The server decides by their number if it is absent.
+        ///The use of the images. If it is absent, the server decides by their number.
         #[serde(
             rename = "generationType",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub generation_type: ::std::option::Option<crate::types::GenerationType>,
-        ///URLs that kie.ai can reach. One image is brought to life, two are the first and the last frame; one to three are references if `generationType` says so.
+        ///URLs that kie.ai can reach. One image is the first frame, and two are the first and the last frame. One to three are references if `generationType` says so.
         #[serde(
             rename = "imageUrls",
             default,
             skip_serializing_if = "::std::vec::Vec::is_empty"
         )]
         pub image_urls: ::std::vec::Vec<::std::string::String>,
-        ///Which Veo 3.1 model makes the video. The server assumes `"veo3_fast"` if it is absent.
+        ///The Veo 3.1 model that makes the video. The server assumes `"veo3_fast"` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub model: ::std::option::Option<crate::types::Model>,
-        ///What the video shows. Needed in every mode. No length limit is documented.
+        ///A description of what the video shows. Needed in every mode. No length limit is documented.
         pub prompt: ::std::string::String,
-        ///Size of the picture. More than 720p is said to include one upgrade in the price. The server assumes `"720p"` if it is absent.
+        ///Size of the picture. The page says that the price of more than 720p includes one upgrade. The server assumes `"720p"` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub resolution: ::std::option::Option<crate::types::Resolution>,
-        ///Makes similar videos from the same seed. Random if absent. Missing from the latest pages.
+        ///A seed. Videos from the same seed are similar. Random if absent. The latest pages do not have it.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub seeds: ::std::option::Option<i64>,
         ///A text to print on the video.
@@ -326,13 +326,13 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct GenerateTask {
-        ///Where to send the callback. It stands beside the input.
+        ///The address of the callback. It is beside the input.
         #[serde(
             rename = "callBackUrl",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///What to make. There is no seed in this form.
+        ///The video to make. There is no seed in this form.
         pub input: GenerateInput,
         ///The model of the task.
         pub model: crate::types::GenerateTaskModel,
@@ -350,7 +350,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct JobCallback {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
@@ -358,7 +358,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<JobCallbackData>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
@@ -368,49 +368,49 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct JobCallbackData {
-        ///When the task ended.
+        ///The time when the task ended.
         #[serde(
             rename = "completeTime",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub complete_time: ::std::option::Option<Timestamp>,
-        ///What the task cost in the older form.
+        ///The price of the task in the older form.
         #[serde(
             rename = "consumeCredits",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub consume_credits: ::std::option::Option<f64>,
-        ///How long the task took.
+        ///The duration of the task.
         #[serde(
             rename = "costTime",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub cost_time: ::std::option::Option<i64>,
-        ///When the task was accepted.
+        ///The time when the task was accepted.
         #[serde(
             rename = "createTime",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub create_time: ::std::option::Option<Timestamp>,
-        ///What the task cost.
+        ///The price of the task.
         #[serde(
             rename = "creditsConsumed",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub credits_consumed: ::std::option::Option<f64>,
-        ///Why the task failed.
+        ///The reason why the task failed.
         #[serde(
             rename = "failCode",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub fail_code: ::std::option::Option<::std::string::String>,
-        ///Why the task failed in words.
+        ///The reason why the task failed, in words.
         #[serde(
             rename = "failMsg",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -468,7 +468,7 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub task_id: ::std::option::Option<::std::string::String>,
-        ///When the record was last changed.
+        ///The time when the record was last changed.
         #[serde(
             rename = "updateTime",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -476,7 +476,7 @@ pub mod types {
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub update_time: ::std::option::Option<Timestamp>,
     }
-    ///What to make. The frames cannot stand beside images, sounds, characters or a video. The last frame needs the first.
+    ///The video to make. Frames exclude images, sounds, characters and a video. The last frame needs the first.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct OmniInput {
@@ -500,12 +500,12 @@ pub mod types {
         ///URL of the last frame.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub last_frame_url: ::std::option::Option<::std::string::String>,
-        ///What the video shows.
+        ///A description of what the video shows.
         pub prompt: ::std::string::String,
         ///Size of the picture. The server assumes `"720p"` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub resolution: ::std::option::Option<crate::types::OmniResolution>,
-        ///Makes similar videos from the same seed. No bounds are documented.
+        ///A seed. Videos from the same seed are similar. No bounds are documented.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub seed: ::std::option::Option<i64>,
         ///The video to start from.
@@ -524,13 +524,13 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct OmniTask {
-        ///Where to send the callback. It stands beside the input.
+        ///The address of the callback. It is beside the input.
         #[serde(
             rename = "callBackUrl",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///What to make. The frames cannot stand beside images, sounds, characters or a video. The last frame needs the first.
+        ///The video to make. Frames exclude images, sounds, characters and a video. The last frame needs the first.
         pub input: OmniInput,
         ///The model of the task.
         pub model: crate::types::OmniTaskModel,
@@ -547,10 +547,10 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct OmniVideo {
-        ///Where the wanted part ends.
+        ///End of the wanted part.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub ends: ::std::option::Option<::serde_json::Value>,
-        ///Where the wanted part begins.
+        ///Start of the wanted part.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub start: ::std::option::Option<::serde_json::Value>,
         ///URL of the video.
@@ -564,61 +564,61 @@ pub mod types {
             Default::default()
         }
     }
-    ///What is known of a task. The old form has `successFlag`, `response`, `errorCode` and `paramJson`; the current one has `state`, `resultJson`, `failCode` and `param`.
+    ///The known facts of a task. The old form has `successFlag`, `response`, `errorCode` and `paramJson`; the current one has `state`, `resultJson`, `failCode` and `param`.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     #[non_exhaustive]
     #[serde(default)]
     pub struct Record {
-        ///When the task ended. Null while it runs.
+        ///The time when the task ended. Null while it runs.
         #[serde(
             rename = "completeTime",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub complete_time: ::std::option::Option<Timestamp>,
-        ///How long the task took, in the current form. The pages say milliseconds; whole seconds were seen in all records.
+        ///The duration of the task, in the current form. The pages say milliseconds; all seen records have whole seconds.
         #[serde(
             rename = "costTime",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub cost_time: ::std::option::Option<i64>,
-        ///When the task was accepted.
+        ///The time when the task was accepted.
         #[serde(
             rename = "createTime",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub create_time: ::std::option::Option<Timestamp>,
-        ///What the task cost. Often absent in the old form; in the current one it is what the balance falls by.
+        ///The price of the task. Often absent in the old form; in the current one it is the fall of the balance.
         #[serde(
             rename = "creditsConsumed",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub credits_consumed: ::std::option::Option<f64>,
-        ///Why the task failed. Codes outside the documented list occur.
+        ///The reason why the task failed. Codes outside of the documented list occur.
         #[serde(
             rename = "errorCode",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub error_code: ::std::option::Option<crate::types::Code>,
-        ///Why the task failed in words.
+        ///The reason why the task failed, in words.
         #[serde(
             rename = "errorMessage",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub error_message: ::std::option::Option<::std::string::String>,
-        ///Why the task failed, in the current form. Null or empty unless it has. A number comes as text.
+        ///The reason why the task failed, in the current form. Null or empty if it has not failed. A number comes as text.
         #[serde(
             rename = "failCode",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub fail_code: ::std::option::Option<::std::string::String>,
-        ///Why the task failed in words, in the current form.
+        ///The reason why the task failed, in words, in the current form.
         #[serde(
             rename = "failMsg",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -647,7 +647,7 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub param_json: ::std::option::Option<::std::string::String>,
-        ///How many per cent are done, for some of kie.ai's other models. It never means that a task has ended.
+        ///The progress in per cent, of some of kie.ai's other models. It never means that a task has ended.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub progress: ::std::option::Option<i64>,
@@ -687,7 +687,7 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub task_id: ::std::option::Option<::std::string::String>,
-        ///When the record was last changed, in the current form. Not always there.
+        ///The time when the record was last changed, in the current form. It can be absent.
         #[serde(
             rename = "updateTime",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -700,15 +700,15 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct RecordReply {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
-        ///Null or absent if the code is an error, and in one form of answer for an unknown id.
+        ///Null or absent if the code is an error, and in one of the answers for an unknown id.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<Record>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
@@ -718,7 +718,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct RecordResult {
-        ///What the task cost, where one client expects it.
+        ///The price of the task, in the place where one client expects it.
         #[serde(
             rename = "creditsConsumed",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -732,7 +732,7 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub full_result_urls: ::std::option::Option<crate::UrlList>,
-        ///Whether each video has sound.
+        ///For each video, true if it has sound.
         #[serde(
             rename = "hasAudioList",
             default,
@@ -740,7 +740,7 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub has_audio_list: ::std::vec::Vec<bool>,
-        ///Named by kie.ai for 4K tasks; its form is not known.
+        ///A field that kie.ai names for 4K tasks; its form is not known.
         #[serde(
             rename = "mediaIds",
             default,
@@ -783,7 +783,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct Task {
-        ///Opaque id; ask for the record with it. Real ones are 32 lower-case hexadecimal digits.
+        ///Opaque id, with which the record is read. Real ids are 32 lower-case hexadecimal digits.
         #[serde(
             rename = "taskId",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -796,7 +796,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct TaskReply {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
@@ -804,7 +804,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<Task>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
@@ -835,7 +835,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct Upgrade1080p {
-        ///Where the video is. Clients have also read `result_url`, which is decoded into this field.
+        ///URL of the video. Clients have also read `result_url`, which is decoded into this field.
         #[serde(
             rename = "resultUrl",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -843,14 +843,14 @@ pub mod types {
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub result_url: ::std::option::Option<::std::string::String>,
     }
-    ///Which video to upgrade.
+    ///The video to upgrade.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct Upgrade1080pInput {
-        ///Which of the task's videos, counted from 0, as text.
+        ///The number of the video in the task, counted from 0, as text.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub index: ::std::option::Option<::std::string::String>,
-        ///Id of the finished generation. Only here it is not `task_id`.
+        ///Id of the finished generation. The other tasks call it `task_id`.
         #[serde(rename = "taskId")]
         pub task_id: ::std::string::String,
         ///Fields that this version of the specification does not know.
@@ -867,7 +867,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct Upgrade1080pReply {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
@@ -875,7 +875,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<Upgrade1080p>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
@@ -884,13 +884,13 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct Upgrade1080pTask {
-        ///Where to send the callback. It stands beside the input.
+        ///The address of the callback. It is beside the input.
         #[serde(
             rename = "callBackUrl",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///Which video to upgrade.
+        ///The video to upgrade.
         pub input: Upgrade1080pInput,
         ///The model of the task.
         pub model: crate::types::Upgrade1080pTaskModel,
@@ -935,7 +935,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct Upgrade4kCallback {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
@@ -943,7 +943,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<Upgrade4kCallbackData>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
@@ -953,7 +953,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct Upgrade4kCallbackData {
-        ///What the upgrade cost.
+        ///The price of the upgrade.
         #[serde(
             rename = "creditsConsumed",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -984,11 +984,11 @@ pub mod types {
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub task_id: ::std::option::Option<::std::string::String>,
     }
-    ///Which video to upgrade.
+    ///The video to upgrade.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct Upgrade4kInput {
-        ///Which of the task's videos, counted from 0. The server assumes `0` if it is absent.
+        ///The number of the video in the task, counted from 0. The server assumes `0` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub index: ::std::option::Option<i64>,
         ///Id of the finished generation.
@@ -1007,7 +1007,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct Upgrade4kReply {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
@@ -1015,22 +1015,22 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<Upgrade4k>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
     }
-    ///Which video to upgrade to 4K.
+    ///The video to upgrade to 4K.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct Upgrade4kRequest {
-        ///Where to send the callback.
+        ///The address of the callback.
         #[serde(
             rename = "callBackUrl",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///Which of the task's videos, counted from 0. The server assumes `0` if it is absent.
+        ///The number of the video in the task, counted from 0. The server assumes `0` if it is absent.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub index: ::std::option::Option<i64>,
         ///Id of the finished generation.
@@ -1049,13 +1049,13 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct Upgrade4kTask {
-        ///Where to send the callback. It stands beside the input.
+        ///The address of the callback. It is beside the input.
         #[serde(
             rename = "callBackUrl",
             skip_serializing_if = "::std::option::Option::is_none"
         )]
         pub call_back_url: ::std::option::Option<::std::string::String>,
-        ///Which video to upgrade.
+        ///The video to upgrade.
         pub input: Upgrade4kInput,
         ///The model of the task.
         pub model: crate::types::Upgrade4kTaskModel,
@@ -1075,7 +1075,7 @@ pub mod types {
         ///The file in base64, plain or as a data URL.
         #[serde(rename = "base64Data")]
         pub base64_data: ::std::string::String,
-        ///Name of the stored file; random if absent. The same name overwrites. The host derives the content type from its ending, and a wrong one makes generation fail.
+        ///Name of the stored file; random if absent. A file of the same name is overwritten. The host derives the content type from the ending, and a wrong content type makes the generation fail.
         #[serde(
             rename = "fileName",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -1098,7 +1098,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct UploadReply {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
@@ -1106,11 +1106,11 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<UploadedFile>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
-        ///Says again what the code says.
+        ///True if the code is a success.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub success: ::std::option::Option<bool>,
@@ -1121,7 +1121,7 @@ pub mod types {
     pub struct UploadStreamRequest {
         ///The bytes of the file.
         pub file: ::std::string::String,
-        ///Name of the stored file; random if absent. The same name overwrites. The host derives the content type from its ending, and a wrong one makes generation fail.
+        ///Name of the stored file; random if absent. A file of the same name is overwritten. The host derives the content type from the ending, and a wrong content type makes the generation fail.
         #[serde(
             rename = "fileName",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -1140,7 +1140,7 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct UploadUrlRequest {
-        ///Name of the stored file; random if absent. The same name overwrites. The host derives the content type from its ending, and a wrong one makes generation fail.
+        ///Name of the stored file; random if absent. A file of the same name is overwritten. The host derives the content type from the ending, and a wrong content type makes the generation fail.
         #[serde(
             rename = "fileName",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -1161,7 +1161,7 @@ pub mod types {
             Default::default()
         }
     }
-    ///Where an uploaded file is.
+    ///The place of an uploaded file.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     #[non_exhaustive]
     #[serde(default)]
@@ -1201,7 +1201,7 @@ pub mod types {
         )]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub mime_type: ::std::option::Option<::std::string::String>,
-        ///When, as an RFC 3339 time.
+        ///The time of the upload, as an RFC 3339 time.
         #[serde(
             rename = "uploadedAt",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -1214,7 +1214,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct VideoCallback {
-        ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+        ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<crate::types::Code>,
@@ -1222,7 +1222,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<VideoCallbackData>,
-        ///Words for a person. `success` if the code is 200.
+        ///A message for a person. `success` if the code is 200.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub msg: ::std::option::Option<String>,
@@ -1232,7 +1232,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct VideoCallbackData {
-        ///What the task cost. Only on the newest pages.
+        ///The price of the task. Only the newest pages have it.
         #[serde(
             rename = "creditsConsumed",
             skip_serializing_if = "::std::option::Option::is_none"
@@ -1763,7 +1763,7 @@ pub mod types {
                 self
             }
             #[deprecated(
-                note = "Let a backup model make the video when the official one refuses. kie.ai asks not to send it."
+                note = "True to let a backup model make the video if the official one refuses. kie.ai asks not to send it."
             )]
             pub fn enable_fallback<T>(mut self, value: T) -> Self
             where
@@ -2009,7 +2009,7 @@ pub mod types {
                 self
             }
             #[deprecated(
-                note = "Let a backup model make the video when the official one refuses. kie.ai asks not to send it."
+                note = "True to let a backup model make the video if the official one refuses. kie.ai asks not to send it."
             )]
             pub fn enable_fallback<T>(mut self, value: T) -> Self
             where
@@ -3352,7 +3352,7 @@ pub mod types {
             }
         }
     }
-    ///Which Veo 3.1 model makes the video.
+    ///The Veo 3.1 model that makes the video.
     #[derive(
         Clone,
         Copy,
@@ -3371,7 +3371,7 @@ pub mod types {
         ///Veo 3.1 Fast.
         #[serde(rename = "veo3_fast")]
         Fast,
-        ///Veo 3.1 Lite, the cheapest. Only on later pages of kie.ai.
+        ///Veo 3.1 Lite, the cheapest. Only later pages of kie.ai have it.
         #[serde(rename = "veo3_lite")]
         Lite,
     }
@@ -3392,7 +3392,7 @@ pub mod types {
             f.write_str(self.as_str())
         }
     }
-    ///How the images are used. The server decides by their number if it is absent.
+    ///The use of the images. If it is absent, the server decides by their number.
     #[derive(
         Clone,
         Copy,
@@ -3411,7 +3411,7 @@ pub mod types {
         ///One image to start from, or the first and the last frame.
         #[serde(rename = "FIRST_AND_LAST_FRAMES_2_VIDEO")]
         FirstAndLastFrames,
-        ///One to three reference images. Not with the Quality model.
+        ///One to three reference images. The Quality model does not take them.
         #[serde(rename = "REFERENCE_2_VIDEO")]
         Reference,
     }
@@ -3455,7 +3455,7 @@ pub mod types {
         ///9 to 16.
         #[serde(rename = "9:16")]
         Portrait,
-        ///Whichever is nearer to the image, which is cropped to it.
+        ///The shape that is nearer to the image, which is cropped to it.
         #[serde(rename = "Auto")]
         Auto,
     }
@@ -3869,7 +3869,7 @@ pub mod types {
             f.write_str(self.as_str())
         }
     }
-    ///What happened, much like an HTTP status. The page has all but 405, 408, 430, 433 and 451, which are on other pages or were seen.
+    ///The result of the call, much like an HTTP status. The page has all except 405, 408, 430, 433 and 451, which are on other pages or were seen.
     #[derive(
         Clone,
         Copy,
@@ -4094,7 +4094,7 @@ pub mod types {
             write!(f, "{}", self.value())
         }
     }
-    ///Which model extends the video. Other words than for a generation.
+    ///The model that extends the video. Its words differ from those of a generation.
     #[derive(
         Clone,
         Copy,
@@ -4572,7 +4572,7 @@ pub struct Client {
 impl Client {
     /**Start a video
 
-Starts one video from text, from one or two frames, or from reference images, and answers with the id of the task. Accepted is not finished: moderation can refuse the task later, which only its record tells. There is no idempotency key; a request that is sent twice is two videos and two charges.
+Starts one video from text, from one or two frames, or from reference images, and answers with the id of the task. Moderation can still refuse an accepted task, which only its record tells. There is no idempotency key. A request that is sent twice is two videos and two charges.
 
 Sends a `POST` request to `/api/v1/veo/generate`*/
     pub fn generate(&self) -> builder::Generate<'_> {
@@ -4580,7 +4580,7 @@ Sends a `POST` request to `/api/v1/veo/generate`*/
     }
     /**Read the record of a task
 
-The authority on a task of any kind - generation, extension, 1080p, 4K. A failed task is `code` 200 with `successFlag` 2 or 3. What is answered for an unknown id is not known for certain; seen are code 404, code 422 and a success without data. Records are kept for 14 days.
+The authority on a task of any kind - generation, extension, 1080p, 4K. A failed task is `code` 200 with `successFlag` 2 or 3. The answer for an unknown id is not certain; code 404, code 422 and a success without data have been seen. Records are kept for 14 days.
 
 Sends a `GET` request to `/api/v1/veo/record-info`
 
@@ -4591,19 +4591,19 @@ Arguments:
     }
     /**Upgrade a finished video to 1080p
 
-Starts the upgrade on the first call and answers with its URL once it is ready, one to three minutes later. Until then codes 400, 422 and 500 have been seen with a text that says it is being generated. It costs credits although it is a GET, and whether a repeated call costs again is not known. Videos made by a fallback model cannot be upgraded.
+Starts the upgrade on the first call and answers with its URL once it is ready, one to three minutes later. Until then codes 400, 422 and 500 have been seen with a text that says it is being generated. The call costs credits although it is a GET. It is not known if a repeated call costs again. Videos made by a fallback model cannot be upgraded.
 
 Sends a `GET` request to `/api/v1/veo/get-1080p-video`
 
 Arguments:
-- `index`: Which of the task's videos, counted from 0.
+- `index`: The number of the video in the task, counted from 0.
 - `task_id`: Id of the finished generation.*/
     pub fn get_1080p_video(&self) -> builder::Get1080pVideo<'_> {
         builder::Get1080pVideo::new(self)
     }
     /**Upgrade a finished video to 4K
 
-Starts the upgrade, which takes five to ten minutes. A repeated call for the same task answers code 422 with data - first that it is processing, then the finished URLs. Whether the task id of the answer is the one sent or a new one is not known.
+Starts the upgrade, which takes five to ten minutes. A repeated call for the same task answers code 422 with data - first that it is processing, then the finished URLs. It is not known if the task id of the answer is the one sent or a new one.
 
 Sends a `POST` request to `/api/v1/veo/get-4k-video`*/
     pub fn get_4k_video(&self) -> builder::Get4kVideo<'_> {
@@ -4619,7 +4619,7 @@ Sends a `POST` request to `/api/v1/veo/extend`*/
     }
     /**Start a task of the current form
 
-Starts a video, an extension, an upgrade to 1080p or 4K, or a video of another model, each as a task of its own, and answers with its id. Accepted is not finished: its record tells. Errors are HTTP 200 with another `code`. A missing field of the input and one that the model does not know are code 500. There is no idempotency key; a request that is sent twice is two tasks and two charges.
+Starts a video, an extension, an upgrade to 1080p or 4K, or a video of another model, each as a task of its own, and answers with its id. The record tells if an accepted task has ended. Errors are HTTP 200 with another `code`. Code 500 also means that a field of the input is missing, or that the model does not know one. There is no idempotency key. A request that is sent twice is two tasks and two charges.
 
 Sends a `POST` request to `/api/v1/jobs/createTask`*/
     pub fn create_task(&self) -> builder::CreateTask<'_> {
@@ -4627,7 +4627,7 @@ Sends a `POST` request to `/api/v1/jobs/createTask`*/
     }
     /**Read the record of a task of the current form
 
-The authority on a task that `create_task` has started. A failed task is `code` 200 with the state `fail`. An unknown id, and that of a task of the old form, is code 422.
+The authority on a task that `create_task` has started. A failed task is `code` 200 with the state `fail`. An unknown id is code 422, and so is the id of a task of the old form.
 
 Sends a `GET` request to `/api/v1/jobs/recordInfo`
 

@@ -2,40 +2,40 @@
 #![cfg_attr(rustfmt, rustfmt_skip)]
 #![allow(clippy::all, deprecated, missing_docs, unreachable_pub, unused_imports, reason = "generated code")]
 
-///Base URL. From an article of UniAll; its reference pages leave the host open.
+///Base URL. The host is from an article of UniAll, since its reference pages leave it open.
 pub const BASE_URL: &str = "https://api.uniall.ai";
 /// The operations of the specification, in its order.
 pub const OPERATIONS: &[&str] = &["create_video", "query_video", "video_content"];
 /// Types used as operation parameters and responses.
 pub mod types {
-    ///What to make. The page marks every field as required, which its own examples refute; by UniAll's overview only `model` is.
+    ///The video to make. The page marks every field as required, which its own examples refute. According to UniAll's overview, only `model` is required.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct CreateVideoRequest {
-        ///Shape of the picture. Sure to be honoured only for text; the page sends it with images as well.
+        ///Shape of the picture. It certainly has an effect for text only; the page sends it with images as well.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub aspect_ratio: ::std::option::Option<crate::types::AspectRatio>,
-        ///Length of the video. The page's table says text, its examples are integers. Not used for an extension.
+        ///Length of the video. The page's table says text, but its examples are integers. An extension does not use it.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub duration: ::std::option::Option<crate::types::Duration>,
         ///Options of the model, sent as a nested object.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub extra_body: ::std::option::Option<ExtraBody>,
-        ///URL of the image to bring to life; with `last_image` the first frame.
+        ///URL of the first frame.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub image: ::std::option::Option<::std::string::String>,
-        ///URLs of reference images. Not for the fast models. The page's table says text, its example is an array.
+        ///URLs of reference images. The fast models do not take them. The page's table says text, but its example is an array.
         #[serde(default, skip_serializing_if = "::std::vec::Vec::is_empty")]
         pub images: ::std::vec::Vec<::std::string::String>,
-        ///URL of the last frame. Goes with `image`.
+        ///URL of the last frame. It needs `image`.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub last_image: ::std::option::Option<::std::string::String>,
         ///The model. Its name fixes tier and resolution.
         pub model: crate::types::Model,
-        ///What the video shows. UniAll recommends it strongly, and an article of its own calls it required; send it always, and not empty.
+        ///A description of what the video shows. UniAll recommends it strongly, and an article of its own calls it required. So always send it, and not empty.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub prompt: ::std::option::Option<::std::string::String>,
-        ///The resolution once more. It has to agree with the model; what a mismatch does is not known.
+        ///The resolution again. It has to agree with the model; the effect of a mismatch is not known.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub size: ::std::option::Option<crate::types::Size>,
         ///URL of the video to extend.
@@ -63,7 +63,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<::serde_json::Value>,
-        ///The error of the first family, or of a service in front of it.
+        ///The error of the first family, or of a service in front of the gateway.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub error: ::std::option::Option<crate::TaskError>,
@@ -80,13 +80,13 @@ pub mod types {
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug)]
     #[non_exhaustive]
     pub struct ExtraBody {
-        ///Whether the video has sound. Upstream usually assumes true.
+        ///True for a video with sound. Upstream usually assumes true.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub generate_audio: ::std::option::Option<bool>,
-        ///What the video should not show.
+        ///A description of what the video should not show.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub negative_prompt: ::std::option::Option<::std::string::String>,
-        ///Makes similar videos from the same seed. Its range is not documented.
+        ///A seed. Videos from the same seed are similar. Its range is not documented.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         pub seed: ::std::option::Option<i64>,
         ///Fields that this version of the specification does not know.
@@ -107,7 +107,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub code: ::std::option::Option<::serde_json::Value>,
-        ///Words for a person.
+        ///A message for a person.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub message: ::std::option::Option<::std::string::String>,
@@ -125,7 +125,7 @@ pub mod types {
     #[non_exhaustive]
     #[serde(default)]
     pub struct VideoMetadata {
-        ///Seconds the model took.
+        ///Seconds that the model took.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub predict_time: ::std::option::Option<f64>,
@@ -133,7 +133,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub total_time: ::std::option::Option<f64>,
-        ///The video; some channels put it here, at times as a data URL.
+        ///URL of the video. Some channels put it here, at times as a data URL.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub url: ::std::option::Option<::std::string::String>,
@@ -147,12 +147,12 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub outputs: ::std::option::Option<crate::UrlList>,
-        ///The first of them again.
+        ///The first of the URLs again.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub video_url: ::std::option::Option<::std::string::String>,
     }
-    ///A task, as the union of all replies that are documented, or likely from the software behind UniAll. A reply in an envelope - `code`, `message`, `data` - is unwrapped before it is decoded.
+    ///A task. It has the fields of all replies that are documented, or likely from the software behind UniAll. A reply in an envelope - `code`, `message`, `data` - is unwrapped before it is decoded.
     #[derive(::serde::Deserialize, ::serde::Serialize, Clone, Debug, Default)]
     #[non_exhaustive]
     #[serde(default)]
@@ -165,7 +165,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub completed_at: ::std::option::Option<i64>,
-        ///When the task was accepted, in seconds since 1970.
+        ///The time when the task was accepted, in seconds since 1970.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub created_at: ::std::option::Option<i64>,
@@ -173,27 +173,27 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub data: ::std::option::Option<::serde_json::Value>,
-        ///Seconds the task took, not the length of the video.
+        ///Seconds that the task took. It is not the length of the video.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub duration: ::std::option::Option<f64>,
-        ///Why the task failed.
+        ///The reason why the task failed.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub error: ::std::option::Option<crate::TaskError>,
-        ///When the result is deleted, in seconds since 1970.
+        ///The time when the result is deleted, in seconds since 1970.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub expires_at: ::std::option::Option<i64>,
-        ///Why the task failed. Old gateway software puts the URL of the video here on success.
+        ///The reason why the task failed. Old gateway software puts the URL of the video here after a success.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub fail_reason: ::std::option::Option<::std::string::String>,
-        ///An id. Text; some gateways put the number of a database row beside the real one.
+        ///An id, which is text. Some gateways put the number of a database row beside the real id.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub id: ::std::option::Option<String>,
-        ///Words for a person. Only in an envelope.
+        ///A message for a person. Only in an envelope.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub message: ::std::option::Option<::std::string::String>,
@@ -209,7 +209,7 @@ pub mod types {
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub object: ::std::option::Option<::std::string::String>,
-        ///How far the task is. 100 does not mean that it has succeeded.
+        ///The progress of the task. 100 does not mean that it has succeeded.
         #[serde(skip_serializing_if = "::std::option::Option::is_none")]
         #[serde(deserialize_with = "veo_transport::lenient")]
         pub progress: ::std::option::Option<crate::Percent>,
@@ -655,7 +655,7 @@ pub mod types {
             f.write_str(self.as_str())
         }
     }
-    ///The resolution once more. It has to agree with the model; what a mismatch does is not known.
+    ///The resolution again. It has to agree with the model; the effect of a mismatch is not known.
     #[derive(
         Clone,
         Copy,
@@ -674,7 +674,7 @@ pub mod types {
         ///1920 by 1080.
         #[serde(rename = "1080p")]
         P1080,
-        ///3840 by 2160. The word is in the models' names and in an article of UniAll; that it goes here is inferred.
+        ///3840 by 2160. The word is in the models' names and in an article of UniAll; its use here is inferred.
         #[serde(rename = "4k")]
         K4,
     }
@@ -695,7 +695,7 @@ pub mod types {
             f.write_str(self.as_str())
         }
     }
-    ///Shape of the picture. Sure to be honoured only for text; the page sends it with images as well.
+    ///Shape of the picture. It certainly has an effect for text only; the page sends it with images as well.
     #[derive(
         Clone,
         Copy,
@@ -807,7 +807,7 @@ pub mod types {
         Queued,
         ///Being made.
         InProgress,
-        ///Finished. Without a URL the gateway may have the video, or it was filtered, or it is lost.
+        ///Finished. If there is no URL, the gateway may have the video, or it was filtered, or it is lost.
         Completed,
         ///Failed.
         Failed,
@@ -892,7 +892,7 @@ pub struct Client {
 impl Client {
     /**Start a video
 
-Starts one video. The inputs decide the mode - a prompt alone, `image`, `image` with `last_image`, `images`, or `video`. UniAll's page shows `{}` as the answer, which is a missing example; what is described here is what UniAll documents for other models on the same endpoint, and what the gateway software behind it is likely to send. No idempotency key is known; a request that is sent twice is two videos and two charges.
+Starts one video. The inputs decide the mode - a prompt alone, `image`, `image` with `last_image`, `images`, or `video`. UniAll's page shows `{}` as the answer, which is a missing example. The answer here is the one that UniAll documents for other models on the same endpoint, with the fields that the gateway software behind it is likely to send. No idempotency key is known. A request that is sent twice is two videos and two charges.
 
 Sends a `POST` request to `/v1/video/generations`*/
     pub fn create_video(&self) -> builder::CreateVideo<'_> {
@@ -900,7 +900,7 @@ Sends a `POST` request to `/v1/video/generations`*/
     }
     /**Read a task
 
-The state of a task. Ask with the `id` of the create reply, not with its `task_id`; in replies to this call the two differ. The reply is the stored answer of an upstream service, so unknown fields and nulls are normal. A completed task without a URL is not known to be a failure; the gateway may hand out the video itself.
+The state of a task. Ask with the `id` of the create reply, and not with its `task_id`; in replies to this call the two differ. The reply is the stored answer of an upstream service, so unknown fields and nulls are normal. A completed task without a URL may not be a failure, since the gateway may serve the video itself.
 
 Sends a `GET` request to `/v1/videos/{task_id}`
 
@@ -1016,7 +1016,7 @@ pub mod builder {
     }
 }
 impl Client {
-    ///The address of `video_content`, to be asked with the key. The video of a completed task, from the gateway itself. Some kinds of its upstream services give no URL at all, so this is the only place of their videos; others name this address as the URL. It needs the key, as every call does. A `Range` is passed on, and the whole exchange ends after 60 seconds, so a long video comes in parts; one that is kept as a data URL comes whole. 400 means that the task has not been completed, 404 that there is no such task or, with the words "Invalid URL", no such address, and 502 that upstream has no video - it was filtered, or is lost. Whether UniAll opens this address is not known; the software that it most likely runs does.
+    ///The address of `video_content`, to be asked with the key. The video of a completed task, from the gateway itself. Some of its upstream services give no URL at all, so this is the only place of their videos. Others name this address as the URL. It needs the API key, as every call does. A `Range` is passed on, and the whole exchange ends after 60 seconds, so a long video comes in parts. A video that is kept as a data URL comes whole. 400 means that the task has not been completed. 404 means that there is no such task or, with the words "Invalid URL", no such address. 502 means that upstream has no video - it was filtered, or is lost. It is not known if UniAll opens this address; the software that it most likely runs does.
     pub fn video_content_url(&self, task_id: &str) -> ::std::string::String {
         format!(
             "{}/v1/videos/{}/content", self.baseurl, veo_transport::encode_path(task_id)

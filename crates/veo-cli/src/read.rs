@@ -27,7 +27,7 @@ pub(crate) fn text_of(file: File, path: &Path) -> Result<String, Failure> {
     text(bytes, &path.display().to_string())
 }
 
-/// Reads the text on standard input as [`file`] does.
+/// Reads the text on standard input as [`file()`] does.
 pub(crate) fn input() -> Result<String, Failure> {
     const NAME: &str = "standard input";
     let bytes = all(io::stdin().lock())

@@ -1,5 +1,5 @@
-//! The record of what was paid, in a file: one key is paid once, whatever happens to the caller or the file. What is so for any
-//! ledger is in tests/ledgers.
+//! The ledger in a file: one key is paid once, even if the caller goes away or the file is damaged. The behaviour of
+//! any ledger is in tests/ledgers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,6 @@ use veo_core::{
 };
 use veo_sim::{Scenario, Sim};
 
-/// A folder with a ledger in it, and a simulated kie.ai.
 struct Place {
     sim: Sim,
     folder: TempDir,
@@ -71,9 +70,9 @@ fn accepted(submission: Submission) -> Job {
     }
 }
 
-/// Whoever goes away while a request is on its way loses nothing.
+/// A caller that goes away during the request loses no job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_submit_is_on_record() {
+async fn a_submit_that_is_dropped_is_recorded() {
     let place = Place::new().await;
     let client = place.client().await;
     let start = Instant::now();
@@ -82,7 +81,7 @@ async fn a_dropped_submit_is_on_record() {
     let drops = 40;
     for number in 0..drops {
         let (key, moment) = (format!("drop {number}"), whole * number / drops);
-        // kie.ai takes 20 in 10 seconds; each of these has an account of its own.
+        // kie.ai accepts 20 requests in 10 seconds, so each of these uses an account of its own.
         let client = eager(
             Client::new(place.kie(&format!("key {number}")))
                 .unwrap()
@@ -129,7 +128,7 @@ fn uniall(place: &Place) -> UniAll {
 }
 
 #[tokio::test]
-async fn a_rewritten_ledger_says_the_same() {
+async fn a_rewritten_ledger_has_the_same_entries() {
     let place = Place::new().await;
     let client = place.client().await;
     client
@@ -185,7 +184,7 @@ async fn a_rewritten_ledger_says_the_same() {
         "nothing is written over a ledger"
     );
 
-    // It goes on from there.
+    // The copy continues the record.
     let client = eager(Client::new(place.kie("key")).unwrap())
         .with_ledger(FileLedger::open(&copy).await.unwrap());
     let sent = place.sim.submits();
@@ -211,9 +210,9 @@ async fn a_rewritten_ledger_says_the_same() {
     assert_eq!(found.unwrap().key, "done");
 }
 
-/// A link with a signature is kept for as long as it is needed to send the wish.
+/// A link with a signature is stored only until its request was sent.
 #[tokio::test]
-async fn links_go_once_nothing_is_to_be_sent_any_more() {
+async fn signed_links_are_removed_after_their_request_was_sent() {
     let place = Place::new().await;
     let client = place.client().await;
     client
@@ -225,7 +224,7 @@ async fn links_go_once_nothing_is_to_be_sent_any_more() {
         .unwrap();
     let text = || std::fs::read_to_string(place.path()).unwrap();
     let reopened = async || {
-        // What was written a moment ago is left alone: the limit of the account counts it.
+        // A file that was written just now is not rewritten, since the account's limit counts its last requests.
         let file = std::fs::File::options()
             .write(true)
             .open(place.path())
@@ -263,9 +262,9 @@ async fn links_go_once_nothing_is_to_be_sent_any_more() {
     );
 }
 
-/// No change of the file makes a paid request leave that may have left before.
+/// A damaged file may refuse a request, but must never send one that may have been sent before.
 #[tokio::test]
-async fn whatever_happens_to_the_file_nothing_is_sent_twice() {
+async fn a_damaged_file_never_sends_a_request_twice() {
     let place = Place::new().await;
     let client = place.client().await;
     accepted(client.submit_once("a", &dog()).await);

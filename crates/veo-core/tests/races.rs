@@ -1,5 +1,4 @@
-//! What several processes do with one file at the same time, and what a disk does after a power failure. What is so for any
-//! ledger is in tests/ledgers.
+//! Several processes use one ledger file, or a power failure damages it. Tests of any ledger are in tests/ledgers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +16,7 @@ use veo_core::{
     Video, VideoRequest,
 };
 
-/// A provider without a network, to which all is well but that it may be busy when it is asked about a task.
+/// A provider without a network that accepts everything. It can be busy when it is asked about a task.
 #[derive(Clone, Debug)]
 struct Hat {
     models: Vec<Model>,
@@ -91,7 +90,7 @@ fn dog() -> VideoRequest {
     VideoRequest::text("A dog")
 }
 
-/// A client as another process has it.
+/// Returns a client with a ledger of its own, as another process would have it.
 async fn client(hat: &Hat, path: &Path) -> Client {
     let every = Duration::from_millis(1);
     let poll = Poll::default().first(Duration::ZERO).every(every);
@@ -108,7 +107,7 @@ async fn accepted(client: &Client, key: &str) -> Job {
     job
 }
 
-/// A file that is rewritten by whoever opens it next: nothing was written for long, and it has links that nobody needs.
+/// Makes a file that the next process rewrites: it has not changed for long, and has links that are not needed.
 async fn rewritten_next(hat: &Hat, path: &Path) -> File {
     let before = client(hat, path).await;
     let mut linked = dog();
@@ -132,7 +131,7 @@ async fn rewritten_next(hat: &Hat, path: &Path) -> File {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_two_open_and_would_rewrite_loses_nothing() {
+async fn a_file_that_two_processes_rewrite_loses_nothing() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let path = folder.path().join("jobs.ledger");
     let file = rewritten_next(&hat, &path).await;
@@ -143,7 +142,7 @@ async fn a_file_that_two_open_and_would_rewrite_loses_nothing() {
         let (hat, path) = (hat.clone(), path.clone());
         tasks.spawn(async move { accepted(&client(&hat, &path).await, key).await });
     }
-    // Both have opened it and wait for it.
+    // Both have opened the file by then and wait for the lock.
     sleep(Duration::from_millis(100)).await;
     file.unlock().unwrap();
     let _ = tasks.join_all().await;
@@ -186,7 +185,7 @@ async fn a_link_to_a_ledger_is_the_same_ledger() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_without_an_end_ends_no_run() {
+async fn an_endless_pause_does_not_end_a_run() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let client = client(&hat, &folder.path().join("jobs.ledger")).await;
     let _ = accepted(&client, "order 17").await;
@@ -234,7 +233,7 @@ async fn a_line_of_zeros_is_one_unknown_entry() {
 }
 
 #[tokio::test]
-async fn zeros_after_the_last_line_are_room() {
+async fn zeros_after_the_last_line_are_ignored() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let path = folder.path().join("jobs.ledger");
     client(&hat, &path)
@@ -280,7 +279,7 @@ async fn a_torn_request_can_be_settled_either_way() {
 }
 
 #[tokio::test]
-async fn what_is_too_long_for_a_line_is_refused_and_harms_nothing() {
+async fn a_wish_too_long_for_a_line_is_refused_without_damage() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let path = folder.path().join("jobs.ledger");
     let client = client(&hat, &path).await;
@@ -298,7 +297,7 @@ async fn what_is_too_long_for_a_line_is_refused_and_harms_nothing() {
 }
 
 #[tokio::test]
-async fn a_ledger_with_a_damaged_head_goes_on_with_what_is_paid_for() {
+async fn a_damaged_head_stops_new_requests_and_keeps_paid_jobs() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let path = folder.path().join("jobs.ledger");
     let _ = accepted(&client(&hat, &path).await, "order 17").await;

@@ -1,4 +1,4 @@
-//! Outside of a tokio runtime, where tokio panics, every call ends in an error that says so.
+//! Outside of a tokio runtime tokio panics, and every call of the library returns an error instead.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,7 +14,7 @@ use veo_core::{
     Client, Image, JobRef, Kie, Resolution, Settlement, Submission, Video, VideoRequest,
 };
 
-/// Asks a call once and outside of any runtime. What keeps it from going on has to be that.
+/// Polls a call once outside of any runtime. It has to end with the error about that.
 #[track_caller]
 fn check(call: &str, asked: impl Future<Output = impl Debug>) {
     let ended = asked.now_or_never();
@@ -23,7 +23,7 @@ fn check(call: &str, asked: impl Future<Output = impl Debug>) {
 }
 
 #[test]
-fn outside_of_a_runtime_every_call_says_that_there_is_none() {
+fn every_call_outside_of_a_runtime_names_that_as_its_error() {
     let folder = tempfile::tempdir().unwrap();
     let open = FileLedger::open(folder.path().join("jobs.ledger"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -67,9 +67,9 @@ fn outside_of_a_runtime_every_call_says_that_there_is_none() {
     }
 }
 
-/// What was planned within a runtime is not sent outside of it.
+/// A request that was planned within a runtime is not sent outside of it.
 #[test]
-fn outside_of_a_runtime_nothing_is_sent() {
+fn a_prepared_request_is_not_sent_outside_of_a_runtime() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let client = Client::new(Kie::new("the API key").unwrap()).unwrap();
     let request = VideoRequest::text("A kite over the sea");

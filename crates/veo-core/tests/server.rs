@@ -1,7 +1,7 @@
-//! The example of a web backend as a process of its own: what it answers, and what is left of it when it is killed.
+//! The example of a web backend as a process of its own: its answers, and its record after it was killed.
 //!
-//! `cargo test` builds it; with `--test server` alone it is the one that was built last. `VEO_TEST_KILLS` says how often it is
-//! killed, and `VEO_TEST_SEED` tries the same moments again.
+//! `cargo test` builds the example, and `--test server` alone uses the one that was built last. `VEO_TEST_KILLS` is the
+//! number of kills, and `VEO_TEST_SEED` tries the same moments again.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -20,7 +20,7 @@ use veo_sim::{Callbacks, Fault, Pace, Scenario, Sim};
 
 const WEBHOOK_KEY: &str = "test_webhook_hmac_key";
 
-/// Where the example is that `cargo test` has built beside this test.
+/// Returns the path of the example that `cargo test` has built beside this test.
 fn example() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test
@@ -37,7 +37,7 @@ fn example() -> PathBuf {
     path
 }
 
-/// A backend with a disk and an address, whether it runs or not.
+/// A backend with its disk and its address. It may be running or not.
 struct Backend {
     folder: TempDir,
     address: SocketAddr,
@@ -49,7 +49,7 @@ struct Backend {
 
 impl Backend {
     fn new(sim: &Sim, key: &str) -> Self {
-        // Free a moment ago, and the same after each start, since callbacks go there.
+        // The port was free a moment ago. It stays the same after each start, since callbacks go there.
         let address = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -107,7 +107,7 @@ impl Backend {
         }
     }
 
-    /// Ends it at once, as a failure of power does.
+    /// Ends the process at once, as a power failure would.
     fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -127,7 +127,7 @@ impl Backend {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Asks for a video, and gives the status and the answer.
+    /// Asks for a video, and returns the status and the answer.
     async fn post(&self, key: Option<&str>, body: Value) -> Result<(u16, Value), reqwest::Error> {
         let mut request = self
             .web
@@ -226,7 +226,7 @@ async fn a_video_is_made_once_for_a_key_and_saved_when_kie_ai_calls() {
         .unwrap();
     assert_eq!((status, backend.get("order-18").await.0), (400, 404));
 
-    // It asks after a minute by itself.
+    // Without a callback the backend would ask after a minute.
     let told = backend.until("order-17", &["done"]).await;
     assert_eq!(told["video"], "order-17.mp4", "{told}");
     assert!(
@@ -287,7 +287,7 @@ async fn an_unknown_outcome_is_settled_by_an_operator() {
     backend.until("order-17", &["done"]).await;
     assert_eq!(sim.submits(), 1);
 
-    // The connection of this one is closed before it is read.
+    // The provider closes the next connection before it reads the request.
     let sim = Sim::builder()
         .scenario(lost(Fault::DropBeforeReading))
         .start()
@@ -311,7 +311,7 @@ async fn an_unknown_outcome_is_settled_by_an_operator() {
 }
 
 #[tokio::test]
-async fn it_ends_when_it_is_told_to_and_goes_on_after_a_start() {
+async fn a_stopped_backend_continues_its_jobs_after_a_start() {
     // A video takes two seconds.
     let scenario = Scenario::new("slow", "")
         .pace(Pace::Scale(45.0))
@@ -357,7 +357,7 @@ fn signed() -> Callbacks {
     }
 }
 
-/// What is on record while no process has it open.
+/// The states in the ledger, while no process has it open.
 async fn states(backend: &Backend) -> BTreeMap<String, EntryState> {
     let Some(ledger) = FileLedger::open_existing(backend.ledger()).await.unwrap() else {
         return BTreeMap::new();
@@ -373,12 +373,12 @@ async fn states(backend: &Backend) -> BTreeMap<String, EntryState> {
 }
 
 #[tokio::test]
-async fn killed_at_any_moment_it_loses_nothing_and_pays_once() {
+async fn a_backend_killed_at_any_moment_pays_once() {
     let kills = number("VEO_TEST_KILLS").unwrap_or(20);
     let seed = number("VEO_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("to see the same choices again: VEO_TEST_SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
-    // A video takes 90 ms, and the callback comes after a start or two.
+    // A video takes 90 ms, and its callback comes after a start or two.
     let callbacks = Callbacks {
         late: 500,
         ..signed()
@@ -396,7 +396,7 @@ async fn killed_at_any_moment_it_loses_nothing_and_pays_once() {
         backend.start().await;
         let (submits, start) = (sim.submits(), Instant::now());
         keys.extend((0..chance.usize(1..=2)).map(|number| format!("order-{kill}-{number}")));
-        // Half of the moments are anywhere, and half of them where there is most to lose.
+        // Half of the moments are anywhere. The other half are right after a payment, where there is most to lose.
         let is_anywhere = chance.bool();
         let moment =
             Duration::from_micros(chance.u64(0..if is_anywhere { 400_000 } else { 4_000 }));
@@ -407,7 +407,7 @@ async fn killed_at_any_moment_it_loses_nothing_and_pays_once() {
             }
             sleep(moment).await;
         };
-        // Whoever gets no answer asks again with the same key, and some do so in any case.
+        // A user without an answer asks again with the same key, and some users do so in any case.
         let posting = async {
             for key in keys.iter().rev().take(4) {
                 if let Ok((status, told)) = backend.post(Some(key), prompt(key)).await {

@@ -1,4 +1,4 @@
-//! Work on what a ledger has open: steps, and runs that go on until they are stopped.
+//! The work on the open entries of a ledger: single steps, and runs that go on until they are stopped.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use veo_core::{
 };
 use veo_sim::Sim;
 
-/// A provider without a network, so that a test can let its time pass at once.
+/// A provider without a network, so that a test can let time pass at once.
 #[derive(Clone, Debug)]
 struct Hat {
     models: Vec<Model>,
@@ -106,7 +106,7 @@ async fn ledger(folder: &Path) -> FileLedger {
     FileLedger::open(folder.join("jobs.ledger")).await.unwrap()
 }
 
-/// It asks once in an hour.
+/// Returns a client that asks about a job once in an hour.
 fn patient(provider: impl Provider + 'static) -> Client {
     let hour = Duration::from_secs(3600);
     Client::new(provider)
@@ -130,13 +130,13 @@ fn dog() -> VideoRequest {
     VideoRequest::text("A dog")
 }
 
-/// A run that goes on until the test is over, and what it hands on.
+/// Starts a run that goes on until the end of the test, and returns the steps that it hands on.
 fn serve(client: &Client) -> UnboundedReceiver<(String, Step)> {
     let (sender, handed) = unbounded_channel();
     let client = client.clone();
     tokio::spawn(async move {
         let hand_on = |key, step| {
-            // Nobody listens only while the test ends.
+            // The receiver is gone only at the end of the test.
             let _ = sender.send((key, step));
             std::future::ready(())
         };
@@ -200,7 +200,7 @@ async fn a_run_takes_up_the_wishes_of_other_processes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_goes_on_with_what_is_settled_meanwhile_and_ends() {
+async fn a_run_continues_an_entry_that_is_settled_meanwhile() {
     let (folder, mut hat) = (tempfile::tempdir().unwrap(), Hat::new().done());
     hat.loses_replies = true;
     let client = client(&hat, folder.path()).await;
@@ -232,7 +232,7 @@ async fn a_run_goes_on_with_what_is_settled_meanwhile_and_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_video_that_is_not_saved_is_handed_on_again_after_a_minute() {
+async fn an_unsaved_video_is_handed_on_again_after_a_minute() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new().done());
     let client = client(&hat, folder.path()).await;
     let Submission::Accepted(job) = client.submit_once("order 17", &dog()).await else {
@@ -262,7 +262,7 @@ async fn a_video_that_is_not_saved_is_handed_on_again_after_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_than_are_stepped_at_a_time_are_all_stepped() {
+async fn a_run_steps_more_entries_than_it_takes_at_a_time() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new());
     let client = client(&hat, folder.path()).await;
     for number in 0..100 {
@@ -321,7 +321,7 @@ async fn a_webhook_about_a_known_job_makes_a_run_ask_at_once() {
 }
 
 #[tokio::test]
-async fn a_wish_that_is_to_be_tried_again_is_open_after_a_crash() {
+async fn a_wish_with_a_passing_refusal_is_open_after_a_crash() {
     let (folder, sim) = (tempfile::tempdir().unwrap(), Sim::start().await.unwrap());
     let client = patient(kie(&sim, "busy")).with_ledger(ledger(folder.path()).await);
     client.want("order 17", &dog()).await.unwrap();
@@ -335,7 +335,7 @@ async fn a_wish_that_is_to_be_tried_again_is_open_after_a_crash() {
 }
 
 #[tokio::test]
-async fn a_rejected_wish_is_wanted_again_only_if_somebody_says_so() {
+async fn a_rejected_wish_is_sent_again_only_when_wanted_again() {
     let (folder, sim) = (tempfile::tempdir().unwrap(), Sim::start().await.unwrap());
     let ledger = ledger(folder.path()).await;
     let poor = patient(kie(&sim, "no-credits")).with_ledger(ledger.clone());
@@ -394,7 +394,7 @@ async fn a_step_asks_each_provider_once() {
 }
 
 #[tokio::test]
-async fn what_a_provider_that_panics_was_to_send_is_unknown() {
+async fn a_panic_of_a_provider_makes_the_outcome_unknown() {
     let (folder, mut hat) = (tempfile::tempdir().unwrap(), Hat::new());
     hat.panics = true;
     for keeps_record in [false, true] {
@@ -418,7 +418,7 @@ async fn what_a_provider_that_panics_was_to_send_is_unknown() {
 }
 
 #[tokio::test]
-async fn what_is_certain_is_not_taken_back() {
+async fn a_late_outcome_never_replaces_a_certain_one() {
     let (folder, hat) = (tempfile::tempdir().unwrap(), Hat::new().done());
     let client = client(&hat, folder.path()).await;
     let ledger = ledger(folder.path()).await;
@@ -470,7 +470,7 @@ async fn what_is_certain_is_not_taken_back() {
 }
 
 #[tokio::test]
-async fn without_a_ledger_there_are_no_steps() {
+async fn steps_need_a_ledger() {
     let client = patient(Hat::new());
     let nothing = |_, _| std::future::ready(());
     let refused = [

@@ -1,7 +1,7 @@
-//! How much the simulator bears: `cargo bench -p veo-sim`.
+//! Measures the load that the simulator bears: `cargo bench -p veo-sim`.
 //!
-//! A handful of connections put many tasks in flight, and then ask about them and start more for a few seconds. Client and
-//! simulator share one process and its cores, so every number is that of both together.
+//! A few connections start many tasks. For some seconds they then ask about these and start more. Client and simulator
+//! share one process and its cores, so every number is for both together.
 
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 
@@ -18,12 +18,12 @@ use veo_sim::{Pace, Scenario, Sim};
 const STARTS: usize = 100;
 const TASKS: usize = 10_000;
 const CONNECTIONS: usize = 8;
-/// The sustained load ends after this time or this many requests.
+/// The sustained load ends after this time or this number of requests.
 const TIME: Duration = Duration::from_secs(5);
 const REQUESTS: usize = 400_000;
-/// One request of so many starts a task, and the others ask about one.
+/// One of so many requests starts a task, and the others ask about one.
 const MIX: usize = 10;
-/// Like one of veo-core.
+/// A request as veo-core sends it.
 const TASK: &str = r#"{"prompt":"A red kite over a harbour at dawn","model":"veo3_lite","aspectRatio":"16:9","aspect_ratio":"16:9","resolution":"720p","duration":8}"#;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -32,7 +32,7 @@ fn main() -> Outcome<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let start = median_start(&runtime)?;
 
-    // Nobody runs out of money, and no task ends.
+    // No account runs out of credits, and no task ends.
     let endless = Scenario::new("load", "Tasks go on and on.")
         .credits(1e9)
         .pace(Pace::Polls(u32::MAX));
@@ -119,7 +119,6 @@ fn median_start(runtime: &Runtime) -> Outcome<Duration> {
     let mut times = Vec::new();
     for _ in 0..STARTS {
         let began = Instant::now();
-        // Nobody runs out of money, and no task ends.
         let endless = Scenario::new("load", "Tasks go on and on.")
             .credits(1e9)
             .pace(Pace::Polls(u32::MAX));
@@ -131,10 +130,10 @@ fn median_start(runtime: &Runtime) -> Outcome<Duration> {
     Ok(times[STARTS / 2])
 }
 
-/// Asks and starts until the time is up, and returns how long each request took.
+/// Asks about tasks and starts tasks until the time is up. Returns the time of each request.
 fn load(connection: &mut Connection, began: Instant, tasks: &[String]) -> Outcome<Vec<Duration>> {
     let mut latencies = Vec::new();
-    // Each connection asks about all tasks, from a place of its own on.
+    // Each connection asks about all tasks, and begins at another one.
     for (n, task) in tasks
         .iter()
         .cycle()
@@ -155,7 +154,7 @@ fn load(connection: &mut Connection, began: Instant, tasks: &[String]) -> Outcom
     Ok(latencies)
 }
 
-/// Does the same on each connection, in a thread of its own.
+/// Does the work on each connection, in a thread of its own.
 fn on_all<T: Send>(
     connections: &mut [Connection],
     work: impl Fn(&mut Connection) -> Outcome<T> + Sync,
@@ -172,7 +171,7 @@ fn on_all<T: Send>(
     })
 }
 
-/// The resident memory of this process in bytes, where the system tells.
+/// The resident memory of this process in bytes, if the system tells.
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -181,7 +180,7 @@ fn resident() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// A client so small that it leaves the cores to the simulator.
+/// A client that is small, so that the cores are left to the simulator.
 struct Connection {
     number: usize,
     stream: BufReader<TcpStream>,
@@ -200,7 +199,7 @@ impl Connection {
         })
     }
 
-    /// Starts a task and returns its id.
+    /// Starts a task, and returns its id.
     fn create(&mut self) -> Outcome<String> {
         let reply = self.call("POST", "/api/v1/veo/generate", TASK)?;
         let id = reply
@@ -211,7 +210,7 @@ impl Connection {
             .to_owned())
     }
 
-    /// Whether the task is known and still runs.
+    /// Returns whether the task is known and still runs.
     fn ask(&mut self, task: &str) -> Outcome<bool> {
         let reply = self.call("GET", &format!("/api/v1/veo/record-info?taskId={task}"), "")?;
         Ok(reply.contains(r#""successFlag":0"#))

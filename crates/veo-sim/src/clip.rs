@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_format_is_composed_as_it_is_asked_for() {
+    fn every_clip_has_the_requested_format() {
         let sizes = [
             (Resolution::P360, 640, 360),
             (Resolution::P720, 1280, 720),
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_format_is_composed_once_and_no_length_is_too_much() {
+    fn a_clip_is_composed_once_and_can_have_any_length() {
         let format = Format {
             resolution: Resolution::P720,
             portrait: false,

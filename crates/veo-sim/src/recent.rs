@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_names_make_room() {
+    fn the_oldest_entries_make_room() {
         let mut recent = Recent::new(3, 100, |size: &usize| *size);
         for (entry, size, wanted) in [
             ("a", 0, "a"),

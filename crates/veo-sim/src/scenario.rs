@@ -704,7 +704,7 @@ mod tests {
 
     /// A scenario about paid requests misses an operation that is in neither group, and a test would not count it.
     #[test]
-    fn whatever_can_cost_money_is_a_submit_or_an_upgrade() {
+    fn every_paid_operation_is_a_submit_or_an_upgrade() {
         for operation in Contract::shared().operations() {
             let mut groups = ["submit", "upgrade"].into_iter();
             let is_in_group = groups.any(|group| is_about(group, operation.id));

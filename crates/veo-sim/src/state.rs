@@ -438,7 +438,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tasks_make_room_if_what_clients_send_is_large() {
+    fn old_tasks_make_room_for_large_requests() {
         let mib = 1 << 20;
         // The bytes of the key and of the request, and the number of tasks that are kept.
         for (key, request, kept) in [(1, 1, 100), (mib, 1, 63), (1, mib, 63), (mib, mib, 31)] {

@@ -1,4 +1,4 @@
-# Twice, as a user does who does not know what became of the first time.
+# The batch is run twice, as by a user who does not know the first outcome.
 export KIE_API_KEY=key KIE_BASE_URL=$1
 echo '{"prompt": "A red kite"}' > videos.jsonl
 "$VEO" generate --batch videos.jsonl --provider kie

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_saved_page_is_short_text() {
+    fn a_saved_page_that_is_long_or_no_text_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.path().join("a.example").join(name);
@@ -102,7 +102,7 @@ mod tests {
     /// A stand-in for curl prints its arguments, or fails in various ways.
     #[cfg(unix)]
     #[test]
-    fn a_page_is_asked_for_once_and_plainly() {
+    fn a_page_is_fetched_once_and_over_https() {
         let rows = [
             ("echo \"$@\"; printf 200 >&2", Ok("--proto =https")),
             (

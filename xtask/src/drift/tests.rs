@@ -54,9 +54,8 @@ fn a_page_of_every_format_is_read() {
     insta::assert_snapshot!("index", stated(page::index(INDEX, &watch).unwrap()));
 }
 
-/// The facts in a file are read back unchanged.
 #[test]
-fn a_file_is_read_as_it_was_written() {
+fn facts_in_a_file_are_read_back_unchanged() {
     let mut pages = Pages::new();
     for text in [BLOCK, TABLES, RAW] {
         let mut page = page::read(text, &plain()).unwrap();
@@ -76,7 +75,7 @@ fn a_file_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_page_that_is_not_whole_is_no_page() {
+fn an_incomplete_page_is_unreadable() {
     let rows = [
         // The block has no end.
         (
@@ -118,7 +117,7 @@ fn a_page_that_is_not_whole_is_no_page() {
 }
 
 #[test]
-fn a_trap_is_a_remark_and_costs_nothing_else() {
+fn an_unusual_part_of_a_page_is_only_a_remark() {
     let circle = "allOf: [{$ref: '#/components/schemas/Spot'}, {type: object, properties: {inner: {$ref: '#/components/schemas/Place'}}}]";
     let rows = [
         (
@@ -182,7 +181,7 @@ fn a_trap_is_a_remark_and_costs_nothing_else() {
 
 /// A sentence of a page is never written to a file, wherever it is on the page.
 #[test]
-fn no_words_of_a_page_are_written_down() {
+fn no_sentence_of_a_page_is_written_to_a_file() {
     let words = "These are the words of somebody else. ".repeat(9);
     let rows = [
         ("default: red", format!("default: '{words}'")),
@@ -453,7 +452,7 @@ fn page_of(text: &str) -> Page {
 }
 
 #[test]
-fn requests_have_to_be_equal_and_replies_readable() {
+fn requests_have_to_match_and_replies_to_be_readable() {
     // An edit of the page, and the line that it causes, or none.
     let rows = [
         // Requests.
@@ -633,7 +632,7 @@ fn requests_have_to_be_equal_and_replies_readable() {
 }
 
 #[test]
-fn a_mark_is_held_to_its_word() {
+fn a_basis_that_is_wrong_is_a_problem() {
     let mark = |basis: &str| {
         GOOD.replace(
             "seed: {type: integer,",
@@ -672,7 +671,7 @@ fn a_mark_is_held_to_its_word() {
 }
 
 #[test]
-fn an_accepted_difference_goes_stale_by_itself() {
+fn an_outdated_accepted_difference_is_a_problem() {
     let entry = "{at: POST /task body.seed, what: maximum, documented: 8, why: so be it}";
     let with = |maximum: &str| page_of(&GOOD.replace("maximum: 9", maximum));
     let gone = page_of(&GOOD.replace("        seed:", "        seeds:"));
@@ -714,7 +713,7 @@ fn an_accepted_difference_goes_stale_by_itself() {
 }
 
 #[test]
-fn a_table_denies_only_what_it_has_a_column_for() {
+fn a_table_states_only_facts_of_its_columns() {
     let page = page::read(
         "```http\nPOST /task\n```\n# Request\n\n| Field | Type |\n| --- | --- |\n| prompt | string |\n| seed | string |\n",
         &plain(),
@@ -783,7 +782,7 @@ fn the_list_of_pages_is_checked() {
 
 /// The documented facts and our specifications agree, or `pages.yaml` has the reason.
 #[test]
-fn the_specifications_carry_what_is_documented() {
+fn the_specifications_agree_with_the_documented_facts() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let problems = problems(&workspace);
     assert!(problems.is_empty(), "{}", problems.concat());
@@ -906,7 +905,7 @@ fn pages_are_read_compared_and_accepted() {
 
 /// Any text in a page gives a sentence. Nothing of it controls a terminal or is a mark of Markdown.
 #[test]
-fn no_page_panics_or_steers() {
+fn no_page_causes_a_panic_or_controls_a_terminal() {
     let mut rows = Vec::new();
     for text in [BLOCK, TABLES, CALLBACK, ARRAY, RAW] {
         for (index, _) in text.char_indices().step_by(61) {
@@ -941,7 +940,7 @@ fn no_page_panics_or_steers() {
 }
 
 #[test]
-fn options_are_understood_or_refused() {
+fn options_are_accepted_or_refused() {
     let parse = |arguments: &[&str]| Options::parse(arguments);
     let all = parse(&["--json", "--accept", "--from", "a"]).unwrap();
     assert_eq!(

@@ -71,12 +71,12 @@ mod tests {
     }
 
     #[test]
-    fn a_specification_in_order_has_no_problems() {
+    fn a_correct_specification_has_no_problems() {
         assert_eq!(problems(GOOD), [""; 0]);
     }
 
     #[test]
-    fn every_fault_is_named_with_its_place_and_its_remedy() {
+    fn every_fault_is_reported_with_its_place_and_remedy() {
         let faults: Vec<Fault> = serde_saphyr::from_str(include_str!("faults.yaml")).unwrap();
         for Fault { edit, to, at, says } in faults {
             let edit = edit.as_deref().unwrap_or(GOOD);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_specifications_are_in_order() {
+    fn our_specifications_have_no_problems() {
         let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         for (name, _) in SPECS {
             let text = std::fs::read_to_string(workspace.join("openapi").join(name)).unwrap();

@@ -1,7 +1,7 @@
-//! The pages for users say what is so: their commands are run as they stand, each page in a shell of its own, and print
-//! what the page shows. The files on them are read, and their programs are tests of a crate's documentation.
+//! The commands on the pages for users are run as they stand, each page in a shell of its own. They print what the page
+//! shows. Files on the pages are read, and programs on them are tests of a crate's documentation.
 //!
-//! `INSTA_UPDATE=always` writes what has changed into the pages.
+//! `INSTA_UPDATE=always` writes changes into the pages.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -37,7 +37,7 @@ fn the_commands_print_what_the_pages_show() {
     );
 }
 
-/// Runs the commands of a page, and gives what is not as it says. Writes it into the page instead if that is wanted.
+/// Runs the commands of a page, and returns the differences. With `INSTA_UPDATE=always` it changes the page instead.
 fn compare(page: &Page) -> Vec<String> {
     let updates = std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always");
     let mut ran = Place::new().run(page).into_iter();
@@ -85,7 +85,7 @@ fn compare(page: &Page) -> Vec<String> {
 }
 
 #[test]
-fn only_the_test_of_everything_is_not_run() {
+fn only_cargo_test_is_not_run() {
     let mut not_run = Vec::new();
     for page in pages() {
         for block in page.blocks.iter().filter(|block| block.not_run().is_some()) {
@@ -96,7 +96,7 @@ fn only_the_test_of_everything_is_not_run() {
 }
 
 #[test]
-fn commands_that_cost_money_are_understood() {
+fn commands_that_cost_money_parse() {
     let mut found = 0;
     for page in pages() {
         found += page.blocks.iter().filter(|block| block.is_real).count();
@@ -107,9 +107,8 @@ fn commands_that_cost_money_are_understood() {
     assert!(found > 0, "no page says how a real key is used");
 }
 
-/// Every kind of block has its reader.
 #[test]
-fn nothing_on_the_pages_stays_unread() {
+fn every_block_on_the_pages_is_checked() {
     let first_page = read("crates/veo-core/README.md");
     for page in pages() {
         let name = &page.name;
@@ -152,15 +151,15 @@ fn nothing_on_the_pages_stays_unread() {
     }
 }
 
-/// The first page with a program has the dependencies of all, and a page that needs more says so.
+/// The first page with a program has the dependencies of all pages. A page that needs more names it.
 #[test]
-fn the_programs_use_the_crates_that_the_pages_name() {
+fn the_programs_use_only_crates_that_the_pages_name() {
     let first = named(&Page::new(&format!("{GUIDES}/first-video.md")));
     for page in pages() {
         let mut known = first.clone();
         known.extend(named(&page));
         known.insert("std".to_owned());
-        // The page of a crate is about that crate.
+        // The page of a crate may use that crate.
         known.extend(page.name.split('/').nth(1).map(str::to_owned));
         for block in page.blocks.iter().filter(|block| block.language == "rust") {
             for line in page.text_of(block).lines() {
@@ -175,7 +174,7 @@ fn the_programs_use_the_crates_that_the_pages_name() {
     }
 }
 
-/// The dependencies that a page names.
+/// Returns the dependencies that a page names.
 fn named(page: &Page) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for block in page.blocks.iter().filter(|block| block.language == "toml") {
@@ -192,10 +191,10 @@ fn dependencies(text: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// In the repository links lead to files, and in veo-core's documentation to its modules. Where they lead is said at the
-/// end of a page, and `links.md` says it first for the documentation.
+/// In the repository links lead to files, and in veo-core's documentation to its modules. The targets are at the end of
+/// each page, and `links.md` replaces them for the documentation.
 #[test]
-fn every_link_leads_somewhere_in_both_places() {
+fn every_link_has_a_target_on_pages_and_in_docs() {
     let documented = read("crates/veo-core/src/links.md");
     let labels: BTreeSet<_> = documented
         .lines()
@@ -257,12 +256,12 @@ fn the_picture_shows_the_first_command() {
     );
 }
 
-/// The name of a page among the guides.
+/// Returns the name of a page among the guides.
 fn guide(name: &str) -> &str {
     name.trim_start_matches(GUIDES).trim_start_matches('/')
 }
 
-/// A line that says where a link leads: its label, and where.
+/// Returns the label and the target of a line that defines a link.
 fn definition(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix('[')?.split_once("]: ")
 }

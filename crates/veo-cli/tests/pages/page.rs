@@ -1,40 +1,40 @@
-//! A page in Markdown: its lines, and the blocks among them.
+//! The lines and the code blocks of a page in Markdown.
 
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Where the guides are.
+/// The folder of the guides.
 pub(crate) const GUIDES: &str = "crates/veo-core/docs";
 
-/// The last section of a page, whose commands need a real key.
+/// The heading of the last section of a page, whose commands need a real API key.
 pub(crate) const REAL_MONEY: &str = "## With real money";
 
 pub(crate) struct Page {
-    /// Its path in the repository.
+    /// The path of the page in the repository.
     pub(crate) name: String,
     pub(crate) lines: Vec<String>,
     pub(crate) blocks: Vec<Block>,
 }
 
 pub(crate) struct Block {
-    /// What follows the opening fence.
+    /// The text after the opening fence.
     pub(crate) language: String,
-    /// The comment on the line before.
+    /// The comment on the line before the block.
     pub(crate) note: Option<String>,
-    /// Whether it stands in the section that needs a real key.
+    /// True if the block is in the section that needs a real API key.
     pub(crate) is_real: bool,
-    /// Its lines, without the fences.
+    /// The lines of the block without the fences.
     pub(crate) place: Range<usize>,
 }
 
-/// A command of a page, and what it prints there.
+/// A command of a page, and the lines that it prints there.
 pub(crate) struct Shown<'a> {
     pub(crate) command: &'a str,
     pub(crate) printed: Vec<&'a str>,
 }
 
-/// README.md, that of each crate, and the guides.
+/// Returns README.md, the README.md of each crate, and the guides.
 pub(crate) fn pages() -> Vec<Page> {
     let mut names = vec!["README.md".to_owned()];
     for name in names_in("crates") {
@@ -61,7 +61,7 @@ impl Page {
         self.lines[block.place.clone()].join("\n") + "\n"
     }
 
-    /// The commands of a block. Other blocks have none.
+    /// Returns the commands of a block. Only a `console` block has any.
     pub(crate) fn commands(&self, block: &Block) -> Vec<Shown<'_>> {
         let mut commands = Vec::<Shown>::new();
         if block.language != "console" {
@@ -92,17 +92,17 @@ impl Page {
 }
 
 impl Block {
-    /// The file that the block shows.
+    /// The name of the file that the block shows, if it shows one.
     pub(crate) fn file(&self) -> Option<&str> {
         self.note.as_ref()?.strip_prefix("file: ")
     }
 
-    /// Why its commands are not run.
+    /// The reason why its commands are not run, if there is one.
     pub(crate) fn not_run(&self) -> Option<&str> {
         self.note.as_ref()?.strip_prefix("not run: ")
     }
 
-    /// Whether its commands are run.
+    /// Returns whether the commands of the block are run.
     pub(crate) fn is_run(&self) -> bool {
         self.language == "console" && !self.is_real && self.not_run().is_none()
     }
@@ -118,7 +118,7 @@ fn blocks(name: &str, lines: &[String]) -> Vec<Block> {
             assert!(!is_real, "{name}: {REAL_MONEY} is not the last section");
             is_real = line == REAL_MONEY;
         }
-        // A block in another form would go unread.
+        // A block in another form would not be read.
         let is_odd = line.starts_with(' ') && line.contains("```") || line.starts_with("~~~");
         assert!(
             !is_odd,

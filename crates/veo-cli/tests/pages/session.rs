@@ -1,4 +1,4 @@
-//! The commands of a page, run one after the other in one shell.
+//! The commands of a page, which run one after the other in one shell.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,16 +8,16 @@ use tempfile::TempDir;
 
 use crate::page::Page;
 
-/// What a command printed on both streams, and how it ended.
+/// The output of a command on both streams, and its exit code.
 pub(crate) struct Ran {
     pub(crate) printed: Vec<String>,
     pub(crate) code: String,
 }
 
-/// Ends what a command has printed, and its code.
+/// The character after the output of a command, and after its exit code.
 const END: char = '\u{1e}';
 
-/// A folder in which a shell runs that knows nothing but the program.
+/// A folder in which a shell runs that finds only the program.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -33,7 +33,7 @@ impl Place {
 
     /// Runs all commands of a page that are to be run.
     pub(crate) fn run(&self, page: &Page) -> Vec<Ran> {
-        // Both streams are one, as in a terminal. A simulator that the page has started ends with it.
+        // Both streams are one, as in a terminal. A simulator that the page has started ends with the shell.
         let mut script =
             "exec 2>&1\ntrap '[ -z \"$VEO_SIM_PID\" ] || kill $VEO_SIM_PID' EXIT\n".to_owned();
         for block in &page.blocks {
@@ -47,7 +47,7 @@ impl Place {
             }
             for shown in page.commands(block) {
                 let command = shown.command.replace("cargo run -p veo-cli -- ", "veo ");
-                // The next command can ask for the code.
+                // The exit code is kept for the next command of the page.
                 writeln!(
                     script,
                     "{command}\ncode=$?; printf '\\036%s\\036' $code; (exit $code)"
@@ -67,9 +67,9 @@ impl Place {
         ran
     }
 
-    /// Has the program read the commands that need a real key, without acting on them. Gives what is wrong with them.
+    /// Lets the program parse the commands that need a real API key, without running them. Returns its errors.
     pub(crate) fn read(&self, page: &Page) -> Result<(), String> {
-        // The program stops at --help, after it has understood what stands before.
+        // With --help the program ends after it has parsed the arguments before.
         let mut script =
             "set -e\nexec 2>&1\nveo() { command veo \"$@\" --help > /dev/null; }\n".to_owned();
         for block in page.blocks.iter().filter(|block| block.is_real) {
@@ -83,7 +83,7 @@ impl Place {
         }
     }
 
-    /// Runs a script in a fresh shell. Gives what it prints, and whether all went well.
+    /// Runs a script in a new shell. Returns its output, and whether it succeeded.
     fn bash(&self, script: &str) -> (String, bool) {
         let folder = self.0.path();
         fs::write(folder.join("script"), script).unwrap();
@@ -103,7 +103,7 @@ impl Place {
     }
 }
 
-/// Whether a command printed what the page shows, where `...` stands for lines, or for a part of a line.
+/// Returns whether a command printed what the page shows. There `...` stands for any lines, or for a part of a line.
 pub(crate) fn fits(shown: &[&str], printed: &[String]) -> bool {
     match (shown, printed) {
         ([], []) => true,

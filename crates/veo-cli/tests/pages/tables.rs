@@ -1,10 +1,10 @@
-//! The tables on the pages that say what the program can do, made from what it says itself.
+//! Tables on the pages that say what the program can do, written from its own output.
 
 use std::process::Command;
 
 use serde_json::Value;
 
-/// The page with the tables that belong after their marks.
+/// Returns the page with the tables after their marks.
 pub(crate) fn filled(page: &str) -> String {
     let page = with(page, "<!-- exit codes -->\n", exit_codes);
     let page = with(&page, "<!-- what they make -->\n", what_they_make);
@@ -29,7 +29,7 @@ fn with(page: &str, mark: &str, table: fn() -> String) -> String {
     format!("{before}{mark}{}\n{after}", table())
 }
 
-/// The exit codes of `veo --help`, which can go over several lines each.
+/// The exit codes of `veo --help`. Each can have several lines.
 fn exit_codes() -> String {
     let help = veo(&["--help"]);
     let (_, codes) = help.split_once("Exit codes:\n").unwrap();
@@ -46,10 +46,10 @@ fn exit_codes() -> String {
     table + " |\n"
 }
 
-/// The models of kie.ai in its current form.
+/// The arguments that list the models of kie.ai in its current form.
 const CURRENT: &[&str] = &["models", "--json", "--provider", "kie"];
 
-/// What the models make, which differs from one to the next.
+/// The formats that the models make.
 fn what_they_make() -> String {
     making(&veo(&["models", "--json"]))
 }
@@ -67,7 +67,7 @@ fn making(list: &str) -> String {
     })
 }
 
-/// What else they can, which is much the same for all of a provider.
+/// The other abilities of the models.
 fn what_else() -> String {
     having(&veo(&["models", "--json"]))
 }
@@ -88,7 +88,7 @@ fn having(list: &str) -> String {
     })
 }
 
-/// A table of all models; those of a provider that follow each other and are equal share a row.
+/// Returns a table of all models. Neighbouring models of a provider with the same cells share a row.
 fn models(list: &str, heads: &str, cells: fn(&Value) -> String) -> String {
     let mut rows = Vec::<(String, String, String)>::new();
     for line in list.lines() {
@@ -138,7 +138,7 @@ fn span(range: &Value) -> String {
     format!("{} to {}", words(&range["start"]), words(&range["end"]))
 }
 
-/// What the program prints, on a machine where it has never run.
+/// Returns the output of the program on a machine where it has never run.
 fn veo(arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_veo"));
     printed(command.args(arguments).env_clear())

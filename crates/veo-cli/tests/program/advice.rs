@@ -1,4 +1,4 @@
-//! What the program says to do about each text of `tests/fixtures/refusals.tsv`.
+//! The advice of the program for each text of `tests/fixtures/refusals.tsv`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,6 @@ use crate::server::{Server, task, whole};
 
 const TABLE: &str = include_str!("../../../../tests/fixtures/refusals.tsv");
 
-/// A row of the table.
 struct Row {
     /// A task that no other row has.
     task: String,
@@ -19,7 +18,7 @@ struct Row {
     /// A number or a word.
     code: Value,
     text: &'static str,
-    /// The beginning of what the program says.
+    /// The beginning of the advice.
     advice: &'static str,
 }
 
@@ -45,7 +44,7 @@ impl Row {
         format!("{}:{}", self.provider, self.task)
     }
 
-    /// The reply in which the text stands.
+    /// The reply with the text of the row.
     fn reply(&self) -> String {
         let Self {
             task, code, text, ..
@@ -68,7 +67,7 @@ impl Row {
         whole(&status, headers, &body.to_string())
     }
 
-    /// Why this is not the advice, if it is not.
+    /// Returns a message if the program gave other advice.
     fn mismatch(&self, told: Option<&Value>) -> Option<String> {
         let next = told.and_then(|told| told["next"].as_str());
         let next = next.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Batches: each line is sent once, however often the command is run.
+//! Each line of a batch is sent once, however often the command is run.
 
 use std::fs;
 use std::sync::{LazyLock, Mutex};
@@ -13,7 +13,7 @@ use crate::server::{Server, accepted, record, refused};
 
 const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
 
-/// A video of eight seconds, which is made once for all tests.
+/// Returns a video of eight seconds, which is made once for all tests.
 pub(crate) fn video() -> &'static [u8] {
     static VIDEO: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let sandbox = Sandbox::new();
@@ -24,7 +24,7 @@ pub(crate) fn video() -> &'static [u8] {
     &VIDEO
 }
 
-/// The same in a link, so that no media host is needed.
+/// Returns the video as a link, so that no media host is needed.
 pub(crate) fn clip() -> String {
     data_url(video())
 }
@@ -38,7 +38,7 @@ fn write(sandbox: &Sandbox, requests: &[&str]) {
 }
 
 #[test]
-fn what_is_done_is_not_done_again() {
+fn a_finished_line_is_not_sent_again() {
     let sandbox = Sandbox::with_sim();
     let dogs = r#"{"prompt": "Two dogs", "seconds": 4, "output": "dogs.mp4"}"#;
     write(
@@ -68,7 +68,7 @@ fn what_is_done_is_not_done_again() {
             .map(|file| sandbox.path(file).display().to_string())
     );
 
-    // The same command gives the same receipts and sends nothing.
+    // The same command again prints the same receipts and sends nothing.
     let again = sandbox.run(&BATCH);
     let sorted = |text: &str| {
         let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -82,7 +82,7 @@ fn what_is_done_is_not_done_again() {
         again.err
     );
 
-    // A line is the same wherever it stands; a new one is sent.
+    // The order of lines does not matter. Only the new line is sent.
     write(
         &sandbox,
         &[dogs, r#"{"prompt": "A cat", "output": "cat.mp4"}"#],
@@ -189,13 +189,13 @@ fn a_batch_that_is_refused_leaves_no_ledger() {
 }
 
 #[test]
-fn what_is_unknown_is_not_sent_again_and_what_was_refused_is() {
+fn a_refused_line_is_sent_again_and_an_unknown_one_is_not() {
     let video = clip();
     let good = Mutex::new(false);
     let server = Server::start(move |line, body| match body {
         _ if !line.contains("POST") => Some(record("t1", 1, &video)),
         _ if body.contains("lost") => None,
-        // The first time there is no credit.
+        // The first request is refused for want of credits.
         _ if body.contains("refused") && !std::mem::replace(&mut *good.lock().unwrap(), true) => {
             Some(refused(402, "Insufficient credits"))
         }
@@ -218,7 +218,7 @@ fn what_is_unknown_is_not_sent_again_and_what_was_refused_is() {
     let run = sandbox.run(&BATCH);
     assert_eq!((run.code, server.count("POST")), (4, 4), "{}", run.err);
 
-    // As the message says: whoever has looked tells what was found.
+    // The operator has found no task, and settles the line with the command of the message.
     let (_, told) = run.err.split_once("if not: veo ").unwrap();
     let command: Vec<_> = told.lines().next().unwrap().split(' ').collect();
     assert_eq!(sandbox.run(&command).code, 0, "{command:?}");
@@ -249,7 +249,7 @@ fn a_failed_job_is_sent_again_only_when_asked_for() {
 }
 
 #[test]
-fn two_programs_are_never_at_one_batch() {
+fn a_second_program_cannot_run_the_same_batch() {
     let server = Server::start(|line, _| {
         Some(if line.contains("POST") {
             accepted("t1")
@@ -273,16 +273,16 @@ fn two_programs_are_never_at_one_batch() {
         "{}",
         second.err
     );
-    // Listing disturbs nobody.
+    // A list can be printed while the batch runs.
     assert!(!sandbox.listed(&["--batch", "jobs.jsonl"]).is_empty());
     first.interrupt();
     assert_eq!(first.end().code, 130);
 }
 
 #[test]
-fn a_batch_stops_before_it_costs_too_much() {
+fn a_batch_sends_nothing_beyond_its_cap() {
     let video = clip();
-    // Each video costs 60 of 1000, and the record says so or not.
+    // Each video costs 60 of 1000. In the second round no record says so.
     for told in [true, false] {
         let (video, spent) = (video.clone(), std::sync::Arc::new(Mutex::new(0)));
         let taken = spent.clone();
@@ -319,7 +319,7 @@ fn a_batch_stops_before_it_costs_too_much() {
                 .concat(),
             )
         };
-        // Three fit into 200; a fourth would be 240.
+        // Three videos cost 180, and a fourth would make it 240.
         let run = capped("200");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 180), "{}", run.err);
         assert!(
@@ -327,10 +327,10 @@ fn a_batch_stops_before_it_costs_too_much() {
             "{}",
             run.err
         );
-        // What earlier runs have spent counts.
+        // The cap includes what earlier runs have spent.
         let run = capped("250");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
-        // Where a known price is too high, one that is not known is not tried.
+        // A line of unknown price is not sent where a known price would be too high.
         sandbox.write(
             "jobs.jsonl",
             &[
@@ -345,13 +345,13 @@ fn a_batch_stops_before_it_costs_too_much() {
 }
 
 #[test]
-fn a_new_line_takes_the_file_of_no_other_one() {
+fn a_new_line_never_takes_the_file_of_another_line() {
     let sandbox = Sandbox::with_sim();
     let (dog, cat) = (
         r#"{"prompt": "A dog", "seconds": 4}"#,
         r#"{"prompt": "A cat", "seconds": 4}"#,
     );
-    // A name that nobody has given gives way, also where files may be replaced.
+    // A file name of the program's choice is changed if it is taken, also with --force.
     let fox = r#"{"prompt": "A fox", "seconds": 4}"#;
     let forced = ["--force"].as_slice();
     let table: [(&[&str], &[&str]); 4] = [
@@ -375,7 +375,7 @@ fn a_new_line_takes_the_file_of_no_other_one() {
         ["jobs-1.mp4", "jobs-1-2.mp4", "jobs-2.mp4", "jobs-1-3.mp4"]
     );
 
-    // One that somebody has given cannot, and --force is no way.
+    // A file name of the user's choice is never changed. It is refused, also with --force.
     write(
         &sandbox,
         &[
@@ -390,7 +390,7 @@ fn a_new_line_takes_the_file_of_no_other_one() {
 }
 
 #[test]
-fn a_new_line_takes_the_file_of_no_job_that_is_under_way() {
+fn a_new_line_never_takes_the_file_of_an_open_job() {
     let server = Server::start(|line, _| {
         Some(if line.contains("POST") {
             accepted("t1")
@@ -434,14 +434,14 @@ fn a_new_line_takes_the_file_of_no_job_that_is_under_way() {
     }
 }
 
-/// What a batch ends with says something about its lines, and its command was right.
+/// The exit code is that of a failed line, and not that of a wrong command.
 #[test]
-fn a_line_that_cannot_be_sent_any_more_makes_no_wrong_command() {
+fn a_line_with_a_deleted_image_is_rejected_by_itself() {
     let sandbox = Sandbox::new();
     let image = sandbox.path("dog.png");
     let gone = image.clone();
     let server = Server::start(move |line, _| {
-        // It goes while the first line is paid.
+        // The image is deleted while the first line is paid for.
         let _ = fs::remove_file(&gone);
         Some(if line.contains("POST") {
             accepted("t1")
@@ -464,13 +464,13 @@ fn a_line_that_cannot_be_sent_any_more_makes_no_wrong_command() {
 }
 
 #[test]
-fn a_rehearsal_is_not_taken_for_the_performance() {
+fn a_batch_with_jobs_of_another_address_is_refused() {
     let sandbox = Sandbox::with_sim();
     write(&sandbox, &[r#"{"prompt": "A dog", "seconds": 4}"#]);
     assert_eq!(sandbox.run(&BATCH).code, 0);
     let elsewhere = Server::start(|_, _| Some(accepted("t1")));
     let sandbox = sandbox.at("kie", elsewhere.url());
-    // Also if the line is another one now.
+    // The batch is refused even if its line was edited.
     for requests in [
         r#"{"prompt": "A dog", "seconds": 4}"#,
         r#"{"prompt": "A cat"}"#,
@@ -487,9 +487,9 @@ fn a_rehearsal_is_not_taken_for_the_performance() {
     }
 }
 
-/// A full disk costs no job that is under way.
+/// A full disk for the receipts stops no job.
 #[test]
-fn receipts_that_cannot_be_written_leave_no_job_alone() {
+fn unwritable_receipts_stop_no_job() {
     let stdout = || {
         std::fs::File::options()
             .write(true)
@@ -526,7 +526,7 @@ fn receipts_that_cannot_be_written_leave_no_job_alone() {
                 .iter()
                 .all(|job| job["state"] == "done")
         );
-        // As the message says.
+        // The same command prints the receipts now, as the message says.
         let run = sandbox.run(&BATCH);
         assert_eq!(
             (run.code, run.out.lines().count(), sandbox.paid()),
@@ -535,7 +535,7 @@ fn receipts_that_cannot_be_written_leave_no_job_alone() {
             run.err
         );
     }
-    // What else is wrong is told too, and the graver end counts.
+    // Other failures are told as well, and the most severe one decides the exit code.
     let sandbox = Sandbox::with_sim();
     write(
         &sandbox,
@@ -574,9 +574,9 @@ fn receipts_that_cannot_be_written_leave_no_job_alone() {
     assert_eq!(lines["message"], "1 of 2 lines have no video");
 }
 
-/// What would replace the record of what was paid, or a video, is refused.
+/// A receipt or a video must not replace the record of what was paid.
 #[test]
-fn nothing_else_is_written_over_the_batch_and_its_ledger() {
+fn the_batch_and_its_ledger_are_never_overwritten() {
     let sandbox = Sandbox::with_sim();
     write(
         &sandbox,
@@ -617,22 +617,22 @@ fn nothing_else_is_written_over_the_batch_and_its_ledger() {
     assert_eq!((all(), sandbox.paid()), (before, 1));
 }
 
-/// A job that has failed, or is not here in time, or of which nobody knows, may be paid for.
+/// A job that has failed, is late or is unknown may have been paid for.
 #[test]
-fn what_has_no_video_counts_for_the_cap_as_well() {
+fn a_job_without_a_video_counts_for_the_cap() {
     let failing = |_: &str| Some(record("t1", 3, ""));
     let endless = |_: &str| Some(record("t1", 0, ""));
     let lost = |line: &str| (!line.contains("POST")).then(|| record("t1", 0, ""));
     type Answer = fn(&str) -> Option<String>;
-    // What the balance shows of each job, the cap, the number of lines, and how many are sent after each of three runs.
+    // The job, its price in the balance, the cap, the number of lines, and the requests after each of three runs.
     type Row = (&'static str, Answer, u32, &'static str, usize, [usize; 3]);
     let table: [Row; 6] = [
         ("failing", failing, 60, "70", 6, [1, 1, 1]),
         ("endless", endless, 60, "70", 6, [1, 1, 1]),
         ("lost", lost, 60, "70", 6, [1, 1, 1]),
-        // Each try counts.
+        // Each attempt counts.
         ("failing", failing, 60, "130", 1, [1, 2, 2]),
-        // What has left no trace can still be charged.
+        // A request that does not show in the balance can still be charged later.
         ("failing", failing, 0, "70", 6, [1, 1, 1]),
         ("endless", endless, 0, "70", 6, [1, 1, 1]),
     ];
@@ -670,7 +670,7 @@ fn what_has_no_video_counts_for_the_cap_as_well() {
             "--retry-failed",
         ];
         for (run, sent) in (1..).zip(sent) {
-            // What was paid stays paid when its line is gone.
+            // A deleted line still counts, since it was paid for.
             sandbox.write(
                 "jobs.jsonl",
                 &requests[usize::from(run == 3 && count > 1)..count].join("\n"),

@@ -1,4 +1,4 @@
-//! A cap on what a batch may cost, whatever is given as one and whatever a record says of a cost.
+//! The cap on the cost of a batch holds for every value of the option, and for every cost in a record.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 
 const LINES: usize = 8;
 
-/// A provider whose balance falls by so much for each request, and whose records say another cost, or none.
+/// A provider whose balance falls by `price` for each request, and whose records have another cost or none.
 fn provider(price: i64, told: &'static str) -> (Server, Arc<Mutex<usize>>) {
     let sent = Arc::new(Mutex::new(0));
     let count = sent.clone();
@@ -36,7 +36,7 @@ fn sandbox(server: &Server) -> Sandbox {
 
 /// Not even the balance is asked for.
 #[test]
-fn what_is_no_cap_is_refused_before_anything_is_asked() {
+fn an_invalid_cap_is_refused_before_any_request() {
     let (server, _) = provider(60, "60");
     let sandbox = sandbox(&server);
     let (files, mut wrong) = (sandbox.files(), Vec::new());
@@ -47,7 +47,7 @@ fn what_is_no_cap_is_refused_before_anything_is_asked() {
     for cap in caps {
         let cap = format!("--max-credits={cap}");
         let run = sandbox.run(&["generate", "--batch", "jobs.jsonl", "--timeout", "1s", &cap]);
-        // Whoever wants no cap says none.
+        // A user who wants no cap is told to leave the option out.
         let is_endless = cap.contains("=inf") || cap.contains("=Inf") || cap.contains("=1e400");
         let is_explained = !is_endless || run.err.contains("leave");
         if (run.code, server.count("")) != (2, 0) || !is_explained {
@@ -64,10 +64,10 @@ fn what_is_no_cap_is_refused_before_anything_is_asked() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What a record says and what the balance shows are two witnesses, and the larger counts.
+/// The record and the fall of the balance can differ. The larger one counts as the cost of a job.
 #[test]
-fn a_record_without_prices_leaves_no_room_for_a_line() {
-    // The fall of the balance for each, what the record says, how many at a time, and how many are made below 100.
+fn a_wrong_price_in_a_record_does_not_raise_the_cap() {
+    // The fall of the balance for each job, the cost in the record, the concurrency, and the jobs that fit into 100.
     let table = [
         (60, "0", "1", 1),
         (60, "-60", "1", 1),
@@ -76,7 +76,7 @@ fn a_record_without_prices_leaves_no_room_for_a_line() {
         (60, "null", "1", 1),
         (60, "60", "1", 1),
         (1, "60", "1", 1),
-        // Two fit, and what the record says of the second one is as wrong.
+        // Two jobs fit here, and the record of the second one is wrong too.
         (40, "0", "1", 2),
         (40, "-40", "4", 2),
         (40, "1", "4", 2),
@@ -94,7 +94,7 @@ fn a_record_without_prices_leaves_no_room_for_a_line() {
             "--concurrency",
             concurrency,
         ];
-        // What earlier runs have spent counts as much.
+        // The second run counts what the first has spent.
         for run in 1..=2 {
             let ended = sandbox.run(&command);
             let sent = *sent.lock().unwrap();

@@ -1,12 +1,12 @@
-//! Random choices, the same again for the same seed, and how many of them there are.
+//! Random choices that a seed repeats, and the number of cases to try.
 
 use std::hash::{BuildHasher as _, RandomState};
 
-/// Small numbers by chance.
+/// A source of small random numbers.
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    /// From `VEO_TEST_SEED`, or from nowhere. The seed is printed, which a failing test shows.
+    /// Takes the seed from `VEO_TEST_SEED`, or chooses one. The seed is printed, and a failing test shows it.
     pub(crate) fn new() -> Self {
         let given = std::env::var("VEO_TEST_SEED")
             .ok()
@@ -23,13 +23,13 @@ impl Chance {
         usize::try_from(self.0 % u64::try_from(bound.max(1)).unwrap()).unwrap()
     }
 
-    /// Other choices, which do not depend on how many are made here meanwhile.
+    /// Returns another source, which does not depend on the choices that are made from this one later.
     pub(crate) fn branch(&mut self) -> Self {
         Self(u64::try_from(self.below(usize::MAX)).unwrap() | 1)
     }
 }
 
-/// How many cases there are to be: what a variable of the environment says, or as many as take seconds.
+/// Returns the number of cases in a variable of the environment, or the usual number, which takes seconds.
 pub(crate) fn number(variable: &str, usual: usize) -> usize {
     std::env::var(variable).map_or(usual, |number| number.parse().unwrap())
 }

@@ -1,4 +1,4 @@
-//! Colours are shown where they are wanted, by all that the program says itself, and never by words of others.
+//! The program colours its own words where colours are wanted, and never the words of others.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use crate::terminal::Terminal;
 const RED: &str = "\u{1b}[31m";
 const GREEN: &str = "\u{1b}[32m";
 
-/// A command, words that are shown with it, and the colour of a word of our own.
+/// A command, words of its output, and the colour of the program's own word.
 const TABLE: [(&str, &str, &str); 5] = [
     ("veo generate", "there is no prompt", RED),
     ("veo generate --nothing", "unexpected argument", RED),
@@ -17,7 +17,7 @@ const TABLE: [(&str, &str, &str); 5] = [
     ("veo jobs", "kie:", GREEN),
 ];
 
-/// With a job whose prompt wants a colour of its own.
+/// Returns a sandbox with a job whose prompt has a colour.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::with_sim();
     let run = sandbox.run(&["generate", "A \u{1b}[35mdog"]);
@@ -49,7 +49,7 @@ fn colours_are_shown_on_a_terminal() {
 }
 
 #[test]
-fn colours_are_not_for_files_unless_they_are_forced() {
+fn colours_are_written_to_files_only_if_forced() {
     let sandbox = sandbox();
     for (command, words, colour) in TABLE {
         let settings: [(&[&str], _); 4] = [

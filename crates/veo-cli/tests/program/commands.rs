@@ -1,4 +1,4 @@
-//! Every command, on both streams, in both forms.
+//! Every command on both streams, for people and as JSON.
 
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use crate::batch::clip;
 use crate::sandbox::{PICTURE, Run, Running, Sandbox, lines};
 use crate::server::{Server, accepted, record, refused};
 
-/// Runs the commands one after the other and shows what they did.
+/// Runs the commands one after the other, and returns what they printed.
 fn session(sandbox: &Sandbox, commands: &[&[&str]]) -> String {
     let shown = commands
         .iter()
@@ -74,7 +74,7 @@ fn a_video_is_made_without_a_key() {
         ],
     ];
     assert_snapshot!(session(&sandbox, &table));
-    // The jobs of the simulator end with it, so nothing is kept of them.
+    // The jobs of a simulator end with it, so no record is kept.
     assert!(!sandbox.store().exists());
 }
 
@@ -100,7 +100,7 @@ fn a_job_goes_through_all_commands() {
             &["wait", &job],
             &["wait"],
             &["jobs"],
-            // kie.ai does not extend what has been upgraded.
+            // kie.ai does not extend an upgraded video.
             &["extend", &job, "The dog finds a ball", "-o", "longer.mp4"],
             &["upgrade", &job, "--resolution", "1080p"],
             &[
@@ -218,7 +218,7 @@ fn several_jobs_are_waited_for_at_once() {
         run.err
     );
 
-    // Also when there is nothing to wait for any more. One path is as good as another for a program.
+    // A second wait prints both files again, since a program can use the printed paths in the same way.
     let again = sandbox.run(&["wait", &jobs[0], &jobs[1]]);
     assert_eq!((again.code, again.out.lines().count()), (0, 2));
     for line in run.err.lines().chain(again.err.lines()) {
@@ -230,9 +230,9 @@ fn several_jobs_are_waited_for_at_once() {
     assert_eq!(refused.code, 2, "{}", refused.err);
 }
 
-/// An upgrade costs extra, so it is written down as what is paid for from the start.
+/// An upgrade has its own price, so it is in the record from the start.
 #[test]
-fn an_upgrade_is_a_job_of_its_own() {
+fn an_upgrade_is_recorded_as_a_job_of_its_own() {
     let sandbox = Sandbox::with_sim();
     assert_eq!(
         sandbox.run(&["generate", "A dog", "--duration", "4"]).code,
@@ -240,7 +240,7 @@ fn an_upgrade_is_a_job_of_its_own() {
     );
     let small = latest(&sandbox);
     let large = format!("{small}:1080p");
-    // What was not asked for is not paid for.
+    // An upgrade that was not asked for is not paid for.
     let balance = || sandbox.run(&["credits", "--provider", "kie"]).out;
     let before = balance();
     let refused = sandbox.run(&["wait", &large]);
@@ -284,7 +284,7 @@ fn an_upgrade_is_a_job_of_its_own() {
     }
     assert_ne!(balance(), before);
 
-    // Somebody else has made the small one, so there is nothing to compare with.
+    // The smaller video has no record here any more, so there is nothing to compare with.
     fs::remove_file(sandbox.store()).unwrap();
     let run = sandbox.run(&[
         "upgrade",
@@ -375,12 +375,11 @@ fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
     assert!(server.count("1080p") > asked, "it waited for the small one");
     assert_eq!(
         (run.code, run.out.as_str()),
-        // The server has only one video, which is smaller.
+        // The server has only one video, which is smaller than asked for.
         (6, "video-1080p.mp4\n"),
         "{}",
         run.err
     );
-    // The clip is the small one.
     assert!(
         run.err.contains("1080p was asked for, and 720 lines came"),
         "{}",
@@ -389,9 +388,9 @@ fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
     assert_eq!(sandbox.listed(&[])[1]["state"], "done");
 }
 
-/// Of a job of another machine only its upgrade is known here.
+/// The record of this machine has only the upgrade of the job.
 #[test]
-fn an_upgrade_is_never_taken_for_the_job_that_it_makes_larger() {
+fn an_upgrade_is_not_mistaken_for_its_smaller_video() {
     let sandbox = Sandbox::with_sim();
     assert_eq!(
         sandbox.run(&["generate", "A dog", "--duration", "4"]).code,
@@ -421,7 +420,7 @@ fn an_upgrade_is_never_taken_for_the_job_that_it_makes_larger() {
 }
 
 #[test]
-fn a_rejected_upgrade_says_so_and_an_unknown_one_goes_on() {
+fn a_refusal_does_not_settle_an_unknown_upgrade() {
     let (arrived, arrival) = channel();
     let (arrived, asked) = (Mutex::new(arrived), AtomicUsize::new(0));
     let server = Server::start(move |_, _| match asked.fetch_add(1, Ordering::Relaxed) {
@@ -476,7 +475,7 @@ fn a_rejected_upgrade_says_so_and_an_unknown_one_goes_on() {
         "{}",
         settled.err
     );
-    // A refusal says nothing of what was asked for before. The next answers are about the same one.
+    // A refusal of a later call does not settle the first call. The next answers are about the same upgrade.
     let run = sandbox.run(&command);
     assert!(
         run.code == 4 && run.err.contains(r#""charged":"unknown""#),
@@ -487,7 +486,7 @@ fn a_rejected_upgrade_says_so_and_an_unknown_one_goes_on() {
     assert_eq!(states(), ["unknown"]);
     assert_eq!(sandbox.run(&command).code, 4);
     assert_eq!(states(), ["unknown"]);
-    // What was taken can fail later.
+    // An accepted upgrade can fail later.
     let run = sandbox.run(&command);
     assert!(
         run.code == 1 && run.err.contains("The smaller video can still be saved."),
@@ -498,9 +497,9 @@ fn a_rejected_upgrade_says_so_and_an_unknown_one_goes_on() {
     assert_eq!(states(), ["failed"]);
 }
 
-/// The file that the record names, and not another one in its place.
+/// The record names one file. Another file in its place is not taken for it.
 #[test]
-fn what_is_saved_already_is_its_own_file() {
+fn a_saved_video_is_recognised_only_by_its_own_file() {
     let sandbox = Sandbox::with_sim();
     assert_eq!(
         sandbox
@@ -529,7 +528,7 @@ fn what_is_saved_already_is_its_own_file() {
     assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
     assert_eq!(sandbox.listed(&[])[0]["output"], "d.mp4");
 
-    // The receipt can be had later, and means the same elsewhere.
+    // A receipt can be written later, and is valid on other machines.
     let run = sandbox.run(&["wait", &cat, "--receipt", "late.json"]);
     assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
     assert_eq!(
@@ -548,7 +547,7 @@ fn what_is_saved_already_is_its_own_file() {
         assert!(told.ends_with("  now            the same file\n"), "{told}");
     }
 
-    // Another file in its place is not taken for it, and stays.
+    // Another file in its place is not taken for the video, and is kept.
     sandbox.write("d.mp4", "something else");
     let run = sandbox.run(&["wait", &cat]);
     assert!(
@@ -560,9 +559,9 @@ fn what_is_saved_already_is_its_own_file() {
     assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
 }
 
-/// Whoever has looked at the provider tells what was there, and then it goes on as if the reply had not been lost.
+/// An operator looks at the provider and settles the outcome. The job then goes on as after a usual reply.
 #[test]
-fn an_unknown_outcome_is_settled_by_who_has_looked() {
+fn an_operator_settles_an_unknown_outcome() {
     let (lost, video) = (AtomicUsize::new(0), clip());
     let server = Server::start(move |line, _| match line.contains("POST") {
         true if lost.fetch_add(1, Ordering::Relaxed) < 4 => None,
@@ -572,7 +571,7 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
     let sandbox = Sandbox::new()
         .at("kie", server.url())
         .with("UNIALL_API_KEY", "sk-secret");
-    // The message has the command, with the name under which it is recorded.
+    // The message has the command, with the key of the entry.
     let lose = |prompt: &str, file: &str| {
         let run = sandbox.run(&[
             "generate",
@@ -627,7 +626,7 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
     assert_eq!(receipt["job"]["offer"]["request"]["prompt"], "A dog");
     assert!(!sandbox.run(&["jobs"]).err.contains("unknown outcome"));
 
-    // A batch goes on by itself.
+    // A batch goes on by itself after its line is settled.
     sandbox.write(
         "jobs.jsonl",
         "{\"prompt\":\"A dog\",\"seconds\":4}\n{\"prompt\":\"A cat\",\"seconds\":4}\n",
@@ -659,7 +658,7 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
     let run = sandbox.run(&batch);
     assert_eq!((run.code, server.count("POST")), (0, 5), "{}", run.err);
 
-    // Everything else would make the record say what is not so.
+    // A settlement that would make the record false is refused.
     let open = {
         let run = Sandbox::with(sandbox, "KIE_BASE_URL", Server::start(|_, _| None).url());
         let run = (
@@ -719,9 +718,9 @@ fn an_unknown_outcome_is_settled_by_who_has_looked() {
     assert_eq!(open.listed(&[]).last().unwrap()["state"], "unknown");
 }
 
-/// The provider says what is wrong with the request only after it has taken it, and the job.
+/// The provider finds the fault of the input only after it has accepted the request, so the job has failed.
 #[test]
-fn a_job_that_fails_for_its_input_has_failed() {
+fn a_job_with_unusable_input_is_listed_as_failed() {
     let table = [
         (
             "Failed to fetch the image. Kindly verify the URL.",
@@ -776,7 +775,7 @@ fn a_job_that_fails_for_its_input_has_failed() {
 }
 
 #[test]
-fn a_video_goes_where_it_was_to_go_wherever_one_waits() {
+fn a_video_is_saved_at_its_target_from_any_folder() {
     let sandbox = Sandbox::with_sim();
     assert_eq!(
         sandbox
@@ -798,14 +797,14 @@ fn a_video_goes_where_it_was_to_go_wherever_one_waits() {
     assert!(file.exists());
 }
 
-/// A program that goes by these fields never pays twice.
+/// A program that follows these fields never pays twice.
 #[test]
-fn a_paid_video_is_told_as_paid_whatever_fails_later() {
+fn a_later_failure_still_says_that_the_video_is_paid() {
     let error = |run: &Run| {
         let error: Value = serde_json::from_str(run.err.lines().last().unwrap()).unwrap();
         ["charged", "resend", "job"].map(|field| error[field].as_str().unwrap_or("-").to_owned())
     };
-    // The video is saved, and said to be, before its receipt turns out to fit nowhere.
+    // The video is saved and reported before its receipt cannot be written.
     let sandbox = Sandbox::with_sim();
     let run = sandbox.run(&[
         "generate",
@@ -848,7 +847,7 @@ fn a_paid_video_is_told_as_paid_whatever_fails_later() {
         run.err
     );
 
-    // One is refused, one is lost, and one fails.
+    // The first request is refused, the second is lost, and the third becomes a job that fails.
     let server = Server::start(|line, body| match body {
         _ if line.contains("POST") && body.contains("lost") => None,
         _ if body.contains("dear") => Some(refused(402, "Insufficient credits")),
@@ -887,9 +886,9 @@ fn a_paid_video_is_told_as_paid_whatever_fails_later() {
     );
 }
 
-/// Whoever waits for a job of a batch with `veo wait` makes a video that the batch never hears of.
+/// `veo wait` would save a video of which the batch never hears, so the advice names the command of the batch.
 #[test]
-fn a_line_of_a_batch_goes_on_with_the_batch() {
+fn a_line_of_a_batch_advises_the_command_of_the_batch() {
     let server = Server::start(|line, _| {
         Some(if line.contains("POST") {
             accepted("t1")
@@ -967,7 +966,7 @@ fn the_simulator_stays_in_the_background_until_it_is_killed() {
     let run = sandbox.run_line(line);
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(run.out.contains("video.mp4"), "{}", run.out);
-    // What is real and what is not are on two records.
+    // The jobs of a simulator have a record of their own.
     assert!(!sandbox.store().exists());
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -981,7 +980,7 @@ fn the_simulator_stays_in_the_background_until_it_is_killed() {
 }
 
 #[test]
-fn a_key_for_the_simulator_goes_to_no_provider() {
+fn the_api_key_of_a_simulator_is_sent_to_no_provider() {
     let image = [
         "generate",
         "A dog",
@@ -1015,7 +1014,7 @@ fn a_key_for_the_simulator_goes_to_no_provider() {
 }
 
 #[test]
-fn what_needs_no_provider_is_told() {
+fn commands_without_a_provider_need_no_key() {
     let sandbox = Sandbox::new();
     sandbox.run(&[
         "generate",
@@ -1064,7 +1063,7 @@ fn what_needs_no_provider_is_told() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_in_a_sentence() {
+fn wrong_arguments_are_refused_in_one_sentence() {
     let sandbox = Sandbox::new();
     sandbox.write("there.mp4", "an older video");
     sandbox.write("request.yaml", "prompt: A dog\nlength: 8\n");
@@ -1141,7 +1140,7 @@ fn what_cannot_work_is_refused_in_a_sentence() {
     for arguments in table {
         assert_eq!(sandbox.run(arguments).code, 2, "{arguments:?}");
     }
-    // None of them has left anything but what was there.
+    // No command has left a file.
     assert_eq!(fs::read_dir(sandbox.path("")).unwrap().count(), 3);
 }
 
@@ -1242,7 +1241,7 @@ fn a_request_can_be_given_in_many_ways() {
     assert_snapshot!(shown.join("\n"));
 }
 
-/// All commands that `--help` lists.
+/// Returns all commands that `--help` lists.
 fn commands() -> Vec<String> {
     let help = Sandbox::new().run(&["--help"]).out;
     let lines = help
@@ -1261,7 +1260,7 @@ fn every_command_has_help_with_an_example() {
     let sandbox = Sandbox::new();
     let names = commands();
     assert_eq!(names.len(), 19, "{names:?}");
-    // These two take nothing, or any command.
+    // `schema` takes no arguments, and `help` takes any command.
     for name in names
         .iter()
         .filter(|name| !["schema", "help"].contains(&name.as_str()))
@@ -1277,7 +1276,7 @@ fn every_command_has_help_with_an_example() {
     assert!(alone.err.contains("Commands:") && alone.code == 2);
 }
 
-/// The help texts are the table. What they name is there, and the simulator takes the place of the providers.
+/// The examples of the help texts run against the simulator, with the files that they name.
 #[test]
 fn every_example_of_the_help_works() {
     let mut names = commands();
@@ -1292,7 +1291,7 @@ fn every_example_of_the_help_works() {
     assert!(ran > 40, "{ran} of {names:?}");
 }
 
-/// Runs the examples of a command one after the other, and gives their number.
+/// Runs the examples of a command one after the other, and returns their number.
 fn run_examples(name: &str) -> usize {
     let help = Sandbox::new().run_line(&format!("veo {name} --help")).out;
     let is_command = |line: &&str| line.starts_with("  veo ") || line.starts_with("  KIE_");
@@ -1301,7 +1300,7 @@ fn run_examples(name: &str) -> usize {
         .skip_while(|line| *line != "Examples:")
         .filter(is_command)
         .collect();
-    // What it is for can stand behind it.
+    // A remark can follow the command.
     lines
         .iter()
         .for_each(|line| run_example(line.trim().split("  ").next().unwrap()));
@@ -1309,7 +1308,7 @@ fn run_examples(name: &str) -> usize {
 }
 
 fn run_example(example: &str) {
-    // It runs until Ctrl-C, at a port that can be taken here; another test does that.
+    // The simulator runs until Ctrl-C, at a port that can be taken here. Another test runs it.
     if example == "veo sim" {
         return;
     }
@@ -1334,7 +1333,7 @@ fn run_example(example: &str) {
         .replace("| man -l -", "| cat");
     let is = |command: &str| example.starts_with(&format!("veo {command}"));
     if is("auth kie") {
-        // It is typed otherwise, which is seen in a terminal.
+        // The API key is usually typed in a terminal, which another test does.
         line += " < key.txt";
     } else if is("inspect") {
         prepare("veo generate A_dog -o dog.mp4 --receipt receipt.json", 0);
@@ -1353,7 +1352,7 @@ fn run_example(example: &str) {
             "0f1e2d3c4b5a6978",
             sandbox.listed(list)[0]["key"].as_str().unwrap(),
         );
-        // The provider is asked about the task, by whoever has sent it.
+        // Only the account that has sent the request knows the task.
         line = format!(
             "KIE_API_KEY=lost-reply {}",
             line.replace("kie:0f1e2d3c", &format!("kie:{}", sandbox.last_task()))
@@ -1374,7 +1373,7 @@ fn run_example(example: &str) {
 }
 
 #[test]
-fn the_reference_is_what_the_help_says() {
+fn the_reference_is_written_from_the_help() {
     let page = Sandbox::new().run(&["reference"]).out;
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
@@ -1388,7 +1387,7 @@ fn the_reference_is_what_the_help_says() {
 }
 
 #[test]
-fn the_schema_is_the_checked_in_one() {
+fn the_printed_schema_is_the_checked_in_one() {
     let file = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../schemas/video-request.json"
@@ -1407,7 +1406,7 @@ fn the_schema_is_the_checked_in_one() {
 }
 
 #[test]
-fn only_a_result_that_cannot_be_printed_is_a_failure() {
+fn an_unprinted_result_is_a_failure_but_a_closed_pipe_is_not() {
     let sandbox = Sandbox::with_sim();
     let table: [&[&str]; 6] = [
         &["schema"],
@@ -1448,7 +1447,7 @@ fn only_a_result_that_cannot_be_printed_is_a_failure() {
 }
 
 #[test]
-fn what_is_no_text_is_refused_in_a_sentence() {
+fn arguments_that_are_no_text_are_refused() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
     let (sandbox, odd) = (Sandbox::with_sim(), OsStr::from_bytes(b"\xff"));
@@ -1471,7 +1470,7 @@ fn what_is_no_text_is_refused_in_a_sentence() {
 }
 
 #[test]
-fn the_exchange_is_shown_when_asked_for_and_never_the_key() {
+fn verbose_shows_the_requests_without_the_api_key() {
     let sandbox = Sandbox::with_sim();
     for provider in ["kie", "uniall"] {
         let arguments = ["generate", "A dog", "--provider", provider, "--force"];
@@ -1520,9 +1519,9 @@ fn completions_and_manual_pages_name_the_commands() {
     }
 }
 
-/// What another program calls so has its real word here, or there is none, which is said. Nothing else is proposed.
+/// A word of another program leads to the word of this one. If there is none, no other word is proposed.
 #[test]
-fn habits_lead_to_the_right_word() {
+fn words_of_other_programs_lead_to_the_right_option() {
     let no_command = "there is no such command";
     let table: [(&[&str], &str); 25] = [
         (&["generate", "A", "--ratio", "9:16"], "--aspect-ratio"),
@@ -1560,7 +1559,7 @@ fn habits_lead_to_the_right_word() {
         assert_eq!(run.code, 2, "{command:?}");
         let tips: Vec<_> = run.err.split("tip: ").skip(1).collect();
         let is_right = match word {
-            // How to pass it as a value is no other word.
+            // Advice on how to pass the word as a value is allowed.
             "" => tips.iter().all(|tip| tip.starts_with("to pass")),
             _ => tips.len() == 1 && tips[0].lines().next().unwrap().contains(word),
         };
@@ -1602,7 +1601,7 @@ fn completions_have_no_hidden_command() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = Sandbox::new().run(&["completions", shell]).out;
         assert!(script.contains("completions"), "{shell}");
-        // An option is called so too.
+        // An option has the same name as this hidden command.
         let is_command = |line: &&str| line.contains("reference") && !line.contains("--tier");
         let of_options = ["--reference", "-l reference", "first-frame", "--request"];
         let lines = script.lines().filter(is_command);
@@ -1613,7 +1612,7 @@ fn completions_have_no_hidden_command() {
     }
 }
 
-/// The last line of a command with its tip is a command for a shell.
+/// The last line of a tip is a command for a shell.
 #[test]
 fn tips_can_be_pasted_into_a_shell() {
     let sandbox = Sandbox::new();
@@ -1628,7 +1627,7 @@ fn tips_can_be_pasted_into_a_shell() {
         let plan: Value = serde_json::from_str(&plan.out).unwrap();
         assert_eq!(plan["offers"][0]["body"]["x"], value, "{tip}");
     }
-    // A file with a space in its name.
+    // The name of the file has a space.
     let server = Server::start(|_, _| None);
     let sandbox = Sandbox::new().at("kie", server.url());
     sandbox.write("my jobs.jsonl", "{\"prompt\":\"Lost\"}\n");
@@ -1638,9 +1637,9 @@ fn tips_can_be_pasted_into_a_shell() {
     assert_eq!(sandbox.run_line(tip).code, 0, "{tip}");
 }
 
-/// Whatever a request can say, an option says too; and what it says is sent or refused, and not dropped.
+/// Every field of a request has an option. The option changes the body or is refused, and is never dropped.
 #[test]
-fn every_word_of_a_request_has_an_option() {
+fn every_field_of_a_request_has_an_option() {
     let sandbox = Sandbox::new();
     let schema: Value = serde_json::from_str(&sandbox.run(&["schema"]).out).unwrap();
     let planned = |provider: &str, options: &[&str]| {
@@ -1649,7 +1648,7 @@ fn every_word_of_a_request_has_an_option() {
     };
     for word in schema["properties"].as_object().unwrap().keys() {
         let options: &[&str] = match word.as_str() {
-            // It stands without an option.
+            // The prompt is an argument and not an option.
             "prompt" => continue,
             "input" => &["--image", "https://img.example.net/1.png"],
             "tier" => &["--tier", "quality"],

@@ -1,4 +1,4 @@
-//! Keys and addresses.
+//! API keys, addresses and the file that has them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -9,7 +9,7 @@ fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Writes the file of the configuration with these permissions.
+/// Writes the configuration file with these permissions.
 fn configure(sandbox: &Sandbox, text: &str, mode: u32) {
     fs::create_dir_all(sandbox.config().parent().unwrap()).unwrap();
     fs::write(sandbox.config(), text).unwrap();
@@ -17,7 +17,7 @@ fn configure(sandbox: &Sandbox, text: &str, mode: u32) {
 }
 
 #[test]
-fn a_key_is_kept_where_nobody_else_can_read_it() {
+fn a_stored_api_key_is_readable_by_its_owner_only() {
     let sandbox = Sandbox::new();
     for (provider, key) in [("kie", "sk-one"), ("uniall", "sk-two"), ("kie", "sk-three")] {
         let run = sandbox.run_with_input(&["auth", provider], &format!("{key}\n"));
@@ -34,7 +34,7 @@ fn a_key_is_kept_where_nobody_else_can_read_it() {
 }
 
 #[test]
-fn a_file_that_others_can_read_is_refused() {
+fn a_configuration_that_others_can_read_is_refused() {
     for (mode, works) in [
         (0o600, true),
         (0o400, true),
@@ -44,7 +44,7 @@ fn a_file_that_others_can_read_is_refused() {
         (0o644, false),
     ] {
         let sandbox = Sandbox::new();
-        // Nobody listens there.
+        // No server listens at this address.
         configure(
             &sandbox,
             "[kie]\napi_key = \"sk-secret\"\nbase_url = \"http://127.0.0.1:1\"\n",
@@ -64,7 +64,7 @@ fn a_file_that_others_can_read_is_refused() {
 }
 
 #[test]
-fn no_key_is_shown() {
+fn no_api_key_is_shown() {
     let table = [
         (
             "[kie]\napi_key = \"sk-secret\nbase_url = \"x\"\n",
@@ -121,9 +121,9 @@ fn no_key_is_shown() {
     }
 }
 
-/// The simulator knows this key, and no other one like it.
+/// The simulator knows only this API key.
 #[test]
-fn a_key_is_known_however_it_was_copied() {
+fn an_api_key_is_accepted_with_quotes_and_spaces() {
     let key = "wrong-key";
     let texts = [
         "\u{feff}wrong-key",
@@ -155,7 +155,7 @@ fn a_key_is_known_however_it_was_copied() {
 }
 
 #[test]
-fn an_address_is_known_however_it_was_copied() {
+fn an_address_is_accepted_with_quotes_and_spaces() {
     let sim = Sandbox::with_sim();
     let url = sim.url();
     let port = url.rsplit(':').next().unwrap();
@@ -197,7 +197,7 @@ fn the_environment_counts_more_than_the_file() {
     assert_eq!(run.code, 0, "{}", run.err);
 }
 
-/// The form of kie.ai's API for new videos is that of the environment, else that of the file.
+/// The form for new videos comes from the environment, or else from the file.
 #[test]
 fn the_form_of_kie_ai_can_be_set() {
     let old = "\"generationType\"";
@@ -244,7 +244,7 @@ fn the_form_of_kie_ai_can_be_set() {
 }
 
 #[test]
-fn a_job_is_asked_for_where_it_lives() {
+fn a_job_is_asked_about_at_its_own_address() {
     let sandbox = Sandbox::with_sim();
     let job = sandbox
         .run(&["generate", "A dog", "--no-wait"])
@@ -265,7 +265,7 @@ fn a_job_is_asked_for_where_it_lives() {
             run.err
         );
     }
-    // Without a name it is passed over.
+    // A wait for all jobs leaves out the jobs of another address.
     let run = elsewhere.run(&["wait"]);
     assert!(
         run.code == 0 && run.err.contains("no job to wait for"),
@@ -275,7 +275,7 @@ fn a_job_is_asked_for_where_it_lives() {
 }
 
 #[test]
-fn a_key_is_kept_from_others_whatever_the_shell_allows() {
+fn a_stored_api_key_is_private_under_any_umask() {
     let sandbox = Sandbox::new();
     let run = sandbox.run_line("umask 000; echo sk-one | veo auth kie");
     assert_eq!(run.code, 0, "{}", run.err);

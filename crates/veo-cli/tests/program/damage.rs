@@ -1,7 +1,6 @@
-//! The record of what was paid, damaged in every way: no line is paid twice, and none that was paid is lost.
+//! A damaged record never makes a line be paid twice, and loses no job that was paid for.
 //!
-//! It is changed as bytes, whatever its format is, so a case says nothing of what stands where. `scripts/damage.sh` tries
-//! many more of them than the usual run.
+//! The tests do not depend on the format of the record. `scripts/damage.sh` tries many more cases than a usual run.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,33 +13,33 @@ use crate::chance::Chance;
 use crate::sandbox::{Files, Sandbox};
 use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
 
-/// A wait that is known to have no end takes a second, so several cases wait side by side.
+/// A wait for a job without an end takes a second, so several cases wait side by side.
 const WORKERS: usize = 8;
 
-/// What happens to the bytes of a record.
+/// A change to the bytes of a record.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Change {
     Untouched,
-    /// One bit is another.
+    /// One bit is flipped.
     Bit,
     /// The newline between two lines is another byte.
     LineEnd,
-    /// A line that is not the last one has lost its tail, and its newline is there.
+    /// A line that is not the last has lost its tail, but not its newline.
     Cut,
     /// The last line has lost its end, or is gone.
     Torn,
     /// More than the last line is gone.
     Shorter,
-    /// Everything is gone, and the file is there.
+    /// The file is empty.
     Empty,
 }
 
-/// A damaged record, and what is right for it.
+/// A damaged record, and the behaviour that is right for it.
 struct Damaged {
     what: String,
     bytes: Vec<u8>,
     codes: &'static [i32],
-    /// The number of the line that is told, if it has to be; of two that have become one, either.
+    /// The line numbers that the error may name, if it has to name one. Two lines that became one have two.
     lines: Vec<usize>,
 }
 
@@ -90,7 +89,7 @@ impl Change {
             Self::Torn => {
                 let lost = 1 + chance.below(bytes.len() - last);
                 bytes.truncate(bytes.len() - lost);
-                // What has lost nothing but its newline may be whole all the same, and then is the end that it was.
+                // A line that has lost only its newline may be complete, and is then read as it was.
                 let codes: &[i32] = if lost == 1 { &[4, 2, 5] } else { &[4, 2] };
                 (
                     format!("without the last {lost} bytes of the last line"),
@@ -120,7 +119,7 @@ impl Change {
     }
 }
 
-/// What a provider has seen since the start was made.
+/// The requests that a provider has received since the start was ready.
 #[derive(Default)]
 struct Seen {
     is_made: AtomicBool,
@@ -128,7 +127,7 @@ struct Seen {
     asked: Mutex<Vec<String>>,
 }
 
-/// The state that each case begins with.
+/// The state in which each case begins.
 struct Start {
     sandbox: Sandbox,
     seen: Arc<Seen>,
@@ -138,8 +137,8 @@ struct Start {
 }
 
 impl Start {
-    /// A batch of A, which becomes a video, B, which fails, C, which never ends, and U, on whose way the program is
-    /// killed. From then on each paid request is refused, so that each one that arrives is seen.
+    /// Starts a batch of A, which becomes a video, B, which fails, C, which never ends, and U, during which the program
+    /// is killed. From then on the provider refuses every paid request and notes it.
     fn killed() -> Self {
         Self::of(
             &["A", "B", "C", "U"],
@@ -147,7 +146,7 @@ impl Start {
         )
     }
 
-    /// The same without U, so that the last line says how the sending of C has ended.
+    /// Starts the same batch without U, so that the last line of the record is the outcome of C.
     fn ended() -> Self {
         Self::of(&["A", "B", "C"], &["saved", "failed", "accepted"])
     }
@@ -183,7 +182,7 @@ impl Start {
             format!("{{\"prompt\":\"{name}\",\"seconds\":4,\"output\":\"{name}.mp4\"}}\n")
         });
         sandbox.write("jobs.jsonl", &lines.collect::<String>());
-        // One at a time, so that the lines stand in the order in which they are told of.
+        // Lines are sent one at a time, so that the record has them in this order.
         let command = [
             "generate",
             "--batch",
@@ -220,7 +219,7 @@ impl Start {
         }
     }
 
-    /// Tries a change, and gives whether anything was sent and what is wrong.
+    /// Tries one change, and returns the requests that were sent and the faults.
     fn check(&self, change: Change, chance: &mut Chance) -> Tried {
         let Damaged {
             what,
@@ -249,14 +248,14 @@ impl Start {
         if !codes.contains(&run.code) {
             wrong.push(format!("ended with {}", run.code));
         }
-        // Errors stand alone on that stream with --json, so the number is none of a line of the batch.
+        // With --json this stream has only errors, so a number in it is not from a line of the batch.
         if !lines.is_empty() && !lines.iter().any(|line| tells_line(&run.err, *line)) {
             wrong.push(format!("line {lines:?} is not named"));
         }
         if codes == [2] && !run.err.contains("jobs.jsonl.ledger") {
             wrong.push("the file is not named".to_owned());
         }
-        // What is paid for and undamaged is still known, and waited for where the end is all that is gone.
+        // A job whose line is undamaged is still listed. It is waited for if only the end of the record has changed.
         if self.is_whole("task-of-C", &bytes) {
             if !listing.out.contains("kie:task-of-C") {
                 wrong.push("C is not listed".to_owned());
@@ -287,7 +286,7 @@ impl Start {
         }
     }
 
-    /// Whether a whole line of the record that has this text is as it was.
+    /// Returns whether a line of the record that has this text is unchanged.
     fn is_whole(&self, text: &str, bytes: &[u8]) -> bool {
         let lines = |bytes: &[u8]| {
             bytes
@@ -307,12 +306,12 @@ impl Start {
 struct Tried {
     what: String,
     change: Change,
-    /// The lines that were sent.
+    /// The prompts that were sent.
     paid: Vec<String>,
     wrong: Vec<String>,
 }
 
-/// Whether a text speaks of the line with this number, and not only of one whose number begins with it.
+/// Returns whether a text names the line with this number, and not only a line whose number begins with it.
 fn tells_line(text: &str, number: usize) -> bool {
     let told = format!("line {number}");
     text.split(&told)
@@ -320,7 +319,7 @@ fn tells_line(text: &str, number: usize) -> bool {
         .any(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// Tries each change on a fresh copy of the start, and tells how many of each kind there were.
+/// Tries each change on a fresh copy of the start, and prints the number of cases of each kind.
 fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
     let mut chance = Chance::new();
     let cases = changes
@@ -381,7 +380,7 @@ fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
     );
 }
 
-/// How many bits, cuts and ends to try: three numbers with strokes between them.
+/// Returns the numbers of bits, cuts and ends to try: three numbers with strokes between them.
 fn numbers() -> [usize; 3] {
     let given = std::env::var("VEO_TEST_DAMAGE").unwrap_or_else(|_| "60/20/20".to_owned());
     let numbers: Vec<_> = given
@@ -417,7 +416,7 @@ fn a_record_that_lost_its_end_pays_no_line_twice() {
 }
 
 #[test]
-fn an_end_that_is_torn_leaves_its_request_unknown() {
+fn a_torn_last_line_leaves_its_request_unknown() {
     let [.., ends] = numbers();
     check(Start::ended, &[(Change::Torn, ends / 3)]);
 }

@@ -1,5 +1,4 @@
-//! A disk that is full, or cannot do what a record needs: what cannot be written down is not sent, and what was paid for
-//! is told.
+//! A disk is full, or lacks a call that a record needs. An unrecorded request is not sent, and a paid job is told.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -13,11 +12,11 @@ use crate::batch::video;
 use crate::sandbox::{Run, Sandbox, files_in};
 use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 
-/// A disk of a mebibyte, in the folder in which the program runs.
+/// A disk of one mebibyte, in the folder in which the program runs.
 struct Small(PathBuf);
 
 impl Small {
-    /// Nothing where nobody may mount one, and then the test says so.
+    /// Mounts the disk. Returns nothing where mounting is not allowed, and the test then says so.
     fn mount(sandbox: &Sandbox) -> Option<Self> {
         let path = sandbox.path("small");
         fs::create_dir(&path).unwrap();
@@ -41,12 +40,12 @@ impl Small {
         self.path(name).display().to_string()
     }
 
-    /// Takes the last byte.
+    /// Fills the disk to the last byte.
     fn fill(&self) {
         fill(&self.0);
     }
 
-    /// The same, but for so many bytes.
+    /// Fills the disk but for `bytes`.
     fn fill_but(&self, bytes: u64) {
         let filler = fill(&self.0);
         filler
@@ -58,7 +57,7 @@ impl Small {
         fs::remove_file(self.path("filler")).unwrap();
     }
 
-    /// Nothing can be written there any more.
+    /// Makes the disk read-only.
     fn make_read_only(&self) {
         let status = Command::new("mount")
             .args(["-o", "remount,ro"])
@@ -67,7 +66,7 @@ impl Small {
         assert!(status.is_ok_and(|status| status.success()));
     }
 
-    /// What else is there than what fills it.
+    /// The files on the disk beside the one that fills it.
     fn names(&self) -> Vec<String> {
         let names = fs::read_dir(&self.0)
             .unwrap()
@@ -92,7 +91,7 @@ fn fill(folder: &Path) -> File {
     filler
 }
 
-/// A provider whose tasks have the names of their prompts, and a mind of its own when something arrives.
+/// A provider whose tasks are named after their prompts. It calls `on_arrival` for each request.
 fn provider(on_arrival: impl Fn(&str) + Send + Sync + 'static, flag: u8) -> Server {
     Server::start(move |line, body| {
         let prompt = prompt(body);
@@ -104,10 +103,10 @@ fn provider(on_arrival: impl Fn(&str) + Send + Sync + 'static, flag: u8) -> Serv
     })
 }
 
-/// The disk that is filled, if it is to be.
+/// The folder of the disk that is to be filled, if any.
 type Place = Arc<Mutex<Option<PathBuf>>>;
 
-/// Fills it when something arrives.
+/// Returns a function that fills the disk when such a request arrives.
 fn filling(place: &Place, when: &'static str) -> impl Fn(&str) + Send + Sync + 'static {
     let place = place.clone();
     move |what| {
@@ -117,12 +116,12 @@ fn filling(place: &Place, when: &'static str) -> impl Fn(&str) + Send + Sync + '
     }
 }
 
-/// The last word of a prompt, which can be a long one.
+/// The task of a prompt, named after its last word. The prompt can be long.
 fn name(prompt: &str) -> String {
     format!("t{}", prompt.split(' ').next_back().unwrap())
 }
 
-/// A request, or a batch, of which the record is on the small disk.
+/// A single request or a batch, with its record on the small disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Single,
@@ -141,7 +140,7 @@ impl Kind {
         Some((sandbox, small))
     }
 
-    /// Sends these prompts with one command after the other, or as the lines of a batch, and gives the last run.
+    /// Sends the last prompt with a command of its own, or all prompts as the lines of a batch. Returns the run.
     fn send(self, sandbox: &Sandbox, small: &Small, prompts: &[&str]) -> Run {
         if self == Self::Single {
             let last = prompts.last().unwrap();
@@ -151,7 +150,7 @@ impl Kind {
         self.batch(sandbox)
     }
 
-    /// A batch whose videos are to go elsewhere.
+    /// Writes a batch whose videos are saved on another disk.
     fn write(self, sandbox: &Sandbox, small: &Small, prompts: &[&str]) {
         let line = |prompt: &&str| {
             let output = sandbox.path(&format!("{}.mp4", name(prompt)));
@@ -186,7 +185,7 @@ impl Kind {
     }
 }
 
-/// The jobs that are listed, and the states of what has become none.
+/// The listed jobs, with the state in place of a job where there is none.
 fn shown(listed: &[Value]) -> Vec<&str> {
     listed
         .iter()
@@ -198,12 +197,12 @@ fn shown(listed: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// Whatever of its line has gone to the disk.
+/// The disk becomes full anywhere within the line of the record.
 #[test]
-fn what_cannot_be_written_down_is_not_sent() {
+fn a_request_that_cannot_be_recorded_is_not_sent() {
     let long = format!("{} 2", "A long dog.".repeat(600));
     for kind in [Kind::Single, Kind::Batch] {
-        // The place in its block at which the line begins.
+        // The place within a block of the disk at which the line begins.
         for start in [1, 1000, 2000, 3000] {
             let server = provider(|_| {}, 3);
             let Some((sandbox, small)) = kind.sandbox(&server) else {
@@ -232,7 +231,7 @@ fn what_cannot_be_written_down_is_not_sent() {
                 "{kind:?} at {start}: {listed:?}"
             );
 
-            // Half a line does no harm to the next one.
+            // The half-written line does no harm to the next line.
             small.free();
             let run = kind.send(&sandbox, &small, &[&first, &long, "3"]);
             let wanted = if kind == Kind::Batch { 3 } else { 2 };
@@ -249,7 +248,7 @@ fn what_cannot_be_written_down_is_not_sent() {
                     .all(|job| shown(&listed).contains(job)),
                 "{kind:?}: {listed:?}"
             );
-            // Nor does it stand in the way of a batch later on.
+            // Half a line does not stop a later batch either.
             if kind == Kind::Batch {
                 let run = kind.batch(&sandbox);
                 assert_eq!(
@@ -263,7 +262,7 @@ fn what_cannot_be_written_down_is_not_sent() {
     }
 }
 
-/// The last lines of what was said.
+/// The last lines of the errors.
 fn end(run: &Run) -> &str {
     run.err
         .rmatch_indices('\n')
@@ -271,9 +270,9 @@ fn end(run: &Run) -> &str {
         .map_or(&run.err, |(at, _)| &run.err[at..])
 }
 
-/// There was room for what it was to say, or the job is told and nothing more is sent.
+/// Either the outcome still fits on the disk, or the job is told and nothing more is sent.
 #[test]
-fn a_disk_that_is_full_when_a_job_is_accepted_loses_no_job() {
+fn a_full_disk_after_acceptance_loses_no_job() {
     let mut wrong = Vec::new();
     for kind in [Kind::Single, Kind::Batch] {
         for start in [1, 1000, 2000, 3000] {
@@ -324,8 +323,8 @@ fn a_disk_that_is_full_when_a_job_is_accepted_loses_no_job() {
 }
 
 #[test]
-fn a_full_disk_at_saving_loses_no_video_and_no_money() {
-    // Of what is told of a longer prompt, less has room in the last block.
+fn a_full_disk_while_saving_loses_no_video() {
+    // A longer prompt leaves less room in the last block.
     let cases = [Kind::Single, Kind::Batch]
         .into_iter()
         .flat_map(|kind| [1, 1200, 2000].map(|length| (kind, length)));
@@ -361,7 +360,7 @@ fn a_full_disk_at_saving_loses_no_video_and_no_money() {
             );
             run
         };
-        // While it is full, and when it is not any more.
+        // The first run finds the disk full, and the second finds it with room.
         again();
         *place.lock().unwrap() = None;
         small.free();
@@ -411,7 +410,7 @@ fn a_video_larger_than_the_disk_can_be_waited_for_again() {
 }
 
 #[test]
-fn no_room_for_receipts_stops_no_video() {
+fn a_full_disk_for_receipts_stops_no_video() {
     let server = provider(|_| {}, 1);
     let sandbox = Sandbox::new().at("kie", server.url());
     let Some(small) = Small::mount(&sandbox) else {
@@ -445,7 +444,7 @@ fn no_room_for_receipts_stops_no_video() {
     assert_eq!(server.count("POST"), 2);
 }
 
-/// A library that answers these calls with an error, for a file system that does not have them.
+/// Builds a library that lets these calls fail, as a file system without them does.
 fn without(sandbox: &Sandbox, calls: &[&str], error: &str) -> String {
     let library = sandbox.path(&format!("no-{}.so", calls[0]));
     let call = |call: &&str| format!("int {call}() {{ errno = {error}; return -1; }}\n");
@@ -463,7 +462,7 @@ fn without(sandbox: &Sandbox, calls: &[&str], error: &str) -> String {
 }
 
 #[test]
-fn nothing_is_sent_where_no_record_can_be_kept() {
+fn nothing_is_sent_on_a_disk_without_fsync_or_flock() {
     let table: [(&[&str], &str); 2] = [(&["fsync", "fdatasync"], "EINVAL"), (&["flock"], "ENOLCK")];
     let mut wrong = Vec::new();
     for (calls, error) in table {
@@ -506,7 +505,7 @@ fn nothing_is_sent_where_no_record_can_be_kept() {
                     run.out
                 ));
             }
-            // Where one can be kept, the same command sends it.
+            // The same command sends the request once a record can be kept.
             sandbox.run(command);
             if server.count("POST") != sent + 1 {
                 wrong.push(format!("{calls:?}, {command:?}: not sent afterwards"));
@@ -516,9 +515,9 @@ fn nothing_is_sent_where_no_record_can_be_kept() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A record is for its owner only, and so is what lies beside it.
+/// The record and the files beside it are readable by their owner only.
 #[test]
-fn nobody_else_can_read_the_record() {
+fn the_record_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let server = provider(|_| {}, 3);
     let sandbox = Sandbox::new().at("kie", server.url());

@@ -1,4 +1,4 @@
-//! Records that the program wrote before it had ledgers, as it wrote them.
+//! Records as the program wrote them before it had ledgers.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::sandbox::Sandbox;
 use crate::server::{Server, accepted, record};
 
-/// Puts an earlier record in its place, as it would be if it had been written here.
+/// Writes an earlier record as if it had been written here.
 fn write(sandbox: &Sandbox, path: &Path, record: &str, origin: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let work = sandbox.path("").display().to_string();
@@ -27,7 +27,7 @@ fn server() -> Server {
 }
 
 #[test]
-fn earlier_jobs_are_listed_and_gone_on_with() {
+fn jobs_of_an_earlier_record_are_listed_and_continued() {
     let server = server();
     let sandbox = Sandbox::new().at("kie", server.url());
     write(
@@ -53,7 +53,7 @@ fn earlier_jobs_are_listed_and_gone_on_with() {
         "done a-1080p.mp4 A dog",
     ];
     assert_eq!(shown, wanted);
-    // The earlier one is kept.
+    // The earlier record is kept.
     assert!(sandbox.store().with_extension("jsonl.earlier").exists());
 
     let run = sandbox.run(&["wait", "--timeout", "1s"]);
@@ -72,7 +72,7 @@ fn earlier_jobs_are_listed_and_gone_on_with() {
     assert_eq!(server.count("POST"), 1);
 }
 
-/// Its lines are known again by what they ask for.
+/// The lines of an earlier batch are recognised by their requests.
 #[test]
 fn an_earlier_batch_is_not_paid_for_again() {
     let server = server();
@@ -86,7 +86,7 @@ fn an_earlier_batch_is_not_paid_for_again() {
         "{\"prompt\":\"One\"}\n",
     ];
     sandbox.write("jobs.jsonl", &lines.concat());
-    // To settle is not to go on, and does not know the lines.
+    // `settle` does not read the batch, so it cannot convert the record.
     let run = sandbox.run(&["settle", "0123", "--not-taken", "--batch", "jobs.jsonl"]);
     assert!(
         run.code == 2 && run.err.contains("is a record of an earlier version"),
@@ -101,12 +101,12 @@ fn an_earlier_batch_is_not_paid_for_again() {
         "{}",
         run.err
     );
-    // A third line like the first is another video.
+    // A third line with the same request is another video.
     sandbox.write("jobs.jsonl", &[&lines.concat(), lines[0]].concat());
     let run = sandbox.run(&[&batch, ["--timeout", "1s"].as_slice()].concat());
     assert_eq!((run.code, server.count("POST")), (5, 1), "{}", run.err);
 
-    // What is not understood is not guessed.
+    // A record with an unknown part is refused, and nothing is guessed.
     for damaged in [
         record.replacen("\"intent\"", "\"intend\"", 1),
         record.replacen("\"prompt\":\"One\"", "\"prompt\":7", 1),

@@ -1,4 +1,4 @@
-//! The page about `--json` names all that the program prints there, and nothing else.
+//! The page about `--json` names exactly what the program prints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::sandbox::{PICTURE, Sandbox};
 
-/// Commands that print every event, most of them with every field. Only what `veo ... --json` prints is looked at.
+/// Commands that print every event, most of them with every field. Only the output of `veo ... --json` is compared.
 const COMMANDS: &str = r#"
 json() { veo "$@" --json; }
 quiet() { veo "$@" 2> /dev/null; }
@@ -54,8 +54,8 @@ kill $(sed 's/.*"pid":\([0-9]*\).*/\1/' serving)
 json completions bash
 "#;
 
-/// What these commands do not bring about: a job that cannot be written down, an image that the provider cannot fetch, and an
-/// internal error of the provider.
+/// Words that these commands cannot print: of a job that cannot be written down, an image that the provider cannot
+/// fetch, and an internal error of the provider.
 const RARE: [(&str, &str); 3] = [
     ("accepted job", "unrecorded"),
     ("error", "unusable_input"),
@@ -93,7 +93,7 @@ fn the_json_page_names_exactly_what_is_printed() {
     );
 }
 
-/// The types of the fields of each object that the page describes, and the fields that were printed.
+/// The fields of each object of the page with their types, and the fields that were printed.
 struct Page {
     text: String,
     objects: BTreeMap<String, BTreeMap<String, String>>,
@@ -125,7 +125,7 @@ impl Page {
         }
     }
 
-    /// Looks whether the page has all fields of an object.
+    /// Checks that the page has all fields of an object.
     fn check(&mut self, object: &str, value: &Value) {
         for (field, value) in value.as_object().unwrap() {
             let fields = self.objects.get(object);

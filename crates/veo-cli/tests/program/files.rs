@@ -1,5 +1,4 @@
-//! What happens to the files of the user and to the record meanwhile: each line is paid for once, and nothing that is there
-//! is written over.
+//! Files of the user and the record change while the program runs. Each line is paid for once, and no file is replaced.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -16,16 +15,16 @@ use crate::server::{Server, accepted, prompt, record, task, video_of};
 
 const BATCH: [&str; 3] = ["generate", "--batch", "jobs.jsonl"];
 
-/// How often each prompt was paid for.
+/// The number of payments for each prompt.
 type Counts = Arc<Mutex<BTreeMap<String, usize>>>;
 
-/// A provider that counts, and whose jobs are as they are told to be: 0 goes on, 1 has a video and 3 has failed.
+/// A provider that counts. `flag` is the state of its jobs: 0 is running, 1 has a video, and 3 has failed.
 fn provider(flag: impl Fn() -> u8 + Send + Sync + 'static) -> (Server, Counts) {
     let (counts, tasks) = (Counts::default(), AtomicUsize::new(1));
     let told = counts.clone();
     let server = Server::start(move |line, body| {
         let Some(prompt) = prompt(body) else {
-            // The same video twice would be taken for one that was saved already.
+            // Two equal videos would be taken for one that is saved already.
             return Some(record(task(line), flag(), &video_of(task(line))));
         };
         *told.lock().unwrap().entry(prompt).or_default() += 1;
@@ -46,7 +45,7 @@ fn dogs(count: usize) -> Vec<String> {
     (1..=count).map(|number| format!("Dog {number}")).collect()
 }
 
-/// Makes a file known by another name.
+/// Gives a file another name.
 type Link = fn(&Path, &Path);
 
 const LINKS: [(&str, Link); 2] = [
@@ -55,7 +54,7 @@ const LINKS: [(&str, Link); 2] = [
 ];
 
 #[test]
-fn a_record_that_is_deleted_meanwhile_pays_no_line_twice() {
+fn deleting_the_record_during_a_run_pays_no_line_twice() {
     let is_over = Arc::new(AtomicBool::new(false));
     let over = is_over.clone();
     let (server, counts) = provider(move || if over.load(Ordering::Relaxed) { 3 } else { 0 });
@@ -77,9 +76,9 @@ fn a_record_that_is_deleted_meanwhile_pays_no_line_twice() {
     );
 }
 
-/// Deleted while an image is on its way to the provider, which can take long.
+/// The folder is deleted while an image is uploaded, which can take long.
 #[test]
-fn a_deleted_folder_keeps_a_request_from_leaving() {
+fn no_request_is_sent_off_record_after_its_folder_is_gone() {
     let (arrived, arrival) = channel();
     let (release, released) = channel::<()>();
     let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
@@ -105,7 +104,7 @@ fn a_deleted_folder_keeps_a_request_from_leaving() {
         Some(accepted("t1"))
     });
     let sandbox = sandbox.at("kie", server.url());
-    // The folder is there before, as it is for most.
+    // The folder of the record exists already, as it does for most users.
     assert_eq!(sandbox.run(&["generate", "A dog", "--no-wait"]).code, 0);
     fs::write(sandbox.path("dog.png"), PICTURE).unwrap();
     let before = server.count("/veo/generate");
@@ -157,7 +156,7 @@ fn a_batch_by_another_name_is_the_same_batch() {
         link(&sandbox.path("jobs.jsonl"), &sandbox.path("again.jsonl"));
         for options in [[].as_slice(), &["--force"]] {
             let run = sandbox.run(&[&["generate", "--batch", "again.jsonl"], options].concat());
-            // What is the same file by each of its names is told, and what only this file has to say is done already.
+            // A hard link may be refused with the other name. Otherwise all lines are done in the record.
             let is_told = what == "hard link" && run.code == 2 && run.err.contains("jobs.jsonl");
             let counts = counts.lock().unwrap();
             if !(run.code == 0 || is_told) || counts.values().any(|count| *count != 1) {
@@ -172,7 +171,7 @@ fn a_batch_by_another_name_is_the_same_batch() {
 }
 
 #[test]
-fn a_batch_by_two_names_at_once_pays_each_line_once() {
+fn a_batch_run_by_two_names_at_once_pays_each_line_once() {
     let mut wrong = Vec::new();
     for (what, link) in LINKS {
         for _ in 0..3 {
@@ -184,7 +183,7 @@ fn a_batch_by_two_names_at_once_pays_each_line_once() {
             let ends =
                 [start("jobs.jsonl"), start("again.jsonl")].map(|program| program.end().code);
             let counts = counts.lock().unwrap();
-            // One of them may be told that there is another name.
+            // One of the two may be refused because of the other name.
             if counts.len() != 4 || counts.values().any(|count| *count != 1) {
                 wrong.push(format!("{what}: ended with {ends:?}, {counts:?}"));
             }
@@ -193,9 +192,9 @@ fn a_batch_by_two_names_at_once_pays_each_line_once() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The first is on its way, or both begin at once.
+/// First one request is sent while the other is on its way. Then both begin at once.
 #[test]
-fn of_two_requests_for_one_file_one_is_not_sent() {
+fn only_one_of_two_requests_for_one_file_is_sent() {
     let (arrived, arrival) = channel();
     let (release, released) = channel::<()>();
     let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
@@ -272,7 +271,7 @@ fn thirty_requests_at_once_have_thirty_jobs_and_thirty_files() {
 }
 
 #[test]
-fn a_file_that_appears_at_the_target_is_not_replaced() {
+fn a_file_that_appears_at_the_target_is_kept() {
     let mut wrong = Vec::new();
     let table: [(&str, &[&str], &str); 4] = [
         (
@@ -325,7 +324,7 @@ fn a_file_that_appears_at_the_target_is_not_replaced() {
         let said = format!("{}{}", run.out, run.err);
         let is_kept = fs::read(sandbox.path(name)).is_ok_and(|bytes| bytes == b"of the user");
         let is_told = other.as_ref().is_some_and(|(path, _)| {
-            // Both names are told, and the record has the one that counts.
+            // The output has both names, and the record has the new one.
             let file = path.file_name().unwrap().to_str().unwrap();
             let listed = sandbox.run(if what == "a line" {
                 &["jobs", "--json", "--batch", "jobs.jsonl"]
@@ -346,9 +345,9 @@ fn a_file_that_appears_at_the_target_is_not_replaced() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// By its own name, and by a link to it.
+/// Each file is tried by its own name and by links to it.
 #[test]
-fn receipts_are_written_over_no_video_and_no_record() {
+fn receipts_never_overwrite_a_video_or_a_record() {
     let (server, counts) = provider(|| 1);
     let sandbox = Sandbox::new().at("kie", server.url());
     assert_eq!(
@@ -359,7 +358,7 @@ fn receipts_are_written_over_no_video_and_no_record() {
         write(&sandbox, file, &[format!("The dog of {file}")]);
         assert_eq!(sandbox.run(&["generate", "--batch", file]).code, 0);
     }
-    // There is something to send.
+    // This line still has to be sent.
     write(
         &sandbox,
         "jobs.jsonl",
@@ -373,7 +372,7 @@ fn receipts_are_written_over_no_video_and_no_record() {
     ]
     .map(|name| sandbox.path(name))
     .into();
-    // The list of all jobs, wherever it is.
+    // The record of single jobs, in whatever file it is.
     let has_it = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("A fox");
     targets.extend(
         files_in(&sandbox.state())
@@ -428,9 +427,9 @@ fn receipts_are_written_over_no_video_and_no_record() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The answer to the question how far a job is can be the video itself, of any length.
+/// The reply to a question about a job can have the video itself, of any length.
 #[test]
-fn a_video_inside_a_reply_is_asked_for_once() {
+fn a_video_inside_a_reply_is_fetched_once() {
     let mut long = video().to_vec();
     long.extend((8 + (2_u32 << 20)).to_be_bytes());
     long.extend(b"free");

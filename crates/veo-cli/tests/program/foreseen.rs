@@ -1,10 +1,10 @@
-//! What can be known before payment is said before, and nothing is sent then.
+//! A fault that is visible before the payment is told before it, and nothing is sent.
 
 use crate::sandbox::Sandbox;
 use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 
 #[test]
-fn what_can_be_known_before_is_known_before() {
+fn unusable_files_are_refused_before_anything_is_sent() {
     let long = "v".repeat(300) + ".mp4";
     let long_receipt = "r".repeat(300) + ".json";
     let too_long = format!("{}.jsonl", "b".repeat(225));
@@ -13,7 +13,7 @@ fn what_can_be_known_before_is_known_before() {
             &["generate", "--batch", "jobs.jsonl", "--concurrency", "0"],
             "invalid value '0' for '--concurrency <N>'",
         ),
-        // What is no file is replaced by none, and a name with a slash is that of a folder.
+        // Only regular files can be replaced, and a name that ends with a slash is a folder.
         (
             &["generate", "A dog", "--force", "-o", "pipe"],
             "pipe is not a regular file",
@@ -28,7 +28,7 @@ fn what_can_be_known_before_is_known_before() {
             "new.mp4/. is a folder",
         ),
         (&["generate", "--batch", "folder.jsonl"], "new/ is a folder"),
-        // No file can be made there, whoever tries.
+        // No user can make a file in this folder.
         (
             &["generate", "A dog", "-o", "/proc/v.mp4"],
             "no file can be made in the folder /proc",
@@ -128,9 +128,9 @@ fn what_can_be_known_before_is_known_before() {
     assert_eq!(server.count(""), 0);
 }
 
-/// The longest names have room for all that is kept beside them.
+/// The longest allowed names leave room for the files that are kept beside them.
 #[test]
-fn a_long_name_is_long_enough() {
+fn the_longest_file_names_work() {
     let sandbox = Sandbox::with_sim();
     let batch = "b".repeat(230);
     let output = "v".repeat(245);
@@ -143,7 +143,7 @@ fn a_long_name_is_long_enough() {
 }
 
 #[test]
-fn a_refusal_names_who_can_without_a_key_for_it() {
+fn a_refusal_names_a_provider_that_can_make_the_video() {
     let sandbox = Sandbox::new();
     sandbox.write(
         "jobs.jsonl",
@@ -176,15 +176,15 @@ fn a_refusal_names_who_can_without_a_key_for_it() {
 }
 
 #[test]
-fn less_than_was_asked_for_has_a_code_of_its_own() {
+fn a_smaller_video_than_asked_for_has_its_own_exit_code() {
     let table: [(&[&str], i32); 6] = [
         (&["generate", "A dog"], 0),
         (&["generate", "A dog", "--resolution", "1080p"], 6),
         (&["generate", "A dog", "--audio"], 0),
-        // More than was asked for is none of it.
+        // A video that is longer than asked for is not a shortfall.
         (&["generate", "A dog", "--duration", "4"], 0),
         (&["generate", "--batch", "less.jsonl"], 6),
-        // Whoever runs a batch until all is well comes to an end.
+        // The second run has nothing left to do, so a loop that runs the batch until it succeeds ends.
         (&["generate", "--batch", "less.jsonl"], 0),
     ];
     let server = Server::start(|line, body| {
@@ -205,7 +205,7 @@ fn less_than_was_asked_for_has_a_code_of_its_own() {
 }
 
 #[test]
-fn a_simulator_that_begins_with_the_command_has_no_earlier_job() {
+fn a_new_simulator_knows_no_earlier_job() {
     let extension = r#"{"prompt":"more","input":{"type":"extension","source":{"job":"kie:abc"}}}"#;
     let table: [&[&str]; 4] = [
         &["extend", "--sim", "kie", "kie:abc", "more"],

@@ -1,4 +1,4 @@
-//! kie.ai's old form is switched off while the program runs, and its current one is used: each video is paid for once.
+//! kie.ai's old form is switched off while the program runs, and the current form is used. Each video is paid for once.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use crate::server::{self, Server, VIDEO, accepted, refused, task};
 
 const LINES: usize = 6;
 
-/// The ways in which kie.ai can say that the old form takes no video any more.
+/// The ways in which kie.ai can say that the old form takes no videos any more.
 fn ways() -> [(&'static str, Fault); 6] {
     [
         ("HTTP 404", Fault::status(404)),
@@ -31,7 +31,7 @@ fn old_form(name: &str) -> Scenario {
     Scenario::new(name, "The old form of kie.ai is not as it was.").pace(Pace::AtOnce)
 }
 
-/// A sandbox with the lines of a batch.
+/// Returns a sandbox with the lines of a batch.
 fn sandbox(scenario: Scenario) -> Sandbox {
     let sandbox = Sandbox::with_scenario(scenario);
     let line = |number| json!({ "prompt": format!("Dog {number}"), "seconds": 4 }).to_string();
@@ -45,7 +45,7 @@ fn batch(sandbox: &Sandbox, concurrency: &str) -> Run {
     sandbox.run(&[&command[..], &["--concurrency", concurrency]].concat())
 }
 
-/// How often each prompt was paid for.
+/// The number of payments for each prompt.
 fn paid(sim: &Sim) -> BTreeMap<String, usize> {
     let calls = sim.calls();
     let mut paid = BTreeMap::new();
@@ -57,7 +57,7 @@ fn paid(sim: &Sim) -> BTreeMap<String, usize> {
     paid
 }
 
-/// How many requests for a video arrived in each form.
+/// The numbers of requests for a video in the old and in the current form.
 fn asked(sim: &Sim) -> (usize, usize) {
     let calls = sim.calls();
     let count = |operation| {
@@ -69,7 +69,6 @@ fn asked(sim: &Sim) -> (usize, usize) {
     (count("generate"), count("create_task"))
 }
 
-/// The entries of the batch, as its ledger has them.
 fn entries(sandbox: &Sandbox) -> Vec<Entry> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -86,7 +85,7 @@ fn entries(sandbox: &Sandbox) -> Vec<Entry> {
     })
 }
 
-/// The attempts of an entry: the form, and whether it was rejected.
+/// The attempts of an entry: the form, and whether the attempt was rejected.
 fn attempts(entry: &Entry) -> Vec<(Option<&str>, bool)> {
     let attempts = entry.attempts.iter();
     attempts
@@ -113,7 +112,7 @@ fn a_batch_goes_on_in_the_current_form() {
                 "{case}: {paid:?}\n{}",
                 sim.report()
             );
-            // Those that were on their way when the first one was told are told as well.
+            // Requests that were on their way at the first refusal are refused too.
             let (old, current) = asked(sim);
             assert_eq!(current, LINES - 2, "{case}\n{}", sim.report());
             let told = old - 2;
@@ -146,7 +145,7 @@ fn a_batch_goes_on_in_the_current_form() {
     }
 }
 
-/// What says nothing of the form is no reason to pay in the other one.
+/// A failure that says nothing about the form must not lead to a payment in the other form.
 #[test]
 fn other_failures_never_lead_to_the_current_form() {
     let page = Fault::Reply {
@@ -159,7 +158,7 @@ fn other_failures_never_lead_to_the_current_form() {
         let scenario = Scenario::named(name).unwrap();
         (name.to_owned(), scenario)
     };
-    // The scenario, and how the batch ends.
+    // Each row has the scenario, and the exit code of the batch.
     let table = [
         (named("old-form-404-page"), 3),
         (named("old-form-404-of-a-model"), 3),
@@ -190,7 +189,7 @@ fn other_failures_never_lead_to_the_current_form() {
             let sandbox = sandbox(scenario.clone());
             let first = batch(&sandbox, concurrency);
             assert_eq!(first.code, code, "{case}: {}", first.err);
-            // And not by repetition either.
+            // Running the batch again does not lead to the other form either.
             batch(&sandbox, concurrency);
             let sim = sandbox.sim();
             assert_eq!(asked(sim).1, 0, "{case}\n{}", sim.report());
@@ -200,7 +199,7 @@ fn other_failures_never_lead_to_the_current_form() {
     }
 }
 
-/// The first reply is lost, and then the old form is gone: the first video stays unknown, and the others are made.
+/// The first reply is lost, and then the old form is gone. The first video stays unknown, and the others are made.
 #[test]
 fn an_unknown_outcome_is_not_sent_in_the_other_form() {
     for (way, fault) in ways() {
@@ -228,9 +227,9 @@ fn an_unknown_outcome_is_not_sent_in_the_other_form() {
     }
 }
 
-/// Its records go with it, so nobody can tell of what is under way. That is no failure, and is not paid for again.
+/// The records go with the old form, so open jobs have an unknown state. They are not paid for again.
 #[test]
-fn jobs_whose_records_went_are_not_sent_again() {
+fn jobs_whose_records_are_gone_are_not_sent_again() {
     let is_gone = |status| {
         let scenario = old_form("gone-with-its-records");
         let scenario = scenario.fault("generate", 4.., Fault::status(status));
@@ -256,9 +255,9 @@ fn jobs_whose_records_went_are_not_sent_again() {
     }
 }
 
-/// A batch that is killed while the current form is asked does not know what became of that.
+/// A batch that is killed during a request in the current form does not know its outcome.
 #[test]
-fn a_line_that_was_killed_in_the_current_form_is_unknown() {
+fn a_line_killed_in_the_current_form_is_unknown() {
     let (arrived, arrival) = channel();
     let arrived = Mutex::new(arrived);
     let server = Server::start(move |line, _| {
@@ -289,7 +288,6 @@ fn a_line_that_was_killed_in_the_current_form_is_unknown() {
     );
 }
 
-/// Every command knows a job of the current form by its line.
 #[test]
 fn each_command_takes_a_job_of_the_current_form() {
     let sandbox = Sandbox::with_sim().with("KIE_FORM", "current");
@@ -298,7 +296,7 @@ fn each_command_takes_a_job_of_the_current_form() {
     let job = format!("kie+jobs:{}", sandbox.last_task());
     assert!(run.out.contains(&job), "{}", run.out);
     let large = format!("{job}:1080p");
-    // In whatever form new videos are asked for.
+    // The form for new videos does not matter for this job.
     let sandbox = sandbox.with("KIE_FORM", "old");
     let ok = |arguments: &[&str]| {
         let run = sandbox.run(arguments);
@@ -363,8 +361,8 @@ const UPGRADE: [&str; 6] = [
 ];
 const LARGE: &str = "kie+jobs:t1:4k";
 
-/// It is killed before there is a reply: the upgrade is unknown, and no command posts it again. Once somebody has found its task,
-/// that is asked.
+/// The program is killed before the reply. The upgrade is unknown then, and no command sends it again. Once a person
+/// has found its task, that task is asked about.
 #[test]
 fn an_upgrade_killed_before_its_reply_is_not_sent_again() {
     let (arrived, arrival) = channel();
@@ -402,9 +400,9 @@ fn an_upgrade_killed_before_its_reply_is_not_sent_again() {
     assert!(server.count("taskId=large") > 0);
 }
 
-/// It is killed while it waits for the task of the upgrade, again and again.
+/// The program is killed again and again while it waits for the task of the upgrade.
 #[test]
-fn an_upgrade_killed_after_its_reply_is_followed() {
+fn an_upgrade_killed_after_its_reply_is_continued() {
     let asked = AtomicUsize::new(0);
     let server = Server::start(move |line, _| {
         if line.contains("POST") {
@@ -431,7 +429,7 @@ fn an_upgrade_killed_after_its_reply_is_followed() {
     );
 }
 
-/// The simulator's own way to lose the reply to an upgrade, in both sizes.
+/// The simulator loses the reply to an upgrade of either size.
 #[test]
 fn an_upgrade_whose_reply_was_lost_is_paid_once() {
     for size in ["1080p", "4k"] {
@@ -446,19 +444,19 @@ fn an_upgrade_whose_reply_was_lost_is_paid_once() {
         for _ in 0..3 {
             let run = sandbox.run(&upgrade);
             assert_eq!(run.code, 4, "{}", run.err);
-            // The same command would not find out.
+            // The advice is another command, since this one could not find the outcome.
             let next = format!("veo settle {large} --job");
             assert!(run.err.contains(&next), "{}", run.err);
         }
         let sim = sandbox.sim();
         assert_eq!(sim.charges().len(), 2, "{}", sim.report());
         let own = format!("kie+jobs:{}", sandbox.last_task());
-        // The smaller video is no upgrade.
+        // The smaller video is not the upgrade.
         let wrong = sandbox.run(&["settle", &large, "--job", &job]);
         assert_ne!(wrong.code, 0);
         let settled = sandbox.run(&["settle", &large, "--job", &own]);
         assert_eq!(settled.code, 0, "{}", settled.err);
-        // The name of the upgrade leads to its file, and not that of its task.
+        // The advice names the upgrade and not its task, since only the upgrade leads to the file.
         let next = format!("veo wait {large}\n");
         assert!(settled.err.ends_with(&next), "{}", settled.err);
         let run = sandbox.run(&upgrade);
@@ -467,9 +465,9 @@ fn an_upgrade_whose_reply_was_lost_is_paid_once() {
     }
 }
 
-/// Nothing was charged for an upgrade that kie.ai does not take now, and the same command asks again.
+/// kie.ai charges nothing for an upgrade that it refuses for now, and the same command asks again.
 #[test]
-fn an_upgrade_that_is_not_taken_now_is_rejected_and_wanted() {
+fn a_passing_refusal_of_an_upgrade_leaves_it_wanted() {
     for (form, operation) in [("old", "get_1080p_video"), ("current", "create_task")] {
         let sandbox = Sandbox::with_sim().with("KIE_FORM", form);
         let run = sandbox.run(&["generate", "A dog", "--provider", "kie", "--duration", "4"]);
@@ -495,11 +493,11 @@ fn an_upgrade_that_is_not_taken_now_is_rejected_and_wanted() {
     }
 }
 
-/// Each warning is told once, whenever it becomes known.
+/// Each warning is told once, before or after the request.
 #[test]
-fn the_warnings_of_the_form_that_was_taken_are_told() {
+fn the_warnings_of_the_used_form_are_printed_once() {
     let warning = "tier: kie.ai's current form has no word for the tier of an extension";
-    // Whether the old form is gone, the form that is asked for, and how often there is the warning.
+    // Each row says whether the old form is gone, which form is set, and how often the warning is told.
     let table = [(false, "auto", 0), (true, "auto", 1), (false, "current", 1)];
     for (is_gone, form, times) in table {
         let server = Server::start(move |line, _| {

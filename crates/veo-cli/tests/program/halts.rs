@@ -1,4 +1,4 @@
-//! Batches when nothing goes: a fault of the account or of the network is told once, and the same command goes on.
+//! A fault of the account or of the network stops a whole batch. It is told once, and the same command goes on later.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -10,13 +10,13 @@ use crate::sandbox::{Run, Sandbox};
 use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task, video_of, whole};
 
 const LINES: usize = 8;
-/// A picture of one grey point.
+/// A picture of one grey pixel.
 const PNG: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\x00\x00\x00\x0aIDATx\x9cc`\x00\x00\x00\x02\x00\x01H\xaf\xa4q\x00\x00\x00\x00IEND\xaeB`\x82";
 
-/// What kie.ai answers to the paid request with this number, from 1 on. `None` takes it.
+/// The answer to the paid request with this number, from 1 on. `None` accepts the request.
 type Answer = fn(usize) -> Option<String>;
 
-/// The server, with a count of the requests that it has taken for each prompt.
+/// Returns the server, with the number of accepted requests for each prompt.
 fn kie(answer: Answer) -> (Server, std::sync::Arc<Mutex<BTreeMap<String, usize>>>) {
     let taken = std::sync::Arc::new(Mutex::new(BTreeMap::new()));
     let (told, asked) = (taken.clone(), Mutex::new(0));
@@ -49,13 +49,13 @@ fn batch(sandbox: &Sandbox, concurrency: usize, options: &[&str]) -> Run {
     sandbox.run(&[&command, options].concat())
 }
 
-/// Too many requests, and the time after which the provider takes them again.
+/// A refusal for too many requests, with the pause that the provider asks for.
 fn busy(retry_after: &str) -> String {
     let header = format!("retry-after: {retry_after}\r\n");
     whole("200 OK", &header, &refused(429, "Too many requests"))
 }
 
-/// Checks that the end is told once, and gives the number of lines that were not taken.
+/// Checks that the end is told once, and returns the number of lines that were not taken.
 fn not_taken(run: &Run, words: &str) -> usize {
     assert_eq!(run.err.matches(words).count(), 1, "{}", run.err);
     let (before, _) = run.err.split_once(" not taken\n").unwrap();
@@ -110,7 +110,7 @@ fn a_fault_of_the_account_ends_the_sending() {
 }
 
 #[test]
-fn the_sum_of_a_batch_says_what_was_not_taken() {
+fn the_summary_of_a_batch_counts_lines_that_were_not_taken() {
     let (server, _) = kie(|_| Some(refused(401, "no")));
     let sandbox = Sandbox::new().at("kie", server.url());
     let run = batch(&sandbox, 1, &["--json"]);
@@ -128,7 +128,7 @@ fn the_sum_of_a_batch_says_what_was_not_taken() {
 }
 
 #[test]
-fn all_lines_pause_while_there_are_too_many_requests() {
+fn all_lines_pause_after_too_many_requests() {
     for concurrency in [1, 4] {
         let (server, taken) = kie(|number| (number <= 2).then(|| busy("2")));
         let sandbox = Sandbox::new().at("kie", server.url());
@@ -143,7 +143,7 @@ fn all_lines_pause_while_there_are_too_many_requests() {
     }
 }
 
-/// The provider says when to come back, and the user says how long to wait.
+/// The provider asks for a pause, and the user allows a time.
 #[test]
 fn a_provider_that_stays_busy_ends_the_batch_in_time() {
     let table: [(&str, &str, Answer); 5] = [
@@ -175,7 +175,7 @@ fn a_provider_that_stays_busy_ends_the_batch_in_time() {
     }
 }
 
-/// The record knows of a pause that another command was asked for.
+/// The record keeps the pause that another command was asked for.
 #[test]
 fn a_pause_beyond_the_timeout_ends_the_next_command_too() {
     let (server, taken) = kie(|number| (number <= 2).then(|| busy("3600")));
@@ -195,7 +195,7 @@ fn a_pause_beyond_the_timeout_ends_the_next_command_too() {
 }
 
 #[test]
-fn a_network_that_is_down_is_tried_again_and_told_once() {
+fn a_network_failure_is_retried_and_reported_once() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", nobody.local_addr().unwrap());
     drop(nobody);
@@ -210,7 +210,7 @@ fn a_network_that_is_down_is_tried_again_and_told_once() {
 }
 
 #[test]
-fn the_second_account_being_empty_says_nothing_about_a_line() {
+fn an_unusable_second_account_rejects_no_other_line() {
     let (kie, _) = kie(|number| (number == 1).then(|| refused(400, "Content rejected")));
     let uniall = Server::start(|_, _| {
         let body = r#"{"error":{"message":"no","type":"new_api_error","code":"invalid_api_key"}}"#;

@@ -9,7 +9,7 @@ use crate::server::{Server, accepted, record, refused};
 
 const NOTE: &str = "Ctrl-C again gives up";
 
-/// A server that tells when it has a paid request, and takes it when it is told to.
+/// A server that reports the arrival of a paid request, and accepts it when the test says so.
 fn hesitant() -> (Server, std::sync::mpsc::Receiver<()>, Sender<()>) {
     let (arrived, arrival) = channel();
     let (release, released) = channel();
@@ -25,9 +25,9 @@ fn hesitant() -> (Server, std::sync::mpsc::Receiver<()>, Sender<()>) {
     (server, arrival, release)
 }
 
-/// Also when it is told to end, and when the terminal goes.
+/// A signal to end and the hang-up of a terminal do the same.
 #[test]
-fn while_waiting_it_ends_and_says_how_to_go_on() {
+fn a_signal_while_waiting_says_how_to_go_on() {
     for signal in ["-INT", "-TERM", "-HUP"] {
         let server = Server::start(|line, _| {
             Some(if line.contains("/veo/generate") {
@@ -54,7 +54,7 @@ fn while_waiting_it_ends_and_says_how_to_go_on() {
 }
 
 #[test]
-fn with_nohup_it_goes_on_without_the_terminal() {
+fn with_nohup_a_closed_terminal_does_not_end_the_program() {
     let open = Arc::new(Mutex::new(true));
     let is_open = open.clone();
     let server = Server::start(move |line, _| {
@@ -96,9 +96,9 @@ fn with_nohup_it_goes_on_without_the_terminal() {
     );
 }
 
-/// Ctrl-C or kill -9 while an image is on its way to where the provider reaches it.
+/// Ctrl-C or kill -9 comes while an image is uploaded for the provider.
 #[test]
-fn while_uploading_nothing_is_paid_and_nothing_is_open() {
+fn an_end_while_uploading_sends_and_records_nothing() {
     let (arrived, arrival) = channel();
     let (release, released) = channel::<()>();
     let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
@@ -144,9 +144,9 @@ fn while_uploading_nothing_is_paid_and_nothing_is_open() {
     assert_eq!(server.count("/veo/generate"), 0);
 }
 
-/// kie.ai takes twenty requests in ten seconds, and the next one waits here.
+/// kie.ai takes twenty requests in ten seconds, so the next one waits in the program.
 #[test]
-fn while_waiting_for_leave_to_send_it_sends_no_more() {
+fn ctrl_c_while_waiting_for_the_limit_sends_no_more() {
     let server = Server::start(|line, _| {
         Some(if line.contains("/veo/generate") {
             accepted("t1")
@@ -177,7 +177,7 @@ fn while_waiting_for_leave_to_send_it_sends_no_more() {
         run.err
     );
     let listed = sandbox.listed(&["--batch", "jobs.jsonl"]);
-    // Of what has not left, nothing is known and nothing is in doubt.
+    // A request that has not left has no entry, so nothing is unknown.
     assert!(
         listed.len() == 20 && listed.iter().all(|job| job["state"] == "accepted"),
         "{listed:?}"
@@ -185,7 +185,7 @@ fn while_waiting_for_leave_to_send_it_sends_no_more() {
 }
 
 #[test]
-fn after_it_nobody_else_is_asked() {
+fn no_other_provider_is_asked_after_ctrl_c() {
     let (arrived, arrival) = channel();
     let (release, released) = channel();
     let (arrived, released) = (Mutex::new(arrived), Mutex::new(released));
@@ -222,7 +222,7 @@ fn after_it_nobody_else_is_asked() {
 }
 
 #[test]
-fn while_sending_it_waits_for_the_outcome() {
+fn ctrl_c_while_sending_waits_for_the_outcome() {
     let (server, arrival, release) = hesitant();
     let sandbox = Sandbox::new().at("kie", server.url());
     let mut program = sandbox.start(&["generate", "A dog"]);
@@ -244,7 +244,7 @@ fn while_sending_it_waits_for_the_outcome() {
 }
 
 #[test]
-fn twice_while_sending_it_gives_up_and_keeps_that_nobody_knows() {
+fn a_second_ctrl_c_while_sending_records_an_unknown_outcome() {
     let (server, arrival, _release) = hesitant();
     let sandbox = Sandbox::new().at("kie", server.url());
     let mut program = sandbox.start(&["generate", "A dog"]);
@@ -269,7 +269,7 @@ fn twice_while_sending_it_gives_up_and_keeps_that_nobody_knows() {
 }
 
 #[test]
-fn a_batch_starts_nothing_new_and_goes_on_later() {
+fn a_batch_sends_no_new_line_after_ctrl_c() {
     let open = Arc::new(Mutex::new(true));
     let is_open = open.clone();
     let server = Server::start(move |line, body| {
@@ -279,7 +279,7 @@ fn a_batch_starts_nothing_new_and_goes_on_later() {
         if let Some(name) = name {
             return Some(accepted(name));
         }
-        // Jobs go on until they are told to fail.
+        // Jobs run until the test lets them fail.
         Some(record(
             "t",
             if *is_open.lock().unwrap() { 0 } else { 3 },

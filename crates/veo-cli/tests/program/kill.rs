@@ -1,7 +1,7 @@
-//! kill -9 at any moment: no accepted job is lost, and none is paid for twice.
+//! A kill -9 at any moment loses no accepted job, and makes none be paid for twice.
 //!
-//! What was paid for is counted by the server, and what is known of it is what `veo jobs` lists, so nothing here depends on
-//! how it is kept. `scripts/kills.sh` kills many more programs than the usual run.
+//! The server counts the payments, and `veo jobs` lists what is known of them. The tests do not depend on the format of
+//! the record. `scripts/kills.sh` kills many more programs than a usual run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio;
@@ -17,15 +17,15 @@ use crate::chance::{Chance, number};
 use crate::sandbox::Sandbox;
 use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
 
-/// How many requests a sandbox sends at most, so that kie.ai's limit of an account makes none of them wait.
+/// The greatest number of requests in a sandbox. kie.ai's limit of an account makes none of them wait.
 const SENT: usize = 12;
 
-/// What a provider has taken.
+/// The requests that a provider has accepted.
 #[derive(Default)]
 struct Paid {
     /// The tasks of each prompt.
     tasks: Mutex<HashMap<String, Vec<String>>>,
-    /// The calls for each upgrade, by the name that it has as a job.
+    /// The number of calls for each upgrade, by its job.
     upgrades: Mutex<BTreeMap<String, usize>>,
 }
 
@@ -42,7 +42,7 @@ impl Paid {
     }
 }
 
-/// A provider that takes its time to answer, so that a program can be killed meanwhile, and counts.
+/// A provider that counts, and answers slowly, so that a program can be killed before the reply.
 fn provider() -> (Server, Arc<Paid>) {
     let paid = Arc::<Paid>::default();
     let taken = paid.clone();
@@ -66,7 +66,7 @@ fn provider() -> (Server, Arc<Paid>) {
                 .push(task.clone());
             accepted(&task)
         } else if line.contains("/get-1080p-video") {
-            // Whoever asks for it asks how far it is, in the same words.
+            // In the old form the same call asks for progress.
             match call(format!("kie:{}:1080p", task(line))) {
                 1 => r#"{"code":200,"msg":"success","data":null}"#.to_owned(),
                 2 => refused(
@@ -103,22 +103,22 @@ fn provider() -> (Server, Arc<Paid>) {
                 &format!(r#""resolution":"{resolution}","resultUrls""#),
             ));
         };
-        // Not for something to happen meanwhile, but for there to be a meanwhile.
+        // The delay gives the test time to kill the program before the reply.
         thread::sleep(Duration::from_millis(10));
         Some(reply)
     });
     (server, paid)
 }
 
-/// When a program is killed.
+/// The moment at which a program is killed.
 struct Moment {
-    /// Once the server has this, and not from the start.
+    /// The request after which the time begins. Without one it begins with the program.
     once: Option<String>,
     after: Duration,
 }
 
 impl Moment {
-    /// Half of the moments are anywhere in a run, and half of them where there is most to lose.
+    /// Half of the moments are anywhere in a run. The others follow the payment, where there is most to lose.
     fn new(chance: &mut Chance, whole: Duration, paid: impl Into<String>) -> Self {
         let micros = |time: Duration| usize::try_from(time.as_micros()).unwrap();
         let once = (chance.below(2) == 0).then(|| paid.into());
@@ -134,7 +134,7 @@ impl Moment {
     }
 }
 
-/// Starts a command and kills it, if it has not ended by then.
+/// Starts a command, and kills it at the moment unless it has ended before.
 fn start_and_kill(sandbox: &Sandbox, arguments: &[&str], paid: &Paid, moment: &Moment) {
     let mut command = sandbox.command(arguments);
     let mut child = command
@@ -155,7 +155,7 @@ fn start_and_kill(sandbox: &Sandbox, arguments: &[&str], paid: &Paid, moment: &M
     child.wait().unwrap();
 }
 
-/// How many requests were paid for, and how many of them are known and unknown where they are kept.
+/// The number of requests that were paid for, and how many of them the record has as known and as unknown.
 #[derive(Default)]
 struct Ends {
     paid: usize,
@@ -180,7 +180,7 @@ impl Ends {
     }
 }
 
-/// Compares what was paid for with what is listed.
+/// Compares the payments with the list of jobs.
 fn check(tasks: &HashMap<String, Vec<String>>, sandbox: &Sandbox, list: &[&str]) -> Ends {
     let listed = sandbox.listed(list);
     let is = |entry: &Value, states: &[&str]| states.contains(&entry["state"].as_str().unwrap());
@@ -222,7 +222,7 @@ fn check(tasks: &HashMap<String, Vec<String>>, sandbox: &Sandbox, list: &[&str])
     }
 }
 
-/// How long a whole run takes on this machine now.
+/// Returns the time that a whole run takes on this machine now.
 fn whole(sandbox: &Sandbox, arguments: &[&str]) -> Duration {
     let start = Instant::now();
     let run = sandbox.run(arguments);
@@ -230,20 +230,20 @@ fn whole(sandbox: &Sandbox, arguments: &[&str]) -> Duration {
     start.elapsed()
 }
 
-/// How many programs of a kind are killed, of all that there are.
+/// Returns the number of kills for one kind of command, as `part` percent of all.
 fn kills(part: usize) -> usize {
     number("VEO_TEST_KILLS", 200) * part / 100
 }
 
 #[test]
-fn killed_requests_are_kept_and_paid_for_once() {
+fn killed_requests_are_recorded_and_paid_for_once() {
     let mut chance = Chance::new();
     let (server, paid) = provider();
     let mut ends = Ends::default();
-    // New videos and longer ones, each with the wait for it and without.
+    // New videos and longer ones are made, each with and without the wait.
     for group in 0..kills(50).div_ceil(SENT) {
         let sandbox = Sandbox::new().at("kie", server.url());
-        // How long a run takes depends on what else the machine does, so it is seen anew.
+        // The time of a run depends on the load of the machine, so it is measured for each group.
         let sent = whole(
             &sandbox,
             &["generate", &format!("Dog 0 of {group}"), "--no-wait"],
@@ -262,7 +262,7 @@ fn killed_requests_are_kept_and_paid_for_once() {
                     command.insert(1, first.clone());
                 }
                 command.extend((!wait).then(|| "--no-wait".to_owned()));
-                // Four at a time make each slower.
+                // Four programs at a time make each one slower.
                 let moment = Moment::new(&mut chance, if wait { made } else { sent } * 4, prompt);
                 (command, moment)
             })
@@ -297,7 +297,7 @@ fn killed_batches_go_on_until_each_line_is_done_or_unknown() {
                 .map(|dog| format!("{{\"prompt\":\"Dog {dog} of {batch}\",\"seconds\":4}}\n"));
             sandbox.write("jobs.jsonl", &requests.collect::<String>());
             let moments = (0..15).map(|number| {
-                // Early on most of the time, where there is more to lose.
+                // Most moments are early, where there is more to lose.
                 let dog = 1 + number * LINES / 15;
                 Moment::new(
                     &mut chance,
@@ -323,7 +323,7 @@ fn killed_batches_go_on_until_each_line_is_done_or_unknown() {
         for (batch, (sandbox, _)) in (number * 4..).zip(batches) {
             let last = sandbox.run(&command);
             let found = check(&paid.tasks_of(batch), sandbox, &["--batch", "jobs.jsonl"]);
-            // At the end every line is done, or it is not known whether it was sent.
+            // At the end every line is done, or its outcome is unknown.
             let code = if found.unknown > 0 { 4 } else { 0 };
             assert_eq!(
                 (found.known + found.unknown, last.code),
@@ -338,7 +338,7 @@ fn killed_batches_go_on_until_each_line_is_done_or_unknown() {
 }
 
 #[test]
-fn killed_upgrades_are_kept_and_called_at_most_twice() {
+fn killed_upgrades_are_recorded_and_called_at_most_twice() {
     let mut chance = Chance::new();
     let (server, paid) = provider();
     let (mut ends, mut repeated, mut wrong) = (Ends::default(), 0, Vec::new());
@@ -373,13 +373,14 @@ fn killed_upgrades_are_kept_and_called_at_most_twice() {
             for (job, size, _, moments) in &wishes {
                 let (sandbox, paid) = (&sandbox, &paid);
                 scope.spawn(move || {
-                    // What is there and not on record may be replaced.
+                    // A video that is there without a record may be replaced.
                     let command = ["upgrade", job, "--resolution", size, "--force"];
                     moments
                         .iter()
                         .for_each(|moment| start_and_kill(sandbox, &command, paid, moment));
                     let run = sandbox.run(&command);
-                    // A call whose reply was lost is for a person to look at. The server has only one video, which is smaller.
+                    // A call with a lost reply is for a person to settle. The server's only video is smaller than asked
+                    // for.
                     assert!([6, 4].contains(&run.code), "{} {}", run.code, run.err);
                 });
             }
@@ -404,7 +405,7 @@ fn killed_upgrades_are_kept_and_called_at_most_twice() {
                 unknown: usize::from(is_unknown),
             });
             repeated += usize::from(*size == "4k" && calls > 1);
-            // How far the one in 1080p is can be seen by the same call only.
+            // For 1080p only the same call says how far the upgrade is.
             if *size == "4k" && calls > 2 {
                 wrong.push(format!("{name} was asked for {calls} times"));
             }
@@ -418,7 +419,7 @@ fn killed_upgrades_are_kept_and_called_at_most_twice() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The two moments that count most, without chance.
+/// The kills come at the two most important moments, and not by chance.
 #[test]
 fn a_kill_while_sending_leaves_an_unknown_outcome() {
     let (arrived, arrival) = channel();
@@ -426,10 +427,10 @@ fn a_kill_while_sending_leaves_an_unknown_outcome() {
     let held = AtomicUsize::new(0);
     let server = Server::start(move |line, _| {
         if !line.contains("POST") {
-            // The job goes on for ever.
+            // The job never ends.
             return Some(record("t1", 0, ""));
         }
-        // The first two get no answer for as long as they live.
+        // The first two requests get no answer while their program lives.
         if held.fetch_add(1, Ordering::Relaxed) < 2 {
             arrived.lock().unwrap().send(()).unwrap();
             loop {

@@ -1,4 +1,4 @@
-//! The ledger that machines share, in PostgreSQL.
+//! The ledger in PostgreSQL that machines share.
 
 use crate::sandbox::Sandbox;
 
@@ -52,7 +52,7 @@ mod postgres {
                 "postgres://me:hidden@localhost/veo?hostaddr=192.0.2.1",
                 "is on another machine",
             ),
-            // Nobody listens at this port.
+            // No server listens at this port.
             (
                 "postgres://me:hidden@127.0.0.1:1/veo",
                 "PostgreSQL cannot be reached",
@@ -67,7 +67,7 @@ mod postgres {
         }
     }
 
-    /// All in one, since all of it has the same tables.
+    /// The test has all steps in one, since all of them use the same tables.
     #[test]
     fn machines_share_a_batch_and_its_jobs() {
         let Some(address) = address() else {
@@ -105,7 +105,7 @@ mod postgres {
         assert_eq!(whole.code, 2);
         assert!(whole.err.contains("leave out --batch"), "{}", whole.err);
 
-        // A job of one machine is gone on with by another.
+        // A job of one machine is continued on another.
         let sent = sandbox.run(&["generate", "A cat", "--no-wait", "-o", "cat.mp4"]);
         assert_eq!(sent.code, 0, "{}", sent.err);
         assert_eq!(states(&sandbox), [("accepted", 1), ("done", 9)]);

@@ -1,7 +1,7 @@
-//! kie.ai takes twenty requests in any ten seconds. What waits for its turn was never sent, and what has its turn is in
-//! time.
+//! kie.ai takes twenty requests in any ten seconds. A request that waits for its turn was never sent, and a request
+//! that has its turn arrives within the limit.
 //!
-//! The tests that need ten seconds and more run with `scripts/kills.sh` only.
+//! Tests that need ten seconds and more run with `scripts/kills.sh` only.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use crate::server::{Server, accepted, prompt, record, refused, task};
 const REQUESTS: usize = 20;
 const SPAN: Duration = Duration::from_secs(10);
 
-/// Whether the tests run that take a minute.
+/// Returns whether tests run that take a minute.
 fn has_time() -> bool {
     let has_time = number("VEO_TEST_LONG", 0) > 0;
     if !has_time {
@@ -25,21 +25,22 @@ fn has_time() -> bool {
     has_time
 }
 
-/// A provider with the limit of kie.ai, which counts.
+/// A provider that counts, with the limit of kie.ai.
 #[derive(Default)]
 struct Provider {
-    /// When the last requests arrived that were taken.
+    /// The times of the accepted requests that count for the limit.
     window: Mutex<VecDeque<Instant>>,
-    /// When each request was taken, and how often each prompt was.
+    /// The times of all accepted requests.
     taken: Mutex<Vec<Instant>>,
     prompts: Mutex<HashMap<String, usize>>,
-    /// Those that have arrived and are not answered.
+    /// The number of requests that have arrived and are not answered yet.
     on_the_wire: AtomicUsize,
     refused: AtomicUsize,
 }
 
 impl Provider {
-    /// Each request needs a time to arrive, and one to be answered. A job ends at once, without a video.
+    /// Starts the provider. A request takes a random time up to `way` to arrive, and up to `answer` to be answered. A
+    /// job ends at once without a video.
     fn start(way: Duration, answer: Duration) -> (Server, Arc<Self>) {
         let provider = Arc::<Self>::default();
         let (told, chance) = (provider.clone(), Mutex::new(Chance::new()));
@@ -93,14 +94,14 @@ fn count(sandbox: &Sandbox, state: &str) -> usize {
         .count()
 }
 
-/// The last words, which sum up.
+/// The last lines, which have the sum.
 fn end(text: &str) -> &str {
     text.rmatch_indices('\n')
         .nth(4)
         .map_or(text, |(at, _)| &text[at..])
 }
 
-/// Two are held on the way, and four wait for their turn.
+/// Two requests are held at the provider, and four wait for their turn.
 #[test]
 fn a_kill_leaves_waiting_requests_wanted() {
     let counts = Arc::new(Mutex::new(HashMap::<String, usize>::new()));
@@ -133,7 +134,7 @@ fn a_kill_leaves_waiting_requests_wanted() {
         "1s",
     ];
     let mut program = sandbox.start(&command);
-    // Each of them is on record by then.
+    // The accepted requests are on record by then.
     program.until_times("Accepted as", REQUESTS - 2);
     program.kill();
     let (unknown, sent) = (count(&sandbox, "unknown"), server.count("POST"));
@@ -159,7 +160,7 @@ fn a_kill_leaves_waiting_requests_wanted() {
     );
 }
 
-/// What was on the way when it was killed is unknown, and the same command sends the rest.
+/// A request that was on its way at the kill is unknown, and the same command sends the rest.
 #[test]
 fn a_killed_batch_leaves_only_sent_requests_unknown() {
     if !has_time() {
@@ -178,9 +179,9 @@ fn a_killed_batch_leaves_only_sent_requests_unknown() {
             concurrency,
         ];
         let program = sandbox.start(&command);
-        // The case is about this moment.
+        // The case needs a kill at this moment.
         thread::sleep(Duration::from_secs(seconds));
-        // A reply that has just left may not be on record, so those count that were there a moment ago as well.
+        // A reply may have left and not be on record yet, so the requests of a moment ago count too.
         let before = provider.on_the_wire.load(Ordering::SeqCst);
         thread::sleep(Duration::from_millis(100));
         let on_the_wire = before.max(provider.on_the_wire.load(Ordering::SeqCst));
@@ -194,7 +195,7 @@ fn a_killed_batch_leaves_only_sent_requests_unknown() {
             continue;
         }
         let mut last = sandbox.run(&command);
-        // What was refused for being too much is sent by the same command.
+        // The same command sends the lines that were refused for the limit.
         for _ in 0..lines {
             if provider.prompts.lock().unwrap().len() == lines {
                 break;
@@ -220,9 +221,9 @@ fn a_killed_batch_leaves_only_sent_requests_unknown() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The delays on the way differ, so what leaves in time can arrive too close to what left before.
+/// Requests take different times to arrive, so the distance between two can shrink on the way.
 #[test]
-fn the_limit_is_used_and_never_exceeded() {
+fn the_limit_is_used_fully_and_never_exceeded() {
     if !has_time() {
         return;
     }
@@ -240,7 +241,7 @@ fn the_limit_is_used_and_never_exceeded() {
         .max()
         .unwrap()
         .duration_since(*taken.iter().min().unwrap());
-    // The first twenty can all leave at once.
+    // The first twenty requests can leave at once.
     let least = SPAN.as_secs_f64() * ((LINES - REQUESTS) as f64 / REQUESTS as f64);
     let rate = least / last.as_secs_f64() * 100.0;
     println!(

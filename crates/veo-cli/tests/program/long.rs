@@ -1,9 +1,9 @@
-//! Tasks with very long ids.
+//! Jobs whose task ids are very long.
 
 use crate::sandbox::{Sandbox, files_in};
 use crate::server::{Server, VIDEO, accepted, prompt, record};
 
-/// The longest line that people are shown, and the longest of a record, in bytes.
+/// The longest line of the output and the longest line of a record, in bytes.
 const SHOWN: usize = 1 << 10;
 const RECORDED: usize = 64 << 10;
 
@@ -43,14 +43,14 @@ fn all_commands_work_with_a_long_id() {
         assert_eq!(space, 334, "{shown}");
         assert_eq!(job + space + 2, video, "{shown}");
     }
-    // A file that is named after the job has a name that is short enough.
+    // A file that is named after the job gets a shorter name.
     let elsewhere = Sandbox::new().at("kie", server.url());
     let run = elsewhere.run(&["download", &job]);
     assert_eq!(run.code, 0, "{}", run.err);
 }
 
 #[test]
-fn what_is_paid_for_is_on_record_however_long_the_id() {
+fn a_too_long_task_id_makes_a_short_unknown_entry() {
     let id = "t".repeat(1 << 20);
     let server = Server::start(move |line, body| {
         let is_kie = line.contains("/api/v1/");

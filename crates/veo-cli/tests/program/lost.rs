@@ -1,5 +1,5 @@
-//! The reply to a paid request gets lost, in each way in which a network or a gateway loses it. The request was taken and is paid
-//! for, so it is sent once, and to nobody else.
+//! A network or a gateway loses the reply to a paid request, in each known way. The request was accepted and is paid
+//! for, so it is sent once, and to no other provider.
 
 use veo_sim::{Fault, Pace, Scenario};
 
@@ -28,7 +28,7 @@ fn a_request_is_sent_once_although_its_reply_is_lost() {
         ("520", page(520)),
         ("524", page(524)),
     ];
-    // Each command, and how often it is run. The same batch is the same wish.
+    // Each command, and the number of its runs. A second `veo generate` would have another wish.
     let commands: [(&[&str], usize); 2] = [
         (&["generate", "A dog"], 1),
         (&["generate", "--batch", "jobs.jsonl"], 2),

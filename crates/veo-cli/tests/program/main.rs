@@ -1,6 +1,6 @@
-//! The program as a person runs it: what it prints on both streams, how it ends, and what it leaves on the disk.
+//! The program as a person runs it: both streams, the exit code, and the files that it leaves.
 //!
-//! It meets the signals, links and permissions of Unix.
+//! The tests use the signals, links and permissions of Unix.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,

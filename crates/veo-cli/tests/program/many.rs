@@ -1,7 +1,7 @@
-//! A hundred thousand jobs: every command is still quick, and needs little memory.
+//! Every command is quick and needs little memory with a hundred thousand jobs on record.
 //!
-//! `scripts/many.sh` measures the program as it is released. The usual run does the same with fewer jobs and without the
-//! bounds, so that the way to measure stays whole.
+//! `scripts/many.sh` measures the released program. A usual run has fewer jobs and no bounds, and only keeps the
+//! measurement in working order.
 
 use std::fs;
 use std::path::Path;
@@ -13,20 +13,19 @@ use crate::chance::number;
 use crate::sandbox::Sandbox;
 use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 
-/// What a command may use of the processor, in hundredths of a second, and of the memory, in megabytes.
+/// The most that a command may use: the processor in hundredths of a second, and the memory in megabytes.
 const MOST: [u64; 2] = [50, 150];
 
-/// What a command has used, in the same units.
+/// The code of a command, and what it has used in the same units.
 struct Used {
     code: Option<i32>,
     hundredths: u64,
     megabytes: u64,
 }
 
-/// Runs a command to its end. Linux tells of a process that has ended what it has used until somebody asks for its code,
-/// and of the memory only before.
+/// Runs a command to its end. Linux tells its memory until it ends, and its processor time until it is waited for.
 fn measure(command: &mut Command) -> Used {
-    // Whoever uses it has the certificates of the machine to read as well.
+    // A user's command also reads the certificates of the machine, so they count.
     command
         .env_remove("SSL_CERT_FILE")
         .env_remove("SSL_CERT_DIR")
@@ -46,7 +45,7 @@ fn measure(command: &mut Command) -> Used {
         });
         kilobytes = kilobytes.max(most.unwrap_or(0));
         let stat = file("stat");
-        // The name of the program stands in brackets before the rest.
+        // The name of the program is in brackets before these fields.
         let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
         if fields[0] == "Z" {
             break fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
@@ -61,10 +60,10 @@ fn measure(command: &mut Command) -> Used {
     }
 }
 
-/// Adds so many jobs that are done to a record.
+/// Adds `count` finished jobs to a record.
 ///
-/// How a record is written is the library's to know, whose example `fill_ledger` does it: it is built with the tests of the
-/// workspace, and by the script.
+/// The library's example `fill_ledger` writes them, since only the library knows the format. It is built with the tests
+/// of the workspace, and by the script.
 fn fill(path: &Path, count: usize) {
     let example = Path::new(env!("CARGO_BIN_EXE_veo"))
         .with_file_name("examples")
@@ -156,7 +155,7 @@ fn a_hundred_thousand_jobs_slow_no_command_down() {
                 "{words}: {hundredths} hundredths of a second, {megabytes} MB"
             ));
         }
-        // What the upgrade comes to is another matter.
+        // The outcome of the upgrade does not matter here.
         if code != Some(0) && arguments[0] != "upgrade" {
             wrong.push(format!("{words}: ended with {code:?}"));
         }

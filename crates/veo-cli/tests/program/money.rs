@@ -1,4 +1,4 @@
-//! What became of paid requests, on the streams, in the exit code and on the disk.
+//! The outcomes of paid requests on both streams, in the exit code and on the disk.
 
 use insta::assert_snapshot;
 
@@ -8,7 +8,7 @@ use crate::server::{Server, accepted, record, refused};
 const GENERATE: &str = "/veo/generate";
 
 #[test]
-fn every_end_has_its_code() {
+fn every_outcome_has_its_exit_code() {
     type Answer = fn(&str) -> Option<String>;
     let table: [(&str, &[&str], Answer); 9] = [
         ("no credits", &[], |_| {
@@ -61,7 +61,7 @@ fn every_end_has_its_code() {
             let run = sandbox.run(&arguments);
             shown += &format!("# {what}\n{}\n", sandbox.shown(&arguments, &run));
         }
-        // Each of the two commands has sent one.
+        // Each of the two commands has sent one request.
         assert_eq!(server.count(GENERATE), 2, "{what}");
         let states: Vec<_> = sandbox
             .listed(&[])
@@ -74,7 +74,7 @@ fn every_end_has_its_code() {
 }
 
 #[test]
-fn nobody_there_costs_nothing() {
+fn an_unreachable_provider_costs_nothing() {
     let sandbox = Sandbox::new().at("kie", "http://127.0.0.1:1");
     let run = sandbox.run(&["generate", "A dog"]);
     assert_eq!(run.code, 3, "{}", run.err);
@@ -117,7 +117,7 @@ fn an_unknown_outcome_asks_no_other_provider() {
         "{}",
         jobs.err
     );
-    // There is nothing to wait for, and waiting sends nothing.
+    // There is no job to wait for, and waiting sends nothing.
     assert_eq!(sandbox.run(&["wait"]).code, 0);
     assert_eq!(lost.count("POST"), 1);
 }
@@ -140,7 +140,7 @@ fn the_next_provider_is_asked_after_a_refusal() {
 }
 
 #[test]
-fn nothing_is_sent_that_cannot_be_written_down() {
+fn nothing_is_sent_without_a_usable_ledger() {
     let server = Server::start(|_, _| None);
     let sandbox = Sandbox::new().at("kie", server.url());
     std::fs::create_dir_all(sandbox.store()).unwrap();
@@ -154,7 +154,7 @@ fn nothing_is_sent_that_cannot_be_written_down() {
 }
 
 #[test]
-fn request_and_job_are_on_disk_before_the_next_step() {
+fn a_request_and_its_job_are_on_disk_before_the_next_step() {
     let sandbox = Sandbox::new();
     let (intent, job) = (sandbox.store(), sandbox.store());
     let (known, named) = (
@@ -169,7 +169,7 @@ fn request_and_job_are_on_disk_before_the_next_step() {
             );
             return Some(accepted("t1"));
         }
-        // A question that is not answered fails, and then the command does.
+        // An unanswered question fails, and the command with it.
         lines(&job).iter().any(named).then(|| record("t1", 3, ""))
     });
     let run = sandbox.at("kie", server.url()).run(&["generate", "A dog"]);
@@ -180,7 +180,7 @@ fn request_and_job_are_on_disk_before_the_next_step() {
     );
 }
 
-/// Nothing is sent from a damaged record, and what can be read of it is gone on with.
+/// Nothing is sent from a damaged record, but its readable jobs can be waited for.
 #[test]
 fn a_paid_job_is_listed_and_can_be_waited_for() {
     let sandbox = Sandbox::with_sim();
@@ -222,7 +222,7 @@ fn a_paid_job_is_listed_and_can_be_waited_for() {
     }
 }
 
-/// UniAll has no place for images, and reaches those at kie.ai.
+/// UniAll does not store images, so it is given a link to the image at kie.ai.
 #[test]
 fn an_image_reaches_uniall_through_an_upload_to_kie() {
     let sandbox = Sandbox::with_sim();
@@ -252,7 +252,7 @@ fn an_image_reaches_uniall_through_an_upload_to_kie() {
     ]);
     assert_eq!(run.code, 0, "{}", run.err);
 
-    // Without a key for kie.ai there is no way, and the plan says so.
+    // Without an API key for kie.ai the image has no place, and the plan says so.
     let alone = Sandbox::new().at("uniall", "http://127.0.0.1:1");
     std::fs::write(alone.path("dog.png"), image).unwrap();
     for start in ["plan", "generate"] {
@@ -308,7 +308,7 @@ fn no_paid_video_is_saved_over_another_one() {
     let run = sandbox.run(&taken);
     let wanted = format!("./video-3.mp4 is where {third} is to be saved");
     assert!(run.code == 2 && run.err.contains(&wanted), "{}", run.err);
-    // What is under way is no file that could be replaced.
+    // An open job has no file yet that could be replaced.
     let run = sandbox.run(&[&taken, ["--force"].as_slice()].concat());
     assert!(run.code == 2 && run.err.contains(&wanted), "{}", run.err);
     assert_eq!(sandbox.paid(), 3);

@@ -1,5 +1,5 @@
-//! The way to the providers and to media hosts: proxies, and names that stand for made-up addresses. Nothing leaves this
-//! machine: a proxy of the test is all of the Internet, and so is a network of its own.
+//! The way to providers and media hosts: proxies, and names that lead to made-up addresses. Nothing leaves this
+//! machine. A proxy of the test, or a network of its own, stands for the Internet.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -16,11 +16,11 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use crate::sandbox::{Run, Sandbox};
 use crate::server::{accepted, record, serve};
 
-/// A key as real ones are.
+/// An API key like real ones.
 const KEY: &str = "sk-0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 const VIDEO: &str = "https://media.example.net/video.mp4?signature=9f8e7d";
 
-/// A CONNECT proxy that gives each host the same server.
+/// A CONNECT proxy behind which every host is the same server.
 struct Proxy {
     port: u16,
     /// The heads of the requests for a tunnel.
@@ -28,7 +28,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Answers with this status. If it is a success, kie.ai is behind it, and its media host.
+    /// Starts a proxy that answers with this status. Behind a success there are kie.ai and its media host.
     fn start(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -49,13 +49,13 @@ impl Proxy {
         Self { port, asked }
     }
 
-    /// What it was asked since the last time.
+    /// Returns the requests for a tunnel since the last call.
     fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().unwrap())
     }
 }
 
-/// Reads the head of a request and nothing of what follows it.
+/// Reads the head of a request, and nothing after it.
 fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -65,7 +65,7 @@ fn head(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-/// Answers one request over TLS as kie.ai does, or as its media host.
+/// Answers one request over TLS as kie.ai or as its media host.
 fn serve_kie(stream: TcpStream) {
     serve_tls(stream, &Mutex::default(), &|line| {
         Some(match line.starts_with("POST") {
@@ -75,7 +75,7 @@ fn serve_kie(stream: TcpStream) {
     });
 }
 
-/// Answers one request over TLS, or reads it and ends the connection without the farewell of TLS.
+/// Answers one request over TLS, or reads it and closes the connection without a TLS close message.
 fn serve_tls(
     stream: TcpStream,
     seen: &Mutex<Vec<String>>,
@@ -97,7 +97,7 @@ fn certificates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/tls")
 }
 
-/// With the key of kie.ai, which is at its own address, and with trust in the certificates of the tests.
+/// Returns a sandbox with an API key of kie.ai, which has its own address, and the certificates of the tests.
 fn sandbox() -> Sandbox {
     let authority = certificates().join("authority.pem");
     Sandbox::new()
@@ -110,7 +110,7 @@ fn is_saved(sandbox: &Sandbox, run: &Run) -> bool {
 }
 
 #[test]
-fn everything_goes_through_a_tunnel_of_the_proxy() {
+fn every_request_goes_through_a_tunnel_of_the_proxy() {
     let proxy = Proxy::start("200 Connection established");
     let url = format!("http://me:pass@127.0.0.1:{}", proxy.port);
     let dead = "http://127.0.0.1:1";
@@ -159,7 +159,7 @@ fn everything_goes_through_a_tunnel_of_the_proxy() {
 }
 
 #[test]
-fn a_proxy_that_lets_nothing_through_is_named() {
+fn a_refusing_proxy_is_named_in_the_error() {
     let table = [
         ("403 Forbidden", "unsuccessful"),
         (
@@ -191,7 +191,7 @@ fn a_proxy_that_lets_nothing_through_is_named() {
 }
 
 #[test]
-fn what_is_no_proxy_is_refused_by_the_name_of_its_variable() {
+fn an_invalid_proxy_is_refused_with_its_variable() {
     for (variable, url) in [
         ("HTTPS_PROXY", "ftp://me:pass@proxy.example.net"),
         ("ALL_PROXY", "http://me:pass@proxy.example.net:port"),
@@ -206,7 +206,7 @@ fn what_is_no_proxy_is_refused_by_the_name_of_its_variable() {
 }
 
 #[test]
-fn this_machine_is_asked_directly() {
+fn a_server_on_this_machine_is_reached_without_a_proxy() {
     let proxy = Proxy::start("502 Bad Gateway");
     let url = format!("http://127.0.0.1:{}", proxy.port);
     let sandbox = Sandbox::with_sim()
@@ -240,10 +240,10 @@ fn a_path_in_the_base_url_is_named_as_the_fault() {
     }
 }
 
-/// The same as a proxy program that gives out addresses of 198.18.0.0/15 for names.
+/// Some proxy programs give out addresses of 198.18.0.0/15 for names.
 #[cfg(target_os = "linux")]
 #[test]
-fn made_up_addresses_are_followed_where_the_api_has_one() {
+fn private_addresses_are_followed_if_the_api_has_one_too() {
     run_in_a_network_of_its_own("network::made_up_addresses");
 }
 
@@ -253,7 +253,7 @@ fn a_request_is_not_sent_to_the_second_address_of_a_name() {
     run_in_a_network_of_its_own("network::two_addresses");
 }
 
-/// Runs one of the ignored tests below in a network of its own, which is not allowed everywhere.
+/// Runs one of the ignored tests below in a network of its own, if the system allows that.
 #[cfg(target_os = "linux")]
 fn run_in_a_network_of_its_own(test: &str) {
     let hosts = tempfile::NamedTempFile::new().unwrap();
@@ -315,7 +315,7 @@ fn made_up_addresses() {
     }
 }
 
-/// The address that is asked first reads the request and ends the connection; the other one would take it.
+/// The address that is tried first reads the request and closes the connection. The second would accept it.
 #[test]
 #[ignore = "a test above runs it, in a network of its own"]
 fn two_addresses() {

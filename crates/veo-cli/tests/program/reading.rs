@@ -1,4 +1,4 @@
-//! Texts are read in the same way wherever they come from.
+//! Texts are read in the same way from every source.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,7 +15,7 @@ fn plan(sandbox: &Sandbox, arguments: &[&str]) -> Value {
 }
 
 #[test]
-fn what_is_read_is_taken_as_it_is_meant() {
+fn marks_cases_and_line_ends_of_texts_are_tolerated() {
     let table: [(&str, &str, &[&str], &str, &str); 9] = [
         (
             "r.json",
@@ -80,7 +80,7 @@ fn what_is_read_is_taken_as_it_is_meant() {
 }
 
 #[test]
-fn a_receipt_stands_for_its_request() {
+fn a_receipt_can_be_given_as_a_request() {
     let sandbox = Sandbox::with_sim();
     let made = [
         "generate",
@@ -100,7 +100,7 @@ fn a_receipt_stands_for_its_request() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused_in_a_sentence() {
+fn ambiguous_texts_are_refused_in_one_sentence() {
     let twice = r#"{"prompt":"A","prompt":"B"}"#;
     let deeper = r#"{"prompt":"A","input":{"type":"text","type":"image"}}"#;
     let one_a_line = "one JSON object a line";
@@ -140,9 +140,9 @@ fn what_cannot_be_meant_is_refused_in_a_sentence() {
     assert_eq!(sandbox.paid(), 0);
 }
 
-/// In words for whoever wrote it, and not for programmers.
+/// The message is for the user who wrote the file, and not for programmers.
 #[test]
-fn what_is_wrong_with_yaml_is_said_in_a_sentence() {
+fn a_fault_in_yaml_is_explained_in_one_sentence() {
     let not_yaml = "indent with blanks, and put a text in quotes";
     let table = [
         (
@@ -213,7 +213,7 @@ fn a_batch_with_a_byte_order_mark_is_the_same_batch() {
 #[test]
 fn a_readable_key_file_is_refused_only_when_it_is_used() {
     let key = "[kie]\napi_key = \"from-the-file\"\n";
-    // The text, whether the environment has a key, how it ends, and whether there is a word about it.
+    // Each row has the text, whether the environment has an API key, the exit code, and whether there is a warning.
     let table = [
         (key, true, 0, true),
         (key, false, 2, true),
@@ -246,7 +246,7 @@ fn a_readable_key_file_is_refused_only_when_it_is_used() {
 }
 
 #[test]
-fn a_batch_can_follow_the_image_as_well() {
+fn a_batch_takes_the_aspect_ratio_of_the_image() {
     let sandbox = Sandbox::with_sim();
     std::fs::write(sandbox.path("a.png"), PICTURE).unwrap();
     for ratio in ["auto", "Auto"] {
@@ -261,7 +261,7 @@ fn a_batch_can_follow_the_image_as_well() {
     }
 }
 
-/// Nobody waits for a pipe that nobody writes to, and nobody reads a device without an end.
+/// The program does not wait for a pipe without a writer, and does not read an endless device.
 #[test]
 fn special_files_are_refused_at_once() {
     let server = Server::start(|_, _| None);
@@ -302,9 +302,9 @@ fn special_files_are_refused_at_once() {
     assert_eq!(server.count(""), 0);
 }
 
-/// What has an end is read from wherever it comes, and what has none is refused.
+/// A text with an end is read from any source, and an endless one is refused.
 #[test]
-fn nothing_is_read_for_ever() {
+fn endless_texts_are_refused() {
     let server = Server::start(|_, _| None);
     let sandbox = Sandbox::new().at("kie", server.url());
     let nobody = "it is a pipe, and nobody writes to it";
@@ -352,9 +352,9 @@ fn nothing_is_read_for_ever() {
     }
 }
 
-/// A receipt can come from anybody.
+/// A receipt can come from a stranger.
 #[test]
-fn a_receipt_that_names_a_special_file_is_looked_into() {
+fn a_receipt_that_names_a_special_file_is_inspected() {
     let sandbox = Sandbox::with_sim();
     let made = ["generate", "A dog", "-o", "dog.mp4", "--receipt", "r.json"];
     assert_eq!(sandbox.run(&made).code, 0);
@@ -369,7 +369,7 @@ fn a_receipt_that_names_a_special_file_is_looked_into() {
 }
 
 #[test]
-fn this_machine_is_known_in_any_case() {
+fn loopback_addresses_are_recognised_in_any_case() {
     let sandbox = Sandbox::with_sim();
     let port = sandbox.url().rsplit(':').next().unwrap().to_owned();
     let urls = [

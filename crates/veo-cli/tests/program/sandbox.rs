@@ -1,4 +1,4 @@
-//! A place of its own for a run of the program: nothing of the machine's user is read or written.
+//! A sandbox for a run of the program. It neither reads nor writes anything of the user.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,14 +10,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 use veo_sim::{Scenario, Sim};
 
-/// A whole picture, 16 by 9.
+/// A whole picture of 16 by 9 pixels.
 pub(crate) const PICTURE: &[u8] = include_bytes!("../../../../tests/media/kite.png");
 
-/// A home, and a folder in which the program runs.
+/// A home folder, and a folder in which the program runs.
 pub(crate) struct Sandbox {
     root: TempDir,
     environment: BTreeMap<String, String>,
-    /// It stops when it is dropped.
+    /// The simulator stops when it is dropped.
     sim: Option<Sim>,
 }
 
@@ -47,7 +47,7 @@ impl Sandbox {
             ("XDG_STATE_HOME", path("state")),
             ("TMPDIR", path("home")),
             ("TERM", "xterm".to_owned()),
-            // Nothing here leaves this machine, and to read its certificates is most of the time of a short command.
+            // Nothing leaves this machine, and reading its certificates would take most of the time of a short command.
             ("SSL_CERT_FILE", "/dev/null".to_owned()),
             ("SSL_CERT_DIR", "/dev/null".to_owned()),
         ];
@@ -61,18 +61,18 @@ impl Sandbox {
         }
     }
 
-    /// With both providers on this machine, as `veo sim` has them.
+    /// Returns a sandbox with both providers on this machine, as `veo sim` plays them.
     pub(crate) fn with_sim() -> Self {
         Self::with_scenario(Scenario::new("rich", "There is enough for every test."))
     }
 
-    /// The same, where this goes wrong.
+    /// Returns a sandbox with both providers, in which this scenario is played.
     pub(crate) fn with_scenario(scenario: Scenario) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        // Some tests make more videos than the usual balance is good for.
+        // Some tests make more videos than the usual balance can pay for.
         let rich = scenario.credits(1_000_000.25);
         let sim = runtime
             .block_on(Sim::builder().scenario(rich).start())
@@ -82,7 +82,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// With a key for a provider at this address.
+    /// Adds an API key for a provider at this address.
     pub(crate) fn at(self, provider: &str, url: &str) -> Self {
         let provider = provider.to_uppercase();
         self.with(&format!("{provider}_API_KEY"), "sk-secret")
@@ -99,7 +99,7 @@ impl Sandbox {
         self.sim.as_ref().unwrap()
     }
 
-    /// The requests that cost money, as they arrived at the simulator.
+    /// The number of paid requests that have arrived at the simulator.
     pub(crate) fn paid(&self) -> usize {
         self.sim().submits()
     }
@@ -109,29 +109,29 @@ impl Sandbox {
         self.sim().charges().last().unwrap().task.clone()
     }
 
-    /// Where both providers are.
+    /// The address of both providers.
     pub(crate) fn url(&self) -> String {
         self.sim().url()
     }
 
-    /// A file of the folder in which the program runs.
+    /// The path of a file in the folder in which the program runs.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.path().join("work").join(name)
     }
 
-    /// The folder of what the program keeps of jobs that are in no batch.
+    /// The folder with the records of jobs that are in no batch.
     pub(crate) fn state(&self) -> PathBuf {
         self.root.path().join("state")
     }
 
-    /// All files of the folder in which the program runs and of its state.
+    /// All files of the folder in which the program runs, and of its state.
     pub(crate) fn files(&self) -> Files {
         let mut files = files_in(&self.path(""));
         files.append(&mut files_in(&self.state()));
         files
     }
 
-    /// Brings all files back to what they were. They stay the same files, for a program that looks at that.
+    /// Restores the content of all files. They stay the same files, since the program looks at that.
     pub(crate) fn restore(&self, files: &Files) {
         for (path, bytes) in self.files() {
             match files.get(&path) {
@@ -190,7 +190,7 @@ impl Sandbox {
         finish(child)
     }
 
-    /// Another program, which finds this one.
+    /// Returns a command for another program, which finds this one.
     pub(crate) fn shell(&self, program: &str) -> Command {
         let veo = Path::new(env!("CARGO_BIN_EXE_veo"))
             .parent()
@@ -210,7 +210,7 @@ impl Sandbox {
         command
     }
 
-    /// Runs a line as a shell does.
+    /// Runs a line in a shell.
     pub(crate) fn run_line(&self, line: &str) -> Run {
         finish(self.shell("sh").args(["-c", line]).spawn().unwrap())
     }
@@ -219,7 +219,7 @@ impl Sandbox {
         Running::start(&mut self.command(arguments))
     }
 
-    /// The states of the jobs that `veo jobs` lists.
+    /// Returns the jobs that `veo jobs` lists.
     pub(crate) fn listed(&self, arguments: &[&str]) -> Vec<Value> {
         let run = self.run(&[&["jobs", "--json"], arguments].concat());
         assert_eq!(run.code, 0, "{}", run.err);
@@ -229,7 +229,7 @@ impl Sandbox {
             .collect()
     }
 
-    /// Both streams and the end of a run, without what differs from run to run.
+    /// Returns both streams and the exit code of a run, without the parts that differ from run to run.
     pub(crate) fn shown(&self, arguments: &[&str], run: &Run) -> String {
         let stream = |name: &str, text: &str| {
             let lines = text
@@ -257,7 +257,7 @@ impl Sandbox {
             _ => line.to_owned(),
         };
         let line = line.replace(&self.root.path().display().to_string(), "ROOT");
-        // Sizes are those of the simulator's clips.
+        // The sizes depend on the simulator's clips.
         let line = match line
             .split_once("Saved ")
             .map(|(start, rest)| (start, rest.split_once(", ")))
@@ -265,7 +265,7 @@ impl Sandbox {
             Some((start, Some((_, rest)))) => format!("{start}Saved SIZE, {rest}"),
             _ => line,
         };
-        // How long ago a job was sent.
+        // The time since a job was sent.
         let states = [
             "wanted",
             "on its way",
@@ -316,12 +316,12 @@ impl Running {
         }
     }
 
-    /// Reads standard error until it has this text, and gives all of it so far.
+    /// Reads standard error until it has this text, and returns all of it so far.
     pub(crate) fn until(&mut self, text: &str) -> &str {
         self.until_times(text, 1)
     }
 
-    /// The same, until it has the text so many times.
+    /// Reads standard error until it has this text so many times.
     pub(crate) fn until_times(&mut self, text: &str, times: usize) -> &str {
         while self.told.matches(text).count() < times {
             let read = self.err.read_line(&mut self.told).unwrap();
@@ -368,7 +368,7 @@ pub(crate) fn finish(child: Child) -> Run {
     }
 }
 
-/// Takes out what differs from run to run, and what is the simulator's to say.
+/// Replaces the values that differ from run to run, or that only the simulator decides.
 fn hide(value: &mut Value) {
     match value {
         Value::Object(members) => {
@@ -389,10 +389,10 @@ fn hide(value: &mut Value) {
     }
 }
 
-/// What is in files, by their paths.
+/// The content of files, by their paths.
 pub(crate) type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// The files of a folder and of those in it. One that goes meanwhile was not there.
+/// Returns the files of a folder and of its folders. A file that is deleted meanwhile is left out.
 pub(crate) fn files_in(folder: &Path) -> Files {
     let mut files = Files::new();
     for path in fs::read_dir(folder)
@@ -410,7 +410,7 @@ pub(crate) fn files_in(folder: &Path) -> Files {
     files
 }
 
-/// The lines of a file of the store.
+/// The lines of a record that are JSON.
 pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines()

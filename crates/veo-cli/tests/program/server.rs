@@ -1,4 +1,4 @@
-//! A provider that does what a test tells it, byte by byte.
+//! A provider that answers byte by byte as a test tells it.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -9,23 +9,24 @@ use serde_json::Value;
 
 use crate::batch::video;
 
-/// A link to a video of eight seconds at the server that gives it.
+/// A link to a video of eight seconds at the same server.
 pub(crate) const VIDEO: &str = "{origin}/video.mp4";
 
-/// A link to a video that is no other task's: it is as that of [`VIDEO`], with the task behind it.
+/// Returns a link to the video of [`VIDEO`] for one task only. The task is in the file too.
 pub(crate) fn video_of(task: &str) -> String {
     format!("{VIDEO}?of={task}")
 }
 
-/// A server on the loopback interface, for as long as the test runs.
+/// A server on the loopback interface, which runs as long as the test.
 pub(crate) struct Server {
     url: String,
     arrived: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    /// Answers each request, given as its first line and its body, with JSON, in which `{origin}` is the address of the
-    /// server; or with a whole reply, if it begins with `HTTP/`; or reads it and closes the connection. Of what [`VIDEO`] leads to it is not asked.
+    /// Starts a server. `answer` gets the first line and the body of each request. It returns JSON, in which `{origin}`
+    /// is the address of the server, or a whole reply that begins with `HTTP/`. For `None` the connection is closed
+    /// without a reply. Requests for [`VIDEO`] are answered without it.
     pub(crate) fn start(
         answer: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
@@ -46,12 +47,12 @@ impl Server {
         &self.url
     }
 
-    /// Counts anew.
+    /// Forgets the requests so far.
     pub(crate) fn forget(&self) {
         self.arrived.lock().unwrap().clear();
     }
 
-    /// The first lines of the requests for this path.
+    /// The number of requests whose first line has this text.
     pub(crate) fn count(&self, path: &str) -> usize {
         self.arrived
             .lock()
@@ -62,7 +63,7 @@ impl Server {
     }
 }
 
-/// Answers the one request of a connection, as [`Server::start`] says. A client that has been killed is no failure.
+/// Answers the one request of a connection, as [`Server::start`] does. A client that was killed is no failure.
 pub(crate) fn serve(
     mut stream: impl Read + Write,
     origin: &str,
@@ -93,7 +94,7 @@ pub(crate) fn serve(
         .and_then(|()| stream.write_all(&reply));
 }
 
-/// The video, and behind it a box that players pass over, with a text in it.
+/// Returns the video with a text in a box at its end, which players skip.
 fn with_a_note(text: &str) -> Vec<u8> {
     let mut video = video().to_vec();
     if !text.is_empty() {
@@ -105,7 +106,7 @@ fn with_a_note(text: &str) -> Vec<u8> {
     video
 }
 
-/// A body can be an image, so its bytes are counted and not its letters.
+/// Reads a request. A body can be an image, so its bytes are counted and not its characters.
 fn read(stream: &mut impl Read) -> Option<(String, String)> {
     let (mut bytes, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
@@ -144,12 +145,12 @@ pub(crate) fn task(line: &str) -> &str {
     rest.split([' ', '&']).next().unwrap_or_default()
 }
 
-/// What kie.ai answers to a request that it takes.
+/// The answer of kie.ai to a request that it accepts.
 pub(crate) fn accepted(task: &str) -> String {
     format!(r#"{{"code":200,"msg":"success","data":{{"taskId":"{task}"}}}}"#)
 }
 
-/// What kie.ai answers to a request that it does not take.
+/// The answer of kie.ai to a request that it refuses.
 pub(crate) fn refused(code: u16, words: &str) -> String {
     format!(r#"{{"code":{code},"msg":"{words}","data":null}}"#)
 }
@@ -162,7 +163,7 @@ pub(crate) fn whole(status: &str, headers: &str, body: &str) -> String {
     )
 }
 
-/// What kie.ai answers about a job: 0 is under way, 1 is done, and 3 has failed.
+/// The answer of kie.ai about a job. `flag` is 0 for a running job, 1 for a finished one, and 3 for a failed one.
 pub(crate) fn record(task: &str, flag: u8, url: &str) -> String {
     let error = if flag == 3 {
         r#","errorCode":501,"errorMessage":"the model gave up""#

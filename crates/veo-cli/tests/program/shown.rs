@@ -1,4 +1,4 @@
-//! The words of a provider change no terminal, and the key is nowhere.
+//! The words of a provider do not control the terminal, and the API key is shown nowhere.
 
 use std::fs;
 use std::path::Path;
@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::sandbox::{PICTURE, Sandbox};
 use crate::server::{Server, accepted, prompt, record, whole};
 
-/// A key as real ones are, with what encodings change.
+/// An API key like real ones, with characters that encodings change.
 const KEY: &str = "sk-0f1e/2d3c+4b5a/69788796a5b4c3d2";
-/// What a terminal obeys, as JSON: a title, a colour, a line that is rewritten, an order of letters, and a line like ours.
+/// Sequences that terminals obey, as JSON: a title, colours, a rewritten line, an order of letters, a forged line.
 const ORDERS: &str =
     r"\u001b]0;PWNED\u0007\u001b[31mred\r\u001b[2K\u009b31m\u007f\u202eme\nSaved 1 MiB";
 
@@ -74,9 +74,9 @@ fn words_of_a_provider_are_shown_escaped() {
     }
 }
 
-/// A text that nobody sees is shown, and signs that people write stay as they are.
+/// Invisible characters are shown escaped, and the characters of real writing stay as they are.
 #[test]
-fn what_is_invisible_is_shown_and_what_is_a_sign_stays() {
+fn invisible_characters_are_escaped_and_real_writing_stays() {
     let hidden = [
         ("A\u{e0041}\u{e0042}", r"A\udb40\udc41\udb40\udc42"),
         ("zero\u{200b}width", r"zero\u200bwidth"),
@@ -109,7 +109,7 @@ fn what_is_invisible_is_shown_and_what_is_a_sign_stays() {
 }
 
 #[test]
-fn the_key_is_nowhere_in_any_encoding() {
+fn the_api_key_is_shown_nowhere_in_any_encoding() {
     let each: String = KEY.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
     let echo = |key: &str| format!(r#"{{"code":401,"msg":"bad key {key}","data":null}}"#);
     let table = [
@@ -150,7 +150,7 @@ fn the_key_is_nowhere_in_any_encoding() {
                 .values()
                 .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
             for text in kept.chain([run.out, run.err]) {
-                // A part of it, which no encoding changes.
+                // This part of the API key is the same in every encoding.
                 assert!(!text.contains("69788796"), "{shown}, {command:?}: {text}");
                 assert!(!text.contains("%2F2d3c"), "{shown}, {command:?}: {text}");
                 assert!(
@@ -162,7 +162,7 @@ fn the_key_is_nowhere_in_any_encoding() {
     }
 }
 
-/// Signatures and passwords of links, and what a terminal obeys in them.
+/// Links can have signatures, passwords and sequences that terminals obey.
 #[test]
 fn secrets_of_links_are_shown_only_on_request() {
     const VIDEO: &str = r"http://me:pa55@127.0.0.1:1/\u001b.mp4?signature=5ecret";

@@ -1,4 +1,4 @@
-//! `-o -` writes the video to standard output, and nothing else goes there.
+//! `-o -` writes the video to standard output, which has nothing else then.
 
 use std::fs;
 use std::io::Read as _;
@@ -9,24 +9,24 @@ use crate::sandbox::{Run, Running, Sandbox, files_in};
 use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 use crate::terminal::Terminal;
 
-/// Runs a line with the video in out.mp4.
+/// Runs a line with standard output in out.mp4.
 fn redirected(sandbox: &Sandbox, line: &str) -> Run {
     sandbox.run_line(&format!("{line} > out.mp4"))
 }
 
-/// The latest job, and what the list of jobs says of it.
+/// The latest job, its state and its file, as `veo jobs` lists them.
 fn latest(sandbox: &Sandbox) -> (String, String, Option<String>) {
     let listed = sandbox.listed(&[]).pop().unwrap();
     let text = |field: &str| listed[field].as_str().map(str::to_owned);
     (text("job").unwrap(), text("state").unwrap(), text("output"))
 }
 
-/// No file is left but out.mp4, and no record names `-` or a temporary file.
+/// Checks that only out.mp4 is left, and that no record names `-` or a temporary file.
 fn check_left(sandbox: &Sandbox, line: &str) {
     let folder = sandbox.path("");
     let names: Vec<_> = files_in(&folder).into_keys().collect();
     assert_eq!(names, [sandbox.path("out.mp4")], "{line}");
-    // Temporary files are in the home.
+    // Temporary files would be in the home folder.
     let left = files_in(&folder.join("../home"));
     assert!(left.is_empty(), "{line}: {:?}", left.keys());
     for (path, bytes) in files_in(&sandbox.state()) {
@@ -38,7 +38,7 @@ fn check_left(sandbox: &Sandbox, line: &str) {
 }
 
 #[test]
-fn the_video_and_nothing_else_goes_to_standard_output() {
+fn only_the_video_goes_to_standard_output() {
     let table = [
         "veo generate A_dog -o -",
         "veo generate A_dog -o - -v",
@@ -69,7 +69,7 @@ fn check_line(line: &str) {
     let (job, state, output) = latest(&sandbox);
     assert_eq!((state.as_str(), output), ("done", None), "{line}");
 
-    // The same video in a file, which is a place.
+    // The same video is now saved to a file, which is recorded.
     let streamed = fs::read(sandbox.path("out.mp4")).unwrap();
     let again = sandbox.run(&["wait", &job, "-o", "again.mp4"]);
     assert_eq!(again.code, 0, "{line}: {}", again.err);
@@ -90,7 +90,7 @@ fn a_file_that_has_the_video_stays_on_record() {
 }
 
 #[test]
-fn a_receipt_names_no_place_for_what_went_to_standard_output() {
+fn a_receipt_of_a_video_on_standard_output_has_no_path() {
     let sandbox = Sandbox::with_sim();
     let run = redirected(&sandbox, "veo generate A_dog -o - --receipt r.json");
     assert_eq!(run.code, 0, "{}", run.err);
@@ -102,7 +102,7 @@ fn a_receipt_names_no_place_for_what_went_to_standard_output() {
 }
 
 #[test]
-fn a_file_can_have_that_name() {
+fn a_file_can_be_named_with_a_dash() {
     let sandbox = Sandbox::with_sim();
     let run = sandbox.run(&["generate", "A dog", "-o", "./-"]);
     assert_eq!((run.code, run.out.as_str()), (0, "./-\n"), "{}", run.err);
@@ -161,9 +161,9 @@ fn standard_output_is_checked_before_anything_is_sent() {
     assert_eq!(sandbox.paid(), 0);
 }
 
-/// It is paid for, so it is there for another command.
+/// The video is paid for, so another command can still save it.
 #[test]
-fn a_video_that_cannot_be_written_out_is_not_lost() {
+fn a_video_that_fails_on_standard_output_is_not_lost() {
     let full = || -> Stdio {
         let mut options = fs::OpenOptions::new();
         options.write(true).open("/dev/full").unwrap().into()
@@ -194,9 +194,9 @@ fn a_video_that_cannot_be_written_out_is_not_lost() {
     }
 }
 
-/// A reader that does not read keeps nobody from ending the program.
+/// A reader that does not read must not keep the program from ending.
 #[test]
-fn ctrl_c_ends_the_writing() {
+fn ctrl_c_ends_writing_to_standard_output() {
     let sandbox = Sandbox::with_sim();
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut command = sandbox.command(&["generate", "A dog", "--resolution", "4k", "-o", "-"]);

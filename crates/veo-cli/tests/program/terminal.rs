@@ -1,5 +1,4 @@
-//! The program in a real terminal, which `script` of util-linux gives it. All that is ever drawn there is kept, so that
-//! nothing depends on the moment of looking.
+//! The program in a real terminal, which `script` of util-linux provides. All output is kept for the tests.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +20,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Runs a line of a shell, which ends with it.
+    /// Runs a line of a shell. The terminal ends with it.
     pub(crate) fn start(sandbox: &Sandbox, line: &str) -> Self {
         let mut script = sandbox.shell("script");
         script.args([
@@ -45,7 +44,7 @@ impl Terminal {
         }
     }
 
-    /// Reads until what was drawn is as it should be, and gives it without colours.
+    /// Reads until the drawn text passes the check, and returns the text without colours.
     fn until(&mut self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
         let mut buffer = [0; 4096];
         loop {
@@ -68,7 +67,7 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    /// All that was drawn until the program has ended, and its code.
+    /// Returns all that was drawn until the program ended, and its exit code.
     pub(crate) fn end(&mut self) -> (Vec<u8>, i32) {
         self.screen.read_to_end(&mut self.drawn).unwrap();
         let status = self.script.wait().unwrap();
@@ -77,14 +76,14 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// What runs in it ends with it.
+    /// Ends the program in the terminal too.
     fn drop(&mut self) {
         let _ = self.script.kill();
         let _ = self.script.wait();
     }
 }
 
-/// What was drawn, without the sequences that move and colour it.
+/// Returns the drawn text without the sequences that move the cursor and colour it.
 fn plain(drawn: &[u8]) -> String {
     let text = String::from_utf8_lossy(drawn);
     let mut parts = text.split("\u{1b}[");
@@ -105,7 +104,7 @@ fn progress_goes_to_the_terminal_and_the_result_to_stdout() {
         if line.contains("POST") {
             return Some(r#"{"id":"task_1","status":"queued"}"#.to_owned());
         }
-        // A question is answered when the test has seen enough.
+        // A question is answered when the test sends the next answer.
         Some(match next.lock().unwrap().recv().ok()? {
             Some(percent) => {
                 format!(r#"{{"id":"task_1","status":"in_progress","progress":{percent}}}"#)
@@ -122,7 +121,7 @@ fn progress_goes_to_the_terminal_and_the_result_to_stdout() {
     answer.send(Some(33)).unwrap();
     let message = " Making the video [";
     terminal.until_text("Making the video [=========>                    ] 33% (");
-    // The sign in front of it moves without an answer.
+    // The sign before the message moves without an answer.
     let signs = |drawn: &str| {
         drawn
             .match_indices(message)
@@ -141,16 +140,16 @@ fn progress_goes_to_the_terminal_and_the_result_to_stdout() {
         fs::read_to_string(sandbox.path("out.txt")).unwrap(),
     );
     assert_eq!((code, printed.as_str()), (0, "dog.mp4\n"), "{drawn}");
-    // It stands where the bar was.
+    // The result replaces the bar.
     assert!(
         drawn.contains("\rSaved ") && drawn.ends_with(" with sound\r\n"),
         "{drawn:?}"
     );
 }
 
-/// Nothing happens meanwhile, and one sees that the program is there.
+/// The clock shows that the program is alive while no job changes.
 #[test]
-fn the_clock_of_a_batch_goes_on() {
+fn the_clock_of_a_waiting_batch_advances() {
     let server = Server::start(|line, body| {
         Some(match prompt(body) {
             Some(prompt) => accepted(&prompt),
@@ -170,7 +169,7 @@ fn the_clock_of_a_batch_goes_on() {
 }
 
 #[test]
-fn ctrl_c_ends_the_waiting_and_says_how_to_go_on() {
+fn ctrl_c_ends_the_wait_and_says_how_to_go_on() {
     let server = Server::start(|line, _| {
         Some(if line.contains("POST") {
             accepted("t1")
@@ -191,7 +190,7 @@ fn ctrl_c_ends_the_waiting_and_says_how_to_go_on() {
 }
 
 #[test]
-fn a_key_that_is_typed_does_not_show() {
+fn a_typed_api_key_is_not_shown() {
     let sandbox = Sandbox::new();
     let mut terminal = Terminal::start(&sandbox, "veo auth kie");
     let drawn = terminal.until_text("(it is not shown):");
@@ -200,7 +199,7 @@ fn a_key_that_is_typed_does_not_show() {
         .find(|line| line.starts_with("/dev/"))
         .unwrap()
         .to_owned();
-    // Nobody types before the question can be read; a test can.
+    // A person types after the question is readable, but a test could be faster.
     let is_hidden = || {
         let settings = Command::new("stty")
             .args(["-F", device.trim(), "-a"])

@@ -1,14 +1,14 @@
-//! Upgrades of kie.ai's old form: each paid call is on record before it leaves, and none is made for nothing.
+//! Upgrades of kie.ai's old form. Each paid call is on record before it leaves, and no call is made without need.
 
 use std::sync::{Arc, Mutex};
 
 use crate::sandbox::{Sandbox, files_in};
 use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
 
-/// How a saved upgrade ends here: the server has only one video, which is smaller than was asked for.
+/// The exit code of a saved upgrade. The server has only one video, which is smaller than asked for.
 const SAVED: i32 = 6;
 
-/// What a provider was asked for.
+/// The requests that a provider has received.
 #[derive(Default)]
 struct Asked {
     calls: usize,
@@ -16,8 +16,8 @@ struct Asked {
     own: usize,
 }
 
-/// A provider that has made the job t1, and answers the calls of an upgrade in this way; each call is given its number, from
-/// 1, and each question about the task of the upgrade too.
+/// A provider that has made the job t1. `call` answers the calls for an upgrade, and `own` the questions about its
+/// task. Both get the number of the request, from 1 on.
 fn provider(
     call: impl Fn(usize) -> Option<String> + Send + Sync + 'static,
     own: impl Fn(usize) -> String + Send + Sync + 'static,
@@ -49,7 +49,7 @@ fn made(task: &str, resolution: &str) -> String {
     )
 }
 
-/// The replies to a call for 4K: taken as this task, not yet, and done.
+/// The replies to a call for 4K: accepted as this task, not ready, and done.
 fn taken(task: &str) -> String {
     format!(r#"{{"code":200,"msg":"success","data":{{"taskId":"{task}","resultUrls":null}}}}"#)
 }
@@ -72,7 +72,7 @@ fn larger() -> String {
 const WORDS: &str =
     "1080P is processing. It should be ready in 1-2 minutes. Please check back shortly.";
 
-/// A sandbox in which the job t1 is done.
+/// Returns a sandbox in which the job t1 is done.
 fn sandbox(server: &Server) -> Sandbox {
     let sandbox = Sandbox::new().at("kie", server.url());
     let run = sandbox.run(&["generate", "A dog", "--duration", "4"]);
@@ -84,7 +84,7 @@ fn upgrade(size: &str) -> [&str; 6] {
     ["upgrade", "kie:t1", "--resolution", size, "--timeout", "8s"]
 }
 
-/// To ask again is the only way to find out what its task is, and is done once.
+/// Only another call can tell the task of the upgrade, and it is made once.
 #[test]
 fn a_lost_reply_to_a_call_for_4k_is_followed_by_one_more_call() {
     let call = |number| (number > 1).then(|| not_yet("t1-4k"));
@@ -122,7 +122,7 @@ fn a_lost_reply_for_1080p_is_unknown_and_not_repeated() {
         "{}",
         run.err
     );
-    // There is nothing to wait for, and nothing is begun.
+    // There is no job to wait for, and no call is made.
     sandbox.run(&["wait"]);
     assert_eq!(asked.lock().unwrap().calls, 1);
     assert!(
@@ -134,8 +134,8 @@ fn a_lost_reply_for_1080p_is_unknown_and_not_repeated() {
 }
 
 #[test]
-fn an_unfinished_upgrade_is_polled_as_its_page_says() {
-    // For 4K its own task is asked, and for 1080p there is only the call itself.
+fn the_progress_of_an_upgrade_is_asked_as_documented() {
+    // For 4K the task of the upgrade is asked about. For 1080p only the call itself tells the progress.
     for (size, calls) in [("4k", 1), ("1080p", 9)] {
         let call = move |number| {
             Some(match (size, number) {
@@ -164,9 +164,9 @@ fn an_unfinished_upgrade_is_polled_as_its_page_says() {
     }
 }
 
-/// Then what is asked about is the smaller video, which is there.
+/// The task is then that of the smaller video, which is finished already.
 #[test]
-fn a_4k_task_with_its_videos_id_ends_with_the_4k_video() {
+fn a_4k_upgrade_with_the_id_of_its_video_ends_in_4k() {
     let call = |number| {
         Some(if number == 1 {
             taken("t1")
@@ -186,7 +186,7 @@ fn a_4k_task_with_its_videos_id_ends_with_the_4k_video() {
     );
 }
 
-/// Less came than was asked for, so whoever waits begins the upgrade.
+/// The video is smaller than asked for, so the command that waits begins the upgrade.
 #[test]
 fn an_automatic_upgrade_is_on_record_before_its_call() {
     for start in [
@@ -195,7 +195,7 @@ fn an_automatic_upgrade_is_on_record_before_its_call() {
     ] {
         let sandbox = Sandbox::new();
         let state = sandbox.state();
-        // What the record has when the job is asked about, and when the upgrade is called for.
+        // The record at each question about the job, and at the call for the upgrade.
         let seen = Arc::new(Mutex::new((Vec::new(), Vec::new())));
         let told = seen.clone();
         let server = Server::start(move |line, body| {
@@ -231,7 +231,7 @@ fn an_automatic_upgrade_is_on_record_before_its_call() {
             "{start:?}: no upgrade was called for: {}",
             run.err
         );
-        // The bytes themselves would say nothing.
+        // The files are only compared, since the test does not depend on their format.
         assert!(
             asked.last() != called.first(),
             "{start:?}: it was called for before it was on record"
@@ -240,7 +240,7 @@ fn an_automatic_upgrade_is_on_record_before_its_call() {
 }
 
 #[test]
-fn an_upgrade_is_accepted_before_it_is_waited_for() {
+fn an_upgrade_is_reported_as_accepted_before_the_wait() {
     let (server, _) = provider(
         |number| {
             Some(if number == 1 {

@@ -135,7 +135,7 @@ fn every_example_of_a_request_fits() {
 }
 
 #[test]
-fn a_body_that_does_not_fit_is_told_where_and_why() {
+fn a_body_that_does_not_fit_is_reported_with_its_place() {
     // In JSON Schema 8.0 is an integer. A wrong `aspect_ratio` is an additional property here.
     for (id, body, expected) in rows(
         r#"
@@ -221,7 +221,7 @@ fn an_unknown_field_is_reported_with_its_place() {
 }
 
 #[test]
-fn a_query_that_does_not_fit_is_told_where_and_why() {
+fn a_query_that_does_not_fit_is_reported_with_its_place() {
     for (id, query, expected) in rows(
         r#"
         record_info | taskId=a |
@@ -251,7 +251,7 @@ fn a_query_that_does_not_fit_is_told_where_and_why() {
 }
 
 #[test]
-fn the_content_type_has_to_be_that_of_the_specification() {
+fn a_content_type_outside_the_specification_is_reported() {
     let json = r#"{"prompt":"A kite"}"#;
     for (id, content_type, body, expected) in [
         (
@@ -330,7 +330,7 @@ fn the_content_type_has_to_be_that_of_the_specification() {
 }
 
 #[test]
-fn what_is_told_of_a_large_request_is_short() {
+fn a_report_about_a_large_request_is_short() {
     let many = json!({ "prompt": "x".repeat(100_000), "imageUrls": vec![7; 100_000] }).to_string();
     let found = mismatches("generate", "", JSON, &many);
     assert_eq!(found.len(), MAX_MISMATCHES);

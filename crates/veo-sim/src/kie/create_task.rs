@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_model_of_the_specification_is_here_with_its_fields() {
+    fn every_model_of_the_specification_has_its_fields() {
         let contract: Value = serde_json::from_str(include_str!("../contract.json")).unwrap();
         let schemas = &contract["kie"]["$defs"];
         let named = |schema: &Value| {

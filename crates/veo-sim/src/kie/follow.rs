@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_a_task_that_is_forgotten() {
+    async fn a_forgotten_task_has_no_follower() {
         // This port is taken, and nobody listens at it.
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();

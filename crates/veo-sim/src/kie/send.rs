@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_elsewhere_is_called() {
+    async fn only_receivers_on_this_machine_are_called() {
         for url in [
             "http://127.0.0.1:1/hook?to=me",
             "http://127.1.2.3",
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_does_not_answer_is_named() {
+    async fn a_receiver_that_does_not_answer_is_named() {
         // This port is taken, and nobody listens at it.
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();

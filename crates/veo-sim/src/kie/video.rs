@@ -253,7 +253,7 @@ mod tests {
 
     /// These rules apply with and without the check against the specification.
     #[test]
-    fn what_the_pages_say_of_fields_together_is_kept() {
+    fn documented_rules_between_fields_are_kept() {
         // The mode, the number of images, other fields, and the place of the difference if it is not refused.
         for (mode, images, rest, wanted) in [
             ("", 0, json!({}), Some("")),

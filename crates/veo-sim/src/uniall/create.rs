@@ -124,7 +124,7 @@ mod tests {
 
     /// These rules apply with and without the check against the specification.
     #[test]
-    fn what_the_pages_say_of_fields_together_is_kept() {
+    fn documented_rules_between_fields_are_kept() {
         let a = "https://img.example.net/kite.png";
         for (request, wanted) in [
             (json!({}), Some(vec![])),

@@ -1,4 +1,4 @@
-//! Callbacks of kie.ai, as somebody who takes them sees them.
+//! Callbacks of kie.ai, as a receiver gets them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,7 @@ use veo_sim::{CallbackBody, Callbacks, Fate, Fault, Pace, Scenario, Shape, Sim};
 
 use crate::{LONG, SILENCE, User, start};
 
-/// Somebody who takes callbacks, and answers each with the next of some statuses and then with 200.
+/// A receiver of callbacks. It answers them with the given statuses, and with 200 afterwards.
 struct Receiver {
     url: String,
     arrived: UnboundedReceiver<(HeaderMap, Value)>,
@@ -57,7 +57,7 @@ impl Receiver {
         bodies
     }
 
-    /// Nothing more is coming.
+    /// Checks that no further callback comes.
     async fn nothing(&mut self) {
         assert!(timeout(SILENCE, self.arrived.recv()).await.is_err());
     }
@@ -76,11 +76,11 @@ fn scenario(pace: Pace, callbacks: Callbacks) -> Scenario {
     Scenario::new("test", "").pace(pace).callbacks(callbacks)
 }
 
-/// In which a second takes a millisecond.
+/// A pace at which a second takes a millisecond.
 const FAST: Pace = Pace::Scale(1000.0);
 
 #[tokio::test]
-async fn a_callback_comes_when_the_task_has_ended_at_any_pace() {
+async fn a_callback_comes_at_the_end_of_a_task_at_any_pace() {
     for pace in [Pace::AtOnce, Pace::Polls(2), FAST, Pace::Scale(1.0)] {
         let mut receiver = Receiver::start(&[]).await;
         let sim = start(scenario(pace, Callbacks::default())).await;
@@ -121,7 +121,7 @@ async fn a_callback_comes_when_the_task_has_ended_at_any_pace() {
 }
 
 #[tokio::test]
-async fn a_callback_says_what_became_of_the_task() {
+async fn a_callback_has_the_result_of_the_task() {
     for (fate, code, words, urls, fallback) in [
         (
             Fate::PromptRefused,
@@ -243,7 +243,7 @@ async fn extensions_and_4k_upgrades_have_callbacks_of_their_own() {
             body,
             json!({ "code": 200, "msg": "4K Video generated successfully.", "data": data })
         );
-        // Only the call that starts the upgrade has one.
+        // Only the call that starts the upgrade has a callback.
         receiver.nothing().await;
         assert_eq!(user.size(&json!(url)).await, (3840, 2160, 8));
     }
@@ -364,7 +364,7 @@ async fn a_failed_4k_upgrade_has_both_documented_callbacks() {
 }
 
 #[tokio::test]
-async fn a_callback_comes_in_another_form() {
+async fn a_callback_comes_in_other_documented_shapes() {
     for (shape, place, wanted) in [
         (
             Shape::UrlsAsText,
@@ -475,7 +475,7 @@ async fn a_callback_is_sent_up_to_four_times_until_a_200() {
             );
         }
         receiver.nothing().await;
-        // However fast simulated time passes, the receiver compares with its own clock.
+        // The time of a signature is real time at every pace, since the receiver compares it with its own clock.
         let now = std::time::SystemTime::UNIX_EPOCH
             .elapsed()
             .unwrap()
@@ -496,7 +496,7 @@ async fn a_callback_is_sent_up_to_four_times_until_a_200() {
 #[tokio::test]
 async fn the_pause_before_the_next_attempt_is_simulated_time() {
     let mut receiver = Receiver::start(&[500]).await;
-    // In which a real second is a thousandth of one.
+    // At this pace a real second is a simulated millisecond.
     let sim = start(scenario(Pace::Scale(0.001), Callbacks::default())).await;
     User::new(&sim, "key")
         .kie_task(json!({ "prompt": "A kite", "callBackUrl": receiver.url }))
@@ -538,7 +538,7 @@ async fn callbacks_come_twice_late_and_in_the_wrong_order() {
                     "{pace:?}"
                 );
             }
-            // A last one without a partner does not come.
+            // Callbacks in the wrong order come in pairs, so a single last one does not come.
             receiver.nothing().await;
         }
     }
@@ -581,10 +581,10 @@ async fn a_callback_is_sent_although_the_reply_is_lost() {
 }
 
 #[tokio::test]
-async fn nobody_elsewhere_is_called() {
+async fn only_receivers_on_this_machine_are_called() {
     let sim = start(scenario(Pace::AtOnce, Callbacks::default())).await;
     let user = User::new(&sim, "key");
-    // A port that is taken, and at which nobody listens.
+    // This port is taken, and no server listens at it.
     let taken = TcpSocket::new_v4().unwrap();
     taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let free = taken.local_addr().unwrap();
@@ -625,7 +625,7 @@ async fn nobody_elsewhere_is_called() {
         ),
         (80, true)
     );
-    // Whoever could be there is tried four times.
+    // A receiver that does not answer is tried four times.
     user.kie_task(json!({ "prompt": "A kite", "callBackUrl": format!("http://{free}/") }))
         .await;
     for number in 5..=8 {
@@ -643,7 +643,7 @@ async fn nobody_elsewhere_is_called() {
 }
 
 #[tokio::test]
-async fn the_catalogue_has_them_tidy_and_untidy() {
+async fn the_catalogue_has_scenarios_for_callbacks() {
     let mut receiver = Receiver::start(&[]).await;
     let sim = Sim::start().await.unwrap();
     for (key, count) in [

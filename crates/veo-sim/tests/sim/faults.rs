@@ -1,4 +1,4 @@
-//! What goes wrong, as a plain client sees it, and what it cost.
+//! Simulated faults, as a plain client sees them, and the charge for each.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use veo_sim::{Fault, Scenario, Sim};
 
 use crate::{End, Raw, User, request, start, toml};
 
-/// A fault of a paid request; what comes of the reply and how the connection ends; and whether it was charged.
+/// The fault of a paid request, the reply with the end of the connection, and whether the request was charged.
 const FAULTS: &[(&str, &str, bool)] = &[
     ("'drop_before_reading'", "nothing, Closed", false),
     ("'drop'", "nothing, Closed", true),
@@ -40,13 +40,13 @@ const FAULTS: &[(&str, &str, bool)] = &[
     ("{ shape = 'unknown_fields' }", "200 whole, Closed", true),
     ("{ slow = 10_000 }", "200 whole, Closed", true),
     ("'expired'", "403 whole, Closed", false),
-    // These are for media only.
+    // These faults are for media only.
     ("'truncated'", "200 whole, Closed", true),
     ("'corrupted'", "200 whole, Closed", true),
     ("'without_ranges'", "200 whole, Closed", true),
 ];
 
-/// Another form of a reply; the fate of the task; which reply; a place in it, and what stands there.
+/// The shape of a reply, the fate of the task, the name of the reply, a place in it, and the value there.
 const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
     (
         "urls_as_text",
@@ -346,8 +346,8 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
     ("error_is_null", "failed", "job", "/error", "null"),
 ];
 
-/// What becomes of a task; what kie.ai says in the end: flag, code, words and number of videos; what UniAll says: status,
-/// words and whether there is a video; and whether the charge is returned.
+/// Each row has the fate of a task, and its end at kie.ai: flag, code, words and number of videos. Then come its end at
+/// UniAll (status, words, and whether there is a video), and whether the charge is returned.
 const FATES: &[(&str, &str, &str, bool)] = &[
     ("made", "1 null null 1", "completed null true", false),
     (
@@ -468,7 +468,7 @@ async fn a_fault_decides_outcome_and_price() {
 }
 
 #[tokio::test]
-async fn an_error_is_in_the_words_of_who_is_asked() {
+async fn a_simulated_error_has_the_words_of_its_provider() {
     const KIE: &str = "/api/v1/chat/credit";
     const UPLOAD: &str = "/api/file-url-upload";
     const UNIALL: &str = "/v1/videos/none";
@@ -556,7 +556,7 @@ async fn an_error_is_in_the_words_of_who_is_asked() {
         let body = if path == UPLOAD { "{}" } else { "" };
         let (seen, mut answer) = User::new(&sim, "key").send(path, body).await;
         if let Some(message) = answer.pointer_mut("/error/message") {
-            // The gateway adds an id to whatever it says.
+            // The gateway adds an id to each of its messages.
             *message = json!(message.as_str().unwrap().split(" (request id: ").next());
         }
         assert_eq!((seen, answer), (status, reply), "{path} {error}");
@@ -576,7 +576,7 @@ async fn an_error_is_in_the_words_of_who_is_asked() {
 }
 
 #[tokio::test]
-async fn a_rule_is_for_some_calls_of_some_operations_of_an_account() {
+async fn a_rule_applies_to_the_calls_and_operations_it_names() {
     let once = |status| Fault::status(status);
     let scenario = Scenario::new("test", "")
         .fault("generate", 2..=3, once(501))
@@ -605,14 +605,14 @@ async fn a_rule_is_for_some_calls_of_some_operations_of_an_account() {
 }
 
 #[tokio::test]
-async fn something_goes_wrong_from_a_moment_on() {
+async fn a_fault_can_be_added_while_the_simulator_runs() {
     let sim = start(Scenario::new("test", "").fault("generate", 3..=3, Fault::status(501))).await;
     let users = ["one", "other"].map(|key| User::new(&sim, key));
     let generate = ("/api/v1/veo/generate", r#"{"prompt":"A kite"}"#);
     let ask = async |user: usize| users[user].send(generate.0, generate.1).await.0;
     assert_eq!((ask(0).await, ask(1).await), (200, 200));
     sim.fault("old_form", 2..=3, Fault::status(410)).unwrap();
-    // Its calls are those of all accounts from then on, and the rules of the scenario go on counting.
+    // The calls of this rule are counted over all accounts from now on. The rules of the scenario go on counting.
     let mut seen = Vec::new();
     for user in [0, 1, 1, 0, 1] {
         seen.push(ask(user).await);
@@ -626,7 +626,7 @@ async fn something_goes_wrong_from_a_moment_on() {
 }
 
 #[tokio::test]
-async fn the_old_form_of_kie_can_be_gone_in_every_way_that_is_known() {
+async fn the_old_form_of_kie_can_be_gone_in_every_known_way() {
     const VIDEO: (&str, &str) = ("/api/v1/veo/generate", r#"{"prompt":"A kite"}"#);
     const EXTENSION: (&str, &str) = ("/api/v1/veo/extend", r#"{"taskId":"none","prompt":"On"}"#);
     const RECORD: (&str, &str) = ("/api/v1/veo/record-info?taskId=none", "");
@@ -685,7 +685,7 @@ async fn the_old_form_of_kie_can_be_gone_in_every_way_that_is_known() {
                 "{scenario} {call:?}: {seen} {reply}"
             );
         }
-        // The account is there, whatever becomes of the form.
+        // The account is there even without the form.
         let paid = if is_gone.contains(&VIDEO) { 0.0 } else { 60.0 };
         assert_eq!(user.balance().await, 1250.75 - paid, "{scenario}");
         assert_eq!(sim.surprises(), [""; 0], "{scenario}");
@@ -702,7 +702,7 @@ async fn the_old_form_of_kie_can_be_gone_in_every_way_that_is_known() {
 }
 
 #[tokio::test]
-async fn a_reply_comes_in_another_form_and_means_the_same() {
+async fn a_reply_in_another_shape_means_the_same() {
     for (shape, fate, which, place, wanted) in SHAPES {
         let case = format!("{shape} {fate} {which} {place}");
         let sim = start(toml(&format!(
@@ -721,7 +721,7 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
                 let input = json!({ "prompt": "A kite", "resolution": "1080p" });
                 user.create_task("veo-3-1", input).await
             }
-            // In portrait, so that there is an original too.
+            // A video in portrait has an original too.
             _ => {
                 user.kie_task(json!({ "prompt": "A kite", "aspect_ratio": "9:16" }))
                     .await
@@ -776,8 +776,8 @@ async fn a_reply_comes_in_another_form_and_means_the_same() {
     }
 }
 
-/// The value that a text of JSON stands for, also if it is a text of JSON again. The order of an object's members, which depends
-/// on which other crates are built along, is then of no account.
+/// Returns the value of a JSON text, which may be in a JSON text itself. The order of members then does not matter,
+/// which depends on the other crates of the build.
 fn opened(text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
     let inner = value
@@ -786,11 +786,11 @@ fn opened(text: &str) -> Option<Value> {
     Some(inner.unwrap_or(value))
 }
 
-/// The shapes that a refusal can come in too. All others have nothing for it, and leave it as it is.
+/// The shapes that change a refusal. All others leave it as it is.
 const SHAPES_OF_REFUSALS: [&str; 3] = ["nulls", "numbers_as_text", "unknown_fields"];
 
 #[tokio::test]
-async fn a_refusal_stays_a_refusal_in_any_form() {
+async fn a_refusal_stays_a_refusal_in_any_shape() {
     let model = r#""model":"veo3.1-video-720p""#;
     let calls = [
         (
@@ -843,7 +843,7 @@ async fn a_refusal_stays_a_refusal_in_any_form() {
             assert_eq!(status, usual_status, "{case}");
             if !SHAPES_OF_REFUSALS.contains(&shape.as_str()) {
                 for reply in [&mut reply, &mut wanted] {
-                    // The gateway adds an id to whatever it says.
+                    // The gateway adds an id to each of its messages.
                     reply.pointer_mut("/error/message").map(Value::take);
                 }
                 assert_eq!(reply, wanted, "{case}");
@@ -859,7 +859,7 @@ async fn a_refusal_stays_a_refusal_in_any_form() {
     }
 }
 
-/// A time with its letters in place of the digits.
+/// Returns a time with letters in place of its digits.
 fn without_digits(time: &str) -> String {
     let pattern = "\"YYYY-MM-DD hh:mm:ss\"";
     let same = time.len() == pattern.len()
@@ -878,9 +878,9 @@ fn without_digits(time: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
+async fn a_task_ends_by_its_fate_and_a_failed_one_is_refunded() {
     for (fate, kie, uniall, returned) in FATES {
-        // However much time passes.
+        // Every task that ends at all ends within the next hour.
         let sim = start(toml(&format!(
             "pace = {{ scale = 1.0 }}\ntask = [{{ fate = '{fate}' }}]"
         )))
@@ -910,7 +910,7 @@ async fn a_task_ends_as_its_fate_says_and_what_fails_is_not_paid() {
             "{fate}"
         );
 
-        // There is a video behind the link if there is one in the reply.
+        // The link has a video if the reply has a link.
         for (id, is_there) in [(&id, urls > 0), (&job_id, has_video)] {
             let url = json!(format!("{}/media/{id}.mp4", sim.media_url()));
             assert_eq!(
@@ -1004,7 +1004,7 @@ async fn a_charged_4k_upgrade_can_fail() {
             .status(),
         404
     );
-    // The smaller upgrade is not concerned.
+    // The upgrade to 1080p is not affected.
     let get_1080p = async || {
         user.get(&format!("/api/v1/veo/get-1080p-video?taskId={id}"))
             .await
@@ -1065,7 +1065,7 @@ async fn an_upgrade_to_4k_can_have_an_id_and_a_record_of_its_own() {
 }
 
 #[tokio::test]
-async fn media_go_wrong_as_the_fault_says() {
+async fn media_fail_as_their_fault_says() {
     for fault in [
         "'truncated'",
         "'corrupted'",
@@ -1082,7 +1082,7 @@ async fn media_go_wrong_as_the_fault_says() {
         let whole = user.download(&video["resultUrls"][0]).await;
         let size = whole.len();
 
-        // In five parts.
+        // The file comes in five parts.
         let text = if fault == "slow" {
             format!("{{ slow = {} }}", 4 * size)
         } else {
@@ -1249,7 +1249,7 @@ fn every_fault_shape_and_fate_has_a_scenario_and_a_test() {
         (
             "fate",
             words("task = [{ fate = 'none' }]"),
-            // What happens if nothing is said needs no scenario.
+            // The default needs no scenario.
             fates.chain(["made".to_owned()]).collect(),
             FATES.iter().map(|row| row.0.to_owned()).collect(),
         ),
@@ -1273,7 +1273,7 @@ fn every_fault_shape_and_fate_has_a_scenario_and_a_test() {
     }
 }
 
-/// The words that a scenario can have in a place, as the complaint about another one lists them.
+/// Returns the words that a scenario can have in a place, as the error about an unknown word lists them.
 fn words(text: &str) -> BTreeSet<String> {
     let complaint = Scenario::from_toml(&format!("name = 'a'\n{text}"))
         .unwrap_err()

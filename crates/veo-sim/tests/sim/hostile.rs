@@ -1,4 +1,4 @@
-//! Requests that no client should send: each is refused clearly, and the simulator goes on.
+//! Requests that no client should send. Each is refused clearly, and the simulator goes on.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const GENERATE: &str = "/api/v1/veo/generate";
 const CREATE: &str = "/v1/video/generations";
 const UPLOAD: &str = "/api/file-base64-upload";
 
-/// A proof that the simulator goes on, and that nothing was accepted.
+/// Checks that the simulator still works, and that nothing was charged.
 async fn is_well(sim: &Sim) {
     assert_eq!(sim.charges(), [], "{}", sim.report());
     let user = User::new(sim, "a-good-client");
@@ -21,7 +21,7 @@ async fn is_well(sim: &Sim) {
 }
 
 #[tokio::test]
-async fn bodies_that_are_not_what_they_should_be_are_refused() {
+async fn malformed_bodies_are_refused() {
     let sim = Sim::start().await.unwrap();
     let deep = format!(
         r#"{{"prompt":{}1{}}}"#,
@@ -67,7 +67,7 @@ async fn bodies_that_are_not_what_they_should_be_are_refused() {
             );
             let reply = Raw::exchange(&sim, [head.as_bytes(), body].concat()).await;
             if kind == "\u{1}" {
-                // What HTTP does not allow does not come as far as a provider.
+                // A header that HTTP forbids does not reach a provider.
                 assert_eq!(reply.status(), Some(400), "{case}");
                 continue;
             }
@@ -128,14 +128,14 @@ async fn bodies_over_the_limit_are_refused() {
             assert_eq!(message == words, is_refused, "{path} {size}: {reply}");
             assert!(!is_refused || seen == status, "{path} {size}: {seen}");
         }
-        // A length that is only announced costs nothing to read.
+        // A great length that is only announced takes no memory.
         let head = request("POST", path, "key", "")
             .replace("content-length: 0", "content-length: 99999999999");
         let mut socket = connect(&sim).await;
         socket.write_all(head.as_bytes()).await.unwrap();
         drop(socket);
     }
-    // The same in pieces of unknown number.
+    // A long body can also come in chunks.
     let mut socket = connect(&sim).await;
     let head = request("POST", CREATE, "key", "")
         .replace("content-length: 0", "transfer-encoding: chunked");
@@ -149,9 +149,9 @@ async fn bodies_over_the_limit_are_refused() {
     is_well(&sim).await;
 }
 
-/// Each of these is allowed, and eight of them together are not.
+/// Each of these bodies is allowed, and eight of them together are too much.
 #[tokio::test]
-async fn bodies_are_refused_until_there_is_room_for_them() {
+async fn large_bodies_are_refused_until_there_is_room() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let body = " ".repeat(24 << 20);
@@ -195,7 +195,7 @@ async fn heads_that_are_not_http_are_refused() {
         (&many, Some(431)),
         (&long_value, Some(431)),
         (&long_path, Some(414)),
-        // These are HTTP, and nothing that is served.
+        // The simulator does not serve these, although they are valid HTTP.
         ("GET / HTTP/1.0\r\nuser-agent: a\r\n\r\n", Some(200)),
         (
             "OPTIONS * HTTP/1.1\r\nuser-agent: a\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n",
@@ -227,10 +227,10 @@ async fn heads_that_are_not_http_are_refused() {
 }
 
 #[tokio::test]
-async fn who_takes_too_long_is_told_so() {
+async fn a_slow_request_is_answered_with_408() {
     let patience = Duration::from_millis(300);
     let sim = Sim::builder().patience(patience).start().await.unwrap();
-    // Nothing at all: the connection is just closed.
+    // A connection without a request is closed without a reply.
     let reply = Raw::read(&mut connect(&sim).await, LONG).await;
     assert_eq!((reply.bytes.len(), reply.end), (0, End::Closed));
 
@@ -264,7 +264,7 @@ async fn who_takes_too_long_is_told_so() {
     );
     is_well(&sim).await;
 
-    // An idle connection that has been used is closed without a word too: it could be taken for a reply.
+    // A used connection is closed without a reply too. A reply could be taken for that of the next request.
     let mut socket = connect(&sim).await;
     socket
         .write_all(b"GET /v1/a HTTP/1.1\r\nhost: sim\r\n\r\n")
@@ -276,7 +276,7 @@ async fn who_takes_too_long_is_told_so() {
 }
 
 #[tokio::test]
-async fn any_patience_will_do() {
+async fn the_greatest_patience_works() {
     let sim = Sim::builder()
         .patience(Duration::MAX)
         .start()
@@ -286,7 +286,7 @@ async fn any_patience_will_do() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_or_is_malformed_is_not_acted_on() {
+async fn a_body_that_breaks_off_has_no_effect() {
     let sim = Sim::start().await.unwrap();
     for (length, body) in [
         (
@@ -350,7 +350,7 @@ async fn a_connection_is_used_again_after_an_error() {
         }
         assert_eq!(raw.status(), Some(status), "{method} {path}");
     }
-    // Also several requests at once.
+    // Several requests can be sent at once.
     let one = request("GET", "/v1/videos/none", "key", "").replace("connection: close\r\n", "");
     let last = request("GET", "/v1/videos/none", "key", "");
     socket
@@ -367,7 +367,7 @@ async fn a_connection_is_used_again_after_an_error() {
 }
 
 #[tokio::test]
-async fn odd_paths_and_ids_are_decoded_and_lead_nowhere() {
+async fn odd_paths_and_ids_are_decoded_and_find_nothing() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     for [path, status, words] in rows(
@@ -440,7 +440,7 @@ async fn odd_paths_and_ids_are_decoded_and_lead_nowhere() {
 }
 
 #[tokio::test]
-async fn the_names_of_uploads_lead_nowhere_else() {
+async fn the_name_of_an_upload_cannot_leave_its_folder() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     for (folder, name, stored) in [
@@ -475,7 +475,7 @@ async fn the_names_of_uploads_lead_nowhere_else() {
             None => assert_eq!(reply["code"], 400, "{folder:?} {name:?}: {reply}"),
         }
     }
-    // Nor do those that are made up after the file.
+    // A name that is made from the type of the file leads nowhere else either.
     for origin in [
         "data:image/../x",
         "data:image/a/b",
@@ -531,7 +531,7 @@ async fn the_names_of_uploads_lead_nowhere_else() {
 }
 
 #[tokio::test]
-async fn odd_keys_are_keys_and_what_is_no_text_is_none() {
+async fn odd_api_keys_are_accepted_if_they_are_text() {
     let sim = Sim::start().await.unwrap();
     let long = "k".repeat(50_000);
     for (key, is_taken) in [
@@ -564,7 +564,7 @@ async fn odd_keys_are_keys_and_what_is_no_text_is_none() {
 }
 
 #[tokio::test]
-async fn many_connections_that_do_nothing_do_no_harm() {
+async fn many_idle_connections_do_no_harm() {
     let sim = Sim::builder()
         .scenario(Scenario::new("hang", "").pace(veo_sim::Pace::AtOnce))
         .start()

@@ -10,19 +10,19 @@ use crate::{User, rows, start, toml};
 
 const VEO: &str = "veo-3-1";
 
-/// The JSON in a text.
+/// Returns the JSON inside a text.
 fn read(text: &Value) -> Value {
     let text = text.as_str().unwrap_or_else(|| panic!("{text}"));
     serde_json::from_str(text).unwrap_or_else(|_| panic!("{text}"))
 }
 
-/// The URL of the only video of a record of 720p.
+/// The URL of the only video in a record of 720p.
 fn url(record: &Value) -> Value {
     read(&record["resultJson"])["resultUrls"][0].clone()
 }
 
 #[tokio::test]
-async fn it_makes_the_video_that_was_asked_for() {
+async fn the_current_form_makes_the_video_of_the_request() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     for (ratio, resolution, seconds, size) in SIZES {
@@ -40,7 +40,7 @@ async fn it_makes_the_video_that_was_asked_for() {
             assert_eq!(record, wanted);
         }
         let record = user.task(&id).await;
-        // Its input is JSON text in JSON text.
+        // The input is JSON text inside JSON text.
         let param = read(&record["param"]);
         assert_eq!(
             (&param["model"], read(&param["input"])),
@@ -84,7 +84,7 @@ async fn it_makes_the_video_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn it_tells_whole_seconds_and_the_tier_that_ran() {
+async fn a_record_has_whole_seconds_and_the_tier_that_ran() {
     let sim = start(Scenario::new("test", "").pace(Pace::Scale(1.0))).await;
     let user = User::new(&sim, "key");
     let request = json!({
@@ -103,7 +103,7 @@ async fn it_tells_whole_seconds_and_the_tier_that_ran() {
 }
 
 #[tokio::test]
-async fn it_refuses_what_does_not_fit() {
+async fn the_current_form_refuses_invalid_fields() {
     let sim = start(toml("pace = 'at_once'")).await;
     let user = User::new(&sim, "key");
     let video = user.create_task(VEO, json!({ "prompt": "A kite" })).await;
@@ -174,7 +174,7 @@ async fn it_refuses_what_does_not_fit() {
             .replace("UNKNOWN", unknown)
             .replace("INVALID", invalid);
         let mut wanted = json!({ "code": code.parse::<u16>().unwrap(), "msg": words });
-        // That of a missing field has been seen without data.
+        // The refusal for a missing field has been seen without `data`.
         if words != required {
             wanted["data"] = Value::Null;
         }
@@ -197,7 +197,7 @@ async fn it_refuses_what_does_not_fit() {
 }
 
 #[tokio::test]
-async fn fields_that_do_not_go_together_are_named_where_they_stand() {
+async fn fields_that_exclude_each_other_are_reported() {
     let sim = Sim::start().await.unwrap();
     let images = json!(["https://img.example.net/kite.png"]);
     let input = json!({
@@ -213,7 +213,7 @@ async fn fields_that_do_not_go_together_are_named_where_they_stand() {
 }
 
 #[tokio::test]
-async fn a_task_is_known_to_its_account_and_form_only() {
+async fn only_its_own_account_and_form_know_a_task() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let old = user.kie_task(json!({ "prompt": "A kite" })).await;
@@ -228,7 +228,7 @@ async fn a_task_is_known_to_its_account_and_form_only() {
         let path = format!("/api/v1/jobs/recordInfo?taskId={id}");
         assert_eq!(who.send(&path, "").await, (200, no_record.clone()));
     }
-    // Such questions do not bring the task to its end.
+    // Questions in the other form do not bring the task to its end.
     for _ in 1..=10 {
         let path = format!("/api/v1/veo/record-info?taskId={current}");
         assert_eq!(user.get(&path).await, no_old_record);
@@ -244,7 +244,7 @@ async fn a_task_is_known_to_its_account_and_form_only() {
 }
 
 #[tokio::test]
-async fn extensions_and_upgrades_are_tasks_with_prices_of_their_own() {
+async fn extensions_and_upgrades_have_prices_of_their_own() {
     let sim = Sim::builder()
         .scenario(Scenario::new("rich", "").pace(Pace::AtOnce).credits(1e6))
         .start()
@@ -256,7 +256,7 @@ async fn extensions_and_upgrades_are_tasks_with_prices_of_their_own() {
             json!({ "prompt": "A kite", "model": tier, "duration": 4, "aspect_ratio": "9:16" });
         let mut source = user.create_task(VEO, input).await;
         user.task(&source).await;
-        // One by one, since they can be extended again.
+        // The extensions are made one by one, since each can be extended again.
         for _ in 0..2 {
             let input = json!({ "task_id": source, "prompt": "It lands", "seeds": 10_000 });
             let extension = user.create_task("veo/extend", input).await;
@@ -286,7 +286,7 @@ async fn extensions_and_upgrades_are_tasks_with_prices_of_their_own() {
             120,
             (3840, 2160, 8),
         ),
-        // A repeated one is a new one.
+        // A repeated upgrade is a new task.
         (
             "veo/get-4k-video",
             json!({ "task_id": source }),
@@ -312,7 +312,7 @@ async fn extensions_and_upgrades_are_tasks_with_prices_of_their_own() {
 }
 
 #[tokio::test]
-async fn an_unfinished_or_fallback_video_is_not_made_larger() {
+async fn an_unfinished_or_fallback_video_has_no_upgrade() {
     for (fate, words) in [
         ("stuck", "record status is not success."),
         ("failed", "record status is not success."),
@@ -346,7 +346,7 @@ async fn an_unfinished_or_fallback_video_is_not_made_larger() {
 
 #[tokio::test]
 async fn credits_are_held_for_a_task_and_returned_if_it_fails() {
-    // The fate; state, code, words and number of videos in the end; and what it cost.
+    // Each row has the fate; the state, code, words and number of videos at the end; and the cost.
     for (fate, wanted, cost) in [
         (Fate::Made, "success null null 1", 65),
         (Fate::Smaller, "success null null 1", 65),
@@ -408,7 +408,7 @@ async fn credits_are_held_for_a_task_and_returned_if_it_fails() {
 
 #[tokio::test]
 async fn an_upgrade_has_its_own_fate() {
-    // The fates of the video and of its upgrade to 4K; how that ends; and what both cost.
+    // Each row has the fates of the video and of its upgrade to 4K, the end of the upgrade, and the cost of both.
     for (first, second, state, words, cost) in [
         (Fate::Smaller, Fate::Smaller, "success", Value::Null, 180.0),
         (Fate::Made, Fate::Fallback, "success", Value::Null, 180.0),
@@ -509,14 +509,14 @@ async fn the_successor_of_veo_has_its_own_formats_and_prices() {
             "{rest}"
         );
         assert_eq!(read(&read(&record["param"])["input"]), input);
-        // In this form at any size.
+        // The record of this model has the video in every size.
         assert_eq!(user.size(&url(&record)).await, size, "{rest}");
     }
     assert_eq!(sim.surprises(), [""; 0]);
 }
 
 #[tokio::test]
-async fn the_successor_of_veo_refuses_what_it_does_not_have() {
+async fn the_successor_of_veo_refuses_foreign_fields() {
     let sim = start(toml("pace = 'at_once'")).await;
     let user = User::new(&sim, "key");
     let made = user
@@ -575,7 +575,7 @@ async fn the_successor_of_veo_refuses_what_it_does_not_have() {
     }
     assert_eq!(sim.charges().len(), 1);
 
-    // What its page only calls impossible is taken, and named.
+    // A request that is impossible only by the words of the page is accepted, and the difference is named.
     let a = "https://img.example.net/kite.png";
     for (rest, difference) in [
         (json!({ "first_frame_url": a, "last_frame_url": a }), None),
@@ -601,7 +601,7 @@ async fn the_successor_of_veo_refuses_what_it_does_not_have() {
 }
 
 #[tokio::test]
-async fn both_forms_are_one_account() {
+async fn both_forms_share_one_account() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "limited");
     let old = (
@@ -641,9 +641,9 @@ async fn both_forms_are_one_account() {
     assert_eq!(reply, json!({ "code": 402, "msg": words, "data": null }));
 }
 
-/// What the first and the second task of a scenario come to: the HTTP status and the code, or the state in the end.
+/// Each row has the end of the first and the second task: the HTTP status and the code, or the state.
 #[tokio::test]
-async fn the_scenarios_of_the_old_form_befall_the_current_one() {
+async fn the_scenarios_apply_to_the_current_form_too() {
     for [scenario, first, second, charges] in rows(
         r#"
         busy                | 429 429 | success | 1
@@ -698,7 +698,7 @@ async fn the_scenarios_of_the_old_form_befall_the_current_one() {
 }
 
 #[tokio::test]
-async fn it_goes_on_when_the_old_form_is_gone() {
+async fn the_current_form_works_when_the_old_one_is_gone() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "retired-old-form");
     let request = r#"{"prompt":"A kite"}"#;

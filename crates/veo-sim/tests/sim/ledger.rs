@@ -1,11 +1,11 @@
-//! What arrived, what it cost, and what was not expected.
+//! The simulator's record of calls, charges and surprises.
 
 use serde_json::{Value, json};
 use veo_sim::{Callbacks, Fate, Fault, Pace, Scenario, Sim};
 
 use crate::{User, start};
 
-/// What has been charged so far: operations and prices.
+/// Returns the operations that were charged so far, with their prices.
 fn charges(sim: &Sim) -> Vec<(&'static str, f64)> {
     sim.charges()
         .iter()
@@ -14,7 +14,7 @@ fn charges(sim: &Sim) -> Vec<(&'static str, f64)> {
 }
 
 #[tokio::test]
-async fn what_is_accepted_costs_its_price_once() {
+async fn an_accepted_request_costs_its_price_once() {
     let sim = Sim::builder()
         .scenario(Scenario::new("rich", "").pace(Pace::AtOnce).credits(1e6))
         .start()
@@ -91,7 +91,7 @@ async fn what_is_accepted_costs_its_price_once() {
             (json!({ "video": "https://host/a.mp4", "duration": 6 }), 7),
         ] {
             user.post("/v1/video/generations", video(rest)).await;
-            // To the cent, and not as the sum of a computer.
+            // The price is exact to the cent, and not a sum of inexact numbers.
             let price = format!("{}.{:02}", cents * seconds / 100, cents * seconds % 100)
                 .parse()
                 .unwrap();
@@ -105,7 +105,7 @@ async fn what_is_accepted_costs_its_price_once() {
 }
 
 #[tokio::test]
-async fn an_account_is_used_to_the_last_cent_and_no_further() {
+async fn an_account_can_be_used_to_the_last_cent() {
     let sim = start(Scenario::new("poor", "").credits(2.4)).await;
     let user = User::new(&sim, "key");
     for _ in 0..3 {
@@ -155,7 +155,7 @@ async fn an_account_is_used_to_the_last_cent_and_no_further() {
 }
 
 #[tokio::test]
-async fn what_has_failed_is_returned_although_nobody_asks_about_it() {
+async fn a_failed_task_is_refunded_without_a_question() {
     let scenario = |pace| {
         Scenario::new("poor", "")
             .pace(pace)
@@ -163,7 +163,7 @@ async fn what_has_failed_is_returned_although_nobody_asks_about_it() {
             .task(1..=1, Fate::Failed)
     };
     for pace in [Pace::AtOnce, Pace::Scale(1.0)] {
-        // Nothing but this has looked before.
+        // Nothing else has looked at the task before this question.
         for look in ["charges", "report", "balance", "submit"] {
             let sim = start(scenario(pace)).await;
             let user = User::new(&sim, "key");
@@ -219,7 +219,7 @@ async fn a_refused_request_costs_nothing_and_is_counted() {
     for path in ["get-1080p-video?taskId=none", "record-info?taskId=none"] {
         user.get(&format!("/api/v1/veo/{path}")).await;
     }
-    // An upgrade is not a submit; what starts a task is.
+    // An upgrade is no submit, and a request that starts a task is one.
     assert_eq!(
         (sim.submits(), sim.calls().len()),
         (refused.len(), refused.len() + 2)
@@ -251,7 +251,7 @@ async fn a_lost_upgrade_is_charged_and_the_next_call_for_it_is_not() {
 }
 
 #[tokio::test]
-async fn each_key_is_an_account_of_its_own() {
+async fn each_api_key_is_an_account_of_its_own() {
     let sim = Sim::start().await.unwrap();
     let [one, other, failing] =
         ["at-once/1", "at-once/2", "failed/1"].map(|key| User::new(&sim, key));
@@ -307,7 +307,7 @@ async fn each_key_is_an_account_of_its_own() {
         "the account at UniAll is another one"
     );
 
-    // Also if they store a file under the same name.
+    // Accounts are separate even if they store files of the same name.
     let mut files = Vec::new();
     for (user, text) in [(&one, "b25l"), (&other, "b3RoZXI=")] {
         let upload = json!({ "base64Data": text, "uploadPath": "in", "fileName": "a.png" });
@@ -335,7 +335,7 @@ async fn each_key_is_an_account_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_key_picks_a_scenario_by_its_name() {
+async fn an_api_key_picks_a_scenario_by_its_name() {
     let own = |name: &str, status| {
         Scenario::new(name, "").fault("account_credits", 1.., Fault::status(status))
     };
@@ -355,7 +355,7 @@ async fn a_key_picks_a_scenario_by_its_name() {
         ("mine ", 502),
         ("mine 1", 501),
         ("Mine", 501),
-        // One's own goes before that of the catalogue.
+        // A caller's scenario takes precedence over one of the catalogue.
         ("busy/1", 503),
         ("wrong-key/1", 200),
         ("at-once", 200),
@@ -370,7 +370,7 @@ async fn a_key_picks_a_scenario_by_its_name() {
 }
 
 #[tokio::test]
-async fn what_the_scenario_does_not_expect_is_named() {
+async fn a_call_that_the_scenario_does_not_expect_is_named() {
     let scenario = Scenario::new("test", "")
         .expect("submit", 1)
         .expect("query_video", 0)
@@ -406,7 +406,7 @@ async fn what_the_scenario_does_not_expect_is_named() {
     );
 }
 
-/// Both providers seem to ignore them, so such a request is taken; but a field that nobody reads was meant for something.
+/// Both providers seem to ignore unknown fields. The simulator reports them, since the caller meant something.
 #[tokio::test]
 async fn an_unknown_field_is_accepted_and_reported() {
     for (path, body, wanted) in [
@@ -436,7 +436,7 @@ async fn an_unknown_field_is_accepted_and_reported() {
 }
 
 #[tokio::test]
-async fn what_is_said_of_a_call_has_an_end() {
+async fn the_record_of_a_call_is_bounded() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let name = "n".repeat(500_000);
@@ -491,7 +491,7 @@ async fn expectations_count_over_all_keys_and_both_providers() {
 }
 
 #[tokio::test]
-async fn what_was_not_expected_is_named_however_many_calls_follow() {
+async fn surprises_survive_many_later_calls() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     user.post(
@@ -500,7 +500,7 @@ async fn what_was_not_expected_is_named_however_many_calls_follow() {
     )
     .await;
     user.get("/v1/none").await;
-    // Few calls, but so long that the first ones have to make room.
+    // These calls are few, but so long that the first ones have to make room.
     let long = "x".repeat(60_000);
     let request = json!({ "prompt": long, "model": "veo3.1-fast-video-720p" }).to_string();
     for _ in 0..1_200 {
@@ -529,7 +529,7 @@ async fn what_was_not_expected_is_named_however_many_calls_follow() {
         ]
     );
 
-    // Of very many, the first.
+    // Only the first of very many surprises are kept.
     for number in 0..1_010 {
         user.get(&format!("/v1/none/{number}")).await;
     }
@@ -546,7 +546,7 @@ async fn what_was_not_expected_is_named_however_many_calls_follow() {
 }
 
 #[tokio::test]
-async fn the_report_tells_it_all() {
+async fn the_report_has_calls_charges_and_surprises() {
     let scenario = Scenario::new("test", "")
         .pace(Pace::AtOnce)
         .task(1..=1, Fate::Failed)
@@ -600,7 +600,7 @@ async fn the_report_tells_it_all() {
 }
 
 #[tokio::test]
-async fn every_call_is_recorded_with_its_body_if_that_is_short_json() {
+async fn a_call_is_recorded_with_a_body_of_short_json() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let small = r#"{"prompt":"A kite","model":"none"}"#;
@@ -640,7 +640,7 @@ async fn every_call_is_recorded_with_its_body_if_that_is_short_json() {
 }
 
 #[tokio::test]
-async fn a_line_is_told_of_each_call_once_it_is_answered() {
+async fn a_line_is_printed_for_each_answered_call() {
     let (told, mut lines) = tokio::sync::mpsc::unbounded_channel();
     let scenario = Scenario::new("test", "")
         .fault("submit", 1..=1, Fault::Hang)
@@ -662,7 +662,7 @@ async fn a_line_is_told_of_each_call_once_it_is_answered() {
 }
 
 #[test]
-fn a_scenario_that_cannot_be_meant_is_refused_in_a_sentence() {
+fn a_wrong_scenario_is_refused_in_one_sentence() {
     for (text, complaint) in [
         (
             "name = ''",
@@ -752,7 +752,7 @@ fn a_scenario_that_cannot_be_meant_is_refused_in_a_sentence() {
 }
 
 #[tokio::test]
-async fn a_contradictory_scenario_is_refused_at_the_start() {
+async fn an_unusable_scenario_is_refused_at_the_start() {
     let builders = [
         Sim::builder().scenario(Scenario::new("a/b", "")),
         Sim::builder().also(Scenario::new("a", "").fault("x", 1.., Fault::Drop)),
@@ -788,7 +788,7 @@ fn every_scenario_of_the_catalogue_has_a_description() {
 }
 
 #[tokio::test]
-async fn the_scenarios_of_the_catalogue_can_be_meant() {
+async fn the_scenarios_of_the_catalogue_can_be_started() {
     let all = Scenario::catalogue().iter().cloned();
     all.fold(Sim::builder(), |builder, scenario| builder.also(scenario))
         .start()
@@ -811,6 +811,6 @@ fn calls_of_a_rule_are_counted_from_one() {
     ] {
         assert_eq!((rule(calls).first, rule(calls).times), (first, times));
     }
-    // As good as all, and not a panic.
+    // The count is as good as endless, and there is no panic.
     assert!(rule((1..=u32::MAX).into()).times >= Some(u32::MAX - 1));
 }

@@ -1,4 +1,4 @@
-//! The simulator as its users meet it: over the wire, with a client that knows nothing of it.
+//! The simulator as its users meet it: over HTTP, with a client that knows nothing of it.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,15 +25,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use veo_sim::{Scenario, Sim};
 
-/// Far longer than anything here takes; a test that reaches it has failed.
+/// A time far longer than anything here takes. A test that reaches it has failed.
 const LONG: Duration = Duration::from_secs(20);
-/// How long nothing comes until it is believed that nothing will.
+/// The time without a byte after which a test believes that nothing more comes.
 const SILENCE: Duration = Duration::from_millis(200);
 
-/// Width, height and seconds, as a video says of itself.
+/// The width, height and seconds that a video has in its header.
 type Size = (u16, u16, u64);
 
-/// A client of both providers, with a key of its own.
+/// A client of both providers with an API key of its own.
 struct User<'a> {
     sim: &'a Sim,
     http: Client,
@@ -62,7 +62,7 @@ impl<'a> User<'a> {
         exchange(self.call(Method::POST, path).json(&body)).await.1
     }
 
-    /// Sends a row of a table: without a body a GET.
+    /// Sends a row of a table, as a GET if there is no body.
     async fn send(&self, path: &str, body: &str) -> (u16, Value) {
         let request = match body {
             "" => self.call(Method::GET, path),
@@ -87,13 +87,13 @@ impl<'a> User<'a> {
         id.to_owned()
     }
 
-    /// What kie.ai says of a task.
+    /// The record of a task at kie.ai.
     async fn record(&self, id: &str) -> Value {
         self.data(&format!("/api/v1/veo/record-info?taskId={id}"))
             .await
     }
 
-    /// The data of a success of kie.ai.
+    /// The data of a successful reply of kie.ai.
     async fn data(&self, path: &str) -> Value {
         let reply = self.get(path).await;
         assert_eq!(
@@ -114,14 +114,14 @@ impl<'a> User<'a> {
         }
     }
 
-    /// A finished video of kie.ai: its task and the reply about it.
+    /// Makes a video at kie.ai, and returns its task and the `response` of its record.
     async fn kie_video(&self, request: Value) -> (String, Value) {
         let id = self.kie_task(request).await;
         let record = self.kie_end(&id).await;
         (id, record["response"].clone())
     }
 
-    /// Starts a task of kie.ai's current form.
+    /// Starts a task in kie.ai's current form.
     async fn create_task(&self, model: &str, input: Value) -> String {
         let request = json!({ "model": model, "input": input });
         let reply = self.post("/api/v1/jobs/createTask", request).await;
@@ -136,7 +136,7 @@ impl<'a> User<'a> {
         id.to_owned()
     }
 
-    /// What kie.ai's current form says of a task.
+    /// The record of a task in kie.ai's current form.
     async fn task(&self, id: &str) -> Value {
         self.data(&format!("/api/v1/jobs/recordInfo?taskId={id}"))
             .await
@@ -217,17 +217,17 @@ async fn exchange(request: RequestBuilder) -> (u16, Value) {
     )
 }
 
-/// A simulator in which everything follows one scenario.
+/// Starts a simulator in which one scenario applies to everything.
 async fn start(scenario: Scenario) -> Sim {
     Sim::builder().scenario(scenario).start().await.unwrap()
 }
 
-/// A scenario in TOML, with a name if it has none.
+/// Returns a scenario from TOML, with a name if it has none.
 fn toml(text: &str) -> Scenario {
     Scenario::from_toml(&format!("name = \"test\"\ndescription = \"\"\n{text}")).unwrap()
 }
 
-/// What came over a connection, and how it ended.
+/// The bytes that came over a connection, and its end.
 #[derive(Debug)]
 struct Raw {
     bytes: Vec<u8>,
@@ -238,20 +238,20 @@ struct Raw {
 enum End {
     Closed,
     Reset,
-    /// Nothing more comes, and the connection stays.
+    /// Nothing more comes, and the connection stays open.
     Silent,
 }
 
 impl Raw {
-    /// Sends bytes as they are, and reads until the end of the connection.
+    /// Sends these bytes, and reads until the connection ends.
     async fn exchange(sim: &Sim, request: impl AsRef<[u8]>) -> Raw {
         let mut socket = connect(sim).await;
-        // Who is refused early may not be read to the end.
+        // A request that is refused early may not be read to its end.
         let _ = socket.write_all(request.as_ref()).await;
         Raw::read(&mut socket, LONG).await
     }
 
-    /// The same with somebody who is expected to fall silent.
+    /// Sends these bytes, and reads until the simulator falls silent.
     async fn exchange_until_silent(sim: &Sim, request: impl AsRef<[u8]>) -> Raw {
         let mut socket = connect(sim).await;
         socket.write_all(request.as_ref()).await.unwrap();
@@ -276,7 +276,7 @@ impl Raw {
         Raw { bytes, end }
     }
 
-    /// The head, if it is whole, and what came of the body.
+    /// The head, if it is whole, and the body as far as it came.
     fn parts(&self) -> Option<(&str, &[u8])> {
         let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         Some((
@@ -312,7 +312,7 @@ async fn connect(sim: &Sim) -> TcpStream {
         .unwrap()
 }
 
-/// A request as bytes, the last one on its connection.
+/// Returns a request as bytes, after which the connection is closed.
 fn request(method: &str, path: &str, key: &str, body: &str) -> String {
     let kind = if body.is_empty() {
         ""
@@ -326,7 +326,7 @@ fn request(method: &str, path: &str, key: &str, body: &str) -> String {
     )
 }
 
-/// The cells of a table, one row to a line.
+/// Returns the cells of a table with one row to a line.
 fn rows<const N: usize>(table: &str) -> impl Iterator<Item = [&str; N]> {
     let lines = table.lines().filter(|line| line.contains(" | "));
     lines.map(|line| {

@@ -1,4 +1,4 @@
-//! The program `veo-sim`, as somebody in a terminal meets it.
+//! The program `veo-sim`, as it is used in a terminal.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,12 +12,12 @@ fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_veo-sim"))
 }
 
-/// A running program; killed when dropped.
+/// A running program, which is killed when it is dropped.
 struct Running {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
     url: String,
-    /// What it said at the start.
+    /// The output at the start.
     table: String,
 }
 
@@ -126,7 +126,7 @@ uniall  GET   /v1/videos/{task_id}/content      video_content
         "   3  ?                 404       GET /v1/none"
     );
 
-    // A request that hangs does not keep it.
+    // A request that hangs does not keep the program from ending.
     let _hanging = TcpStream::connect(program.url.strip_prefix("http://").unwrap()).unwrap();
     let kill = Command::new("kill")
         .args(["-INT", &program.child.id().to_string()])
@@ -160,7 +160,7 @@ fn a_scenario_comes_from_a_file() {
 }
 
 #[test]
-fn it_lists_the_scenarios_and_helps() {
+fn the_program_lists_the_scenarios_and_has_help() {
     let listed = output(&["--list"]);
     assert_eq!((listed.status.code(), &*listed.stderr), (Some(0), &b""[..]));
     let listed = String::from_utf8(listed.stdout).unwrap();
@@ -188,7 +188,7 @@ fn it_lists_the_scenarios_and_helps() {
 }
 
 #[test]
-fn it_refuses_what_it_does_not_understand_in_one_sentence() {
+fn the_program_refuses_wrong_arguments_in_one_sentence() {
     let broken = File::new("broken", "name = 'own'\npace = 'fast'\n");
     let impossible = File::new("impossible", "name = 'own'\ncredits = -1\n");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -241,7 +241,7 @@ fn output(arguments: &[&str]) -> Output {
     program().args(arguments).output().unwrap()
 }
 
-/// A file for one test; removed when dropped.
+/// A file for one test, which is removed when it is dropped.
 struct File(PathBuf);
 
 impl File {

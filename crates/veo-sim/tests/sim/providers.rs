@@ -1,4 +1,4 @@
-//! What both providers do when asked properly, and how they refuse.
+//! The answers of both providers to proper requests, and their refusals.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use veo_sim::{Fate, Pace, Scenario, Sim};
 
 use crate::{Size, User, exchange, rows, start, toml};
 
-/// What can be asked for, and what comes.
+/// The formats to ask for, each with the size of the video.
 pub(crate) const SIZES: [(&str, &str, u64, Size); 6] = [
     ("16:9", "720p", 4, (1280, 720, 4)),
     ("16:9", "1080p", 6, (1920, 1080, 6)),
@@ -21,7 +21,7 @@ pub(crate) const SIZES: [(&str, &str, u64, Size); 6] = [
 ];
 
 #[tokio::test]
-async fn kie_makes_the_video_that_was_asked_for() {
+async fn kie_makes_the_video_of_the_request() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     for (ratio, resolution, seconds, size) in SIZES {
@@ -59,7 +59,7 @@ async fn kie_makes_the_video_that_was_asked_for() {
             );
         }
         let url = |which: &str| json!([format!("{}/media/{id}{which}.mp4", sim.media_url())]);
-        // There is an original of 720p if the video is something else.
+        // Only a video that is not 720p in landscape has an original of 720p.
         let origin = if (ratio, resolution) == ("16:9", "720p") {
             Value::Null
         } else {
@@ -116,7 +116,7 @@ async fn kie_knows_two_names_of_the_aspect_ratio_and_has_defaults() {
         (json!({ "aspect_ratio": "Auto" }), (1280, 720, 8)),
         (json!({ "aspect_ratio": "9:16" }), (720, 1280, 8)),
         (json!({ "aspectRatio": "9:16" }), (720, 1280, 8)),
-        // The newer name wins.
+        // The newer name takes precedence.
         (
             json!({ "aspectRatio": "16:9", "aspect_ratio": "9:16" }),
             (720, 1280, 8),
@@ -385,7 +385,7 @@ async fn kie_keeps_uploads_and_takes_their_type_from_the_name() {
         assert_eq!(file.text().await.unwrap(), "hello");
     }
 
-    // A second one of the same name takes its place.
+    // A second file of the same name replaces the first.
     for text in ["b25l", "dHdv"] {
         let (_, reply) = exchange(base64(
             json!({ "base64Data": text, "uploadPath": "in", "fileName": "d.png" }),
@@ -407,7 +407,7 @@ async fn kie_keeps_uploads_and_takes_their_type_from_the_name() {
 }
 
 #[tokio::test]
-async fn uniall_makes_the_video_that_was_asked_for() {
+async fn uniall_makes_the_video_of_the_request() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     for (ratio, resolution, seconds, size) in SIZES {
@@ -690,7 +690,7 @@ async fn the_gateway_before_uniall_refuses_with_an_error_object() {
 }
 
 #[tokio::test]
-async fn a_key_is_needed_everywhere_but_for_media() {
+async fn an_api_key_is_needed_for_everything_but_media() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let kie = "Unauthorized – Authentication failed. \
@@ -742,7 +742,7 @@ async fn a_key_is_needed_everywhere_but_for_media() {
 }
 
 #[tokio::test]
-async fn kie_turns_away_a_client_without_a_name() {
+async fn kie_refuses_a_client_without_a_user_agent() {
     let sim = Sim::start().await.unwrap();
     for path in ["/api/v1/chat/credit", "/api/file-url-upload"] {
         let reply = User::new(&sim, "key")
@@ -761,7 +761,7 @@ async fn kie_turns_away_a_client_without_a_name() {
 }
 
 #[tokio::test]
-async fn the_content_route_of_uniall_needs_the_key() {
+async fn the_content_route_of_uniall_needs_the_api_key() {
     let sim = Sim::start().await.unwrap();
     let user = User::new(&sim, "key");
     let id = user.uniall_task().await;
@@ -826,9 +826,9 @@ async fn the_content_route_of_uniall_needs_the_key() {
     }
 }
 
-/// UniAll's own pages name some of these paths, and the software that it most likely runs has all.
+/// UniAll's own pages name some of these paths, and the software that it probably runs has all of them.
 #[tokio::test]
-async fn uniall_has_several_paths_for_the_same() {
+async fn uniall_has_several_paths_for_one_operation() {
     let sim = start(toml("pace = 'at_once'")).await;
     let user = User::new(&sim, "key");
     let request = json!({ "model": "veo3.1-video-720p", "prompt": "A kite" });
@@ -861,7 +861,7 @@ async fn uniall_has_several_paths_for_the_same() {
     assert_eq!(sim.surprises(), [""; 0]);
 }
 
-/// One that a specification has and nobody here plays would answer 501.
+/// An operation of a specification that is not played would answer 501.
 #[tokio::test]
 async fn every_operation_of_the_specifications_is_played() {
     let sim = Sim::start().await.unwrap();
@@ -1021,7 +1021,7 @@ async fn simulators_side_by_side_share_nothing() {
     assert_eq!(other_user.balance().await, 1250.75);
 }
 
-/// A simulator at a port that nobody gets by chance, so that whoever answers there later is it.
+/// Returns a simulator at a port that no other program gets by chance, so a later answer is its own.
 async fn at_own_port(first: u16) -> (u16, Sim) {
     for port in first..first + 1000 {
         if let Ok(sim) = Sim::builder().port(port).start().await {
@@ -1032,14 +1032,14 @@ async fn at_own_port(first: u16) -> (u16, Sim) {
 }
 
 #[tokio::test]
-async fn a_dropped_simulator_is_gone() {
-    // If anything outlived the drop, it would not show every time.
+async fn a_dropped_simulator_closes_its_port() {
+    // The test is repeated, since a remnant might not show every time.
     for _ in 0..20 {
         let (_, sim) = at_own_port(21_000).await;
         let (url, http) = (sim.url(), User::new(&sim, "key").http);
         http.get(&url).send().await.unwrap();
         drop(sim);
-        // The client still holds a connection, so this fails without a new connect.
+        // The client still has an open connection, so this fails without a new one.
         assert!(http.get(&url).send().await.is_err());
         let error = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
@@ -1047,11 +1047,11 @@ async fn a_dropped_simulator_is_gone() {
 }
 
 #[tokio::test]
-async fn a_port_can_be_chosen_is_free_again_and_has_one_simulator() {
+async fn a_chosen_port_has_one_simulator_and_is_free_afterwards() {
     let (port, mut sim) = at_own_port(23_000).await;
     for _ in 0..3 {
         assert_eq!(sim.url(), format!("http://127.0.0.1:{port}"));
-        // With a connection that is cut by the end.
+        // The simulator ends while this connection is open.
         User::new(&sim, "key").balance().await;
         assert!(Sim::builder().port(port).start().await.is_err());
         drop(sim);

@@ -1,4 +1,4 @@
-//! How simulated time passes.
+//! The course of simulated time.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn paced(pace: Pace) -> Scenario {
     Scenario::new("test", "").pace(pace)
 }
 
-/// The work that takes time, by the operation that starts it and the simulated seconds that it takes.
+/// The work that takes time: the operation that starts it, and its simulated seconds.
 const WORK: [(&str, u64); 4] = [
     ("generate", 90),
     ("extend", 300),
@@ -22,7 +22,7 @@ const WORK: [(&str, u64); 4] = [
     ("4k", 480),
 ];
 
-/// Starts some work on a task, and says how to ask about it.
+/// Starts some work on a task, and returns the question about it.
 async fn begin(user: &User<'_>, what: &str, source: &str) -> Question {
     let post = async |path: &str, body: Value| {
         let reply = user.post(&format!("/api/v1/veo/{path}"), body).await;
@@ -38,7 +38,7 @@ async fn begin(user: &User<'_>, what: &str, source: &str) -> Question {
             Question::Post4k(source.to_owned())
         }
         _ => {
-            // The first call starts it.
+            // The first call starts the upgrade.
             let question = Question::Get(format!("/api/v1/veo/get-1080p-video?taskId={source}"));
             question.is_done(user).await;
             question
@@ -65,7 +65,7 @@ impl Question {
     }
 }
 
-/// A finished video to work on.
+/// Makes a finished video to work on.
 async fn source(user: &User<'_>, sim: &Sim) -> String {
     let id = user.kie_task(json!({ "prompt": "A kite" })).await;
     sim.advance(10 * MINUTE);
@@ -74,7 +74,7 @@ async fn source(user: &User<'_>, sim: &Sim) -> String {
 }
 
 #[tokio::test]
-async fn work_is_done_after_so_many_questions() {
+async fn work_ends_after_the_number_of_questions() {
     for polls in [0, 1, 3] {
         let sim = start(paced(Pace::Polls(polls))).await;
         let user = User::new(&sim, "key");
@@ -96,7 +96,7 @@ async fn work_is_done_after_so_many_questions() {
 }
 
 #[tokio::test]
-async fn work_is_done_at_once() {
+async fn work_ends_at_once() {
     let sim = start(paced(Pace::AtOnce)).await;
     let user = User::new(&sim, "key");
     let source = source(&user, &sim).await;
@@ -114,17 +114,17 @@ async fn work_is_done_at_once() {
 }
 
 #[tokio::test]
-async fn work_takes_as_long_as_it_really_does() {
+async fn work_takes_as_long_as_at_the_provider() {
     let sim = start(paced(Pace::Scale(1.0))).await;
     let user = User::new(&sim, "key");
     let source = source(&user, &sim).await;
     for (what, seconds) in WORK {
         let question = begin(&user, what, &source).await;
-        // However often it is asked about.
+        // The number of questions does not matter.
         for _ in 0..5 {
             assert!(!question.is_done(&user).await, "{what}");
         }
-        // The test itself takes some seconds at most.
+        // The test itself takes a few seconds at most.
         sim.advance(Duration::from_secs(seconds - 20));
         assert!(!question.is_done(&user).await, "{what}");
         sim.advance(Duration::from_secs(20));
@@ -151,14 +151,14 @@ async fn work_takes_as_long_as_it_really_does() {
 }
 
 #[tokio::test]
-async fn minutes_pass_in_milliseconds() {
+async fn simulated_minutes_pass_in_milliseconds() {
     let sim = start(paced(Pace::Scale(100_000.0))).await;
     let user = User::new(&sim, "key");
     let (id, _) = user.kie_video(json!({ "prompt": "A kite" })).await;
     let record = user.record(&id).await;
     let [created, completed] =
         ["createTime", "completeTime"].map(|name| record[name].as_u64().unwrap());
-    // Both are cut to whole seconds.
+    // Both times are in whole seconds.
     assert!(
         (89_000..=91_000).contains(&(completed - created)),
         "{record}"
@@ -168,7 +168,7 @@ async fn minutes_pass_in_milliseconds() {
 }
 
 #[tokio::test]
-async fn a_made_link_expires_after_20_minutes_and_the_video_stays() {
+async fn a_download_link_expires_after_20_minutes() {
     for pace in [Pace::Polls(1), Pace::AtOnce, Pace::Scale(1.0)] {
         let sim = start(paced(pace)).await;
         let user = User::new(&sim, "key");
@@ -261,7 +261,7 @@ async fn paid_requests_are_limited_in_ten_seconds_of_simulated_time() {
 }
 
 #[tokio::test]
-async fn no_amount_of_time_is_too_much() {
+async fn any_amount_of_time_can_pass() {
     for pace in [Pace::Polls(1), Pace::Scale(0.001), Pace::Scale(1_000_000.0)] {
         let sim = start(paced(pace)).await;
         let user = User::new(&sim, "key");
