@@ -43,7 +43,7 @@ const OPTIONS: [Habit; 11] = [
     (&["--wait"], "the program waits, unless --no-wait is given"),
     (
         &["--sim"],
-        "the simulator of --sim starts with the command and has no earlier job; `veo sim` starts one that stays, in \
+        "the simulator of --sim starts with the command and has no earlier job; start one that stays with `veo sim` in \
          another terminal",
     ),
 ];

@@ -340,7 +340,7 @@ impl Client {
         let mut plan = plan::plan(
             self.providers(),
             request,
-            image::lacks_uploader(request, self.places()),
+            image::lacks_uploader(request, self.uploaders()),
         );
         plan.refusals.extend(
             self.doubles
@@ -613,7 +613,7 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] if the image cannot be read, is not a JPEG, PNG or WebP, is larger than 20 MiB, or if no
     /// provider of this client has a place for it; otherwise why the provider did not take it.
     pub async fn upload(&self, image: &Image) -> Result<String, Error> {
-        image::reachable(image, self.places()).await
+        image::reachable(image, self.uploaders()).await
     }
 
     /// Returns the request with URLs for all its images: those of this machine are [uploaded](Self::upload).
@@ -633,7 +633,7 @@ impl Client {
     ///
     /// The errors of [`upload`](Self::upload). Nothing has been paid for then.
     pub async fn upload_images(&self, request: &VideoRequest) -> Result<VideoRequest, Error> {
-        image::uploaded(request, self.places()).await
+        image::uploaded(request, self.uploaders()).await
     }
 
     pub(crate) fn ledger(&self) -> &Arc<dyn Ledger> {
@@ -790,7 +790,7 @@ impl Client {
     }
 
     /// Returns the providers that may have a place for images, in the order of asking.
-    fn places(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
+    fn uploaders(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
         self.providers().chain(self.uploader.as_deref())
     }
 }

@@ -220,7 +220,7 @@ impl LocalImage {
     }
 
     fn named(bytes: Bytes, name: String) -> Result<Self, Unusable> {
-        let looked = look(&bytes);
+        let looked = kind_and_size(&bytes);
         let (ending, size) = looked.map_err(|what| Unusable::new(format!("{name} {what}")))?;
         Ok(Self {
             bytes,
@@ -317,7 +317,7 @@ fn name_of(kind: FileType) -> &'static str {
 }
 
 /// Returns the file extension of an image's kind, and its size. The error is the end of a sentence.
-fn look(bytes: &[u8]) -> Result<(&'static str, Size), String> {
+fn kind_and_size(bytes: &[u8]) -> Result<(&'static str, Size), String> {
     if bytes.len() as u64 > MAX_IMAGE {
         return Err(format!(
             "is larger than {} MiB; make it smaller",
@@ -328,7 +328,7 @@ fn look(bytes: &[u8]) -> Result<(&'static str, Size), String> {
     let Some(kind) = infer::get(bytes).filter(|kind| known.contains(&kind.mime_type())) else {
         return Err("is not a JPEG, PNG or WebP image".to_owned());
     };
-    let size = picture::look(bytes, kind.mime_type())?;
+    let size = picture::checked_size(bytes, kind.mime_type())?;
     Ok((kind.extension(), size))
 }
 

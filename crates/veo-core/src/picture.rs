@@ -12,7 +12,7 @@ pub(crate) struct Size {
 /// # Errors
 ///
 /// The end of a sentence about the picture.
-pub(crate) fn look(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> {
+pub(crate) fn checked_size(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> {
     let found = match mime_type {
         "image/jpeg" => jpeg(bytes),
         "image/png" => png(bytes),

@@ -691,7 +691,7 @@ fn an_operator_settles_an_unknown_outcome() {
         ),
         (
             &["0123", "--not-taken", "--batch", "jobs.jsonl"],
-            "by: veo jobs --batch jobs.jsonl\n",
+            "with: veo jobs --batch jobs.jsonl\n",
         ),
         (
             &[&fox, "--not-taken", "--batch", "no.jsonl"],

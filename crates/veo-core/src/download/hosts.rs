@@ -148,9 +148,8 @@ impl Hosts {
         } else {
             ""
         };
-        let why = format!(
-            "its host is at {address}, which is on this machine or in a private network{setting}"
-        );
+        let why =
+            format!("its host is at {address}, on this machine or in a private network{setting}");
         Refused(why.into())
     }
 }
@@ -454,7 +453,7 @@ mod tests {
             .unwrap();
         let why = error.downcast_ref::<Refused>().unwrap().to_string();
         assert!(why.starts_with("its host is at "), "{why}");
-        let end = ", and so on this machine or in a private network, which the setting allow_private_hosts does not permit";
+        let end = ", on this machine or in a private network, which the setting allow_private_hosts does not permit";
         assert!(why.ends_with(end), "{why}");
     }
 

@@ -25,7 +25,7 @@ use veo_transport::{DataUrl, WIRE, client_builder, without_queries};
 pub(crate) use self::hosts::Hosts;
 use self::hosts::Refused;
 use self::media::{Flaw, Media};
-use self::part::{Part, failure};
+use self::part::{Part, download_failure};
 use crate::text::folder_of;
 use crate::{ApiAddress, Error, ErrorKind, Proxy, Saved};
 
@@ -348,7 +348,7 @@ impl<'a> Transfer<'a> {
         loop {
             let fetched = self.fetch(url, content, on_bytes).await;
             let looked = match fetched {
-                Ok(()) => self.look().await,
+                Ok(()) => self.check_whole().await,
                 Err(stop) => Err(stop),
             };
             let Err(stop) = looked else {
@@ -398,7 +398,9 @@ impl<'a> Transfer<'a> {
 
     /// Moves the whole video to its path.
     pub(crate) async fn finish(self) -> Result<Saved, Error> {
-        let media = self.media.ok_or_else(|| failure("no video has come"))?;
+        let media = self
+            .media
+            .ok_or_else(|| download_failure("no video has come"))?;
         let replace = self.downloader.settings.replace;
         self.part.finish(media, replace).await
     }
@@ -422,8 +424,8 @@ impl<'a> Transfer<'a> {
     }
 
     /// Checks that the part is a whole video.
-    async fn look(&mut self) -> Result<(), Stop> {
-        let flaw = match self.part.look().await? {
+    async fn check_whole(&mut self) -> Result<(), Stop> {
+        let flaw = match self.part.check_whole().await? {
             Ok(whole) if whole.has_end || self.part.has_end || self.part.total.is_some() => {
                 self.media = Some(whole.media);
                 return Ok(());
@@ -719,7 +721,7 @@ fn redirected(response: &Response, url: &Url) -> Option<Url> {
 /// Makes a header with the key, which debug texts do not show.
 fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
     let mut header = HeaderValue::from_str(key.expose_secret())
-        .map_err(|_| failure("the key holds characters that no HTTP header can carry"))?;
+        .map_err(|_| download_failure("the key holds characters that no HTTP header can carry"))?;
     header.set_sensitive(true);
     Ok(header)
 }
