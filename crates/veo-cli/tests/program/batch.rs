@@ -480,7 +480,9 @@ fn a_batch_with_jobs_of_another_address_is_refused() {
         assert_eq!((run.code, elsewhere.count("")), (2, 0), "{}", run.err);
         assert!(
             run.err.contains("was sent to http://127.0.0.1:")
-                && run.err.contains(&format!("this client uses {}", elsewhere.url())),
+                && run
+                    .err
+                    .contains(&format!("this client uses {}", elsewhere.url())),
             "{}",
             run.err
         );

@@ -123,7 +123,11 @@ fn ambiguous_texts_are_refused_in_one_sentence() {
             &["plan", "@home and away"],
             &["@ reads", "home and away", "@@home"],
         ),
-        ("", &["plan", "@"], &["@ reads", "no file is named", "@@home"]),
+        (
+            "",
+            &["plan", "@"],
+            &["@ reads", "no file is named", "@@home"],
+        ),
         ("A\0", &["plan", "@f.utf16"], &["UTF-16"]),
     ];
     let sandbox = Sandbox::with_sim();
