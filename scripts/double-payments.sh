@@ -3,15 +3,23 @@
 # registries, and ours. Prints the table of docs/measurements.md, and takes some minutes. `scripts/double-payments.sh
 # [CLIENT...]` measures only clients with these texts in their name, as tests/double-payments/clients.py has it.
 #
-# Needs Linux with unshare, Python 3.11 or newer, Node 20 or newer, and the registries. The installed clients and the
-# logs stay in target/double-payments.
+# Needs Linux with unshare, PostgreSQL, Python 3.11 or newer, Node 20 or newer, and the registries. The installed
+# clients and the logs stay in target/double-payments.
 set -euo pipefail
 export PYTHONDONTWRITEBYTECODE=1
 cd "$(dirname "$0")/.."
+if [ -z "${VEO_TEST_POSTGRES:-}" ]; then
+    exec scripts/postgres.sh "$0" "$@"
+fi
 cargo build --quiet --locked --package veo-cli --package veo-tests --bin veo --example create_video
 python3 tests/double-payments/table.py install "$@"
-# The clients run in a network of their own, so that they reach no real server.
-exec unshare --map-root-user --net --mount sh -c '
+# A network of its own needs root, which any user can be in a user namespace.
+root=()
+if [ "$(id -u)" != 0 ]; then
+    root=(--map-root-user)
+fi
+# In that network the clients reach no real server.
+exec unshare "${root[@]}" --net --mount sh -c '
     ip link set lo up
     mount --bind tests/double-payments/hosts /etc/hosts
     exec python3 tests/double-payments/table.py measure "$@"

@@ -91,8 +91,9 @@ CLIENTS = [
     Python("litellm 1.106.2, its Router", "litellm_router.py", "litellm==1.106.2"),
     Python("google-genai 3.6.1", "google_videos.py", "google-genai==3.6.1"),
     Python("runapi-veo-3-1 0.3.0", "runapi_videos.py", "runapi-veo-3-1==0.3.0"),
-    Ours("veo-core", LIBRARY, "once"),
-    Ours("veo-core with a ledger, asked twice", LIBRARY, "ledger"),
+    Ours("veo-core", LIBRARY, "none"),
+    Ours("veo-core with a ledger, asked twice", LIBRARY, "file"),
+    Ours("veo-core with a ledger in PostgreSQL, asked twice", LIBRARY, "postgres"),
     Ours("veo generate", "sh", HERE / "clients" / "veo_generate.sh"),
     Ours("veo generate --batch, run twice", "sh", HERE / "clients" / "veo_batch.sh"),
 ]

@@ -1,13 +1,17 @@
 //! One key is paid once, whatever happens to the caller or the process.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use veo_core::ledger::{Budget, EntryState, Which};
 use veo_core::{
-    Access, Client, ErrorKind, Image, Kie, Limit, Receipt, Resolution, Settlement, Step,
-    Submission, UniAll, VideoRequest,
+    Access, Client, Delivery, ErrorKind, Image, Kie, Limit, Notice, Receipt, Resolution,
+    Settlement, Step, Submission, UniAll, VideoRequest, Webhooks,
 };
+use veo_sim::Fault;
 
 use crate::place::{Place, accepted};
 
@@ -45,6 +49,51 @@ pub(crate) async fn one_key_is_paid_once(place: Place) {
         "said, and not left out"
     );
     assert_eq!(place.sim.submits(), 4);
+}
+
+/// The call may be paid for, so no process sends it again.
+pub(crate) async fn a_call_whose_reply_is_lost_is_not_sent_again(place: Place) {
+    let page = |status| Fault::Reply {
+        status,
+        body: "<html>Bad gateway</html>".to_owned(),
+        content_type: None,
+        accepted: true,
+    };
+    let faults = [
+        Fault::Drop,
+        Fault::Reset,
+        Fault::Hang,
+        Fault::CutHead,
+        Fault::CutBody,
+        Fault::Stall,
+        page(500),
+        page(502),
+        page(503),
+        page(504),
+        page(520),
+        page(524),
+    ];
+    let access = || {
+        Access::new("key")
+            .base_url(place.sim.url())
+            .connect_timeout(Duration::from_secs(1))
+            .submit_timeout(Duration::from_secs(2))
+    };
+    let client = async || {
+        let kie = Kie::new(access()).unwrap();
+        place.eager(Client::new(kie).unwrap()).await
+    };
+    for (number, fault) in faults.into_iter().enumerate() {
+        let key = format!("order {number}");
+        place.sim.fault("submit", 1..=1, fault.clone()).unwrap();
+        for client in [client().await, client().await] {
+            let submission = client.submit_once(&key, &dog()).await;
+            let is_rejected = matches!(submission, Submission::Rejected(_));
+            assert!(!is_rejected, "{fault:?}: {submission:?}");
+            client.step(&key).await.unwrap();
+        }
+        assert_eq!(place.sim.submits(), number + 1, "{fault:?}");
+    }
 }
 
 /// The name and the form of an image do not matter.
@@ -176,13 +225,9 @@ pub(crate) async fn an_entry_is_unknown_after_its_sending_process_ends(place: Pl
     let silent =
         Kie::new(Access::new("key").base_url(format!("http://{}", listener.local_addr().unwrap())))
             .unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let process = process();
     let client = place.recorded(Client::new(silent).unwrap()).await;
-    let sending = runtime.spawn(async move { client.submit_once("k", &dog()).await });
+    let sending = process.spawn(async move { client.submit_once("k", &dog()).await });
     let (_socket, _) = listener.accept().await.unwrap();
 
     let other = place.client().await;
@@ -193,13 +238,8 @@ pub(crate) async fn an_entry_is_unknown_after_its_sending_process_ends(place: Pl
         Step::AgainAfter(Duration::from_secs(1)),
         "nobody else sends it"
     );
-    runtime.shutdown_background();
-    let _ = sending.await;
-    place.time_passes().await;
-    while state().await == Some(EntryState::OnItsWay) {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(state().await, Some(EntryState::Unknown));
+    end(process, sending).await;
+    until_unknown(&place, "k").await;
     assert!(matches!(
         other.submit_once("k", &dog()).await,
         Submission::Unknown(_)
@@ -393,25 +433,17 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
         "{sent}"
     );
 
-    let webhooks = veo_core::Webhooks::new("a key for tests".into()).unwrap();
-    let notice = |task: &str, target: &str| {
-        let headers = webhooks.sign(task, std::time::SystemTime::now()).unwrap();
-        let body = format!(r#"{{"code":200,"data":{{"taskId":"{task}"}}}}"#);
-        match webhooks.verify(target, &headers, body.as_bytes()).unwrap() {
-            veo_core::Delivery::First(notice) | veo_core::Delivery::Repeated(notice) => notice,
-        }
-    };
     let task = place.sim.charges()[0].task.clone();
     let target = format!("/hook?user=7&veo={marker}");
     // A callback without the marker settles nothing, and neither does one about a task that kie.ai does not know.
     assert_eq!(
         client
-            .settle_by(&notice(&task, "/hook?user=7"))
+            .settle_by(&notice("/hook?user=7", &task))
             .await
             .unwrap(),
         None
     );
-    assert!(client.settle_by(&notice("another", &target)).await.is_err());
+    assert!(client.settle_by(&notice(&target, "another")).await.is_err());
     // A task that exists but has another request does not settle it either.
     let elsewhere = Client::new(place.kie("lost-reply")).unwrap();
     let cat = accepted(
@@ -421,14 +453,14 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
     )
     .reference
     .task;
-    let error = client.settle_by(&notice(&cat, &target)).await.unwrap_err();
+    let error = client.settle_by(&notice(&target, &cat)).await.unwrap_err();
     assert!(
         error.to_string().contains("has another prompt than k"),
         "{error}"
     );
     assert_eq!(place.state("k").await, EntryState::Unknown);
     let entry = client
-        .settle_by(&notice(&task, &target))
+        .settle_by(&notice(&target, &task))
         .await
         .unwrap()
         .unwrap();
@@ -438,6 +470,39 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
     );
     // The marker in the callback address does not make it another wish.
     accepted(client.submit_once("k", &request).await);
+}
+
+/// The sending process has ended, and the callback arrives at another one.
+pub(crate) async fn a_callback_at_another_process_settles_a_dead_ones_call(place: Place) {
+    let process = process();
+    let client = place.client_with("hang").await;
+    let request = dog().callback_url("https://app.example.net/hook");
+    let sent = request.clone();
+    let sending = process.spawn(async move { client.submit_once("k", &sent).await });
+    while place.sim.charges().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    end(process, sending).await;
+    until_unknown(&place, "k").await;
+
+    let other = place.client_with("hang").await;
+    let call = place.sim.calls()[0].body.clone().unwrap();
+    let url = call["callBackUrl"].as_str().unwrap();
+    let target = url.strip_prefix("https://app.example.net").unwrap();
+    let task = &place.sim.charges()[0].task;
+    let settled = other.settle_by(&notice(target, task)).await.unwrap();
+    let settled = settled.unwrap();
+    assert_eq!(
+        (settled.key.as_str(), settled.state),
+        ("k", EntryState::Accepted)
+    );
+    assert_eq!(
+        accepted(other.submit_once("k", &request).await)
+            .reference
+            .task,
+        *task
+    );
+    assert_eq!(place.sim.submits(), 1);
 }
 
 pub(crate) async fn processes_share_the_limit_of_an_account(place: Place) {
@@ -493,6 +558,36 @@ pub(crate) async fn an_unfinished_question_does_not_block_the_ledger(place: Plac
     }
     let asked = tokio::time::timeout(Duration::from_secs(5), ledger.entry("order 18")).await;
     assert_eq!(asked.unwrap().unwrap(), None);
+}
+
+/// A runtime in place of another process, which can end at any time.
+fn process() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
+}
+
+async fn end(process: Runtime, sending: JoinHandle<Submission>) {
+    process.shutdown_background();
+    let _ = sending.await;
+}
+
+/// The mark of a process can outlive it for a moment.
+async fn until_unknown(place: &Place, key: &str) {
+    place.time_passes().await;
+    while place.state(key).await == EntryState::OnItsWay {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(place.state(key).await, EntryState::Unknown);
+}
+
+/// A verified webhook that came to this address and is about this task.
+fn notice(target: &str, task: &str) -> Notice {
+    let webhooks = Webhooks::new("a key for tests".into()).unwrap();
+    let headers = webhooks.sign(task, SystemTime::now()).unwrap();
+    let body = json!({ "code": 200, "data": { "taskId": task } }).to_string();
+    match webhooks.verify(target, &headers, body.as_bytes()).unwrap() {
+        Delivery::First(notice) | Delivery::Repeated(notice) => notice,
+    }
 }
 
 fn dog() -> VideoRequest {

@@ -37,6 +37,7 @@ macro_rules! on_both {
 
 on_both! {
     keys::one_key_is_paid_once
+    keys::a_call_whose_reply_is_lost_is_not_sent_again
     keys::a_wish_is_recognised_by_the_content_of_its_images
     keys::a_rejected_wish_is_sent_again_and_an_unknown_one_is_not
     keys::an_entry_is_unknown_after_its_sending_process_ends
@@ -45,6 +46,7 @@ on_both! {
     keys::two_open_entries_never_have_the_same_target
     keys::a_budget_caps_all_calls_of_its_name_and_account
     keys::a_callback_with_the_marker_settles_an_unknown_outcome
+    keys::a_callback_at_another_process_settles_a_dead_ones_call
     keys::processes_share_the_limit_of_an_account
     keys::an_unfinished_question_does_not_block_the_ledger
     races::a_later_refusal_does_not_settle_a_lost_call

@@ -35,6 +35,9 @@ pub(crate) struct Config {
     kie: ProviderSettings,
     uniall: ProviderSettings,
     downloads: DownloadSettings,
+    /// The address of a ledger that machines share. It can have a password.
+    #[serde(deserialize_with = "address")]
+    ledger: Option<SecretString>,
     /// True if the providers are a simulator that begins and ends with the command.
     #[serde(skip)]
     pub(crate) is_temporary: bool,
@@ -329,8 +332,7 @@ impl Config {
         let Some(File { text, is_private }) = read(path)? else {
             return Ok(Self::default());
         };
-        let config: Self =
-            toml::from_str(&text).map_err(|error| not_understood(path, &text, &error))?;
+        let config = parsed(path, &text)?;
         let mut with_key = ProviderName::ALL
             .into_iter()
             .filter(|name| config.has_key(*name));
@@ -338,11 +340,26 @@ impl Config {
             return Ok(config);
         }
         if with_key.any(|name| from_environment(name.key_variable()).is_none()) {
-            return Err(Failure::usage(readable(path)));
+            return Err(Failure::usage(readable(path, "keys")));
         }
-        output.warn(&readable(path));
+        output.warn(&readable(path, "keys"));
         Ok(config)
     }
+}
+
+/// The address of the ledger that machines share, if the file has one. One that others can read is not used.
+pub(crate) fn ledger() -> Result<Option<SecretString>, Failure> {
+    let Some(path) = path() else {
+        return Ok(None);
+    };
+    let Some(File { text, is_private }) = read(&path)? else {
+        return Ok(None);
+    };
+    let ledger = parsed(&path, &text)?.ledger;
+    if ledger.is_some() && !is_private {
+        return Err(Failure::usage(readable(&path, "the address of a ledger")));
+    }
+    Ok(ledger)
 }
 
 /// Writes the key of a provider into the file, and returns the path of the file.
@@ -356,7 +373,7 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
         Failure::usage("there is no folder for the configuration file; set HOME or XDG_CONFIG_HOME")
     })?;
     let text = match read(&path)? {
-        Some(file) if !file.is_private => return Err(Failure::usage(readable(&path))),
+        Some(file) if !file.is_private => return Err(Failure::usage(readable(&path, "keys"))),
         Some(file) => file.text,
         None => String::new(),
     };
@@ -447,10 +464,16 @@ fn read(path: &Path) -> Result<Option<File>, Failure> {
     Ok(Some(File { text, is_private }))
 }
 
-fn readable(path: &Path) -> String {
+fn parsed(path: &Path, text: &str) -> Result<Config, Failure> {
+    toml::from_str(text).map_err(|error| not_understood(path, text, &error))
+}
+
+fn readable(path: &Path, secrets: &str) -> String {
     let path = path.display();
     let argument = quoted(&path);
-    format!("{path} holds keys and others on this machine can read it; run: chmod 600 {argument}")
+    format!(
+        "{path} holds {secrets} and others on this machine can read it; run: chmod 600 {argument}"
+    )
 }
 
 /// Writes a text to a temporary file for its owner only, and creates its folder likewise if there is none.
@@ -553,4 +576,8 @@ fn missing_key(variable: &str, provider: &str) -> Failure {
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
     Ok(Some(key(&String::deserialize(deserializer)?)))
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+    Ok(Some(String::deserialize(deserializer)?.into()))
 }

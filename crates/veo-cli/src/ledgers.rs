@@ -6,81 +6,77 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use veo_core::ledger::Ledger;
 
+use crate::config;
 use crate::failure::Failure;
 
 #[derive(Clone)]
 pub(crate) struct Ledgers {
-    /// The address of the database that has all ledgers. The address can contain a password.
-    shared: Option<SecretString>,
+    option: Option<SecretString>,
+}
+
+/// The address of the database that has all ledgers. It can have a password.
+struct Address {
+    text: SecretString,
+    /// How it was given.
+    source: &'static str,
 }
 
 impl Ledgers {
-    /// Takes the address from the option, or else from the environment.
+    /// Takes the address from the option, or else from the environment, or else from the configuration.
     pub(crate) fn of(option: Option<String>) -> Self {
-        let address = option.or_else(|| env::var("VEO_LEDGER").ok());
-        let shared = address.filter(|address| !address.trim().is_empty());
         Self {
-            shared: shared.map(|address| address.trim().into()),
+            option: option.map(Into::into),
         }
+    }
+
+    /// Returns whether there is a ledger for all machines.
+    pub(crate) fn are_shared(&self) -> Result<bool, Failure> {
+        Ok(self.address()?.is_some())
     }
 
     /// Opens the ledger that machines share, if there is one.
     pub(crate) async fn shared(&self) -> Result<Option<Arc<dyn Ledger>>, Failure> {
-        match &self.shared {
-            Some(address) => open(address.expose_secret()).await.map(Some),
+        match self.address()? {
+            Some(address) => open(&address).await.map(Some),
             None => Ok(None),
         }
     }
+
+    fn address(&self) -> Result<Option<Address>, Failure> {
+        if let Some(address) = Address::of(self.option.clone(), "--ledger") {
+            return Ok(Some(address));
+        }
+        let variable = env::var("VEO_LEDGER").ok().map(SecretString::from);
+        if let Some(address) = Address::of(variable, "VEO_LEDGER") {
+            return Ok(Some(address));
+        }
+        Ok(Address::of(
+            config::ledger()?,
+            "ledger in the configuration",
+        ))
+    }
+}
+
+impl Address {
+    /// Nothing where it is blank.
+    fn of(text: Option<SecretString>, source: &'static str) -> Option<Self> {
+        let text = text?.expose_secret().trim().into();
+        let address = Self { text, source };
+        (!address.text.expose_secret().is_empty()).then_some(address)
+    }
 }
 
 #[cfg(feature = "postgres")]
-async fn open(address: &str) -> Result<Arc<dyn Ledger>, Failure> {
-    use std::net::IpAddr;
-
-    use veo_postgres::PostgresLedger;
-    use veo_postgres::deadpool_postgres::{Manager, Pool};
-    use veo_postgres::tokio_postgres::config::SslMode;
-    use veo_postgres::tokio_postgres::{Config, NoTls};
-
-    // The parser's error can contain a part of the password, so the message leaves it out.
-    let Ok(config) = address.parse::<Config>() else {
-        return Err(Failure::usage(
-            "--ledger or VEO_LEDGER is not the address of a PostgreSQL database; give one as a URL, or as host=HOST user=USER dbname=DATABASE",
-        ));
-    };
-    let is_local = config.get_hosts().iter().all(is_here)
-        && config.get_hostaddrs().iter().all(IpAddr::is_loopback);
-    if !is_local && config.get_ssl_mode() != SslMode::Disable {
-        return Err(Failure::usage(
-            "the database of --ledger or VEO_LEDGER is on another machine, and this program has no TLS for it; reach it through \
-             a tunnel, or in a network where nobody else listens add ?sslmode=disable to the address",
-        ));
-    }
-    let pool = Pool::builder(Manager::new(config, NoTls))
-        .max_size(4)
-        .build()
-        .map_err(|error| Failure::failed(format!("the database cannot be used: {error}")))?;
-    veo_postgres::migrate(&pool).await?;
-    Ok(Arc::new(PostgresLedger::open(pool).await?))
-}
-
-/// Returns whether a host is this machine.
-#[cfg(feature = "postgres")]
-fn is_here(host: &veo_postgres::tokio_postgres::config::Host) -> bool {
-    use veo_postgres::tokio_postgres::config::Host;
-
-    match host {
-        Host::Tcp(name) => veo_core::is_loopback(&format!("http://{name}")),
-        #[cfg(unix)]
-        Host::Unix(_) => true,
-    }
+async fn open(address: &Address) -> Result<Arc<dyn Ledger>, Failure> {
+    crate::database::open(address.text.expose_secret(), address.source).await
 }
 
 /// Refuses the address. Files of this machine are no substitute: they do not have the paid requests of the database.
 #[cfg(not(feature = "postgres"))]
-async fn open(_: &str) -> Result<Arc<dyn Ledger>, Failure> {
-    Err(Failure::usage(
-        "this veo is built without PostgreSQL, which --ledger and VEO_LEDGER need; build one that has it: \
+async fn open(address: &Address) -> Result<Arc<dyn Ledger>, Failure> {
+    Err(Failure::usage(format!(
+        "this veo is built without PostgreSQL, which {} needs; build one that has it: \
          cargo install veo-cli --features postgres",
-    ))
+        address.source
+    )))
 }

@@ -9,6 +9,8 @@ mod args;
 mod batch;
 mod commands;
 mod config;
+#[cfg(feature = "postgres")]
+mod database;
 mod destination;
 mod earlier;
 mod failure;
@@ -61,8 +63,8 @@ struct Cli {
     /// Show what is said to the provider and what it answers, without secrets.
     #[arg(short, long, global = true)]
     verbose: bool,
-    /// Keep the jobs in a PostgreSQL that machines share, and not in files of this machine. VEO_LEDGER says the same; a
-    /// password belongs there, since others see the options of a command.
+    /// Keep the jobs in a PostgreSQL that machines share, and not in files of this machine. VEO_LEDGER says the same, or ledger
+    /// in the configuration file; a password belongs there, since others see the options of a command.
     #[arg(long, global = true, value_name = "postgres://...")]
     ledger: Option<String>,
     #[command(subcommand)]

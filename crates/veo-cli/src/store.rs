@@ -91,7 +91,7 @@ impl Store {
 
     /// Opens the ledger of a batch that was begun, without a lock, to read it.
     pub(crate) async fn look_at_batch(file: &Path, ledgers: &Ledgers) -> Result<Self, Failure> {
-        if ledgers.shared().await?.is_some() {
+        if ledgers.are_shared()? {
             return Err(Failure::usage(
                 "the ledger that machines share has the jobs of all batches together; leave out --batch",
             ));

@@ -1,4 +1,4 @@
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
@@ -89,12 +89,7 @@ impl From<tokio_postgres::Error> for Failed {
     fn from(error: tokio_postgres::Error) -> Self {
         let is_passing = match error.code() {
             Some(code) => is_conflict(code) || is_of_connection(code),
-            None => {
-                error.is_closed()
-                    || error
-                        .source()
-                        .is_some_and(|source| source.is::<io::Error>())
-            }
+            None => error.is_closed() || error.source().is_some_and(is_of_network),
         };
         let error = unusable(error);
         if is_passing {
@@ -126,6 +121,12 @@ fn is_conflict(code: &SqlState) -> bool {
         SqlState::UNIQUE_VIOLATION,
     ];
     conflicts.contains(code)
+}
+
+/// Returns whether a connection has failed for another reason than a refused certificate.
+fn is_of_network(source: &(dyn StdError + 'static)) -> bool {
+    let error = source.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() != io::ErrorKind::InvalidData)
 }
 
 /// Returns whether the database cannot be reached for now.

@@ -9,6 +9,15 @@ use veo_core::ledger::{Begin, Budget};
 
 use crate::failure::Failed;
 
+/// The amount that counts as spent for the budget $1. It is summed each time. With 100,000 calls that takes a tenth of a second, in
+/// which nobody else begins a call for the account.
+const SPENT: &str = "greatest(
+    (SELECT sum(coalesce(attempts.credits, prices.credits, attempts.reserved, 0))
+     FROM veo_attempts AS attempts LEFT JOIN veo_prices AS prices ON prices.kind = attempts.kind
+     WHERE attempts.budget = $1 AND NOT attempts.is_rejected),
+    (SELECT fall FROM veo_budgets WHERE budget = $1),
+    0)";
+
 /// A locked account. Nobody else begins a call for it until the end of the transaction.
 pub(crate) struct Account {
     pub(crate) starts: SentTimes,
@@ -52,45 +61,37 @@ pub(crate) async fn spending(
     budget: &Budget,
     begin: &Begin,
 ) -> Result<Spending, Failed> {
-    let query = "
-        WITH counted AS (
-            SELECT attempts.credits IS NULL AND entries.state IN ('on_its_way', 'accepted') AS is_open,
-                attempts.reserved IS NOT NULL AS is_set_aside,
-                coalesce(attempts.credits, prices.credits, attempts.reserved, 0) AS credits
-            FROM veo_attempts AS attempts
-            JOIN veo_entries AS entries ON entries.id = attempts.entry
-            LEFT JOIN veo_prices AS prices ON prices.kind = attempts.kind
-            WHERE attempts.budget = $1 AND NOT attempts.is_rejected
+    let query = format!(
+        "WITH open AS (
+            SELECT attempts.reserved IS NOT NULL AS is_set_aside
+            FROM veo_entries AS entries
+            JOIN veo_attempts AS attempts ON attempts.entry = entries.id
+            WHERE entries.state IN ('on_its_way', 'accepted')
+                AND attempts.budget = $1 AND NOT attempts.is_rejected AND attempts.credits IS NULL
         )
         SELECT
-            (SELECT coalesce(sum(credits), 0) FROM counted),
-            (SELECT coalesce(max(fall), 0) FROM veo_budgets WHERE budget = $1),
+            {SPENT},
             (SELECT credits FROM veo_prices WHERE kind = $2),
             (SELECT min(credits) FROM veo_prices WHERE account = $3),
-            EXISTS (SELECT FROM counted WHERE is_open),
-            EXISTS (SELECT FROM counted WHERE is_open AND is_set_aside)";
+            EXISTS (SELECT FROM open),
+            EXISTS (SELECT FROM open WHERE is_set_aside)"
+    );
     let kind = rules::price_kind(&begin.offer);
     let row = transaction
-        .query_one(query, &[&budget.name, &kind, &begin.offer.account])
+        .query_one(&query, &[&budget.name, &kind, &begin.offer.account])
         .await?;
-    let sum: f64 = row.try_get(0)?;
     Ok(Spending {
-        spent: sum.max(row.try_get(1)?),
-        price: row.try_get(2)?,
-        least: row.try_get(3)?,
-        has_unpriced_call: row.try_get(4)?,
-        is_set_aside: row.try_get(5)?,
+        spent: row.try_get(0)?,
+        price: row.try_get(1)?,
+        least: row.try_get(2)?,
+        has_unpriced_call: row.try_get(3)?,
+        is_set_aside: row.try_get(4)?,
     })
 }
 
 pub(crate) async fn spent(client: &impl GenericClient, budget: &str) -> Result<f64, Failed> {
-    let query = "SELECT greatest(
-            (SELECT sum(coalesce(attempts.credits, prices.credits, attempts.reserved, 0))
-             FROM veo_attempts AS attempts LEFT JOIN veo_prices AS prices ON prices.kind = attempts.kind
-             WHERE attempts.budget = $1 AND NOT attempts.is_rejected),
-            (SELECT fall FROM veo_budgets WHERE budget = $1),
-            0)";
-    Ok(client.query_one(query, &[&budget]).await?.try_get(0)?)
+    let query = format!("SELECT {SPENT}");
+    Ok(client.query_one(&query, &[&budget]).await?.try_get(0)?)
 }
 
 /// Adds a fall of the balance while a budget was in use.

@@ -42,8 +42,8 @@ use graphile_worker::{IntoTaskHandlerResult, TaskHandler, WorkerContext, WorkerO
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval};
-use veo_core::ledger::{Entry, Want, Wish};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use veo_core::ledger::{Entry, EntryState, Want, Wish};
 use veo_core::{
     Access, Client, Delivery, Downloads, Error, ErrorKind, Kie, Poll, Receipt, Step, Video,
     VideoRequest, Webhooks,
@@ -77,6 +77,9 @@ struct MakeVideo {
 
 /// The pause before the next step of a key for which nothing can be done now. Somebody may settle it in the meantime.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// The number of orders that wait for the limit of the account at a time. With fewer, a slow answer of the provider would keep the others
+/// waiting; each of them keeps a worker.
+const LANES: i32 = 8;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn StdError>> {
@@ -119,6 +122,8 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         .concurrency(workers)
         .define_job::<MakeVideo>()
         .add_extension(app.clone())
+        // Each notification lets each worker of each replica look for a job. To look once a second is quick enough.
+        .use_notification_delivery(false)
         // A killed replica is missed after 30 seconds. Its paid calls count as on their way for the same time. An
         // earlier step would do no harm: two replicas that step the same key pay once, since the ledger lets one send.
         .heartbeat_interval(Duration::from_secs(5))
@@ -182,7 +187,7 @@ async fn want(
     let database: &mut tokio_postgres::Client = &mut connection;
     let transaction = database.transaction().await.map_err(Answer::unavailable)?;
     let entry = want_in(&transaction, Want::new(key, wish)).await?;
-    enqueue(&transaction, key, Duration::ZERO)
+    enqueue_start(&transaction, key)
         .await
         .map_err(Answer::unavailable)?;
     transaction.commit().await.map_err(Answer::unavailable)?;
@@ -238,7 +243,15 @@ impl TaskHandler for MakeVideo {
 
 async fn make_step(key: &str, context: &WorkerContext) -> Result<(), String> {
     let app: &App = context.get_ext().ok_or("the worker has no App")?;
-    let Some(pause) = step(app, key).await else {
+    let mut step = app.client.step(key).await;
+    // Whoever waits for the limit of the account keeps its lane, so that not all ask for a place each time there is one.
+    while let Ok(Step::AgainAfter(pause)) = step
+        && is_wanted(app, key).await
+    {
+        sleep(pause).await;
+        step = app.client.step(key).await;
+    }
+    let Some(pause) = follow(app, key, step).await else {
         return Ok(());
     };
     let connection = app.pool.get().await.map_err(|error| error.to_string())?;
@@ -247,9 +260,15 @@ async fn make_step(key: &str, context: &WorkerContext) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Makes one step for a key, and returns the pause before the next one, if there is a next one.
-async fn step(app: &App, key: &str) -> Option<Duration> {
-    match app.client.step(key).await {
+/// Returns whether nothing was sent for a key yet.
+async fn is_wanted(app: &App, key: &str) -> bool {
+    let entry = app.client.entry(key).await;
+    entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.state == EntryState::Wanted))
+}
+
+/// Does what a step asks for, and returns the pause before the next one, if there is a next one.
+async fn follow(app: &App, key: &str, step: Result<Step, Error>) -> Option<Duration> {
+    match step {
         Ok(Step::AgainAfter(pause)) => Some(pause),
         Ok(Step::Video(video)) => match save(app, key, &video).await {
             Ok(()) => {
@@ -287,6 +306,17 @@ async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     app.client
         .done(key, &Receipt::new(&job, video, &saved))
         .await
+}
+
+/// Puts the first step of a key in one of the lanes, in each of which one job runs at a time in all replicas together.
+async fn enqueue_start(
+    database: &impl GenericClient,
+    key: &str,
+) -> Result<(), tokio_postgres::Error> {
+    let call = "SELECT graphile_worker.add_job(
+        'make_video', json_build_object('key', $1::text), job_key => $1,
+        queue_name => 'start ' || abs(hashtext($1) % $2))";
+    database.execute(call, &[&key, &LANES]).await.map(drop)
 }
 
 /// Puts the next step of a key in the queue. Without a pause it is made at once. With a pause, a step that waits there

@@ -36,6 +36,11 @@ Videos are not taken from hosts in private networks, unless the file says so:
   [downloads]
   allow_private_hosts = true
 
+Above the first table, the file can name the ledger that machines share. VEO_LEDGER
+and --ledger count more:
+
+  ledger = \"postgres://...\"
+
 HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, in upper or lower case, name the
 proxies to go through. The key goes through a tunnel, so no proxy sees it. This
 machine is never asked through a proxy.";

@@ -9,13 +9,6 @@ fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Writes the configuration file with these permissions.
-fn configure(sandbox: &Sandbox, text: &str, mode: u32) {
-    fs::create_dir_all(sandbox.config().parent().unwrap()).unwrap();
-    fs::write(sandbox.config(), text).unwrap();
-    fs::set_permissions(sandbox.config(), fs::Permissions::from_mode(mode)).unwrap();
-}
-
 #[test]
 fn a_stored_api_key_is_readable_by_its_owner_only() {
     let sandbox = Sandbox::new();
@@ -34,6 +27,17 @@ fn a_stored_api_key_is_readable_by_its_owner_only() {
 }
 
 #[test]
+fn a_key_is_kept_beside_what_is_there() {
+    let sandbox = Sandbox::new();
+    let text = "ledger = \"postgres://veo\"\n\n[downloads]\nallow_private_hosts = true\n";
+    sandbox.configure(text, 0o600);
+    let run = sandbox.run_with_input(&["auth", "kie"], "sk-one\n");
+    assert_eq!(run.code, 0, "{}", run.err);
+    let kept = fs::read_to_string(sandbox.config()).unwrap();
+    assert_eq!(kept, format!("{text}\n[kie]\napi_key = \"sk-one\"\n"));
+}
+
+#[test]
 fn a_configuration_that_others_can_read_is_refused() {
     for (mode, works) in [
         (0o600, true),
@@ -45,8 +49,7 @@ fn a_configuration_that_others_can_read_is_refused() {
     ] {
         let sandbox = Sandbox::new();
         // No server listens at this address.
-        configure(
-            &sandbox,
+        sandbox.configure(
             "[kie]\napi_key = \"sk-secret\"\nbase_url = \"http://127.0.0.1:1\"\n",
             mode,
         );
@@ -93,7 +96,7 @@ fn no_api_key_is_shown() {
     ];
     for (text, wanted) in table {
         let sandbox = Sandbox::new();
-        configure(&sandbox, text, 0o600);
+        sandbox.configure(text, 0o600);
         for arguments in [
             ["credits"].as_slice(),
             &["credits", "--json", "--verbose"],
@@ -188,8 +191,7 @@ fn an_address_is_accepted_with_quotes_and_spaces() {
 #[test]
 fn the_environment_counts_more_than_the_file() {
     let sandbox = Sandbox::with_sim();
-    configure(
-        &sandbox,
+    sandbox.configure(
         "[kie]\napi_key = \"sk-file\"\nbase_url = \"http://127.0.0.1:1\"\n",
         0o600,
     );
@@ -211,7 +213,7 @@ fn the_form_of_kie_ai_can_be_set() {
     ];
     for (file, variable, field) in rows {
         let mut sandbox = Sandbox::new();
-        configure(&sandbox, &format!("[kie]\n{file}"), 0o600);
+        sandbox.configure(&format!("[kie]\n{file}"), 0o600);
         if let Some(form) = variable {
             sandbox = sandbox.with("KIE_FORM", form);
         }
@@ -233,7 +235,7 @@ fn the_form_of_kie_ai_can_be_set() {
     ];
     for (file, variable, wanted) in wrong {
         let sandbox = Sandbox::new().with("KIE_FORM", variable);
-        configure(&sandbox, file, 0o600);
+        sandbox.configure(file, 0o600);
         let run = sandbox.run(&["plan", "A dog"]);
         assert!(
             run.code == 2 && run.err.contains(wanted),
@@ -286,7 +288,7 @@ fn a_stored_api_key_is_private_under_any_umask() {
 #[test]
 fn a_file_of_another_user_is_not_replaced() {
     let sandbox = Sandbox::new();
-    configure(&sandbox, "[kie]\napi_key = \"sk-one\"\n", 0o600);
+    sandbox.configure("[kie]\napi_key = \"sk-one\"\n", 0o600);
     if chown(sandbox.config(), Some(4711), None).is_err() {
         println!("not tested: only root can give a file to another user");
         return;

@@ -81,6 +81,12 @@ fn serve_tls(
     seen: &Mutex<Vec<String>>,
     answer: &dyn Fn(&str) -> Option<String>,
 ) {
+    let stream = StreamOwned::new(server_connection(), stream);
+    serve(stream, "", seen, &|line, _| answer(line));
+}
+
+/// The side of the server, with the certificate of the tests.
+pub(crate) fn server_connection() -> ServerConnection {
     let file = |name| certificates().join(name);
     let certificate = CertificateDer::from_pem_file(file("server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
@@ -88,12 +94,10 @@ fn serve_tls(
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
-    let connection = ServerConnection::new(Arc::new(config)).unwrap();
-    let stream = StreamOwned::new(connection, stream);
-    serve(stream, "", seen, &|line, _| answer(line));
+    ServerConnection::new(Arc::new(config)).unwrap()
 }
 
-fn certificates() -> PathBuf {
+pub(crate) fn certificates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/tls")
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -143,6 +144,13 @@ impl Sandbox {
         for (path, bytes) in files.iter().filter(|(path, _)| !path.exists()) {
             fs::write(path, bytes).unwrap();
         }
+    }
+
+    /// Writes the file of the configuration with these permissions.
+    pub(crate) fn configure(&self, text: &str, mode: u32) {
+        fs::create_dir_all(self.config().parent().unwrap()).unwrap();
+        fs::write(self.config(), text).unwrap();
+        fs::set_permissions(self.config(), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     pub(crate) fn config(&self) -> PathBuf {

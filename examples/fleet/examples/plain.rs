@@ -1,0 +1,87 @@
+//! The same videos on the engine alone, as its own documentation proposes, to compare: a job sends its request, asks until there
+//! is a video, and saves it. What fails or is killed, the engine begins again from the top. This pays twice; do not copy it.
+
+use std::env;
+use std::error::Error as StdError;
+use std::path::Path;
+use std::time::Duration;
+
+use graphile_worker::tokio_postgres::TokioPostgresDatabase;
+use graphile_worker::{IntoTaskHandlerResult, TaskHandler, WorkerContext, WorkerOptions};
+use kie_api::types::{self, Model};
+use kie_api::{Client, Config, State};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+type AnyError = Box<dyn StdError + Send + Sync>;
+
+#[derive(Deserialize, Serialize)]
+struct MakeVideo {
+    number: usize,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), AnyError> {
+    let config = env::var("DATABASE_URL")?.parse()?;
+    let kie = Config::new(env::var("KIE_API_KEY")?).base_url(env::var("KIE_BASE_URL")?);
+    std::fs::create_dir_all("videos")?;
+    let worker = WorkerOptions::default()
+        .database(TokioPostgresDatabase::from_config(config, 20)?)
+        .concurrency(env::var("WORKERS")?.parse()?)
+        .define_job::<MakeVideo>()
+        .add_extension(Client::new(kie)?)
+        // There is a worker for each video, and to look often or at each notification would be all that the machine does.
+        .poll_interval(Duration::from_secs(5))
+        .use_notification_delivery(false)
+        // As in the fleet.
+        .heartbeat_interval(Duration::from_secs(5))
+        .sweep_interval(Duration::from_secs(10))
+        .sweep_threshold(Duration::from_secs(30))
+        .recovery_delay(Duration::from_secs(1))
+        .init()
+        .await?;
+    worker.run().await?;
+    Ok(())
+}
+
+impl TaskHandler for MakeVideo {
+    const IDENTIFIER: &'static str = "make_video";
+
+    async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
+        make_video(self.number, &context)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+async fn make_video(number: usize, context: &WorkerContext) -> Result<(), AnyError> {
+    let client: &Client = context.get_ext().ok_or("there is no client")?;
+    let call = client.generate().body_map(|body| {
+        body.prompt(format!("Kite {number}"))
+            .model(Model::Fast)
+            .duration(types::Duration::Seconds4)
+    });
+    let started = call.send().await?;
+    let task = started.data.as_ref().and_then(|data| data.task_id.clone());
+    let task = task.ok_or("there is no task")?;
+    let url = wait(client, &task).await?;
+    let video = reqwest::get(url).await?.error_for_status()?.bytes().await?;
+    let path = Path::new("videos").join(format!("order-{number}.mp4"));
+    std::fs::write(path, video)?;
+    Ok(())
+}
+
+/// Asks until there is a video, as often as the fleet does.
+async fn wait(client: &Client, task: &str) -> Result<String, AnyError> {
+    sleep(Duration::from_secs(30)).await;
+    loop {
+        sleep(Duration::from_secs(30)).await;
+        let reply = client.record_info().task_id(task).send().await?;
+        let record = reply.data.as_ref().ok_or("there is no record")?;
+        match record.state() {
+            State::Pending | State::Running => {}
+            State::Succeeded => return Ok(record.urls()[0].to_owned()),
+            _ => return Err("there will be no video".into()),
+        }
+    }
+}
