@@ -25,7 +25,7 @@ pub(crate) struct Prompt {
     /// with @ is written with two of them.
     prompt: Option<String>,
     /// A whole request in JSON or YAML, as `veo schema` describes it; - reads it from standard input. Other options
-    /// replace its fields. A receipt stands for its request.
+    /// override its fields. A receipt stands for its request.
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     request: Option<PathBuf>,
     /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded to kie.ai even if

@@ -25,7 +25,7 @@ pub(crate) struct Extend {
     /// The job that made the video, or the URL of the video.
     #[arg(value_name = "JOB or URL")]
     source: String,
-    /// What happens next; @FILE reads it from a file, and - from standard input.
+    /// A text about what happens next; @FILE reads it from a file, and - from standard input.
     prompt: String,
     #[command(flatten)]
     options: Options,
