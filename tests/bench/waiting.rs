@@ -1,58 +1,31 @@
-//! Measures what it takes to wait for many jobs: `cargo bench -p veo-tests --bench waiting -- [JOBS]`.
-//!
-//! The simulator is a process of its own. First all jobs are accepted. Then each is waited for in a task of its own,
-//! with the usual pauses between questions.
+//! Measures what it takes to wait for many jobs. First all jobs are accepted. Then each is waited for in a task of its own, with
+//! the usual pauses between questions.
 
-#![allow(clippy::print_stdout, reason = "a program talks to its user")]
-
-use std::error::Error;
-use std::fs;
-use std::io::{self, BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use veo_core::{Access, Client, Job, Kie, Limit, Submission, VideoRequest};
-use veo_sim::{Pace, Scenario, Sim};
+use veo_core::{Access, Client, JobRef, Kie, Limit, Submission, VideoRequest};
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use crate::server::Server;
+use crate::{Outcome, memory};
 
+/// The argument with which this program is the provider.
+pub(crate) const PROVIDER: &str = "--provider";
+
+/// How long a job takes.
+const JOB: Duration = Duration::from_secs(90);
 /// The number of requests that are on their way at a time.
 const SUBMITS: usize = 50;
-/// The argument that makes this program the simulator.
-const SERVE: &str = "--serve";
 
-fn main() -> Outcome<()> {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    if arguments.first().is_some_and(|argument| argument == SERVE) {
-        return runtime.block_on(serve());
-    }
-    let jobs = arguments.iter().find_map(|argument| argument.parse().ok());
-    runtime.block_on(measure(jobs.unwrap_or(10_000)))
-}
-
-/// Plays kie.ai until standard input ends.
-async fn serve() -> Outcome<()> {
-    let rich = Scenario::new(
-        "waiting",
-        "Nobody runs out of money, and a job takes 90 seconds.",
-    )
-    .credits(1e9)
-    .pace(Pace::Scale(1.0));
-    let sim = Sim::builder().scenario(rich).start().await?;
-    println!("{}", sim.url());
-    tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink())).await??;
-    Ok(())
-}
-
-async fn measure(count: usize) -> Outcome<()> {
-    let (_simulator, url) = start_simulator()?;
+pub(crate) async fn measure(count: usize) -> Outcome<()> {
+    let provider = Server::start(PROVIDER)?;
     let unlimited = Limit::new(1000, Duration::from_millis(1));
-    let kie = Kie::new(Access::new("key").base_url(url))?.limit(unlimited);
-    let client = Client::new(kie)?;
+    let access = Access::new("key").base_url(&provider.url);
+    let client = Arc::new(Client::new(Kie::new(access)?.limit(unlimited))?);
     let jobs = accepted(&client, count).await?;
 
     let before = memory("VmRSS:")?;
@@ -60,7 +33,7 @@ async fn measure(count: usize) -> Outcome<()> {
     let mut waits = JoinSet::new();
     for job in jobs {
         let client = client.clone();
-        waits.spawn(async move { client.wait(&job).await });
+        waits.spawn(async move { client.wait(job).await.map(drop) });
     }
     tokio::task::yield_now().await;
     let waiting = memory("VmRSS:")?.saturating_sub(before);
@@ -81,48 +54,80 @@ async fn measure(count: usize) -> Outcome<()> {
     Ok(())
 }
 
-/// Starts this program as the simulator, which ends when its standard input is closed.
-fn start_simulator() -> Outcome<(Child, String)> {
-    let mut simulator = Command::new(std::env::current_exe()?)
-        .arg(SERVE)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let output = simulator
-        .stdout
-        .take()
-        .ok_or("the simulator says nothing")?;
-    let mut url = String::new();
-    BufReader::new(output).read_line(&mut url)?;
-    Ok((simulator, url.trim().to_owned()))
-}
-
-async fn accepted(client: &Client, count: usize) -> Outcome<Vec<Job>> {
+async fn accepted(client: &Arc<Client>, count: usize) -> Outcome<Vec<JobRef>> {
     let mut jobs = Vec::with_capacity(count);
     let mut submits = JoinSet::new();
     for number in 0..count {
-        if submits.len() == SUBMITS {
-            jobs.extend(submits.join_next().await.transpose()?);
+        if submits.len() == SUBMITS
+            && let Some(job) = submits.join_next().await
+        {
+            jobs.push(job??);
         }
         let client = client.clone();
-        let request = VideoRequest::text(format!("Dog number {number}"));
-        submits.spawn(async move { client.submit(&request).await });
+        submits.spawn(async move {
+            let request = VideoRequest::text(format!("Dog number {number}"));
+            match client.submit(&request).await {
+                Submission::Accepted(job) => Ok(job.reference),
+                other => Err(format!("{other:?}")),
+            }
+        });
     }
-    jobs.extend(submits.join_all().await);
-    let job = |submission| match submission {
-        Submission::Accepted(job) => Ok(job),
-        other => Err(format!("{other:?}").into()),
-    };
-    jobs.into_iter().map(job).collect()
+    for job in submits.join_all().await {
+        jobs.push(job?);
+    }
+    Ok(jobs)
 }
 
-/// Returns one figure of this process, in bytes.
-fn memory(name: &str) -> Outcome<usize> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    let kilobytes = line.and_then(|line| line.trim().split(' ').next());
-    Ok(kilobytes
-        .ok_or("Linux tells it, and this is none")?
-        .parse::<usize>()?
-        << 10)
+/// Plays kie.ai without a memory, since the simulator forgets jobs when there are more than 20,000: the id of a task says when
+/// it began.
+pub(crate) fn serve() -> Outcome<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    println!("http://{}", listener.local_addr()?);
+    let start = Instant::now();
+    for stream in listener.incoming() {
+        let stream = stream?;
+        thread::spawn(move || answer(stream, start));
+    }
+    Ok(())
+}
+
+/// Answers all requests of a connection.
+fn answer(stream: TcpStream, start: Instant) -> Outcome<()> {
+    let mut stream = BufReader::new(stream);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if stream.read_line(&mut head)? == 0 {
+                return Ok(());
+            }
+        }
+        let mut body = vec![0; length(&head)];
+        stream.read_exact(&mut body)?;
+        let data = match head.split_once("taskId=") {
+            None => format!(r#"{{"taskId":"{:032x}"}}"#, start.elapsed().as_nanos()),
+            Some((_, task)) => record(task.get(..32).unwrap_or_default(), start)?,
+        };
+        let reply = format!(r#"{{"code":200,"msg":"success","data":{data}}}"#);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            reply.len()
+        );
+        stream.get_mut().write_all((head + &reply).as_bytes())?;
+    }
+}
+
+fn length(head: &str) -> usize {
+    let value = |line: &str| line.strip_prefix("content-length: ")?.parse().ok();
+    head.lines().find_map(value).unwrap_or_default()
+}
+
+fn record(task: &str, start: Instant) -> Outcome<String> {
+    let began = u128::from_str_radix(task, 16)?;
+    if start.elapsed().as_nanos() < began + JOB.as_nanos() {
+        return Ok(format!(r#"{{"taskId":"{task}","successFlag":0}}"#));
+    }
+    let video = "https://cdn.example.net/v.mp4";
+    Ok(format!(
+        r#"{{"taskId":"{task}","successFlag":1,"response":{{"resultUrls":["{video}"]}}}}"#
+    ))
 }

@@ -207,12 +207,7 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
     }
 
     let impossible = impossible_reasons(request);
-    let is_simulated = provider.base_url().is_some_and(is_loopback);
-    let out_of_reach = if is_simulated {
-        Vec::new()
-    } else {
-        out_of_reach(request)
-    };
+    let out_of_reach = out_of_reach(provider, request);
     let mut closest: Option<Vec<Reason>> = None;
     for model in models {
         let mut reasons = impossible.clone();
@@ -240,11 +235,16 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
     Err(closest.unwrap_or_default())
 }
 
-/// Returns the reasons against links that no provider can follow, such as those into private networks.
-fn out_of_reach(request: &VideoRequest) -> Vec<Reason> {
-    let hosts = Hosts::default();
+/// Returns the reasons against links that no provider can follow, such as those into private networks. A simulated provider is on
+/// this machine and can.
+fn out_of_reach(provider: &dyn Provider, request: &VideoRequest) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    for (field, url) in request.urls() {
+    let links = request.urls();
+    if links.is_empty() || provider.base_url().is_some_and(is_loopback) {
+        return reasons;
+    }
+    let hosts = Hosts::default();
+    for (field, url) in links {
         let Ok(parsed) = Url::parse(url) else {
             continue;
         };

@@ -414,7 +414,7 @@ impl Client {
     /// Makes the record of a call, which is written down before the call is made.
     fn beginning(&self, provider: &dyn Provider, want: &Want, offer: &Offer) -> Begin {
         let renewed = provider.renewed(offer).and_then(Result::ok);
-        let offer = &renewed.unwrap_or_else(|| offer.clone());
+        let offer = renewed.as_ref().unwrap_or(offer);
         let capabilities = provider.capabilities();
         let is_marked = capabilities.marks_callbacks
             && self.keeps_record()
@@ -438,24 +438,25 @@ impl Client {
         refusals: Vec<String>,
     ) -> Result<Sending, Error> {
         let client = self.clone();
-        let key = begin.want.key.clone();
-        let offer = begin.offer.clone();
+        let begin = Arc::new(begin);
         let sent_at = now();
+        let begun = begin.clone();
         let calling = async move {
             client
-                .begin_and_call(sender, &*provider, begin, refusals)
+                .begin_and_call(sender, &*provider, &begun, refusals)
                 .await
         };
         match self.detached(calling).await {
             // A provider that panics may have sent the request. A rejection would let it be sent again.
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
+                let key = &begin.want.key;
                 let mut submission = Submission::Unknown(Unknown {
                     key: self.keeps_record().then(|| key.clone()),
                     error,
-                    offer,
+                    offer: begin.offer.clone(),
                     sent_at,
                 });
-                self.record_outcome(&key, &mut submission, false).await;
+                self.record_outcome(key, &mut submission, false).await;
                 Ok(Sending::Ended(Box::new(submission)))
             }
             turn => turn,
@@ -466,13 +467,13 @@ impl Client {
         &self,
         sender: Sender,
         provider: &dyn Provider,
-        begin: Begin,
+        begin: &Begin,
         refusals: Vec<String>,
     ) -> Result<Sending, Error> {
         // After an error it is not certain that the call is on record, so it does not leave.
         let begun = self.ledger().begin(begin.clone()).await?;
         let Begin { want, offer, .. } = begin;
-        if let Some(error) = begun.refusal(&want) {
+        if let Some(error) = begun.refusal(want) {
             return Ok(Sending::Ended(Box::new(Submission::Rejected(error))));
         }
         match begun {
@@ -486,7 +487,7 @@ impl Client {
         self.observe_balance().await;
         let span = info_span!("submit", provider = %offer.account, model = %offer.model, outcome = Empty, job = Empty);
         // From here on the call may be charged. Until its outcome is written the attempt is open, and never sent again.
-        let mut submission = provider.submit(&offer).instrument(span.clone()).await;
+        let mut submission = provider.submit(offer).instrument(span.clone()).await;
         span.record("outcome", submission.outcome());
         let mut is_renewed = false;
         match &mut submission {
@@ -494,7 +495,7 @@ impl Client {
             Submission::Rejected(error)
                 if matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused) =>
             {
-                match provider.renewed(&offer) {
+                match provider.renewed(offer) {
                     Some(Ok(_)) => is_renewed = true,
                     Some(Err(reasons)) => {
                         let against = Refusal {
@@ -504,7 +505,7 @@ impl Client {
                         *error = error.clone().adding(&against.to_string());
                     }
                     None if error.kind() == ErrorKind::Retired => {
-                        *error = plan::with_other_models(error.clone(), provider, &offer);
+                        *error = plan::with_other_models(error.clone(), provider, offer);
                     }
                     None => {}
                 }
@@ -645,6 +646,8 @@ impl Client {
     ) -> Result<T, Error> {
         let runtime = runtime()?;
         let on_wire = self.wire().enter();
+        // It is long, and a task is moved several times.
+        let work = Box::pin(work);
         let task = runtime.spawn(async move {
             let done = work.await;
             drop(on_wire);

@@ -11,10 +11,12 @@ pub const HAS_TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
 /// With the feature `rustls`, the certificates are those of Mozilla, which are built in, and those of the system if it
 /// has any. With the feature `native-tls` they are those of the system. If both features are on, `native-tls` is used.
 pub fn client_builder(proxy: &Proxy) -> ClientBuilder {
-    let proxy = proxy.clone();
-    let choice = reqwest::Proxy::custom(move |url| proxy.of(url).cloned());
-    // A library does not read the environment, where proxies are usually set.
-    let builder = ClientBuilder::new().no_proxy().proxy(choice);
+    // A library does not read the environment, where proxies are usually configured.
+    let mut builder = ClientBuilder::new().no_proxy();
+    if proxy.is_set() {
+        let proxy = proxy.clone();
+        builder = builder.proxy(reqwest::Proxy::custom(move |url| proxy.of(url).cloned()));
+    }
     #[cfg(all(
         feature = "rustls",
         not(feature = "native-tls"),

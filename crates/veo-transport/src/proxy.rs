@@ -74,6 +74,11 @@ impl Proxy {
         proxy.filter(|_| !is_loopback(url.as_str()) && !self.is_excepted(url))
     }
 
+    /// Returns whether there is any.
+    pub(crate) fn is_set(&self) -> bool {
+        self.https.is_some() || self.http.is_some()
+    }
+
     /// Returns whether this is the name or the address of one of the proxies.
     pub fn is_at(&self, host: &str) -> bool {
         let mut proxies = self.https.iter().chain(&self.http);

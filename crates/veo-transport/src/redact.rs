@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Removes everything in the links of a text that can be secret: queries, which can be signatures, user names and
@@ -117,15 +116,12 @@ impl Key {
         }
         let key = self.key.expose_secret().as_bytes();
         let mut clean = BytesMut::new();
-        while let Some(at) = memmem::find(&body, key) {
-            hide(&mut clean, &mut body, at, key.len());
+        while let Some((at, length)) = find(&body, key) {
+            clean.unsplit(body.split_to(at));
+            clean.extend_from_slice(b"[key]");
+            let _ = body.split_to(length);
         }
         // A body without the key is not copied.
-        clean.unsplit(body);
-        let mut body = std::mem::take(&mut clean);
-        while let Some((at, length)) = find_encoded(&body, key) {
-            hide(&mut clean, &mut body, at, length);
-        }
         clean.unsplit(body);
         clean.freeze()
     }
@@ -143,18 +139,22 @@ impl Key {
     }
 }
 
-/// Moves the start of a body to the clean part, and replaces the key that follows.
-fn hide(clean: &mut BytesMut, body: &mut BytesMut, at: usize, length: usize) {
-    clean.unsplit(body.split_to(at));
-    clean.extend_from_slice(b"[key]");
-    let _ = body.split_to(length);
-}
-
-/// Finds the key in the encodings of JSON, of URLs and of HTML. Returns its place and its length there.
-fn find_encoded(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
+/// Finds the key as it is, and in the encodings of JSON, of URLs and of HTML. Returns its first place and its length there.
+fn find(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
     let first = *key.first()?;
-    let mut starts = (0..body.len()).filter(|at| [first, b'\\', b'%', b'&'].contains(&body[*at]));
-    starts.find_map(|at| Some((at, encoded(&body[at..], key)?)))
+    let is_start = |byte: u8| byte == first || matches!(byte, b'\\' | b'%' | b'&');
+    let mut at = 0;
+    loop {
+        at += body[at..].iter().position(|byte| is_start(*byte))?;
+        let rest = &body[at..];
+        if rest.starts_with(key) {
+            return Some((at, key.len()));
+        }
+        if let Some(length) = encoded(rest, key) {
+            return Some((at, length));
+        }
+        at += 1;
+    }
 }
 
 /// Returns the length of the key at the start of a text, where each byte can be written in any way.

@@ -209,13 +209,11 @@ impl UniAll {
             }
             Err(error) => return Err(translated(ErrorKind::Unavailable, &error).with_job(job)),
         };
-        let raw = start(task.body());
+        let state = state(&task, job, task.body(), &self.client);
         Ok(Described {
             model: task.model.clone(),
             word: task.unknown_word().map(|word| shortened(word.to_owned())),
-            ..Described::new(
-                state(&task, job, raw, &self.client).with_inline(task.inline().to_vec()),
-            )
+            ..Described::new(state.with_inline(task.inline().to_vec()))
         })
     }
 }
@@ -388,13 +386,13 @@ impl ProviderRefusal for Rejection {
     }
 }
 
-fn state(task: &types::VideoTask, job: &JobRef, raw: String, client: &uniall_api::Client) -> State {
+fn state(task: &types::VideoTask, job: &JobRef, body: &[u8], client: &uniall_api::Client) -> State {
     match task.state() {
         found @ (uniall_api::State::Succeeded | uniall_api::State::Empty) => {
             if found == uniall_api::State::Empty {
                 let failed = failed(task);
                 if failed.kind() == ErrorKind::Policy {
-                    return State::Failed(Box::new(failed.with_reply(raw).with_job(job)));
+                    return State::Failed(Box::new(failed.with_reply(body).with_job(job)));
                 }
             }
             let address = client.address();
@@ -408,12 +406,12 @@ fn state(task: &types::VideoTask, job: &JobRef, raw: String, client: &uniall_api
                 resolution: task.size.clone().map(shortened),
                 created_at: task.created(),
                 completed_at: task.completed(),
-                raw,
+                raw: start(body),
                 ..Video::new(job.clone(), urls)
             }))
         }
         uniall_api::State::Failed => {
-            State::Failed(Box::new(failed(task).with_reply(raw).with_job(job)))
+            State::Failed(Box::new(failed(task).with_reply(body).with_job(job)))
         }
         uniall_api::State::Running => State::Running {
             percent: task.progress.map(|percent| percent.0),

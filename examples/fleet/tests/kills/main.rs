@@ -96,7 +96,9 @@ fn print_table(fleet: &Outcome, plain: &Outcome, jobs: usize) {
     };
     println!("| | fleet | engine alone |\n| --- | --: | --: |");
     row("videos saved", &|of| of.saved.to_string());
-    row("not made when the fleet was done", &|of| of.open.to_string());
+    row("not made when the fleet was done", &|of| {
+        of.open.to_string()
+    });
     row("lost", &|of| of.lost.to_string());
     row("paid twice or more", &|of| of.twice.to_string());
     row("payments", &|of| of.payments.to_string());

@@ -23,15 +23,15 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
         Err(ApiError::Rejected(rejection)) => return of_rejection(client, job, form, rejection),
         Err(error) => return Err(of_question(&error).with_job(job)),
     };
-    let raw = start(reply.body());
+    let body = reply.body().clone();
     let inline = reply.inline().to_vec();
     let Some(record) = reply.into_inner().data else {
         let message = "kie.ai does not know the job, or not yet";
         return Err(Error::new(ErrorKind::Unavailable, message)
-            .with_reply(raw)
+            .with_reply(body)
             .with_job(job));
     };
-    let state = state(&record, job, raw, client.address())?;
+    let state = state(&record, job, &body, client.address())?;
     Ok(described(&record, state.with_inline(inline)))
 }
 
@@ -53,7 +53,7 @@ fn of_rejection(
         return Ok(Described::new(State::Failed(Box::new(error))));
     }
     if let Some(record) = record {
-        let state = state(&record, job, start(&rejection.body), client.address())?;
+        let state = state(&record, job, &rejection.body, client.address())?;
         return Ok(described(&record, state));
     }
     Err(of_question(&ApiError::Rejected(rejection)).with_job(job))
@@ -72,7 +72,7 @@ fn described(record: &types::Record, state: State) -> Described {
     }
 }
 
-fn state(record: &types::Record, job: &JobRef, raw: String, address: &str) -> Result<State, Error> {
+fn state(record: &types::Record, job: &JobRef, body: &[u8], address: &str) -> Result<State, Error> {
     match record.state() {
         kie_api::State::Succeeded => {
             let urls = record.urls().into_iter();
@@ -84,24 +84,24 @@ fn state(record: &types::Record, job: &JobRef, raw: String, address: &str) -> Re
                 credits: record.credits(),
                 created_at: record.created_at().map(whole_seconds),
                 completed_at: record.completed_at().map(whole_seconds),
-                raw,
+                raw: start(body),
                 ..Video::new(job.clone(), urls)
             })))
         }
         kie_api::State::Empty => {
             let failed = failed(record);
             if failed.kind() == ErrorKind::Policy {
-                let failed = failed.with_reply(raw).with_job(job);
+                let failed = failed.with_reply(body).with_job(job);
                 return Ok(State::Failed(Box::new(failed)));
             }
             let message =
                 "kie.ai reports success and names no video; ask again later, or look at its reply";
             Err(Error::new(ErrorKind::Download, message)
-                .with_reply(raw)
+                .with_reply(body)
                 .with_job(job))
         }
         kie_api::State::Failed => {
-            let failed = failed(record).with_reply(raw).with_job(job);
+            let failed = failed(record).with_reply(body).with_job(job);
             Ok(State::Failed(Box::new(failed)))
         }
         kie_api::State::Running => Ok(State::Running { percent: None }),

@@ -1,0 +1,112 @@
+//! How many paid calls a second a ledger in a file writes down, beside a plain loop that writes a line of the same length
+//! through to the disk; and how long it takes to open one.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use veo_core::ledger::{Begin, Begun, FileLedger, Ledger as _, Want, Which, Wish};
+use veo_core::{Access, Client, Kie, Offer, VideoRequest};
+
+use crate::{Outcome, median};
+
+/// How often each side is measured, and with how many calls.
+const ROUNDS: usize = 5;
+const CALLS: usize = 640;
+/// How often a ledger is opened.
+const OPENINGS: usize = 9;
+
+/// Measures one writer and sixteen, each in turn with the plain loop.
+pub(crate) async fn begins() -> Outcome<()> {
+    println!("| writers | begins a second | plain loop | ratio |");
+    println!("| --: | --: | --: | --: |");
+    // Not in memory, as temporary files can be.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    for writers in [1, 16] {
+        let (mut of_ours, mut of_plain) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            let path = folder.path().join(format!("{writers}-{round}.ledger"));
+            let ledger = FileLedger::open(&path).await?;
+            let length_before = path.metadata()?.len();
+            of_ours.push(rate(begun(&ledger, writers).await?));
+            let length = (path.metadata()?.len() - length_before) / CALLS as u64;
+            of_plain.push(rate(plain(&path.with_extension("plain"), length)?));
+        }
+        let (ours, plain) = (median(of_ours), median(of_plain));
+        println!(
+            "| {writers} | {ours:.0} | {plain:.0} | {:.2} |",
+            ours / plain
+        );
+    }
+    Ok(())
+}
+
+/// Opens a ledger that is there, and prints the median of the times.
+pub(crate) async fn open(path: &str) -> Outcome<()> {
+    let mut times = Vec::new();
+    let mut jobs = 0;
+    for _ in 0..OPENINGS {
+        let start = Instant::now();
+        let ledger = FileLedger::open(path).await?;
+        times.push(start.elapsed().as_secs_f64());
+        jobs = ledger.list(Which::All).await?.len();
+    }
+    println!("| jobs | to open |");
+    println!("| --: | --: |");
+    println!("| {jobs} | {:.3} s |", median(times));
+    Ok(())
+}
+
+/// The time in which all calls are written down, by so many at a time.
+async fn begun(ledger: &FileLedger, writers: usize) -> Outcome<Duration> {
+    let client = Client::new(Kie::new(Access::new("key"))?)?;
+    let request = VideoRequest::text("A red kite over a harbour at dawn");
+    let offer = client.plan(&request).offers.remove(0);
+    let wish = Wish::request(&request).await;
+    let start = Instant::now();
+    let mut working = JoinSet::new();
+    for writer in 0..writers {
+        let (ledger, offer, wish) = (ledger.clone(), offer.clone(), wish.clone());
+        let calls = CALLS / writers;
+        working.spawn(async move { write_down(&ledger, writer, calls, &offer, &wish).await });
+    }
+    for written in working.join_all().await {
+        written?;
+    }
+    Ok(start.elapsed())
+}
+
+async fn write_down(
+    ledger: &FileLedger,
+    writer: usize,
+    calls: usize,
+    offer: &Offer,
+    wish: &Wish,
+) -> Outcome<()> {
+    for call in 0..calls {
+        let want = Want::new(format!("{writer} {call}"), wish.clone());
+        let begun = ledger.begin(Begin::new(want, offer.clone())).await?;
+        if !matches!(begun, Begun::Yours) {
+            return Err(format!("{begun:?}").into());
+        }
+    }
+    Ok(())
+}
+
+/// The time in which as many lines of this length are written through to the disk, one after the other.
+fn plain(path: &Path, length: u64) -> Outcome<Duration> {
+    let line = vec![b'x'; usize::try_from(length)?];
+    let mut file = File::create(path)?;
+    let start = Instant::now();
+    for _ in 0..CALLS {
+        file.write_all(&line)?;
+        file.sync_data()?;
+    }
+    Ok(start.elapsed())
+}
+
+fn rate(time: Duration) -> f64 {
+    CALLS as f64 / time.as_secs_f64()
+}

@@ -1,0 +1,135 @@
+//! How often a wait asks, and how late it notices the end of a job. The clock is paused, so that nobody waits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use veo_core::{
+    BoxFuture, Capabilities, Client, Error, JobRef, Model, Offer, Provider, Reason, State,
+    Submission, Video, VideoRequest,
+};
+
+use crate::Outcome;
+
+const JOBS: usize = 10_000;
+/// Of a hundred jobs so many take about so many seconds.
+const MIX: [(usize, f64); 3] = [(70, 90.0), (20, 150.0), (10, 420.0)];
+/// By how much of that a job can be shorter or longer.
+const SPREAD: f64 = 0.2;
+/// Fixed pauses to compare with.
+const FIXED: [f64; 4] = [1.0, 5.0, 10.0, 30.0];
+
+/// Questions for each job, and the seconds from the end of a job to the answer that says so.
+struct Figures {
+    questions: f64,
+    delay: f64,
+}
+
+/// A provider whose jobs are named by their number and began with it.
+#[derive(Debug)]
+struct Studio {
+    start: Instant,
+    questions: Arc<AtomicUsize>,
+}
+
+/// Prints the figures of fixed pauses and of the default settings.
+pub(crate) async fn compare() -> Outcome<()> {
+    tokio::time::pause();
+    println!("| schedule | questions a job | delay of notice |");
+    println!("| --- | --: | --: |");
+    for pause in FIXED {
+        show(&format!("every {pause} s"), &fixed(pause));
+    }
+    show("ours", &ours().await?);
+    Ok(())
+}
+
+fn show(schedule: &str, figures: &Figures) {
+    let Figures { questions, delay } = figures;
+    println!("| {schedule} | {questions:.1} | {delay:.1} s |");
+}
+
+/// All jobs with the default settings, at the same time.
+async fn ours() -> Outcome<Figures> {
+    let (start, questions) = (Instant::now(), Arc::default());
+    let studio = Studio {
+        start,
+        questions: Arc::clone(&questions),
+    };
+    let client = Client::new(studio)?;
+    let mut waits = JoinSet::new();
+    for job in 0..JOBS {
+        let client = client.clone();
+        waits.spawn(async move {
+            client.wait(JobRef::new("studio", job.to_string())).await?;
+            Ok::<_, Error>(start.elapsed().as_secs_f64() - duration(job))
+        });
+    }
+    let mut delays = 0.0;
+    for delay in waits.join_all().await {
+        delays += delay?;
+    }
+    Ok(Figures {
+        questions: questions.load(Ordering::Relaxed) as f64 / JOBS as f64,
+        delay: delays / JOBS as f64,
+    })
+}
+
+/// The same for a question every so many seconds.
+fn fixed(pause: f64) -> Figures {
+    let durations = || (0..JOBS).map(duration);
+    let questions = |duration: f64| (duration / pause).ceil();
+    let delay = |duration: f64| questions(duration) * pause - duration;
+    Figures {
+        questions: durations().map(questions).sum::<f64>() / JOBS as f64,
+        delay: durations().map(delay).sum::<f64>() / JOBS as f64,
+    }
+}
+
+/// How many seconds a job takes. The hundreds of jobs are spread evenly.
+fn duration(job: usize) -> f64 {
+    let mut number = job % 100;
+    for (share, usual) in MIX {
+        if number < share {
+            let place = (job as f64 * 0.618_033_988_75).fract();
+            return usual * (1.0 - SPREAD + 2.0 * SPREAD * place);
+        }
+        number -= share;
+    }
+    0.0
+}
+
+impl Provider for Studio {
+    fn name(&self) -> &'static str {
+        "studio"
+    }
+
+    fn models(&self) -> &[Model] {
+        &[]
+    }
+
+    fn offer(&self, _model: &Model, _request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
+        Err(Vec::new())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn submit<'a>(&'a self, _offer: &'a Offer) -> BoxFuture<'a, Submission> {
+        Box::pin(std::future::pending())
+    }
+
+    fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
+        let number = job.task.parse().unwrap_or_default();
+        let state = if self.start.elapsed().as_secs_f64() < duration(number) {
+            State::Running { percent: None }
+        } else {
+            let url = "https://studio.example.net/v.mp4".to_owned();
+            State::Finished(Box::new(Video::new(job.clone(), vec![url])))
+        };
+        Box::pin(std::future::ready(Ok(state)))
+    }
+}
