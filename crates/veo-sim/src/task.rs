@@ -94,7 +94,7 @@ impl Task {
 
     /// Sets the fate that a scenario has for it. The fates that change a size do not apply to an upgrade: its size is
     /// given, and its video decides whether it can be made.
-    pub(crate) fn meet(&mut self, fate: Fate) {
+    pub(crate) fn apply_fate(&mut self, fate: Fate) {
         let is_upgrade = self.current.is_some_and(|current| current.is_upgrade);
         match fate {
             _ if self.fate == Fate::No4k => {}

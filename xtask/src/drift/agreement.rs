@@ -70,7 +70,7 @@ pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<S
     for difference in differences {
         problems.push(difference.told(&spec.file));
     }
-    for at in marked_in_vain(&ours, &documented) {
+    for at in outdated_marks(&ours, &documented) {
         problems.push(format!(
             "{} at {at}: this is documented now; remove x-basis, or set it to documented\n",
             spec.file
@@ -191,7 +191,7 @@ impl Documented {
         for (at, facts) in &self.facts {
             match ours.facts(&ours_of(at, ours)) {
                 Some(own) => self.compare(at, facts, own, ours, &mut differences),
-                None => differences.extend(self.lacking(at, facts, ours)),
+                None => differences.extend(self.missing_from_ours(at, facts, ours)),
             }
         }
         differences.extend(self.beyond(ours));
@@ -202,7 +202,7 @@ impl Documented {
     fn beyond(&self, ours: &Surface) -> Vec<Difference> {
         let mut differences = Vec::new();
         let mut said = BTreeSet::new();
-        for at in surface::lacking(ours, &self.places) {
+        for at in surface::missing_from(ours, &self.places) {
             let (operation, part) = surface::split(at);
             // Pages do not have the default reply, and have no separate entry for the items of a list.
             let needs_no_page = part.starts_with("default") || at.ends_with("[]");
@@ -241,7 +241,7 @@ impl Documented {
 
     /// The difference for a documented place that we lack. `None` if we lack its container too, or accept any content
     /// in it.
-    fn lacking(&self, at: &str, facts: &Stated, ours: &Surface) -> Option<Difference> {
+    fn missing_from_ours(&self, at: &str, facts: &Stated, ours: &Surface) -> Option<Difference> {
         let above = surface::parent(at).map(|above| ours_of(above, ours));
         if let Some(above) = above {
             let facts = ours.facts(&above)?;
@@ -390,7 +390,7 @@ fn can_hold(kind: Option<&Value>, own: &Facts) -> bool {
 }
 
 /// The places that we mark as observed or inferred although the pages document them.
-fn marked_in_vain(ours: &Surface, documented: &Documented) -> Vec<String> {
+fn outdated_marks(ours: &Surface, documented: &Documented) -> Vec<String> {
     let mut found = Vec::new();
     for (at, own) in &ours.places {
         let is_mark = own

@@ -766,7 +766,7 @@ fn the_list_of_pages_is_checked() {
         ),
         (
             "a: {pages: [{url: 'https://a.example/b'}, {url: 'https://a.example/b'}]}",
-            "stands there twice",
+            "is listed twice",
         ),
         (
             "a: {pages: [], accept: [{at: b, what: c, why: ' '}]}",

@@ -10,12 +10,12 @@ pub(super) const UNREAD: &str = "nothing reads this here, so it would be lost";
 pub(super) const INLINE: &str = "an inline object, enum or oneOf gets a generated name, which can be that of another schema; \
                                  move it to components/schemas and refer to it";
 
-pub(super) struct Report {
+pub(super) struct Findings {
     file: String,
     pub(super) problems: Vec<Problem>,
 }
 
-impl Report {
+impl Findings {
     pub(super) fn new(spec: &Spec) -> Self {
         Self {
             file: spec.file.clone(),
@@ -33,7 +33,7 @@ impl Report {
     }
 
     /// Refuses each field of an object that is not in `fields`.
-    pub(super) fn only(&mut self, at: &str, value: &Value, fields: &[&str], why: &str) {
+    pub(super) fn allow_only(&mut self, at: &str, value: &Value, fields: &[&str], why: &str) {
         for (field, _) in members(value) {
             if field != "x-basis" && !fields.contains(&field) {
                 let at = format!("{at}/{}", escape(field));
@@ -43,7 +43,7 @@ impl Report {
     }
 
     /// Refuses a description that is missing, or that rustdoc would compile as an example.
-    pub(super) fn described(&mut self, at: &str, value: &Value) {
+    pub(super) fn require_description(&mut self, at: &str, value: &Value) {
         let text = value["description"].as_str().unwrap_or_default();
         if text.is_empty() {
             self.refuse(at, "add a description");

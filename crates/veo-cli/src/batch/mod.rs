@@ -17,7 +17,7 @@ use clap::Args;
 use veo_core::ledger::{Budget, Listed, Which};
 use veo_core::{Client, Poll};
 
-use crate::args::{Save, Who};
+use crate::args::{ProviderChoice, Save};
 use crate::batch::actions::Decision;
 use crate::batch::entries::Entries;
 use crate::batch::lines::BatchLine;
@@ -31,7 +31,7 @@ use crate::output::Output;
 use crate::paths::{canonical, check_length, is_dash};
 use crate::read;
 use crate::run::Run;
-use crate::setting::Setting;
+use crate::session::Session;
 use crate::store::{Store, ledger_of};
 
 #[derive(Args)]
@@ -88,7 +88,7 @@ impl Batch {
 pub(crate) async fn run(
     file: &Path,
     batch: &Batch,
-    who: &Who,
+    who: &ProviderChoice,
     save: &Save,
     timeout: Option<Duration>,
     ledgers: &Ledgers,
@@ -104,12 +104,12 @@ pub(crate) async fn run(
         reserved.push(canonical(receipts));
     }
 
-    let setting = Setting::of(who, ledgers, output).await?;
-    let client = setting
+    let session = Session::of(who, ledgers, output).await?;
+    let client = session
         .config
-        .client(&setting.providers, timeout)?
+        .client(&session.providers, timeout)?
         .with_replacing(save.force);
-    let store = open_store(file, &lines, &setting, output).await?;
+    let store = open_store(file, &lines, &session, output).await?;
     let client = client.with_ledger(store.ledger().clone());
     let budget = budget(file, &store);
     let decided = async {
@@ -117,24 +117,24 @@ pub(crate) async fn run(
         // Two jobs must not save to one file, so the batch avoids the files of other open jobs. With --force it can
         // replace those files. A simulated batch does not read the ledger of the paid jobs.
         let mut other_jobs = Vec::new();
-        if !setting.is_simulated() && !save.force {
+        if !session.is_simulated() && !save.force {
             other_jobs = open_jobs_of_main_ledger(ledgers).await?;
             // A shared ledger lists the jobs of this batch as well.
-            let is_of_this_batch = entries::of_these(&lines);
+            let is_of_this_batch = entries::belongs_to(&lines);
             other_jobs.retain(|listed| !is_of_this_batch(listed));
         }
         let outputs = Outputs::new(file, &lines, &entries, &other_jobs, reserved);
         let decision = Decision {
             entries: &entries,
             client: &client,
-            config: &setting.config,
+            config: &session.config,
             store: &store,
             retry_failed: batch.retry_failed,
             force: save.force,
         };
         let actions = decision.actions(file, &lines, outputs).await?;
         let client = match batch.max_credits {
-            Some(cap) => capped(client.clone(), &budget, cap, &setting).await?,
+            Some(cap) => capped(client.clone(), &budget, cap, &session).await?,
             None => client.clone(),
         };
         Ok((actions, client, Receipts::open(receipts, output)?))
@@ -174,12 +174,12 @@ fn check_file(file: &Path) -> Result<(), Failure> {
 async fn open_store(
     file: &Path,
     lines: &[BatchLine],
-    setting: &Setting,
+    session: &Session,
     output: &Output,
 ) -> Result<Store, Failure> {
-    let store = if setting.is_simulated() {
+    let store = if session.is_simulated() {
         Store::temporary().await?
-    } else if let Some(store) = Store::open_shared(&setting.ledgers).await? {
+    } else if let Some(store) = Store::open_shared(&session.ledgers).await? {
         store
     } else {
         // The longest file name beside the batch file NAME is .NAME.ledger.0123456789abcdef, with 25 bytes more.
@@ -190,8 +190,8 @@ async fn open_store(
     store
         .check()
         .await
-        .map_err(|failure| failure.with_next(DAMAGED))?;
-    if store.is_new().await && !setting.is_simulated() {
+        .map_err(|failure| failure.with_next(DAMAGED_BATCH_ADVICE))?;
+    if store.is_new().await && !session.is_simulated() {
         output.note(&format!(
             "{} has no record yet, so all of its lines are new.",
             file.display()
@@ -222,9 +222,9 @@ async fn capped(
     client: Client,
     budget: &str,
     cap: f64,
-    setting: &Setting,
+    session: &Session,
 ) -> Result<Client, Failure> {
-    let chosen = setting.config.chosen(&setting.providers);
+    let chosen = session.config.chosen(&session.providers);
     let [provider] = chosen[..] else {
         return Err(Failure::usage(
             "--max-credits goes with one provider; choose it with --provider",
@@ -239,5 +239,5 @@ async fn capped(
 const BUDGET: &str = "--max-credits";
 
 /// The advice for a damaged ledger.
-const DAMAGED: &str = "Each damaged line of the ledger can stand for a paid video, so nothing was sent. Restore the ledger from a \
+const DAMAGED_BATCH_ADVICE: &str = "Each damaged line of the ledger can stand for a paid video, so nothing was sent. Restore the ledger from a \
                        backup. veo jobs --batch lists what can be read, and veo wait goes on with the listed jobs.";

@@ -80,7 +80,7 @@ pub(super) fn check(path: &Path, own: &[PathBuf]) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "{shown} holds something else than receipts; choose another file with --receipts"
+        "{shown} does not hold receipts; choose another file with --receipts"
     )))
 }
 

@@ -10,7 +10,7 @@ use veo_core::ledger::{EntryState, Which};
 use crate::args::{Patience, Save};
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
-use crate::fetch::{check_place, fetch};
+use crate::fetch::{check_address, fetch};
 use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::paths::{canonical, job_path};
@@ -29,7 +29,7 @@ request.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Wait {
-    /// The jobs; the latest of this machine that has not ended if not given.
+    /// The jobs [default: the latest job of this machine that has not ended].
     job: Vec<JobRef>,
     #[command(flatten)]
     save: Save,
@@ -72,7 +72,7 @@ pub(crate) async fn run(
         .with_ledger(store.ledger().clone())
         .with_replacing(save.force);
     for job in &jobs {
-        check_place(&client, &store, job).await?;
+        check_address(&client, &store, job).await?;
     }
     let run = Run::start(&client, &store, output);
     let failures = fetch_all(&run, &jobs, &save).await;

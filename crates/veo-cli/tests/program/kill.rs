@@ -462,7 +462,7 @@ fn a_kill_while_sending_leaves_an_unknown_outcome() {
         run.code == 4
             && run
                 .err
-                .contains("the process ended while it was being sent"),
+                .contains("the process ended while the request was being sent"),
         "{}",
         run.err
     );

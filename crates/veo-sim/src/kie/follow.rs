@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::callback;
 use super::send::{Callback, is_here, send};
-use crate::ledger::SentCallback;
+use crate::record::SentCallback;
 use crate::scenario::{Fate, Pace, Scenario};
 use crate::state::{Shared, State};
 use crate::task::{PendingCallback, Subject};
@@ -30,7 +30,7 @@ pub(crate) fn follow(
     subject: Subject,
 ) {
     if url.len() > MAX_URL {
-        state.ledger.sent(SentCallback {
+        state.record.sent(SentCallback {
             task: id.to_owned(),
             url: url.chars().take(80).collect(),
             result: Err(format!(
@@ -139,7 +139,7 @@ impl Follower {
             let mut state = self.shared.state();
             // The state is locked here, so a test that sees this attempt can move the time to the next attempt.
             next = state.now(self.pace) + RETRY_PAUSE;
-            state.ledger.sent(SentCallback {
+            state.record.sent(SentCallback {
                 task: callback.task_id,
                 url: callback.url,
                 result,
@@ -241,7 +241,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::ledger::Call;
+    use crate::record::Call;
     use crate::scenario::Callbacks;
     use crate::task::Task;
 
@@ -302,14 +302,14 @@ mod tests {
             if attempts > 0 {
                 shared.state().advance(Duration::from_secs(90));
             }
-            until(&shared, |state| state.ledger.callbacks().len() == attempts).await;
+            until(&shared, |state| state.record.callbacks().len() == attempts).await;
             // The follower gets to its next wait.
             yield_now().await;
             assert_eq!(Arc::strong_count(&shared), 2, "{scenario:?}");
             forget_all_tasks(&shared);
             until(&shared, |_| Arc::strong_count(&shared) == 1).await;
             assert_eq!(
-                shared.state().ledger.callbacks().len(),
+                shared.state().record.callbacks().len(),
                 attempts,
                 "{scenario:?}"
             );
@@ -343,7 +343,7 @@ mod tests {
             until(&shared, |_| Arc::strong_count(&shared) == 1).await;
             let tasks: Vec<_> = shared
                 .state()
-                .ledger
+                .record
                 .callbacks()
                 .into_iter()
                 .map(|sent| sent.task)
@@ -380,7 +380,7 @@ mod tests {
                     // The longest upgrade, and the delay.
                     state.advance(Duration::from_secs(480 + 600));
                 }
-                until(&shared, |state| state.ledger.callbacks().len() == 1).await;
+                until(&shared, |state| state.record.callbacks().len() == 1).await;
             }
         }
     }
