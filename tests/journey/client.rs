@@ -62,7 +62,7 @@ async fn a_state_takes_one_question_and_its_error_names_the_job() {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "somebody:t1: this client has no provider somebody; add it"
+            "somebody:t1: this client has no account somebody; add it"
         );
     }
 }
@@ -114,7 +114,7 @@ async fn a_balance_is_a_number_or_an_error_that_costs_nothing() {
             "uniall",
             "uniall does not tell its balance to programs; look at its web site",
         ),
-        ("somebody", "this client has no provider somebody; add it"),
+        ("somebody", "this client has no account somebody; add it"),
     ] {
         let error = client.credits(provider).await.unwrap_err();
         assert_eq!(
@@ -147,7 +147,7 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
 
     let alone = Client::new(UniAll::new(KEY).unwrap()).unwrap();
     for (client, image, wanted) in [
-        (&alone, here, "no provider here has a place for it"),
+        (&alone, here, "no provider of this client takes uploads"),
         (
             &client,
             b"GIF89a".to_vec().into(),
@@ -172,7 +172,7 @@ async fn an_uploader_stores_images_and_makes_no_videos() {
     let client = Client::new(UniAll::new(access.clone()).unwrap()).unwrap();
     let refusal = client.plan(&request).refusals.remove(0).to_string();
     assert!(
-        refusal.contains("no provider here has a place for it"),
+        refusal.contains("no provider of this client takes uploads"),
         "{refusal}"
     );
 
@@ -496,7 +496,7 @@ async fn a_missing_ability_is_an_error_that_names_the_provider() {
                 Upgrade::Rejected(error) => error,
                 other => panic!("{other:?}"),
             },
-            "counting:t1: counting cannot make a finished video 4k",
+            "counting:t1: counting cannot upgrade a video to 4k",
         ),
     ];
     for (error, wanted) in errors {

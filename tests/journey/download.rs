@@ -1238,7 +1238,7 @@ async fn each_known_failure_of_the_video_route_is_reported() {
             .count();
         // The folder in the message is different in every run.
         let message = error.to_string();
-        let message = message.split("; what came is in").next().unwrap();
+        let message = message.split("; the incomplete file is").next().unwrap();
         Some(format!(
             "{}, asked {of_video} times\n   {message}\n",
             fixture.name

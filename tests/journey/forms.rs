@@ -860,7 +860,7 @@ async fn a_task_of_another_request_does_not_settle_an_upgrade() {
     let other = param("veo/get-4k-video", json!({ "task_id": "t2" }));
     let extension = param("veo/extend", json!({ "task_id": "t1" }));
     let video = param("veo-3-1", json!({ "prompt": "A red kite" }));
-    let no_upgrade = |task| format!("kie+jobs:{task} is no upgrade, and kie+jobs:t1:4k is one");
+    let no_upgrade = |task| format!("kie+jobs:{task} is not an upgrade, but kie+jobs:t1:4k is");
     let size = "kie+jobs:new7 makes a video 1080p, and kie+jobs:t1:4k was to make it 4k".to_owned();
     let source = "kie+jobs:new7 makes t2 larger, and kie+jobs:t1:4k was to make t1 larger";
     let taken = "kie+jobs:new1 is the job of kie+jobs:t3:1080p".to_owned();
@@ -924,7 +924,7 @@ async fn an_upgrade_does_not_settle_a_request() {
     let error = client.settle("a", found).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "kie+jobs:new7 is an upgrade, and a is none"
+        "kie+jobs:new7 is an upgrade, but a is not"
     );
 }
 
@@ -992,7 +992,7 @@ async fn a_rejection_says_why_the_current_form_was_not_asked() {
         (
             KieForm::Old,
             kite(),
-            "form: kie.ai's old form is gone, and is the only one to be used; set KIE_FORM=auto, or KieForm::Auto",
+            "form: kie.ai's old form is gone, but the setting allows no other; set KIE_FORM=auto, or KieForm::Auto",
         ),
     ];
     for (form, request, reason) in rows {

@@ -30,7 +30,7 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
 #[tokio::test]
 async fn an_unusable_image_is_refused_before_anything_is_sent() {
     let not_whole = Err("is not whole");
-    let moves = Err("moves, and one picture is needed");
+    let moves = Err("is animated; use one of its frames");
     let no_pixels = Err("has no pixels");
     let table: Vec<(&str, Vec<u8>, Result<(), &str>)> = vec![
         ("jpeg", JPEG.to_vec(), Ok(())),
@@ -148,7 +148,7 @@ async fn a_plan_warns_of_an_image_of_another_shape() {
     let frames = |first: &PathBuf, last: &PathBuf| {
         VideoRequest::frames("It flies", first.clone(), last.clone())
     };
-    let cut = "is 360x640 and will be cut or padded to 16:9; 9:16 or auto does not";
+    let cut = "is 360x640 and will be cut or padded to 16:9; choose 9:16 or auto to avoid that";
     let table = [
         (image(&wide), vec![]),
         (image(&tall), vec![cut]),
@@ -157,7 +157,7 @@ async fn a_plan_warns_of_an_image_of_another_shape() {
         (image(&tall).aspect_ratio(AspectRatio::Auto), vec![]),
         (
             image(&wide).aspect_ratio(AspectRatio::Portrait),
-            vec!["is 640x360 and will be cut or padded to 9:16; 16:9 or auto does not"],
+            vec!["is 640x360 and will be cut or padded to 9:16; choose 16:9 or auto to avoid that"],
         ),
         (frames(&wide, &wide), vec![]),
         (

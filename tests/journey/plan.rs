@@ -728,7 +728,7 @@ fn a_local_image_needs_a_provider_with_uploads() {
         file: "kite.png".into(),
     };
     let alone = Client::new(UniAll::new(KEY).unwrap()).unwrap();
-    let why = "uniall: input: an image is on this machine and no provider here has a place for it; put it on the web, or \
+    let why = "uniall: input: an image is on this machine, and no provider of this client takes uploads; put it on the web, or \
                add kie.ai";
     for (request, offers, refusal) in [
         (VideoRequest::image("It flies", here()), 0, Some(why)),

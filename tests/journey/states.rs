@@ -472,7 +472,7 @@ async fn an_impossible_upgrade_is_refused_before_a_call() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "uniall:t1: uniall cannot make a finished video 4k; ask for it when you start"
+        "uniall:t1: uniall cannot upgrade a video to 4k; choose the size when you make the video"
     );
     let error = client(&server)
         .upgrade(JobRef::new("kie", "t1"), Resolution::P720)
@@ -480,7 +480,7 @@ async fn an_impossible_upgrade_is_refused_before_a_call() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "kie:t1: kie cannot make a finished video 720p; ask for it when you start"
+        "kie:t1: kie cannot upgrade a video to 720p; choose the size when you make the video"
     );
 }
 
@@ -532,7 +532,7 @@ fn a_job_is_written_and_read_as_one_line() {
     ] {
         let error = wrong.parse::<JobRef>().unwrap_err().to_string();
         assert!(
-            error.contains("is not a job; it has the form provider:task"),
+            error.contains("is not a job; write provider:task"),
             "{wrong:?}: {error}"
         );
     }

@@ -1,4 +1,4 @@
-//! The way from a request to a file, for both providers.
+//! Tests of the way from a request to a saved file, for both providers.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn uniall(sim: &Sim) -> UniAll {
     UniAll::new(Access::new("key").base_url(sim.url())).unwrap()
 }
 
-/// Returns the client without pauses, with links to this machine allowed.
+/// Returns the client without pauses between questions. It can download from this machine.
 fn eager(client: Client) -> Client {
     let client = client.with_poll(Poll::default().first(Duration::ZERO).every(Duration::ZERO));
     client
@@ -29,7 +29,7 @@ fn eager(client: Client) -> Client {
         .unwrap()
 }
 
-/// Returns a client of each provider, with the beginning of its jobs. kie.ai is there in both forms.
+/// Returns a client of each provider, with the prefix of the names of its jobs. kie.ai has a client for each form.
 fn clients(sim: &Sim) -> Vec<(&'static str, Client)> {
     let mut clients = vec![("uniall", eager(Client::new(uniall(sim)).unwrap()))];
     for (form, name) in FORMS {
@@ -45,7 +45,7 @@ fn accepted(submission: Submission) -> JobRef {
     }
 }
 
-fn not_accepted(submission: Submission) -> veo_core::Error {
+fn rejected(submission: Submission) -> veo_core::Error {
     match submission {
         Submission::Rejected(error) => error,
         other => panic!("{other:?}"),
@@ -90,7 +90,7 @@ async fn every_mode_is_saved_in_every_resolution() {
             VideoRequest::extension("It goes on", &earlier).tier(Tier::Fast),
         ),
     ];
-    // kie.ai's current form has no word for these fields.
+    // kie.ai's current form does not have these fields, so it refuses such requests.
     let refused = [
         ("seed", "seed: veo3_lite takes no seed; leave it out"),
         (
@@ -184,7 +184,7 @@ async fn every_mode_is_saved_in_every_resolution() {
             assert_eq!(
                 paid(&sim)[before..],
                 [planned.body],
-                "{case}: what was planned, once"
+                "{case}: the planned body is sent once"
             );
             let line = job.reference.to_string();
             assert!(line.starts_with(&format!("{name}:")), "{case}: {line}");
@@ -196,12 +196,12 @@ async fn every_mode_is_saved_in_every_resolution() {
             .unwrap()
             .map(|file| file.unwrap().file_name())
             .filter(|file| !known.iter().any(|known| file == known));
-        assert_eq!(files.count(), 0, "{mode}: nothing is left but the files");
+        assert_eq!(files.count(), 0, "{mode}: only the videos are left");
     }
 }
 
 #[tokio::test]
-async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
+async fn a_local_image_is_uploaded_to_kie_and_serves_any_provider() {
     let sim = Sim::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     // The name does not say that it is a picture, but the bytes do.
@@ -227,7 +227,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
         "{url}"
     );
 
-    // At kie.ai a file replaces another one of the same name, so each is named by its bytes.
+    // At kie.ai a file replaces an earlier file of the same name, so each file is named by its content.
     let [jpeg, png] = [
         include_bytes!("../media/ok.jpg").to_vec(),
         [PNG, b"and more"].concat(),
@@ -244,7 +244,7 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
         assert_eq!(
             sim.calls().len(),
             before + 3,
-            "two uploads and one paid request more"
+            "two uploads and one paid request"
         );
         let urls = paid(&sim).pop().unwrap()["imageUrls"].clone();
         let [first, last] = [0, 1].map(|index| urls[index].as_str().unwrap());
@@ -254,23 +254,23 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
     let arrived = sim.calls().len();
 
     let alone = eager(Client::new(uniall(&sim)).unwrap());
-    let error = not_accepted(alone.submit(&request).await);
+    let error = rejected(alone.submit(&request).await);
     assert!(
         error
             .to_string()
-            .contains("no provider here has a place for it"),
+            .contains("no provider of this client takes uploads"),
         "{error}"
     );
 
     std::fs::write(&image, b"GIF89a").unwrap();
-    let error = not_accepted(client.submit(&request).await);
+    let error = rejected(client.submit(&request).await);
     assert!(
         error
             .to_string()
             .contains("is not a JPEG, PNG or WebP image"),
         "{error}"
     );
-    let error = not_accepted(
+    let error = rejected(
         client
             .submit(&VideoRequest::image(
                 "It flies",
@@ -279,7 +279,11 @@ async fn a_local_image_is_uploaded_once_and_serves_any_provider() {
             .await,
     );
     assert!(error.to_string().contains("cannot be read"), "{error}");
-    assert_eq!(sim.calls().len(), arrived, "nothing more is sent");
+    assert_eq!(
+        sim.calls().len(),
+        arrived,
+        "nothing was sent for these requests"
+    );
 }
 
 /// The next provider is asked only if the first has certainly not accepted the request.
@@ -293,7 +297,7 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
     let sim = Sim::start().await.unwrap();
     let client = eager(Client::new(unreachable.clone()).unwrap().or(uniall(&sim)));
     let Submission::Accepted(job) = client.submit(&request).await else {
-        panic!("UniAll takes it")
+        panic!("UniAll accepts the request")
     };
     assert_eq!(
         (job.reference.provider.as_str(), job.refusals.len()),
@@ -307,10 +311,11 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
 
     let client = eager(Client::new(uniall(&sim)).unwrap().or(kie(&sim)));
     assert_eq!(accepted(client.submit(&request).await).provider, "uniall");
-    assert_eq!(sim.calls().len(), 2, "the first one is enough");
+    assert_eq!(sim.calls().len(), 2, "only the first provider is asked");
 
+    // The part before the slash is a scenario of the simulator. The part after it makes a separate account.
     let poor = UniAll::new(Access::new("no-credits/1").base_url(sim.url())).unwrap();
-    let error = not_accepted(
+    let error = rejected(
         Client::new(unreachable)
             .unwrap()
             .or(poor)
@@ -320,14 +325,14 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
     assert_eq!(
         error.kind(),
         ErrorKind::InsufficientCredits,
-        "the last word counts, and the others are told"
+        "the error is that of the last provider, and names the refusals before it"
     );
     assert!(error.to_string().ends_with(
         "(before that, kie: there was no connection to 127.0.0.1, so nothing was sent)"
     ));
     assert_eq!(sim.calls().len(), 3);
 
-    // This server takes the request and never answers, so no other provider may be asked.
+    // This server reads the request and never answers. The request may be paid for, so UniAll must not be asked.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let silent = tokio::spawn(async move {
@@ -340,7 +345,7 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
         .unwrap()
         .or(uniall(&sim));
     let Submission::Unknown(unknown) = client.submit(&request).await else {
-        panic!("it may have been charged")
+        panic!("the request may have been charged")
     };
     silent.await.unwrap();
     assert_eq!(sim.calls().len(), 3);
@@ -392,7 +397,7 @@ async fn each_account_of_a_provider_is_asked_once() {
         accepted(client.submit(&VideoRequest::text("A red kite")).await).provider,
         "uniall"
     );
-    assert_eq!(sim.calls().len(), 2, "each account once");
+    assert_eq!(sim.calls().len(), 2, "each account is asked once");
 
     let rich = || at("key").named("studio");
     let client = eager(
@@ -418,7 +423,7 @@ async fn each_account_of_a_provider_is_asked_once() {
             .starts_with("kie@studio: provider: this client has kie@studio already")
     );
     let Submission::Accepted(job) = client.submit(&VideoRequest::text("A red kite")).await else {
-        panic!("the second account takes it")
+        panic!("the second account accepts the request")
     };
     assert!(
         job.reference.to_string().starts_with("kie@studio:"),
@@ -444,7 +449,7 @@ async fn each_account_of_a_provider_is_asked_once() {
         let (account, _) = reference.split_once(':').unwrap();
         assert_eq!(
             error.to_string(),
-            format!("{reference}: this client has no provider {account}; add it")
+            format!("{reference}: this client has no account {account}; add it")
         );
     }
 }
@@ -455,7 +460,7 @@ async fn an_unreachable_provider_was_sent_nothing() {
     let clients = clients(&sim);
     drop(sim);
     for (name, client) in clients {
-        let error = not_accepted(client.submit(&VideoRequest::text("A red kite")).await);
+        let error = rejected(client.submit(&VideoRequest::text("A red kite")).await);
         assert_eq!(
             (error.kind(), error.charged()),
             (ErrorKind::NotSent, Charged::No),
@@ -465,7 +470,7 @@ async fn an_unreachable_provider_was_sent_nothing() {
     }
 }
 
-/// The provider does not know the job, but its task may be paid for, so the error names it.
+/// The provider does not know the job. A job counts as paid for, so the error names the job and says `Charged::Yes`.
 #[tokio::test]
 async fn an_error_of_a_wait_names_the_job() {
     let sim = Sim::start().await.unwrap();
@@ -497,7 +502,7 @@ async fn an_error_of_a_wait_names_the_job() {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "somebody:t1: this client has no provider somebody; add it"
+            "somebody:t1: this client has no account somebody; add it"
         );
     }
 }
@@ -521,12 +526,12 @@ async fn a_receipt_lists_the_differences_from_the_request() {
         (text().audio(false), vec![]),
         (
             text().resolution(Resolution::K4),
-            vec!["4k was asked for, and 720 lines came"],
+            vec!["4k was asked for, and 720p came"],
         ),
     ];
     for (request, wanted) in table {
         let Submission::Accepted(mut job) = client.submit(&request).await else {
-            panic!("it is accepted")
+            panic!("the request is accepted")
         };
         let video = client.wait(&job).await.unwrap();
         let saved = client
@@ -560,12 +565,12 @@ async fn a_receipt_lists_the_differences_from_the_request() {
     }
 }
 
-/// The record of an upgraded video has the smaller video still.
+/// kie.ai's record of the first task has only the smaller video, so a new link has to come from the upgrade's task.
 #[tokio::test]
 async fn an_upgraded_videos_link_is_renewed_from_its_own_task() {
     let scenario = Scenario::new(
         "expired",
-        "The first link to an upgraded video is not taken any more.",
+        "The first link to an upgraded video has expired.",
     );
     let scenario = scenario
         .task(1.., Fate::Smaller)
@@ -582,7 +587,7 @@ async fn an_upgraded_videos_link_is_renewed_from_its_own_task() {
         let request = VideoRequest::text("A red kite").resolution(Resolution::P1080);
         let job = accepted(client.submit(&request).await);
         let mut video = client.wait(&job).await.unwrap();
-        // No reply says that the video is smaller, so the upgrade does not begin by itself.
+        // In the current form no reply says that the video is smaller, so the upgrade does not begin by itself.
         if form == KieForm::Current {
             video = client.upgrade(&job, Resolution::P1080).await.unwrap();
         }

@@ -208,7 +208,7 @@ pub(crate) async fn a_rejected_wish_is_sent_again_and_an_unknown_one_is_not(plac
     assert!(
         error
             .to_string()
-            .contains("l is accepted, and only what is unknown can be settled"),
+            .contains("l is accepted; only an unknown outcome can be settled"),
         "{error}"
     );
     assert_eq!(

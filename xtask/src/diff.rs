@@ -340,7 +340,7 @@ fn wire(old: &Spec, new: &Spec) -> Vec<Line> {
     let is = Surface::of(&new.root);
     let mut lines = Vec::new();
     let was = moved(old, new, was, &mut lines);
-    for at in surface::lacking(&was, &is) {
+    for at in surface::missing_from(&was, &is) {
         match surface::side(at) {
             Side::Operation => push(&mut lines, Effect::Breaking, at, "is gone"),
             Side::Request => push(&mut lines, Effect::Breaking, at, "is no longer described"),
@@ -348,7 +348,7 @@ fn wire(old: &Spec, new: &Spec) -> Vec<Line> {
             Side::Reply => {}
         }
     }
-    for at in surface::lacking(&is, &was) {
+    for at in surface::missing_from(&is, &was) {
         let is_required = is.places[at].contains_key("required");
         match surface::side(at) {
             Side::Operation => push(&mut lines, Effect::Additive, at, "is new"),

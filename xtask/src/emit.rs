@@ -146,8 +146,8 @@ pub(crate) fn checks(spec: &Spec) -> TokenStream {
         let name = format_ident!("{name}");
         checks.extend(quote! {
             impl #name {
-                /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-                /// each request before it is sent.
+                /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+                /// is checked before it is sent.
                 ///
                 /// # Errors
                 ///
@@ -164,11 +164,11 @@ pub(crate) fn checks(spec: &Spec) -> TokenStream {
         let variants = alternatives.iter().map(|it| format_ident!("{it}"));
         checks.extend(quote! {
             impl #name {
-                /// Checks the alternative that it is.
+                /// Checks the request of the alternative.
                 ///
                 /// # Errors
                 ///
-                /// As the check of the alternative.
+                /// The errors of the alternative's own check.
                 pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
                     match self { #(Self::#variants(request) => request.check(),)* }
                 }

@@ -169,7 +169,7 @@ pub(crate) fn split(at: &str) -> (&str, &str) {
 }
 
 /// The outermost places that one surface has and another lacks.
-pub(crate) fn lacking<'a>(of: &'a Surface, in_other: &Surface) -> Vec<&'a str> {
+pub(crate) fn missing_from<'a>(of: &'a Surface, in_other: &Surface) -> Vec<&'a str> {
     let mut found: Vec<&str> = Vec::new();
     for at in of.places.keys().map(String::as_str) {
         let is_inside = parent(at).is_some_and(|above| !in_other.places.contains_key(above));

@@ -17,7 +17,7 @@ pub(crate) fn facts(text: &str) -> BTreeMap<String, Value> {
     if listed.len() > 1 {
         facts.insert("listed".to_owned(), set(listed));
     }
-    if let Some(default) = says(text) {
+    if let Some(default) = named_default(text) {
         facts.insert("says".to_owned(), default);
     }
     facts
@@ -47,7 +47,7 @@ fn listed(text: &str) -> Vec<Value> {
 }
 
 /// Reads the default that a text names.
-fn says(text: &str) -> Option<Value> {
+fn named_default(text: &str) -> Option<Value> {
     const WORDS: [&str; 6] = [
         "default value is ",
         "default is ",

@@ -40,11 +40,11 @@ impl Client {
         let mut transport = Transport::new(&config, BASE_URL)?;
         let upload_url = match config.has_base_url() {
             true => transport.base_url().to_owned(),
-            false => transport.also(UPLOAD_URL)?,
+            false => transport.allow_origin(UPLOAD_URL)?,
         };
         Ok(Self {
             baseurl: transport.base_url().to_owned(),
-            client: transport.http().clone(),
+            client: transport.request_client().clone(),
             inner: Inner {
                 transport,
                 upload_url,

@@ -4135,8 +4135,8 @@ pub mod types {
         }
     }
     impl GenerateRequest {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4169,8 +4169,8 @@ pub mod types {
         }
     }
     impl GenerateTask {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4182,8 +4182,8 @@ pub mod types {
         }
     }
     impl GenerateInput {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4209,8 +4209,8 @@ pub mod types {
         }
     }
     impl ExtendTask {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4222,8 +4222,8 @@ pub mod types {
         }
     }
     impl ExtendInput {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4254,8 +4254,8 @@ pub mod types {
         }
     }
     impl Upgrade1080pTask {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4267,8 +4267,8 @@ pub mod types {
         }
     }
     impl Upgrade1080pInput {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4285,8 +4285,8 @@ pub mod types {
         }
     }
     impl Upgrade4kTask {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4298,8 +4298,8 @@ pub mod types {
         }
     }
     impl Upgrade4kInput {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4316,8 +4316,8 @@ pub mod types {
         }
     }
     impl OmniTask {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4329,8 +4329,8 @@ pub mod types {
         }
     }
     impl OmniInput {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4368,8 +4368,8 @@ pub mod types {
         }
     }
     impl OmniVideo {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4386,8 +4386,8 @@ pub mod types {
         }
     }
     impl Upgrade4kRequest {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4404,8 +4404,8 @@ pub mod types {
         }
     }
     impl ExtendRequest {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4436,8 +4436,8 @@ pub mod types {
         }
     }
     impl DownloadUrlRequest {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4454,8 +4454,8 @@ pub mod types {
         }
     }
     impl UploadBase64Request {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4487,8 +4487,8 @@ pub mod types {
         }
     }
     impl UploadStreamRequest {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4513,8 +4513,8 @@ pub mod types {
         }
     }
     impl UploadUrlRequest {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -4546,11 +4546,11 @@ pub mod types {
         }
     }
     impl CreateTaskRequest {
-        /// Checks the alternative that it is.
+        /// Checks the request of the alternative.
         ///
         /// # Errors
         ///
-        /// As the check of the alternative.
+        /// The errors of the alternative's own check.
         pub fn check(&self) -> ::std::result::Result<(), ::std::string::String> {
             match self {
                 Self::GenerateTask(request) => request.check(),

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use veo_transport::{UrlList, is_link, json, words};
+use veo_transport::{UrlList, is_link, json, shortened};
 
 use crate::types::{
     Code, GenerateTaskModel, GenerationType, Record, RecordResult, RecordState, SuccessFlag,
@@ -80,7 +80,7 @@ impl Record {
     /// The word or the number for the state, if this crate does not know it.
     pub fn unknown_word(&self) -> Option<String> {
         match (self.success_flag, self.state_word()) {
-            (_, Some(RecordState::Unknown(word))) if !word.is_empty() => Some(words(word)),
+            (_, Some(RecordState::Unknown(word))) if !word.is_empty() => Some(shortened(word)),
             (Some(SuccessFlag::Unknown(number)), None) => Some(number.to_string()),
             _ => None,
         }
@@ -104,7 +104,7 @@ impl Record {
         places
             .find(|text| !is_one_of(text, NOTHING))
             .cloned()
-            .map(words)
+            .map(shortened)
     }
 
     /// The code of a failure.
@@ -116,7 +116,10 @@ impl Record {
             let code = self.fail_code.clone();
             code.filter(|code| !is_one_of(code, NOTHING))
         };
-        number.map(|code| code.to_string()).or_else(word).map(words)
+        number
+            .map(|code| code.to_string())
+            .or_else(word)
+            .map(shortened)
     }
 
     /// The price in credits. A number below zero counts as missing.
@@ -129,7 +132,7 @@ impl Record {
 
     /// The size of the delivered picture, such as 720p.
     pub fn resolution(&self) -> Option<String> {
-        self.result()?.resolution.clone().map(words)
+        self.result()?.resolution.clone().map(shortened)
     }
 
     /// Returns whether all videos have sound, if the record says so.

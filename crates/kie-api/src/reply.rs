@@ -8,8 +8,8 @@ use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use veo_transport::{
-    Head, RawReply, Reply, UrlList, Verdict, filtered, is_link, is_video, lenient, links,
-    without_queries, words,
+    Head, RawReply, Reply, UrlList, Verdict, filtered, find_links, is_link, is_video, lenient,
+    shortened, without_queries,
 };
 
 use crate::record::decoded;
@@ -66,14 +66,14 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
     let mut json = enveloped(json);
     let is_known = |field| json.get(field).is_some();
     if !["code", "msg", "data"].into_iter().any(is_known) {
-        return Verdict::Foreign("the body is not kie.ai's envelope");
+        return Verdict::NotThisProvider("the body is not kie.ai's envelope");
     }
     let code: Option<Code> = lenient(&json["code"]).unwrap_or_default();
     if let Some(data) = json.get_mut("data") {
-        settle_text(data);
-        settle_list(data);
-        settle_spellings(data);
-        settle_places(data);
+        normalize_text(data);
+        normalize_list(data);
+        normalize_spellings(data);
+        normalize_places(data);
     }
     // Data without a readable code counts as accepted: it can name a paid task, which must not be lost.
     let accepted = match code {
@@ -87,7 +87,7 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
     Verdict::Rejected(Rejection {
         head: raw.head.clone(),
         code,
-        message: message.map(words),
+        message: message.map(shortened),
         data: Some(json["data"].take()).filter(|data| !data.is_null()),
         body: raw.body.clone(),
     })
@@ -96,8 +96,8 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
 /// Finds the envelope of a reply. Its JSON can be encoded once more, or be the only item of a list. A record of a task
 /// can come without an envelope.
 fn enveloped(mut json: Value) -> Value {
-    settle_text(&mut json);
-    settle_list(&mut json);
+    normalize_text(&mut json);
+    normalize_list(&mut json);
     let is_record = ["successFlag", "state"]
         .into_iter()
         .any(|field| json.get(field).is_some());
@@ -108,7 +108,7 @@ fn enveloped(mut json: Value) -> Value {
 }
 
 /// Replaces a list that has only one object with the object.
-fn settle_list(value: &mut Value) {
+fn normalize_list(value: &mut Value) {
     if let Value::Array(items) = value
         && let [item @ Value::Object(_)] = items.as_mut_slice()
     {
@@ -118,31 +118,31 @@ fn settle_list(value: &mut Value) {
 
 /// Replaces a JSON text with the object that it stands for, even if it was encoded more than once. A list in a text stays a text,
 /// since a long one would take a hundred times its memory.
-fn settle_text(value: &mut Value) {
+fn normalize_text(value: &mut Value) {
     let Value::String(text) = value else {
         return;
     };
     let mut inside = decoded(text);
-    settle_list(&mut inside);
+    normalize_list(&mut inside);
     if inside.is_object() {
         *value = inside;
     }
 }
 
 /// Brings each field with two spellings to the usual one, since the specification can have only one of them.
-fn settle_spellings(data: &mut Value) {
-    settle_spelling(data);
+fn normalize_spellings(data: &mut Value) {
+    rename_members(data);
     for name in ["response", "resultJson"] {
         if let Some(result) = data.get_mut(name) {
-            settle_result(result);
-            settle_spelling(result);
+            normalize_result(result);
+            rename_members(result);
         }
     }
 }
 
 /// Moves a result out of its wrapper, beside the other members.
-fn settle_result(result: &mut Value) {
-    settle_text(result);
+fn normalize_result(result: &mut Value) {
+    normalize_text(result);
     let Value::Object(result) = result else {
         return;
     };
@@ -150,7 +150,7 @@ fn settle_result(result: &mut Value) {
         let Some(inside) = result.get_mut(wrapper) else {
             continue;
         };
-        settle_text(inside);
+        normalize_text(inside);
         let Value::Object(inside) = inside else {
             continue;
         };
@@ -174,7 +174,7 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 /// Searches a record that ended without a video, and moves links or a reason from unusual places to the usual ones.
-fn settle_places(data: &mut Value) {
+fn normalize_places(data: &mut Value) {
     let lacks_video = Record::deserialize(&*data).is_ok_and(|record| record.lacks_video());
     let Value::Object(record) = data else {
         return;
@@ -182,7 +182,7 @@ fn settle_places(data: &mut Value) {
     if !lacks_video {
         return;
     }
-    let mut links = links(record);
+    let mut links = find_links(record);
     if links.is_empty()
         && let Some(result) = record.get("resultJson")
     {
@@ -207,7 +207,7 @@ fn videos_among_pictures(result: &Value) -> Vec<String> {
     links.find(|urls| !urls.is_empty()).unwrap_or_default()
 }
 
-fn settle_spelling(object: &mut Value) {
+fn rename_members(object: &mut Value) {
     let Some(object) = object.as_object_mut() else {
         return;
     };

@@ -1,7 +1,7 @@
 //! Finds the task in the reply to a paid request. An overlooked task is paid for, and its request may be sent again.
 
 use bytes::Bytes;
-use veo_transport::{Named, Reply, member_texts, members, task_id, unnamed_task, unquoted};
+use veo_transport::{Named, Reply, member_texts, members, possible_task, task_id, unquoted};
 
 use crate::record::IN_PROGRESS;
 use crate::types::TaskReply;
@@ -42,7 +42,7 @@ pub fn started_task(
     }
     // An id in a refusal can be that of an earlier task, so it proves no job. It still keeps the request from a resend.
     let is_refusal = !result.as_ref().is_ok_and(|reply| reply.code.is_some());
-    unnamed_task(body, is_refusal).filter(|(Named::Task(id) | Named::Perhaps(id))| is_new(id))
+    possible_task(body, is_refusal).filter(|(Named::Task(id) | Named::Possible(id))| is_new(id))
 }
 
 /// Finds the ids of tasks in a reply.

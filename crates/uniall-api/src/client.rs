@@ -16,7 +16,7 @@ impl Client {
         let transport = Transport::new(&config, BASE_URL)?;
         Ok(Self {
             baseurl: transport.base_url().to_owned(),
-            client: transport.http().clone(),
+            client: transport.request_client().clone(),
             inner: transport,
         })
     }

@@ -848,8 +848,8 @@ pub mod types {
         }
     }
     impl CreateVideoRequest {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///
@@ -871,8 +871,8 @@ pub mod types {
         }
     }
     impl ExtraBody {
-        /// Checks what the types cannot: lengths and ranges, as [`bounds`](super::bounds) has them. It is done for
-        /// each request before it is sent.
+        /// Checks the [bounds](super::bounds) of lengths and ranges, which the types cannot express. Every request
+        /// is checked before it is sent.
         ///
         /// # Errors
         ///

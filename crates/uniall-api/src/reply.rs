@@ -8,8 +8,8 @@ use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use veo_transport::{
-    Head, RawReply, Reply, Verdict, filtered, json, links, looks_like_task_id, task_id,
-    without_queries, words,
+    Head, RawReply, Reply, Verdict, filtered, find_links, json, looks_like_task_id, shortened,
+    task_id, without_queries,
 };
 
 use crate::types::{ErrorReply, VideoTask};
@@ -69,7 +69,7 @@ pub(crate) fn open<T: DeserializeOwned>(raw: RawReply) -> Result<Reply<T>, Error
 
 fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     let Some(json) = object(&mut json) else {
-        return Verdict::Foreign("the body is not a JSON object");
+        return Verdict::NotThisProvider("the body is not a JSON object");
     };
     let mut json = mem::take(json);
     // A task that is named beside the status of an error is paid for, so the reply is not taken for a refusal.
@@ -80,7 +80,7 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     }
     // Success without a task is no refusal: the request may have been taken and charged, so its outcome stays unknown.
     if raw.head.is_success() && json.get("code").is_some_and(|code| code == "success") {
-        return Verdict::Foreign("the body says success and has no task");
+        return Verdict::NotThisProvider("the body says success and has no task");
     }
     let known = ["error", "code", "message", "success"]
         .into_iter()
@@ -93,12 +93,12 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
                 code: error
                     .code
                     .or_else(|| reply.code.as_ref().and_then(task::word))
-                    .map(words),
-                message: error.message.or(reply.message).map(words),
+                    .map(shortened),
+                message: error.message.or(reply.message).map(shortened),
                 body: raw.body.clone(),
             })
         }
-        _ => Verdict::Foreign("the body is neither a task of UniAll nor an error"),
+        _ => Verdict::NotThisProvider("the body is neither a task of UniAll nor an error"),
     }
 }
 
@@ -122,8 +122,8 @@ fn has_id(task: &Map<String, Value>) -> bool {
 /// Takes the task out of its envelopes, and moves what it says in unusual places to those that the types expect.
 fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     let mut task = real_id(task_in(json, 0)?);
-    settle_state(&mut task);
-    settle_places(&mut task);
+    normalize_state(&mut task);
+    normalize_places(&mut task);
     Some(task)
 }
 
@@ -179,7 +179,7 @@ fn object(value: &mut Value) -> Option<&mut Map<String, Value>> {
 }
 
 /// Moves the word for the state to where the types expect it.
-fn settle_state(task: &mut Map<String, Value>) {
+fn normalize_state(task: &mut Map<String, Value>) {
     if let Some(word) = state_word(task) {
         task.insert("status".to_owned(), word.into());
     }
@@ -200,7 +200,7 @@ fn state_word(task: &Map<String, Value>) -> Option<String> {
 }
 
 /// Moves the reason of a failure and the links of the videos to where the types expect them.
-fn settle_places(task: &mut Map<String, Value>) {
+fn normalize_places(task: &mut Map<String, Value>) {
     let reason = task.remove("failure_reason");
     if !says(task, "fail_reason")
         && let Some(reason) = reason
@@ -209,7 +209,7 @@ fn settle_places(task: &mut Map<String, Value>) {
     }
     let known = VideoTask::deserialize(&*task).unwrap_or_default();
     let known = known.urls();
-    let mut found = links(task);
+    let mut found = find_links(task);
     found.retain(|link| !known.contains(&link.as_str()));
     if !found.is_empty() {
         // The links from the usual places come first.

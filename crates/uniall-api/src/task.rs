@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use veo_transport::{
-    Named, Reply, Unreadable, is_link, member_texts, members, task_id, unnamed_task,
+    Named, Reply, Unreadable, is_link, member_texts, members, possible_task, task_id,
 };
 
 use crate::Error;
@@ -32,7 +32,7 @@ pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
     if let Some(id) = id_in(body, "task_id").or_else(id) {
         return Some(Named::Task(id));
     }
-    unnamed_task(body, is_refusal)
+    possible_task(body, is_refusal)
 }
 
 /// Returns whether a reply that is no task is an error.

@@ -13,7 +13,7 @@ use crate::config::ProviderName;
 use crate::destination::{Destination, Target};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::paths::{check_target, check_writable, is_dash, place};
+use crate::paths::{canonical, check_target, check_writable, is_dash};
 use crate::read;
 use crate::shell::quoted;
 use crate::store::Store;
@@ -21,15 +21,15 @@ use crate::store::Store;
 /// A prompt, or a whole request.
 #[derive(Args)]
 pub(crate) struct Prompt {
-    /// What the video shows; @FILE reads it from a file, and - from standard input. A prompt that begins with @ is
-    /// written with two of them.
+    /// A text about what the video shows; @FILE reads it from a file, and - from standard input. A prompt that begins
+    /// with @ is written with two of them.
     prompt: Option<String>,
-    /// A whole request in JSON or YAML, as `veo schema` describes it; - reads it from standard input. Options that are
-    /// given besides count more. A receipt stands for its request.
+    /// A whole request in JSON or YAML, as `veo schema` describes it; - reads it from standard input. Other options
+    /// override its fields. A receipt stands for its request.
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     request: Option<PathBuf>,
-    /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded to kie.ai, whoever
-    /// makes the video.
+    /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded to kie.ai even if
+    /// another provider makes the video.
     #[arg(long, value_name = "URL or FILE", help_heading = "Input", conflicts_with_all = ["first_frame", "reference"])]
     image: Option<String>,
     /// The image that the video starts from.
@@ -62,19 +62,19 @@ pub(crate) struct Prompt {
 #[derive(Args)]
 #[command(next_help_heading = "Video")]
 pub(crate) struct Options {
-    /// Quality against price; the cheapest that can do the rest if not given.
+    /// The tier, which decides quality and price [default: the cheapest that can make the video].
     #[arg(long, ignore_case = true, value_parser = word::<Tier>(&["lite", "fast", "quality"]))]
     tier: Option<Tier>,
     /// A model by its name, as `veo models` lists them; some are chosen in no other way.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Shape of the picture; 16:9 if not given. `auto` follows an image.
+    /// Shape of the picture; `auto` follows an image [default: 16:9].
     #[arg(long, value_name = "RATIO", ignore_case = true, value_parser = word::<AspectRatio>(&["16:9", "9:16", "auto"]))]
     aspect_ratio: Option<AspectRatio>,
-    /// Size of the picture; 720p if not given.
+    /// Size of the picture [default: 720p].
     #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = resolutions())]
     resolution: Option<Resolution>,
-    /// Length in seconds: 4, 6 or 8, and 10 of some models; 8 if not given.
+    /// Length in seconds: 4, 6 or 8, and 10 of some models [default: 8].
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u32>,
     /// The same seed makes similar videos.
@@ -86,7 +86,7 @@ pub(crate) struct Options {
     /// Make it without sound.
     #[arg(long)]
     no_audio: bool,
-    /// What the video should not show.
+    /// A text about what the video should not show.
     #[arg(long, value_name = "TEXT")]
     negative_prompt: Option<String>,
     /// A text to print on the video.
@@ -109,9 +109,9 @@ pub(crate) struct Options {
 /// The providers that are asked.
 #[derive(Args)]
 #[command(next_help_heading = "Provider")]
-pub(crate) struct Who {
-    /// Who makes the video; whoever there is a key for if not given. Given again, the next one is asked when those
-    /// before it have certainly not taken the request.
+pub(crate) struct ProviderChoice {
+    /// The provider that makes the video [default: all with a key]. Of several, the next one is asked when those before
+    /// it have certainly not taken the request.
     #[arg(long)]
     pub(crate) provider: Vec<ProviderName>,
     /// Try it with a simulated provider on this machine, without a key and without spending. Nothing is kept of its
@@ -128,7 +128,7 @@ pub(crate) struct Save {
     /// free, or what the job was started with].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Replace files that are there.
+    /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
     /// Where to save the receipt: what was asked for, what it cost and what came, in JSON.
@@ -239,7 +239,7 @@ impl Save {
         };
         let destination = self.destination(path, output)?;
         let taken = match destination.target() {
-            Some(target) => store.at(&target).await?,
+            Some(target) => store.entry_with_target(&target).await?,
             None => None,
         };
         match taken {
@@ -260,13 +260,15 @@ impl Save {
     fn check_receipt(&self, video: &Path) -> Result<(), Failure> {
         match &self.receipt {
             Some(receipt) if is_dash(receipt) => Err(Failure::usage(
-                "a receipt goes to a file; with --json standard output has it too, as part of the event; a file of that \
-                 name is ./-",
+                "a receipt goes to a file, and not to standard output. With --json the event has the receipt too. For a \
+                 file of that name write ./-",
             )),
-            Some(receipt) if place(receipt) == place(video) => Err(Failure::usage(format!(
-                "{} cannot be both the video and its receipt",
-                receipt.display()
-            ))),
+            Some(receipt) if canonical(receipt) == canonical(video) => {
+                Err(Failure::usage(format!(
+                    "{} cannot be both the video and its receipt",
+                    receipt.display()
+                )))
+            }
             Some(receipt) => check_target(receipt, "--receipt", self.force),
             None => Ok(()),
         }
@@ -317,7 +319,7 @@ fn read_prompt(prompt: &str) -> Result<String, Failure> {
         (_, Some(text)) if text.starts_with('@') => text.to_owned(),
         (_, Some(file)) => read::file(Path::new(file)).map_err(|failure| {
             let message = match file {
-                "" => "@ reads the prompt from a file, and none is named".to_owned(),
+                "" => "@ reads the prompt from a file, and no file is named".to_owned(),
                 _ => format!("@ reads the prompt from a file, and {}", failure.message()),
             };
             Failure::usage(message)
@@ -354,7 +356,7 @@ fn read_request(file: &Path) -> Result<VideoRequest, Failure> {
             file.display().to_string()
         };
         Failure::usage(format!(
-            "{name} is no request: {error}\n`veo schema` says what is"
+            "{name} is not a request: {error}\n`veo schema` describes one"
         ))
     })
 }

@@ -32,8 +32,8 @@ pub(crate) enum ProviderName {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {
-    kie: Settings,
-    uniall: Settings,
+    kie: ProviderSettings,
+    uniall: ProviderSettings,
     downloads: DownloadSettings,
     /// The address of a ledger that machines share. It can have a password.
     #[serde(deserialize_with = "address")]
@@ -54,7 +54,7 @@ struct DownloadSettings {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Settings {
+struct ProviderSettings {
     #[serde(deserialize_with = "secret")]
     api_key: Option<SecretString>,
     base_url: Option<String>,
@@ -210,7 +210,7 @@ impl Config {
         let mut all = ProviderName::ALL.into_iter();
         if let Some(provider) = all.find(|provider| self.is_misdirected(*provider)) {
             return Err(Failure::usage(format!(
-                "the key of {} is one for the simulator, and {} does not say where that is; start one with: \
+                "the key of {} is for the simulator; set {} to its address, or start one with: \
                  eval \"$(veo sim --background)\"",
                 provider.name(),
                 provider.url_variable()
@@ -302,7 +302,7 @@ impl Config {
     }
 
     fn access(&self, provider: ProviderName) -> Access {
-        let Settings {
+        let ProviderSettings {
             api_key, base_url, ..
         } = self.settings(provider);
         let access =
@@ -313,14 +313,14 @@ impl Config {
         }
     }
 
-    fn settings(&self, provider: ProviderName) -> &Settings {
+    fn settings(&self, provider: ProviderName) -> &ProviderSettings {
         match provider {
             ProviderName::Kie => &self.kie,
             ProviderName::Uniall => &self.uniall,
         }
     }
 
-    fn settings_mut(&mut self, provider: ProviderName) -> &mut Settings {
+    fn settings_mut(&mut self, provider: ProviderName) -> &mut ProviderSettings {
         match provider {
             ProviderName::Kie => &mut self.kie,
             ProviderName::Uniall => &mut self.uniall,
@@ -369,8 +369,9 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
         ProviderName::Kie => drop(Kie::new(key.clone())?),
         ProviderName::Uniall => drop(UniAll::new(key.clone())?),
     }
-    let path = path()
-        .ok_or_else(|| Failure::usage("there is no place for it; set HOME or XDG_CONFIG_HOME"))?;
+    let path = path().ok_or_else(|| {
+        Failure::usage("there is no folder for the configuration file; set HOME or XDG_CONFIG_HOME")
+    })?;
     let text = match read(&path)? {
         Some(file) if !file.is_private => return Err(Failure::usage(readable(&path, "keys"))),
         Some(file) => file.text,
@@ -459,7 +460,7 @@ fn read(path: &Path) -> Result<Option<File>, Failure> {
         #[cfg(not(unix))]
         true
     };
-    let text = read::opened(file, path)?;
+    let text = read::text_of(file, path)?;
     Ok(Some(File { text, is_private }))
 }
 

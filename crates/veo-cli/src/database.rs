@@ -57,7 +57,9 @@ fn parsed(address: &str, source: &str) -> Result<Config, Failure> {
     // The reason can have a part of the password.
     let mut config: Config = address.parse().map_err(|_| {
         let form = "give one as a URL, or as host=HOST user=USER dbname=DATABASE";
-        Failure::usage(format!("{source} is no address of a PostgreSQL; {form}"))
+        Failure::usage(format!(
+            "{source} is not the address of a PostgreSQL database; {form}"
+        ))
     })?;
     if config.get_ssl_mode() == SslMode::Prefer && !is_here(&config) {
         config.ssl_mode(SslMode::Require);
@@ -96,7 +98,7 @@ fn tls() -> Result<MakeRustlsConnect, Failure> {
     }
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::failed(format!("there is no TLS: {error}")))?
+        .map_err(|error| Failure::failed(format!("TLS cannot be set up: {error}")))?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))

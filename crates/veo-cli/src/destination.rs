@@ -10,7 +10,7 @@ use veo_core::JobRef;
 
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
-use crate::paths::{check_regular, check_target, is_dash, place};
+use crate::paths::{canonical, check_regular, check_target, is_dash};
 
 pub(crate) enum Destination {
     File(PathBuf),
@@ -69,7 +69,7 @@ impl Destination {
     /// The target for the ledger. Standard output has none, since a later run cannot save a video there.
     pub(crate) fn target(&self) -> Option<String> {
         match self {
-            Self::File(path) => Some(place(path).display().to_string()),
+            Self::File(path) => Some(canonical(path).display().to_string()),
             Self::Stdout(_) => None,
         }
     }

@@ -152,7 +152,7 @@ fn entries(
         }
         let Some(earlier) = known.get_mut(&line.id) else {
             return Err(format!(
-                "its line {number} is about something that no line before it says"
+                "its line {number} names a request that no earlier line has"
             ));
         };
         apply(earlier, line)

@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Rejected = 3,
     Unknown = 4,
     Unfinished = 5,
-    Less = 6,
+    Shortfall = 6,
     Interrupted = 130,
 }
 
@@ -239,14 +239,14 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
     let sentence = match (exit, error.job(), error.kind()) {
         (.., ErrorKind::Local | ErrorKind::InvalidRequest | ErrorKind::Stopped) => return None,
         (.., ErrorKind::Ledger) => {
-            "Set XDG_STATE_HOME to another folder for the record. That of a batch is beside its file: put a copy of the file \
-             elsewhere."
+            "Set XDG_STATE_HOME to another folder for the record. The record of a batch is beside its file: copy \
+             the file to another folder."
         }
         (.., ErrorKind::LedgerDamaged) => {
-            "Each of these lines can stand for a paid video. Put back what was there: veo wait and veo jobs go on with what \
-             can be read."
+            "Each damaged line of the ledger can stand for a paid video. Restore the ledger from a backup. Without one, veo \
+             wait and veo jobs go on with what can be read."
         }
-        (Exit::Unknown, ..) => return Some(look("ID", None)),
+        (Exit::Unknown, ..) => return Some(settle_advice("ID", None)),
         (Exit::Unfinished, Some(job), ErrorKind::Unavailable) => {
             return Some(format!(
                 "If the provider has such a job, it is paid for and goes on: veo wait {job}"
@@ -280,24 +280,25 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
                 Some(Subject::Prompt) => {
                     "Change the prompt, perhaps its language, and send it as a new job with a new price."
                 }
-                _ => "Change what it says, and send it as a new job with a new price.",
+                _ => "Change what the message names, and send it as a new job with a new price.",
             },
             Resend::Never => {
-                "Look at the job at the provider first: nobody knows whether the same request would fail again, as a new job \
-                 with a new price."
+                "Look at the job at the provider first. The same request may fail again, and is a new job with a new price."
             }
         },
         (.., ErrorKind::Policy) => match error.fault() {
             Fault::Policy(Subject::Image) => "Change the image.",
             Fault::Policy(Subject::Output) => {
-                "Change the prompt, for what is to be seen or heard, or the image if one was sent."
+                "Change what is to be seen or heard in the video: the prompt, or the image if one was sent."
             }
             _ if is_about_any_input(error) => "Change the prompt, or the image if one was sent.",
             _ => "Change the prompt.",
         },
-        (Exit::Failed, ..) => "Change what it says, and send it as a new job with a new price.",
+        (Exit::Failed, ..) => {
+            "Change what the message names, and send it as a new job with a new price."
+        }
         (Exit::Rejected, None, ErrorKind::Refused) => {
-            "Nothing was paid. Change what it says, or choose a model that can do it with --tier or --model; `veo models` lists \
+            "Nothing was paid. Change what the message names, or choose a model that can do it with --tier or --model; `veo models` lists \
              them."
         }
         _ => match error.resend() {
@@ -321,18 +322,18 @@ fn is_about_any_input(error: &Error) -> bool {
 }
 
 /// The advice for an unknown outcome. `key` is that of its entry, and `batch` the file of its batch if it has one.
-pub(crate) fn look(key: &str, batch: Option<&Path>) -> String {
+pub(crate) fn settle_advice(key: &str, batch: Option<&Path>) -> String {
     let batch = batch
         .map(|file| format!(" --batch {}", quoted(file.display())))
         .unwrap_or_default();
     format!(
-        "It may have been charged. Look at the tasks and the balance at the provider before sending it again. If it is \
-         there, go on with: veo settle {key} --job PROVIDER:TASK{batch}; if not: veo settle {key} --not-taken{batch}"
+        "It may have been charged. Look at the tasks and the balance at the provider before sending it again. If the \
+         task is there, go on with: veo settle {key} --job PROVIDER:TASK{batch}; if not: veo settle {key} --not-taken{batch}"
     )
 }
 
 /// The advice for a line of a batch that is paid for and has no file yet.
-pub(crate) const PAID_IN_A_BATCH: &str =
+pub(crate) const PAID_LINE_ADVICE: &str =
     "It is paid for. The same command of the batch goes on with it.";
 
 #[cfg(test)]
@@ -360,9 +361,9 @@ mod tests {
             (words(Subject::Image, "unsafe image"), "Change the image."),
             (
                 words(Subject::Output, "filtered"),
-                "Change the prompt, for what is to be seen or heard",
+                "Change what is to be seen or heard",
             ),
-            (Error::unusable_input("no"), "Change what it says"),
+            (Error::unusable_input("no"), "Change what the message names"),
             (Error::passing("no"), "The same request may be sent again"),
             (
                 Error::new(ErrorKind::JobFailed, "no"),
@@ -371,7 +372,7 @@ mod tests {
             (Error::new(ErrorKind::Retired, "no"), "Choose another model"),
             (
                 Error::new(ErrorKind::Refused, "no"),
-                "Nothing was paid. Change what it says, or choose a model that can",
+                "Nothing was paid. Change what the message names, or choose a model that can",
             ),
             (
                 Error::new(ErrorKind::KeyExhausted, "no"),

@@ -61,7 +61,7 @@ pub(crate) async fn fetch(
 
 /// Refuses to ask about a job at another address than its request was sent to. That address does not know the job, so
 /// its answer would say nothing about the one that is paid for.
-pub(crate) async fn check_place(
+pub(crate) async fn check_address(
     client: &Client,
     store: &Store,
     job: &JobRef,
@@ -77,7 +77,7 @@ pub(crate) async fn check_place(
     if matches!(entry.wish, Wish::Lost) || entry.attempts.is_empty() {
         return Ok(());
     }
-    Ok(client.check_place(job, entry.base_url())?)
+    Ok(client.check_address(job, entry.base_url())?)
 }
 
 /// Returns the job without a size, which is the name of the original of an upgrade.

@@ -31,7 +31,7 @@ const OPTIONS: [Habit; 11] = [
         "the size of the picture is chosen by --resolution",
     ),
     (&["--quality"], "the quality is chosen by --tier"),
-    (&["--prompt", "-p"], "the prompt stands without an option"),
+    (&["--prompt", "-p"], "the prompt is given without an option"),
     (
         &["--key", "--api-key", "--token"],
         "there is no option for a key, since others on the machine can see options; `veo auth` keeps one",
@@ -40,10 +40,10 @@ const OPTIONS: [Habit; 11] = [
         &["--dry-run"],
         "`veo plan` shows what would be sent, and sends nothing",
     ),
-    (&["--wait"], "it waits, unless there is --no-wait"),
+    (&["--wait"], "the program waits, unless --no-wait is given"),
     (
         &["--sim"],
-        "a simulator that begins with the command has no earlier job; one that stays is started by `veo sim` in \
+        "the simulator of --sim starts with the command and has no earlier job; start one that stays with `veo sim` in \
          another terminal",
     ),
 ];

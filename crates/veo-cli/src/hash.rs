@@ -12,7 +12,7 @@ pub(crate) fn of_file(path: &Path) -> io::Result<(String, u64)> {
     let mut file = read::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other(
-            "it is a folder, a pipe or a device, and no file",
+            "it is a folder, a pipe or a device and not a file",
         ));
     }
     let mut hasher = HashWriter(Sha256::new());

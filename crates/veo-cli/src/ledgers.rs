@@ -75,7 +75,7 @@ async fn open(address: &Address) -> Result<Arc<dyn Ledger>, Failure> {
 #[cfg(not(feature = "postgres"))]
 async fn open(address: &Address) -> Result<Arc<dyn Ledger>, Failure> {
     Err(Failure::usage(format!(
-        "this veo is built without PostgreSQL, which {} is for; build one that has it: \
+        "this veo is built without PostgreSQL, which {} needs; build one that has it: \
          cargo install veo-cli --features postgres",
         address.source
     )))

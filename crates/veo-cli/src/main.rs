@@ -26,7 +26,7 @@ mod progress;
 mod read;
 mod run;
 mod saved;
-mod setting;
+mod session;
 mod shell;
 mod simulator;
 mod store;

@@ -196,14 +196,14 @@ impl Output {
     }
 
     /// Remembers that a video is less than was asked for.
-    pub(crate) fn came_less(&self) {
+    pub(crate) fn note_shortfall(&self) {
         self.is_less.set(true);
     }
 
     /// The exit code of a command that has succeeded.
     pub(crate) fn code(&self) -> ExitCode {
         if self.is_less.get() {
-            ExitCode::from(Exit::Less as u8)
+            ExitCode::from(Exit::Shortfall as u8)
         } else {
             ExitCode::SUCCESS
         }
@@ -363,7 +363,7 @@ pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
         // A reader such as `head` stops when it has seen enough.
         io::ErrorKind::BrokenPipe => Ok(()),
         _ => Err(Failure::unprinted(format!(
-            "standard output cannot be written: {error}; what was done is done"
+            "standard output cannot be written: {error}; what the command did before stays done"
         ))),
     }
 }

@@ -1,4 +1,4 @@
-//! Paths of files: the one form of a path, free names, and checks whether a file can be saved at a path.
+//! Paths of files: canonical paths, free names, and checks whether a file can be saved at a path.
 
 use std::borrow::Cow;
 use std::env;
@@ -9,8 +9,9 @@ use veo_core::ledger::Entry;
 
 use crate::failure::Failure;
 
-/// The one absolute path of a file, however it is written. The file need not exist.
-pub(crate) fn place(path: &Path) -> PathBuf {
+/// Returns the absolute path of a file with its folder resolved, so that all spellings of a path give the same result.
+/// The file need not exist.
+pub(crate) fn canonical(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
         return absolute;
@@ -21,7 +22,7 @@ pub(crate) fn place(path: &Path) -> PathBuf {
     }
 }
 
-/// This name or the next free one: video.mp4, video-2.mp4 and so on.
+/// Returns this path or the next free one: video.mp4, video-2.mp4 and so on.
 pub(crate) fn next_free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBuf {
     let stem = like.file_stem().unwrap_or_default().to_string_lossy();
     let mut path = like.to_owned();
@@ -38,13 +39,13 @@ pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Refuses a path where no file can be saved. `option` is the one that names the path.
+/// Refuses a path where no file can be saved. `option` is the option with the path.
 pub(crate) fn check_target(path: &Path, option: &str, force: bool) -> Result<(), Failure> {
     check_folder(folder_of(path), option)?;
     check_name(path, option, force)
 }
 
-/// The folder of a file. A name without a folder is in the current one.
+/// The folder of a file. A path without a folder is in the current folder.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -68,10 +69,11 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
     let shown = path.display();
     if path.to_str().is_none() {
         return Err(Failure::usage(format!(
-            "{shown} is no text, and cannot be written down; choose another file with {option}"
+            "{shown} is not valid Unicode, so it cannot be recorded; choose another file with {option}"
         )));
     }
-    // A video that is in doubt is kept as NAME.part, and one whose name is taken meanwhile as NAME-2.
+    // A video that fails its check is kept as NAME.part. A name that is taken meanwhile gets a number, such as NAME-2.
+    // Both together need at most 10 more bytes.
     check_length(path, 10, option)?;
     let text = path.as_os_str().as_encoded_bytes();
     if path.is_dir() || text.ends_with(b"/") || text.ends_with(b"/.") {
@@ -87,7 +89,7 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
     Ok(())
 }
 
-/// Refuses a name that is too long for its file, or for files beside it whose names have `more` further bytes.
+/// Refuses a file name that is too long once `more` bytes are added, for the names of further files beside the file.
 pub(crate) fn check_length(path: &Path, more: usize, option: &str) -> Result<(), Failure> {
     /// The longest name in bytes in the usual file systems.
     const LONGEST_NAME: usize = 255;
@@ -97,22 +99,23 @@ pub(crate) fn check_length(path: &Path, more: usize, option: &str) -> Result<(),
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "a name of {length} bytes is too long for a file and those beside it; choose one of up to {most} with {option}"
+        "a name of {length} bytes is too long, since files beside it get longer names; choose a name of up to {most} bytes \
+         with {option}"
     )))
 }
 
-/// Refuses a pipe or a device as the place of a video, since saving would replace it for everybody who uses it.
+/// Refuses a pipe or a device as the target of a video, since saving would replace it for all programs that use it.
 pub(crate) fn check_regular(path: &Path, option: &str) -> Result<(), Failure> {
     if !path.exists() || path.is_file() {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "{} is no regular file, and no video is saved in its place; choose another with {option}",
+        "{} is not a regular file, so no video is saved there; choose another with {option}",
         path.display()
     )))
 }
 
-/// Refuses a folder where no file can be made, by making one.
+/// Makes a temporary file in a folder, and refuses the folder if that fails.
 pub(crate) fn check_writable(folder: &Path, option: &str) -> Result<(), Failure> {
     let made = tempfile::Builder::new().prefix(".veo-").tempfile_in(folder);
     match made {
@@ -125,12 +128,12 @@ pub(crate) fn check_writable(folder: &Path, option: &str) -> Result<(), Failure>
     }
 }
 
-/// A path relative to the current folder, if it is below that.
+/// A path relative to the current folder, if the path is below that folder.
 pub(crate) fn relative(path: &Path) -> PathBuf {
     relative_to(&current_folder(), path).into_owned()
 }
 
-/// A path relative to `here`, if it is below that. A caller with many paths looks the folder up once.
+/// A path relative to `here`, if the path is below `here`. A caller with many paths looks the current folder up once.
 pub(crate) fn relative_to<'a>(here: &Path, path: &'a Path) -> Cow<'a, Path> {
     match path.strip_prefix(here) {
         Ok(relative) if is_dash(relative) => Path::new(".").join(relative).into(),
@@ -143,7 +146,7 @@ pub(crate) fn current_folder() -> PathBuf {
     env::current_dir().unwrap_or_default()
 }
 
-/// The program's folder `veo` in the folder that a variable names, or else in a path below the home.
+/// The program's folder `veo` in the folder that an environment variable names, or else in a folder below the home.
 pub(crate) fn own_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     let named = env::var_os(variable).map(PathBuf::from);
     let folder = match named {
@@ -153,14 +156,14 @@ pub(crate) fn own_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     Some(folder.join("veo"))
 }
 
-/// A file name made of the job, for a video without a name.
+/// A file name made of the job's name, for a video without a path.
 pub(crate) fn named_after(job: &JobRef) -> PathBuf {
     let odd = |c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_');
     let task: String = job.task.chars().take(100).collect();
     PathBuf::from(format!("{}-{}.mp4", job.provider, task.replace(odd, "-")))
 }
 
-/// The path where the video of an entry is, or is to be saved. A video that went to standard output has none.
+/// The path where the video of an entry is or will be saved. A video that went to standard output has none.
 pub(crate) fn entry_path(entry: &Entry) -> Option<PathBuf> {
     if let Some(delivered) = &entry.delivered {
         let path = &delivered.saved.path;

@@ -17,12 +17,12 @@ use crate::failure::Failure;
 /// Reads the text of a file, without a byte order mark and with Unix line ends. A pipe is read to its end.
 pub(crate) fn file(path: &Path) -> Result<String, Failure> {
     let file = open(path).map_err(|error| Failure::unreadable(path, &error))?;
-    opened(file, path)
+    text_of(file, path)
 }
 
 /// Reads the text of a file that was [opened](open).
-pub(crate) fn opened(file: File, path: &Path) -> Result<String, Failure> {
-    let read = begun(file).and_then(all);
+pub(crate) fn text_of(file: File, path: &Path) -> Result<String, Failure> {
+    let read = pipe_reader(file).and_then(all);
     let bytes = read.map_err(|error| Failure::unreadable(path, &error))?;
     text(bytes, &path.display().to_string())
 }
@@ -75,7 +75,8 @@ fn wrong_yaml(error: &YamlError) -> String {
             format!("`{name}` is there twice; remove one of them")
         }
         YamlError::MultipleDocuments { .. } => {
-            "a second document begins, and one request is meant; for many there is --batch".into()
+            "a second document begins here, and a file has one request; use --batch for several"
+                .into()
         }
         YamlError::UnknownAnchor { .. } => {
             "it refers to something that is not there; put a text that begins with * in quotes"
@@ -112,20 +113,20 @@ fn all(source: impl Read) -> io::Result<Vec<u8>> {
     let read = source.take(MOST + 1).read_to_end(&mut bytes);
     match read {
         Ok(_) if bytes.len() as u64 > MOST => Err(io::Error::other(format!(
-            "it has more than {} MiB, and no text is that long",
+            "it has more than {} MiB, which is too long for a text",
             MOST >> 20
         ))),
         Ok(_) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(io::Error::other("it has nothing to give"))
-        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::other(
+            "it has no data now; give a file with content",
+        )),
         Err(error) => Err(error),
     }
 }
 
 /// Returns a reader of a file that was [opened](open). It waits for the writer of a pipe if there is one.
 #[cfg(unix)]
-fn begun(mut file: File) -> io::Result<impl Read> {
+fn pipe_reader(mut file: File) -> io::Result<impl Read> {
     use std::os::unix::fs::FileTypeExt as _;
     let mut first = Vec::new();
     if file.metadata()?.file_type().is_fifo() {
@@ -144,7 +145,7 @@ fn begun(mut file: File) -> io::Result<impl Read> {
 }
 
 #[cfg(not(unix))]
-fn begun(file: File) -> io::Result<impl Read> {
+fn pipe_reader(file: File) -> io::Result<impl Read> {
     Ok(file)
 }
 
@@ -155,7 +156,7 @@ fn text(bytes: Vec<u8>, name: &str) -> Result<String, Failure> {
         )));
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::usage(format!("{name} is no text in UTF-8; save it as UTF-8")))?;
+        .map_err(|_| Failure::usage(format!("{name} is not a text in UTF-8; save it as UTF-8")))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.replace("\r\n", "\n"))
 }

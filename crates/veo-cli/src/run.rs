@@ -13,10 +13,10 @@ use veo_core::{
 
 use crate::config::Config;
 use crate::destination::{Destination, Target, write_out};
-use crate::failure::{Exit, Failure, PAID_IN_A_BATCH, look};
+use crate::failure::{Exit, Failure, PAID_LINE_ADVICE, settle_advice};
 use crate::interrupt::Interrupts;
 use crate::output::{Event, Output};
-use crate::paths::{next_free, place};
+use crate::paths::{canonical, next_free};
 use crate::progress::{Progress, spinner};
 use crate::saved::SavedVideo;
 use crate::store::Store;
@@ -131,11 +131,11 @@ impl<'a> Run<'a> {
                 let key = unknown.key.unwrap_or(key);
                 Err(Failure::from(unknown.error)
                     .with_exit(Exit::Unknown)
-                    .with_next(look(&key, batch)))
+                    .with_next(settle_advice(&key, batch)))
             }
             // The user gave up. The sending goes on until the program ends, and without an outcome its entry stays
             // open. The ledger never sends a key with an open attempt again.
-            None => Err(Failure::given_up().with_next(look(&key, batch))),
+            None => Err(Failure::given_up().with_next(settle_advice(&key, batch))),
         }
     }
 
@@ -155,7 +155,7 @@ impl<'a> Run<'a> {
             }
             // `veo wait` does not read the ledger of a batch, so the same batch command has to go on.
             Exit::Interrupted | Exit::Unfinished if job.line.is_some() => {
-                failure.with_next(PAID_IN_A_BATCH)
+                failure.with_next(PAID_LINE_ADVICE)
             }
             _ => failure,
         })
@@ -276,7 +276,7 @@ impl<'a> Run<'a> {
             saved.path = PathBuf::new();
         } else if saved.path != path {
             self.output.warn(&format!(
-                "{}{} was not there before, and stays; the video is {}",
+                "{}{} appeared meanwhile, and is kept; the video is {}",
                 job.label,
                 path.display(),
                 saved.path.display()
@@ -316,7 +316,7 @@ impl<'a> Run<'a> {
             self.output.warn(&format!("{}{discrepancy}", job.label));
         }
         if receipt.is_less() {
-            self.output.came_less();
+            self.output.note_shortfall();
         }
         Ok(SavedVideo {
             saved,
@@ -385,7 +385,7 @@ impl<'a> Run<'a> {
             } else {
                 path.exists()
             };
-            is_in_the_way || targets.contains(&*place(path).display().to_string())
+            is_in_the_way || targets.contains(&*canonical(path).display().to_string())
         }))
     }
 }
@@ -399,7 +399,7 @@ pub(crate) fn label(line: Option<usize>) -> String {
 }
 
 /// Returns the plan if a provider can make the video. The reasons against it also name providers without a key.
-pub(crate) fn possible(
+pub(crate) fn plan_or_refuse(
     client: &Client,
     config: &Config,
     request: &VideoRequest,
@@ -454,7 +454,7 @@ fn explained(
             };
             Failure::from(failure.error.with_charged(Charged::No)).with_exit(exit)
         }
-        Some(EntryState::Failed) => failure.with_next("The smaller video is there all the same."),
+        Some(EntryState::Failed) => failure.with_next("The smaller video can still be saved."),
         Some(EntryState::Unknown | EntryState::OnItsWay) => {
             let exit = match failure.exit {
                 Exit::Interrupted => Exit::Interrupted,
@@ -464,7 +464,7 @@ fn explained(
             // repeated once already, and in kie.ai's current form each call is another paid upgrade.
             let is_asked_again = to != Resolution::K4 && small.form.is_none();
             let next = match key {
-                Some(key) if !is_asked_again => look(key, None),
+                Some(key) if !is_asked_again => settle_advice(key, None),
                 _ => format!(
                     "It may have been charged. Go on with the same command: veo upgrade {small} --resolution {to}"
                 ),

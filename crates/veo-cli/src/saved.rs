@@ -83,7 +83,7 @@ pub(crate) fn save_receipt(
     fs::write(path, text).map_err(|error| {
         let path = path.display();
         let message =
-            format!("the video is here, and its receipt {path} cannot be written: {error}");
+            format!("the video is saved, but its receipt {path} cannot be written: {error}");
         Failure::after_payment(job, message)
     })
 }

@@ -37,7 +37,7 @@ impl Store {
         }
         let Some(path) = path_of_all() else {
             return Err(Failure::usage(
-                "there is no place to keep jobs in, and none is sent without; set HOME or XDG_STATE_HOME",
+                "there is no folder for the record of jobs, so nothing was sent; set HOME or XDG_STATE_HOME",
             ));
         };
         earlier::read(&path, |_, _| None)?;
@@ -172,7 +172,7 @@ impl Store {
     }
 
     /// The open entry whose video is to be saved at a target.
-    pub(crate) async fn at(&self, target: &str) -> Result<Option<Entry>, Failure> {
+    pub(crate) async fn entry_with_target(&self, target: &str) -> Result<Option<Entry>, Failure> {
         Ok(self.ledger.find(Find::Target(target)).await?)
     }
 
@@ -218,7 +218,7 @@ fn lock_alone(file: &Path, lock: &File) -> Result<(), Failure> {
     match lock.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
-            "another veo is at this batch and has {shown}; wait for its end"
+            "another veo process is running this batch, {shown}; wait for its end"
         ))),
         Err(TryLockError::Error(error)) => {
             let message =

@@ -340,12 +340,12 @@ impl Client {
         let mut plan = plan::plan(
             self.providers(),
             request,
-            image::is_stranded(request, self.places()),
+            image::lacks_uploader(request, self.uploaders()),
         );
         plan.refusals.extend(
             self.doubles
                 .iter()
-                .map(|account| Refusal::of_double(account)),
+                .map(|account| Refusal::of_duplicate(account)),
         );
         plan
     }
@@ -434,17 +434,17 @@ impl Client {
         let job = job.as_ref();
         runtime().map_err(|error| error.with_job(job))?;
         let Some(provider) = self.provider_of(job) else {
-            return Err(nobody(job));
+            return Err(no_such_provider(job));
         };
         // Many jobs can be waited for at the same time, so large and seldom used values are boxed.
         let entry = self.entry_of(job).await.map(Box::new);
         if let Some(entry) = &entry {
             // A damaged line does not say where the entry was sent.
             if !matches!(entry.wish, Wish::Lost) {
-                self.check_place(job, entry.base_url())?;
+                self.check_address(job, entry.base_url())?;
             }
             if let Some(to) = entry.upgrade() {
-                let small = job.without_size();
+                let small = job.without_resolution();
                 return Box::pin(self.enlarge(&small, to, false, on_state)).await;
             }
         }
@@ -491,7 +491,7 @@ impl Client {
             let (mut waiting, provider, job) = following?;
             let asked = match &provider {
                 Some(provider) => next_state(&mut waiting, &**provider, &job).await,
-                None => Err(nobody(&job)),
+                None => Err(no_such_provider(&job)),
             };
             let state = asked.map_err(|error| error.with_job(&job));
             let goes_on = matches!(state, Ok(State::Pending | State::Running { .. }));
@@ -580,7 +580,7 @@ impl Client {
     /// balance, such as UniAll; otherwise why there is no answer. Asking costs nothing.
     pub async fn credits(&self, provider: &str) -> Result<f64, Error> {
         let Some(found) = self.account(provider) else {
-            let message = format!("this client has no provider {provider}; add it");
+            let message = format!("this client has no account {provider}; add it");
             return Err(Error::new(ErrorKind::InvalidRequest, message));
         };
         if !found.capabilities().credits {
@@ -613,7 +613,7 @@ impl Client {
     /// [`ErrorKind::InvalidRequest`] if the image cannot be read, is not a JPEG, PNG or WebP, is larger than 20 MiB, or if no
     /// provider of this client has a place for it; otherwise why the provider did not take it.
     pub async fn upload(&self, image: &Image) -> Result<String, Error> {
-        image::reachable(image, self.places()).await
+        image::reachable(image, self.uploaders()).await
     }
 
     /// Returns the request with URLs for all its images: those of this machine are [uploaded](Self::upload).
@@ -633,7 +633,7 @@ impl Client {
     ///
     /// The errors of [`upload`](Self::upload). Nothing has been paid for then.
     pub async fn upload_images(&self, request: &VideoRequest) -> Result<VideoRequest, Error> {
-        image::uploaded(request, self.places()).await
+        image::uploaded(request, self.uploaders()).await
     }
 
     pub(crate) fn ledger(&self) -> &Arc<dyn Ledger> {
@@ -646,7 +646,7 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] if this client has another address for its account.
-    pub fn check_place(
+    pub fn check_address(
         &self,
         job: impl AsRef<JobRef>,
         base_url: Option<&str>,
@@ -661,7 +661,9 @@ impl Client {
         let own_address = "the provider's own address";
         let there = base_url.unwrap_or(own_address);
         let here = provider.base_url().unwrap_or(own_address);
-        let message = format!("it lives at {there}, and {here} is set; correct the base URL");
+        let message = format!(
+            "its request was sent to {there}, but this client uses {here}; correct the base URL"
+        );
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
     }
 
@@ -698,7 +700,7 @@ impl Client {
 
     pub(crate) async fn ask(&self, job: &JobRef) -> Result<State, Error> {
         runtime().map_err(|error| error.with_job(job))?;
-        let provider = self.provider_of(job).ok_or_else(|| nobody(job))?;
+        let provider = self.provider_of(job).ok_or_else(|| no_such_provider(job))?;
         provider
             .state(job)
             .await
@@ -719,7 +721,7 @@ impl Client {
             && let Some(job) = entry.job()
             && let Some(provider) = self.account(&job.offer.account)
         {
-            error = plan::naming_others(error, provider, &job.offer);
+            error = plan::with_other_models(error, provider, &job.offer);
         }
         error
     }
@@ -727,8 +729,8 @@ impl Client {
     /// Writes down how a job has ended, if it has. The result stands even if that cannot be written.
     async fn write_end(&self, entry: &Entry, ended: &Result<Video, Error>) {
         let written = match ended {
-            Ok(video) => self.finished(entry, video).await,
-            Err(error) if error.ends_job() => self.failed(entry, error).await,
+            Ok(video) => self.record_finished(entry, video).await,
+            Err(error) if error.ends_job() => self.record_failed(entry, error).await,
             Err(_) => Ok(()),
         };
         if let Err(error) = written {
@@ -788,7 +790,7 @@ impl Client {
     }
 
     /// Returns the providers that may have a place for images, in the order of asking.
-    fn places(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
+    fn uploaders(&self) -> impl Iterator<Item = &dyn Provider> + Clone {
         self.providers().chain(self.uploader.as_deref())
     }
 }
@@ -827,13 +829,13 @@ async fn next_state(
 }
 
 /// Makes the error of a job whose provider this client does not have.
-pub(crate) fn nobody(job: &JobRef) -> Error {
-    let message = format!("this client has no provider {}; add it", job.account());
+pub(crate) fn no_such_provider(job: &JobRef) -> Error {
+    let message = format!("this client has no account {}; add it", job.account());
     Error::new(ErrorKind::InvalidRequest, message).with_job(job)
 }
 
 /// Makes the error of a request that no provider can make, with all reasons.
-pub(crate) fn impossible(refusals: &[Refusal]) -> Error {
+pub(crate) fn no_provider_can(refusals: &[Refusal]) -> Error {
     let refusals: Vec<_> = refusals.iter().map(Refusal::to_string).collect();
     Error::new(ErrorKind::InvalidRequest, refusals.join("\n"))
 }

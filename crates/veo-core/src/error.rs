@@ -438,7 +438,7 @@ impl Error {
     }
 
     /// Adds the refusals of providers that were asked before, if there are any.
-    pub(crate) fn after(mut self, earlier: &[String]) -> Self {
+    pub(crate) fn preceded_by(mut self, earlier: &[String]) -> Self {
         if !earlier.is_empty() {
             self.0.message = format!("{} (before that, {})", self.0.message, earlier.join("; "));
         }
@@ -453,7 +453,7 @@ impl Error {
     }
 
     /// Adds the refusal of a provider that was asked after this one.
-    pub(crate) fn before(mut self, later: &str) -> Self {
+    pub(crate) fn followed_by(mut self, later: &str) -> Self {
         self.0.message = format!("{} (after that, {later})", self.0.message);
         self
     }
@@ -693,25 +693,25 @@ impl From<ParseJobRefError> for Error {
 /// Two errors are equal if their JSON is equal.
 impl PartialEq for Error {
     fn eq(&self, other: &Self) -> bool {
-        Told::of(self) == Told::of(other)
+        ErrorJson::of(self) == ErrorJson::of(other)
     }
 }
 
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Told::of(self).serialize(serializer)
+        ErrorJson::of(self).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Error {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Told::deserialize(deserializer).map(Told::into_error)
+        ErrorJson::deserialize(deserializer).map(ErrorJson::into_error)
     }
 }
 
 /// An error as JSON. What follows from the kind is written for readers, and not read again.
 #[derive(Deserialize, PartialEq, Serialize)]
-struct Told {
+struct ErrorJson {
     kind: ErrorKind,
     message: String,
     /// The causes, from the nearest to the farthest.
@@ -741,7 +741,7 @@ struct Told {
     reply: Option<String>,
 }
 
-impl Told {
+impl ErrorJson {
     fn of(error: &Error) -> Self {
         let (resend, after) = match error.resend() {
             Resend::Never => ("never", None),

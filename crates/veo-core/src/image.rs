@@ -20,9 +20,9 @@ use crate::{AspectRatio, Error, ErrorKind, Image, Mode, Provider, VideoRequest};
 const MAX_IMAGE: u64 = 20 << 20;
 
 /// The end of a sentence about an image that cannot be uploaded.
-pub(crate) fn stranded() -> String {
+pub(crate) fn no_uploader_clause() -> String {
     format!(
-        "is on this machine and no provider here has a place for it; put it on the web, or add {KEEPS_IMAGES}"
+        "is on this machine, and no provider of this client takes uploads; put it on the web, or add {KEEPS_IMAGES}"
     )
 }
 
@@ -48,7 +48,7 @@ pub(crate) async fn uploaded<'a>(
 }
 
 /// Returns whether the request has an image of this machine, and no provider keeps images.
-pub(crate) fn is_stranded<'a>(
+pub(crate) fn lacks_uploader<'a>(
     request: &VideoRequest,
     mut providers: impl Iterator<Item = &'a dyn Provider>,
 ) -> bool {
@@ -63,10 +63,10 @@ pub(crate) async fn reachable<'a>(
     if let Image::Url(url) = image {
         return Ok(url.clone());
     }
-    let here = Here::of(image).await?;
+    let local = LocalImage::of(image).await?;
     match providers.find(|provider| provider.capabilities().uploads) {
-        Some(provider) => upload(provider, &here.bytes, &here.stored_name()).await,
-        None => Err(refused(&here.name, &stranded())),
+        Some(provider) => upload(provider, &local.bytes, &local.stored_name()).await,
+        None => Err(unusable_image(&local.name, &no_uploader_clause())),
     }
 }
 
@@ -104,7 +104,7 @@ impl Image {
         if let Self::Url(_) = self {
             return Ok(());
         }
-        Here::of(self).await.map(drop)
+        LocalImage::of(self).await.map(drop)
     }
 }
 
@@ -116,20 +116,20 @@ impl Image {
 pub(crate) fn judged(request: &VideoRequest) -> Result<Vec<String>, String> {
     let mut looked = Vec::new();
     for image in request.images() {
-        let here = match image {
+        let local = match image {
             Image::Url(_) => continue,
             // A plan may be made before the file exists. The upload fails without the file, so nothing paid is sent.
             Image::File { file } if !file.exists() && !file.is_symlink() => continue,
-            Image::File { file } => Here::read(file),
-            Image::Bytes { bytes } => Here::named(bytes.clone(), UNNAMED.to_owned()),
+            Image::File { file } => LocalImage::read(file),
+            Image::Bytes { bytes } => LocalImage::named(bytes.clone(), UNNAMED.to_owned()),
         };
-        looked.push(here.map_err(|unusable| unusable.what)?);
+        looked.push(local.map_err(|unusable| unusable.what)?);
     }
     Ok(warnings(request, &looked))
 }
 
 /// Returns warnings about images that fit neither the shape of the video nor each other.
-fn warnings(request: &VideoRequest, looked: &[Here]) -> Vec<String> {
+fn warnings(request: &VideoRequest, looked: &[LocalImage]) -> Vec<String> {
     let mut found = Vec::new();
     // Reference images are not shown as they are, so their shape does not matter.
     if !matches!(request.mode(), Mode::Image | Mode::Frames) {
@@ -141,22 +141,22 @@ fn warnings(request: &VideoRequest, looked: &[Here]) -> Vec<String> {
         AspectRatio::Portrait => Some(9.0 / 16.0),
         AspectRatio::Auto => None,
     };
-    for here in looked {
-        let Size { width, height } = here.size;
+    for local in looked {
+        let Size { width, height } = local.size;
         let Some(wanted) = wanted else { break };
-        if is_close(shape(here.size), wanted) {
+        if is_close(shape(local.size), wanted) {
             continue;
         }
         let mut warning = format!(
             "aspect_ratio: {} is {width}x{height} and will be cut or padded to {ratio}",
-            here.name
+            local.name
         );
         let other = match width > height {
             true => AspectRatio::Landscape,
             false => AspectRatio::Portrait,
         };
         if other != ratio && width != height {
-            warning += &format!("; {other} or auto does not");
+            warning += &format!("; choose {other} or auto to avoid that");
         }
         found.push(warning);
     }
@@ -190,7 +190,7 @@ fn is_close(one: f64, other: f64) -> bool {
 const UNNAMED: &str = "the image";
 
 /// An image of this machine that can be uploaded.
-struct Here {
+struct LocalImage {
     bytes: Bytes,
     name: String,
     /// The file extension of the kind of image.
@@ -198,7 +198,7 @@ struct Here {
     size: Size,
 }
 
-impl Here {
+impl LocalImage {
     async fn of(image: &Image) -> Result<Self, Error> {
         runtime()?;
         let found = match image {
@@ -220,7 +220,7 @@ impl Here {
     }
 
     fn named(bytes: Bytes, name: String) -> Result<Self, Unusable> {
-        let looked = look(&bytes);
+        let looked = kind_and_size(&bytes);
         let (ending, size) = looked.map_err(|what| Unusable::new(format!("{name} {what}")))?;
         Ok(Self {
             bytes,
@@ -279,7 +279,7 @@ pub(crate) fn contents(file: &Path) -> Result<Bytes, Unusable> {
     // A pipe or a device may have no end, or may never give a byte.
     if !found.is_file() {
         let kind = name_of(found.file_type());
-        return Err(wrong(&format!("is {kind}, and no file")));
+        return Err(wrong(&format!("is {kind} and not a file")));
     }
     // A file of the system itself, such as one in `/proc`, claims to be empty, and may have no end either.
     if found.len() == 0 {
@@ -317,7 +317,7 @@ fn name_of(kind: FileType) -> &'static str {
 }
 
 /// Returns the file extension of an image's kind, and its size. The error is the end of a sentence.
-fn look(bytes: &[u8]) -> Result<(&'static str, Size), String> {
+fn kind_and_size(bytes: &[u8]) -> Result<(&'static str, Size), String> {
     if bytes.len() as u64 > MAX_IMAGE {
         return Err(format!(
             "is larger than {} MiB; make it smaller",
@@ -328,10 +328,10 @@ fn look(bytes: &[u8]) -> Result<(&'static str, Size), String> {
     let Some(kind) = infer::get(bytes).filter(|kind| known.contains(&kind.mime_type())) else {
         return Err("is not a JPEG, PNG or WebP image".to_owned());
     };
-    let size = picture::look(bytes, kind.mime_type())?;
+    let size = picture::checked_size(bytes, kind.mime_type())?;
     Ok((kind.extension(), size))
 }
 
-fn refused(name: &dyn Display, what: &str) -> Error {
+fn unusable_image(name: &dyn Display, what: &str) -> Error {
     Error::new(ErrorKind::InvalidRequest, format!("input: {name} {what}"))
 }

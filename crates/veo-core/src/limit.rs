@@ -38,13 +38,13 @@ const REMEMBERED: usize = 1000;
 
 /// The times at which the last paid requests of an account were sent, since some beginning.
 #[derive(Clone, Debug, Default)]
-pub struct Starts {
+pub struct SentTimes {
     times: VecDeque<Duration>,
     /// The end of the pause that the provider has asked for.
     not_before: Duration,
 }
 
-impl Starts {
+impl SentTimes {
     /// Counts a request that is sent now, or returns how long to wait before one may be sent.
     pub(crate) fn begin(&mut self, limit: Option<Limit>, now: Duration) -> Option<Duration> {
         let pause = self.pause(limit, now);

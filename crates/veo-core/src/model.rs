@@ -235,15 +235,15 @@ impl Model {
         if self.modes.contains(&mode) {
             return None;
         }
-        let message = format!("{} makes no video from {}", self.name, words(mode));
+        let message = format!("{} makes no video from {}", self.name, mode_words(mode));
         Some(Reason::new("input", message))
     }
 
     fn name_reason(&self, request: &VideoRequest) -> Option<Reason> {
         let message = match request.model.as_deref() {
             Some(name) if name == self.name => return None,
-            Some(name) => format!("it is {} and not {name}", self.name),
-            None if self.is_named_only => format!("{} is made only by its name", self.name),
+            Some(name) => format!("this model is {} and not {name}", self.name),
+            None if self.is_named_only => format!("{} is chosen only by its name", self.name),
             None => return None,
         };
         Some(Reason::new("model", message))
@@ -337,7 +337,7 @@ impl Model {
 }
 
 /// Returns the reasons against a request that no provider could make.
-pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
+pub(crate) fn impossible_reasons(request: &VideoRequest) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if request.prompt.trim().is_empty() {
         reasons.push(Reason::new(
@@ -376,14 +376,14 @@ pub(crate) fn nonsense(request: &VideoRequest) -> Vec<Reason> {
             format!("{} is not an http or https URL", link(url)),
         ));
     }
-    for (field, url) in request.links() {
-        reasons.extend(of_a_record(field, url));
+    for (field, url) in request.urls() {
+        reasons.extend(lost_query_reason(field, url));
     }
     reasons
 }
 
 /// Refuses a link that comes from a receipt or a record, where links have no queries. A provider could not follow it.
-fn of_a_record(field: &'static str, url: &str) -> Option<Reason> {
+fn lost_query_reason(field: &'static str, url: &str) -> Option<Reason> {
     if !url.ends_with("?...") {
         return None;
     }
@@ -448,7 +448,7 @@ fn described(feature: Feature) -> (&'static str, &'static str) {
     }
 }
 
-fn words(mode: Mode) -> &'static str {
+fn mode_words(mode: Mode) -> &'static str {
     match mode {
         Mode::Text => "text",
         Mode::Image => "an image",

@@ -12,7 +12,7 @@ pub(crate) struct Size {
 /// # Errors
 ///
 /// The end of a sentence about the picture.
-pub(crate) fn look(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> {
+pub(crate) fn checked_size(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> {
     let found = match mime_type {
         "image/jpeg" => jpeg(bytes),
         "image/png" => png(bytes),
@@ -20,7 +20,7 @@ pub(crate) fn look(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> 
     };
     let found = found.ok_or("is not whole: a part of it is missing; get it again")?;
     if found.moves {
-        return Err("moves, and one picture is needed; choose one of it");
+        return Err("is animated; use one of its frames");
     }
     let Size { width, height } = found.size;
     if width == 0 || height == 0 {

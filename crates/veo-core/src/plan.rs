@@ -8,7 +8,7 @@ use veo_transport::{is_loopback, without_queries};
 
 use crate::download::Hosts;
 use crate::image;
-use crate::model::{choices, nonsense};
+use crate::model::{choices, impossible_reasons};
 use crate::{Error, ErrorKind, Model, Offer, Provider, Reason, VideoRequest};
 
 /// The offers and refusals of all providers for a request. Planning sends nothing. A plan serializes to JSON.
@@ -59,7 +59,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// Refuses an account that the client has already.
-    pub(crate) fn of_double(account: &str) -> Self {
+    pub(crate) fn of_duplicate(account: &str) -> Self {
         let message =
             format!("this client has {account} already; give the other account a name of its own");
         Self {
@@ -80,11 +80,11 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Plans a request with some providers. `is_stranded` says that none of them can get its images of this machine.
+/// Plans a request with some providers. `lacks_uploader` says that none of them can get its images of this machine.
 pub(crate) fn plan<'a>(
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
     request: &VideoRequest,
-    is_stranded: bool,
+    lacks_uploader: bool,
 ) -> Plan {
     let mut plan = Plan {
         offers: Vec::new(),
@@ -92,17 +92,17 @@ pub(crate) fn plan<'a>(
     };
     for provider in providers.clone() {
         let mut reasons = match choose(provider, request) {
-            Ok(offer) if !is_stranded => {
+            Ok(offer) if !lacks_uploader => {
                 plan.offers.push(offer);
                 continue;
             }
             Ok(_) => Vec::new(),
             Err(reasons) => reasons,
         };
-        if is_stranded {
+        if lacks_uploader {
             reasons.push(Reason::new(
                 "input",
-                format!("an image {}", image::stranded()),
+                format!("an image {}", image::no_uploader_clause()),
             ));
         }
         plan.refusals.push(Refusal {
@@ -110,7 +110,7 @@ pub(crate) fn plan<'a>(
             reasons,
         });
     }
-    name_the_able(&mut plan.refusals, providers);
+    name_alternatives(&mut plan.refusals, providers);
     judge_images(&mut plan, request);
     plan
 }
@@ -135,7 +135,7 @@ fn judge_images(plan: &mut Plan, request: &VideoRequest) {
 }
 
 /// Adds to each reason the accounts that could do it. A field of `extra` is one provider's own, so it is left out.
-fn name_the_able<'a>(
+fn name_alternatives<'a>(
     refusals: &mut [Refusal],
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
 ) {
@@ -160,7 +160,7 @@ fn name_the_able<'a>(
 }
 
 /// Adds to the error about a removed model those that the same account can still be asked for.
-pub(crate) fn naming_others(error: Error, provider: &dyn Provider, offer: &Offer) -> Error {
+pub(crate) fn with_other_models(error: Error, provider: &dyn Provider, offer: &Offer) -> Error {
     let is_able = |model: &&Model| {
         let mut request = offer.request.clone().model(model.name);
         // Another model can be of another tier.
@@ -206,11 +206,11 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
         models.retain(makes_it);
     }
 
-    let nonsense = nonsense(request);
+    let impossible = impossible_reasons(request);
     let out_of_reach = out_of_reach(provider, request);
     let mut closest: Option<Vec<Reason>> = None;
     for model in models {
-        let mut reasons = nonsense.clone();
+        let mut reasons = impossible.clone();
         reasons.extend(model.reasons(request));
         if let Some(tier) = missing_tier {
             reasons.retain(|reason| reason.field != "tier");
@@ -239,7 +239,7 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
 /// this machine and can.
 fn out_of_reach(provider: &dyn Provider, request: &VideoRequest) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let links = request.links();
+    let links = request.urls();
     if links.is_empty() || provider.base_url().is_some_and(is_loopback) {
         return reasons;
     }

@@ -121,7 +121,7 @@ fn lacks(job: &Job, media: &Media) -> Vec<String> {
     let came = media.width.min(media.height);
     if came < lines {
         found.push(format!(
-            "{} was asked for, and {came} lines came",
+            "{} was asked for, and {came}p came",
             job.offer.resolution()
         ));
     }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Resolution;
 
-/// A paid task, and the account that it lives at.
+/// A paid task, and the account that holds it.
 ///
-/// It prints as one line without a secret, such as `kie:0f1e2d3c`, and parses from that line. Another process or
-/// another machine can go on with the job from there.
+/// A job prints as one line without a secret, such as `kie:0f1e2d3c`, and parses from that line. With the line, another
+/// process or another machine can go on with the job.
 ///
 /// ```
 /// use veo_core::JobRef;
@@ -27,13 +27,14 @@ use crate::Resolution;
 pub struct JobRef {
     /// [`Provider::name`](crate::Provider::name) of the provider.
     pub provider: String,
-    /// The name of the account at the provider, if it has one: `studio` in `kie@studio:0f1e2d3c`.
+    /// The name of the account at the provider, if the account has a name: `studio` in `kie@studio:0f1e2d3c`.
     pub account: Option<String>,
-    /// The form of the provider's API that knows the task, if it is not the first: `jobs` in `kie+jobs:0f1e2d3c`.
+    /// The form of the provider's API that knows the task: `jobs` in `kie+jobs:0f1e2d3c`. `None` is the provider's old
+    /// or only form.
     pub form: Option<String>,
     /// The provider's id of the task, which can be any text.
     pub task: String,
-    /// The resolution to bring the video to, if it is more than 720p. It stands at the end of the line:
+    /// The resolution to upgrade the video to, if that is more than 720p. It is at the end of the line:
     /// `kie:0f1e2d3c:1080p`.
     pub resolution: Option<Resolution>,
 }
@@ -72,14 +73,14 @@ impl JobRef {
         }
     }
 
-    pub(crate) fn with_size(&self, size: Resolution) -> Self {
+    pub(crate) fn with_resolution(&self, resolution: Resolution) -> Self {
         Self {
-            resolution: Some(size),
+            resolution: Some(resolution),
             ..self.clone()
         }
     }
 
-    pub(crate) fn without_size(&self) -> Self {
+    pub(crate) fn without_resolution(&self) -> Self {
         Self {
             resolution: None,
             ..self.clone()
@@ -87,7 +88,7 @@ impl JobRef {
     }
 }
 
-/// Real ids have only the characters that are not escaped. An escaped id cannot contain a separator.
+/// The escaped characters. Real ids have none of them, and an escaped id cannot contain a separator.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -100,7 +101,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// use veo_core::JobRef;
 ///
 /// let error = "0f1e2d3c".parse::<JobRef>().unwrap_err();
-/// assert_eq!(error.to_string(), "\"0f1e2d3c\" is not a job; it has the form provider:task, such as kie:0f1e2d3c");
+/// assert_eq!(error.to_string(), "\"0f1e2d3c\" is not a job; write provider:task, such as kie:0f1e2d3c");
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ParseJobRefError(String);
@@ -109,7 +110,7 @@ impl fmt::Display for ParseJobRefError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?} is not a job; it has the form provider:task, such as kie:0f1e2d3c",
+            "{:?} is not a job; write provider:task, such as kie:0f1e2d3c",
             self.0
         )
     }
@@ -137,7 +138,8 @@ impl FromStr for JobRef {
     type Err = ParseJobRefError;
 
     fn from_str(text: &str) -> Result<Self, ParseJobRefError> {
-        // A line that prints differently comes from elsewhere. It could name another task than its writer meant.
+        // If the job prints as another line than this one, this program did not write the line. The line could name
+        // another task than its writer meant, so it is refused.
         parsed(text.trim())
             .filter(|job| job.to_string() == text.trim())
             .ok_or_else(|| ParseJobRefError(text.to_owned()))

@@ -35,10 +35,10 @@ pub struct VideoRequest {
     /// The input that the video is made from, besides the prompt.
     #[serde(default, skip_serializing_if = "Input::is_text")]
     pub input: Input,
-    /// Quality against price; the cheapest tier that can do the rest if not set.
+    /// The tier, which decides quality and price; the cheapest that can make the video if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
-    /// Name of the model at its provider; the cheapest that can do the rest if not set. Some are chosen only by name.
+    /// Name of the model at its provider; the cheapest that can make the video if not set. Some are chosen only by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Shape of the picture; landscape if not set. An extension keeps that of its source.
@@ -87,7 +87,7 @@ pub struct VideoRequest {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[schemars(
-    description = "The input that a video is made from, beside the prompt. Inputs that exclude each other cannot be given at once."
+    description = "The input that the video is made from, besides the prompt. Inputs that exclude each other cannot be given at once."
 )]
 #[non_exhaustive]
 pub enum Input {
@@ -199,7 +199,7 @@ pub enum Mode {
     Extension,
 }
 
-/// Quality against price, from the cheapest to the dearest.
+/// The quality and the price of a model, from the cheapest to the dearest.
 ///
 /// ```
 /// use veo_core::{Tier, VideoRequest};
@@ -212,7 +212,7 @@ pub enum Mode {
     Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
 )]
 #[serde(rename_all = "snake_case")]
-#[schemars(description = "Quality against price, from the cheapest to the dearest.")]
+#[schemars(description = "The quality and the price of a model, from the cheapest to the dearest.")]
 #[non_exhaustive]
 pub enum Tier {
     /// The cheapest.
@@ -556,7 +556,7 @@ impl VideoRequest {
     }
 
     /// The links that a provider is to follow or to call, each with the name of its field.
-    pub(crate) fn links(&self) -> Vec<(&'static str, &str)> {
+    pub(crate) fn urls(&self) -> Vec<(&'static str, &str)> {
         let mut links: Vec<(&'static str, &str)> = Vec::new();
         for image in self.images() {
             if let Image::Url(url) = image {

@@ -26,7 +26,7 @@ impl Client {
         let provider = self.provider_of(&video.job);
         let api = provider.and_then(Provider::api);
         let mut transfer = self.downloader.begin(path, api)?;
-        let mut links = Links {
+        let mut links = LinkQueue {
             provider,
             video,
             newest: first.clone(),
@@ -38,8 +38,8 @@ impl Client {
         while let Some(Link { url, content }) = links.next().await {
             let followed = transfer.follow(&url, content.as_ref(), &mut on_bytes);
             match followed.await {
-                Ok(Followed::ToTheEnd) => return transfer.finish().await,
-                Ok(Followed::Nowhere(why)) => links.tried.push((url, why)),
+                Ok(Followed::Whole) => return transfer.finish().await,
+                Ok(Followed::NoVideo(why)) => links.tried.push((url, why)),
                 Err(error) => return Err(transfer.keep(error).await),
             }
         }
@@ -54,7 +54,7 @@ struct Link {
 }
 
 /// The links of a video, as they are tried one after the other.
-struct Links<'a> {
+struct LinkQueue<'a> {
     provider: Option<&'a dyn Provider>,
     video: &'a Video,
     /// The latest link that is known for the job.
@@ -75,7 +75,7 @@ enum Further {
     OfTheProvider,
 }
 
-impl Links<'_> {
+impl LinkQueue<'_> {
     async fn next(&mut self) -> Option<Link> {
         loop {
             if let Some(link) = self.left.pop_front() {

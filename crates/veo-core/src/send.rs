@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use tracing::field::{Empty, display};
 use tracing::{Instrument, info_span};
 
-use crate::client::{Client, impossible};
+use crate::client::{Client, no_provider_can};
 use crate::ledger::{
     Attempt, Begin, Begun, Entry, EntryState, Event, Find, Outcome, Want, Wish, key_reused,
 };
@@ -108,7 +108,7 @@ impl Client {
         runtime()?;
         let plan = self.planned(request).await;
         if plan.offers.is_empty() {
-            return Err(impossible(&plan.refusals));
+            return Err(no_provider_can(&plan.refusals));
         }
         let wish = Wish::request(request).await;
         let mut offers = plan.offers;
@@ -151,10 +151,10 @@ impl Client {
         let Prepared {
             want,
             offers,
-            refusals: impossible_for,
+            refusals: refusals_of_plan,
         } = prepared;
         let mut refusals = Vec::new();
-        let mut told = None::<Error>;
+        let mut last_error = None::<Error>;
         for offer in offers {
             let Some(provider) = self.shared_account(&offer.account) else {
                 continue;
@@ -169,14 +169,14 @@ impl Client {
                 }
                 Submission::Rejected(error) => {
                     let said = format!("{account}: {error}");
-                    told = Some(match told {
+                    last_error = Some(match last_error {
                         // A fault of the account says nothing about the request, which another provider has refused.
                         Some(earlier)
                             if error.kind().is_of_account() && is_of_request(&earlier) =>
                         {
-                            earlier.before(&said)
+                            earlier.followed_by(&said)
                         }
-                        _ => error.after(&refusals),
+                        _ => error.preceded_by(&refusals),
                     });
                     refusals.push(said);
                 }
@@ -184,7 +184,7 @@ impl Client {
                 sent => return sent,
             }
         }
-        Submission::Rejected(told.unwrap_or_else(|| impossible(&impossible_for)))
+        Submission::Rejected(last_error.unwrap_or_else(|| no_provider_can(&refusals_of_plan)))
     }
 
     /// Sends a paid request to the first provider that can make the video, at most once. It is
@@ -247,7 +247,7 @@ impl Client {
                 return Submission::Rejected(key_reused(key));
             }
             let mut never = pin!(std::future::pending());
-            return self.known(entry, None, &mut never).await;
+            return self.outcome_of_entry(entry, None, &mut never).await;
         }
         match self.prepare(request).await {
             Ok(prepared) => self.send(prepared.key(key)).await,
@@ -280,7 +280,7 @@ impl Client {
         stop: impl Future<Output = ()>,
     ) -> Submission {
         let mut stop = pin!(stop);
-        match before(stop.as_mut(), self.prepare(request)).await {
+        match unless_stopped(stop.as_mut(), self.prepare(request)).await {
             Some(Ok(prepared)) => self.send_until(prepared, stop).await,
             Some(Err(error)) => Submission::Rejected(error),
             None => Submission::Rejected(stopped(&[])),
@@ -311,19 +311,21 @@ impl Client {
             let refusals = [refusals, &renewed].concat();
             let sending =
                 self.begin_and_send(Sender::Caller, provider.clone(), begin, refusals.clone());
-            let begun = match before(stop.as_mut(), std::future::ready(())).await {
+            let begun = match unless_stopped(stop.as_mut(), std::future::ready(())).await {
                 Some(()) => sending.await,
                 None => return Submission::Rejected(stopped(&refusals)),
             };
             let pause = match begun {
                 Ok(Sending::Ended(submission)) => {
                     return match *submission {
-                        Submission::Rejected(error) => Submission::Rejected(error.after(&renewed)),
+                        Submission::Rejected(error) => {
+                            Submission::Rejected(error.preceded_by(&renewed))
+                        }
                         submission => submission,
                     };
                 }
-                Ok(Sending::Known(entry)) => {
-                    return self.known(*entry, Some(&offer), &mut stop).await;
+                Ok(Sending::BegunBefore(entry)) => {
+                    return self.outcome_of_entry(*entry, Some(&offer), &mut stop).await;
                 }
                 Ok(Sending::Renewed(refusal)) => {
                     renewed.push(refusal);
@@ -342,13 +344,13 @@ impl Client {
                     LOOK_AT_CALL_EVERY
                 }
                 Ok(Sending::Held) => {
-                    let message = "not sent: what is left of the budget is set aside for calls under way, whose price is not known";
+                    let message = "not sent: the rest of the budget is set aside for calls under way whose price is not known";
                     return Submission::Rejected(Error::new(ErrorKind::OverBudget, message));
                 }
                 // This error is from before the call, so nothing was sent.
                 Err(error) => return Submission::Rejected(error),
             };
-            if before(stop.as_mut(), sleep(pause)).await.is_none() {
+            if unless_stopped(stop.as_mut(), sleep(pause)).await.is_none() {
                 return Submission::Rejected(stopped(&refusals));
             }
         }
@@ -374,10 +376,10 @@ impl Client {
             refusals,
         } = prepared;
         let Some(offer) = offers.into_iter().next() else {
-            return Err(impossible(&refusals));
+            return Err(no_provider_can(&refusals));
         };
         let Some(provider) = self.shared_account(&offer.account) else {
-            return Err(impossible(&refusals));
+            return Err(no_provider_can(&refusals));
         };
         let sender = Sender::Step { has_others };
         let begin = self.beginning(&*provider, &want, &offer);
@@ -393,12 +395,14 @@ impl Client {
         match sent {
             Sending::Ended(submission) => Ok(SentNow::Submission(submission)),
             // The outcome is not known yet, and soon will be.
-            Sending::Known(entry) if entry.state == EntryState::OnItsWay => {
+            Sending::BegunBefore(entry) if entry.state == EntryState::OnItsWay => {
                 Ok(SentNow::AgainAfter(Duration::from_secs(1)))
             }
-            Sending::Known(entry) => {
+            Sending::BegunBefore(entry) => {
                 let mut at_once = pin!(std::future::ready(()));
-                let submission = self.known(*entry, Some(&offer), &mut at_once).await;
+                let submission = self
+                    .outcome_of_entry(*entry, Some(&offer), &mut at_once)
+                    .await;
                 Ok(SentNow::Submission(Box::new(submission)))
             }
             Sending::NotBefore(pause) => Ok(SentNow::AgainAfter(pause)),
@@ -452,7 +456,7 @@ impl Client {
                     offer: begin.offer.clone(),
                     sent_at,
                 });
-                self.ended(key, &mut submission, false).await;
+                self.record_outcome(key, &mut submission, false).await;
                 Ok(Sending::Ended(Box::new(submission)))
             }
             turn => turn,
@@ -475,7 +479,7 @@ impl Client {
         match begun {
             // Only this answer has written the call down. After any other one, the call does not leave.
             Begun::Yours => {}
-            Begun::Known(entry) => return Ok(Sending::Known(entry)),
+            Begun::Known(entry) => return Ok(Sending::BegunBefore(entry)),
             Begun::NotBefore(pause) => return Ok(Sending::NotBefore(pause)),
             _ => return Ok(Sending::Held),
         }
@@ -501,7 +505,7 @@ impl Client {
                         *error = error.clone().adding(&against.to_string());
                     }
                     None if error.kind() == ErrorKind::Retired => {
-                        *error = plan::naming_others(error.clone(), provider, offer);
+                        *error = plan::with_other_models(error.clone(), provider, offer);
                     }
                     None => {}
                 }
@@ -519,7 +523,8 @@ impl Client {
             Submission::Rejected(error) => sender.still_wants(error, is_renewed),
             _ => false,
         };
-        self.ended(&want.key, &mut submission, is_wanted).await;
+        self.record_outcome(&want.key, &mut submission, is_wanted)
+            .await;
         match submission {
             Submission::Rejected(error) if is_renewed => {
                 Ok(Sending::Renewed(format!("{}: {error}", offer.account)))
@@ -539,7 +544,7 @@ impl Client {
     }
 
     /// Writes down the outcome of a call. If that fails, the attempt stays open, and is not sent again.
-    async fn ended(&self, key: &str, submission: &mut Submission, is_wanted: bool) {
+    async fn record_outcome(&self, key: &str, submission: &mut Submission, is_wanted: bool) {
         if !self.keeps_record() {
             return;
         }
@@ -557,7 +562,7 @@ impl Client {
             },
         };
         let event = Event::Ended { outcome };
-        match (self.write(key, event).await, submission) {
+        match (self.record_with_retry(key, event).await, submission) {
             // The job is paid for, so the caller gets it even if it is not on record.
             (Err(error), Submission::Accepted(job)) => job.unrecorded = Some(Box::new(error)),
             (Ok(_), Submission::Accepted(_)) => self.learn_price(key).await,
@@ -566,7 +571,7 @@ impl Client {
     }
 
     /// Writes down a fact, and tries a second time if the first fails.
-    pub(crate) async fn write(&self, key: &str, event: Event) -> Result<Entry, Error> {
+    pub(crate) async fn record_with_retry(&self, key: &str, event: Event) -> Result<Entry, Error> {
         match self.ledger().record(key, event.clone()).await {
             Ok(entry) => Ok(entry),
             Err(_) => {
@@ -580,7 +585,7 @@ impl Client {
     }
 
     /// Returns the outcome that a key has had before. `offer` is the one that would be sent now.
-    async fn known(
+    async fn outcome_of_entry(
         &self,
         mut entry: Entry,
         offer: Option<&Offer>,
@@ -588,7 +593,7 @@ impl Client {
     ) -> Submission {
         let deadline = Instant::now() + SUBMIT_PATIENCE;
         while entry.state == EntryState::OnItsWay && Instant::now() < deadline {
-            if before(stop.as_mut(), sleep(LOOK_AT_CALL_EVERY))
+            if unless_stopped(stop.as_mut(), sleep(LOOK_AT_CALL_EVERY))
                 .await
                 .is_none()
             {
@@ -598,13 +603,14 @@ impl Client {
                 Ok(Some(later)) => entry = later,
                 Ok(None) => break,
                 // The call under way may be charged, so this is no rejection.
-                Err(error) => return unread(entry, error),
+                Err(error) => return unresolved(entry, error),
             }
         }
         if entry.state == EntryState::OnItsWay {
-            let message = "another task or process is sending it at this moment; ask again for what became of it";
+            let message =
+                "another task or process is sending the request now; ask again for its outcome";
             let error = Error::new(ErrorKind::OnItsWay, message);
-            return unread(entry, error);
+            return unresolved(entry, error);
         }
         if let Some(unknown) = entry.unknown() {
             return Submission::Unknown(unknown);
@@ -614,7 +620,7 @@ impl Client {
             && entry.attempts.is_empty()
             && let Some(offer) = offer
         {
-            let message = "its line in the ledger is damaged, so it may have been sent";
+            let message = "the line of the request in the ledger is damaged, so the request may have been sent";
             let error = Error::new(ErrorKind::OutcomeUnknown, message);
             return Submission::Unknown(Unknown {
                 key: Some(entry.key),
@@ -627,7 +633,7 @@ impl Client {
             (Some(job), _) => Submission::Accepted(job),
             (None, Some(error)) => Submission::Rejected(error.clone()),
             (None, None) => {
-                let message = format!("nothing is known of {:?}; ask again", entry.key);
+                let message = format!("the ledger has no outcome for {:?}; ask again", entry.key);
                 Submission::Rejected(Error::new(ErrorKind::Ledger, message))
             }
         }
@@ -650,7 +656,7 @@ impl Client {
         task.await.unwrap_or_else(|error| {
             Err(Error::new(
                 ErrorKind::OutcomeUnknown,
-                "the task that sent it has ended early",
+                "the task that sent the request ended before its outcome was known",
             )
             .with_source(error))
         })
@@ -681,7 +687,9 @@ impl Client {
             .filter(|credits| credits.is_finite())?;
         let fall = last.replace(now).map(|before| (before - now).max(0.0));
         if let Some(credits) = fall.filter(|fall| *fall > 0.0) {
-            let _ = self.write(&budget.name, Event::Fall { credits }).await;
+            let _ = self
+                .record_with_retry(&budget.name, Event::Fall { credits })
+                .await;
         }
         fall
     }
@@ -704,7 +712,7 @@ impl Client {
             .is_some_and(|attempt| attempt.reserved.is_some() && attempt.budget.is_some());
         // A balance that has not fallen yet can still fall for this call.
         if is_alone && credits > 0.0 {
-            let _ = self.write(key, Event::Cost { credits }).await;
+            let _ = self.record_with_retry(key, Event::Cost { credits }).await;
         }
     }
 
@@ -748,7 +756,7 @@ enum Sending {
     /// The call was rejected for this reason, in a form that is gone. It can be sent at once in the current form.
     Renewed(String),
     /// A call was made before under this key.
-    Known(Box<Entry>),
+    BegunBefore(Box<Entry>),
     /// The account takes no request before this time has passed.
     NotBefore(Duration),
     /// The budget is set aside for calls under way.
@@ -756,7 +764,7 @@ enum Sending {
 }
 
 /// Makes the outcome of a call that another task or process makes.
-fn unread(entry: Entry, error: Error) -> Submission {
+fn unresolved(entry: Entry, error: Error) -> Submission {
     let Some(attempt) = entry.attempts.last() else {
         return Submission::Rejected(error);
     };
@@ -808,7 +816,7 @@ fn is_of_request(error: &Error) -> bool {
 }
 
 /// Does the work, or drops it if `stop` is done first.
-pub(crate) async fn before<T>(
+pub(crate) async fn unless_stopped<T>(
     stop: Pin<&mut impl Future<Output = ()>>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
@@ -824,7 +832,7 @@ fn stopped(refusals: &[String]) -> Error {
         ErrorKind::Stopped,
         "stopped before a paid request was sent; submit it again if you want it",
     )
-    .after(refusals)
+    .preceded_by(refusals)
 }
 
 fn random_key() -> String {

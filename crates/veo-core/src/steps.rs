@@ -9,12 +9,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::time::{Instant, sleep_until};
 
-use crate::client::{Client, impossible, nobody};
+use crate::client::{Client, no_provider_can, no_such_provider};
 use crate::ledger::{
     Delivered, Entry, EntryState, Event, Find, Listed, Outcome, Want, Which, Wish,
 };
 use crate::runtime::runtime;
-use crate::send::{SentNow, before, is_sent_again};
+use crate::send::{SentNow, is_sent_again, unless_stopped};
 use crate::{
     Charged, Described, Error, ErrorKind, JobRef, Notice, Receipt, Resend, Resolution, State,
     Submission, Unknown, Video, VideoRequest,
@@ -85,7 +85,7 @@ impl Client {
         runtime()?;
         let plan = self.planned(request).await;
         if plan.offers.is_empty() {
-            return Err(impossible(&plan.refusals));
+            return Err(no_provider_can(&plan.refusals));
         }
         let entry = self
             .ledger()
@@ -126,7 +126,7 @@ impl Client {
             EntryState::Unknown if self.is_called_again(&entry) => self.upgrade_step(&entry).await,
             EntryState::Unknown => match entry.unknown() {
                 Some(unknown) => Ok(Step::LookAtIt(Box::new(unknown))),
-                None => Err(lost(key)),
+                None => Err(damaged_record(key)),
             },
             EntryState::Accepted | EntryState::Finished => self.ask_step(&entry).await,
             EntryState::Failed => {
@@ -199,7 +199,7 @@ impl Client {
     where
         F: Future<Output = ()>,
     {
-        before(pin!(stop), self.drive(handle, true))
+        unless_stopped(pin!(stop), self.drive(handle, true))
             .await
             .unwrap_or(Ok(()))
     }
@@ -348,10 +348,7 @@ impl Client {
         match settlement {
             // This lets the request be sent again, so it is the word of somebody who has looked.
             Settlement::NotTaken if entry.state == EntryState::Unknown => {
-                let error = Error::new(
-                    ErrorKind::NotSent,
-                    "somebody has looked, and it was not taken",
-                );
+                let error = Error::new(ErrorKind::NotSent, "settled as not taken");
                 let settled = Event::Settled {
                     outcome: Outcome::Rejected {
                         error,
@@ -367,13 +364,16 @@ impl Client {
                 if let Some(other) = self.owner_of(&job).await?
                     && other.key != key
                 {
-                    return Err(refused(format!("{job} is the job of {}", other.key)));
+                    return Err(invalid_request(format!(
+                        "{job} is the job of {}",
+                        other.key
+                    )));
                 }
                 self.check_evidence(&entry, &job).await?;
                 self.accept(&entry, &job).await
             }
-            _ => Err(refused(format!(
-                "{key} is {}, and only what is unknown can be settled",
+            _ => Err(invalid_request(format!(
+                "{key} is {}; only an unknown outcome can be settled",
                 entry.state
             ))),
         }
@@ -424,10 +424,12 @@ impl Client {
         let key = &entry.key;
         let is_upgrade = entry.upgrade().is_some();
         let account = job.account();
-        let provider = self.account(&account).ok_or_else(|| nobody(job))?;
+        let provider = self
+            .account(&account)
+            .ok_or_else(|| no_such_provider(job))?;
         if is_upgrade && !provider.upgrades_as_task(job) {
-            return Err(refused(format!(
-                "{key} is an upgrade; ask for the upgrade again, which goes on with it"
+            return Err(invalid_request(format!(
+                "{key} is an upgrade; ask for the upgrade again to go on with it"
             )));
         }
         let sent = entry.attempts.last().map(|attempt| &attempt.sent);
@@ -435,7 +437,7 @@ impl Client {
             && sent.account != account
         {
             let sent_to = &sent.account;
-            return Err(refused(format!(
+            return Err(invalid_request(format!(
                 "{key} was sent to {sent_to}, so it cannot have become {job}"
             )));
         }
@@ -445,19 +447,23 @@ impl Client {
             return check_upgrade_task(key, larger, job, &described);
         }
         if described.upgrade.is_some() {
-            return Err(refused(format!("{job} is an upgrade, and {key} is none")));
+            return Err(invalid_request(format!(
+                "{job} is an upgrade, but {key} is not"
+            )));
         }
         let Described { prompt, model, .. } = described;
         // A line that was torn off has nothing to compare with.
         if let (Some(asked), Some(prompt)) = (entry.wish.asked(), prompt)
             && prompt.trim() != asked.prompt.trim()
         {
-            return Err(refused(format!("{job} has another prompt than {key}")));
+            return Err(invalid_request(format!(
+                "{job} has another prompt than {key}"
+            )));
         }
         if let (Some(sent), Some(model)) = (sent, model)
             && model != sent.model
         {
-            return Err(refused(format!(
+            return Err(invalid_request(format!(
                 "{job} was made with {model}, and {key} was sent to {}",
                 sent.model
             )));
@@ -467,7 +473,7 @@ impl Client {
 
     /// Returns the entry that a task belongs to: as its job, or as the task of an upgrade.
     async fn owner_of(&self, job: &JobRef) -> Result<Option<Entry>, Error> {
-        let task = job.without_size();
+        let task = job.without_resolution();
         if let Some(entry) = self.ledger().find(Find::Job(&task)).await? {
             return Ok(Some(entry));
         }
@@ -534,7 +540,7 @@ impl Client {
         }
         Ok(Step::AgainAfter(match error.resend() {
             Resend::After(pause) => pause,
-            Resend::Same => pause_after(entry.attempts.len()),
+            Resend::Same => growing_pause(entry.attempts.len()),
             // Another provider is asked at once.
             _ => Duration::ZERO,
         }))
@@ -545,14 +551,14 @@ impl Client {
             return self.upgrade_step(entry).await;
         }
         let Some(job) = entry.job() else {
-            return Err(lost(&entry.key));
+            return Err(damaged_record(&entry.key));
         };
         let wanted = job.reference.resolution;
         // An upgrade that is under way goes on.
         if let Some(to) = wanted
             && let Some(upgrade) = self
                 .ledger()
-                .entry(&job.reference.with_size(to).to_string())
+                .entry(&job.reference.with_resolution(to).to_string())
                 .await?
             && upgrade.key != entry.key
             && upgrade.state != EntryState::Rejected
@@ -573,7 +579,7 @@ impl Client {
             .pause_after(&state);
         match state {
             State::Finished(video) => {
-                self.finished(entry, &video).await?;
+                self.record_finished(entry, &video).await?;
                 match wanted
                     .filter(|to| video.is_below(*to) && self.can_upgrade(&job.reference, *to))
                 {
@@ -586,7 +592,7 @@ impl Client {
             }
             State::Failed(error) => {
                 let error = self.as_of(entry, *error).with_job(&job.reference);
-                self.failed(entry, &error).await?;
+                self.record_failed(entry, &error).await?;
                 Ok(Step::Failed(Box::new(error)))
             }
             _ => Ok(Step::AgainAfter(pause)),
@@ -599,7 +605,7 @@ impl Client {
             // The smaller video is paid for, so it is handed on.
             Step::Failed(error) => {
                 let Some(job) = small.job() else {
-                    return Err(lost(&small.key));
+                    return Err(damaged_record(&small.key));
                 };
                 match self.ask(&job.reference).await? {
                     State::Finished(video) => {
@@ -620,7 +626,7 @@ impl Client {
 
     async fn upgrade_step(&self, entry: &Entry) -> Result<Step, Error> {
         let (Some(to), Wish::Upgrade { job, .. }) = (entry.upgrade(), &entry.wish) else {
-            return Err(lost(&entry.key));
+            return Err(damaged_record(&entry.key));
         };
         match self.upgrade_call(job, to, false, &mut None).await {
             Ok(State::Finished(video)) => Ok(Step::Video(video)),
@@ -642,9 +648,9 @@ impl Client {
     }
 
     /// Writes down that a job has a video.
-    pub(crate) async fn finished(&self, entry: &Entry, video: &Video) -> Result<(), Error> {
+    pub(crate) async fn record_finished(&self, entry: &Entry, video: &Video) -> Result<(), Error> {
         if entry.state == EntryState::Accepted {
-            self.write(
+            self.record_with_retry(
                 &entry.key,
                 Event::Finished {
                     credits: video.credits,
@@ -657,9 +663,9 @@ impl Client {
     }
 
     /// Writes down that a job has failed.
-    pub(crate) async fn failed(&self, entry: &Entry, error: &Error) -> Result<(), Error> {
+    pub(crate) async fn record_failed(&self, entry: &Entry, error: &Error) -> Result<(), Error> {
         if matches!(entry.state, EntryState::Accepted | EntryState::Finished) {
-            self.write(
+            self.record_with_retry(
                 &entry.key,
                 Event::Failed {
                     error: error.clone(),
@@ -750,7 +756,7 @@ impl Agenda {
             Ok(step) => return Some(step),
             Err(error) => {
                 tracing::warn!(%error, key, "a step was not possible");
-                self.failed(key.to_owned());
+                self.step_failed(key.to_owned());
             }
         }
         None
@@ -769,9 +775,9 @@ impl Agenda {
     }
 
     /// Lets a key be stepped again whose step was not possible.
-    fn failed(&mut self, key: String) {
+    fn step_failed(&mut self, key: String) {
         let failures = self.failures.entry(key.clone()).or_default();
-        let pause = pause_after(*failures);
+        let pause = growing_pause(*failures);
         *failures += 1;
         self.put(key, Instant::now() + pause);
     }
@@ -826,13 +832,15 @@ fn check_upgrade_task(
 ) -> Result<(), Error> {
     let is_other_model = described.model.is_some() && described.upgrade.is_none();
     if described.prompt.is_some() || is_other_model || task.task == larger.task {
-        return Err(refused(format!("{task} is no upgrade, and {key} is one")));
+        return Err(invalid_request(format!(
+            "{task} is not an upgrade, but {key} is"
+        )));
     }
     if let (Some(to), Some(wanted)) = (described.upgrade, larger.resolution)
         && to != wanted
     {
         let message = format!("{task} makes a video {to}, and {key} was to make it {wanted}");
-        return Err(refused(message));
+        return Err(invalid_request(message));
     }
     if let Some(source) = &described.source
         && source.trim() != larger.task
@@ -841,13 +849,13 @@ fn check_upgrade_task(
             "{task} makes {source} larger, and {key} was to make {} larger",
             larger.task
         );
-        return Err(refused(message));
+        return Err(invalid_request(message));
     }
     Ok(())
 }
 
 /// Returns the pause after so many failed tries. It grows each time, up to a minute.
-fn pause_after(tries: usize) -> Duration {
+fn growing_pause(tries: usize) -> Duration {
     HANDED_AGAIN.min(AGAIN * (1 << tries.min(6)))
 }
 
@@ -856,15 +864,15 @@ fn is_worth_another_try(error: &Error) -> bool {
     matches!(error.resend(), Resend::Same | Resend::After(_))
 }
 
-fn refused(message: String) -> Error {
+fn invalid_request(message: String) -> Error {
     Error::new(ErrorKind::InvalidRequest, message)
 }
 
 fn no_such(key: &str) -> Error {
-    refused(format!("there is no {key:?} in the ledger"))
+    invalid_request(format!("there is no {key:?} in the ledger"))
 }
 
-fn lost(key: &str) -> Error {
+fn damaged_record(key: &str) -> Error {
     let message = format!("the record of {key:?} is damaged; look for its task at the provider");
     Error::new(ErrorKind::LedgerDamaged, message)
 }

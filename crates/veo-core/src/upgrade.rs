@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tracing::{Instrument, info_span};
 
-use crate::client::{Client, nobody};
+use crate::client::{Client, no_such_provider};
 use crate::ledger::{Begin, Begun, Entry, EntryState, Event, Outcome, Want, Wish};
 use crate::provider::Upgrade;
 use crate::runtime::runtime;
@@ -102,13 +102,13 @@ impl Client {
     fn check_upgrade(&self, job: &JobRef, to: Resolution) -> Result<(), Error> {
         runtime().map_err(|error| error.with_job(job))?;
         if self.provider_of(job).is_none() {
-            return Err(nobody(job));
+            return Err(no_such_provider(job));
         }
         if self.can_upgrade(job, to) {
             return Ok(());
         }
         let message = format!(
-            "{} cannot make a finished video {to}; ask for it when you start",
+            "{} cannot upgrade a video to {to}; choose the size when you make the video",
             job.provider
         );
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
@@ -143,7 +143,7 @@ impl Client {
         to: Resolution,
         target: Option<&str>,
     ) -> Result<Entry, Error> {
-        let job = job.as_ref().with_size(to);
+        let job = job.as_ref().with_resolution(to);
         self.check_upgrade(&job, to)?;
         let mut want = Want::new(job.to_string(), self.upgrade_wish(&job).await);
         want.target = target.map(str::to_owned);
@@ -158,7 +158,7 @@ impl Client {
         again: bool,
         own: &mut Option<String>,
     ) -> Result<State, Error> {
-        let reference = job.with_size(to);
+        let reference = job.with_resolution(to);
         let key = reference.to_string();
         if self.keeps_record()
             && let Some(entry) = self.ledger().entry(&key).await?
@@ -172,7 +172,7 @@ impl Client {
         }
         let provider = self
             .shared_account(&job.account())
-            .ok_or_else(|| nobody(job))?;
+            .ok_or_else(|| no_such_provider(job))?;
         let begin = self.beginning_of_upgrade(&*provider, &reference, to).await;
         let client = self.clone();
         let calling = async move {
@@ -195,7 +195,7 @@ impl Client {
         let wish = self.upgrade_wish(reference).await;
         let asked = wish.asked().cloned();
         let request = asked.unwrap_or_else(|| VideoRequest::text(""));
-        let small = self.entry_of(&reference.without_size()).await;
+        let small = self.entry_of(&reference.without_resolution()).await;
         let model = small.and_then(|entry| Some(entry.attempts.last()?.sent.model.clone()));
         let offer = Offer {
             provider: reference.provider.clone(),
@@ -264,7 +264,7 @@ impl Client {
         } else {
             CALLS_OF_4K.saturating_sub(entry.as_ref().map_or(0, calls) + 1)
         };
-        self.upgrade_ended(entry.as_ref(), reference, to, answer, calls_left)
+        self.record_upgrade_answer(entry.as_ref(), reference, to, answer, calls_left)
             .await
     }
 
@@ -279,7 +279,7 @@ impl Client {
         own.task = task.to_owned();
         let provider = self
             .shared_account(&own.account())
-            .ok_or_else(|| nobody(&own))?;
+            .ok_or_else(|| no_such_provider(&own))?;
         let is_task = provider.upgrades_as_task(reference);
         match provider.state(&own).await? {
             // This is not the larger video, so the call is made again to ask for that.
@@ -293,7 +293,7 @@ impl Client {
                     resolution: video.resolution.or(size),
                     ..*video
                 };
-                self.upgrade_finished(&reference.to_string(), &video)
+                self.record_upgrade_finished(&reference.to_string(), &video)
                     .await?;
                 Ok(Some(State::Finished(Box::new(video))))
             }
@@ -311,7 +311,7 @@ impl Client {
 
     /// Writes down the answer to a call, and returns the state and the task of its own. `entry` is from before the
     /// call, and `calls_left` is how often a call for 4K can still be made by itself.
-    async fn upgrade_ended(
+    async fn record_upgrade_answer(
         &self,
         entry: Option<&Entry>,
         reference: &JobRef,
@@ -334,7 +334,7 @@ impl Client {
                     job: reference.clone(),
                     ..*video
                 };
-                self.upgrade_finished(&key, &video).await?;
+                self.record_upgrade_finished(&key, &video).await?;
                 Ok((State::Finished(Box::new(video)), None))
             }
             Upgrade::Running { task } => {
@@ -348,7 +348,7 @@ impl Client {
             // A refusal says nothing of an earlier call whose reply was lost. That one may be paid for.
             Upgrade::Rejected(error) | Upgrade::Unavailable(error) if before == Before::Lost => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
-                self.write_upgrade(&key, lost(&error)).await?;
+                self.write_upgrade(&key, unknown_event(&error)).await?;
                 Err(error)
             }
             Upgrade::Rejected(error) => {
@@ -357,7 +357,7 @@ impl Client {
                         error: error.clone(),
                     }
                 } else {
-                    rejected(&error)
+                    rejected_event(&error)
                 };
                 self.write_upgrade(&key, event).await?;
                 Err(error)
@@ -367,8 +367,8 @@ impl Client {
                 if before == Before::Nothing {
                     // An upgrade that may be possible later stays wanted.
                     let event = match error.kind() {
-                        ErrorKind::Unavailable => still_wanted(&error),
-                        _ => rejected(&error),
+                        ErrorKind::Unavailable => still_wanted_event(&error),
+                        _ => rejected_event(&error),
                     };
                     self.write_upgrade(&key, event).await?;
                 }
@@ -380,7 +380,7 @@ impl Client {
             }
             Upgrade::Unknown(error) => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
-                self.write_upgrade(&key, lost(&error)).await?;
+                self.write_upgrade(&key, unknown_event(&error)).await?;
                 // The next call for 4K tells the state.
                 if to == Resolution::K4 && calls_left > 0 {
                     return Ok((State::Pending, None));
@@ -403,7 +403,7 @@ impl Client {
         written.map_err(|error| {
             let mut message = format!("{reference} is paid for and is not on record: {error}");
             if let Some(task) = task {
-                let mut own = reference.without_size();
+                let mut own = reference.without_resolution();
                 own.task = task.to_owned();
                 message.push_str(&format!(". Keep the name of its task: {own}"));
             }
@@ -414,24 +414,24 @@ impl Client {
     /// Writes down an event of an upgrade, if there is a ledger.
     async fn write_upgrade(&self, key: &str, event: Event) -> Result<(), Error> {
         if self.keeps_record() {
-            self.write(key, event).await?;
+            self.record_with_retry(key, event).await?;
         }
         Ok(())
     }
 
-    async fn upgrade_finished(&self, key: &str, video: &Video) -> Result<(), Error> {
+    async fn record_upgrade_finished(&self, key: &str, video: &Video) -> Result<(), Error> {
         if !self.keeps_record() {
             return Ok(());
         }
         match self.ledger().entry(key).await? {
-            Some(entry) => self.finished(&entry, video).await,
+            Some(entry) => self.record_finished(&entry, video).await,
             None => Ok(()),
         }
     }
 
     /// Makes the wish for an upgrade, with the request of the smaller video if that is known here.
     async fn upgrade_wish(&self, reference: &JobRef) -> Wish {
-        let small = self.entry_of(&reference.without_size()).await;
+        let small = self.entry_of(&reference.without_resolution()).await;
         let request =
             small.and_then(|entry| Some(Box::new(entry.wish.redacted().asked()?.clone())));
         Wish::Upgrade {
@@ -493,17 +493,17 @@ fn calls(entry: &Entry) -> u32 {
     entry.attempts.last().map_or(0, |attempt| attempt.calls)
 }
 
-fn rejected(error: &Error) -> Event {
+fn rejected_event(error: &Error) -> Event {
     let outcome = Outcome::rejected(error.clone());
     Event::Ended { outcome }
 }
 
-fn still_wanted(error: &Error) -> Event {
+fn still_wanted_event(error: &Error) -> Event {
     let outcome = Outcome::rejected_and_wanted(error.clone());
     Event::Ended { outcome }
 }
 
-fn lost(error: &Error) -> Event {
+fn unknown_event(error: &Error) -> Event {
     let outcome = Outcome::Unknown {
         error: error.clone(),
     };

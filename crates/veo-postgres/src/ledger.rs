@@ -257,7 +257,10 @@ fn in_a_task<T: Send + 'static>(
                 let message = "the task of the ledger has ended early";
                 Err(Error::new(ErrorKind::Ledger, message).with_source(error))
             }
-            None => Err(Error::new(ErrorKind::Ledger, "the ledger was not asked")),
+            None => Err(Error::new(
+                ErrorKind::Ledger,
+                "the task of the ledger did not start",
+            )),
         }
     })
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_postgres::{GenericClient, Transaction};
 use veo_core::Error;
-use veo_core::ledger::rules::{self, Spending, Starts};
+use veo_core::ledger::rules::{self, SentTimes, Spending};
 use veo_core::ledger::{Begin, Budget};
 
 use crate::failure::Failed;
@@ -20,7 +20,7 @@ const SPENT: &str = "greatest(
 
 /// A locked account. Nobody else begins a call for it until the end of the transaction.
 pub(crate) struct Account {
-    pub(crate) starts: Starts,
+    pub(crate) starts: SentTimes,
     /// The time of the database after the account was locked, since 1970.
     pub(crate) since: Duration,
     /// That time in whole seconds, which is the same after JSON.
@@ -34,7 +34,7 @@ pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result
     transaction.execute(insert, &[account]).await?;
     let query = "SELECT not_before FROM veo_accounts WHERE account = $1 FOR UPDATE";
     let row = transaction.query_one(query, &[account]).await?;
-    let mut starts = Starts::default();
+    let mut starts = SentTimes::default();
     starts.hold(since(row.try_get(0)?));
     if let Some(limit) = begin.limit {
         let query =
@@ -84,7 +84,7 @@ pub(crate) async fn spending(
         spent: row.try_get(0)?,
         price: row.try_get(1)?,
         least: row.try_get(2)?,
-        is_open: row.try_get(3)?,
+        has_unpriced_call: row.try_get(3)?,
         is_set_aside: row.try_get(4)?,
     })
 }

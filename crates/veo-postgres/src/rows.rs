@@ -80,7 +80,7 @@ impl Sought {
                 ),
             ),
             _ => {
-                let message = "this version of veo-postgres cannot find an entry by that";
+                let message = "this version of veo-postgres cannot find an entry by this property";
                 return Err(Error::new(ErrorKind::InvalidRequest, message));
             }
         };
@@ -230,7 +230,7 @@ pub(crate) async fn save(
             // Another process has stored this key meanwhile. Two first calls under it would both be paid for.
             let Some(row) = row else {
                 let message = format!(
-                    "another process stores {:?} all the time; try again",
+                    "other processes keep storing {:?}; try again later",
                     entry.key
                 );
                 return Err(Failed::Again(Error::new(ErrorKind::Ledger, message)));

@@ -99,7 +99,7 @@ pub(crate) async fn begin(
     let key = want.key.clone();
     let stored = rows::locked(transaction, &key).await?;
     let known = stored.as_ref().map(|stored| &stored.entry);
-    if let Some(answer) = rules::known(want, known) {
+    if let Some(answer) = rules::answer_for_used_key(want, known) {
         return Ok(answer);
     }
     if let Some(target) = rules::target(want, known)

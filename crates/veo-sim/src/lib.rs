@@ -57,9 +57,9 @@ mod check;
 mod clip;
 mod contract;
 mod kie;
-mod ledger;
 mod media;
 mod recent;
+mod record;
 mod reply;
 mod scenario;
 mod server;
@@ -79,7 +79,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use tokio::sync::oneshot;
 
-pub use ledger::{Call, Charge, SentCallback};
+pub use record::{Call, Charge, SentCallback};
 pub use scenario::{
     CallbackBody, Callbacks, Calls, Code, Fate, Fault, FaultRule, Pace, Scenario, ScenarioError,
     TaskRule,
@@ -153,7 +153,7 @@ impl Sim {
     /// # }
     /// ```
     pub fn calls(&self) -> Vec<Call> {
-        self.shared.state().ledger.calls()
+        self.shared.state().record.calls()
     }
 
     /// The number of requests that start a paid task, accepted or not. An application that sends more than one for one
@@ -167,12 +167,12 @@ impl Sim {
     pub fn charges(&self) -> Vec<Charge> {
         let mut state = self.shared.state();
         state.settle_due();
-        state.ledger.charges()
+        state.record.charges()
     }
 
     /// The attempts to send a callback so far, in order. The last 10,000 are remembered.
     pub fn callbacks(&self) -> Vec<SentCallback> {
-        self.shared.state().ledger.callbacks()
+        self.shared.state().record.callbacks()
     }
 
     /// A sentence about each request that should not have arrived. Such a request differs from the provider's
@@ -191,7 +191,7 @@ impl Sim {
     /// # Ok(()) }
     /// ```
     pub fn surprises(&self) -> Vec<String> {
-        self.shared.state().ledger.surprises()
+        self.shared.state().record.surprises()
     }
 
     /// A table of all calls and their charges, for people:
@@ -204,7 +204,7 @@ impl Sim {
     pub fn report(&self) -> String {
         let mut state = self.shared.state();
         state.settle_due();
-        state.ledger.report()
+        state.record.report()
     }
 
     /// Moves simulated time forward at once: tasks that take time advance, delayed and repeated callbacks become due,

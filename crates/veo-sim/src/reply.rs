@@ -38,7 +38,7 @@ pub(crate) enum End {
 
 /// The way in which a connection ends without a reply.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Cut {
+pub(crate) enum Disconnect {
     Close,
     Reset,
     /// The connection is closed in the middle of the head of the reply.
@@ -140,12 +140,12 @@ impl Outgoing {
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = Disconnect;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Disconnect>>> {
         if self.allowed > 0 {
             let mut size = self.allowed;
             let end = self.end;
@@ -165,7 +165,7 @@ impl Body for Outgoing {
             }
             End::Stall => Poll::Pending,
             _ if self.rest.is_empty() => Poll::Ready(None),
-            _ => Poll::Ready(Some(Err(Cut::Close))),
+            _ => Poll::Ready(Some(Err(Disconnect::Close))),
         }
     }
 
@@ -178,10 +178,10 @@ impl Body for Outgoing {
     }
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the scenario ends the connection here")
     }
 }
 
-impl std::error::Error for Cut {}
+impl std::error::Error for Disconnect {}

@@ -20,8 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::contract::{Contract, Operation};
-use crate::ledger::{Call, shortened};
-use crate::reply::{Cut, End, Outgoing, Reply};
+use crate::record::{Call, shortened};
+use crate::reply::{Disconnect, End, Outgoing, Reply};
 use crate::scenario::{Code, Fault};
 use crate::state::Shared;
 use crate::visit::Visit;
@@ -54,12 +54,13 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     };
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner();
-    let cut = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Cut>());
+    let cut =
+        std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<Disconnect>());
     match cut {
-        Some(Cut::Reset) => {
+        Some(Disconnect::Reset) => {
             let _ = stream.set_zero_linger();
         }
-        Some(Cut::Head) => {
+        Some(Disconnect::Head) => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-ty").await;
         }
         // An idle connection gets no reply: a client that sends a request at that moment would take it for its own.
@@ -72,7 +73,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
             );
             let _ = stream.write_all(reply.as_bytes()).await;
         }
-        Some(Cut::Close) | None => {}
+        Some(Disconnect::Close) | None => {}
     }
 }
 
@@ -101,13 +102,13 @@ struct Arrival {
 async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
-) -> Result<Response<Outgoing>, Cut> {
+) -> Result<Response<Outgoing>, Disconnect> {
     let (parts, body) = request.into_parts();
     let mut arrival = Arrival::take_down(&shared, parts);
     let number = arrival.call;
     let fault = arrival.fault.take();
     if let Some(Fault::DropBeforeReading) = fault {
-        return finish(&shared, number, Err(Cut::Close));
+        return finish(&shared, number, Err(Disconnect::Close));
     }
     let host = arrival.host;
     let mut body = InFlight::new(&shared, body, host.body_limit());
@@ -121,7 +122,7 @@ async fn answer(
     match fault {
         Some(Fault::Hang) => {
             // The call is recorded without a reply now, since the future never ends.
-            let _ = finish(&shared, number, Err(Cut::Close));
+            let _ = finish(&shared, number, Err(Disconnect::Close));
             pending().await
         }
         Some(fault) => finish(&shared, number, spoiled(reply, host, &fault, &shared.url)),
@@ -168,9 +169,9 @@ impl Arrival {
         let mismatches = self.mismatches(&body);
         let (pace, now) = {
             let state = &mut *shared.state();
-            state.ledger.keep_body(self.call, &body);
+            state.record.keep_body(self.call, &body);
             for how in mismatches.iter().chain(&self.unknown_fields(&body)) {
-                state.ledger.differs(self.call, how);
+                state.record.record_difference(self.call, how);
             }
             let pace = state.pace(&self.account);
             (pace, state.now(pace))
@@ -178,7 +179,7 @@ impl Arrival {
         if let Some(refusal) = host.refusal(&parts.headers) {
             if let Host::Media = host {
                 let why = "a key was sent to a media host";
-                shared.state().ledger.surprise(self.call, why);
+                shared.state().record.surprise(self.call, why);
             }
             return refusal;
         }
@@ -195,7 +196,7 @@ impl Arrival {
         }
         let Some(operation) = self.operation else {
             let why = format!("there is no {} {}", parts.method, parts.uri.path());
-            shared.state().ledger.surprise(self.call, &why);
+            shared.state().record.surprise(self.call, &why);
             return host.not_found(&parts.method, path);
         };
         let visit = Visit {
@@ -258,11 +259,11 @@ fn key(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Applies a fault to a reply.
-fn spoiled(mut reply: Reply, host: Host, fault: &Fault, base: &str) -> Result<Reply, Cut> {
+fn spoiled(mut reply: Reply, host: Host, fault: &Fault, base: &str) -> Result<Reply, Disconnect> {
     match fault {
-        Fault::DropBeforeReading | Fault::Drop | Fault::Hang => Err(Cut::Close),
-        Fault::Reset => Err(Cut::Reset),
-        Fault::CutHead => Err(Cut::Head),
+        Fault::DropBeforeReading | Fault::Drop | Fault::Hang => Err(Disconnect::Close),
+        Fault::Reset => Err(Disconnect::Reset),
+        Fault::CutHead => Err(Disconnect::Head),
         Fault::Error {
             status,
             code,
@@ -308,10 +309,10 @@ fn spoiled(mut reply: Reply, host: Host, fault: &Fault, base: &str) -> Result<Re
 fn finish(
     shared: &Shared,
     number: usize,
-    reply: Result<Reply, Cut>,
-) -> Result<Response<Outgoing>, Cut> {
+    reply: Result<Reply, Disconnect>,
+) -> Result<Response<Outgoing>, Disconnect> {
     let status = reply.as_ref().ok().map(|reply| reply.status);
-    let line = shared.state().ledger.answer(number, status);
+    let line = shared.state().record.answer(number, status);
     if let (Some(line), Some(on_call)) = (line, &shared.setup.on_call) {
         on_call(&line);
     }

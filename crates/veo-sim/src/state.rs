@@ -8,10 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use crate::ledger::{Call, Charge, Ledger};
 use crate::recent::Recent;
+use crate::record::{Call, Charge, Record};
 use crate::scenario::{Fate, Fault, FaultRule, Pace, Scenario, applies, is_about};
-use crate::task::{Announcement, Progress, Task};
+use crate::task::{PendingCallback, Progress, Task};
 
 const MAX_ACCOUNTS: usize = 20_000;
 const MAX_TASKS: usize = 20_000;
@@ -51,7 +51,7 @@ type OnCall = Box<dyn Fn(&str) + Send + Sync>;
 
 /// The state that changes.
 pub(crate) struct State {
-    pub(crate) ledger: Ledger,
+    pub(crate) record: Record,
     /// The number of requests that start a paid task, accepted or not.
     pub(crate) submits: usize,
     /// The number of calls that each expectation has seen, by the scenario's name and by the operation or group.
@@ -84,8 +84,8 @@ pub(crate) struct Account {
     accepted: u32,
     /// The times of the latest paid requests.
     submits: VecDeque<Duration>,
-    /// A callback that waits for its partner.
-    pub(crate) held: Option<Announcement>,
+    /// A callback that is held back, and is sent after the next callback of the account.
+    pub(crate) held: Option<PendingCallback>,
 }
 
 /// An uploaded file.
@@ -100,7 +100,7 @@ pub(crate) struct File {
 impl Shared {
     pub(crate) fn new(url: String, media_url: String, setup: Setup) -> Shared {
         let state = State {
-            ledger: Ledger::default(),
+            record: Record::default(),
             submits: 0,
             counted: HashMap::new(),
             rules: Vec::new(),
@@ -209,9 +209,9 @@ impl State {
             unexpected = self.unexpected(&scenario, operation);
         }
         call.fault = fault.as_ref().map(Fault::name);
-        let number = self.ledger.arrive(call);
+        let number = self.record.arrive(call);
         for why in unexpected {
-            self.ledger.surprise(number, &why);
+            self.record.surprise(number, &why);
         }
         (number, fault)
     }
@@ -269,7 +269,7 @@ impl State {
         }
         if let Some(account) = self.accounts.get_mut(&task.account) {
             account.accepted += 1;
-            task.meet(account.scenario.fate(account.accepted));
+            task.apply_fate(account.scenario.fate(account.accepted));
         }
         self.tasks.put(id.into(), task);
         self.tasks.get_mut(id)
@@ -291,7 +291,7 @@ impl State {
             is_paid = self.pay(account, price);
         }
         if is_paid {
-            self.ledger.charge(Charge {
+            self.record.charge(Charge {
                 call,
                 operation,
                 task: task.to_owned(),
@@ -341,7 +341,7 @@ impl State {
         if task.work.done.is_none() {
             task.work.done = Some(task.work.end(pace, now));
             if task.is_refunded()
-                && let Some(credits) = self.ledger.refund(task.call)
+                && let Some(credits) = self.record.refund(task.call)
                 && let Some(account) = self.accounts.get_mut(&task.account)
             {
                 account.pay(-credits);

@@ -58,15 +58,15 @@ pub(crate) enum Progress {
     Ended,
 }
 
-/// A callback that is due for a task. Its body is as long as the prompt, so it is made only when it is sent.
+/// A callback that has not been sent. The body can be as long as the prompt, so it is made just before it is sent.
 #[derive(Clone)]
-pub(crate) struct Announcement {
+pub(crate) struct PendingCallback {
     pub(crate) url: String,
     pub(crate) task: String,
     pub(crate) subject: Subject,
 }
 
-/// The part of a task whose end is announced.
+/// The part of a task whose end has a callback.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Subject {
     Video,
@@ -94,7 +94,7 @@ impl Task {
 
     /// Sets the fate that a scenario has for it. The fates that change a size do not apply to an upgrade: its size is
     /// given, and its video decides whether it can be made.
-    pub(crate) fn meet(&mut self, fate: Fate) {
+    pub(crate) fn apply_fate(&mut self, fate: Fate) {
         let is_upgrade = self.current.is_some_and(|current| current.is_upgrade);
         match fate {
             _ if self.fate == Fate::No4k => {}

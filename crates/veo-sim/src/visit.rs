@@ -61,17 +61,17 @@ impl Visit<'_> {
     }
 
     /// Records how an accepted request differs from the provider's pages.
-    pub(crate) fn differs(&self, ways: &[impl AsRef<str>]) {
-        let ledger = &mut self.shared.state().ledger;
+    pub(crate) fn record_differences(&self, ways: &[impl AsRef<str>]) {
+        let record = &mut self.shared.state().record;
         for how in ways {
-            ledger.differs(self.call, how.as_ref());
+            record.record_difference(self.call, how.as_ref());
         }
     }
 
     /// Records that the simulator does not have this operation, and returns a sentence about it.
     pub(crate) fn is_not_played(&self) -> String {
         let why = format!("the simulator does not play {}", self.operation);
-        self.shared.state().ledger.surprise(self.call, &why);
+        self.shared.state().record.surprise(self.call, &why);
         why
     }
 }
@@ -116,7 +116,7 @@ pub(crate) fn duration(object: &Map<String, Value>) -> Option<u32> {
 }
 
 /// The values whose conditions hold.
-pub(crate) fn those_that_hold<T: Copy>(conditions: &[(bool, T)]) -> Vec<T> {
+pub(crate) fn holding<T: Copy>(conditions: &[(bool, T)]) -> Vec<T> {
     let holding = conditions.iter().filter(|(holds, _)| *holds);
     holding.map(|(_, what)| *what).collect()
 }

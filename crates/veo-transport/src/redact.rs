@@ -80,7 +80,7 @@ pub fn excerpt(text: &[u8], most: usize) -> String {
 }
 
 /// Shortens the words of a provider to a few KiB.
-pub fn words(text: String) -> String {
+pub fn shortened(text: String) -> String {
     const KEPT: usize = 4096;
     // Short words stay as they are, since their meaning is looked for later.
     if text.len() <= KEPT {

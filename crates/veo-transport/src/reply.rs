@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::json::json;
-use crate::{Error, Head, Unreadable, words};
+use crate::{Error, Head, Unreadable, shortened};
 
 /// A reply that was read to its end and not decoded.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ pub enum Verdict<R> {
     /// A refusal.
     Rejected(R),
     /// JSON that is not of this provider, with the reason.
-    Foreign(&'static str),
+    NotThisProvider(&'static str),
 }
 
 /// Decodes a reply, or turns it into an error. `judge` says what the JSON is.
@@ -87,19 +87,19 @@ pub fn open<T: DeserializeOwned, R>(
 ) -> Result<Reply<T>, Error<R>> {
     let verdict = match json(&raw.body) {
         Ok(json) => judge(&raw, json),
-        Err(_) if raw.body.is_empty() => Verdict::Foreign("the body is empty"),
-        Err(_) => Verdict::Foreign("the body is not JSON"),
+        Err(_) if raw.body.is_empty() => Verdict::NotThisProvider("the body is empty"),
+        Err(_) => Verdict::NotThisProvider("the body is not JSON"),
     };
     let unreadable = |reason: String, raw: RawReply| {
         Err(Error::Unreadable(Box::new(Unreadable {
             head: raw.head,
-            reason: words(reason),
+            reason: shortened(reason),
             body: raw.body,
         })))
     };
     match verdict {
         Verdict::Rejected(rejection) => Err(Error::Rejected(Box::new(rejection))),
-        Verdict::Foreign(reason) => unreadable(reason.to_owned(), raw),
+        Verdict::NotThisProvider(reason) => unreadable(reason.to_owned(), raw),
         Verdict::Reply(json) => match serde_json::from_value(json) {
             Ok(value) => Ok(Reply { value, raw }),
             Err(error) => unreadable(error.to_string(), raw),

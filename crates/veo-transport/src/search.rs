@@ -91,7 +91,7 @@ pub fn absolute(link: &str, base: &str) -> String {
 
 /// Finds the links in a reply that are most likely those of the new video: links with the extension of a video, else
 /// links whose members are named after one, else all others. Links to other things, such as its input, are left out.
-pub fn links(reply: &Map<String, Value>) -> Vec<String> {
+pub fn find_links(reply: &Map<String, Value>) -> Vec<String> {
     let mut found = Found::default();
     found.look_into_object(reply, false);
     [found.videos, found.named, found.others]
@@ -258,7 +258,7 @@ mod tests {
             ),
         ];
         for (reply, wanted) in table {
-            assert_eq!(links(reply.as_object().unwrap()), wanted, "{reply}");
+            assert_eq!(find_links(reply.as_object().unwrap()), wanted, "{reply}");
         }
     }
 

@@ -11,7 +11,7 @@ pub enum Named {
     Task(String),
     /// The reply is a refusal, and has this text where the id of a task would be. There may be a job, so the request
     /// must not be sent again.
-    Perhaps(String),
+    Possible(String),
 }
 
 /// Returns the id in a text that is given as that of a task, or nothing if the text says that there is none.
@@ -65,8 +65,8 @@ pub fn looks_like_task_id(text: &str) -> bool {
 
 /// Finds a text that [looks like the id of a task](looks_like_task_id) where a reply may have one: in its `data`, or in
 /// a member with another name for the id of a task. In a refusal, or in a sentence about a task, the id can be that of
-/// another task, so it is only [`Named::Perhaps`].
-pub fn unnamed_task(body: &[u8], is_refusal: bool) -> Option<Named> {
+/// another task, so it is only [`Named::Possible`].
+pub fn possible_task(body: &[u8], is_refusal: bool) -> Option<Named> {
     /// The number of bytes in which a sentence is looked for.
     const WORDS: usize = 64 << 10;
     let mut data = members(body, "data").map(unquoted);
@@ -75,10 +75,10 @@ pub fn unnamed_task(body: &[u8], is_refusal: bool) -> Option<Named> {
         .or_else(|| id_in(&json(body).ok()?));
     match id {
         Some(id) if !is_refusal => Some(Named::Task(id)),
-        Some(id) => Some(Named::Perhaps(id)),
+        Some(id) => Some(Named::Possible(id)),
         None => {
             let start = &body[..body.len().min(WORDS)];
-            id_in_words(&String::from_utf8_lossy(start)).map(Named::Perhaps)
+            id_in_words(&String::from_utf8_lossy(start)).map(Named::Possible)
         }
     }
 }
@@ -245,8 +245,8 @@ mod tests {
             ("<html>".to_owned(), None),
         ];
         for (body, wanted) in table {
-            let id = unnamed_task(body.as_bytes(), true);
-            let wanted = wanted.map(|id| Named::Perhaps(id.to_owned()));
+            let id = possible_task(body.as_bytes(), true);
+            let wanted = wanted.map(|id| Named::Possible(id.to_owned()));
             assert_eq!(id, wanted, "{body}");
         }
     }

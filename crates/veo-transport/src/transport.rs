@@ -101,7 +101,7 @@ impl Transport {
     /// # Errors
     ///
     /// [`Error::InvalidRequest`] if the address cannot be used.
-    pub fn also<R>(&mut self, url: &str) -> Result<String, Error<R>> {
+    pub fn allow_origin<R>(&mut self, url: &str) -> Result<String, Error<R>> {
         let (url, origin) = base(url)?;
         self.origins.push(origin);
         Ok(url)
@@ -118,7 +118,7 @@ impl Transport {
     }
 
     /// The client that builds requests. [`query`](Self::query) and [`submit`](Self::submit) send them.
-    pub fn http(&self) -> &Client {
+    pub fn request_client(&self) -> &Client {
         &self.query
     }
 

@@ -348,8 +348,8 @@ async fn find_forgotten(app: App) {
         minutes.tick().await;
         match enqueue_forgotten(&app.pool).await {
             Ok(0) => {}
-            Ok(count) => println!("{count} had no job, and have one again"),
-            Err(error) => println!("it is not known what was forgotten: {error}"),
+            Ok(count) => println!("{count} entries without a job were queued"),
+            Err(error) => println!("forgotten entries could not be looked for: {error}"),
         }
     }
 }

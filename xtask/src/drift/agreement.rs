@@ -1,8 +1,11 @@
 //! Compares the documented facts with our specification: requests must be equal, and replies must be readable.
 //!
 //! A request is closed, so every difference counts: if we are stricter than the page, we refuse valid requests, and if
-//! we are looser, we send invalid ones. A reply is open, so only silent losses count. `x-basis` is checked in both
-//! directions: a fact without it must be documented, and a fact that says otherwise must not be.
+//! we are looser, we send invalid ones. A reply is open, so a difference counts only if we could not read a documented
+//! value. `x-basis` says where a fact comes from. A fact without `x-basis` has to be documented. A fact whose `x-basis`
+//! is `observed` or `inferred` must not be documented.
+//!
+//! A [`Surface`] has the facts of each place of an API. A place is an operation, or a field of a request or of a reply.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,16 +37,24 @@ const OF_REQUESTS: [&str; 15] = [
     "type",
 ];
 
+/// The name of a difference: we have the place, and no page has it.
+const UNDOCUMENTED: &str = "gone";
+/// The name of a difference: a page has the place, and we do not.
+const LACKING: &str = "lacking";
+/// The name of a difference: we have fields of a body, and no page names any field of it.
+const FIELDS: &str = "fields";
+
 /// A difference between a documented fact and ours.
 #[derive(Debug, PartialEq)]
 struct Difference {
     at: String,
+    /// The fact that differs, or [`UNDOCUMENTED`], [`LACKING`] or [`FIELDS`].
     what: String,
     documented: Value,
     ours: Value,
 }
 
-/// The problems of a provider. Empty if everything agrees or is accepted.
+/// The problems of a provider. There are none if each difference is accepted.
 pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<String> {
     let ours = Surface::of(&spec.root);
     let documented = Documented::of(pages);
@@ -59,9 +70,9 @@ pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<S
     for difference in differences {
         problems.push(difference.told(&spec.file));
     }
-    for at in marked_in_vain(&ours, &documented) {
+    for at in outdated_marks(&ours, &documented) {
         problems.push(format!(
-            "{} at {at}: this is documented now; drop x-basis, or say documented\n",
+            "{} at {at}: this is documented now; remove x-basis, or set it to documented\n",
             spec.file
         ));
     }
@@ -80,7 +91,7 @@ pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<S
 /// The problem of an accepted difference that no longer exists, with the block to delete.
 fn stale(accepted: &Accepted, documented: &Documented) -> String {
     let Accepted { at, what, .. } = accepted;
-    let is_fact = what != "gone" && what != "lacking" && what != "fields";
+    let is_fact = what != UNDOCUMENTED && what != LACKING && what != FIELDS;
     let now = match documented.facts.get(at) {
         None => "nothing is documented there".to_owned(),
         Some(facts) if is_fact => {
@@ -90,7 +101,7 @@ fn stale(accepted: &Accepted, documented: &Documented) -> String {
         Some(_) => "it is documented there".to_owned(),
     };
     format!(
-        "{FILE}: this difference is no more, {now}; delete\n{}",
+        "{FILE}: this difference no longer exists, {now}; delete\n{}",
         block(at, what, &accepted.documented, &accepted.why)
     )
 }
@@ -116,16 +127,16 @@ impl Difference {
         let documented = value::shown(Some(&self.documented));
         let ours = value::shown(Some(&self.ours));
         let text = match (what.as_str(), surface::side(at)) {
-            ("gone", Side::Operation) => "no page documents this operation".to_owned(),
-            ("gone", _) => "no page has this".to_owned(),
-            ("fields", _) => "no page says what is in this".to_owned(),
-            ("lacking", Side::Operation) => "this is documented, and we lack it".to_owned(),
-            ("lacking", _) => format!("this is documented ({documented}), and we lack it"),
+            (UNDOCUMENTED, Side::Operation) => "no page documents this operation".to_owned(),
+            (UNDOCUMENTED, _) => "no page has this".to_owned(),
+            (FIELDS, _) => "no page says what is in this".to_owned(),
+            (LACKING, Side::Operation) => "this is documented, and we lack it".to_owned(),
+            (LACKING, _) => format!("this is documented ({documented}), and we lack it"),
             _ => format!("{what} is documented as {documented}, ours is {ours}"),
         };
         let way_out = match what.as_str() {
-            "gone" | "fields" => "remove it, say with x-basis what it rests on",
-            _ => "mend it",
+            UNDOCUMENTED | FIELDS => "remove it, name its source with x-basis",
+            _ => "change the specification",
         };
         format!(
             "{file} at {at}: {text}; {way_out}, or accept it in {FILE}:\n{}",
@@ -134,13 +145,14 @@ impl Difference {
     }
 }
 
-/// The facts of a place. `None` means that the pages deny the fact. A fact that is absent is not covered.
+/// The documented facts of a place. `None`: a page of this kind would state the fact, and does not. A missing key: no
+/// page would state the fact.
 type Stated = BTreeMap<String, Option<Value>>;
 
 /// The facts that all pages of a provider state together.
 struct Documented {
     facts: BTreeMap<String, Stated>,
-    /// The same places, without facts.
+    /// The places of `facts`, without their facts.
     places: Surface,
 }
 
@@ -179,7 +191,7 @@ impl Documented {
         for (at, facts) in &self.facts {
             match ours.facts(&ours_of(at, ours)) {
                 Some(own) => self.compare(at, facts, own, ours, &mut differences),
-                None => differences.extend(self.lacking(at, facts, ours)),
+                None => differences.extend(self.missing_from_ours(at, facts, ours)),
             }
         }
         differences.extend(self.beyond(ours));
@@ -190,19 +202,21 @@ impl Documented {
     fn beyond(&self, ours: &Surface) -> Vec<Difference> {
         let mut differences = Vec::new();
         let mut said = BTreeSet::new();
-        for at in surface::lacking(ours, &self.places) {
+        for at in surface::missing_from(ours, &self.places) {
             let (operation, part) = surface::split(at);
-            let is_known = part.starts_with("default") || at.ends_with("[]");
-            if is_known || !is_documented(ours, at) || self.has_origin(at, ours) {
+            // Pages do not have the default reply, and have no separate entry for the items of a list.
+            let needs_no_page = part.starts_with("default") || at.ends_with("[]");
+            if needs_no_page || !is_documented(ours, at) || self.is_documented_elsewhere(at, ours) {
                 continue;
             }
             let above = surface::parent(at).unwrap_or(operation);
-            let is_whole = above != operation && surface::parent(above) == Some(operation);
-            let (at, what) = match is_whole && !self.places.has_parts(above) {
-                true => (above, "fields"),
-                false => (at, "gone"),
+            // Such a place is directly below a body, such as `200.data`.
+            let is_field_of_body = above != operation && surface::parent(above) == Some(operation);
+            let (at, what) = match is_field_of_body && !self.places.has_parts(above) {
+                true => (above, FIELDS),
+                false => (at, UNDOCUMENTED),
             };
-            // A body without any documented field is reported once, and so is a schema's property at several places.
+            // Two differences are reported once: a body without any documented field, and a property at several places.
             let origin = ours.origins.get(at).map_or(at, String::as_str);
             if said.insert(origin) {
                 differences.push(Difference {
@@ -216,8 +230,8 @@ impl Documented {
         differences
     }
 
-    /// Returns whether the property at a place is documented at another place.
-    fn has_origin(&self, at: &str, ours: &Surface) -> bool {
+    /// Returns whether the property of a schema at this place is documented at another place.
+    fn is_documented_elsewhere(&self, at: &str, ours: &Surface) -> bool {
         let Some(origin) = ours.origins.get(at) else {
             return false;
         };
@@ -227,7 +241,7 @@ impl Documented {
 
     /// The difference for a documented place that we lack. `None` if we lack its container too, or accept any content
     /// in it.
-    fn lacking(&self, at: &str, facts: &Stated, ours: &Surface) -> Option<Difference> {
+    fn missing_from_ours(&self, at: &str, facts: &Stated, ours: &Surface) -> Option<Difference> {
         let above = surface::parent(at).map(|above| ours_of(above, ours));
         if let Some(above) = above {
             let facts = ours.facts(&above)?;
@@ -244,7 +258,7 @@ impl Documented {
         }
         Some(Difference {
             at: at.to_owned(),
-            what: "lacking".to_owned(),
+            what: LACKING.to_owned(),
             documented,
             ours: Value::Null,
         })
@@ -283,9 +297,11 @@ impl Documented {
                     let Some(documented) = facts.get(what) else {
                         continue;
                     };
-                    // An example wins over the type that it contradicts, and a required field has no default.
-                    let is_shown = what == "type" && is(facts, "shown", own.get(what));
-                    let is_set = what == "default" && is(facts, "required", Some(&json!(true)));
+                    // A page can contradict itself: its example has another type (`shown`) than the page states. Then
+                    // the type of the example counts. A required field always has a value, so its default is ignored.
+                    let is_shown = what == "type" && has_value(facts, "shown", own.get(what));
+                    let is_set =
+                        what == "default" && has_value(facts, "required", Some(&json!(true)));
                     let is_met = is_met(what, documented.as_ref(), own.get(what));
                     if !is_met && !is_shown && !is_set {
                         push(what, documented, own.get(what));
@@ -310,12 +326,12 @@ impl Documented {
 }
 
 /// Returns whether a fact is documented with this value.
-fn is(facts: &Stated, what: &str, value: Option<&Value>) -> bool {
+fn has_value(facts: &Stated, what: &str, value: Option<&Value>) -> bool {
     let documented = facts.get(what).and_then(Option::as_ref);
     documented.is_some() && documented == value
 }
 
-/// Our place for a documented one. The default reply stands for a status that we do not name.
+/// Our place for a documented place. Our default reply stands for each status that we do not name.
 fn ours_of(at: &str, ours: &Surface) -> String {
     let (operation, part) = surface::split(at);
     let status = part.split(['.', '[']).next().unwrap_or_default();
@@ -326,7 +342,7 @@ fn ours_of(at: &str, ours: &Surface) -> String {
     at.to_owned()
 }
 
-/// Returns whether a place of ours counts as documented: by the nearest `x-basis` at or above it, or without any.
+/// Returns whether a place of ours counts as documented: the nearest `x-basis` at or above it says so or is absent.
 fn is_documented(ours: &Surface, at: &str) -> bool {
     let mut place = Some(at);
     while let Some(at) = place {
@@ -342,9 +358,9 @@ fn is_documented(ours: &Surface, at: &str) -> bool {
 /// Returns whether a fact of a request agrees with the documented one.
 fn is_met(what: &str, documented: Option<&Value>, own: Option<&Value>) -> bool {
     match what {
-        // A required text that is empty makes no sense, so our bound of 1 is no difference.
+        // An empty required text makes no sense, so our own bound of 1 does not count as a difference.
         "minLength" if documented.is_none() => own.is_none() || own == Some(&json!(1)),
-        // We use these two formats only, since the generator would make other types of all others.
+        // We use these two formats only. For any other format the generator would choose another Rust type.
         "format" => {
             let known = |format: Option<&Value>| {
                 format
@@ -357,7 +373,7 @@ fn is_met(what: &str, documented: Option<&Value>, own: Option<&Value>) -> bool {
     }
 }
 
-/// Returns whether our type of a reply allows the documented one.
+/// Returns whether our type of a reply allows the documented type.
 fn can_hold(kind: Option<&Value>, own: &Facts) -> bool {
     let room = surface::types(own);
     if room.is_empty() {
@@ -374,7 +390,7 @@ fn can_hold(kind: Option<&Value>, own: &Facts) -> bool {
 }
 
 /// The places that we mark as observed or inferred although the pages document them.
-fn marked_in_vain(ours: &Surface, documented: &Documented) -> Vec<String> {
+fn outdated_marks(ours: &Surface, documented: &Documented) -> Vec<String> {
     let mut found = Vec::new();
     for (at, own) in &ours.places {
         let is_mark = own
@@ -383,7 +399,7 @@ fn marked_in_vain(ours: &Surface, documented: &Documented) -> Vec<String> {
         let Some(facts) = documented.facts.get(at).filter(|_| is_mark) else {
             continue;
         };
-        // An operation has no type on either side.
+        // An operation has no type on either side, so a mark on it is in vain as soon as a page has the operation.
         if facts.get("type").and_then(Option::as_ref) == own.get("type") {
             found.push(at.clone());
         }

@@ -50,8 +50,8 @@ fn of_page(url: &str, was: &Page, is: &Page, changes: &mut Vec<Change>) {
             note,
         });
     };
-    let gone = surface::lacking(&was.surface, &is.surface);
-    let new = surface::lacking(&is.surface, &was.surface);
+    let gone = surface::missing_from(&was.surface, &is.surface);
+    let new = surface::missing_from(&is.surface, &was.surface);
     for at in &gone {
         let facts = json!(was.surface.places[*at]);
         push(at, "gone", facts, Value::Null, String::new());

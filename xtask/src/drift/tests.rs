@@ -647,12 +647,12 @@ fn a_basis_that_is_wrong_is_a_problem() {
         (
             "documented",
             without.as_str(),
-            "body.seed: no page has this; remove it, say with x-basis",
+            "body.seed: no page has this; remove it, name its source with x-basis",
         ),
         (
             "observed",
             GOOD,
-            "body.seed: this is documented now; drop x-basis",
+            "body.seed: this is documented now; remove x-basis",
         ),
         ("observed", without.as_str(), ""),
         ("observed", otherwise.as_str(), ""),
@@ -679,15 +679,15 @@ fn an_outdated_accepted_difference_is_a_problem() {
         (with("maximum: 8"), ""),
         (
             with("maximum: 7"),
-            "this difference is no more, maximum is documented as 7; delete\n    - at: POST /task body.seed\n      what: maximum\n      documented: 8\n      why: so be it\n",
+            "this difference no longer exists, maximum is documented as 7; delete\n    - at: POST /task body.seed\n      what: maximum\n      documented: 8\n      why: so be it\n",
         ),
         (
             with("maximum: 9"),
-            "this difference is no more, maximum is documented as 9; delete",
+            "this difference no longer exists, maximum is documented as 9; delete",
         ),
         (
             gone,
-            "this difference is no more, nothing is documented there; delete",
+            "this difference no longer exists, nothing is documented there; delete",
         ),
     ];
     for (page, says) in rows {
@@ -766,7 +766,7 @@ fn the_list_of_pages_is_checked() {
         ),
         (
             "a: {pages: [{url: 'https://a.example/b'}, {url: 'https://a.example/b'}]}",
-            "stands there twice",
+            "is listed twice",
         ),
         (
             "a: {pages: [], accept: [{at: b, what: c, why: ' '}]}",

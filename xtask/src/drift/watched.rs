@@ -71,7 +71,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Provider>, String> {
                 ));
             }
             if !seen.insert(url) {
-                return Err(format!("{FILE}: {url} of {name} stands there twice\n"));
+                return Err(format!("{FILE}: {url} of {name} is listed twice\n"));
             }
         }
         for accepted in &provider.accept {

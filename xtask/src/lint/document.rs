@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::report::{Report, UNREAD};
+use super::report::{Findings, UNREAD};
 use crate::spec::{Spec, escape, list, members};
 
-pub(super) fn version(spec: &Spec, report: &mut Report) {
+pub(super) fn version(spec: &Spec, report: &mut Findings) {
     let version = spec.root["openapi"].as_str().unwrap_or("no version");
     if !version.starts_with("3.0.") {
         let message = format!("this is {version}; write OpenAPI 3.0, which the generator reads");
@@ -15,7 +15,7 @@ pub(super) fn version(spec: &Spec, report: &mut Report) {
     }
 }
 
-pub(super) fn references(spec: &Spec, report: &mut Report) {
+pub(super) fn references(spec: &Spec, report: &mut Findings) {
     walk(&spec.root, String::new(), &mut |pointer, value| {
         if let Some(target) = value.get("$ref") {
             reference(spec, format!("{pointer}/$ref"), target, report);
@@ -23,7 +23,7 @@ pub(super) fn references(spec: &Spec, report: &mut Report) {
     });
 }
 
-fn reference(spec: &Spec, at: String, target: &Value, report: &mut Report) {
+fn reference(spec: &Spec, at: String, target: &Value, report: &mut Findings) {
     let pointer = target.as_str().and_then(|target| target.strip_prefix('#'));
     let pointer = pointer.unwrap_or("nowhere");
     let Some(found) = spec.root.pointer(pointer) else {
@@ -41,7 +41,7 @@ fn reference(spec: &Spec, at: String, target: &Value, report: &mut Report) {
 }
 
 /// Checks the form of the document with the generator's own OpenAPI reader.
-pub(super) fn structure(spec: &Spec, report: &mut Report) {
+pub(super) fn structure(spec: &Spec, report: &mut Findings) {
     for pointer in ["/info", "/paths", "/components/schemas"] {
         if !spec.root.pointer(pointer).is_some_and(Value::is_object) {
             report.refuse(pointer, "this has to be an object; add it");
@@ -58,7 +58,7 @@ pub(super) fn structure(spec: &Spec, report: &mut Report) {
 }
 
 /// Refuses unknown `x-` words, and values of `x-basis` that are no source of a fact.
-pub(super) fn words(spec: &Spec, report: &mut Report) {
+pub(super) fn words(spec: &Spec, report: &mut Findings) {
     const WORDS: [&str; 8] = [
         "x-basis",
         "x-billable",
@@ -83,7 +83,7 @@ pub(super) fn words(spec: &Spec, report: &mut Report) {
 }
 
 /// Refuses `nullable` without a type, where other tools ignore it. A reference, alone or in an `allOf`, has no type.
-pub(super) fn nulls(spec: &Spec, report: &mut Report) {
+pub(super) fn nulls(spec: &Spec, report: &mut Findings) {
     walk(&spec.root, String::new(), &mut |pointer, value| {
         if value["nullable"].is_boolean() && value.get("type").is_none() {
             let message = "OpenAPI 3.0 knows this beside a type only; write it in the schema that has the type";
@@ -93,7 +93,7 @@ pub(super) fn nulls(spec: &Spec, report: &mut Report) {
 }
 
 /// Requires one bearer key for all calls.
-pub(super) fn key(spec: &Spec, report: &mut Report) {
+pub(super) fn key(spec: &Spec, report: &mut Findings) {
     let mut schemes = Vec::new();
     for (name, _) in list(&spec.root["security"]).flat_map(members) {
         schemes.push(&spec.root["components"]["securitySchemes"][name]);
@@ -106,7 +106,7 @@ pub(super) fn key(spec: &Spec, report: &mut Report) {
 }
 
 /// Requires exactly one server for the file, and for each path that has its own.
-pub(super) fn servers(spec: &Spec, report: &mut Report) {
+pub(super) fn servers(spec: &Spec, report: &mut Findings) {
     let mut holders = vec![(String::new(), &spec.root)];
     for (path, item) in members(&spec.root["paths"]) {
         if item.get("servers").is_some() {
@@ -121,7 +121,7 @@ pub(super) fn servers(spec: &Spec, report: &mut Report) {
     }
     let mut urls = BTreeMap::new();
     for (at, server) in spec.servers() {
-        report.only(&at, server, &["url", "description", "x-rust-name"], UNREAD);
+        report.allow_only(&at, server, &["url", "description", "x-rust-name"], UNREAD);
         let url = server["url"].as_str().unwrap_or_default();
         if !url.starts_with("https://") || url.ends_with('/') || url.contains('{') {
             let message = "give an https URL without a slash at its end, and without variables";

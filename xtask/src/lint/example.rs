@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::report::Report;
+use super::report::Findings;
 use crate::contract::{definitions, json_schema};
 use crate::spec::{Spec, escape, members};
 
@@ -12,7 +12,7 @@ struct Example<'a> {
     value: &'a Value,
 }
 
-pub(super) fn examples(spec: &Spec, report: &mut Report) {
+pub(super) fn examples(spec: &Spec, report: &mut Findings) {
     let operations = spec.operations();
     let mut examples = Vec::new();
     for (at, media) in spec.media_types() {
@@ -55,7 +55,7 @@ pub(super) fn examples(spec: &Spec, report: &mut Report) {
 }
 
 /// Checks all examples at once, as properties of one object, since the definitions take long to compile.
-fn valid(spec: &Spec, examples: &[Example<'_>], report: &mut Report) {
+fn valid(spec: &Spec, examples: &[Example<'_>], report: &mut Findings) {
     let mut schemas = Map::new();
     let mut values = Map::new();
     for (index, example) in examples.iter().enumerate() {

@@ -6,11 +6,11 @@ mod operation;
 mod report;
 mod schema;
 
-use report::Report;
+use report::Findings;
 
 use crate::spec::{Problem, Spec};
 
-type Rule = fn(&Spec, &mut Report);
+type Rule = fn(&Spec, &mut Findings);
 
 /// The rules in stages. A stage runs only if the stages before it have found no problem.
 const STAGES: [&[Rule]; 5] = [
@@ -34,7 +34,7 @@ const STAGES: [&[Rule]; 5] = [
 /// Returns the problems of the first stage that has any. If there are none, the client can be generated.
 pub(crate) fn lint(spec: &Spec) -> Vec<Problem> {
     for stage in STAGES {
-        let mut report = Report::new(spec);
+        let mut report = Findings::new(spec);
         for rule in stage {
             rule(spec, &mut report);
         }

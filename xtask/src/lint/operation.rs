@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::report::{INLINE, Report, UNREAD};
+use super::report::{Findings, INLINE, UNREAD};
 use crate::names::is_plain;
 use crate::spec::{Operation, Spec, callbacks, escape, members};
 
@@ -21,18 +21,18 @@ const OPERATION: &[&str] = &[
 ];
 const PARAMETER: &[&str] = &["name", "in", "required", "description", "schema", "example"];
 
-pub(super) fn paths(spec: &Spec, report: &mut Report) {
+pub(super) fn paths(spec: &Spec, report: &mut Findings) {
     for (path, item) in members(&spec.root["paths"]) {
-        report.only(&format!("/paths/{}", escape(path)), item, PATH, UNREAD);
+        report.allow_only(&format!("/paths/{}", escape(path)), item, PATH, UNREAD);
     }
 }
 
-pub(super) fn operations(spec: &Spec, report: &mut Report) {
+pub(super) fn operations(spec: &Spec, report: &mut Findings) {
     let mut ids = BTreeSet::new();
     for operation in &spec.operations() {
         let at = &operation.pointer;
-        report.only(at, operation.value, OPERATION, UNREAD);
-        report.described(at, operation.value);
+        report.allow_only(at, operation.value, OPERATION, UNREAD);
+        report.require_description(at, operation.value);
         identified(at, operation.value, &mut ids, report);
         billable(operation, report);
         request(spec, operation, report);
@@ -40,13 +40,13 @@ pub(super) fn operations(spec: &Spec, report: &mut Report) {
         replies(spec, operation, report);
         for (below, callback) in callbacks(operation.value) {
             let at = format!("{at}{below}");
-            report.described(&at, callback);
+            report.require_description(&at, callback);
             identified(&at, callback, &mut ids, report);
         }
     }
 }
 
-fn identified<'a>(at: &str, value: &'a Value, ids: &mut BTreeSet<&'a str>, report: &mut Report) {
+fn identified<'a>(at: &str, value: &'a Value, ids: &mut BTreeSet<&'a str>, report: &mut Findings) {
     let Some(id) = value["operationId"].as_str() else {
         let message = "add an operationId in snake_case; it names the Rust function";
         return report.refuse(at, message);
@@ -65,7 +65,7 @@ fn identified<'a>(at: &str, value: &'a Value, ids: &mut BTreeSet<&'a str>, repor
 
 /// Requires `x-billable`, and refuses a paid call that is hand-written or has its own server. Only generated calls to
 /// the server of the file go over the connection that sends at most once, so any other call could be paid for twice.
-fn billable(operation: &Operation<'_>, report: &mut Report) {
+fn billable(operation: &Operation<'_>, report: &mut Findings) {
     let at = &operation.pointer;
     let Some(is_billable) = operation.value["x-billable"].as_bool() else {
         let message = "add x-billable: true if a call can cost money, false if it cannot";
@@ -80,17 +80,17 @@ fn billable(operation: &Operation<'_>, report: &mut Report) {
     }
 }
 
-fn request(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
+fn request(spec: &Spec, operation: &Operation<'_>, report: &mut Findings) {
     let at = format!("{}/requestBody", operation.pointer);
     let body = spec.resolve(&operation.value["requestBody"]);
-    report.only(&at, body, &["required", "description", "content"], UNREAD);
+    report.allow_only(&at, body, &["required", "description", "content"], UNREAD);
     if members(&body["content"]).count() > 1 {
         let message = "the generator sends one kind of body; give exactly one";
         report.refuse(format!("{at}/content"), message);
     }
 }
 
-fn parameters(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
+fn parameters(spec: &Spec, operation: &Operation<'_>, report: &mut Findings) {
     let at = format!("{}/parameters", operation.pointer);
     if operation.sends_form && operation.value.get("parameters").is_some() {
         let message = "hand-written code sends a form, and has the path only; remove this";
@@ -119,9 +119,9 @@ fn parameters(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
     }
 }
 
-fn parameter(spec: &Spec, at: &str, parameter: &Value, report: &mut Report) {
-    report.described(at, parameter);
-    report.only(at, parameter, PARAMETER, UNREAD);
+fn parameter(spec: &Spec, at: &str, parameter: &Value, report: &mut Findings) {
+    report.require_description(at, parameter);
+    report.allow_only(at, parameter, PARAMETER, UNREAD);
     let place = parameter["in"].as_str().unwrap_or_default();
     if !["path", "query"].contains(&place) {
         let message = "only what stands in the path and the query is sent; write one of these";
@@ -133,7 +133,7 @@ fn parameter(spec: &Spec, at: &str, parameter: &Value, report: &mut Report) {
     }
     let schema = &parameter["schema"];
     let at_schema = format!("{at}/schema");
-    report.only(&at_schema, schema, &["type", "$ref"], UNREAD);
+    report.allow_only(&at_schema, schema, &["type", "$ref"], UNREAD);
     let kind = spec.resolve(schema)["type"].as_str().unwrap_or_default();
     if !["string", "integer", "number", "boolean"].contains(&kind) {
         let message = "write a string, an integer, a number or a boolean";
@@ -145,7 +145,7 @@ fn parameter(spec: &Spec, at: &str, parameter: &Value, report: &mut Report) {
 }
 
 /// Requires one schema for all successes, which is an object, and one for all errors.
-fn replies(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
+fn replies(spec: &Spec, operation: &Operation<'_>, report: &mut Findings) {
     let at = format!("{}/responses", operation.pointer);
     // The keys are the schemas of the bodies, and the values a status that has it.
     let mut successes = BTreeMap::new();
@@ -171,7 +171,7 @@ fn replies(spec: &Spec, operation: &Operation<'_>, report: &mut Report) {
     one_body("error", &at, &errors, report);
 }
 
-fn one_body(kind: &str, at: &str, bodies: &BTreeMap<String, &str>, report: &mut Report) {
+fn one_body(kind: &str, at: &str, bodies: &BTreeMap<String, &str>, report: &mut Findings) {
     let count = bodies.len();
     if count > 1 {
         let last = bodies.values().max().unwrap_or(&"");
@@ -188,14 +188,14 @@ fn one_body(kind: &str, at: &str, bodies: &BTreeMap<String, &str>, report: &mut 
 }
 
 /// Requires that a body is JSON, or a form in a request, and refers to a component. The body of a file is bytes.
-pub(super) fn bodies(spec: &Spec, report: &mut Report) {
+pub(super) fn bodies(spec: &Spec, report: &mut Findings) {
     let streams = |at: &str| {
         let mut operations = spec.operations().into_iter();
         operations.any(|it| it.streams && at.starts_with(&format!("{}/responses/2", it.pointer)))
     };
     for (at, media) in spec.media_types() {
         if streams(&at) {
-            report.only(&at, media, &["schema"], UNREAD);
+            report.allow_only(&at, media, &["schema"], UNREAD);
             if media["schema"] != json!({ "type": "string", "format": "binary" }) {
                 let message =
                     "a file has no form of its own here; write {type: string, format: binary}";
@@ -209,7 +209,7 @@ pub(super) fn bodies(spec: &Spec, report: &mut Report) {
             let message = "nothing reads or sends this; write application/json, or multipart/form-data for a form";
             report.refuse(&at, message);
         }
-        report.only(&at, media, &["schema", "examples"], UNREAD);
+        report.allow_only(&at, media, &["schema", "examples"], UNREAD);
         if media["schema"].get("$ref").is_none() {
             report.refuse(format!("{at}/schema"), INLINE);
         }

@@ -4,18 +4,18 @@ use serde_json::Value;
 
 use crate::spec::{Problem, Spec, escape, members};
 
-/// The reason to refuse a word that is known elsewhere.
+/// The reason to refuse a field that is known in other places of a specification.
 pub(super) const UNREAD: &str = "nothing reads this here, so it would be lost";
 /// The reason why a schema has to be a component.
-pub(super) const INLINE: &str = "an inline object, enum or oneOf gets a made-up name that can meet another; \
+pub(super) const INLINE: &str = "an inline object, enum or oneOf gets a generated name, which can be that of another schema; \
                                  move it to components/schemas and refer to it";
 
-pub(super) struct Report {
+pub(super) struct Findings {
     file: String,
     pub(super) problems: Vec<Problem>,
 }
 
-impl Report {
+impl Findings {
     pub(super) fn new(spec: &Spec) -> Self {
         Self {
             file: spec.file.clone(),
@@ -32,18 +32,18 @@ impl Report {
         });
     }
 
-    /// Refuses all words except `words`.
-    pub(super) fn only(&mut self, at: &str, value: &Value, words: &[&str], why: &str) {
-        for (word, _) in members(value) {
-            if word != "x-basis" && !words.contains(&word) {
-                let at = format!("{at}/{}", escape(word));
-                self.refuse(at, format!("{why}; write only {}", words.join(", ")));
+    /// Refuses each field of an object that is not in `fields`.
+    pub(super) fn allow_only(&mut self, at: &str, value: &Value, fields: &[&str], why: &str) {
+        for (field, _) in members(value) {
+            if field != "x-basis" && !fields.contains(&field) {
+                let at = format!("{at}/{}", escape(field));
+                self.refuse(at, format!("{why}; write only {}", fields.join(", ")));
             }
         }
     }
 
     /// Refuses a description that is missing, or that rustdoc would compile as an example.
-    pub(super) fn described(&mut self, at: &str, value: &Value) {
+    pub(super) fn require_description(&mut self, at: &str, value: &Value) {
         let text = value["description"].as_str().unwrap_or_default();
         if text.is_empty() {
             self.refuse(at, "add a description");

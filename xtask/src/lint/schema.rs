@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::report::{INLINE, Report};
+use super::report::{Findings, INLINE};
 use crate::names::is_plain;
 use crate::spec::{Spec, escape, list, members};
 
-pub(super) fn components(spec: &Spec, report: &mut Report) {
+pub(super) fn components(spec: &Spec, report: &mut Findings) {
     let (_, replies) = spec.schema_uses();
     for (name, schema) in spec.schemas() {
         let at = format!("/components/schemas/{}", escape(name));
         let is_reply = replies.contains(name);
-        report.described(&at, schema);
+        report.require_description(&at, schema);
         named(name, &at, report);
         hand_written(schema, &at, report);
         extensible(schema, is_reply, &at, report);
@@ -24,7 +24,7 @@ pub(super) fn components(spec: &Spec, report: &mut Report) {
     }
 }
 
-fn named(name: &str, at: &str, report: &mut Report) {
+fn named(name: &str, at: &str, report: &mut Findings) {
     let is_pascal = name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.contains('_');
     if !is_plain(name) || !is_pascal || name == "Self" {
         let message = "this names a Rust type; write words in PascalCase, such as UrlList";
@@ -32,7 +32,7 @@ fn named(name: &str, at: &str, report: &mut Report) {
     }
 }
 
-fn hand_written(schema: &Value, at: &str, report: &mut Report) {
+fn hand_written(schema: &Value, at: &str, report: &mut Findings) {
     if let Some(path) = schema.get("x-rust-type") {
         let path = path.as_str().unwrap_or_default();
         if syn::parse_str::<syn::TypePath>(path).is_err() {
@@ -42,7 +42,7 @@ fn hand_written(schema: &Value, at: &str, report: &mut Report) {
     }
 }
 
-fn extensible(schema: &Value, is_reply: bool, at: &str, report: &mut Report) {
+fn extensible(schema: &Value, is_reply: bool, at: &str, report: &mut Findings) {
     let wanted = if is_reply { json!(true) } else { json!({}) };
     let given = schema.get("additionalProperties").unwrap_or(&wanted);
     if *given != wanted {
@@ -54,12 +54,12 @@ fn extensible(schema: &Value, is_reply: bool, at: &str, report: &mut Report) {
 }
 
 /// Requires that properties have a description, and that no two become one field in Rust.
-fn properties(schema: &Value, at: &str, report: &mut Report) {
+fn properties(schema: &Value, at: &str, report: &mut Findings) {
     let mut fields = BTreeMap::new();
     for (property, value) in members(&schema["properties"]) {
         let at = format!("{at}/properties/{}", escape(property));
         if value.get("$ref").is_none() {
-            report.described(&at, value);
+            report.require_description(&at, value);
         }
         if !is_plain(property) || property == "extra" {
             let message = "xtask/src/names.rs and the generator spell this in Rust in two ways; teach it there, or remove this";
@@ -76,7 +76,7 @@ fn properties(schema: &Value, at: &str, report: &mut Report) {
 }
 
 /// Requires that the values of an enum have its type, and that each has a name and a description.
-fn enumerated(schema: &Value, at: &str, report: &mut Report) {
+fn enumerated(schema: &Value, at: &str, report: &mut Findings) {
     let lists = ["enum", "x-extensible-enum"];
     let Some(word) = lists.into_iter().find(|word| schema.get(word).is_some()) else {
         return;
@@ -118,7 +118,7 @@ fn enumerated(schema: &Value, at: &str, report: &mut Report) {
 
 /// Requires that alternatives differ in type, or in a word if they are objects of a request. The decoder takes the
 /// first that fits, and the object of a reply fits any object.
-fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Report) {
+fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Findings) {
     if schema.get("x-rust-type").is_some() {
         return;
     }
@@ -163,7 +163,7 @@ enum Place {
 }
 
 /// Refuses words in a schema and below it that the generator would lose, that could cost a reply, or that need a name.
-fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut Report) {
+fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut Findings) {
     let kind = schema["type"].as_str();
     let named = ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"];
     let needs_name = kind == Some("object") || named.iter().any(|word| schema.get(word).is_some());
@@ -180,7 +180,7 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
     });
     let place_name = format!("{place:?}").to_lowercase();
     let why = format!("{why} in a {place_name} {kind}");
-    report.only(at, schema, &words_of(schema, place, is_reply), &why);
+    report.allow_only(at, schema, &words_of(schema, place, is_reply), &why);
     bounded(schema, at, report);
     if !is_reply && schema.get("default").is_some() {
         let message =
@@ -229,7 +229,7 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
 }
 
 /// Requires that bounds form a range. A number needs both ends. A length begins at 0, or has no end, if one is absent.
-fn bounded(schema: &Value, at: &str, report: &mut Report) {
+fn bounded(schema: &Value, at: &str, report: &mut Findings) {
     for (least, most, needs_both) in [
         ("minimum", "maximum", true),
         ("minItems", "maxItems", false),
@@ -287,7 +287,7 @@ fn words_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
 }
 
 /// Refuses a schema that both requests and replies use, since requests are closed and replies are open.
-pub(super) fn uses(spec: &Spec, report: &mut Report) {
+pub(super) fn uses(spec: &Spec, report: &mut Findings) {
     let (requests, replies) = spec.schema_uses();
     for (name, schema) in spec.schemas() {
         let at = format!("/components/schemas/{}", escape(name));

@@ -10,9 +10,9 @@ use crate::batch::entries::Entries;
 use crate::batch::lines::{BatchLine, unusable};
 use crate::batch::outputs::Outputs;
 use crate::config::Config;
-use crate::failure::{Exit, Failure, look};
+use crate::failure::{Exit, Failure, settle_advice};
 use crate::paths::{check_folder, check_name, check_regular, folder_of};
-use crate::run::possible;
+use crate::run::plan_or_refuse;
 use crate::store::Store;
 
 /// The field of a line that names its file.
@@ -101,7 +101,7 @@ impl Decision<'_> {
                 _ => entry.key,
             },
         };
-        possible(self.client, self.config, &line.request)?;
+        plan_or_refuse(self.client, self.config, &line.request)?;
         for image in line.request.images() {
             image.check().await?;
         }
@@ -140,7 +140,7 @@ fn failed(entry: &Entry) -> Failure {
     };
     Failure::from(error)
         .with_exit(Exit::Failed)
-        .with_next("It is not sent again, unless you say so with --retry-failed.")
+        .with_next("It is sent again only with --retry-failed.")
 }
 
 fn unknown(entry: &Entry, store: &Store) -> Failure {
@@ -153,5 +153,5 @@ fn unknown(entry: &Entry, store: &Store) -> Failure {
     };
     Failure::from(error)
         .with_exit(Exit::Unknown)
-        .with_next(look(&entry.key, store.batch()))
+        .with_next(settle_advice(&entry.key, store.batch()))
 }

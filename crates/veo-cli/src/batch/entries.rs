@@ -21,9 +21,9 @@ impl Entries {
     ) -> Result<Self, Failure> {
         let mut listed = store.list(Which::All).await?;
         if store.is_shared() {
-            listed.retain(of_these(lines));
+            listed.retain(belongs_to(lines));
         }
-        check_places(&listed, client)?;
+        check_addresses(&listed, client)?;
         let mut entries = HashMap::with_capacity(listed.len());
         for listed in listed {
             entries.insert(listed.key.clone(), listed);
@@ -49,7 +49,7 @@ impl Entries {
 }
 
 /// Returns a filter for the entries of these lines.
-pub(super) fn of_these(lines: &[BatchLine]) -> impl Fn(&Listed) -> bool {
+pub(super) fn belongs_to(lines: &[BatchLine]) -> impl Fn(&Listed) -> bool {
     let keys: HashSet<&str> = lines.iter().map(|line| &*line.key).collect();
     move |listed| keys.contains(first_key(&listed.key))
 }
@@ -62,7 +62,7 @@ fn first_key(key: &str) -> &str {
     }
 }
 
-fn check_places(entries: &[Listed], client: &Client) -> Result<(), Failure> {
+fn check_addresses(entries: &[Listed], client: &Client) -> Result<(), Failure> {
     let mut checked = HashSet::new();
     for listed in entries {
         let Some(job) = listed.job.as_deref() else {
@@ -77,8 +77,8 @@ fn check_places(entries: &[Listed], client: &Client) -> Result<(), Failure> {
         let Ok(job) = job.parse::<JobRef>() else {
             continue;
         };
-        if let Err(error) = client.check_place(&job, base_url) {
-            let next = "Correct the base URL, or give the file another name to begin anew; nothing was sent.";
+        if let Err(error) = client.check_address(&job, base_url) {
+            let next = "Correct the base URL, or give the file another name to start a new batch; nothing was sent.";
             let failure = Failure::usage(format!("the batch was begun elsewhere: {error}"));
             return Err(failure.with_next(next));
         }

@@ -10,7 +10,7 @@ use veo_core::VideoRequest;
 
 use crate::failure::Failure;
 use crate::hash::hex;
-use crate::paths::place;
+use crate::paths::canonical;
 use crate::read;
 
 pub(super) struct BatchLine {
@@ -73,7 +73,7 @@ impl BatchLine {
     /// Returns whether this is the line of a request and its file. A line that names no file is known by its request.
     fn says(&self, request: &VideoRequest, output: &Path) -> bool {
         let is_there = match &self.output {
-            Some(named) => place(named) == place(output),
+            Some(named) => canonical(named) == canonical(output),
             None => true,
         };
         is_there && self.request == *request
@@ -85,7 +85,7 @@ fn check_form(file: &Path, text: &str) -> Result<(), Failure> {
     let first = text.lines().map(str::trim).find(|line| !line.is_empty());
     match first {
         Some(line) if !line.starts_with('{') || line == "{" => Err(Failure::usage(format!(
-            "{} is no batch, which has one JSON object a line, as `veo schema` describes it; nothing was sent",
+            "{} is not a batch file: each line must be one JSON object, as `veo schema` describes it; nothing was sent",
             file.display()
         ))),
         _ => Ok(()),
@@ -108,10 +108,10 @@ fn read_line(number: usize, text: &str) -> Result<BatchLine, String> {
             return Err("output: it names no file; give a path, or leave it out".to_owned());
         }
         Some(Value::String(output)) => Some(PathBuf::from(output)),
-        Some(other) => return Err(format!("output: {other} is no path of a file")),
+        Some(other) => return Err(format!("output: {other} is not the path of a file")),
     };
-    let request =
-        VideoRequest::deserialize(value).map_err(|error| format!("it is no request: {error}"))?;
+    let request = VideoRequest::deserialize(value)
+        .map_err(|error| format!("it is not a request: {error}"))?;
     Ok(BatchLine {
         number,
         request,

@@ -1,4 +1,4 @@
-//! `veo generate --batch`: many requests from one file. Each is paid for once, however often the command runs.
+//! `veo generate --batch`: many requests from one file. Each request is paid for once, even if the command runs again.
 
 mod actions;
 mod entries;
@@ -17,7 +17,7 @@ use clap::Args;
 use veo_core::ledger::{Budget, Listed, Which};
 use veo_core::{Client, Poll};
 
-use crate::args::{Save, Who};
+use crate::args::{ProviderChoice, Save};
 use crate::batch::actions::Decision;
 use crate::batch::entries::Entries;
 use crate::batch::lines::BatchLine;
@@ -28,34 +28,35 @@ use crate::batch::work::Work;
 use crate::failure::Failure;
 use crate::ledgers::Ledgers;
 use crate::output::Output;
-use crate::paths::{check_length, is_dash, place};
+use crate::paths::{canonical, check_length, is_dash};
 use crate::read;
 use crate::run::Run;
-use crate::setting::Setting;
+use crate::session::Session;
 use crate::store::{Store, ledger_of};
 
 #[derive(Args)]
 #[command(next_help_heading = "Batch")]
 pub(crate) struct Batch {
-    /// Make the videos of a file: each line is a request as `veo schema` describes it, with an "output" besides if you
-    /// like. What happens is kept beside the file, in FILE.ledger. The same command goes on after any end: what is done
-    /// is not done again, what was accepted is waited for, and what may have been sent is not sent again. Receipts go
-    /// to standard output, one a line.
+    /// Make the videos of a file. Each line is a request as `veo schema` describes it, and can also have an "output".
+    /// The ledger is kept beside the file, in FILE.ledger. After an interruption, run the same command again: what is
+    /// done is not done again, what was accepted is waited for, and what may have been sent is not sent again. Receipts
+    /// go to standard output, one a line.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["Prompt", "Options", "output", "receipt", "no_wait"])]
     pub(crate) batch: Option<PathBuf>,
     /// How many videos are under way at a time [default: 4].
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
-    /// Send no more once the next video could cost more than this, over all runs of the batch. The price of a kind of
-    /// video is not known before one was made, so the first of each kind is made alone and can go over; so can a price
-    /// that rises meanwhile. Jobs that fail or are not here in time count as well. What others spend from the account
-    /// at that moment is taken for the price. Needs a provider that tells its balance.
+    /// Cap what all runs of the batch cost together. Nothing more is sent once the next video could exceed the cap. The
+    /// price of a kind of video is not known before one was made. So the first video of each kind is made alone, and
+    /// can exceed the cap. A price that rises meanwhile can exceed the cap too. Jobs that fail or take too long count
+    /// as well. Prices are read from the balance: while the first video of a kind is made, what others spend from the
+    /// account counts as part of its price. Needs a provider that tells its balance.
     #[arg(long, value_name = "CREDITS", allow_negative_numbers = true)]
     max_credits: Option<f64>,
     /// Where to save the receipts, instead of printing them; - prints them.
     #[arg(long, value_name = "FILE")]
     receipts: Option<PathBuf>,
-    /// Send the lines again whose jobs have failed, as new jobs with a new price.
+    /// Send the lines whose jobs have failed again. Each of them becomes a new job, which is paid for again.
     #[arg(long)]
     retry_failed: bool,
 }
@@ -87,7 +88,7 @@ impl Batch {
 pub(crate) async fn run(
     file: &Path,
     batch: &Batch,
-    who: &Who,
+    who: &ProviderChoice,
     save: &Save,
     timeout: Option<Duration>,
     ledgers: &Ledgers,
@@ -97,40 +98,43 @@ pub(crate) async fn run(
     let text = read::file(file)?;
     let lines = lines::read(file, &text)?;
     let receipts = batch.receipts.as_deref().filter(|path| !is_dash(path));
-    let mut reserved = vec![place(file), ledger_of(file)?];
+    let mut reserved = vec![canonical(file), ledger_of(file)?];
     if let Some(receipts) = receipts {
         receipts::check(receipts, &reserved)?;
-        reserved.push(place(receipts));
+        reserved.push(canonical(receipts));
     }
 
-    let setting = Setting::of(who, ledgers, output).await?;
-    let client = setting
+    let session = Session::of(who, ledgers, output).await?;
+    let client = session
         .config
-        .client(&setting.providers, timeout)?
+        .client(&session.providers, timeout)?
         .with_replacing(save.force);
-    let store = open_store(file, &lines, &setting, output).await?;
+    let store = open_store(file, &lines, &session, output).await?;
     let client = client.with_ledger(store.ledger().clone());
     let budget = budget(file, &store);
     let decided = async {
         let entries = Entries::of(&store, &lines, &client).await?;
-        let mut others = Vec::new();
-        if !setting.is_simulated() && !save.force {
-            others = open_jobs_of_no_batch(ledgers).await?;
-            let is_of_this_batch = entries::of_these(&lines);
-            others.retain(|listed| !is_of_this_batch(listed));
+        // Two jobs must not save to one file, so the batch avoids the files of other open jobs. With --force it can
+        // replace those files. A simulated batch does not read the ledger of the paid jobs.
+        let mut other_jobs = Vec::new();
+        if !session.is_simulated() && !save.force {
+            other_jobs = open_jobs_of_main_ledger(ledgers).await?;
+            // A shared ledger lists the jobs of this batch as well.
+            let is_of_this_batch = entries::belongs_to(&lines);
+            other_jobs.retain(|listed| !is_of_this_batch(listed));
         }
-        let outputs = Outputs::new(file, &lines, &entries, &others, reserved);
+        let outputs = Outputs::new(file, &lines, &entries, &other_jobs, reserved);
         let decision = Decision {
             entries: &entries,
             client: &client,
-            config: &setting.config,
+            config: &session.config,
             store: &store,
             retry_failed: batch.retry_failed,
             force: save.force,
         };
         let actions = decision.actions(file, &lines, outputs).await?;
         let client = match batch.max_credits {
-            Some(cap) => capped(client.clone(), &budget, cap, &setting).await?,
+            Some(cap) => capped(client.clone(), &budget, cap, &session).await?,
             None => client.clone(),
         };
         Ok((actions, client, Receipts::open(receipts, output)?))
@@ -151,12 +155,12 @@ pub(crate) async fn run(
     work.all(&lines, actions, concurrency, receipts).await
 }
 
-/// Refuses standard input and special files. They have no place beside them for a ledger.
+/// Refuses standard input and special files, since no ledger can be kept beside them.
 fn check_file(file: &Path) -> Result<(), Failure> {
     let named = if is_dash(file) {
         "standard input".to_owned()
     } else if file.exists() && !file.is_file() {
-        format!("{}, which is no regular file,", file.display())
+        format!("{}, which is not a regular file,", file.display())
     } else {
         return Ok(());
     };
@@ -166,19 +170,19 @@ fn check_file(file: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Opens the ledger of the batch. Refuses a damaged one, since a damaged line can be a paid request.
+/// Opens the ledger of the batch. Refuses a damaged ledger, since a damaged line can be a paid request.
 async fn open_store(
     file: &Path,
     lines: &[BatchLine],
-    setting: &Setting,
+    session: &Session,
     output: &Output,
 ) -> Result<Store, Failure> {
-    let store = if setting.is_simulated() {
+    let store = if session.is_simulated() {
         Store::temporary().await?
-    } else if let Some(store) = Store::open_shared(&setting.ledgers).await? {
+    } else if let Some(store) = Store::open_shared(&session.ledgers).await? {
         store
     } else {
-        // Beside it are NAME.ledger and a file .NAME.ledger.0123456789abcdef for each process that sends.
+        // The longest file name beside the batch file NAME is .NAME.ledger.0123456789abcdef, with 25 bytes more.
         check_length(&ledger_of(file)?.with_extension(""), 25, "--batch")?;
         names::check(file)?;
         Store::open_batch(file, &mut lines::keys_of(lines)).await?
@@ -186,8 +190,8 @@ async fn open_store(
     store
         .check()
         .await
-        .map_err(|failure| failure.with_next(DAMAGED))?;
-    if store.is_new().await && !setting.is_simulated() {
+        .map_err(|failure| failure.with_next(DAMAGED_BATCH_ADVICE))?;
+    if store.is_new().await && !session.is_simulated() {
         output.note(&format!(
             "{} has no record yet, so all of its lines are new.",
             file.display()
@@ -196,14 +200,16 @@ async fn open_store(
     Ok(store)
 }
 
-async fn open_jobs_of_no_batch(ledgers: &Ledgers) -> Result<Vec<Listed>, Failure> {
+/// Lists the open jobs of the ledger that is used without a batch. There are none if this ledger does not exist.
+async fn open_jobs_of_main_ledger(ledgers: &Ledgers) -> Result<Vec<Listed>, Failure> {
     match Store::open_existing(ledgers).await? {
         Some(store) => store.list(Which::Open).await,
         None => Ok(Vec::new()),
     }
 }
 
-/// The name of the budget of a batch. In a shared ledger it contains the name of the file, not its folder.
+/// The name of the budget of a batch. In a shared ledger it contains the name of the batch file, so that all machines
+/// with this file share the cap. The folder is left out, since it differs between machines.
 fn budget(file: &Path, store: &Store) -> String {
     match file.file_name() {
         Some(name) if store.is_shared() => format!("{BUDGET} of {}", name.display()),
@@ -216,9 +222,9 @@ async fn capped(
     client: Client,
     budget: &str,
     cap: f64,
-    setting: &Setting,
+    session: &Session,
 ) -> Result<Client, Failure> {
-    let chosen = setting.config.chosen(&setting.providers);
+    let chosen = session.config.chosen(&session.providers);
     let [provider] = chosen[..] else {
         return Err(Failure::usage(
             "--max-credits goes with one provider; choose it with --provider",
@@ -233,5 +239,5 @@ async fn capped(
 const BUDGET: &str = "--max-credits";
 
 /// The advice for a damaged ledger.
-const DAMAGED: &str = "Each of these lines can stand for a paid video, so nothing was sent. Put back what was there. What can be \
-                       read is listed by veo jobs --batch, and veo wait goes on with its jobs.";
+const DAMAGED_BATCH_ADVICE: &str = "Each damaged line of the ledger can stand for a paid video, so nothing was sent. Restore the ledger from a \
+                       backup. veo jobs --batch lists what can be read, and veo wait goes on with the listed jobs.";

@@ -8,7 +8,7 @@ use veo_core::ledger::{EntryState, Listed};
 use crate::batch::entries::Entries;
 use crate::batch::lines::BatchLine;
 use crate::failure::Failure;
-use crate::paths::{is_dash, next_free, place};
+use crate::paths::{canonical, is_dash, next_free};
 
 pub(super) struct Outputs<'a> {
     /// The start of the names that the program gives.
@@ -36,7 +36,7 @@ impl<'a> Outputs<'a> {
             let Some(target) = listed.target.as_deref() else {
                 continue;
             };
-            if keeps(listed) {
+            if holds_target(listed) {
                 used.insert(target);
             }
             if let Some(job) = &listed.job
@@ -48,15 +48,17 @@ impl<'a> Outputs<'a> {
         // A line that was sent owns its file, even if another line names that too.
         let mut unsent = Vec::new();
         for line in lines {
-            let entry = entries.of_line(line).filter(|listed| keeps(listed));
+            let entry = entries.of_line(line).filter(|listed| holds_target(listed));
             match entry.and_then(|listed| listed.target.as_deref()) {
-                Some(target) => drop(claimed.insert(target.into(), name(line))),
+                Some(target) => drop(claimed.insert(target.into(), line_name(line))),
                 None => unsent.push(line),
             }
         }
         for line in unsent {
             if let Some(path) = &line.output {
-                claimed.entry(place(path)).or_insert_with(|| name(line));
+                claimed
+                    .entry(canonical(path))
+                    .or_insert_with(|| line_name(line));
             }
         }
         let stem = file.file_stem().unwrap_or_default().to_string_lossy();
@@ -76,7 +78,7 @@ impl<'a> Outputs<'a> {
         }
         let like = PathBuf::from(format!("{}-{}.mp4", self.stem, line.number));
         let is_taken = |path: &Path| {
-            let place = place(path);
+            let place = canonical(path);
             self.claimed.contains_key(&place)
                 || place
                     .to_str()
@@ -84,7 +86,7 @@ impl<'a> Outputs<'a> {
                 || (!force && path.exists())
         };
         let path = next_free(&like, is_taken);
-        self.claimed.insert(place(&path), name(line));
+        self.claimed.insert(canonical(&path), line_name(line));
         Ok(path)
     }
 
@@ -93,17 +95,17 @@ impl<'a> Outputs<'a> {
         let shown = path.display();
         if is_dash(path) {
             return Err(Failure::usage(
-                "a line of a batch needs a file of its own, and - is standard output; a file of that name is ./-",
+                "a line of a batch needs a file of its own, and - is standard output; for a file of that name write ./-",
             ));
         }
-        let place = place(path);
+        let place = canonical(path);
         if self.reserved.contains(&place) {
             return Err(Failure::usage(format!(
                 "{shown} is the batch, its ledger or its receipts"
             )));
         }
         match self.claimed.get(&place) {
-            Some(whose) if *whose != name(line) => Err(Failure::usage(format!(
+            Some(whose) if *whose != line_name(line) => Err(Failure::usage(format!(
                 "{shown} is the output of {whose} as well"
             ))),
             _ => Ok(()),
@@ -112,10 +114,10 @@ impl<'a> Outputs<'a> {
 }
 
 /// Returns whether the video of an entry exists or may still come.
-fn keeps(listed: &Listed) -> bool {
+fn holds_target(listed: &Listed) -> bool {
     listed.state.is_open() || listed.state == EntryState::Done
 }
 
-fn name(line: &BatchLine) -> String {
+fn line_name(line: &BatchLine) -> String {
     format!("line {}", line.number)
 }

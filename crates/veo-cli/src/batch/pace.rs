@@ -32,7 +32,7 @@ pub(super) struct Pace {
 pub(super) enum NoVideo {
     Failed(Box<Failure>),
     /// No provider accepted it, for a reason that is told once for all lines. The same command sends it later.
-    NotTaken,
+    NotAccepted,
 }
 
 impl From<Failure> for NoVideo {
@@ -64,7 +64,7 @@ impl Pace {
                 return Err(Failure::interrupted_before().into());
             }
             if self.halted.borrow().is_some() {
-                return Err(NoVideo::NotTaken);
+                return Err(NoVideo::NotAccepted);
             }
             let until = self.until.get();
             if until <= Instant::now() {
@@ -78,13 +78,13 @@ impl Pace {
     }
 
     /// Notes that a line was accepted, which ends the row of pauses.
-    pub(super) fn taken(&self) {
+    pub(super) fn accepted(&self) {
         self.pauses.set(0);
     }
 
     /// Decides what follows a line that was not accepted. `Ok` means that it may be sent again: the rejection is a rate
     /// limit, or the provider was not reached, and neither is charged. The first such line returns the pause.
-    pub(super) fn not_taken(
+    pub(super) fn not_accepted(
         &self,
         turn: Turn,
         failure: Failure,
@@ -112,7 +112,7 @@ impl Pace {
         let is_beyond_clock = now.checked_add(asked).is_none();
         if asked > left || is_beyond_clock {
             let next = format!(
-                "It takes requests again in {} s, and {} s are left of the time that --timeout gives.",
+                "The provider takes requests again in {} s, but only {} s are left of the time that --timeout gives.",
                 asked.as_secs(),
                 left.as_secs()
             );
@@ -132,7 +132,7 @@ impl Pace {
     /// Stops the sending of lines. Only the first reason is kept.
     pub(super) fn halt(&self, failure: Failure) -> NoVideo {
         self.halted.borrow_mut().get_or_insert(failure);
-        NoVideo::NotTaken
+        NoVideo::NotAccepted
     }
 
     /// Takes the reason why no further line was sent.

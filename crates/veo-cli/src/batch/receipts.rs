@@ -8,7 +8,7 @@ use veo_core::{Charged, ErrorKind, Receipt};
 
 use crate::failure::Failure;
 use crate::output::{Output, json};
-use crate::paths::place;
+use crate::paths::canonical;
 
 /// The place where the receipts go. After a failed write the batch goes on, since its jobs are paid for.
 pub(super) struct Receipts {
@@ -71,7 +71,7 @@ impl Receipts {
 /// Refuses to write receipts over anything but receipts.
 pub(super) fn check(path: &Path, own: &[PathBuf]) -> Result<(), Failure> {
     let shown = path.display();
-    if own.contains(&place(path)) {
+    if own.contains(&canonical(path)) {
         return Err(Failure::usage(format!(
             "{shown} is the batch or its ledger; choose another file with --receipts"
         )));
@@ -80,7 +80,7 @@ pub(super) fn check(path: &Path, own: &[PathBuf]) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "{shown} holds something else than receipts; choose another file with --receipts"
+        "{shown} does not hold receipts; choose another file with --receipts"
     )))
 }
 

@@ -61,7 +61,7 @@ impl Work<'_> {
                     done += 1;
                     output.bars.suspend(|| receipts.write(receipt.as_deref()));
                 }
-                Err(NoVideo::NotTaken) => not_taken += 1,
+                Err(NoVideo::NotAccepted) => not_taken += 1,
                 Err(NoVideo::Failed(failure)) => failures.push(tell_failed(line, *failure, output)),
             }
             bar.inc(1);
@@ -80,7 +80,7 @@ impl Work<'_> {
             (Err(unwritten), Err(failure)) => {
                 output.report(&unwritten);
                 let message = failure.message();
-                Err(Failure::of_several(message, &[unwritten, failure]).with_next(AGAIN))
+                Err(Failure::of_several(message, &[unwritten, failure]).with_next(CONTINUE_ADVICE))
             }
         }
     }
@@ -131,7 +131,7 @@ impl Work<'_> {
             let turn = self.pace.turn(&self.run.interrupts).await?;
             let failure = match self.send_once(line, key, destination, &mut prepared).await {
                 Ok(job) => {
-                    self.pace.taken();
+                    self.pace.accepted();
                     if job.unrecorded.is_some() {
                         // The ledger cannot be written. A further job could be paid for and lost in the same way.
                         self.pace.halt(unrecorded());
@@ -141,7 +141,7 @@ impl Work<'_> {
                 Err(failure) => failure,
             };
             let message = failure.message();
-            if let Some(pause) = self.pace.not_taken(turn, failure)? {
+            if let Some(pause) = self.pace.not_accepted(turn, failure)? {
                 self.run.output.note(&format!(
                     "{label}{message}; all lines pause for {} s",
                     pause.as_secs_f64().ceil()
@@ -222,14 +222,14 @@ impl Work<'_> {
             "{} of {lines} lines have no video",
             failures.len() + not_taken
         );
-        let mut next = AGAIN.to_owned();
+        let mut next = CONTINUE_ADVICE.to_owned();
         if let Some(failure) = halted {
             message += &format!(
                 ", and {not_taken} of these were not taken: {}",
                 failure.reason()
             );
             if let Some(advice) = failure.next() {
-                next = format!("{advice} {AGAIN}");
+                next = format!("{advice} {CONTINUE_ADVICE}");
             }
             failures.push(failure);
         }
@@ -238,11 +238,11 @@ impl Work<'_> {
 }
 
 /// The advice when a batch has ended with lines that have no video.
-const AGAIN: &str = "The same command goes on, and sends nothing twice. A line that is changed is another request, and is sent.";
+const CONTINUE_ADVICE: &str = "The same command goes on, and sends nothing twice. A line that is changed is another request, and is sent.";
 
 /// The failure that stops a batch after a job that could not be recorded.
 fn unrecorded() -> Failure {
-    let message = "a job could not be written down; correct that first";
+    let message = "the record of a job could not be written; correct that first";
     Failure::from(Error::new(ErrorKind::Ledger, message)).with_exit(Exit::Rejected)
 }
 
@@ -290,7 +290,7 @@ fn tell_counts(lines: usize, done: usize, not_taken: usize, failures: &[Failure]
             Exit::Unknown => unknown += 1,
             Exit::Unfinished | Exit::Interrupted => unfinished += 1,
             // No line ends with these.
-            Exit::Usage | Exit::Less => {}
+            Exit::Usage | Exit::Shortfall => {}
         }
     }
     let mut text = format!("{done} of {lines} lines done");

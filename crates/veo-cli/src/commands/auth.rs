@@ -28,7 +28,7 @@ base_url is only for another address than the provider's own, without a path. An
 address of this machine is taken for a simulator's. form is that of kie.ai's API
 for new videos: old, current, or auto, which is the old one until kie.ai says
 that it is gone. KIE_API_KEY, UNIALL_API_KEY, KIE_BASE_URL, UNIALL_BASE_URL and
-KIE_FORM count more than the file. There is no option for a key, since others on
+KIE_FORM override the file. There is no option for a key, since others on
 the machine can see options.
 
 Videos are not taken from hosts in private networks, unless the file says so:
@@ -37,7 +37,7 @@ Videos are not taken from hosts in private networks, unless the file says so:
   allow_private_hosts = true
 
 Above the first table, the file can name the ledger that machines share. VEO_LEDGER
-and --ledger count more:
+and --ledger override it:
 
   ledger = \"postgres://...\"
 

@@ -7,7 +7,7 @@ use veo_core::{ErrorKind, JobRef};
 use crate::args::Save;
 use crate::config::{Config, ProviderName};
 use crate::failure::{Exit, Failure};
-use crate::fetch::{check_place, fetch};
+use crate::fetch::{check_address, fetch};
 use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::run::Run;
@@ -38,7 +38,7 @@ pub(crate) async fn run(
         .asking_once(ProviderName::of(&job.provider)?)?
         .with_ledger(store.ledger().clone())
         .with_replacing(save.force);
-    check_place(&client, &store, &job).await?;
+    check_address(&client, &store, &job).await?;
     // In kie.ai's old form, the paid call of an upgrade also asks for its progress, so this command does not ask.
     if let Some(entry) = store.find(&job).await?
         && entry.upgrade().is_some()

@@ -7,10 +7,10 @@ use crate::args::Options;
 use crate::commands::generate::{Common, make};
 use crate::config::ProviderName;
 use crate::failure::Failure;
-use crate::fetch::check_place;
+use crate::fetch::check_address;
 use crate::ledgers::Ledgers;
 use crate::output::Output;
-use crate::setting::Setting;
+use crate::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +25,7 @@ pub(crate) struct Extend {
     /// The job that made the video, or the URL of the video.
     #[arg(value_name = "JOB or URL")]
     source: String,
-    /// What happens next; @FILE reads it from a file, and - from standard input.
+    /// A text about what happens next; @FILE reads it from a file, and - from standard input.
     prompt: String,
     #[command(flatten)]
     options: Options,
@@ -44,30 +44,30 @@ pub(crate) async fn run(
         options,
         common,
     } = arguments;
-    let setting = Setting::of(&common.who, ledgers, output).await?;
+    let session = Session::of(&common.who, ledgers, output).await?;
     let source = if source.contains("://") {
         Source::url(source)
     } else {
         let job: JobRef = source.parse().map_err(Error::from)?;
-        if setting.is_simulated() {
+        if session.is_simulated() {
             Source::from(job)
         } else {
-            source_of(&setting, &job).await?
+            source_of(&session, &job).await?
         }
     };
     let request = options.extension(&prompt, source)?;
-    make(&request, &common, &setting, output).await
+    make(&request, &common, &session, output).await
 }
 
 /// Makes a source of a finished job, with the URL of its video, so that both providers can extend it.
-async fn source_of(setting: &Setting, job: &JobRef) -> Result<Source, Failure> {
+async fn source_of(session: &Session, job: &JobRef) -> Result<Source, Failure> {
     let provider = ProviderName::of(&job.provider)?;
-    let store = setting.store().await?;
-    let client = setting
+    let store = session.store().await?;
+    let client = session
         .config
         .client(&[provider], None)?
         .with_ledger(store.ledger().clone());
-    check_place(&client, &store, job).await?;
+    check_address(&client, &store, job).await?;
     match client.state(job).await? {
         State::Finished(video) => Ok(Source::from(&*video)),
         State::Failed(error) => Err(Failure::from(*error)),

@@ -3,14 +3,14 @@
 use clap::Args;
 use veo_core::VideoRequest;
 
-use crate::args::{Options, Patience, Prompt, Save, Who};
+use crate::args::{Options, Patience, Prompt, ProviderChoice, Save};
 use crate::batch::{self, Batch};
 use crate::destination::Target;
 use crate::failure::Failure;
 use crate::ledgers::Ledgers;
 use crate::output::Output;
-use crate::run::{Run, TrackedJob, possible};
-use crate::setting::Setting;
+use crate::run::{Run, TrackedJob, plan_or_refuse};
+use crate::session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,7 @@ pub(crate) struct Generate {
 #[derive(Args)]
 pub(crate) struct Common {
     #[command(flatten)]
-    pub(crate) who: Who,
+    pub(crate) who: ProviderChoice,
     #[command(flatten)]
     save: Save,
     #[command(flatten)]
@@ -80,21 +80,21 @@ pub(crate) async fn run(
         .await;
     }
     let request = prompt.request(&options)?;
-    let setting = Setting::of(&common.who, ledgers, output).await?;
-    make(&request, &common, &setting, output).await
+    let session = Session::of(&common.who, ledgers, output).await?;
+    make(&request, &common, &session, output).await
 }
 
 /// Sends one request, waits for its job and saves its video.
 pub(crate) async fn make(
     request: &VideoRequest,
     common: &Common,
-    setting: &Setting,
+    session: &Session,
     output: &Output,
 ) -> Result<(), Failure> {
-    let store = setting.store().await?;
-    let client = setting
+    let store = session.store().await?;
+    let client = session
         .config
-        .client(&setting.providers, common.patience.timeout)?
+        .client(&session.providers, common.patience.timeout)?
         .with_replacing(common.save.force)
         .with_ledger(store.ledger().clone());
     let target = common.save.target(&store, output).await?;
@@ -103,7 +103,7 @@ pub(crate) async fn make(
             "with --no-wait there is no video yet for standard output; name a file with --output",
         ));
     }
-    possible(&client, &setting.config, request)?;
+    plan_or_refuse(&client, &session.config, request)?;
     let run = Run::start(&client, &store, output);
 
     let prepared = run.prepare(request, None).await?;

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::hash;
 use crate::ledgers::Ledgers;
 use crate::output::{Event, Output};
-use crate::paths::{place, relative};
+use crate::paths::{canonical, relative};
 use crate::saved::picture_and_sound;
 use crate::store::Store;
 
@@ -98,7 +98,7 @@ async fn entry_of(path: &Path, sha256: &str, ledgers: &Ledgers) -> Result<Option
     let Some(store) = Store::open_existing(ledgers).await? else {
         return Ok(None);
     };
-    let place = place(path).display().to_string();
+    let place = canonical(path).display().to_string();
     let mut done = store.list(Which::All).await?;
     done.retain(|listed| listed.state == EntryState::Done);
     done.reverse();

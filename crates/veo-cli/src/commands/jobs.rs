@@ -9,7 +9,7 @@ use clap::Args;
 use console::{measure_text_width, style};
 use veo_core::ledger::{EntryState, Which};
 
-use crate::failure::{Failure, look};
+use crate::failure::{Failure, settle_advice};
 use crate::ledgers::Ledgers;
 use crate::listing::Listing;
 use crate::output::{Event, Output, json, visible};
@@ -87,7 +87,7 @@ fn explain_unknown(listings: &[Listing], batch: Option<&Path>, output: &Output) 
     output.note(&format!(
         "{} with an unknown outcome. {}",
         unknown.len(),
-        look(key, batch)
+        settle_advice(key, batch)
     ));
 }
 

@@ -19,7 +19,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Man {
-    /// The page of this command; of the whole program if not given.
+    /// The command whose page is printed [default: the whole program].
     command: Option<String>,
     /// Write the pages of all commands into this folder, which is made if it is not there.
     #[arg(short, long, value_name = "FOLDER", conflicts_with = "command")]

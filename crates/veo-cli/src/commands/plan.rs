@@ -7,14 +7,14 @@ use crate::args::{Options, Prompt};
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::output::{Event, Output};
-use crate::run::possible;
+use crate::run::plan_or_refuse;
 
 const EXAMPLES: &str = "\
 Examples:
   veo plan \"A dog playing in a park\" --resolution 4k
   veo plan \"A dog playing in a park\" --negative-prompt \"other dogs\"
 
-Who is listed first is asked first. Nothing is sent, and no key is needed.";
+The provider that is listed first is asked first. Nothing is sent, and no key is needed.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     prompt: Prompt,
     #[command(flatten)]
     options: Options,
-    /// Who is asked; whoever there is a key for, and then the others, if not given. May be given again.
+    /// The provider that is asked [default: those with a key, then the others]. May be given again.
     #[arg(long, help_heading = "Provider")]
     provider: Vec<ProviderName>,
 }
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: Plan, output: &Output) -> Result<(), Failure> {
     let request = arguments.prompt.request(&arguments.options)?;
     let config = Config::load(output)?;
     let client = config.planner(&arguments.provider)?;
-    let mut plan = possible(&client, &config, &request)?;
+    let mut plan = plan_or_refuse(&client, &config, &request)?;
     let is_local = |image: &&Image| !matches!(image, Image::Url(_));
     if request.images().iter().any(is_local) && !config.has_key(ProviderName::Kie) {
         let warning = "input: an image of this machine has to be uploaded to kie.ai, for which there is no key here";

@@ -19,15 +19,15 @@ Examples:
   veo settle 0f1e2d3c4b5a6978 --not-taken
   veo settle 0f1e2d3c4b5a6978 --not-taken --batch jobs.jsonl
 
-Look at the tasks and the balance at the provider first: what was taken and is sent
-again is paid for twice. A task is asked about before it is believed.";
+Look at the tasks and the balance at the provider first: a request that was
+taken is paid for twice if it is sent again. The provider is asked about the task.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Settle {
     /// The key of the request with an unknown outcome, as `veo jobs` lists it.
     key: String,
-    /// It was taken, and is this job.
+    /// The job of the request, if it was taken.
     #[arg(
         long,
         value_name = "JOB",
@@ -35,10 +35,10 @@ pub(crate) struct Settle {
         conflicts_with = "not_taken"
     )]
     job: Option<JobRef>,
-    /// It was not taken, and may be sent again. This can be taken back with --job until something was sent.
+    /// The request was not taken, and may be sent again. --job takes this back until something is sent.
     #[arg(long)]
     not_taken: bool,
-    /// It is of this batch.
+    /// The batch of the request.
     #[arg(long, value_name = "FILE")]
     batch: Option<PathBuf>,
 }
@@ -61,7 +61,7 @@ pub(crate) async fn run(
             None => "veo jobs".to_owned(),
         };
         return Err(Failure::usage(format!(
-            "there is no request {key}; the unknown ones are listed by: {list}"
+            "there is no request {key}; list the unknown ones with: {list}"
         )));
     }
     let config = Config::load(output)?;
@@ -81,7 +81,7 @@ pub(crate) async fn run(
     // This name is complete: it has the form of the provider's API, and for an upgrade the size.
     let job = settled.reference();
     let text = match job {
-        Some(job) => format!("{key} is {job}"),
+        Some(job) => format!("{key} was accepted as {job}"),
         None => format!("{key} was not taken"),
     };
     output.result(&text, &Event::Job(&Listing::of(&settled)));

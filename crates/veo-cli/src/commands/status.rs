@@ -5,7 +5,7 @@ use veo_core::{JobRef, State};
 
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
-use crate::fetch::check_place;
+use crate::fetch::check_address;
 use crate::ledgers::Ledgers;
 use crate::listing::Listing;
 use crate::output::{Event, Output, in_one_line};
@@ -37,7 +37,7 @@ pub(crate) async fn run(
     let client = config
         .client(&[ProviderName::of(&job.provider)?], None)?
         .with_ledger(store.ledger().clone());
-    check_place(&client, &store, &job).await?;
+    check_address(&client, &store, &job).await?;
     let state = client.state(&job).await?;
     tell(&job, state, output)?;
     store.check().await

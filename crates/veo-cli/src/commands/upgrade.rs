@@ -9,7 +9,7 @@ use crate::args::{Patience, word};
 use crate::config::{Config, ProviderName};
 use crate::destination::Destination;
 use crate::failure::Failure;
-use crate::fetch::{check_place, without_size};
+use crate::fetch::{check_address, without_size};
 use crate::ledgers::Ledgers;
 use crate::output::Output;
 use crate::paths::job_path;
@@ -71,7 +71,7 @@ pub(crate) async fn run(
         .client(&[ProviderName::of(&job.provider)?], patience.timeout)?
         .with_ledger(store.ledger().clone())
         .with_replacing(force);
-    check_place(&client, &store, &job).await?;
+    check_address(&client, &store, &job).await?;
     let run = Run::start(&client, &store, output);
     let target = destination.target();
     client

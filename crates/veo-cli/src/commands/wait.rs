@@ -10,10 +10,10 @@ use veo_core::ledger::{EntryState, Which};
 use crate::args::{Patience, Save};
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
-use crate::fetch::{check_place, fetch};
+use crate::fetch::{check_address, fetch};
 use crate::ledgers::Ledgers;
 use crate::output::Output;
-use crate::paths::{job_path, place};
+use crate::paths::{canonical, job_path};
 use crate::run::Run;
 use crate::store::Store;
 
@@ -29,7 +29,7 @@ request.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Wait {
-    /// The jobs; the latest of this machine that has not ended if not given.
+    /// The jobs [default: the latest job of this machine that has not ended].
     job: Vec<JobRef>,
     #[command(flatten)]
     save: Save,
@@ -72,7 +72,7 @@ pub(crate) async fn run(
         .with_ledger(store.ledger().clone())
         .with_replacing(save.force);
     for job in &jobs {
-        check_place(&client, &store, job).await?;
+        check_address(&client, &store, job).await?;
     }
     let run = Run::start(&client, &store, output);
     let failures = fetch_all(&run, &jobs, &save).await;
@@ -132,7 +132,7 @@ async fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), F
     let mut seen = HashMap::new();
     for job in jobs {
         let path = job_path(job, store.find(job).await?.as_ref());
-        if let Some(other) = seen.insert(place(&path), job) {
+        if let Some(other) = seen.insert(canonical(&path), job) {
             let path = path.display();
             let message = format!(
                 "{other} and {job} are both to be saved as {path}; wait for one at a time, with --output"

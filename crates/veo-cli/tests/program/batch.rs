@@ -266,7 +266,10 @@ fn a_second_program_cannot_run_the_same_batch() {
     first.until("line 1: Making the video");
     let second = sandbox.run(&[&BATCH, ["--timeout", "1s"].as_slice()].concat());
     assert!(
-        second.code == 2 && second.err.contains("another veo is at this batch"),
+        second.code == 2
+            && second
+                .err
+                .contains("another veo process is running this batch"),
         "{}",
         second.err
     );
@@ -476,8 +479,10 @@ fn a_batch_with_jobs_of_another_address_is_refused() {
         let run = sandbox.run(&BATCH);
         assert_eq!((run.code, elsewhere.count("")), (2, 0), "{}", run.err);
         assert!(
-            run.err.contains("lives at http://127.0.0.1:")
-                && run.err.contains(&format!("{} is set", elsewhere.url())),
+            run.err.contains("was sent to http://127.0.0.1:")
+                && run
+                    .err
+                    .contains(&format!("this client uses {}", elsewhere.url())),
             "{}",
             run.err
         );

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 pub(crate) struct Chance(u64);
 
 impl Chance {
-    /// Takes the seed from `VEO_TEST_SEED`, or chooses one. The seed is printed, and a failing test shows it.
+    /// Takes the seed from `VEO_TEST_SEED`, or chooses one. The seed is printed, so a failing test shows it.
     pub(crate) fn new() -> Self {
         let given = std::env::var("VEO_TEST_SEED")
             .ok()
@@ -23,13 +23,13 @@ impl Chance {
         usize::try_from(self.0 % u64::try_from(bound.max(1)).unwrap()).unwrap()
     }
 
-    /// Returns another source, which does not depend on the choices that are made from this one later.
+    /// Returns another source, whose choices do not depend on later choices from this source.
     pub(crate) fn branch(&mut self) -> Self {
         Self(u64::try_from(self.below(usize::MAX)).unwrap() | 1)
     }
 }
 
-/// Returns the number of cases in a variable of the environment, or the usual number, which takes seconds.
-pub(crate) fn number(variable: &str, usual: usize) -> usize {
+/// Reads the number of cases to try from an environment variable. The usual number takes only seconds.
+pub(crate) fn number_of_cases(variable: &str, usual: usize) -> usize {
     std::env::var(variable).map_or(usual, |number| number.parse().unwrap())
 }

@@ -381,7 +381,7 @@ fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
         run.err
     );
     assert!(
-        run.err.contains("1080p was asked for, and 720 lines came"),
+        run.err.contains("1080p was asked for, and 720p came"),
         "{}",
         run.err
     );
@@ -489,7 +489,7 @@ fn a_refusal_does_not_settle_an_unknown_upgrade() {
     // An accepted upgrade can fail later.
     let run = sandbox.run(&command);
     assert!(
-        run.code == 1 && run.err.contains("The smaller video is there all the same."),
+        run.code == 1 && run.err.contains("The smaller video can still be saved."),
         "{} {}",
         run.code,
         run.err
@@ -687,11 +687,11 @@ fn an_operator_settles_an_unknown_outcome() {
         ),
         (
             &["0123", "--not-taken"],
-            "there is no request 0123; the unknown ones are listed by: veo jobs\n",
+            "there is no request 0123; list the unknown ones with: veo jobs\n",
         ),
         (
             &["0123", "--not-taken", "--batch", "jobs.jsonl"],
-            "by: veo jobs --batch jobs.jsonl\n",
+            "with: veo jobs --batch jobs.jsonl\n",
         ),
         (
             &[&fox, "--not-taken", "--batch", "no.jsonl"],
@@ -699,7 +699,7 @@ fn an_operator_settles_an_unknown_outcome() {
         ),
         (
             &[&taken, "--not-taken"],
-            "is done, and only what is unknown can be settled",
+            "is done; only an unknown outcome can be settled",
         ),
         (&[&fox, "--job", "kie:t1"], "kie:t1 is the job of "),
         (
@@ -732,7 +732,7 @@ fn a_job_with_unusable_input_is_listed_as_failed() {
         ),
         (
             "4k is not supported by model veo3_lite",
-            "Change what it says",
+            "Change what the message names",
         ),
     ];
     for (words, change) in table {
@@ -1002,7 +1002,8 @@ fn the_api_key_of_a_simulator_is_sent_to_no_provider() {
                 .with("KIE_API_KEY", key)
                 .at("uniall", "http://127.0.0.1:1");
             let run = sandbox.run(arguments);
-            let sentence = "error: the key of kie is one for the simulator, and KIE_BASE_URL does not say where that is";
+            let sentence =
+                "error: the key of kie is for the simulator; set KIE_BASE_URL to its address";
             assert!(
                 run.code == 2 && run.err.starts_with(sentence),
                 "{key}: {arguments:?}: {}",
@@ -1422,7 +1423,7 @@ fn an_unprinted_result_is_a_failure_but_a_closed_pipe_is_not() {
             .unwrap();
         let run = sandbox.command(arguments).stdout(full).output().unwrap();
         let told = String::from_utf8(run.stderr).unwrap();
-        let sentence = "standard output cannot be written: No space left on device (os error 28); what was done is done";
+        let sentence = "standard output cannot be written: No space left on device (os error 28); what the command did before stays done";
         assert_eq!(
             (run.status.code(), told.matches(sentence).count()),
             (Some(1), 1),

@@ -262,7 +262,7 @@ fn a_job_is_asked_about_at_its_own_address() {
     ] {
         let run = elsewhere.run(arguments);
         assert!(
-            run.code == 2 && run.err.contains("lives at http://127.0.0.1:"),
+            run.code == 2 && run.err.contains("was sent to http://127.0.0.1:"),
             "{arguments:?}: {}",
             run.err
         );

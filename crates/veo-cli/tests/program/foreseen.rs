@@ -16,11 +16,11 @@ fn unusable_files_are_refused_before_anything_is_sent() {
         // Only regular files can be replaced, and a name that ends with a slash is a folder.
         (
             &["generate", "A dog", "--force", "-o", "pipe"],
-            "pipe is no regular file",
+            "pipe is not a regular file",
         ),
         (
             &["generate", "--batch", "pipe.jsonl", "--force"],
-            "pipe is no regular file",
+            "pipe is not a regular file",
         ),
         (&["generate", "A dog", "-o", "new/"], "new/ is a folder"),
         (
@@ -61,7 +61,7 @@ fn unusable_files_are_refused_before_anything_is_sent() {
         ),
         (
             &["generate", "A dog", "-o", &"v".repeat(246)],
-            "choose one of up to 245 with --output",
+            "choose a name of up to 245 bytes with --output",
         ),
         (
             &["generate", "--batch", &too_long],
@@ -69,11 +69,11 @@ fn unusable_files_are_refused_before_anything_is_sent() {
         ),
         (
             &["generate", "--batch", "link.jsonl"],
-            "choose one of up to 230 with --batch",
+            "choose a name of up to 230 bytes with --batch",
         ),
         (
             &["generate", "--batch", "output.jsonl"],
-            "choose one of up to 245 with \"output\"",
+            "choose a name of up to 245 bytes with \"output\"",
         ),
         (
             &["generate", "A dog", "--receipt", "-"],

@@ -148,10 +148,10 @@ fn all_lines_pause_after_too_many_requests() {
 fn a_provider_that_stays_busy_ends_the_batch_in_time() {
     let table: [(&str, &str, Answer); 5] = [
         ("2s", "again in 1 s", |_| Some(busy("1"))),
-        ("2s", "again in 3600 s, and 2 s are left", |_| {
+        ("2s", "again in 3600 s, but only 2 s are left", |_| {
             Some(busy("3600"))
         }),
-        ("20m", "again in 86400 s, and 1200 s are left", |_| {
+        ("20m", "again in 86400 s, but only 1200 s are left", |_| {
             Some(busy("86400"))
         }),
         (
@@ -159,7 +159,7 @@ fn a_provider_that_stays_busy_ends_the_batch_in_time() {
             "again in 18446744073709551615 s",
             |_| Some(busy("18446744073709551615")),
         ),
-        ("5h", "and 18000 s are left", |_| {
+        ("5h", "but only 18000 s are left", |_| {
             Some(busy("Fri, 01 Jan 2100 00:00:00 GMT"))
         }),
     ];

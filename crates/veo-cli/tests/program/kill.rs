@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::chance::{Chance, number};
+use crate::chance::{Chance, number_of_cases};
 use crate::sandbox::Sandbox;
 use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
 
@@ -232,7 +232,7 @@ fn whole(sandbox: &Sandbox, arguments: &[&str]) -> Duration {
 
 /// Returns the number of kills for one kind of command, as `part` percent of all.
 fn kills(part: usize) -> usize {
-    number("VEO_TEST_KILLS", 200) * part / 100
+    number_of_cases("VEO_TEST_KILLS", 200) * part / 100
 }
 
 #[test]
@@ -462,7 +462,7 @@ fn a_kill_while_sending_leaves_an_unknown_outcome() {
         run.code == 4
             && run
                 .err
-                .contains("the process ended while it was being sent"),
+                .contains("the process ended while the request was being sent"),
         "{}",
         run.err
     );

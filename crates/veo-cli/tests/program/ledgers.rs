@@ -34,7 +34,7 @@ fn the_shared_ledger_can_be_set() {
 }
 
 #[test]
-fn the_address_of_a_ledger_is_not_taken_from_a_file_that_others_can_read() {
+fn an_address_of_a_ledger_that_others_can_read_is_refused() {
     let sandbox = Sandbox::new();
     sandbox.configure("ledger = \"me:hidden\"\n", 0o644);
     let file = sandbox.config().display().to_string();

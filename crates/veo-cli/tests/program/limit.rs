@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::chance::{Chance, number};
+use crate::chance::{Chance, number_of_cases};
 use crate::sandbox::Sandbox;
 use crate::server::{Server, accepted, prompt, record, refused, task};
 
@@ -18,7 +18,7 @@ const SPAN: Duration = Duration::from_secs(10);
 
 /// Returns whether tests run that take a minute.
 fn has_time() -> bool {
-    let has_time = number("VEO_TEST_LONG", 0) > 0;
+    let has_time = number_of_cases("VEO_TEST_LONG", 0) > 0;
     if !has_time {
         println!("skipped, since it takes a minute; scripts/kills.sh runs it");
     }

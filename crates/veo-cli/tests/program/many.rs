@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::chance::number;
+use crate::chance::number_of_cases;
 use crate::sandbox::Sandbox;
 use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 
@@ -82,7 +82,7 @@ fn fill(path: &Path, count: usize) {
 
 #[test]
 fn a_hundred_thousand_jobs_slow_no_command_down() {
-    let count = number("VEO_TEST_MANY", 0);
+    let count = number_of_cases("VEO_TEST_MANY", 0);
     let (is_bound, jobs) = (count > 0, if count > 0 { count } else { 500 });
     let server = Server::start(|line, body| {
         let Some(prompt) = prompt(body) else {

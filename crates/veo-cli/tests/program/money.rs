@@ -258,7 +258,7 @@ fn an_image_reaches_uniall_through_an_upload_to_kie() {
     for start in ["plan", "generate"] {
         let run = alone.run(&[&[start], command.as_slice()].concat());
         assert!(
-            run.code == 2 && run.err.contains("no provider here has a place for it"),
+            run.code == 2 && run.err.contains("no provider of this client takes uploads"),
             "{start}: {}",
             run.err
         );

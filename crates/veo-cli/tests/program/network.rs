@@ -311,7 +311,7 @@ fn made_up_addresses() {
         let run = sandbox.run(&["wait", "kie:t1"]);
         assert_eq!(is_saved(&sandbox, &run), is_followed, "{api}: {}", run.err);
         if !is_followed {
-            let why = "its host is at 198.18.0.5, and so on this machine or in a private network, which the setting \
+            let why = "its host is at 198.18.0.5, on this machine or in a private network, which the setting \
                        allow_private_hosts does not permit";
             assert_eq!(run.code, 5, "{}", run.err);
             assert!(run.err.contains(why), "{}", run.err);

@@ -103,7 +103,7 @@ fn a_receipt_can_be_given_as_a_request() {
 fn ambiguous_texts_are_refused_in_one_sentence() {
     let twice = r#"{"prompt":"A","prompt":"B"}"#;
     let deeper = r#"{"prompt":"A","input":{"type":"text","type":"image"}}"#;
-    let one_a_line = "one JSON object a line";
+    let one_a_line = "each line must be one JSON object";
     let batch = ["generate", "--batch", "f"].as_slice();
     let table: [(&str, &[&str], &[&str]); 11] = [
         (twice, batch, &["line 1", "`prompt` is there twice"]),
@@ -123,7 +123,11 @@ fn ambiguous_texts_are_refused_in_one_sentence() {
             &["plan", "@home and away"],
             &["@ reads", "home and away", "@@home"],
         ),
-        ("", &["plan", "@"], &["@ reads", "none is named", "@@home"]),
+        (
+            "",
+            &["plan", "@"],
+            &["@ reads", "no file is named", "@@home"],
+        ),
         ("A\0", &["plan", "@f.utf16"], &["UTF-16"]),
     ];
     let sandbox = Sandbox::with_sim();
@@ -185,7 +189,7 @@ fn a_fault_in_yaml_is_explained_in_one_sentence() {
         sandbox.write("r.yaml", text);
         let run = sandbox.run(&["plan", "--request", "r.yaml"]);
         assert_eq!(run.code, 2, "{text}: {}", run.err);
-        assert!(run.err.contains("r.yaml is no request: "), "{}", run.err);
+        assert!(run.err.contains("r.yaml is not a request: "), "{}", run.err);
         assert!(run.err.contains(words), "{text}: {}", run.err);
         for word in ["Options", "Policy", "from_str", "scalar start"] {
             assert!(!run.err.contains(word), "{text}: {}", run.err);
@@ -320,7 +324,7 @@ fn endless_texts_are_refused() {
             "veo settle k --not-taken --batch pipe",
             "has not been begun",
         ),
-        ("veo inspect pipe", "no file"),
+        ("veo inspect pipe", "not a file"),
         ("veo generate @/dev/zero", endless),
         ("veo generate --request /dev/zero", endless),
         ("veo generate --batch /dev/zero", batch),

@@ -1,4 +1,4 @@
-//! `-o -` writes the video to standard output, which has nothing else then.
+//! Tests of `-o -`, which writes the video, and nothing else, to standard output.
 
 use std::fs;
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use crate::sandbox::{Run, Running, Sandbox, files_in};
 use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 use crate::terminal::Terminal;
 
-/// Runs a line with standard output in out.mp4.
+/// Runs a command line whose standard output goes to out.mp4.
 fn redirected(sandbox: &Sandbox, line: &str) -> Run {
     sandbox.run_line(&format!("{line} > out.mp4"))
 }
@@ -21,7 +21,7 @@ fn latest(sandbox: &Sandbox) -> (String, String, Option<String>) {
     (text("job").unwrap(), text("state").unwrap(), text("output"))
 }
 
-/// Checks that only out.mp4 is left, and that no record names `-` or a temporary file.
+/// Checks that only out.mp4 is left, and that no ledger names `-` or a temporary file.
 fn check_left(sandbox: &Sandbox, line: &str) {
     let folder = sandbox.path("");
     let names: Vec<_> = files_in(&folder).into_keys().collect();
@@ -69,7 +69,7 @@ fn check_line(line: &str) {
     let (job, state, output) = latest(&sandbox);
     assert_eq!((state.as_str(), output), ("done", None), "{line}");
 
-    // The same video is now saved to a file, which is recorded.
+    // The same video is now saved to a file, and `veo jobs` then lists this file.
     let streamed = fs::read(sandbox.path("out.mp4")).unwrap();
     let again = sandbox.run(&["wait", &job, "-o", "again.mp4"]);
     assert_eq!(again.code, 0, "{line}: {}", again.err);
@@ -194,7 +194,7 @@ fn a_video_that_fails_on_standard_output_is_not_lost() {
     }
 }
 
-/// A reader that does not read must not keep the program from ending.
+/// Ctrl-C ends the program even if the reader of its standard output has stopped reading.
 #[test]
 fn ctrl_c_ends_writing_to_standard_output() {
     let sandbox = Sandbox::with_sim();

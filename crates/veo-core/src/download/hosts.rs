@@ -78,8 +78,10 @@ impl Hosts {
             .trim_matches(['[', ']'])
             .trim_end_matches('.');
         let is_followed = match host.parse::<IpAddr>() {
-            Ok(address) => is_public(address) || self.may_loop() && is_loopback(address),
-            Err(_) => self.may_loop() || host != "localhost" && !host.ends_with(".localhost"),
+            Ok(address) => is_public(address) || self.allows_loopback() && is_loopback(address),
+            Err(_) => {
+                self.allows_loopback() || host != "localhost" && !host.ends_with(".localhost")
+            }
         };
         if !is_followed {
             return Err(PRIVATE);
@@ -119,18 +121,18 @@ impl Hosts {
         apis.clone()
     }
 
-    fn may_loop(&self) -> bool {
+    fn allows_loopback(&self) -> bool {
         self.loopback || self.private_names
     }
 
     /// Keeps the addresses of a name to which a connection may be made. `of_apis` are the addresses of the APIs.
     fn allowed(&self, found: &[IpAddr], of_apis: &[IpAddr]) -> Vec<IpAddr> {
-        let has_proxy = of_apis.iter().any(|address| is_made_up(*address));
+        let has_proxy = of_apis.iter().any(|address| is_in_proxy_range(*address));
         let is_allowed = |address: &IpAddr| {
             is_public(*address)
-                || self.may_loop() && is_loopback(*address)
+                || self.allows_loopback() && is_loopback(*address)
                 || self.private_names && is_private(*address)
-                || has_proxy && is_made_up(*address)
+                || has_proxy && is_in_proxy_range(*address)
         };
         found.iter().copied().filter(is_allowed).collect()
     }
@@ -146,9 +148,8 @@ impl Hosts {
         } else {
             ""
         };
-        let why = format!(
-            "its host is at {address}, and so on this machine or in a private network{setting}"
-        );
+        let why =
+            format!("its host is at {address}, on this machine or in a private network{setting}");
         Refused(why.into())
     }
 }
@@ -164,7 +165,7 @@ impl Resolve for Hosts {
                 return Ok(sockets(found));
             }
             let mut of_apis = Vec::new();
-            if found.iter().any(|address| is_made_up(*address)) {
+            if found.iter().any(|address| is_in_proxy_range(*address)) {
                 for api in hosts.apis() {
                     of_apis.extend(addresses(&api).await.unwrap_or_default());
                 }
@@ -206,7 +207,7 @@ async fn addresses(name: &str) -> std::io::Result<Vec<IpAddr>> {
 
 /// Returns whether an address is in the range that proxy programs make up for names. They turn it back into the name of
 /// the host when a connection is made.
-fn is_made_up(address: IpAddr) -> bool {
+fn is_in_proxy_range(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(address) if matches!(address.octets(), [198, 18 | 19, ..]))
 }
 
@@ -220,7 +221,7 @@ fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
             address.is_private()
-                || is_made_up(IpAddr::V4(address))
+                || is_in_proxy_range(IpAddr::V4(address))
                 || matches!(address.octets(), [100, 64..128, ..])
         }
         IpAddr::V6(address) => address.is_unique_local(),
@@ -406,12 +407,12 @@ mod tests {
                 .collect()
         };
         for (found, api, plain, loopback, private) in table {
-            for (may_loop, may_private, wanted) in [
+            for (allows_loopback, may_private, wanted) in [
                 (false, false, plain),
                 (true, false, loopback),
                 (false, true, private),
             ] {
-                let hosts = Hosts::new(may_loop, may_private, Proxy::default());
+                let hosts = Hosts::new(allows_loopback, may_private, Proxy::default());
                 let allowed = hosts.allowed(&parsed(found), &parsed(api));
                 assert_eq!(allowed, parsed(wanted), "{found} with {hosts:?}");
             }
@@ -452,7 +453,7 @@ mod tests {
             .unwrap();
         let why = error.downcast_ref::<Refused>().unwrap().to_string();
         assert!(why.starts_with("its host is at "), "{why}");
-        let end = ", and so on this machine or in a private network, which the setting allow_private_hosts does not permit";
+        let end = ", on this machine or in a private network, which the setting allow_private_hosts does not permit";
         assert!(why.ends_with(end), "{why}");
     }
 

@@ -143,7 +143,7 @@ impl Whole {
         let wrong = pictures.wrong_samples(&mut file).map_err(Flaw::unread)?;
         if wrong > 0 {
             let what = format!(
-                "is corrupted: {wrong} of its {} pictures are none",
+                "is corrupted: {wrong} of its {} pictures are damaged",
                 pictures.samples
             );
             return Err(Flaw::other(what));

@@ -25,7 +25,7 @@ use veo_transport::{DataUrl, WIRE, client_builder, without_queries};
 pub(crate) use self::hosts::Hosts;
 use self::hosts::Refused;
 use self::media::{Flaw, Media};
-use self::part::{Part, failure};
+use self::part::{Part, download_failure};
 use crate::text::folder_of;
 use crate::{ApiAddress, Error, ErrorKind, Proxy, Saved};
 
@@ -152,9 +152,9 @@ pub(crate) struct Transfer<'a> {
     /// The SHA-256 of the last complete reply of this link that was no whole video.
     last_refused: Option<String>,
     /// The length of the part when it was checked and was no whole video.
-    refused_at: u64,
+    flawed_length: u64,
     /// The most bytes of this link that have ever arrived.
-    most: u64,
+    longest: u64,
     /// The number of tries in a row that brought nothing new.
     tries: u32,
 }
@@ -162,9 +162,9 @@ pub(crate) struct Transfer<'a> {
 /// The result of following one link.
 pub(crate) enum Followed {
     /// The link led to the whole video.
-    ToTheEnd,
+    Whole,
     /// The link led to no video.
-    Nowhere(NoVideo),
+    NoVideo(NoVideo),
 }
 
 /// The reason why a link leads to no video.
@@ -187,7 +187,7 @@ enum Stop {
     /// The fault is not in the link: every other link would fail too.
     Final(Error),
     /// The link will not lead to the video, so it is not tried again.
-    Nowhere(NoVideo),
+    GiveUpLink(NoVideo),
     /// An HTTP status by which some hosts mean that the file is not there yet. If it stays, the link is given up.
     NotReady(u16),
     /// The whole reply is there, but is no whole video. The next try may go better.
@@ -204,7 +204,7 @@ impl From<Error> for Stop {
 
 impl From<NoVideo> for Stop {
     fn from(why: NoVideo) -> Self {
-        Self::Nowhere(why)
+        Self::GiveUpLink(why)
     }
 }
 
@@ -326,8 +326,8 @@ impl Downloader {
             media: None,
             refused: None,
             last_refused: None,
-            refused_at: 0,
-            most: 0,
+            flawed_length: 0,
+            longest: 0,
             tries: 0,
         })
     }
@@ -344,19 +344,19 @@ impl<'a> Transfer<'a> {
         content: Option<&Bytes>,
         on_bytes: &mut impl FnMut(u64, Option<u64>),
     ) -> Result<Followed, Error> {
-        self.begin_anew()?;
+        self.next_link()?;
         loop {
             let fetched = self.fetch(url, content, on_bytes).await;
             let looked = match fetched {
-                Ok(()) => self.look().await,
+                Ok(()) => self.check_whole().await,
                 Err(stop) => Err(stop),
             };
             let Err(stop) = looked else {
-                return Ok(Followed::ToTheEnd);
+                return Ok(Followed::Whole);
             };
             let (why, is_flawed) = match stop {
                 Stop::Final(error) => return Err(error),
-                Stop::Nowhere(why) => return Ok(Followed::Nowhere(why)),
+                Stop::GiveUpLink(why) => return Ok(Followed::NoVideo(why)),
                 Stop::NotReady(status) => (NoVideo::expired(status), true),
                 Stop::Flawed(why) => (why, true),
                 Stop::Broken(why) => (why, false),
@@ -369,21 +369,21 @@ impl<'a> Transfer<'a> {
             return if is_in_the_middle {
                 Err(why.error())
             } else {
-                Ok(Followed::Nowhere(why))
+                Ok(Followed::NoVideo(why))
             };
         }
     }
 
     /// Gets ready for another link, which may lead to another file.
-    fn begin_anew(&mut self) -> Result<(), Error> {
-        if self.refused_at > 0 && self.refused_at == self.part.received {
+    fn next_link(&mut self) -> Result<(), Error> {
+        if self.flawed_length > 0 && self.flawed_length == self.part.received {
             let part = mem::replace(&mut self.part, Part::new(self.path)?);
             self.refuse(part);
         }
         self.part.restart()?;
         self.last_refused = None;
-        self.refused_at = 0;
-        self.most = 0;
+        self.flawed_length = 0;
+        self.longest = 0;
         self.tries = 0;
         Ok(())
     }
@@ -398,14 +398,16 @@ impl<'a> Transfer<'a> {
 
     /// Moves the whole video to its path.
     pub(crate) async fn finish(self) -> Result<Saved, Error> {
-        let media = self.media.ok_or_else(|| failure("no video has come"))?;
+        let media = self
+            .media
+            .ok_or_else(|| download_failure("no video has come"))?;
         let replace = self.downloader.settings.replace;
         self.part.finish(media, replace).await
     }
 
     /// Keeps a file that is no whole video beside the path, and names it in the error.
     pub(crate) async fn keep(self, error: Error) -> Error {
-        let is_refused = self.refused_at > 0 && self.refused_at == self.part.received;
+        let is_refused = self.flawed_length > 0 && self.flawed_length == self.part.received;
         let part = if is_refused {
             Some(self.part)
         } else {
@@ -414,7 +416,7 @@ impl<'a> Transfer<'a> {
         let Some(part) = part else { return error };
         match part.keep().await {
             Ok(file) => error.adding(&format!(
-                "what came is in {}; if it will do, give it the name of a video",
+                "the incomplete file is {}; rename it if you can use it",
                 file.display()
             )),
             Err(_) => error,
@@ -422,15 +424,15 @@ impl<'a> Transfer<'a> {
     }
 
     /// Checks that the part is a whole video.
-    async fn look(&mut self) -> Result<(), Stop> {
-        let flaw = match self.part.look().await? {
+    async fn check_whole(&mut self) -> Result<(), Stop> {
+        let flaw = match self.part.check_whole().await? {
             Ok(whole) if whole.has_end || self.part.has_end || self.part.total.is_some() => {
                 self.media = Some(whole.media);
                 return Ok(());
             }
             Ok(whole) => Flaw {
                 what: format!(
-                    "may be cut: neither it nor the host says that {:.1} s are all",
+                    "may be cut: neither the file nor the host gives its length; {:.1} s arrived",
                     whole.media.seconds
                 ),
                 is_cut: true,
@@ -440,7 +442,7 @@ impl<'a> Transfer<'a> {
         let why = NoVideo::new(format!("what the media host sent {}", flaw.what));
         if flaw.is_cut && self.part.total.is_none() {
             // The reply had no length, so the host may have the rest.
-            self.refused_at = self.part.received;
+            self.flawed_length = self.part.received;
             return Err(Stop::Flawed(why));
         }
         let part = mem::replace(&mut self.part, Part::new(self.path)?);
@@ -450,7 +452,7 @@ impl<'a> Transfer<'a> {
         self.refuse(part);
         // The host sent the same bytes twice, so it has nothing else.
         if is_known {
-            return Err(Stop::Nowhere(why));
+            return Err(Stop::GiveUpLink(why));
         }
         Err(Stop::Flawed(why))
     }
@@ -458,7 +460,7 @@ impl<'a> Transfer<'a> {
     /// Waits before the next try, and returns false if too many in a row brought nothing new.
     async fn has_tries(&mut self) -> bool {
         let received = self.part.received;
-        self.tries = if received > self.most {
+        self.tries = if received > self.longest {
             0
         } else {
             self.tries + 1
@@ -466,7 +468,7 @@ impl<'a> Transfer<'a> {
         if self.tries == TRIES {
             return false;
         }
-        self.most = self.most.max(received);
+        self.longest = self.longest.max(received);
         let pause = self.downloader.settings.pause;
         sleep(pause.saturating_mul(1 << self.tries)).await;
         true
@@ -576,7 +578,7 @@ impl<'a> Transfer<'a> {
         let (client, request) = request.build_split();
         let request = request.map_err(|error| NoVideo {
             source: Some(error),
-            ..NoVideo::new("the link cannot be asked")
+            ..NoVideo::new("no request could be made from the link")
         })?;
         let shown = without_queries(request.url().as_str());
         let range = rest.as_ref().map(|(range, _)| range);
@@ -617,7 +619,7 @@ impl<'a> Transfer<'a> {
                 return Err(if is_passing {
                     Stop::Broken(why)
                 } else {
-                    Stop::Nowhere(why)
+                    Stop::GiveUpLink(why)
                 });
             }
         }
@@ -719,7 +721,7 @@ fn redirected(response: &Response, url: &Url) -> Option<Url> {
 /// Makes a header with the key, which debug texts do not show.
 fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
     let mut header = HeaderValue::from_str(key.expose_secret())
-        .map_err(|_| failure("the key holds characters that no HTTP header can carry"))?;
+        .map_err(|_| download_failure("the key holds characters that no HTTP header can carry"))?;
     header.set_sensitive(true);
     Ok(header)
 }

@@ -93,7 +93,7 @@ impl<'a> Part<'a> {
     /// Starts with a reply that has the whole file.
     pub(super) fn begin(&mut self, response: &Response) -> Result<(), Error> {
         if self.received > 0 {
-            debug!(target: WIRE, received = self.received, "it begins anew, since the rest of it does not come");
+            debug!(target: WIRE, received = self.received, "the download starts again, since the host does not resume it");
         }
         self.restart()?;
         self.total = response.content_length();
@@ -156,16 +156,16 @@ impl<'a> Part<'a> {
     }
 
     /// Checks that the part is a whole video.
-    pub(super) async fn look(&mut self) -> Result<Result<Whole, Flaw>, Error> {
+    pub(super) async fn check_whole(&mut self) -> Result<Result<Whole, Flaw>, Error> {
         // The last write may still be pending, and only the flush returns its error.
         let flushed = self.file.flush().await;
         flushed.map_err(|error| unwritten(self.path, error))?;
         let file = self.temporary.as_file().try_clone();
         let file = file.map_err(|error| unwritten(self.path, error))?;
         let looking = tokio::task::spawn_blocking(move || Whole::read(file));
-        let looked = looking
-            .await
-            .map_err(|error| failure("the video could not be looked into").with_source(error))?;
+        let looked = looking.await.map_err(|error| {
+            download_failure("the video could not be looked into").with_source(error)
+        })?;
         // The check has moved the position of the handle, and more bytes may follow.
         let end = self
             .file
@@ -211,7 +211,7 @@ impl<'a> Part<'a> {
             tokio::task::spawn_blocking(move || place(temporary, wanted, &sha256, replace));
         placing
             .await
-            .map_err(|error| failure("the video could not be moved").with_source(error))?
+            .map_err(|error| download_failure("the video could not be moved").with_source(error))?
     }
 }
 
@@ -352,7 +352,7 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
 }
 
-pub(super) fn failure(what: &str) -> Error {
+pub(super) fn download_failure(what: &str) -> Error {
     Error::new(
         ErrorKind::Download,
         format!("{what}; the video is still there, so download it again"),
@@ -386,7 +386,7 @@ mod tests {
             .await
             .unwrap();
         part.write(b"a small video").await.unwrap();
-        let error = part.look().await.unwrap_err();
+        let error = part.check_whole().await.unwrap_err();
         let cause = error
             .source()
             .and_then(|cause| cause.downcast_ref::<std::io::Error>())

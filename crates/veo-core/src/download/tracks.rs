@@ -21,7 +21,7 @@ pub(super) struct Track {
     duration: u64,
     /// The start of the first sample that is shown, in units of the timescale.
     first_shown: u64,
-    entry: Option<Entry>,
+    format: Option<PictureFormat>,
     pieces: Vec<Piece>,
 }
 
@@ -33,7 +33,7 @@ struct Piece {
 }
 
 /// The description of pictures.
-struct Entry {
+struct PictureFormat {
     width: u16,
     height: u16,
     /// The number of bytes of each length in front of a part of a picture, if the codec writes such lengths.
@@ -78,7 +78,9 @@ impl Track {
             timescale: time.timescale,
             duration,
             first_shown: first_shown(track).unwrap_or_default(),
-            entry: boxes(table, Stsd::KIND).next().and_then(Entry::first),
+            format: boxes(table, Stsd::KIND)
+                .next()
+                .and_then(PictureFormat::first),
             pieces: pieces(table)?,
         })
     }
@@ -136,7 +138,7 @@ impl Track {
     /// Counts the samples that do not begin like a picture. H.264 and H.265 begin each part of a picture with its
     /// length. Samples of other codecs all pass.
     pub(super) fn wrong_samples(&self, file: &mut (impl Read + Seek)) -> io::Result<u64> {
-        let Some(size) = self.entry.as_ref().and_then(|entry| entry.length_size) else {
+        let Some(size) = self.format.as_ref().and_then(|format| format.length_size) else {
             return Ok(0);
         };
         let mut wrong = 0;
@@ -177,10 +179,10 @@ impl Track {
     pub(super) fn shown_size(&self) -> (u32, u32) {
         let mut width = self.header.width.integer();
         let mut height = self.header.height.integer();
-        if let Some(entry) = &self.entry
+        if let Some(format) = &self.format
             && (width == 0 || height == 0)
         {
-            (width, height) = (entry.width, entry.height);
+            (width, height) = (format.width, format.height);
         }
         let matrix = &self.header.matrix;
         let is_on_its_side = (matrix.a, matrix.d) == (0, 0) && matrix.b != 0 && matrix.c != 0;
@@ -192,7 +194,7 @@ impl Track {
     }
 }
 
-impl Entry {
+impl PictureFormat {
     /// Reads the first description of pictures.
     fn first(descriptions: &[u8]) -> Option<Self> {
         const BEFORE_BOXES: usize = 78;

@@ -15,14 +15,14 @@ use crate::text::{folder_of, random};
 pub(super) struct Processes {
     ledger: Arc<Path>,
     /// The file of this process, once it may send.
-    own: Option<Own>,
+    own: Option<OwnFile>,
     /// The answers to earlier questions: true for a process that was alive.
     known: HashMap<Box<str>, bool>,
 }
 
 /// The file of this process. It is locked while this value lives.
 #[derive(Debug)]
-struct Own {
+struct OwnFile {
     id: String,
     path: PathBuf,
     _file: File,
@@ -53,7 +53,7 @@ impl Processes {
             .map_err(|error| unusable(&path, error))?;
         file.try_lock()
             .map_err(|error| unlockable(&path, error.into()))?;
-        self.own = Some(Own {
+        self.own = Some(OwnFile {
             id: id.clone(),
             path,
             _file: file,
@@ -100,7 +100,7 @@ impl Processes {
     }
 }
 
-impl Drop for Own {
+impl Drop for OwnFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use foldhash::HashMap;
 use serde::{Deserialize, Serialize};
 
-use super::rules::{Spending, Starts, not_before, pause_after, price_kind, set_aside, target};
-use super::{Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, told};
+use super::rules::{SentTimes, Spending, not_before, pause_after, price_kind, set_aside, target};
+use super::{Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, positive_price};
 use crate::{JobRef, Offer};
 
 /// An event in short, with all that decisions need. It starts the line, so that the rest need not be read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-pub(super) struct Short<'a> {
+pub(super) struct EventSummary<'a> {
     /// The number of the line.
     pub(super) n: u64,
     /// The time in milliseconds since 1970.
@@ -83,7 +83,7 @@ impl Deref for Text<'_> {
 
 /// An entry in short.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct EntrySummary {
     pub(super) key: Arc<str>,
     pub(super) state: EntryState,
     /// The time in milliseconds since 1970.
@@ -108,13 +108,13 @@ pub(super) struct Row {
 /// All entries in short.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<EntrySummary>,
     by_key: HashMap<Arc<str>, u32>,
     /// The latest entry of each job. A job with a size, unless it is an upgrade, is found without the size too.
     by_job: HashMap<Arc<str>, u32>,
     by_target: HashMap<Arc<str>, u32>,
     by_marker: HashMap<Box<str>, u32>,
-    accounts: HashMap<Box<str>, Starts>,
+    accounts: HashMap<Box<str>, SentTimes>,
     addresses: Names,
     kinds: Names,
     /// The highest price of each kind.
@@ -134,14 +134,14 @@ struct Names {
 #[derive(Debug, Default)]
 struct Spent {
     /// The sum of the known costs.
-    told: f64,
+    known_costs: f64,
     /// The sum by which the balance has fallen.
     falls: f64,
     /// The entries of unknown cost.
-    untold: BTreeSet<u32>,
+    unpriced: BTreeSet<u32>,
 }
 
-impl<'a> Short<'a> {
+impl<'a> EventSummary<'a> {
     pub(super) fn of(key: &'a str, at: u64, event: &'a Event) -> Self {
         let mut short = Self {
             at,
@@ -177,16 +177,16 @@ impl<'a> Short<'a> {
             }
             Event::Finished { credits } => {
                 short.state = Some(EntryState::Finished);
-                short.credits = told(*credits);
+                short.credits = positive_price(*credits);
             }
             Event::Failed { .. } => short.state = Some(EntryState::Failed),
-            Event::Cost { credits } => short.credits = told(Some(*credits)),
+            Event::Cost { credits } => short.credits = positive_price(Some(*credits)),
             Event::Done { delivered } => {
                 short.state = Some(EntryState::Done);
-                short.credits = told(delivered.credits);
+                short.credits = positive_price(delivered.credits);
                 short.target = Some(delivered.saved.path.to_string_lossy().into());
             }
-            Event::Fall { credits } => short.fall = told(Some(*credits)),
+            Event::Fall { credits } => short.fall = positive_price(Some(*credits)),
             Event::Entry { entry } => {
                 short.state = Some(entry.state);
                 short.first = true;
@@ -224,32 +224,32 @@ impl<'a> Short<'a> {
 }
 
 impl Book {
-    pub(super) fn get(&self, key: &str) -> Option<&Row> {
+    pub(super) fn get(&self, key: &str) -> Option<&EntrySummary> {
         self.row(*self.by_key.get(key)?)
     }
 
-    pub(super) fn by_marker(&self, marker: &str) -> Option<&Row> {
+    pub(super) fn by_marker(&self, marker: &str) -> Option<&EntrySummary> {
         self.row(*self.by_marker.get(marker)?)
     }
 
     /// Returns the open entry that is to be saved in a place.
-    pub(super) fn by_target(&self, target: &str) -> Option<&Row> {
+    pub(super) fn by_target(&self, target: &str) -> Option<&EntrySummary> {
         self.row(*self.by_target.get(target)?)
             .filter(|row| row.state.is_open())
     }
 
     /// Returns the latest entry with a job. Without a size, the video comes before its upgrades.
-    pub(super) fn by_job(&self, job: &JobRef) -> Option<&Row> {
+    pub(super) fn by_job(&self, job: &JobRef) -> Option<&EntrySummary> {
         self.row(*self.by_job.get(&*job.to_string())?)
     }
 
-    pub(super) fn base_url(&self, row: &Row) -> Option<Arc<str>> {
+    pub(super) fn base_url(&self, row: &EntrySummary) -> Option<Arc<str>> {
         self.addresses.names.get(row.address? as usize).cloned()
     }
 
     /// Returns whether there are links in the file that nothing needs any more.
     pub(super) fn has_spent_links(&self) -> bool {
-        let is_sent = |row: &Row| {
+        let is_sent = |row: &EntrySummary| {
             !matches!(
                 row.state,
                 EntryState::Wanted | EntryState::Rejected | EntryState::OnItsWay
@@ -272,12 +272,12 @@ impl Book {
             .collect()
     }
 
-    fn row(&self, number: u32) -> Option<&Row> {
+    fn row(&self, number: u32) -> Option<&EntrySummary> {
         self.rows.get(number as usize)
     }
 
     /// Applies an event. Returns whether there was an earlier line that it can follow.
-    pub(super) fn apply(&mut self, short: &Short, line: (u64, u32)) -> bool {
+    pub(super) fn apply(&mut self, short: &EventSummary, line: (u64, u32)) -> bool {
         if let Some(fall) = short.fall {
             let budget = self.budgets.number(&short.key);
             self.spent.entry(budget).or_default().falls += fall;
@@ -304,7 +304,7 @@ impl Book {
     }
 
     /// Returns the number of the entry of a line, and whether there was an earlier line that it can follow.
-    fn line_of(&mut self, short: &Short, line: (u64, u32)) -> (u32, bool) {
+    fn line_of(&mut self, short: &EventSummary, line: (u64, u32)) -> (u32, bool) {
         if let Some(number) = self.by_key.get(&*short.key) {
             if let Some(row) = self.rows.get_mut(*number as usize) {
                 row.more_lines.push(line);
@@ -313,13 +313,13 @@ impl Book {
         }
         // The first line can be damaged. The job of a later one is paid for, so it is kept.
         let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        let row = Row::new(short, line);
+        let row = EntrySummary::new(short, line);
         self.by_key.insert(row.key.clone(), number);
         self.rows.push(row);
         (number, short.first)
     }
 
-    fn take_state(&mut self, number: u32, short: &Short) {
+    fn take_state(&mut self, number: u32, short: &EventSummary) {
         let (Some(state), Some(row)) = (short.state, self.rows.get_mut(number as usize)) else {
             return;
         };
@@ -330,7 +330,7 @@ impl Book {
     }
 
     /// Applies what a line says of prices and budgets.
-    fn take_money(&mut self, number: u32, short: &Short) {
+    fn take_money(&mut self, number: u32, short: &EventSummary) {
         let Some(row) = self.rows.get_mut(number as usize) else {
             return;
         };
@@ -354,7 +354,7 @@ impl Book {
     }
 
     /// Applies the names by which an entry is found.
-    fn take_names(&mut self, number: u32, short: &Short) {
+    fn take_names(&mut self, number: u32, short: &EventSummary) {
         let Some(row) = self.rows.get_mut(number as usize) else {
             return;
         };
@@ -420,13 +420,13 @@ impl Book {
                 spending.least = Some(spending.least.unwrap_or(f64::INFINITY).min(*price));
             }
         }
-        let untold = self.spent.get(&budget).map(|spent| &spent.untold);
-        for number in untold.into_iter().flatten() {
+        let unpriced = self.spent.get(&budget).map(|spent| &spent.unpriced);
+        for number in unpriced.into_iter().flatten() {
             let Some(row) = self.row(*number) else {
                 continue;
             };
             if matches!(row.state, EntryState::OnItsWay | EntryState::Accepted) {
-                spending.is_open = true;
+                spending.has_unpriced_call = true;
                 spending.is_set_aside |= row.reserved.is_some();
             }
         }
@@ -442,15 +442,15 @@ impl Book {
         let Some(spent) = self.spent.get(&budget) else {
             return 0.0;
         };
-        let untold = spent.untold.iter().filter_map(|number| self.row(*number));
-        let untold = untold.map(|row| {
+        let unpriced = spent.unpriced.iter().filter_map(|number| self.row(*number));
+        let unpriced = unpriced.map(|row| {
             self.prices
                 .get(&row.kind)
                 .copied()
                 .or(row.reserved)
                 .unwrap_or_default()
         });
-        (spent.told + untold.sum::<f64>()).max(spent.falls)
+        (spent.known_costs + unpriced.sum::<f64>()).max(spent.falls)
     }
 
     /// Updates the sum of the budget of an entry.
@@ -461,19 +461,19 @@ impl Book {
         let Some(budget) = row.budget else { return };
         let spent = self.spent.entry(budget).or_default();
         let costs_nothing = matches!(row.state, EntryState::Rejected | EntryState::Wanted);
-        let told = row.credits.filter(|_| !costs_nothing).unwrap_or_default();
-        spent.told += told - row.counted;
-        row.counted = told;
+        let cost = row.credits.filter(|_| !costs_nothing).unwrap_or_default();
+        spent.known_costs += cost - row.counted;
+        row.counted = cost;
         if row.credits.is_none() && !costs_nothing {
-            spent.untold.insert(number);
+            spent.unpriced.insert(number);
         } else {
-            spent.untold.remove(&number);
+            spent.unpriced.remove(&number);
         }
     }
 }
 
-impl Row {
-    fn new(short: &Short, line: (u64, u32)) -> Self {
+impl EntrySummary {
+    fn new(short: &EventSummary, line: (u64, u32)) -> Self {
         Self {
             key: (*short.key).into(),
             state: EntryState::Wanted,

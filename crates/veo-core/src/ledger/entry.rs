@@ -694,7 +694,7 @@ impl Entry {
             Some(Outcome::Unknown { error }) => error.clone(),
             _ => Error::new(
                 crate::ErrorKind::OutcomeUnknown,
-                "the process ended while it was being sent",
+                "the process ended while the request was being sent",
             ),
         };
         Some(Unknown {
@@ -799,7 +799,8 @@ impl Entry {
 
     /// Records the cost of the last attempt. The highest one counts, and zero or less is none.
     fn cost(&mut self, credits: Option<f64>) {
-        if let (Some(attempt), Some(credits)) = (self.attempts.last_mut(), told(credits)) {
+        if let (Some(attempt), Some(credits)) = (self.attempts.last_mut(), positive_price(credits))
+        {
             attempt.credits = Some(attempt.credits.unwrap_or_default().max(credits));
         }
     }
@@ -866,7 +867,7 @@ impl Delivered {
 }
 
 /// Returns a price as a provider tells it. Zero and less are no price.
-pub(crate) fn told(credits: Option<f64>) -> Option<f64> {
+pub(crate) fn positive_price(credits: Option<f64>) -> Option<f64> {
     credits.filter(|credits| credits.is_finite() && *credits > 0.0)
 }
 

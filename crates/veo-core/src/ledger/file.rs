@@ -198,7 +198,10 @@ impl FileLedger {
         match task.join_next().await {
             Some(Ok(done)) => done,
             Some(Err(error)) => Err(unusable(&self.path, io::Error::other(error))),
-            None => Err(unusable(&self.path, io::Error::other("it was not asked"))),
+            None => Err(unusable(
+                &self.path,
+                io::Error::other("the task of the ledger did not start"),
+            )),
         }
     }
 
@@ -217,7 +220,7 @@ impl FileLedger {
                 }
                 Err(TryLockError::WouldBlock) => {
                     let message = format!(
-                        "{} is in use by another process and stays so; try again",
+                        "another process keeps {} in use; try again later",
                         self.path.display()
                     );
                     return Err(Error::new(ErrorKind::Ledger, message));
@@ -237,7 +240,7 @@ impl Ledger for FileLedger {
         Box::pin(async move {
             let key = begin.want.key.clone();
             let withdraw = move |inner: &mut Journal| {
-                let why = "the record could not be written through to the disk, so it was not sent";
+                let why = "the record could not be written through to the disk, so the request was not sent";
                 let outcome = Outcome::rejected(Error::new(ErrorKind::Ledger, why));
                 inner.append(&key, &Event::Ended { outcome }, None)
             };

@@ -10,7 +10,7 @@ use memchr::memmem::Finder;
 use sha2::{Digest as _, Sha256};
 
 use super::alive::Processes;
-use super::book::{Book, Row, Short};
+use super::book::{Book, EntrySummary, EventSummary};
 use super::disk::{
     has_other_names, is_in_place, make_folder, read_at, unlockable, unusable, write_at,
 };
@@ -144,7 +144,7 @@ impl Journal {
                 Err(TryLockError::WouldBlock) => {
                     return Err(unlockable(
                         &self.path,
-                        io::Error::other("another process has it and keeps it"),
+                        io::Error::other("another process keeps it locked"),
                     ));
                 }
                 Err(TryLockError::Error(error)) => return Err(unlockable(&self.path, error)),
@@ -192,12 +192,12 @@ impl Journal {
                         "is no ledger of veo"
                     };
                     let message = format!(
-                        "{path} {what}; nothing was sent, and it stays as it is. Move it away to begin anew"
+                        "{path} {what}; nothing was sent, and it stays as it is. Move it away to start a new ledger"
                     );
                     return Err(Error::new(ErrorKind::LedgerDamaged, message));
                 }
                 self.problems.push(
-                    "line 1: it is changed, and does not say how far the file reaches".to_owned(),
+                    "line 1: this line is damaged, so the end of the file is not known".to_owned(),
                 );
                 // Nothing is sent from this file, but its jobs can still be waited for.
                 let end = self
@@ -322,14 +322,14 @@ impl Journal {
         if short.n != read.number {
             read.is_damaged = true;
             let said = short.n.saturating_add(1);
-            let problem = format!("line {line}: it says that it is line {said}");
+            let problem = format!("line {line}: this line has the number {said}");
             self.problems.push(problem);
             read.number = short.n;
         }
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if !self.book.apply(&short, (read.at, length)) {
             let problem = format!(
-                "line {line}: no line before it says what {:?} is",
+                "line {line}: the first line of {:?} is missing",
                 &*short.key
             );
             self.problems.push(problem);
@@ -341,24 +341,24 @@ impl Journal {
         let is_short = read.at < head.end;
         if is_short && read.number.saturating_add(1) == head.lines && !read.is_damaged {
             let key = format!("{TORN}{}", head.last);
-            let torn = Short {
+            let torn = EventSummary {
                 at: milliseconds(),
                 key: key.as_str().into(),
                 state: Some(EntryState::Unknown),
                 first: true,
-                ..Short::default()
+                ..EventSummary::default()
             };
             self.book.apply(&torn, (0, 0));
             self.torn = Some(key);
         } else if is_short && self.problems.is_empty() {
             let missing = head.lines.saturating_sub(read.number);
             self.problems.push(format!(
-                "line {}: it is not there any more, and neither are {missing} in all",
+                "line {}: lines from here on are missing, {missing} in all",
                 read.number.saturating_add(2)
             ));
         } else if read.number != head.lines && self.problems.is_empty() {
             self.problems.push(format!(
-                "line 1: it says {} lines, and there are {}",
+                "line 1: the file should have {} lines, and has {}",
                 head.lines, read.number
             ));
         }
@@ -375,7 +375,7 @@ impl Journal {
         if self.torn.is_none() && !is_begun && !is_room_only(&room) {
             let line = read.number.saturating_add(1);
             self.problems.push(format!(
-                "line {line}: something follows it, where there should be nothing yet"
+                "line {line}: there are unexpected bytes after this line"
             ));
         }
         Ok(())
@@ -440,7 +440,7 @@ impl Journal {
         self.trusted()?;
         let key = begin.want.key.clone();
         let known = self.entry(&key)?;
-        if let Some(answer) = rules::known(&begin.want, known.as_ref()) {
+        if let Some(answer) = rules::answer_for_used_key(&begin.want, known.as_ref()) {
             return Ok(answer);
         }
         // The line of this key was torn off, and its call may have been sent.
@@ -489,7 +489,7 @@ impl Journal {
     }
 
     fn unreadable(&self) -> Error {
-        let error = io::Error::other("what was written cannot be read");
+        let error = io::Error::other("the line that was written cannot be read");
         unusable(&self.path, error)
     }
 
@@ -564,7 +564,7 @@ impl Journal {
         let unread = |what: String| unusable(&self.path, io::Error::other(what));
         let (short, event) =
             split(&bytes).ok_or_else(|| unread("a line has changed".to_owned()))?;
-        let short: Short =
+        let short: EventSummary =
             serde_json::from_slice(short).map_err(|error| unread(error.to_string()))?;
         let event = serde_json::from_slice(event).map_err(|error| unread(error.to_string()))?;
         Ok((at(short.at), event))
@@ -578,7 +578,7 @@ impl Journal {
         kind: Option<String>,
     ) -> Result<(), Error> {
         let state = self.book.get(key).map(|row| row.state);
-        let mut short = Short::of(key, milliseconds(), event);
+        let mut short = EventSummary::of(key, milliseconds(), event);
         short.kind = kind.map(Into::into).or(short.kind);
         if let Event::CalledAgain { .. } = event
             && let Some(EntryState::Unknown | EntryState::OnItsWay) = state
@@ -738,7 +738,7 @@ impl<'a> Prompts<'a> {
         })
     }
 
-    fn read(&mut self, row: &Row) -> io::Result<String> {
+    fn read(&mut self, row: &EntrySummary) -> io::Result<String> {
         let (offset, length) = row.first_line;
         if length == 0 {
             return Ok(String::new());
@@ -778,7 +778,7 @@ pub(super) fn write_whole(
     let mut writer = io::BufWriter::new(temporary.as_file());
     writer.write_all(&head_line(&head))?;
     let mut write = |key: &str, at: u64, event: Event| {
-        let mut short = Short::of(key, at, &event);
+        let mut short = EventSummary::of(key, at, &event);
         short.n = head.lines + 1;
         let line = line(&short, &event)?;
         head.lines = short.n;
@@ -830,7 +830,7 @@ fn open_file(path: &Path) -> Result<(File, bool), Error> {
     let file = opened.map_err(|error| unusable(path, error))?;
     let metadata = file.metadata().map_err(|error| unusable(path, error))?;
     if !metadata.is_file() {
-        return Err(unusable(path, io::Error::other("it is no file")));
+        return Err(unusable(path, io::Error::other("it is not a file")));
     }
     Ok((file, is_read_only))
 }

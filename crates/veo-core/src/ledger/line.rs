@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Event;
-use super::book::Short;
+use super::book::EventSummary;
 use super::disk::read_at;
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -48,7 +48,7 @@ const EVENT: &[u8] = b",\"event\":";
 const PROMPT: &[u8] = b"\"prompt\":";
 
 /// Makes a line: a checksum, the event in short with the number of the line, and the event.
-pub(super) fn line(short: &Short, event: &Event) -> io::Result<Vec<u8>> {
+pub(super) fn line(short: &EventSummary, event: &Event) -> io::Result<Vec<u8>> {
     let mut rest = SHORT.to_vec();
     serde_json::to_writer(&mut rest, short)?;
     rest.extend_from_slice(EVENT);
@@ -61,7 +61,7 @@ pub(super) fn line(short: &Short, event: &Event) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the event in short, if the line is whole.
-pub(super) fn short_of(bytes: &[u8]) -> Result<Short<'_>, String> {
+pub(super) fn short_of(bytes: &[u8]) -> Result<EventSummary<'_>, String> {
     let changed = || "it is changed".to_owned();
     let (crc, rest) = bytes
         .strip_prefix(START)
@@ -79,7 +79,7 @@ pub(super) fn short_of(bytes: &[u8]) -> Result<Short<'_>, String> {
     // Checking the whole line as UTF-8 once is faster than checking each text in it.
     let short = str::from_utf8(short).map_err(|_| changed())?;
     // The rest of the line is read on demand only.
-    let mut shorts = serde_json::Deserializer::from_str(short).into_iter::<Short>();
+    let mut shorts = serde_json::Deserializer::from_str(short).into_iter::<EventSummary>();
     match shorts.next() {
         Some(Ok(short)) => Ok(short),
         Some(Err(error)) => Err(format!("it is not understood: {error}")),

@@ -44,7 +44,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::{BoxFuture, Error, ErrorKind, JobRef, Limit, Offer};
 
-pub(crate) use entry::told;
+pub(crate) use entry::positive_price;
 pub use entry::{Attempt, Delivered, Entry, EntryState, Event, Outcome, Sent, Wish};
 pub use file::FileLedger;
 pub(crate) use none::Unrecorded;
@@ -54,7 +54,6 @@ pub(crate) use none::Unrecorded;
 /// All processes and machines that share a ledger share its keys, limits and budgets. Each method is one transaction,
 /// and its effect is durable when it returns.
 pub trait Ledger: fmt::Debug + Send + Sync {
-    /// Stores a wish, and sends nothing. A key with the same wish is left as it is, unless it was rejected: then it is wanted
     /// Stores a wish, and sends nothing. A key with the same wish stays as it is, but a rejected entry becomes wanted
     /// again.
     ///

@@ -4,14 +4,14 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{Begin, Begun, Entry, Event, Find, Ledger, Listed, Want, Which};
-use crate::limit::Starts;
+use crate::limit::SentTimes;
 use crate::{BoxFuture, Error, ErrorKind};
 
 /// The ledger of a client without one. It keeps to the limits of the accounts, and writes nothing down.
 #[derive(Debug)]
 pub(crate) struct Unrecorded {
     since: Instant,
-    accounts: Mutex<HashMap<String, Starts>>,
+    accounts: Mutex<HashMap<String, SentTimes>>,
 }
 
 impl Unrecorded {
@@ -25,13 +25,13 @@ impl Unrecorded {
 
 impl Ledger for Unrecorded {
     fn want(&self, _want: Want) -> BoxFuture<'_, Result<Entry, Error>> {
-        refused()
+        no_ledger()
     }
 
     fn begin(&self, begin: Begin) -> BoxFuture<'_, Result<Begun, Error>> {
         Box::pin(async move {
             if begin.budget.is_some() {
-                return refused().await;
+                return no_ledger().await;
             }
             let now = self.since.elapsed();
             let mut accounts = self.accounts.lock().await;
@@ -44,7 +44,7 @@ impl Ledger for Unrecorded {
     }
 
     fn record<'a>(&'a self, _key: &'a str, _event: Event) -> BoxFuture<'a, Result<Entry, Error>> {
-        refused()
+        no_ledger()
     }
 
     fn entry<'a>(&'a self, _key: &'a str) -> BoxFuture<'a, Result<Option<Entry>, Error>> {
@@ -60,11 +60,11 @@ impl Ledger for Unrecorded {
     }
 
     fn spent<'a>(&'a self, _budget: &'a str) -> BoxFuture<'a, Result<f64, Error>> {
-        refused()
+        no_ledger()
     }
 }
 
-fn refused<T>() -> BoxFuture<'static, Result<T, Error>> {
+fn no_ledger<T>() -> BoxFuture<'static, Result<T, Error>> {
     let message = "this client keeps no record; give it one with Client::with_ledger";
     Box::pin(async move { Err(Error::new(ErrorKind::InvalidRequest, message)) })
 }

@@ -3,10 +3,10 @@
 //! A ledger stores entries, and these functions say what an event means for them. The ledger itself does the following:
 //!
 //! - Each method of [`Ledger`](super::Ledger) is one transaction, and durable when it returns.
-//! - [`begin`](super::Ledger::begin) asks in this order: [`known`], the other open entry with the same [`target`],
-//!   [`not_before`], [`set_aside`]. Then it writes down [`begun`] with the state [`OnItsWay`](EntryState::OnItsWay) and
-//!   a mark of the sending process. If it is not certain that this was written, it returns an error, and nothing is
-//!   sent.
+//! - [`begin`](super::Ledger::begin) asks in this order: [`answer_for_used_key`], the other open entry with the same
+//!   [`target`], [`not_before`], [`set_aside`]. Then it writes down [`begun`] with the state
+//!   [`OnItsWay`](EntryState::OnItsWay) and a mark of the sending process. If it is not certain that this was written,
+//!   it returns an error, and nothing is sent.
 //! - [`want`](super::Ledger::want) asks [`wanted`], and then for another open entry with the target.
 //! - [`record`](super::Ledger::record) asks [`check`] and then [`Event::is_late`], and lets [`Entry::apply`] change the
 //!   entry.
@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use super::{
     Attempt, Begin, Begun, Budget, Entry, EntryState, Event, Outcome, Want, Wish, key_reused,
 };
-pub use crate::limit::Starts;
+pub use crate::limit::SentTimes;
 use crate::{Error, ErrorKind, Offer};
 
 /// The longest time for which an account is left alone after its provider has said that there were too many requests.
@@ -35,7 +35,7 @@ pub struct Spending {
     /// The lowest known price of all kinds of the account.
     pub least: Option<f64>,
     /// True if a call under way, which is on its way or accepted, has no known price.
-    pub is_open: bool,
+    pub has_unpriced_call: bool,
     /// True if something was set aside for such a call.
     pub is_set_aside: bool,
 }
@@ -69,7 +69,7 @@ pub fn target<'a>(want: &'a Want, known: Option<&'a Entry>) -> Option<&'a str> {
 }
 
 /// Returns the answer if the key is known and nothing is to be sent under it.
-pub fn known(want: &Want, known: Option<&Entry>) -> Option<Begun> {
+pub fn answer_for_used_key(want: &Want, known: Option<&Entry>) -> Option<Begun> {
     let entry = known?;
     if !want.wish.is_same(&entry.wish) {
         return Some(Begun::KeyReused);
@@ -80,7 +80,7 @@ pub fn known(want: &Want, known: Option<&Entry>) -> Option<Begun> {
 }
 
 /// Returns the answer if the account takes no call now. `now` counts from the same beginning as the starts.
-pub fn not_before(begin: &Begin, starts: &Starts, now: Duration) -> Option<Begun> {
+pub fn not_before(begin: &Begin, starts: &SentTimes, now: Duration) -> Option<Begun> {
     let pause = starts.pause(begin.limit, now)?;
     Some(Begun::NotBefore(pause.min(LONGEST_PAUSE)))
 }
@@ -108,7 +108,7 @@ pub fn set_aside(
         .or(budget.most)
         .unwrap_or(left.max(spending.least.unwrap_or_default()));
     // Two calls of unknown price at the same time could together cost more than is left.
-    if price.is_none() && spending.is_open {
+    if price.is_none() && spending.has_unpriced_call {
         return Err(Begun::Held);
     }
     if needed <= left && left > 0.0 {
@@ -120,9 +120,9 @@ pub fn set_aside(
         return Err(Begun::Held);
     }
     let (spent, cap) = (spending.spent, budget.cap);
-    let mut why = format!("{spent} of {cap} credits are spent or promised");
+    let mut why = format!("{spent} of {cap} credits are spent or set aside");
     if let Some(price) = price {
-        why.push_str(&format!(", and this one would cost {price}"));
+        why.push_str(&format!(", and this call would cost {price}"));
     }
     Err(Begun::OverBudget(why))
 }
@@ -188,7 +188,7 @@ fn check_call(entry: &Entry, calls: u32) -> Result<(), Error> {
     // Of two processes that repeat a call, only the first to count it may send it. The other would pay once more.
     if entry.state == EntryState::OnItsWay || made.saturating_add(1) != calls {
         let message = format!(
-            "another task or process calls for {}; ask again for what became of it",
+            "another task or process is calling for {}; ask again for its outcome",
             entry.key
         );
         return Err(Error::new(ErrorKind::OnItsWay, message));
@@ -206,7 +206,7 @@ fn check_settlement(
     // A call that began after somebody looked was not seen, and may have been paid.
     if !entry.can_be_settled() || entry.attempts.len() != attempts {
         return refuse(format!(
-            "{} is {} now; look again before it is settled",
+            "{} is {} now; check it again before you settle it",
             entry.key, entry.state
         ));
     }

@@ -2,11 +2,11 @@
 
 /// A choice of beginnings of words, of which a clause has to have one. They are divided by `|` and have the form of
 /// [`clauses`]. A dot stands for the end of the clause.
-pub(crate) type Part = &'static str;
+pub(crate) type Beginnings = &'static str;
 
 /// Returns whether a clause has one of the beginnings of words. In a script without spaces they can be anywhere.
-pub(crate) fn has(clause: &str, part: Part) -> bool {
-    part.split('|').any(|start| {
+pub(crate) fn has(clause: &str, beginnings: Beginnings) -> bool {
+    beginnings.split('|').any(|start| {
         if start.is_ascii() {
             clause.contains(&format!(" {start}"))
         } else {

@@ -1,7 +1,7 @@
 //! The meaning of a provider's words and codes. One table serves all providers, since they pass on the words of the
 //! same services. It decides what the caller is told, and never whether a request was paid.
 
-use super::clauses::{Part, clauses, has};
+use super::clauses::{Beginnings, clauses, has};
 use crate::Subject;
 
 /// The meaning of a refusal, or of the failure of a job.
@@ -50,12 +50,12 @@ pub(crate) fn meaning(code: Option<&str>, words: &str) -> Option<Meaning> {
 struct Row {
     meaning: Meaning,
     /// The row fits if one clause has all parts of one of these.
-    any: &'static [&'static [Part]],
+    any: &'static [&'static [Beginnings]],
     /// The row does not fit if any clause has this.
-    unless: Option<Part>,
+    unless: Option<Beginnings>,
 }
 
-const fn row(meaning: Meaning, any: &'static [&'static [Part]]) -> Row {
+const fn row(meaning: Meaning, any: &'static [&'static [Beginnings]]) -> Row {
     Row {
         meaning,
         any,
@@ -64,7 +64,7 @@ const fn row(meaning: Meaning, any: &'static [&'static [Part]]) -> Row {
 }
 
 impl Row {
-    const fn unless(mut self, part: Part) -> Self {
+    const fn unless(mut self, part: Beginnings) -> Self {
         self.unless = Some(part);
         self
     }
@@ -77,7 +77,7 @@ impl Row {
             return None;
         }
         for clause in clauses {
-            let has_all = |parts: &&[Part]| parts.iter().all(|part| has(clause, part));
+            let has_all = |parts: &&[Beginnings]| parts.iter().all(|part| has(clause, part));
             if self.any.iter().any(has_all) {
                 return Some(clause);
             }
@@ -87,37 +87,37 @@ impl Row {
 }
 
 /// The beginning of an error of Google's video services, which is followed by a few words in capitals.
-const CODE: Part = "public error";
+const CODE: Beginnings = "public error";
 
 /// A model, of which a clause can say that it is gone.
-const MODEL: Part = "model|endpoint|veo|gemini omni|模型|接口已";
+const MODEL: Beginnings = "model|endpoint|veo|gemini omni|模型|接口已";
 /// A model about which something else is said.
-const OF_MODEL: Part = "by model|for model|with model|in model|on model|from model|using model|by veo|for veo|with veo\
+const OF_MODEL: Beginnings = "by model|for model|with model|in model|on model|from model|using model|by veo|for veo|with veo\
     |in veo|on veo|from veo|using veo|by endpoint|for endpoint|on endpoint|from endpoint";
 /// A part of a request. A clause with one of these is not about the model itself.
-const OPTION: Part = "duration|resolution|ratio|size|seconds|length|format|language|parameter|field|option|feature\
+const OPTION: Beginnings = "duration|resolution|ratio|size|seconds|length|format|language|parameter|field|option|feature\
     |seed|audio|sound|image|frame|reference|extend|extension|prompt|mode |generation type|content type|url|link|file\
     |watermark|translat|call back|callback|4k|1080p|720p|参数|分辨率|时长|水印|翻译|图片|参考图|帧";
 /// A part of a request or a model cannot be had.
-const NOT_SUPPORTED: Part = "not supported|isnt supported|arent supported|unsupported|no longer|no more |been removed\
+const NOT_SUPPORTED: Beginnings = "not supported|isnt supported|arent supported|unsupported|no longer|no more |been removed\
     |was removed|is removed|deprecated|discontinued";
 /// A model is gone, or was never there.
-const GONE: Part = "is gone|retired|decommission|shut down|shutdown|is sunset|was sunset|been sunset|sunsetted|sunset on\
+const GONE: Beginnings = "is gone|retired|decommission|shut down|shutdown|is sunset|was sunset|been sunset|sunsetted|sunset on\
     |end of life|end of support|eol |reached end|switched off|turned off|phased out|withdrawn|obsolete|superseded\
     |ceased|has ended|replaced by|no available channel|shut off|model sunset|下线|下架|停用|停止服务|停止支持|停止提供\
     |停止使用|停止运营|结束服务|终止|停服|弃用|废弃|退役|淘汰|移除|不再可用|不再提供|不再支持 .|不支持 .|不支援 .\
     |不再支援 .|不受支持|不被支持|不存在|未找到|停运|停止维护|无可用渠道";
 /// Something is not there, perhaps for a while.
-const NOT_THERE: Part = "not available|isnt available|unavailable|disabled|offline|suspended|not enabled|禁用|不可用\
+const NOT_THERE: Beginnings = "not available|isnt available|unavailable|disabled|offline|suspended|not enabled|禁用|不可用\
     |未开放|未启用|已关闭";
 /// Something comes back by itself.
-const BACK_SOON: Part = "temporar|maintenance|for now|right now|临时|暂时|维护";
+const BACK_SOON: Beginnings = "temporar|maintenance|for now|right now|临时|暂时|维护";
 
 /// A service that looks for what policies forbid.
-const MODERATION: Part = "moderation|moderator|safety|guardrail|content filter|content polic|content check\
+const MODERATION: Beginnings = "moderation|moderator|safety|guardrail|content filter|content polic|content check\
     |content review|content inspection|content security|审核|审查|内容安全|安全检测|安全检查|内容检测|风控";
 /// A service does not work.
-const OUTAGE: Part = "timed out|timeout|time out|unavailable|not available|unreachable|not reachable|not respond\
+const OUTAGE: Beginnings = "timed out|timeout|time out|unavailable|not available|unreachable|not reachable|not respond\
     |no response|connection refused|connection reset|connection failed|connection error|connection lost|connect to\
     |crash|went wrong|internal error|internal server|server error|service error|system error|api error|network error\
     |unexpected error|unknown error|error during|error while|error in|error calling|error running|error occurred\
@@ -128,28 +128,28 @@ const OUTAGE: Part = "timed out|timeout|time out|unavailable|not available|unrea
     |complete moderation|service failure|unable to contact|could not contact|check failed to complete|outage|exception in|service exception\
     |temporar|超时|逾时|不可用|异常|故障|出错|错误|调用失败|请求失败|连接失败|无响应|未响应|维护|无回应|unable to check|无法完成|无法进行";
 /// A service works, and has said no.
-const VERDICT: Part = "due to safety|due to content|due to moderation|due to polic|because of safety\
+const VERDICT: Beginnings = "due to safety|due to content|due to moderation|due to polic|because of safety\
     |because of content|safety reason|safety concern|policy reason|blocked by|flagged by|filtered by|violates|violated\
     |violating|may violate|违规|违反|违禁|未通过|不通过|触发|包含|含有|涉及";
 /// A service has too much to do.
-const LOAD: Part = "high traffic|high load|heavy load|high demand|high volume|load is high|overload|busy|saturat\
+const LOAD: Beginnings = "high traffic|high load|heavy load|high demand|high volume|load is high|overload|busy|saturat\
     |too many requests|too many concurrent|rate limit|request limit|resource exhausted|resource has been exhausted\
     |thrott|capacity|concurren|call frequency|congest|queue is full|queue full|heavy traffic|too many tasks\
     |too many jobs|load too|load is too|负载|饱和|繁忙|忙碌|频繁|限流|限速|过载|拥挤|拥堵|高峰|排队|并发|流量过\
     |流量控制|频率|请求过多|请求太多|请求数过多|人数过多|任务过多|资源不足|请求量|人数较多|算力不足|速率|压力过大|slow down|resources exhausted";
 
 /// The subjects of policies.
-const THEMES: Part = "unsafe|sexual|nud|porn|explicit|erotic|violen|gore|blood|hate|harass|bully|self harm|suicid\
+const THEMES: Beginnings = "unsafe|sexual|nud|porn|explicit|erotic|violen|gore|blood|hate|harass|bully|self harm|suicid\
     |minor |minors|child|underage|celebrit|prominent people|public figure|famous|likeness|photoreal|real people\
     |real person|danger|toxic|harmful|vulgar|profan|terror|extremis|weapon|drug|illegal|copyright|trademark|offensive\
     |inappropriate|banned|暴力|血腥|恐怖|裸|色情|低俗|未成年|儿童|名人|明星|公众人物|真人|肖像|政治|违法|非法|版权\
     |商标|知识产权|毒品|武器|仇恨|不良|不当|有害";
 /// A subject is present, or is forbidden.
-const HAS_OR_FORBIDS: Part = "content|material|detected|infring|contain|depict|show|featur|includ|involv|portray\
+const HAS_OR_FORBIDS: Beginnings = "content|material|detected|infring|contain|depict|show|featur|includ|involv|portray\
     |resembl|generation of|generating|not allow|not permit|prohibit|forbid|disallow|appear|内容|包含|含有|侵犯|涉及\
     |涉嫌|存在|出现|禁止|不允许|检测到|检出|疑似";
 /// Other things that have policies, and limits that are violated.
-const NO_CONTENT: Part = "rate limit|retention|cors|retry polic|network polic|access control|access polic|access right\
+const NO_CONTENT: Beginnings = "rate limit|retention|cors|retry polic|network polic|access control|access polic|access right\
     |iam polic|organization polic|bucket polic|password|billing polic|firewall|too long|too short|000 characters\
     |tokens|length|maximum|schema|constraint|validation|has been banned|is banned|has been suspended|is suspended\
     |account violat|account suspended|account has|account is|account was|account disabled|account banned\
@@ -159,20 +159,20 @@ const NO_CONTENT: Part = "rate limit|retention|cors|retry polic|network polic|ac
     |参数|字段|格式|尺寸|长度|比例|大小";
 
 /// The sound of a video.
-const SOUND: Part =
+const SOUND: Beginnings =
     "audio|sound|speech|spoken|voice|dialog|music|lyrics|narration|音|台词|对白|旁白";
 /// An image that was sent.
-const IMAGE: Part = "image|img |photo|picture|图片|图像|影像|图中|照片|相片";
+const IMAGE: Beginnings = "image|img |photo|picture|图片|图像|影像|图中|照片|相片";
 /// An image that was sent, named by its use.
-const FRAME: Part = "input image|image upload|uploads of image|upload of image|uploaded image|reference image\
+const FRAME: Beginnings = "input image|image upload|uploads of image|upload of image|uploaded image|reference image\
     |reference picture|reference photo|image violat|unsafe image|upload|photoreal|prominent people|frame|keyframe\
     |参考图|首图|尾图|原图|底图|垫图|帧";
 
 /// The words of a sentence about what was asked for. Other requests need not be refused.
-const REQUEST: Part = "prompt|image|video|description|character|copyright|infring|trademark|intellectual|third party|model\
+const REQUEST: Beginnings = "prompt|image|video|description|character|copyright|infring|trademark|intellectual|third party|model\
     |feature|option|parameter|field|resolution|duration|public error|person generation";
 /// A limit within a time, which more credits do not lift.
-const PER_TIME: Part = "rate|per minute|per day|requests|frequency|resource";
+const PER_TIME: Beginnings = "rate|per minute|per day|requests|frequency|resource";
 
 /// The table. The first row that fits any clause counts.
 static TABLE: &[Row] = &[
@@ -365,7 +365,7 @@ static TABLE: &[Row] = &[
 ];
 
 /// The subjects of policies, in the order of looking for them. Each has its words, and words that rule it out.
-const SUBJECTS: [(Subject, Part, Option<Part>); 5] = [
+const SUBJECTS: [(Subject, Beginnings, Option<Beginnings>); 5] = [
     (
         Subject::Output,
         SOUND,

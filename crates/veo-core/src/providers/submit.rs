@@ -12,7 +12,7 @@ use crate::time::now;
 use crate::{Error, ErrorKind, Job, Offer, Submission};
 
 /// A refusal of a provider. It displays as the provider's own words.
-pub(crate) trait Said: Display {
+pub(crate) trait ProviderRefusal: Display {
     fn head(&self) -> &Head;
 
     /// Returns the number that the table goes by: the provider's code, or the HTTP status.
@@ -120,7 +120,7 @@ impl RefusalRow {
 
 /// Sends a paid request, and returns its outcome. A reply that names a task is a job, whatever else it says. A refusal
 /// that names none is looked up in the table. Everything else is unknown.
-pub(crate) async fn submit<T, R: Said>(
+pub(crate) async fn submit<T, R: ProviderRefusal>(
     offer: &Offer,
     provider: &str,
     table: impl IntoIterator<Item = &RefusalRow>,
@@ -144,9 +144,9 @@ where
             let message = format!("{provider} took the request but named no task");
             Error::new(ErrorKind::OutcomeUnknown, message).with_reply(reply.body())
         }
-        (Some(Named::Perhaps(id)), Err(error)) => perhaps_taken(&error, &id),
+        (Some(Named::Possible(id)), Err(error)) => perhaps_taken(&error, &id),
         // Only the table makes a rejection. An error that it does not know can be a lost reply.
-        (None, Err(error)) => refused(&error, table, ErrorKind::OutcomeUnknown),
+        (None, Err(error)) => failed_request(&error, table, ErrorKind::OutcomeUnknown),
     };
     Submission::of_error(error, offer, sent_at)
 }
@@ -159,23 +159,24 @@ pub(crate) fn is_id(text: &str) -> bool {
 /// Makes the error of a reply that names a task by a text that is [no id](is_id).
 pub(crate) fn no_id(provider: &str, text: &str) -> Error {
     let length = text.len();
-    let message = format!("{provider} named a task by {length} bytes, which is no id");
+    let message =
+        format!("{provider} named a task by a text of {length} bytes, which is too long for an id");
     Error::new(ErrorKind::OutcomeUnknown, message)
 }
 
 /// Makes the error of a refusal that may name a task by this text.
-pub(crate) fn perhaps_taken<R: Said>(error: &ApiError<R>, text: &str) -> Error
+pub(crate) fn perhaps_taken<R: ProviderRefusal>(error: &ApiError<R>, text: &str) -> Error
 where
     ApiError<R>: StdError,
 {
-    refused(error, &[], ErrorKind::OutcomeUnknown).adding(&format!(
-        "it has {text} where a task would be, so there may be one of this name"
+    failed_request(error, &[], ErrorKind::OutcomeUnknown).adding(&format!(
+        "its reply has {text} in the place of a task's id, so a task of this name may exist"
     ))
 }
 
 /// Makes the error of a failed request. `unclear` is its kind if the request may have been taken. A call that costs
 /// nothing gives a harmless kind there.
-pub(crate) fn refused<'a, R: Said>(
+pub(crate) fn failed_request<'a, R: ProviderRefusal>(
     error: &ApiError<R>,
     table: impl IntoIterator<Item = &'a RefusalRow>,
     unclear: ErrorKind,
@@ -228,14 +229,14 @@ fn look_up<'a>(
 }
 
 /// Makes the error of a refusal, with everything that the provider said.
-pub(crate) fn explained(kind: ErrorKind, said: &impl Said) -> Error {
+pub(crate) fn explained(kind: ErrorKind, said: &impl ProviderRefusal) -> Error {
     let code = said.code();
     let words = said.words().unwrap_or_default();
     with_words(refusal(kind, said, code.as_deref(), words), said)
 }
 
 /// Adds everything that the provider said to an error.
-pub(crate) fn with_words(error: Error, said: &impl Said) -> Error {
+pub(crate) fn with_words(error: Error, said: &impl ProviderRefusal) -> Error {
     let retry_after = said.head().retry_after.or(error.retry_after());
     error
         .with_provider(said.code(), said.sentence())
@@ -244,7 +245,7 @@ pub(crate) fn with_words(error: Error, said: &impl Said) -> Error {
 }
 
 /// Returns the body of a reply, as much of it as was read.
-fn body<T, R: Said>(result: &Result<Reply<T>, ApiError<R>>) -> &[u8] {
+fn body<T, R: ProviderRefusal>(result: &Result<Reply<T>, ApiError<R>>) -> &[u8] {
     match result {
         Ok(reply) => reply.body(),
         Err(ApiError::NoReply { partial, .. }) => partial,

@@ -3,13 +3,13 @@
 use serde::Deserialize as _;
 use serde_json::Value;
 use uniall_api::{Error as ApiError, Head, Rejection, bounds, sentence, started_task, types};
-use veo_transport::{absolute, words};
+use veo_transport::{absolute, shortened};
 
 use super::access;
 use super::body::Body;
 use super::errors::{failure, start, translated};
 use super::meaning::Meaning;
-use super::submit::{self, RefusalRow, Said, TAKEN_BEFORE, explained};
+use super::submit::{self, ProviderRefusal, RefusalRow, TAKEN_BEFORE, explained};
 use crate::{
     Access, ApiAddress, AspectRatio, BoxFuture, Capabilities, Described, Error, ErrorKind, Feature,
     Image, Input, JobRef, Mode, Model, Offer, Operation, Provider, Reason, Resolution, State,
@@ -212,7 +212,7 @@ impl UniAll {
         let state = state(&task, job, task.body(), &self.client);
         Ok(Described {
             model: task.model.clone(),
-            word: task.unknown_word().map(|word| words(word.to_owned())),
+            word: task.unknown_word().map(|word| shortened(word.to_owned())),
             ..Described::new(state.with_inline(task.inline().to_vec()))
         })
     }
@@ -333,11 +333,11 @@ fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
     let table = [
         (
             mode == Mode::References && short,
-            "seconds: Google makes videos from reference images of 8 s only",
+            "seconds: Google makes only videos of 8 s from reference images",
         ),
         (
             resolution > Resolution::P720 && short,
-            "seconds: Google's own API makes 1080p and 4K of 8 s only",
+            "seconds: Google's own API makes only videos of 8 s in 1080p and 4K",
         ),
         (
             mode == Mode::Extension && resolution > Resolution::P720,
@@ -350,7 +350,7 @@ fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
         (
             matches!(mode, Mode::Image | Mode::Frames | Mode::References)
                 && request.aspect_ratio.is_some(),
-            "aspect_ratio: UniAll is sure to honour it for text only",
+            "aspect_ratio: UniAll is known to honour it for text only",
         ),
     ];
     table
@@ -360,7 +360,7 @@ fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
         .collect()
 }
 
-impl Said for Rejection {
+impl ProviderRefusal for Rejection {
     fn head(&self) -> &Head {
         &self.head
     }
@@ -403,7 +403,7 @@ fn state(task: &types::VideoTask, job: &JobRef, body: &[u8], client: &uniall_api
                 urls.push(client.video_content_url(&job.task));
             }
             State::Finished(Box::new(Video {
-                resolution: task.size.clone().map(words),
+                resolution: task.size.clone().map(shortened),
                 created_at: task.created(),
                 completed_at: task.completed(),
                 raw: start(body),
@@ -421,7 +421,7 @@ fn state(task: &types::VideoTask, job: &JobRef, body: &[u8], client: &uniall_api
 }
 
 fn failed(task: &types::VideoTask) -> Error {
-    let all = task.failure().map(|text| words(text.to_owned()));
+    let all = task.failure().map(|text| shortened(text.to_owned()));
     let said = all.as_deref().map(sentence);
     let code = task.error.as_ref().and_then(|error| error.code.clone());
     let message = format!(

@@ -1,4 +1,4 @@
-//! Waits for the end of a task, and sends its callback.
+//! Waits for the end of a task, and then sends its callback.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,20 +8,20 @@ use tokio::time::sleep;
 
 use super::callback;
 use super::send::{Callback, is_here, send};
-use crate::ledger::SentCallback;
+use crate::record::SentCallback;
 use crate::scenario::{Fate, Pace, Scenario};
 use crate::state::{Shared, State};
-use crate::task::{Announcement, Subject};
+use crate::task::{PendingCallback, Subject};
 
-/// The number of times that kie.ai tries again.
+/// The number of times that kie.ai repeats a callback without an answer of HTTP 200.
 const RETRIES: u32 = 3;
-/// The pause before each of these, in simulated time. kie.ai does not document it.
+/// The pause before each repeated callback, in simulated time. kie.ai does not document the pause.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest URL in bytes. It is bounded, since URLs are kept as long as their tasks run.
+/// The longest URL in bytes. The length has a bound, since URLs are kept in memory as long as their tasks run.
 const MAX_URL: usize = 2048;
 
-/// Starts to wait for the end of a task, to send its callback then.
+/// Starts a follower, which waits for the end of a task and then sends its callback.
 pub(crate) fn follow(
     shared: &Arc<Shared>,
     state: &mut State,
@@ -30,7 +30,7 @@ pub(crate) fn follow(
     subject: Subject,
 ) {
     if url.len() > MAX_URL {
-        state.ledger.sent(SentCallback {
+        state.record.sent(SentCallback {
             task: id.to_owned(),
             url: url.chars().take(80).collect(),
             result: Err(format!(
@@ -47,19 +47,21 @@ pub(crate) fn follow(
         pace: task.pace,
         changed: task.watch(),
     };
-    let announcement = Announcement {
+    let pending = PendingCallback {
         url: url.to_owned(),
         task: id.to_owned(),
         subject,
     };
     tokio::spawn(async move {
-        if let Some(due) = follower.wait(announcement).await {
+        if let Some(due) = follower.wait(pending).await {
             // Many followers wait and few send at a time, so only those that send take the memory for it.
             Box::pin(follower.send(due)).await;
         }
     });
 }
 
+/// Waits for one task and sends its callback. To save memory, the simulator can forget a task. The follower of a
+/// forgotten task stops.
 struct Follower {
     shared: Arc<Shared>,
     pace: Pace,
@@ -69,19 +71,19 @@ struct Follower {
 /// Callbacks that are to be sent now.
 struct Due {
     scenario: Arc<Scenario>,
-    announcements: Vec<Announcement>,
+    callbacks: Vec<PendingCallback>,
 }
 
 impl Follower {
     /// Waits until the callback of a task is to be sent. `None` if there is none to send.
-    async fn wait(&mut self, announcement: Announcement) -> Option<Due> {
+    async fn wait(&mut self, pending: PendingCallback) -> Option<Due> {
         let (account, end) = loop {
-            let step = next_step(&mut self.shared.state(), &announcement);
+            let step = next_step(&mut self.shared.state(), &pending);
             match step {
                 Step::GiveUp => return None,
                 Step::Announce { account, end } => break (account, end),
                 Step::Sleep(time) => self.sleep(time).await?,
-                Step::AwaitQuestions => self.changed.changed().await.ok()?,
+                Step::AwaitPoll => self.changed.changed().await.ok()?,
             }
         };
 
@@ -89,43 +91,45 @@ impl Follower {
         let delay = Duration::from_secs(scenario.callback.late.into());
         self.sleep_until(end + delay).await?;
 
-        let mut announcements = vec![announcement];
+        let mut callbacks = vec![pending];
+        // The first of two callbacks is held back, and is sent after the second one. Until then there is none to send.
         if scenario.callback.reordered {
             let mut state = self.shared.state();
             let held = &mut state.account(&account)?.held;
             match held.take() {
-                Some(earlier) => announcements.push(earlier),
-                None => *held = announcements.pop(),
+                Some(earlier) => callbacks.push(earlier),
+                None => *held = callbacks.pop(),
             }
         }
         Some(Due {
             scenario,
-            announcements,
+            callbacks,
         })
     }
 
-    /// Sends each callback once or twice, as the scenario says. It stops when the task is forgotten.
+    /// Sends each callback once or twice, as the scenario says, until a task is forgotten.
     async fn send(&mut self, due: Due) -> Option<()> {
         let copies = if due.scenario.callback.twice { 2 } else { 1 };
-        for announcement in &due.announcements {
+        for pending in &due.callbacks {
             for _ in 0..copies {
-                self.send_until_taken(announcement, &due.scenario).await?;
+                self.send_until_taken(pending, &due.scenario).await?;
             }
         }
         Some(())
     }
 
-    /// Sends a callback up to four times, until the answer is HTTP 200. One to another machine is not tried again.
+    /// Sends a callback up to four times, until the answer is HTTP 200. A callback to another machine is recorded, and
+    /// not sent.
     async fn send_until_taken(
         &mut self,
-        announcement: &Announcement,
+        pending: &PendingCallback,
         scenario: &Scenario,
     ) -> Option<()> {
         let key = scenario.callback.key.as_deref();
         let mut next = Duration::ZERO;
         for _ in 0..=RETRIES {
             self.sleep_until(next).await?;
-            let Some(callback) = self.callback(announcement, scenario) else {
+            let Some(callback) = self.callback(pending, scenario) else {
                 break;
             };
             // The receiver checks the signature by its own clock, which is not simulated.
@@ -133,9 +137,9 @@ impl Follower {
             let result = send(&callback, key, now.as_secs()).await;
             let is_over = result == Ok(200) || !is_here(&callback.url);
             let mut state = self.shared.state();
-            // The time is taken under the lock, so a test that sees this attempt can move the time to the next.
+            // The state is locked here, so a test that sees this attempt can move the time to the next attempt.
             next = state.now(self.pace) + RETRY_PAUSE;
-            state.ledger.sent(SentCallback {
+            state.record.sent(SentCallback {
                 task: callback.task_id,
                 url: callback.url,
                 result,
@@ -147,9 +151,9 @@ impl Follower {
         Some(())
     }
 
-    /// Makes a callback with its body. `None` if its task is forgotten.
-    fn callback(&self, announcement: &Announcement, scenario: &Scenario) -> Option<Callback> {
-        let Announcement { url, task, subject } = announcement;
+    /// Makes the body of a callback. `None` if the task is forgotten.
+    fn callback(&self, pending: &PendingCallback, scenario: &Scenario) -> Option<Callback> {
+        let PendingCallback { url, task, subject } = pending;
         let mut state = self.shared.state();
         let account = state.tasks.get(task)?.account.clone();
         let balance = state.account(&account)?.balance;
@@ -168,7 +172,7 @@ impl Follower {
         })
     }
 
-    /// Waits for a moment of simulated time. `None` if the task is forgotten.
+    /// Waits until the simulated time is `moment`. `None` if the task is forgotten.
     async fn sleep_until(&mut self, moment: Duration) -> Option<()> {
         loop {
             let left = moment.saturating_sub(self.shared.state().now(self.pace));
@@ -179,7 +183,7 @@ impl Follower {
         }
     }
 
-    /// Waits for this time, or until the task changes. `None` if the task is forgotten.
+    /// Waits for some real time, or until the task changes. `None` if the task is forgotten.
     async fn sleep(&mut self, time: Duration) -> Option<()> {
         tokio::select! {
             () = sleep(time) => Some(()),
@@ -192,19 +196,18 @@ impl Follower {
 enum Step {
     /// The callback will never be sent.
     GiveUp,
-    /// The task of this account was done at this time.
-    Announce {
-        account: Arc<str>,
-        end: Duration,
-    },
+    /// The task of this account ended at this simulated time.
+    Announce { account: Arc<str>, end: Duration },
+    /// The task ends after this real time.
     Sleep(Duration),
-    AwaitQuestions,
+    /// The task ends after further polls of a client, so the follower waits for the next poll.
+    AwaitPoll,
 }
 
-fn next_step(state: &mut State, announcement: &Announcement) -> Step {
-    let Announcement {
+fn next_step(state: &mut State, pending: &PendingCallback) -> Step {
+    let PendingCallback {
         task: id, subject, ..
-    } = announcement;
+    } = pending;
     let Some(task) = state.tasks.get(id) else {
         return Step::GiveUp;
     };
@@ -218,9 +221,9 @@ fn next_step(state: &mut State, announcement: &Announcement) -> Step {
     let pace = task.pace;
     let now = state.now(pace);
     match work.remaining(pace, now) {
-        None => Step::AwaitQuestions,
+        None => Step::AwaitPoll,
         Some(Duration::ZERO) => {
-            // This notes the time of the end.
+            // This writes down the time of the end.
             state.settle(id);
             let settled = state.tasks.get(id).and_then(|task| task.work_for(*subject));
             let done = settled.and_then(|work| work.done);
@@ -238,7 +241,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::ledger::Call;
+    use crate::record::Call;
     use crate::scenario::Callbacks;
     use crate::task::Task;
 
@@ -278,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_forgotten_task_has_no_follower() {
-        // This port is taken, and nobody listens at it.
+        // This port is taken, and no server accepts connections there.
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}/", taken.local_addr().unwrap());
@@ -290,7 +293,8 @@ mod tests {
             (scenario(Pace::Polls(3), late(0)), 0),
             (scenario(Pace::Scale(1.0), late(0)), 0),
             (scenario(Pace::AtOnce, late(3600)), 0),
-            // The next attempt is a thousand seconds away, and the first is at once.
+            // The test moves the time by 90 simulated seconds, which ends the task. The first attempt follows at once,
+            // and the second one a thousand real seconds later.
             (scenario(Pace::Scale(0.001), late(0)), 1),
         ] {
             let shared = Shared::sample();
@@ -298,14 +302,14 @@ mod tests {
             if attempts > 0 {
                 shared.state().advance(Duration::from_secs(90));
             }
-            until(&shared, |state| state.ledger.callbacks().len() == attempts).await;
-            // The follower waits now.
+            until(&shared, |state| state.record.callbacks().len() == attempts).await;
+            // The follower gets to its next wait.
             yield_now().await;
             assert_eq!(Arc::strong_count(&shared), 2, "{scenario:?}");
             forget_all_tasks(&shared);
             until(&shared, |_| Arc::strong_count(&shared) == 1).await;
             assert_eq!(
-                shared.state().ledger.callbacks().len(),
+                shared.state().record.callbacks().len(),
                 attempts,
                 "{scenario:?}"
             );
@@ -313,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_callback_that_waits_is_kept_without_its_body() {
+    async fn a_held_callback_of_a_forgotten_task_is_not_sent() {
         let scenario = scenario(
             Pace::AtOnce,
             Callbacks {
@@ -339,7 +343,7 @@ mod tests {
             until(&shared, |_| Arc::strong_count(&shared) == 1).await;
             let tasks: Vec<_> = shared
                 .state()
-                .ledger
+                .record
                 .callbacks()
                 .into_iter()
                 .map(|sent| sent.task)
@@ -361,7 +365,7 @@ mod tests {
                     },
                 );
                 accept(&shared, "a", "http://elsewhere/", subject, &scenario);
-                // The follower sees none of this before all of it has happened.
+                // The state stays locked in this block, so the follower sees only the result.
                 {
                     let state = &mut *shared.state();
                     if let Pace::Polls(_) = pace {
@@ -376,7 +380,7 @@ mod tests {
                     // The longest upgrade, and the delay.
                     state.advance(Duration::from_secs(480 + 600));
                 }
-                until(&shared, |state| state.ledger.callbacks().len() == 1).await;
+                until(&shared, |state| state.record.callbacks().len() == 1).await;
             }
         }
     }

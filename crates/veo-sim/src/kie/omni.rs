@@ -6,7 +6,7 @@ use super::envelope::{INVALID, Refusal, fits};
 use super::video::VIDEO_SECONDS;
 use crate::clip::{Format, Resolution};
 use crate::task::{Current, Task};
-use crate::visit::{Visit, text, those_that_hold, word};
+use crate::visit::{Visit, holding, text, word};
 
 pub(crate) const OMNI: &str = "google/gemini-omni-flash-1-1";
 
@@ -38,7 +38,7 @@ pub(crate) fn omni(visit: &Visit<'_>, input: &Map<String, Value>) -> Result<Task
         return Err(INVALID);
     }
     fits(visit)?;
-    visit.differs(&differences(input));
+    visit.record_differences(&differences(input));
 
     let format = Format {
         resolution,
@@ -67,7 +67,7 @@ fn differences(input: &Map<String, Value>) -> Vec<&'static str> {
     let has_last = text(input, "last_frame_url").is_some();
     let mut others = ["image_urls", "audio_ids", "character_ids", "video_list"].into_iter();
     let has_others = others.any(|name| count(input, name) > 0);
-    those_that_hold(&[
+    holding(&[
         (
             has_last && !has_first,
             "body /input/last_frame_url: is given without first_frame_url",

@@ -9,7 +9,7 @@ use super::task::finished;
 use crate::clip::{Format, Resolution};
 use crate::state::unique_id;
 use crate::task::{Subject, Task};
-use crate::visit::{Visit, duration, text, those_that_hold, word};
+use crate::visit::{Visit, duration, holding, text, word};
 
 // These words were seen, or are on kie.ai's pages.
 pub(crate) const INVALID_MODEL: Refusal = Refusal(422, "Invalid model");
@@ -89,7 +89,7 @@ impl Video<'_> {
         let seconds = duration(fields).ok_or(INVALID_DURATION)?;
         let differences = differences(fields, names, tier.name, seconds)?;
         fits(visit)?;
-        visit.differs(&differences);
+        visit.record_differences(&differences);
         Ok(Video {
             prompt,
             tier,
@@ -205,7 +205,7 @@ fn differences(
         return Err(INVALID);
     }
     let is_reference = mode == "REFERENCE_2_VIDEO";
-    let found = those_that_hold(&[
+    let found = holding(&[
         (
             mode == "TEXT_2_VIDEO" && images > 0,
             (names.images, "are not for TEXT_2_VIDEO"),

@@ -9,7 +9,7 @@ use crate::clip::{Format, Resolution};
 use crate::reply::Reply;
 use crate::scenario::Fate;
 use crate::state::unique_id;
-use crate::visit::{Visit, duration, text, those_that_hold, word};
+use crate::visit::{Visit, duration, holding, text, word};
 
 /// The time of a video in seconds.
 const VIDEO_SECONDS: u64 = 90;
@@ -32,7 +32,7 @@ pub(crate) fn create(visit: &Visit<'_>) -> Result<Reply, Reply> {
     if let Some(mismatch) = visit.mismatches.first() {
         return Err(invalid(mismatch));
     }
-    visit.differs(&differences);
+    visit.record_differences(&differences);
     if request.contains_key("video") {
         format.seconds = ADDED_SECONDS;
     }
@@ -96,7 +96,7 @@ fn differences(
     let inputs = ["image", "images", "video"];
     let inputs = inputs.into_iter().filter(|input| has(input)).count();
     let size = text(request, "size");
-    Ok(those_that_hold(&[
+    Ok(holding(&[
         (
             has("images") && model.contains("-fast-"),
             "body /images: are not for the fast models",

@@ -83,7 +83,7 @@ impl Forms {
     /// Returns the reason against another form, if the old one is gone and is the only one that may be used.
     pub(super) fn setting_against(&self) -> Option<Reason> {
         let is_stuck = self.setting == KieForm::Old && self.is_old_gone.load(Ordering::Relaxed);
-        let message = "kie.ai's old form is gone, and is the only one to be used; set KIE_FORM=auto, or KieForm::Auto";
+        let message = "kie.ai's old form is gone, but the setting allows no other; set KIE_FORM=auto, or KieForm::Auto";
         is_stuck.then(|| Reason::new("form", message))
     }
 

@@ -9,7 +9,7 @@ use super::models::EXTENSION;
 use super::refusals::{REFUSALS, of_upgrade, table_of};
 use super::words;
 use crate::providers::body::{self, Body};
-use crate::providers::submit::{self, is_id, no_id, perhaps_taken, refused};
+use crate::providers::submit::{self, failed_request, is_id, no_id, perhaps_taken};
 use crate::{
     ErrorKind, Image, Input, JobRef, Mode, Model, Offer, Operation, Reason, Resolution, Submission,
     Upgrade, VideoRequest,
@@ -50,8 +50,8 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     offer.warnings = words::warnings_of_extension(request, Form::Current);
     if is_extension {
         EXTENSION.clone_into(&mut offer.model);
-        let warning = "tier: kie.ai's current form has no word for the tier of an extension, so which one makes it, and with that its \
-                       price, is not known";
+        let warning = "tier: kie.ai's current form has no word for the tier of an extension, so the tier that makes it, and its \
+                       price, are not known";
         offer.warnings.push(warning.to_owned());
     }
     Ok(offer)
@@ -98,7 +98,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
         (Some(Named::Task(task)), _) => {
             return Upgrade::Unknown(no_id("kie.ai", &task).with_job(job));
         }
-        (Some(Named::Perhaps(task)), Err(error)) => {
+        (Some(Named::Possible(task)), Err(error)) => {
             return Upgrade::Unknown(perhaps_taken(error, &task).with_job(job));
         }
         _ => {}
@@ -111,7 +111,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
             return Upgrade::Unknown(error.with_reply(reply.body()).with_job(job));
         }
     };
-    let kind = refused(&error, REFUSALS, ErrorKind::OutcomeUnknown).kind();
+    let kind = failed_request(&error, REFUSALS, ErrorKind::OutcomeUnknown).kind();
     match kind {
         ErrorKind::OutcomeUnknown => Upgrade::Unknown(of_upgrade(kind, &error, job)),
         ErrorKind::Unauthorized | ErrorKind::KeyExhausted => {

@@ -8,7 +8,7 @@ use super::words;
 use crate::providers::body::Body;
 use crate::{Image, Input, Model, Offer, Operation, Reason, Resolution, VideoRequest};
 
-/// The fields of the input that the vocabulary covers, with their names there.
+/// The fields of kie.ai's input that `VideoRequest` covers, each with its name in `VideoRequest`.
 const COVERED: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("first_frame_url", "input"),
@@ -21,7 +21,7 @@ const COVERED: &[(&str, &str)] = &[
     (words::CALLBACK, "callback_url"),
 ];
 
-/// Makes the exact request for a model.
+/// Makes the offer of a model for a request.
 pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let body = body(model, request)?;
     let mut offer = Offer::new(model, request, Operation::Generate, body);
@@ -29,10 +29,12 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     let name = model.name;
     offer.warnings = vec![
         format!(
-            "model: {name} is no Veo, and only kie.ai's page about it is known: whether it has sound, what a failed video costs, and \
-             how long it is sold"
+            "model: {name} is not a Veo model, and kie.ai's page leaves open whether it has sound, what a failed video costs, \
+             and how long it is sold"
         ),
-        format!("seconds: the price of {name} depends on the length, and in 4k on the size too"),
+        format!(
+            "seconds: the price of {name} depends on the length, and 4k has a price of its own"
+        ),
     ];
     if request.seed.is_some() {
         let warning = format!("seed: kie.ai does not say which seeds {name} takes");
@@ -58,7 +60,7 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     input.set("aspect_ratio", Value::from(words::ratio(request)));
     let resolution = request.resolution.unwrap_or(Resolution::P720);
     input.set("resolution", Value::from(resolution.to_string()));
-    // This number is sent as text.
+    // kie.ai's page has the duration as a string.
     let seconds = request.seconds.unwrap_or(8);
     input.set("duration", Value::from(seconds.to_string()));
     input.set("seed", request.seed.map(Value::from));

@@ -4,7 +4,9 @@ use kie_api::{Error as ApiError, Head, IN_PROGRESS, Rejection, types};
 
 use crate::providers::errors::translated;
 use crate::providers::meaning::Meaning;
-use crate::providers::submit::{RefusalRow, Said, TAKEN_BEFORE, explained, refused, with_words};
+use crate::providers::submit::{
+    ProviderRefusal, RefusalRow, TAKEN_BEFORE, explained, failed_request, with_words,
+};
 use crate::{Error, ErrorKind, JobRef, Operation};
 
 /// The meaning of its refusals of a paid request, by the code in the envelope, or by the HTTP status without one.
@@ -53,7 +55,7 @@ pub(super) fn is_gone(rejection: &Rejection, operation: Operation) -> bool {
     (is_of_path || is_of_code) && !subjects.iter().any(|subject| words.contains(subject))
 }
 
-impl Said for Rejection {
+impl ProviderRefusal for Rejection {
     fn head(&self) -> &Head {
         &self.head
     }
@@ -77,7 +79,7 @@ impl Said for Rejection {
 
 /// Makes the error of a call that costs nothing.
 pub(super) fn of_free_call(error: &ApiError) -> Error {
-    refused(error, REFUSALS, ErrorKind::NotSent)
+    failed_request(error, REFUSALS, ErrorKind::NotSent)
 }
 
 /// Makes the error of a question about a job, which says nothing about the job.

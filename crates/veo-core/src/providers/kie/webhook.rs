@@ -231,7 +231,7 @@ impl Webhooks {
             .ok()
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(|| {
-                refused(format!(
+                invalid_webhook(format!(
                     "the header {SIGNATURE} is not 32 bytes in base64; it was not made by kie.ai"
                 ))
             })?;
@@ -241,7 +241,7 @@ impl Webhooks {
         };
         // The comparison takes the same time for every wrong signature.
         self.mac(&notice.job.task, time).verify_slice(&signature).map_err(|_| {
-            refused(
+            invalid_webhook(
                 "the signature does not fit the task and the time; if kie.ai did send this, check that the webhook key \
                  is the one of its settings, without spaces or line ends around it",
             )
@@ -314,7 +314,7 @@ impl Webhooks {
             .ok()
             .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let Some(timestamp) = digits.and_then(|digits| digits.parse().ok()) else {
-            return Err(refused(format!(
+            return Err(invalid_webhook(format!(
                 "the header {TIMESTAMP} is not a number of seconds since 1970; it was not made by kie.ai"
             )));
         };
@@ -322,7 +322,7 @@ impl Webhooks {
         if off > self.tolerance.as_secs() {
             let direction = if timestamp < now { "past" } else { "future" };
             let tolerance = self.tolerance.as_secs();
-            return Err(refused(format!(
+            return Err(invalid_webhook(format!(
                 "the webhook is from {off} seconds in the {direction}, and {tolerance} are tolerated; it is an old one \
                  sent again, or this machine's clock is wrong"
             )));
@@ -375,7 +375,7 @@ impl Seen {
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Result<&[u8], Error> {
     headers.get(&name).map(HeaderValue::as_bytes).ok_or_else(|| {
-        refused(format!(
+        invalid_webhook(format!(
             "the header {name} is missing; kie.ai signs webhooks once a webhookHmacKey has been made in its settings"
         ))
     })
@@ -384,13 +384,15 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Result<&[u8], Error> {
 /// Reads the body. An error quotes nothing of it, since anybody may have written it.
 fn read(body: &[u8]) -> Result<Notice, Error> {
     if body.len() > LONGEST_BODY {
-        return Err(refused(
+        return Err(invalid_webhook(
             "the body is longer than 1 MiB; it was not sent by kie.ai",
         ));
     }
     let body = json(body).map_err(|error| {
-        refused("the body is not JSON; give the bytes as they arrived if it was sent by kie.ai")
-            .with_source(error)
+        invalid_webhook(
+            "the body is not JSON; give the bytes as they arrived if it was sent by kie.ai",
+        )
+        .with_source(error)
     })?;
     let code = &body["code"];
     let mut job = JobRef::new(NAME, task(&body)?);
@@ -416,7 +418,7 @@ fn task(body: &Value) -> Result<String, Error> {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Number(number)) if number.is_u64() => number.to_string(),
             Some(_) => {
-                return Err(refused(format!(
+                return Err(invalid_webhook(format!(
                     "the body has no id of a task in {place}, but something else"
                 )));
             }
@@ -424,7 +426,7 @@ fn task(body: &Value) -> Result<String, Error> {
         match &found {
             None => found = Some((place, id)),
             Some((first, other)) if *other != id => {
-                return Err(refused(format!(
+                return Err(invalid_webhook(format!(
                     "the body names one task in {first} and another one in {place}; it was not made by kie.ai"
                 )));
             }
@@ -432,7 +434,7 @@ fn task(body: &Value) -> Result<String, Error> {
         }
     }
     let (_, id) = found.ok_or_else(|| {
-        refused("the body names no task, so there is nothing that the signature could cover; wait for the job instead")
+        invalid_webhook("the body names no task, so there is nothing that the signature could cover; wait for the job instead")
     })?;
     Ok(id)
 }
@@ -443,7 +445,7 @@ fn unix_seconds(time: SystemTime) -> Option<u64> {
         .map(|since| since.as_secs())
 }
 
-fn refused(message: impl Into<String>) -> Error {
+fn invalid_webhook(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidWebhook, message)
 }
 

@@ -50,7 +50,7 @@ pub(super) fn check_generation(request: &VideoRequest) -> Result<(), Vec<Reason>
     if is_of_references && request.seconds.is_some_and(|seconds| seconds != 8) {
         return Err(vec![Reason::new(
             "seconds",
-            "kie.ai makes videos from reference images of 8 s only; leave it out",
+            "kie.ai makes only videos of 8 s from reference images; leave it out",
         )]);
     }
     Ok(())

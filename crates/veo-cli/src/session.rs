@@ -2,7 +2,7 @@
 
 use veo_sim::Sim;
 
-use crate::args::Who;
+use crate::args::ProviderChoice;
 use crate::config::{Config, ProviderName};
 use crate::failure::Failure;
 use crate::ledgers::Ledgers;
@@ -11,7 +11,7 @@ use crate::simulator;
 use crate::store::Store;
 
 /// The providers of a command, and the ledgers that keep their jobs.
-pub(crate) struct Setting {
+pub(crate) struct Session {
     pub(crate) config: Config,
     pub(crate) providers: Vec<ProviderName>,
     pub(crate) ledgers: Ledgers,
@@ -19,9 +19,13 @@ pub(crate) struct Setting {
     simulator: Option<Sim>,
 }
 
-impl Setting {
+impl Session {
     /// Reads the configuration, or starts a simulator.
-    pub(crate) async fn of(who: &Who, ledgers: &Ledgers, output: &Output) -> Result<Self, Failure> {
+    pub(crate) async fn of(
+        who: &ProviderChoice,
+        ledgers: &Ledgers,
+        output: &Output,
+    ) -> Result<Self, Failure> {
         let Some(provider) = who.sim else {
             return Ok(Self {
                 config: Config::load(output)?,

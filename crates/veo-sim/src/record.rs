@@ -74,7 +74,7 @@ pub struct SentCallback {
 
 /// All events in order. The oldest make room for new ones.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Record {
     calls: VecDeque<RecordedCall>,
     /// The bytes of the paths, bodies and sentences of the calls.
     bytes: usize,
@@ -95,7 +95,7 @@ struct RecordedCall {
     sentences: usize,
 }
 
-impl Ledger {
+impl Record {
     /// Records a request, and returns its number.
     pub(crate) fn arrive(&mut self, mut call: Call) -> usize {
         self.arrived += 1;
@@ -129,7 +129,7 @@ impl Ledger {
     }
 
     /// Records how a call differs from the provider's description.
-    pub(crate) fn differs(&mut self, number: usize, how: &str) {
+    pub(crate) fn record_difference(&mut self, number: usize, how: &str) {
         let how = shortened(how, MAX_SENTENCE);
         self.name_surprise(number, &how);
         if let Some(recorded) = self.recorded(number) {
