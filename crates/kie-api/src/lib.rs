@@ -2,20 +2,32 @@
 //!
 //! # The types
 //!
-//! Types and calls are generated from `openapi/kie.yaml` of the repository, where every field names its source. Written
-//! by hand are the constructor, the uploads, the reading of kie.ai's envelope, and that of three things with many
-//! forms: the started task ([`started_task`]), its record ([`types::Record`]), and its upgrades ([`UpgradeReply`]).
+//! Types and calls are generated from `openapi/kie.yaml` of the repository. The file states the source of every field.
+//! These parts are written by hand:
 //!
-//! - kie.ai answers errors with HTTP 200 and another `code`. Here that is an [`Error::Rejected`] with code, words and
-//!   data.
-//! - Replies are open: an unknown word, a null or a wrong type costs only its field, and [`Reply::body`] has
-//!   everything. Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
+//! - the constructor and the uploads,
+//! - the reading of kie.ai's envelope (`code`, `msg` and `data`),
+//! - [`started_task`], which finds the new task in a reply of any shape,
+//! - the reading of a task's record ([`types::Record`]), which comes in many shapes,
+//! - the reading of the reply to an upgrade call ([`UpgradeReply`]), which comes in many shapes too.
+//!
+//! # Replies and requests
+//!
+//! - kie.ai sends most errors with HTTP 200 and a `code` other than 200 in the body. This crate returns such a reply as
+//!   [`Error::Rejected`], with its code, words and data.
+//! - A reply can have more than the types describe. An unknown word, a null or a value of a wrong type costs only its
+//!   own field. [`Reply::body`] has the whole reply.
+//! - A request can have only values that the types allow and that are within [`bounds`]. Any other request is not sent.
 //! - A field that is not set is not sent. The defaults of the specification are not sent either.
-//! - kie.ai has two forms of its API for one account. The calls of the old form are named after their result. The
-//!   current form has [`create_task`](Client::create_task), whose body says what is made, and
-//!   [`get_task`](Client::get_task). The record of a task in either form is a [`types::Record`]. In the current form
-//!   its result is JSON inside a text, and is decoded from that.
-//! - The field `aspect_ratio` is the later name of `aspectRatio`. It goes into the request's `extra` map.
+//! - `aspect_ratio` is kie.ai's later name for `aspectRatio`. The types have no field for it, so put it into the map
+//!   `extra` of the request.
+//!
+//! # Two forms of the API
+//!
+//! kie.ai has two forms of its API for one account. In the old form there is a call for each kind of result. In the
+//! current form there is one call, [`create_task`](Client::create_task), and its body says what to make.
+//! [`get_task`](Client::get_task) returns the record of such a task. In both forms the record is a [`types::Record`].
+//! In the current form the result inside the record is a text with JSON, which this crate decodes.
 
 mod client;
 mod generated;

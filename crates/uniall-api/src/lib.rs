@@ -2,13 +2,19 @@
 //!
 //! # The types
 //!
-//! Types and calls are generated from `openapi/uniall.yaml` of the repository, where every field names its source. The
-//! constructor, and the reading of replies and of a task in its many forms ([`types::VideoTask`]), are written by hand.
+//! Types and calls are generated from `openapi/uniall.yaml` of the repository. The file states the source of every
+//! field. These parts are written by hand: the constructor, the reading of replies, and the reading of a task
+//! ([`types::VideoTask`]), which comes in many shapes.
 //!
-//! - UniAll documents no reply of its Veo models. The types are the union of the replies that it documents for other
-//!   models and of those that the gateway software behind it probably sends, with or without an envelope.
-//! - Replies are open: an unknown word, a null or a wrong type costs only its field, and [`Reply::body`] has
-//!   everything. Requests are closed: nothing is sent that the types do not allow, or that is out of [`bounds`].
+//! UniAll does not document the replies for its Veo models. So the types allow two kinds of replies: those that UniAll
+//! documents for other models, and those that the gateway software behind UniAll probably sends. Both are read with and
+//! without an envelope around the task.
+//!
+//! # Replies and requests
+//!
+//! - A reply can have more than the types describe. An unknown word, a null or a value of a wrong type costs only its
+//!   own field. [`Reply::body`] has the whole reply.
+//! - A request can have only values that the types allow and that are within [`bounds`]. Any other request is not sent.
 //! - A field that is not set is not sent.
 
 mod client;

@@ -1,36 +1,36 @@
-// Of two definitions of a link the first counts: links.md leads to the modules below, which only the documentation has,
-// and the README itself to the files.
+// If a page defines a link twice, rustdoc takes the first definition. In links.md a link leads to a module below, which
+// only the documentation has. In the README the same link leads to a file.
 #![doc = include_str!("links.md")]
 #![doc = include_str!("../README.md")]
 //!
 //! # The types
 //!
-//! | of | are |
+//! | step | types |
 //! | --- | --- |
-//! | what to make | [`VideoRequest`] with its [`Input`], [`Image`] and [`Source`] |
-//! | who makes it | [`Client`] of one [`Provider`] or several; [`Model`] and [`Capabilities`] say what each can do |
-//! | what it would be | [`Plan`] with its [`Offer`]s and [`Refusal`]s, offline |
-//! | paying | [`Submission`], which is a [`Job`], an [`Error`] or [`Unknown`] |
-//! | waiting | [`JobRef`], the job as one line; [`State`]; [`Poll`] |
-//! | the result | [`Video`], [`Saved`] on disk with its [`Media`], and the [`Receipt`] |
-//! | what went wrong | [`Error`]: [`Charged`] or not, when to [`Resend`], whose [`Fault`] |
+//! | describe the video | [`VideoRequest`] with its [`Input`]; an [`Image`] has a [`Source`] |
+//! | choose who makes it | [`Client`], which has one [`Provider`] or several; [`Model`] and [`Capabilities`] list the abilities of each |
+//! | see what would be sent, offline | [`Plan`], which has an [`Offer`] to or a [`Refusal`] of each provider |
+//! | pay | [`Submission`], which is a [`Job`], an [`Error`] or [`Unknown`] |
+//! | wait | [`JobRef`], the job as one line of text; [`State`]; [`Poll`], the schedule of the questions |
+//! | use the result | [`Video`]; [`Saved`], its file, with the [`Media`] in it; [`Receipt`], which compares the request with the video |
+//! | handle an error | [`Error`] with [`Charged`], [`Resend`] and [`Fault`]: the charge, the next attempt, the cause |
 //!
 //! This library reads no environment variable and prints nothing. `tracing` has a span for each submit, wait, upgrade
-//! and download. With the target `veo::wire` it has every exchange with a provider or a media host.
+//! and download. With the target `veo::wire`, `tracing` also has every exchange with a provider or a media host.
 //!
 //! # Panics
 //!
-//! Every call of a [`Client`] needs a tokio runtime with time and IO. Outside of a runtime it returns an error that
-//! says so. In a runtime without time or IO, tokio panics.
+//! Every call of a [`Client`] needs a tokio runtime with time and IO. Without a runtime, the call returns an error. In
+//! a runtime that lacks time or IO, tokio panics.
 //!
 //! # Features
 //!
-//! | feature | by default | for |
+//! | feature | by default | use |
 //! | --- | --- | --- |
-//! | `rustls` | yes | https by rustls, with root certificates built in; needs no library of the system |
-//! | `native-tls` | no | https by the system's own library; it is used if both are on |
+//! | `rustls` | on | https by rustls, with built-in root certificates; it needs no library of the system |
+//! | `native-tls` | off | https by the TLS library of the system, also if both features are on |
 //!
-//! Without either, only plain http to this machine is possible, for a simulator.
+//! If both features are off, only plain http to this machine is possible, as to a simulator.
 
 mod client;
 mod download;
@@ -87,7 +87,7 @@ pub use steps::{Settlement, Step};
 pub use veo_transport::is_loopback;
 pub use wait::Poll;
 
-// The guides are a part of the documentation, so that their programs are tested with it.
+// The guides are modules of the documentation, so their programs are documentation tests.
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("links.md")]
 #[doc = include_str!("../docs/README.md")]

@@ -2,23 +2,28 @@
 //!
 //! # How it works
 //!
-//! Each method of the ledger is one transaction. Its commit is on the disk of the database when the method returns,
-//! also where `synchronous_commit` is off. Beginning a paid call locks the row of its account, so that all machines
-//! together keep to its limit and to a budget. Times are those of the database's clock. A transaction that was rolled
-//! back, or whose connection was lost before the commit, is tried again for ten seconds.
+//! The ledger has an *entry* for each *key*. A key is the caller's name for one video.
 //!
-//! If the answer to the commit of a begun call is lost, the call is not sent.
+//! Each method of the ledger is one transaction. When the method returns, the commit is on the disk of the database,
+//! even if `synchronous_commit` is off. All times are from the clock of the database. If a transaction was rolled back,
+//! or its connection was lost before the commit, the ledger tries the transaction again for ten seconds.
 //!
-//! A call on its way has a lease of 30 seconds, which its process renews. Once the lease is over, the entry is unknown,
-//! and nothing is sent under its key until somebody settles it. A late outcome of a slow process is still recorded.
+//! Before a paid call is sent, a transaction records it as begun. This transaction locks the row of the account, so all
+//! machines together keep to the limit of the account and to a budget. If the connection is lost during the commit, the
+//! process cannot know whether the call is on record. The call is then not sent, and nothing is charged.
 //!
-//! # For people
+//! A call on its way has a lease of 30 seconds in the database. The process that sends the call renews the lease for up
+//! to ten minutes. If the lease ends without an outcome, the outcome is unknown, and the call may have been charged. No
+//! process sends a request under this key again until somebody settles the entry. To settle an entry means to record
+//! its true outcome. If a slow process still gets the outcome later, the ledger records this outcome.
 //!
-//! | view | has |
+//! # Views for people
+//!
+//! | view | content |
 //! | --- | --- |
-//! | `veo_open` | the entries that may need something |
-//! | `veo_unknown` | the entries that may have been charged, and wait for somebody to settle them |
-//! | `veo_spent` | the calls and credits of each day and account |
+//! | `veo_open` | the entries that are wanted, on their way, accepted, unknown or finished |
+//! | `veo_unknown` | the entries that may have been charged, until somebody settles them |
+//! | `veo_spent` | the calls that were not rejected and their credits, for each day and account |
 
 /// The guide for a fleet.
 #[cfg(doc)]

@@ -2,46 +2,55 @@
 //!
 //! # Time
 //!
-//! By default a task advances each time it is asked about, so a test never waits. A [`Pace`] can make tasks take time,
-//! which passes many times faster than real time. [`Sim::advance`] moves the time forward at once. Links expire after
-//! 20 minutes, uploads after 3 days, and records and videos after 14 days.
+//! By default a task advances each time a client asks about it, so a test never waits. With another [`Pace`] a task
+//! takes simulated time, which passes many times faster than real time. [`Sim::advance`] moves the simulated time
+//! forward at once. Links expire after 20 minutes, uploads after 3 days, and records and videos after 14 days.
 //!
 //! # Faults
 //!
-//! A [`Scenario`] says what goes wrong. The [catalogue](Scenario::catalogue) has one for each known fault. Others are
-//! made with a few calls, or are read from TOML. A simulator can have one scenario for all accounts, or the API key
-//! picks it: with the key `lost-reply`, any client loses the reply to its first paid request.
+//! A [`Scenario`] describes what goes wrong. The [catalogue](Scenario::catalogue) has a scenario for each known fault.
+//! You can also make a scenario with a few calls, or read one from TOML.
 //!
-//! Each API key is one account at each of the two providers, with its own balance, tasks and count of faults.
-//! `lost-reply/1` and `lost-reply/2` are two accounts with the same scenario. Only the calls that a scenario
-//! [expects](Scenario::expect) are counted over all its accounts together.
+//! There are two ways to choose a scenario. [`Builder::scenario`] sets the scenario of all accounts. An API key that is
+//! the name of a scenario chooses this scenario for its own account instead. For example, a client with the API key
+//! `lost-reply` loses the reply to its first paid request.
+//!
+//! Each API key has one account at each of the two providers. Each account has its own balance and its own tasks. A
+//! fault can hit, for example, the first paid request; each account counts its own requests for this. `lost-reply/1`
+//! and `lost-reply/2` are two accounts with the same scenario. [`Scenario::expect`] is the exception: it counts the
+//! calls of all accounts with the scenario together.
 //!
 //! # The two forms of kie.ai
 //!
-//! kie.ai has two forms here: the old one below `/api/v1/veo`, and the current one, in which videos, extensions and
-//! upgrades are all tasks of `/api/v1/jobs/createTask`. Both share an account with its balance, limit and uploads.
-//! Neither knows the tasks of the other. The scenarios that begin with `retired-old-form` switch the old form off, and
-//! [`Sim::fault`] does so during a run.
+//! kie.ai has two forms of its API, and so has the simulator. The old form is below `/api/v1/veo`. In the current form,
+//! videos, extensions and upgrades are all tasks of `/api/v1/jobs/createTask`. Both forms use the same account with its
+//! balance, limit and uploads, but neither form knows the tasks of the other form. The scenarios whose names begin with
+//! `retired-old-form` switch the old form off. [`Sim::fault`] can switch the old form off during a run.
 //!
 //! # Money
 //!
-//! An accepted task is [charged](Sim::charges), even if its reply is lost. The charge is returned if the task fails,
-//! unless its [`Fate`] says otherwise. A refused request costs nothing, but [`Sim::submits`] counts it: an application
-//! that sends more than one for one video can pay twice. [`Sim::surprises`] names the requests that should not have
-//! arrived. [`Sim::report`] shows all calls and charges.
+//! An accepted task is [charged](Sim::charges), even if the reply to its request is lost. If the task fails, the charge
+//! is returned, unless the [`Fate`] of the task keeps it. A refused request is not charged. [`Sim::submits`] counts
+//! refused requests too, since an application that sends two requests for one video can pay twice.
 //!
 //! # Bounds
 //!
-//! A simulator remembers the last 10,000 calls, 20,000 tasks and 20,000 accounts. It remembers fewer of one of the
-//! three if the texts that clients sent for it take more than 64 MiB. It keeps up to 128 MiB of uploads, and the first
-//! 1,000 [surprises](Sim::surprises). A task takes 2 to 4 KiB. A body may have 1 MiB, or 24 MiB for an upload, and all
-//! bodies that arrive at the same time may have 128 MiB together.
+//! | content | bound |
+//! | --- | --- |
+//! | remembered calls | the last 10,000 |
+//! | remembered tasks | the last 20,000; each takes 2 to 4 KiB of memory |
+//! | remembered accounts | the last 20,000 |
+//! | texts that clients sent, in all calls, in all tasks or in all accounts | 64 MiB for each of the three; with more text, the simulator remembers fewer of them |
+//! | uploads | 128 MiB |
+//! | [surprises](Sim::surprises) | the first 1,000 |
+//! | body of a request | 1 MiB, or 24 MiB for an upload |
+//! | all bodies that arrive at the same time | 128 MiB |
 //!
 //! # Features
 //!
-//! With `contract`, which is on by default, every request is checked against the specification of its provider. Without
-//! it the crate builds in less than half the time. It then refuses only what the providers are known to refuse, and
-//! [`Sim::surprises`] does not name requests that do not fit.
+//! The feature `contract` is on by default. With it, the simulator checks every request against the specification of
+//! its provider. Without it, the crate builds in less than half the time. The simulator then refuses only what the
+//! providers are known to refuse, and [`Sim::surprises`] does not report requests that break the specification.
 
 #[cfg(feature = "contract")]
 mod check;

@@ -1,17 +1,19 @@
 #![doc = include_str!("../README.md")]
 //!
-//! # What it does
+//! # Guarantees
 //!
-//! - A call that can cost money ([`Transport::submit`]) gets a connection of its own. A reused connection that the
-//!   server has just closed would look like a lost reply. Nothing is sent a second time: there are no retries and no
-//!   redirects, since 307 and 308 would send the body again.
-//! - A reply is read to its end, up to [`MAX_BODY`]. A video inside it is decoded as it arrives, up to [`MAX_INLINE`].
-//!   Of a broken reply the part that arrived is kept, since the id of a paid task may be in it.
-//! - The memory for decoding a reply is bounded, however many values the reply has ([`json()`]).
-//! - The API key goes to the configured origins only. It is removed from everything that is read, except a short key
-//!   for a simulator on this machine, which could be a normal word.
-//! - Each exchange is logged by `tracing` at the debug level, with the target [`WIRE`]: method, URL, status, and the
-//!   first 4 KiB of both bodies, without the key, and with links as [`without_queries`] shows them.
+//! - A call that can cost money ([`Transport::submit`]) gets a connection of its own. If the server had just closed a
+//!   reused connection, an unsent call would look like a call whose reply was lost.
+//! - No request is sent a second time. There are no retries. There are no redirects either: after the statuses 307 and
+//!   308 a client would send the body again.
+//! - A reply is read to its end, up to [`MAX_BODY`]. A video inside a reply is decoded while it arrives, up to
+//!   [`MAX_INLINE`]. If a reply breaks off, the part that arrived is kept, since it can contain the id of a paid task.
+//! - Decoding a reply takes a bounded amount of memory, however many values the reply has ([`json()`]).
+//! - The API key is sent to the configured origins only, and is removed from everything that is read. The exception is
+//!   a short key for a simulator on this machine, because such a key can be an ordinary word.
+//! - `tracing` logs each exchange at the debug level, with the target [`WIRE`]. A log line has the method, the URL, the
+//!   status and the first 4 KiB of both bodies. A log line has no API key, and shows links as [`without_queries`]
+//!   returns them.
 
 mod address;
 mod bounds;
