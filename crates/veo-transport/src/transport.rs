@@ -130,7 +130,8 @@ impl Transport {
     pub async fn query<R>(&self, request: Request) -> Result<RawReply, Error<R>> {
         // The semaphore is never closed, so there is always a permit in the end.
         let _permit = self.queries.acquire().await;
-        self.send(&self.query, request).await
+        // Many can wait for that, so room for what is long is taken after it.
+        Box::pin(self.send(&self.query, request)).await
     }
 
     /// Sends a request that can cost money. It goes out once, over a connection of its own.
