@@ -227,7 +227,7 @@ fn the_limit_is_used_fully_and_never_exceeded() {
     if !has_time() {
         return;
     }
-    let lines = number("VEO_TEST_LINES", 120);
+    let lines = number_of_cases("VEO_TEST_LINES", 120);
     let (server, provider) = Provider::start(Duration::from_millis(250), Duration::ZERO);
     let sandbox = Sandbox::new().at("kie", server.url());
     write(&sandbox, lines);
