@@ -87,7 +87,6 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     let needed = |name: &str| env::var(name).map_err(|_| format!("Set {name}."));
     let workers: usize = set("WORKERS", "8").parse()?;
     let config: Config = needed("DATABASE_URL")?.parse()?;
-    // The queue keeps one further connection, on which it hears of new jobs.
     let database = TokioPostgresDatabase::from_config(config, 2 * workers + 4)?;
     let pool = database.pool().clone();
     veo_postgres::migrate(&pool).await?;
