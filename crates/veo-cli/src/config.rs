@@ -464,7 +464,7 @@ fn read(path: &Path) -> Result<Option<File>, Failure> {
     Ok(Some(File { text, is_private }))
 }
 
-fn parsed(path: &Path, text: &str) -> Result<Config, Failure> {
+pub(crate) fn parsed(path: &Path, text: &str) -> Result<Config, Failure> {
     toml::from_str(text).map_err(|error| not_understood(path, text, &error))
 }
 

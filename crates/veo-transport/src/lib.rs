@@ -28,6 +28,8 @@ mod json;
 mod lenient;
 mod proxy;
 mod redact;
+#[cfg(feature = "replay")]
+mod replay;
 mod reply;
 mod search;
 mod task_id;
@@ -47,6 +49,8 @@ pub use json::{json, member_texts, members};
 pub use lenient::lenient;
 pub use proxy::Proxy;
 pub use redact::{excerpt, shortened, without_queries};
+#[cfg(feature = "replay")]
+pub use replay::replay;
 pub use reply::{RawReply, Reply, Verdict, open};
 pub use search::{absolute, filtered, find_links, is_link, is_video};
 pub use task_id::{Named, looks_like_task_id, possible_task, task_id, unquoted};

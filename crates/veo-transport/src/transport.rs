@@ -193,6 +193,10 @@ impl Transport {
         request
             .headers_mut()
             .insert(AUTHORIZATION, self.authorization.clone());
+        #[cfg(feature = "replay")]
+        if let Some(response) = crate::replay::next() {
+            return self.read(response, host).await;
+        }
         let response = match client.execute(request).await {
             Ok(response) => response,
             // Only the next two errors prove that nothing was sent. After any other, such as a reset or a time-out, the

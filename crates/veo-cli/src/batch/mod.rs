@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use clap::Args;
 use veo_core::ledger::{Budget, Listed, Which};
-use veo_core::{Client, Poll};
+use veo_core::{Client, Poll, VideoRequest};
 
 use crate::args::{ProviderChoice, Save};
 use crate::batch::actions::Decision;
@@ -83,6 +83,13 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+/// The key and the request of each line.
+pub(crate) fn requests(file: &Path, text: &str) -> Result<Vec<(String, VideoRequest)>, Failure> {
+    let lines = lines::read(file, text)?;
+    let pairs = lines.into_iter().map(|line| (line.key, line.request));
+    Ok(pairs.collect())
 }
 
 pub(crate) async fn run(

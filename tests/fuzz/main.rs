@@ -1,0 +1,38 @@
+//! The targets of `fuzz/` on their stored seeds, and on some changes of each. `scripts/fuzz.sh` tries many more.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "these are tests"
+)]
+
+pub mod targets;
+
+use targets::TARGETS;
+
+#[test]
+fn no_seed_and_no_change_of_one_is_a_finding() {
+    for target in TARGETS {
+        let seeds = (target.seeds)();
+        assert!(!seeds.is_empty(), "{} has no seeds", target.name);
+        for seed in seeds {
+            println!("{}: {}", target.name, String::from_utf8_lossy(&seed));
+            (target.run)(&seed);
+            for changed in changes(&seed) {
+                (target.run)(&changed);
+            }
+        }
+    }
+}
+
+/// A seed without an end, without a byte in the middle, and with one that is another.
+fn changes(seed: &[u8]) -> Vec<Vec<u8>> {
+    let middle = seed.len() / 2;
+    let mut without_byte = seed.to_vec();
+    without_byte.drain(middle..seed.len().min(middle + 1));
+    let mut with_other = seed.to_vec();
+    for byte in with_other.iter_mut().skip(middle).take(1) {
+        *byte ^= 1;
+    }
+    vec![seed[..middle].to_vec(), without_byte, with_other]
+}

@@ -1,0 +1,221 @@
+//! The file of a ledger, in whatever state it is found.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use veo_core::ledger::{
+    Begin, Begun, Budget, EntryState, Event, FileLedger, Ledger as _, Listed, Outcome, Want, Which,
+    Wish,
+};
+use veo_core::{Client, Error, ErrorKind, JobRef, Kie, Offer, VideoRequest};
+
+thread_local! {
+    static DESK: Desk = Desk::new();
+}
+
+/// Where it is tried.
+struct Desk {
+    runtime: Runtime,
+    folder: TempDir,
+    offer: Offer,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let client = Client::new(Kie::new("a key for nobody").unwrap()).unwrap();
+        let mut offers = client.plan(&VideoRequest::text("A red kite")).offers;
+        Self {
+            runtime: Builder::new_current_thread().enable_all().build().unwrap(),
+            folder: tempfile::tempdir_in(super::mp4::folder()).unwrap(),
+            offer: offers.remove(0),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("jobs.ledger")
+    }
+}
+
+/// The file as it is.
+pub(super) fn run(input: &[u8]) {
+    DESK.with(|desk| {
+        fs::write(desk.path(), input).unwrap();
+        desk.runtime.block_on(check(desk, input));
+    });
+}
+
+/// The file with right checksums, so that what its lines say counts.
+pub(super) fn run_mended(input: &[u8]) {
+    run(&mended(input));
+}
+
+/// A ledger with an entry in each state.
+pub(super) fn seeds() -> Vec<Vec<u8>> {
+    DESK.with(|desk| desk.runtime.block_on(written(desk)))
+}
+
+async fn check(desk: &Desk, input: &[u8]) {
+    let Ok(Some(ledger)) = FileLedger::open_existing(desk.path()).await else {
+        return;
+    };
+    let Ok(listed) = ledger.list(Which::WithPrompts).await else {
+        return;
+    };
+    for key in stated_keys(input) {
+        let is_there = listed.iter().any(|entry| *entry.key == *key);
+        assert!(is_there, "{key:?} is forgotten");
+    }
+    for Listed { key, state, .. } in listed.iter().take(4) {
+        let _ = ledger.entry(key).await;
+        if matches!(state, EntryState::Wanted | EntryState::Rejected) {
+            continue;
+        }
+        let begun = ledger.begin(begin(desk, key).await).await;
+        assert!(!matches!(begun, Ok(Begun::Yours)), "{key:?} is sent again");
+    }
+    if !ledger.problems().await.is_empty() {
+        let begun = ledger.begin(begin(desk, "another").await).await;
+        let kind = begun.map_err(|error| error.kind()).err();
+        assert_eq!(kind, Some(ErrorKind::LedgerDamaged));
+    }
+}
+
+async fn begin(desk: &Desk, key: &str) -> Begin {
+    let wish = Wish::request(&desk.offer.request).await;
+    Begin::new(Want::new(key, wish), desk.offer.clone())
+}
+
+/// The keys that whole lines state, as far as the first line says that the file reaches.
+fn stated_keys(file: &[u8]) -> Vec<String> {
+    let Some(end) = end_of(file) else {
+        return Vec::new();
+    };
+    let mut keys = Vec::new();
+    let mut at = HEAD;
+    for line in file
+        .get(HEAD..)
+        .unwrap_or_default()
+        .split_inclusive(|byte| *byte == b'\n')
+    {
+        at += line.len();
+        let is_whole = line.ends_with(b"\n") && line.get(8..16) == Some(&crc_of(line)[..]);
+        if at > end || !is_whole {
+            continue;
+        }
+        let Ok(line) = serde_json::from_slice::<Value>(line) else {
+            continue;
+        };
+        let short = &line["short"];
+        let is_of_entry = short["fall"].is_null() && short["n"].is_u64();
+        if let (true, Some(key)) = (is_of_entry, short["key"].as_str()) {
+            keys.push(key.to_owned());
+        }
+    }
+    keys
+}
+
+/// How long the first line is.
+const HEAD: usize = 192;
+
+/// Where the last line ends, as the first one says if it is whole.
+fn end_of(file: &[u8]) -> Option<usize> {
+    let head = file.get(..HEAD)?;
+    if mended_head(head)? != head {
+        return None;
+    }
+    let head: Value = serde_json::from_slice(head).ok()?;
+    usize::try_from(head["end"].as_u64()?).ok()
+}
+
+/// The file with the checksums that its lines should have.
+fn mended(file: &[u8]) -> Vec<u8> {
+    let (head, lines) = file.split_at(file.len().min(HEAD));
+    let mut mended = mended_head(head).unwrap_or_else(|| head.to_vec());
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        let crc = crc_of(line);
+        let start = mended.len();
+        mended.extend_from_slice(line);
+        if let Some(place) = mended.get_mut(start + 8..start + 16) {
+            place.copy_from_slice(&crc);
+        }
+    }
+    mended
+}
+
+/// The first line with its checksum, which is that of the object without it.
+fn mended_head(head: &[u8]) -> Option<Vec<u8>> {
+    const NAME: &str = ",\"crc\":\"";
+    let text = std::str::from_utf8(head).ok()?;
+    let (object, _) = text.rsplit_once(NAME)?;
+    let crc = crc32fast::hash(format!("{object}}}").as_bytes());
+    let line = format!("{object}{NAME}{crc:08x}\"}}");
+    Some(format!("{line:width$}\n", width = HEAD - 1).into_bytes())
+}
+
+/// The checksum of a line, which is that of all behind it.
+fn crc_of(line: &[u8]) -> [u8; 8] {
+    let crc = crc32fast::hash(line.get(16..).unwrap_or_default());
+    let mut digits = [0; 8];
+    digits.copy_from_slice(format!("{crc:08x}").as_bytes());
+    digits
+}
+
+/// The file after each thing that can happen, and rewritten.
+async fn written(desk: &Desk) -> Vec<Vec<u8>> {
+    let path = desk.path();
+    let _ = fs::remove_file(&path);
+    let ledger = FileLedger::open(&path).await.unwrap();
+    let mut files = vec![fs::read(&path).unwrap()];
+    let lost = Error::new(ErrorKind::OutcomeUnknown, "the reply was lost");
+    let refused = Error::new(ErrorKind::RateLimited, "too many");
+    let failed = Error::new(ErrorKind::JobFailed, "it failed");
+    let accepted = Outcome::Accepted {
+        job: JobRef::new("kie", "0f1e2d3c"),
+        task: None,
+        at: SystemTime::UNIX_EPOCH,
+        refusals: vec!["uniall: no".to_owned()],
+    };
+    let ended = |outcome| Event::Ended { outcome };
+    let credits = 60.5;
+    // After the refusal its account is left alone for a while.
+    let events = [
+        ("lost", ended(Outcome::Unknown { error: lost })),
+        ("made", ended(accepted)),
+        (
+            "made",
+            Event::Finished {
+                credits: Some(credits),
+            },
+        ),
+        ("made", Event::Failed { error: failed }),
+        ("june", Event::Fall { credits }),
+        ("refused", ended(Outcome::rejected(refused))),
+    ];
+    let budget = Budget::new("june", "kie", 500.0).unwrap();
+    let budget = budget.price(credits).unwrap();
+    for (key, event) in events {
+        if matches!(event, Event::Ended { .. }) {
+            let mut begin = begin(desk, key).await;
+            begin.marker = Some(format!("marker{key}"));
+            begin.budget = Some(budget.clone());
+            begin.want.target = Some(format!("/srv/{key}.mp4"));
+            ledger.begin(begin).await.unwrap();
+            files.push(fs::read(&path).unwrap());
+        }
+        ledger.record(key, event).await.unwrap();
+        files.push(fs::read(&path).unwrap());
+    }
+    let mut entries = Vec::new();
+    for listed in ledger.list(Which::All).await.unwrap() {
+        entries.extend(ledger.entry(&listed.key).await.unwrap());
+    }
+    drop(ledger);
+    fs::remove_file(&path).unwrap();
+    FileLedger::create(&path, entries).unwrap();
+    files.push(fs::read(&path).unwrap());
+    files
+}
