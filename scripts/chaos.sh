@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Makes so many videos by the library, a batch and the example of a web backend, at a simulator with every fault, while they are
+# killed, their disk is full and their clock is wrong; and compares the ledgers with what was charged. Each round is a line of
+# target/chaos.tsv, and the same command goes on until there are enough. As root disks are full, and with the package libfaketime
+# of Debian clocks are wrong. VEO_TEST_SEED=NUMBER makes the same choices again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+wanted=${1:-1000}
+seed=${VEO_TEST_SEED:-$RANDOM}
+export VEO_TEST_RESULTS=$PWD/target/chaos.tsv
+touch "$VEO_TEST_RESULTS"
+jobs_so_far() { awk '{ sum += $4 } END { print sum + 0 }' "$VEO_TEST_RESULTS"; }
+packages=(--locked --package veo-cli --package veo-core --package veo-tests)
+cargo build "${packages[@]}" --bin veo --example server --example chaos_worker
+while (($(jobs_so_far) < wanted)); do
+    left=$((wanted - $(jobs_so_far)))
+    # Each round has the next seed.
+    VEO_TEST_SEED=$((seed * 1000000 + $(wc -l <"$VEO_TEST_RESULTS"))) VEO_TEST_JOBS=$((left < 5000 ? left : 5000)) \
+        cargo test "${packages[@]}" --test chaos -- --nocapture
+done
+awk '{ n[$2] += $4; kills += $5; full += $6; charges += $7; known += $8; settled += $9; failed += $10; rejected += $11; cents += $12 }
+    END {
+        for (way in n) print n[way] " videos by " way
+        print kills " kills, " full " of them on a full disk"
+        print charges " charges: " known " known, " settled " unknown and settled"
+        print failed " failed, " rejected " not taken, " cents / 100 " credits told, as charged"
+    }' "$VEO_TEST_RESULTS"
