@@ -1,4 +1,4 @@
-//! What goes wrong, by chance. No reply lies about the money: whoever was charged is not told that the request was refused.
+//! The faults of a run, by chance. No reply lies about the money: whoever was charged is not told that the request was refused.
 
 use fastrand::Rng;
 use veo_sim::{Callbacks, Fate, Fault, Pace, Scenario, Shape};
@@ -140,7 +140,7 @@ fn of_reply(chance: &mut Rng) -> Fault {
     }
 }
 
-/// What stands in front of a provider.
+/// The proxy in front of a provider.
 fn page(status: u16, accepted: bool) -> Fault {
     Fault::Reply {
         status,

@@ -35,7 +35,7 @@ pub(crate) struct Round {
     pub(crate) jobs: usize,
 }
 
-/// What became of them.
+/// The outcome of the jobs of a round.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub(crate) kills: usize,
@@ -391,7 +391,7 @@ impl Place {
     }
 }
 
-/// Whether a program that goes on has something to do for an entry.
+/// Returns whether a program that goes on has something to do for an entry.
 fn needs_work(state: EntryState) -> bool {
     !matches!(
         state,

@@ -1,4 +1,4 @@
-//! What is fuzzed. Each target takes any bytes, and panics if what is made of them is wrong.
+//! The targets of fuzzing. Each target takes any bytes, and panics if the result is wrong.
 
 mod batch;
 mod config;
@@ -21,7 +21,7 @@ pub struct Target {
     pub name: &'static str,
     /// Takes bytes, and panics if what is made of them is wrong.
     pub run: fn(&[u8]),
-    /// What to begin with.
+    /// The inputs to begin with.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 

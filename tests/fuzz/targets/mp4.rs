@@ -1,4 +1,4 @@
-//! Whether a video is whole.
+//! Returns whether a video is whole.
 
 use std::cell::RefCell;
 use std::io::Write as _;

@@ -130,7 +130,7 @@ pub(super) fn kie_free(input: &[u8]) {
     });
 }
 
-/// What a reply to a paid request means.
+/// Checks the meaning of a reply to a paid request.
 fn submission(input: &[u8], provider: &dyn Provider, offer: &Offer) {
     let reply = Reply::of(input);
     let made_of = |arrival| {
@@ -159,7 +159,7 @@ fn outcome(submission: &Submission) -> String {
     }
 }
 
-/// What a ledger keeps of an outcome is what was kept in it, and says the truth about the money.
+/// Checks that an outcome comes out of a ledger as it went in, and says the truth about the money.
 fn is_kept(submission: &Submission) {
     match submission {
         Submission::Accepted(job) => {
@@ -186,7 +186,7 @@ fn is_same_after_json(error: &Error) {
     assert_eq!(serde_json::from_str::<Error>(&json).unwrap(), *error);
 }
 
-/// What a reply says of a job.
+/// Checks the reading of a reply about a job.
 fn state(input: &[u8], provider: &dyn Provider, job: &JobRef) {
     let reply = Reply::of(input);
     let made_of = |arrival| {
@@ -303,7 +303,7 @@ impl Reply {
         serde_json::from_slice(body.unwrap_or(&self.body)).ok()
     }
 
-    /// Whether it has the id of a task where the pages of the providers have it.
+    /// Returns whether it has the id of a task where the pages of the providers have it.
     fn names_task(&self) -> bool {
         let Some(json) = self.json() else {
             return false;
@@ -317,7 +317,7 @@ impl Reply {
         tasks.any(|task| veo_transport::looks_like_task_id(task) && task != SOURCE)
     }
 
-    /// Whether it is a success by status and code.
+    /// Returns whether it is a success by status and code.
     fn says_success(&self) -> bool {
         let code = self.json().and_then(|json| json["code"].as_i64());
         (200..300).contains(&self.status) && code == Some(200)

@@ -1,8 +1,8 @@
 //! Texts of others on their way into errors and logs, and ids in broken replies.
 
 use veo_transport::{
-    absolute, excerpt, is_link, json, member_texts, members, task_id, unnamed_task,
-    without_queries, words,
+    absolute, excerpt, is_link, json, member_texts, members, possible_task, shortened, task_id,
+    without_queries,
 };
 
 pub(super) fn run(input: &[u8]) {
@@ -13,7 +13,7 @@ pub(super) fn run(input: &[u8]) {
         let start = excerpt(input, most);
         assert!(start.len() <= 3 * most + 8 || input.len() <= most, "{most}");
     }
-    let _ = words(text.clone());
+    let _ = shortened(text.clone());
     if let Some(id) = task_id(&text) {
         assert!(
             !id.is_empty() && !id.contains(char::is_whitespace),
@@ -26,7 +26,7 @@ pub(super) fn run(input: &[u8]) {
             assert!(all.contains(&inside), "{inside:?}");
         }
     }
-    let _ = (json(input).is_ok(), unnamed_task(input));
+    let _ = (json(input).is_ok(), possible_task(input, true));
     let absolute = absolute(&text, "https://api.example.net");
     assert!(!is_link(&text) || is_link(&absolute), "{absolute}");
 }

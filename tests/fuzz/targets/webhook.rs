@@ -22,7 +22,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     super::files("tests/fixtures/kie/callbacks")
 }
 
-/// What is signed for a task is taken for that task and for no other, and for the first time once.
+/// Checks that a signature is accepted for its own task only, and as new once.
 fn check(target: &str, body: &[u8], task: &str) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let webhooks = Webhooks::new("the webhookHmacKey".into()).unwrap();
