@@ -9,7 +9,7 @@ use std::time::Instant;
 use veo_core::{Access, Client, Downloads, JobRef, Kie, Video};
 
 use crate::server::Server;
-use crate::{Outcome, median, memory};
+use crate::{Outcome, median, memory, worked};
 
 /// The argument with which this program is the media host.
 pub(crate) const HOST: &str = "--host";
@@ -19,8 +19,6 @@ const ROUNDS: usize = 3;
 /// A video that is whole, to which nothing is added but a box of zeros that players pass over.
 const VIDEO: &[u8] = include_bytes!("../media/base.mp4");
 const SIZE: usize = 1 << 30;
-/// The clock of the kernel for the work of processes.
-const TICKS_A_SECOND: f64 = 100.0;
 
 /// Measures in turn: the library, which checks, hashes and syncs; curl with two programs that do the last two; and curl.
 pub(crate) async fn compare() -> Outcome<()> {
@@ -122,15 +120,4 @@ fn run(command: &str) -> Outcome<()> {
     } else {
         Err(format!("{command}: {status}").into())
     }
-}
-
-/// The seconds that the CPU has worked for this process and those that it has started and that have ended.
-fn worked() -> Outcome<f64> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let (_, fields) = stat
-        .rsplit_once(") ")
-        .ok_or("Linux tells it, and this is none")?;
-    // In user mode and in the kernel, and the same of those that have ended.
-    let ticks = fields.split(' ').skip(11).take(4).map(str::parse::<f64>);
-    Ok(ticks.sum::<Result<f64, _>>()? / TICKS_A_SECOND)
 }

@@ -17,6 +17,9 @@ use crate::server::end_with_parent;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
+/// The clock of the kernel for the work of processes.
+const TICKS_A_SECOND: f64 = 100.0;
+
 fn main() -> Outcome<()> {
     // cargo adds an option of its own.
     let arguments: Vec<_> = std::env::args()
@@ -67,4 +70,15 @@ fn memory(name: &str) -> Outcome<usize> {
         .ok_or("only Linux tells the memory of a process")?
         .parse::<usize>()?
         << 10)
+}
+
+/// The seconds that the CPU has worked for this process and those that it has started and that have ended.
+fn worked() -> Outcome<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let (_, fields) = stat
+        .rsplit_once(") ")
+        .ok_or("Linux tells it, and this is none")?;
+    // In user mode and in the kernel, and the same of those that have ended.
+    let ticks = fields.split(' ').skip(11).take(4).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? / TICKS_A_SECOND)
 }
