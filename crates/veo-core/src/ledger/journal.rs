@@ -284,13 +284,14 @@ impl Journal {
             // The file can end before the end that its first line names. After a power failure it can also have the
             // room for a line and not the line.
             let is_at_the_end = read.at + length == head.end;
-            let is_room = is_at_the_end && bytes.last().is_some_and(|byte| is_room(*byte));
-            let is_cut = length < longest && !bytes.ends_with(b"\n") || is_room;
+            let ends_in_room = is_at_the_end && bytes.last().is_some_and(|byte| is_room(*byte));
+            let is_cut = length < longest && !bytes.ends_with(b"\n") || ends_in_room;
             // A crash tears the last line only. Any other damage makes the file untrusted.
             let is_last = read.number.saturating_add(1) == head.lines && !read.is_damaged;
             let is_torn = is_cut && is_last && short_of(bytes).is_err();
-            // If the first line is damaged, nothing says where the room at the end begins.
-            let is_blank = head.lines == UNKNOWN && bytes.iter().all(u8::is_ascii_whitespace);
+            // If the first line is damaged, nothing says where the room at the end begins. A blank line is not room, since lines can
+            // follow it.
+            let is_blank = head.lines == UNKNOWN && bytes.iter().all(|byte| is_room(*byte));
             if length == 0 || is_torn || is_blank {
                 break;
             }
