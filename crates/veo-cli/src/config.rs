@@ -516,8 +516,17 @@ fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     Failure::usage(format!(
         "{}, line {line}: {}; correct it",
         path.display(),
-        error.message()
+        without_keys(error.message())
     ))
+}
+
+/// Replaces words that are as long as a key, since the message can quote a value.
+fn without_keys(message: &str) -> String {
+    /// No name of a setting is longer, with its quotes and a comma.
+    const LONGEST: usize = 24;
+    let words = message.split(' ');
+    let words = words.map(|word| if word.len() > LONGEST { "..." } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The proxies of the environment, under the names that most programs know.
