@@ -33,7 +33,7 @@ struct Figures {
 struct Studio {
     /// When the first job begins.
     start: Instant,
-    /// Whether it says of a video when it was begun and done. Without that nothing is learned from it.
+    /// True if it tells when a video was begun and done. Without these times a client learns nothing.
     tells_times: bool,
     questions: Arc<AtomicUsize>,
 }

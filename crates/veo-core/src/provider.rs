@@ -149,7 +149,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Begins to make a finished video larger, or asks how far that is. Both are the same call, which can cost money.
     /// It is made for the sizes of [`Capabilities::upgrades`] only.
     fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> BoxFuture<'a, Upgrade> {
-        let error = cannot(self.name(), &format!("make a finished video {to}")).with_job(job);
+        let error = cannot(self.name(), &format!("upgrade a video to {to}")).with_job(job);
         Box::pin(std::future::ready(Upgrade::Rejected(error)))
     }
 

@@ -120,7 +120,7 @@ fn stated_keys(file: &[u8]) -> Vec<String> {
     keys
 }
 
-/// Whether an event in short is one of an entry, with a value of the right type in each field.
+/// Returns whether an event in short is one of an entry, with a value of the right type in each field.
 fn is_of_entry(short: &Value) -> bool {
     const STATES: [&str; 8] = [
         "wanted",
