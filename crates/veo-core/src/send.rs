@@ -602,7 +602,7 @@ impl Client {
             match self.ledger().entry(&entry.key).await {
                 Ok(Some(later)) => entry = later,
                 Ok(None) => break,
-                // The call under way may be charged, so this is no rejection.
+                // The call under way may be charged, so its attempt makes this unknown.
                 Err(error) => return unresolved(entry, error),
             }
         }
@@ -763,7 +763,8 @@ enum Sending {
     Held,
 }
 
-/// Makes the outcome of a call that another task or process makes.
+/// Makes the outcome of a call that another task or process makes: unknown. Every entry on its way has the attempt that is under way;
+/// without one no call was begun.
 fn unresolved(entry: Entry, error: Error) -> Submission {
     let Some(attempt) = entry.attempts.last() else {
         return Submission::Rejected(error);

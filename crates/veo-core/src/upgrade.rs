@@ -14,8 +14,8 @@ use crate::{
     VideoRequest,
 };
 
-/// The number of calls for 4K that are made by themselves while the outcome is unknown. The page of kie.ai says that a
-/// repeated call answers with the state.
+/// The number of calls for 4K in all that the library makes without being asked, the first one included, while the outcome is
+/// unknown. The page of kie.ai says that a repeated call answers with the state, so it is not charged.
 const CALLS_OF_4K: u32 = 2;
 
 impl Client {
@@ -25,7 +25,7 @@ impl Client {
     ///
     /// In kie.ai's old form the call itself asks for the progress. So the call for 1080p is repeated until the video is
     /// there. The call for 4K is repeated only until its task can be asked, and once after a lost reply. After a lost
-    /// reply to the call for 1080p the outcome is unknown, and calling this again asks again. In kie.ai's current form
+    /// reply to the call for 1080p the outcome is unknown, and calling this function again repeats the call. In kie.ai's current form
     /// an upgrade is a task of its own: the call is made once, and a lost reply has to be [settled](Self::settle).
     ///
     /// ```
@@ -89,6 +89,7 @@ impl Client {
         loop {
             waiting.turn().await?;
             let answer = self.upgrade_call(job, to, again, &mut own).await;
+            // The caller has asked for one repetition of an unknown call, and not for more.
             again = false;
             if let Some(state) = waiting.take_up(answer)? {
                 on_state(&state);
@@ -465,7 +466,8 @@ fn stands_against(
     again: bool,
     is_task: bool,
 ) -> Result<Option<State>, Error> {
-    // A call that is a task would be paid for again. One for 4K tells the state, and one for 1080p is up to the caller.
+    // A repeated call that is a task would be paid for again. In the old form a call for 4K that is there answers with its state. A
+    // lost call for 1080p may not have arrived, so only the caller decides to repeat it.
     let may_be_repeated = match to {
         _ if is_task => false,
         Resolution::K4 => has_calls_left(entry),
