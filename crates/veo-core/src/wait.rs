@@ -139,12 +139,13 @@ impl Waiting {
         let is_usual = poll.first == usual.first && poll.every == usual.every;
         let mut waiting = Self::new(poll);
         waiting.history = Some(history).filter(|_| is_usual);
-        if let Some(age) = age {
-            waiting.age = age;
-            waiting.next = waiting.next.saturating_sub(age);
-        }
-        // Without its age a job can have ended long ago, and the first question does not wait for the usual end of others.
-        if age.is_some() && !waiting.next.is_zero() {
+        let Some(age) = age else {
+            // Without its age a job can have ended long ago, and the first question does not wait for the usual end of others.
+            return waiting;
+        };
+        waiting.age = age;
+        waiting.next = waiting.next.saturating_sub(age);
+        if !waiting.next.is_zero() {
             waiting.next = waiting.learned(Duration::ZERO).unwrap_or(waiting.next);
         }
         waiting
