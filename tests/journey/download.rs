@@ -133,6 +133,15 @@ fn rest(first: usize, header: &str) -> Reply {
     send(&format!("{head}{header}"), &CLIP[CUT..])
 }
 
+/// Returns the first bytes of the clip as a part of it.
+fn part_from_start(length: usize) -> Reply {
+    let (last, total) = (length - 1, CLIP.len());
+    let head = format!(
+        "206 Partial Content\r\ncontent-range: bytes 0-{last}/{total}\r\ncontent-length: {length}"
+    );
+    send(&head, &CLIP[..length])
+}
+
 fn chunked(body: &[u8]) -> Reply {
     let chunks = body
         .chunks(5000)
@@ -304,6 +313,8 @@ async fn a_broken_transfer_resumes_where_the_host_allows_it() {
         &CLIP[..CUT],
     ));
     let (broken, total) = ("the download broke off", CLIP.len());
+    let by_whole = format!("bytes={total}-");
+    let by_whole = by_whole.as_str();
     let (weak, by_length) = ("\r\netag: W/\"v1\"", "bytes=9000-");
     // Each row has the script, the ranges that are asked for, and the outcome.
     let table = [
@@ -420,6 +431,36 @@ async fn a_broken_transfer_resumes_where_the_host_allows_it() {
             "a part nobody asked for",
             vec![rest(CUT, etag), whole(CLIP)],
             vec!["", ""],
+            Ok(()),
+        ),
+        (
+            "all of it as a part that nobody asked for",
+            vec![part_from_start(total)],
+            vec![""],
+            Ok(()),
+        ),
+        (
+            "the first part of it, that nobody asked for",
+            vec![part_from_start(CUT), rest(CUT, "")],
+            vec!["", by_length],
+            Ok(()),
+        ),
+        (
+            "with another status of success",
+            vec![send(
+                &format!("201 Created\r\ncontent-length: {total}"),
+                CLIP,
+            )],
+            vec![""],
+            Ok(()),
+        ),
+        (
+            "whole, with a length that is too large",
+            vec![send(
+                &format!("200 OK\r\ncontent-length: {}", total + 9),
+                CLIP,
+            )],
+            [vec![""], vec![by_whole; 5]].concat(),
             Ok(()),
         ),
         (

@@ -603,31 +603,23 @@ impl Client {
                 Ok(Some(later)) => entry = later,
                 Ok(None) => break,
                 // The call under way may be charged, so its attempt makes this unknown.
-                Err(error) => return unresolved(entry, error),
+                Err(error) => return unresolved(entry, offer, error),
             }
         }
         if entry.state == EntryState::OnItsWay {
             let message =
                 "another task or process is sending the request now; ask again for its outcome";
             let error = Error::new(ErrorKind::OnItsWay, message);
-            return unresolved(entry, error);
+            return unresolved(entry, offer, error);
         }
         if let Some(unknown) = entry.unknown() {
             return Submission::Unknown(unknown);
         }
         let is_sent = !matches!(entry.state, EntryState::Wanted | EntryState::Rejected);
-        if is_sent
-            && entry.attempts.is_empty()
-            && let Some(offer) = offer
-        {
+        if is_sent && entry.attempts.is_empty() && offer.is_some() {
             let message = "the line of the request in the ledger is damaged, so the request may have been sent";
             let error = Error::new(ErrorKind::OutcomeUnknown, message);
-            return Submission::Unknown(Unknown {
-                key: Some(entry.key),
-                error,
-                offer: offer.clone(),
-                sent_at: entry.at,
-            });
+            return unresolved(entry, offer, error);
         }
         match (entry.job(), entry.why()) {
             (Some(job), _) => Submission::Accepted(job),
@@ -765,13 +757,16 @@ enum Sending {
 
 /// Makes the outcome of a call that another task or process makes: unknown. Every entry on its way has the attempt that is under way;
 /// without one no call was begun.
-fn unresolved(entry: Entry, error: Error) -> Submission {
-    let Some(attempt) = entry.attempts.last() else {
-        return Submission::Rejected(error);
+fn unresolved(entry: Entry, offer: Option<&Offer>, error: Error) -> Submission {
+    let (offer, sent_at) = match (entry.attempts.last(), offer) {
+        (Some(attempt), _) => (entry.offer(attempt), attempt.at),
+        // The line of the attempt is damaged.
+        (None, Some(offer)) => (offer.clone(), entry.at),
+        (None, None) => return Submission::Rejected(error),
     };
     Submission::Unknown(Unknown {
-        offer: entry.offer(attempt),
-        sent_at: attempt.at,
+        offer,
+        sent_at,
         key: Some(entry.key),
         error,
     })

@@ -366,10 +366,13 @@ impl<'a> Transfer<'a> {
                 continue;
             }
             let is_in_the_middle = !is_flawed && self.part.received > 0;
-            return if is_in_the_middle {
-                Err(why.error())
+            if !is_in_the_middle {
+                return Ok(Followed::NoVideo(why));
+            }
+            return if self.has_whole_video().await? {
+                Ok(Followed::Whole)
             } else {
-                Ok(Followed::NoVideo(why))
+                Err(why.error())
             };
         }
     }
@@ -455,6 +458,19 @@ impl<'a> Transfer<'a> {
             return Err(Stop::GiveUpLink(why));
         }
         Err(Stop::Flawed(why))
+    }
+
+    /// Returns whether the part is a whole video, although the host has announced more bytes.
+    async fn has_whole_video(&mut self) -> Result<bool, Error> {
+        let whole = self.part.check_whole().await?.ok();
+        let Some(whole) = whole.filter(|whole| whole.has_end) else {
+            return Ok(false);
+        };
+        let mut media = whole.media;
+        let doubt = "the media host announced more bytes than it sent";
+        media.doubts.push(doubt.to_owned());
+        self.media = Some(media);
+        Ok(true)
     }
 
     /// Waits before the next try, and returns false if too many in a row brought nothing new.
@@ -602,8 +618,9 @@ impl<'a> Transfer<'a> {
     /// Accepts a reply that has the whole file or its missing rest.
     fn take_up(&mut self, response: &Response) -> Result<(), Stop> {
         match response.status().as_u16() {
-            200 => self.part.begin(response)?,
+            200 | 201 | 203 => self.part.begin(response)?,
             206 if self.part.goes_on_with(response) => {}
+            206 if part::is_from_the_start(response) => self.part.begin(response)?,
             206 | 416 => {
                 self.part.restart()?;
                 let what = "the media host sent another part than was asked for";

@@ -96,7 +96,8 @@ impl<'a> Part<'a> {
             debug!(target: WIRE, received = self.received, "the download starts again, since the host does not resume it");
         }
         self.restart()?;
-        self.total = response.content_length();
+        let total = content_range(response.headers()).and_then(|(_, total)| total);
+        self.total = total.or(response.content_length());
         self.has_end = self.total.is_some()
             || response.headers().contains_key(TRANSFER_ENCODING)
             || response.version() == Version::HTTP_2;
@@ -350,6 +351,11 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
         .strip_prefix("bytes ")?
         .split_once('/')?;
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
+}
+
+/// Returns whether a part that nobody asked for begins with the first byte of the file.
+pub(super) fn is_from_the_start(response: &Response) -> bool {
+    content_range(response.headers()).is_some_and(|(first, _)| first == 0)
 }
 
 pub(super) fn download_failure(what: &str) -> Error {
