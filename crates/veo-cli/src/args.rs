@@ -226,7 +226,7 @@ impl Save {
         Ok(destination)
     }
 
-    /// Returns where to save a new video. It runs before the payment, so that no paid video lacks a place.
+    /// Returns where to save a new video. It runs before the payment, so that each paid video has a place.
     pub(crate) async fn target(&self, store: &Store, output: &Output) -> Result<Target, Failure> {
         let Some(path) = &self.output else {
             let like = PathBuf::from("video.mp4");
@@ -282,7 +282,7 @@ fn set<T: Clone>(field: &mut Option<T>, option: &Option<T>) {
     }
 }
 
-/// A choice from two options, of which at most one is given.
+/// The choice between two opposite options. At most one of them is given.
 fn one_of(yes: bool, no: bool) -> Option<bool> {
     match (yes, no) {
         (true, _) => Some(true),
@@ -291,7 +291,7 @@ fn one_of(yes: bool, no: bool) -> Option<bool> {
     }
 }
 
-/// A parser for the words that a value has in JSON.
+/// A parser for the values of an option. It accepts the words that JSON has for these values.
 pub(crate) fn word<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
     T: DeserializeOwned + Clone + Send + Sync + 'static,
@@ -330,7 +330,7 @@ fn read_prompt(prompt: &str) -> Result<String, Failure> {
     Ok(text.trim_end().to_owned())
 }
 
-/// Reads a request in YAML, or in JSON with a stricter parser if the name ends so. A receipt stands for its request.
+/// Reads a request in YAML, or with a stricter parser from a .json file. A receipt gives the request that is in it.
 fn read_request(file: &Path) -> Result<VideoRequest, Failure> {
     let from_input = file == Path::new("-");
     let text = if from_input {

@@ -1,4 +1,4 @@
-//! The keys and addresses of the providers: from the environment, or from a file that only its owner can read.
+//! The API keys and addresses of the providers: from the environment, or from a file that only its owner can read.
 
 use std::env;
 use std::fs;
@@ -73,7 +73,7 @@ enum FormName {
 impl ProviderName {
     pub(crate) const ALL: [Self; 2] = [Self::Kie, Self::Uniall];
 
-    /// The name as it is in a job.
+    /// The name of the form in a `JobRef`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Kie => "kie",
@@ -108,7 +108,7 @@ impl ProviderName {
 }
 
 impl Config {
-    /// Reads the file, if there is one, and the environment, which wins over the file.
+    /// Reads the file, if there is one, and the environment. A value of the environment wins over the file.
     pub(crate) fn load(output: &Output) -> Result<Self, Failure> {
         let mut config = match path() {
             Some(path) => Self::read(&path, output)?,
@@ -148,7 +148,7 @@ impl Config {
         config
     }
 
-    /// The wanted providers, or those with a key if `wanted` is empty.
+    /// The wanted providers, or those with an API key if `wanted` is empty.
     pub(crate) fn chosen(&self, wanted: &[ProviderName]) -> Vec<ProviderName> {
         if wanted.is_empty() {
             ProviderName::ALL
@@ -172,7 +172,7 @@ impl Config {
             .map(|url| url.trim_end_matches('/'))
     }
 
-    /// A client of the wanted providers in their order, or of all that have a key.
+    /// A client of the wanted providers in their order, or of all providers that have an API key.
     pub(crate) fn client(
         &self,
         wanted: &[ProviderName],
@@ -219,8 +219,8 @@ impl Config {
         let Some(client) = self.unchecked(&chosen)? else {
             return Err(missing_key("KIE_API_KEY or UNIALL_API_KEY", "kie"));
         };
-        // An address on this machine is a simulator's. Its links lead to this machine. Its jobs advance when they are
-        // asked about, so the only reason for a pause is that a person can follow the progress.
+        // A provider at an address of this machine is a simulator, so its links lead to this machine. Its jobs advance
+        // when they are asked about. The pause between two questions only lets a person follow the progress.
         let simulated = self.is_simulated(&chosen);
         let pause = Duration::from_millis(300);
         if simulated {
@@ -235,7 +235,7 @@ impl Config {
         Ok(client.with_downloads(downloads)?.with_poll(poll))
     }
 
-    /// Returns whether a key for the simulator would go to the real provider.
+    /// Returns whether an API key for the simulator would be sent to the real provider.
     fn is_misdirected(&self, provider: ProviderName) -> bool {
         let settings = self.settings(provider);
         let key = settings.api_key.as_ref();
@@ -249,7 +249,7 @@ impl Config {
             .all(|provider| self.base_url(*provider).is_some_and(is_loopback))
     }
 
-    /// A client that can plan without keys. It has the wanted providers, or else all, and those with a key first.
+    /// A client of the wanted providers, or else of all, that can plan without API keys. Those with one come first.
     pub(crate) fn planner(&self, wanted: &[ProviderName]) -> Result<Client, Failure> {
         let mut order = self.chosen(wanted);
         if wanted.is_empty() {
@@ -284,7 +284,7 @@ impl Config {
         if !self.has_key(ProviderName::Kie) {
             return Ok(client);
         }
-        // kie.ai stores images for all providers, also when it is not to be asked for a video.
+        // kie.ai stores images for all providers, even if it is not asked for the video.
         let uploader = match kie {
             Some(kie) => kie,
             None => Kie::new(self.access(ProviderName::Kie))?,
@@ -327,7 +327,7 @@ impl Config {
         }
     }
 
-    /// Reads the file. A key in it that others can read is an error, or only a warning if the environment has another.
+    /// Reads the file. An API key that others can read is an error, or a warning if the environment has one.
     fn read(path: &Path, output: &Output) -> Result<Self, Failure> {
         let Some(File { text, is_private }) = read(path)? else {
             return Ok(Self::default());
@@ -347,7 +347,7 @@ impl Config {
     }
 }
 
-/// The address of the ledger that machines share, if the file has one. One that others can read is not used.
+/// The address of the shared ledger, if the file has one. An address that other users can read is an error.
 pub(crate) fn ledger() -> Result<Option<SecretString>, Failure> {
     let Some(path) = path() else {
         return Ok(None);
@@ -362,9 +362,9 @@ pub(crate) fn ledger() -> Result<Option<SecretString>, Failure> {
     Ok(ledger)
 }
 
-/// Writes the key of a provider into the file, and returns the path of the file.
+/// Writes the API key of a provider into the file, and returns the path of the file.
 pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf, Failure> {
-    // A key that the provider's client refuses must not replace a good one.
+    // An API key that the provider's client refuses must not replace a good one.
     match provider {
         ProviderName::Kie => drop(Kie::new(key.clone())?),
         ProviderName::Uniall => drop(UniAll::new(key.clone())?),
@@ -411,7 +411,7 @@ pub(crate) fn keep(provider: ProviderName, key: &SecretString) -> Result<PathBuf
     Ok(path)
 }
 
-/// Takes the key out of a copied text: quotes, invisible characters and the words before it in a header go.
+/// Removes quotes, invisible characters and the words of a header from a copied API key.
 pub(crate) fn key(text: &str) -> SecretString {
     let mut key = bare(text);
     for word in ["authorization:", "bearer "] {
@@ -424,7 +424,7 @@ pub(crate) fn key(text: &str) -> SecretString {
     key.into()
 }
 
-/// Takes blanks, quotes and invisible characters off both ends. No key and no address has them.
+/// Removes blanks, quotes and invisible characters from both ends. No API key and no address begins or ends with them.
 fn bare(text: &str) -> &str {
     text.trim_matches(|c: char| {
         let is_quote = matches!(c, '"' | '\'' | '`' | '‘' | '’' | '“' | '”');
@@ -437,10 +437,10 @@ fn path() -> Option<PathBuf> {
     Some(own_folder("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
 }
 
-/// The file with the keys.
+/// The file with the API keys.
 struct File {
     text: String,
-    /// True if nobody else can read it.
+    /// True if no other user can read the file.
     is_private: bool,
 }
 
@@ -476,7 +476,7 @@ fn readable(path: &Path, secrets: &str) -> String {
     )
 }
 
-/// Writes a text to a temporary file for its owner only, and creates its folder likewise if there is none.
+/// Writes a text to a temporary file that only its owner can read. Creates the folder in the same way if there is none.
 fn written(folder: &Path, text: &str) -> io::Result<NamedTempFile> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -489,7 +489,7 @@ fn written(folder: &Path, text: &str) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// Returns whether a file exists and belongs to another user than the one that was just made.
+/// Returns whether a file exists and belongs to another user than `own`, a file that was just made.
 #[cfg_attr(not(unix), allow(unused_variables, reason = "only Unix tells"))]
 fn is_of_another_user(path: &Path, own: &fs::File) -> bool {
     #[cfg(unix)]
@@ -504,7 +504,7 @@ fn is_of_another_user(path: &Path, own: &fs::File) -> bool {
     false
 }
 
-/// The error without the text of its line, which can contain a key.
+/// The error without the text of its line, which can contain an API key.
 fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     let start = error.span().map_or(0, |span| span.start);
     let line = text
@@ -520,7 +520,7 @@ fn not_understood(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
     ))
 }
 
-/// Replaces words that are as long as a key, since the message can quote a value.
+/// Replaces words that are as long as an API key, since the message can quote a value.
 fn without_keys(message: &str) -> String {
     /// No name of a setting is longer, with its quotes and a comma.
     const LONGEST: usize = 24;
@@ -568,7 +568,7 @@ fn from_environment(variable: &str) -> Option<String> {
         .filter(|value| !bare(value).is_empty())
 }
 
-/// Adds a provider to a client, or makes one of it.
+/// Adds a provider to a client, or makes a client with this provider if there is none.
 fn with(client: Option<Client>, provider: impl Provider + 'static) -> Result<Client, Failure> {
     Ok(match client {
         Some(client) => client.or(provider),

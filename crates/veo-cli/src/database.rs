@@ -21,10 +21,10 @@ use crate::failure::Failure;
 
 /// The variable of all programs of PostgreSQL that names a file with the certificates of authorities.
 const AUTHORITIES: &str = "PGSSLROOTCERT";
-/// How long to try to reach a database that does not answer, unless its address says something else.
+/// How long to try to reach a database that does not answer, unless its address sets another time.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Opens the ledger in the database at an address, which was given in this way.
+/// Opens the ledger in the database at `address`. `source` is the option, variable or field that has the address.
 pub(crate) async fn open(address: &str, source: &str) -> Result<Arc<dyn Ledger>, Failure> {
     let mut config = parsed(address, source)?;
     if config.get_connect_timeout().is_none() {
@@ -43,18 +43,18 @@ pub(crate) async fn open(address: &str, source: &str) -> Result<Arc<dyn Ledger>,
     Ok(Arc::new(PostgresLedger::open(pool).await?))
 }
 
-/// Reads an address. Another machine is reached with TLS, unless the address says that it is not.
+/// Reads an address. The connection to another machine uses TLS, unless the address turns TLS off.
 fn parsed(address: &str, source: &str) -> Result<Config, Failure> {
     if address.contains("sslrootcert=") {
         return Err(Failure::usage(format!(
             "{source} names a file in sslrootcert; name it in {AUTHORITIES} instead"
         )));
     }
-    // Here the certificate and the name of the server are always checked.
+    // This program always checks the certificate and the name of the server.
     let address = address
         .replace("sslmode=verify-full", "sslmode=require")
         .replace("sslmode=verify-ca", "sslmode=require");
-    // The reason can have a part of the password.
+    // The reason is left out, since it can contain a part of the password.
     let mut config: Config = address.parse().map_err(|_| {
         let form = "give one as a URL, or as host=HOST user=USER dbname=DATABASE";
         Failure::usage(format!(

@@ -14,7 +14,7 @@ use crate::paths::{canonical, check_regular, check_target, is_dash};
 
 pub(crate) enum Destination {
     File(PathBuf),
-    /// Standard output. The video is first complete in a file of this folder, which is removed when this is dropped.
+    /// Standard output. The video is first completed in this folder, which is removed when this is dropped.
     Stdout(TempDir),
 }
 
@@ -22,13 +22,13 @@ pub(crate) enum Destination {
 pub(crate) enum Target {
     /// A place that the user has named.
     Given(Destination),
-    /// The name `like`, or the next free one, since the user has named none. `replace` allows a file that exists.
+    /// The name `like`, or the next free one, if the user has named no place. `replace` allows a file that exists.
     Free { like: PathBuf, replace: bool },
 }
 
 impl Destination {
-    /// Makes a destination of the path of `--output`. It refuses a place where no file can be saved, and standard
-    /// output if events or a terminal have it.
+    /// Makes a destination of the path of `--output`. Refuses a path where no file can be saved. Refuses standard
+    /// output if it is a terminal or has the events.
     pub(crate) fn of(path: PathBuf, force: bool, output: &Output) -> Result<Self, Failure> {
         if !is_dash(&path) {
             check_target(&path, "--output", force)?;

@@ -1,4 +1,4 @@
-//! Converts records of earlier versions, which had no ledgers. Each is read once into a ledger, and is kept beside it.
+//! Converts records of earlier versions, which had no ledgers. Each is read once into a ledger and stays beside it.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -37,7 +37,7 @@ struct EarlierRequest {
     receipt: Option<Value>,
 }
 
-/// All events of an earlier record. A line with any other is refused, since it could mean a paid request.
+/// All events of an earlier record. A line with any other event is refused, since it could mean a paid request.
 const EVENTS: [&str; 7] = [
     "intent", "accepted", "refused", "unknown", "failed", "saved", "cost",
 ];
@@ -53,7 +53,7 @@ pub(crate) fn read(
     if !is_earlier(path) {
         return Ok(());
     }
-    // Two commands can come here at once. The second waits for the lock, and finds a ledger when it has it.
+    // Two commands can come here at once. The second waits for the lock, and then finds the ledger of the first.
     let file = File::open(path).and_then(|file| file.lock().map(|()| file));
     let file = file.map_err(|error| unlocked(path, &error))?;
     if !is_earlier(path) {
@@ -165,7 +165,7 @@ fn entries(
         };
         let entry = entry(&id, earlier, &mut key_of)
             .map_err(|problem| format!("{id} is not understood: {problem}"))?;
-        // The last of several attempts under one key decides.
+        // The last of several attempts under one key decides the state.
         entries.retain(|other| other.key != entry.key);
         entries.push(entry);
     }
@@ -210,7 +210,7 @@ fn entry(
     key_of: &mut impl FnMut(&VideoRequest, &Path) -> Option<String>,
 ) -> Result<Entry, String> {
     let request = VideoRequest::deserialize(&earlier.request).map_err(|error| error.to_string())?;
-    // The key of an upgrade was its job.
+    // The key of an upgrade was the job of the upgrade.
     let upgrade = match &earlier.key {
         Some(key) => key.parse::<JobRef>().ok(),
         None => None,
@@ -233,7 +233,7 @@ fn entry(
         "refused" => "rejected",
         "failed" => "failed",
         "saved" => "done",
-        // Every other last event, an intent without an outcome among them, may have been paid for.
+        // After any other last event, such as an intent without an outcome, the request may have been paid for.
         _ => "unknown",
     };
     let error = earlier.error.as_ref().map(error_of);
@@ -295,13 +295,13 @@ fn outcome(state: &str, job: &Value, error: Option<&Error>, at: u64) -> Value {
 /// The delivered video of a receipt.
 fn delivered(mut receipt: Value, at: u64) -> Option<Value> {
     receipt.get("saved")?;
-    // The receipt of an upgrade has the file alone if another machine sent the job.
+    // If another machine sent the job, the receipt of an upgrade has only the file.
     let made_at = receipt["made_at"].as_u64().unwrap_or(at);
     receipt["made_at"] = json!(made_at);
     Some(receipt)
 }
 
-/// Converts an error into the kinds of today.
+/// Converts an error of an earlier version into an error with a kind of this version.
 fn error_of(told: &Value) -> Error {
     let kind = match told["kind"].as_str() {
         Some("rejected") => ErrorKind::Refused,

@@ -51,9 +51,9 @@ A batch ends with the first of 130, 4, 5, 1, 3 and 6 that one of its lines earne
             ErrorKind::Stopped => Self::Interrupted,
             ErrorKind::TimedOut | ErrorKind::Unavailable | ErrorKind::Download => Self::Unfinished,
             ErrorKind::JobFailed | ErrorKind::Ledger | ErrorKind::Local => Self::Failed,
-            // With a job, these mean that the job or its upgrade has ended without a video.
+            // If there is a job, these kinds mean that the job or its upgrade has ended without a video.
             ErrorKind::Policy | ErrorKind::Refused | ErrorKind::Retired if accepted => Self::Failed,
-            // Only the question failed. The job goes on, and is paid for.
+            // Only the question failed. The job continues, and is paid for.
             _ if accepted => Self::Unfinished,
             _ => Self::Rejected,
         }
@@ -94,7 +94,7 @@ impl Failure {
 
     /// A fault of this machine after this job was paid for.
     pub(crate) fn after_payment(job: &JobRef, message: impl Into<String>) -> Self {
-        // The advice of `From<Error>` is left out: the message and the caller name the job where that helps.
+        // The advice of `From<Error>` is left out: the message and the caller name the job where this helps.
         let error = Error::new(ErrorKind::Local, message).with_job(job);
         Self {
             exit: Exit::Failed,
@@ -194,7 +194,7 @@ impl Failure {
         text
     }
 
-    /// The order among several failures. The one that puts most money at risk comes first.
+    /// The order among several failures. The failure that puts most money at risk comes first.
     fn gravity(&self) -> (usize, usize, usize) {
         let exits = [
             Exit::Interrupted,

@@ -59,8 +59,8 @@ pub(crate) async fn fetch(
     video.tell(job, label, save.receipt.as_deref(), run.output)
 }
 
-/// Refuses to ask about a job at another address than its request was sent to. That address does not know the job, so
-/// its answer would say nothing about the one that is paid for.
+/// Refuses to ask about a job at another address than that of its request. Another address does not know the job, so
+/// its answer would say nothing about the paid job.
 pub(crate) async fn check_address(
     client: &Client,
     store: &Store,
@@ -80,7 +80,7 @@ pub(crate) async fn check_address(
     Ok(client.check_address(job, entry.base_url())?)
 }
 
-/// Returns the job without a size, which is the name of the original of an upgrade.
+/// Returns the job without a size. An upgrade is made from the video of this job.
 pub(crate) fn without_size(job: &JobRef) -> JobRef {
     let mut job = job.clone();
     job.resolution = None;

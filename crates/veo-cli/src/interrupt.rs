@@ -1,5 +1,5 @@
-//! Handles Ctrl-C: it ends the waiting, and the first one never loses the outcome of a paid request. SIGTERM and the
-//! end of the terminal do the same.
+//! Handles Ctrl-C, SIGTERM and the hangup of the terminal. Each ends the waiting, and the first one never loses the
+//! outcome of a paid request.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,7 @@ pub(crate) struct Interrupts {
 }
 
 impl Interrupts {
-    /// Starts to count. From now on neither Ctrl-C nor SIGTERM ends the program by itself.
+    /// Starts to count. From now on the program does not end at once at Ctrl-C or SIGTERM.
     pub(crate) fn new() -> Self {
         let (counter, count) = watch::channel(0);
         listen(&counter);
@@ -38,7 +38,7 @@ impl Interrupts {
         *self.count.borrow() > 0
     }
 
-    /// Says once why the program does not end at once.
+    /// Prints once why the program does not end at once.
     pub(crate) fn explain(&self, output: &Output) {
         if !self.explained.swap(true, Ordering::Relaxed) {
             output.note(
@@ -61,14 +61,14 @@ impl Interrupts {
 fn listen(counter: &watch::Sender<u32>) {
     use tokio::signal::unix::{SignalKind, signal};
 
-    // A terminal that closes can send several hangups. They count as one: a second press would give up an outcome that
-    // can be paid for, and nobody has asked for that.
+    // A terminal that closes can send several hangups. They count as one: a second press gives up the outcome of a
+    // request that may be paid for, and the user has not asked for that.
     for (kind, gives_up) in [
         (SignalKind::interrupt(), true),
         (SignalKind::terminate(), true),
         (SignalKind::hangup(), false),
     ] {
-        // With nohup the program is to go on without the terminal.
+        // With nohup the program continues without the terminal.
         if kind == SignalKind::hangup() && is_ignored(kind) {
             continue;
         }
@@ -91,7 +91,7 @@ fn listen(counter: &watch::Sender<u32>) {
     }
 }
 
-/// Returns whether the program was started with a signal ignored. Only Linux tells.
+/// Returns whether the program was started with a signal ignored. This is known only on Linux.
 #[cfg(unix)]
 fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -17,7 +17,7 @@ pub(crate) struct Ledgers {
 /// The address of the database that has all ledgers. It can have a password.
 struct Address {
     text: SecretString,
-    /// How it was given.
+    /// The option, variable or field that has the address.
     source: &'static str,
 }
 
@@ -58,7 +58,7 @@ impl Ledgers {
 }
 
 impl Address {
-    /// Nothing where it is blank.
+    /// Returns `None` for a blank text.
     fn of(text: Option<SecretString>, source: &'static str) -> Option<Self> {
         let text = text?.expose_secret().trim().into();
         let address = Self { text, source };

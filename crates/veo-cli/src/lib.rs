@@ -150,7 +150,7 @@ pub fn configuration(text: &str) -> Result<String, String> {
     Ok(format!("{config:?}"))
 }
 
-/// Prints the help, or says why the arguments are no command.
+/// Prints the help, or an error that says why the arguments are no command.
 fn end_without_command(mut error: clap::Error) -> ExitCode {
     let wants_json = std::env::args_os().any(|argument| argument == "--json");
     let output = Output::new(wants_json, false);
@@ -179,7 +179,7 @@ fn start(command: Command, ledgers: &Ledgers, output: &Output) -> Result<(), Fai
         .build()
         .map_err(|error| Failure::failed(format!("the program cannot start: {error}")))?;
     let done = runtime.block_on(run(command, ledgers, output));
-    // A thread can be waiting for a file of another process. The program ends without it.
+    // A thread can be waiting for a file of another process. The program ends without waiting for this thread.
     runtime.shutdown_background();
     done
 }

@@ -15,7 +15,7 @@ pub(crate) struct Listing {
     pub(crate) key: Arc<str>,
     pub(crate) state: EntryState,
     pub(crate) job: Option<Arc<str>>,
-    /// The time when it was first written down, in seconds since 1970.
+    /// The time when the job was first written down, in seconds since 1970.
     pub(crate) at: u64,
     pub(crate) prompt: String,
     /// The path where the video is, or is to be saved.

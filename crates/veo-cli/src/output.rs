@@ -21,7 +21,7 @@ use crate::listing::Listing;
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event<'a> {
-    /// A provider has taken a request. The job is paid for.
+    /// A provider has accepted a request. The job is paid for.
     Accepted {
         #[serde(skip_serializing_if = "Option::is_none")]
         line: Option<usize>,
@@ -55,7 +55,7 @@ pub(crate) enum Event<'a> {
         saved: &'a Saved,
         receipt: Option<&'a Receipt>,
     },
-    /// A line of a batch that was done before.
+    /// A line of a batch whose video was saved before.
     Done {
         line: usize,
         receipt: Option<&'a Receipt>,
@@ -87,7 +87,7 @@ pub(crate) enum Event<'a> {
         kind: &'a str,
         content: serde_json::Value,
     },
-    /// A key was written to this file.
+    /// An API key was written to this file.
     Kept { provider: &'a str, file: &'a str },
     /// The simulator runs.
     Serving {
@@ -104,7 +104,7 @@ pub(crate) enum Event<'a> {
     Note { message: &'a str },
 }
 
-/// The writer of both streams. Everything that the program says goes through it.
+/// The writer of both streams. Everything that the program prints goes through it.
 pub(crate) struct Output {
     json: bool,
     /// The bars on the terminal. They are cleared while a line is printed, and are hidden where there is no terminal.
@@ -136,7 +136,7 @@ impl Output {
             let targets = Targets::new()
                 .with_target("veo::wire", LevelFilter::DEBUG)
                 .with_target("veo_core", LevelFilter::WARN);
-            // It fails only if the process has another subscriber, and it has none.
+            // This fails only if the process has another subscriber, and it has none.
             let _ = tracing_subscriber::util::SubscriberInitExt::try_init(
                 tracing_subscriber::registry().with(lines).with(targets),
             );
@@ -209,7 +209,7 @@ impl Output {
         }
     }
 
-    /// Tells the progress: people read a line on standard error, and programs an event.
+    /// Reports the progress: people get a line on standard error, and programs an event.
     pub(crate) fn progress(&self, text: &str, event: &Event) {
         if self.json {
             self.print(&json(event))
@@ -218,7 +218,7 @@ impl Output {
         }
     }
 
-    /// Tells a message that is no result.
+    /// Prints a message that is no result.
     pub(crate) fn note(&self, message: &str) {
         self.progress(message, &Event::Note { message });
     }
@@ -232,7 +232,7 @@ impl Output {
         }
     }
 
-    /// Tells an error, and returns the exit code.
+    /// Prints an error, and returns the exit code.
     pub(crate) fn report(&self, failure: &Failure) -> ExitCode {
         if self.json {
             self.tell(&json(&failure.as_json()));
@@ -250,7 +250,7 @@ impl Output {
         });
     }
 
-    /// Prints a line on standard error after our own word, which can have a colour.
+    /// Prints a line on standard error after a word of the program, which can have a colour.
     fn tell_after(&self, word: &dyn Display, line: &str) {
         self.bars.suspend(|| {
             let _ = writeln!(io::stderr(), "{word}: {}", visible(line));
@@ -259,7 +259,7 @@ impl Output {
 }
 
 /// Replaces characters that control a terminal, reorder letters or are invisible by their JSON escapes. All text that
-/// can contain words of others goes through it.
+/// can contain words of others passes through this function.
 pub(crate) fn visible<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let text = text.into();
     // Nearly all texts are plain, so a scan of all bytes is quicker than one that can stop early.
@@ -357,7 +357,7 @@ fn write_lines(lines: impl IntoIterator<Item = impl Display>) -> io::Result<()> 
     stdout.flush()
 }
 
-/// Returns the failure for a result that cannot be printed. A video that was paid for is saved all the same.
+/// Returns the failure for a result that cannot be printed. A paid video is saved even then.
 pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
     match error.kind() {
         // A reader such as `head` stops when it has seen enough.
@@ -369,6 +369,6 @@ pub(crate) fn unwritten(error: io::Error) -> Result<(), Failure> {
 }
 
 pub(crate) fn json(value: &impl Serialize) -> String {
-    // None of the types can fail to serialize. Hidden characters occur in JSON strings only, where escapes are valid.
+    // None of the types can fail to serialize. Hidden characters occur only in JSON strings, where escapes are valid.
     visible(serde_json::to_string(value).unwrap_or_default()).into_owned()
 }

@@ -34,7 +34,7 @@ pub(crate) fn next_free(like: &Path, is_taken: impl Fn(&Path) -> bool) -> PathBu
     path
 }
 
-/// Returns whether a path stands for standard output. A file of that name is `./-`.
+/// Returns whether a path means standard output. A file of that name is `./-`.
 pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
@@ -64,7 +64,7 @@ pub(crate) fn check_folder(folder: &Path, option: &str) -> Result<(), Failure> {
     check_writable(folder, option)
 }
 
-/// Refuses a name that no file can have, or that is taken. It does not check the folder.
+/// Refuses a name that no file can have, or that another file has. The folder is not checked.
 pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), Failure> {
     let shown = path.display();
     if path.to_str().is_none() {
@@ -72,8 +72,8 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
             "{shown} is not valid Unicode, so it cannot be recorded; choose another file with {option}"
         )));
     }
-    // A video that fails its check is kept as NAME.part. A name that is taken meanwhile gets a number, such as NAME-2.
-    // Both together need at most 10 more bytes.
+    // A video that fails its check is stored as NAME.part. If that name is taken meanwhile, it gets a number, such as
+    // NAME-2. Both together need at most 10 more bytes.
     check_length(path, 10, option)?;
     let text = path.as_os_str().as_encoded_bytes();
     if path.is_dir() || text.ends_with(b"/") || text.ends_with(b"/.") {
@@ -133,7 +133,7 @@ pub(crate) fn relative(path: &Path) -> PathBuf {
     relative_to(&current_folder(), path).into_owned()
 }
 
-/// A path relative to `here`, if the path is below `here`. A caller with many paths looks the current folder up once.
+/// A path relative to `here`, if the path is below `here`. A caller with many paths finds the current folder only once.
 pub(crate) fn relative_to<'a>(here: &Path, path: &'a Path) -> Cow<'a, Path> {
     match path.strip_prefix(here) {
         Ok(relative) if is_dash(relative) => Path::new(".").join(relative).into(),

@@ -15,7 +15,7 @@ pub(crate) struct Progress<'a> {
     /// The text before each message, such as `line 3: `.
     label: &'a str,
     bar: ProgressBar,
-    /// The last message, so that none is told twice.
+    /// The last message, so that none is printed twice.
     last: RefCell<(&'static str, Option<u8>)>,
 }
 
@@ -37,7 +37,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Tells people that the program waits for the job.
+    /// Prints that the program waits for the job.
     pub(crate) fn waiting(&self) {
         if !self.output.is_json() {
             self.show("Waiting", WITHOUT_BAR);
@@ -59,7 +59,7 @@ impl<'a> Progress<'a> {
                 self.change("running", *percent, "Making the video", template);
             }
             State::Pending => self.change("pending", None, "Waiting", WITHOUT_BAR),
-            // The caller tells the end of a job.
+            // The caller prints the end of a job.
             _ => {}
         }
     }

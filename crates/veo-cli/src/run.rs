@@ -21,7 +21,7 @@ use crate::progress::{Progress, spinner};
 use crate::saved::SavedVideo;
 use crate::store::Store;
 
-/// The tools to make videos. From its start on, Ctrl-C loses nothing that is paid for.
+/// The tools to make videos. From the start of a run, Ctrl-C loses nothing that is paid for.
 pub(crate) struct Run<'a> {
     pub(crate) client: &'a Client,
     pub(crate) store: &'a Store,
@@ -49,7 +49,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Plans a request, and brings its images to where the provider reaches them. Both are free.
+    /// Plans a request, and uploads its images to where the provider can reach them. Both steps are free.
     pub(crate) async fn prepare(
         &self,
         request: &VideoRequest,
@@ -74,7 +74,7 @@ impl<'a> Run<'a> {
         Ok(prepared)
     }
 
-    /// Sends a request, and returns the job and the place of its video. Then the outcome is in the ledger.
+    /// Sends a request, and returns the job and the destination of its video. By then the outcome is in the ledger.
     pub(crate) async fn send(
         &self,
         prepared: Prepared,
@@ -92,14 +92,14 @@ impl<'a> Run<'a> {
             let destination = Destination::File(free);
             match self.submit(prepared.clone(), &destination, None).await {
                 Ok(job) => return Ok((job, destination)),
-                // Another process took the name first. The ledger found that before anything was sent.
+                // Another process took the name first. The ledger found this out before anything was sent.
                 Err(failure) if failure.error.kind() == ErrorKind::TargetTaken => {}
                 Err(failure) => return Err(failure),
             }
         }
     }
 
-    /// Sends a paid request once. If Ctrl-C comes before it leaves, it is not sent.
+    /// Sends a paid request once. If Ctrl-C comes before the request leaves, nothing is sent.
     pub(crate) async fn submit(
         &self,
         prepared: Prepared,
@@ -111,7 +111,7 @@ impl<'a> Run<'a> {
             Some(target) => prepared.target(target),
             None => prepared,
         };
-        // `prepare` told the warnings of the first offer already.
+        // `prepare` printed the warnings of the first offer already.
         let told = match prepared.offers().first() {
             Some(first) => first.warnings.clone(),
             None => Vec::new(),
@@ -133,8 +133,8 @@ impl<'a> Run<'a> {
                     .with_exit(Exit::Unknown)
                     .with_next(settle_advice(&key, batch)))
             }
-            // The user gave up. The sending goes on until the program ends, and without an outcome its entry stays
-            // open. The ledger never sends a key with an open attempt again.
+            // The user gave up. The sending continues until the program ends. If no outcome comes by then, the attempt
+            // stays open, and the ledger never sends a key with an open attempt again.
             None => Err(Failure::given_up().with_next(settle_advice(&key, batch))),
         }
     }
@@ -153,7 +153,7 @@ impl<'a> Run<'a> {
             Exit::Interrupted | Exit::Unfinished if self.store.is_temporary() => {
                 failure.with_next("The simulator ends with the program, and its jobs with it.")
             }
-            // `veo wait` does not read the ledger of a batch, so the same batch command has to go on.
+            // `veo wait` does not read the ledger of a batch, so the advice names the same batch command.
             Exit::Interrupted | Exit::Unfinished if job.line.is_some() => {
                 failure.with_next(PAID_LINE_ADVICE)
             }
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Makes the video of a finished job larger, and saves it. A second call goes on with the same upgrade.
+    /// Makes the video of a finished job larger, and saves it. A second call continues the same upgrade.
     pub(crate) async fn enlarge(
         &self,
         small: &JobRef,
@@ -187,8 +187,8 @@ impl<'a> Run<'a> {
     async fn send_unless_given_up(&self, prepared: Prepared) -> Option<Submission> {
         let mut sending = pin!(self.client.send_until(prepared, self.interrupts.first()));
         tokio::select! {
-            // The sending is polled first: if nothing has left at Ctrl-C, it ends as not sent. Otherwise the request is
-            // on the wire, and to leave now would lose the outcome of a call that may be paid for.
+            // The sending is polled first. If nothing has left at Ctrl-C, the sending ends as not sent. Otherwise the
+            // request is on the wire, and to stop now would lose the outcome of a call that may be paid for.
             biased;
             outcome = &mut sending => return Some(outcome),
             () = self.interrupts.first() => self.interrupts.explain(self.output),
@@ -233,7 +233,7 @@ impl<'a> Run<'a> {
             progress.waiting();
         }
         let on_state = |state: &State| {
-            // The provider's first answer other than pending means that it has taken the upgrade.
+            // The provider's first state other than pending means that it has accepted the upgrade.
             let is_answer = !matches!(state, State::Pending);
             if is_answer && !is_told.replace(true) {
                 self.tell_taken(larger, model);
@@ -283,9 +283,9 @@ impl<'a> Run<'a> {
             ));
         }
         let mut kept = saved.clone();
-        // The recorded path has to be valid from any folder. An empty one means standard output, and stays empty.
+        // The stored path has to be valid from any folder. An empty path means standard output, and stays empty.
         kept.path = absolute(&saved.path).unwrap_or(kept.path);
-        // The entry is read now, since that of an upgrade gets its job only when the provider takes it.
+        // The entry is read only now, since an upgrade has no job before the provider has accepted it.
         let entry = self.entry(job.key).await?;
         let job_of_entry = entry.as_ref().and_then(Entry::job);
         let Some(sent) = job.job.or(job_of_entry.as_ref()) else {
@@ -295,7 +295,7 @@ impl<'a> Run<'a> {
             });
         };
         let receipt = Receipt::new(sent, video, &kept);
-        // A video that is on record as a file stays so when it goes to standard output too.
+        // If the ledger has a file for the video, it keeps that file when the video goes to standard output too.
         let is_saved = entry
             .as_ref()
             .is_some_and(|entry| entry.delivered.is_some());
@@ -306,7 +306,7 @@ impl<'a> Run<'a> {
             self.output.warn(&format!("{}{error}", job.label));
         }
         if entry.is_some_and(|entry| entry.wish.asked().is_none()) {
-            // Another machine sent the request, so this one cannot compare the video with it.
+            // Another machine sent the request, so this machine cannot compare the video with it.
             return Ok(SavedVideo {
                 saved,
                 receipt: None,
@@ -324,11 +324,11 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Says that a job was accepted, and tells the warnings that were not told before.
+    /// Prints that a job was accepted, and the warnings that were not printed before.
     fn tell_accepted(&self, job: &Job, line: Option<usize>, told: &[String]) {
         let reference = &job.reference;
         let label = label(line);
-        // Refusals mean that not the first provider or form took the request. With JSON, the event has them.
+        // Another provider or form was asked first and refused. With JSON, the event has the refusals.
         if !self.output.is_json() {
             for refusal in &job.refusals {
                 self.output.warn(&format!("{label}{refusal}"));
@@ -355,7 +355,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Says that an upgrade was taken.
+    /// Prints that an upgrade was accepted.
     fn tell_taken(&self, larger: &TrackedJob<'_>, model: &str) {
         let event = Event::Accepted {
             line: None,
@@ -398,7 +398,7 @@ pub(crate) fn label(line: Option<usize>) -> String {
     }
 }
 
-/// Returns the plan if a provider can make the video. The reasons against it also name providers without a key.
+/// Returns the plan if a provider can make the video. The reasons against it also name providers without an API key.
 pub(crate) fn plan_or_refuse(
     client: &Client,
     config: &Config,
@@ -427,7 +427,7 @@ pub(crate) fn plan_or_refuse(
     Err(Failure::usage(refusals.join("\n")))
 }
 
-/// Returns the same refusal from the plan over all providers, or the refusal itself.
+/// Returns the same refusal from `everybody`, the plan over all providers, or else the refusal itself.
 fn with_names<'a>(refusal: &'a Refusal, everybody: &'a Plan) -> &'a Refusal {
     let is_same = |other: &&Refusal| {
         let fields = other.reasons.iter().map(|reason| reason.field);
@@ -460,8 +460,8 @@ fn explained(
                 Exit::Interrupted => Exit::Interrupted,
                 _ => Exit::Unknown,
             };
-            // Only the call for 1080p in the old form also asks for progress, and may be repeated. That for 4K was
-            // repeated once already, and in kie.ai's current form each call is another paid upgrade.
+            // In the old form, the call for 1080p also asks for progress, and may be repeated. The call for 4K was
+            // repeated once already. In kie.ai's current form each call is another paid upgrade.
             let is_asked_again = to != Resolution::K4 && small.form.is_none();
             let next = match key {
                 Some(key) if !is_asked_again => settle_advice(key, None),

@@ -10,7 +10,7 @@ use crate::output::Output;
 use crate::simulator;
 use crate::store::Store;
 
-/// The providers of a command, and the ledgers that keep their jobs.
+/// The providers of a command, and the ledgers that store their jobs.
 pub(crate) struct Session {
     pub(crate) config: Config,
     pub(crate) providers: Vec<ProviderName>,

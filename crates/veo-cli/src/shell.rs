@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-/// An argument, quoted if needed, as a shell takes it literally.
+/// An argument that a shell reads literally, in quotes if needed.
 pub(crate) fn quoted(argument: impl Display) -> String {
     let text = argument.to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,+@%".contains(c);

@@ -15,7 +15,7 @@ pub(crate) fn cannot_start(error: impl Display) -> Failure {
     Failure::failed(format!("the simulator cannot start: {error}"))
 }
 
-/// Returns whether a key is one that only a simulator understands: `any`, or the name of a scenario.
+/// Returns whether an API key is one that only a simulator understands: `any`, or the name of a scenario.
 pub(crate) fn is_for_simulator(key: &str) -> bool {
     let name = key.split('/').next().unwrap_or_default();
     name == "any" || Scenario::named(name).is_some()

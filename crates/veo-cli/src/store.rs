@@ -14,7 +14,7 @@ use crate::ledgers::Ledgers;
 use crate::paths::own_folder;
 use crate::read;
 
-/// Finds the key of a request of an earlier record, by the request and the file where its video goes.
+/// Finds the key for a request of an earlier record, from the request and the file of its video.
 type KeyOf<'a> = dyn FnMut(&VideoRequest, &Path) -> Option<String> + 'a;
 
 /// A ledger, and the batch that it belongs to.
@@ -25,7 +25,7 @@ pub(crate) struct Store {
     batch: Option<PathBuf>,
     /// The file of the batch. Its lock keeps a second process from sending the same lines at the same time.
     _lock: Option<File>,
-    /// The folder of a ledger that is removed at the end, since the jobs of its simulator end then too.
+    /// The folder of a temporary ledger. It is removed at the end, when the jobs of its simulator end too.
     temporary: Option<TempDir>,
 }
 
@@ -79,8 +79,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the ledger of a batch that was begun, for this process alone. An earlier record is refused: only the lines
-    /// of the batch can tell the keys of its requests.
+    /// Opens the ledger of a batch that was begun, for this process alone. Refuses an earlier record, since only the
+    /// lines of the batch can give its requests their keys.
     pub(crate) async fn open_begun_batch(file: &Path, ledgers: &Ledgers) -> Result<Self, Failure> {
         let lock = read::open(file).map_err(|_| not_begun(file))?;
         lock_alone(file, &lock)?;
@@ -146,7 +146,7 @@ impl Store {
         self.file.is_none()
     }
 
-    /// Returns whether this process created it, so that it knows no earlier request.
+    /// Returns whether this process created the ledger, so that the ledger has no earlier request.
     pub(crate) async fn is_new(&self) -> bool {
         match &self.file {
             Some(file) => file.is_new().await,
@@ -193,7 +193,7 @@ impl Store {
         }
     }
 
-    /// Fails if the ledger is damaged: each damaged line can stand for a paid video.
+    /// Fails if the ledger is damaged, since each damaged line can be about a paid video.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
         // A database checks its own integrity.
         let Some(file) = &self.file else {

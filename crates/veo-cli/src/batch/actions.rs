@@ -86,16 +86,16 @@ impl Decision<'_> {
                 EntryState::Accepted | EntryState::Finished if self.is_of_here(&entry) => {
                     return Ok(Action::Wait(Box::new(entry)));
                 }
-                // Another machine is sending it. The same key is safe here: the ledger answers with that machine's job.
+                // Another machine is sending the line. The same key is safe: the ledger answers with its job.
                 EntryState::OnItsWay if self.store.is_shared() => entry.key,
-                // It may be paid for. Nobody but the user can find out, so the line is not sent.
+                // The line may be paid for. Only the user can find out, so the line is not sent.
                 EntryState::Unknown | EntryState::OnItsWay => {
                     return Ok(Action::Skip(Box::new(unknown(&entry, self.store))));
                 }
                 EntryState::Failed if !self.retry_failed => {
                     return Ok(Action::Skip(Box::new(failed(&entry))));
                 }
-                // The user has asked for a new payment. It needs a new key, since a key is paid for once.
+                // The user has asked for a new payment. It needs a new key, since one key is paid for only once.
                 EntryState::Failed => next_try(&entry.key),
                 // Nothing is charged yet, or another machine has the job. The ledger never sends a key that has a job.
                 _ => entry.key,
@@ -106,7 +106,7 @@ impl Decision<'_> {
             image.check().await?;
         }
         let path = outputs.of(line, self.force)?;
-        // Many lines share a folder, and the check makes a file in it.
+        // The check makes a file in the folder, so it runs once for a folder that many lines share.
         if !folders.contains(folder_of(&path)) {
             check_folder(folder_of(&path), OUTPUT)?;
             folders.insert(folder_of(&path).to_owned());
@@ -116,7 +116,7 @@ impl Decision<'_> {
         Ok(Action::Send { key, path })
     }
 
-    /// Returns whether this machine is to save the video of an entry, and not another one that runs the batch.
+    /// Returns whether this machine is to save the video of an entry. With a shared ledger it can be another machine.
     fn is_of_here(&self, entry: &Entry) -> bool {
         match &entry.target {
             Some(target) if self.store.is_shared() => folder_of(Path::new(target)).is_dir(),
@@ -125,7 +125,7 @@ impl Decision<'_> {
     }
 }
 
-/// The key after one whose job has failed: `KEY/2` and so on.
+/// The key for the next try, after the job of a key has failed: `KEY/2`, then `KEY/3`.
 fn next_try(key: &str) -> String {
     match key.split_once('/') {
         Some((key, number)) => format!("{key}/{}", number.parse::<u32>().unwrap_or(1) + 1),

@@ -35,7 +35,7 @@ impl Entries {
         self.0.values()
     }
 
-    /// The entry of a line, or that of its last further try. The last one decides whether the line may be sent.
+    /// The entry of the last try of a line. This entry decides whether the line may be sent.
     pub(super) fn of_line(&self, line: &BatchLine) -> Option<&Listed> {
         let mut last = self.0.get(&*line.key);
         for number in 2.. {
@@ -70,7 +70,7 @@ fn check_addresses(entries: &[Listed], client: &Client) -> Result<(), Failure> {
         };
         let account = job.split(':').next();
         let base_url = listed.base_url.as_deref();
-        // One job for each account and address is enough.
+        // Jobs with the same account and address need only one check.
         if !checked.insert((account, base_url)) {
             continue;
         }

@@ -18,7 +18,7 @@ pub(super) struct BatchLine {
     pub(super) request: VideoRequest,
     /// The file for its video, if the line names one.
     pub(super) output: Option<PathBuf>,
-    /// A hash of its fields as they are written, and a number if an earlier line has the same fields.
+    /// A hash of the line's fields as they are written, and a number if an earlier line has the same fields.
     pub(super) key: String,
 }
 
@@ -52,7 +52,7 @@ pub(super) fn read(file: &Path, text: &str) -> Result<Vec<BatchLine>, Failure> {
     }
 }
 
-/// Finds the key of a request in an earlier record by the line that says the same. Without it, the line is sent again.
+/// Finds the key for a request of an earlier record: that of the equal line. Without it, the line is sent again.
 pub(super) fn keys_of(lines: &[BatchLine]) -> impl FnMut(&VideoRequest, &Path) -> Option<String> {
     let mut left: Vec<&BatchLine> = lines.iter().collect();
     move |request, output| {
@@ -70,7 +70,7 @@ pub(super) fn unusable(file: &Path, problems: &[String]) -> Failure {
 }
 
 impl BatchLine {
-    /// Returns whether this is the line of a request and its file. A line that names no file is known by its request.
+    /// Returns whether this line has the request and the file. For a line without a file, the request alone decides.
     fn says(&self, request: &VideoRequest, output: &Path) -> bool {
         let is_there = match &self.output {
             Some(named) => canonical(named) == canonical(output),

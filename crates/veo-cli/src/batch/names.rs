@@ -1,4 +1,4 @@
-//! The names of the batches of this machine. Without them, a hard link to a batch would be a new batch, paid for again.
+//! The names of the batches of this machine. Without them, a hard link to a batch would be paid for again.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -17,7 +17,7 @@ struct Name {
     inode: u64,
 }
 
-/// Refuses a file that was begun as a batch under another name, and keeps this name.
+/// Refuses a file that was begun as a batch under another name. Otherwise stores the name of the file.
 pub(super) fn check(file: &Path) -> Result<(), Failure> {
     let (Some(name), Some(folder)) = (name_of(file)?, state_folder()) else {
         return Ok(());
@@ -50,7 +50,7 @@ impl Name {
         self.device == name.device && self.inode == name.inode && self.path != name.path
     }
 
-    /// Returns whether the path still is this file. The file system reuses the numbers of a removed file.
+    /// Returns whether the path still leads to this file. The file system reuses the numbers of a removed file.
     fn is_current(&self) -> bool {
         name_of(&self.path).is_ok_and(|name| name.as_ref() == Some(self))
     }

@@ -11,13 +11,13 @@ use crate::failure::Failure;
 use crate::paths::{canonical, is_dash, next_free};
 
 pub(super) struct Outputs<'a> {
-    /// The start of the names that the program gives.
+    /// The start of the file names that the program chooses.
     stem: String,
     /// The files of the batch itself: its lines, its ledger and its receipts.
     reserved: Vec<PathBuf>,
-    /// The line or job that owns each of these files. No other line may name them.
+    /// The files that a line or a job owns, with their owners. No other line may name these files.
     claimed: HashMap<PathBuf, String>,
-    /// The files of videos that exist or may still come. The program does not choose these names.
+    /// The files of videos that exist or may still come. The program chooses other names than these.
     used: HashSet<&'a str>,
 }
 
@@ -45,7 +45,7 @@ impl<'a> Outputs<'a> {
                 claimed.insert(target.into(), job.to_string());
             }
         }
-        // A line that was sent owns its file, even if another line names that too.
+        // A line that was sent owns its file, even if an unsent line names the same file.
         let mut unsent = Vec::new();
         for line in lines {
             let entry = entries.of_line(line).filter(|listed| holds_target(listed));

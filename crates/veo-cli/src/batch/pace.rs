@@ -10,9 +10,9 @@ use veo_core::{ErrorKind, Resend};
 use crate::failure::Failure;
 use crate::interrupt::Interrupts;
 
-/// The number of pauses in a row after which a provider that is not reached ends the batch.
+/// The number of pauses in a row after which the batch ends, if its provider cannot be reached.
 const UNREACHED: u32 = 4;
-/// The longest pause, unless the provider asks for more. No pause is longer than the user's --timeout.
+/// The longest pause, unless the provider asks for a longer one. No pause is longer than the user's --timeout.
 const LONGEST: Duration = Duration::from_secs(60);
 
 pub(super) struct Pace {
@@ -31,7 +31,7 @@ pub(super) struct Pace {
 /// The reason why a line has no video.
 pub(super) enum NoVideo {
     Failed(Box<Failure>),
-    /// No provider accepted it, for a reason that is told once for all lines. The same command sends it later.
+    /// No provider accepted the line, for a reason that is printed once for all. The same command sends it later.
     NotAccepted,
 }
 
@@ -41,7 +41,7 @@ impl From<Failure> for NoVideo {
     }
 }
 
-/// The number of pauses at the time a line was sent. Lines that were sent together cause one pause.
+/// The number of pauses at the time a line was sent. Lines that were sent together cause only one pause.
 #[derive(Clone, Copy)]
 pub(super) struct Turn(u32);
 
@@ -82,8 +82,8 @@ impl Pace {
         self.pauses.set(0);
     }
 
-    /// Decides what follows a line that was not accepted. `Ok` means that it may be sent again: the rejection is a rate
-    /// limit, or the provider was not reached, and neither is charged. The first such line returns the pause.
+    /// Decides what follows a line that was not accepted. `Ok` means that the line may be sent again, since nothing was
+    /// charged: the rejection is a rate limit, or the provider was not reached. The first such line returns the pause.
     pub(super) fn not_accepted(
         &self,
         turn: Turn,
@@ -96,7 +96,7 @@ impl Pace {
             }
             (ErrorKind::RateLimited, Resend::After(pause)) => pause,
             (ErrorKind::NotSent, Resend::Same) => Duration::ZERO,
-            // Any other error ends the line, above all an unknown outcome: it may be paid for.
+            // Any other error ends the line. Above all an unknown outcome does, since the line may be paid for.
             _ => return Err(failure.into()),
         };
         let pauses = self.pauses.get();
@@ -135,7 +135,7 @@ impl Pace {
         NoVideo::NotAccepted
     }
 
-    /// Takes the reason why no further line was sent.
+    /// Returns the reason why no further line was sent, and removes it.
     pub(super) fn why_halted(&self) -> Option<Failure> {
         self.halted.take()
     }

@@ -10,10 +10,10 @@ use crate::failure::Failure;
 use crate::output::{Output, json};
 use crate::paths::canonical;
 
-/// The place where the receipts go. After a failed write the batch goes on, since its jobs are paid for.
+/// The destination of the receipts. After a failed write the batch continues, since its jobs are paid for.
 pub(super) struct Receipts {
     name: String,
-    /// The stream, or `None` with JSON: then the events have the receipts.
+    /// The stream. With JSON it is `None`, since the events contain the receipts.
     sink: Option<Box<dyn Write>>,
     error: Option<io::Error>,
 }

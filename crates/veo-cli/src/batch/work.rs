@@ -37,13 +37,13 @@ impl Work<'_> {
     ) -> Result<(), Failure> {
         let output = self.run.output;
         let bar = bar(lines.len(), output);
-        // Videos that are paid for come first.
+        // Videos that are already paid for come first.
         let (waiting, mut rest): (Vec<_>, Vec<_>) = lines
             .iter()
             .zip(actions)
             .partition(|(_, action)| matches!(action, Action::Wait(_)));
         if self.run.store.is_shared() && !rest.is_empty() {
-            // Machines that run the same batch begin at different lines, so that they meet less often.
+            // Machines that run the same batch begin at different lines, so that they seldom try the same line at once.
             let start = RandomState::new().hash_one(()) as usize % rest.len();
             rest.rotate_left(start);
         }
@@ -117,7 +117,7 @@ impl Work<'_> {
         }
     }
 
-    /// Sends a line. It is sent again only after a rejection that was not charged: the provider asks for a pause, or
+    /// Sends a line. It is sent again only after a rejection that was not charged: the provider asked for a pause, or
     /// was not reached. The key stays the same, so the ledger refuses any other repetition.
     async fn send(
         &self,
@@ -150,7 +150,7 @@ impl Work<'_> {
         }
     }
 
-    /// Sends a line once. It keeps the prepared request, so that images are not uploaded again for a later call.
+    /// Sends a line once. The prepared request is stored, so that a later call does not upload the images again.
     async fn send_once(
         &self,
         line: &BatchLine,
@@ -252,12 +252,12 @@ fn bar(lines: usize, output: &Output) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    // The elapsed time is drawn also while nothing happens.
+    // The elapsed time is also drawn while nothing happens.
     bar.enable_steady_tick(Duration::from_millis(500));
     bar
 }
 
-/// Tells why a line has no video, and returns the failure with the exit code of a line.
+/// Prints why a line has no video, and returns the failure with the exit code of a line.
 fn tell_failed(line: &BatchLine, mut failure: Failure, output: &Output) -> Failure {
     // `Usage` would say that the whole command is wrong, and that nothing was sent.
     if failure.exit == Exit::Usage {
@@ -277,7 +277,7 @@ fn tell_failed(line: &BatchLine, mut failure: Failure, output: &Output) -> Failu
     failure
 }
 
-/// Tells how many lines ended in each way.
+/// Prints how many lines ended in each way.
 fn tell_counts(lines: usize, done: usize, not_taken: usize, failures: &[Failure], output: &Output) {
     let mut failed = 0;
     let mut rejected = 0;
@@ -289,7 +289,7 @@ fn tell_counts(lines: usize, done: usize, not_taken: usize, failures: &[Failure]
             Exit::Rejected => rejected += 1,
             Exit::Unknown => unknown += 1,
             Exit::Unfinished | Exit::Interrupted => unfinished += 1,
-            // No line ends with these.
+            // No line ends with these exit codes.
             Exit::Usage | Exit::Shortfall => {}
         }
     }

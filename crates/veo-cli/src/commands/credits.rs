@@ -32,7 +32,7 @@ pub(crate) async fn run(arguments: &Credits, output: &Output) -> Result<(), Fail
                     },
                 );
             }
-            // A provider without a balance is no failure as long as another has one.
+            // A provider without a balance is an error only if no other provider has one.
             Err(failure) if failure.exit == Exit::Usage => silent = Some(failure),
             Err(failure) => return Err(failure),
         }

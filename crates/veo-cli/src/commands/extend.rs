@@ -49,6 +49,7 @@ pub(crate) async fn run(
         Source::url(source)
     } else {
         let job: JobRef = source.parse().map_err(Error::from)?;
+        // The simulator of --sim has no earlier job to ask about, so the plan refuses this source.
         if session.is_simulated() {
             Source::from(job)
         } else {
@@ -59,7 +60,7 @@ pub(crate) async fn run(
     make(&request, &common, &session, output).await
 }
 
-/// Makes a source of a finished job, with the URL of its video, so that both providers can extend it.
+/// Makes a source of a finished job. It has the URL of the video too, so that both providers can extend the video.
 async fn source_of(session: &Session, job: &JobRef) -> Result<Source, Failure> {
     let provider = ProviderName::of(&job.provider)?;
     let store = session.store().await?;

@@ -110,7 +110,7 @@ pub(crate) async fn make(
     let key = prepared.chosen_key().to_owned();
     let (job, destination) = run.send(prepared, target).await?;
     if common.no_wait {
-        // With JSON, the event of the accepted job has the name already.
+        // With JSON, the event `accepted` has the job already.
         if !output.is_json() {
             output.print(&job.reference.to_string());
         }

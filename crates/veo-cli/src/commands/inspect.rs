@@ -93,7 +93,7 @@ fn tell_receipt(path: &Path, receipt: &Receipt, output: &Output) {
     output.result(&text, &event);
 }
 
-/// Finds the entry whose video has the content of a file. An entry that was saved at this place comes first.
+/// Finds the entry whose video has the content of a file. An entry with the path of this file comes first.
 async fn entry_of(path: &Path, sha256: &str, ledgers: &Ledgers) -> Result<Option<Entry>, Failure> {
     let Some(store) = Store::open_existing(ledgers).await? else {
         return Ok(None);
@@ -125,7 +125,7 @@ fn described(receipt: &Receipt) -> String {
     )
 }
 
-/// The rows of an entry, which can lack the request.
+/// The rows that describe an entry, which can lack the request.
 fn described_entry(entry: &Entry) -> String {
     let asked = entry.wish.asked().map(|request| request.prompt.as_str());
     let model = entry

@@ -100,7 +100,7 @@ fn table(listings: &[Listing]) -> impl Iterator<Item = String> {
     let titles = ["STATE", "AGE", "JOB", "VIDEO", "PROMPT"].map(Cow::from);
     let mut rows = vec![titles];
     rows.extend(listings.iter().map(|listing| cells(listing, now)));
-    // Ages get longer. With eight columns from the start, the other columns stay in place.
+    // Ages get longer with time. A width of eight from the start keeps the other columns in place.
     let mut widths = [0, 8, 0, 0];
     for row in &rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
@@ -114,7 +114,7 @@ fn table(listings: &[Listing]) -> impl Iterator<Item = String> {
 fn cells(listing: &Listing, now: u64) -> [Cow<'_, str>; 5] {
     let job = match (&listing.job, listing.state) {
         (Some(job), _) => &**job,
-        // `veo settle` takes the key.
+        // A user needs the key for `veo settle`.
         (None, EntryState::Unknown) => &*listing.key,
         (None, _) => "-",
     };
@@ -155,9 +155,9 @@ fn line([state, age, job, video, prompt]: &[Cow<'_, str>; 5], widths: [usize; 4]
     line
 }
 
-/// The number of terminal columns that a text takes.
+/// The number of terminal columns that a text fills.
 fn width(text: &str) -> usize {
-    // There can be a hundred thousand lines, and this is quick.
+    // This check is quick, and there can be a hundred thousand lines.
     if text.is_ascii() {
         text.len()
     } else {

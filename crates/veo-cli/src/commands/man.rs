@@ -98,7 +98,7 @@ fn sections(text: &str) -> String {
             is_in_examples = title == "EXAMPLES";
             continue;
         }
-        // Text after the examples is about the command.
+        // A text after the examples is about the command.
         if is_in_examples && line.starts_with(char::is_alphabetic) {
             page += &heading("NOTES");
             is_in_examples = false;
@@ -110,7 +110,7 @@ fn sections(text: &str) -> String {
 }
 
 fn heading(name: &str) -> String {
-    // troff must not fill the lines that follow.
+    // With this, troff does not fill the lines that follow.
     format!(".fi\n.SH \"{name}\"\n.nf\n")
 }
 

@@ -58,7 +58,7 @@ fn seeds(model: &Model) -> String {
     }
 }
 
-/// The options that a model takes, as a user types them.
+/// The options that a model supports, as a user types them.
 fn options(model: &Model) -> String {
     let typed: Vec<_> = model.options.iter().map(option).collect();
     typed.join(", ")
@@ -82,7 +82,7 @@ fn words<T: Serialize>(values: &[T]) -> String {
     words.join(", ")
 }
 
-/// A value as in JSON, without quotes.
+/// A value as JSON has it, without quotes.
 fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(text)) => text,

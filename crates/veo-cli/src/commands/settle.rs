@@ -67,7 +67,7 @@ pub(crate) async fn run(
     let config = Config::load(output)?;
     let client = match job {
         Some(job) => config.client(&[ProviderName::of(&job.provider)?], None)?,
-        // No provider is asked, so no key is needed.
+        // No provider is asked, so no API key is needed.
         None => config.planner(&[])?,
     };
     let settlement = match job {
@@ -78,7 +78,7 @@ pub(crate) async fn run(
         .with_ledger(store.ledger().clone())
         .settle(key, settlement)
         .await?;
-    // This name is complete: it has the form of the provider's API, and for an upgrade the size.
+    // This name is complete: it has the form of the provider's API, and the size for an upgrade.
     let job = settled.reference();
     let text = match job {
         Some(job) => format!("{key} was accepted as {job}"),

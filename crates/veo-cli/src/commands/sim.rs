@@ -63,7 +63,7 @@ async fn serve(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
     let mut builder = Sim::builder()
         .port(arguments.port.unwrap_or(8787))
         .on_call(|line| {
-            // The simulator goes on even if nobody reads its log any more.
+            // The simulator continues even if no program reads its log any more.
             let _ = writeln!(io::stderr(), "{line}");
         });
     if let Some(file) = &arguments.scenario {
@@ -96,7 +96,7 @@ fn read_scenario(file: &Path) -> Result<Scenario, Failure> {
         .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
-/// Starts this program again as a simulator that stays, and prints the settings for a shell that uses it.
+/// Starts this program again as a simulator that stays, and prints the settings with which a shell uses the simulator.
 fn start_in_background(arguments: &Simulate, output: &Output) -> Result<(), Failure> {
     let record = tempfile::Builder::new().prefix("veo-sim-").tempdir();
     let record = record.map_err(cannot_start)?;

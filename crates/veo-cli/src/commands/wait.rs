@@ -93,7 +93,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Waits for all jobs at once, and returns the failures of those that have no video here.
+/// Waits for all jobs at once, and returns the failures of the jobs whose videos were not saved.
 async fn fetch_all(run: &Run<'_>, jobs: &[JobRef], save: &Save) -> Vec<Failure> {
     let fetch_one = async |job| {
         let label = match jobs {
@@ -127,7 +127,7 @@ async fn latest(config: &Config, store: &Store) -> Result<Option<JobRef>, Failur
     Ok(None)
 }
 
-/// Refuses two jobs with one file, since the second video would replace the first.
+/// Refuses two jobs with the same file, since the second video would replace the first.
 async fn refuse_one_file_for_two(jobs: &[JobRef], store: &Store) -> Result<(), Failure> {
     let mut seen = HashMap::new();
     for job in jobs {
