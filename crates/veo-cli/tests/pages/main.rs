@@ -1,5 +1,5 @@
-//! The commands on the pages for users are run as they stand, each page in a shell of its own. They print what the page
-//! shows. Files on the pages are read, and programs on them are tests of a crate's documentation.
+//! Runs the commands on the pages for users as they stand, each page in a shell of its own, and compares their output
+//! with the page. Files on the pages are parsed. Programs on the pages are tests of a crate's documentation.
 //!
 //! `INSTA_UPDATE=always` writes changes into the pages.
 #![cfg(unix)]
@@ -151,7 +151,7 @@ fn every_block_on_the_pages_is_checked() {
     }
 }
 
-/// The first page with a program has the dependencies of all pages. A page that needs more names it.
+/// The first page with a program names the dependencies for all pages. A page that needs more dependencies names them.
 #[test]
 fn the_programs_use_only_crates_that_the_pages_name() {
     let first = named(&Page::new(&format!("{GUIDES}/first-video.md")));
@@ -191,8 +191,8 @@ fn dependencies(text: &str) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// In the repository links lead to files, and in veo-core's documentation to its modules. The targets are at the end of
-/// each page, and `links.md` replaces them for the documentation.
+/// In the repository, links lead to files, and in veo-core's documentation to its modules. The targets are at the end
+/// of each page, and `links.md` replaces them for the documentation.
 #[test]
 fn every_link_has_a_target_on_pages_and_in_docs() {
     let documented = read("crates/veo-core/src/links.md");

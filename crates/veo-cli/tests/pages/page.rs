@@ -24,7 +24,7 @@ pub(crate) struct Block {
     pub(crate) note: Option<String>,
     /// True if the block is in the section that needs a real API key.
     pub(crate) is_real: bool,
-    /// The lines of the block without the fences.
+    /// The indices of the block's lines in the page, without the fences.
     pub(crate) place: Range<usize>,
 }
 
@@ -92,12 +92,12 @@ impl Page {
 }
 
 impl Block {
-    /// The name of the file that the block shows, if it shows one.
+    /// The name of the file whose text is in the block, if there is one.
     pub(crate) fn file(&self) -> Option<&str> {
         self.note.as_ref()?.strip_prefix("file: ")
     }
 
-    /// The reason why its commands are not run, if there is one.
+    /// The reason why the commands of the block are not run, if there is one.
     pub(crate) fn not_run(&self) -> Option<&str> {
         self.note.as_ref()?.strip_prefix("not run: ")
     }
@@ -118,7 +118,7 @@ fn blocks(name: &str, lines: &[String]) -> Vec<Block> {
             assert!(!is_real, "{name}: {REAL_MONEY} is not the last section");
             is_real = line == REAL_MONEY;
         }
-        // A block in another form would not be read.
+        // The code above does not find the start of a block in another form.
         let is_odd = line.starts_with(' ') && line.contains("```") || line.starts_with("~~~");
         assert!(
             !is_odd,
@@ -130,6 +130,7 @@ fn blocks(name: &str, lines: &[String]) -> Vec<Block> {
         };
         let length = lines[number..].iter().position(|line| line == "```");
         let end = number + length.unwrap_or_else(|| panic!("{name}: a block does not end"));
+        // `number` is already past the fence, so the line before the fence is two back.
         blocks.push(Block {
             language: language.to_owned(),
             note: lines.get(number - 2).and_then(|line| comment(line)),

@@ -17,7 +17,7 @@ pub(crate) struct Ran {
 /// The character after the output of a command, and after its exit code.
 const END: char = '\u{1e}';
 
-/// A folder in which a shell runs that finds only the program.
+/// A folder in which a shell runs. The shell finds only this program.
 pub(crate) struct Place(TempDir);
 
 impl Place {
@@ -69,7 +69,7 @@ impl Place {
 
     /// Lets the program parse the commands that need a real API key, without running them. Returns its errors.
     pub(crate) fn read(&self, page: &Page) -> Result<(), String> {
-        // With --help the program ends after it has parsed the arguments before.
+        // With --help at its end, a command only parses its arguments.
         let mut script =
             "set -e\nexec 2>&1\nveo() { command veo \"$@\" --help > /dev/null; }\n".to_owned();
         for block in page.blocks.iter().filter(|block| block.is_real) {

@@ -1,10 +1,10 @@
-//! Tables on the pages that say what the program can do, written from its own output.
+//! The tables on the pages about the abilities of the program, written from its own output.
 
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Returns the page with the tables after their marks.
+/// Returns the page with each table after its mark.
 pub(crate) fn filled(page: &str) -> String {
     let page = with(page, "<!-- exit codes -->\n", exit_codes);
     let page = with(&page, "<!-- what they make -->\n", what_they_make);
@@ -29,7 +29,7 @@ fn with(page: &str, mark: &str, table: fn() -> String) -> String {
     format!("{before}{mark}{}\n{after}", table())
 }
 
-/// The exit codes of `veo --help`. Each can have several lines.
+/// A table of the exit codes of `veo --help`. A code can have several lines.
 fn exit_codes() -> String {
     let help = veo(&["--help"]);
     let (_, codes) = help.split_once("Exit codes:\n").unwrap();

@@ -195,7 +195,7 @@ fn a_refused_line_is_sent_again_and_an_unknown_one_is_not() {
     let server = Server::start(move |line, body| match body {
         _ if !line.contains("POST") => Some(record("t1", 1, &video)),
         _ if body.contains("lost") => None,
-        // The first request is refused for want of credits.
+        // The first request is refused because the credits do not suffice.
         _ if body.contains("refused") && !std::mem::replace(&mut *good.lock().unwrap(), true) => {
             Some(refused(402, "Insufficient credits"))
         }
@@ -218,7 +218,7 @@ fn a_refused_line_is_sent_again_and_an_unknown_one_is_not() {
     let run = sandbox.run(&BATCH);
     assert_eq!((run.code, server.count("POST")), (4, 4), "{}", run.err);
 
-    // The operator has found no task, and settles the line with the command of the message.
+    // The operator has found no task, and settles the line with the command in the message.
     let (_, told) = run.err.split_once("if not: veo ").unwrap();
     let command: Vec<_> = told.lines().next().unwrap().split(' ').collect();
     assert_eq!(sandbox.run(&command).code, 0, "{command:?}");
@@ -282,7 +282,7 @@ fn a_second_program_cannot_run_the_same_batch() {
 #[test]
 fn a_batch_sends_nothing_beyond_its_cap() {
     let video = clip();
-    // Each video costs 60 of 1000. In the second round no record says so.
+    // Each video costs 60 of 1000 credits. In the second round the provider does not report this cost.
     for told in [true, false] {
         let (video, spent) = (video.clone(), std::sync::Arc::new(Mutex::new(0)));
         let taken = spent.clone();
@@ -330,7 +330,7 @@ fn a_batch_sends_nothing_beyond_its_cap() {
         // The cap includes what earlier runs have spent.
         let run = capped("250");
         assert_eq!((run.code, *spent.lock().unwrap()), (3, 240), "{}", run.err);
-        // A line of unknown price is not sent where a known price would be too high.
+        // A line of unknown price is not sent if the known price of another line would exceed the cap.
         sandbox.write(
             "jobs.jsonl",
             &[
@@ -351,7 +351,7 @@ fn a_new_line_never_takes_the_file_of_another_line() {
         r#"{"prompt": "A dog", "seconds": 4}"#,
         r#"{"prompt": "A cat", "seconds": 4}"#,
     );
-    // A file name of the program's choice is changed if it is taken, also with --force.
+    // A file name that the program has chosen is changed if a file has it, even with --force.
     let fox = r#"{"prompt": "A fox", "seconds": 4}"#;
     let forced = ["--force"].as_slice();
     let table: [(&[&str], &[&str]); 4] = [
@@ -375,7 +375,7 @@ fn a_new_line_never_takes_the_file_of_another_line() {
         ["jobs-1.mp4", "jobs-1-2.mp4", "jobs-2.mp4", "jobs-1-3.mp4"]
     );
 
-    // A file name of the user's choice is never changed. It is refused, also with --force.
+    // A file name that the user has chosen is never changed. It is refused, even with --force.
     write(
         &sandbox,
         &[
@@ -537,7 +537,7 @@ fn unwritable_receipts_stop_no_job() {
             run.err
         );
     }
-    // Other failures are told as well, and the most severe one decides the exit code.
+    // Other failures are reported too, and the most severe failure decides the exit code.
     let sandbox = Sandbox::with_sim();
     write(
         &sandbox,
@@ -576,7 +576,7 @@ fn unwritable_receipts_stop_no_job() {
     assert_eq!(lines["message"], "1 of 2 lines have no video");
 }
 
-/// A receipt or a video must not replace the record of what was paid.
+/// A receipt or a video must not replace the ledger, which says what was paid for.
 #[test]
 fn the_batch_and_its_ledger_are_never_overwritten() {
     let sandbox = Sandbox::with_sim();
@@ -619,7 +619,7 @@ fn the_batch_and_its_ledger_are_never_overwritten() {
     assert_eq!((all(), sandbox.paid()), (before, 1));
 }
 
-/// A job that has failed, is late or is unknown may have been paid for.
+/// A job that has failed, is late or has an unknown outcome may have been paid for.
 #[test]
 fn a_job_without_a_video_counts_for_the_cap() {
     let failing = |_: &str| Some(record("t1", 3, ""));
@@ -634,7 +634,7 @@ fn a_job_without_a_video_counts_for_the_cap() {
         ("lost", lost, 60, "70", 6, [1, 1, 1]),
         // Each attempt counts.
         ("failing", failing, 60, "130", 1, [1, 2, 2]),
-        // A request that does not show in the balance can still be charged later.
+        // A request whose cost the balance does not show yet can still be charged later.
         ("failing", failing, 0, "70", 6, [1, 1, 1]),
         ("endless", endless, 0, "70", 6, [1, 1, 1]),
     ];

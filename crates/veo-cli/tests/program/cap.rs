@@ -1,4 +1,4 @@
-//! The cap on the cost of a batch holds for every value of the option, and for every cost in a record.
+//! The cap on the cost of a batch holds for every value of the option, and for every cost that a provider reports.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 
 const LINES: usize = 8;
 
-/// A provider whose balance falls by `price` for each request, and whose records have another cost or none.
+/// A provider whose balance falls by `price` for each request. It reports the cost `told` for a job, or none.
 fn provider(price: i64, told: &'static str) -> (Server, Arc<Mutex<usize>>) {
     let sent = Arc::new(Mutex::new(0));
     let count = sent.clone();
@@ -34,7 +34,7 @@ fn sandbox(server: &Server) -> Sandbox {
     sandbox
 }
 
-/// Not even the balance is asked for.
+/// Even the question for the balance is not sent.
 #[test]
 fn an_invalid_cap_is_refused_before_any_request() {
     let (server, _) = provider(60, "60");
@@ -64,10 +64,10 @@ fn an_invalid_cap_is_refused_before_any_request() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The record and the fall of the balance can differ. The larger one counts as the cost of a job.
+/// The reported cost and the fall of the balance can differ. The larger one counts as the cost of a job.
 #[test]
 fn a_wrong_price_in_a_record_does_not_raise_the_cap() {
-    // The fall of the balance for each job, the cost in the record, the concurrency, and the jobs that fit into 100.
+    // The fall of the balance for each job, the reported cost, the concurrency, and the jobs that fit into 100.
     let table = [
         (60, "0", "1", 1),
         (60, "-60", "1", 1),
@@ -76,7 +76,7 @@ fn a_wrong_price_in_a_record_does_not_raise_the_cap() {
         (60, "null", "1", 1),
         (60, "60", "1", 1),
         (1, "60", "1", 1),
-        // Two jobs fit here, and the record of the second one is wrong too.
+        // Two jobs fit here, and the reported cost of the second job is wrong too.
         (40, "0", "1", 2),
         (40, "-40", "4", 2),
         (40, "1", "4", 2),
@@ -94,7 +94,7 @@ fn a_wrong_price_in_a_record_does_not_raise_the_cap() {
             "--concurrency",
             concurrency,
         ];
-        // The second run counts what the first has spent.
+        // The second run counts the cost of the first run.
         for run in 1..=2 {
             let ended = sandbox.run(&command);
             let sent = *sent.lock().unwrap();

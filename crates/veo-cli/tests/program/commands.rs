@@ -74,7 +74,7 @@ fn a_video_is_made_without_a_key() {
         ],
     ];
     assert_snapshot!(session(&sandbox, &table));
-    // The jobs of a simulator end with it, so no record is kept.
+    // The jobs of a simulator end with it, so the program stores no ledger.
     assert!(!sandbox.store().exists());
 }
 
@@ -230,7 +230,7 @@ fn several_jobs_are_waited_for_at_once() {
     assert_eq!(refused.code, 2, "{}", refused.err);
 }
 
-/// An upgrade has its own price, so it is in the record from the start.
+/// An upgrade has its own price, so it is in the ledger from the start.
 #[test]
 fn an_upgrade_is_recorded_as_a_job_of_its_own() {
     let sandbox = Sandbox::with_sim();
@@ -240,7 +240,7 @@ fn an_upgrade_is_recorded_as_a_job_of_its_own() {
     );
     let small = latest(&sandbox);
     let large = format!("{small}:1080p");
-    // An upgrade that was not asked for is not paid for.
+    // An upgrade is paid for only if the user asks for it.
     let balance = || sandbox.run(&["credits", "--provider", "kie"]).out;
     let before = balance();
     let refused = sandbox.run(&["wait", &large]);
@@ -284,7 +284,7 @@ fn an_upgrade_is_recorded_as_a_job_of_its_own() {
     }
     assert_ne!(balance(), before);
 
-    // The smaller video has no record here any more, so there is nothing to compare with.
+    // The ledger has no entry for the smaller video any more, so the request cannot be compared with the result.
     fs::remove_file(sandbox.store()).unwrap();
     let run = sandbox.run(&[
         "upgrade",
@@ -388,7 +388,7 @@ fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
     assert_eq!(sandbox.listed(&[])[1]["state"], "done");
 }
 
-/// The record of this machine has only the upgrade of the job.
+/// The ledger of this machine has only the upgrade of the job.
 #[test]
 fn an_upgrade_is_not_mistaken_for_its_smaller_video() {
     let sandbox = Sandbox::with_sim();
@@ -497,7 +497,7 @@ fn a_refusal_does_not_settle_an_unknown_upgrade() {
     assert_eq!(states(), ["failed"]);
 }
 
-/// The record names one file. Another file in its place is not taken for it.
+/// The ledger names one file. Another file in its place is not regarded as the saved video.
 #[test]
 fn a_saved_video_is_recognised_only_by_its_own_file() {
     let sandbox = Sandbox::with_sim();
@@ -547,7 +547,7 @@ fn a_saved_video_is_recognised_only_by_its_own_file() {
         assert!(told.ends_with("  now            the same file\n"), "{told}");
     }
 
-    // Another file in its place is not taken for the video, and is kept.
+    // Another file in its place is not regarded as the video, and is not overwritten.
     sandbox.write("d.mp4", "something else");
     let run = sandbox.run(&["wait", &cat]);
     assert!(
@@ -559,7 +559,7 @@ fn a_saved_video_is_recognised_only_by_its_own_file() {
     assert_eq!((run.code, run.out.as_str()), (0, "d.mp4\n"), "{}", run.err);
 }
 
-/// An operator looks at the provider and settles the outcome. The job then goes on as after a usual reply.
+/// An operator looks at the provider and settles the outcome. Then the job continues as after a usual reply.
 #[test]
 fn an_operator_settles_an_unknown_outcome() {
     let (lost, video) = (AtomicUsize::new(0), clip());
@@ -626,7 +626,7 @@ fn an_operator_settles_an_unknown_outcome() {
     assert_eq!(receipt["job"]["offer"]["request"]["prompt"], "A dog");
     assert!(!sandbox.run(&["jobs"]).err.contains("unknown outcome"));
 
-    // A batch goes on by itself after its line is settled.
+    // After its line is settled, a batch continues without further help.
     sandbox.write(
         "jobs.jsonl",
         "{\"prompt\":\"A dog\",\"seconds\":4}\n{\"prompt\":\"A cat\",\"seconds\":4}\n",
@@ -658,7 +658,7 @@ fn an_operator_settles_an_unknown_outcome() {
     let run = sandbox.run(&batch);
     assert_eq!((run.code, server.count("POST")), (0, 5), "{}", run.err);
 
-    // A settlement that would make the record false is refused.
+    // A settlement that would make the ledger false is refused.
     let open = {
         let run = Sandbox::with(sandbox, "KIE_BASE_URL", Server::start(|_, _| None).url());
         let run = (
@@ -886,7 +886,7 @@ fn a_later_failure_still_says_that_the_video_is_paid() {
     );
 }
 
-/// `veo wait` would save a video of which the batch never hears, so the advice names the command of the batch.
+/// `veo wait` would save a video without telling the batch, so the advice is the command of the batch.
 #[test]
 fn a_line_of_a_batch_advises_the_command_of_the_batch() {
     let server = Server::start(|line, _| {
@@ -966,7 +966,7 @@ fn the_simulator_stays_in_the_background_until_it_is_killed() {
     let run = sandbox.run_line(line);
     assert_eq!(run.code, 0, "{}", run.err);
     assert!(run.out.contains("video.mp4"), "{}", run.out);
-    // The jobs of a simulator have a record of their own.
+    // The jobs of a simulator have a ledger of their own.
     assert!(!sandbox.store().exists());
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -1308,7 +1308,7 @@ fn run_examples(name: &str) -> usize {
 }
 
 fn run_example(example: &str) {
-    // The simulator runs until Ctrl-C, at a port that can be taken here. Another test runs it.
+    // The simulator runs until Ctrl-C, and another program can have its port here. Another test runs it.
     if example == "veo sim" {
         return;
     }
@@ -1333,7 +1333,7 @@ fn run_example(example: &str) {
         .replace("| man -l -", "| cat");
     let is = |command: &str| example.starts_with(&format!("veo {command}"));
     if is("auth kie") {
-        // The API key is usually typed in a terminal, which another test does.
+        // A user usually types the API key in a terminal. Another test does this.
         line += " < key.txt";
     } else if is("inspect") {
         prepare("veo generate A_dog -o dog.mp4 --receipt receipt.json", 0);
@@ -1519,7 +1519,7 @@ fn completions_and_manual_pages_name_the_commands() {
     }
 }
 
-/// A word of another program leads to the word of this one. If there is none, no other word is proposed.
+/// A word of another program leads to the word of this program. If there is none, no other word is proposed.
 #[test]
 fn words_of_other_programs_lead_to_the_right_option() {
     let no_command = "there is no such command";

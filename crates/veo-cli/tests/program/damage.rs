@@ -1,6 +1,6 @@
-//! A damaged record never makes a line be paid twice, and loses no job that was paid for.
+//! A damaged ledger never makes the program pay twice for a line of a batch, and loses no paid job.
 //!
-//! The tests do not depend on the format of the record. `scripts/damage.sh` tries many more cases than a usual run.
+//! The tests do not depend on the format of the ledger. `scripts/damage.sh` tries many more cases than a usual run.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +13,10 @@ use crate::chance::Chance;
 use crate::sandbox::{Files, Sandbox};
 use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
 
-/// A wait for a job without an end takes a second, so several cases wait side by side.
+/// Each case waits a second for the job C, which never ends. So several cases run at the same time.
 const WORKERS: usize = 8;
 
-/// A change to the bytes of a record.
+/// A change to the bytes of a ledger.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Change {
     Untouched,
@@ -34,12 +34,12 @@ enum Change {
     Empty,
 }
 
-/// A damaged record, and the behaviour that is right for it.
+/// A damaged ledger, and the behaviour that is right for it.
 struct Damaged {
     what: String,
     bytes: Vec<u8>,
     codes: &'static [i32],
-    /// The line numbers that the error may name, if it has to name one. Two lines that became one have two.
+    /// The line numbers that the error may name, if it has to name one. Two lines that were joined have two.
     lines: Vec<usize>,
 }
 
@@ -51,7 +51,7 @@ impl Change {
             .filter(|(_, byte)| **byte == b'\n')
             .map(|(end, _)| end)
             .collect();
-        // The first byte of each line.
+        // The position of the first byte of each line.
         let starts: Vec<_> = [0].iter().chain(&ends[..ends.len() - 1]).copied().collect();
         let last = starts[starts.len() - 1];
         let number = |at: usize| starts.iter().filter(|start| **start <= at).count();
@@ -89,7 +89,7 @@ impl Change {
             Self::Torn => {
                 let lost = 1 + chance.below(bytes.len() - last);
                 bytes.truncate(bytes.len() - lost);
-                // A line that has lost only its newline may be complete, and is then read as it was.
+                // If only the newline is lost, the line may be complete: then the batch waits for its job (5).
                 let codes: &[i32] = if lost == 1 { &[4, 2, 5] } else { &[4, 2] };
                 (
                     format!("without the last {lost} bytes of the last line"),
@@ -119,7 +119,7 @@ impl Change {
     }
 }
 
-/// The requests that a provider has received since the start was ready.
+/// The requests that a provider has received. Paid ones are noted only after `is_made`, when the start is ready.
 #[derive(Default)]
 struct Seen {
     is_made: AtomicBool,
@@ -137,8 +137,8 @@ struct Start {
 }
 
 impl Start {
-    /// Starts a batch of A, which becomes a video, B, which fails, C, which never ends, and U, during which the program
-    /// is killed. From then on the provider refuses every paid request and notes it.
+    /// Starts a batch of four lines: A becomes a video, B fails, C never ends, and the program is killed while it sends
+    /// U. From then on the provider refuses every paid request and notes it.
     fn killed() -> Self {
         Self::of(
             &["A", "B", "C", "U"],
@@ -146,7 +146,7 @@ impl Start {
         )
     }
 
-    /// Starts the same batch without U, so that the last line of the record is the outcome of C.
+    /// Starts the same batch without U, so that the last line of the ledger is the outcome of C.
     fn ended() -> Self {
         Self::of(&["A", "B", "C"], &["saved", "failed", "accepted"])
     }
@@ -158,6 +158,7 @@ impl Start {
         let server = Server::start(move |line, body| {
             let Some(name) = prompt(body) else {
                 told.asked.lock().unwrap().push(task(line).to_owned());
+                // kie.ai's `successFlag`: 1 is a video, 2 a failure, and 0 neither yet.
                 let flag = match task(line) {
                     "task-of-A" => 1,
                     "task-of-B" => 2,
@@ -182,7 +183,7 @@ impl Start {
             format!("{{\"prompt\":\"{name}\",\"seconds\":4,\"output\":\"{name}.mp4\"}}\n")
         });
         sandbox.write("jobs.jsonl", &lines.collect::<String>());
-        // Lines are sent one at a time, so that the record has them in this order.
+        // Lines are sent one at a time, so that the ledger has them in this order.
         let command = [
             "generate",
             "--batch",
@@ -248,14 +249,14 @@ impl Start {
         if !codes.contains(&run.code) {
             wrong.push(format!("ended with {}", run.code));
         }
-        // With --json this stream has only errors, so a number in it is not from a line of the batch.
+        // With --json, standard error has only errors, so a number in it is not from a line of the batch.
         if !lines.is_empty() && !lines.iter().any(|line| tells_line(&run.err, *line)) {
             wrong.push(format!("line {lines:?} is not named"));
         }
         if codes == [2] && !run.err.contains("jobs.jsonl.ledger") {
             wrong.push("the file is not named".to_owned());
         }
-        // A job whose line is undamaged is still listed. It is waited for if only the end of the record has changed.
+        // A job whose line is undamaged is still listed. It is waited for if only the end of the ledger has changed.
         if self.is_whole("task-of-C", &bytes) {
             if !listing.out.contains("kie:task-of-C") {
                 wrong.push("C is not listed".to_owned());
@@ -286,7 +287,7 @@ impl Start {
         }
     }
 
-    /// Returns whether a line of the record that has this text is unchanged.
+    /// Returns whether a line of the ledger that contains this text is unchanged.
     fn is_whole(&self, text: &str, bytes: &[u8]) -> bool {
         let lines = |bytes: &[u8]| {
             bytes
@@ -380,7 +381,7 @@ fn check(start: fn() -> Start, changes: &[(Change, usize)]) {
     );
 }
 
-/// Returns the numbers of bits, cuts and ends to try: three numbers with strokes between them.
+/// Returns the numbers of bits, cuts and ends to try: three numbers separated by slashes, such as 60/20/20.
 fn numbers() -> [usize; 3] {
     let given = std::env::var("VEO_TEST_DAMAGE").unwrap_or_else(|_| "60/20/20".to_owned());
     let numbers: Vec<_> = given

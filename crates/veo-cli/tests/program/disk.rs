@@ -1,4 +1,4 @@
-//! A disk is full, or lacks a call that a record needs. An unrecorded request is not sent, and a paid job is told.
+//! A disk is full, or lacks a call that a ledger needs. An unrecorded request is not sent, and a paid job is printed.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -16,7 +16,7 @@ use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 struct Small(PathBuf);
 
 impl Small {
-    /// Mounts the disk. Returns nothing where mounting is not allowed, and the test then says so.
+    /// Mounts the disk. Returns `None` where mounting is not allowed, and the test then prints that it was left out.
     fn mount(sandbox: &Sandbox) -> Option<Self> {
         let path = sandbox.path("small");
         fs::create_dir(&path).unwrap();
@@ -45,7 +45,7 @@ impl Small {
         fill(&self.0);
     }
 
-    /// Fills the disk but for `bytes`.
+    /// Fills the disk, and leaves only `bytes` free.
     fn fill_but(&self, bytes: u64) {
         let filler = fill(&self.0);
         filler
@@ -66,7 +66,7 @@ impl Small {
         assert!(status.is_ok_and(|status| status.success()));
     }
 
-    /// The files on the disk beside the one that fills it.
+    /// The files on the disk, without the file that fills it.
     fn names(&self) -> Vec<String> {
         let names = fs::read_dir(&self.0)
             .unwrap()
@@ -106,7 +106,7 @@ fn provider(on_arrival: impl Fn(&str) + Send + Sync + 'static, flag: u8) -> Serv
 /// The folder of the disk that is to be filled, if any.
 type Place = Arc<Mutex<Option<PathBuf>>>;
 
-/// Returns a function that fills the disk when such a request arrives.
+/// Returns a function that fills the disk when a request of the kind `when` arrives.
 fn filling(place: &Place, when: &'static str) -> impl Fn(&str) + Send + Sync + 'static {
     let place = place.clone();
     move |what| {
@@ -121,7 +121,7 @@ fn name(prompt: &str) -> String {
     format!("t{}", prompt.split(' ').next_back().unwrap())
 }
 
-/// A single request or a batch, with its record on the small disk.
+/// A single request or a batch, with its ledger on the small disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Single,
@@ -185,7 +185,7 @@ impl Kind {
     }
 }
 
-/// The listed jobs, with the state in place of a job where there is none.
+/// The listed jobs. An entry without a job is shown by its state.
 fn shown(listed: &[Value]) -> Vec<&str> {
     listed
         .iter()
@@ -197,12 +197,12 @@ fn shown(listed: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// The disk becomes full anywhere within the line of the record.
+/// The disk becomes full anywhere within the line of the ledger.
 #[test]
 fn a_request_that_cannot_be_recorded_is_not_sent() {
     let long = format!("{} 2", "A long dog.".repeat(600));
     for kind in [Kind::Single, Kind::Batch] {
-        // The place within a block of the disk at which the line begins.
+        // The position within a block of the disk at which the line begins.
         for start in [1, 1000, 2000, 3000] {
             let server = provider(|_| {}, 3);
             let Some((sandbox, small)) = kind.sandbox(&server) else {
@@ -270,7 +270,7 @@ fn end(run: &Run) -> &str {
         .map_or(&run.err, |(at, _)| &run.err[at..])
 }
 
-/// Either the outcome still fits on the disk, or the job is told and nothing more is sent.
+/// Either the outcome still fits on the disk, or the job is printed and nothing more is sent.
 #[test]
 fn a_full_disk_after_acceptance_loses_no_job() {
     let mut wrong = Vec::new();
@@ -360,7 +360,7 @@ fn a_full_disk_while_saving_loses_no_video() {
             );
             run
         };
-        // The first run finds the disk full, and the second finds it with room.
+        // The disk is full in the first run, and has room in the second.
         again();
         *place.lock().unwrap() = None;
         small.free();
@@ -505,7 +505,7 @@ fn nothing_is_sent_on_a_disk_without_fsync_or_flock() {
                     run.out
                 ));
             }
-            // The same command sends the request once a record can be kept.
+            // The same command sends the request once the ledger can be written.
             sandbox.run(command);
             if server.count("POST") != sent + 1 {
                 wrong.push(format!("{calls:?}, {command:?}: not sent afterwards"));
@@ -515,7 +515,7 @@ fn nothing_is_sent_on_a_disk_without_fsync_or_flock() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The record and the files beside it are readable by their owner only.
+/// The ledger and the files beside it are readable by their owner only.
 #[test]
 fn the_record_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;

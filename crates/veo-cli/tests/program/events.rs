@@ -54,8 +54,8 @@ kill $(sed 's/.*"pid":\([0-9]*\).*/\1/' serving)
 json completions bash
 "#;
 
-/// Words that these commands cannot print: of a job that cannot be written down, an image that the provider cannot
-/// fetch, and an internal error of the provider.
+/// Words that these commands cannot print. They are about a job that cannot be written down, an image that the provider
+/// cannot fetch, and an internal error of the provider.
 const RARE: [(&str, &str); 3] = [
     ("accepted job", "unrecorded"),
     ("error", "unusable_input"),

@@ -1,4 +1,4 @@
-//! Files of the user and the record change while the program runs. Each line is paid for once, and no file is replaced.
+//! Files of the user and the ledger change while the program runs. Each line is paid for once, and no file is replaced.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -24,7 +24,7 @@ fn provider(flag: impl Fn() -> u8 + Send + Sync + 'static) -> (Server, Counts) {
     let told = counts.clone();
     let server = Server::start(move |line, body| {
         let Some(prompt) = prompt(body) else {
-            // Two equal videos would be taken for one that is saved already.
+            // Two equal videos would be regarded as one video that is saved already.
             return Some(record(task(line), flag(), &video_of(task(line))));
         };
         *told.lock().unwrap().entry(prompt).or_default() += 1;
@@ -104,7 +104,7 @@ fn no_request_is_sent_off_record_after_its_folder_is_gone() {
         Some(accepted("t1"))
     });
     let sandbox = sandbox.at("kie", server.url());
-    // The folder of the record exists already, as it does for most users.
+    // The folder of the ledger exists already, as it does for most users.
     assert_eq!(sandbox.run(&["generate", "A dog", "--no-wait"]).code, 0);
     fs::write(sandbox.path("dog.png"), PICTURE).unwrap();
     let before = server.count("/veo/generate");
@@ -156,7 +156,7 @@ fn a_batch_by_another_name_is_the_same_batch() {
         link(&sandbox.path("jobs.jsonl"), &sandbox.path("again.jsonl"));
         for options in [[].as_slice(), &["--force"]] {
             let run = sandbox.run(&[&["generate", "--batch", "again.jsonl"], options].concat());
-            // A hard link may be refused with the other name. Otherwise all lines are done in the record.
+            // A hard link may be refused because of its other name. Otherwise the ledger has all lines as done.
             let is_told = what == "hard link" && run.code == 2 && run.err.contains("jobs.jsonl");
             let counts = counts.lock().unwrap();
             if !(run.code == 0 || is_told) || counts.values().any(|count| *count != 1) {
@@ -324,7 +324,7 @@ fn a_file_that_appears_at_the_target_is_kept() {
         let said = format!("{}{}", run.out, run.err);
         let is_kept = fs::read(sandbox.path(name)).is_ok_and(|bytes| bytes == b"of the user");
         let is_told = other.as_ref().is_some_and(|(path, _)| {
-            // The output has both names, and the record has the new one.
+            // The output has both names, and the ledger has the new one.
             let file = path.file_name().unwrap().to_str().unwrap();
             let listed = sandbox.run(if what == "a line" {
                 &["jobs", "--json", "--batch", "jobs.jsonl"]
@@ -345,7 +345,7 @@ fn a_file_that_appears_at_the_target_is_kept() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Each file is tried by its own name and by links to it.
+/// Each file is tried under its own name and through links to it.
 #[test]
 fn receipts_never_overwrite_a_video_or_a_record() {
     let (server, counts) = provider(|| 1);
@@ -372,7 +372,7 @@ fn receipts_never_overwrite_a_video_or_a_record() {
     ]
     .map(|name| sandbox.path(name))
     .into();
-    // The record of single jobs, in whatever file it is.
+    // The ledger of single jobs, in any file.
     let has_it = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains("A fox");
     targets.extend(
         files_in(&sandbox.state())

@@ -1,4 +1,4 @@
-//! A fault that is visible before the payment is told before it, and nothing is sent.
+//! A fault that is visible before the payment is reported before it, and nothing is sent.
 
 use crate::sandbox::Sandbox;
 use crate::server::{Server, VIDEO, accepted, prompt, record, task};

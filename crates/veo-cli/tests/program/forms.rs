@@ -15,7 +15,7 @@ use crate::server::{self, Server, VIDEO, accepted, refused, task};
 
 const LINES: usize = 6;
 
-/// The ways in which kie.ai can say that the old form takes no videos any more.
+/// The ways in which kie.ai can say that the old form accepts no videos any more.
 fn ways() -> [(&'static str, Fault); 6] {
     [
         ("HTTP 404", Fault::status(404)),
@@ -189,7 +189,7 @@ fn other_failures_never_lead_to_the_current_form() {
             let sandbox = sandbox(scenario.clone());
             let first = batch(&sandbox, concurrency);
             assert_eq!(first.code, code, "{case}: {}", first.err);
-            // Running the batch again does not lead to the other form either.
+            // Even a second run of the batch does not lead to the other form.
             batch(&sandbox, concurrency);
             let sim = sandbox.sim();
             assert_eq!(asked(sim).1, 0, "{case}\n{}", sim.report());
@@ -227,7 +227,7 @@ fn an_unknown_outcome_is_not_sent_in_the_other_form() {
     }
 }
 
-/// The records go with the old form, so open jobs have an unknown state. They are not paid for again.
+/// The records disappear with the old form, so the state of open jobs is unknown. They are not paid for again.
 #[test]
 fn jobs_whose_records_are_gone_are_not_sent_again() {
     let is_gone = |status| {
@@ -296,7 +296,7 @@ fn each_command_takes_a_job_of_the_current_form() {
     let job = format!("kie+jobs:{}", sandbox.last_task());
     assert!(run.out.contains(&job), "{}", run.out);
     let large = format!("{job}:1080p");
-    // The form for new videos does not matter for this job.
+    // The job continues whatever the form for new videos is.
     let sandbox = sandbox.with("KIE_FORM", "old");
     let ok = |arguments: &[&str]| {
         let run = sandbox.run(arguments);
@@ -361,8 +361,8 @@ const UPGRADE: [&str; 6] = [
 ];
 const LARGE: &str = "kie+jobs:t1:4k";
 
-/// The program is killed before the reply. The upgrade is unknown then, and no command sends it again. Once a person
-/// has found its task, that task is asked about.
+/// The program is killed before the reply. Then the outcome of the upgrade is unknown, and no command sends it again.
+/// Once a person has found its task, the program asks about that task.
 #[test]
 fn an_upgrade_killed_before_its_reply_is_not_sent_again() {
     let (arrived, arrival) = channel();
@@ -465,7 +465,7 @@ fn an_upgrade_whose_reply_was_lost_is_paid_once() {
     }
 }
 
-/// kie.ai charges nothing for an upgrade that it refuses for now, and the same command asks again.
+/// kie.ai charges nothing for an upgrade that it refuses for now, and the same command makes the call again.
 #[test]
 fn a_passing_refusal_of_an_upgrade_leaves_it_wanted() {
     for (form, operation) in [("old", "get_1080p_video"), ("current", "create_task")] {
@@ -493,11 +493,11 @@ fn a_passing_refusal_of_an_upgrade_leaves_it_wanted() {
     }
 }
 
-/// Each warning is told once, before or after the request.
+/// Each warning is printed once, before or after the request.
 #[test]
 fn the_warnings_of_the_used_form_are_printed_once() {
     let warning = "tier: kie.ai's current form has no word for the tier of an extension";
-    // Each row says whether the old form is gone, which form is set, and how often the warning is told.
+    // Each row says whether the old form is gone, which form is set, and how often the warning is printed.
     let table = [(false, "auto", 0), (true, "auto", 1), (false, "current", 1)];
     for (is_gone, form, times) in table {
         let server = Server::start(move |line, _| {

@@ -1,4 +1,4 @@
-//! A fault of the account or of the network stops a whole batch. It is told once, and the same command goes on later.
+//! A fault of the account or of the network stops a whole batch. It is printed once, and the same command continues.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -55,7 +55,7 @@ fn busy(retry_after: &str) -> String {
     whole("200 OK", &header, &refused(429, "Too many requests"))
 }
 
-/// Checks that the end is told once, and returns the number of lines that were not taken.
+/// Checks that the end is printed once, and returns the number of lines that were not accepted.
 fn not_taken(run: &Run, words: &str) -> usize {
     assert_eq!(run.err.matches(words).count(), 1, "{}", run.err);
     let (before, _) = run.err.split_once(" not taken\n").unwrap();
@@ -175,7 +175,7 @@ fn a_provider_that_stays_busy_ends_the_batch_in_time() {
     }
 }
 
-/// The record keeps the pause that another command was asked for.
+/// The ledger stores the pause that the provider asked another command for.
 #[test]
 fn a_pause_beyond_the_timeout_ends_the_next_command_too() {
     let (server, taken) = kie(|number| (number <= 2).then(|| busy("3600")));

@@ -25,7 +25,7 @@ fn hesitant() -> (Server, std::sync::mpsc::Receiver<()>, Sender<()>) {
     (server, arrival, release)
 }
 
-/// A signal to end and the hang-up of a terminal do the same.
+/// A signal to end and the hangup of a terminal have the same effect as Ctrl-C.
 #[test]
 fn a_signal_while_waiting_says_how_to_go_on() {
     for signal in ["-INT", "-TERM", "-HUP"] {
@@ -144,7 +144,7 @@ fn an_end_while_uploading_sends_and_records_nothing() {
     assert_eq!(server.count("/veo/generate"), 0);
 }
 
-/// kie.ai takes twenty requests in ten seconds, so the next one waits in the program.
+/// kie.ai accepts twenty requests in ten seconds, so the next one waits in the program.
 #[test]
 fn ctrl_c_while_waiting_for_the_limit_sends_no_more() {
     let server = Server::start(|line, _| {

@@ -1,7 +1,7 @@
-//! A kill -9 at any moment loses no accepted job, and makes none be paid for twice.
+//! A kill -9 at any moment loses no accepted job, and never makes the program pay twice.
 //!
-//! The server counts the payments, and `veo jobs` lists what is known of them. The tests do not depend on the format of
-//! the record. `scripts/kills.sh` kills many more programs than a usual run.
+//! The server counts the payments, and `veo jobs` lists what the ledger knows of them. The tests do not depend on the
+//! format of the ledger. `scripts/kills.sh` kills many more programs than a usual run.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::Stdio;
@@ -17,7 +17,7 @@ use crate::chance::{Chance, number_of_cases};
 use crate::sandbox::Sandbox;
 use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
 
-/// The greatest number of requests in a sandbox. kie.ai's limit of an account makes none of them wait.
+/// The most requests in a sandbox. So few requests never wait for kie.ai's limit of an account.
 const SENT: usize = 12;
 
 /// The requests that a provider has accepted.
@@ -66,7 +66,7 @@ fn provider() -> (Server, Arc<Paid>) {
                 .push(task.clone());
             accepted(&task)
         } else if line.contains("/get-1080p-video") {
-            // In the old form the same call asks for progress.
+            // In the old form, the call for an upgrade also asks for its progress.
             match call(format!("kie:{}:1080p", task(line))) {
                 1 => r#"{"code":200,"msg":"success","data":null}"#.to_owned(),
                 2 => refused(
@@ -112,13 +112,13 @@ fn provider() -> (Server, Arc<Paid>) {
 
 /// The moment at which a program is killed.
 struct Moment {
-    /// The request after which the time begins. Without one it begins with the program.
+    /// The request after which the time begins. Without one, the time begins with the program.
     once: Option<String>,
     after: Duration,
 }
 
 impl Moment {
-    /// Half of the moments are anywhere in a run. The others follow the payment, where there is most to lose.
+    /// Half of the moments are anywhere in a run. The others follow the payment, when a kill can lose most.
     fn new(chance: &mut Chance, whole: Duration, paid: impl Into<String>) -> Self {
         let micros = |time: Duration| usize::try_from(time.as_micros()).unwrap();
         let once = (chance.below(2) == 0).then(|| paid.into());
@@ -134,7 +134,7 @@ impl Moment {
     }
 }
 
-/// Starts a command, and kills it at the moment unless it has ended before.
+/// Starts a command, and kills it at the moment. The command can end before.
 fn start_and_kill(sandbox: &Sandbox, arguments: &[&str], paid: &Paid, moment: &Moment) {
     let mut command = sandbox.command(arguments);
     let mut child = command
@@ -155,7 +155,7 @@ fn start_and_kill(sandbox: &Sandbox, arguments: &[&str], paid: &Paid, moment: &M
     child.wait().unwrap();
 }
 
-/// The number of requests that were paid for, and how many of them the record has as known and as unknown.
+/// The number of paid requests, and how many of them the ledger has with a known and with an unknown outcome.
 #[derive(Default)]
 struct Ends {
     paid: usize,
@@ -373,14 +373,14 @@ fn killed_upgrades_are_recorded_and_called_at_most_twice() {
             for (job, size, _, moments) in &wishes {
                 let (sandbox, paid) = (&sandbox, &paid);
                 scope.spawn(move || {
-                    // A video that is there without a record may be replaced.
+                    // A file that no entry names may be replaced.
                     let command = ["upgrade", job, "--resolution", size, "--force"];
                     moments
                         .iter()
                         .for_each(|moment| start_and_kill(sandbox, &command, paid, moment));
                     let run = sandbox.run(&command);
-                    // A call with a lost reply is for a person to settle. The server's only video is smaller than asked
-                    // for.
+                    // Code 4: a person has to settle a call whose reply was lost. Code 6: the server's only video is
+                    // smaller than requested.
                     assert!([6, 4].contains(&run.code), "{} {}", run.code, run.err);
                 });
             }
@@ -405,7 +405,7 @@ fn killed_upgrades_are_recorded_and_called_at_most_twice() {
                 unknown: usize::from(is_unknown),
             });
             repeated += usize::from(*size == "4k" && calls > 1);
-            // For 1080p only the same call says how far the upgrade is.
+            // For 1080p, only the same call asks for the progress, so it may be repeated.
             if *size == "4k" && calls > 2 {
                 wrong.push(format!("{name} was asked for {calls} times"));
             }

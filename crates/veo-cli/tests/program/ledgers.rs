@@ -2,7 +2,7 @@
 
 use crate::sandbox::Sandbox;
 
-/// That of the option, else that of the environment, else that of the file. None of them is shown.
+/// The option wins over the environment, and the environment over the file. No address is shown.
 #[test]
 fn the_shared_ledger_can_be_set() {
     const HIDDEN: &str = "me:hidden";
@@ -115,7 +115,7 @@ mod postgres {
         }
     }
 
-    /// A certificate and its name are always checked where there is TLS, and there is TLS to another machine unless it is switched off.
+    /// TLS always checks the certificate and its name. Another machine is reached with TLS unless that is switched off.
     #[test]
     fn a_database_on_another_machine_is_reached_with_tls() {
         let there = "host=api.kie.ai hostaddr=127.0.0.1";
@@ -181,8 +181,8 @@ mod postgres {
         );
     }
 
-    /// Listens as a database that answers to a question for TLS, and refuses whoever comes in a sentence that says how. Returns its
-    /// port.
+    /// Listens as a database that answers `answer` to a client that asks for TLS. Refuses every client with a sentence
+    /// that says whether it came with TLS. Returns the port.
     fn serve(answer: u8) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -196,7 +196,7 @@ mod postgres {
                     continue;
                 }
                 stream.write_all(&[answer]).unwrap();
-                // A client that does not like the answer goes away.
+                // A client that rejects the answer closes the connection.
                 let mut stream = StreamOwned::new(server_connection(), stream);
                 if stream.read_exact(&mut beginning).is_ok() {
                     refuse(&mut stream, "with TLS");
@@ -263,7 +263,7 @@ mod postgres {
         assert_eq!(states(&sandbox), [("done", 10)]);
         assert_eq!(sandbox.paid(), 10);
 
-        // What one machine does not know, another one settles.
+        // Another machine settles an outcome that the first machine does not know.
         let lost = sandbox.with("KIE_API_KEY", "lost-reply");
         let run = lost.run(&["generate", "A kite", "--provider", "kie", "-o", "kite.mp4"]);
         let (_, told) = run.err.split_once("veo settle ").unwrap();

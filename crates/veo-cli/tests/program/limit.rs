@@ -1,5 +1,5 @@
-//! kie.ai takes twenty requests in any ten seconds. A request that waits for its turn was never sent, and a request
-//! that has its turn arrives within the limit.
+//! kie.ai accepts twenty requests in any ten seconds. A request that waits for its turn was never sent, and a request
+//! whose turn has come arrives within the limit.
 //!
 //! Tests that need ten seconds and more run with `scripts/kills.sh` only.
 
@@ -16,7 +16,7 @@ use crate::server::{Server, accepted, prompt, record, refused, task};
 const REQUESTS: usize = 20;
 const SPAN: Duration = Duration::from_secs(10);
 
-/// Returns whether tests run that take a minute.
+/// Returns whether tests that take a minute are run.
 fn has_time() -> bool {
     let has_time = number_of_cases("VEO_TEST_LONG", 0) > 0;
     if !has_time {
@@ -134,7 +134,7 @@ fn a_kill_leaves_waiting_requests_wanted() {
         "1s",
     ];
     let mut program = sandbox.start(&command);
-    // The accepted requests are on record by then.
+    // By now the accepted requests are in the ledger.
     program.until_times("Accepted as", REQUESTS - 2);
     program.kill();
     let (unknown, sent) = (count(&sandbox, "unknown"), server.count("POST"));
@@ -181,7 +181,7 @@ fn a_killed_batch_leaves_only_sent_requests_unknown() {
         let program = sandbox.start(&command);
         // The case needs a kill at this moment.
         thread::sleep(Duration::from_secs(seconds));
-        // A reply may have left and not be on record yet, so the requests of a moment ago count too.
+        // A reply may have left and not be in the ledger yet, so the requests of a moment ago count too.
         let before = provider.on_the_wire.load(Ordering::SeqCst);
         thread::sleep(Duration::from_millis(100));
         let on_the_wire = before.max(provider.on_the_wire.load(Ordering::SeqCst));
@@ -195,7 +195,7 @@ fn a_killed_batch_leaves_only_sent_requests_unknown() {
             continue;
         }
         let mut last = sandbox.run(&command);
-        // The same command sends the lines that were refused for the limit.
+        // The limit has refused some lines, and the same command sends them.
         for _ in 0..lines {
             if provider.prompts.lock().unwrap().len() == lines {
                 break;

@@ -3,7 +3,7 @@
 use crate::sandbox::{Sandbox, files_in};
 use crate::server::{Server, VIDEO, accepted, prompt, record};
 
-/// The longest line of the output and the longest line of a record, in bytes.
+/// The longest line of the output and the longest line of a ledger, in bytes.
 const SHOWN: usize = 1 << 10;
 const RECORDED: usize = 64 << 10;
 

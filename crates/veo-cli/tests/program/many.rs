@@ -1,4 +1,4 @@
-//! Every command is quick and needs little memory with a hundred thousand jobs on record.
+//! Every command is quick and needs little memory with a hundred thousand jobs in the ledger.
 //!
 //! `scripts/many.sh` measures the released program. A usual run has fewer jobs and no bounds, and only keeps the
 //! measurement in working order.
@@ -16,14 +16,14 @@ use crate::server::{Server, VIDEO, accepted, prompt, record, task};
 /// The most that a command may use: the processor in hundredths of a second, and the memory in megabytes.
 const MOST: [u64; 2] = [50, 150];
 
-/// The code of a command, and what it has used in the same units.
+/// The exit code of a command, and the processor time and memory that it has used, in the same units.
 struct Used {
     code: Option<i32>,
     hundredths: u64,
     megabytes: u64,
 }
 
-/// Runs a command to its end. Linux tells its memory until it ends, and its processor time until it is waited for.
+/// Runs a command to its end. Linux reports its memory until it ends, and its processor time until it is waited for.
 fn measure(command: &mut Command) -> Used {
     // A user's command also reads the certificates of the machine, so they count.
     command
@@ -60,10 +60,10 @@ fn measure(command: &mut Command) -> Used {
     }
 }
 
-/// Adds `count` finished jobs to a record.
+/// Adds `count` finished jobs to a ledger.
 ///
-/// The library's example `fill_ledger` writes them, since only the library knows the format. It is built with the tests
-/// of the workspace, and by the script.
+/// The library's example `fill_ledger` writes them, since only the library knows the format. The example is built with
+/// the tests of the workspace, and by the script.
 fn fill(path: &Path, count: usize) {
     let example = Path::new(env!("CARGO_BIN_EXE_veo"))
         .with_file_name("examples")

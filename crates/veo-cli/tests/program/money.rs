@@ -169,7 +169,7 @@ fn a_request_and_its_job_are_on_disk_before_the_next_step() {
             );
             return Some(accepted("t1"));
         }
-        // An unanswered question fails, and the command with it.
+        // A question without an answer fails, and then the command fails too.
         lines(&job).iter().any(named).then(|| record("t1", 3, ""))
     });
     let run = sandbox.at("kie", server.url()).run(&["generate", "A dog"]);
@@ -180,7 +180,7 @@ fn a_request_and_its_job_are_on_disk_before_the_next_step() {
     );
 }
 
-/// Nothing is sent from a damaged record, but its readable jobs can be waited for.
+/// Nothing is sent from a damaged ledger, but its readable jobs can be waited for.
 #[test]
 fn a_paid_job_is_listed_and_can_be_waited_for() {
     let sandbox = Sandbox::with_sim();

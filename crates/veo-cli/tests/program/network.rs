@@ -1,5 +1,5 @@
 //! The way to providers and media hosts: proxies, and names that lead to made-up addresses. Nothing leaves this
-//! machine. A proxy of the test, or a network of its own, stands for the Internet.
+//! machine: a proxy of the test, or a separate network, plays the Internet.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -101,7 +101,7 @@ pub(crate) fn certificates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/tls")
 }
 
-/// Returns a sandbox with an API key of kie.ai, which has its own address, and the certificates of the tests.
+/// Returns a sandbox with an API key for kie.ai at its real address, and with the certificates of the tests.
 fn sandbox() -> Sandbox {
     let authority = certificates().join("authority.pem");
     Sandbox::new()
@@ -244,7 +244,7 @@ fn a_path_in_the_base_url_is_named_as_the_fault() {
     }
 }
 
-/// Some proxy programs give out addresses of 198.18.0.0/15 for names.
+/// Some proxy programs answer for a name with an address of 198.18.0.0/15.
 #[cfg(target_os = "linux")]
 #[test]
 fn private_addresses_are_followed_if_the_api_has_one_too() {
@@ -257,7 +257,7 @@ fn a_request_is_not_sent_to_the_second_address_of_a_name() {
     run_in_a_network_of_its_own("network::two_addresses");
 }
 
-/// Runs one of the ignored tests below in a network of its own, if the system allows that.
+/// Runs one of the ignored tests below in a separate network, if the system allows that.
 #[cfg(target_os = "linux")]
 fn run_in_a_network_of_its_own(test: &str) {
     let hosts = tempfile::NamedTempFile::new().unwrap();

@@ -120,7 +120,7 @@ impl Sandbox {
         self.root.path().join("work").join(name)
     }
 
-    /// The folder with the records of jobs that are in no batch.
+    /// The folder with the ledger of the jobs that are in no batch.
     pub(crate) fn state(&self) -> PathBuf {
         self.root.path().join("state")
     }
@@ -132,7 +132,7 @@ impl Sandbox {
         files
     }
 
-    /// Restores the content of all files. They stay the same files, since the program looks at that.
+    /// Restores the content of all files. Each stays the same file, since the program notices another.
     pub(crate) fn restore(&self, files: &Files) {
         for (path, bytes) in self.files() {
             match files.get(&path) {
@@ -198,7 +198,7 @@ impl Sandbox {
         finish(child)
     }
 
-    /// Returns a command for another program, which finds this one.
+    /// Returns a command for another program, which can run this program by its name.
     pub(crate) fn shell(&self, program: &str) -> Command {
         let veo = Path::new(env!("CARGO_BIN_EXE_veo"))
             .parent()
@@ -418,7 +418,7 @@ pub(crate) fn files_in(folder: &Path) -> Files {
     files
 }
 
-/// The lines of a record that are JSON.
+/// The lines of a ledger that are JSON.
 pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines()

@@ -104,7 +104,7 @@ fn progress_goes_to_the_terminal_and_the_result_to_stdout() {
         if line.contains("POST") {
             return Some(r#"{"id":"task_1","status":"queued"}"#.to_owned());
         }
-        // A question is answered when the test sends the next answer.
+        // A question gets its answer only when the test sends one.
         Some(match next.lock().unwrap().recv().ok()? {
             Some(percent) => {
                 format!(r#"{{"id":"task_1","status":"in_progress","progress":{percent}}}"#)
@@ -121,7 +121,7 @@ fn progress_goes_to_the_terminal_and_the_result_to_stdout() {
     answer.send(Some(33)).unwrap();
     let message = " Making the video [";
     terminal.until_text("Making the video [=========>                    ] 33% (");
-    // The sign before the message moves without an answer.
+    // The sign before the message moves even without an answer.
     let signs = |drawn: &str| {
         drawn
             .match_indices(message)

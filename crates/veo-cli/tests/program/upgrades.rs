@@ -1,4 +1,4 @@
-//! Upgrades of kie.ai's old form. Each paid call is on record before it leaves, and no call is made without need.
+//! Upgrades in kie.ai's old form. Each paid call is in the ledger before it is sent, and no call is made without need.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +12,7 @@ const SAVED: i32 = 6;
 #[derive(Default)]
 struct Asked {
     calls: usize,
-    /// The questions about the task of the upgrade.
+    /// The number of questions about the task of the upgrade.
     own: usize,
 }
 
@@ -84,7 +84,7 @@ fn upgrade(size: &str) -> [&str; 6] {
     ["upgrade", "kie:t1", "--resolution", size, "--timeout", "8s"]
 }
 
-/// Only another call can tell the task of the upgrade, and it is made once.
+/// Only another call can return the task of the upgrade, and it is made once.
 #[test]
 fn a_lost_reply_to_a_call_for_4k_is_followed_by_one_more_call() {
     let call = |number| (number > 1).then(|| not_yet("t1-4k"));
@@ -122,7 +122,7 @@ fn a_lost_reply_for_1080p_is_unknown_and_not_repeated() {
         "{}",
         run.err
     );
-    // There is no job to wait for, and no call is made.
+    // There is no job to wait for, so `veo wait` makes no call.
     sandbox.run(&["wait"]);
     assert_eq!(asked.lock().unwrap().calls, 1);
     assert!(
@@ -135,7 +135,7 @@ fn a_lost_reply_for_1080p_is_unknown_and_not_repeated() {
 
 #[test]
 fn the_progress_of_an_upgrade_is_asked_as_documented() {
-    // For 4K the task of the upgrade is asked about. For 1080p only the call itself tells the progress.
+    // For 4K, the program asks about the task of the upgrade. For 1080p, only the call itself returns the progress.
     for (size, calls) in [("4k", 1), ("1080p", 9)] {
         let call = move |number| {
             Some(match (size, number) {
@@ -164,7 +164,7 @@ fn the_progress_of_an_upgrade_is_asked_as_documented() {
     }
 }
 
-/// The task is then that of the smaller video, which is finished already.
+/// Then the upgrade has the task of the smaller video, which is finished already.
 #[test]
 fn a_4k_upgrade_with_the_id_of_its_video_ends_in_4k() {
     let call = |number| {
@@ -195,7 +195,7 @@ fn an_automatic_upgrade_is_on_record_before_its_call() {
     ] {
         let sandbox = Sandbox::new();
         let state = sandbox.state();
-        // The record at each question about the job, and at the call for the upgrade.
+        // The ledger at each question about the job, and at the call for the upgrade.
         let seen = Arc::new(Mutex::new((Vec::new(), Vec::new())));
         let told = seen.clone();
         let server = Server::start(move |line, body| {
