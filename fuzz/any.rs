@@ -1,4 +1,4 @@
-//! Fuzzes the target that `FUZZ_TARGET` names. Without a name it tells those that there are, and ends.
+//! Fuzzes the target that `FUZZ_TARGET` names. Without a name it prints the names of all targets, and ends.
 #![no_main]
 
 use std::path::Path;
@@ -19,7 +19,7 @@ fuzz_target!(init: begin(), |input: &[u8]| {
     }
 });
 
-/// Puts the seeds where `FUZZ_SEEDS` says, before the fuzzer reads them there.
+/// Writes the seeds to the folder `FUZZ_SEEDS`, from which the fuzzer then reads them.
 fn begin() {
     let Some(target) = *TARGET else {
         for target in TARGETS {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Damages the record of a batch in thousands of ways: a bit is flipped, a line is cut in the middle, or the end is
+# Damages the ledger of a batch in thousands of ways: a bit is flipped, a line is cut in the middle, or the end is
 # missing. No line may be paid twice. Takes some minutes. VEO_TEST_SEED=NUMBER tries the same cases again.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Reads the providers' pages, as the workflow `drift` does every week. If they state something new, the script writes
-# that on the branch `drift`, and opens or updates one pull request. If a page cannot be read, it opens or updates one
-# issue. It never merges. The pages are texts of others, so they go through files only, and never through a shell.
+# Reads the providers' pages, as the workflow `drift` does every week. New facts go to the branch `drift`, for which the
+# script opens or updates one pull request. For a page that cannot be read, it opens or updates one issue. It never
+# merges. The pages are texts of others, so they pass through files only, and never through a shell.
 #
 # Needs git with a remote `origin`, and gh with a token that may write contents, pull requests and issues.
 # `scripts/drift.sh --from DIR` reads saved pages.

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# kill -9 of the replicas of examples/fleet, while they make videos on a PostgreSQL that is restarted twice and killed once; and
-# beside it the same for its engine alone, on a PostgreSQL of its own. Of the fleet nothing may be lost or paid twice. Takes some
-# minutes; VEO_TEST_JOBS and VEO_TEST_KILLS say how much: two jobs a second are ordered.
+# Kills the replicas of examples/fleet with kill -9 while they make videos. Their PostgreSQL is restarted twice and
+# killed once. For comparison, the same happens to their job engine alone. The fleet may lose nothing and pay nothing
+# twice. Takes some minutes. VEO_TEST_JOBS and VEO_TEST_KILLS set the numbers. Two jobs a second are ordered.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export VEO_TEST_JOBS=${VEO_TEST_JOBS:-300} VEO_TEST_KILLS=${VEO_TEST_KILLS:-20}

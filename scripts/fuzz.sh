@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes a target of tests/fuzz for so many seconds, or all of them one after the other, and prints what was tried. All that is
-# found stays in target/fuzz: the next run goes on from there. Needs cargo-fuzz and a nightly Rust.
+# Fuzzes one target of tests/fuzz, or each of them, for a number of seconds, and prints the number of executions. The
+# next run continues with the inputs in target/fuzz. Needs cargo-fuzz and a nightly Rust.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if (($# != 2)); then
@@ -8,7 +8,7 @@ if (($# != 2)); then
     exit 2
 fi
 home=$PWD/target/fuzz
-# Without a sanitizer, since there is no unsafe code.
+# No sanitizer is needed, since there is no unsafe code.
 cargo +nightly fuzz build --sanitizer none --target-dir "$home/build"
 program=$(find "$home/build" -path '*/release/any' -type f | head -n 1)
 targets=$1

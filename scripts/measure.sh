@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints the size of the program, the libraries that it needs, and the time that it takes to start. It is built alone,
-# as by `cargo install --path crates/veo-cli`. In a build of the whole workspace it would be larger, since the tests use
-# more features of the simulator.
+# Prints the size of the program, the libraries that it needs, and the time that it takes to start. The program is built
+# alone, as by `cargo install --path crates/veo-cli`. In a build of the whole workspace it would be larger, since the
+# tests use more features of the simulator.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release --package veo-cli --locked
@@ -12,7 +12,7 @@ runs=200
 start=$EPOCHREALTIME
 for ((run = 0; run < runs; run++)); do "$veo" --version > /dev/null; done
 end=$EPOCHREALTIME
-# The same loop without the program takes the time of bash alone.
+# The same loop without the program measures the time of bash alone.
 for ((run = 0; run < runs; run++)); do (exec true); done
 rest=$EPOCHREALTIME
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs a command with a PostgreSQL of its own, whose address is in VEO_TEST_POSTGRES:
+# Runs a command with a temporary PostgreSQL server, whose address is in VEO_TEST_POSTGRES:
 #   scripts/postgres.sh cargo test -p veo-tests --test ledgers
-# The server listens on a socket in a temporary folder. It is stopped and deleted when the command ends, also by a
+# The server listens on a socket in a temporary folder. It is stopped and deleted when the command ends, even after a
 # signal.
 set -euo pipefail
 

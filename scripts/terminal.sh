@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the program in a real terminal: progress, Ctrl-C, a batch, and a typed key. Prints the screen at each step, and
-# fails if something is missing there. Needs tmux and a built program: cargo build -p veo-cli.
+# Runs the program in a real terminal: progress, Ctrl-C, a batch, and a typed API key. Prints the screen at each step,
+# and fails if a part of it is missing. Needs tmux and a built program: cargo build -p veo-cli.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 veo=$(realpath "${VEO:-${CARGO_TARGET_DIR:-target}/debug/veo}")

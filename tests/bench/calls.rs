@@ -1,4 +1,4 @@
-//! Compares the cost of one paid request and one question with the same by hand with reqwest and serde.
+//! Compares the cost of one paid request and one question with that of the same calls by hand, with reqwest and serde.
 
 use std::fs;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::server::{SIMULATOR, Server};
 use crate::{Outcome, median};
 
 const PROMPT: &str = "A red kite over a harbour at dawn";
-/// How often each side is measured, and with how many calls.
+/// The number of measurements of each side, and the number of calls in each.
 const ROUNDS: usize = 9;
 const CALLS: usize = 1_000;
 
@@ -46,7 +46,7 @@ pub(crate) async fn compare() -> Outcome<()> {
     Ok(())
 }
 
-/// Makes so many calls on one side, for whoever counts the instructions of this process.
+/// Makes a number of calls on one side. A tool that counts the instructions of this process runs it.
 pub(crate) async fn run(side: &str, count: usize) -> Outcome<()> {
     let simulator = Server::start(SIMULATOR)?;
     let ours = ours(&simulator.url)?;
@@ -77,7 +77,7 @@ async fn call(client: &Client) -> Outcome<()> {
     }
 }
 
-/// The same connections: a new one for each paid request, and kept ones for questions.
+/// The calls by hand. Each paid request has a new connection, as in the library, and questions share connections.
 struct ByHand {
     submit: reqwest::Client,
     query: reqwest::Client,
@@ -178,7 +178,7 @@ fn succeeded<T>(reply: Envelope<T>) -> Outcome<T> {
     }
 }
 
-/// The time that the CPU has worked for this process, of which all is in one thread.
+/// The time that the CPU has worked for this process, which has one thread.
 fn cpu() -> Outcome<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds = text.split(' ').next().unwrap_or_default().parse()?;

@@ -1,4 +1,4 @@
-//! Compares the saving of a video of a GiB with curl.
+//! Compares the library with curl at saving a video of one GiB.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write};
@@ -11,16 +11,16 @@ use veo_core::{Access, Client, Downloads, JobRef, Kie, Video};
 use crate::server::Server;
 use crate::{Outcome, median, memory, worked};
 
-/// The argument with which this program is the media host.
+/// The argument that makes this program the media host.
 pub(crate) const HOST: &str = "--host";
 
-/// How often each is measured.
+/// The number of measurements of each side.
 const ROUNDS: usize = 3;
-/// A video that is whole, to which nothing is added but a box of zeros that players pass over.
+/// A whole video. The host adds only a box of zeros, which players skip.
 const VIDEO: &[u8] = include_bytes!("../media/base.mp4");
 const SIZE: usize = 1 << 30;
 
-/// Measures in turn: the library, which checks, hashes and syncs; curl with two programs that do the last two; and curl.
+/// Measures the library, which checks, hashes and syncs; curl and two programs that hash and sync; and curl alone.
 pub(crate) async fn compare() -> Outcome<()> {
     let host = Server::start(HOST)?;
     let url = &host.url;
@@ -43,7 +43,7 @@ pub(crate) async fn compare() -> Outcome<()> {
     let mut figures = [const { (Vec::new(), Vec::new()) }; 3];
     for _ in 0..ROUNDS {
         for (number, (seconds, cpu)) in figures.iter_mut().enumerate() {
-            // The last one may still be on its way to the disk.
+            // Without this, the earlier file may still be on its way to the disk.
             run("sync")?;
             let (start, worked) = (Instant::now(), worked()?);
             match number {

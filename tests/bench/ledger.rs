@@ -1,5 +1,5 @@
-//! How many paid calls a second a ledger in a file writes down, beside a plain loop that writes a line of the same length
-//! through to the disk; and how long it takes to open one.
+//! Measures how many paid calls a second a ledger in a file writes down, and how long a ledger takes to open. A plain
+//! loop that syncs lines of the same length to the disk is measured too, for comparison.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -12,17 +12,17 @@ use veo_core::{Access, Client, Kie, Offer, VideoRequest};
 
 use crate::{Outcome, median, worked};
 
-/// How often each side is measured, and with how many calls.
+/// The number of measurements of each side, and the number of calls in each.
 const ROUNDS: usize = 25;
 const CALLS: usize = 128;
-/// How often a ledger is opened.
+/// The number of times that a ledger is opened.
 const OPENINGS: usize = 9;
 
-/// Measures one writer and sixteen, each in turn with the plain loop.
+/// Measures one writer and sixteen writers, each in turn with the plain loop.
 pub(crate) async fn begins() -> Outcome<()> {
     println!("| writers | begins a second | plain loop | ratio |");
     println!("| --: | --: | --: | --: |");
-    // Not in memory, as temporary files can be.
+    // Temporary files can be in memory, and the target folder is on the disk.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     for writers in [1, 16] {
         let (mut of_ours, mut of_plain, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
@@ -47,7 +47,7 @@ pub(crate) async fn begins() -> Outcome<()> {
     Ok(())
 }
 
-/// Opens a ledger that is there, and prints the median of the times and the CPU time of each.
+/// Opens an existing ledger several times, and prints the median of the times and the mean of the CPU times.
 pub(crate) async fn open(path: &str) -> Outcome<()> {
     let (mut times, mut cpu) = (Vec::new(), 0.0);
     let mut jobs = 0;
@@ -69,7 +69,7 @@ pub(crate) async fn open(path: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// The time in which all calls are written down, by so many at a time.
+/// Returns the time in which `writers` tasks write down all calls.
 async fn begun(ledger: &FileLedger, writers: usize) -> Outcome<Duration> {
     let client = Client::new(Kie::new(Access::new("key"))?)?;
     let request = VideoRequest::text("A red kite over a harbour at dawn");
@@ -105,7 +105,7 @@ async fn write_down(
     Ok(())
 }
 
-/// The time in which as many lines of this length are written through to the disk, one after the other.
+/// Returns the time in which the plain loop syncs as many lines of this length to the disk, one after the other.
 fn plain(path: &Path, length: u64) -> Outcome<Duration> {
     let line = vec![b'x'; usize::try_from(length)?];
     let mut file = File::create(path)?;

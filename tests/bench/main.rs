@@ -1,5 +1,5 @@
-//! Measures this library beside code that does the same without it: `cargo bench -p veo-bench -- ROW`.
-//! `scripts/bench.sh` runs all rows.
+//! Compares this library with code that does the same without it: `cargo bench -p veo-bench -- ROW`. `scripts/bench.sh`
+//! runs all rows.
 
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 
@@ -17,11 +17,11 @@ use crate::server::end_with_parent;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The clock of the kernel for the work of processes.
+/// The unit in which the kernel counts the CPU time of a process.
 const TICKS_A_SECOND: f64 = 100.0;
 
 fn main() -> Outcome<()> {
-    // cargo adds an option of its own.
+    // cargo adds the option --bench.
     let arguments: Vec<_> = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")
@@ -61,7 +61,7 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-/// A figure of this process, in bytes.
+/// The value of a line of `/proc/self/status` about this process, in bytes.
 fn memory(name: &str) -> Outcome<usize> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -72,13 +72,13 @@ fn memory(name: &str) -> Outcome<usize> {
         << 10)
 }
 
-/// The seconds that the CPU has worked for this process and those that it has started and that have ended.
+/// The seconds of CPU time of this process, and of those of its child processes that have ended.
 fn worked() -> Outcome<f64> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     let (_, fields) = stat
         .rsplit_once(") ")
         .ok_or("Linux tells it, and this is none")?;
-    // In user mode and in the kernel, and the same of those that have ended.
+    // The four fields are the time in user mode and in the kernel, of this process and of its children.
     let ticks = fields.split(' ').skip(11).take(4).map(str::parse::<f64>);
     Ok(ticks.sum::<Result<f64, _>>()? / TICKS_A_SECOND)
 }

@@ -1,4 +1,5 @@
-//! How often a wait asks, and how late it notices the end of a job. The clock is paused, so that nobody waits.
+//! Measures how often a wait asks, and how late it notices the end of a job. The clock is paused, so no wait takes
+//! time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,27 +14,27 @@ use veo_core::{
 
 use crate::Outcome;
 
-/// A job begins each second.
+/// The number of jobs. One begins each second.
 const JOBS: u32 = 10_000;
-/// Of a hundred jobs so many take about so many seconds.
+/// The number of jobs in a hundred, and the seconds that each of them takes on average.
 const MIX: [(u32, f64); 3] = [(70, 90.0), (20, 150.0), (10, 420.0)];
-/// By how much of that a job can be shorter or longer.
+/// The part of this time by which a job can be shorter or longer.
 const SPREAD: f64 = 0.2;
-/// Fixed pauses to compare with.
+/// The fixed pauses in seconds, for comparison.
 const FIXED: [f64; 4] = [1.0, 5.0, 10.0, 30.0];
 
-/// Questions for each job, and the seconds from the end of a job to the answer that says so.
+/// The number of questions for each job, and the seconds from the end of a job to the answer that reports the end.
 struct Figures {
     questions: f64,
     delay: f64,
 }
 
-/// A provider whose jobs are named by their number.
+/// A provider whose jobs have numbers as names.
 #[derive(Debug)]
 struct Studio {
-    /// When the first job begins.
+    /// The time at which the first job begins.
     start: Instant,
-    /// True if it tells when a video was begun and done. Without these times a client learns nothing.
+    /// True if the provider reports when a video was begun and done. Without these times a client learns nothing.
     tells_times: bool,
     questions: Arc<AtomicUsize>,
 }
@@ -56,7 +57,7 @@ fn show(schedule: &str, figures: &Figures) {
     println!("| {schedule} | {questions:.1} | {delay:.1} s |");
 }
 
-/// All jobs with the default settings.
+/// Returns the figures of all jobs with the default settings.
 async fn ours(tells_times: bool) -> Outcome<Figures> {
     let (start, questions) = (Instant::now(), Arc::default());
     let studio = Studio {
@@ -85,7 +86,7 @@ async fn ours(tells_times: bool) -> Outcome<Figures> {
     })
 }
 
-/// The same for a question every so many seconds.
+/// Returns the figures of all jobs with one question every `pause` seconds.
 fn fixed(pause: f64) -> Figures {
     let durations = || (0..JOBS).map(duration);
     let questions = |duration: f64| (duration / pause).ceil();
@@ -100,7 +101,7 @@ fn begin(job: u32) -> Duration {
     Duration::from_secs(job.into())
 }
 
-/// How many seconds a job takes. Each hundred has the whole mix, out of order.
+/// The number of seconds that a job takes. Each hundred jobs have the whole mix, in no order.
 fn duration(job: u32) -> f64 {
     let mut number = job * 37 % 100;
     for (share, usual) in MIX {

@@ -1,4 +1,4 @@
-//! Servers as processes of their own, so that what they take does not count.
+//! Servers in processes of their own, so that their time and memory are not measured.
 
 use std::io::{self, BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,10 +8,10 @@ use veo_sim::{Pace, Scenario, Sim};
 
 use crate::Outcome;
 
-/// The argument with which this program is the simulator.
+/// The argument that makes this program the simulator.
 pub(crate) const SIMULATOR: &str = "--simulator";
 
-/// This program, serving something. It ends with this.
+/// This program as a server. The server ends when this is dropped.
 pub(crate) struct Server {
     _process: Child,
     pub(crate) url: String,
@@ -35,7 +35,7 @@ impl Server {
     }
 }
 
-/// Ends this process when the one that has started it does.
+/// Ends this process when the process that has started it ends.
 pub(crate) fn end_with_parent() {
     thread::spawn(|| {
         let _ = io::copy(&mut io::stdin(), &mut io::sink());

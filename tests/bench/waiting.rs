@@ -1,4 +1,4 @@
-//! Measures what it takes to wait for many jobs. First all jobs are accepted. Then each is waited for in a task of its own, with
+//! Measures the cost of waiting for many jobs. First all jobs are accepted. Then a Tokio task waits for each job, with
 //! the usual pauses between questions.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,10 +13,10 @@ use veo_core::{Access, Client, JobRef, Kie, Limit, Submission, VideoRequest};
 use crate::server::Server;
 use crate::{Outcome, memory};
 
-/// The argument with which this program is the provider.
+/// The argument that makes this program the provider.
 pub(crate) const PROVIDER: &str = "--provider";
 
-/// How long a job takes.
+/// The time that a job takes.
 const JOB: Duration = Duration::from_secs(90);
 /// The number of requests that are on their way at a time.
 const SUBMITS: usize = 50;
@@ -78,8 +78,8 @@ async fn accepted(client: &Arc<Client>, count: usize) -> Outcome<Vec<JobRef>> {
     Ok(jobs)
 }
 
-/// Plays kie.ai without a memory, since the simulator forgets jobs when there are more than 20,000: the id of a task says when
-/// it began.
+/// Plays kie.ai without a memory: the id of a task contains the time at which it began. The simulator cannot be used,
+/// since it forgets jobs when there are more than 20,000.
 pub(crate) fn serve() -> Outcome<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("http://{}", listener.local_addr()?);

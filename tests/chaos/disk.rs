@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A disk of some mebibytes in a folder, where root may mount one; else the folder, which is never full.
+/// A disk of 16 MiB in a folder, if root may mount one. Otherwise it is the folder alone, which is never full.
 pub(crate) struct Disk {
     path: PathBuf,
     is_mounted: bool,
@@ -29,7 +29,7 @@ impl Disk {
         self.path.join(name)
     }
 
-    /// Takes the last byte. Whether that is possible.
+    /// Fills the disk to the last byte. Returns whether that is possible.
     pub(crate) fn fill(&self) -> bool {
         if !self.is_mounted {
             return false;

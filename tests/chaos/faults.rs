@@ -1,4 +1,4 @@
-//! The faults of a run, by chance. No reply lies about the money: whoever was charged is not told that the request was refused.
+//! The random faults of a run. No reply lies about the money: no reply to a charged request says that it was refused.
 
 use fastrand::Rng;
 use veo_sim::{Callbacks, Fate, Fault, Pace, Scenario, Shape};
@@ -38,7 +38,7 @@ const SHAPES: &[Shape] = &[
     Shape::ErrorIsNull,
 ];
 
-/// All but those in which a task is never told to have ended: one is stuck, and one is a success that names no video.
+/// All fates with an end. A task that is stuck and a success without a video are left out, since they have none.
 const FATES: &[Fate] = &[
     Fate::PromptRefused,
     Fate::ImageRefused,
@@ -52,7 +52,7 @@ const FATES: &[Fate] = &[
     Fate::No4k,
 ];
 
-/// A scenario in which about every fourth request goes wrong, and every eighth task.
+/// Returns a scenario in which about every fourth request and every eighth task goes wrong.
 pub(crate) fn scenario(chance: &mut Rng, jobs: usize, pace: Pace) -> Scenario {
     let jobs = u32::try_from(jobs).unwrap();
     let callbacks = Callbacks {
@@ -119,7 +119,7 @@ fn of_media(chance: &mut Rng) -> Fault {
     }
 }
 
-/// A reply that suffers, whether the request was acted on or not.
+/// Returns a fault that spoils the reply. The provider may have acted on the request or not.
 fn of_reply(chance: &mut Rng) -> Fault {
     let server_error = one_of(chance, &[500, 502, 504, 520, 524]);
     let accepted = chance.bool();
@@ -140,7 +140,7 @@ fn of_reply(chance: &mut Rng) -> Fault {
     }
 }
 
-/// The proxy in front of a provider.
+/// Returns the page of the proxy in front of a provider.
 fn page(status: u16, accepted: bool) -> Fault {
     Fault::Reply {
         status,

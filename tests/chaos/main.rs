@@ -1,8 +1,9 @@
-//! Everything goes wrong at once: the library, a batch of the program and the example of a web backend make videos at a simulator
-//! with every fault, and are killed, find their disk full and their clock changed. At the end the ledger has what was charged.
+//! Everything goes wrong at once. The library, a batch of the program and the example of a web backend make videos at a
+//! simulator with every fault. They are killed, their disk is full and their clock is wrong. At the end the ledger has
+//! each charge.
 //!
-//! Nothing is paid twice, and nothing that was paid is lost; what is unknown is settled by what the simulator knows.
-//! `scripts/chaos.sh` makes many more videos than the usual run, and the same again for the same seed.
+//! Nothing is paid twice, and nothing that was paid is lost. Unknown outcomes are settled from the simulator's charges.
+//! `scripts/chaos.sh` makes many more videos than a usual run. The same seed makes the same choices again.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -25,10 +26,10 @@ use std::thread;
 
 use round::{Round, Tally};
 
-/// How many rounds are under way at a time: most of the time of each is spent with waiting.
+/// The number of rounds at a time. Each round spends most of its time waiting.
 const AT_A_TIME: u64 = 3;
 
-/// Where the rounds are written down, as lines of numbers, and how many videos there are to be in all.
+/// The file to which the rounds are written as lines of numbers, the number of videos in all, and the seed.
 struct Plan {
     results: Option<File>,
     jobs: usize,
@@ -62,7 +63,7 @@ fn the_ledger_has_what_was_charged() {
 }
 
 impl Plan {
-    /// As the environment says; else a few videos, and nothing is written down.
+    /// Reads the plan from the environment. By default it is for a few videos, and nothing is written.
     fn new() -> Self {
         let seed = number("VEO_TEST_SEED").unwrap_or_else(|| u64::from(std::process::id()) << 20);
         println!("to see the same choices again: VEO_TEST_SEED={seed}");
@@ -105,7 +106,7 @@ fn number<T: FromStr>(variable: &str) -> Option<T> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Where a program is that `cargo build` has put beside this test.
+/// The path of a program that `cargo build` has put beside this test.
 fn program(name: &str) -> std::path::PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().unwrap().parent().unwrap();

@@ -1,4 +1,4 @@
-//! Some videos, made by one of the ways, and the account of them.
+//! Makes some videos in one of three ways, and compares the charges with the ledger.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use crate::disk::Disk;
 use crate::faults::{WEBHOOK_KEY, scenario};
 use crate::program;
 
-/// How the videos are made.
+/// The way in which the videos are made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Way {
     Library,
@@ -27,7 +27,7 @@ pub(crate) enum Way {
     Server,
 }
 
-/// Some videos that are to be made by one of the ways, with one ledger.
+/// Some videos that are made in one way, with one ledger.
 pub(crate) struct Round {
     pub(crate) seed: u64,
     pub(crate) way: Way,
@@ -41,17 +41,17 @@ pub(crate) struct Tally {
     pub(crate) kills: usize,
     pub(crate) full_disks: usize,
     pub(crate) charges: usize,
-    /// How many of the charges the ledger knew by itself, and how many had to be settled.
+    /// The number of charges that the ledger had by itself, and the number that had to be settled.
     pub(crate) known: usize,
     pub(crate) settled: usize,
-    /// How many jobs have failed, and how many requests were rejected in the end.
+    /// The number of jobs that have failed, and the number of requests that were rejected in the end.
     pub(crate) failed: usize,
     pub(crate) rejected: usize,
     /// The sum of the prices that the ledger knows, in hundredths of a credit.
     pub(crate) cents: i64,
 }
 
-/// A simulator with a program that is started again and again.
+/// A simulator, and a program that is started again and again.
 struct Place {
     folder: TempDir,
     disk: Disk,
@@ -59,19 +59,19 @@ struct Place {
     way: Way,
     provider: &'static str,
     jobs: usize,
-    /// Where the web backend listens. It stays the same, since callbacks go there.
+    /// The address of the web backend. It stays the same, since callbacks are sent to it.
     address: SocketAddr,
     web: reqwest::Client,
 }
 
-/// A library that lets a program see another time. Without it the clock stays as it is.
+/// A library that shows a program another time. Where this library is not installed, the clock is always right.
 const CLOCK: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
 impl Round {
-    /// By the seed alone, with no more videos than this.
+    /// Makes a round that depends on the seed alone, with at most `most` videos.
     pub(crate) fn new(seed: u64, most: usize) -> Self {
         let mut chance = Rng::with_seed(seed);
-        // kie.ai's limit of 20 requests in 10 seconds is kept by the program and the server, so their rounds are small there.
+        // The program and the server keep kie.ai's limit of 20 requests in 10 seconds, so their rounds are small there.
         let (way, provider, jobs) = match chance.u32(0..10) {
             0 => (Way::Server, "kie", 15),
             1 => (Way::Batch, "kie", 15),
@@ -89,7 +89,7 @@ impl Round {
         }
     }
 
-    /// Makes the videos, and compares what was charged with the ledger.
+    /// Makes the videos, and compares the charges with the ledger.
     pub(crate) fn run(&self) -> Tally {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -136,7 +136,7 @@ impl Place {
         place
     }
 
-    /// Starts the program, perhaps with a full disk, and kills it.
+    /// Starts the program, sometimes with a full disk, and kills it.
     async fn interrupt(&self, chance: &mut Rng, tally: &mut Tally) {
         let is_full_first = chance.u32(0..6) == 0 && self.disk.fill();
         let child = self.start(chance);
@@ -154,7 +154,7 @@ impl Place {
         self.disk.free();
     }
 
-    /// Lets the program go on until there is nothing to do, or nothing that gets better.
+    /// Runs the program until each entry has ended or is unknown, at most thirty times.
     async fn finish(&self, chance: &mut Rng) {
         for _ in 0..30 {
             let mut child = self.start(chance);
@@ -174,7 +174,7 @@ impl Place {
         }
     }
 
-    /// How long a run may take. A server never ends, and asks at once after a start.
+    /// The longest time of a run. A server never ends by itself, and asks about its jobs at once after a start.
     fn patience(&self) -> Duration {
         Duration::from_secs(if self.way == Way::Server { 4 } else { 40 })
     }
@@ -185,7 +185,7 @@ impl Place {
             Way::Batch => self.batch(),
             Way::Server => self.server(),
         };
-        // A callback is refused by a clock that is wrong by more than five minutes.
+        // With a clock that is wrong by more than five minutes, the server would refuse every callback.
         let most = if self.way == Way::Server {
             200
         } else {
@@ -257,7 +257,7 @@ impl Place {
         command
     }
 
-    /// Asks the server for all videos, again and again. The others know what is wanted.
+    /// Requests all videos from the server, again and again. The other programs know the videos from their arguments.
     async fn ask(&self) {
         if self.way != Way::Server {
             std::future::pending::<()>().await;
@@ -297,7 +297,7 @@ impl Place {
         }
     }
 
-    /// All that is on record, while no process has it open.
+    /// Returns all entries of the ledger, while no process has it open.
     async fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
         let Some(ledger) = FileLedger::open_existing(self.ledger()).await.unwrap() else {
@@ -310,7 +310,7 @@ impl Place {
         entries
     }
 
-    /// Settles what is unknown, and compares what was charged with the ledger.
+    /// Settles the unknown outcomes, and compares the charges with the ledger.
     async fn compare(&self, mut tally: Tally, seed: u64) -> Tally {
         let charges = self.charges();
         tally.charges = charges.values().map(Vec::len).sum();
@@ -338,7 +338,7 @@ impl Place {
                 tally.cents += cents(told);
             }
         }
-        // A wish that never came to the ledger was never sent.
+        // A wish without an entry was never sent.
         let has_entry = |prompt: &String| entries.iter().any(|entry| prompt_of(entry) == prompt);
         assert!(
             charges.keys().all(has_entry),
@@ -366,7 +366,8 @@ impl Place {
         charges
     }
 
-    /// As somebody does who has looked at the provider's list of tasks. A fault can come between.
+    /// Settles an entry like a person who has looked at the provider's list of tasks. A fault can make this fail at
+    /// first.
     async fn settle(&self, entry: &Entry, charge: Option<&Charge>) {
         let access = Access::new("any key").base_url(self.sim.url());
         let (name, client) = match self.provider {
@@ -391,7 +392,7 @@ impl Place {
     }
 }
 
-/// Returns whether a program that goes on has something to do for an entry.
+/// Returns whether a program that runs again has something to do for an entry.
 fn needs_work(state: EntryState) -> bool {
     !matches!(
         state,
@@ -408,7 +409,7 @@ fn prompt_of(entry: &Entry) -> &str {
     request.map_or("", |request| request.prompt.as_str())
 }
 
-/// A program that sees nothing of this machine's environment.
+/// Returns a command that gets none of this machine's environment.
 fn bare(program: PathBuf) -> Command {
     let mut command = Command::new(program);
     command
@@ -418,7 +419,7 @@ fn bare(program: PathBuf) -> Command {
     command
 }
 
-/// Ends it at once, as a failure of power does.
+/// Ends a program at once, as a power failure does.
 fn end(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();

@@ -1,5 +1,5 @@
-//! Makes videos by the library until each has an end: `chaos_worker LEDGER FOLDER PROVIDER COUNT`, with the address of the
-//! simulator in `URL`. Whoever starts it again goes on.
+//! Makes videos with the library until each has an end: `chaos_worker LEDGER FOLDER PROVIDER COUNT`, with the address
+//! of the simulator in `URL`. A second start continues the same videos.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

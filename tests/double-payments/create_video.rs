@@ -1,11 +1,11 @@
-//! Asks the library for one video, as `clients` do with other clients: `create_video LEDGER URL SECONDS`. With a ledger it asks
-//! twice under the same key, like a user who does not know the first outcome.
+//! Requests one video from the library, as `clients` do with other clients: `create_video LEDGER URL SECONDS`. With a
+//! ledger it sends the request twice under the same key, like a user who does not know the first outcome.
 //!
 //! | LEDGER | ledger |
 //! | --- | --- |
-//! | `none` | no ledger, and one question |
+//! | `none` | no ledger, and one request |
 //! | `file` | a file |
-//! | `postgres` | the database of `VEO_TEST_POSTGRES`; the second question goes to another replica |
+//! | `postgres` | the database of `VEO_TEST_POSTGRES`; another replica sends the second request |
 
 use std::error::Error;
 use std::time::Duration;
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// How to reach the database with a new schema.
+/// Returns the address of the database with a new schema.
 async fn schema(folder: &TempDir) -> Result<Config, Box<dyn Error>> {
     let mut config: Config = std::env::var("VEO_TEST_POSTGRES")?.parse()?;
     let name = folder.path().file_name().unwrap_or_default().display();

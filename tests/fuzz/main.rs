@@ -1,4 +1,4 @@
-//! The targets of `fuzz/` on their stored seeds, and on some changes of each. `scripts/fuzz.sh` tries many more.
+//! Runs the targets of `fuzz/` on their stored seeds and on some changes of each. `scripts/fuzz.sh` tries many more.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -25,7 +25,7 @@ fn no_seed_and_no_change_of_one_is_a_finding() {
     }
 }
 
-/// A seed without an end, without a byte in the middle, and with one that is another.
+/// Returns a seed without its second half, without its middle byte, and with another byte in the middle.
 fn changes(seed: &[u8]) -> Vec<Vec<u8>> {
     let middle = seed.len() / 2;
     let mut without_byte = seed.to_vec();

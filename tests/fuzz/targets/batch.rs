@@ -18,7 +18,7 @@ pub(super) fn run(input: &[u8]) {
         let read: VideoRequest = serde_json::from_str(&json).unwrap();
         assert_eq!(read, *request, "{json}");
     }
-    // The keys are of the content, and not of how it is spelt.
+    // A key depends on the content of a line, and not on its spelling.
     let respelt = batch_lines(&respelt(&text)).unwrap();
     assert_eq!(respelt, lines);
 }
@@ -37,7 +37,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// The same lines with other blanks.
+/// Returns the same lines with other blanks.
 fn respelt(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     let lines = lines.map(|line| {

@@ -5,7 +5,7 @@ use veo_cli::configuration;
 const KEY: &str = "sk-Zq7w2d3cRm5tKx8LpV9nYb4Hs6Dq1Z";
 
 pub(super) fn run(input: &[u8]) {
-    // The key is where somebody would put one, and what becomes of it is never shown.
+    // The word KEY marks the places in a seed where a user would write the API key. No error may show the key.
     let text = super::text(input).replace("KEY", KEY);
     let read = configuration(&text);
     let shown = read.as_ref().err();

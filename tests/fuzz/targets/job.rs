@@ -1,4 +1,4 @@
-//! Job lines, and tasks as job lines.
+//! Job names as text, and names of jobs with any text as the id of the task.
 
 use veo_core::JobRef;
 

@@ -1,4 +1,4 @@
-//! The file of a ledger, in whatever state it is found.
+//! The file of a ledger with any content.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ thread_local! {
     static DESK: Desk = Desk::new();
 }
 
-/// Where it is tried.
+/// The folder and the offer with which ledgers are tried.
 struct Desk {
     runtime: Runtime,
     folder: TempDir,
@@ -40,7 +40,7 @@ impl Desk {
     }
 }
 
-/// The file as it is.
+/// Tries the file as it is.
 pub(super) fn run(input: &[u8]) {
     DESK.with(|desk| {
         fs::write(desk.path(), input).unwrap();
@@ -48,7 +48,7 @@ pub(super) fn run(input: &[u8]) {
     });
 }
 
-/// The file with right checksums, so that what its lines say counts.
+/// Tries the file with right checksums, so that the content of its lines matters.
 pub(super) fn run_mended(input: &[u8]) {
     run(&mended(input));
 }
@@ -89,7 +89,8 @@ async fn begin(desk: &Desk, key: &str) -> Begin {
     Begin::new(Want::new(key, wish), desk.offer.clone())
 }
 
-/// The keys that whole lines state, as far as the first line says that the file reaches; in all of it if that line is damaged.
+/// Returns the keys in whole lines, up to the end that the first line states, or to the end of the file if it is
+/// damaged.
 fn stated_keys(file: &[u8]) -> Vec<String> {
     let end = end_of(file).unwrap_or(file.len());
     let mut keys = Vec::new();
@@ -109,7 +110,7 @@ fn stated_keys(file: &[u8]) -> Vec<String> {
         let Ok(json) = serde_json::from_slice::<Value>(line) else {
             continue;
         };
-        // A line that nobody has written so can be refused.
+        // A ledger may refuse a line that no ledger has written in this form.
         let is_written =
             line[16..].starts_with(b"\",\"short\":") && format!("{json}\n").as_bytes() == line;
         let short = &json["short"];
@@ -120,7 +121,7 @@ fn stated_keys(file: &[u8]) -> Vec<String> {
     keys
 }
 
-/// Returns whether an event in short is one of an entry, with a value of the right type in each field.
+/// Returns whether the short form of an event is about an entry, and each of its fields has a value of the right type.
 fn is_of_entry(short: &Value) -> bool {
     const STATES: [&str; 8] = [
         "wanted",
@@ -146,10 +147,10 @@ fn is_of_entry(short: &Value) -> bool {
     fields.contains_key("n") && fields.iter().all(is_typed)
 }
 
-/// How long the first line is.
+/// The length of the first line in bytes.
 const HEAD: usize = 192;
 
-/// Where the last line ends, as the first one says if it is whole.
+/// Returns where the last line ends, if the first line is whole and states it.
 fn end_of(file: &[u8]) -> Option<usize> {
     let head = file.get(..HEAD)?;
     if mended_head(head)? != head {
@@ -159,7 +160,7 @@ fn end_of(file: &[u8]) -> Option<usize> {
     usize::try_from(head["end"].as_u64()?).ok()
 }
 
-/// The file with the checksums that its lines should have.
+/// Returns the file with the checksums that its lines should have.
 fn mended(file: &[u8]) -> Vec<u8> {
     let (head, lines) = file.split_at(file.len().min(HEAD));
     let mut mended = mended_head(head).unwrap_or_else(|| head.to_vec());
@@ -174,7 +175,7 @@ fn mended(file: &[u8]) -> Vec<u8> {
     mended
 }
 
-/// The first line with its checksum, which is that of the object without it.
+/// Returns the first line with the right checksum, which is that of the object without it.
 fn mended_head(head: &[u8]) -> Option<Vec<u8>> {
     const NAME: &str = ",\"crc\":\"";
     let text = std::str::from_utf8(head).ok()?;
@@ -184,7 +185,7 @@ fn mended_head(head: &[u8]) -> Option<Vec<u8>> {
     Some(format!("{line:width$}\n", width = HEAD - 1).into_bytes())
 }
 
-/// The checksum of a line, which is that of all behind it.
+/// Returns the checksum of a line. It covers everything after the checksum.
 fn crc_of(line: &[u8]) -> [u8; 8] {
     let crc = crc32fast::hash(line.get(16..).unwrap_or_default());
     let mut digits = [0; 8];
@@ -192,7 +193,7 @@ fn crc_of(line: &[u8]) -> [u8; 8] {
     digits
 }
 
-/// The file after each thing that can happen, and rewritten.
+/// Returns the file after each kind of event, and the rewritten file.
 async fn written(desk: &Desk) -> Vec<Vec<u8>> {
     let path = desk.path();
     let _ = fs::remove_file(&path);
@@ -209,7 +210,7 @@ async fn written(desk: &Desk) -> Vec<Vec<u8>> {
     };
     let ended = |outcome| Event::Ended { outcome };
     let credits = 60.5;
-    // After the refusal its account is left alone for a while.
+    // After a refusal the ledger pauses the account for a while, so the refusal comes last.
     let events = [
         ("lost", ended(Outcome::Unknown { error: lost })),
         ("made", ended(accepted)),
@@ -245,7 +246,7 @@ async fn written(desk: &Desk) -> Vec<Vec<u8>> {
     fs::remove_file(&path).unwrap();
     FileLedger::create(&path, entries).unwrap();
     let whole = fs::read(&path).unwrap();
-    // What follows a blank line counts also where the first line is damaged.
+    // If the first line is damaged, the lines after a blank line still count.
     let mut with_blank = whole.clone();
     with_blank.insert(HEAD, b'\n');
     with_blank[HEAD / 2] ^= 1;

@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Something that reads what comes from outside.
+/// A part of the code that reads input from outside.
 pub struct Target {
     /// Its name.
     pub name: &'static str,
-    /// Takes bytes, and panics if what is made of them is wrong.
+    /// Reads the bytes, and panics if the result is wrong.
     pub run: fn(&[u8]),
-    /// The inputs to begin with.
+    /// Returns the inputs with which fuzzing begins.
     pub seeds: fn() -> Vec<Vec<u8>>,
 }
 
@@ -72,7 +72,7 @@ const fn target(name: &'static str, run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>)
     Target { name, run, seeds }
 }
 
-/// The replies to an operation that are fixtures, in files of their own and as rows of a table.
+/// Returns the replies of the fixtures for an operation, from its files and from the rows of a table.
 fn replies(operation: &str) -> Vec<Vec<u8>> {
     let mut replies = files(&format!("tests/fixtures/{operation}"));
     for row in text(&file("tests/fixtures/replies.jsonl")).lines() {
@@ -87,7 +87,7 @@ fn replies(operation: &str) -> Vec<Vec<u8>> {
     replies
 }
 
-/// All files below a folder of the repository.
+/// Returns all files below a folder of the repository.
 fn files(folder: &str) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     read_files(&repository().join(folder), &mut found);
@@ -109,7 +109,7 @@ fn read_files(folder: &Path, found: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// A file of the repository.
+/// Returns a file of the repository.
 fn file(path: &str) -> Vec<u8> {
     fs::read(repository().join(path)).unwrap()
 }
@@ -118,7 +118,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The input as text, of which bytes that are none are left out.
+/// Returns the input as text, without bytes that are not UTF-8.
 fn text(input: &[u8]) -> String {
     String::from_utf8_lossy(input).into_owned()
 }

@@ -1,4 +1,4 @@
-//! Returns whether a video is whole.
+//! Videos, whose facts are read from the file.
 
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -37,7 +37,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     names.map(|path| super::file(&path)).to_vec()
 }
 
-/// In memory, where that is possible.
+/// Returns a folder in memory, if the system has one.
 pub(super) fn folder() -> &'static Path {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() {

@@ -1,5 +1,5 @@
-//! Replies of the providers to each operation. An input is a reply in the form of `tests/fixtures`: a status line, headers, an
-//! empty line, and the body.
+//! Replies of the providers to each operation. An input is a reply in the form of `tests/fixtures`: a status line,
+//! headers, an empty line, and the body.
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -17,10 +17,10 @@ use veo_core::{
     Resolution, State, Submission, UniAll, Unknown, Upgrade, VideoRequest,
 };
 
-/// A key as real ones are. An input has it in the place of this word.
+/// An API key like real ones. It replaces the word `{key}` in an input.
 const KEY: &str = "sk-Zq7w2d3cRm5tKx8L";
 const KEY_WORD: &str = "{key}";
-/// The video that is continued, or made larger.
+/// The task whose video is extended or made larger.
 const SOURCE: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
 thread_local! {
@@ -39,7 +39,7 @@ struct Providers {
 
 impl Providers {
     fn new() -> Self {
-        // Nothing is sent there.
+        // Nothing is sent to this address, since each reply is given beforehand.
         let access = Access::new(KEY).base_url("http://127.0.0.1:9");
         let kie = Kie::new(access.clone()).unwrap().form(KieForm::Old);
         let current = Kie::new(access.clone()).unwrap().form(KieForm::Current);
@@ -114,7 +114,7 @@ pub(super) fn kie_upgrade(input: &[u8]) {
     }
 }
 
-/// The calls that cost nothing and are about no job.
+/// Tries the calls that cost nothing and are about no job.
 pub(super) fn kie_free(input: &[u8]) {
     let reply = Reply::of(input);
     let job = JobRef::new("kie", SOURCE);
@@ -150,7 +150,7 @@ fn submission(input: &[u8], provider: &dyn Provider, offer: &Offer) {
     assert!(!matches!(cut, Submission::Rejected(_)), "{cut:?}");
 }
 
-/// The same outcome for the money, in the same words.
+/// Describes an outcome, so that equal texts mean the same for the money.
 fn outcome(submission: &Submission) -> String {
     match submission {
         Submission::Accepted(job) => job.reference.to_string(),
@@ -159,7 +159,7 @@ fn outcome(submission: &Submission) -> String {
     }
 }
 
-/// Checks that an outcome comes out of a ledger as it went in, and says the truth about the money.
+/// Checks that an outcome comes out of a ledger as it was stored, and that its error states the charge correctly.
 fn is_kept(submission: &Submission) {
     match submission {
         Submission::Accepted(job) => {
@@ -217,7 +217,7 @@ fn state(input: &[u8], provider: &dyn Provider, job: &JobRef) {
     assert_eq!(serde_json::from_str::<State>(&json).unwrap(), state);
 }
 
-/// The result of a call whose reply is there already.
+/// Returns the result of a call whose reply is given already.
 fn at_once<T>(call: impl Future<Output = T>) -> T {
     call.now_or_never().unwrap()
 }
@@ -227,19 +227,19 @@ fn hides_key(value: &impl Debug) {
     assert!(!text.contains(KEY), "{text}");
 }
 
-/// A reply as it stands in a fixture.
+/// A reply in the form of a fixture.
 struct Reply {
     status: u16,
     headers: Vec<(String, String)>,
     body: Bytes,
 }
 
-/// How a body comes.
+/// The way in which a body arrives.
 #[derive(Clone, Copy)]
 enum Arrival {
     Whole,
     InParts,
-    /// All that there is, and then the connection breaks.
+    /// The whole body arrives, and then the connection breaks.
     Cut,
 }
 
@@ -254,7 +254,7 @@ impl Reply {
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1));
         let headers = lines.filter_map(|line| line.split_once(": "));
-        // A date is another time from now at each call.
+        // The pause until a date differs from call to call, so a header with a date is left out.
         let headers = headers.filter(|(name, value)| *name != "retry-after" || is_number(value));
         let body = match std::str::from_utf8(body) {
             Ok(text) => text.replace(KEY_WORD, KEY).into(),
@@ -269,7 +269,7 @@ impl Reply {
         }
     }
 
-    /// Is the reply to the next call.
+    /// Gives this reply to the next call.
     fn arrives(&self, arrival: Arrival) {
         let body = &self.body;
         let whole = || Frame::data(body.clone());
@@ -297,13 +297,13 @@ impl Reply {
         veo_transport::replay(reply.into());
     }
 
-    /// The body, if it is JSON as everybody reads it.
+    /// The body as JSON, if it is JSON by the usual rules.
     fn json(&self) -> Option<Value> {
         let body = self.body.strip_prefix("\u{feff}".as_bytes());
         serde_json::from_slice(body.unwrap_or(&self.body)).ok()
     }
 
-    /// Returns whether it has the id of a task where the pages of the providers have it.
+    /// Returns whether the reply has the id of a task in one of the places that the providers' pages document.
     fn names_task(&self) -> bool {
         let Some(json) = self.json() else {
             return false;
@@ -317,7 +317,7 @@ impl Reply {
         tasks.any(|task| veo_transport::looks_like_task_id(task) && task != SOURCE)
     }
 
-    /// Returns whether it is a success by status and code.
+    /// Returns whether the reply is a success by its status and its code.
     fn says_success(&self) -> bool {
         let code = self.json().and_then(|json| json["code"].as_i64());
         (200..300).contains(&self.status) && code == Some(200)

@@ -1,4 +1,4 @@
-//! Texts of others on their way into errors and logs, and ids in broken replies.
+//! Texts of others that go into errors and logs, and ids in broken replies.
 
 use veo_transport::{
     absolute, excerpt, is_link, json, member_texts, members, possible_task, shortened, task_id,

@@ -1,4 +1,4 @@
-//! The bodies of callbacks, and whose signature they pass with.
+//! The bodies of callbacks, and the signatures with which they are accepted.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +8,7 @@ use veo_core::{Delivery, Webhooks};
 const OTHER: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
 pub(super) fn run(input: &[u8]) {
-    // Any text can be the address at which it arrives.
+    // Any text can be the address at which a callback arrives.
     let target = super::text(&input[..input.len().min(100)]);
     for task in [task_in(input), Some(OTHER.to_owned())]
         .into_iter()
@@ -22,7 +22,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
     super::files("tests/fixtures/kie/callbacks")
 }
 
-/// Checks that a signature is accepted for its own task only, and as new once.
+/// Checks that a signature is accepted for its own task only, and is new only once.
 fn check(target: &str, body: &[u8], task: &str) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let webhooks = Webhooks::new("the webhookHmacKey".into()).unwrap();
@@ -38,7 +38,7 @@ fn check(target: &str, body: &[u8], task: &str) {
     assert_eq!(again.ok(), Some(Delivery::Repeated(notice)));
 }
 
-/// The task that the body names, where the pages of kie.ai have it.
+/// The task that the body names, in one of the places that kie.ai's pages document.
 fn task_in(body: &[u8]) -> Option<String> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let places = [
