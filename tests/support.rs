@@ -11,7 +11,7 @@ use veo_transport::Head;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-/// The API key that every test uses. No snapshot may hold it.
+/// The API key that every test uses. No snapshot may contain it.
 pub const KEY: &str = "sk-not-for-anybody";
 
 /// A whole picture of 16 by 9 pixels.
@@ -29,7 +29,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// The body as an error keeps it, if there is one.
+    /// The body as an error stores it, if there is one.
     pub fn kept(&self) -> Option<String> {
         Some(veo_transport::excerpt(&self.body, 4096)).filter(|text| !text.is_empty())
     }
@@ -153,7 +153,7 @@ pub fn callbacks() -> Vec<(String, Vec<u8>)> {
     callbacks
 }
 
-/// The request bodies of a provider's page, each with its name.
+/// The request bodies of a provider's page, with their names.
 pub fn requests(provider: &str) -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fixtures")
@@ -166,7 +166,7 @@ pub fn requests(provider: &str) -> Vec<(String, Value)> {
         .collect()
 }
 
-/// The folders of a provider that hold no replies.
+/// The folders of a provider that contain no replies.
 const NOT_REPLIES: [&str; 2] = ["callbacks", "requests"];
 
 fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
@@ -179,8 +179,8 @@ fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
     entries
 }
 
-/// Returns variations of a reply, each with a name: each part in turn is left out, or replaced by another value, or
-/// gets an unknown field beside it. The part at `keep` is in all of them, since it has to survive.
+/// Returns variations of a reply, with their names: each part in turn is left out, replaced by another value, or gets
+/// an unknown field beside it. The part at `keep` is in all of them, since it has to survive.
 pub fn variations(reply: &Value, keep: &str) -> Vec<(String, Value)> {
     let mut variations = Vec::new();
     for pointer in pointers(reply, String::new()) {
@@ -247,7 +247,7 @@ pub async fn serve_json(server: &MockServer, json: &Value) {
     answer(server, ResponseTemplate::new(200).set_body_json(json)).await;
 }
 
-/// Starts a server that accepts every request, and keeps it for the test.
+/// Starts a server that accepts every request, and stores it for the test.
 pub async fn recorder() -> MockServer {
     let server = MockServer::start().await;
     serve_json(
@@ -258,20 +258,20 @@ pub async fn recorder() -> MockServer {
     server
 }
 
-/// Makes the server forget what it has received, and give one answer from now on.
+/// Makes the server forget all requests, and give this reply from now on.
 async fn answer(server: &MockServer, reply: ResponseTemplate) {
     server.reset().await;
     Mock::given(any()).respond_with(reply).mount(server).await;
-    // tokio makes a busy task wait. The server blocks when it is dropped, and would then wait for ever.
+    // tokio makes a busy task wait. The server waits when it is dropped, and without this pause it would wait for ever.
     tokio::task::yield_now().await;
 }
 
-/// Returns the last request as it stood on the wire. Parts that differ from run to run are replaced by a name.
+/// Returns the last request as it was on the wire. Parts that differ from run to run are replaced by a name.
 pub async fn last_request(server: &MockServer) -> String {
     request_text(server.received_requests().await.unwrap().last().unwrap())
 }
 
-/// The pause that the provider asks for, if any. For a date there is no number, which differs from run to run.
+/// The pause that the provider asks for, if any. The pause until a date differs from run to run, so it has no number.
 pub fn retry_after(head: &Head) -> String {
     match head.retry_after {
         None => String::new(),

@@ -121,7 +121,7 @@ fn add(name: &str, text: &str, modules: &mut Modules) {
 }
 
 impl<'ast> Visit<'ast> for File {
-    /// Skips the module, since modules inside a file are unit tests and may import anything.
+    /// Skips modules inside a file, since they are unit tests and may import anything.
     fn visit_item_mod(&mut self, _: &'ast syn::ItemMod) {}
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {

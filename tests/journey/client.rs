@@ -1,4 +1,5 @@
-//! The answers of a client beside videos: a state, a balance, a place for an image, and a permit for one more job.
+//! The calls of a client that make no video: asking for a state or a balance, storing an image, permitting one more
+//! job.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,7 +36,7 @@ fn client(url: &str) -> Client {
 
 #[tokio::test]
 async fn a_state_takes_one_question_and_its_error_names_the_job() {
-    // The old form says that a new job is running, and the current form that it is waiting.
+    // A new job is running in the old form, and waiting in the current form.
     let states = [State::Running { percent: None }, State::Pending];
     for ((form, prefix), state) in FORMS.into_iter().zip(states) {
         let sim = Sim::start().await.unwrap();
@@ -163,7 +164,7 @@ async fn an_image_is_uploaded_unless_it_has_a_url() {
     assert_eq!(sim.calls().len(), 1);
 }
 
-/// kie.ai makes no video here. The image is uploaded to it, and UniAll makes the video.
+/// kie.ai only stores the image here, and UniAll makes the video.
 #[tokio::test]
 async fn an_uploader_stores_images_and_makes_no_videos() {
     let sim = Sim::start().await.unwrap();
@@ -237,7 +238,7 @@ async fn an_image_is_checked_before_anything_is_sent() {
     }
 }
 
-/// A provider that takes note of each step, and at which one step never ends.
+/// A provider that records each step, and at which one step never ends.
 #[derive(Debug)]
 struct Stuck {
     name: &'static str,
@@ -246,7 +247,7 @@ struct Stuck {
     models: [Model; 1],
 }
 
-/// The steps that were taken, and the one after which the caller stops.
+/// The steps that were made, and the step after which the caller stops.
 #[derive(Clone, Debug)]
 struct Steps(Arc<(Mutex<Vec<String>>, &'static str, Notify)>);
 
@@ -290,7 +291,7 @@ impl Provider for Stuck {
             .limit(Limit::new(1, Duration::from_secs(60 * 60)))
     }
 
-    /// Takes note of the last call before the wait for the limit.
+    /// Records this call, which is the last one before the wait for the limit.
     fn marked(&self, offer: &Offer, _marker: &str) -> Offer {
         self.steps.take(self.name, "limit");
         offer.clone()
@@ -333,7 +334,7 @@ impl Provider for Stuck {
 #[tokio::test]
 async fn a_stop_sends_nothing_more_and_waits_for_sent_requests() {
     let table = [
-        // The step after which the caller stops, the fault of provider a, all steps that are taken, and the outcome.
+        // The step after which the caller stops, the fault of provider a, all steps that are made, and the outcome.
         ("", "", "a upload, a limit, a submit", "a:t1"),
         ("a upload", "upload", "a upload", "stopped"),
         ("a upload", "", "a upload, a limit", "stopped"),
@@ -473,7 +474,7 @@ async fn no_more_jobs_are_under_way_than_there_are_permits() {
     }
 }
 
-/// The answer of a method that a provider leaves out is an error, and never a made-up value.
+/// If a provider leaves out a method, its answer is an error and no made-up value.
 #[tokio::test]
 async fn a_missing_ability_is_an_error_that_names_the_provider() {
     let provider = Counting(Arc::default(), [any_model("counting")]);
@@ -518,7 +519,7 @@ async fn a_missing_ability_is_an_error_that_names_the_provider() {
     );
 }
 
-/// An offer names the account that would pay, and its address if that is not the provider's own.
+/// An offer names the account that would pay, and the address of the account if it is not the provider's own.
 #[tokio::test]
 async fn an_offer_names_the_account_and_another_address() {
     let request = VideoRequest::text("A red kite");
@@ -585,7 +586,7 @@ async fn a_callback_address_gets_a_marker_and_nothing_else() {
             let plain = kie.marked(&marked, "");
             assert_eq!(plain.body["callBackUrl"], url);
 
-            // A client without a ledger sends no marker, since it keeps no record to which the marker could lead.
+            // A client without a ledger sends no marker, since no entry could be found by it.
             let Submission::Accepted(job) = client.submit(&request).await else {
                 panic!("{url}")
             };

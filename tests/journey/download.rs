@@ -35,7 +35,7 @@ pub(crate) enum Reply {
     Stall(Vec<u8>),
 }
 
-/// A media host that follows a script and repeats its last line.
+/// A media host that follows a script, and repeats its last line for ever.
 pub(crate) struct Host {
     pub(crate) url: String,
     /// The requests so far, in lower case.
@@ -77,7 +77,7 @@ impl Host {
         Self { url, asked }
     }
 
-    /// Returns the ranges that were asked for, each with the condition of its request.
+    /// Returns the requested ranges, each with the condition of its request.
     fn ranges(&self) -> Vec<String> {
         let line = |request: &str, name: &str| {
             let lines = request
@@ -188,7 +188,7 @@ pub(crate) fn video(url: &str) -> Video {
     Video::new(JobRef::new("kie", "t1"), vec![url.to_owned()])
 }
 
-/// A provider that knows other links for the video.
+/// A provider that has new links for a video.
 #[derive(Debug)]
 struct Links {
     state: Option<String>,
@@ -316,7 +316,7 @@ async fn a_broken_transfer_resumes_where_the_host_allows_it() {
     let by_whole = format!("bytes={total}-");
     let by_whole = by_whole.as_str();
     let (weak, by_length) = ("\r\netag: W/\"v1\"", "bytes=9000-");
-    // Each row has the script, the ranges that are asked for, and the outcome.
+    // Each row has the script, the requested ranges, and the outcome.
     let table = [
         ("whole", vec![whole(CLIP)], vec![""], Ok(())),
         ("of unknown length", vec![chunked(CLIP)], vec![""], Ok(())),
@@ -754,7 +754,7 @@ async fn every_link_is_tried_until_one_leads_to_the_video() {
         ),
         // No other link is tried after one has led to the video.
         (vec![vec![whole(CLIP)], vec![]], Ok(())),
-        // After a failure of the network no other link is tried, since it would fail too.
+        // After a failure of the network no other link is tried, since that link would fail too.
         (
             vec![vec![cut(""), Reply::Send(Vec::new())], vec![]],
             Err(vec!["cannot be reached"]),
@@ -801,7 +801,7 @@ async fn every_link_is_tried_until_one_leads_to_the_video() {
     }
 }
 
-/// The gateway has the video itself, and needs the API key for it.
+/// The gateway serves the video itself, if the request has the API key.
 #[tokio::test]
 async fn uniall_serves_the_video_itself_if_no_link_works() {
     for media in [status("404 No"), whole(b"<html>Gone</html>")] {
@@ -823,7 +823,7 @@ async fn uniall_serves_the_video_itself_if_no_link_works() {
             .iter()
             .filter_map(|asked| asked.lines().next())
             .collect();
-        // The job is asked about first, since its record may have another link.
+        // The program first asks about the job, since the record may have another link.
         assert_eq!(
             lines,
             [
@@ -844,7 +844,7 @@ async fn uniall_serves_the_video_itself_if_no_link_works() {
     }
 }
 
-/// kie.ai makes another link for a video of its own.
+/// kie.ai makes another link for a video that it has made itself.
 #[tokio::test]
 async fn kie_makes_a_new_link_for_its_own_video() {
     for (form, _) in FORMS {
@@ -1005,13 +1005,13 @@ async fn five_redirects_are_followed_without_key_and_cookies() {
     }
 }
 
-/// A link to the API itself is asked with the API key. No other host gets the key, also not through a redirect.
+/// A link to the API itself is requested with the API key. No other host gets the API key, not even through a redirect.
 #[tokio::test]
 async fn only_the_api_gets_the_api_key() {
     let cut_clip = || cut("\r\netag: \"v1\"");
     let rest_of_clip = || rest(CUT, "\r\netag: \"v1\"");
     let elsewhere = Host::start(&[whole(CLIP)]).await;
-    // The script of the API, whether each request to it has the API key, and whether the media host is asked.
+    // The script of the API, whether each request to it has the API key, and whether the media host gets a request.
     let table = [
         ("at the API", vec![whole(CLIP)], vec![true], false),
         (
@@ -1057,7 +1057,7 @@ async fn only_the_api_gets_the_api_key() {
         assert_eq!(has_key(&elsewhere), wanted, "{case}");
     }
 
-    // Each differs from the origin of the API: in the port, in the name of the host, or by a redirect.
+    // Each link differs from the origin of the API: in the port, in the name of the host, or by a redirect.
     let api = Host::start(&[whole(CLIP)]).await;
     let client = of_api(&api.url).with_downloads(impatient()).unwrap();
     let by_name = api.url.replace("127.0.0.1", "localhost");
@@ -1134,7 +1134,7 @@ async fn a_video_inside_its_link_is_saved_under_the_same_checks() {
     }
 }
 
-/// A long video inside its link is not stored with the job, so the provider is asked for it again.
+/// A long video inside its link is not stored with the job, so the provider is asked for the video again.
 #[tokio::test]
 async fn a_long_video_inside_its_link_is_asked_for_again() {
     let free = 1_u32 << 20;
@@ -1162,7 +1162,7 @@ async fn a_long_video_inside_its_link_is_asked_for_again() {
     }
 }
 
-/// The log that `--verbose` shows says where a transfer goes, and has nothing with which others could download it.
+/// The log that `--verbose` shows says where a transfer goes. Nothing in the log lets others download the video.
 #[tokio::test]
 async fn a_transfer_is_logged_without_signatures_or_content() {
     let etag = "\r\netag: \"v1\"";

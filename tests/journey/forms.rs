@@ -1,4 +1,4 @@
-//! The two forms of kie.ai's API behind one provider: which form is asked, when the other one is asked after it, and
+//! The two forms of kie.ai's API behind one provider: which form gets a request, when the other form gets it next, and
 //! which calls are never made twice.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ const OLD_RECORD: &str = "/api/v1/veo/record-info";
 const NEW: &str = "/api/v1/jobs/createTask";
 const NEW_RECORD: &str = "/api/v1/jobs/recordInfo";
 
-/// A kie.ai whose replies the test gives, and a ledger.
+/// A kie.ai whose replies the test sets, and a ledger.
 struct Place {
     server: MockServer,
     folder: TempDir,
@@ -90,7 +90,7 @@ impl Place {
         }
     }
 
-    /// The paths that were asked, in order.
+    /// The paths of all requests, in order.
     async fn asked(&self) -> Vec<String> {
         let requests = self.server.received_requests().await.unwrap();
         requests
@@ -184,7 +184,7 @@ fn attempts(entry: &Entry) -> Vec<(Option<&str>, bool)> {
         .collect()
 }
 
-/// The current form is asked if kie.ai says that the old one is gone, and not for a refusal of the request.
+/// The current form gets a request if kie.ai says that the old form is gone, and not if it refuses the request.
 #[tokio::test]
 async fn the_current_form_is_asked_only_if_the_old_one_is_gone() {
     const WORDS: &str = "Not Found - The requested resource or endpoint does not exist";
@@ -193,7 +193,7 @@ async fn the_current_form_is_asked_only_if_the_old_one_is_gone() {
         ResponseTemplate::new(status).set_body_raw("<html>404 Not Found</html>", "text/html")
     };
     let model = "The model veo3_lite is no longer available";
-    // Each row has the request, the answer of the old form, and whether the current form is asked.
+    // Each row has the request, the answer of the old form, and whether the current form gets the request.
     let rows = [
         (
             "HTTP 404",
@@ -375,7 +375,7 @@ async fn the_current_form_is_asked_only_if_the_old_one_is_gone() {
     }
 }
 
-/// The successor of Veo is used only if it is named. It is then asked in the form that has it, whatever form is set.
+/// The successor of Veo is used only if the request names it. Then it uses its own form, whatever form is set.
 #[tokio::test]
 async fn the_successor_of_veo_is_asked_in_the_current_form() {
     let omni = "google/gemini-omni-flash-1-1";
@@ -419,7 +419,7 @@ async fn the_successor_of_veo_is_asked_in_the_current_form() {
     }
 }
 
-/// A form that is set is kept even if kie.ai says that it is gone.
+/// A form that is set stays the only one, even if kie.ai says that it is gone.
 #[tokio::test]
 async fn a_form_that_is_set_is_the_only_one_for_new_videos() {
     for (form, path, wanted) in [
@@ -495,7 +495,7 @@ async fn a_rejection_has_the_reasons_of_both_forms() {
     );
 }
 
-/// A step does this also if it has to wait for the limit between the two forms.
+/// A step sends in the other form too, even if it has to wait for the limit between the two forms.
 #[tokio::test]
 async fn a_step_sends_in_the_other_form_too() {
     let place = Place::new().await;
@@ -660,7 +660,7 @@ async fn a_job_of_a_named_account_names_its_form() {
     assert_eq!(larger.job.to_string(), "kie@studio+jobs:t1:1080p");
 }
 
-/// One line rejects the entry and makes it wanted again, so a crash after this line loses no attempt.
+/// One line rejects the entry and makes it wanted again. So a crash after this line loses no attempt.
 #[tokio::test]
 async fn a_passing_rejection_makes_the_entry_wanted_at_once() {
     let rows = [
@@ -728,7 +728,7 @@ async fn a_passing_refusal_leaves_an_upgrade_wanted() {
     }
 }
 
-/// Jobs are asked about in their own form, whatever form is set for new ones.
+/// A job is asked about in its own form, whatever form is set for new jobs.
 #[tokio::test]
 async fn a_job_is_asked_about_in_its_own_form() {
     let url = "https://tempfile.example.net/v/kite.mp4";
@@ -770,7 +770,7 @@ async fn a_job_is_asked_about_in_its_own_form() {
     );
 }
 
-/// An upgrade in the current form is a task of its own. It is paid for once, and is only asked about afterwards.
+/// In the current form, an upgrade is a new task. It is paid for once, and later calls only ask about it.
 #[tokio::test]
 async fn an_upgrade_of_the_current_form_is_never_sent_twice() {
     let url = "https://tempfile.example.net/v/large.mp4";
@@ -802,7 +802,7 @@ async fn an_upgrade_of_the_current_form_is_never_sent_twice() {
             (vec![url.to_owned()], Some(5.0)),
             "{to}"
         );
-        // Another process asks for the same upgrade here.
+        // Another process wants the same upgrade here.
         place
             .client(KieForm::Auto)
             .await
@@ -948,7 +948,7 @@ async fn an_unrecorded_upgrade_is_named_in_the_error() {
     assert_eq!(place.asked().await, [NEW]);
 }
 
-/// The current form can cost something else, so the job has a warning, also if its request was planned before.
+/// The current form can have another price, so the job has a warning, even if its request was planned before.
 #[tokio::test]
 async fn a_job_of_the_current_form_has_its_warnings() {
     let place = Place::new().await;
@@ -1012,7 +1012,7 @@ async fn a_rejection_says_why_the_current_form_was_not_asked() {
     }
 }
 
-/// Instead of a model that is gone, only models are named that can make the same video.
+/// If a model is gone, the error names only models that can make the same video.
 #[tokio::test]
 async fn only_models_that_can_make_the_video_are_named() {
     let gone = "The model veo3_fast is no longer available";

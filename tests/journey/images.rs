@@ -92,7 +92,7 @@ async fn paths_of_other_things_than_files_are_refused() {
     check(link, Err("is a link to a file that is not there")).await;
     check(socket, Err("is a socket")).await;
     check("/dev/zero".into(), Err("is a device")).await;
-    // A read of this file waits for the next message of the system.
+    // To read this file is to wait for the next message of the system.
     #[cfg(target_os = "linux")]
     check("/proc/kmsg".into(), Err("is not a JPEG")).await;
     check(to_file, Ok(())).await;
@@ -111,7 +111,7 @@ fn sof(jpeg: &[u8]) -> usize {
     jpeg.windows(2).position(is_start).unwrap()
 }
 
-/// Checks that a check, a plan, an upload and a request have the same result.
+/// Checks that a check of the image, a plan, an upload and a request have the same result.
 async fn check(path: PathBuf, wanted: Result<(), &str>) {
     let sim = Sim::start().await.unwrap();
     let client = client(&sim.url());
@@ -189,7 +189,7 @@ async fn a_plan_warns_of_an_image_of_another_shape() {
     }
 }
 
-/// Returns the picture with a mark of the camera that it has to be turned by a quarter.
+/// Returns the picture with the mark of a camera that the picture has to be turned by a quarter.
 fn on_its_side(jpeg: &[u8]) -> Vec<u8> {
     let word =
         b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";

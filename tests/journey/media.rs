@@ -57,7 +57,7 @@ async fn a_video_is_saved_if_a_player_can_show_all_of_it() {
     let segment = |seconds: u32| [0, seconds, 0].map(u32::to_be_bytes).concat();
     let head = [60, u32::from_be_bytes(*b"sidx"), 0, 1, 1, 0, 0, 2].map(u32::to_be_bytes);
     let index = [head.concat(), segment(4), segment(4), vec![0; 4]].concat();
-    // The data of these fragments is addressed from their own beginning, so that they can be moved.
+    // The addresses of the data in these fragments are relative to each fragment, so the fragments can be moved.
     let mut segments = boxes(SEGMENTS);
     segments.retain(|found| &found[4..8] != b"sidx" && &found[4..8] != b"mfra");
     let with_index = |end: usize| {
@@ -421,7 +421,7 @@ fn boxes(mut file: &[u8]) -> Vec<&[u8]> {
     found
 }
 
-/// Returns the video with a mark that it is shown turned by a quarter.
+/// Returns the video with the mark that a player has to turn it by a quarter.
 fn rotated() -> Vec<u8> {
     let mut file = BASE.to_vec();
     let place = file.windows(4).position(|kind| kind == b"tkhd").unwrap() + 44;

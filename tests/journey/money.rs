@@ -75,7 +75,7 @@ async fn every_reply_to_a_paid_request_has_one_of_three_outcomes() {
     }
 }
 
-/// A task with a longer id could not be asked about, and the ledger could not keep the id.
+/// A task with a longer id could not be asked about, and the ledger could not store the id.
 #[tokio::test]
 async fn an_id_longer_than_4_kib_makes_the_outcome_unknown() {
     let server = recorder().await;

@@ -1,4 +1,4 @@
-//! Tables on the pages for users are written from the code.
+//! The tables on the pages for users, which are written from the code.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
 
-/// Returns the page with another text between a mark and the next `end` after it.
+/// Returns the page with a new text between a mark and the next `end` after it.
 fn with(page: &str, mark: &str, end: &str, text: &str) -> String {
     let (before, after) = page
         .split_once(mark)

@@ -1,4 +1,4 @@
-//! Plans say what would be sent, to which provider, and why not to the others. Nothing is sent for them.
+//! A plan says what would be sent to which provider, and why not to the others. It sends nothing.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -584,7 +584,7 @@ fn extension() -> VideoRequest {
     VideoRequest::extension("It goes on", &video)
 }
 
-/// A field of the vocabulary cannot also be an extra field. A new field of a specification has to be in one of them.
+/// No field of the vocabulary is also an extra field. Each new field of a specification has to be one or the other.
 #[test]
 fn every_field_is_in_the_vocabulary_or_is_extra() {
     let vocabulary = vocabulary();
@@ -620,7 +620,7 @@ fn every_field_is_in_the_vocabulary_or_is_extra() {
         }
     }
 
-    // kie.ai may add a resolution for extensions one day. The extra field is then the only way to set it.
+    // kie.ai may add a resolution for extensions one day. Then the extra field is the only way to set it.
     let offer = of("kie", "ExtendRequest")
         .plan(&extension().extra("kie", "resolution", "1080p"))
         .offers
@@ -682,7 +682,7 @@ fn values() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// A setting changes the body, or is refused by its name. It is never dropped silently.
+/// A setting changes the body, or the refusal names it. It is never dropped silently.
 #[test]
 fn each_provider_sends_or_refuses_every_setting() {
     // Every request has a prompt and an input, and the extra fields have a test of their own.
@@ -752,7 +752,7 @@ fn a_local_image_needs_a_provider_with_uploads() {
             (offers, refusal),
             "{request:?}"
         );
-        // With kie.ai the image has a place, so both providers can be sent the request.
+        // kie.ai can store the image, so both providers can make the video.
         assert_eq!(client().plan(&request).offers.len(), 2, "{request:?}");
     }
 }

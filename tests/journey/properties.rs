@@ -89,7 +89,7 @@ proptest! {
     }
 }
 
-/// The API key and the signatures are shown by no error and in no span.
+/// No error and no span shows the API key or a signature.
 #[test]
 fn no_reply_causes_a_panic_or_shows_a_secret() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -160,7 +160,7 @@ fn no_reply_causes_a_panic_or_shows_a_secret() {
     });
 }
 
-/// A request shows its links without signatures and its images without their bytes, and so does a refusal of it.
+/// A request and its refusal show links without signatures, and images without their bytes.
 #[test]
 fn no_request_shows_a_secret() {
     let client = Client::new(Kie::new(KEY).unwrap())

@@ -1,5 +1,5 @@
-//! The kinds of refusals and failed jobs by the words of a provider. `tests/fixtures/refusals.tsv` has texts that were
-//! seen, and others of the same kinds.
+//! The kinds of refusals and failed jobs, by the words of a provider. `tests/fixtures/refusals.tsv` has texts that were
+//! seen, and other texts of the same kinds.
 
 use serde_json::{Value, json};
 use veo_core::{
@@ -24,7 +24,7 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn of(line: &'a str) -> Self {
         let columns: Vec<&str> = line.split('\t').collect();
-        // The advice is given by the program, which has a test of its own for it.
+        // The program gives the advice, and has its own test of it.
         let [provider, place, http, code, text, kind, _] = columns[..] else {
             panic!("not seven columns: {line}")
         };
@@ -43,7 +43,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Returns the replies in which the text can stand.
+    /// Returns the replies that can contain the text.
     fn replies(&self) -> Vec<Value> {
         let Self { code, text, .. } = self;
         match (self.provider, self.place) {

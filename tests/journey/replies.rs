@@ -1,6 +1,6 @@
-//! Replies in unusual shapes. `tests/fixtures/replies.jsonl` has the right value of each. In it, `{origin}` is the
-//! address of the server, `{host}` is the same without `http://`, and `{key}` is the API key. Other braces have the key
-//! in an encoding that they name. Replies that are too long for a file are in `tests/memory`.
+//! Replies in unusual shapes. `tests/fixtures/replies.jsonl` has the right value of each reply. In this file,
+//! `{origin}` is the address of the server, `{host}` is the address without `http://`, and `{key}` is the API key.
+//! Other words in braces name an encoding of the API key. Replies that are too long for a file are in `tests/memory`.
 
 use serde::Deserialize;
 use veo_core::{

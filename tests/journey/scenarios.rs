@@ -1,4 +1,4 @@
-//! All known faults of both providers. Each snapshot says what a user gets, and what it costs.
+//! All known faults of both providers. Each snapshot says what a user gets, and what the user pays.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use veo_sim::{Call, Charge, Scenario, Sim};
 use veo_tests::{PNG, recorder};
 use wiremock::MockServer;
 
-/// The provider that is asked: kie.ai in a form, or UniAll.
+/// The provider that gets the request: kie.ai in a form, or UniAll for `None`.
 type Asked = Option<KieForm>;
 
 /// Returns a client whose API key picks the scenario.
 fn client(sim: &Sim, asked: Asked, scenario: &str) -> Client {
-    // These times are long enough for a busy machine, and pass only where no reply comes.
+    // These times are long enough for a busy machine. They are used up only in scenarios without a reply.
     let (short, long) = (Duration::from_secs(1), Duration::from_secs(2));
     let hangs = ["hang", "stall"].contains(&scenario);
     let access = Access::new(format!("{scenario}/a-key")).base_url(sim.url());
@@ -61,7 +61,7 @@ async fn journey(
 ) -> (String, Option<Charged>) {
     let request = match (scenario, client.models().next().map(|model| model.provider)) {
         ("lost-upload", Some("kie")) => VideoRequest::image("It flies", PNG.to_vec()),
-        // The record has the URL of this image and of no video.
+        // Then the record has the URL of this image, but of no video.
         ("filtered", Some("kie")) => {
             VideoRequest::image("It flies", "https://img.example.net/kite.png")
         }
@@ -92,7 +92,7 @@ async fn journey(
         Err(error) => return failed("saving", &error),
     };
     let mut end = told(&job, &video, &saved);
-    // A record of the current form has no size, so a caller who finds the video too small asks for the upgrade.
+    // A record of the current form has no size, so a caller who finds the video too small requests the upgrade.
     if job.offer.form.is_some() && is_smaller(&saved, resolution) {
         let larger = match client.upgrade(&job, resolution).await {
             Ok(larger) => larger,
@@ -134,7 +134,7 @@ fn is_smaller(saved: &Saved, wanted: Resolution) -> bool {
     saved.media.height < lines
 }
 
-/// Returns the content of the first callback of a scenario. Only a signed one is accepted.
+/// Returns the content of the first callback of a scenario. Only a signed callback is accepted.
 async fn called(receiver: &MockServer) -> String {
     let call = loop {
         match receiver.received_requests().await.unwrap().pop() {
@@ -186,7 +186,7 @@ fn check_paid_once(sim: &Sim, told: Option<Charged>, case: &str) {
         let count = asked(&videos, operation);
         assert!(count <= 1, "{case}: {count} requests\n{report}");
     }
-    // In the current form each call for an upgrade is a paid one.
+    // In the current form each call for an upgrade is paid for.
     let count = asked(&upgrades, "create_task");
     assert!(count <= 1, "{case}: {count} upgrades\n{report}");
 
@@ -222,7 +222,7 @@ async fn every_scenario(snapshot: &str, asked: Asked) {
         let sim = Sim::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let receiver = recorder().await;
-        // A single callback never comes where callbacks come in the wrong order. UniAll sends no callbacks.
+        // If callbacks come in the wrong order, a single callback never comes. UniAll sends no callbacks.
         let callback = &scenario.callback;
         let calls = asked.is_some() && callback.key.is_some() && !callback.reordered;
         let callback_url = calls.then(|| receiver.uri());

@@ -1,4 +1,4 @@
-//! The fate of a paid request on raw sockets: how often it arrives, and what the caller is told.
+//! The fate of a paid request on raw sockets: how often it arrives, and what the caller learns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +43,7 @@ async fn server(then: Then) -> (String, Arc<AtomicUsize>) {
 async fn serve(mut socket: TcpStream, then: Then, count: Arc<AtomicUsize>) {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
-    // A brace ends the JSON of every paid request here, and is nowhere else at the end of what is read.
+    // Every paid request here ends with a brace, and no read ends with another brace.
     let whole = |request: &[u8]| {
         request.ends_with(if request.starts_with(b"GET") {
             b"\r\n\r\n"
@@ -83,7 +83,7 @@ fn clients(url: &str) -> [Client; 2] {
     ]
 }
 
-/// Submits once with each provider. After an unknown outcome it submits the same key twice with a ledger.
+/// Submits once with each provider. After an unknown outcome it submits the same key twice, with a ledger.
 async fn row(what: &str, url: &str, count: &AtomicUsize) -> String {
     let mut cells = Vec::new();
     for client in clients(url) {

@@ -41,7 +41,7 @@ pub(crate) fn record() -> (Log, impl Sized) {
         .with_span_events(FmtSpan::CLOSE)
         .with_writer(move || writer.clone())
         .finish();
-    // With only one subscriber, a span that another test enters first would be switched off for this one too.
+    // With only one subscriber, a span that another test enters first would be switched off for this subscriber too.
     let another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     (log, (another, tracing::subscriber::set_default(subscriber)))
 }
@@ -85,7 +85,7 @@ async fn a_log_names_the_job_and_no_secret() {
     }
 }
 
-/// The log that `--verbose` shows has all that was said, without anything that could be abused.
+/// The log that `--verbose` shows has the whole exchange, without anything that others could abuse.
 #[tokio::test]
 async fn an_exchange_is_logged_in_short_and_without_secrets() {
     let server = MockServer::start().await;

@@ -136,7 +136,7 @@ async fn every_reply_to_a_question_has_a_state() {
     }
 }
 
-/// Lets the server give the replies to a path in their order, and the last one for ever.
+/// Makes the server give the replies to a path in this order, and then the last reply for ever.
 async fn script(server: &MockServer, at: &str, replies: &[serde_json::Value]) {
     for (index, reply) in replies.iter().enumerate() {
         let mock =
@@ -183,7 +183,7 @@ fn record(resolution: &str) -> serde_json::Value {
 const SMALL: &str = "/api/v1/veo/get-1080p-video";
 const LARGE: &str = "/api/v1/veo/get-4k-video";
 
-/// The size that was delivered decides. A smaller video is upgraded, and the video says so if that is not possible.
+/// The delivered size decides. A smaller video is upgraded, and if that is not possible the video says so.
 #[tokio::test]
 async fn a_video_that_is_too_small_is_upgraded() {
     let processing = json!({ "code": 400, "msg": "1080P is processing. Please check back shortly.", "data": null });
@@ -201,8 +201,8 @@ async fn a_video_that_is_too_small_is_upgraded() {
         "https://tempfile.example.net/p/large.mp4",
         "https://tempfile.example.net/v/small.mp4",
     ];
-    // Each row has the size asked for, the size delivered and the replies to upgrade calls; then the number of calls,
-    // the URL, and whether the video falls short.
+    // Each row has the requested size, the delivered size and the replies to upgrade calls. Then come the number of
+    // calls, the URL, and whether the video falls short.
     let table = [
         (Resolution::P720, "720p", vec![], 0, small, false),
         (Resolution::P1080, "1080p", vec![], 0, small, false),
@@ -256,7 +256,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
         else {
             panic!("it is accepted")
         };
-        // Another process would have only the job as a line.
+        // Another process would have the job only as text.
         let job: JobRef = job.reference.to_string().parse().unwrap();
         let video = client.wait(&job).await.unwrap();
         assert_eq!(
@@ -273,7 +273,7 @@ async fn a_video_that_is_too_small_is_upgraded() {
     }
 }
 
-/// An upgrade with an unknown outcome may be paid for, so it is not given up for the smaller video.
+/// An upgrade with an unknown outcome may be paid for, so the smaller video does not replace it.
 #[tokio::test]
 async fn an_upgrade_can_be_waited_for_again() {
     let large = "https://tempfile.example.net/p/large.mp4";
@@ -336,7 +336,7 @@ async fn an_upgrade_can_be_waited_for_again() {
     }
 }
 
-/// A job is paid for, so its error never asks to send the request again, unless the job itself has failed.
+/// A job is paid for. So its error never advises to send the request again, unless the job itself has failed.
 #[test]
 fn the_charge_of_an_error_depends_on_its_job() {
     use ErrorKind::*;

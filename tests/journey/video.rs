@@ -286,7 +286,7 @@ async fn a_local_image_is_uploaded_to_kie_and_serves_any_provider() {
     );
 }
 
-/// The next provider is asked only if the first has certainly not accepted the request.
+/// The next provider gets the request only if the first provider has certainly not accepted it.
 #[tokio::test]
 async fn the_next_provider_is_asked_only_after_a_rejection() {
     let request = VideoRequest::text("A red kite");
@@ -332,7 +332,7 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
     ));
     assert_eq!(sim.calls().len(), 3);
 
-    // This server reads the request and never answers. The request may be paid for, so UniAll must not be asked.
+    // This server reads the request and never answers. The request may be paid for, so UniAll must not get it.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let silent = tokio::spawn(async move {
@@ -362,7 +362,7 @@ async fn the_next_provider_is_asked_only_after_a_rejection() {
     );
 }
 
-/// A job names its account, so two accounts at one provider need two names.
+/// A job names its account, so two accounts at one provider need different names.
 #[tokio::test]
 async fn each_account_of_a_provider_is_asked_once() {
     let sim = Sim::start().await.unwrap();
@@ -540,7 +540,7 @@ async fn a_receipt_lists_the_differences_from_the_request() {
             .unwrap();
         assert_eq!(Receipt::new(&job, &video, &saved).discrepancies, wanted);
 
-        // The same video is now compared with another request.
+        // The same video is now compared with a different request.
         job.offer.request = text()
             .seconds(4)
             .aspect_ratio(AspectRatio::Auto)
@@ -587,7 +587,7 @@ async fn an_upgraded_videos_link_is_renewed_from_its_own_task() {
         let request = VideoRequest::text("A red kite").resolution(Resolution::P1080);
         let job = accepted(client.submit(&request).await);
         let mut video = client.wait(&job).await.unwrap();
-        // In the current form no reply says that the video is smaller, so the upgrade does not begin by itself.
+        // In the current form no reply says that the video is smaller, so the client begins no upgrade by itself.
         if form == KieForm::Current {
             video = client.upgrade(&job, Resolution::P1080).await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! A webhook is accepted only if kie.ai has signed it, and is then only a hint.
+//! A webhook is accepted only if kie.ai has signed it. Even then it is only a hint.
 
 use std::error::Error as StdError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -63,7 +63,7 @@ fn words(error: &Error) -> String {
     format!("{error} {error:?} {cause}")
 }
 
-/// The signature in the test was computed by other means, from the provider's description.
+/// The signature in the test was computed without this library, from the provider's description.
 #[test]
 fn a_signature_follows_the_description_of_the_provider() {
     let known = headers(&TIME.to_string(), SIGNATURE);
@@ -91,7 +91,7 @@ fn every_known_callback_is_read_or_refused() {
             "inferred/task-id-as-number" => "740219385516203",
             _ => "5d0c7e21b94f4a3e8f16a2d7c3b8e940",
         };
-        // Each callback has a second of its own, so that none is a repetition.
+        // Each callback has another second, so none is a repetition.
         let now = at(TIME + number as u64);
         let told =
             match webhooks.verify_at(now, "/webhook", &webhooks.sign(task, now).unwrap(), &body) {
@@ -379,7 +379,7 @@ fn a_forged_webhook_is_refused_with_the_reason() {
             "{name}: {words}"
         );
     }
-    // No forgery has used up the true callback, whose body may have this length.
+    // The forgeries have not used up the true callback, which is still new. Its body may have this length.
     first(webhooks.verify_at(at(TIME), "/webhook", &good(), &padded(1024 * 1024)));
 }
 
@@ -555,7 +555,7 @@ async fn job(client: &Client, callback_url: &str) -> JobRef {
     }
 }
 
-/// The callbacks are signed, tried again, sent twice, in the wrong order and late, as the provider may do it. A
+/// The callbacks are signed, repeated, sent twice, in the wrong order and late, as the provider may send them. A
 /// repetition is recognised, and each job is confirmed by a question.
 #[tokio::test]
 async fn repeated_callbacks_are_recognised_and_jobs_confirmed() {
@@ -675,7 +675,7 @@ async fn both_forms_of_the_callback_of_a_4k_upgrade_name_the_job() {
             .unwrap()
             .with_poll(Poll::default().first(none).every(none));
         let made = job(&client, &receiver.uri()).await;
-        // veo-core asks for upgrades without a callback, but another client may have asked for one.
+        // veo-core requests upgrades without a callback, but another client may have requested one.
         let body = serde_json::json!({ "taskId": made.task, "callBackUrl": receiver.uri() });
         let upgrade =
             kie_api::Client::new(veo_transport::Config::new("key").base_url(sim.url())).unwrap();

@@ -13,7 +13,7 @@ use veo_core::{
 
 use crate::place::Place;
 
-/// A provider without a network. It gives the answers that it was told, and then accepts everything.
+/// A simulated provider without a network. It gives the `answers` of the test, and then accepts everything.
 #[derive(Clone, Debug)]
 pub(crate) struct Hat {
     models: Vec<Model>,
@@ -73,7 +73,7 @@ impl Hat {
 }
 
 impl Hat {
-    /// Returns a client with a ledger of its own, as another process would have it.
+    /// Returns a client with its own ledger, like a client in another process.
     pub(crate) async fn client(&self, place: &Place) -> Client {
         let every = Duration::from_millis(1);
         let poll = Poll::default()

@@ -1,4 +1,4 @@
-//! One key is paid once, whatever happens to the caller or the process.
+//! One key is paid for once, whatever happens to the caller or the process.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -96,7 +96,7 @@ pub(crate) async fn a_call_whose_reply_is_lost_is_not_sent_again(place: Place) {
     }
 }
 
-/// The name and the form of an image do not matter.
+/// The name and the format of an image do not matter.
 pub(crate) async fn a_wish_is_recognised_by_the_content_of_its_images(place: Place) {
     let client = place.client().await;
     let file = |name: &str, content: &[u8]| {
@@ -154,7 +154,7 @@ pub(crate) async fn a_rejected_wish_is_sent_again_and_an_unknown_one_is_not(plac
         ErrorKind::InsufficientCredits
     );
     assert_eq!(place.state("k").await, EntryState::Rejected);
-    // The other client has credits.
+    // This client has an account with credits.
     let client = place.client().await;
     accepted(client.submit_once("k", &dog()).await);
     let entry = client.entry("k").await.unwrap().unwrap();
@@ -220,7 +220,7 @@ pub(crate) async fn a_rejected_wish_is_sent_again_and_an_unknown_one_is_not(plac
 
 /// An outcome is unknown only once the process that was sending has ended.
 pub(crate) async fn an_entry_is_unknown_after_its_sending_process_ends(place: Place) {
-    // This server takes the request and never answers.
+    // This server reads the request and never answers.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent =
         Kie::new(Access::new("key").base_url(format!("http://{}", listener.local_addr().unwrap())))
@@ -279,7 +279,7 @@ pub(crate) async fn steps_take_a_wish_to_a_saved_video(place: Place) {
         steps > 2 && place.state("k").await == EntryState::Finished,
         "{steps}"
     );
-    // The video is handed over at every step until it is done.
+    // Every step returns the video until the entry is done.
     assert!(matches!(client.step("k").await.unwrap(), Step::Video(_)));
     let saved = client
         .download(&video, place.folder().join("dog.mp4"))
@@ -324,7 +324,7 @@ pub(crate) async fn a_run_finishes_every_open_entry_but_unknown_ones(place: Plac
                     .done(&key, &Receipt::new(&job, &video, &saved))
                     .await
                     .unwrap();
-                // A caller may want more while the run goes on.
+                // A caller may add a request during the run.
                 if key == "order 3" {
                     client.want("order 10", &dog()).await.unwrap();
                 }
@@ -383,7 +383,7 @@ pub(crate) async fn a_budget_caps_all_calls_of_its_name_and_account(place: Place
             "OverBudget"
         ]
     );
-    // The cap holds for all clients that use its name, and for no other account.
+    // The cap applies to all clients that use its name, and to no other account.
     let more = place.client().await.with_budget(budget(price * 4.0));
     accepted(more.submit_once("one more", &dog()).await);
     assert_eq!(
@@ -413,7 +413,7 @@ pub(crate) async fn a_budget_caps_all_calls_of_its_name_and_account(place: Place
     }
 }
 
-/// The callback address has a marker, which leads to the attempt. The task of the callback is then asked about.
+/// The callback address has a marker, which leads to the attempt. Then the client asks about the task of the callback.
 pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place: Place) {
     let client = place.client_with("lost-reply").await;
     let request = dog().callback_url("https://app.example.net/hook?user=7#part");
@@ -435,7 +435,7 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
 
     let task = place.sim.charges()[0].task.clone();
     let target = format!("/hook?user=7&veo={marker}");
-    // A callback without the marker settles nothing, and neither does one about a task that kie.ai does not know.
+    // A callback without the marker settles nothing. Neither does a callback about a task that kie.ai does not know.
     assert_eq!(
         client
             .settle_by(&notice("/hook?user=7", &task))
@@ -444,7 +444,7 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
         None
     );
     assert!(client.settle_by(&notice(&target, "another")).await.is_err());
-    // A task that exists but has another request does not settle it either.
+    // A task that exists but has another request does not settle the outcome either.
     let elsewhere = Client::new(place.kie("lost-reply")).unwrap();
     let cat = accepted(
         elsewhere
@@ -472,7 +472,7 @@ pub(crate) async fn a_callback_with_the_marker_settles_an_unknown_outcome(place:
     accepted(client.submit_once("k", &request).await);
 }
 
-/// The sending process has ended, and the callback arrives at another one.
+/// The sending process has ended, and the callback arrives at another process.
 pub(crate) async fn a_callback_at_another_process_settles_a_dead_ones_call(place: Place) {
     let process = process();
     let client = place.client_with("hang").await;
@@ -521,7 +521,7 @@ pub(crate) async fn processes_share_the_limit_of_an_account(place: Place) {
                 .await
                 .unwrap()
                 .key(format!("order {number}"));
-            // The requests that have to wait give up once as many were sent as the limit allows.
+            // The waiting requests stop once the limit is used up by sent requests.
             let all_sent = async move { drop(count.wait_for(|count| *count == 20).await) };
             let sent = client.send_until(prepared, all_sent).await;
             let is_accepted = matches!(sent, Submission::Accepted(_));
@@ -560,7 +560,7 @@ pub(crate) async fn an_unfinished_question_does_not_block_the_ledger(place: Plac
     assert_eq!(asked.unwrap().unwrap(), None);
 }
 
-/// A runtime in place of another process, which can end at any time.
+/// A runtime that plays another process, and can end at any time.
 fn process() -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(1).enable_all().build().unwrap()
@@ -571,7 +571,7 @@ async fn end(process: Runtime, sending: JoinHandle<Submission>) {
     let _ = sending.await;
 }
 
-/// The mark of a process can outlive it for a moment.
+/// The lock of a process can outlive the process for a moment.
 async fn until_unknown(place: &Place, key: &str) {
     place.time_passes().await;
     while place.state(key).await == EntryState::OnItsWay {

@@ -9,11 +9,11 @@ use veo_postgres::deadpool_postgres::{Manager, Object, Pool};
 use veo_postgres::tokio_postgres::{Config, NoTls};
 use veo_sim::{Scenario, Sim};
 
-/// The place of a ledger that processes share, and a simulated kie.ai.
+/// A ledger that processes share, with a simulated kie.ai.
 pub(crate) struct Place {
     pub(crate) sim: Sim,
     folder: TempDir,
-    /// The address of the database with a schema of its own, if the ledger is in one.
+    /// The address of the database with a separate schema, if the ledger is in a database.
     database: Option<Config>,
 }
 
@@ -52,7 +52,7 @@ impl Place {
             .batch_execute(&format!("CREATE SCHEMA \"{schema}\""))
             .await
             .unwrap();
-        // The dangerous settings are switched on, since the ledger has to be durable in spite of them.
+        // These settings are dangerous. The ledger has to be durable in spite of them.
         config.options(format!(
             "-c search_path={schema} -c synchronous_commit=off -c default_transaction_isolation=serializable"
         ));
@@ -81,7 +81,7 @@ impl Place {
         self.database.clone().unwrap()
     }
 
-    /// Connections as another process would have them.
+    /// Returns new connections, like those of another process.
     pub(crate) fn pool(&self) -> Pool {
         pool(self.config())
     }
@@ -91,7 +91,7 @@ impl Place {
         self.pool().get().await.unwrap()
     }
 
-    /// The ledger as another process would have it.
+    /// Opens the ledger again, like another process.
     pub(crate) async fn ledger(&self) -> Box<dyn Ledger> {
         match &self.database {
             None => Box::new(FileLedger::open(self.path()).await.unwrap()),
@@ -99,7 +99,7 @@ impl Place {
         }
     }
 
-    /// Returns the client with the ledger as another process would have it.
+    /// Returns the client with a newly opened ledger, like a client in another process.
     pub(crate) async fn recorded(&self, client: Client) -> Client {
         match &self.database {
             None => client.with_ledger(FileLedger::open(self.path()).await.unwrap()),
@@ -107,7 +107,7 @@ impl Place {
         }
     }
 
-    /// A client of kie.ai as another process would have it.
+    /// Returns a new client of kie.ai, like a client in another process.
     pub(crate) async fn client(&self) -> Client {
         self.client_with("key").await
     }
@@ -116,7 +116,7 @@ impl Place {
         self.eager(Client::new(self.kie(key)).unwrap()).await
     }
 
-    /// Returns the client without pauses, with the ledger as another process would have it.
+    /// Returns the client without pauses and with a newly opened ledger, like a client in another process.
     pub(crate) async fn eager(&self, client: Client) -> Client {
         let none = Duration::ZERO;
         let poll = Poll::default().first(none).every(none).every_upgrade(none);

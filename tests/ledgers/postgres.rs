@@ -59,7 +59,7 @@ async fn tables_of_a_later_version_are_refused() {
     }
 }
 
-/// Commits are durable even if the user's settings do not ask for that. The settings of these tests do not.
+/// Commits are durable even if the user's settings do not ask for that. These tests turn `synchronous_commit` off.
 #[tokio::test]
 async fn every_commit_is_durable() {
     let Some(place) = Place::in_postgres().await else {
@@ -112,7 +112,7 @@ async fn a_late_outcome_of_a_slow_process_is_recorded() {
     assert_eq!(hat.counts().0, 1);
 }
 
-/// The request was settled too early as not taken, and was sent again before the first call ended.
+/// The request was settled too early as not accepted, and was sent again before the first call ended.
 #[tokio::test]
 async fn an_outcome_is_recorded_only_by_the_process_that_sent_it() {
     let Some(place) = Place::in_postgres().await else {
@@ -137,7 +137,7 @@ async fn an_outcome_is_recorded_only_by_the_process_that_sent_it() {
     );
 }
 
-/// The answer to a commit is lost, once after the commit was made and once before.
+/// The answer to a commit is lost, once after the commit and once before it.
 #[tokio::test]
 async fn a_call_is_not_sent_if_its_record_is_in_doubt() {
     let Some(place) = Place::in_postgres().await else {
@@ -193,7 +193,7 @@ async fn a_call_is_not_sent_if_its_record_is_in_doubt() {
     assert_eq!(hat.counts().0, 2);
 }
 
-/// The answer to the commit of an outcome is lost, so the ledger asks for it again.
+/// The answer to the commit of an outcome is lost, so the ledger repeats the transaction.
 #[tokio::test]
 async fn an_outcome_is_recorded_although_the_connection_is_lost() {
     let Some(place) = Place::in_postgres().await else {
@@ -266,7 +266,7 @@ async fn no_wish_is_sent_twice_when_connections_end() {
     let sent = hat.sent.lock().unwrap().clone();
     let different: BTreeSet<_> = sent.iter().collect();
     assert_eq!(different.len(), sent.len(), "{sent:?}");
-    // A request that was not sent can be sent now, and the others have their job.
+    // A request that was not sent can be sent now. The other requests have their jobs.
     let client = hat.client(&place).await;
     for number in 0..keys {
         accepted(
@@ -397,7 +397,7 @@ async fn views_show_open_and_unknown_entries_and_the_money_spent() {
         rows("SELECT key FROM veo_unknown ORDER BY key").await,
         ["(lost)", "(sending)"]
     );
-    // A call of untold price is taken to cost as much as another call of its kind.
+    // A call of unknown price counts with the price of another call of its kind.
     let spent = "SELECT account, calls, credits, calls_of_untold_price FROM veo_spent";
     assert_eq!(rows(spent).await, ["(hat,3,180,2)"]);
 }

@@ -97,7 +97,7 @@ pub(crate) async fn a_settlement_is_refused_after_the_wish_was_sent_again(place:
     let slow = client.clone();
     let settled = Settlement::Accepted("hat:rabbit1".parse().unwrap());
     let settling = tokio::spawn(async move { slow.settle("order 17", settled).await });
-    // The other task asks about the job now.
+    // Here the other task asks about the job.
     tokio::task::yield_now().await;
     client
         .settle("order 17", Settlement::NotTaken)
@@ -172,7 +172,7 @@ pub(crate) async fn a_budget_is_shared_by_all_processes(place: Place) {
     assert_eq!(place.ledger().await.spent("june").await.unwrap(), 30.0);
 }
 
-/// The numbers of a body have the same text after they were stored.
+/// The numbers of a body still have the same text after they were stored.
 pub(crate) async fn numbers_of_a_body_are_stored_exactly(place: Place) {
     let ledger = place.ledger().await;
     let numbers = json!([1, 1.0, 0.1, -0.0, 1e16, 1e300, u64::MAX, i64::MIN, 60.5]);
@@ -197,7 +197,7 @@ pub(crate) async fn long_keys_and_targets_are_found(place: Place) {
     assert_eq!(ledger.find(Find::Marker(&target)).await.unwrap(), None);
 }
 
-/// A rejected wish that is sent again keeps its target, unless another entry has it by now.
+/// A rejected wish that is sent again keeps its target, unless another entry has that target by now.
 pub(crate) async fn a_rejected_wish_keeps_its_target_unless_it_is_taken(place: Place) {
     let ledger = place.ledger().await;
     let wish = Wish::request(&dog()).await;

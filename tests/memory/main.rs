@@ -1,5 +1,5 @@
-//! The memory that a wait takes, and that replies of the greatest length take, whatever they hold. These tests are a
-//! process of their own, since the system tells the highest use of memory of a process only.
+//! The memory of a wait, and of replies with the greatest length and any content. These tests are a separate process,
+//! since the system reports the highest memory use only for a whole process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -35,7 +35,7 @@ fn peak() -> usize {
         * 1024
 }
 
-/// Answers every request with the file that was named last, which is read in pieces. Counts the requests.
+/// Answers every request with the file that was named last, in pieces. Counts the requests.
 fn serve(body: Arc<Mutex<PathBuf>>, asked: Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -52,7 +52,7 @@ fn serve(body: Arc<Mutex<PathBuf>>, asked: Arc<AtomicUsize>) -> String {
 fn answer(socket: &mut TcpStream, body: &Path) {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
-    // A brace ends the body of every request here, and is nowhere else at the end of what is read.
+    // Every request here ends with a brace, and no read ends with another brace.
     let is_whole = |request: &[u8]| {
         request.ends_with(if request.starts_with(b"GET") {
             b"\r\n\r\n"
@@ -98,7 +98,7 @@ fn video(folder: &Path, mebibytes: usize) -> PathBuf {
     let mut bytes = clip;
     bytes.extend_from_slice(&u32::try_from(8 + free).unwrap().to_be_bytes());
     bytes.extend_from_slice(b"free");
-    // Only zeros follow. Once the length is a multiple of three, all groups of three zeros have the same four letters.
+    // Only zeros follow. If the length is a multiple of three, base64 has the same four letters for each three zeros.
     while !bytes.len().is_multiple_of(3) {
         bytes.push(0);
     }
@@ -300,7 +300,7 @@ fn a_long_reply_takes_a_bounded_amount_of_memory() {
         }
     }
 
-    // A video of usual size, and the longest that is taken from a reply. The provider is asked once.
+    // A video of usual size, and the longest that is read from a reply. The provider is asked once.
     for mebibytes in [25, 127] {
         *body.lock().unwrap() = video(folder.path(), mebibytes);
         asked.store(0, Ordering::SeqCst);
@@ -361,7 +361,7 @@ fn a_ledger_keeps_a_short_excerpt_of_a_long_reply() {
     assert!(longest < Some(64 << 10), "{longest:?}");
 }
 
-/// An application may wait for many jobs, each in a task with a client of its own.
+/// An application may wait for many jobs, each in a Tokio task with its own client.
 #[test]
 fn a_waiting_task_takes_less_than_1536_bytes() {
     let client = Client::new(Kie::new("the API key").unwrap()).unwrap();

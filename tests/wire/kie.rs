@@ -198,7 +198,7 @@ async fn the_url_survives_any_damage_to_other_fields_of_a_record() {
     }
 }
 
-/// The record repeats the request. Its model can say less than the request did: `veo-3-1` is a model of every tier.
+/// The record repeats the request. Its model can be less exact than in the request: `veo-3-1` is a model of every tier.
 #[tokio::test]
 async fn a_record_repeats_its_request() {
     const UPGRADE: &str = r#"{"model":"veo/get-4k-video","input":{"task_id":"t0","index":0}}"#;
@@ -488,7 +488,7 @@ fn the_model_of_a_task_decides_its_kind() {
     }
 }
 
-/// No field of the page's request may be left to the extra fields, and the request is sent unchanged.
+/// The type has every field of the page's request, so `extra` stays empty. The request is sent unchanged.
 #[tokio::test]
 async fn the_request_of_the_page_is_sent_unchanged() {
     let server = recorder().await;

@@ -233,7 +233,7 @@ async fn an_api_key_that_is_a_common_word_changes_no_reply() {
     }
 }
 
-/// An API key from a file ends with a line end. No provider gets to see that, and no part of a reply is hidden for it.
+/// An API key from a file ends with a line end. It is not sent, and no part of a reply is hidden for it.
 #[tokio::test]
 async fn spaces_around_an_api_key_are_removed() {
     let server = MockServer::start().await;
@@ -259,7 +259,7 @@ async fn spaces_around_an_api_key_are_removed() {
     }
 }
 
-/// An error shows the start of what came instead of a reply, and a link in it can have a signature.
+/// An error shows the start of an unexpected reply, and a link in it can have a signature.
 #[tokio::test]
 async fn an_error_shows_links_without_their_signatures() {
     let server = MockServer::start().await;

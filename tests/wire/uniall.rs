@@ -65,7 +65,7 @@ async fn every_reply_is_decoded() {
     let server = recorder().await;
     let client = client(&server.uri());
     let texts = told(&server, "uniall", OPERATIONS, async |fixture| {
-        // The client does not decode a video, and has only its address.
+        // The client does not decode a video, and only returns its address.
         if fixture.operation == "video_content" {
             return None;
         }
@@ -159,7 +159,7 @@ async fn every_request_is_sent_as_written() {
     insta::assert_snapshot!("uniall_requests", text);
 }
 
-/// No field of the page's requests may be left to the extra fields, and the requests are sent unchanged.
+/// The type has every field of the page's requests, so `extra` stays empty. The requests are sent unchanged.
 #[tokio::test]
 async fn the_requests_of_the_page_are_sent_unchanged() {
     let server = recorder().await;
