@@ -1,8 +1,8 @@
 //! Makes the text of a client from a specification.
 //!
-//! progenitor makes the types and the builders. We change its text in three ways: [`prepare`] changes the specification
+//! progenitor makes the types and the builders. We change its text in three ways. [`prepare`] changes the specification
 //! before, [`crate::emit`] makes the enums and bounds, and [`crate::rewrite`] sends every call through our transport. A
-//! change that finds nothing to change fails.
+//! change that finds nothing to change is an error.
 
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -53,7 +53,7 @@ pub(crate) fn run(workspace: &Path, check: bool) -> Result<String, String> {
     }
 }
 
-/// The difference between a generated file and the wanted text, and the command to run. Empty if there is none.
+/// The difference between a generated file and the wanted text, with the command to run. Empty if they are equal.
 pub(crate) fn difference(file: &str, current: &str, wanted: &str, command: &str) -> String {
     if current == wanted {
         return String::new();
@@ -143,7 +143,7 @@ fn prepare(spec: &Spec) -> Spec {
     let (_, replies) = spec.schema_uses();
     for (name, schema) in members_mut(&mut prepared.root, "/components/schemas") {
         if replies.contains(name) {
-            // No field of a reply is relied on, so that a missing one does not cost the reply.
+            // A field that is missing in a reply must not cost the reply, so no field is required.
             remove(schema, &["required"]);
         }
         relax(schema);
@@ -151,8 +151,8 @@ fn prepare(spec: &Spec) -> Spec {
     prepared
 }
 
-/// Removes words that must not change the types: nulls, examples, bounds, which [`emit::checks`] checks, and an `allOf`
-/// that only adds a description.
+/// Removes keywords that must not change the types: nulls, examples, bounds (which [`emit::checks`] checks), and an
+/// `allOf` that only adds a description.
 fn relax(schema: &mut Value) {
     const WORDS: [&str; 8] = [
         "nullable",
@@ -218,7 +218,7 @@ mod tests {
         }
     }
 
-    /// The check of a stale copy of the workspace fails, names the command, and does not change the copy.
+    /// The check of an outdated copy of the workspace fails, names the command, and does not change the copy.
     #[test]
     fn a_stale_file_is_reported_and_not_changed() {
         let rows = [
@@ -277,7 +277,7 @@ mod tests {
         }
     }
 
-    /// A bound that a provider documents later must be no breaking change.
+    /// If a provider documents a bound later, that must be no breaking change.
     #[test]
     fn bounds_change_no_public_type() {
         let good = GOOD;
@@ -379,7 +379,7 @@ mod tests {
       required: [size, prompt]
 ";
         let rows = [
-            // A choice has no builder that checks it.
+            // A body that is a choice has no builder that checks it.
             (
                 "    Request:\n      type: object\n      description: What to make.\n      required: [prompt]\n",
                 choice,
@@ -388,7 +388,7 @@ mod tests {
                     "body.check().map_err(Error::InvalidRequest)?;",
                 ],
             ),
-            // Hand-written code sends a form, and the other operations of its path are generated.
+            // Hand-written code sends a form. The other operations of its path are generated.
             (
                 "    post:\n",
                 form,
@@ -397,7 +397,7 @@ mod tests {
                     "pub fn make(&self)",
                 ],
             ),
-            // Hand-written code fetches a file, from an address that the client makes.
+            // Hand-written code fetches a file. The generated client makes its address.
             (
                 "  /task/{id}:\n",
                 file,
@@ -406,7 +406,7 @@ mod tests {
                     "format!(\"{}/file/{}\", self.baseurl, veo_transport::encode_path(id))",
                 ],
             ),
-            // A name that is a keyword of Rust gets a `_` at its end.
+            // A field whose name is a keyword of Rust gets a `_` at its end.
             (
                 "        prompt:",
                 "        type: {type: string, deprecated: true, description: Its kind.}\n        prompt:",

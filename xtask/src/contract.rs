@@ -1,4 +1,4 @@
-//! Makes the contract that `veo-sim` checks requests against from the specifications. It is plain JSON Schema, so the
+//! Makes `contract.json` from the specifications. `veo-sim` checks requests against it. It is plain JSON Schema, so the
 //! simulator needs neither YAML nor OpenAPI.
 
 use serde_json::{Map, Value, json};
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_schema_keeps_restrictions_and_drops_descriptions() {
         let rows = [
-            // The names of properties are not words of a schema.
+            // The names of properties are not keywords of a schema.
             (
                 json!({ "type": "object", "properties": { "default": { "x-server-default": 1 }, "x-a": { "x-b": 1 } } }),
                 json!({ "type": "object", "properties": { "default": {}, "x-a": {} } }),

@@ -1,7 +1,7 @@
 //! Compares two states of a specification: the effects on programs that use the generated client, and on the wire.
 //!
-//! The column Rust compares the public items of both clients, as they would be generated. The column wire compares both
-//! surfaces, since the items do not show a new required field, a bound, a default or a path. The worst effect is the
+//! The column Rust compares the public items of both clients, as they would be generated. The items do not show a new
+//! required field, a bound, a default or a path. So the column wire compares both surfaces. The worst effect is the
 //! verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,7 +170,7 @@ impl Effect {
     }
 }
 
-/// The public items of the client of a specification, by path. The value is the part that a program depends on.
+/// The public items of the client of a specification, by path. Each value is the text on which a program depends.
 fn items(spec: &Spec) -> Result<BTreeMap<String, String>, String> {
     let text = codegen::generate(spec)?;
     let file = syn::parse_file(&text)
@@ -282,8 +282,8 @@ fn shown(part: &impl ToTokens) -> String {
         .replace(" : ", ": ")
 }
 
-/// Compares the items. A removed or changed item breaks programs that use it. A new item does not, since types are
-/// non-exhaustive and requests have builders.
+/// Compares the items. A removed or changed item breaks programs that use it. A new item does not break them, since
+/// types are non-exhaustive and requests have builders.
 fn rust(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Line> {
     let mut found = BTreeMap::new();
     for (path, was) in old {
@@ -316,7 +316,7 @@ fn rust(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<L
     lines
 }
 
-/// Returns whether another line says the same: that of the item's type, or that of the field that a setter sets.
+/// Returns whether another line says the same: that of the item's type, or that of the field which a setter sets.
 fn is_told(path: &str, text: &str, found: &BTreeMap<&str, String>) -> bool {
     let says = |other: &str| found.get(other).is_some_and(|other| other == text);
     if let Some((_, setter)) = path.split_once("types::builder::")
@@ -369,7 +369,7 @@ fn wire(old: &Spec, new: &Spec) -> Vec<Line> {
     together(lines)
 }
 
-/// Joins equal lines about one field at several places, since these share a schema.
+/// Joins equal lines about one field at several places, since these places share a schema.
 fn together(lines: Vec<Line>) -> Vec<Line> {
     let mut together: Vec<(Line, usize)> = Vec::new();
     for line in lines {
@@ -510,7 +510,7 @@ mod tests {
     #[derive(Deserialize)]
     struct Edit {
         what: String,
-        /// Pairs of texts: one, and the one that replaces it.
+        /// Pairs of texts: the text to replace, and the new text.
         edits: Vec<String>,
         /// All effects as they are printed.
         #[serde(default)]

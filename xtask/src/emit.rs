@@ -1,4 +1,4 @@
-//! Makes the parts that the generator does not: enums, bounds, and constants of the specification.
+//! Makes the parts that progenitor does not make: enums, bounds, and constants of the specification.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(crate) fn replacement(name: &str, schema: &Value) -> Option<String> {
     if is_enum(schema) {
         return Some(format!("crate::types::{name}"));
     }
-    // The generator would make a wrapper type for a text with a name of its own.
+    // The generator would make a wrapper type for a named schema of a text.
     (schema["type"] == "string").then(|| "::std::string::String".to_owned())
 }
 

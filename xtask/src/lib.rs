@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
     ExitCode::from(report.exit)
 }
 
-/// Returns all that the lint finds wrong with the text of a specification.
+/// Returns all problems that the lint finds in the text of a specification.
 pub fn problems(text: &str) -> Vec<String> {
     let found = match Spec::parse("openapi/text.yaml", text) {
         Ok(spec) => lint::lint(&spec),

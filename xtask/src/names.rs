@@ -15,7 +15,7 @@ pub(crate) fn snake(name: &str) -> String {
     spelt
 }
 
-/// The field of a property. A name that is a keyword of Rust gets a `_` at its end.
+/// The name of the field for a property. The name of a keyword of Rust gets a `_` at its end.
 pub(crate) fn field(property: &str) -> Ident {
     let name = snake(property);
     syn::parse_str(&name).unwrap_or_else(|_| format_ident!("{name}_"))
@@ -26,7 +26,7 @@ pub(crate) fn constant(property: &str) -> Ident {
     format_ident!("{}", snake(property).to_uppercase())
 }
 
-/// Returns whether a name can be split into words in one way only, so that the generator spells it as [`snake`] does.
+/// Returns whether a name can be split into words in only one way, so that the generator spells it as [`snake`] does.
 pub(crate) fn is_plain(name: &str) -> bool {
     let mut follows_boundary = false;
     for c in name.chars() {

@@ -34,7 +34,7 @@ struct Package {
     manifest_path: PathBuf,
     /// The source. `None` for a package of the workspace.
     source: Option<String>,
-    /// The registries that it may be published to. `None` for all.
+    /// The registries to which the package may be published. `None` means all.
     publish: Option<Vec<String>>,
 }
 

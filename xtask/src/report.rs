@@ -1,6 +1,6 @@
-//! The output and the exit code of a task.
+//! The output and the exit code of a subcommand.
 
-/// The outcome of a task, which can have other exit codes than success and failure.
+/// The outcome of a subcommand, which can have other exit codes than success and failure.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Report {
     /// The text for standard output.
@@ -37,7 +37,7 @@ impl From<Result<String, String>> for Report {
     }
 }
 
-/// Escapes a text for a cell of a Markdown table, so that nothing in it is a mark.
+/// Escapes a text for a cell of a Markdown table, so that no part of the text is a mark.
 pub(crate) fn cell(text: &str) -> String {
     let mut cell = String::new();
     for c in text.chars() {

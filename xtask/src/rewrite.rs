@@ -1,6 +1,6 @@
-//! Changes the text of the generator, each change with its reason.
+//! Changes the text of progenitor, each change with its reason.
 //!
-//! A change that finds nothing to change is an error: the generator has changed, so the reason has to be checked again.
+//! A change that finds nothing to change is an error: progenitor has changed, so the reason has to be checked again.
 
 use std::collections::BTreeSet;
 
@@ -74,7 +74,7 @@ fn is_replaced(item: &Item) -> bool {
     }
 }
 
-/// Changes the types: they become non-exhaustive, lenient in replies, and get our enums. Unused builders go.
+/// Changes the types: all become non-exhaustive, those of replies lenient. Adds our enums, and removes unused builders.
 fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     let (requests, replies) = spec.schema_uses();
     let replies: BTreeSet<_> = replies.difference(&requests).cloned().collect();
@@ -109,7 +109,7 @@ fn types(module: &mut ItemMod, spec: &Spec) -> Result<(), String> {
     applied(lenient, objects.count(), "making replies lenient")
 }
 
-/// Changes the builders: only those of requests stay. They take all that becomes a text, and check the request.
+/// Changes the builders: only those of requests stay. They accept all that becomes a text, and check the request.
 fn builders(module: &mut ItemMod, spec: &Spec, replies: &BTreeSet<String>) -> Result<(), String> {
     let items = contents(module)?;
     let before = items.len();
@@ -142,7 +142,7 @@ fn builders(module: &mut ItemMod, spec: &Spec, replies: &BTreeSet<String>) -> Re
     applied(texts, wanted.count(), "letting setters take text")
 }
 
-/// Makes a reply lenient: a null, a wrong type or a missing value costs that field and nothing else.
+/// Makes a reply lenient: a null, a wrong type or a missing value costs that field and no other field.
 fn make_lenient(item: &mut ItemStruct) -> bool {
     if !matches!(item.fields, syn::Fields::Named(_)) {
         return false;
@@ -211,7 +211,7 @@ fn deprecate(item: &mut Item, spec: &Spec) {
     }
 }
 
-/// Returns whether a field or a method is that of a property. A keyword of Rust has a `_` at its end.
+/// Returns whether a field or a method is that of a property. The name of a keyword of Rust ends with `_`.
 fn is_of(ident: &syn::Ident, property: &str) -> bool {
     ident.to_string().trim_end_matches('_') == snake(property)
 }
@@ -258,7 +258,7 @@ impl VisitMut for DefaultExtra {
     }
 }
 
-/// Lets a builder check the finished request, so that only a request within its bounds is sent.
+/// Makes a builder check the finished request, so that only a request within its bounds is sent.
 fn check(block: &mut ItemImpl) -> bool {
     for item in &mut block.items {
         if let ImplItem::Fn(function) = item
@@ -277,7 +277,7 @@ fn check(block: &mut ItemImpl) -> bool {
     false
 }
 
-/// Lets the setters of a builder take all that becomes a `String`, also for optional fields and lists.
+/// Makes the setters of a builder accept everything that becomes a `String`, even for optional fields and lists.
 fn take_texts(block: &mut ItemImpl) -> usize {
     let mut changed = 0;
     for item in &mut block.items {
@@ -408,7 +408,7 @@ impl VisitMut for Query {
 }
 
 /// Rewrites one `send`. The request gets no header that the provider does not know, and no error loses the reply. A
-/// call that can cost money goes over a connection that cannot send it twice.
+/// call that can cost money uses a connection that cannot send it twice.
 fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
     let reply = return_type(&function.sig.output)
         .and_then(first_argument)
@@ -421,9 +421,9 @@ fn send(function: &mut ImplItemFn, spec: &Spec) -> Result<(), String> {
         .iter()
         .find(|operation| operation.value["operationId"] == *id)
         .ok_or_else(|| changed_form(function))?;
-    // A path's own server, such as `UPLOAD_URL`, has the field `upload_url` and the method `upload` of the client's
-    // inner part. The lint refuses such a server for a paid call, so this cannot take a paid call off `submit`, which
-    // sends at most once.
+    // The server of a path, such as `UPLOAD_URL`, has the field `upload_url` and the method `upload` in the client. The
+    // lint refuses such a server for a paid call. So a paid call always goes through `submit`, which sends it at most
+    // once.
     let server = operation.server.map(str::to_lowercase);
     let call = match &server {
         Some(server) => server.trim_end_matches("_url"),
@@ -488,7 +488,8 @@ fn request_of(function: &ImplItemFn) -> Option<(String, Vec<Stmt>)> {
             kept.push(parse_quote!(let request = #request.build().map_err(Error::unbuildable)?;));
         } else if text.starts_with("let info = OperationInfo") {
             let id = text.split('"').nth(1)?;
-            // Two statements are left out: the map, and its only header, which is the version of the specification.
+            // Two statements are left out: the map of headers, and its only header with the version of the
+            // specification.
             return (headers == 2).then(|| (id.to_owned(), kept));
         } else if text.contains("header_map") {
             headers += 1;
@@ -513,7 +514,7 @@ fn built(statement: &Stmt) -> Option<&Expr> {
     None
 }
 
-/// Lets the URL of a call start at the server of its path.
+/// Makes the URL of a call start at the server of its path.
 struct Base {
     wanted: Expr,
     tokens: usize,

@@ -1,4 +1,4 @@
-//! Writes the JSON Schema of a request. This crate depends on none of the others, so it runs an example of `veo-core`.
+//! Writes the JSON Schema of a request. This crate uses no other crate of ours, so it runs an example of `veo-core`.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use crate::codegen::difference;
 
 const FILE: &str = "schemas/video-request.json";
 
-/// Writes the schema, or with `check` only compares it.
+/// Writes the schema, or with `check` only compares it with the file.
 ///
 /// # Errors
 ///

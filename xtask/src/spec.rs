@@ -7,14 +7,14 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// The specifications, files under `openapi/`, each with the crate under `crates/` that it is generated into.
+/// The specifications as files under `openapi/`, each with the name of its generated crate under `crates/`.
 pub(crate) const SPECS: [(&str, &str); 2] =
     [("kie.yaml", "kie-api"), ("uniall.yaml", "uniall-api")];
 
 /// The start of a reference to a named schema.
 pub(crate) const SCHEMAS: &str = "#/components/schemas/";
 
-/// A specification as in its file.
+/// A specification as it is in its file.
 #[derive(Clone)]
 pub(crate) struct Spec {
     /// The path of the file in the workspace, for messages and generated headers.
@@ -58,7 +58,7 @@ impl fmt::Display for Problem {
 }
 
 impl Operation<'_> {
-    /// Returns whether the call is hand-written. Its types, path and address are generated all the same.
+    /// Returns whether the call is hand-written. Even then its types, path and address are generated.
     pub(crate) fn is_hand_written(&self) -> bool {
         self.sends_form || self.streams
     }
@@ -158,7 +158,7 @@ impl Spec {
         operations
     }
 
-    /// Returns whether an operation replies to a success with a file only.
+    /// Returns whether a success of an operation has only a file as its reply.
     fn streams(&self, operation: &Value) -> bool {
         let mut has_file = false;
         for (status, reply) in members(&operation["responses"]) {
@@ -248,7 +248,7 @@ impl Spec {
         choices
     }
 
-    /// The description of a property: its own, or that of the schema it refers to. The server's default is added.
+    /// The description of a property: its own, or that of its schema. The server's default is added.
     pub(crate) fn description(&self, property: &Value) -> Option<String> {
         let own = property["description"].as_str();
         let text = own.or_else(|| self.target(property)["description"].as_str())?;
@@ -258,7 +258,7 @@ impl Spec {
         })
     }
 
-    /// The schema of a property: the one it refers to, directly or in an `allOf`, or the property itself.
+    /// The schema to which a property refers, directly or in an `allOf`, or else the property itself.
     pub(crate) fn target<'a>(&'a self, property: &'a Value) -> &'a Value {
         self.resolve(property["allOf"].get(0).unwrap_or(property))
     }
@@ -274,7 +274,7 @@ impl Spec {
             .unwrap_or(value)
     }
 
-    /// The names of the schemas that requests use, and the names of those that replies and callbacks use.
+    /// The names of the schemas in requests, and the names of the schemas in replies and callbacks.
     pub(crate) fn schema_uses(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let mut requests = BTreeSet::new();
         let mut replies = BTreeSet::new();

@@ -1,7 +1,7 @@
-//! The surface of an OpenAPI document: the facts that it states of each place, in a form that can be compared.
+//! The surface of an OpenAPI document: the facts about each of its places, in a form that can be compared.
 //!
-//! A place is a text such as `POST /api/v1/veo/generate body.imageUrls[]`. The walk accepts documents of others: it
-//! follows chains and circles of references, and reads OpenAPI 3.0 and 3.1.
+//! A place is a text such as `POST /api/v1/veo/generate body.imageUrls[]`. The documents can come from others: chains
+//! and circles of references are followed, and OpenAPI 3.0 and 3.1 are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use crate::spec::{callbacks, list, members};
 use crate::value::{self, fingerprint, shown};
 use crate::wording;
 
-/// The facts of one place: words of JSON Schema and a few of our own, with their values.
+/// The facts of one place: keywords of JSON Schema and a few of our own, with their values.
 pub(crate) type Facts = BTreeMap<String, Value>;
 
-/// The words of a schema that become facts unchanged.
+/// The keywords of a schema that become facts unchanged.
 const WORDS: [&str; 11] = [
     "format",
     "maximum",
@@ -82,7 +82,7 @@ impl Surface {
         self.remarks.push((at.to_owned(), text.into()));
     }
 
-    /// Adds another surface. Facts that this one states already stay.
+    /// Adds another surface. Facts that this surface has already stay.
     pub(crate) fn add(&mut self, other: Self) {
         for (at, facts) in other.places {
             self.places.entry(at).or_insert(facts);
@@ -119,7 +119,7 @@ impl Surface {
         self.places.get(at)
     }
 
-    /// Returns whether there is a place inside a place.
+    /// Returns whether a place contains other places.
     pub(crate) fn has_parts(&self, at: &str) -> bool {
         let places = self.places.range(at.to_owned()..).map(|(place, _)| place);
         let mut inside = places.take_while(|place| place.starts_with(at));
@@ -180,7 +180,7 @@ pub(crate) fn missing_from<'a>(of: &'a Surface, in_other: &Surface) -> Vec<&'a s
     found
 }
 
-/// The types that facts allow. Empty if they state no type.
+/// The types that the facts allow. Empty if the facts state no type.
 pub(crate) fn types(facts: &Facts) -> BTreeSet<&str> {
     match facts.get("type") {
         Some(Value::String(kind)) => BTreeSet::from([kind.as_str()]),
@@ -202,7 +202,7 @@ pub(crate) fn kind(value: &Value) -> Option<&'static str> {
     }
 }
 
-/// Returns a name in the form for a place, and whether it had to be changed.
+/// Returns a name in the form that a place has, and whether the name had to be changed.
 pub(crate) fn name(written: &str) -> (String, bool) {
     let trimmed = written.trim();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./{}-".contains(c);
@@ -271,7 +271,7 @@ impl Walk<'_> {
             return;
         }
         let name = self.named(operation, written);
-        // Words of the parameter outside its schema count as words of the schema.
+        // Keywords of the parameter outside its schema count as keywords of the schema.
         let mut schema = parameter["schema"].as_object().cloned().unwrap_or_default();
         for word in ["description", "deprecated", "x-basis"] {
             if let Some(value) = parameter.get(word) {
@@ -283,7 +283,7 @@ impl Walk<'_> {
         self.schema(&at, &Value::Object(schema), is_required, 0);
     }
 
-    /// Reads the body of a request. Alternatives that one word tells apart get a place each.
+    /// Reads the body of a request. Alternatives that differ in one word get a place each.
     fn request(&mut self, operation: &str, content: &Value) {
         let at = format!("{operation} body");
         let Some((media_type, media)) = media(content) else {
@@ -312,7 +312,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The word that tells an alternative apart: that of the first property which allows one word only.
+    /// The word that identifies an alternative: that of the first property which allows one word only.
     fn label(&self, alternative: &Value) -> Option<String> {
         for (_, property) in members(&alternative["properties"]) {
             let words = self.resolve(property)["enum"].clone();
@@ -337,7 +337,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Reads an example. If its type differs from the schema, both are facts. A field that only it has is a remark.
+    /// Reads an example. If its type differs from the schema, both are facts. A field only in the example is a remark.
     fn example(&mut self, at: &str, example: &Value) {
         self.surface.compare(at, example);
         let has_fields = self.surface.has_parts(at);
@@ -439,7 +439,7 @@ impl Walk<'_> {
         self.surface.places.insert(at.to_owned(), facts);
     }
 
-    /// Follows the references of a schema, and puts its parts together.
+    /// Follows the references of a schema, and joins its parts.
     fn flat(&mut self, at: &str, schema: &Value) -> Map<String, Value> {
         let Some(spent) = self.budget.checked_sub(1) else {
             return Map::new();
@@ -452,7 +452,7 @@ impl Walk<'_> {
         let all = flat.remove("allOf").unwrap_or_default();
         let one = flat.remove("oneOf").or_else(|| flat.remove("anyOf"));
         if let Some(Value::String(target)) = flat.remove("$ref") {
-            // A reference that is on the way already leads in a circle.
+            // If a reference is on the way already, it leads in a circle.
             let is_new = !self.seen.contains(&target);
             let found = target
                 .strip_prefix('#')
@@ -519,7 +519,7 @@ fn examples(media: &Value) -> Vec<&Value> {
     examples
 }
 
-/// Adds the words of another schema of the same thing. Words that exist already stay.
+/// Adds the keywords of another schema of the same value. Keywords that exist already stay.
 fn merge(flat: &mut Map<String, Value>, other: Map<String, Value>) {
     for (word, value) in other {
         match (flat.get_mut(&word), value) {
@@ -553,7 +553,7 @@ fn either(flat: &mut Map<String, Value>, mut alternatives: Vec<Map<String, Value
     let mut words = Vec::new();
     let mut are_words = !alternatives.is_empty();
     for mut alternative in alternatives {
-        // A field is required only if all alternatives require it. That is rare, so none is.
+        // A field is required only if all alternatives require it. This is rare, so no field counts as required.
         alternative.remove("required");
         match alternative.remove("type") {
             Some(Value::Array(several)) => kinds.extend(several),

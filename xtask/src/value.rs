@@ -1,8 +1,8 @@
-//! Compares, keeps and shows the values of facts.
+//! Compares, stores and shows the values of facts.
 
 use serde_json::{Value, json};
 
-/// The value that a word of a text stands for.
+/// The value of a word in a text.
 pub(crate) fn parsed(word: &str) -> Value {
     match word {
         "true" => json!(true),
@@ -25,7 +25,7 @@ fn sort_key(value: &Value) -> (Option<i64>, String) {
     (value.as_i64(), value.to_string())
 }
 
-/// A value as a fact. Of a text that is long or could control a terminal only the fingerprint is kept.
+/// A value as a fact. A text that is long or could control a terminal is replaced by its fingerprint.
 pub(crate) fn short(value: Value) -> Value {
     match value {
         Value::String(text) if clean(&text, 200) != text => {
@@ -48,7 +48,7 @@ pub(crate) fn fingerprint(text: &str) -> String {
     format!("{:012x}", hash & 0xffff_ffff_ffff)
 }
 
-/// Shows a value to people, on one line and cut to a length. It can come from others, so it goes through [`clean`].
+/// Shows a value to people, on one line and cut to a length. Values can come from others, so [`clean`] is applied.
 pub(crate) fn shown(value: Option<&Value>) -> String {
     let text = match value {
         None | Some(Value::Null) => return "none".to_owned(),

@@ -1,4 +1,4 @@
-//! Takes facts from a text of others without keeping the text.
+//! Reads facts from a text of others without storing the text.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::value::{fingerprint, parsed, set};
 
-/// Takes the facts from a description: its fingerprint, the values that it lists, and the default that it names.
+/// Reads the facts in a description: its fingerprint, the values that it lists, and the default that it names.
 pub(crate) fn facts(text: &str) -> BTreeMap<String, Value> {
     let mut facts = BTreeMap::new();
     if text.trim().is_empty() {
@@ -23,7 +23,7 @@ pub(crate) fn facts(text: &str) -> BTreeMap<String, Value> {
     facts
 }
 
-/// Reads the values at the beginning of the lines of a list, each before a colon or a dash.
+/// Reads the values at the beginning of the lines of a list. A colon or a dash follows each value.
 fn listed(text: &str) -> Vec<Value> {
     let mut values = Vec::new();
     for line in text.lines() {

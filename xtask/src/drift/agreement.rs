@@ -1,4 +1,4 @@
-//! Compares the documented facts with our specification: requests must be equal, and replies must be readable.
+//! Compares the documented facts with our specification. Requests must be equal, and replies must be readable.
 //!
 //! A request is closed, so every difference counts: if we are stricter than the page, we refuse valid requests, and if
 //! we are looser, we send invalid ones. A reply is open, so a difference counts only if we could not read a documented
@@ -88,7 +88,7 @@ pub(super) fn problems(spec: &Spec, pages: &Pages, provider: &Provider) -> Vec<S
     problems
 }
 
-/// The problem of an accepted difference that no longer exists, with the block to delete.
+/// The problem of an accepted difference that no longer exists, with its block in the file, which has to be deleted.
 fn stale(accepted: &Accepted, documented: &Documented) -> String {
     let Accepted { at, what, .. } = accepted;
     let is_fact = what != UNDOCUMENTED && what != LACKING && what != FIELDS;
@@ -145,8 +145,8 @@ impl Difference {
     }
 }
 
-/// The documented facts of a place. `None`: a page of this kind would state the fact, and does not. A missing key: no
-/// page would state the fact.
+/// The documented facts of a place. `None` means that a page of this kind would state the fact, and does not. A missing
+/// key means that no page would state the fact.
 type Stated = BTreeMap<String, Option<Value>>;
 
 /// The facts that all pages of a provider state together.
@@ -198,7 +198,7 @@ impl Documented {
         differences
     }
 
-    /// The places of ours that no page has, although they count as documented.
+    /// The places in our specification that no page has, although they count as documented.
     fn beyond(&self, ours: &Surface) -> Vec<Difference> {
         let mut differences = Vec::new();
         let mut said = BTreeSet::new();
@@ -216,7 +216,7 @@ impl Documented {
                 true => (above, FIELDS),
                 false => (at, UNDOCUMENTED),
             };
-            // Two differences are reported once: a body without any documented field, and a property at several places.
+            // Each is reported once: a body without any documented field, and a property at several places.
             let origin = ours.origins.get(at).map_or(at, String::as_str);
             if said.insert(origin) {
                 differences.push(Difference {
@@ -272,7 +272,7 @@ impl Documented {
         ours: &Surface,
         differences: &mut Vec<Difference>,
     ) {
-        // A fact with another source than the pages may differ from them.
+        // A fact that comes from another source may differ from the pages.
         if !is_documented(ours, &ours_of(at, ours)) {
             return;
         }
@@ -331,7 +331,7 @@ fn has_value(facts: &Stated, what: &str, value: Option<&Value>) -> bool {
     documented.is_some() && documented == value
 }
 
-/// Our place for a documented place. Our default reply stands for each status that we do not name.
+/// Our place for a documented place. Our default reply is the place for each status that we do not name.
 fn ours_of(at: &str, ours: &Surface) -> String {
     let (operation, part) = surface::split(at);
     let status = part.split(['.', '[']).next().unwrap_or_default();
@@ -342,7 +342,7 @@ fn ours_of(at: &str, ours: &Surface) -> String {
     at.to_owned()
 }
 
-/// Returns whether a place of ours counts as documented: the nearest `x-basis` at or above it says so or is absent.
+/// Returns whether our place counts as documented: the nearest `x-basis` at or above it says so, or there is none.
 fn is_documented(ours: &Surface, at: &str) -> bool {
     let mut place = Some(at);
     while let Some(at) = place {
@@ -399,7 +399,7 @@ fn outdated_marks(ours: &Surface, documented: &Documented) -> Vec<String> {
         let Some(facts) = documented.facts.get(at).filter(|_| is_mark) else {
             continue;
         };
-        // An operation has no type on either side, so a mark on it is in vain as soon as a page has the operation.
+        // An operation has no type on either side, so its mark is outdated as soon as a page has the operation.
         if facts.get("type").and_then(Option::as_ref) == own.get("type") {
             found.push(at.clone());
         }

@@ -74,7 +74,7 @@ fn of_page(url: &str, was: &Page, is: &Page, changes: &mut Vec<Change>) {
         };
         let has_words = is.covers.is_some();
         for what in different(before, facts, has_words) {
-            // A field inside one that only an example has is in the example only too, so one change is enough.
+            // A field inside one that only an example has is in the example only. So one change is enough.
             let above = surface::parent(at).unwrap_or_default();
             let of = |page: &Page| {
                 page.surface
@@ -95,8 +95,8 @@ fn of_page(url: &str, was: &Page, is: &Page, changes: &mut Vec<Change>) {
     }
 }
 
-/// The names of the facts that differ. Facts that come from a description replace the change of its wording. On a page
-/// of tables, the allowed values come from it too.
+/// The names of the facts that differ. If one fact of a description differs, it replaces the change of the wording; if
+/// both do, the wording replaces them. On a page of tables, the allowed values come from the description too.
 fn different<'a>(was: &'a Facts, is: &'a Facts, has_words: bool) -> Vec<&'a str> {
     let mut whats: BTreeSet<&str> = was.keys().chain(is.keys()).map(String::as_str).collect();
     whats.retain(|what| was.get(*what) != is.get(*what));
@@ -107,11 +107,11 @@ fn different<'a>(was: &'a Facts, is: &'a Facts, has_words: bool) -> Vec<&'a str>
         (false, false) if has_values => drop(whats.remove("wording")),
         (false, false) => {}
     }
-    // A removed row takes all its facts of the field with it, so that is one change if an example still has the field.
+    // A removed row removes all its facts of the field. If an example still has the field, that is one change.
     if whats.contains("example") {
         return vec!["example"];
     }
-    // The type in an example is a fact only if it contradicts the stated type, so it changes with that.
+    // The type in an example is a fact only if it contradicts the stated type, so both change together.
     if whats.contains("type") {
         whats.remove("shown");
     }
@@ -172,7 +172,7 @@ fn short(url: &str) -> &str {
     url.rsplit('/').next().unwrap_or(url)
 }
 
-/// The changes as text for people, followed by the contradictions on the pages.
+/// The changes as text for people, and after them the contradictions on the pages.
 pub(super) fn as_text(provider: &str, changes: &[Change], now: &Pages) -> String {
     let mut text = String::new();
     for (heading, lines) in by_pages(changes) {
@@ -244,7 +244,7 @@ pub(super) fn as_json(changes: &[Change]) -> Vec<Value> {
 /// A sign, a place, and the words about it.
 type Line = (&'static str, String, String);
 
-/// The lines of all changes, grouped by their pages.
+/// The lines of all changes, by page.
 fn by_pages(changes: &[Change]) -> Vec<(String, Vec<Line>)> {
     let mut headings: Vec<(String, Vec<Line>)> = Vec::new();
     for change in changes {
@@ -297,7 +297,7 @@ fn noted(note: &str) -> String {
     }
 }
 
-/// The words that a list has lost and gained. Empty if one of the values is no list.
+/// The words that a list has lost and gained. Empty if one of the values is not a list.
 fn words(was: &Value, is: &Value) -> String {
     if !was.is_array() || !is.is_array() {
         return String::new();
@@ -333,7 +333,7 @@ pub(super) fn described(facts: &Value) -> String {
     words.join(", ")
 }
 
-/// The contradictions inside pages and between them. Equal ones on several pages are one line.
+/// The contradictions inside pages and between them. Equal contradictions on several pages are one line.
 fn remarks(pages: &Pages) -> Vec<String> {
     let mut found: BTreeMap<(String, String), BTreeSet<&str>> = BTreeMap::new();
     let mut stated: BTreeMap<&str, (&str, &Facts)> = BTreeMap::new();

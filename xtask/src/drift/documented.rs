@@ -1,4 +1,4 @@
-//! `openapi/documented/*.jsonl`: the facts that the pages stated the last time. Each line is a place.
+//! `openapi/documented/*.jsonl`: the facts that the pages stated when they were last read. Each line is a place.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

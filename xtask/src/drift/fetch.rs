@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The most bytes of a page.
 const MOST: u64 = 1024 * 1024;
 
-/// Reads a saved page. Its path in the folder is its host and path.
+/// Reads a saved page. Its path in the folder is the host and the path of its address.
 ///
 /// # Errors
 ///
@@ -20,7 +20,7 @@ pub(super) fn saved(folder: &Path, url: &str) -> Result<String, String> {
     text(file)
 }
 
-/// Fetches a page after a pause of a second, which bounds the rate.
+/// Waits a second, which bounds the rate, and fetches a page.
 ///
 /// # Errors
 ///
@@ -30,7 +30,7 @@ pub(super) fn fetched(url: &str) -> Result<String, String> {
     asked(Command::new("curl"), url)
 }
 
-/// Fetches a page with curl, which ignores the user's settings here, follows no redirect and uses https only.
+/// Fetches a page with curl. curl ignores the user's settings here, follows no redirect and uses https only.
 fn asked(mut program: Command, url: &str) -> Result<String, String> {
     let agent = concat!("veo-drift/1 (+", env!("CARGO_PKG_REPOSITORY"), ")");
     let mut running = program

@@ -1,4 +1,4 @@
-//! Reads the facts on the providers' pages, and compares them with those of the last time and with our specifications.
+//! Reads the facts on the providers' pages, and compares them with the last known facts and with our specifications.
 
 mod agreement;
 mod changes;
@@ -24,7 +24,7 @@ use crate::value;
 /// The exit code if a page could not be read.
 const UNREADABLE: u8 = 3;
 
-/// The options of the task.
+/// The options of the subcommand.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Options {
     /// A folder with saved pages, instead of the network.
@@ -43,7 +43,7 @@ enum Form {
 }
 
 impl Options {
-    /// Parses the arguments after the name of the task. `None` if one is unknown.
+    /// Parses the arguments after the name of the subcommand. `None` if an argument is unknown.
     pub(crate) fn parse(arguments: &[&str]) -> Option<Self> {
         let mut options = Self::default();
         let mut arguments = arguments.iter();
@@ -134,7 +134,7 @@ fn drift(
     })
 }
 
-/// Problems as a list of tasks under a heading. Empty if there are none.
+/// The problems as a checklist under a heading. Empty if there are none.
 fn tasks(heading: &str, problems: &[String]) -> String {
     if problems.is_empty() {
         return String::new();
@@ -161,7 +161,7 @@ fn summary(options: &Options, count: usize, total: usize, unreadable: usize) -> 
     }
 }
 
-/// Reads the pages of a provider, and returns also the addresses that could not be read with the reasons.
+/// Reads the pages of a provider. Also returns the addresses that could not be read, with the reasons.
 fn pages(
     provider: &Provider,
     before: &Pages,
@@ -173,7 +173,7 @@ fn pages(
         Ok(page) => pages.push((url.clone(), page)),
         Err(problem) => {
             failed.push((url.clone(), problem));
-            // Its earlier facts are kept, so that nothing on it counts as changed.
+            // The earlier facts of this page are kept, so that none of them counts as changed.
             let known = before.iter().find(|(other, _)| other == url);
             pages.extend(known.cloned());
         }

@@ -15,7 +15,7 @@ use crate::value;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Page {
     pub(super) format: String,
-    /// The facts that a place lacks if the page does not state them. `None` means all, for a page of whole schemas.
+    /// The facts that count as not stated if the page lacks them. `None` means all facts, for a page of whole schemas.
     pub(super) covers: Option<BTreeSet<String>>,
     pub(super) surface: Surface,
 }
@@ -42,7 +42,7 @@ pub(super) fn read(text: &str, watched: &Watched) -> Result<Page, String> {
         };
         page.surface.places.retain(|at, _| is_wanted(at));
         page.surface.remarks.retain(|(at, _)| is_wanted(at));
-        // The facts of the operation itself are about another model too.
+        // The facts of the operation itself are about another model, too.
         let (operation, _) = surface::split(only);
         let facts = page.surface.places.get_mut(operation);
         facts.into_iter().for_each(|facts| facts.clear());

@@ -1,13 +1,13 @@
 //! Splits a page into pieces: headings, blocks, tables and other lines.
 //!
-//! A Markdown parser does not serve here: it takes a fence below an HTML tag for HTML, and drops the stars in a cell.
+//! A Markdown parser cannot be used: it reads a fence below an HTML tag as HTML, and drops the stars in a cell.
 
 /// A piece of a page.
 pub(super) enum Piece {
     Heading(usize, String),
     /// A block of code: the words after its first fence, and its text.
     Block(String, String),
-    /// The rows of a table with its head, with the cells as written.
+    /// The rows of a table and its head. The cells are as written.
     Table(Vec<Vec<String>>),
     Text(String),
 }
@@ -94,7 +94,7 @@ fn cells(row: &str) -> Vec<String> {
         .collect()
 }
 
-/// Returns whether a row only separates the head from the other rows.
+/// Returns whether a row is only the line between the head and the other rows.
 pub(super) fn is_rule(row: &[String]) -> bool {
     let is_dash = |cell: &String| !cell.is_empty() && cell.chars().all(|c| "-: ".contains(c));
     row.iter().all(is_dash)

@@ -9,8 +9,8 @@ use crate::spec::{list, members};
 use crate::surface::{self, Facts, Surface};
 use crate::{value, wording};
 
-/// Reads the tables and examples of a page about one operation, or about `place` if that is given. It also returns
-/// which facts have a column in the tables.
+/// Reads the tables and examples of a page about one operation, or about `place` if that is given. Also returns which
+/// facts have a column in the tables.
 ///
 /// # Errors
 ///
@@ -108,7 +108,7 @@ struct Columns {
 }
 
 struct Reading {
-    /// The place that the whole page is about, if it was given.
+    /// The place that the whole page is about, if the caller has given one.
     whole: Option<String>,
     operation: String,
     surface: Surface,
@@ -150,7 +150,7 @@ impl Reading {
         if !["field", "parameter", "name", "property"].contains(&first) {
             return;
         }
-        // An empty table describes a reply too.
+        // An empty table also describes a reply.
         let (_, part) = surface::split(at);
         if !["query", "path", "header"].contains(&part) {
             self.surface.state(at, "type", json!("object"));
@@ -265,7 +265,7 @@ impl Reading {
             self.surface.remark(at, "an example is no JSON");
             return;
         };
-        // If a table names the fields, an example that has none of them is about something else.
+        // If a table names the fields, an example without any of these fields is about something else.
         let has_fields = self.surface.has_parts(at);
         let is_field = |(name, _): (&str, &Value)| {
             let (name, _) = surface::name(name);
@@ -335,7 +335,7 @@ fn typed(cell: &str, facts: &mut Facts) {
     }
 }
 
-/// Reads the values that a cell allows: spans of code after words that say so, separated by commas only.
+/// Reads the values that a cell allows: spans of code after words such as "one of", with only commas between them.
 fn allowed(text: &str) -> Vec<Value> {
     const WORDS: [&str; 5] = [
         "allowed value",

@@ -213,7 +213,7 @@ fn told(lines: &[Change]) -> String {
     changes::as_text("kites", lines, &Pages::new())
 }
 
-/// Every field of the page with a block is changed in every way. Each change is one line, and a new name is two.
+/// Every field of the page with a block is changed in every way. Each change is one line, and a new name is two lines.
 #[test]
 fn every_edit_of_a_block_is_one_line() {
     let before = page::read(BLOCK, &plain()).unwrap();
@@ -272,7 +272,7 @@ fn every_edit_of_a_block_is_one_line() {
                 ("multipleOf", json!(2)),
             ];
             for (word, value) in words {
-                // A value that exists already is removed.
+                // A value that the field already has is removed.
                 let taken = field.get(word) == Some(&value);
                 let is_null_already = is_reference && word == "nullable";
                 let expected = usize::from(!is_null_already);
@@ -414,7 +414,7 @@ fn every_edit_of_a_table_is_one_line() {
                 check(&format!("{name} required"), 1, &with(3, other));
             }
             let bare = name.trim_matches(['`', '*', '∟', ' ']);
-            // The nested rows follow a row that gets another name.
+            // The nested rows belong to the row above them, which gets another name.
             let without_row = text.replacen(&format!("{row}\n"), "", 1);
             let renamed = text.replacen(row, &row.replacen(bare, &format!("{bare}2"), 1), 1);
             if name != "**data**" {

@@ -13,12 +13,12 @@ pub(super) const FILE: &str = "openapi/pages.yaml";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Provider {
-    /// The page that links to all others.
+    /// The index, which links to all other pages.
     pub(super) index: Option<String>,
     /// The folders whose links in the index count as facts.
     #[serde(default)]
     pub(super) watch: Vec<String>,
-    /// The pages in the order of trust: if two state the same fact, the first wins.
+    /// The pages in the order of trust. If two pages state the same fact, the first page wins.
     pub(super) pages: Vec<Watched>,
     #[serde(default)]
     pub(super) accept: Vec<Accepted>,
@@ -31,7 +31,7 @@ pub(crate) struct Watched {
     pub(super) url: String,
     /// The place that the page is about, if nothing on the page names it.
     pub(super) place: Option<String>,
-    /// The only place whose facts count, since the others are about another model.
+    /// The only place whose facts count. The other places are about another model.
     pub(super) only: Option<String>,
     /// The alternative of the request body that the page is about.
     pub(super) model: Option<String>,
@@ -84,7 +84,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Provider>, String> {
     Ok(providers)
 }
 
-/// Returns whether an address is a plain https address that is also a safe path inside a folder.
+/// Returns whether an address is a plain https address that is also a safe path below a folder.
 fn is_plain(url: &str) -> bool {
     let is_word = |word: &str| {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

@@ -1,4 +1,4 @@
-//! Rules for the whole document: version, references, form, our own words, key and servers.
+//! Rules for the whole document: version, references, form, our own keywords, API key and servers.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ pub(super) fn structure(spec: &Spec, report: &mut Findings) {
     }
 }
 
-/// Refuses unknown `x-` words, and values of `x-basis` that are no source of a fact.
+/// Refuses unknown keywords that begin with `x-`, and values of `x-basis` that are no source of a fact.
 pub(super) fn words(spec: &Spec, report: &mut Findings) {
     const WORDS: [&str; 8] = [
         "x-basis",
@@ -92,7 +92,7 @@ pub(super) fn nulls(spec: &Spec, report: &mut Findings) {
     });
 }
 
-/// Requires one bearer key for all calls.
+/// Requires one API key, as a bearer token, for all calls.
 pub(super) fn key(spec: &Spec, report: &mut Findings) {
     let mut schemes = Vec::new();
     for (name, _) in list(&spec.root["security"]).flat_map(members) {

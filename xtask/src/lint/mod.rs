@@ -1,4 +1,4 @@
-//! The rules for a specification. With them, the generator cannot lose a part of it silently.
+//! The rules for a specification. Without them, the generator could lose a part of it silently.
 
 mod document;
 mod example;
@@ -31,7 +31,7 @@ const STAGES: [&[Rule]; 5] = [
     &[example::examples],
 ];
 
-/// Returns the problems of the first stage that has any. If there are none, the client can be generated.
+/// Returns the problems of the first stage that has any. If no stage has one, the client can be generated.
 pub(crate) fn lint(spec: &Spec) -> Vec<Problem> {
     for stage in STAGES {
         let mut report = Findings::new(spec);
@@ -55,7 +55,7 @@ mod tests {
     /// An edit that breaks [`GOOD`] in one place.
     #[derive(Deserialize)]
     struct Fault {
-        /// The text that is replaced. Without it, all of the file is.
+        /// The text that is replaced. Without it, the whole file is replaced.
         edit: Option<String>,
         to: String,
         /// The pointer to the problem.

@@ -63,8 +63,8 @@ fn identified<'a>(at: &str, value: &'a Value, ids: &mut BTreeSet<&'a str>, repor
     }
 }
 
-/// Requires `x-billable`, and refuses a paid call that is hand-written or has its own server. Only generated calls to
-/// the server of the file go over the connection that sends at most once, so any other call could be paid for twice.
+/// Requires `x-billable`, and refuses a paid call that is hand-written or has its own server. Only a generated call to
+/// the server of the file uses the connection that sends at most once. Any other call could be paid for twice.
 fn billable(operation: &Operation<'_>, report: &mut Findings) {
     let at = &operation.pointer;
     let Some(is_billable) = operation.value["x-billable"].as_bool() else {
@@ -144,10 +144,10 @@ fn parameter(spec: &Spec, at: &str, parameter: &Value, report: &mut Findings) {
     }
 }
 
-/// Requires one schema for all successes, which is an object, and one for all errors.
+/// Requires that all successes have one schema, which is an object, and that all errors have one schema.
 fn replies(spec: &Spec, operation: &Operation<'_>, report: &mut Findings) {
     let at = format!("{}/responses", operation.pointer);
-    // The keys are the schemas of the bodies, and the values a status that has it.
+    // The keys are the schemas of the bodies, and each value is a status with this schema.
     let mut successes = BTreeMap::new();
     let mut errors = BTreeMap::new();
     for (status, reply) in members(&operation.value["responses"]) {

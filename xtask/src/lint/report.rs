@@ -1,10 +1,10 @@
-//! Collects the problems that rules find, and has two checks that they share.
+//! Collects the problems that the rules find, and has two checks that the rules share.
 
 use serde_json::Value;
 
 use crate::spec::{Problem, Spec, escape, members};
 
-/// The reason to refuse a field that is known in other places of a specification.
+/// The reason to refuse a field that is only known in other places of a specification.
 pub(super) const UNREAD: &str = "nothing reads this here, so it would be lost";
 /// The reason why a schema has to be a component.
 pub(super) const INLINE: &str = "an inline object, enum or oneOf gets a generated name, which can be that of another schema; \

@@ -1,4 +1,4 @@
-//! Rules for schemas: their names, words, enums, alternatives and uses.
+//! Rules for schemas: their names, keywords, enums, alternatives and uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,7 @@ fn extensible(schema: &Value, is_reply: bool, at: &str, report: &mut Findings) {
     }
 }
 
-/// Requires that properties have a description, and that no two become one field in Rust.
+/// Requires that each property has a description, and that no two properties become one field in Rust.
 fn properties(schema: &Value, at: &str, report: &mut Findings) {
     let mut fields = BTreeMap::new();
     for (property, value) in members(&schema["properties"]) {
@@ -75,7 +75,7 @@ fn properties(schema: &Value, at: &str, report: &mut Findings) {
     }
 }
 
-/// Requires that the values of an enum have its type, and that each has a name and a description.
+/// Requires that the values of an enum have its type, and that each value has a name and a description.
 fn enumerated(schema: &Value, at: &str, report: &mut Findings) {
     let lists = ["enum", "x-extensible-enum"];
     let Some(word) = lists.into_iter().find(|word| schema.get(word).is_some()) else {
@@ -116,8 +116,8 @@ fn enumerated(schema: &Value, at: &str, report: &mut Findings) {
     }
 }
 
-/// Requires that alternatives differ in type, or in a word if they are objects of a request. The decoder takes the
-/// first that fits, and the object of a reply fits any object.
+/// Requires that alternatives differ in type. Objects of a request may differ in a word instead. The decoder chooses
+/// the first alternative that fits, and the object of a reply fits any object.
 fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Findings) {
     if schema.get("x-rust-type").is_some() {
         return;
@@ -137,7 +137,7 @@ fn told_apart(spec: &Spec, schema: &Value, at: &str, report: &mut Findings) {
     }
 }
 
-/// The marks that tell an alternative apart: the words of its first required property if that is an enum, or its type.
+/// The marks that tell alternatives apart: the words of the first required property if it is an enum, or else the type.
 fn marks_of(spec: &Spec, alternative: &Value) -> Vec<String> {
     if let Some(name) = alternative["required"][0].as_str() {
         let words = &spec.target(&alternative["properties"][name])["enum"];
@@ -162,7 +162,7 @@ enum Place {
     Part,
 }
 
-/// Refuses words in a schema and below it that the generator would lose, that could cost a reply, or that need a name.
+/// Refuses keywords in and below a schema that the generator would lose, that could cost a reply, or that need a name.
 fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut Findings) {
     let kind = schema["type"].as_str();
     let named = ["properties", "anyOf", "oneOf", "enum", "x-extensible-enum"];
@@ -203,7 +203,7 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
             "the generator takes allOf around one $ref only, to describe it; write one object";
         report.refuse(format!("{at}/allOf"), message);
     }
-    // A schema that is decoded by hand is not generated, so its words do not matter.
+    // A schema that is decoded by hand is not generated, so its keywords do not matter.
     if schema.get("x-rust-type").is_some() {
         return;
     }
@@ -228,7 +228,7 @@ fn readable(schema: &Value, place: Place, is_reply: bool, at: &str, report: &mut
     }
 }
 
-/// Requires that bounds form a range. A number needs both ends. A length begins at 0, or has no end, if one is absent.
+/// Requires that bounds form a range. A number needs both ends. A length may lack one: it begins at 0, or has no end.
 fn bounded(schema: &Value, at: &str, report: &mut Findings) {
     for (least, most, needs_both) in [
         ("minimum", "maximum", true),
@@ -248,7 +248,7 @@ fn bounded(schema: &Value, at: &str, report: &mut Findings) {
     }
 }
 
-/// The words of a schema that the generator or the contract reads.
+/// The keywords of a schema that the generator or the contract reads.
 fn words_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
     if schema.get("$ref").is_some() {
         return vec!["$ref"];
@@ -268,7 +268,7 @@ fn words_of(schema: &Value, place: Place, is_reply: bool) -> Vec<&'static str> {
         (None, Place::Property, _) => &["allOf"],
         _ => &[],
     };
-    // `nullable` is not allowed for a part: a null in a list would cost the whole list.
+    // A part must not be `nullable`, since a null in a list would cost the whole list.
     let of_place: &[&str] = match place {
         Place::Component => &[
             "nullable",

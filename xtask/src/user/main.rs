@@ -1,4 +1,4 @@
-//! A program that uses every part of the client of good.yaml. It is compiled with the client of an edited good.yaml.
+//! A program that uses every part of the client of good.yaml. A test compiles it with the client of an edited one.
 
 mod generated;
 
