@@ -1,4 +1,4 @@
-//! Tasks of this repository: `cargo xtask <task>`.
+//! The subcommands of `cargo xtask`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -45,7 +45,7 @@ Usage: cargo xtask <task>
   schema            write schemas/*.json from the types of veo-core
   schema --check    write nothing; fail if a schema is not what the types give";
 
-/// Runs the task that the arguments name.
+/// Runs the subcommand that the arguments name.
 pub fn main() -> ExitCode {
     // The manifest of this crate is one folder below the workspace, so the command works in any folder.
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -1,4 +1,4 @@
-//! `cargo xtask <task>`: the tasks are in `lib.rs`, where tests of other crates reach them.
+//! `cargo xtask`: the subcommands are in `lib.rs`, where tests of other crates reach them.
 
 use std::process::ExitCode;
 

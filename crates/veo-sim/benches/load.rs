@@ -1,7 +1,7 @@
-//! Measures the load that the simulator bears: `cargo bench -p veo-sim`.
+//! Measures the load that the simulator can bear: `cargo bench -p veo-sim`.
 //!
-//! A few connections start many tasks. For some seconds they then ask about these and start more. Client and simulator
-//! share one process and its cores, so every number is for both together.
+//! A few connections start many tasks. For some seconds they then ask about these tasks and start more. Client and
+//! simulator share one process and its cores, so every number is for both together.
 
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 
@@ -21,7 +21,7 @@ const CONNECTIONS: usize = 8;
 /// The sustained load ends after this time or this number of requests.
 const TIME: Duration = Duration::from_secs(5);
 const REQUESTS: usize = 400_000;
-/// One of so many requests starts a task, and the others ask about one.
+/// One of this number of requests starts a task, and the others ask about a task.
 const MIX: usize = 10;
 /// A request as veo-core sends it.
 const TASK: &str = r#"{"prompt":"A red kite over a harbour at dawn","model":"veo3_lite","aspectRatio":"16:9","aspect_ratio":"16:9","resolution":"720p","duration":8}"#;
@@ -133,7 +133,7 @@ fn median_start(runtime: &Runtime) -> Outcome<Duration> {
 /// Asks about tasks and starts tasks until the time is up. Returns the time of each request.
 fn load(connection: &mut Connection, began: Instant, tasks: &[String]) -> Outcome<Vec<Duration>> {
     let mut latencies = Vec::new();
-    // Each connection asks about all tasks, and begins at another one.
+    // Each connection asks about all tasks, and begins at a different task.
     for (n, task) in tasks
         .iter()
         .cycle()
@@ -171,7 +171,7 @@ fn on_all<T: Send>(
     })
 }
 
-/// The resident memory of this process in bytes, if the system tells.
+/// The resident memory of this process in bytes, if the system reports it.
 fn resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status
@@ -180,7 +180,7 @@ fn resident() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// A client that is small, so that the cores are left to the simulator.
+/// A client that needs little CPU time, so that the cores are left to the simulator.
 struct Connection {
     number: usize,
     stream: BufReader<TcpStream>,

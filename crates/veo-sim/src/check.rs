@@ -1,8 +1,8 @@
 //! Checks whether a request fits the specification.
 //!
 //! The objects of both providers are open, so a field that the specification does not name fits, and is reported
-//! separately. One such name is special: kie.ai reads `aspect_ratio` besides `aspectRatio`, and one schema cannot have
-//! both. So nothing here checks `aspect_ratio`, or whether the two agree.
+//! separately. One such field is `aspect_ratio`, which kie.ai reads besides `aspectRatio`. One schema cannot have both,
+//! so `aspect_ratio` is not checked here, nor whether both have the same value.
 
 use std::sync::OnceLock;
 
@@ -53,8 +53,8 @@ impl RequestSchema {
         self.definitions = definitions.clone();
     }
 
-    /// Describes the ways in which a request does not fit, in sorted sentences that name the place. Empty if the
-    /// request fits. Only some of very many are returned.
+    /// Describes the differences of a request from the specification, in sorted sentences that name the place. Empty if
+    /// the request fits. If there are very many, only some are returned.
     ///
     /// `query` is the text after the question mark. A body that is not JSON by the specification, such as the form of
     /// an upload, is checked for its type only. Further properties of an open object, further parameters of a query,
@@ -90,8 +90,8 @@ impl RequestSchema {
         found
     }
 
-    /// Describes the fields of a JSON body and the parameters of a query that the specification does not have. Only
-    /// some of very many are returned.
+    /// Describes the fields of a JSON body and the parameters of a query that the specification does not have. If there
+    /// are very many, only some are returned.
     pub(crate) fn unknown_fields(&self, query: &str, body: &[u8]) -> Vec<String> {
         let mut found = Vec::new();
         for (name, _) in form_urlencoded::parse(query.as_bytes()) {
@@ -133,8 +133,8 @@ impl RequestSchema {
         name.map_or(schema, |name| &self.definitions[name])
     }
 
-    /// Returns the alternative of a schema that an object is meant for, or the schema itself. The words of the first
-    /// required property tell the alternatives apart, as `openapi/README.md` says.
+    /// Returns the alternative of a schema that an object means, or the schema itself. The words of the first required
+    /// property identify the alternative, as `openapi/README.md` says.
     fn meant<'a>(&'a self, schema: &'a Value, object: &Value) -> &'a Value {
         for alternative in schema["oneOf"].as_array().into_iter().flatten() {
             let alternative = self.resolved(alternative);
@@ -235,8 +235,8 @@ impl RequestBody {
     }
 }
 
-/// Adds the sentences about an error. If a request fits none of several alternatives, they are about the one that it is
-/// meant for: none of its words is wrong there. If there is no such alternative, they are about the words of all.
+/// Adds the sentences about an error. If a request fits none of several alternatives, the sentences are about the one
+/// that has no wrong word: the request means that alternative. If there is none, they are about the words of all.
 fn add_sentences(error: &ValidationError<'_>, found: &mut Vec<String>) {
     let ValidationErrorKind::OneOfNotValid { context } = error.kind() else {
         found.push(sentence(error));
@@ -279,7 +279,7 @@ fn sentence(error: &ValidationError<'_>) -> String {
     format!("{}: {words}", place.trim_end())
 }
 
-/// The text, cut if it is long.
+/// Returns the text, cut if it is long.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(MAX_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),

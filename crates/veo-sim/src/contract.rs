@@ -79,7 +79,7 @@ impl Contract {
 }
 
 impl Operation {
-    /// Describes every way in which a request does not fit. Empty if it fits, or without the feature `contract`.
+    /// Describes every difference of a request. Empty if the request fits, or without the feature `contract`.
     #[cfg(feature = "contract")]
     pub(crate) fn mismatches(
         &self,
@@ -90,7 +90,7 @@ impl Operation {
         self.request.mismatches(query, content_type, body)
     }
 
-    /// Describes the fields that the specification does not have. Empty without the feature `contract`.
+    /// Describes the fields of a request that the specification does not have. Empty without the feature `contract`.
     #[cfg(feature = "contract")]
     pub(crate) fn unknown_fields(&self, query: &str, body: &[u8]) -> Vec<String> {
         self.request.unknown_fields(query, body)

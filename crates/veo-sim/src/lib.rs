@@ -30,8 +30,8 @@
 //! # Money
 //!
 //! An accepted task is [charged](Sim::charges), even if the reply to its request is lost. If the task fails, the charge
-//! is returned, unless the [`Fate`] of the task keeps it. A refused request is not charged. [`Sim::submits`] counts
-//! refused requests too, since an application that sends two requests for one video can pay twice.
+//! is returned, unless the [`Fate`] of the task keeps it. A refused request is not charged. [`Sim::submits`] also
+//! counts refused requests, since an application that sends two requests for one video can pay twice.
 //!
 //! # Bounds
 //!
@@ -110,8 +110,8 @@ pub struct Builder {
 }
 
 impl Sim {
-    /// Starts a simulator without faults on a free loopback port. It runs on a thread of its own, so the caller can use
-    /// any runtime, and may block it.
+    /// Starts a simulator without faults on a free loopback port. The simulator runs on its own thread, so the caller
+    /// can use any runtime, and may block it.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Sim {
         Sim::builder().start().await
     }
 
-    /// Returns the default settings, to be changed before the start.
+    /// Returns the default settings, which the caller can change before the start.
     pub fn builder() -> Builder {
         Builder {
             port: 0,
@@ -139,7 +139,7 @@ impl Sim {
     }
 
     /// The base URL of the files that both providers' answers link to. It differs from [`url`](Self::url), so that a
-    /// client can tell where its key belongs. A key must never be sent to this URL.
+    /// client can tell where its API key belongs. An API key must never be sent to this URL.
     pub fn media_url(&self) -> String {
         self.shared.media_url.clone()
     }
@@ -157,13 +157,13 @@ impl Sim {
     }
 
     /// The number of requests that start a paid task, accepted or not. An application that sends more than one for one
-    /// video can pay twice. In kie.ai's current form an upgrade is such a task too.
+    /// video can pay twice. In kie.ai's current form an upgrade is also such a task.
     pub fn submits(&self) -> usize {
         self.shared.state().submits
     }
 
-    /// The charges so far, in order. The last 20,000 are remembered. A charge that has been returned is marked, even if
-    /// no client has asked about its task. With [`Pace::Polls`] a task fails only after questions.
+    /// The charges so far, in order. The last 20,000 are remembered. A returned charge is marked, even if no client has
+    /// asked about its task. With [`Pace::Polls`] a task fails only after questions.
     pub fn charges(&self) -> Vec<Charge> {
         let mut state = self.shared.state();
         state.settle_due();
@@ -176,8 +176,8 @@ impl Sim {
     }
 
     /// A sentence about each request that should not have arrived. Such a request differs from the provider's
-    /// specification, has an unknown path, sends a key to a media host, or is beyond the number that the scenario
-    /// [expects](Scenario::expect) of all its keys together. The sentences are in the order of the calls. The first
+    /// specification, has an unknown path, sends an API key to a media host, or exceeds the number that the scenario
+    /// [expects](Scenario::expect) of all its API keys together. The sentences are in the order of the calls. The first
     /// 1,000 stay, so later calls cannot hide them.
     ///
     /// ```
@@ -207,7 +207,7 @@ impl Sim {
         state.record.report()
     }
 
-    /// Moves simulated time forward at once: tasks that take time advance, delayed and repeated callbacks become due,
+    /// Moves simulated time forward at once. Tasks that take time advance, delayed and repeated callbacks become due,
     /// and links and records age. Several calls add up, until the year 9000.
     ///
     /// ```
@@ -225,8 +225,8 @@ impl Sim {
         self.shared.state().advance(time);
     }
 
-    /// Sets a fault for all accounts, which wins over those of their scenarios. `on` is an operation or a group, as in
-    /// [`FaultRule::on`]. The calls are counted from now on over all accounts together.
+    /// Sets a fault for all accounts. It wins over the faults of their scenarios. `on` is an operation or a group, as
+    /// in [`FaultRule::on`]. From now on the calls of all accounts are counted together.
     ///
     /// ```
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -278,28 +278,28 @@ impl Builder {
         self
     }
 
-    /// Sets the scenario of every account whose key names no other. A key can also name this one.
+    /// Sets the scenario of every account whose API key names no other. An API key can also name this scenario.
     pub fn scenario(mut self, scenario: Scenario) -> Self {
         self.setup.scenario = Arc::new(scenario);
         self.setup.others.push(self.setup.scenario.clone());
         self
     }
 
-    /// Adds a scenario that a key can name. It replaces one of the same name in the catalogue.
+    /// Adds a scenario that an API key can name. It replaces one of the same name in the catalogue.
     pub fn also(mut self, scenario: Scenario) -> Self {
         self.setup.others.push(Arc::new(scenario));
         self
     }
 
-    /// Sets how long a client may take to send its request, and may leave a connection idle. The default is 10 s.
+    /// Sets how long a client may take to send its request, and how long a connection may be idle. The default is 10 s.
     pub fn patience(mut self, patience: Duration) -> Self {
         // The sum of this and the current time must not overflow.
         self.setup.patience = patience.min(Duration::from_secs(365 * 24 * 3600));
         self
     }
 
-    /// Sets a function that receives a line about each answered call, for example to print it. It runs on the thread of
-    /// the simulator, and blocks it meanwhile.
+    /// Sets a function that receives a line about each answered call, for example to print it. The function runs on the
+    /// thread of the simulator, and blocks this thread meanwhile.
     pub fn on_call(mut self, on_call: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.setup.on_call = Some(Box::new(on_call));
         self
@@ -355,15 +355,15 @@ impl Drop for Sim {
     }
 }
 
-/// Serves on its own thread and runtime. A test may block its own runtime, for example on a child process, and the end
-/// of this runtime ends all connections.
+/// Serves on its own thread and runtime. A test may block its own runtime, for example on a child process. When this
+/// runtime ends, all connections end.
 fn run(
     listeners: [StdListener; 2],
     shared: Arc<Shared>,
     started: oneshot::Sender<io::Result<()>>,
     stopped: oneshot::Receiver<()>,
 ) {
-    // A send fails only if the caller waits no more, and then `stopped` has resolved too.
+    // A send fails only if the caller no longer waits, and then `stopped` has resolved too.
     match prepare(listeners) {
         Ok((runtime, listeners)) => {
             let _ = started.send(Ok(()));

@@ -83,7 +83,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Prints a line. The simulator goes on even if nobody reads any more.
+/// Prints a line. The simulator continues even if no program reads its output any more.
 fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }

@@ -115,7 +115,7 @@ fn damaged(bytes: Bytes, fault: Option<&Fault>) -> Bytes {
 /// The reply with the requested part of a file.
 fn in_part(parts: &Parts, content_type: &str, bytes: Bytes, etag: &str) -> Reply {
     let size = bytes.len();
-    // A range counts for GET only, and only if the client knows this version of the file.
+    // A range applies to GET only, and only if the client knows this version of the file.
     let known = parts.headers.get(IF_RANGE);
     let is_same = known.is_none_or(|known| known == etag);
     let range = parts.headers.get(RANGE);
@@ -143,9 +143,9 @@ fn in_part(parts: &Parts, content_type: &str, bytes: Bytes, etag: &str) -> Reply
 /// A file behind a path under `/media/`.
 struct MediaFile {
     account: Arc<str>,
-    /// `None` if it does not exist yet, or not any more.
+    /// The content. `None` if the file does not exist yet, or no longer.
     source: Option<Source>,
-    /// The time by the clock of its account.
+    /// The simulated time of the account.
     now: Duration,
 }
 
@@ -216,7 +216,7 @@ fn upgraded(task: &Task, to: Resolution, now: Duration) -> Option<Format> {
 
 /// The part of a file that a Range header asks for.
 enum Asked {
-    /// Everything: there is no range, or one that a server may ignore.
+    /// The whole file: there is no range, or one that a server may ignore.
     All,
     Part(Range<usize>),
     Unsatisfiable,
@@ -248,7 +248,7 @@ fn etag(bytes: &Bytes) -> String {
     format!("\"{hash:016x}\"")
 }
 
-/// Returns whether a link is the plain one, or a signed one that has not expired. Other parameters do not matter.
+/// Returns whether a link has no signature, or one that has not expired. Other parameters do not matter.
 fn is_valid(shared: &Shared, path: &str, parts: &Parts, now: Duration) -> bool {
     let expires = parameter(parts, "expires");
     let given = parameter(parts, "signature");

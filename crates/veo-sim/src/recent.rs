@@ -7,7 +7,7 @@ use std::sync::Arc;
 pub(crate) struct Recent<T> {
     most: usize,
     most_bytes: usize,
-    /// Returns how many bytes an entry owns besides its name. The number must stay the same.
+    /// Returns how many bytes an entry owns besides its name. The number must not change later.
     size: fn(&T) -> usize,
     entries: HashMap<Arc<str>, T>,
     order: VecDeque<Arc<str>>,

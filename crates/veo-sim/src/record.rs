@@ -1,4 +1,4 @@
-//! The record of one simulator: the calls that arrived, their charges, and the callbacks. All of it is bounded.
+//! The record of one simulator: the calls that arrived, their charges, and the callbacks. All of its parts are bounded.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -22,13 +22,13 @@ const MAX_SENTENCE: usize = 1 << 10;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Call {
-    /// Its number, counted from 1 in the order of arrival.
+    /// The number of the call, counted from 1 in the order of arrival.
     pub number: usize,
     /// The operation of the provider's specification, `media`, or `None` if the call fits none.
     pub operation: Option<&'static str>,
     /// The HTTP method, in capitals.
     pub method: String,
-    /// The path with the query. Only the beginning of a very long one is kept.
+    /// The path with the query. Only the beginning of a very long path is stored.
     pub path: String,
     /// The body, if it was JSON and no longer than 64 KiB.
     pub body: Option<Value>,
@@ -36,7 +36,7 @@ pub struct Call {
     pub scenario: String,
     /// The differences from the provider's specification or from one of its pages. Empty if there are none.
     pub mismatches: Vec<String>,
-    /// The reason why it was not expected. `None` if it was expected.
+    /// The reason why the call was not expected. `None` if it was expected.
     pub surprise: Option<String>,
     /// The fault of the call, as a scenario names it.
     pub fault: Option<&'static str>,
@@ -56,7 +56,7 @@ pub struct Charge {
     pub task: String,
     /// The price: credits at kie.ai, dollars at UniAll.
     pub credits: f64,
-    /// True if it was returned because the task failed.
+    /// True if the price was returned because the task failed.
     pub refunded: bool,
 }
 
@@ -64,15 +64,15 @@ pub struct Charge {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SentCallback {
-    /// The task that it is about.
+    /// The task that the callback is about.
     pub task: String,
-    /// The URL that it was sent to.
+    /// The URL to which the callback was sent.
     pub url: String,
-    /// The HTTP status of the receiver, or the reason why there was none.
+    /// The HTTP status of the receiver's answer, or the reason why there was no answer.
     pub result: Result<u16, String>,
 }
 
-/// All events in order. The oldest make room for new ones.
+/// All events in order. The oldest events make room for new ones.
 #[derive(Default)]
 pub(crate) struct Record {
     calls: VecDeque<RecordedCall>,
@@ -82,8 +82,8 @@ pub(crate) struct Record {
     arrived: usize,
     charges: VecDeque<Charge>,
     callbacks: VecDeque<SentCallback>,
-    /// The number of a call, and a sentence that says why it should not have arrived. The first ones stay, so that no
-    /// number of later calls can make a test pass.
+    /// The number of a call, and a sentence that says why it should not have arrived. The first sentences stay, so that
+    /// no number of later calls can make a test pass.
     surprises: Vec<(usize, String)>,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Record {
 struct RecordedCall {
     call: Call,
     body: Bytes,
-    /// The bytes of the sentences about it.
+    /// The bytes of the sentences about the call.
     sentences: usize,
 }
 
@@ -128,7 +128,7 @@ impl Record {
         }
     }
 
-    /// Records how a call differs from the provider's description.
+    /// Records how a call differs from the provider's specification or pages.
     pub(crate) fn record_difference(&mut self, number: usize, how: &str) {
         let how = shortened(how, MAX_SENTENCE);
         self.name_surprise(number, &how);
@@ -140,7 +140,7 @@ impl Record {
         }
     }
 
-    /// Keeps the body of a call, if it is not too long.
+    /// Stores the body of a call, if it is not too long.
     pub(crate) fn keep_body(&mut self, number: usize, body: &Bytes) {
         if body.len() > MAX_BODY {
             return;
@@ -284,7 +284,7 @@ fn push<T>(entries: &mut VecDeque<T>, most: usize, latest: T) {
     }
 }
 
-/// The text, cut after `most` bytes if it is longer.
+/// Returns the text, cut after `most` bytes if it is longer.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Replies, and the ways in which one breaks off.
+//! Replies, and the ways in which a reply breaks off.
 
 use std::fmt;
 use std::pin::Pin;
@@ -28,11 +28,11 @@ enum Content {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum End {
     Whole,
-    /// Half of it is sent, and then the connection ends.
+    /// Half of the body is sent, and then the connection ends.
     Cut,
-    /// Half of it is sent, and then nothing more.
+    /// Half of the body is sent, and then nothing more.
     Stall,
-    /// It is sent at this number of bytes a second.
+    /// The body is sent at this number of bytes a second.
     Slow(u32),
 }
 

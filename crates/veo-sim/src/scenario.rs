@@ -9,8 +9,8 @@ use serde::Deserialize;
 use crate::contract::Contract;
 use crate::shape::Shape;
 
-/// The behaviour of an account. Every API key is an account of its own, and names its scenario: the keys `lost-reply`
-/// and `lost-reply/anything` have the scenario `lost-reply`. A client needs no change to reach a scenario.
+/// The behaviour of an account. Every API key is an account of its own, and names its scenario: the API keys
+/// `lost-reply` and `lost-reply/anything` have the scenario `lost-reply`. A client needs no change to reach a scenario.
 ///
 /// ```
 /// use veo_sim::{Fault, Pace, Scenario};
@@ -136,9 +136,9 @@ pub enum Pace {
 
 /// A way in which a request goes wrong.
 ///
-/// With some faults the provider acts on the request as usual, charges it if it costs, and only the reply is spoiled.
-/// With the others it does not act on the request at all. Each fault says which it is. An [`Error`](Self::Error) and a
-/// [`Reply`](Self::Reply) can be either.
+/// With some faults the provider acts on the request as usual, and charges it if it costs. Only the reply is spoiled.
+/// With the other faults the provider does not act on the request at all. Each fault says which is the case. An
+/// [`Error`](Self::Error) and a [`Reply`](Self::Reply) can be either.
 ///
 /// ```
 /// use veo_sim::{Code, Fault, Scenario};
@@ -284,7 +284,8 @@ pub enum Fate {
     No4k,
 }
 
-/// The way in which the callbacks of kie.ai are sent. They go to this machine only. Each is tried up to four times.
+/// The way in which the callbacks of kie.ai are sent. They are sent to this machine only. Each is tried up to four
+/// times.
 ///
 /// ```
 /// use veo_sim::{Callbacks, Scenario};
@@ -419,9 +420,9 @@ impl Scenario {
         self
     }
 
-    /// Sets the highest number of calls of an operation or a group. The calls of all keys with this scenario at both
-    /// providers are counted together, so a payment at each provider counts as two calls. A call after a refusal counts
-    /// too: [`Sim::charges`](crate::Sim::charges) tells what was paid.
+    /// Sets the highest number of calls of an operation or a group. The calls of all API keys with this scenario at
+    /// both providers are counted together, so a payment at each provider counts as two calls. A call after a refusal
+    /// also counts: [`Sim::charges`](crate::Sim::charges) has what was paid.
     #[must_use]
     pub fn expect(mut self, operation: impl Into<String>, at_most: usize) -> Self {
         self.expect.insert(operation.into(), at_most);
@@ -582,7 +583,7 @@ impl Fault {
         }
     }
 
-    /// The name in a scenario.
+    /// The name of the fault in a scenario.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::DropBeforeReading => "drop_before_reading",
@@ -702,7 +703,7 @@ fn one() -> u32 {
 mod tests {
     use super::*;
 
-    /// A scenario about paid requests misses an operation that is in neither group, and a test would not count it.
+    /// A scenario about paid requests would miss an operation in neither group, and a test would not count it.
     #[test]
     fn every_paid_operation_is_a_submit_or_an_upgrade() {
         for operation in Contract::shared().operations() {

@@ -63,7 +63,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         Some(Disconnect::Head) => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-ty").await;
         }
-        // An idle connection gets no reply: a client that sends a request at that moment would take it for its own.
+        // An idle connection gets no reply. A client that sends a request at that moment would take it for the reply to
+        // that.
         None if error.is_timeout() && !parts.read_buf.is_empty() => {
             let body = "The head of the request did not come in time.";
             let reply = format!(
@@ -184,7 +185,7 @@ impl Arrival {
             return refusal;
         }
         if fault.is_some_and(|fault| !fault.acts()) {
-            // `spoiled` replaces this reply by that of the fault.
+            // `spoiled` replaces this reply by the reply of the fault.
             return host.error(500, None, None);
         }
         if let Host::Media = host {
@@ -238,7 +239,7 @@ impl Arrival {
     }
 }
 
-/// Returns the account of a request, and its key. A file is requested without a key, so its path tells the account.
+/// Returns the account of a request, and its API key. A file is requested without one, so its path names the account.
 fn account(shared: &Shared, host: Host, path: &str, headers: &HeaderMap) -> (Arc<str>, String) {
     if let Some(account) = media::account(shared, path) {
         let key = account.split_once(' ').unwrap_or_default().1.to_owned();
@@ -253,7 +254,7 @@ fn account(shared: &Shared, host: Host, path: &str, headers: &HeaderMap) -> (Arc
 }
 
 fn key(headers: &HeaderMap) -> Option<&str> {
-    // The value arrives trimmed, so a key always follows the space.
+    // The value arrives without spaces around it, so an API key always follows the space.
     let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
     authorization.strip_prefix("Bearer ")
 }
@@ -342,13 +343,13 @@ impl Host {
 
     /// The refusal of a request by its headers, if there is one.
     fn refusal(self, headers: &HeaderMap) -> Option<Reply> {
-        // The network in front of kie.ai refuses clients without a user agent.
+        // The network in front of kie.ai refuses clients that send no user agent.
         let needs_agent = matches!(self, Host::Kie | Host::Upload);
         if needs_agent && headers.get(USER_AGENT).is_none_or(|agent| agent.is_empty()) {
             return Some(Reply::text(403, "error code: 1010"));
         }
         match self {
-            // Media are on other hosts, and a key must never be sent there.
+            // Media are on other hosts, and an API key must never be sent there.
             Host::Media if headers.contains_key(AUTHORIZATION) => {
                 Some(Reply::text(400, "A key was sent to a media host."))
             }
@@ -369,7 +370,7 @@ impl Host {
             None => {}
         }
         match self {
-            // Without a code of its own, a reply with HTTP 200 would be a success.
+            // Without an error code of its own, a reply with HTTP 200 would be a success.
             Host::Kie if status == 200 => kie::error(200, Some(number.unwrap_or(500)), words),
             Host::Kie => kie::error(status, number, words),
             Host::Upload => kie::upload::error(status, words),
@@ -460,8 +461,8 @@ impl InFlight<'_> {
         }
     }
 
-    /// Reads the body to its end. The rest of a body that is too long or has no room is read and discarded, up to four
-    /// times the limit, so that the client gets the refusal and not a broken connection.
+    /// Reads the body to its end. If a body is too long or there is no room for it, up to four times the limit is read
+    /// and discarded. So the client gets the refusal and not a broken connection.
     async fn read(&mut self) -> Result<(), Unread> {
         let mut length = 0;
         let mut has_room = true;

@@ -1,4 +1,4 @@
-//! The other forms in which a reply is known or likely to come. Each provider applies them to its own replies.
+//! The other forms in which a reply is known or likely to come. Each provider applies the forms to its own replies.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

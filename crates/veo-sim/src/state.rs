@@ -1,4 +1,4 @@
-//! The memory of one simulator: its accounts, tasks and uploads, and the simulated time. All of it is bounded.
+//! The memory of one simulator: its accounts, tasks and uploads, and the simulated time. All of its parts are bounded.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -16,7 +16,7 @@ use crate::task::{PendingCallback, Progress, Task};
 const MAX_ACCOUNTS: usize = 20_000;
 const MAX_TASKS: usize = 20_000;
 const MAX_UPLOADS: usize = 1_000;
-/// The most bytes of the keys of all accounts, and of the requests of all tasks.
+/// The most bytes of the API keys of all accounts, and of the requests of all tasks.
 const MAX_TEXT: usize = 64 << 20;
 /// The most bytes of all uploads.
 const MAX_FILES: usize = 128 << 20;
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
 
 /// The choices of the user of the simulator.
 pub(crate) struct Setup {
-    /// The scenario of an account whose key names none.
+    /// The scenario of an account whose API key names none.
     pub(crate) scenario: Arc<Scenario>,
     pub(crate) others: Vec<Arc<Scenario>>,
     /// The longest time that a client may take to send its request.
@@ -107,7 +107,7 @@ impl Shared {
             seen: Vec::new(),
             accounts: Recent::new(MAX_ACCOUNTS, MAX_TEXT, |_| 0),
             opened: 0,
-            // A task keeps the key of its account, which can be long.
+            // A task stores the API key of its account, which can be long.
             tasks: Recent::new(MAX_TASKS, MAX_TEXT, |task: &Task| {
                 task.echo.len() + task.account.len()
             }),
@@ -133,7 +133,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The scenario that a key names, or the default.
+    /// The scenario that an API key names, or the default.
     pub(crate) fn scenario(&self, key: &str) -> Arc<Scenario> {
         let name = key.split('/').next().unwrap_or_default();
         for own in &self.setup.others {
@@ -170,7 +170,7 @@ impl State {
         self.seen.push(0);
     }
 
-    /// The account of a key at a provider. It exists from its first call on.
+    /// The account of an API key at a provider. It exists from its first call on.
     pub(crate) fn account(&mut self, name: &str) -> Option<&mut Account> {
         self.accounts.get_mut(name)
     }
@@ -196,12 +196,12 @@ impl State {
         }
         let mut fault = None;
         let mut unexpected = Vec::new();
-        // An account whose key is too long is not remembered, so it has no faults.
+        // An account whose API key is too long is not remembered, so it has no faults.
         if let Some(operation) = call.operation
             && let Some(account) = self.accounts.get_mut(account)
         {
             let scenario = account.scenario.clone();
-            // Both sets of rules count the call, also if only one of them applies.
+            // Both sets of rules count the call, even if only one of them applies.
             let of_scenario = next_fault(&scenario.fault, &mut account.seen, operation);
             fault = next_fault(&self.rules, &mut self.seen, operation).or(of_scenario);
             call.scenario.clone_from(&scenario.name);
@@ -217,7 +217,7 @@ impl State {
     }
 
     /// Returns the reasons why the next call of an operation is not expected. All accounts of a scenario are counted
-    /// together, since an application can pay twice at two providers with a key for each.
+    /// together, since an application with an API key for each of two providers can pay twice.
     fn unexpected(&mut self, scenario: &Scenario, operation: &str) -> Vec<String> {
         let mut reasons = Vec::new();
         for (on, at_most) in &scenario.expect {
@@ -315,7 +315,7 @@ impl State {
         account.map_or(0.0, |account| account.balance)
     }
 
-    /// Returns the charges of all tasks that have failed by now, also of those that no client asks about.
+    /// Returns the charges of all tasks that have failed by now, even of those that no client asks about.
     pub(crate) fn settle_due(&mut self) {
         let mut failing = Vec::new();
         for (id, task) in self.tasks.iter() {
@@ -328,8 +328,8 @@ impl State {
         }
     }
 
-    /// Returns how far a task is without a question. At its end it sets the time of the end and returns the charge of a
-    /// failure.
+    /// Returns how far a task is, without counting a question. If the task has ended, its end is recorded, and the
+    /// charge of a failed task is returned.
     pub(crate) fn settle(&mut self, id: &str) -> Option<Progress> {
         let pace = self.tasks.get(id)?.pace;
         let now = self.now(pace);
@@ -350,7 +350,7 @@ impl State {
         Some(Progress::Ended)
     }
 
-    /// Counts a question of an account about its task, and then does the same as [`settle`](Self::settle).
+    /// Counts a question of an account about its task, and then does the work of [`settle`](Self::settle).
     pub(crate) fn ask(&mut self, account: &Arc<str>, id: &str) -> Option<Progress> {
         let task = self.tasks.get_mut(id)?;
         if task.account != *account {
@@ -376,7 +376,7 @@ impl Account {
         }
     }
 
-    /// Takes a price from the balance, if there is enough.
+    /// Subtracts a price from the balance, if the balance suffices.
     fn pay(&mut self, price: f64) -> bool {
         let is_enough = self.balance >= price;
         if is_enough {
@@ -440,7 +440,7 @@ mod tests {
     #[test]
     fn old_tasks_make_room_for_large_requests() {
         let mib = 1 << 20;
-        // The bytes of the key and of the request, and the number of tasks that are kept.
+        // The bytes of the API key and of the request, and the number of tasks that are stored.
         for (key, request, kept) in [(1, 1, 100), (mib, 1, 63), (1, mib, 63), (mib, mib, 31)] {
             let shared = Shared::sample();
             let state = &mut *shared.state();

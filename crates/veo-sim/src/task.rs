@@ -16,7 +16,7 @@ pub(crate) struct Task {
     pub(crate) work: Work,
     /// The requested format of the video.
     pub(crate) format: Format,
-    /// The length of the whole film in seconds, if this is an extension.
+    /// The length of the whole film in seconds, if the task is an extension.
     pub(crate) film: Option<u32>,
     /// The part of the request that the provider repeats in its answers, or in its callbacks.
     pub(crate) echo: String,
@@ -24,9 +24,9 @@ pub(crate) struct Task {
     pub(crate) upgrades: [Option<Work>; 2],
     /// The part that only kie.ai's current form has. `None` for the old form and for UniAll.
     pub(crate) current: Option<Current>,
-    /// The number of the call that started it.
+    /// The number of the call that started the task.
     pub(crate) call: usize,
-    /// The channel that wakes those who wait for its end.
+    /// The channel that wakes those who wait for the end of the task.
     pub(crate) changed: Option<watch::Sender<()>>,
 }
 
@@ -47,13 +47,13 @@ pub(crate) struct Work {
     pub(crate) started: Duration,
     length: Duration,
     polls: u32,
-    /// The time at which it was done, once a look has found it done.
+    /// The time at which the work was done, once a look has found it done.
     pub(crate) done: Option<Duration>,
 }
 
 /// The progress of a task.
 pub(crate) enum Progress {
-    /// It runs. The part that is done is from 0 to 1.
+    /// The task runs. The finished part is from 0 to 1.
     Running(f64),
     Ended,
 }
@@ -92,8 +92,8 @@ impl Task {
         self.work.is_done(self.pace, now) && !is_kept_back
     }
 
-    /// Sets the fate that a scenario has for it. The fates that change a size do not apply to an upgrade: its size is
-    /// given, and its video decides whether it can be made.
+    /// Sets the fate that a scenario has for the task. The fates that change a size do not apply to an upgrade: its
+    /// size is given, and its source video decides whether it can be made.
     pub(crate) fn apply_fate(&mut self, fate: Fate) {
         let is_upgrade = self.current.is_some_and(|current| current.is_upgrade);
         match fate {
@@ -103,13 +103,13 @@ impl Task {
         }
     }
 
-    /// Returns whether it fails.
+    /// Returns whether the task fails.
     pub(crate) fn fails(&self) -> bool {
         let is_upgrade = self.current.is_some_and(|current| current.is_upgrade);
         self.fate.is_failure() || is_upgrade && self.fate == Fate::No4k
     }
 
-    /// Returns whether its charge is returned at the end.
+    /// Returns whether the charge of the task is returned at the end.
     pub(crate) fn is_refunded(&self) -> bool {
         self.fails() && self.fate != Fate::FailedButCharged
     }
@@ -142,7 +142,7 @@ impl Task {
         }
     }
 
-    /// Returns whether its upgrade to this size fails after it was accepted.
+    /// Returns whether the upgrade to this size fails after it was accepted.
     pub(crate) fn has_no_upgrade(&self, to: Resolution) -> bool {
         self.fate == Fate::No4k && to == Resolution::K4
     }
@@ -184,7 +184,7 @@ impl Work {
         self.progress(pace, now) >= 1.0
     }
 
-    /// The real time until it is done. `None` if that depends on questions.
+    /// The real time until the work is done. `None` if that depends on questions.
     pub(crate) fn remaining(&self, pace: Pace, now: Duration) -> Option<Duration> {
         match pace {
             Pace::AtOnce => Some(Duration::ZERO),
@@ -196,7 +196,7 @@ impl Work {
         }
     }
 
-    /// The part that is done, from 0 to 1.
+    /// The finished part of the work, from 0 to 1.
     pub(crate) fn progress(&self, pace: Pace, now: Duration) -> f64 {
         match pace {
             Pace::AtOnce => 1.0,
@@ -209,7 +209,7 @@ impl Work {
         }
     }
 
-    /// The simulated time at which it was done, if it is done now.
+    /// The simulated time at which the work was done, if it is done now.
     pub(crate) fn end(&self, pace: Pace, now: Duration) -> Duration {
         match pace {
             Pace::Scale(_) => self.started + self.length,

@@ -348,7 +348,7 @@ fn a_report_about_a_large_request_is_short() {
     );
 }
 
-/// A mutation of a body: a place, the number of bytes to remove there, and the bytes to insert.
+/// A mutation of a body: a position, the number of bytes to remove there, and the bytes to insert.
 fn mutation() -> impl Strategy<Value = (prop::sample::Index, usize, Vec<u8>)> {
     let token = prop::sample::select(vec![
         "null",

@@ -11,8 +11,8 @@ use crate::media;
 use crate::scenario::{CallbackBody, Callbacks, Fate};
 use crate::task::{Subject, Task};
 
-/// The body of a callback about a task that has ended. It is the same for each attempt. One of the bodies contains
-/// `balance`, which is that of the account.
+/// The body of a callback about a task that has ended. It is the same for each attempt. In one of the forms it contains
+/// `balance`, the balance of the account.
 pub(crate) fn body(
     task: &Task,
     id: &str,
@@ -35,7 +35,7 @@ pub(crate) fn body(
     body
 }
 
-/// The body after a task of the current form, as its page says. No real one has been seen.
+/// The body of the current form, as its page says. No real callback has been seen.
 fn as_record(task: &Task, id: &str, base: &str) -> Value {
     let (code, message) = match failure(task) {
         Some(failure) => (501, failure.1),
@@ -44,7 +44,7 @@ fn as_record(task: &Task, id: &str, base: &str) -> Value {
     json!({ "code": code, "msg": message, "data": record(task, id, true, base) })
 }
 
-/// The body after a task of the current form, as a sibling model sent it.
+/// The body of the current form, as a sibling model sent it.
 fn as_playground(task: &Task, id: &str, base: &str, balance: f64) -> Value {
     let mut body = as_record(task, id, base);
     body["msg"] = match failure(task) {
@@ -60,7 +60,7 @@ fn as_playground(task: &Task, id: &str, base: &str, balance: f64) -> Value {
     body
 }
 
-/// The body after a generation or an extension of the old form.
+/// The body of the old form, for a generation or an extension.
 fn video(task: &Task, id: &str, base: &str) -> Value {
     if let Some(Refusal(code, message)) = failure(task) {
         let data = json!({ "taskId": id, "fallbackFlag": false });
@@ -73,7 +73,7 @@ fn video(task: &Task, id: &str, base: &str) -> Value {
     let is_fallback = task.fate == Fate::Fallback;
     let mut data = json!({ "taskId": id, "info": info, "fallbackFlag": is_fallback });
     let message = if task.film.is_some() {
-        // No page says that the whole film is in it.
+        // No page says that the callback has the whole film.
         "Veo3.1 video extension successful."
     } else {
         data["promptJson"] = json!(prompt_json(task));
@@ -86,7 +86,7 @@ fn video(task: &Task, id: &str, base: &str) -> Value {
     json!({ "code": 200, "msg": message, "data": data })
 }
 
-/// The request as a callback repeats it. The current form, if it ever sends this body, repeats the input.
+/// The request as a callback repeats it. In the current form, if that ever sends this body, it repeats the input.
 fn prompt_json(task: &Task) -> String {
     if task.current.is_none() {
         return task.echo.clone();
@@ -95,8 +95,8 @@ fn prompt_json(task: &Task) -> String {
     echo["input"].to_string()
 }
 
-/// The body after an upgrade to 4K of the old form. The page about callbacks shows one form, and the page about 4K
-/// another in snake_case. No real one has been seen.
+/// The body of the old form, for an upgrade to 4K. The page about callbacks shows one form of it, and the page about 4K
+/// another form in snake_case. No real callback has been seen.
 fn upgrade_4k(task: &Task, id: &str, base: &str, snake_case: bool) -> Value {
     if task.has_no_upgrade(Resolution::K4) {
         let name = if snake_case { "task_id" } else { "taskId" };

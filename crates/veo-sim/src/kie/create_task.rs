@@ -114,7 +114,7 @@ fn check_fields(model: &Model, input: &Map<String, Value>) -> Result<(), Refusal
     Ok(())
 }
 
-/// The request as the record repeats it, with the default tier if it names none.
+/// The request as the record repeats it. If the request names no tier, the default tier is added.
 fn echo(request: &Map<String, Value>, current: &Current) -> Value {
     let mut echo = json!({});
     for name in ["model", "callBackUrl", "input"] {
@@ -140,7 +140,7 @@ fn video(visit: &Visit<'_>, input: &Map<String, Value>) -> Result<Task, Refusal>
     Ok(task)
 }
 
-/// Makes the task of an extension. Its price depends on a tier, which no field names. Here it is the tier of the video.
+/// Makes the task of an extension. No field names the tier that its price depends on. Here it is the tier of the video.
 fn extended(visit: &Visit<'_>, input: &Map<String, Value>) -> Result<Task, Refusal> {
     check_seed(input)?;
     fits(visit)?;

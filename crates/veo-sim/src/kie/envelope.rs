@@ -17,7 +17,7 @@ pub(crate) const SERVER_ERROR: Refusal = Refusal(
     500,
     "Server Error - An unexpected error occurred while processing the request",
 );
-// These words are not known in full, and follow those that are.
+// These words are not known in full, and are made like those that are known.
 pub(crate) const NO_CREDITS: Refusal = Refusal(
     402,
     "Credits insufficient : Your current balance isn't enough to run this request.",
@@ -70,7 +70,7 @@ pub(crate) fn error(status: u16, code: Option<u16>, words: Option<&str>) -> Repl
         _ => "Error",
     });
     let mut body = json!({ "code": code, "msg": words });
-    // Only the refusals of a key and of a missing field have no `data`.
+    // Only the refusals of an API key and of a missing field have no `data`.
     if code != 401 && words != FIELD_MISSING.1 {
         body["data"] = Value::Null;
     }
@@ -82,7 +82,7 @@ pub(crate) fn body(visit: &Visit<'_>) -> Result<Map<String, Value>, Refusal> {
     visit.json().ok_or(INVALID_BODY)
 }
 
-/// Refuses a request that the specification does not allow. kie.ai's words for it are not known.
+/// Refuses a request that the specification does not allow. kie.ai's words for this refusal are not known.
 pub(crate) fn fits(visit: &Visit<'_>) -> Result<(), Refusal> {
     if visit.mismatches.is_empty() {
         Ok(())

@@ -13,7 +13,7 @@ use crate::scenario::{Fate, Pace, Scenario};
 use crate::state::{Shared, State};
 use crate::task::{PendingCallback, Subject};
 
-/// The number of times that kie.ai repeats a callback without an answer of HTTP 200.
+/// The number of times that kie.ai repeats a callback that was not answered with HTTP 200.
 const RETRIES: u32 = 3;
 /// The pause before each repeated callback, in simulated time. kie.ai does not document the pause.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -54,14 +54,14 @@ pub(crate) fn follow(
     };
     tokio::spawn(async move {
         if let Some(due) = follower.wait(pending).await {
-            // Many followers wait and few send at a time, so only those that send take the memory for it.
+            // Many followers wait and few send at a time. So only those that send have the memory for sending.
             Box::pin(follower.send(due)).await;
         }
     });
 }
 
-/// Waits for one task and sends its callback. To save memory, the simulator can forget a task. The follower of a
-/// forgotten task stops.
+/// Waits for one task and sends its callback. The simulator can forget a task to save memory. Then the follower of the
+/// task stops.
 struct Follower {
     shared: Arc<Shared>,
     pace: Pace,
@@ -75,7 +75,7 @@ struct Due {
 }
 
 impl Follower {
-    /// Waits until the callback of a task is to be sent. `None` if there is none to send.
+    /// Waits until the callback of a task is to be sent. `None` if no callback is to be sent.
     async fn wait(&mut self, pending: PendingCallback) -> Option<Due> {
         let (account, end) = loop {
             let step = next_step(&mut self.shared.state(), &pending);
@@ -92,7 +92,7 @@ impl Follower {
         self.sleep_until(end + delay).await?;
 
         let mut callbacks = vec![pending];
-        // The first of two callbacks is held back, and is sent after the second one. Until then there is none to send.
+        // The first of two callbacks is held back, and is sent after the second. Until then this returns `None`.
         if scenario.callback.reordered {
             let mut state = self.shared.state();
             let held = &mut state.account(&account)?.held;
@@ -223,7 +223,7 @@ fn next_step(state: &mut State, pending: &PendingCallback) -> Step {
     match work.remaining(pace, now) {
         None => Step::AwaitPoll,
         Some(Duration::ZERO) => {
-            // This writes down the time of the end.
+            // This records the time of the end.
             state.settle(id);
             let settled = state.tasks.get(id).and_then(|task| task.work_for(*subject));
             let done = settled.and_then(|work| work.done);
@@ -281,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_forgotten_task_has_no_follower() {
-        // This port is taken, and no server accepts connections there.
+        // Another socket has this port, and no server accepts connections there.
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}/", taken.local_addr().unwrap());
@@ -303,7 +303,7 @@ mod tests {
                 shared.state().advance(Duration::from_secs(90));
             }
             until(&shared, |state| state.record.callbacks().len() == attempts).await;
-            // The follower gets to its next wait.
+            // The follower gets the time to reach its next wait.
             yield_now().await;
             assert_eq!(Arc::strong_count(&shared), 2, "{scenario:?}");
             forget_all_tasks(&shared);

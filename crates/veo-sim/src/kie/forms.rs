@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::shape::{Shape, each_member, each_object};
 use crate::state::iso_8601;
 
-/// Puts a reply into another form, which can change its HTTP status too. A form of UniAll leaves the reply unchanged.
+/// Puts a reply into another form, which can also change its HTTP status. A form of UniAll leaves the reply unchanged.
 pub(crate) fn reshape(shape: Shape, reply: &mut Value, status: &mut u16) {
     // The result of the current form is a text that contains JSON, and the shape applies inside it too.
     let result = read_result(reply);

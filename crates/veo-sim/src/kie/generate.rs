@@ -29,7 +29,7 @@ fn echo(request: &Map<String, Value>, video: &Video<'_>) -> Value {
     });
     for (field, name) in [
         ("callBackUrl", "callBackUrl"),
-        // These URLs are no results.
+        // These URLs are images of the request and not results.
         ("imageUrls", "imageUrls"),
         ("watermark", "waterMark"),
     ] {

@@ -61,7 +61,7 @@ pub(crate) fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Valu
     record
 }
 
-/// The request as the record repeats it: a text of JSON, in which the input is a text of JSON too.
+/// The request as the record repeats it: a JSON text, whose input is a JSON text too.
 fn param(echo: &str) -> String {
     let mut param: Value = serde_json::from_str(echo).unwrap_or_default();
     param["input"] = json!(param["input"].to_string());

@@ -49,7 +49,7 @@ fn record(task: &Task, id: &str, has_ended: bool, base: &str) -> Value {
     })
 }
 
-/// The request as a record repeats it, without the fields that were seen in callbacks only.
+/// The request as a record repeats it. Fields that were seen only in callbacks are left out.
 fn param_json(echo: &str) -> String {
     let mut echo: Map<String, Value> = serde_json::from_str(echo).unwrap_or_default();
     echo.retain(|name, _| {
@@ -77,7 +77,7 @@ fn response(task: &Task, id: &str, base: &str) -> Value {
     response
 }
 
-/// The record of an upgrade to 4K under its own id, which only [`Shape::New4kId`](crate::Shape) gives out.
+/// The record of an upgrade to 4K under its own id. Only [`Shape::New4kId`](crate::Shape) gives the upgrade such an id.
 fn upgrade_record(state: &mut State, visit: &Visit<'_>, id: &str) -> Option<Value> {
     let source = other_id(id);
     let task = kept(state, visit, &source).ok()?;

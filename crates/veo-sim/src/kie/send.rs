@@ -32,7 +32,7 @@ pub(crate) fn is_here(url: &str) -> bool {
     Receiver::of(url).is_some()
 }
 
-/// Sends a callback once, and returns the status of the answer. It is signed if there is a key.
+/// Sends a callback once, and returns the status of the answer. The callback is signed if there is a key.
 pub(crate) async fn send(
     callback: &Callback,
     hmac_key: Option<&str>,
@@ -55,7 +55,7 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Returns `None` if the URL leads to another machine. No name is looked up, so that nothing leaves this machine.
+    /// Returns `None` if the URL leads to another machine. No name is resolved, so that nothing leaves this machine.
     fn of(url: &str) -> Option<Receiver> {
         let uri: Uri = url.parse().ok()?;
         let authority = uri.authority()?;
@@ -204,7 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_receiver_that_does_not_answer_is_named() {
-        // This port is taken, and nobody listens at it.
+        // Another socket has this port, and does not listen.
         let taken = TcpSocket::new_v4().unwrap();
         taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let free = taken.local_addr().unwrap();

@@ -61,7 +61,7 @@ pub(crate) fn kept<'a>(
     Ok(task)
 }
 
-/// Counts a question about a task, and returns the task and whether it has ended.
+/// Counts a question about a task. Returns the task, and whether it has ended.
 pub(crate) fn asked<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,

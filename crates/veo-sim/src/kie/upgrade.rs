@@ -1,4 +1,4 @@
-//! Upgrades of a finished video in the old form, to 1080p and to 4K. The same call starts an upgrade and asks about it.
+//! Upgrades of a finished video in the old form, to 1080p and 4K. The call for one both starts it and asks about it.
 
 use serde_json::json;
 
@@ -38,7 +38,7 @@ pub(crate) fn get_1080p_video(visit: &Visit<'_>) -> Answer {
     Ok(success(json!({ "resultUrl": url })))
 }
 
-/// Answers a call for 4K. The first starts the upgrade. Later calls get a refusal with data: it runs, or is done.
+/// Answers a call for 4K. The first call starts the upgrade. Later calls get a refusal with data: running, or done.
 pub(crate) fn get_4k_video(visit: &Visit<'_>) -> Answer {
     let request = body(visit)?;
     fits(visit)?;

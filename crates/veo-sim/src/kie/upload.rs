@@ -15,7 +15,7 @@ use crate::visit::{Visit, text};
 const NOT_JSON: &str = "The request body must be a JSON object";
 const NOT_A_FORM: &str = "The request body must be a multipart form";
 
-/// An error. Its words are by default those that kie.ai documents for the status.
+/// An error. By default it has the words that kie.ai documents for the status.
 pub(crate) fn error(status: u16, words: Option<&str>) -> Reply {
     let documented = match status {
         400 => "Missing required parameter: uploadPath",
@@ -67,7 +67,7 @@ impl Target {
             Some(name) => clean(name).ok_or_else(|| refused("Invalid parameter: fileName"))?,
             None => made_up_name(origin),
         };
-        // kie.ai's words for what only the specification forbids are not known.
+        // For a request that only the specification forbids, kie.ai's words are not known.
         if let Some(mismatch) = visit.mismatches.first() {
             return Err(refused(&format!("Invalid parameter: {mismatch}")));
         }
@@ -126,7 +126,7 @@ async fn stream_upload(visit: &Visit<'_>) -> Result<Reply, Reply> {
     Ok(keep(visit, &target, content))
 }
 
-/// Answers an upload by URL. Nothing is fetched, but the reply says that the file is there.
+/// Answers an upload by URL. Nothing is fetched, but the reply says that the file exists.
 fn url_upload(visit: &Visit<'_>) -> Result<Reply, Reply> {
     let request = visit.json().ok_or_else(|| refused(NOT_JSON))?;
     let url = text(&request, "fileUrl");
@@ -202,7 +202,7 @@ fn reply(visit: &Visit<'_>, target: &Target, size: usize) -> Reply {
     )
 }
 
-/// Cleans a path: its segments keep letters, digits, `.`, `_` and `-`. `None` for a path that leads elsewhere.
+/// Cleans a path: its segments keep letters, digits, `.`, `_` and `-`. `None` if the path leads out of the folder.
 fn clean(path: &str) -> Option<String> {
     let is_allowed = |c: &char| c.is_ascii_alphanumeric() || ".-_".contains(*c);
     let mut segments = Vec::new();

@@ -14,7 +14,7 @@ use crate::visit::{Visit, duration, holding, text, word};
 // These words were seen, or are on kie.ai's pages.
 pub(crate) const INVALID_MODEL: Refusal = Refusal(422, "Invalid model");
 const INVALID_RATIO: Refusal = Refusal(422, "Ratio error");
-// These words are not known in full, and follow those that are.
+// These words are not known in full, and are made like those that are known.
 const INVALID_RESOLUTION: Refusal = Refusal(422, "Resolution error");
 const INVALID_DURATION: Refusal = Refusal(422, "Duration error");
 pub(crate) const NO_PROMPT: Refusal = Refusal(422, "Please enter prompt.");
@@ -32,7 +32,7 @@ const ADDED_SECONDS: u32 = 7;
 pub(crate) struct Names {
     /// The path of the fields, for sentences about differences from the pages.
     place: &'static str,
-    /// The names of the aspect ratio. The first that is in the request counts.
+    /// The names of the aspect ratio. The first name that is in the request counts.
     ratio: &'static [&'static str],
     images: &'static str,
     mode: &'static str,
@@ -64,7 +64,7 @@ pub(crate) struct Video<'a> {
 }
 
 impl Video<'_> {
-    /// Reads the fields of a request. It records combinations of fields that kie.ai's pages do not allow.
+    /// Reads the fields of a request, and records combinations of fields that kie.ai's pages do not allow.
     pub(crate) fn read<'a>(
         visit: &Visit<'_>,
         fields: &'a Map<String, Value>,
@@ -105,7 +105,7 @@ impl Video<'_> {
     }
 }
 
-/// Makes the task that extends a finished video, and returns the tier of that video. It is empty in the old form.
+/// Makes the task that extends a finished video, and returns the tier of that video. The tier is empty in the old form.
 pub(crate) fn extension(visit: &Visit<'_>, source: &str) -> Result<(Task, &'static str), Refusal> {
     let Source {
         portrait,
@@ -175,8 +175,8 @@ impl Source {
     }
 }
 
-/// Checks the rules of kie.ai's pages about several fields together. A number outside a documented bound is refused.
-/// Fields that only must not be combined are accepted and reported, since the real answer is not known.
+/// Checks the rules of kie.ai's pages about several fields together. A number out of a documented bound is refused. A
+/// forbidden combination of fields is accepted and reported, since the real answer is not known.
 fn differences(
     fields: &Map<String, Value>,
     names: &Names,
@@ -217,7 +217,7 @@ fn differences(
                 "has to be \"veo3_fast\" or \"veo3_lite\" for REFERENCE_2_VIDEO",
             ),
         ),
-        // Only later pages have this rule. The first ones have no duration.
+        // Only later pages have this rule. The first pages have no duration.
         (
             is_reference && seconds != 8,
             ("duration", "has to be 8 for REFERENCE_2_VIDEO"),

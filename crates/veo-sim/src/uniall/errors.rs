@@ -1,5 +1,5 @@
-//! UniAll's errors. There are two families: an `error` object about routing and keys, and a flat `code`, `message` and
-//! `data` about tasks.
+//! UniAll's errors. There are two families: an `error` object about routing and API keys, and a flat `code`, `message`
+//! and `data` about tasks.
 
 use serde_json::json;
 
@@ -24,7 +24,7 @@ const GATEWAY_CODES: [&str; 10] = [
     "sensitive_words_detected",
 ];
 
-/// An error. The status decides the code and the words if none are given, and the code decides the family.
+/// An error. The status gives the default code and words, and the code decides the family.
 pub(crate) fn error(status: u16, code: Option<&str>, words: Option<&str>) -> Reply {
     let (usual_code, usual_words) = match status {
         401 => ("", "Invalid token"),

@@ -18,8 +18,8 @@ pub(crate) use errors::error;
 pub(crate) use forms::reshape;
 pub(crate) use models::list as models;
 
-/// Converts other paths of the same operations to that of the specification. UniAll's pages have some of them, and the
-/// gateway software that it most likely runs has the others.
+/// Converts other paths of the same operations to the path in the specification. UniAll's pages have some of these
+/// paths, and the gateway software that UniAll most likely runs has the others.
 pub(crate) fn usual_path<'a>(method: &Method, path: &'a str) -> Cow<'a, str> {
     const CREATE: &str = "/v1/video/generations";
     match (method, path) {

@@ -60,7 +60,7 @@ fn ended(task: &Task, id: &str, upstream: &str, base: &str) -> Value {
         Some((code, words)) => json!({ "message": words, "code": code }),
         None => Value::Null,
     };
-    // This stands for the members that are not documented.
+    // This field plays the members that are not documented.
     job["trace_id"] = json!(upstream);
     if task.fate == Fate::Filtered {
         job["raiMediaFilteredCount"] = json!(1);
@@ -73,12 +73,12 @@ fn ended(task: &Task, id: &str, upstream: &str, base: &str) -> Value {
     job
 }
 
-/// The id of a task behind UniAll's gateway. It is the `task_id` in every reply but the first.
+/// The id of a task in the service behind UniAll's gateway. It is the `task_id` in every reply but the first.
 fn upstream_id(id: &str) -> String {
     id.trim_start_matches("task_").chars().rev().collect()
 }
 
-/// The code and the words of a task that has failed. They are Google's, which the gateway passes on, or its own.
+/// The code and the words of a failed task. They are Google's, which the gateway repeats, or the gateway's own.
 fn failure(fate: Fate) -> Option<(&'static str, &'static str)> {
     match fate {
         Fate::PromptRefused => Some((

@@ -538,7 +538,7 @@ async fn callbacks_come_twice_late_and_in_the_wrong_order() {
                     "{pace:?}"
                 );
             }
-            // Callbacks in the wrong order come in pairs, so a single last one does not come.
+            // Callbacks in the wrong order come in pairs, so a single last callback does not come.
             receiver.nothing().await;
         }
     }
@@ -584,7 +584,7 @@ async fn a_callback_is_sent_although_the_reply_is_lost() {
 async fn only_receivers_on_this_machine_are_called() {
     let sim = start(scenario(Pace::AtOnce, Callbacks::default())).await;
     let user = User::new(&sim, "key");
-    // This port is taken, and no server listens at it.
+    // Another socket has this port, and no server listens there.
     let taken = TcpSocket::new_v4().unwrap();
     taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let free = taken.local_addr().unwrap();
@@ -625,7 +625,7 @@ async fn only_receivers_on_this_machine_are_called() {
         ),
         (80, true)
     );
-    // A receiver that does not answer is tried four times.
+    // A callback is tried four times if the receiver does not answer.
     user.kie_task(json!({ "prompt": "A kite", "callBackUrl": format!("http://{free}/") }))
         .await;
     for number in 5..=8 {

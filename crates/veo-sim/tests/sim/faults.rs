@@ -346,7 +346,7 @@ const SHAPES: &[(&str, &str, &str, &str, &str)] = &[
     ("error_is_null", "failed", "job", "/error", "null"),
 ];
 
-/// Each row has the fate of a task, and its end at kie.ai: flag, code, words and number of videos. Then come its end at
+/// Each row has the fate of a task, and its end at kie.ai: flag, code, words and number of videos. Then come the end at
 /// UniAll (status, words, and whether there is a video), and whether the charge is returned.
 const FATES: &[(&str, &str, &str, bool)] = &[
     ("made", "1 null null 1", "completed null true", false),
@@ -612,7 +612,7 @@ async fn a_fault_can_be_added_while_the_simulator_runs() {
     let ask = async |user: usize| users[user].send(generate.0, generate.1).await.0;
     assert_eq!((ask(0).await, ask(1).await), (200, 200));
     sim.fault("old_form", 2..=3, Fault::status(410)).unwrap();
-    // The calls of this rule are counted over all accounts from now on. The rules of the scenario go on counting.
+    // From now on this rule counts the calls of all accounts. The rules of the scenario continue to count.
     let mut seen = Vec::new();
     for user in [0, 1, 1, 0, 1] {
         seen.push(ask(user).await);
@@ -685,7 +685,7 @@ async fn the_old_form_of_kie_can_be_gone_in_every_known_way() {
                 "{scenario} {call:?}: {seen} {reply}"
             );
         }
-        // The account is there even without the form.
+        // The account exists even without the form.
         let paid = if is_gone.contains(&VIDEO) { 0.0 } else { 60.0 };
         assert_eq!(user.balance().await, 1250.75 - paid, "{scenario}");
         assert_eq!(sim.surprises(), [""; 0], "{scenario}");
@@ -776,7 +776,7 @@ async fn a_reply_in_another_shape_means_the_same() {
     }
 }
 
-/// Returns the value of a JSON text, which may be in a JSON text itself. The order of members then does not matter,
+/// Returns the value of a JSON text, which may be inside another JSON text. Then the order of members does not matter,
 /// which depends on the other crates of the build.
 fn opened(text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
@@ -786,7 +786,7 @@ fn opened(text: &str) -> Option<Value> {
     Some(inner.unwrap_or(value))
 }
 
-/// The shapes that change a refusal. All others leave it as it is.
+/// The shapes that change a refusal. All other shapes leave it unchanged.
 const SHAPES_OF_REFUSALS: [&str; 3] = ["nulls", "numbers_as_text", "unknown_fields"];
 
 #[tokio::test]
@@ -1273,7 +1273,7 @@ fn every_fault_shape_and_fate_has_a_scenario_and_a_test() {
     }
 }
 
-/// Returns the words that a scenario can have in a place, as the error about an unknown word lists them.
+/// Returns the words that a scenario can have in a place, from the error about an unknown word.
 fn words(text: &str) -> BTreeSet<String> {
     let complaint = Scenario::from_toml(&format!("name = 'a'\n{text}"))
         .unwrap_err()

@@ -1,4 +1,4 @@
-//! Requests that no client should send. Each is refused clearly, and the simulator goes on.
+//! Requests that no client should send. Each is refused with a clear reply, and the simulator continues.
 
 use std::time::Duration;
 
@@ -128,7 +128,7 @@ async fn bodies_over_the_limit_are_refused() {
             assert_eq!(message == words, is_refused, "{path} {size}: {reply}");
             assert!(!is_refused || seen == status, "{path} {size}: {seen}");
         }
-        // A great length that is only announced takes no memory.
+        // A great length that the client only announces takes no memory.
         let head = request("POST", path, "key", "")
             .replace("content-length: 0", "content-length: 99999999999");
         let mut socket = connect(&sim).await;
@@ -230,7 +230,7 @@ async fn heads_that_are_not_http_are_refused() {
 async fn a_slow_request_is_answered_with_408() {
     let patience = Duration::from_millis(300);
     let sim = Sim::builder().patience(patience).start().await.unwrap();
-    // A connection without a request is closed without a reply.
+    // A connection without a request is closed without any reply.
     let reply = Raw::read(&mut connect(&sim).await, LONG).await;
     assert_eq!((reply.bytes.len(), reply.end), (0, End::Closed));
 
@@ -264,7 +264,8 @@ async fn a_slow_request_is_answered_with_408() {
     );
     is_well(&sim).await;
 
-    // A used connection is closed without a reply too. A reply could be taken for that of the next request.
+    // A used connection is also closed without a reply, since a client could take this for the reply to its next
+    // request.
     let mut socket = connect(&sim).await;
     socket
         .write_all(b"GET /v1/a HTTP/1.1\r\nhost: sim\r\n\r\n")
@@ -475,7 +476,7 @@ async fn the_name_of_an_upload_cannot_leave_its_folder() {
             None => assert_eq!(reply["code"], 400, "{folder:?} {name:?}: {reply}"),
         }
     }
-    // A name that is made from the type of the file leads nowhere else either.
+    // A name that is made from the type of the file does not lead out of the folder either.
     for origin in [
         "data:image/../x",
         "data:image/a/b",

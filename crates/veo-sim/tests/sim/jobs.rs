@@ -1,4 +1,4 @@
-//! kie.ai's current form, in which everything is a task of `createTask`.
+//! kie.ai's current form, in which videos, extensions and upgrades are all tasks of `createTask`.
 
 use std::time::Duration;
 
@@ -174,7 +174,7 @@ async fn the_current_form_refuses_invalid_fields() {
             .replace("UNKNOWN", unknown)
             .replace("INVALID", invalid);
         let mut wanted = json!({ "code": code.parse::<u16>().unwrap(), "msg": words });
-        // The refusal for a missing field has been seen without `data`.
+        // The refusal for a missing field was seen without `data`.
         if words != required {
             wanted["data"] = Value::Null;
         }
@@ -575,7 +575,7 @@ async fn the_successor_of_veo_refuses_foreign_fields() {
     }
     assert_eq!(sim.charges().len(), 1);
 
-    // A request that is impossible only by the words of the page is accepted, and the difference is named.
+    // A request that only the words of the page forbid is accepted, and the difference is named.
     let a = "https://img.example.net/kite.png";
     for (rest, difference) in [
         (json!({ "first_frame_url": a, "last_frame_url": a }), None),

@@ -163,7 +163,7 @@ async fn a_failed_task_is_refunded_without_a_question() {
             .task(1..=1, Fate::Failed)
     };
     for pace in [Pace::AtOnce, Pace::Scale(1.0)] {
-        // Nothing else has looked at the task before this question.
+        // Nothing has looked at the task before this question.
         for look in ["charges", "report", "balance", "submit"] {
             let sim = start(scenario(pace)).await;
             let user = User::new(&sim, "key");
@@ -307,7 +307,7 @@ async fn each_api_key_is_an_account_of_its_own() {
         "the account at UniAll is another one"
     );
 
-    // Accounts are separate even if they store files of the same name.
+    // Accounts are separate even if they store files with the same names.
     let mut files = Vec::new();
     for (user, text) in [(&one, "b25l"), (&other, "b3RoZXI=")] {
         let upload = json!({ "base64Data": text, "uploadPath": "in", "fileName": "a.png" });
@@ -355,7 +355,7 @@ async fn an_api_key_picks_a_scenario_by_its_name() {
         ("mine ", 502),
         ("mine 1", 501),
         ("Mine", 501),
-        // A caller's scenario takes precedence over one of the catalogue.
+        // A caller's scenario takes precedence over a scenario of the catalogue.
         ("busy/1", 503),
         ("wrong-key/1", 200),
         ("at-once", 200),
@@ -381,7 +381,7 @@ async fn a_call_that_the_scenario_does_not_expect_is_named() {
     user.record(&id).await;
     assert_eq!(sim.surprises(), [""; 0]);
 
-    // An extension is a submit too.
+    // An extension is also a submit.
     user.send(
         "/api/v1/veo/extend",
         r#"{"taskId":"none","prompt":"On","seeds":1}"#,
@@ -811,6 +811,6 @@ fn calls_of_a_rule_are_counted_from_one() {
     ] {
         assert_eq!((rule(calls).first, rule(calls).times), (first, times));
     }
-    // The count is as good as endless, and there is no panic.
+    // The count is practically endless, and there is no panic.
     assert!(rule((1..=u32::MAX).into()).times >= Some(u32::MAX - 1));
 }

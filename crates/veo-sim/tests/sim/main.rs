@@ -1,4 +1,4 @@
-//! The simulator as its users meet it: over HTTP, with a client that knows nothing of it.
+//! The simulator as its users meet it: over HTTP, with a client that knows nothing of the simulator.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,15 +25,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use veo_sim::{Scenario, Sim};
 
-/// A time far longer than anything here takes. A test that reaches it has failed.
+/// A time far longer than any step here takes. A test that reaches it has failed.
 const LONG: Duration = Duration::from_secs(20);
-/// The time without a byte after which a test believes that nothing more comes.
+/// The time without a byte after which a test assumes that nothing more comes.
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// The width, height and seconds that a video has in its header.
 type Size = (u16, u16, u64);
 
-/// A client of both providers with an API key of its own.
+/// A client of both providers with its own API key.
 struct User<'a> {
     sim: &'a Sim,
     http: Client,
@@ -62,7 +62,7 @@ impl<'a> User<'a> {
         exchange(self.call(Method::POST, path).json(&body)).await.1
     }
 
-    /// Sends a row of a table, as a GET if there is no body.
+    /// Sends the request of a row. It is a GET if there is no body.
     async fn send(&self, path: &str, body: &str) -> (u16, Value) {
         let request = match body {
             "" => self.call(Method::GET, path),
@@ -238,7 +238,7 @@ struct Raw {
 enum End {
     Closed,
     Reset,
-    /// Nothing more comes, and the connection stays open.
+    /// Nothing more comes, but the connection stays open.
     Silent,
 }
 
@@ -246,12 +246,12 @@ impl Raw {
     /// Sends these bytes, and reads until the connection ends.
     async fn exchange(sim: &Sim, request: impl AsRef<[u8]>) -> Raw {
         let mut socket = connect(sim).await;
-        // A request that is refused early may not be read to its end.
+        // If a request is refused early, the simulator may not read it to its end.
         let _ = socket.write_all(request.as_ref()).await;
         Raw::read(&mut socket, LONG).await
     }
 
-    /// Sends these bytes, and reads until the simulator falls silent.
+    /// Sends these bytes, and reads until the simulator sends nothing more.
     async fn exchange_until_silent(sim: &Sim, request: impl AsRef<[u8]>) -> Raw {
         let mut socket = connect(sim).await;
         socket.write_all(request.as_ref()).await.unwrap();
@@ -276,7 +276,7 @@ impl Raw {
         Raw { bytes, end }
     }
 
-    /// The head, if it is whole, and the body as far as it came.
+    /// The head, if it is whole, and the bytes of the body that came.
     fn parts(&self) -> Option<(&str, &[u8])> {
         let end = self.bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         Some((

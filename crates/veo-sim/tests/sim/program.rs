@@ -1,4 +1,4 @@
-//! The program `veo-sim`, as it is used in a terminal.
+//! The program `veo-sim`, as a user runs it in a terminal.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,4 +1,4 @@
-//! The answers of both providers to proper requests, and their refusals.
+//! The answers of both providers to valid requests, and their refusals.
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use veo_sim::{Fate, Pace, Scenario, Sim};
 
 use crate::{Size, User, exchange, rows, start, toml};
 
-/// The formats to ask for, each with the size of the video.
+/// The formats of the requests, each with the size of the video.
 pub(crate) const SIZES: [(&str, &str, u64, Size); 6] = [
     ("16:9", "720p", 4, (1280, 720, 4)),
     ("16:9", "1080p", 6, (1920, 1080, 6)),
@@ -59,7 +59,7 @@ async fn kie_makes_the_video_of_the_request() {
             );
         }
         let url = |which: &str| json!([format!("{}/media/{id}{which}.mp4", sim.media_url())]);
-        // Only a video that is not 720p in landscape has an original of 720p.
+        // Only a video of another format than 720p in landscape has an original of 720p.
         let origin = if (ratio, resolution) == ("16:9", "720p") {
             Value::Null
         } else {
@@ -826,7 +826,7 @@ async fn the_content_route_of_uniall_needs_the_api_key() {
     }
 }
 
-/// UniAll's own pages name some of these paths, and the software that it probably runs has all of them.
+/// UniAll's own pages name some of these paths, and the software that UniAll probably runs has all of them.
 #[tokio::test]
 async fn uniall_has_several_paths_for_one_operation() {
     let sim = start(toml("pace = 'at_once'")).await;
@@ -861,7 +861,7 @@ async fn uniall_has_several_paths_for_one_operation() {
     assert_eq!(sim.surprises(), [""; 0]);
 }
 
-/// An operation of a specification that is not played would answer 501.
+/// An operation that the simulator does not play would answer 501.
 #[tokio::test]
 async fn every_operation_of_the_specifications_is_played() {
     let sim = Sim::start().await.unwrap();
@@ -1021,7 +1021,7 @@ async fn simulators_side_by_side_share_nothing() {
     assert_eq!(other_user.balance().await, 1250.75);
 }
 
-/// Returns a simulator at a port that no other program gets by chance, so a later answer is its own.
+/// Returns a simulator at a port that no other program gets by chance, so a later answer comes from this simulator.
 async fn at_own_port(first: u16) -> (u16, Sim) {
     for port in first..first + 1000 {
         if let Ok(sim) = Sim::builder().port(port).start().await {
@@ -1033,13 +1033,13 @@ async fn at_own_port(first: u16) -> (u16, Sim) {
 
 #[tokio::test]
 async fn a_dropped_simulator_closes_its_port() {
-    // The test is repeated, since a remnant might not show every time.
+    // The test is repeated, since an open port might not show every time.
     for _ in 0..20 {
         let (_, sim) = at_own_port(21_000).await;
         let (url, http) = (sim.url(), User::new(&sim, "key").http);
         http.get(&url).send().await.unwrap();
         drop(sim);
-        // The client still has an open connection, so this fails without a new one.
+        // The client still has the old connection open. The request fails only if no server answers on it.
         assert!(http.get(&url).send().await.is_err());
         let error = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionRefused);

@@ -65,7 +65,7 @@ impl Question {
     }
 }
 
-/// Makes a finished video to work on.
+/// Makes a finished video, from which other work starts.
 async fn source(user: &User<'_>, sim: &Sim) -> String {
     let id = user.kie_task(json!({ "prompt": "A kite" })).await;
     sim.advance(10 * MINUTE);
@@ -124,7 +124,7 @@ async fn work_takes_as_long_as_at_the_provider() {
         for _ in 0..5 {
             assert!(!question.is_done(&user).await, "{what}");
         }
-        // The test itself takes a few seconds at most.
+        // The test itself takes at most a few seconds.
         sim.advance(Duration::from_secs(seconds - 20));
         assert!(!question.is_done(&user).await, "{what}");
         sim.advance(Duration::from_secs(20));
