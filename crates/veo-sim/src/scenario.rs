@@ -284,8 +284,7 @@ pub enum Fate {
     No4k,
 }
 
-/// The way in which the callbacks of kie.ai are sent. They are sent to this machine only. Each is tried up to four
-/// times.
+/// The way in which the callbacks of kie.ai are sent. They go to this machine only. Each is tried up to four times.
 ///
 /// ```
 /// use veo_sim::{Callbacks, Scenario};

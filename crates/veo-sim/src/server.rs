@@ -63,8 +63,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         Some(Disconnect::Head) => {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-ty").await;
         }
-        // An idle connection gets no reply. A client that sends a request at that moment would take it for the reply to
-        // that.
+        // An idle connection gets no reply: a client that sends a request at that moment would take it for the answer.
         None if error.is_timeout() && !parts.read_buf.is_empty() => {
             let body = "The head of the request did not come in time.";
             let reply = format!(

@@ -1,4 +1,4 @@
-//! Upgrades of a finished video in the old form, to 1080p and 4K. The call for one both starts it and asks about it.
+//! Upgrades of a finished video in the old form, to 1080p and to 4K. The same call starts an upgrade and asks about it.
 
 use serde_json::json;
 

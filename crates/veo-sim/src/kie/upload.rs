@@ -202,7 +202,7 @@ fn reply(visit: &Visit<'_>, target: &Target, size: usize) -> Reply {
     )
 }
 
-/// Cleans a path: its segments keep letters, digits, `.`, `_` and `-`. `None` if the path leads out of the folder.
+/// Cleans a path: its segments keep letters, digits, `.`, `_` and `-`. `None` if it is empty or leaves the folder.
 fn clean(path: &str) -> Option<String> {
     let is_allowed = |c: &char| c.is_ascii_alphanumeric() || ".-_".contains(*c);
     let mut segments = Vec::new();

@@ -264,8 +264,7 @@ async fn a_slow_request_is_answered_with_408() {
     );
     is_well(&sim).await;
 
-    // A used connection is also closed without a reply, since a client could take this for the reply to its next
-    // request.
+    // A used connection is also closed without a reply: a client could take it for the reply to its next request.
     let mut socket = connect(&sim).await;
     socket
         .write_all(b"GET /v1/a HTTP/1.1\r\nhost: sim\r\n\r\n")
