@@ -604,7 +604,7 @@ async fn a_callback_address_gets_a_marker_and_nothing_else() {
     }
 }
 
-/// The request in the record of a job is evidence of whose job it is.
+/// The request in the record of a job shows whose job it is.
 #[tokio::test]
 async fn a_job_is_described_by_its_record() {
     let server = recorder().await;

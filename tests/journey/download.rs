@@ -43,7 +43,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Starts a host. `{host}` in a reply stands for the address of the host.
+    /// Starts a host. Its address replaces `{host}` in a reply.
     pub(crate) async fn start(script: &[Reply]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!(

@@ -100,7 +100,7 @@ impl Place {
     }
 }
 
-/// A ledger that fails to record an outcome, or whose process ends right after it was recorded.
+/// A ledger that fails to record an outcome, or whose process ends right after an outcome was recorded.
 #[derive(Debug)]
 enum Faulty {
     Full(FileLedger),
@@ -560,7 +560,7 @@ async fn a_process_that_ends_between_two_forms_loses_nothing() {
             let step = handed.try_recv();
             assert!(matches!(step, Ok(Step::Video(_))), "{step:?}");
         } else {
-            // The caller has asked for one call only, so no step makes another one.
+            // The caller has asked for one call only, so no step makes a second call.
             assert_eq!(entry.state, EntryState::Rejected);
             let step = client.step("a").await.unwrap();
             assert!(matches!(step, Step::Failed(_)), "{step:?}");
@@ -864,7 +864,7 @@ async fn a_task_of_another_request_does_not_settle_an_upgrade() {
     let size = "kie+jobs:new7 makes a video 1080p, and kie+jobs:t1:4k was to make it 4k".to_owned();
     let source = "kie+jobs:new7 makes t2 larger, and kie+jobs:t1:4k was to make t1 larger";
     let taken = "kie+jobs:new1 is the job of kie+jobs:t3:1080p".to_owned();
-    // The model of the record, the request in the record, the named task, and why it cannot be the upgrade.
+    // The model of the record, the request in the record, the named task, and why the task cannot be the upgrade.
     let rows = [
         (None, Some(own.clone()), "new7", None),
         (Some("veo/get-4k-video"), None, "new7", None),

@@ -20,9 +20,9 @@ pub(crate) struct Hat {
     pub(crate) answers: Arc<Mutex<Vec<Answer>>>,
     pub(crate) sent: Arc<Mutex<Vec<String>>>,
     upgraded: Arc<AtomicUsize>,
-    /// Permits for the answers to requests. Each answer takes one and waits while there is none.
+    /// Permits for the answers to requests. Each answer needs a permit, and waits while there is none.
     pub(crate) taken: Arc<Semaphore>,
-    /// Permits for the answers about tasks. Each answer takes one and waits while there is none.
+    /// Permits for the answers about tasks, with the same rule.
     pub(crate) asked: Arc<Semaphore>,
 }
 

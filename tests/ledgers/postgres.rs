@@ -90,6 +90,7 @@ async fn a_late_outcome_of_a_slow_process_is_recorded() {
         return;
     };
     let hat = Hat::new(&[]);
+    // The provider accepts the call, and holds its reply back until it has permits again.
     hat.taken.forget_permits(1000);
     let (slow, other) = (hat.client(&place).await, hat.client(&place).await);
     let sending = tokio::spawn(async move { accepted(slow.submit_once("k", &dog()).await) });
@@ -228,6 +229,7 @@ async fn no_wish_is_sent_twice_when_connections_end() {
         return;
     };
     let hat = Hat::new(&[]);
+    // The connections of this test have the name of its schema as their application name.
     let schema = place.config().get_application_name().unwrap().to_owned();
     let mut outside = place.config();
     outside.application_name("outside");

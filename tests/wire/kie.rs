@@ -189,7 +189,7 @@ async fn the_url_survives_any_damage_to_other_fields_of_a_record() {
             serve_json(&server, &reply).await;
             let data = match client.get_task().task_id(TASK).send().await {
                 Ok(record) => serde_json::to_value(record.into_inner().data).unwrap(),
-                // Another code than 200 is a refusal, which keeps the data of the reply.
+                // A code other than 200 is a refusal, whose error has the data of the reply.
                 Err(Error::Rejected(rejection)) => rejection.data.unwrap(),
                 Err(error) => panic!("{name}: {error}"),
             };

@@ -81,7 +81,7 @@ pub(crate) fn read(
     let _ = fs::remove_file(&new);
     FileLedger::create(&new, entries)?;
     // The copy comes first, and the rename replaces the record in one step. A crash at any point leaves the record or
-    // the ledger in its place, so no paid request is ever taken for a new one.
+    // the ledger in its place, so a paid request never counts as a new one.
     fs::copy(path, kept).map_err(unwritten)?;
     fs::rename(new, path).map_err(unwritten)?;
     drop(file);

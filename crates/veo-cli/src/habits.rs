@@ -125,7 +125,7 @@ pub(crate) fn correct(error: &mut Error) {
     }
     error.remove(proposed);
     error.remove(ContextKind::Suggested);
-    // The usage is that of the proposed word.
+    // The usage is that of the proposed word, which is removed here.
     error.remove(ContextKind::Usage);
     if let Some((_, tip)) = habit {
         let tip = ContextValue::StyledStrs(vec![StyledStr::from(*tip)]);

@@ -73,7 +73,7 @@ pub(crate) fn check_name(path: &Path, option: &str, force: bool) -> Result<(), F
         )));
     }
     // A video that fails its check is stored as NAME.part. If that name is taken meanwhile, it gets a number, such as
-    // NAME-2. Both together need at most 10 more bytes.
+    // NAME-2. The ending and the number need at most 10 more bytes.
     check_length(path, 10, option)?;
     let text = path.as_os_str().as_encoded_bytes();
     if path.is_dir() || text.ends_with(b"/") || text.ends_with(b"/.") {

@@ -238,7 +238,7 @@ impl Arrival {
     }
 }
 
-/// Returns the account of a request, and its API key. A file is requested without one, so its path names the account.
+/// Returns the account of a request, and its API key. The account of a file is in its path, since no API key is sent.
 fn account(shared: &Shared, host: Host, path: &str, headers: &HeaderMap) -> (Arc<str>, String) {
     if let Some(account) = media::account(shared, path) {
         let key = account.split_once(' ').unwrap_or_default().1.to_owned();

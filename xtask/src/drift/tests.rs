@@ -87,7 +87,7 @@ fn an_incomplete_page_is_unreadable() {
             "cut off within a block",
         ),
         (&RAW[..RAW.len() / 2], "has a block that cannot be read"),
-        // The page is empty, or is another one.
+        // The page is empty, or is a different page.
         ("", "has nothing to read"),
         ("# Not found\n\nSorry.\n", "has nothing to read"),
         (

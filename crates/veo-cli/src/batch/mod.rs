@@ -126,7 +126,7 @@ pub(crate) async fn run(
         let mut other_jobs = Vec::new();
         if !session.is_simulated() && !save.force {
             other_jobs = open_jobs_of_main_ledger(ledgers).await?;
-            // A shared ledger also lists the jobs of this batch. Their files are known from its entries.
+            // A shared ledger also lists the jobs of this batch, whose files `entries` has.
             let is_of_this_batch = entries::belongs_to(&lines);
             other_jobs.retain(|listed| !is_of_this_batch(listed));
         }

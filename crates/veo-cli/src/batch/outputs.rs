@@ -17,7 +17,7 @@ pub(super) struct Outputs<'a> {
     reserved: Vec<PathBuf>,
     /// The files that a line or a job owns, with their owners. No other line may name these files.
     claimed: HashMap<PathBuf, String>,
-    /// The files of videos that exist or may still come. The program chooses other names than these.
+    /// The files of videos that exist or may still come. The program never chooses one of these names.
     used: HashSet<&'a str>,
 }
 

@@ -96,7 +96,7 @@ impl Pace {
             }
             (ErrorKind::RateLimited, Resend::After(pause)) => pause,
             (ErrorKind::NotSent, Resend::Same) => Duration::ZERO,
-            // Any other error ends the line. Above all an unknown outcome does, since the line may be paid for.
+            // Any other error ends the line. It can be an unknown outcome, after which the line may be paid for.
             _ => return Err(failure.into()),
         };
         let pauses = self.pauses.get();

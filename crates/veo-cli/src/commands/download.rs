@@ -39,7 +39,7 @@ pub(crate) async fn run(
         .with_ledger(store.ledger().clone())
         .with_replacing(save.force);
     check_address(&client, &store, &job).await?;
-    // In kie.ai's old form, only the paid call of an upgrade also asks for its progress. So this command asks nothing.
+    // In kie.ai's old form, a question about an upgrade can be a paid call. So this command asks nothing.
     if let Some(entry) = store.find(&job).await?
         && entry.upgrade().is_some()
         && entry.state != EntryState::Done

@@ -26,7 +26,7 @@ pub(crate) async fn run(
     let Status { job } = arguments;
     let config = Config::load(output)?;
     let store = Store::open(ledgers).await?;
-    // In kie.ai's old form, only the paid call of an upgrade also asks for its progress. So only the ledger is read.
+    // In kie.ai's old form, a question about an upgrade can be a paid call. So only the ledger is read.
     if let Some(entry) = store.find(&job).await?
         && entry.upgrade().is_some()
     {

@@ -103,7 +103,7 @@ impl Place {
     }
 }
 
-/// Returns whether a command printed what the page shows. There `...` stands for any lines, or for a part of a line.
+/// Returns whether a command printed what the page shows. On a page, `...` means any lines, or any part of a line.
 pub(crate) fn fits(shown: &[&str], printed: &[String]) -> bool {
     match (shown, printed) {
         ([], []) => true,

@@ -47,7 +47,7 @@ fn an_invalid_cap_is_refused_before_any_request() {
     for cap in caps {
         let cap = format!("--max-credits={cap}");
         let run = sandbox.run(&["generate", "--batch", "jobs.jsonl", "--timeout", "1s", &cap]);
-        // A user who wants no cap is told to leave the option out.
+        // The message tells a user who wants no cap to leave the option out.
         let is_endless = cap.contains("=inf") || cap.contains("=Inf") || cap.contains("=1e400");
         let is_explained = !is_endless || run.err.contains("leave");
         if (run.code, server.count("")) != (2, 0) || !is_explained {

@@ -375,7 +375,7 @@ fn an_upgrade_is_on_disk_first_and_survives_a_kill() {
     assert!(server.count("1080p") > asked, "it waited for the small one");
     assert_eq!(
         (run.code, run.out.as_str()),
-        // The server has only one video, which is smaller than asked for.
+        // The server has only one video, which is smaller than requested.
         (6, "video-1080p.mp4\n"),
         "{}",
         run.err

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::sandbox::Sandbox;
 use crate::server::{Server, accepted, record};
 
-/// Writes an earlier record as if it had been written here.
+/// Writes an earlier record as if the program had written it on this machine.
 fn write(sandbox: &Sandbox, path: &Path, record: &str, origin: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let work = sandbox.path("").display().to_string();

@@ -181,7 +181,7 @@ fn a_smaller_video_than_asked_for_has_its_own_exit_code() {
         (&["generate", "A dog"], 0),
         (&["generate", "A dog", "--resolution", "1080p"], 6),
         (&["generate", "A dog", "--audio"], 0),
-        // A video that is longer than asked for is not a shortfall.
+        // A video that is longer than requested is not a shortfall.
         (&["generate", "A dog", "--duration", "4"], 0),
         (&["generate", "--batch", "less.jsonl"], 6),
         // The second run has nothing left to do, so a loop that runs the batch until it succeeds ends.

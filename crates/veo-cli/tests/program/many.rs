@@ -1,7 +1,7 @@
 //! Every command is quick and needs little memory with a hundred thousand jobs in the ledger.
 //!
-//! `scripts/many.sh` measures the released program. A usual run has fewer jobs and no bounds, and only keeps the
-//! measurement in working order.
+//! `scripts/many.sh` measures the released program. A usual run has fewer jobs and no bounds, and only checks that the
+//! measurement works.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A provider that answers byte by byte as a test tells it.
+//! A provider that sends exactly the bytes that a test sets.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -26,7 +26,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server. `answer` gets the first line and the body of each request. It returns JSON, in which `{origin}`
     /// is the address of the server, or a whole reply that begins with `HTTP/`. For `None` the connection is closed
-    /// without a reply. Requests for [`VIDEO`] are answered without it.
+    /// without a reply. For [`VIDEO`] the server sends the video without calling `answer`.
     pub(crate) fn start(
         answer: impl Fn(&str, &str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {

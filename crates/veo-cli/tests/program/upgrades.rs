@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use crate::sandbox::{Sandbox, files_in};
 use crate::server::{Server, VIDEO, accepted, prompt, record, refused, task};
 
-/// The exit code of a saved upgrade. The server has only one video, which is smaller than asked for.
+/// The exit code of a saved upgrade. The server has only one video, which is smaller than requested.
 const SAVED: i32 = 6;
 
 /// The requests that a provider has received.
@@ -186,7 +186,7 @@ fn a_4k_upgrade_with_the_id_of_its_video_ends_in_4k() {
     );
 }
 
-/// The video is smaller than asked for, so the command that waits begins the upgrade.
+/// The video is smaller than requested, so the command that waits begins the upgrade.
 #[test]
 fn an_automatic_upgrade_is_on_record_before_its_call() {
     for start in [

@@ -223,7 +223,7 @@ fn next_step(state: &mut State, pending: &PendingCallback) -> Step {
     match work.remaining(pace, now) {
         None => Step::AwaitPoll,
         Some(Duration::ZERO) => {
-            // This records the time of the end.
+            // `settle` records the time of the end.
             state.settle(id);
             let settled = state.tasks.get(id).and_then(|task| task.work_for(*subject));
             let done = settled.and_then(|work| work.done);

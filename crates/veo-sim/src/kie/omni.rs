@@ -17,7 +17,7 @@ const PRICES: [(&str, u32, u32, u32); 4] = [
     ("8", 8, 105, 189),
     ("10", 10, 126, 210),
 ];
-/// The prices of a video that is made from another one, of any length: up to 1080p, and in 4K.
+/// The prices of a video of any length that is made from another video: up to 1080p, and in 4K.
 const PRICES_WITH_VIDEO: (u32, u32) = (168, 252);
 
 const MOST_LETTERS: usize = 20_000;

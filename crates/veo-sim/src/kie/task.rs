@@ -44,7 +44,7 @@ pub(crate) const TO_4K: Upgrade = Upgrade {
     seconds: 480,
 };
 
-/// Finds a task of the account and of the form of the request. Its record must still be kept.
+/// Finds a task of the account and of the form of the request. Its record must still exist.
 pub(crate) fn kept<'a>(
     state: &'a mut State,
     visit: &Visit<'_>,

@@ -21,7 +21,7 @@ pub(crate) const NO_PROMPT: Refusal = Refusal(422, "Please enter prompt.");
 const UNKNOWN_SOURCE: Refusal = Refusal(404, "The original video does not exist.");
 const LARGE_SOURCE: Refusal = Refusal(422, "Videos upgraded to 1080P cannot be extended.");
 
-/// The time of a video in seconds. Two real ones took 67 and 89. The other times are documented in minutes.
+/// The time of a video in seconds. Two real videos took 67 and 89. The other times are documented in minutes.
 pub(crate) const VIDEO_SECONDS: u64 = 90;
 const EXTENSION_SECONDS: u64 = 300;
 
@@ -162,7 +162,8 @@ impl Source {
             Err(refusal) if refusal.1 == UNKNOWN_TASK.1 => return Err(UNKNOWN_SOURCE),
             Err(refusal) => return Err(refusal),
         };
-        // The pages of the old form exclude videos with an upgrade. Those of the current form exclude larger ones too.
+        // The pages of the old form exclude videos with an upgrade, and those of the current form exclude larger videos
+        // too.
         let is_large = task.current.is_some() && task.format.resolution > Resolution::P720;
         if is_large || task.upgrade(Resolution::P1080).is_some() {
             return Err(LARGE_SOURCE);
