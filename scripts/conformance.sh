@@ -39,8 +39,8 @@ include-operation-id = "create_video"
 checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "503"]
 END
 
-# Some checks are left out, since the providers do not follow their rules. kie.ai refuses with HTTP 200. Both accept
-# unknown fields, and refuse some valid requests, such as a blank prompt. The simulator also accepts any API key.
+# Some checks are left out, since the providers break the rules of these checks. kie.ai refuses with HTTP 200. Both
+# accept unknown fields, and refuse some valid requests, such as a blank prompt. The simulator also accepts any API key.
 checks=not_a_server_error,content_type_conformance,response_headers_conformance,response_schema_conformance
 checks+=,known_status,known_code_in_the_body
 

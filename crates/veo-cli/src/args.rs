@@ -226,7 +226,7 @@ impl Save {
         Ok(destination)
     }
 
-    /// Returns where to save a new video. It runs before the payment, so that each paid video has a place.
+    /// Returns where to save a new video. Runs before the payment, so that each paid video has a place.
     pub(crate) async fn target(&self, store: &Store, output: &Output) -> Result<Target, Failure> {
         let Some(path) = &self.output else {
             let like = PathBuf::from("video.mp4");

@@ -249,7 +249,7 @@ impl Config {
             .all(|provider| self.base_url(*provider).is_some_and(is_loopback))
     }
 
-    /// A client of the wanted providers, or else of all, that can plan without API keys. Those with one come first.
+    /// A client of the wanted providers, or else of all, that can plan without API keys. Providers with one come first.
     pub(crate) fn planner(&self, wanted: &[ProviderName]) -> Result<Client, Failure> {
         let mut order = self.chosen(wanted);
         if wanted.is_empty() {

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::read;
 
-/// The SHA-256 of a file and its size in bytes. It refuses a pipe or a device, since reading one can last for ever.
+/// Returns the SHA-256 of a file and its size in bytes. Refuses a pipe or a device, since reading it can last for ever.
 pub(crate) fn of_file(path: &Path) -> io::Result<(String, u64)> {
     let mut file = read::open(path)?;
     if !file.metadata()?.is_file() {

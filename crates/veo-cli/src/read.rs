@@ -161,7 +161,7 @@ fn text(bytes: Vec<u8>, name: &str) -> Result<String, Failure> {
     Ok(text.replace("\r\n", "\n"))
 }
 
-/// JSON in which no object has a field twice. Its value is not kept.
+/// JSON in which no object has a field twice. The value itself is not stored.
 struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {

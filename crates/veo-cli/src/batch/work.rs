@@ -117,8 +117,8 @@ impl Work<'_> {
         }
     }
 
-    /// Sends a line. It is sent again only after a rejection that was not charged: the provider asked for a pause, or
-    /// was not reached. The key stays the same, so the ledger refuses any other repetition.
+    /// Sends a line. The line is sent again only after a rejection that was not charged: the provider asked for a
+    /// pause, or was not reached. The key stays the same, so the ledger refuses any other repetition.
     async fn send(
         &self,
         line: &BatchLine,

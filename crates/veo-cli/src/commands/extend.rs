@@ -60,7 +60,7 @@ pub(crate) async fn run(
     make(&request, &common, &session, output).await
 }
 
-/// Makes a source of a finished job. It has the URL of the video too, so that both providers can extend the video.
+/// Makes a source of a finished job. The source also has the URL of the video, so that both providers can extend it.
 async fn source_of(session: &Session, job: &JobRef) -> Result<Source, Failure> {
     let provider = ProviderName::of(&job.provider)?;
     let store = session.store().await?;

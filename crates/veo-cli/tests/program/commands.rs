@@ -1308,7 +1308,7 @@ fn run_examples(name: &str) -> usize {
 }
 
 fn run_example(example: &str) {
-    // The simulator runs until Ctrl-C, and another program can have its port here. Another test runs it.
+    // The simulator runs until Ctrl-C at a fixed port, which can be in use here. Another test runs this example.
     if example == "veo sim" {
         return;
     }

@@ -192,7 +192,7 @@ fn a_batch_run_by_two_names_at_once_pays_each_line_once() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// First one request is sent while the other is on its way. Then both begin at once.
+/// First one request is sent while the other is on its way. Then both requests begin at once.
 #[test]
 fn only_one_of_two_requests_for_one_file_is_sent() {
     let (arrived, arrival) = channel();

@@ -227,7 +227,7 @@ fn an_unknown_outcome_is_not_sent_in_the_other_form() {
     }
 }
 
-/// The records disappear with the old form, so the state of open jobs is unknown. They are not paid for again.
+/// The records disappear with the old form, so the state of open jobs is unknown. No job is paid for again.
 #[test]
 fn jobs_whose_records_are_gone_are_not_sent_again() {
     let is_gone = |status| {
