@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes a number of videos with the library, a batch and the example of a web backend, at a simulator with every fault.
-# Meanwhile they are killed, their disk is full and their clock is wrong. Then it compares the ledgers with the charges.
-# Each round adds a line to target/chaos.tsv, and the same command continues until there are enough videos. Full disks
-# need root. Wrong clocks need Debian's package libfaketime. VEO_TEST_SEED=NUMBER makes the same choices again.
+# Meanwhile these programs are killed, their disk is full and their clock is wrong. Then the script compares the ledgers
+# with the charges. Each round adds a line to target/chaos.tsv, and the same command continues until there are enough.
+# Full disks need root, and wrong clocks Debian's package libfaketime. VEO_TEST_SEED=NUMBER makes the same choices
+# again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 wanted=${1:-1000}

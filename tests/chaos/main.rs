@@ -1,6 +1,6 @@
 //! Everything goes wrong at once. The library, a batch of the program and the example of a web backend make videos at a
-//! simulator with every fault. They are killed, their disk is full and their clock is wrong. At the end the ledger has
-//! each charge.
+//! simulator with every fault. These programs are killed, their disk is full and their clock is wrong. At the end the
+//! ledger has each charge.
 //!
 //! Nothing is paid twice, and nothing that was paid is lost. Unknown outcomes are settled from the simulator's charges.
 //! `scripts/chaos.sh` makes many more videos than a usual run. The same seed makes the same choices again.

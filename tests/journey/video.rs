@@ -21,7 +21,7 @@ fn uniall(sim: &Sim) -> UniAll {
     UniAll::new(Access::new("key").base_url(sim.url())).unwrap()
 }
 
-/// Returns the client without pauses between questions. It can download from this machine.
+/// Returns the client without pauses between questions, and with permission to download from this machine.
 fn eager(client: Client) -> Client {
     let client = client.with_poll(Poll::default().first(Duration::ZERO).every(Duration::ZERO));
     client

@@ -18,7 +18,7 @@ use crate::place::{Place, accepted};
 pub(crate) async fn one_key_is_paid_once(place: Place) {
     let client = place.client().await;
     let job = accepted(client.submit_once("order 17", &dog()).await);
-    // Another process sends the same key, and then many callers at once.
+    // First another process submits under the same key, and then many callers do so at once.
     assert_eq!(accepted(client.submit_once("order 17", &dog()).await), job);
     assert_eq!(
         accepted(place.client().await.submit_once("order 17", &dog()).await),

@@ -1,5 +1,5 @@
-//! Makes `contract.json` from the specifications. `veo-sim` checks requests against it. It is plain JSON Schema, so the
-//! simulator needs neither YAML nor OpenAPI.
+//! Makes `contract.json` from the specifications. `veo-sim` checks requests against this file, which is plain JSON
+//! Schema. So the simulator needs neither YAML nor OpenAPI.
 
 use serde_json::{Map, Value, json};
 

@@ -210,13 +210,13 @@ impl Documented {
                 continue;
             }
             let above = surface::parent(at).unwrap_or(operation);
-            // Such a place is directly below a body, such as `200.data`.
+            // A field of a body is directly below the body, as in `200.data`.
             let is_field_of_body = above != operation && surface::parent(above) == Some(operation);
             let (at, what) = match is_field_of_body && !self.places.has_parts(above) {
                 true => (above, FIELDS),
                 false => (at, UNDOCUMENTED),
             };
-            // Each is reported once: a body without any documented field, and a property at several places.
+            // A body without any documented field, and a property at several places, are each reported once.
             let origin = ours.origins.get(at).map_or(at, String::as_str);
             if said.insert(origin) {
                 differences.push(Difference {

@@ -183,7 +183,7 @@ fn a_batch_run_by_two_names_at_once_pays_each_line_once() {
             let ends =
                 [start("jobs.jsonl"), start("again.jsonl")].map(|program| program.end().code);
             let counts = counts.lock().unwrap();
-            // One of the two may be refused because of the other name.
+            // One of the two batches may be refused because of the other name.
             if counts.len() != 4 || counts.values().any(|count| *count != 1) {
                 wrong.push(format!("{what}: ended with {ends:?}, {counts:?}"));
             }

@@ -15,7 +15,7 @@ const UNFINISHED_TASK: Refusal = Refusal(422, "record status is not success.");
 const EMPTY_TASK: Refusal = Refusal(422, "record result data is empty.");
 const NOT_FOR_FALLBACK: Refusal =
     Refusal(422, "Videos made by the fallback model cannot be upgraded.");
-/// The refusal that kie.ai documents for the callback. Its answers to later calls are not known.
+/// The refusal that kie.ai documents for the callback. kie.ai's answers to later calls are not known.
 pub(crate) const NO_4K: Refusal = Refusal(
     500,
     "The 4K version of this video is unavailable. Please try a different video.",

@@ -776,8 +776,8 @@ async fn a_reply_in_another_shape_means_the_same() {
     }
 }
 
-/// Returns the value of a JSON text, which may be inside another JSON text. Then the order of members does not matter,
-/// which depends on the other crates of the build.
+/// Returns the value of a JSON text, which may be inside another JSON text. The texts themselves cannot be compared,
+/// since the order of their members depends on the other crates of the build.
 fn opened(text: &str) -> Option<Value> {
     let value: Value = serde_json::from_str(text).ok()?;
     let inner = value
