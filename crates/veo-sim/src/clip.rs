@@ -14,7 +14,7 @@ use mp4_atom::{
 pub(crate) struct Format {
     pub(crate) resolution: Resolution,
     pub(crate) portrait: bool,
-    /// The length. A number below 1 counts as 1, and one above 148 as 148, the length of the longest film.
+    /// The length. A number below 1 counts as 1, and a number above 148 as 148, the length of the longest film.
     pub(crate) seconds: u32,
     /// True if there is a track of sound.
     pub(crate) audio: bool,
@@ -48,7 +48,7 @@ impl Resolution {
     }
 }
 
-/// A video of this format. Each is composed once and then shared, until all together take 32 MiB.
+/// Returns a video of this format. Each format is composed once and then shared, until all together take 32 MiB.
 pub(crate) fn clip(format: Format) -> Bytes {
     static COMPOSED: Mutex<BTreeMap<Format, Bytes>> = Mutex::new(BTreeMap::new());
 
@@ -117,7 +117,7 @@ fn compose(second: &[u8], format: Format) -> Option<Bytes> {
         }
     }
 
-    // The length of the head does not depend on the places in it, so the first head tells where the media start.
+    // The length of the head does not depend on the places in it. So the first head shows where the media start.
     let start = u32::try_from(head(&brand, &index, media.len())?.len()).ok()?;
     for track in &mut index.trak {
         for place in places(track)? {
@@ -176,7 +176,7 @@ fn lengthen(track: &mut Trak, round: &[&[u8]], seconds: u32, duration: u64) -> O
         key_frames.entries = (1..=sample_count).step_by(round.len()).collect();
     }
     table.stco = Some(Stco::default());
-    // Each chunk has a whole round, and the last one the rest.
+    // Each chunk has a whole round of samples, and the last chunk has the rest.
     let whole_rounds = count / round.len();
     let rest = count % round.len();
     table.stsc.entries = vec![chunks_from(1, round.len())];
