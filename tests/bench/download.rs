@@ -74,7 +74,6 @@ pub(crate) async fn compare() -> Outcome<()> {
     Ok(())
 }
 
-/// Serves the video.
 pub(crate) fn serve() -> Outcome<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("http://{}", listener.local_addr()?);

@@ -91,7 +91,6 @@ pub(crate) fn serve() -> Outcome<()> {
     Ok(())
 }
 
-/// Answers all requests of a connection.
 fn answer(stream: TcpStream, start: Instant) -> Outcome<()> {
     let mut stream = BufReader::new(stream);
     loop {

@@ -506,7 +506,6 @@ mod tests {
     use super::*;
     use crate::spec::GOOD;
 
-    /// One edit of [`GOOD`].
     #[derive(Deserialize)]
     struct Edit {
         what: String,

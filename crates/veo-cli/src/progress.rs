@@ -107,7 +107,6 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// A spinner on the terminal with a message.
 pub(crate) fn spinner(output: &Output, message: String) -> ProgressBar {
     let spinner = output
         .bars

@@ -34,7 +34,6 @@ pub(crate) struct Operation {
     request: RequestSchema,
 }
 
-/// One provider in `contract.json`.
 #[derive(Deserialize)]
 #[serde(bound = "'de: 'static")]
 struct ProviderContract {

@@ -296,7 +296,6 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     format!("{}…", &text[..end])
 }
 
-/// The line about a call.
 fn line(call: &Call) -> String {
     let status = match call.status {
         Some(status) => status.to_string(),

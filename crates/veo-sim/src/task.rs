@@ -51,7 +51,6 @@ pub(crate) struct Work {
     pub(crate) done: Option<Duration>,
 }
 
-/// The progress of a task.
 pub(crate) enum Progress {
     /// The task runs. The finished part is from 0 to 1.
     Running(f64),

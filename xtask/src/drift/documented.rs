@@ -71,7 +71,6 @@ fn add(line: &str, pages: &mut Pages) -> Option<()> {
     Some(())
 }
 
-/// Makes the text of the file.
 pub(super) fn text(pages: &Pages) -> String {
     let mut text = String::new();
     for (url, page) in pages {

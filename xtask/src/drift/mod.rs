@@ -24,7 +24,6 @@ use crate::value;
 /// The exit code if a page could not be read.
 const UNREADABLE: u8 = 3;
 
-/// The options of the subcommand.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Options {
     /// A folder with saved pages, instead of the network.

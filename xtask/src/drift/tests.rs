@@ -347,7 +347,6 @@ fn every_edit_of_a_block_is_one_line() {
     assert!(count > 190, "{count}");
 }
 
-/// A document with sorted keys.
 fn sorted_text(value: &Value) -> String {
     match value {
         Value::Object(object) => {

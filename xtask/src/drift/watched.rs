@@ -56,7 +56,6 @@ pub(super) fn read(workspace: &Path) -> Result<BTreeMap<String, Provider>, Strin
     parse(&text)
 }
 
-/// Parses the text of the file.
 pub(super) fn parse(text: &str) -> Result<BTreeMap<String, Provider>, String> {
     let providers: BTreeMap<String, Provider> =
         serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })

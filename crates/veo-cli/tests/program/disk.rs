@@ -57,7 +57,6 @@ impl Small {
         fs::remove_file(self.path("filler")).unwrap();
     }
 
-    /// Makes the disk read-only.
     fn make_read_only(&self) {
         let status = Command::new("mount")
             .args(["-o", "remount,ro"])

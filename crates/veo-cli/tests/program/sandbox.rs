@@ -338,7 +338,6 @@ impl Running {
         &self.told
     }
 
-    /// Presses Ctrl-C.
     pub(crate) fn interrupt(&self) {
         self.signal("-INT");
     }

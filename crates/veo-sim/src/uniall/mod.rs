@@ -33,7 +33,6 @@ pub(crate) fn usual_path<'a>(method: &Method, path: &'a str) -> Cow<'a, str> {
     }
 }
 
-/// The answer to a request.
 pub(crate) fn answer(visit: &Visit<'_>) -> Reply {
     let answer = match visit.operation {
         "create_video" => create::create(visit),

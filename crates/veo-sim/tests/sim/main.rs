@@ -74,7 +74,6 @@ impl<'a> User<'a> {
         exchange(request).await
     }
 
-    /// Starts a task at kie.ai.
     async fn kie_task(&self, request: Value) -> String {
         let reply = self.post("/api/v1/veo/generate", request).await;
         let id = reply["data"]["taskId"]
@@ -152,7 +151,6 @@ impl<'a> User<'a> {
         }
     }
 
-    /// Starts a task at UniAll.
     async fn uniall_task(&self) -> String {
         let request = json!({ "model": "veo3.1-fast-video-720p", "prompt": "A kite" });
         let job = self.post("/v1/video/generations", request).await;
