@@ -61,8 +61,8 @@ impl Interrupts {
 fn listen(counter: &watch::Sender<u32>) {
     use tokio::signal::unix::{SignalKind, signal};
 
-    // A terminal that closes can send several hangups. They count as one: a second press gives up the outcome of a
-    // request that may be paid for, and the user has not asked for that.
+    // A terminal that closes can send several hangups. They count as one: a second press of Ctrl-C gives up the outcome
+    // of a request that may be paid for, and the user has not pressed it.
     for (kind, gives_up) in [
         (SignalKind::interrupt(), true),
         (SignalKind::terminate(), true),

@@ -150,7 +150,7 @@ impl Work<'_> {
         }
     }
 
-    /// Sends a line once. The prepared request is stored, so that a later call does not upload the images again.
+    /// Sends a line once. The prepared request is used again, so that a later call does not upload the images again.
     async fn send_once(
         &self,
         line: &BatchLine,
