@@ -21,14 +21,14 @@ use crate::store::Store;
 /// A prompt, or a whole request.
 #[derive(Args)]
 pub(crate) struct Prompt {
-    /// A text about what the video shows; @FILE reads it from a file, and - from standard input. A prompt that begins
-    /// with @ is written with two of them.
+    /// A text about what the video shows; @FILE reads it from a file, and - from standard input. For a prompt that
+    /// begins with @, write @@.
     prompt: Option<String>,
     /// A whole request in JSON or YAML, as `veo schema` describes it; - reads it from standard input. Other options
-    /// override its fields. A receipt stands for its request.
+    /// override its fields. FILE can also be a receipt; the request in it is used.
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     request: Option<PathBuf>,
-    /// An image to bring to life: a URL that the provider can reach, or a file, which is uploaded to kie.ai even if
+    /// The image to make the video from: a URL that the provider can reach, or a file, which is uploaded to kie.ai even if
     /// another provider makes the video.
     #[arg(long, value_name = "URL or FILE", help_heading = "Input", conflicts_with_all = ["first_frame", "reference"])]
     image: Option<String>,
@@ -65,7 +65,7 @@ pub(crate) struct Options {
     /// The tier, which decides quality and price [default: the cheapest that can make the video].
     #[arg(long, ignore_case = true, value_parser = word::<Tier>(&["lite", "fast", "quality"]))]
     tier: Option<Tier>,
-    /// A model by its name, as `veo models` lists them; some are chosen in no other way.
+    /// A model by its name, as `veo models` lists it; some models are used only if they are named.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     /// Shape of the picture; `auto` follows an image [default: 16:9].
@@ -74,16 +74,16 @@ pub(crate) struct Options {
     /// Size of the picture [default: 720p].
     #[arg(long, value_name = "SIZE", ignore_case = true, value_parser = resolutions())]
     resolution: Option<Resolution>,
-    /// Length in seconds: 4, 6 or 8, and 10 of some models [default: 8].
+    /// Length in seconds: 4, 6 or 8; some models also make 10 [default: 8].
     #[arg(long, value_name = "SECONDS")]
     duration: Option<u32>,
     /// The same seed makes similar videos.
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<i64>,
-    /// Insist on sound.
+    /// Require sound.
     #[arg(long, conflicts_with = "no_audio")]
     audio: bool,
-    /// Make it without sound.
+    /// Make the video without sound.
     #[arg(long)]
     no_audio: bool,
     /// A text about what the video should not show.
@@ -92,16 +92,16 @@ pub(crate) struct Options {
     /// A text to print on the video.
     #[arg(long, value_name = "TEXT")]
     watermark: Option<String>,
-    /// Have the prompt translated to English first.
+    /// Let the provider translate the prompt to English first.
     #[arg(long, conflicts_with = "no_translate")]
     translate: bool,
-    /// Have the prompt taken as it is.
+    /// Send the prompt without a translation.
     #[arg(long)]
     no_translate: bool,
     /// Where the provider announces the end of the job.
     #[arg(long, value_name = "URL")]
     callback_url: Option<String>,
-    /// A field of a provider's own, such as kie.someField=true; may be given again.
+    /// A field that only one provider has, such as kie.someField=true; may be given again.
     #[arg(long, value_name = "PROVIDER.FIELD=JSON", value_parser = extra)]
     extra: Vec<Extra>,
 }
@@ -110,12 +110,11 @@ pub(crate) struct Options {
 #[derive(Args)]
 #[command(next_help_heading = "Provider")]
 pub(crate) struct ProviderChoice {
-    /// The provider that makes the video [default: all with a key]. Of several, the next one is asked when those before
-    /// it have certainly not taken the request.
+    /// The provider that makes the video; may be given again. The next provider gets the request only if the providers
+    /// before it have certainly not accepted it [default: all with an API key].
     #[arg(long)]
     pub(crate) provider: Vec<ProviderName>,
-    /// Try it with a simulated provider on this machine, without a key and without spending. Nothing is kept of its
-    /// jobs.
+    /// Use a simulated provider on this machine, without an API key and without spending. Its jobs are not stored.
     #[arg(long, value_name = "PROVIDER", conflicts_with = "provider")]
     pub(crate) sim: Option<ProviderName>,
 }
@@ -124,14 +123,14 @@ pub(crate) struct ProviderChoice {
 #[derive(Args)]
 #[command(next_help_heading = "Result")]
 pub(crate) struct Save {
-    /// Where to save the video; - writes it to standard output [default: video.mp4 or the next name like it that is
-    /// free, or what the job was started with].
+    /// Where to save the video; - writes it to standard output [default: the file that was chosen when the job
+    /// was started, or else video.mp4 or the next free name].
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Replace files that exist.
     #[arg(long)]
     pub(crate) force: bool,
-    /// Where to save the receipt: what was asked for, what it cost and what came, in JSON.
+    /// Where to save the receipt in JSON: the request, its cost and the properties of the video.
     #[arg(long, value_name = "FILE")]
     pub(crate) receipt: Option<PathBuf>,
 }
@@ -139,12 +138,12 @@ pub(crate) struct Save {
 /// The time to wait.
 #[derive(Args)]
 pub(crate) struct Patience {
-    /// How long to wait for the video, such as 90s, 20m or 1h; the job goes on all the same [default: 20m].
+    /// How long to wait for the video, such as 90s, 20m or 1h; the job continues after that time [default: 20m].
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Result")]
     pub(crate) timeout: Option<Duration>,
 }
 
-/// A field of a provider's own.
+/// A field that only one provider has.
 #[derive(Clone)]
 struct Extra {
     provider: ProviderName,
@@ -323,7 +322,7 @@ fn read_prompt(prompt: &str) -> Result<String, Failure> {
                 _ => format!("@ reads the prompt from a file, and {}", failure.message()),
             };
             Failure::usage(message)
-                .with_next("A prompt that begins with @ is written with two of them: @@home.")
+                .with_next("For a prompt that begins with @, write @@, such as @@home.")
         })?,
         _ => return Ok(prompt.to_owned()),
     };

@@ -66,7 +66,7 @@ pub(crate) fn read(
     let entries = entries(text, key_of).map_err(|problem| {
         let path = path.display();
         let message = format!(
-            "{path} is a record of an earlier version of veo, and {problem}; nothing was sent"
+            "{path} is a ledger of an earlier version of veo, and {problem}; nothing was sent"
         );
         Failure::from(Error::new(ErrorKind::LedgerDamaged, message))
     })?;
@@ -91,7 +91,7 @@ pub(crate) fn read(
 fn unlocked(path: &Path, error: &std::io::Error) -> Failure {
     let path = path.display();
     Failure::failed(format!(
-        "{path} is a record of an earlier version of veo and cannot be locked: {error}; nothing was sent"
+        "{path} is a ledger of an earlier version of veo and cannot be locked: {error}; nothing was sent"
     ))
 }
 

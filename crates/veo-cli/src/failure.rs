@@ -25,20 +25,22 @@ impl Exit {
     pub(crate) const TABLE: &str = "\
 Exit codes:
     0  done
-    1  it failed; the message says what to do
-    2  the command cannot work as it was given, or a record is damaged; nothing
-       was sent
-    3  rejected: the provider did not take it, or was not reached; nothing was
-       charged
-    4  the outcome is unknown; it may have been charged, so look before
-       sending it again
-    5  paid for and not here yet: it took too long, or the answer or the file
-       did not come; go on with `veo wait`
-    6  the video is saved, and is less than was asked for: smaller, shorter or
-       without sound
-  130  interrupted; what was accepted goes on
+    1  the command failed; the message says what to do
+    2  the command cannot work as it was given, or the ledger is damaged;
+       nothing was sent
+    3  rejected: the provider did not accept the request, or was not reached;
+       nothing was charged
+    4  the outcome is unknown: the request may have been charged, so look for
+       its task at the provider before you send the request again
+    5  the video is paid for and not saved yet: the wait was too long, the
+       provider did not answer, or the download failed; continue with
+       `veo wait`
+    6  the video is saved, but is smaller or shorter than requested, or has no
+       sound
+  130  interrupted; accepted jobs continue
 
-A batch ends with the first of 130, 4, 5, 1, 3 and 6 that one of its lines earned.";
+The exit code of a batch is the first of 130, 4, 5, 1, 3 and 6 that applies to
+any of its lines.";
 
     fn of(error: &Error) -> Self {
         let accepted = error.job().is_some();
@@ -122,7 +124,7 @@ impl Failure {
 
     /// Ctrl-C while this job is under way.
     pub(crate) fn interrupted(job: &JobRef) -> Self {
-        let error = Error::new(ErrorKind::Stopped, "interrupted; the job goes on").with_job(job);
+        let error = Error::new(ErrorKind::Stopped, "interrupted; the job continues").with_job(job);
         let next = Some(format!("Wait for it again with: veo wait {job}"));
         Self {
             exit: Exit::Interrupted,
@@ -239,21 +241,23 @@ fn next(error: &Error, exit: Exit) -> Option<String> {
     let sentence = match (exit, error.job(), error.kind()) {
         (.., ErrorKind::Local | ErrorKind::InvalidRequest | ErrorKind::Stopped) => return None,
         (.., ErrorKind::Ledger) => {
-            "Set XDG_STATE_HOME to another folder for the record. The record of a batch is beside its file: copy \
+            "Set XDG_STATE_HOME to another folder for the ledger. The ledger of a batch is beside its file: copy \
              the file to another folder."
         }
         (.., ErrorKind::LedgerDamaged) => {
             "Each damaged line of the ledger can stand for a paid video. Restore the ledger from a backup. Without one, veo \
-             wait and veo jobs go on with what can be read."
+             wait and veo jobs use the lines that can be read."
         }
         (Exit::Unknown, ..) => return Some(settle_advice("ID", None)),
         (Exit::Unfinished, Some(job), ErrorKind::Unavailable) => {
             return Some(format!(
-                "If the provider has such a job, it is paid for and goes on: veo wait {job}"
+                "If the provider has such a job, it is paid for and continues: veo wait {job}"
             ));
         }
         (Exit::Unfinished, Some(job), _) => {
-            return Some(format!("It is paid for. Go on with: veo wait {job}"));
+            return Some(format!(
+                "The job is paid for. Continue with: veo wait {job}"
+            ));
         }
         (.., ErrorKind::Unauthorized) => {
             "Check the key, and what the provider says of the account; `veo auth` keeps another key."
@@ -327,14 +331,14 @@ pub(crate) fn settle_advice(key: &str, batch: Option<&Path>) -> String {
         .map(|file| format!(" --batch {}", quoted(file.display())))
         .unwrap_or_default();
     format!(
-        "It may have been charged. Look at the tasks and the balance at the provider before sending it again. If the \
-         task is there, go on with: veo settle {key} --job PROVIDER:TASK{batch}; if not: veo settle {key} --not-taken{batch}"
+        "The request may have been charged. Look at the tasks and the balance at the provider before you send it again. If the \
+         task is there: veo settle {key} --job PROVIDER:TASK{batch}; if not: veo settle {key} --not-taken{batch}"
     )
 }
 
 /// The advice for a line of a batch that is paid for and has no file yet.
 pub(crate) const PAID_LINE_ADVICE: &str =
-    "It is paid for. The same command of the batch goes on with it.";
+    "The job is paid for. Run the same batch command again to continue with it.";
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "these are tests")]

@@ -76,11 +76,11 @@ const COMMANDS: [Habit; 11] = [
     ),
     (
         &["balance", "account", "usage"],
-        "`veo credits` shows what is left on the accounts",
+        "`veo credits` shows the balance of each account",
     ),
     (
         &["show", "info"],
-        "`veo status` asks how far a job is, and `veo inspect` looks into a receipt or a video",
+        "`veo status` prints the state of a job, and `veo inspect` shows a receipt or the properties of a video",
     ),
     (
         &["version", "ver", "about"],
@@ -92,7 +92,7 @@ const COMMANDS: [Habit; 11] = [
     ),
     (
         &["resume", "continue"],
-        "`veo wait` goes on with a job, and `veo extend` makes a longer video",
+        "`veo wait` continues with a job, and `veo extend` makes a longer video",
     ),
 ];
 

@@ -44,16 +44,16 @@ use veo_core::VideoRequest;
 const EXAMPLES: &str = "\
 Examples:
   veo generate --sim kie \"A dog playing in a park\" -o dog.mp4
-      makes a video without a key and without spending
+      makes a video without an API key and without spending
   veo auth kie
-      keeps a key
+      stores an API key
   veo generate \"A dog playing in a park\" -o dog.mp4
       makes a video
   veo wait
-      goes on after Ctrl-C, or on another day
+      waits for the latest job again, after Ctrl-C or later
 
-Keys come from KIE_API_KEY and UNIALL_API_KEY, or from the file that `veo auth`
-writes. Proxies come from HTTPS_PROXY, ALL_PROXY and NO_PROXY.";
+API keys come from KIE_API_KEY and UNIALL_API_KEY, or from the file that
+`veo auth` writes. Proxies come from HTTPS_PROXY, ALL_PROXY and NO_PROXY.";
 
 /// Makes videos with Veo 3.1 through kie.ai and UniAll, and pays for each once.
 #[derive(Parser)]
@@ -62,11 +62,12 @@ struct Cli {
     /// Print results as JSON, one object a line, and errors as one object.
     #[arg(long, global = true)]
     json: bool,
-    /// Show what is said to the provider and what it answers, without secrets.
+    /// Show the requests to the providers and their replies, without secrets.
     #[arg(short, long, global = true)]
     verbose: bool,
-    /// Keep the jobs in a PostgreSQL that machines share, and not in files of this machine. VEO_LEDGER says the same, or ledger
-    /// in the configuration file; a password belongs there, since others see the options of a command.
+    /// Use a ledger in PostgreSQL, which machines can share, and not files of this machine. The address can also be in
+    /// VEO_LEDGER, or in the field ledger of the configuration file. Put an address with a password into one of these two,
+    /// since other users can see the options of a command.
     #[arg(long, global = true, value_name = "postgres://...")]
     ledger: Option<String>,
     #[command(subcommand)]
@@ -77,11 +78,11 @@ struct Cli {
 enum Command {
     /// Make a video and save it.
     Generate(Box<generate::Generate>),
-    /// Make a longer video out of an earlier one, and save it.
+    /// Make a longer video from an earlier video, and save it.
     Extend(Box<extend::Extend>),
     /// Make the video of a finished job larger, and save it. This costs extra.
     Upgrade(upgrade::Upgrade),
-    /// Ask once how far a job is.
+    /// Ask once for the state of a job, and print it.
     Status(status::Status),
     /// Wait for jobs and save their videos.
     Wait(wait::Wait),
@@ -89,19 +90,19 @@ enum Command {
     Download(download::Download),
     /// List the jobs of this machine.
     Jobs(jobs::Jobs),
-    /// Say what became of a request whose outcome is unknown.
+    /// Settle an unknown outcome: tell the ledger whether the provider has accepted the request.
     Settle(settle::Settle),
-    /// Show what would be sent, and to whom, and why not to the others. Nothing is sent.
+    /// Show which providers would get the request, with its exact body, and why others would not. Nothing is sent.
     Plan(Box<plan::Plan>),
     /// Show what each model can do.
     Models(models::Models),
-    /// Show what is left on the accounts.
+    /// Show the balance of each account.
     Credits(credits::Credits),
     /// Put an image where the providers can reach it, and print its URL.
     Upload(upload::Upload),
-    /// Keep the key of a provider in the configuration file.
+    /// Store the API key of a provider in the configuration file.
     Auth(auth::Auth),
-    /// Look into a receipt or a video.
+    /// Show a receipt, or the properties of a video.
     Inspect(inspect::Inspect),
     /// Print the JSON Schema of a request.
     Schema,

@@ -466,7 +466,7 @@ fn explained(
             let next = match key {
                 Some(key) if !is_asked_again => settle_advice(key, None),
                 _ => format!(
-                    "It may have been charged. Go on with the same command: veo upgrade {small} --resolution {to}"
+                    "It may have been charged. Run the same command again: veo upgrade {small} --resolution {to}"
                 ),
             };
             Failure::from(failure.error.with_charged(Charged::Unknown))

@@ -37,7 +37,7 @@ impl Store {
         }
         let Some(path) = path_of_all() else {
             return Err(Failure::usage(
-                "there is no folder for the record of jobs, so nothing was sent; set HOME or XDG_STATE_HOME",
+                "there is no folder for the ledger, so nothing was sent; set HOME or XDG_STATE_HOME",
             ));
         };
         earlier::read(&path, |_, _| None)?;

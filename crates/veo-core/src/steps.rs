@@ -348,7 +348,7 @@ impl Client {
         match settlement {
             // This lets the request be sent again, so it is the word of somebody who has looked.
             Settlement::NotTaken if entry.state == EntryState::Unknown => {
-                let error = Error::new(ErrorKind::NotSent, "settled as not taken");
+                let error = Error::new(ErrorKind::NotSent, "settled as not accepted");
                 let settled = Event::Settled {
                     outcome: Outcome::Rejected {
                         error,
@@ -873,6 +873,7 @@ fn no_such(key: &str) -> Error {
 }
 
 fn damaged_record(key: &str) -> Error {
-    let message = format!("the record of {key:?} is damaged; look for its task at the provider");
+    let message =
+        format!("the entry of {key:?} in the ledger is damaged; look for its task at the provider");
     Error::new(ErrorKind::LedgerDamaged, message)
 }

@@ -38,25 +38,25 @@ use crate::store::{Store, ledger_of};
 #[command(next_help_heading = "Batch")]
 pub(crate) struct Batch {
     /// Make the videos of a file. Each line is a request as `veo schema` describes it, and can also have an "output".
-    /// The ledger is kept beside the file, in FILE.ledger. After an interruption, run the same command again: what is
-    /// done is not done again, what was accepted is waited for, and what may have been sent is not sent again. Receipts
-    /// go to standard output, one a line.
+    /// The ledger is kept beside the file, in FILE.ledger. After an interruption, run the same command again: saved
+    /// videos are not made again, accepted jobs are waited for, and a line that may have been charged is not sent again.
+    /// Receipts go to standard output, one a line.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["Prompt", "Options", "output", "receipt", "no_wait"])]
     pub(crate) batch: Option<PathBuf>,
-    /// How many videos are under way at a time [default: 4].
+    /// The number of videos that are made at a time [default: 4].
     #[arg(long, value_name = "N")]
     concurrency: Option<NonZeroUsize>,
     /// Cap what all runs of the batch cost together. Nothing more is sent once the next video could exceed the cap. The
     /// price of a kind of video is not known before one was made. So the first video of each kind is made alone, and
     /// can exceed the cap. A price that rises meanwhile can exceed the cap too. Jobs that fail or take too long count
     /// as well. Prices are read from the balance: while the first video of a kind is made, what others spend from the
-    /// account counts as part of its price. Needs a provider that tells its balance.
+    /// account counts as part of its price. The provider has to report its balance.
     #[arg(long, value_name = "CREDITS", allow_negative_numbers = true)]
     max_credits: Option<f64>,
     /// Where to save the receipts, instead of printing them; - prints them.
     #[arg(long, value_name = "FILE")]
     receipts: Option<PathBuf>,
-    /// Send the lines whose jobs have failed again. Each of them becomes a new job, which is paid for again.
+    /// Send each line whose job has failed once more, as a new job that is paid for again.
     #[arg(long)]
     retry_failed: bool,
 }
@@ -172,7 +172,7 @@ fn check_file(file: &Path) -> Result<(), Failure> {
         return Ok(());
     };
     Err(Failure::usage(format!(
-        "{named} cannot be a batch: the record of what is paid for is kept beside its file; write the lines into a file, \
+        "{named} cannot be a batch: the ledger is kept beside its file; write the lines into a file, \
          and name that with --batch"
     )))
 }
@@ -200,7 +200,7 @@ async fn open_store(
         .map_err(|failure| failure.with_next(DAMAGED_BATCH_ADVICE))?;
     if store.is_new().await && !session.is_simulated() {
         output.note(&format!(
-            "{} has no record yet, so all of its lines are new.",
+            "{} has no ledger yet, so all of its lines are new.",
             file.display()
         ));
     }
@@ -247,4 +247,4 @@ const BUDGET: &str = "--max-credits";
 
 /// The advice for a damaged ledger.
 const DAMAGED_BATCH_ADVICE: &str = "Each damaged line of the ledger can stand for a paid video, so nothing was sent. Restore the ledger from a \
-                       backup. veo jobs --batch lists what can be read, and veo wait goes on with the listed jobs.";
+                       backup. veo jobs --batch lists the jobs that can be read, and veo wait continues with them.";

@@ -92,7 +92,7 @@ impl Work<'_> {
             Action::Done(entry) => Ok(self.tell_done(line, &entry)),
             Action::Wait(entry) => {
                 let Some(job) = entry.job() else {
-                    let message = format!("the record of {} has no job", entry.key);
+                    let message = format!("the entry of {} in the ledger has no job", entry.key);
                     return Err(Failure::failed(message).into());
                 };
                 let path = match &entry.target {
@@ -225,7 +225,7 @@ impl Work<'_> {
         let mut next = CONTINUE_ADVICE.to_owned();
         if let Some(failure) = halted {
             message += &format!(
-                ", and {not_taken} of these were not taken: {}",
+                ", and {not_taken} of these were not accepted: {}",
                 failure.reason()
             );
             if let Some(advice) = failure.next() {
@@ -238,11 +238,11 @@ impl Work<'_> {
 }
 
 /// The advice when a batch has ended with lines that have no video.
-const CONTINUE_ADVICE: &str = "The same command goes on, and sends nothing twice. A line that is changed is another request, and is sent.";
+const CONTINUE_ADVICE: &str = "Run the same command again to continue. It sends no line that may have been charged. A changed line is a new request, and is paid for.";
 
 /// The failure that stops a batch after a job that could not be recorded.
 fn unrecorded() -> Failure {
-    let message = "the record of a job could not be written; correct that first";
+    let message = "a job could not be written to the ledger; correct that first";
     Failure::from(Error::new(ErrorKind::Ledger, message)).with_exit(Exit::Rejected)
 }
 
@@ -299,7 +299,7 @@ fn tell_counts(lines: usize, done: usize, not_taken: usize, failures: &[Failure]
         (rejected, "rejected"),
         (unknown, "with an unknown outcome"),
         (unfinished, "not finished"),
-        (not_taken, "not taken"),
+        (not_taken, "not accepted"),
     ] {
         if number > 0 {
             text += &format!(", {number} {word}");

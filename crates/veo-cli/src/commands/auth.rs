@@ -31,7 +31,7 @@ that it is gone. KIE_API_KEY, UNIALL_API_KEY, KIE_BASE_URL, UNIALL_BASE_URL and
 KIE_FORM override the file. There is no option for a key, since others on
 the machine can see options.
 
-Videos are not taken from hosts in private networks, unless the file says so:
+Videos are not downloaded from hosts in private networks, unless the file says so:
 
   [downloads]
   allow_private_hosts = true
@@ -48,7 +48,7 @@ machine is never asked through a proxy.";
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Auth {
-    /// Whose key it is.
+    /// The provider of the API key.
     provider: ProviderName,
 }
 

@@ -12,7 +12,7 @@ use crate::output::Output;
                         veo completions zsh > ~/.zfunc/_veo"
 )]
 pub(crate) struct Completions {
-    /// For which shell.
+    /// The shell.
     shell: Shell,
 }
 

@@ -9,7 +9,7 @@ use crate::output::{Event, Output};
 #[derive(Args)]
 #[command(after_help = "Examples:\n  veo credits\n  veo credits --provider kie --json")]
 pub(crate) struct Credits {
-    /// The provider of the account [default: all with a key]. May be given again.
+    /// The provider of the account [default: all with an API key]. May be given again.
     #[arg(long)]
     provider: Vec<ProviderName>,
 }

@@ -25,8 +25,8 @@ Examples:
   veo generate --batch jobs.jsonl --provider kie --concurrency 8 --max-credits 500
 
 A request is paid for once it is accepted, and is never sent twice. The job is on
-the disk before the program waits for it: after Ctrl-C or worse, `veo wait` goes
-on, and `veo jobs` lists.";
+the disk before the program waits for it. After Ctrl-C or a crash, `veo wait`
+waits for the job again, and `veo jobs` lists all jobs.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]

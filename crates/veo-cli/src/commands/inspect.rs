@@ -18,9 +18,9 @@ use crate::store::Store;
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  veo inspect receipt.json\n  veo inspect dog.mp4\n\nOf a receipt it tells whether the \
-                        video it names is still the same file; of a video, what it says about itself, and which job of \
-                        this machine made it."
+    after_help = "Examples:\n  veo inspect receipt.json\n  veo inspect dog.mp4\n\nFor a receipt, the command prints \
+                        whether the file of its video is unchanged. For a video, it prints the size, the length and the \
+                        sound, and the job of this machine that made the video."
 )]
 pub(crate) struct Inspect {
     /// A receipt or a video.

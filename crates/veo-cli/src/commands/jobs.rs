@@ -19,7 +19,7 @@ use crate::store::Store;
 #[derive(Args)]
 #[command(after_help = "Examples:\n  veo jobs\n  veo jobs --json\n  veo jobs --batch jobs.jsonl")]
 pub(crate) struct Jobs {
-    /// List those of a batch, which are kept beside its file.
+    /// List the jobs of a batch, whose ledger is beside its file.
     #[arg(long, value_name = "FILE")]
     batch: Option<PathBuf>,
 }

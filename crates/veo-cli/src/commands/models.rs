@@ -12,7 +12,7 @@ use crate::output::{Event, Output};
 #[derive(Args)]
 #[command(after_help = "Examples:\n  veo models\n  veo models --provider uniall --json")]
 pub(crate) struct Models {
-    /// Only those of this provider. May be given again.
+    /// List only the models of this provider. May be given again.
     #[arg(long)]
     provider: Vec<ProviderName>,
 }

@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     prompt: Prompt,
     #[command(flatten)]
     options: Options,
-    /// The provider that is asked [default: those with a key, then the others]. May be given again.
+    /// The provider that is asked [default: those with an API key, then the others]. May be given again.
     #[arg(long, help_heading = "Provider")]
     provider: Vec<ProviderName>,
 }

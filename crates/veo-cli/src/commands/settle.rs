@@ -20,14 +20,15 @@ Examples:
   veo settle 0f1e2d3c4b5a6978 --not-taken --batch jobs.jsonl
 
 Look at the tasks and the balance at the provider first: a request that was
-taken is paid for twice if it is sent again. The provider is asked about the task.";
+accepted is paid for twice if it is sent again. With --job, the provider is asked
+about the task.";
 
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Settle {
     /// The key of the request with an unknown outcome, as `veo jobs` lists it.
     key: String,
-    /// The job of the request, if it was taken.
+    /// The job of the request, if it was accepted.
     #[arg(
         long,
         value_name = "JOB",
@@ -35,7 +36,7 @@ pub(crate) struct Settle {
         conflicts_with = "not_taken"
     )]
     job: Option<JobRef>,
-    /// The request was not taken, and may be sent again. --job takes this back until something is sent.
+    /// The request was not accepted, and may be sent again. --job corrects this answer until the request is sent again.
     #[arg(long)]
     not_taken: bool,
     /// The batch of the request.
@@ -82,14 +83,16 @@ pub(crate) async fn run(
     let job = settled.reference();
     let text = match job {
         Some(job) => format!("{key} was accepted as {job}"),
-        None => format!("{key} was not taken"),
+        None => format!("{key} was not accepted"),
     };
     output.result(&text, &Event::Job(&Listing::of(&settled)));
     if !output.is_json() {
         let next = match (job, batch) {
-            (None, _) => "It may be sent again.".to_owned(),
-            (Some(_), Some(_)) => "The same command of the batch goes on with it.".to_owned(),
-            (Some(job), None) => format!("Go on with: veo wait {job}"),
+            (None, _) => "The request may be sent again.".to_owned(),
+            (Some(_), Some(_)) => {
+                "Run the same batch command again to continue with the job.".to_owned()
+            }
+            (Some(job), None) => format!("Continue with: veo wait {job}"),
         };
         output.tell(&next);
     }

@@ -26,13 +26,14 @@ pub(crate) struct Simulate {
     /// The port of 127.0.0.1 to serve on; 0 for any free one [default: 8787, or any free one with --background].
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// A TOML file that says what goes wrong, for every key that names no other scenario.
+    /// A TOML file that says what goes wrong, for every API key that names no other scenario.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
-    /// Leave it running, and print the settings with which a shell uses it, for `eval`. Its jobs get a record of their own.
+    /// Leave the simulator running, and print the settings with which a shell uses it, for `eval`. Its jobs have their own
+    /// ledger.
     #[arg(long)]
     background: bool,
-    /// Print the scenarios that a key can name, and stop.
+    /// Print the scenarios that an API key can name, and stop.
     #[arg(long, conflicts_with_all = ["port", "scenario", "background"])]
     list: bool,
 }

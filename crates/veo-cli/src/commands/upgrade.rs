@@ -21,7 +21,7 @@ Examples:
   veo upgrade kie:0f1e2d3c --resolution 1080p
   veo upgrade kie:0f1e2d3c --resolution 4k -o large.mp4
 
-The same command again goes on with the same upgrade, and so does `veo wait`. To
+The same command again continues the same upgrade, and so does `veo wait`. To
 have a new video large from the start, give --resolution to `veo generate`.";
 
 #[derive(Args)]

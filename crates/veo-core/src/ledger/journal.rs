@@ -187,7 +187,7 @@ impl Journal {
                     let path = self.path.display();
                     let old = start.starts_with(b"{\"id\":");
                     let what = if old {
-                        "is a record of an earlier version of veo"
+                        "is a ledger of an earlier version of veo"
                     } else {
                         "is no ledger of veo"
                     };

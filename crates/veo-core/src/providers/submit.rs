@@ -141,7 +141,7 @@ where
         (Some(Named::Task(id)), result) => no_id(provider, &id).with_reply(body(&result)),
         // A success without a name may still have started a task.
         (_, Ok(reply)) => {
-            let message = format!("{provider} took the request but named no task");
+            let message = format!("{provider} accepted the request but returned no id of a task");
             Error::new(ErrorKind::OutcomeUnknown, message).with_reply(reply.body())
         }
         (Some(Named::Possible(id)), Err(error)) => perhaps_taken(&error, &id),

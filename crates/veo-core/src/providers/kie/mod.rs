@@ -182,7 +182,7 @@ impl Kie {
         url.ok_or_else(|| {
             Error::new(
                 ErrorKind::NotSent,
-                "kie.ai took the image but gave no URL for it; try again",
+                "kie.ai accepted the image but returned no URL for it; try again",
             )
         })
     }
