@@ -31,7 +31,8 @@ impl Deref for Inner {
 }
 
 impl Client {
-    /// Makes a client. It makes no connection yet. If an address other than kie.ai's own is set, uploads go there too.
+    /// Makes a client. It makes no connection yet. Uploads go to the address in the configuration, if that is not
+    /// kie.ai's own.
     ///
     /// # Errors
     ///

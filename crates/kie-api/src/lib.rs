@@ -2,14 +2,14 @@
 //!
 //! # The types
 //!
-//! Types and calls are generated from `openapi/kie.yaml` of the repository. The file states the source of every field.
-//! These parts are written by hand:
+//! Types and calls are generated from `openapi/kie.yaml` of the repository. The specification states the source of
+//! every field. These parts are written by hand:
 //!
 //! - the constructor and the uploads,
 //! - the reading of kie.ai's envelope (`code`, `msg` and `data`),
 //! - [`started_task`], which finds the new task in a reply of any shape,
 //! - the reading of a task's record ([`types::Record`]), which comes in many shapes,
-//! - the reading of the reply to an upgrade call ([`UpgradeReply`]), which comes in many shapes too.
+//! - the reading of the reply to an upgrade call ([`UpgradeReply`]), which comes in many shapes.
 //!
 //! # Replies and requests
 //!

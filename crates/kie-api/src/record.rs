@@ -10,7 +10,7 @@ use crate::types::{
     Timestamp,
 };
 
-/// Words of kie.ai, in lower case, about unfinished work. It uses them with codes that mean a refusal elsewhere.
+/// Words of kie.ai, in lower case, about unfinished work. kie.ai sends them with codes that otherwise mean a refusal.
 pub const IN_PROGRESS: &[&str] = &[
     "is processing",
     "being generated",
@@ -19,7 +19,8 @@ pub const IN_PROGRESS: &[&str] = &[
     "check back",
 ];
 
-/// The state of a task. It comes from the number or the word for it, and from other fields if neither is known.
+/// The state of a task, from the record's number or word for the state, or from other fields if this crate knows
+/// neither.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum State {
@@ -41,20 +42,20 @@ pub enum State {
 pub struct Asked {
     /// The prompt.
     pub prompt: Option<String>,
-    /// The name of the model, in the words of the operation. It is missing for the one model of the current form that
-    /// has tiers, since that name does not say the tier.
+    /// The name of the model, as the request names it. The field is empty for the one model of the current form that
+    /// has tiers, since its name does not say the tier.
     pub model: Option<String>,
-    /// The task's own model in the current form, which says what is made: a video, an extension or an upgrade.
+    /// The model of the task in the current form. It says what the task makes: a video, an extension or an upgrade.
     pub kind: Option<String>,
     /// The id of the task to extend or to upgrade.
     pub task: Option<String>,
-    /// True if there were images, false if not, and none if the record does not show it.
+    /// True if the request had images. `None` if the record does not show whether it had any.
     pub has_images: Option<bool>,
 }
 
 impl Record {
-    /// The state of the task. An unknown word is neither a success nor a failure by itself. With it, a video means
-    /// success and an error means failure. Otherwise the task goes on.
+    /// The state of the task. An unknown word is neither a success nor a failure by itself. Then a video means success,
+    /// and an error means failure. With neither, the task is pending.
     pub fn state(&self) -> State {
         let finished = if self.urls().is_empty() {
             State::Empty
@@ -86,7 +87,8 @@ impl Record {
         }
     }
 
-    /// The URLs of the videos as they arrived, each once. The URL of a whole film replaces that of its added part.
+    /// The URLs of the videos as they arrived, each once. After an extension, the URL of the whole film replaces the
+    /// URL of the added part.
     pub fn urls(&self) -> Vec<&str> {
         let results = || [&self.response, &self.result_json].into_iter().flatten();
         let films = results().filter_map(|result| result.full_result_urls.as_ref());
@@ -173,7 +175,8 @@ impl Record {
         }
     }
 
-    /// Returns whether the task has ended without an expected video. In an unknown state, the time of the end shows it.
+    /// Returns whether the task should have a video and has none. If the state is unknown, a time of the end shows that
+    /// the task has ended.
     pub(crate) fn lacks_video(&self) -> bool {
         let has_time = || {
             self.completed_at()
@@ -200,7 +203,7 @@ impl Record {
     }
 
     /// Returns whether a record with an unknown state has an error. A code is enough. Words are enough if no code
-    /// denies them, and if they do not say that the task goes on.
+    /// denies an error, and if the words do not say that the task is running.
     fn has_error(&self) -> bool {
         if self.failure_code().is_some() {
             return true;
@@ -223,7 +226,7 @@ impl Record {
     }
 }
 
-/// Reads the request of the current form. Its input is an object, or JSON in a text.
+/// Reads the request of the current form. The input of the request is an object, or JSON in a string.
 fn asked_of_task(param: &str) -> Asked {
     let task = decoded(param);
     let input = match &task["input"] {
@@ -242,7 +245,7 @@ fn asked_of_task(param: &str) -> Asked {
     }
 }
 
-/// Decodes a JSON text, even if it was encoded more than once. A text that is no JSON stays a text.
+/// Decodes JSON in a string, even if it was encoded more than once. Any other string is returned as a string value.
 pub(crate) fn decoded(text: &str) -> Value {
     match json(text.as_bytes()) {
         Ok(Value::String(inside)) => decoded(&inside),
@@ -267,7 +270,8 @@ fn has_images(generation_type: &Value, images: &Value) -> Option<bool> {
     images.as_array().map(|images| !images.is_empty())
 }
 
-/// Collects the links in lists of URLs, each once. Other schemes stay, so that the download can name them.
+/// Collects the links in lists of URLs, each once. A link with a scheme other than http is kept, so that the error of
+/// the download can name it.
 fn distinct<'a>(lists: impl Iterator<Item = &'a UrlList>) -> Vec<&'a str> {
     let mut links = Vec::new();
     for url in lists.flat_map(|list| &list.0) {
@@ -302,9 +306,9 @@ const FAILED: &[&str] = &[
 ];
 /// Codes that mean no failure.
 const NO_FAILURE: &[&str] = &["0", "200", "success"];
-/// Texts that give no reason.
+/// Texts that stand where the reason would be and give none.
 const NOTHING: &[&str] = &["", "null", "0", "200", "success"];
-/// Parts of words about a task that goes on, besides those in [`IN_PROGRESS`].
+/// Parts of words about a running task, besides those in [`IN_PROGRESS`].
 const GOES_ON: &[&str] = &["in progress", "processing", "generating", "waiting", "queu"];
 
 fn is_one_of(word: &str, words: &[&str]) -> bool {
@@ -313,7 +317,7 @@ fn is_one_of(word: &str, words: &[&str]) -> bool {
         .any(|known| word.trim().eq_ignore_ascii_case(known))
 }
 
-/// Reads a time in milliseconds. The pages show a text without a time zone instead, which cannot be read.
+/// Reads a time in milliseconds. kie.ai's pages show a text without a time zone instead, which is no exact time.
 fn time(time: &Timestamp) -> Option<SystemTime> {
     let milliseconds = match time {
         Timestamp::Int64(milliseconds) => *milliseconds,

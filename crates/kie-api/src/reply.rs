@@ -26,14 +26,15 @@ pub struct Rejection {
     pub code: Option<Code>,
     /// kie.ai's words, if there are some; the first few KiB.
     pub message: Option<String>,
-    /// The data of the refusal. With code 422 from `get_4k_video` it is the state of the upgrade.
+    /// The data of the refusal. With code 422 from `get_4k_video` the data is the state of the upgrade.
     pub data: Option<Value>,
     /// The whole reply, as it arrived.
     pub body: Bytes,
 }
 
 impl Rejection {
-    /// The record of a task that has ended, if the data is one. It can come with a code or an HTTP status of an error.
+    /// The record of a task that has ended, if the data is such a record. kie.ai can send the record with the code or
+    /// the HTTP status of an error.
     pub fn ended_record(&self) -> Option<Record> {
         let record = Record::deserialize(self.data.as_ref()?).ok()?;
         let has_state = record.state.is_some() || record.success_flag.is_some();
@@ -75,7 +76,7 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
         normalize_spellings(data);
         normalize_places(data);
     }
-    // Data without a readable code counts as accepted: it can name a paid task, which must not be lost.
+    // Data without a readable code counts as accepted: the data can name a paid task, which must not be lost.
     let accepted = match code {
         Some(code) => code == Code::Success,
         None => !json["data"].is_null(),
@@ -93,7 +94,7 @@ fn judge(raw: &RawReply, json: Value) -> Verdict<Rejection> {
     })
 }
 
-/// Finds the envelope of a reply. Its JSON can be encoded once more, or be the only item of a list. A record of a task
+/// Finds the envelope of a reply. The envelope can be JSON in a string, or the only item of a list. A record of a task
 /// can come without an envelope.
 fn enveloped(mut json: Value) -> Value {
     normalize_text(&mut json);
@@ -116,8 +117,9 @@ fn normalize_list(value: &mut Value) {
     }
 }
 
-/// Replaces a JSON text with the object that it stands for, even if it was encoded more than once. A list in a text stays a text,
-/// since a long one would take a hundred times its memory.
+/// Replaces a string that holds a JSON object with that object, even if it was encoded more than once. A list in a
+/// string stays a string, unless the list has only one object: a long decoded list would take a hundred times its
+/// memory.
 fn normalize_text(value: &mut Value) {
     let Value::String(text) = value else {
         return;
@@ -129,7 +131,7 @@ fn normalize_text(value: &mut Value) {
     }
 }
 
-/// Brings each field with two spellings to the usual one, since the specification can have only one of them.
+/// Renames each field that has two spellings to the usual spelling, since the specification can have only one.
 fn normalize_spellings(data: &mut Value) {
     rename_members(data);
     for name in ["response", "resultJson"] {
@@ -140,7 +142,7 @@ fn normalize_spellings(data: &mut Value) {
     }
 }
 
-/// Moves a result out of its wrapper, beside the other members.
+/// Moves the members of a wrapper inside a result up into the result.
 fn normalize_result(result: &mut Value) {
     normalize_text(result);
     let Value::Object(result) = result else {
@@ -196,7 +198,7 @@ fn normalize_places(data: &mut Value) {
     }
 }
 
-/// Finds videos where a result usually has pictures, or the video with a watermark.
+/// Finds the links of videos in the fields that usually have pictures or the watermarked copy.
 fn videos_among_pictures(result: &Value) -> Vec<String> {
     let places = ["resultWaterMarkUrls", "imageUrls", "image_urls"];
     let mut links = places.into_iter().filter_map(|place| {

@@ -1,4 +1,5 @@
-//! Finds the task in the reply to a paid request. An overlooked task is paid for, and its request may be sent again.
+//! Finds the task in the reply to a paid request. If a task were overlooked, its request could be sent and paid for
+//! again.
 
 use bytes::Bytes;
 use veo_transport::{Named, Reply, member_texts, members, possible_task, task_id, unquoted};
@@ -7,13 +8,14 @@ use crate::record::IN_PROGRESS;
 use crate::types::TaskReply;
 use crate::{Error, Rejection};
 
-/// Words of kie.ai, in lower case, about a lack of credits. Some pages give that the code for too many requests.
+/// Words of kie.ai, in lower case, about a lack of credits. Some of its pages give a lack of credits the code for too
+/// many requests.
 const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
 
 /// Finds the task that a reply to `generate` or `extend` names. A reply that names a task is an acceptance, even if all
-/// else in it is wrong. So refusals, error pages and the arrived part of a broken reply are searched too.
+/// else in it is wrong. So the search includes refusals, error pages, and the part of a broken reply that arrived.
 ///
-/// A reply can repeat `source`, the id of the video to extend. That is not the id of a new task.
+/// `source` is the id of the task to extend. A reply can repeat it, and then it is not the id of a new task.
 pub fn started_task(
     result: &Result<Reply<TaskReply>, Error>,
     source: Option<&str>,
@@ -28,7 +30,8 @@ pub fn started_task(
         .and_then(|reply| reply.data.as_ref()?.task_id.as_deref());
     if let Some(id) = typed.and_then(task_id).map(str::to_owned)
         && is_new(&id)
-        // A long number loses digits when decoded, and only the body has them all. A wrong id would lose a paid video.
+        // A long number loses digits when it is decoded, and only the body has all of them. A wrong id would lose a
+        // paid video.
         && (first.is_none() || named().any(|named| named == id))
     {
         return Some(Named::Task(id));
@@ -40,7 +43,8 @@ pub fn started_task(
     if let Some(id) = first.or_else(|| in_text().next()) {
         return Some(Named::Task(id));
     }
-    // An id in a refusal can be that of an earlier task, so it proves no job. It still keeps the request from a resend.
+    // An id in a refusal can be the id of an earlier task, so it proves no job. But it can also be the new, paid task,
+    // so the request is not sent again.
     let is_refusal = !result.as_ref().is_ok_and(|reply| reply.code.is_some());
     possible_task(body, is_refusal).filter(|(Named::Task(id) | Named::Possible(id))| is_new(id))
 }
@@ -82,10 +86,11 @@ impl Rejection {
         self.number() == 402 || self.number() == 429 && self.says(EMPTY_ACCOUNT)
     }
 
-    /// Returns whether a refusal to give a record means that the task has failed. kie.ai documents the codes for that.
+    /// Returns whether a refusal to return a record means that the task has failed. kie.ai documents the codes for a
+    /// failed task.
     pub fn is_failed_task(&self) -> bool {
         match self.number() {
-            // This code was also seen while a larger video was being made.
+            // kie.ai also sends this code while a larger video is being made.
             400 => self.code.is_some() && !self.is_in_progress(),
             451 | 501 => self.code.is_some(),
             _ => false,

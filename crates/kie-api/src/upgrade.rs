@@ -8,10 +8,10 @@ use veo_transport::{Reply, UrlList, json, task_id};
 use crate::Error;
 use crate::record::decoded;
 
-/// The answer to one call for an upgrade. Repeating the call asks how far the upgrade is.
+/// The answer to one call for an upgrade. A repeated call returns the state of the upgrade.
 #[derive(Debug)]
 pub enum UpgradeReply {
-    /// The larger videos are there.
+    /// The larger videos are finished.
     Finished {
         /// The URLs of the larger videos.
         urls: Vec<String>,
@@ -27,18 +27,19 @@ pub enum UpgradeReply {
     },
     /// There will be no larger videos. kie.ai refuses for good.
     Refused(Error),
-    /// The call was not taken: the key, a limit, maintenance or the network stands against it. An earlier call may
-    /// still have been taken.
+    /// The call was not accepted, because of the API key, a limit, maintenance or the network. An earlier call may
+    /// still have been accepted.
     NotNow(Error),
-    /// The call may have been taken and charged.
+    /// The call may have been accepted and charged.
     Unknown(Error),
 }
 
 impl UpgradeReply {
     /// Reads the reply to `get_1080p_video` or `get_4k_video`. `small` is the id of the smaller video's task.
     ///
-    /// kie.ai says "not yet" by a success without a URL, or by one of the codes 400, 422 and 500 with words about it. A
-    /// refusal can carry the URLs of the finished videos, or name a task of the upgrade, whose id is not `small`.
+    /// kie.ai says "not yet" in two ways: a success without a URL, or one of the codes 400, 422 and 500 with words
+    /// about progress. A refusal can have the URLs of the finished videos. It can also name the upgrade's own task,
+    /// whose id is not `small`.
     pub fn of<T>(result: Result<Reply<T>, Error>, small: &str) -> Self {
         let body = match &result {
             Ok(reply) => reply.body().clone(),
@@ -72,7 +73,8 @@ impl UpgradeReply {
         }
     }
 
-    /// Reads an error without videos or a task of the upgrade. With `has_task` it names the task of the small video.
+    /// Reads an error that has no videos and does not name the upgrade's own task. `has_task` is true if the error
+    /// names the task of the smaller video.
     fn of_error(error: Error, has_task: bool) -> Self {
         let number = match &error {
             Error::Rejected(rejection) if rejection.is_empty_account() => {
@@ -87,7 +89,7 @@ impl UpgradeReply {
         };
         let Error::Rejected(rejection) = &error else {
             return match number {
-                // The call does not exist any more. A 404 can be a passing fault, so it stays unknown.
+                // The call does not exist any more. A 404 can be a passing fault, so its outcome is unknown.
                 405 | 410 => Self::Refused(error),
                 _ if is_not_now(number) => Self::NotNow(error),
                 _ => Self::Unknown(error),
@@ -95,9 +97,9 @@ impl UpgradeReply {
         };
         match number {
             405 | 505 => Self::Refused(error),
-            // This is the HTTP status. A code 410 of kie.ai is not documented.
+            // Only the HTTP status 410 counts, since kie.ai documents no code 410.
             410 if rejection.head.status == 410 => Self::Refused(error),
-            // These codes refuse the call for now, and say nothing about the upgrade.
+            // These codes refuse the call for now. An earlier call for the upgrade may have been accepted.
             _ if is_not_now(number) => Self::NotNow(error),
             _ if rejection.is_in_progress() => Self::Running { task: None },
             400 | 404 | 422 => Self::Refused(error),
@@ -114,7 +116,7 @@ fn says_failed(error: &Error) -> bool {
     };
     match rejection.number() {
         451 | 501 => !rejection.is_in_progress(),
-        // This server error is the only one whose words say that it will not pass.
+        // Only this server error has words that say that it will not pass.
         500 => rejection.says(&["is unavailable"]) && !rejection.is_in_progress(),
         _ => false,
     }
@@ -124,7 +126,7 @@ fn is_not_now(number: i64) -> bool {
     matches!(number, 401 | 403 | 413 | 429 | 430 | 433 | 455)
 }
 
-/// Finds the URLs of the larger videos, in any place of the data.
+/// Finds the URLs of the larger videos, wherever they are in the data.
 fn urls(data: &Value) -> Vec<String> {
     const MEMBERS: [&str; 4] = ["resultUrls", "result_urls", "resultUrl", "result_url"];
     const WRAPPERS: [&str; 3] = ["response", "info", "resultJson"];

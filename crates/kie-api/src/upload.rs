@@ -1,4 +1,4 @@
-//! The upload as a form, which the generator of the client cannot make.
+//! The upload as a multipart body, which the generator of the client cannot make.
 
 use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
@@ -16,7 +16,7 @@ impl Client {
         UploadStream {
             client: self,
             file: Bytes::new(),
-            // The form gets no bytes here: `send` sends them without a copy.
+            // The field of the file stays empty here: `send` sends the bytes without a copy.
             form: UploadStreamRequest::builder().file(""),
         }
     }
@@ -56,12 +56,12 @@ impl UploadStream<'_> {
     ///
     /// # Errors
     ///
-    /// Fails like every call.
+    /// Every [`Error`] of a call.
     pub async fn send(self) -> Result<Reply<UploadReply>, Error> {
         let Self { client, file, form } = self;
         let form = UploadStreamRequest::try_from(form)
             .map_err(|error| Error::InvalidRequest(error.to_string()))?;
-        // Without a file name the part would be a text field.
+        // Without a file name, a server takes the part for a text field.
         let shown_name = form.file_name.clone().unwrap_or_else(|| "file".to_owned());
         let content_type = content_type(&shown_name);
         let part = Part::stream(file)
@@ -85,7 +85,7 @@ impl UploadStream<'_> {
     }
 }
 
-/// Returns the content type for the file extension of a name. Many servers take a part without one for text.
+/// Returns the content type for the file extension of a name. Many servers take a part without a content type for text.
 fn content_type(name: &str) -> &'static str {
     let (_, ending) = name.rsplit_once('.').unwrap_or_default();
     match ending.to_ascii_lowercase().as_str() {

@@ -2,13 +2,13 @@
 //!
 //! # The types
 //!
-//! Types and calls are generated from `openapi/uniall.yaml` of the repository. The file states the source of every
-//! field. These parts are written by hand: the constructor, the reading of replies, and the reading of a task
+//! Types and calls are generated from `openapi/uniall.yaml` of the repository. The specification states the source of
+//! every field. These parts are written by hand: the constructor, the reading of replies, and the reading of a task
 //! ([`types::VideoTask`]), which comes in many shapes.
 //!
 //! UniAll does not document the replies for its Veo models. So the types allow two kinds of replies: those that UniAll
-//! documents for other models, and those that the gateway software behind UniAll probably sends. Both are read with and
-//! without an envelope around the task.
+//! documents for other models, and those that the gateway software behind UniAll probably sends. In both kinds the task
+//! can be inside an envelope or not.
 //!
 //! # Replies and requests
 //!

@@ -1,4 +1,4 @@
-//! Opens UniAll's replies: a task with or without an envelope, and errors of two families.
+//! Opens UniAll's replies: a task with or without an envelope, and errors in two formats.
 
 use std::fmt;
 use std::mem;
@@ -23,7 +23,8 @@ pub struct Rejection {
     pub head: Head,
     /// The code of the error, a word or a number, if there is one.
     pub code: Option<String>,
-    /// The words of the error, if there are some; the first few KiB. They can hold JSON of the service behind UniAll.
+    /// The words of the error, if there are some; the first few KiB. The words can hold JSON of the service behind
+    /// UniAll.
     pub message: Option<String>,
     /// The whole reply, as it arrived.
     pub body: Bytes,
@@ -40,9 +41,10 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Finds the sentence in the words of an error. A gateway passes on the JSON of the service behind it, as a text.
+/// Finds the sentence in the words of an error. The words can be the JSON error of the service behind a gateway, as a
+/// string.
 pub fn sentence(words: &str) -> String {
-    /// The most gateways in a row whose JSON is opened.
+    /// The most levels of JSON, one inside another, that are opened.
     const DEPTH: usize = 4;
     let mut words = words.trim().to_owned();
     for _ in 0..DEPTH {
@@ -72,13 +74,13 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
         return Verdict::NotThisProvider("the body is not a JSON object");
     };
     let mut json = mem::take(json);
-    // A task that is named beside the status of an error is paid for, so the reply is not taken for a refusal.
+    // A task is paid for even if the status is that of an error. So a reply that names a task is no refusal.
     if (raw.head.is_success() || names_task(&json))
         && let Some(task) = unwrapped(&mut json)
     {
         return Verdict::Reply(Value::Object(task));
     }
-    // Success without a task is no refusal: the request may have been taken and charged, so its outcome stays unknown.
+    // Success without a task is no refusal: the request may have been accepted and charged, so its outcome is unknown.
     if raw.head.is_success() && json.get("code").is_some_and(|code| code == "success") {
         return Verdict::NotThisProvider("the body says success and has no task");
     }
@@ -102,7 +104,8 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     }
 }
 
-/// Returns whether a reply with the status of an error names a task. An id beside an error can be that of the request.
+/// Returns whether a reply with the status of an error names a task. An `id` beside an error can be the id of the
+/// request.
 fn names_task(json: &Map<String, Value>) -> bool {
     let code = json.get("code").and_then(task::word).unwrap_or_default();
     let is_error = says(json, "error")
@@ -119,7 +122,7 @@ fn has_id(task: &Map<String, Value>) -> bool {
         .any(|id| task_id(&id).is_some())
 }
 
-/// Takes the task out of its envelopes, and moves what it says in unusual places to those that the types expect.
+/// Takes the task out of its envelopes, and moves its members from unusual places to those that the types expect.
 fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     let mut task = real_id(task_in(json, 0)?);
     normalize_state(&mut task);
@@ -132,7 +135,7 @@ fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Va
     /// The most envelopes, one in another, that are opened.
     const DEEPEST: usize = 4;
     let is_bare = !is_task(json);
-    // The `data` of a task that is in an envelope comes from the service behind UniAll, and has ids of that service.
+    // If a task is in an envelope, its own `data` comes from the service behind UniAll, and has ids of that service.
     if depth == DEEPEST || depth > 0 && has_id(json) {
         return (!is_bare).then(|| mem::take(json));
     }
@@ -155,7 +158,7 @@ fn task_in(json: &mut Map<String, Value>, depth: usize) -> Option<Map<String, Va
     if !is_bare {
         return Some(mem::take(json));
     }
-    // The `data` is the bare id. Without an id, the reply may be a refusal.
+    // The `data` can be just the id. If it is no id, the reply may be a refusal.
     let id = json
         .get("data")?
         .as_str()
@@ -241,7 +244,8 @@ fn is_task(json: &Map<String, Value>) -> bool {
         .any(|member| says(json, member))
 }
 
-/// Removes an `id` that is a number beside a `task_id`. Some gateways put the number of a database row there.
+/// Removes an `id` that is a number beside a `task_id`. In such an `id`, some gateways put the number of a database
+/// row.
 fn real_id(mut task: Map<String, Value>) -> Map<String, Value> {
     if !task.get("id").is_some_and(Value::is_string)
         && task.get("task_id").is_some_and(Value::is_string)

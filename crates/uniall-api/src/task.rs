@@ -12,8 +12,8 @@ use crate::Error;
 use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
 
 /// Finds the task that a reply to `create_video` names. A reply that names a task is an acceptance, even if all else in
-/// it is wrong. So refusals, error pages and the arrived part of a broken reply are searched too. An overlooked task is
-/// paid for, and its request may be sent again.
+/// it is wrong. So the search includes refusals, error pages, and the part of a broken reply that arrived. If a task
+/// were overlooked, its request could be sent and paid for again.
 ///
 /// An `id` beside an error can be anything, such as the id of the request. A `task_id` is the id of a task everywhere.
 pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
@@ -46,8 +46,8 @@ fn id_in(body: &[u8], member: &str) -> Option<String> {
     member_texts(body, member).find_map(|text| task_id(&text).map(str::to_owned))
 }
 
-/// Restores an id with all its digits. A decoded number loses digits if it is long, and only the body has them all. A
-/// wrong id would lose a paid video.
+/// Restores an id with all its digits. A long number loses digits when it is decoded, and only the body has all of
+/// them. A wrong id would lose a paid video.
 fn whole(id: &str, body: &[u8]) -> String {
     let named = || {
         ["id", "task_id"]
@@ -68,7 +68,8 @@ fn whole(id: &str, body: &[u8]) -> String {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum State {
-    /// Accepted and not started. An unknown word also counts as this, since a paid task must not be given up for it.
+    /// Accepted and not started. An unknown word also counts as pending, since a paid task must not be given up because
+    /// of a word.
     Pending,
     /// Being made.
     Running,
@@ -81,7 +82,7 @@ pub enum State {
 }
 
 impl VideoTask {
-    /// The id by which the task is asked for. In replies to queries, `task_id` is the id of another service.
+    /// The id with which a query asks for the task. In replies to queries, `task_id` is the id of another service.
     pub fn poll_id(&self) -> Option<&str> {
         [&self.id, &self.task_id]
             .into_iter()
@@ -89,8 +90,8 @@ impl VideoTask {
             .find_map(|id| task_id(id))
     }
 
-    /// The state of the task. With an unknown word, a URL means success if the progress is full or if the reply has a
-    /// time of the end. An error means failure. Otherwise the task is pending.
+    /// The state of the task. If the word is unknown, a URL means success if the progress is 100 % or if the reply has
+    /// a time of the end, and an error means failure. Otherwise the task is pending.
     pub fn state(&self) -> State {
         let has_video = !self.urls().is_empty();
         let word = plain(self.word());
@@ -146,7 +147,7 @@ impl VideoTask {
             self.metadata
                 .as_ref()
                 .and_then(|metadata| metadata.url.as_deref()),
-            // Old gateway software puts the URL here on success, and the reason on failure.
+            // Old gateway software puts the URL into this field on success, and the reason on failure.
             self.fail_reason.as_deref(),
         ];
         let mut urls = Vec::new();
@@ -167,12 +168,12 @@ impl VideoTask {
         self.created_at.and_then(time)
     }
 
-    /// A time that can be that of the task's end. UniAll also fills it before the end.
+    /// The time of the task's end, if the task has ended. UniAll also fills this field before the end.
     pub fn completed(&self) -> Option<SystemTime> {
         self.completed_at.and_then(time)
     }
 
-    /// The reason of a failure in UniAll's words. Gateways also put it where the URL would be.
+    /// The reason of a failure in UniAll's words. Gateways also put the reason where the URL would be.
     pub fn failure(&self) -> Option<&str> {
         let error = self
             .error
@@ -192,10 +193,11 @@ impl VideoTask {
     }
 }
 
-/// Words that can be about the reply or about the video. Beside a video they mean that it is finished.
+/// Words that can be about the reply or about the video. If the reply has a video, they mean that the task is finished.
 const READY: &[&str] = &["ok", "ready", "available"];
 
-/// Reduces a word for a state to lower case, without its subject: `Video Generation Failed` becomes `failed`.
+/// Brings a word for a state to lower case, without the words in front of the state: `Video Generation Failed` becomes
+/// `failed`.
 fn plain(word: &str) -> String {
     const SUBJECTS: &[&str] = &[
         "video_generation_",
@@ -258,7 +260,7 @@ impl<'de> Deserialize<'de> for Percent {
         let number = number
             .filter(|number| number.is_finite())
             .ok_or_else(|| serde::de::Error::custom("not a percentage"))?;
-        // The clamp makes the cast safe, and the fraction is of no use.
+        // The clamp makes the cast safe. The fraction is not needed.
         Ok(Self(number.clamp(0.0, 100.0) as u8))
     }
 }

@@ -1,6 +1,6 @@
-//! Makes many videos, one task each and four at a time, with a simulated kie.ai: `cargo run -p veo-core --example
-//! batch`. The clones of the client share the cap of four. They also share kie.ai's limit of 20 requests in 10 seconds,
-//! so a request above it waits and is not refused.
+//! Makes many videos with a simulated kie.ai: `cargo run -p veo-core --example batch`. Each video has its own Tokio
+//! task, and four are made at a time. The clones of the client share this cap, and kie.ai's limit of 20 requests in 10
+//! seconds. A request above the limit waits and is not refused.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::error::Error;
@@ -15,14 +15,14 @@ enum Outcome {
     Done(JobRef),
     /// The request was refused. It is safe to send it again.
     Rejected(String),
-    /// The request may have been charged. Somebody has to look before it is sent again.
+    /// The request may have been charged. A person has to look at kie.ai's tasks before the request is sent again.
     MaybeCharged(String),
-    /// The job is paid for, and can be waited for again.
+    /// The job is paid for. Another call of `wait` for it costs nothing.
     Open(String),
 }
 
 async fn make(client: Client, request: VideoRequest) -> Outcome {
-    // The permit is held until the job has ended. Then the next one starts.
+    // The permit is held until the job has ended. Then the next request is sent.
     let _permit = client.permit().await;
     match client.submit(&request).await {
         Submission::Accepted(job) => match client.wait(&job).await {

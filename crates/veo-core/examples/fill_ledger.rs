@@ -1,5 +1,5 @@
 //! Fills a ledger with jobs that are done, for measurements: `cargo run -p veo-core --example fill_ledger -- PATH
-//! COUNT`. Entries that are in the ledger stay.
+//! COUNT`. Existing entries of the ledger stay.
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use veo_core::ledger::{Entry, FileLedger, Ledger as _, Which};
 
-/// Makes the entry of a job that is done. The program reads it like any other.
+/// Makes the entry of a job that is done, as the library would write it.
 fn done(number: usize, base_url: Option<&str>) -> Result<Entry, serde_json::Error> {
     let at = 1_700_000_000 + number;
     let sha256 = format!("{number:064x}");

@@ -1,5 +1,6 @@
-//! Makes a video in every way, one after the other, with a simulated kie.ai: `cargo run -p veo-core --example modes`.
-//! For the real kie.ai, give `Kie::new` only the key, and leave out the settings for the simulator.
+//! Makes a video from each kind of input, one after the other, with a simulated kie.ai: `cargo run -p veo-core
+//! --example modes`. For the real kie.ai, give `Kie::new` only the API key, and leave out the settings for the
+//! simulator.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::error::Error;

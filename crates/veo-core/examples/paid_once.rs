@@ -1,6 +1,6 @@
-//! An application and its test. The connection breaks after the provider has taken the order, and the application does
-//! not pay a second time. `cargo test -p veo-core --example paid_once` runs the test. `cargo run -p veo-core --example
-//! paid_once` prints the order, and the simulator's report about the requests.
+//! An application and its test. The connection breaks after the provider has accepted the request, and the application
+//! does not pay a second time. `cargo test -p veo-core --example paid_once` runs the test. `cargo run -p veo-core
+//! --example paid_once` prints the order, and the simulator's report about the requests.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::error::Error;
@@ -8,18 +8,18 @@ use std::error::Error;
 use veo_core::{Access, Client, JobRef, Kie, SecretString, Submission, VideoRequest};
 use veo_sim::Sim;
 
-/// The outcome of an order, as the application keeps it.
+/// The outcome of an order, as the application stores it.
 #[derive(Debug, PartialEq)]
 enum Order {
     /// The order is paid for, and the video is being made.
     Accepted(JobRef),
     /// The order was not paid for. The customer may try again.
     Refused(String),
-    /// The order may be paid for. A person has to look.
+    /// The order may be paid for. A person has to look at the provider's tasks before it is sent again.
     Unclear(String),
 }
 
-/// Places an order. The application configures the address and the key, so that a test can give others.
+/// Places an order. The address and the API key are arguments, so that a test can pass those of a simulator.
 async fn place_order(base_url: &str, key: &str, prompt: &str) -> Result<Order, veo_core::Error> {
     let access = Access::new(SecretString::from(key)).base_url(base_url);
     let client = Client::new(Kie::new(access)?)?;

@@ -1,5 +1,5 @@
-//! Begins a job in one process and finishes it in another, by the line that names the job, with a simulated UniAll:
-//! `cargo run -p veo-core --example resume`.
+//! Begins a job in one process and finishes it in another, with a simulated UniAll: `cargo run -p veo-core --example
+//! resume`. The second process needs only the name of the job, such as `uniall:TASK`.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::error::Error;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use veo_core::{Access, Client, JobRef, Poll, Submission, UniAll, VideoRequest};
 use veo_sim::Sim;
 
-/// Acts as the first process, which begins the job and writes down the line.
+/// Acts as the first process, which begins the job and returns its name.
 async fn begin(url: &str) -> Result<String, Box<dyn Error>> {
     let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;
     match client
@@ -21,7 +21,7 @@ async fn begin(url: &str) -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// Acts as the second process, which has only the line.
+/// Acts as the second process, which has only the name of the job.
 async fn finish(url: &str, line: &str) -> Result<String, Box<dyn Error>> {
     let job: JobRef = line.parse()?;
     let client = Client::new(UniAll::new(Access::new("any key").base_url(url))?)?;

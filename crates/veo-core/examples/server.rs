@@ -1,5 +1,5 @@
-//! A web backend that makes videos and pays for each once, whatever happens to it. It is meant to be copied, and
-//! `docs/web-backend.md` describes it. With the simulator in place of kie.ai it needs no key:
+//! A web backend that makes videos and never pays twice for one, even if it is killed. Copy it as a start for your own;
+//! `docs/web-backend.md` describes it. With the simulator in place of kie.ai, it needs no API key of kie.ai:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -12,13 +12,13 @@
 //! | variable | |
 //! | --- | --- |
 //! | `KIE_API_KEY` | the API key of kie.ai |
-//! | `KIE_WEBHOOK_KEY` | the `webhookHmacKey` of its settings |
-//! | `KIE_BASE_URL` | somebody else than kie.ai, such as the simulator |
-//! | `ADDRESS` | where this listens; `127.0.0.1:8788` if not set |
-//! | `PUBLIC_URL` | how kie.ai reaches that; `http://` and the address if not set. It has to stay the same |
-//! | `LEDGER` | the record of what was paid, on a disk that survives; `videos.ledger` if not set |
+//! | `KIE_WEBHOOK_KEY` | the `webhookHmacKey` of kie.ai's settings |
+//! | `KIE_BASE_URL` | an address other than kie.ai's own, such as the simulator's |
+//! | `ADDRESS` | the address at which the server listens; `127.0.0.1:8788` if not set |
+//! | `PUBLIC_URL` | the URL at which kie.ai reaches the server; `http://` and the address if not set. Never change it |
+//! | `LEDGER` | the path of the ledger, on a disk that outlives the server; `videos.ledger` if not set |
 //! | `VIDEOS` | the folder for the videos; `videos` if not set |
-//! | `ADMIN_KEY` | lets an operator settle what is unknown; nobody can if not set |
+//! | `ADMIN_KEY` | the secret with which an operator settles unknown requests; nobody can settle them if not set |
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 
 use std::env;
@@ -61,7 +61,7 @@ struct Wanted {
     seconds: Option<u32>,
 }
 
-/// The finding of an operator at kie.ai: the job, or that there is none.
+/// The job that an operator has found at kie.ai, or the finding that there is none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum Found {
@@ -85,7 +85,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     }
     let client = Client::new(Kie::new(access)?)?
         .with_downloads(downloads)?
-        // Webhooks say when to ask. These questions replace webhooks that are lost.
+        // A webhook makes the client ask kie.ai at once. These regular questions are for jobs whose webhook is lost.
         .with_poll(
             Poll::default()
                 .first(Duration::from_secs(60))
@@ -118,7 +118,8 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     axum::serve(listener, routes(app.clone()))
         .with_graceful_shutdown(worker_ended)
         .await?;
-    // A request on the wire may be paid for. This waits for its outcome, or the attempt would stay unknown.
+    // A request on the wire may be paid for. If the process ended before the outcome is in the ledger, the outcome
+    // would be unknown.
     app.client.drain().await;
     Ok(())
 }
@@ -144,7 +145,7 @@ fn routes(app: App) -> Router {
         .with_state(app)
 }
 
-/// Stores a wish and sends nothing. The worker sends it, even if this process ends now.
+/// Stores a wish and sends nothing. The worker sends the request, after a restart if this process ends now.
 async fn want(
     State(app): State<App>,
     headers: HeaderMap,
@@ -179,10 +180,10 @@ async fn look(State(app): State<App>, Path(key): Path<String>) -> Result<Respons
     Ok(Json(told(&entry.ok_or_else(nothing)?)).into_response())
 }
 
-/// Takes only the name of the job from a webhook. The worker asks kie.ai at once what has become of that job.
+/// Reads only the name of the job from a webhook. The worker asks kie.ai at once for the state of that job.
 async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     let notice = match app.webhooks.verify(&uri.to_string(), &headers, &body) {
-        // A webhook is repeated after an error below, and to settle it twice does no harm.
+        // kie.ai repeats a webhook after an error below. To settle by the same webhook twice does no harm.
         Ok(Delivery::First(notice) | Delivery::Repeated(notice)) => notice,
         // The sender of a forged webhook does not learn why it was refused.
         Err(error) => {
@@ -201,7 +202,8 @@ async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Byt
     }
 }
 
-/// Takes the word of an operator about an unknown request. A job is checked by asking kie.ai.
+/// Settles an unknown request by the finding of an operator. If the finding is a job, kie.ai is asked about the job
+/// first.
 async fn settle(
     State(app): State<App>,
     Path(key): Path<String>,
@@ -219,7 +221,7 @@ async fn settle(
         Found::NotTaken => {
             let entry = app.client.settle(&key, Settlement::NotTaken).await?;
             match entry.wish.asked() {
-                // The customer has ordered it, so it is sent again.
+                // Nothing was charged, and the customer still wants the video, so the worker sends the request again.
                 Some(request) => app.client.want(&key, request).await?,
                 None => entry,
             }
@@ -232,13 +234,13 @@ fn is_operator(app: &App, headers: &HeaderMap) -> bool {
     let given = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    // The time of comparing digests says nothing about the key.
+    // The time that a comparison of digests takes tells an attacker nothing about the secret.
     let is_it = |(given, key): (&str, &str)| Sha256::digest(given) == Sha256::digest(key);
     given.zip(app.admin_key.as_deref()).is_some_and(is_it)
 }
 
-/// Sends wanted requests, asks about accepted jobs and saves finished videos, until `stop` ends. It begins with
-/// everything that was open when the last process ended.
+/// Sends wanted requests, asks about accepted jobs and saves finished videos, until `stop` ends. The first entries are
+/// those that were open when the last process ended.
 async fn work(app: App, stop: impl Future<Output = ()>) {
     let handle = |key: String, step| {
         let app = app.clone();
@@ -246,7 +248,7 @@ async fn work(app: App, stop: impl Future<Output = ()>) {
             match step {
                 Step::Video(video) => match save(&app, &key, &video).await {
                     Ok(()) => println!("{key}: saved"),
-                    // The video is handed on again in a minute.
+                    // `run_until` passes the video to this function again in a minute.
                     Err(error) => println!("{key}: not saved: {error}"),
                 },
                 Step::Failed(error) => println!("{key}: there will be no video: {error}"),
@@ -260,7 +262,8 @@ async fn work(app: App, stop: impl Future<Output = ()>) {
     }
 }
 
-/// Saves a video under its key. An existing file was saved just before a crash, and the same video replaces it.
+/// Saves a video under its key. If the file exists, an earlier process has saved the same video and crashed before
+/// `done`, so it is replaced.
 async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
         return Ok(());
@@ -274,7 +277,7 @@ async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
         .await
 }
 
-/// Returns whether a key is safe. It is also the name of a file, so no character of it may lead elsewhere.
+/// Returns whether a key is safe as the name of a file: no character may lead to another folder.
 fn is_key(key: &str) -> bool {
     (1..=64).contains(&key.len())
         && key

@@ -79,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// Clones of a client share the limit. A request above it waits and is not refused.
+    /// Clones of a client share the limit. A request above the limit waits and is not refused.
     #[tokio::test(start_paused = true)]
     async fn a_limit_is_kept_by_waiting() {
         let client = Client::new(Hat::new()).unwrap();

@@ -1,13 +1,14 @@
-//! Receives the webhooks of kie.ai, answers them, and confirms what they say by asking kie.ai.
+//! Receives the webhooks of kie.ai, answers them, and asks kie.ai for the state of each job.
 //!
 //! ```console
 //! KIE_API_KEY=... KIE_WEBHOOK_KEY=... cargo run -p veo-core --example webhook jobs.txt
 //! ```
 //!
-//! The file has a line for each job that was begun, such as `kie:0f1e2d3c:1080p`. A webhook names the task, but not the
-//! resolution that the video is to have.
+//! The file `jobs.txt` has a line for each job, such as `kie:0f1e2d3c:1080p`. A webhook names the task, but not the
+//! resolution that was requested.
 //!
-//! With `KIE_BASE_URL` it asks another service, such as the simulator, which signs its webhooks for this key:
+//! With `KIE_BASE_URL` the example asks another service, such as the simulator. The simulator signs its webhooks with
+//! the key of this command:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -38,7 +39,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         Ok(url) => Kie::new(Access::new(key("KIE_API_KEY")?).base_url(url))?,
         Err(_) => Kie::new(key("KIE_API_KEY")?)?,
     };
-    // A webhook says that its job has ended, so the first question need not wait.
+    // A webhook says that its job has ended, so the first question is sent at once.
     let client = Client::new(kie)?.with_poll(Poll::default().first(Duration::ZERO));
     let (app, jobs) = receiver(Webhooks::new(key("KIE_WEBHOOK_KEY")?)?);
 
@@ -61,7 +62,7 @@ fn key(variable: &str) -> Result<SecretString, String> {
         .map_err(|_| format!("Set {variable} to the key."))
 }
 
-/// Makes the handler, and the stream of jobs that it is told of.
+/// Makes the handler of webhooks, and the stream of the jobs that the webhooks name.
 fn receiver(webhooks: Webhooks) -> (Router, UnboundedReceiver<JobRef>) {
     let (sender, jobs) = unbounded_channel();
     (
@@ -72,7 +73,7 @@ fn receiver(webhooks: Webhooks) -> (Router, UnboundedReceiver<JobRef>) {
     )
 }
 
-/// Answers a webhook at once: kie.ai waits for 15 seconds, and to ask it can take longer.
+/// Answers a webhook at once. kie.ai waits 15 seconds for this answer, and a question to kie.ai can take longer.
 async fn receive(
     State((webhooks, jobs)): State<(Arc<Webhooks>, UnboundedSender<JobRef>)>,
     target: Uri,
@@ -106,14 +107,14 @@ async fn confirm_all(client: Client, mut jobs: UnboundedReceiver<JobRef>, file: 
     }
 }
 
-/// Finds the job as it was begun, with the resolution it is to have. A job that was begun elsewhere stays as it is.
+/// Finds the line of the job, which has the requested resolution. A job without a line is returned unchanged.
 fn stored(lines: &str, called: JobRef) -> JobRef {
     let mut jobs = lines.lines().filter_map(|line| line.parse::<JobRef>().ok());
     jobs.find(|job| job.provider == called.provider && job.task == called.task)
         .unwrap_or(called)
 }
 
-/// Says what has become of the job. The words are those of the provider and not of the webhook.
+/// Makes a sentence about the end of the job, from the answer of kie.ai and not from the webhook.
 async fn confirm(client: &Client, job: &JobRef) -> String {
     match client.wait(job).await {
         Ok(video) => format!("{job}: finished, the video is at {}", video.urls.join(" ")),

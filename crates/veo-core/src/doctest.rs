@@ -1,4 +1,5 @@
-// Not a part of the library. Examples of the documentation include this file, hidden, and run against the simulator.
+// This file is not a part of the library. Examples of the documentation include it in hidden lines, and run against the
+// simulator.
 
 use std::error::Error as StdError;
 use std::time::Duration as StdDuration;

@@ -1,4 +1,4 @@
-//! The upload of images of this machine to where the providers can reach them.
+//! The upload of images of this machine, so that the providers can reach them.
 
 use std::fmt::Display;
 use std::fs::{File, FileType};
@@ -16,10 +16,10 @@ use crate::runtime::runtime;
 use crate::text::hex;
 use crate::{AspectRatio, Error, ErrorKind, Image, Mode, Provider, VideoRequest};
 
-/// The largest image that the model takes, in bytes: Google's own limit.
+/// The largest image that Veo accepts, in bytes: Google's own limit.
 const MAX_IMAGE: u64 = 20 << 20;
 
-/// The end of a sentence about an image that cannot be uploaded.
+/// The predicate of a sentence about an image that cannot be uploaded.
 pub(crate) fn no_uploader_clause() -> String {
     format!(
         "is on this machine, and no provider of this client takes uploads; put it on the web, or add {KEEPS_IMAGES}"
@@ -34,8 +34,8 @@ pub(crate) fn has_local(request: &VideoRequest) -> bool {
         .any(|image| !matches!(image, Image::Url(_)))
 }
 
-/// Replaces all images of a request with URLs. Images of this machine are uploaded to the first provider that keeps
-/// images. Any provider can reach the URL of an uploaded image.
+/// Replaces all images of a request with URLs. Images of this machine are uploaded to the first provider that stores
+/// images. All providers can reach the URL of an uploaded image.
 pub(crate) async fn uploaded<'a>(
     request: &VideoRequest,
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
@@ -47,7 +47,7 @@ pub(crate) async fn uploaded<'a>(
     Ok(request)
 }
 
-/// Returns whether the request has an image of this machine, and no provider keeps images.
+/// Returns whether the request has an image of this machine, and no provider stores images.
 pub(crate) fn lacks_uploader<'a>(
     request: &VideoRequest,
     mut providers: impl Iterator<Item = &'a dyn Provider>,
@@ -70,7 +70,7 @@ pub(crate) async fn reachable<'a>(
     }
 }
 
-/// The pauses before an upload that never left is tried again. An upload costs nothing.
+/// The pauses before the tries of an upload that could not be sent. An upload costs nothing, so it may be repeated.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
 async fn upload(provider: &dyn Provider, bytes: &Bytes, name: &str) -> Result<String, Error> {
@@ -84,8 +84,8 @@ async fn upload(provider: &dyn Provider, bytes: &Bytes, name: &str) -> Result<St
 }
 
 impl Image {
-    /// Checks that an image of this machine exists and that a provider takes it. An upload makes the same check before
-    /// it sends anything. An image with a URL always passes.
+    /// Checks that an image of this machine exists, and that it has a format and a size that Google accepts. An upload
+    /// makes the same check before anything is sent. An image with a URL always passes.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -118,7 +118,8 @@ pub(crate) fn judged(request: &VideoRequest) -> Result<Vec<String>, String> {
     for image in request.images() {
         let local = match image {
             Image::Url(_) => continue,
-            // A plan may be made before the file exists. The upload fails without the file, so nothing paid is sent.
+            // A plan may be made before the file exists. Without the file the upload fails later, before a paid call is
+            // sent.
             Image::File { file } if !file.exists() && !file.is_symlink() => continue,
             Image::File { file } => LocalImage::read(file),
             Image::Bytes { bytes } => LocalImage::named(bytes.clone(), UNNAMED.to_owned()),
@@ -186,7 +187,7 @@ fn is_close(one: f64, other: f64) -> bool {
     (one / other - 1.0).abs() < 0.05
 }
 
-/// The name of an image that has none.
+/// The name of an image in memory, for sentences about it.
 const UNNAMED: &str = "the image";
 
 /// An image of this machine that can be uploaded.
@@ -230,8 +231,9 @@ impl LocalImage {
         })
     }
 
-    /// Makes a name for exactly these bytes: an upload under a used name overwrites that file. The extension is that of
-    /// the true kind. Hosts derive the content type from it, and with a wrong type the generation fails.
+    /// Makes a name from the digest of the bytes, since an upload under a name in use overwrites that file. The
+    /// extension comes from the bytes too: hosts derive the content type from it, and with a wrong type the generation
+    /// fails.
     fn stored_name(&self) -> String {
         let digest = Sha256::digest(&self.bytes);
         format!("{}.{}", hex(&digest[..16]), self.ending)
@@ -276,12 +278,12 @@ pub(crate) fn contents(file: &Path) -> Result<Bytes, Unusable> {
         }
         Err(cause) => return Err(Unusable::unread(file, cause)),
     };
-    // A pipe or a device may have no end, or may never give a byte.
+    // A pipe or a device may have no end, or may never have a byte to read.
     if !found.is_file() {
         let kind = name_of(found.file_type());
         return Err(wrong(&format!("is {kind} and not a file")));
     }
-    // A file of the system itself, such as one in `/proc`, claims to be empty, and may have no end either.
+    // A file that the system makes up, such as one in `/proc`, has a length of 0, and may have no end.
     if found.len() == 0 {
         return Ok(Bytes::new());
     }
@@ -316,7 +318,8 @@ fn name_of(kind: FileType) -> &'static str {
     }
 }
 
-/// Returns the file extension of an image's kind, and its size. The error is the end of a sentence.
+/// Returns the file extension for the kind of an image, and the size of the picture. The error is the predicate of a
+/// sentence about the image.
 fn kind_and_size(bytes: &[u8]) -> Result<(&'static str, Size), String> {
     if bytes.len() as u64 > MAX_IMAGE {
         return Err(format!(

@@ -9,8 +9,8 @@ use veo_transport::without_queries;
 use crate::text::link;
 use crate::{AspectRatio, Image, Input, Mode, Resolution, Tier, VideoRequest};
 
-/// A model of a provider, and what it can do. [`Client::models`](crate::Client::models) lists the models of the
-/// providers. A provider of your own makes its own:
+/// A model of a provider, with its abilities. [`Client::models`](crate::Client::models) lists the models of the
+/// providers. A provider of your own makes its models itself:
 ///
 /// ```
 /// use veo_core::{AspectRatio, Mode, Model, Resolution, Tier, VideoRequest};
@@ -32,21 +32,21 @@ pub struct Model {
     pub name: &'static str,
     /// The tier of the model, if it has one.
     pub tier: Option<Tier>,
-    /// True if only a request that names the model gets it.
+    /// True if the model is used only for requests that name it.
     pub is_named_only: bool,
-    /// The kinds of input that the model takes.
+    /// The kinds of input that the model accepts.
     pub modes: &'static [Mode],
-    /// The sizes it makes.
+    /// The sizes of picture that the model makes.
     pub resolutions: &'static [Resolution],
-    /// The shapes it makes.
+    /// The shapes of picture that the model makes.
     pub aspect_ratios: &'static [AspectRatio],
-    /// The lengths it makes, in seconds.
+    /// The lengths that a request can choose, in seconds.
     pub seconds: &'static [u32],
-    /// The number of reference images it takes; 0 to 0 if it takes none.
+    /// The number of reference images that the model accepts; 0 to 0 if it accepts none.
     pub references: RangeInclusive<usize>,
-    /// The range of seeds it takes; none if it takes no seed.
+    /// The range of seeds that the model accepts; `None` if it accepts no seed.
     pub seeds: Option<RangeInclusive<i64>>,
-    /// The optional features it has.
+    /// The optional features that the model has.
     pub options: &'static [Feature],
 }
 
@@ -110,7 +110,7 @@ impl Reason {
 }
 
 impl Model {
-    /// Makes a model that can do nothing yet, and that takes any seed.
+    /// Makes a model that accepts any seed, and has no other ability yet.
     pub const fn new(provider: &'static str, name: &'static str, tier: Tier) -> Self {
         Self {
             provider,
@@ -127,14 +127,14 @@ impl Model {
         }
     }
 
-    /// Takes the model out of all tiers. Only a [request that names it](VideoRequest::model) gets it.
+    /// Removes the model from all tiers. Only a [request that names the model](VideoRequest::model) can use it.
     #[must_use]
     pub const fn named_only(mut self) -> Self {
         self.is_named_only = true;
         self.without_tier()
     }
 
-    /// Takes the model out of all tiers.
+    /// Removes the model from all tiers.
     #[must_use]
     pub const fn without_tier(mut self) -> Self {
         self.tier = None;
@@ -176,7 +176,7 @@ impl Model {
         self
     }
 
-    /// Sets the range of seeds. Without this call a model takes any.
+    /// Sets the range of seeds. By default a model accepts any seed.
     #[must_use]
     pub const fn seeds(mut self, seeds: RangeInclusive<i64>) -> Self {
         self.seeds = Some(seeds);
@@ -197,7 +197,7 @@ impl Model {
         self
     }
 
-    /// Returns every reason why this model cannot make a request. The list is empty if it can.
+    /// Returns every reason why this model cannot make the video of a request. The list is empty if it can.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -323,7 +323,7 @@ impl Model {
             return None;
         };
         let count = images.len();
-        // A model without references has its reason already, from the input.
+        // If the model accepts no reference images, `input_reason` has said so already.
         let takes_any = self.modes.contains(&Mode::References);
         if !takes_any || self.references.contains(&count) {
             return None;
@@ -336,7 +336,7 @@ impl Model {
     }
 }
 
-/// Returns the reasons against a request that no provider could make.
+/// Returns the reasons why no provider can make the video of a request.
 pub(crate) fn impossible_reasons(request: &VideoRequest) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if request.prompt.trim().is_empty() {
@@ -382,7 +382,8 @@ pub(crate) fn impossible_reasons(request: &VideoRequest) -> Vec<Reason> {
     reasons
 }
 
-/// Refuses a link that comes from a receipt or a record, where links have no queries. A provider could not follow it.
+/// Refuses a link that was copied from a receipt or a ledger. Links have no queries there, so a provider could not
+/// follow the link.
 fn lost_query_reason(field: &'static str, url: &str) -> Option<Reason> {
     if !url.ends_with("?...") {
         return None;
@@ -394,7 +395,7 @@ fn lost_query_reason(field: &'static str, url: &str) -> Option<Reason> {
     Some(Reason::new(field, message))
 }
 
-/// Returns whether a text is a whole URL with a host. The parser would accept blanks and missing slashes.
+/// Returns whether a text is a whole URL with a host. The parser alone would accept blanks and missing slashes.
 fn is_web(url: &str) -> bool {
     let Ok(parsed) = Url::parse(url) else {
         return false;
@@ -418,7 +419,7 @@ fn asked(request: &VideoRequest) -> Vec<Feature> {
         (request.watermark.is_some(), Feature::Watermark),
         (request.translate_prompt.is_some(), Feature::Translation),
         (request.callback_url.is_some(), Feature::Callback),
-        // If both are given, either is enough, and every provider knows one of them.
+        // If the source has a job and a URL, every provider can use one of the two, so neither is required.
         (
             !either && source.is_some_and(|source| source.job.is_some()),
             Feature::ExtendJob,

@@ -6,8 +6,8 @@ use veo_transport::without_queries;
 
 use crate::{Model, Resolution, VideoRequest};
 
-/// The exact request that a provider would be sent for a video, to the letter. It can be stored as JSON, as a part of a
-/// [`Job`](crate::Job). The debug text has no queries of links, which can be signatures.
+/// The exact body that would be sent to one provider for a request, with its model and account. An offer serializes to
+/// JSON, as a part of a [`Job`](crate::Job). The debug text has no queries of links, which can be signatures.
 ///
 /// ```
 /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -27,28 +27,29 @@ use crate::{Model, Resolution, VideoRequest};
 pub struct Offer {
     /// Name of the provider.
     pub provider: String,
-    /// The account that pays: the name of the provider, or a named account at it.
+    /// The account that pays: the name of the provider, or a named account at the provider, such as `kie@studio`.
     #[serde(default)]
     pub account: String,
-    /// The address at which the provider is reached, if it is not the usual one.
+    /// The address of the provider, if it is not the usual one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// The form of the provider's API, if it is not the first one. The job carries it.
+    /// The form of the provider's API. `None` is the provider's oldest or only form. The job has the same form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<String>,
     /// The name of the model at the provider.
     pub model: String,
     /// The operation that the provider is asked for.
     pub operation: Operation,
-    /// The JSON body. An image of this machine stands in it as its path or its length until it is uploaded.
+    /// The JSON body. Until an image of this machine is uploaded, the body has its path or its length in place of its
+    /// URL.
     pub body: Value,
-    /// The request that the body is for.
+    /// The request for which the offer was made.
     pub request: VideoRequest,
-    /// Sentences about what may differ from the request.
+    /// Sentences that say how the video may differ from the request.
     pub warnings: Vec<String>,
 }
 
-/// The operation that a provider is asked for.
+/// The operation that a provider performs.
 ///
 /// ```
 /// use veo_core::Operation;
@@ -69,7 +70,7 @@ pub enum Operation {
 }
 
 impl Offer {
-    /// Makes an offer without warnings, for the provider's first form and its own address.
+    /// Makes an offer without warnings, with the provider's usual address and without a form.
     ///
     /// ```
     /// use serde_json::json;

@@ -7,11 +7,12 @@ pub(crate) struct Size {
     pub(crate) height: u32,
 }
 
-/// Reads the structure of a JPEG, PNG or WebP without its pixels. Bytes after the end of the picture do not matter.
+/// Reads the structure of a JPEG, PNG or WebP, but does not decode its pixels. Bytes after the end of the picture do
+/// not matter.
 ///
 /// # Errors
 ///
-/// The end of a sentence about the picture.
+/// The predicate of a sentence about the picture.
 pub(crate) fn checked_size(bytes: &[u8], mime_type: &str) -> Result<Size, &'static str> {
     let found = match mime_type {
         "image/jpeg" => jpeg(bytes),
@@ -36,7 +37,7 @@ pub(crate) fn checked_size(bytes: &[u8], mime_type: &str) -> Result<Size, &'stat
     })
 }
 
-/// The orientation of a picture that does not say one.
+/// The orientation of a picture that has no entry for it.
 const UPRIGHT: u16 = 1;
 
 struct Found {
@@ -45,14 +46,15 @@ struct Found {
     moves: bool,
 }
 
-/// Reads the segments up to the end marker, which follows the last scan. Returns nothing if one is missing.
+/// Reads the segments up to the end marker, which follows the last scan. Returns nothing if a part is missing.
 fn jpeg(bytes: &[u8]) -> Option<Found> {
     let mut size = None;
     let mut orientation = UPRIGHT;
     let mut has_scan = false;
     let mut rest = bytes.get(2..)?;
     loop {
-        // In a scan, a 0xff byte is followed by a zero or by a restart marker. It can be repeated in front of a marker.
+        // In a scan, a zero or a restart marker follows each 0xff byte. In front of a marker, the 0xff byte can be
+        // repeated.
         let start = rest
             .windows(2)
             .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff | 0xd0..=0xd7))?;
@@ -70,7 +72,8 @@ fn jpeg(bytes: &[u8]) -> Option<Found> {
             0xe1 if inside.starts_with(b"Exif\0\0") => {
                 orientation = exif_orientation(&inside[6..]).unwrap_or(orientation);
             }
-            // These markers stand between those of frames, and are Huffman tables, extensions and arithmetic coding.
+            // The numbers of these markers are between those of frames: Huffman tables, extensions and arithmetic
+            // coding.
             0xc4 | 0xc8 | 0xcc => {}
             0xc0..=0xcf => {
                 size = Some(Size {
@@ -95,7 +98,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u16::from_be_bytes(*bytes.get(at..)?.first_chunk()?).into())
 }
 
-/// Reads the chunks up to the one that ends the file. Returns nothing if one is missing.
+/// Reads the chunks up to the last one, `IEND`. Returns nothing if a part is missing.
 fn png(bytes: &[u8]) -> Option<Found> {
     let mut size = None;
     let mut orientation = UPRIGHT;
@@ -105,7 +108,7 @@ fn png(bytes: &[u8]) -> Option<Found> {
     loop {
         let length = u32::from_be_bytes(*rest.first_chunk()?) as usize;
         let kind: &[u8; 4] = rest.get(4..)?.first_chunk()?;
-        // The length does not count itself, the kind and the checksum: 12 bytes.
+        // The length is without the 12 bytes of the length itself, the kind and the checksum.
         let end = length.checked_add(12)?;
         let (chunk, after) = rest.split_at_checked(end)?;
         let inside = &chunk[8..end - 4];
@@ -131,7 +134,7 @@ fn png(bytes: &[u8]) -> Option<Found> {
     })
 }
 
-/// Reads the chunks of a file that is as long as its header says. Returns nothing if one is missing.
+/// Reads the chunks of a file whose length is in its header. Returns nothing if a part is missing.
 fn webp(bytes: &[u8]) -> Option<Found> {
     let length = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?) as usize;
     let mut rest = bytes.get(12..length.checked_add(8)?)?;

@@ -1,4 +1,4 @@
-//! The plan of a request: the offer of each provider, or the reasons why it has none.
+//! The plan of a request: for each provider, its offer, or the reasons why it cannot make the video.
 
 use std::fmt;
 
@@ -51,14 +51,14 @@ pub struct Plan {
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The account: the name of the provider, or a named account at it.
+    /// The account: the name of the provider, or a named account at the provider, such as `kie@studio`.
     pub provider: String,
     /// Every reason.
     pub reasons: Vec<Reason>,
 }
 
 impl Refusal {
-    /// Refuses an account that the client has already.
+    /// Makes the refusal of an account that the client already has.
     pub(crate) fn of_duplicate(account: &str) -> Self {
         let message =
             format!("this client has {account} already; give the other account a name of its own");
@@ -80,7 +80,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Plans a request with some providers. `lacks_uploader` says that none of them can get its images of this machine.
+/// Plans a request with some providers. `lacks_uploader` is true if the request has images of this machine, and no
+/// provider stores images.
 pub(crate) fn plan<'a>(
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
     request: &VideoRequest,
@@ -115,7 +116,7 @@ pub(crate) fn plan<'a>(
     plan
 }
 
-/// Looks at the images of this machine. An image that cannot be used turns every offer into a refusal.
+/// Checks the images of this machine. If one of them cannot be used, every offer becomes a refusal.
 fn judge_images(plan: &mut Plan, request: &VideoRequest) {
     match image::judged(request) {
         Ok(warnings) => {
@@ -134,7 +135,8 @@ fn judge_images(plan: &mut Plan, request: &VideoRequest) {
     }
 }
 
-/// Adds to each reason the accounts that could do it. A field of `extra` is one provider's own, so it is left out.
+/// Adds to each reason the accounts that support the field. A reason about `extra` is left out, since a field of
+/// `extra` is for one provider only.
 fn name_alternatives<'a>(
     refusals: &mut [Refusal],
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
@@ -142,7 +144,7 @@ fn name_alternatives<'a>(
     let refused = refusals.to_vec();
     let is_able = |account: &String, field: &str| {
         let refusal = refused.iter().find(|refusal| refusal.provider == *account);
-        // A provider without the model has not been asked about the other fields.
+        // A provider that does not have the model was not checked for the other fields.
         let is_against = |reason: &Reason| reason.field == field || reason.field == "model";
         !refusal.is_some_and(|refusal| refusal.reasons.iter().any(is_against))
     };
@@ -159,7 +161,7 @@ fn name_alternatives<'a>(
     }
 }
 
-/// Adds to the error about a removed model those that the same account can still be asked for.
+/// Adds the other models of the account that can make the video to an error about a removed model.
 pub(crate) fn with_other_models(error: Error, provider: &dyn Provider, offer: &Offer) -> Error {
     let is_able = |model: &&Model| {
         let mut request = offer.request.clone().model(model.name);
@@ -179,7 +181,8 @@ pub(crate) fn with_other_models(error: Error, provider: &dyn Provider, offer: &O
     ))
 }
 
-/// Makes the offer of the cheapest model that can do it, or returns the reasons of the model that has the fewest.
+/// Makes the offer of the cheapest model that can make the video. If none can, returns the reasons of the model with
+/// the fewest reasons.
 fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let mut models: Vec<_> = provider.models().iter().collect();
     models.sort_by_key(|model| model.tier);
@@ -191,7 +194,8 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
         let message = format!("{} has no model {name}", provider.name());
         return Err(vec![Reason::new("model", message)]);
     }
-    // If no model is of the wanted tier, all are kept, so that the other reasons are found too.
+    // If the provider has no model of the requested tier, all models are kept, so that the refusal has every other
+    // reason.
     let wanted_tier = request.tier.filter(|_| request.model.is_none());
     let missing_tier =
         wanted_tier.filter(|tier| models.iter().all(|model| model.tier != Some(*tier)));
@@ -200,7 +204,7 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
             || model.tier.is_none()
             || wanted_tier.is_none_or(|tier| model.tier == Some(tier))
     });
-    // The reasons of a model for another kind of input would mislead: it can never make this video.
+    // A model for another kind of input can never make this video, so its other reasons would mislead.
     let makes_it = |model: &&Model| model.modes.contains(&request.mode());
     if models.iter().any(makes_it) {
         models.retain(makes_it);
@@ -235,8 +239,8 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
     Err(closest.unwrap_or_default())
 }
 
-/// Returns the reasons against links that no provider can follow, such as those into private networks. A simulated provider is on
-/// this machine and can.
+/// Returns the reasons against links that no provider can follow, such as those into private networks. A simulated
+/// provider is on this machine, and can follow them.
 fn out_of_reach(provider: &dyn Provider, request: &VideoRequest) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let links = request.urls();
@@ -256,7 +260,8 @@ fn out_of_reach(provider: &dyn Provider, request: &VideoRequest) -> Vec<Reason> 
     reasons
 }
 
-/// Asks the provider for its offer, and adds its reasons to the given ones.
+/// Makes the offer of a model. If there is any reason against the request, returns the given reasons and those of the
+/// provider.
 fn offered(
     provider: &dyn Provider,
     model: &Model,
@@ -267,7 +272,8 @@ fn offered(
         Ok(offer) if reasons.is_empty() => Ok(of_account(provider, offer)),
         Ok(_) => Err(reasons),
         Err(more) => {
-            // The provider checks the types of the whole body, so it may name a field again, or blame `extra` for it.
+            // The provider checks the whole body. So it may name a field that a reason already names, or name `extra`
+            // for the same fault.
             let known: Vec<_> = reasons.iter().map(|reason| reason.field).collect();
             let new = |reason: &Reason| {
                 !known.contains(&reason.field) && (known.is_empty() || reason.field != "extra")

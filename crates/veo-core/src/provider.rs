@@ -20,7 +20,7 @@ use crate::{
 /// ```
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A service that makes videos. [`Kie`](crate::Kie) and [`UniAll`](crate::UniAll) are two. A provider of your own fits
+/// A service that makes videos, such as [`Kie`](crate::Kie) and [`UniAll`](crate::UniAll). A provider of your own fits
 /// into one file, as `examples/third_provider.rs` shows:
 ///
 /// ```
@@ -65,13 +65,13 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// # Ok::<(), veo_core::Error>(())
 /// ```
 pub trait Provider: fmt::Debug + Send + Sync {
-    /// A short name in lower case, which the jobs carry.
+    /// A short name in lower case. The name of each job begins with it, as in `kie:TASK`.
     fn name(&self) -> &'static str;
 
     /// The models of the provider.
     fn models(&self) -> &[Model];
 
-    /// Makes the exact request for a model. It sends nothing.
+    /// Makes the offer of a model for a request. It sends nothing.
     ///
     /// # Errors
     ///
@@ -81,54 +81,56 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// The capabilities besides making videos.
     fn capabilities(&self) -> Capabilities;
 
-    /// Sends a paid request at most once, and says what became of it. An implementation never sends it a second time:
-    /// if the reply is lost, the outcome is [`Submission::Unknown`], since the first request may have been charged.
+    /// Sends a paid request at most once, and returns its outcome. If the reply is lost, the outcome is
+    /// [`Submission::Unknown`]: an implementation must not send the request a second time, since the first one may have
+    /// been charged.
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission>;
 
-    /// Asks how far a job is.
+    /// Asks for the state of a job.
     ///
     /// # Errors
     ///
-    /// An error means that the question failed, and says nothing about the job. It is [`ErrorKind::Unavailable`] if
-    /// nothing is known now. A job that has failed is a [`State::Failed`].
+    /// An error means that the question failed, and says nothing about the job. [`ErrorKind::Unavailable`] means that a
+    /// later question can succeed. A failed job is no error, but a [`State::Failed`].
     fn state<'a>(&'a self, job: &'a JobRef) -> BoxFuture<'a, Result<State, Error>>;
 
-    /// The account that pays: the name of the provider, which is the default, or a named account at it, such as
-    /// `kie@studio`. Jobs carry it. A client can have several accounts at one provider.
+    /// The account that pays: the name of the provider, which is the default, or a named account at the provider, such
+    /// as `kie@studio`. The name of each job has the account. A client can have several accounts at one provider.
     fn account(&self) -> String {
         self.name().to_owned()
     }
 
-    /// The address at which the provider is reached, if it is not the usual one: a simulator's, for example. A job of
-    /// one address is not known at another. None by default.
+    /// The address of the provider, if it is not the usual one, such as the address of a simulator. A job of one
+    /// address is not known at another. `None` by default.
     fn base_url(&self) -> Option<&str> {
         None
     }
 
-    /// The address of the API, and the key for it. Links of videos that lead there are asked with the key. No other
-    /// address gets the key, and redirects do not carry it along. None by default.
+    /// The address of the API, and its API key. The API key is sent with the download of a video whose link leads to
+    /// this address. It is sent to no other address, and not after a redirect. `None` by default.
     fn api(&self) -> Option<ApiAddress> {
         None
     }
 
     /// Adds a marker to the callback address of the offer, as the last pair of its query, if the provider [marks
-    /// callbacks](Capabilities::marks_callbacks). An unmarked offer has the address as the caller gave it, and a plan
-    /// shows `veo=...` in place of the marker. By default the offer stays the same.
+    /// callbacks](Capabilities::marks_callbacks). Before this call, an offer has the address from the caller, and a
+    /// plan shows `veo=...` in place of the marker. By default the offer stays the same.
     fn marked(&self, offer: &Offer, marker: &str) -> Offer {
         let _ = marker;
         offer.clone()
     }
 
-    /// Moves an offer to the form of the provider's API that is in use now, if it was planned in a form that is gone.
-    /// It is called before a paid request is sent, and after one was rejected, which is then sent once more in the new
-    /// form. It returns every reason if that form cannot make the request. Nothing by default.
+    /// Makes an offer again for the current form of the provider's API, if it was planned in a form that is gone. The
+    /// reasons say why the current form cannot make the video. `None`, the default, means that the form of the offer is
+    /// not gone. The method is called before a paid request is sent, and after a rejection. If a rejection shows that
+    /// the form is gone, nothing was charged, and the request is sent once more in the current form.
     fn renewed(&self, offer: &Offer) -> Option<Result<Offer, Vec<Reason>>> {
         let _ = offer;
         None
     }
 
-    /// Asks how far a job is, and what the provider's record says was requested. With that a caller sees if a task can
-    /// be that of a paid request whose reply was lost. By default only the state is returned.
+    /// Asks for the state of a job, and for the request as the provider's record repeats it. From the request, a caller
+    /// sees whether a task can belong to a paid request whose reply was lost. By default only the state is returned.
     ///
     /// ```
     /// use veo_core::{Error, JobRef, Provider};
@@ -146,22 +148,23 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(async move { Ok(Described::new(self.state(job).await?)) })
     }
 
-    /// Begins to make a finished video larger, or asks how far that is. Both are the same call, which can cost money.
-    /// It is made for the sizes of [`Capabilities::upgrades`] only.
+    /// Begins to make a finished video larger, or asks for the progress of the upgrade. Both are the same call, which
+    /// can cost money. The method is called only with the sizes of [`Capabilities::upgrades`].
     fn upgrade<'a>(&'a self, job: &'a JobRef, to: Resolution) -> BoxFuture<'a, Upgrade> {
         let error = cannot(self.name(), &format!("upgrade a video to {to}")).with_job(job);
         Box::pin(std::future::ready(Upgrade::Rejected(error)))
     }
 
-    /// Returns whether the upgrade of a job is a task of its own, whose id the first call returns. Then that call is
-    /// made only once, and the state of the task is asked. By default the upgrade call itself is repeated to ask.
+    /// Returns whether the first call for the upgrade of a job returns the id of a new task. If so, the call is made
+    /// only once, and then the state of the task is asked for. By default, the upgrade call itself is repeated to ask
+    /// for the progress.
     fn upgrades_as_task(&self, job: &JobRef) -> bool {
         let _ = job;
         false
     }
 
-    /// Asks for another link to a finished video. It is called if the links from [`state`](Self::state) do not lead to
-    /// the video; `url` is one of them. None by default.
+    /// Asks for another link to a finished video, if the links from [`state`](Self::state) do not lead to the video.
+    /// `url` is one of those links. `None` by default.
     ///
     /// ```
     /// use veo_core::{Error, Provider, Video};
@@ -200,15 +203,15 @@ pub trait Provider: fmt::Debug + Send + Sync {
         ))))
     }
 
-    /// Uploads an image to where every provider can reach it, and returns its URL. It is called only if the provider
-    /// [keeps images](Capabilities::uploads).
+    /// Uploads an image, and returns a URL at which every provider can reach it. The method is called only if the
+    /// provider [stores images](Capabilities::uploads).
     fn upload<'a>(&'a self, image: Bytes, name: String) -> BoxFuture<'a, Result<String, Error>> {
         let _ = (image, name);
         Box::pin(std::future::ready(Err(cannot(self.name(), "keep images"))))
     }
 }
 
-/// The address of an API, and the header that it asks for. From [`Provider::api`].
+/// The address of an API, and the value of the header `Authorization` for it. From [`Provider::api`].
 ///
 /// ```
 /// use veo_core::ApiAddress;
@@ -219,7 +222,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ApiAddress {
-    /// A URL. Only its scheme, host and port count.
+    /// A URL. Only its scheme, host and port are used.
     pub url: String,
     /// The value of the header `Authorization`.
     pub authorization: SecretString,
@@ -247,13 +250,13 @@ impl ApiAddress {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// The number of paid requests that an account takes in a time, if that is known.
+    /// The rate limit of an account for paid requests, if it is known.
     pub limit: Option<Limit>,
-    /// True if the provider keeps uploaded images.
+    /// True if the provider stores uploaded images.
     pub uploads: bool,
-    /// True if the provider tells the balance of an account.
+    /// True if the provider reports the balance of an account.
     pub credits: bool,
-    /// The sizes to which the provider can bring a finished video.
+    /// The sizes to which the provider can upgrade a finished video.
     pub upgrades: &'static [Resolution],
     /// True if the provider calls a callback address unchanged, with its query.
     pub marks_callbacks: bool,

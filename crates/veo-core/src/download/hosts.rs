@@ -1,4 +1,5 @@
-//! The rules for links of videos. A link comes from outside, and could lead to what only this machine can reach.
+//! The rules for links of videos. A link comes from outside, and could lead into a network that only this machine can
+//! reach.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use veo_transport::{HAS_TLS, Proxy};
 
 const MAX_REDIRECTS: usize = 5;
 
-/// The reason why a link is not followed, as a clause about the link.
+/// The reason why a link is not followed, as a clause whose subject is the link.
 #[derive(Debug)]
 pub(crate) struct Refused(Cow<'static, str>);
 
@@ -38,14 +39,14 @@ impl fmt::Display for Refused {
 
 impl StdError for Refused {}
 
-/// The rules for links and for the addresses of names. Clones share the hosts of the APIs.
+/// The rules for links, and for the addresses of the hosts that they name. Clones share the hosts of the APIs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hosts {
     /// True if links may lead to this machine.
     loopback: bool,
     /// True if names may resolve to addresses of this machine and of private networks.
     private_names: bool,
-    /// The proxies. A name that is reached through one is not resolved here.
+    /// The proxies. The proxy resolves the name of a host that is reached through it.
     proxy: Proxy,
     /// The hosts of the APIs whose videos are downloaded.
     apis: Arc<Mutex<BTreeSet<String>>>,
@@ -68,10 +69,10 @@ impl Hosts {
         apis.insert(host);
     }
 
-    /// Checks what the link itself shows. The addresses of its name are checked when the name is resolved.
+    /// Checks the link itself. The addresses of the link's host are checked when the name of the host is resolved.
     pub(crate) fn check(&self, url: &Url) -> Result<(), Refused> {
         check_form(url)?;
-        // The parser of URLs has brought every spelling of an IPv4 address to the usual one.
+        // The parser of URLs has changed every spelling of an IPv4 address to the usual one.
         let host = url
             .host_str()
             .unwrap_or_default()
@@ -86,7 +87,7 @@ impl Hosts {
         if !is_followed {
             return Err(PRIVATE);
         }
-        // The name of a proxy is resolved to any address, so a link must not lead there.
+        // The name of a proxy may resolve to any address, so a link must not lead to the proxy.
         let is_of_proxy = self.proxy.is_at(host) && !veo_transport::is_loopback(url.as_str());
         if is_of_proxy && !self.private_names {
             return Err(Refused::new("it leads to the proxy"));
@@ -94,7 +95,7 @@ impl Hosts {
         Ok(())
     }
 
-    /// Checks the next step of a redirect, which must not lead from https to http.
+    /// Checks the next step of a redirect. It must not lead from https to http.
     pub(crate) fn check_step(&self, previous: &[Url], next: &Url) -> Result<(), Refused> {
         if previous.len() > MAX_REDIRECTS {
             return Err(Refused::new("it is redirected too often"));
@@ -105,7 +106,7 @@ impl Hosts {
         self.check(next)
     }
 
-    /// Makes a policy for redirects from the rules.
+    /// Makes a policy that checks each redirect by these rules.
     pub(crate) fn redirects(&self) -> Policy {
         let hosts = self.clone();
         Policy::custom(
@@ -125,7 +126,7 @@ impl Hosts {
         self.loopback || self.private_names
     }
 
-    /// Keeps the addresses of a name to which a connection may be made. `of_apis` are the addresses of the APIs.
+    /// Returns those addresses of a name to which a connection may be made. `of_apis` are the addresses of the APIs.
     fn allowed(&self, found: &[IpAddr], of_apis: &[IpAddr]) -> Vec<IpAddr> {
         let has_proxy = of_apis.iter().any(|address| is_in_proxy_range(*address));
         let is_allowed = |address: &IpAddr| {
@@ -154,8 +155,8 @@ impl Hosts {
     }
 }
 
-/// The resolver of names, which returns allowed addresses only. The connection goes to the addresses that were checked
-/// here, so a name cannot lead elsewhere a moment later.
+/// The resolver of names, which returns allowed addresses only. The client connects to exactly these addresses, so a
+/// name that resolves differently a moment later does no harm.
 impl Resolve for Hosts {
     fn resolve(&self, name: Name) -> Resolving {
         let hosts = self.clone();
@@ -205,8 +206,8 @@ async fn addresses(name: &str) -> std::io::Result<Vec<IpAddr>> {
     Ok(found.map(|address| address.ip()).collect())
 }
 
-/// Returns whether an address is in the range that proxy programs make up for names. They turn it back into the name of
-/// the host when a connection is made.
+/// Returns whether an address is in the range from which proxy programs make up addresses for names. Such a program
+/// turns the address back into the name when a connection is made.
 fn is_in_proxy_range(address: IpAddr) -> bool {
     matches!(address, IpAddr::V4(address) if matches!(address.octets(), [198, 18 | 19, ..]))
 }
@@ -216,7 +217,7 @@ fn is_loopback(address: IpAddr) -> bool {
 }
 
 /// Returns whether an address belongs to a private network of a house, a company or a carrier. Link-local addresses do
-/// not count: from such an address, machines in clouds get their secrets.
+/// not count: machines in clouds get their secrets from such an address.
 fn is_private(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => {
@@ -240,7 +241,8 @@ fn is_public(address: IpAddr) -> bool {
                 || address.is_documentation()
                 || matches!(
                     address.octets(),
-                    // In order: this network, carriers, protocols, 6to4 relays, benchmarks, multicast and reserved.
+                    // The ranges in order: this network, carriers, protocols, 6to4 relays, benchmarks, multicast and
+                    // reserved.
                     [0, ..]
                         | [100, 64..128, ..]
                         | [192, 0, 0, _]
@@ -255,12 +257,12 @@ fn is_public(address: IpAddr) -> bool {
             [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public(IpAddr::V4(Ipv4Addr::from_bits(
                 u32::from(high) << 16 | u32::from(low),
             ))),
-            // Protocols such as Teredo, documentation, and 6to4.
+            // The ranges of protocols such as Teredo, of documentation, and of 6to4.
             [0x2001, 0..0x200, ..]
             | [0x2001, 0xdb8, ..]
             | [0x2002, ..]
             | [0x3fff, 0..0x1000, ..] => false,
-            // Only these are global unicast. Mapped IPv4, loopback, local and multicast addresses are not.
+            // Only this range is global unicast. Mapped IPv4, loopback, local and multicast addresses are outside.
             [first, ..] => (0x2000..0x4000).contains(&first),
         },
     }
@@ -343,7 +345,7 @@ mod tests {
         }
     }
 
-    /// The client asks the rules for redirects, and their answer is in its error.
+    /// The client refuses the redirect by the rules, and its error has their reason.
     #[tokio::test]
     async fn a_redirect_into_a_private_network_is_not_followed() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -371,8 +373,8 @@ mod tests {
 
     #[test]
     fn only_allowed_names_lead_into_private_networks() {
-        // The columns: addresses of a name, addresses of the API, and the addresses that are left without a permission,
-        // with one for this machine, and with one for private networks.
+        // The columns: the addresses of a name, the addresses of the API, and the allowed addresses with no permission,
+        // with the permission for this machine, and with the permission for private networks.
         let table = [
             ("1.1.1.1", "", "1.1.1.1", "1.1.1.1", "1.1.1.1"),
             ("127.0.0.1 ::1", "", "", "127.0.0.1 ::1", "127.0.0.1 ::1"),
@@ -421,7 +423,8 @@ mod tests {
 
     #[test]
     fn an_address_in_a_link_is_of_this_machine_at_most() {
-        // The columns: a link, whether it is followed without a permission, and whether with one for any private host.
+        // The columns: a link, whether it is followed with no permission, and whether it is followed with the
+        // permission for private hosts.
         let table = [
             ("http://1.1.1.1/", true, true),
             ("http://127.0.0.1/", false, true),
@@ -443,7 +446,7 @@ mod tests {
         }
     }
 
-    /// A link does not show the addresses that its name stands for.
+    /// A link does not show the address of its host, so the address is checked when the name is resolved.
     #[tokio::test]
     async fn names_of_private_addresses_are_not_resolved() {
         let error = Hosts::default()
@@ -457,7 +460,7 @@ mod tests {
         assert!(why.ends_with(end), "{why}");
     }
 
-    /// With a proxy, only the proxy's own name is resolved here, and it can stand for any address.
+    /// With a proxy, only the proxy's own name is resolved here, and it may resolve to any address.
     #[tokio::test]
     async fn the_name_of_a_proxy_is_resolved_and_no_link_leads_there() {
         let hosts = |private_names| {

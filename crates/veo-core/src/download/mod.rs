@@ -1,4 +1,4 @@
-//! Downloads a video from a media host to a file: all of it, or nothing.
+//! Downloads a video from a media host to a file: the whole video, or nothing.
 
 pub(crate) mod media;
 pub(crate) mod part;
@@ -29,7 +29,7 @@ use self::part::{Part, download_failure};
 use crate::text::folder_of;
 use crate::{ApiAddress, Error, ErrorKind, Proxy, Saved};
 
-/// The settings of downloads. A download may take any time as long as something arrives.
+/// The settings of downloads. The whole download has no time limit; only a transfer that stalls is stopped.
 ///
 /// ```
 /// use veo_core::Downloads;
@@ -42,22 +42,22 @@ use crate::{ApiAddress, Error, ErrorKind, Proxy, Saved};
 pub struct Downloads {
     /// The longest video that is saved, in bytes; 4 GiB by default.
     pub max_bytes: u64,
-    /// The time without anything new after which a transfer is resumed; 30 seconds by default.
+    /// The time without new bytes after which a transfer is resumed; 30 seconds by default.
     pub stalled_after: Duration,
-    /// The pause before a broken transfer is resumed; 1 second by default. The pause doubles each time that nothing new
-    /// arrived. After five such times in a row the download fails.
+    /// The pause before a broken transfer is resumed; 1 second by default. The pause doubles after each try that
+    /// brought no new bytes. After five such tries in a row the download fails.
     pub pause: Duration,
     /// True if an existing file is replaced, which is the default. If false, the existing file stays, and the video
     /// goes to the next free name, such as `dog-2.mp4`. An existing file with the same content counts as saved.
     pub replace: bool,
     /// True if links may lead to this machine, as those of a simulator do; false by default.
     pub allow_loopback: bool,
-    /// True if links may lead to this machine and to names of hosts in private networks, as in a company with servers
-    /// of its own; false by default. A link to an address of a private network is not followed even then. Addresses in
-    /// 198.18.0.0/15, which proxy programs make up, need no permission if the API is reached by one.
+    /// True if links may lead to this machine, and to named hosts in private networks, such as the servers of a
+    /// company; false by default. A link that has a private IP address instead of a name is never followed. Addresses
+    /// in 198.18.0.0/15, which proxy programs make up, need no permission if the API has such an address.
     pub allow_private_hosts: bool,
-    /// The proxies to media hosts; none by default. Only a proxy knows the addresses behind a name, so it decides where
-    /// names lead. No link to an address of a private network, or to the proxy itself, is followed.
+    /// The proxies to media hosts; none by default. A proxy resolves the names of hosts, so its own rules decide which
+    /// addresses a name may have. A link to the proxy itself, or with an address of a private network, is not followed.
     pub proxy: Proxy,
 }
 
@@ -83,7 +83,7 @@ impl Downloads {
         self
     }
 
-    /// Sets the time [without anything new](Self::stalled_after).
+    /// Sets the time [without new bytes](Self::stalled_after).
     #[must_use]
     pub fn stalled_after(mut self, time: Duration) -> Self {
         self.stalled_after = time;
@@ -130,7 +130,8 @@ impl Downloads {
 #[derive(Clone, Debug)]
 pub(crate) struct Downloader {
     http: reqwest::Client,
-    /// The client for the address of an API, which gets the key. Without redirects, no other host gets the key.
+    /// The client for the address of an API, to which the API key is sent. It follows no redirects, so no other host
+    /// gets the API key.
     at_api: reqwest::Client,
     hosts: Hosts,
     settings: Downloads,
@@ -138,14 +139,14 @@ pub(crate) struct Downloader {
     looked_into: Arc<Mutex<HashMap<PathBuf, Instant>>>,
 }
 
-/// The download of one video, which can go on with another link.
+/// The download of one video. It can continue with another link.
 pub(crate) struct Transfer<'a> {
     downloader: &'a Downloader,
     /// The address of the API of the video's provider, and the value of `Authorization` for it.
     api: Option<(Url, SecretString)>,
     path: &'a Path,
     part: Part<'a>,
-    /// The properties of the video in the part, once it is whole.
+    /// The properties of the video in the part; `None` until the part is whole.
     media: Option<Media>,
     /// The longest complete reply that was no whole video.
     refused: Option<Part<'a>>,
@@ -155,7 +156,7 @@ pub(crate) struct Transfer<'a> {
     flawed_length: u64,
     /// The most bytes of this link that have ever arrived.
     longest: u64,
-    /// The number of tries in a row that brought nothing new.
+    /// The number of tries in a row that brought no new bytes.
     tries: u32,
 }
 
@@ -179,7 +180,7 @@ pub(crate) struct NoVideo {
 /// The number of bytes of a video inside its link that are written at once.
 const PIECE: usize = 64 << 10;
 
-/// The number of tries in a row that may bring nothing new.
+/// The largest number of tries in a row that bring no new bytes.
 const TRIES: u32 = 5;
 
 /// The reason why a transfer stopped too early.
@@ -188,11 +189,12 @@ enum Stop {
     Final(Error),
     /// The link will not lead to the video, so it is not tried again.
     GiveUpLink(NoVideo),
-    /// An HTTP status by which some hosts mean that the file is not there yet. If it stays, the link is given up.
+    /// An HTTP status by which some hosts mean that the file does not exist yet. If later tries get the status too, the
+    /// link is given up.
     NotReady(u16),
-    /// The whole reply is there, but is no whole video. The next try may go better.
+    /// The reply is complete, but is no whole video. The next try may bring one.
     Flawed(NoVideo),
-    /// The transfer broke. The next try may go better.
+    /// The transfer broke. The next try may bring the rest.
     Broken(NoVideo),
 }
 
@@ -211,7 +213,7 @@ impl From<NoVideo> for Stop {
 impl NoVideo {
     /// The advice to download the video again.
     pub(crate) const AGAIN: &str = "the video is still there, so download it again";
-    /// The advice about a link that the media host does not take any more.
+    /// The advice about a link that the media host does not accept any more.
     pub(crate) const EXPIRED: &str = "videos are kept for some days only, so if it is younger, wait for the job again and \
                                       download it then";
 
@@ -223,7 +225,7 @@ impl NoVideo {
         }
     }
 
-    /// Makes the reason for a link that the media host does not take, or not any more, as this HTTP status says.
+    /// Makes the reason for an HTTP status by which the media host refuses a link, perhaps because it has expired.
     fn expired(status: u16) -> Self {
         Self {
             advice: Self::EXPIRED,
@@ -240,7 +242,7 @@ impl NoVideo {
         }
     }
 
-    /// Returns whether the media host does not take the link, or not any more.
+    /// Returns whether the media host refuses the link, perhaps because it has expired.
     pub(crate) fn has_expired(&self) -> bool {
         self.advice == Self::EXPIRED
     }
@@ -307,7 +309,8 @@ impl Downloader {
         self.settings.replace = replace;
     }
 
-    /// Begins to save a video to a path. If a link leads to the API of the provider, that is asked with the key.
+    /// Begins to save a video to a path. If a link leads to the API of the provider, the API key is sent with the
+    /// request.
     pub(crate) fn begin<'a>(
         &'a self,
         path: &'a Path,
@@ -334,10 +337,10 @@ impl Downloader {
 }
 
 impl<'a> Transfer<'a> {
-    /// Fetches a video from a link, and reports the bytes so far and in all. A broken transfer is resumed. `content` is
-    /// the video inside the link, if it was decoded while the reply arrived.
+    /// Fetches a video from a link, and reports the number of bytes so far and in all. A broken transfer is resumed.
+    /// `content` is the video of a data URL, if it was decoded while the reply arrived.
     ///
-    /// The error is one that another link would not mend, or a failure of the network in the middle of the video.
+    /// The error is one that every other link would have too, or a failure of the network in the middle of the video.
     pub(crate) async fn follow(
         &mut self,
         url: &str,
@@ -377,7 +380,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Gets ready for another link, which may lead to another file.
+    /// Prepares the transfer for another link, which may lead to another file.
     fn next_link(&mut self) -> Result<(), Error> {
         if self.flawed_length > 0 && self.flawed_length == self.part.received {
             let part = mem::replace(&mut self.part, Part::new(self.path)?);
@@ -444,7 +447,7 @@ impl<'a> Transfer<'a> {
         };
         let why = NoVideo::new(format!("what the media host sent {}", flaw.what));
         if flaw.is_cut && self.part.total.is_none() {
-            // The reply had no length, so the host may have the rest.
+            // The reply had no length, so the connection may have been cut, and the host may have the rest.
             self.flawed_length = self.part.received;
             return Err(Stop::Flawed(why));
         }
@@ -453,27 +456,14 @@ impl<'a> Transfer<'a> {
         let is_known = self.last_refused == hash;
         self.last_refused = hash;
         self.refuse(part);
-        // The host sent the same bytes twice, so it has nothing else.
+        // The host sent the same bytes twice, so a third try would bring the same.
         if is_known {
             return Err(Stop::GiveUpLink(why));
         }
         Err(Stop::Flawed(why))
     }
 
-    /// Returns whether the part is a whole video, although the host has announced more bytes.
-    async fn has_whole_video(&mut self) -> Result<bool, Error> {
-        let whole = self.part.check_whole().await?.ok();
-        let Some(whole) = whole.filter(|whole| whole.has_end) else {
-            return Ok(false);
-        };
-        let mut media = whole.media;
-        let doubt = "the media host announced more bytes than it sent";
-        media.doubts.push(doubt.to_owned());
-        self.media = Some(media);
-        Ok(true)
-    }
-
-    /// Waits before the next try, and returns false if too many in a row brought nothing new.
+    /// Waits before the next try and returns true, or returns false if [`TRIES`] tries in a row brought no new bytes.
     async fn has_tries(&mut self) -> bool {
         let received = self.part.received;
         self.tries = if received > self.longest {
@@ -490,7 +480,7 @@ impl<'a> Transfer<'a> {
         true
     }
 
-    /// Fetches the missing bytes. It fetches everything if nothing proves that the rest is of the same file.
+    /// Fetches the missing bytes, or all bytes if the file may have changed at the host.
     async fn fetch(
         &mut self,
         url: &str,
@@ -512,7 +502,7 @@ impl<'a> Transfer<'a> {
         self.receive(response, on_bytes).await
     }
 
-    /// Writes a video that came inside its link as text.
+    /// Decodes the video of a data URL, and writes it.
     async fn take_inline(
         &mut self,
         url: &[u8],
@@ -538,7 +528,7 @@ impl<'a> Transfer<'a> {
         self.part.write(bytes).await
     }
 
-    /// Writes a video that came inside its link and was decoded while the reply arrived.
+    /// Writes the video of a data URL that was decoded while the reply arrived.
     async fn take_decoded(
         &mut self,
         video: &Bytes,
@@ -554,13 +544,14 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// Asks a link for the missing bytes.
+    /// Requests the missing bytes from a link.
     async fn ask(&self, url: &str) -> Result<Response, Stop> {
         // A URL can carry a signature, so it is in no message.
         let url = Url::parse(url.trim())
             .map_err(|_| NoVideo::new("the link of the video is not a URL"))?;
         let hosts = &self.downloader.hosts;
-        // Only the origin of the API gets the key. If it redirects, the next request goes out without the key.
+        // The API key is sent only to the origin of the API. After a redirect from there, the next request has no API
+        // key.
         if let Some((api, key)) = &self.api
             && api.origin() == url.origin()
         {
@@ -615,7 +606,7 @@ impl<'a> Transfer<'a> {
         Ok(response)
     }
 
-    /// Accepts a reply that has the whole file or its missing rest.
+    /// Checks that a reply has the whole file or the missing rest, and prepares the part for its body.
     fn take_up(&mut self, response: &Response) -> Result<(), Stop> {
         match response.status().as_u16() {
             200 | 201 | 203 => self.part.begin(response)?,
@@ -674,7 +665,7 @@ impl<'a> Transfer<'a> {
 }
 
 impl Downloader {
-    /// Waits for the next arrival, at most as long as [`Downloads::stalled_after`].
+    /// Waits for the next bytes, at most as long as [`Downloads::stalled_after`].
     async fn next<T>(
         &self,
         arrival: impl Future<Output = reqwest::Result<T>>,
@@ -699,7 +690,8 @@ impl Downloader {
         }
     }
 
-    /// Removes the partial files of ended processes beside a path, at most once a minute: a large folder takes long.
+    /// Removes the partial files of ended processes from the folder of a path. It does so at most once a minute, since
+    /// the search of a large folder takes long.
     fn remove_left_over(&self, path: &Path) {
         const AGAIN: Duration = Duration::from_secs(60);
         let folder = folder_of(path);
@@ -735,7 +727,7 @@ fn redirected(response: &Response, url: &Url) -> Option<Url> {
     url.join(next.to_str().ok()?).ok()
 }
 
-/// Makes a header with the key, which debug texts do not show.
+/// Makes a header with the API key, which debug texts do not show.
 fn sensitive(key: &SecretString) -> Result<HeaderValue, Error> {
     let mut header = HeaderValue::from_str(key.expose_secret())
         .map_err(|_| download_failure("the key holds characters that no HTTP header can carry"))?;
@@ -751,7 +743,8 @@ fn answered(status: u16) -> NoVideo {
 mod tests {
     use super::*;
 
-    /// A link with this name is refused earlier. The test shows what happens to any other name of this machine.
+    /// A link to `localhost` is refused before its name is resolved. The test stands for any other name of this
+    /// machine.
     #[tokio::test]
     async fn a_name_of_this_machine_is_not_connected_to() {
         let downloader = Downloader::new(Downloads::default()).unwrap();

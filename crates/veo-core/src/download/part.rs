@@ -1,4 +1,4 @@
-//! The partial file of a download. It can be resumed, and moves to its path only once it is whole.
+//! The partial file of a download. The download can be resumed, and the file moves to its path only once it is whole.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -20,7 +20,7 @@ use super::media::{Flaw, Media, Whole};
 use crate::text::{folder_of, hex};
 use crate::{Error, ErrorKind};
 
-/// A video that was saved whole and written through to the disk.
+/// A video that was saved whole and synced to the disk.
 ///
 /// From [`Client::download`](crate::Client::download). It serializes to JSON, as a part of a
 /// [`Receipt`](crate::Receipt).
@@ -46,18 +46,19 @@ pub struct Saved {
 /// A partial download: the bytes of a video that have arrived.
 pub(super) struct Part<'a> {
     path: &'a Path,
-    /// The temporary file, in the folder of the target, so that one rename moves it there. It is removed when dropped.
+    /// The temporary file. It is in the folder of the target, so one rename makes it the target. It is removed when
+    /// dropped.
     temporary: NamedTempFile,
     file: tokio::fs::File,
     hasher: Sha256,
     pub(super) received: u64,
     pub(super) total: Option<u64>,
-    /// True if the last reply marked its own end. Without a mark, a cut connection looks like an end.
+    /// True if the last reply marked its own end. Without such a mark, a cut connection looks like an end.
     pub(super) has_end: bool,
-    /// The header that tells one version of the file from another. Without it, the transfer is resumed only if the
-    /// length is known and the rest is of a file of that length.
+    /// The header that tells one version of the file from another. Without this header, the transfer is resumed only if
+    /// the length is known and the reply with the rest gives the same length.
     validator: Option<(HeaderName, HeaderValue)>,
-    /// The `ETag` of the file, even if it is too weak to tell versions apart.
+    /// The `ETag` of the file, even if it is weak and so cannot tell versions apart.
     tag: Option<HeaderValue>,
 }
 
@@ -65,7 +66,7 @@ impl<'a> Part<'a> {
     pub(super) fn new(path: &'a Path) -> Result<Self, Error> {
         let folder = folder_of(path);
         let temporary = locked_in(folder).map_err(|error| unwritten(path, error))?;
-        // The file is not opened again: on some systems a lock keeps out every other handle.
+        // The handle is cloned, and the file is not opened again: on some systems a lock refuses every other handle.
         let file = temporary
             .as_file()
             .try_clone()
@@ -118,7 +119,7 @@ impl<'a> Part<'a> {
                     self.total.is_none() || total.is_none() || self.total == total;
                 has_same_length && headers.get(name).is_none_or(|now| now == value)
             }
-            // This proves little. A wrong rest is found when the whole video is checked.
+            // The same length proves little. A wrong rest is found when the whole video is checked.
             None => {
                 let has_same_length = self.total.is_some() && self.total == total;
                 has_same_length && headers.get(ETAG) == self.tag.as_ref()
@@ -128,7 +129,8 @@ impl<'a> Part<'a> {
         is_same && first == self.received && self.received > 0
     }
 
-    /// The values of `Range` and `If-Range` that ask for the rest of the same file, if the rest can be asked for.
+    /// The values of `Range` and `If-Range` that request the rest of the same file. `None` if all of it has to be
+    /// requested.
     pub(super) fn rest(&self) -> Option<(String, Option<HeaderValue>)> {
         let validator = self.validator.as_ref().map(|(_, value)| value.clone());
         let is_known = validator.is_some() || self.total.is_some();
@@ -145,7 +147,7 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// Marks the part as complete. The caller had the whole video already.
+    /// Marks the part as complete, for a caller that has written the whole video.
     pub(super) fn is_all(&mut self) {
         self.total = Some(self.received);
         self.has_end = true;
@@ -176,7 +178,7 @@ impl<'a> Part<'a> {
         Ok(looked)
     }
 
-    /// Moves the video to its path once all of it is on the disk.
+    /// Syncs the video to the disk, and then moves it to its path.
     pub(super) async fn finish(self, media: Media, replace: bool) -> Result<Saved, Error> {
         let sha256 = self.sha256();
         let bytes = self.received;
@@ -189,7 +191,7 @@ impl<'a> Part<'a> {
         })
     }
 
-    /// Keeps a part that is no whole video beside the path, under the ending `.part`.
+    /// Keeps a part that is no whole video beside the path. Its name is that of the path with `.part` at the end.
     pub(super) async fn keep(self) -> Result<PathBuf, Error> {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(".part");
@@ -197,7 +199,7 @@ impl<'a> Part<'a> {
         self.placed(false, Some(beside)).await
     }
 
-    /// Moves the file to its path or to another one, and returns the path it got.
+    /// Moves the file to `elsewhere`, or else to its path. Returns the final path.
     async fn placed(mut self, replace: bool, elsewhere: Option<PathBuf>) -> Result<PathBuf, Error> {
         let path = self.path;
         let sha256 = self.sha256();
@@ -216,7 +218,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Moves a file to its path, and returns the path it got.
+/// Moves a file to its path, and returns the final path, which can have another name.
 fn place(
     temporary: NamedTempFile,
     wanted: PathBuf,
@@ -233,7 +235,7 @@ fn place(
     } else {
         persist_beside(temporary, wanted, sha256)?
     };
-    // Some file systems cannot sync a folder. The video is whole without it.
+    // Some file systems cannot sync a folder. The video is whole even then.
     #[cfg(unix)]
     let _ = File::open(folder_of(&path)).and_then(|folder| folder.sync_all());
     Ok(path)
@@ -243,19 +245,19 @@ fn place(
 const PREFIX: &str = ".veo-";
 const SUFFIX: &str = ".part";
 
-/// Makes a partial file, which stays locked as long as this process has it.
+/// Makes a partial file. This process locks the file as long as it has it open.
 fn locked_in(folder: &Path) -> std::io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
     {
-        // The permissions of a normal file. Temporary files are private by default.
+        // A saved video gets the permissions of a normal file. By default, other users cannot read a temporary file.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     loop {
         let temporary = builder.tempfile_in(folder)?;
-        // Some file systems have no locks. There no leftover file is removed either.
+        // Some file systems have no locks. On them, no leftover file is removed either, so an unlocked file is safe.
         let _ = temporary.as_file().lock();
         // Another process may have removed the file between its creation and the lock.
         if temporary.path().exists() {
@@ -287,7 +289,7 @@ pub(super) fn remove_left_over(folder: &Path) {
 }
 
 /// Moves a video to its path, or to the next free name if another file is there. A file with the same content is this
-/// video: a process has saved it and ended before it could say so.
+/// video: an earlier process has saved it, and ended before the ledger had it as saved.
 fn persist_beside(
     mut temporary: NamedTempFile,
     wanted: PathBuf,
@@ -331,7 +333,7 @@ fn sha256_of(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// Returns the header that tells one version of a file from another for certain.
+/// Returns the header that tells one version of a file from another, if there is one.
 fn validator(headers: &HeaderMap) -> Option<(HeaderName, HeaderValue)> {
     if let Some(etag) = headers.get(ETAG)
         && etag.as_bytes().starts_with(b"\"")
@@ -379,7 +381,7 @@ mod tests {
 
     use super::*;
 
-    /// The write fits into a buffer, so only the flush meets the full disk.
+    /// The write fits into a buffer, so only the flush fails on the full disk.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_full_disk_is_not_the_fault_of_the_media_host() {
