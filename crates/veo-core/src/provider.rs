@@ -270,14 +270,14 @@ impl Capabilities {
         self
     }
 
-    /// Says that the provider keeps uploaded images.
+    /// Says that the provider stores uploaded images.
     #[must_use]
     pub fn uploads(mut self) -> Self {
         self.uploads = true;
         self
     }
 
-    /// Says that the provider tells the balance of an account.
+    /// Says that the provider reports the balance of an account.
     #[must_use]
     pub fn credits(mut self) -> Self {
         self.credits = true;
@@ -298,7 +298,7 @@ impl Capabilities {
         self
     }
 
-    /// Says that callback addresses are called with their query.
+    /// Says that the provider calls a callback address unchanged, with its query.
     #[must_use]
     pub fn marks_callbacks(mut self) -> Self {
         self.marks_callbacks = true;
@@ -306,7 +306,7 @@ impl Capabilities {
     }
 }
 
-/// The state of a job, with what the provider's record says about the request. From [`Provider::describe`].
+/// The state of a job, and the request as the provider's record repeats it. From [`Provider::describe`].
 ///
 /// ```
 /// use veo_core::{Described, State};
@@ -324,7 +324,7 @@ pub struct Described {
     pub model: Option<String>,
     /// The size of the larger video, if the record says that the job is an upgrade.
     pub upgrade: Option<Resolution>,
-    /// The task of the video that the job extends or makes larger, if the record has it.
+    /// The task of the video that the job extends or upgrades, if the record has it.
     pub source: Option<String>,
     /// The provider's word for the state, if this library does not know it.
     pub word: Option<String>,
@@ -359,19 +359,19 @@ impl Described {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Upgrade {
-    /// The larger video is there.
+    /// The larger video is finished.
     Finished(Box<Video>),
     /// The larger video is being made.
     Running {
-        /// The id of the upgrade's own task, if it has one.
+        /// The id of the upgrade's own task, if the upgrade has one.
         task: Option<String>,
     },
     /// There will be no larger video. The call was not charged.
     Rejected(Error),
-    /// The call was not taken now, and it was not charged. The key, a limit, maintenance or the network stands against
-    /// it. An earlier call may still have been taken.
+    /// The call was not accepted and not charged, because of the API key, a limit, maintenance or the network. An
+    /// earlier call may still have been accepted.
     Unavailable(Error),
-    /// The call may have been taken and charged; nothing reliable came back.
+    /// The call was sent, and no reliable reply came back. It may have been accepted and charged.
     Unknown(Error),
 }
 

@@ -1,11 +1,11 @@
 use crate::{Error, ErrorKind};
 
-/// The proxies that connections go through. There are none by default, since a library does not read the environment.
-/// This machine is always reached without one.
+/// The proxies of connections. There are none by default, since a library does not read the environment. This machine
+/// is always reached without a proxy.
 ///
-/// Each provider gets one by [`Access::proxy`](crate::Access::proxy), and downloads by
-/// [`Downloads::proxy`](crate::Downloads::proxy). The API key travels over https only, in a tunnel, so no proxy sees
-/// it. User names and passwords in these URLs are shown nowhere.
+/// [`Access::proxy`](crate::Access::proxy) sets the proxies for a provider, and
+/// [`Downloads::proxy`](crate::Downloads::proxy) those for downloads. The API key is sent over https only, in a tunnel,
+/// so no proxy sees it. User names and passwords in these URLs are shown nowhere.
 ///
 /// ```
 /// use veo_core::{Access, Client, Downloads, Kie, Proxy};
@@ -18,24 +18,24 @@ use crate::{Error, ErrorKind};
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Proxy {
-    /// The proxies, as the transport of the providers' clients has them.
+    /// The proxies, as the transport needs them.
     pub(crate) proxy: veo_transport::Proxy,
 }
 
 impl Proxy {
     /// Uses one proxy for all URLs: an HTTP proxy, or a SOCKS proxy such as `socks5://proxy.example.net`. A URL without
-    /// a scheme is that of an HTTP proxy. The proxy resolves the names of hosts.
+    /// a scheme means an HTTP proxy. The proxy resolves the names of hosts.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the text is no URL of a proxy.
+    /// [`ErrorKind::InvalidRequest`] if the text is not the URL of a proxy.
     pub fn new(url: &str) -> Result<Self, Error> {
         veo_transport::Proxy::new(url)
             .map(Self::of)
             .map_err(unusable)
     }
 
-    /// Uses another proxy for https URLs. The providers have such URLs, and nearly all videos do.
+    /// Uses another proxy for https URLs. Providers and nearly all videos have https URLs.
     ///
     /// # Errors
     ///
@@ -44,7 +44,7 @@ impl Proxy {
         self.proxy.https(url).map(Self::of).map_err(unusable)
     }
 
-    /// Uses another proxy for http URLs, which some videos have.
+    /// Uses another proxy for http URLs. Some videos have http URLs.
     ///
     /// # Errors
     ///
@@ -53,8 +53,8 @@ impl Proxy {
         self.proxy.http(url).map(Self::of).map_err(unusable)
     }
 
-    /// Excepts hosts, which are reached without a proxy. `hosts` is separated by commas: names, which include all names
-    /// below them, addresses, networks such as `10.0.0.0/8`, and `*` for all.
+    /// Excepts hosts, which are then reached without a proxy. `hosts` is a list divided by commas: names, which include
+    /// all names below them, addresses, networks such as `10.0.0.0/8`, and `*` for all hosts.
     #[must_use]
     pub fn except(self, hosts: &str) -> Self {
         Self::of(self.proxy.except(hosts))

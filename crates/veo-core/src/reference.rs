@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Resolution;
 
-/// A paid task, and the account that holds it.
+/// The name of a job: a paid task together with its account.
 ///
-/// A job prints as one line without a secret, such as `kie:0f1e2d3c`, and parses from that line. With the line, another
-/// process or another machine can go on with the job.
+/// A job prints as one line, such as `kie:0f1e2d3c`, and parses from that line. The line has no secret. With this line,
+/// another process or another machine can continue the job.
 ///
 /// ```
 /// use veo_core::JobRef;
@@ -29,12 +29,12 @@ pub struct JobRef {
     pub provider: String,
     /// The name of the account at the provider, if the account has a name: `studio` in `kie@studio:0f1e2d3c`.
     pub account: Option<String>,
-    /// The form of the provider's API that knows the task: `jobs` in `kie+jobs:0f1e2d3c`. `None` is the provider's old
-    /// or only form.
+    /// The form of the provider's API that knows the task: `jobs` in `kie+jobs:0f1e2d3c`. `None` is the provider's
+    /// oldest or only form.
     pub form: Option<String>,
     /// The provider's id of the task, which can be any text.
     pub task: String,
-    /// The resolution to upgrade the video to, if that is more than 720p. It is at the end of the line:
+    /// The resolution to which the video is upgraded, if it is more than 720p. The line ends with it:
     /// `kie:0f1e2d3c:1080p`.
     pub resolution: Option<Resolution>,
 }
@@ -57,7 +57,7 @@ impl JobRef {
         }
     }
 
-    /// The account of the job: the provider, or a named account at it.
+    /// The account of the job: the name of the provider, or a named account at the provider, such as `kie@studio`.
     ///
     /// ```
     /// use veo_core::JobRef;
@@ -88,14 +88,15 @@ impl JobRef {
     }
 }
 
-/// The escaped characters. Real ids have none of them, and an escaped id cannot contain a separator.
+/// The escaped characters. Ids of real tasks have none of them, and an escaped id cannot contain a separator of the
+/// line.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
     .remove(b'~');
 
-/// The error about a text that is no [`JobRef`]. The operator `?` turns it into an [`Error`](crate::Error).
+/// The error for a text that is not a [`JobRef`]. The operator `?` turns it into an [`Error`](crate::Error).
 ///
 /// ```
 /// use veo_core::JobRef;
@@ -138,7 +139,7 @@ impl FromStr for JobRef {
     type Err = ParseJobRefError;
 
     fn from_str(text: &str) -> Result<Self, ParseJobRefError> {
-        // If the job prints as another line than this one, this program did not write the line. The line could name
+        // If the job prints as another line than this one, a `JobRef` did not print this line. The line could name
         // another task than its writer meant, so it is refused.
         parsed(text.trim())
             .filter(|job| job.to_string() == text.trim())

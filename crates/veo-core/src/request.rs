@@ -13,8 +13,8 @@ use crate::{JobRef, Resolution};
 
 /// A request for one video, in the vocabulary of all providers.
 ///
-/// A field that is not set takes the cheapest choice: the cheapest model that can do the rest, 720p, 8 seconds,
-/// landscape. The request to the provider has all of these choices, so the provider's own defaults do not matter.
+/// A field that is not set gets the cheapest choice: the cheapest model that can make the video, 720p, 8 seconds,
+/// landscape. The offer has all of these choices, so the provider's own defaults do not matter.
 /// [`Client::plan`](crate::Client::plan) shows what would be sent.
 ///
 /// ```
@@ -38,19 +38,19 @@ pub struct VideoRequest {
     /// The tier, which decides quality and price; the cheapest that can make the video if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<Tier>,
-    /// Name of the model at its provider; the cheapest that can make the video if not set. Some are chosen only by name.
+    /// Name of the model; the cheapest that can make the video if not set. Some models are used only if named here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Shape of the picture; landscape if not set. An extension keeps that of its source.
+    /// Shape of the picture; landscape if not set. An extension keeps the shape of its source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aspect_ratio: Option<AspectRatio>,
     /// Size of the picture; 720p if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
-    /// Length in seconds: 4, 6 or 8, and 10 for some models; 8 if not set. An extension adds about 7.
+    /// Length in seconds: 4, 6 or 8, and 10 for some models; 8 if not set. An extension adds about 7 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
-    /// A seed, which makes similar videos each time. Its range depends on the provider; random if not set.
+    /// The seed: the same seed makes similar videos. Its range depends on the provider; random if not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
     /// True for a video with sound; if not set, the provider decides, and mostly adds sound.
@@ -62,19 +62,19 @@ pub struct VideoRequest {
     /// A text to print on the video.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<String>,
-    /// True if the provider is to translate the prompt to English. It does so if not set, where there is a choice.
+    /// True if the provider is to translate the prompt to English, as kie.ai does if this is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub translate_prompt: Option<bool>,
-    /// The URL that the provider calls when the job has ended. It has to be reachable from the internet.
+    /// The URL that the provider calls when the job has ended. It has to be reachable from the Internet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
-    /// Fields that only one provider's request has, by the name of the provider. They are sent as they are.
+    /// Fields that only one provider has, under the name of that provider. They are sent unchanged.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Map<String, Value>>,
 }
 
 /// The input that a video is made from, besides the prompt. A video has one kind of input. The constructors of
-/// [`VideoRequest`] make it. In JSON it is an object with a `type`:
+/// [`VideoRequest`] set the input. In JSON the input is an object with a `type`:
 ///
 /// ```
 /// use veo_core::{Input, VideoRequest};
@@ -106,7 +106,7 @@ pub enum Input {
         /// The last frame.
         last: Image,
     },
-    /// The video shows what is in the images, in any arrangement.
+    /// The video shows the things and people in the images, in any arrangement.
     References {
         /// The images: one to three, and up to seven for some models. The provider sets the limits.
         images: Vec<Image>,
@@ -118,7 +118,8 @@ pub enum Input {
     },
 }
 
-/// An image: a JPEG, PNG or WebP of at most 20 MiB, which is Google's limit. A string becomes a URL, a path a file.
+/// An image: a JPEG, PNG or WebP of at most 20 MiB, which is Google's limit. A string converts into a URL, and a path
+/// into a file.
 ///
 /// ```
 /// use std::path::PathBuf;
@@ -241,7 +242,7 @@ pub enum AspectRatio {
     /// 9 to 16.
     #[serde(rename = "9:16")]
     Portrait,
-    /// The shape that is nearer to that of the image, which is cropped to it.
+    /// Landscape or portrait, whichever is nearer to the shape of the image. The image is cropped to it.
     #[serde(rename = "auto", alias = "Auto")]
     Auto,
 }
@@ -295,7 +296,7 @@ impl VideoRequest {
         )
     }
 
-    /// Makes a request for a video that shows what is in one to three images.
+    /// Makes a request for a video that shows the things and people in one to three images.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -365,8 +366,8 @@ impl VideoRequest {
         self
     }
 
-    /// Chooses a model by its name at a provider. The other providers are not asked. This is the only way to a model
-    /// that is [never chosen by itself](crate::Model::is_named_only).
+    /// Chooses a model by its name. Only a provider with this model is used. A model that is [never chosen
+    /// automatically](crate::Model::is_named_only) has to be chosen in this way.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -431,7 +432,7 @@ impl VideoRequest {
         self
     }
 
-    /// Chooses a video with sound, or one without.
+    /// Chooses whether the video has sound.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -496,8 +497,8 @@ impl VideoRequest {
         self
     }
 
-    /// Adds a field of a provider's own request, which is sent as it is. [`Client::plan`](crate::Client::plan) refuses
-    /// a field that the vocabulary has, and a value of the wrong type.
+    /// Adds a field that only this provider has. It is sent unchanged. [`Client::plan`](crate::Client::plan) refuses a
+    /// field that [`VideoRequest`] covers, and a value of the wrong type.
     ///
     /// ```
     /// use veo_core::VideoRequest;
@@ -555,7 +556,7 @@ impl VideoRequest {
         }
     }
 
-    /// The links that a provider is to follow or to call, each with the name of its field.
+    /// The links that a provider follows or calls, each with the name of its field.
     pub(crate) fn urls(&self) -> Vec<(&'static str, &str)> {
         let mut links: Vec<(&'static str, &str)> = Vec::new();
         for image in self.images() {
@@ -605,7 +606,8 @@ impl Input {
 }
 
 impl Image {
-    /// The text for the image in the body of a request: its URL, or before the upload its path or its length.
+    /// The text for the image in the body of an offer: its URL. Before the upload, it is the path of the file, or the
+    /// number of bytes.
     pub fn in_body(&self) -> String {
         match self {
             Self::Url(url) => url.clone(),

@@ -2,7 +2,8 @@ use tokio::runtime::Handle;
 
 use crate::{Error, ErrorKind};
 
-/// Returns the caller's tokio runtime. tokio panics without one, so this is called before everything that needs it.
+/// Returns the caller's Tokio runtime. Tokio panics if there is none, so each call that needs the runtime begins with
+/// this one.
 ///
 /// # Errors
 ///

@@ -12,19 +12,19 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// Makes random bytes, in hexadecimal.
 pub(crate) fn random<const BYTES: usize>() -> String {
     let mut bytes = [0; BYTES];
-    // An error is ignored: hardly any machine lacks a source of random bits.
+    // An error is ignored: hardly any machine has no source of random bits.
     let _ = getrandom::fill(&mut bytes);
     hex(&bytes)
 }
 
-/// The folder of a file. A path without a folder is in the current one.
+/// The folder of a file. A path without a folder is in the current folder.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
 }
 
-/// Shows a link, or a text given as one, on one line and without anything that can be secret.
+/// Shows a link, or any text in place of a link, on one line and without its secret parts.
 pub(crate) fn link(url: &str) -> String {
     without_queries(url.split(['?', '#']).next().unwrap_or_default()).replace('\n', " ")
 }

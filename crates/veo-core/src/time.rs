@@ -38,7 +38,7 @@ pub(crate) mod unix_seconds {
     }
 }
 
-/// The JSON of [`unix_seconds`], for a time that may be missing.
+/// Reads and writes a time that may be missing, as [`unix_seconds`] does.
 pub(crate) mod optional_unix_seconds {
     use std::time::SystemTime;
 

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// A counter of the calls on the wire, so that a program can wait for their end. Clones share it.
+/// A counter of the calls on the wire, so that a program can wait for the end of all calls. Clones share the count.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire(Arc<watch::Sender<usize>>);
 
-/// A call on the wire, which is counted until this is dropped.
+/// A guard for one call on the wire. The call is counted until the guard is dropped.
 pub(crate) struct OnWire(Wire);
 
 impl Wire {

@@ -5,7 +5,7 @@ use veo_transport::Config;
 
 use crate::Proxy;
 
-/// The access to a provider: the key, and the settings that differ from the usual.
+/// The access to a provider: the API key, and the settings of the connection.
 ///
 /// ```
 /// use veo_core::Access;
@@ -15,14 +15,14 @@ use crate::Proxy;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Access {
-    /// The access in the terms of the providers' clients.
+    /// The access, as the providers' clients need it.
     pub(crate) config: Config,
 }
 
 impl Access {
-    /// Makes an access with this key, without white space around it, at the provider's own address. The key is hidden
-    /// where the provider echoes it. At a loopback address only a key of 16 bytes or more is hidden: a simulator's can
-    /// be a word that a reply needs.
+    /// Makes an access with this API key, without the white space around it, at the provider's own address. The API key
+    /// is hidden in every reply that repeats it. At a loopback address it is hidden only if it has 16 bytes or more: a
+    /// shorter API key for a simulator can be a word that a reply needs.
     ///
     /// ```
     /// use std::fs;
@@ -38,8 +38,8 @@ impl Access {
         }
     }
 
-    /// Sets another address than the provider's own, such as a simulator's; also for uploads. It has a scheme, a host
-    /// and a port, and no path. Plain http is for loopback addresses only.
+    /// Sets another address than the provider's own, such as a simulator's, for calls and uploads. The address has a
+    /// scheme, a host and a port, and no path. Plain http needs a loopback address.
     ///
     /// ```
     /// use veo_core::Access;
@@ -59,7 +59,7 @@ impl Access {
         self
     }
 
-    /// Sets how long a connection may take; 10 s by default. It has to be shorter than the other two times.
+    /// Sets the longest time to connect; 10 s by default. It has to be shorter than the other two time-outs.
     ///
     /// ```
     /// use std::time::Duration;
@@ -73,7 +73,7 @@ impl Access {
         self
     }
 
-    /// Sets how long a question may take; 30 s by default.
+    /// Sets the longest time of a call that costs nothing; 30 s by default.
     ///
     /// ```
     /// use std::time::Duration;
@@ -87,7 +87,8 @@ impl Access {
         self
     }
 
-    /// Sets how long a paid request may take; 120 s by default. Giving up early leaves open whether it was charged.
+    /// Sets the longest time of a paid call; 120 s by default. After a time-out the outcome is unknown, and the call
+    /// may have been charged. So a short time-out does harm.
     ///
     /// ```
     /// use std::time::Duration;
@@ -108,7 +109,7 @@ impl<K: Into<SecretString>> From<K> for Access {
     }
 }
 
-/// Returns the name of an account at a provider. An account without a name is called like the provider.
+/// Returns the name of an account at a provider. An account without a name has the name of the provider.
 pub(crate) fn account(provider: &str, name: &str) -> String {
     if name.is_empty() {
         provider.to_owned()

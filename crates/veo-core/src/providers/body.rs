@@ -14,7 +14,7 @@ pub(crate) fn typed<T: DeserializeOwned, R>(body: &Value) -> Result<T, ApiError<
     T::deserialize(body).map_err(|error| ApiError::InvalidRequest(error.to_string()))
 }
 
-/// A JSON body in the making.
+/// A JSON body to which fields are added.
 #[derive(Default)]
 pub(crate) struct Body(Map<String, Value>);
 
@@ -26,8 +26,8 @@ impl Body {
         }
     }
 
-    /// Adds the caller's own fields. It refuses those in `covered`, which are fields of the vocabulary with their names
-    /// there.
+    /// Adds the caller's own fields. It refuses a field in `covered`, which has each field that `VideoRequest` covers,
+    /// with its name in `VideoRequest`.
     pub(crate) fn merge(
         &mut self,
         extra: Option<&Map<String, Value>>,
@@ -43,7 +43,8 @@ impl Body {
         if wrong.is_empty() {
             return Ok(());
         }
-        // They are one reason together, so that a model does not seem farther from the request for them.
+        // All wrong fields are one reason. A plan shows the model with the fewest reasons, so each of them must not
+        // count.
         Err(vec![Reason::new(
             "extra",
             format!(
@@ -53,7 +54,7 @@ impl Body {
         )])
     }
 
-    /// Returns the body, if the provider's own type takes it and its bounds are kept.
+    /// Returns the body, if it fits the provider's own type and is within the bounds.
     pub(crate) fn check<T: DeserializeOwned + Serialize>(
         self,
         bounds: impl Fn(&T) -> Result<(), String>,

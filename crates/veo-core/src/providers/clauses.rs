@@ -1,10 +1,11 @@
-//! The words of providers in one plain form, so that a table can look for them.
+//! Brings the words of providers into one plain spelling, so that a table can look for them.
 
-/// A choice of beginnings of words, of which a clause has to have one. They are divided by `|` and have the form of
-/// [`clauses`]. A dot stands for the end of the clause.
+/// A list of beginnings of words, divided by `|`, in the spelling of [`clauses`]. A clause has to have one of them. A
+/// dot means the end of the clause.
 pub(crate) type Beginnings = &'static str;
 
-/// Returns whether a clause has one of the beginnings of words. In a script without spaces they can be anywhere.
+/// Returns whether a clause has one of the beginnings of words. In a script without spaces, such a beginning can be
+/// anywhere.
 pub(crate) fn has(clause: &str, beginnings: Beginnings) -> bool {
     beginnings.split('|').any(|start| {
         if start.is_ascii() {
@@ -28,7 +29,7 @@ pub(crate) fn clauses(text: &str) -> Vec<String> {
             '\'' | '’' | '‘' | '`' | '´' => continue,
             '.' | '-' | '_' if is_inside && ends_with_model(&lines) => continue,
             '.' | ',' | ':' if is_inside => lines.push(' '),
-            // The number of an error belongs to the word before it.
+            // The number of an error belongs to the word in front of the colon: `code: 1005`.
             ':' if lines.ends_with("code") => lines.push(' '),
             '.' | ',' | ':' | ';' | '!' | '?' | '{' | '}' | '\n' => lines.push('\n'),
             '。' | '，' | '：' | '；' | '！' | '？' | '–' | '—' => lines.push('\n'),
@@ -63,7 +64,7 @@ fn ends_with_model(lines: &str) -> bool {
     word.is_some_and(|word| word.starts_with("veo"))
 }
 
-/// The traditional characters in the words of the table, and the simplified ones in the same order.
+/// The traditional characters in the words of the table. `SIMPLIFIED` has the simplified ones in the same order.
 const TRADITIONAL: &str = "臨產僅眾兒關內則務啟響圖對盡幀應廢開異棄當護擁攔擠數無時條標檢測現發線結統維規視觸許識詞\
     譯誤請調負敗賬帳費載輸過運違連錯長閉隊頻額風飽號後審權營餘夠墊並暫範準臺參終濾該黃別資機戶凍結單區";
 const SIMPLIFIED: &str = "临产仅众儿关内则务启响图对尽帧应废开异弃当护拥拦挤数无时条标检测现发线结统维规视触许识词\

@@ -14,7 +14,8 @@ pub(crate) fn start(body: &[u8]) -> String {
     excerpt(body, KEPT)
 }
 
-/// Makes the error of a refusal. A refusal without a kind of its own gets the kind that the code and the words mean.
+/// Makes the error of a refusal. A refusal of the kind `Refused` gets a more exact kind from its code and words, if
+/// they have a known meaning.
 pub(crate) fn refusal(
     kind: ErrorKind,
     message: &dyn Display,
@@ -42,23 +43,24 @@ pub(crate) fn refusal(
 
 /// Makes the error of an accepted job that failed, by the provider's code and words.
 pub(crate) fn failure(message: String, code: Option<&str>, words: &str) -> Error {
-    /// The pause for a service that does not say when to come back.
+    /// The pause if the service does not say when to try again.
     const LATER: Duration = Duration::from_secs(60);
     match meaning(code, words) {
         Some(Meaning::Policy(subject)) => Error::policy(subject, message),
         Some(Meaning::Retired) => Error::new(ErrorKind::Retired, message),
         Some(Meaning::UnusableInput(subject)) => Error::unusable_input(message).about(subject),
-        // The caller's own key and account were in order when the job was accepted.
+        // The job was accepted, so the API key and the account of the caller were in order. The limit is that of a
+        // service behind the provider, and it passes.
         Some(Meaning::Busy | Meaning::KeyExhausted | Meaning::Credits) => {
             Error::new(ErrorKind::JobFailed, message).with_retry_after(Some(LATER))
         }
         Some(Meaning::Passing) => Error::passing(message),
-        // The caller was let in, so it is somebody else who is shut out.
+        // The job was accepted, so the caller is not shut out. The words are about another account behind the provider.
         Some(Meaning::ShutOut) | None => Error::new(ErrorKind::JobFailed, message),
     }
 }
 
-/// Makes an error of this library from one of a provider's client.
+/// Makes an error of this library from an error of a provider's client.
 pub(crate) fn translated<R>(kind: ErrorKind, error: &veo_transport::Error<R>) -> Error
 where
     veo_transport::Error<R>: StdError,

@@ -1,5 +1,5 @@
-//! The meaning of a provider's words and codes. One table serves all providers, since they pass on the words of the
-//! same services. It decides what the caller is told, and never whether a request was paid.
+//! The meaning of a provider's words and codes. All providers share one table, since they pass on the words of the same
+//! services. The table decides which error the caller gets, and never whether a request was paid for.
 
 use super::clauses::{Beginnings, clauses, has};
 use crate::Subject;
@@ -7,21 +7,21 @@ use crate::Subject;
 /// The meaning of a refusal, or of the failure of a job.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Meaning {
-    /// A policy about this subject.
+    /// A policy about this subject forbids the request or the video.
     Policy(Subject),
-    /// The model is not there, or not any more.
+    /// The model does not exist, or does not exist any more.
     Retired,
-    /// The key has used up a limit of its own.
+    /// The API key has used up a limit of its own.
     KeyExhausted,
     /// The account has not enough credits.
     Credits,
-    /// The key, the account or the address of the caller is shut out, whatever is asked for.
+    /// The provider refuses every request of the API key, the account or the address of the caller.
     ShutOut,
-    /// There is too much to do at the moment.
+    /// The service is overloaded at the moment.
     Busy,
     /// An image, the language of the prompt or an option cannot be used. An option has no subject.
     UnusableInput(Option<Subject>),
-    /// Something broke, and may work the next time.
+    /// The service failed, and may work the next time.
     Passing,
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn meaning(code: Option<&str>, words: &str) -> Option<Meaning> {
         };
         let meaning = match row.meaning {
             Meaning::Policy(usual) => {
-                // The code can be what fits, while the sentence has the subject.
+                // The row can fit the code, while the subject is in the sentence.
                 let anywhere = || clauses.iter().find_map(|clause| subject(clause));
                 Meaning::Policy(subject(clause).or_else(anywhere).unwrap_or(usual))
             }
@@ -49,9 +49,9 @@ pub(crate) fn meaning(code: Option<&str>, words: &str) -> Option<Meaning> {
 /// A row of the table.
 struct Row {
     meaning: Meaning,
-    /// The row fits if one clause has all parts of one of these.
+    /// The row fits if one clause has every part of at least one of these lists.
     any: &'static [&'static [Beginnings]],
-    /// The row does not fit if any clause has this.
+    /// The row does not fit if any clause has one of these beginnings.
     unless: Option<Beginnings>,
 }
 
@@ -89,16 +89,16 @@ impl Row {
 /// The beginning of an error of Google's video services, which is followed by a few words in capitals.
 const CODE: Beginnings = "public error";
 
-/// A model, of which a clause can say that it is gone.
+/// The name of a model, in a clause that can say that the model is gone.
 const MODEL: Beginnings = "model|endpoint|veo|gemini omni|模型|接口已";
-/// A model about which something else is said.
+/// The name of a model, in a clause whose subject is something else.
 const OF_MODEL: Beginnings = "by model|for model|with model|in model|on model|from model|using model|by veo|for veo|with veo\
     |in veo|on veo|from veo|using veo|by endpoint|for endpoint|on endpoint|from endpoint";
 /// A part of a request. A clause with one of these is not about the model itself.
 const OPTION: Beginnings = "duration|resolution|ratio|size|seconds|length|format|language|parameter|field|option|feature\
     |seed|audio|sound|image|frame|reference|extend|extension|prompt|mode |generation type|content type|url|link|file\
     |watermark|translat|call back|callback|4k|1080p|720p|参数|分辨率|时长|水印|翻译|图片|参考图|帧";
-/// A part of a request or a model cannot be had.
+/// A part of a request, or a model, is not supported.
 const NOT_SUPPORTED: Beginnings = "not supported|isnt supported|arent supported|unsupported|no longer|no more |been removed\
     |was removed|is removed|deprecated|discontinued";
 /// A model is gone, or was never there.
@@ -107,10 +107,10 @@ const GONE: Beginnings = "is gone|retired|decommission|shut down|shutdown|is sun
     |ceased|has ended|replaced by|no available channel|shut off|model sunset|下线|下架|停用|停止服务|停止支持|停止提供\
     |停止使用|停止运营|结束服务|终止|停服|弃用|废弃|退役|淘汰|移除|不再可用|不再提供|不再支持 .|不支持 .|不支援 .\
     |不再支援 .|不受支持|不被支持|不存在|未找到|停运|停止维护|无可用渠道";
-/// Something is not there, perhaps for a while.
+/// Something is not available, perhaps only for a while.
 const NOT_THERE: Beginnings = "not available|isnt available|unavailable|disabled|offline|suspended|not enabled|禁用|不可用\
     |未开放|未启用|已关闭";
-/// Something comes back by itself.
+/// Something becomes available again by itself.
 const BACK_SOON: Beginnings = "temporar|maintenance|for now|right now|临时|暂时|维护";
 
 /// A service that looks for what policies forbid.
@@ -127,11 +127,11 @@ const OUTAGE: Beginnings = "timed out|timeout|time out|unavailable|not available
     |could not be reached|check could not|checks could not|filter could not|complete safety|complete content\
     |complete moderation|service failure|unable to contact|could not contact|check failed to complete|outage|exception in|service exception\
     |temporar|超时|逾时|不可用|异常|故障|出错|错误|调用失败|请求失败|连接失败|无响应|未响应|维护|无回应|unable to check|无法完成|无法进行";
-/// A service works, and has said no.
+/// A service has checked the request or the video, and refused it.
 const VERDICT: Beginnings = "due to safety|due to content|due to moderation|due to polic|because of safety\
     |because of content|safety reason|safety concern|policy reason|blocked by|flagged by|filtered by|violates|violated\
     |violating|may violate|违规|违反|违禁|未通过|不通过|触发|包含|含有|涉及";
-/// A service has too much to do.
+/// A service is overloaded.
 const LOAD: Beginnings = "high traffic|high load|heavy load|high demand|high volume|load is high|overload|busy|saturat\
     |too many requests|too many concurrent|rate limit|request limit|resource exhausted|resource has been exhausted\
     |thrott|capacity|concurren|call frequency|congest|queue is full|queue full|heavy traffic|too many tasks\
@@ -148,7 +148,7 @@ const THEMES: Beginnings = "unsafe|sexual|nud|porn|explicit|erotic|violen|gore|b
 const HAS_OR_FORBIDS: Beginnings = "content|material|detected|infring|contain|depict|show|featur|includ|involv|portray\
     |resembl|generation of|generating|not allow|not permit|prohibit|forbid|disallow|appear|内容|包含|含有|侵犯|涉及\
     |涉嫌|存在|出现|禁止|不允许|检测到|检出|疑似";
-/// Other things that have policies, and limits that are violated.
+/// Words of policies and violations that are not about content.
 const NO_CONTENT: Beginnings = "rate limit|retention|cors|retry polic|network polic|access control|access polic|access right\
     |iam polic|organization polic|bucket polic|password|billing polic|firewall|too long|too short|000 characters\
     |tokens|length|maximum|schema|constraint|validation|has been banned|is banned|has been suspended|is suspended\
@@ -168,13 +168,13 @@ const FRAME: Beginnings = "input image|image upload|uploads of image|upload of i
     |reference picture|reference photo|image violat|unsafe image|upload|photoreal|prominent people|frame|keyframe\
     |参考图|首图|尾图|原图|底图|垫图|帧";
 
-/// The words of a sentence about what was asked for. Other requests need not be refused.
+/// The words of a sentence about one request. Other requests may be accepted.
 const REQUEST: Beginnings = "prompt|image|video|description|character|copyright|infring|trademark|intellectual|third party|model\
     |feature|option|parameter|field|resolution|duration|public error|person generation";
-/// A limit within a time, which more credits do not lift.
+/// A limit for a span of time, which more credits do not lift.
 const PER_TIME: Beginnings = "rate|per minute|per day|requests|frequency|resource";
 
-/// The table. The first row that fits any clause counts.
+/// The table. The first row that fits a clause decides.
 static TABLE: &[Row] = &[
     row(
         Meaning::Retired,
@@ -246,7 +246,7 @@ static TABLE: &[Row] = &[
                 "api key|access key|secret key|token|令牌|密钥",
                 "disabled|revoked|expired|deleted|banned|suspended|deactivated|禁用|过期|已失效",
             ],
-            // These are Cloudflare's codes for a caller that it shuts out.
+            // These are the codes with which Cloudflare refuses every request of a caller.
             &["error code 1005|error code 1006|error code 1007|error code 1008|error code 1009|error code 1010"],
         ],
     )
@@ -296,7 +296,7 @@ static TABLE: &[Row] = &[
         ],
     ),
     row(
-        // The model is there, and lacks this.
+        // The model exists, and does not support a part of the request.
         Meaning::UnusableInput(None),
         &[
             &[OF_MODEL, NOT_SUPPORTED],
@@ -353,7 +353,7 @@ static TABLE: &[Row] = &[
         ],
     ),
     row(
-        // These rows come after the outages: what is missing for now comes back.
+        // These rows come after the rows of outages: during an outage, a model is missing only for a while.
         Meaning::UnusableInput(None),
         &[
             &[OF_MODEL, NOT_THERE],
@@ -364,7 +364,8 @@ static TABLE: &[Row] = &[
     row(Meaning::Retired, &[&[MODEL, NOT_THERE]]),
 ];
 
-/// The subjects of policies, in the order of looking for them. Each has its words, and words that rule it out.
+/// The subjects of policies, in the order in which they are looked for. Each has its words, and the words that rule it
+/// out.
 const SUBJECTS: [(Subject, Beginnings, Option<Beginnings>); 5] = [
     (
         Subject::Output,

@@ -1,4 +1,5 @@
-//! The providers of this library. Each has a file or a folder of its own, which alone names the crate of its client.
+//! The providers of this library. Each has its own file or folder, and only this file or folder uses the crate of its
+//! client.
 
 pub(crate) mod access;
 pub(crate) mod kie;
@@ -10,5 +11,5 @@ mod errors;
 mod meaning;
 mod submit;
 
-/// The provider of this library that stores images of this machine, as advice names it.
+/// The provider of this library that stores images of this machine, by its name in advice.
 pub(crate) const KEEPS_IMAGES: &str = "kie.ai";

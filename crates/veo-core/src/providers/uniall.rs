@@ -1,4 +1,4 @@
-//! A provider that makes videos with UniAll. No other file names the crate of its client, `uniall-api`.
+//! A provider that makes videos with UniAll. No other file uses the crate of its client, `uniall-api`.
 
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -27,7 +27,7 @@ const STANDARD: &[Mode] = &[
 ];
 const FAST: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::Extension];
 
-/// The fields of its requests that the vocabulary covers, with their names there.
+/// The fields of UniAll's request that `VideoRequest` covers, each with its name in `VideoRequest`.
 const COVERED: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("image", "input"),
@@ -39,16 +39,16 @@ const COVERED: &[(&str, &str)] = &[
     ("aspect_ratio", "aspect_ratio"),
     ("duration", "seconds"),
 ];
-/// The options of the model that the vocabulary covers, with their names there.
+/// The options of the model that `VideoRequest` covers, each with its name in `VideoRequest`.
 const COVERED_OPTIONS: &[(&str, &str)] = &[
     ("generate_audio", "audio"),
     ("negative_prompt", "negative_prompt"),
     ("seed", "seed"),
 ];
 
-/// The HTTP statuses with which it refuses a paid request.
+/// The HTTP statuses with which UniAll refuses a paid request.
 const REFUSED: &[i64] = &[400, 401, 402, 403, 404, 405, 413, 429];
-/// The meaning of its refusals, by the HTTP status.
+/// The meaning of UniAll's refusals of a paid request, by the HTTP status.
 const REFUSALS: &[RefusalRow] = &[
     // The gateway found no service for the request. With a server error, only this code is a rejection.
     RefusalRow::new(
@@ -56,7 +56,7 @@ const REFUSALS: &[RefusalRow] = &[
         ErrorKind::Retired,
     )
     .named(&["model_not_found"]),
-    // The same request was taken before, so there may be a paid task.
+    // UniAll says that it has accepted the same request before, so there may be a paid task.
     RefusalRow::new(&[400], ErrorKind::OutcomeUnknown).saying(TAKEN_BEFORE),
     RefusalRow::new(REFUSED, ErrorKind::InsufficientCredits).meaning(Meaning::Credits),
     RefusalRow::new(REFUSED, ErrorKind::KeyExhausted).meaning(Meaning::KeyExhausted),
@@ -116,7 +116,7 @@ const fn model(
         .resolutions(resolutions)
         .aspect_ratios(&[AspectRatio::Landscape, AspectRatio::Portrait])
         .seconds(&[4, 6, 8])
-        // UniAll names no range. This is the range of the service behind it.
+        // UniAll documents no range. This is the range of the service behind UniAll.
         .seeds(0..=u32::MAX as i64)
         .options(&[
             Feature::Silence,
@@ -128,7 +128,7 @@ const fn model(
 /// The reseller UniAll.
 ///
 /// It has every mode, two tiers, extension of any video by its URL, video without sound, and negative prompts. It
-/// stores no images of this machine; [`Kie`](crate::Kie) in the same [`Client`](crate::Client) does.
+/// stores no images of this machine, but [`Kie`](crate::Kie) in the same [`Client`](crate::Client) does.
 ///
 /// ```
 /// use veo_core::{Access, Client, UniAll};
@@ -145,7 +145,7 @@ pub struct UniAll {
 }
 
 impl UniAll {
-    /// Makes UniAll with a key, or with [more](Access). It makes no connection yet.
+    /// Makes the provider with an API key, or with an [`Access`] for more settings. It makes no connection yet.
     ///
     /// ```
     /// use std::time::Duration;
@@ -159,7 +159,7 @@ impl UniAll {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the text cannot be a key, or the settings cannot work.
+    /// [`ErrorKind::InvalidRequest`] if the text cannot be an API key, or the settings cannot work.
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
         let client = uniall_api::Client::new(access.into().config);
         let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
@@ -169,8 +169,8 @@ impl UniAll {
         })
     }
 
-    /// Names the account. Its jobs carry the name: `uniall@studio` for `studio`. So one [`Client`](crate::Client) can
-    /// have several accounts.
+    /// Names the account, so that one [`Client`](crate::Client) can have several accounts. The name is in the account's
+    /// jobs: `uniall@studio:TASK` for `studio`.
     ///
     /// ```
     /// use veo_core::{Client, UniAll};
@@ -187,7 +187,7 @@ impl UniAll {
 
     async fn submit(&self, offer: &Offer) -> Submission {
         let sending = async {
-            // The body is sent as it was planned, to the letter.
+            // The body of the offer is sent unchanged.
             let body = types::CreateVideoRequest::deserialize(&offer.body);
             let body = body.map_err(|error| ApiError::InvalidRequest(error.to_string()))?;
             self.client.create_video().body(body).send().await
@@ -306,7 +306,7 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
         body.set("duration", Value::from(request.seconds.unwrap_or(8)));
     }
 
-    // Options of the model go into an object of their own, and so do the caller's.
+    // UniAll has the options of the model in an object of their own. The caller's options go into this object too.
     let mut extra = request.extra.get(NAME).cloned().unwrap_or_default();
     let extra_options = extra.remove("extra_body");
     let mut options = Body::default();
@@ -326,7 +326,7 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     body.check(types::CreateVideoRequest::check)
 }
 
-/// Returns warnings about limits of the service behind UniAll, which UniAll may enforce or not.
+/// Returns warnings about limits of the service behind UniAll. UniAll does not say whether they hold for it.
 fn warnings(request: &VideoRequest, resolution: Resolution) -> Vec<String> {
     let mode = request.mode();
     let short = request.seconds.is_some_and(|seconds| seconds != 8);
@@ -399,7 +399,7 @@ fn state(task: &types::VideoTask, job: &JobRef, body: &[u8], client: &uniall_api
             let urls = task.urls().into_iter();
             let mut urls: Vec<String> = urls.map(|url| absolute(url, address)).collect();
             if urls.is_empty() {
-                // For some services behind the gateway, this is the only place of the videos.
+                // For some services behind the gateway, this URL is the only link to the video.
                 urls.push(client.video_content_url(&job.task));
             }
             State::Finished(Box::new(Video {

@@ -3,7 +3,7 @@
 /// The name of the pair in the query.
 const MARKER: &str = "veo=";
 
-/// Returns a callback address with a marker as the last pair of its query. The rest stays as the caller has written it.
+/// Returns a callback address with a marker as the last pair of its query. The rest of the address is unchanged.
 pub(super) fn with_marker(url: &str, marker: &str) -> String {
     if marker.is_empty() {
         return url.to_owned();
@@ -17,7 +17,8 @@ pub(super) fn with_marker(url: &str, marker: &str) -> String {
     format!("{address}{separator}{MARKER}{marker}{fragment}")
 }
 
-/// Returns the marker in a target: a word of letters and digits in the last pair of its query with this name.
+/// Returns the marker in the target of an HTTP request: a word of letters and digits, in the last pair `veo=` of the
+/// query.
 pub(super) fn marker(target: &str) -> Option<String> {
     let (_, query) = target.split('#').next()?.split_once('?')?;
     let marker = query

@@ -1,4 +1,4 @@
-//! The two forms of kie.ai's API, and which of them is used.
+//! The two forms of kie.ai's API, and the choice between them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,10 +7,10 @@ use kie_api::Rejection;
 
 use crate::{Error, ErrorKind, JobRef, Reason};
 
-/// The name of the current form, which its jobs carry.
+/// The name of the current form. Its jobs have it in their names: `kie+jobs:TASK`.
 pub(super) const CURRENT: &str = "jobs";
 
-/// The form of kie.ai's API for new videos. With any setting, jobs of both forms can be waited for.
+/// The form of kie.ai's API for new videos. With every setting, a client can wait for jobs of both forms.
 ///
 /// ```
 /// use veo_core::{Kie, KieForm};
@@ -22,7 +22,7 @@ pub(super) const CURRENT: &str = "jobs";
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum KieForm {
-    /// The old form, and the current one once kie.ai has said that the old one is gone. The process remembers that.
+    /// The old form. Once kie.ai has said that the old form is gone, the process uses the current form.
     #[default]
     Auto,
     /// The old form, with an endpoint for each operation.
@@ -53,7 +53,7 @@ impl Form {
         }
     }
 
-    /// Returns the name that jobs carry.
+    /// Returns the name of the form in the names of jobs.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Self::Old => None,
@@ -62,7 +62,7 @@ impl Form {
     }
 }
 
-/// The setting, and what is known of the old form. Clones share what is known.
+/// The setting, and whether the old form is known to be gone. Clones share this knowledge.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Forms {
     pub(super) setting: KieForm,
@@ -70,7 +70,7 @@ pub(super) struct Forms {
 }
 
 impl Forms {
-    /// Returns the form for a request that both forms can have.
+    /// Returns the form for a request that both forms support.
     pub(super) fn now(&self) -> Form {
         match self.setting {
             KieForm::Old => Form::Old,
@@ -80,14 +80,14 @@ impl Forms {
         }
     }
 
-    /// Returns the reason against another form, if the old one is gone and is the only one that may be used.
+    /// Returns the reason why no form can be used, if the old form is gone and the setting allows no other.
     pub(super) fn setting_against(&self) -> Option<Reason> {
         let is_stuck = self.setting == KieForm::Old && self.is_old_gone.load(Ordering::Relaxed);
         let message = "kie.ai's old form is gone, but the setting allows no other; set KIE_FORM=auto, or KieForm::Auto";
         is_stuck.then(|| Reason::new("form", message))
     }
 
-    /// Remembers that the old form is gone, and warns of it the first time.
+    /// Remembers that the old form is gone, and logs a warning the first time.
     pub(super) fn old_is_gone(&self, rejection: &Rejection) {
         let was_known = self.is_old_gone.swap(true, Ordering::Relaxed);
         if !was_known && self.setting == KieForm::Auto {

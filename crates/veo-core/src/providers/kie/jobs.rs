@@ -1,4 +1,4 @@
-//! kie.ai's current form, in which everything is a task: its requests, and the meaning of its replies.
+//! kie.ai's current form, in which one call makes every kind of task: the requests, and the meaning of the replies.
 
 use kie_api::{Client, started_task, types};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::{
     Upgrade, VideoRequest,
 };
 
-/// The fields of the input that the vocabulary covers, with their names there.
+/// The fields of kie.ai's input that `VideoRequest` covers, each with its name in `VideoRequest`.
 const COVERED: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("image_urls", "input"),
@@ -28,7 +28,7 @@ const COVERED: &[(&str, &str)] = &[
     ("enable_translation", "translate_prompt"),
     (words::CALLBACK, "callback_url"),
 ];
-/// The fields of an extension that the vocabulary covers.
+/// The fields of an extension that `VideoRequest` covers, each with its name in `VideoRequest`.
 const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("task_id", "input"),
@@ -37,7 +37,7 @@ const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     (words::CALLBACK, "callback_url"),
 ];
 
-/// Makes the exact request for a model.
+/// Makes the offer of a model for a request.
 pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let is_extension = matches!(request.input, Input::Extension { .. });
     let (operation, body) = if is_extension {
@@ -57,7 +57,7 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     Ok(offer)
 }
 
-/// Sends the body as it was planned, to the letter.
+/// Sends the body of the offer unchanged, and returns the outcome.
 pub(super) async fn submit(client: &Client, offer: &Offer) -> Submission {
     let sending = async {
         let body = body::read::<types::CreateTaskRequest, _>(offer)?;
@@ -74,7 +74,7 @@ pub(super) async fn submit(client: &Client, offer: &Offer) -> Submission {
     .await
 }
 
-/// Begins an upgrade, which is a task of its own. A second call would be paid for again.
+/// Begins an upgrade, which is a new task. A second call would be charged again.
 pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Upgrade {
     let body = match to {
         Resolution::K4 => {
@@ -90,7 +90,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
         Ok(body) => client.create_task().body(body).send().await,
         Err(error) => Err(error),
     };
-    // A task that is named is paid for, whatever else the reply says.
+    // If the reply names a task, the upgrade is paid for, whatever else the reply says.
     match (started_task(&result, Some(&job.task)), &result) {
         (Some(Named::Task(task)), _) if is_id(&task) => {
             return Upgrade::Running { task: Some(task) };
@@ -127,7 +127,7 @@ pub(super) async fn upgrade(client: &Client, job: &JobRef, to: Resolution) -> Up
     }
 }
 
-/// Returns the size that a model makes finished videos of, if it is the model of an upgrade.
+/// Returns the size to which a model upgrades videos, if it is the model of an upgrade.
 pub(super) fn size_of_upgrade(model: &str) -> Option<Resolution> {
     if model == types::Upgrade4kTaskModel::Get4k.as_str() {
         Some(Resolution::K4)

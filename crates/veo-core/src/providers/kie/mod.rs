@@ -1,4 +1,4 @@
-//! A provider that makes videos with kie.ai. No file outside of this folder names the crate of its client, `kie-api`.
+//! A provider that makes videos with kie.ai. No file outside this folder uses the crate of its client, `kie-api`.
 
 pub(crate) mod webhook;
 
@@ -30,7 +30,7 @@ use crate::{
 /// The reseller kie.ai.
 ///
 /// It has every mode, three tiers, extension of its own videos, upgrades to 1080p and 4K, uploads, a balance and
-/// [webhooks](crate::Webhooks). It cannot leave out the sound, and knows no negative prompt.
+/// [webhooks](crate::Webhooks). It makes no video without sound, and accepts no negative prompt.
 ///
 /// ```
 /// use veo_core::{Access, Client, Kie};
@@ -49,7 +49,7 @@ pub struct Kie {
 }
 
 impl Kie {
-    /// Makes kie.ai with a key, or with [more](Access). It makes no connection yet.
+    /// Makes the provider with an API key, or with an [`Access`] for more settings. It makes no connection yet.
     ///
     /// ```
     /// use std::time::Duration;
@@ -63,7 +63,7 @@ impl Kie {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the text cannot be a key, or the settings cannot work.
+    /// [`ErrorKind::InvalidRequest`] if the text cannot be an API key, or the settings cannot work.
     pub fn new(access: impl Into<Access>) -> Result<Self, Error> {
         let client = kie_api::Client::new(access.into().config);
         let client = client.map_err(|error| translated(ErrorKind::InvalidRequest, &error))?;
@@ -75,8 +75,8 @@ impl Kie {
         })
     }
 
-    /// Sets the form of kie.ai's API for new videos; the default is [`KieForm::Auto`]. Key, balance, limit and uploads
-    /// are the same in both forms.
+    /// Sets the form of kie.ai's API for new videos; [`KieForm::Auto`] by default. Both forms share the API key, the
+    /// balance, the limit and the uploads.
     ///
     /// ```
     /// use veo_core::{Kie, KieForm};
@@ -107,8 +107,8 @@ impl Kie {
         self
     }
 
-    /// Names the account. Its jobs carry the name: `kie@studio` for `studio`. So one [`Client`](crate::Client) can have
-    /// several accounts.
+    /// Names the account, so that one [`Client`](crate::Client) can have several accounts. The name is in the account's
+    /// jobs: `kie@studio:TASK` for `studio`.
     ///
     /// ```
     /// use veo_core::{Client, Kie};
@@ -123,7 +123,8 @@ impl Kie {
         self
     }
 
-    /// Returns the form for a request. The video that an extension continues is known in its own form only.
+    /// Returns the form for a request. An extension uses the form of its source, since the other form does not know
+    /// that task.
     fn form_of(&self, request: &VideoRequest) -> Form {
         let source = words::source(request).map(Form::of_job);
         match self.forms.now() {
@@ -136,7 +137,7 @@ impl Kie {
         }
     }
 
-    /// Returns a link that lives for 20 minutes.
+    /// Asks for another link, which works for 20 minutes.
     async fn fresh_link(&self, url: &str) -> Result<Option<String>, Error> {
         let reply = self
             .client
@@ -267,7 +268,7 @@ impl Provider for Kie {
             _ => &offer.model,
         };
         let model = self.models().iter().find(|model| model.name == name)?;
-        // The form's own reasons say more than those of the model.
+        // The offer is made first, since the reasons of the form say more than those of the model.
         let renewed = self.offer(model, &offer.request).and_then(|renewed| {
             let reasons = model.reasons(&offer.request);
             if reasons.is_empty() {

@@ -4,7 +4,7 @@ use kie_api::{bounds, types};
 
 use crate::{AspectRatio, Feature, Mode, Model, Resolution, Tier};
 
-/// The name of the provider, which its jobs carry.
+/// The name of the provider, which is also in the names of its jobs.
 pub(super) const NAME: &str = "kie";
 
 const EVERYTHING: &[Feature] = &[
@@ -21,7 +21,7 @@ const ALL_MODES: &[Mode] = &[
     Mode::References,
     Mode::Extension,
 ];
-/// The features of the current form, in which extensions are a model of their own.
+/// The features of a model in the current form, in which an extension has its own model.
 const MAKING: &[Feature] = &[Feature::Watermark, Feature::Translation, Feature::Callback];
 const NEW_WITHOUT_REFERENCES: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames];
 const NEW: &[Mode] = &[Mode::Text, Mode::Image, Mode::Frames, Mode::References];
@@ -31,7 +31,7 @@ const REFERENCES: RangeInclusive<usize> = 1..=*bounds::generate_request::IMAGE_U
 /// The model of an extension in the current form, whatever its tier.
 pub(super) const EXTENSION: &str = types::ExtendTaskModel::Extend.as_str();
 
-/// The models of the old form, and those that only the current one has. The last model of Veo is the cheapest.
+/// The models of the old form, and those that only the current form has. The last model of Veo is the cheapest.
 pub(super) static OLD: [Model; 4] = [
     model(types::Model::Quality, Tier::Quality, WITHOUT_REFERENCES),
     model(types::Model::Fast, Tier::Fast, ALL_MODES).references(REFERENCES),

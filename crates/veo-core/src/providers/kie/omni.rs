@@ -1,4 +1,4 @@
-//! Gemini Omni, which Google names as the successor of Veo 3.1: its requests in kie.ai's current form.
+//! The requests for Gemini Omni in kie.ai's current form. Google names Gemini Omni as the successor of Veo 3.1.
 
 use kie_api::types;
 use serde_json::Value;
@@ -60,7 +60,7 @@ fn body(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason>> {
     input.set("aspect_ratio", Value::from(words::ratio(request)));
     let resolution = request.resolution.unwrap_or(Resolution::P720);
     input.set("resolution", Value::from(resolution.to_string()));
-    // kie.ai's page has the duration as a string.
+    // In kie.ai's page, the type of the duration is a string.
     let seconds = request.seconds.unwrap_or(8);
     input.set("duration", Value::from(seconds.to_string()));
     input.set("seed", request.seed.map(Value::from));

@@ -1,4 +1,4 @@
-//! The record of a job in either form, and its meaning.
+//! The record of a job in both forms, and its meaning.
 
 use kie_api::{Client, Error as ApiError, Rejection, types};
 use veo_transport::absolute;
@@ -35,7 +35,7 @@ pub(super) async fn describe(client: &Client, job: &JobRef) -> Result<Described,
     Ok(described(&record, state.with_inline(inline)))
 }
 
-/// Reads a refusal about a job: the record can come with the code of an error.
+/// Reads a refusal to a question about a job. The refusal can have the record of the job.
 fn of_rejection(
     client: &Client,
     job: &JobRef,
@@ -45,7 +45,7 @@ fn of_rejection(
     let record = rejection.ended_record();
     let has_failed_without_words = match &record {
         Some(record) => record.state() == kie_api::State::Failed && record.failure().is_none(),
-        // In the current form a failed task has a record.
+        // In the current form a failed task has a record, so a refusal without a record does not mean a failure.
         None => form == Form::Old && rejection.is_failed_task(),
     };
     if has_failed_without_words {

@@ -9,9 +9,11 @@ use crate::providers::submit::{
 };
 use crate::{Error, ErrorKind, JobRef, Operation};
 
-/// The meaning of its refusals of a paid request, by the code in the envelope, or by the HTTP status without one.
+/// The meaning of kie.ai's refusals of a paid request, by the code in the envelope, or by the HTTP status if there is
+/// no code.
 pub(super) const REFUSALS: &[RefusalRow] = &[
-    // "1080P is processing" is documented for a new request too. Then something was accepted.
+    // kie.ai documents "1080P is processing" as a reply to a new request too. Such words mean that a call was accepted,
+    // so the outcome is unknown, and the request is not sent again.
     RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(IN_PROGRESS),
     RefusalRow::new(&[400, 422], ErrorKind::OutcomeUnknown).saying(TAKEN_BEFORE),
     RefusalRow::new(&[401], ErrorKind::Unauthorized),
@@ -22,11 +24,11 @@ pub(super) const REFUSALS: &[RefusalRow] = &[
     RefusalRow::new(&[433], ErrorKind::KeyExhausted),
     RefusalRow::new(&[455], ErrorKind::Maintenance),
     RefusalRow::new(&[404, 405, 505], ErrorKind::Retired),
-    // In the envelope, this number is no known code.
+    // Only the HTTP status counts: kie.ai documents no code 410 in the envelope.
     RefusalRow::new(&[410], ErrorKind::Retired).of_status(),
     RefusalRow::new(&[400, 403, 413, 422, 451], ErrorKind::Refused),
 ];
-/// The rows for an extension, which come first: what is not found is then the video to extend.
+/// The rows that come first for an extension: with it, "not found" is about the video to extend.
 const REFUSALS_OF_EXTENSION: &[RefusalRow] = &[RefusalRow::new(&[404], ErrorKind::Refused)];
 
 pub(super) fn table_of(operation: Operation) -> impl Iterator<Item = &'static RefusalRow> {
@@ -37,8 +39,9 @@ pub(super) fn table_of(operation: Operation) -> impl Iterator<Item = &'static Re
     first.iter().chain(REFUSALS)
 }
 
-/// Returns whether a refusal of a paid request means that the old form is gone: its path is missing, or a generation is
-/// refused by a code for that. Words about the model, or about the video to extend, mean those instead.
+/// Returns whether a refusal of a paid request means that the old form is gone: its path is missing, or kie.ai refuses
+/// a generation with a code for that. If the words are about the model or the video to extend, then the model or the
+/// video is missing, and not the form.
 pub(super) fn is_gone(rejection: &Rejection, operation: Operation) -> bool {
     let number = rejection.number();
     let is_generation = operation == Operation::Generate;
@@ -82,7 +85,7 @@ pub(super) fn of_free_call(error: &ApiError) -> Error {
     failed_request(error, REFUSALS, ErrorKind::NotSent)
 }
 
-/// Makes the error of a question about a job, which says nothing about the job.
+/// Makes the error of a failed question about a job. Such an error says nothing about the job.
 pub(super) fn of_question(error: &ApiError) -> Error {
     match error {
         ApiError::Rejected(rejection) => {
@@ -98,7 +101,8 @@ pub(super) fn of_question(error: &ApiError) -> Error {
     }
 }
 
-/// Makes the error of an upgrade. It is never one of policy, which would end the job although there is a video.
+/// Makes the error of an upgrade. Its kind is never `Policy`: that kind would end the job, and the smaller video
+/// exists.
 pub(super) fn of_upgrade(kind: ErrorKind, error: &ApiError, job: &JobRef) -> Error {
     let error = match error {
         ApiError::Rejected(rejection) => {

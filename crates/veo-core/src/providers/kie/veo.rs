@@ -1,4 +1,4 @@
-//! kie.ai's old form, with an endpoint for each operation: its requests, and the meaning of its replies.
+//! kie.ai's old form, with an endpoint for each operation: the requests, and the meaning of the replies.
 
 use kie_api::{Client, Error as ApiError, UpgradeReply, started_task, types};
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::{
     Tier, Upgrade, Video, VideoRequest,
 };
 
-/// The fields of its requests that the vocabulary covers, with their names there.
+/// The fields of kie.ai's request that `VideoRequest` covers, each with its name in `VideoRequest`.
 const COVERED: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("imageUrls", "input"),
@@ -30,7 +30,8 @@ const COVERED: &[(&str, &str)] = &[
     ("enableTranslation", "translate_prompt"),
     ("callBackUrl", "callback_url"),
 ];
-/// The fields of an extension that the vocabulary covers. It has no others yet.
+/// The fields of an extension that `VideoRequest` covers, each with its name in `VideoRequest`. An extension has no
+/// others yet.
 const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("taskId", "input"),
@@ -40,7 +41,7 @@ const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("callBackUrl", "callback_url"),
 ];
 
-/// Makes the exact request for a model.
+/// Makes the offer of a model for a request.
 pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let (operation, body) = match &request.input {
         Input::Extension { .. } => (Operation::Extend, extension(model, request)?),
@@ -58,7 +59,8 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     Ok(offer)
 }
 
-/// Sends the body as it was planned, to the letter. It remembers what the reply says of the form itself.
+/// Sends the body of the offer unchanged, and returns the outcome. If the reply says that the form is gone, `forms`
+/// remembers it.
 pub(super) async fn submit(client: &Client, forms: &Forms, offer: &Offer) -> Submission {
     let is_extension = offer.operation == Operation::Extend;
     let sending = async {
@@ -155,7 +157,7 @@ fn generation(model: &Model, request: &VideoRequest) -> Result<Value, Vec<Reason
         (mode != Mode::Text).then(|| request.images().into_iter().map(Image::in_body).collect()),
     );
     body.set("aspectRatio", Value::from(ratio));
-    // This is the field's later name, which cannot be in the specification beside the first one.
+    // `aspect_ratio` is kie.ai's later name for `aspectRatio`. The specification cannot have both names.
     body.set("aspect_ratio", Value::from(ratio));
     body.set(
         "resolution",

@@ -19,13 +19,13 @@ use crate::{Error, ErrorKind, JobRef};
 
 /// A verifier that tells the webhooks of kie.ai from forgeries. UniAll sends none.
 ///
-/// kie.ai calls the address that was given with a request when the job has ended. It signs the call once a
-/// `webhookHmacKey` has been made in its settings. The signature covers the id of the task and the time, and not the
-/// body. So a verified webhook says which job to look at, and no more: anybody who saw one call may have written the
-/// body. Confirm it by asking kie.ai, with [`Client::wait`](crate::Client::wait).
+/// When a job has ended, kie.ai calls the callback address of its request. kie.ai signs this call if a `webhookHmacKey`
+/// exists in its settings. The signature covers the id of the task and the time, and not the body. So a verified
+/// webhook says only that this job may have ended: anybody who has seen one call can send it with another body. Ask
+/// kie.ai for the true state, with [`Client::wait`](crate::Client::wait).
 ///
-/// kie.ai wants an answer with HTTP 200 within 15 seconds, and otherwise tries up to three more times. So answer first
-/// and confirm afterwards, as `examples/webhook.rs` does with axum:
+/// kie.ai expects an answer with HTTP 200 within 15 seconds. Otherwise it repeats the webhook up to three times. So
+/// answer first and ask kie.ai afterwards, as `examples/webhook.rs` does with axum:
 ///
 /// ```
 /// use veo_core::{Client, Delivery, Error, JobRef, Webhooks};
@@ -48,10 +48,11 @@ use crate::{Error, ErrorKind, JobRef};
 /// }
 /// ```
 ///
-/// The client that confirms should ask at once, with [`Poll::first`](crate::Poll::first) set to zero. A webhook can be
-/// lost for good, so keep the jobs, and wait for those without a call.
+/// Set [`Poll::first`](crate::Poll::first) to zero, so that the client asks at once. A webhook can be lost for good. So
+/// store the jobs, and wait also for those whose webhook does not come.
 ///
-/// It remembers the webhooks that it has seen, so share it between all requests. Other processes do not know them.
+/// A verifier remembers the webhooks that it has seen, so use one verifier for all requests. Other processes do not
+/// know these webhooks.
 pub struct Webhooks {
     key: Hmac<Sha256>,
     tolerance: Duration,
@@ -60,9 +61,9 @@ pub struct Webhooks {
 
 /// A webhook that kie.ai has signed.
 ///
-/// A repeated webhook is not an error: kie.ai sends it again if it has missed the answer, and an error would make it
-/// send it once more. It is not documented whether kie.ai then signs again. If it does, the second one is another
-/// [`First`](Self::First), so confirming a job twice has to do no harm.
+/// A repeated webhook is not an error: kie.ai repeats a webhook if it has missed the answer, and an error as the answer
+/// would make kie.ai repeat it once more. kie.ai does not document whether a repeated webhook has a new signature. If
+/// it has, it is another [`First`](Self::First), so your code has to allow two of them for one job.
 ///
 /// ```
 /// use veo_core::{Delivery, JobRef};
@@ -77,34 +78,34 @@ pub struct Webhooks {
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Delivery {
-    /// The signature has not been seen before. Answer with HTTP 200, and confirm the job.
+    /// The signature has not been seen before. Answer with HTTP 200, and ask kie.ai about the job.
     First(Notice),
-    /// A signature that has been seen before, for the same task and time. Answer with HTTP 200, and do nothing more.
+    /// The signature has been seen before, for the same task and time. Answer with HTTP 200, and do nothing more.
     Repeated(Notice),
 }
 
-/// The job of a webhook. The URLs of the body are left out, since nothing vouches for them.
+/// The job of a webhook. The URLs of the body are left out, since the signature does not cover them.
 ///
-/// The job has no [resolution](JobRef::resolution), which the webhook does not tell: waiting for it would give the
-/// smaller video of a job for 1080p or 4K. So find the job that you have stored, by its provider and its task, and wait
-/// for that one, as in the example of [`Webhooks`].
+/// The webhook does not have the [resolution](JobRef::resolution) of the job. If a larger video was requested, a wait
+/// for this job would return the smaller one. So find your stored job by its provider and its task, and wait for the
+/// stored job, as in the example of [`Webhooks`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Notice {
     /// The job that has ended, without its resolution. Its task is verified. Its form is that of the body, which the
-    /// signature does not cover: a job of the current form may be told in the old one.
+    /// signature does not cover: the body about a job of the current form can be in the old form.
     pub job: JobRef,
     /// The code in the body, where 200 stands for success. It is not verified: use it in logs, and not for decisions.
     pub unverified_code: Option<i64>,
     /// The marker in the address at which the webhook arrived, by which a [ledger](crate::ledger) finds its attempt. It
-    /// is not verified: the task is asked.
+    /// is not verified, so kie.ai is asked about the task before the ledger changes.
     pub marker: Option<String>,
     /// The words in the body. They are not verified: use them in logs, and not for decisions.
     pub unverified_message: Option<String>,
 }
 
 impl Notice {
-    /// Returns the job in the form that the body has, and in the other one.
+    /// Returns the job in the form of the body, and in the other form.
     pub(crate) fn jobs(&self) -> [JobRef; 2] {
         let mut other = self.job.clone();
         other.form = match &self.job.form {
@@ -128,7 +129,7 @@ impl Webhooks {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the key is empty, since then anybody could sign.
+    /// [`ErrorKind::InvalidRequest`] if the key is empty: then anybody could make the signature.
     pub fn new(key: SecretString) -> Result<Self, Error> {
         let key = key.expose_secret();
         if key.trim().is_empty() {
@@ -148,10 +149,10 @@ impl Webhooks {
         })
     }
 
-    /// Sets the tolerance: how far the time of a webhook may be from this machine's, in the past and in the future, in
-    /// whole seconds; 5 minutes by default. The latest 10,000 signatures are remembered.
+    /// Sets the tolerance: the largest difference between the time of a webhook and the clock of this machine, in whole
+    /// seconds; 5 minutes by default. The latest 10,000 signatures are remembered.
     ///
-    /// It is not documented how long kie.ai waits before it sends a webhook again.
+    /// kie.ai does not document how long it waits before it repeats a webhook.
     ///
     /// ```
     /// use std::time::Duration;
@@ -166,8 +167,8 @@ impl Webhooks {
         self
     }
 
-    /// Verifies a webhook from the target at which it arrived (the path with its query), its headers, and its body as
-    /// it came. The target has the [marker](Notice::marker) that a client with a ledger has put there.
+    /// Verifies a webhook from the target of the HTTP request (its path and query), the headers, and the body as it
+    /// arrived. The target has the [marker](Notice::marker), if the client has a ledger.
     ///
     /// ```
     /// use veo_core::{Delivery, Webhooks};
@@ -187,8 +188,9 @@ impl Webhooks {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidWebhook`] if it is not signed with the key, is too far from now, is longer than 1 MiB, or
-    /// names no task or more than one. Do not act on it; the jobs themselves can still be waited for.
+    /// [`ErrorKind::InvalidWebhook`] if the webhook is not signed with the key, if its time is not within the
+    /// tolerance, if its body is longer than 1 MiB, or if it does not name exactly one task. Ignore such a webhook. A
+    /// wait for the job is still possible.
     pub fn verify(
         &self,
         target: &str,
@@ -247,7 +249,7 @@ impl Webhooks {
             )
         })?;
 
-        // Only a verified signature is remembered, so nobody else can fill the memory.
+        // Only a verified signature is remembered, so a forger cannot displace the others.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(if seen.insert(timestamp, signature) {
             Delivery::First(notice)
@@ -299,7 +301,7 @@ impl Webhooks {
         ]))
     }
 
-    /// Returns the signature, which covers the time as it stands in the header.
+    /// Returns the signature. It covers the exact text of the time in the header.
     fn mac(&self, task: &str, time: &[u8]) -> Hmac<Sha256> {
         self.key
             .clone()
@@ -308,7 +310,7 @@ impl Webhooks {
             .chain_update(time)
     }
 
-    /// Returns the time of a webhook, if it is close enough to now.
+    /// Returns the time of a webhook, if it is within the tolerance.
     fn timestamp(&self, now: u64, time: &[u8]) -> Result<u64, Error> {
         let digits = std::str::from_utf8(time)
             .ok()
@@ -342,7 +344,7 @@ impl fmt::Debug for Webhooks {
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-webhook-signature");
 
-/// The places of a task's id in kie.ai's pages and their examples, the likeliest first.
+/// The places where kie.ai's pages and their examples have the id of a task, the likeliest first.
 const PLACES: [(&str, &str); 4] = [
     ("data.taskId", "/data/taskId"),
     ("data.task_id", "/data/task_id"),
@@ -350,11 +352,11 @@ const PLACES: [(&str, &str); 4] = [
     ("task_id", "/task_id"),
 ];
 
-/// A length that no webhook reaches.
+/// The longest body that is read. Every real one is shorter.
 const LONGEST_BODY: usize = 1024 * 1024;
 
-/// The latest signatures. A signature stands for its task too, which it covers. None is forgotten for its age, since
-/// the clock of this machine can be set back.
+/// The latest signatures. The task need not be stored, since the signature covers it. No signature is forgotten for its
+/// age, since the clock of this machine can be set back.
 #[derive(Default)]
 struct Seen(BTreeSet<(u64, [u8; 32])>);
 
@@ -363,7 +365,7 @@ impl Seen {
     /// within the default tolerance, and less than a megabyte.
     const MOST: usize = 10_000;
 
-    /// Adds a signature, and returns whether it is new. The oldest one makes room for it.
+    /// Adds a signature, and returns whether it is new. If there are too many, the oldest one is removed.
     fn insert(&mut self, timestamp: u64, signature: [u8; 32]) -> bool {
         let new = self.0.insert((timestamp, signature));
         if self.0.len() > Self::MOST {
@@ -381,7 +383,7 @@ fn header(headers: &HeaderMap, name: HeaderName) -> Result<&[u8], Error> {
     })
 }
 
-/// Reads the body. An error quotes nothing of it, since anybody may have written it.
+/// Reads the body. An error quotes nothing of the body, since anybody may have written it.
 fn read(body: &[u8]) -> Result<Notice, Error> {
     if body.len() > LONGEST_BODY {
         return Err(invalid_webhook(
@@ -408,7 +410,8 @@ fn read(body: &[u8]) -> Result<Notice, Error> {
     })
 }
 
-/// Returns the one task that a body names. With two, the signature would cover only one of them.
+/// Returns the task that a body names. A body with two tasks is refused, since the signature would cover only one of
+/// them.
 fn task(body: &Value) -> Result<String, Error> {
     let mut found: Option<(&str, String)> = None;
     for (place, pointer) in PLACES {

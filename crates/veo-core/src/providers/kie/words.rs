@@ -1,4 +1,4 @@
-//! The words that both forms have for a request, and the requests that neither of them takes.
+//! The values that both forms have for a request, and the checks for requests that neither form accepts.
 
 use kie_api::types;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::{AspectRatio, Input, JobRef, Mode, Offer, Reason, Resolution, VideoRe
 
 pub(super) const CALLBACK: &str = "callBackUrl";
 
-/// Returns the callback address, with the place where a ledger puts its marker.
+/// Returns the callback address with `veo=...`, in place of the marker of a ledger.
 pub(super) fn callback(request: &VideoRequest) -> Option<Value> {
     let url = request.callback_url.as_deref()?;
     Some(Value::from(with_marker(url, "...")))
@@ -44,7 +44,7 @@ pub(super) fn generation_type(mode: Mode) -> &'static str {
     generation_type.as_str()
 }
 
-/// Refuses what no generation can have.
+/// Refuses a request with a field that no generation supports.
 pub(super) fn check_generation(request: &VideoRequest) -> Result<(), Vec<Reason>> {
     let is_of_references = request.mode() == Mode::References;
     if is_of_references && request.seconds.is_some_and(|seconds| seconds != 8) {
@@ -56,7 +56,7 @@ pub(super) fn check_generation(request: &VideoRequest) -> Result<(), Vec<Reason>
     Ok(())
 }
 
-/// Returns the job to extend, if the request has nothing that an extension cannot have.
+/// Returns the job to extend, or the reasons if the request has a field that no extension supports.
 pub(super) fn source_of_extension(request: &VideoRequest) -> Result<&JobRef, Vec<Reason>> {
     let mut reasons = Vec::new();
     let job = source(request).filter(|job| job.provider == NAME);
@@ -114,8 +114,8 @@ pub(super) fn source(request: &VideoRequest) -> Option<&JobRef> {
     }
 }
 
-/// Adds the caller's own fields to the input of a task. It refuses a name of the old form: kie.ai would answer as if
-/// its server had failed, which leaves open whether it was paid.
+/// Adds the caller's own fields to the input of a task. It refuses a name of the old form: kie.ai would answer with the
+/// error of a failed server, and then the outcome would be unknown.
 pub(super) fn merge_extra(
     input: &mut Body,
     request: &VideoRequest,
