@@ -1,5 +1,5 @@
-//! The ledger in a file: one key is paid once, even if the caller goes away or the file is damaged. The behaviour of
-//! any ledger is in tests/ledgers.
+//! The ledger in a file: one key is paid for once, even if the caller drops its future or the file is damaged. Tests
+//! for all kinds of ledgers are in tests/ledgers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ impl Place {
         Kie::new(Access::new(key).base_url(self.sim.url())).unwrap()
     }
 
-    /// A client as another process would have it.
+    /// Makes a client with its own ledger, as another process would.
     async fn client(&self) -> Client {
         self.client_with("key").await
     }
@@ -70,7 +70,7 @@ fn accepted(submission: Submission) -> Job {
     }
 }
 
-/// A caller that goes away during the request loses no job.
+/// A caller that drops the future of the request loses no job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_submit_that_is_dropped_is_recorded() {
     let place = Place::new().await;
@@ -81,7 +81,7 @@ async fn a_submit_that_is_dropped_is_recorded() {
     let drops = 40;
     for number in 0..drops {
         let (key, moment) = (format!("drop {number}"), whole * number / drops);
-        // kie.ai accepts 20 requests in 10 seconds, so each of these uses an account of its own.
+        // kie.ai accepts 20 requests in 10 seconds for an account, so each request has another account.
         let client = eager(
             Client::new(place.kie(&format!("key {number}")))
                 .unwrap()
@@ -184,7 +184,7 @@ async fn a_rewritten_ledger_has_the_same_entries() {
         "nothing is written over a ledger"
     );
 
-    // The copy continues the record.
+    // The copy continues the ledger.
     let client = eager(Client::new(place.kie("key")).unwrap())
         .with_ledger(FileLedger::open(&copy).await.unwrap());
     let sent = place.sim.submits();
@@ -210,7 +210,7 @@ async fn a_rewritten_ledger_has_the_same_entries() {
     assert_eq!(found.unwrap().key, "done");
 }
 
-/// A link with a signature is stored only until its request was sent.
+/// A link with a signature is stored only until the request with the link was sent.
 #[tokio::test]
 async fn signed_links_are_removed_after_their_request_was_sent() {
     let place = Place::new().await;
@@ -224,7 +224,8 @@ async fn signed_links_are_removed_after_their_request_was_sent() {
         .unwrap();
     let text = || std::fs::read_to_string(place.path()).unwrap();
     let reopened = async || {
-        // A file that was written just now is not rewritten, since the account's limit counts its last requests.
+        // A file that was written a moment ago is not rewritten, since its last lines count for the limit of the
+        // account.
         let file = std::fs::File::options()
             .write(true)
             .open(place.path())
@@ -262,7 +263,7 @@ async fn signed_links_are_removed_after_their_request_was_sent() {
     );
 }
 
-/// A damaged file may refuse a request, but must never send one that may have been sent before.
+/// With a damaged file, the ledger may refuse a request, but must never permit one that may have been sent before.
 #[tokio::test]
 async fn a_damaged_file_never_sends_a_request_twice() {
     let place = Place::new().await;

@@ -1,4 +1,5 @@
-//! Several processes use one ledger file, or a power failure damages it. Tests of any ledger are in tests/ledgers.
+//! Several processes use one ledger file, or a power failure damages the file. Tests for all kinds of ledgers are in
+//! tests/ledgers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::fs::{self, File, OpenOptions};
@@ -16,7 +17,7 @@ use veo_core::{
     Video, VideoRequest,
 };
 
-/// A provider without a network that accepts everything. It can be busy when it is asked about a task.
+/// A provider without a network that accepts every request. It can refuse questions about a task for a while.
 #[derive(Clone, Debug)]
 struct Hat {
     models: Vec<Model>,
@@ -90,7 +91,7 @@ fn dog() -> VideoRequest {
     VideoRequest::text("A dog")
 }
 
-/// Returns a client with a ledger of its own, as another process would have it.
+/// Makes a client with its own ledger, as another process would.
 async fn client(hat: &Hat, path: &Path) -> Client {
     let every = Duration::from_millis(1);
     let poll = Poll::default().first(Duration::ZERO).every(every);
@@ -107,7 +108,8 @@ async fn accepted(client: &Client, key: &str) -> Job {
     job
 }
 
-/// Makes a file that the next process rewrites: it has not changed for long, and has links that are not needed.
+/// Makes a ledger file that the next process rewrites, since the file is old, and has links that are not needed any
+/// more.
 async fn rewritten_next(hat: &Hat, path: &Path) -> File {
     let before = client(hat, path).await;
     let mut linked = dog();
@@ -142,7 +144,7 @@ async fn a_file_that_two_processes_rewrite_loses_nothing() {
         let (hat, path) = (hat.clone(), path.clone());
         tasks.spawn(async move { accepted(&client(&hat, &path).await, key).await });
     }
-    // Both have opened the file by then and wait for the lock.
+    // After this time both tasks have opened the file, and wait for the lock.
     sleep(Duration::from_millis(100)).await;
     file.unlock().unwrap();
     let _ = tasks.join_all().await;

@@ -1,4 +1,4 @@
-//! Outside of a tokio runtime tokio panics, and every call of the library returns an error instead.
+//! Outside of a Tokio runtime, every call of the library returns an error. Tokio itself would panic.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -14,7 +14,7 @@ use veo_core::{
     Client, Image, JobRef, Kie, Resolution, Settlement, Submission, Video, VideoRequest,
 };
 
-/// Polls a call once outside of any runtime. It has to end with the error about that.
+/// Polls a call once outside of a runtime. The call has to end with the error about the missing runtime.
 #[track_caller]
 fn check(call: &str, asked: impl Future<Output = impl Debug>) {
     let ended = asked.now_or_never();
@@ -67,7 +67,7 @@ fn every_call_outside_of_a_runtime_names_that_as_its_error() {
     }
 }
 
-/// A request that was planned within a runtime is not sent outside of it.
+/// A request that was planned within a runtime is not sent outside of the runtime.
 #[test]
 fn a_prepared_request_is_not_sent_outside_of_a_runtime() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

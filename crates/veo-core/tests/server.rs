@@ -1,7 +1,7 @@
-//! The example of a web backend as a process of its own: its answers, and its record after it was killed.
+//! The example of a web backend, run as a separate process: its answers, and its ledger after the process was killed.
 //!
-//! `cargo test` builds the example, and `--test server` alone uses the one that was built last. `VEO_TEST_KILLS` is the
-//! number of kills, and `VEO_TEST_SEED` tries the same moments again.
+//! `cargo test` builds the example. `cargo test --test server` uses the example that was built last. `VEO_TEST_KILLS`
+//! is the number of kills. A run with the same `VEO_TEST_SEED` chooses the same moments.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -37,7 +37,7 @@ fn example() -> PathBuf {
     path
 }
 
-/// A backend with its disk and its address. It may be running or not.
+/// A backend with its folder and its address. Its process may be running or not.
 struct Backend {
     folder: TempDir,
     address: SocketAddr,
@@ -49,7 +49,7 @@ struct Backend {
 
 impl Backend {
     fn new(sim: &Sim, key: &str) -> Self {
-        // The port was free a moment ago. It stays the same after each start, since callbacks go there.
+        // The port was free a moment ago. It stays the same after each start, since kie.ai sends the callbacks to it.
         let address = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -127,7 +127,7 @@ impl Backend {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    /// Asks for a video, and returns the status and the answer.
+    /// Orders a video, and returns the status and the body of the answer.
     async fn post(&self, key: Option<&str>, body: Value) -> Result<(u16, Value), reqwest::Error> {
         let mut request = self
             .web
@@ -226,7 +226,7 @@ async fn a_video_is_made_once_for_a_key_and_saved_when_kie_ai_calls() {
         .unwrap();
     assert_eq!((status, backend.get("order-18").await.0), (400, 404));
 
-    // Without a callback the backend would ask after a minute.
+    // Without a callback, the backend would ask kie.ai for the first time after a minute.
     let told = backend.until("order-17", &["done"]).await;
     assert_eq!(told["video"], "order-17.mp4", "{told}");
     assert!(
@@ -357,7 +357,7 @@ fn signed() -> Callbacks {
     }
 }
 
-/// The states in the ledger, while no process has it open.
+/// Reads the states of all keys. No process may have the ledger open.
 async fn states(backend: &Backend) -> BTreeMap<String, EntryState> {
     let Some(ledger) = FileLedger::open_existing(backend.ledger()).await.unwrap() else {
         return BTreeMap::new();
@@ -378,7 +378,7 @@ async fn a_backend_killed_at_any_moment_pays_once() {
     let seed = number("VEO_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("to see the same choices again: VEO_TEST_SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
-    // A video takes 90 ms, and its callback comes after a start or two.
+    // A video takes 90 ms. Its callback comes after one or two further starts of the backend.
     let callbacks = Callbacks {
         late: 500,
         ..signed()
@@ -396,7 +396,8 @@ async fn a_backend_killed_at_any_moment_pays_once() {
         backend.start().await;
         let (submits, start) = (sim.submits(), Instant::now());
         keys.extend((0..chance.usize(1..=2)).map(|number| format!("order-{kill}-{number}")));
-        // Half of the moments are anywhere. The other half are right after a payment, where there is most to lose.
+        // Half of the kills are at any moment. The other half are right after a payment, when a lost line would cost
+        // most.
         let is_anywhere = chance.bool();
         let moment =
             Duration::from_micros(chance.u64(0..if is_anywhere { 400_000 } else { 4_000 }));
@@ -407,7 +408,7 @@ async fn a_backend_killed_at_any_moment_pays_once() {
             }
             sleep(moment).await;
         };
-        // A user without an answer asks again with the same key, and some users do so in any case.
+        // A user without an answer repeats the order with the same key. Some users repeat it even after an answer.
         let posting = async {
             for key in keys.iter().rev().take(4) {
                 if let Ok((status, told)) = backend.post(Some(key), prompt(key)).await {

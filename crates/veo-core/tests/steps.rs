@@ -1,4 +1,4 @@
-//! The work on the open entries of a ledger: single steps, and runs that go on until they are stopped.
+//! The work on the open entries of a ledger: single steps, and runs that continue until they are stopped.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use veo_core::{
 };
 use veo_sim::Sim;
 
-/// A provider without a network, so that a test can let time pass at once.
+/// A provider without a network, so that a test can skip time.
 #[derive(Clone, Debug)]
 struct Hat {
     models: Vec<Model>,
@@ -106,7 +106,7 @@ async fn ledger(folder: &Path) -> FileLedger {
     FileLedger::open(folder.join("jobs.ledger")).await.unwrap()
 }
 
-/// Returns a client that asks about a job once in an hour.
+/// Makes a client that asks about a job once an hour.
 fn patient(provider: impl Provider + 'static) -> Client {
     let hour = Duration::from_secs(3600);
     Client::new(provider)
@@ -130,13 +130,13 @@ fn dog() -> VideoRequest {
     VideoRequest::text("A dog")
 }
 
-/// Starts a run that goes on until the end of the test, and returns the steps that it hands on.
+/// Starts a run that continues until the end of the test, and returns a stream of its steps.
 fn serve(client: &Client) -> UnboundedReceiver<(String, Step)> {
     let (sender, handed) = unbounded_channel();
     let client = client.clone();
     tokio::spawn(async move {
         let hand_on = |key, step| {
-            // The receiver is gone only at the end of the test.
+            // The send fails only at the end of the test.
             let _ = sender.send((key, step));
             std::future::ready(())
         };

@@ -1,21 +1,21 @@
--- The entries. `entry` is all that is known of one, in JSON; the other columns are there to find and to count it.
+-- The entries. `entry` is the whole entry in JSON. The other columns serve to find and to count entries.
 CREATE TABLE veo_entries (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     key text NOT NULL,
-    -- As it was written down. The view veo_jobs has the state that counts.
+    -- The last state that was written. The view veo_jobs also considers the lease.
     state text NOT NULL,
-    -- The mark of the call that is on its way, which its process renews.
+    -- Random text that identifies the call on its way. The process of the call renews `leased_until`.
     lease text,
     leased_until timestamptz,
     at timestamptz NOT NULL,
     job text,
-    -- The job without a size, where it was asked for with one and is no upgrade.
+    -- The job without its size. Only for a request with a size above 720p, and not for an upgrade.
     video text,
     target text,
     base_url text,
     prompt text NOT NULL,
     entry json NOT NULL,
-    -- A key can be longer than what an ordinary unique index takes.
+    -- A key can be longer than an ordinary unique index allows.
     CONSTRAINT veo_entries_key EXCLUDE USING hash (key WITH =)
 );
 
@@ -45,10 +45,11 @@ CREATE INDEX veo_attempts_account ON veo_attempts (account, sent_at);
 CREATE INDEX veo_attempts_marker ON veo_attempts USING hash (marker);
 CREATE INDEX veo_attempts_budget ON veo_attempts USING hash (budget) WHERE NOT is_rejected;
 
--- Whoever asks for leave to make a paid call locks the row of its account.
+-- A transaction that permits a paid call locks the row of the account, so the limit and the budget hold for all
+-- machines.
 CREATE TABLE veo_accounts (
     account text PRIMARY KEY,
-    -- The provider has asked for a pause until then.
+    -- The end of a pause that the provider has asked for.
     not_before timestamptz NOT NULL
 );
 
@@ -59,13 +60,13 @@ CREATE TABLE veo_prices (
     credits double precision NOT NULL
 );
 
--- By how much the balance has fallen while a budget was in use.
+-- The credits by which the balance has fallen while a budget was in use.
 CREATE TABLE veo_budgets (
     budget text PRIMARY KEY,
     fall double precision NOT NULL
 );
 
--- An entry on its way whose process does not renew its lease any more is unknown.
+-- The state of an entry after its lease: if the lease of a call on its way has ended, the outcome is unknown.
 CREATE VIEW veo_jobs AS
 SELECT
     id,
@@ -83,7 +84,7 @@ SELECT
     entry
 FROM veo_entries;
 
--- For people: what may need something.
+-- For people: the entries that are not done, failed or rejected.
 CREATE VIEW veo_open AS
 SELECT jobs.key, jobs.state, jobs.at, attempts.account, attempts.sent_at, jobs.job, jobs.target, jobs.prompt
 FROM veo_jobs AS jobs
@@ -92,7 +93,7 @@ LEFT JOIN LATERAL (
 ) AS attempts ON true
 WHERE jobs.state IN ('wanted', 'on_its_way', 'accepted', 'unknown', 'finished');
 
--- For people: what may have been charged, and is not sent again until somebody settles it.
+-- For people: the entries that may have been charged. Their calls are not sent again until somebody settles the entry.
 CREATE VIEW veo_unknown AS
 SELECT key, account, sent_at, prompt FROM veo_open WHERE state = 'unknown';
 

@@ -10,20 +10,21 @@ use veo_core::{Error, ErrorKind};
 /// The end of a transaction that has not succeeded.
 #[derive(Debug)]
 pub(crate) enum Failed {
-    /// It has done nothing, and can be tried again.
+    /// The transaction changed nothing, and can be tried again.
     Again(Error),
-    /// The answer to its commit was lost. It has done all or nothing.
+    /// The answer to the commit was lost. The transaction changed everything or nothing.
     Unclear(Error),
-    /// It has done nothing, and another try does not help.
+    /// The transaction changed nothing, and another try would fail too.
     Final(Error),
 }
 
 /// The time for which a transaction is tried again.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The first and the longest pause before it is tried again.
+/// The first and the longest pause before another try.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// Does the work, and does it again as long as that may help. An unclear end is returned at once.
+/// Runs a transaction, and repeats it after [`Failed::Again`] for [`PATIENCE`]. Every other end is returned at once:
+/// after an unclear end a repetition could record a call twice.
 pub(crate) async fn tried<T, F>(mut work: impl FnMut() -> F) -> Result<T, Failed>
 where
     F: Future<Output = Result<T, Failed>>,
@@ -44,7 +45,7 @@ where
 
 /// Returns the end of a transaction whose commit has failed.
 pub(crate) fn of_commit(error: tokio_postgres::Error) -> Failed {
-    // Only a conflict says for certain that it was rolled back. After any other error it may be on the disk.
+    // Only a conflict proves that the transaction was rolled back. After any other error the commit may be on the disk.
     let is_rolled_back = error.code().is_some_and(is_conflict);
     match Failed::from(error) {
         Failed::Again(error) if is_rolled_back => Failed::Again(error),
@@ -55,7 +56,7 @@ pub(crate) fn of_commit(error: tokio_postgres::Error) -> Failed {
 }
 
 impl Failed {
-    /// Lets an unclear end be tried again, for work that can be done twice without harm.
+    /// Makes an unclear end one that is tried again, for a transaction that may be repeated without harm.
     pub(crate) fn harmless(self) -> Self {
         match self {
             Self::Unclear(error) => Self::Again(error),
@@ -112,7 +113,7 @@ impl From<PoolError> for Failed {
     }
 }
 
-/// Returns whether other transactions were in the way, so that it was rolled back.
+/// Returns whether a conflict with other transactions has rolled the transaction back.
 fn is_conflict(code: &SqlState) -> bool {
     let conflicts = [
         SqlState::T_R_SERIALIZATION_FAILURE,

@@ -34,11 +34,12 @@ use crate::{migrate, money, rows, transactions};
 #[derive(Clone)]
 pub struct PostgresLedger {
     pool: Pool,
-    /// The leases, by key, of calls that were begun here and whose outcome is not written down yet.
+    /// The leases, by key, of the calls that this ledger has begun and whose outcome is not written down yet.
     leases: Arc<Mutex<HashMap<String, String>>>,
 }
 
-/// The time between renewals of a lease, and their number. After ten minutes a call does not count as on its way.
+/// The time between two renewals of a lease, and the number of renewals. After ten minutes the lease of a call ends,
+/// and then its outcome is unknown.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 const RENEWALS: u32 = 60;
 
@@ -73,7 +74,8 @@ impl PostgresLedger {
         let mut client = self.pool.get().await?;
         let transaction = transactions::start(&mut client).await?;
         let begun = transactions::begin(&transaction, begin.clone(), lease).await?;
-        // The call leaves only after this commit. Any other answer has written nothing to keep.
+        // The call is sent only after this commit, so a call that left is always in the ledger. Every other answer
+        // forbids the call, and has written nothing.
         if let Begun::Yours = begun {
             transaction.commit().await.map_err(of_commit)?;
         }
@@ -94,7 +96,7 @@ impl PostgresLedger {
         Ok(entry)
     }
 
-    /// Permits a call only if it is certain that the call is on record.
+    /// Permits a call only if it is certain that the call is in the ledger.
     async fn begun(self, begin: Begin) -> Result<Begun, Error> {
         let key = begin.want.key.clone();
         let lease = random()?;
@@ -104,7 +106,8 @@ impl PostgresLedger {
                 Ok(Begun::Yours)
             }
             Ok(answer) => Ok(answer),
-            // The call may not be on record, so to send it could pay twice. It may also be, so it is withdrawn.
+            // The call may not be in the ledger. Then another process could send it too, and both would be paid for. So
+            // the call is not sent. It may also be in the ledger, so it is withdrawn.
             Err(Failed::Unclear(error)) => {
                 self.withdraw(&key, &lease).await;
                 let message =
@@ -120,7 +123,7 @@ impl PostgresLedger {
         let next = random()?;
         let is_end = matches!(event, Event::Ended { .. });
         let is_call = matches!(event, Event::CalledAgain { .. });
-        // To record one of these twice changes nothing, so it is tried again after an unclear commit.
+        // To record one of these events twice changes nothing, so it is recorded again after an unclear commit.
         let is_harmless = is_end
             || matches!(
                 event,
@@ -148,7 +151,8 @@ impl PostgresLedger {
         Ok(entry)
     }
 
-    /// Writes down that a call was not made, if it was begun at all. If that fails too, the call becomes unknown.
+    /// Records that a call was not sent, if the ledger has the call. If this fails too, the outcome becomes unknown
+    /// when the lease ends, and the call is never sent again.
     async fn withdraw(&self, key: &str, lease: &str) {
         let withdrawn = tried(async || {
             let mut client = self.pool.get().await?;
@@ -172,7 +176,7 @@ impl PostgresLedger {
         tokio::spawn(async move {
             for _ in 0..RENEWALS {
                 sleep(RENEW_EVERY).await;
-                // A renewal that fails is tried again before the lease is over.
+                // If a renewal fails, the next one still comes before the end of the lease.
                 if let Ok(false) = renew(&pool, &key, &lease).await {
                     return;
                 }
@@ -242,8 +246,8 @@ impl fmt::Debug for PostgresLedger {
     }
 }
 
-/// Runs a transaction in a task of its own, which ends with the caller. A caller can stop polling, and would then keep
-/// its locks from all others.
+/// Runs a transaction in its own Tokio task, which ends when the caller drops its future. Without the task, a caller
+/// that stops polling would keep its locks, and all other transactions would wait.
 fn in_a_task<T: Send + 'static>(
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> BoxFuture<'static, Result<T, Error>> {
@@ -265,7 +269,8 @@ fn in_a_task<T: Send + 'static>(
     })
 }
 
-/// Renews a lease, and returns whether it was still held. The call of a lease that is over may have been settled.
+/// Renews a lease that has not ended, and returns whether there was one. After the end of its lease, a call may have
+/// been settled.
 async fn renew(pool: &Pool, key: &str, lease: &str) -> Result<bool, Failed> {
     let update = format!(
         "UPDATE veo_entries SET leased_until = clock_timestamp() + {LEASE}
@@ -282,7 +287,7 @@ fn in_runtime() -> Result<(), Error> {
     })
 }
 
-/// Returns the mark of a call, which no other call has.
+/// Returns a random lease, so that no other call has the same one.
 fn random() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {

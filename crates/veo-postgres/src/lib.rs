@@ -10,7 +10,7 @@
 //!
 //! Before a paid call is sent, a transaction records it as begun. This transaction locks the row of the account, so all
 //! machines together keep to the limit of the account and to a budget. If the connection is lost during the commit, the
-//! process cannot know whether the call is on record. The call is then not sent, and nothing is charged.
+//! process cannot know whether the call is in the ledger. Then the call is not sent, and nothing is charged.
 //!
 //! A call on its way has a lease of 30 seconds in the database. The process that sends the call renews the lease for up
 //! to ten minutes. If the lease ends without an outcome, the outcome is unknown, and the call may have been charged. No

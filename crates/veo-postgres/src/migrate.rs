@@ -5,7 +5,8 @@ use veo_core::{Error, ErrorKind};
 use crate::failure::{Failed, of_commit, tried};
 use crate::transactions::start;
 
-/// The steps from an empty schema to this version's. A released step is not changed any more.
+/// The SQL of each step, from an empty schema to the tables of this version. The statements of a released step never
+/// change.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/1.sql")];
 
 /// The lock for migrations: "veo" and a number.
@@ -16,7 +17,7 @@ const LOCK: i64 = 0x0076_656f_0001;
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Ledger`] if that is not possible, also if the tables are those of a later version.
+/// [`ErrorKind::Ledger`] if the database refuses a step, or if the tables are those of a later version.
 pub async fn migrate(pool: &Pool) -> Result<(), Error> {
     let migrated = tried(async || migrate_once(pool).await.map_err(Failed::harmless)).await;
     Ok(migrated?)
@@ -59,7 +60,7 @@ async fn migrate_once(pool: &Pool) -> Result<(), Failed> {
     transaction.commit().await.map_err(of_commit)
 }
 
-/// Returns the number of migrations that were made.
+/// Returns the number of steps that were already made.
 async fn version(client: &impl GenericClient) -> Result<usize, Failed> {
     let query = "SELECT coalesce(max(version), 0) FROM veo_schema";
     let version: i32 = client.query_one(query, &[]).await?.try_get(0)?;

@@ -9,8 +9,8 @@ use veo_core::ledger::{Begin, Budget};
 
 use crate::failure::Failed;
 
-/// The amount that counts as spent for the budget $1. It is summed each time. With 100,000 calls that takes a tenth of a second, in
-/// which nobody else begins a call for the account.
+/// The amount that counts as spent for the budget $1. Every call sums it again. With 100,000 calls the sum takes a
+/// tenth of a second, in which no other call of the account begins.
 const SPENT: &str = "greatest(
     (SELECT sum(coalesce(attempts.credits, prices.credits, attempts.reserved, 0))
      FROM veo_attempts AS attempts LEFT JOIN veo_prices AS prices ON prices.kind = attempts.kind
@@ -18,16 +18,17 @@ const SPENT: &str = "greatest(
     (SELECT fall FROM veo_budgets WHERE budget = $1),
     0)";
 
-/// A locked account. Nobody else begins a call for it until the end of the transaction.
+/// A locked account. No other transaction begins a call of the account until this one ends.
 pub(crate) struct Account {
     pub(crate) starts: SentTimes,
     /// The time of the database after the account was locked, since 1970.
     pub(crate) since: Duration,
-    /// That time in whole seconds, which is the same after JSON.
+    /// The same time in whole seconds, so that it is equal after a round trip through JSON.
     pub(crate) now: SystemTime,
 }
 
-/// Locks the account of a call, and then asks for the time, which is that of sending.
+/// Locks the account of a call, and then reads the time, which counts as the time of sending. The time is read after
+/// the lock, since a transaction can wait for the lock.
 pub(crate) async fn lock(transaction: &Transaction<'_>, begin: &Begin) -> Result<Account, Failed> {
     let account = &begin.offer.account;
     let insert = "INSERT INTO veo_accounts VALUES ($1, 'epoch') ON CONFLICT DO NOTHING";
@@ -106,7 +107,7 @@ pub(crate) async fn fall(
     Ok(())
 }
 
-/// Leaves an account alone for a while, if this refusal of its provider asks for that.
+/// Stores a pause for an account, if a refusal of its provider asks for one.
 pub(crate) async fn hold(
     transaction: &Transaction<'_>,
     account: &str,

@@ -14,13 +14,13 @@ use crate::failure::Failed;
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) id: i64,
-    /// The entry, in the state that counts after the lease.
+    /// The entry. If the lease of its call has ended, the state is unknown.
     pub(crate) entry: Entry,
-    /// The mark of the call on its way. It stays when the process of that call has ended.
+    /// The lease of the last call, if the call has no outcome. The row keeps the lease even after its end.
     pub(crate) lease: Option<String>,
 }
 
-/// A property by which an entry is found.
+/// A search for an entry by one of its properties.
 #[derive(Debug)]
 pub(crate) struct Sought {
     pub(crate) text: String,
@@ -30,12 +30,12 @@ pub(crate) struct Sought {
 
 /// The time for which a call is on its way without a renewal.
 pub(crate) const LEASE: &str = "interval '30 seconds'";
-/// The states of open entries, as their index has them.
+/// The condition for open entries. The index `veo_entries_open` has the same condition.
 const OPEN: &str = "state IN ('wanted', 'on_its_way', 'accepted', 'unknown', 'finished')";
 /// The columns of a [`Stored`].
 const COLUMNS: &str = "id, state, lease, entry::text";
 
-/// Returns the entry of a key. Nobody else changes it until the end of the transaction.
+/// Returns the entry of a key, and locks it: no other transaction changes the entry until this one ends.
 pub(crate) async fn locked(
     transaction: &Transaction<'_>,
     key: &str,
@@ -60,7 +60,7 @@ pub(crate) async fn entry(client: &impl GenericClient, key: &str) -> Result<Opti
 impl Sought {
     pub(crate) fn of(find: &Find<'_>) -> Result<Self, Error> {
         let (text, id) = match find {
-            // The latest entry with this very job counts, or else the first that was asked for with a size.
+            // The latest entry with exactly this job is found, or else the first entry that has the job with a size.
             Find::Job(job) => (
                 job.to_string(),
                 "coalesce(
@@ -105,7 +105,7 @@ pub(crate) async fn list(client: &impl GenericClient, which: Which) -> Result<Ve
         Which::WithPrompts => "prompt",
         _ => "''",
     };
-    // An entry is open whether its lease is over or not.
+    // The table suffices, since an entry is open before and after the end of its lease.
     let filter = match which {
         Which::Open => format!("WHERE id IN (SELECT id FROM veo_entries WHERE {OPEN})"),
         _ => String::new(),
@@ -134,7 +134,8 @@ fn text(row: &Row, column: usize) -> Result<Option<Arc<str>>, Failed> {
     Ok(text.map(Into::into))
 }
 
-/// Returns the key of another open entry with this target. Nobody else takes the target during the transaction.
+/// Returns the key of another open entry with this target. It locks the target, so no other transaction gives it to an
+/// entry meanwhile.
 pub(crate) async fn owner_of_target(
     transaction: &Transaction<'_>,
     target: &str,
@@ -147,14 +148,15 @@ pub(crate) async fn owner_of_target(
     Ok(row.map(|row| row.try_get(0)).transpose()?)
 }
 
-/// Locks a text that two transactions must not give to two entries.
+/// Locks a target or a job until the end of the transaction, so that two transactions cannot give it to two entries.
 pub(crate) async fn lock_name(transaction: &Transaction<'_>, name: &str) -> Result<(), Failed> {
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || ' ' || $1, 0))";
     transaction.execute(lock, &[&name]).await?;
     Ok(())
 }
 
-/// Stores an entry after an event. If another transaction has stored its key meanwhile, this one has to be tried again.
+/// Stores an entry after an event. If another transaction has stored the key meanwhile, this transaction has to be
+/// tried again.
 pub(crate) async fn save(
     transaction: &Transaction<'_>,
     id: Option<i64>,
@@ -227,7 +229,8 @@ pub(crate) async fn save(
                     ],
                 )
                 .await?;
-            // Another process has stored this key meanwhile. Two first calls under it would both be paid for.
+            // Another process has stored this key meanwhile. If this transaction overwrote that entry, both processes
+            // would send a first call under the key, and both calls would be paid for.
             let Some(row) = row else {
                 let message = format!(
                     "other processes keep storing {:?}; try again later",
@@ -241,7 +244,7 @@ pub(crate) async fn save(
     save_attempt(transaction, id, entry, kind).await
 }
 
-/// Refuses texts with zero characters, which PostgreSQL does not take.
+/// Refuses texts with zero characters, which PostgreSQL cannot store.
 pub(crate) fn check_zeros(texts: &impl Serialize) -> Result<(), Failed> {
     if without_zeros(&mut serde_json::to_value(texts)?) {
         let message =
@@ -251,7 +254,7 @@ pub(crate) fn check_zeros(texts: &impl Serialize) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Returns an event without zero characters, since nothing may keep an outcome from being written down.
+/// Returns an event without zero characters, so that PostgreSQL can store every outcome.
 pub(crate) fn storable(event: Event) -> Result<Event, Failed> {
     let mut value = serde_json::to_value(&event)?;
     if without_zeros(&mut value) {

@@ -1,4 +1,4 @@
-//! The transactions of the ledger: to want, to begin, to record.
+//! The transactions of the ledger: to store a wish, to begin a call, and to record an event.
 
 use std::time::SystemTime;
 
@@ -13,8 +13,8 @@ use crate::failure::Failed;
 use crate::rows::{Sought, Stored};
 use crate::{money, rows};
 
-/// Stores a wish in a transaction of the caller, like [`want`](veo_core::ledger::Ledger::want) in its own. So the job
-/// of a queue and the wish are stored together or not at all. Nothing is sent.
+/// Stores a wish as [`want`](veo_core::ledger::Ledger::want) does, but in a transaction of the caller. So a queue item
+/// and the wish are stored together or not at all. Nothing is sent.
 ///
 /// ```no_run
 /// use veo_core::VideoRequest;
@@ -34,12 +34,13 @@ use crate::{money, rows};
 /// # Errors
 ///
 /// The errors of [`want`](veo_core::ledger::Ledger::want). After [`ErrorKind::Ledger`] the transaction can only be
-/// rolled back; it is not tried again here.
+/// rolled back. This function does not try it again.
 pub async fn want_in(transaction: &Transaction<'_>, want: Want) -> Result<Entry, Error> {
     Ok(self::want(transaction, want).await?)
 }
 
-/// Begins a transaction whose commit is on the disk when it returns, whatever the user's settings are.
+/// Begins a transaction. When its commit returns, the commit is on the disk, even if the user has turned
+/// `synchronous_commit` off.
 pub(crate) async fn start(client: &mut Object) -> Result<Transaction<'_>, Failed> {
     let client: &mut tokio_postgres::Client = client;
     let transaction = client
@@ -48,7 +49,7 @@ pub(crate) async fn start(client: &mut Object) -> Result<Transaction<'_>, Failed
         .read_only(false)
         .start()
         .await?;
-    // A machine that stands still must not keep an account locked for all others.
+    // A machine that hangs must not keep an account locked for all others.
     transaction
         .batch_execute(
             "SELECT set_config('idle_in_transaction_session_timeout', '10s', true);
@@ -66,7 +67,7 @@ pub(crate) async fn want(transaction: &Transaction<'_>, want: Want) -> Result<En
     let known = stored.as_ref().map(|stored| &stored.entry);
     let target = rules::target(&want, known).map(str::to_owned);
     let Some(event) = rules::wanted(want, known)? else {
-        // The entry is known, and stays as it is.
+        // The entry exists already, and is not changed.
         return stored
             .map(|stored| stored.entry)
             .ok_or_else(|| no_such(&key).into());
@@ -82,7 +83,7 @@ pub(crate) async fn want(transaction: &Transaction<'_>, want: Want) -> Result<En
     Ok(entry)
 }
 
-/// Asks for permission to make a call that has this lease.
+/// Decides whether a call may be sent, and records the permitted call as begun, with its lease.
 pub(crate) async fn begin(
     transaction: &Transaction<'_>,
     begin: Begin,
@@ -107,7 +108,8 @@ pub(crate) async fn begin(
     {
         return Ok(Begun::TargetTaken(owner));
     }
-    // Until the commit nobody else begins a call of this account, so neither its limit nor the budget is passed.
+    // Until the commit no other transaction begins a call of this account. Otherwise two calls could each fit into the
+    // limit or the budget, and exceed it together.
     let account = money::lock(transaction, &begin).await?;
     if let Some(answer) = rules::not_before(&begin, &account.starts, account.since) {
         return Ok(answer);
@@ -129,8 +131,8 @@ pub(crate) async fn begin(
     Ok(Begun::Yours)
 }
 
-/// Writes down what happened to an entry. `own` is the lease of the event's call, if this process has made the call,
-/// and `next` is that of a repeated call.
+/// Records an event of an entry. `own` is the lease of the call that the event is about, if this process has begun the
+/// call. `next` is the lease of a repeated call.
 pub(crate) async fn record(
     transaction: &Transaction<'_>,
     key: &str,
@@ -140,7 +142,7 @@ pub(crate) async fn record(
 ) -> Result<Entry, Failed> {
     if let Event::Fall { credits } = event {
         money::fall(transaction, key, credits).await?;
-        // A fall belongs to no entry.
+        // A fall of the balance belongs to a budget and not to an entry.
         return Ok(Entry::first(key, SystemTime::now(), event));
     }
     let event = rows::storable(event)?;
@@ -164,7 +166,8 @@ pub(crate) async fn record(
         return Ok(stored.entry);
     }
     let is_on_its_way = stored.entry.state == EntryState::OnItsWay;
-    // The outcome of an earlier call must not end the one that is on its way now.
+    // The outcome of an earlier call must not count for the call that is on its way now. Otherwise a late rejection
+    // would allow a second call while this one may be paid for.
     if is_on_its_way && matches!(event, Event::Ended { .. }) && stored.lease.as_deref() != own {
         let message = format!("{key} was sent again meanwhile by another task or process");
         return Err(Error::new(ErrorKind::OnItsWay, message).into());
@@ -196,7 +199,7 @@ pub(crate) async fn withdraw(
     lease: &str,
 ) -> Result<(), Failed> {
     let stored = rows::locked(transaction, key).await?;
-    // With another lease there is another call, which may have been sent.
+    // Another lease belongs to another call, which may have been sent, so it must not become rejected.
     let Some(stored) = stored.filter(|stored| stored.lease.as_deref() == Some(lease)) else {
         return Ok(());
     };
@@ -207,7 +210,7 @@ pub(crate) async fn withdraw(
     rows::save(transaction, id, &entry, None, None).await
 }
 
-/// Returns an entry after an event, and its row if it has one.
+/// Applies an event to an entry. Returns the id of its row, if it has one, and the entry.
 fn applied(
     stored: Option<Stored>,
     key: &str,
@@ -223,7 +226,7 @@ fn applied(
     }
 }
 
-/// Returns the time of the database in whole seconds, which is the same after JSON.
+/// Returns the time of the database in whole seconds, so that it is equal after a round trip through JSON.
 async fn now(transaction: &Transaction<'_>) -> Result<SystemTime, Failed> {
     let query = "SELECT date_trunc('second', clock_timestamp())";
     Ok(transaction.query_one(query, &[]).await?.try_get(0)?)

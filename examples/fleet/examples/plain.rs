@@ -1,5 +1,6 @@
-//! The same videos on the engine alone, as its own documentation proposes, to compare: a job sends its request, asks until there
-//! is a video, and saves it. What fails or is killed, the engine begins again from the top. This pays twice; do not copy it.
+//! Makes the videos with the engine `graphile_worker` alone, as its own documentation proposes, to compare it with the
+//! fleet. A queue item sends the request, asks until there is a video, and saves the video. If an item fails or its
+//! worker is killed, the engine starts the item again, and the request is sent and paid for again. Do not copy this.
 
 use std::env;
 use std::error::Error as StdError;
@@ -30,10 +31,11 @@ async fn main() -> Result<(), AnyError> {
         .concurrency(env::var("WORKERS")?.parse()?)
         .define_job::<MakeVideo>()
         .add_extension(Client::new(kie)?)
-        // There is a worker for each video, and to look often or at each notification would be all that the machine does.
+        // There is a worker for each video. If all of them looked for items often, or at each notification, the machine
+        // would do nothing else.
         .poll_interval(Duration::from_secs(5))
         .use_notification_delivery(false)
-        // As in the fleet.
+        // These settings are those of the fleet.
         .heartbeat_interval(Duration::from_secs(5))
         .sweep_interval(Duration::from_secs(10))
         .sweep_threshold(Duration::from_secs(30))
@@ -71,7 +73,7 @@ async fn make_video(number: usize, context: &WorkerContext) -> Result<(), AnyErr
     Ok(())
 }
 
-/// Asks until there is a video, as often as the fleet does.
+/// Asks for the state as often as the fleet does, and returns the URL of the video.
 async fn wait(client: &Client, task: &str) -> Result<String, AnyError> {
     sleep(Duration::from_secs(30)).await;
     loop {

@@ -1,6 +1,7 @@
-//! A web backend of several replicas, which make videos together and pay for each once. It is meant to be copied, and
-//! `crates/veo-postgres/docs/fleet.md` describes it. `graphile_worker` is the queue. Only the ledger decides about
-//! money. With the simulator in place of kie.ai it needs no key:
+//! A web backend of several replicas, which make videos together and never pay twice for one. Copy it as a start for
+//! your own; `crates/veo-postgres/docs/fleet.md` describes it. `graphile_worker` is the queue, here called the engine.
+//! Only the ledger decides whether a paid call is sent. With the simulator in place of kie.ai, it needs no API key of
+//! kie.ai:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -14,14 +15,14 @@
 //!
 //! | variable | |
 //! | --- | --- |
-//! | `DATABASE_URL` | the PostgreSQL that has the ledger and the queue |
+//! | `DATABASE_URL` | the address of the PostgreSQL database with the ledger and the queue |
 //! | `KIE_API_KEY` | the API key of kie.ai |
-//! | `KIE_WEBHOOK_KEY` | the `webhookHmacKey` of its settings |
-//! | `KIE_BASE_URL` | somebody else than kie.ai, such as the simulator |
-//! | `ADDRESS` | where this replica listens; `127.0.0.1:8788` if not set |
-//! | `PUBLIC_URL` | how kie.ai reaches any of the replicas; the same for all of them, for good |
+//! | `KIE_WEBHOOK_KEY` | the `webhookHmacKey` of kie.ai's settings |
+//! | `KIE_BASE_URL` | an address other than kie.ai's own, such as the simulator's |
+//! | `ADDRESS` | the address at which this replica listens; `127.0.0.1:8788` if not set |
+//! | `PUBLIC_URL` | the URL at which kie.ai reaches any of the replicas; the same for all of them. Never change it |
 //! | `VIDEOS` | the folder for the videos, which all replicas share; `videos` if not set |
-//! | `WORKERS` | how many steps this replica makes at a time; 8 if not set |
+//! | `WORKERS` | the number of steps that this replica makes at a time; 8 if not set |
 #![allow(clippy::print_stdout, reason = "a program talks to its user")]
 
 use std::env;
@@ -69,16 +70,17 @@ struct Wanted {
     seconds: Option<u32>,
 }
 
-/// The job in the queue: one step for a key.
+/// A queue item of the engine: one step for a key.
 #[derive(Deserialize, Serialize)]
 struct MakeVideo {
     key: String,
 }
 
-/// The pause before the next step of a key for which nothing can be done now. Somebody may settle it in the meantime.
+/// The pause before the next step of a key for which nothing can be done now. In the meantime, a webhook or a person
+/// may settle the key.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// The number of orders that wait for the limit of the account at a time. With fewer, a slow answer of the provider would keep the others
-/// waiting; each of them keeps a worker.
+/// The number of orders that wait for the limit of the account at the same time. Each of them keeps a worker. With
+/// fewer lanes, one slow answer of the provider would delay the other orders.
 const LANES: i32 = 8;
 
 #[tokio::main]
@@ -100,7 +102,7 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     }
     let client = Client::new(Kie::new(access)?)?
         .with_downloads(downloads)?
-        // Webhooks say when to ask. These questions replace webhooks that are lost.
+        // A webhook makes the client ask kie.ai at once. These regular questions are for jobs whose webhook is lost.
         .with_poll(
             Poll::default()
                 .first(Duration::from_secs(60))
@@ -121,15 +123,17 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         .concurrency(workers)
         .define_job::<MakeVideo>()
         .add_extension(app.clone())
-        // Each notification lets each worker of each replica look for a job. To look once a second is quick enough.
+        // Each notification would make every worker of every replica look for a queue item. To look once a second is
+        // often enough.
         .use_notification_delivery(false)
-        // A killed replica is missed after 30 seconds. Its paid calls count as on their way for the same time. An
-        // earlier step would do no harm: two replicas that step the same key pay once, since the ledger lets one send.
+        // A silent replica counts as dead after 30 seconds. For the same time, its paid calls count as on their way. An
+        // earlier step would do no harm: if two replicas call `step` for one key, the ledger permits only one of them
+        // to send.
         .heartbeat_interval(Duration::from_secs(5))
         .sweep_interval(Duration::from_secs(10))
         .sweep_threshold(Duration::from_secs(30))
         .recovery_delay(Duration::from_secs(1))
-        // A download that is under way may end.
+        // A download that has begun may take this long to end.
         .shutdown_grace_period(Duration::from_secs(60))
         .init()
         .await?;
@@ -146,7 +150,8 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         .with_graceful_shutdown(working)
         .await?;
     finding.abort();
-    // A request on the wire may be paid for. This waits for its outcome, or the attempt would stay unknown.
+    // A request on the wire may be paid for. If the process ended before the outcome is in the ledger, the outcome
+    // would be unknown.
     app.client.drain().await;
     Ok(())
 }
@@ -159,7 +164,8 @@ fn routes(app: App) -> Router {
         .with_state(app)
 }
 
-/// Stores a wish and its job in one transaction, and sends nothing. Any replica sends it.
+/// Stores a wish and its queue item in one transaction, and sends nothing. The replica that gets the item sends the
+/// request.
 async fn want(
     State(app): State<App>,
     headers: HeaderMap,
@@ -203,7 +209,8 @@ async fn look(State(app): State<App>, Path(key): Path<String>) -> Result<Respons
     }
 }
 
-/// Takes only the name of the job from a webhook. Any replica may have sent that job. kie.ai is asked about it at once.
+/// Reads only the name of the job from a webhook, and asks kie.ai at once for the state of that job. The job may be
+/// from any replica.
 async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     let notice = match app.webhooks.verify(&uri.to_string(), &headers, &body) {
         Ok(Delivery::First(notice) | Delivery::Repeated(notice)) => notice,
@@ -234,7 +241,7 @@ async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Byt
 impl TaskHandler for MakeVideo {
     const IDENTIFIER: &'static str = "make_video";
 
-    /// Makes one step. The next step is a new job under the same key, so the engine counts no failed tries.
+    /// Makes one step. The next step is a new queue item under the same key, so the engine counts no failed tries.
     async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
         make_step(&self.key, &context).await
     }
@@ -243,7 +250,8 @@ impl TaskHandler for MakeVideo {
 async fn make_step(key: &str, context: &WorkerContext) -> Result<(), String> {
     let app: &App = context.get_ext().ok_or("the worker has no App")?;
     let mut step = app.client.step(key).await;
-    // Whoever waits for the limit of the account keeps its lane, so that not all ask for a place each time there is one.
+    // An order that waits for the limit of the account keeps its lane. Otherwise all waiting orders would ask the
+    // ledger each time a call is possible.
     while let Ok(Step::AgainAfter(pause)) = step
         && is_wanted(app, key).await
     {
@@ -259,13 +267,13 @@ async fn make_step(key: &str, context: &WorkerContext) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Returns whether nothing was sent for a key yet.
+/// Returns whether the request of a key is waiting to be sent, for the first time or after a rejection.
 async fn is_wanted(app: &App, key: &str) -> bool {
     let entry = app.client.entry(key).await;
     entry.is_ok_and(|entry| entry.is_some_and(|entry| entry.state == EntryState::Wanted))
 }
 
-/// Does what a step asks for, and returns the pause before the next one, if there is a next one.
+/// Acts on the result of a step, and returns the pause before the next step, if there is a next one.
 async fn follow(app: &App, key: &str, step: Result<Step, Error>) -> Option<Duration> {
     match step {
         Ok(Step::AgainAfter(pause)) => Some(pause),
@@ -295,7 +303,8 @@ async fn follow(app: &App, key: &str, step: Result<Step, Error>) -> Option<Durat
     }
 }
 
-/// Saves a video under its key. An existing file was saved just before a crash, and the same video replaces it.
+/// Saves a video under its key. If the file exists, an earlier process has saved the same video and crashed before
+/// `done`, so it is replaced.
 async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
         return Ok(());
@@ -307,7 +316,7 @@ async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
         .await
 }
 
-/// Puts the first step of a key in one of the lanes, in each of which one job runs at a time in all replicas together.
+/// Puts the first step of a key in one of the lanes. In each lane, all replicas together run one queue item at a time.
 async fn enqueue_start(
     database: &impl GenericClient,
     key: &str,
@@ -318,8 +327,8 @@ async fn enqueue_start(
     database.execute(call, &[&key, &LANES]).await.map(drop)
 }
 
-/// Puts the next step of a key in the queue. Without a pause it is made at once. With a pause, a step that waits there
-/// keeps its time, since a webhook may have made it earlier.
+/// Puts the next step of a key in the queue. Without a pause the step is made at once. With a pause, a step that is
+/// already in the queue keeps its time, since a webhook may have asked for an earlier step.
 async fn enqueue(
     database: &impl GenericClient,
     key: &str,
@@ -339,7 +348,7 @@ async fn enqueue(
         .map(drop)
 }
 
-/// Puts open entries without a job in the queue every minute. Their job may have been lost in any way.
+/// Puts open entries without a queue item in the queue every minute, however their items were lost.
 async fn find_forgotten(app: App) {
     let mut minutes = interval(Duration::from_secs(60));
     minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -353,8 +362,8 @@ async fn find_forgotten(app: App) {
     }
 }
 
-/// Puts open entries without a job in the queue. An entry with a target belongs to another program on the same ledger,
-/// which saves the video there. A job that is locked for longer than any step takes does not count.
+/// Puts open entries without a queue item in the queue. An entry with a target is left to another program with the same
+/// ledger, which saves the video to the target. An item that is locked for longer than any step takes does not count.
 async fn enqueue_forgotten(pool: &Pool) -> Result<u64, Box<dyn StdError + Send + Sync>> {
     let call = "SELECT graphile_worker.add_job(
             'make_video', json_build_object('key', veo_open.key), job_key => veo_open.key)
@@ -365,7 +374,7 @@ async fn enqueue_forgotten(pool: &Pool) -> Result<u64, Box<dyn StdError + Send +
     Ok(pool.get().await?.execute(call, &[]).await?)
 }
 
-/// Returns whether a key is safe. It is also the name of a file, so no character of it may lead elsewhere.
+/// Returns whether a key is safe as the name of a file: no character may lead to another folder.
 fn is_key(key: &str) -> bool {
     (1..=64).contains(&key.len())
         && key
@@ -381,7 +390,7 @@ fn told(entry: &Entry) -> serde_json::Value {
     json!({ "key": entry.key, "state": entry.state, "job": entry.reference() })
 }
 
-/// The worker needs `Debug`. The text does not show the key of kie.ai.
+/// The worker needs `Debug`. The text does not show the API key of kie.ai.
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("App").finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! Reads the work of a database and of its users' processes, as far as this machine tells it.
+//! Reads the load of a database and of the replicas' processes, from PostgreSQL and from `/proc`.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ pub struct Database {
     control: String,
 }
 
-/// Sums that go on when what is counted begins at zero again, as after a restart.
+/// Sums of counters. A sum keeps its value if its counter begins at zero again, as after a restart.
 #[derive(Default)]
 pub struct Sums {
     seen: BTreeMap<String, f64>,
@@ -20,7 +20,7 @@ pub struct Sums {
 }
 
 impl Database {
-    /// The one that a variable names, with its control in another one.
+    /// The database at the address in a variable. A second variable has the command that restarts the database.
     pub fn of(variable: &str) -> Option<Self> {
         Some(Self {
             address: std::env::var(variable).ok()?,
@@ -34,7 +34,7 @@ impl Database {
         Ok(client)
     }
 
-    /// Restarts the database, after its end or as if it had been killed.
+    /// Restarts the database: in the mode `fast` in order, and in the mode `immediate` as after a crash.
     pub fn restart(&self, mode: &str) {
         let line = format!("{} --mode {mode} --wait --silent restart", self.control);
         let mut command = Command::new("sh");
@@ -42,7 +42,7 @@ impl Database {
         println!("{line}: {status:?}");
     }
 
-    /// Adds what it has done to sums.
+    /// Adds the load of the database to sums.
     pub async fn add_to(&self, sums: &mut Sums) -> Result<(), tokio_postgres::Error> {
         let query =
             "SELECT xact_commit::float8, (pg_current_wal_lsn() - '0/0')::float8, pg_backend_pid()
@@ -59,14 +59,14 @@ impl Database {
 }
 
 impl Sums {
-    /// Adds by how much a count has grown since it was last seen. One that has shrunk was set to zero meanwhile.
+    /// Adds the growth of a counter since it was last read. A counter that has shrunk has begun at zero meanwhile.
     pub fn count(&mut self, sum: &'static str, what: &str, now: f64) {
         let before = self.seen.insert(what.to_owned(), now).unwrap_or_default();
         let more = if now < before { now } else { now - before };
         *self.sums.entry(sum).or_default() += more;
     }
 
-    /// Begins at zero from here.
+    /// Sets all sums to zero.
     pub fn forget(&mut self) {
         self.sums.clear();
     }
@@ -75,14 +75,15 @@ impl Sums {
         self.sums.get(sum).copied().unwrap_or_default()
     }
 
-    /// Adds the seconds of computing of a process, while it is there.
+    /// Adds the seconds of computing of a process, if it exists.
     pub fn count_process(&mut self, sum: &'static str, id: u32) {
         if let Some(process) = Process::of(id) {
             self.count(sum, &format!("{sum} {id}"), process.own);
         }
     }
 
-    /// Adds those of a database server. It takes up the time of its children when they end.
+    /// Adds the seconds of computing of a database server and its children. The time of an ended child is in the count
+    /// of the server.
     fn count_server(&mut self, id: u32) {
         let Some(server) = Process::of(id) else {
             return;
@@ -98,7 +99,7 @@ impl Sums {
     }
 }
 
-/// A process of Linux: seconds of computing of its own and of its children that have ended.
+/// A process of Linux: its own seconds of computing, and those of its children that have ended.
 struct Process {
     parent: u32,
     own: f64,
@@ -108,7 +109,7 @@ struct Process {
 impl Process {
     fn of(id: u32) -> Option<Self> {
         let line = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // The name of the program comes first, in brackets.
+        // The name of the program comes first, in brackets. It can have spaces.
         let rest = line.rsplit_once(") ")?.1;
         let fields: Vec<&str> = rest.split(' ').collect();
         let seconds = |at: usize| Some(fields.get(at)?.parse::<f64>().ok()? / 100.0);

@@ -1,5 +1,5 @@
-//! Replicas that are killed at any moment, and a database that is restarted and killed: of the fleet, and beside it of the engine
-//! alone, with the same jobs and the same kills. `scripts/fleet-kills.sh` runs it.
+//! Kills replicas at any moment, and restarts and kills their database: those of the fleet, and those of the engine
+//! without the ledger, with the same orders and the same kills. `scripts/fleet-kills.sh` runs this test.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Prints a table of what became of the jobs, and what that took.
+/// Prints a table with the outcomes of the orders, and with the load.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
     let fleet = Database::of("VEO_TEST_POSTGRES");
@@ -40,7 +40,7 @@ async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
         ordering.push(tokio::spawn(system.orders().order(jobs)));
     }
 
-    // The kills are spread over the time in which all are ordered.
+    // The kills are spread over the time in which the orders are sent.
     let pause = Duration::from_millis(500 * jobs as u64 / (kills as u64 + 1));
     let mut kill = 0;
     loop {
@@ -50,7 +50,8 @@ async fn a_fleet_that_is_killed_pays_for_each_wish_once() {
             let seconds = begun.elapsed().as_secs();
             println!("{seconds} s, {kill} kills: {}", system.told());
         }
-        // The engine alone makes so much twice that it would go on for as long again.
+        // The test does not wait for the engine alone, which makes so many videos twice that it would need twice the
+        // time.
         if is_ordered && kill == kills && systems[0].has_ended(patience) {
             break;
         }

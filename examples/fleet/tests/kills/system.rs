@@ -1,4 +1,4 @@
-//! One of the two that are compared: its replicas, its database and its simulator.
+//! One of the two systems that are compared: its replicas, its database and its simulator.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -16,11 +16,11 @@ use veo_sim::{Callbacks, Pace, Scenario, Sim};
 use crate::load::{Database, Sums};
 
 pub const REPLICAS: usize = 4;
-/// The number of starts that kie.ai takes in ten seconds.
+/// The number of paid requests that kie.ai accepts in ten seconds.
 pub const LIMIT: usize = 20;
 /// The longest time from the start of a call to its written outcome, if no process is killed.
 const ON_THE_WIRE: Duration = Duration::from_secs(5);
-/// A task is done after 90 seconds, and its callback comes then.
+/// The longest wait for the callback of a task. The callback is sent when the task ends, after 90 seconds.
 const CALLBACK: Duration = Duration::from_secs(150);
 const READ_EVERY: Duration = Duration::from_secs(60);
 
@@ -42,7 +42,7 @@ pub struct System {
     /// The keys that were unknown at some time, with the times of their calls.
     unknown: BTreeMap<String, SystemTime>,
     unknown_now: BTreeSet<String>,
-    /// The times at which a process was killed or restarted, or ended by itself.
+    /// The times at which a process was killed, was restarted, or ended by itself.
     disturbed: Vec<SystemTime>,
     open: usize,
     saved: usize,
@@ -63,7 +63,7 @@ pub struct Outcome {
     pub refused: usize,
     pub unknown: usize,
     pub settled: usize,
-    /// Unknown, and sent when nothing was killed.
+    /// The keys that became unknown, and whose call was sent when nothing was killed.
     pub strange: Vec<String>,
     pub most: usize,
     pub transactions: f64,
@@ -77,7 +77,7 @@ struct Replica {
     child: Child,
 }
 
-/// Where jobs are ordered.
+/// A client that orders videos from a system.
 pub struct Orders {
     kind: Kind,
     database: Database,
@@ -126,7 +126,7 @@ impl System {
             read: Instant::now(),
             sums: Sums::default(),
         };
-        // What the database has done before does not count.
+        // The earlier load of the database does not count.
         system.database.add_to(&mut system.sums).await.unwrap();
         system.sums.forget();
         for _ in 0..REPLICAS {
@@ -163,8 +163,8 @@ impl System {
         self.disturbed.push(SystemTime::now());
     }
 
-    /// Looks how far it is, and starts what has ended by itself, as a supervisor does: a replica that is without its database
-    /// for long ends.
+    /// Reads the progress, and restarts each replica that has ended by itself, as a supervisor does. A replica ends if
+    /// it is without its database for long.
     pub async fn look(&mut self) {
         for number in 0..self.replicas.len() {
             if self.replicas[number].child.try_wait().unwrap().is_some() {
@@ -185,14 +185,14 @@ impl System {
         }
     }
 
-    /// Returns whether all jobs have ended, or nothing has changed for this time.
+    /// Returns whether all orders have ended, or nothing has changed for this time.
     pub fn has_ended(&self, patience: Duration) -> bool {
         let silent = self.changed.elapsed();
         let is_still = self.open == 0 && (self.unknown_now.is_empty() || silent > CALLBACK);
         is_still || silent > patience
     }
 
-    /// How far it is, for a person.
+    /// The progress, in words.
     pub fn told(&self) -> String {
         let (open, saved) = (self.open, self.saved);
         let (unknown, ever) = (self.unknown_now.len(), self.unknown.len());
@@ -236,7 +236,7 @@ impl System {
         }
     }
 
-    /// The simulator forgets its earliest calls, of which there are some each second.
+    /// Copies the calls from the simulator, which forgets its earliest ones.
     fn read_calls(&mut self) {
         self.read = Instant::now();
         for call in self.sim.calls() {
@@ -269,7 +269,7 @@ impl System {
         let fleet = Path::new(env!("CARGO_BIN_EXE_fleet"));
         let (program, workers) = match self.kind {
             Kind::Fleet => (fleet.to_owned(), "8"),
-            // Each job keeps one busy for as long as its video takes.
+            // Each order keeps a worker busy for as long as its video takes.
             Kind::Plain => (example(fleet), "100"),
         };
         let first = self.replicas.first();
@@ -338,7 +338,7 @@ impl System {
 }
 
 impl Orders {
-    /// Orders two jobs a second, which is what the provider takes, each until it is taken.
+    /// Orders two videos a second, which is the limit of the provider. It repeats each order until it is accepted.
     pub async fn order(self, jobs: usize) {
         let mut half_seconds = interval(Duration::from_millis(500));
         for number in 0..jobs {
@@ -358,7 +358,7 @@ impl Orders {
         }
     }
 
-    /// Asks the next replica each time, as a load balancer does.
+    /// Sends each order and each repetition to the next replica, as a load balancer does.
     async fn is_taken_by_fleet(&self, number: usize, tries: usize) -> bool {
         let address = &self.addresses[(number + tries) % REPLICAS];
         let body = json!({ "prompt": format!("Kite {number}"), "seconds": 4 });
@@ -383,7 +383,7 @@ impl Orders {
     }
 }
 
-/// The example beside a program of the same build.
+/// Returns the path of the example `plain`, of the same build as the program.
 fn example(program: &Path) -> PathBuf {
     program.with_file_name("examples").join("plain")
 }
@@ -412,7 +412,7 @@ fn most_in_ten_seconds(starts: &[Instant]) -> usize {
     .unwrap_or_default()
 }
 
-/// Free a moment ago, and the same after each start.
+/// Returns an address that was free a moment ago.
 fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
