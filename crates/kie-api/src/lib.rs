@@ -15,7 +15,7 @@
 //!
 //! - kie.ai sends most errors with HTTP 200 and a `code` other than 200 in the body. This crate returns such a reply as
 //!   [`Error::Rejected`], with its code, words and data.
-//! - A reply can have more than the types describe. An unknown word, a null or a value of a wrong type costs only its
+//! - A reply can have more than the types describe. An unknown word, a null or a value of a wrong type affects only its
 //!   own field. [`Reply::body`] has the whole reply.
 //! - A request can have only values that the types allow and that are within [`bounds`]. Any other request is not sent.
 //! - A field that is not set is not sent. The defaults of the specification are not sent either.
@@ -25,7 +25,7 @@
 //! # Two forms of the API
 //!
 //! kie.ai has two forms of its API for one account. In the old form there is a call for each kind of result. In the
-//! current form there is one call, [`create_task`](Client::create_task), and its body says what to make.
+//! current form there is one call, [`create_task`](Client::create_task), and its body says what kie.ai makes.
 //! [`get_task`](Client::get_task) returns the record of such a task. In both forms the record is a [`types::Record`].
 //! In the current form the result inside the record is a text with JSON, which this crate decodes.
 

@@ -1,4 +1,4 @@
-//! Reads the record of a task, in each of its forms.
+//! Reads the record of a task, in each of its shapes.
 
 use std::time::{Duration, SystemTime};
 
@@ -54,8 +54,8 @@ pub struct Asked {
 }
 
 impl Record {
-    /// The state of the task. An unknown word is neither a success nor a failure by itself. Then a video means success,
-    /// and an error means failure. With neither, the task is pending.
+    /// The state of the task. An unknown word is neither a success nor a failure by itself. Beside an unknown word, a
+    /// video means success, and an error means failure. With neither, the task is pending.
     pub fn state(&self) -> State {
         let finished = if self.urls().is_empty() {
             State::Empty
@@ -202,8 +202,8 @@ impl Record {
         }
     }
 
-    /// Returns whether a record with an unknown state has an error. A code is enough. Words are enough if no code
-    /// denies an error, and if the words do not say that the task is running.
+    /// Returns whether a record with an unknown state has an error. The code of a failure is enough. Words are enough
+    /// if no code denies a failure, and if the words do not say that the task is running.
     fn has_error(&self) -> bool {
         if self.failure_code().is_some() {
             return true;

@@ -43,15 +43,15 @@ pub fn started_task(
     if let Some(id) = first.or_else(|| in_text().next()) {
         return Some(Named::Task(id));
     }
-    // An id in a refusal can be the id of an earlier task, so it proves no job. But it can also be the new, paid task,
-    // so the request is not sent again.
+    // An id in a refusal can be the id of an earlier task, so it proves no job. It can also be the id of a new, paid
+    // task, so the request is not sent again.
     let is_refusal = !result.as_ref().is_ok_and(|reply| reply.code.is_some());
     possible_task(body, is_refusal).filter(|(Named::Task(id) | Named::Possible(id))| is_new(id))
 }
 
 /// Finds the ids of tasks in a reply.
 fn named_in(body: &[u8]) -> impl Iterator<Item = String> {
-    // The current form gives the id twice, as `taskId` and `recordId`.
+    // In the current form, a reply has the id twice, as `taskId` and `recordId`.
     ["taskId", "task_id", "recordId"]
         .into_iter()
         .flat_map(|member| members(body, member))
@@ -76,7 +76,7 @@ impl Rejection {
             .map_or_else(|| self.head.status.into(), |code| code.value())
     }
 
-    /// Returns whether the words only say that something is still being made.
+    /// Returns whether the words say that a video is still being made.
     pub fn is_in_progress(&self) -> bool {
         self.says(IN_PROGRESS)
     }

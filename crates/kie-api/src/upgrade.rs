@@ -25,7 +25,7 @@ pub enum UpgradeReply {
         /// The id of the upgrade's own task, if the reply has one.
         task: Option<String>,
     },
-    /// There will be no larger videos. kie.ai refuses for good.
+    /// There will be no larger videos. kie.ai has refused the upgrade for good.
     Refused(Error),
     /// The call was not accepted, because of the API key, a limit, maintenance or the network. An earlier call may
     /// still have been accepted.
@@ -116,7 +116,7 @@ fn says_failed(error: &Error) -> bool {
     };
     match rejection.number() {
         451 | 501 => !rejection.is_in_progress(),
-        // Only this server error has words that say that it will not pass.
+        // Only the code 500 can have words that say that the error will not pass.
         500 => rejection.says(&["is unavailable"]) && !rejection.is_in_progress(),
         _ => false,
     }

@@ -12,7 +12,7 @@
 //!
 //! # Replies and requests
 //!
-//! - A reply can have more than the types describe. An unknown word, a null or a value of a wrong type costs only its
+//! - A reply can have more than the types describe. An unknown word, a null or a value of a wrong type affects only its
 //!   own field. [`Reply::body`] has the whole reply.
 //! - A request can have only values that the types allow and that are within [`bounds`]. Any other request is not sent.
 //! - A field that is not set is not sent.

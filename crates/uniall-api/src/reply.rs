@@ -74,13 +74,15 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
         return Verdict::NotThisProvider("the body is not a JSON object");
     };
     let mut json = mem::take(json);
-    // A task is paid for even if the status is that of an error. So a reply that names a task is no refusal.
+    // A named task is paid for, even if the HTTP status is that of an error. So a reply that names a task is not a
+    // refusal.
     if (raw.head.is_success() || names_task(&json))
         && let Some(task) = unwrapped(&mut json)
     {
         return Verdict::Reply(Value::Object(task));
     }
-    // Success without a task is no refusal: the request may have been accepted and charged, so its outcome is unknown.
+    // Success without a task is not a refusal: the request may have been accepted and charged, so its outcome is
+    // unknown.
     if raw.head.is_success() && json.get("code").is_some_and(|code| code == "success") {
         return Verdict::NotThisProvider("the body says success and has no task");
     }
@@ -122,7 +124,7 @@ fn has_id(task: &Map<String, Value>) -> bool {
         .any(|id| task_id(&id).is_some())
 }
 
-/// Takes the task out of its envelopes, and moves its members from unusual places to those that the types expect.
+/// Takes the task out of its envelopes, and moves its members from unusual places to the places that the types expect.
 fn unwrapped(json: &mut Map<String, Value>) -> Option<Map<String, Value>> {
     let mut task = real_id(task_in(json, 0)?);
     normalize_state(&mut task);

@@ -1,4 +1,4 @@
-//! Reads a task, in each of its forms.
+//! Reads a task, in each of its shapes.
 
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +27,7 @@ pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
         Err(Error::Rejected(rejection)) => (&rejection.body, true),
         Err(_) => return None,
     };
-    // The `id` in a refusal can be that of the request, so only a `task_id` counts there.
+    // In a refusal only a `task_id` counts, since an `id` can be the id of the request.
     let id = || (!is_refusal).then(|| id_in(body, "id")).flatten();
     if let Some(id) = id_in(body, "task_id").or_else(id) {
         return Some(Named::Task(id));

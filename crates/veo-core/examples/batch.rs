@@ -22,7 +22,7 @@ enum Outcome {
 }
 
 async fn make(client: Client, request: VideoRequest) -> Outcome {
-    // The permit is held until the job has ended. Then the next request is sent.
+    // The permit is held until this function ends. Then the next request is sent.
     let _permit = client.permit().await;
     match client.submit(&request).await {
         Submission::Accepted(job) => match client.wait(&job).await {

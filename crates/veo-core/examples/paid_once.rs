@@ -15,7 +15,7 @@ enum Order {
     Accepted(JobRef),
     /// The order was not paid for. The customer may try again.
     Refused(String),
-    /// The order may be paid for. A person has to look at the provider's tasks before it is sent again.
+    /// The order may be paid for. A person has to look at the provider's tasks before the order is placed again.
     Unclear(String),
 }
 

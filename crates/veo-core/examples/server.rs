@@ -1,5 +1,6 @@
-//! A web backend that makes videos and never pays twice for one, even if it is killed. Copy it as a start for your own;
-//! `docs/web-backend.md` describes it. With the simulator in place of kie.ai, it needs no API key of kie.ai:
+//! A web backend that makes videos and never pays twice for one, even if the process is killed. Copy this example as a
+//! start for your own backend; `docs/web-backend.md` describes it. With the simulator in place of kie.ai, the backend
+//! needs no API key of kie.ai:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -118,8 +119,8 @@ async fn main() -> Result<(), Box<dyn StdError>> {
     axum::serve(listener, routes(app.clone()))
         .with_graceful_shutdown(worker_ended)
         .await?;
-    // A request on the wire may be paid for. If the process ended before the outcome is in the ledger, the outcome
-    // would be unknown.
+    // A request on the wire may be paid for. Without this wait, the process could end before the outcome is in the
+    // ledger, and the outcome would be unknown.
     app.client.drain().await;
     Ok(())
 }
@@ -202,8 +203,8 @@ async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Byt
     }
 }
 
-/// Settles an unknown request by the finding of an operator. If the finding is a job, kie.ai is asked about the job
-/// first.
+/// Settles an unknown request by the finding of an operator. If the operator has found a job, kie.ai is asked about
+/// that job first.
 async fn settle(
     State(app): State<App>,
     Path(key): Path<String>,
@@ -263,7 +264,7 @@ async fn work(app: App, stop: impl Future<Output = ()>) {
 }
 
 /// Saves a video under its key. If the file exists, an earlier process has saved the same video and crashed before
-/// `done`, so it is replaced.
+/// `done`, so the file is replaced.
 async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
         return Ok(());

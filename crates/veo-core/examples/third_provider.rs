@@ -1,5 +1,5 @@
-//! A provider of your own in one file: its models, its requests and its answers. This one draws videos out of a hat, so
-//! the example runs anywhere: `cargo run -p veo-core --example third_provider`.
+//! A provider of your own in one file: its models, its requests and its answers. This provider draws videos out of a
+//! hat, so the example needs no network: `cargo run -p veo-core --example third_provider`.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::time::Duration;

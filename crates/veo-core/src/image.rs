@@ -231,9 +231,9 @@ impl LocalImage {
         })
     }
 
-    /// Makes a name from the digest of the bytes, since an upload under a name in use overwrites that file. The
-    /// extension comes from the bytes too: hosts derive the content type from it, and with a wrong type the generation
-    /// fails.
+    /// Makes a name from the digest of the bytes, since an upload under a name in use overwrites that file. The file
+    /// extension comes from the bytes too: hosts derive the content type from the extension, and with a wrong type the
+    /// generation fails.
     fn stored_name(&self) -> String {
         let digest = Sha256::digest(&self.bytes);
         format!("{}.{}", hex(&digest[..16]), self.ending)

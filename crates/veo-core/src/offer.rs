@@ -38,10 +38,10 @@ pub struct Offer {
     pub form: Option<String>,
     /// The name of the model at the provider.
     pub model: String,
-    /// The operation that the provider is asked for.
+    /// The operation that the provider performs.
     pub operation: Operation,
-    /// The JSON body. Until an image of this machine is uploaded, the body has its path or its length in place of its
-    /// URL.
+    /// The JSON body. Until an image of this machine is uploaded, the body has the path or the length of the image in
+    /// place of its URL.
     pub body: Value,
     /// The request for which the offer was made.
     pub request: VideoRequest,

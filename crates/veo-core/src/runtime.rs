@@ -7,7 +7,7 @@ use crate::{Error, ErrorKind};
 ///
 /// # Errors
 ///
-/// [`ErrorKind::InvalidRequest`] if there is none.
+/// [`ErrorKind::InvalidRequest`] if there is no runtime.
 pub(crate) fn runtime() -> Result<Handle, Error> {
     Handle::try_current().map_err(|error| {
         let message = "there is no tokio runtime; call this from within one";

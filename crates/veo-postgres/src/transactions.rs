@@ -210,7 +210,7 @@ pub(crate) async fn withdraw(
     rows::save(transaction, id, &entry, None, None).await
 }
 
-/// Applies an event to an entry. Returns the id of its row, if it has one, and the entry.
+/// Applies an event to an entry. Returns the id of the entry's row, if the entry has one, and the entry.
 fn applied(
     stored: Option<Stored>,
     key: &str,

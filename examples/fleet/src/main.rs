@@ -1,7 +1,7 @@
-//! A web backend of several replicas, which make videos together and never pay twice for one. Copy it as a start for
-//! your own; `crates/veo-postgres/docs/fleet.md` describes it. `graphile_worker` is the queue, here called the engine.
-//! Only the ledger decides whether a paid call is sent. With the simulator in place of kie.ai, it needs no API key of
-//! kie.ai:
+//! A web backend of several replicas, which make videos together and never pay twice for one. Copy this example as a
+//! start for your own backend; `crates/veo-postgres/docs/fleet.md` describes it. `graphile_worker` is the queue, here
+//! called the engine. Only the ledger decides whether a paid call is sent. With the simulator in place of kie.ai, the
+//! replicas need no API key of kie.ai:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -150,8 +150,8 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         .with_graceful_shutdown(working)
         .await?;
     finding.abort();
-    // A request on the wire may be paid for. If the process ended before the outcome is in the ledger, the outcome
-    // would be unknown.
+    // A request on the wire may be paid for. Without this wait, the process could end before the outcome is in the
+    // ledger, and the outcome would be unknown.
     app.client.drain().await;
     Ok(())
 }
@@ -304,7 +304,7 @@ async fn follow(app: &App, key: &str, step: Result<Step, Error>) -> Option<Durat
 }
 
 /// Saves a video under its key. If the file exists, an earlier process has saved the same video and crashed before
-/// `done`, so it is replaced.
+/// `done`, so the file is replaced.
 async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
         return Ok(());

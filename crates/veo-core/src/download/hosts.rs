@@ -39,14 +39,14 @@ impl fmt::Display for Refused {
 
 impl StdError for Refused {}
 
-/// The rules for links, and for the addresses of the hosts that they name. Clones share the hosts of the APIs.
+/// The rules for links, and for the addresses of the hosts in links. Clones share the hosts of the APIs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hosts {
     /// True if links may lead to this machine.
     loopback: bool,
     /// True if names may resolve to addresses of this machine and of private networks.
     private_names: bool,
-    /// The proxies. The proxy resolves the name of a host that is reached through it.
+    /// The proxies. A proxy itself resolves the names of the hosts that are reached through the proxy.
     proxy: Proxy,
     /// The hosts of the APIs whose videos are downloaded.
     apis: Arc<Mutex<BTreeSet<String>>>,
@@ -95,7 +95,7 @@ impl Hosts {
         Ok(())
     }
 
-    /// Checks the next step of a redirect. It must not lead from https to http.
+    /// Checks the next step of a redirect. The step must not lead from https to http.
     pub(crate) fn check_step(&self, previous: &[Url], next: &Url) -> Result<(), Refused> {
         if previous.len() > MAX_REDIRECTS {
             return Err(Refused::new("it is redirected too often"));
@@ -180,7 +180,7 @@ impl Resolve for Hosts {
     }
 }
 
-/// Checks the form of a link, wherever it leads.
+/// Checks the scheme of a link, and that the link has no user name or password.
 pub(crate) fn check_form(url: &Url) -> Result<(), Refused> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Refused::new("it is neither http nor https"));
@@ -231,7 +231,7 @@ fn is_private(address: IpAddr) -> bool {
 
 const PRIVATE: Refused = Refused::new("it leads to this machine or into a private network");
 
-/// Returns whether an address is in the public Internet. The special ranges are those of the IANA registries.
+/// Returns whether an address is in the public Internet. The special ranges are from the IANA registries.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {

@@ -191,7 +191,7 @@ impl<'a> Part<'a> {
         })
     }
 
-    /// Keeps a part that is no whole video beside the path. Its name is that of the path with `.part` at the end.
+    /// Keeps a part that is no whole video beside the path. Its name is the name of the path with `.part` at the end.
     pub(super) async fn keep(self) -> Result<PathBuf, Error> {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
         name.push(".part");

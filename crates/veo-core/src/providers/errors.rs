@@ -49,8 +49,8 @@ pub(crate) fn failure(message: String, code: Option<&str>, words: &str) -> Error
         Some(Meaning::Policy(subject)) => Error::policy(subject, message),
         Some(Meaning::Retired) => Error::new(ErrorKind::Retired, message),
         Some(Meaning::UnusableInput(subject)) => Error::unusable_input(message).about(subject),
-        // The job was accepted, so the API key and the account of the caller were in order. The limit is that of a
-        // service behind the provider, and it passes.
+        // The job was accepted, so the API key and the account of the caller were in order. So the words are about a
+        // service behind the provider, and a later request can succeed.
         Some(Meaning::Busy | Meaning::KeyExhausted | Meaning::Credits) => {
             Error::new(ErrorKind::JobFailed, message).with_retry_after(Some(LATER))
         }

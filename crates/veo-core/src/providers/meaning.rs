@@ -89,7 +89,7 @@ impl Row {
 /// The beginning of an error of Google's video services, which is followed by a few words in capitals.
 const CODE: Beginnings = "public error";
 
-/// The name of a model, in a clause that can say that the model is gone.
+/// The name of a model, in a clause that may say that the model is gone.
 const MODEL: Beginnings = "model|endpoint|veo|gemini omni|模型|接口已";
 /// The name of a model, in a clause whose subject is something else.
 const OF_MODEL: Beginnings = "by model|for model|with model|in model|on model|from model|using model|by veo|for veo|with veo\
@@ -101,7 +101,7 @@ const OPTION: Beginnings = "duration|resolution|ratio|size|seconds|length|format
 /// A part of a request, or a model, is not supported.
 const NOT_SUPPORTED: Beginnings = "not supported|isnt supported|arent supported|unsupported|no longer|no more |been removed\
     |was removed|is removed|deprecated|discontinued";
-/// A model is gone, or was never there.
+/// A model does not exist any more, or never existed.
 const GONE: Beginnings = "is gone|retired|decommission|shut down|shutdown|is sunset|was sunset|been sunset|sunsetted|sunset on\
     |end of life|end of support|eol |reached end|switched off|turned off|phased out|withdrawn|obsolete|superseded\
     |ceased|has ended|replaced by|no available channel|shut off|model sunset|下线|下架|停用|停止服务|停止支持|停止提供\

@@ -17,7 +17,7 @@ use super::form::CURRENT;
 use super::models::NAME;
 use crate::{Error, ErrorKind, JobRef};
 
-/// A verifier that tells the webhooks of kie.ai from forgeries. UniAll sends none.
+/// A verifier that distinguishes the webhooks of kie.ai from forgeries. UniAll sends none.
 ///
 /// When a job has ended, kie.ai calls the callback address of its request. kie.ai signs this call if a `webhookHmacKey`
 /// exists in its settings. The signature covers the id of the task and the time, and not the body. So a verified
@@ -92,8 +92,8 @@ pub enum Delivery {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Notice {
-    /// The job that has ended, without its resolution. Its task is verified. Its form is that of the body, which the
-    /// signature does not cover: the body about a job of the current form can be in the old form.
+    /// The job that has ended, without its resolution. The task is verified. The form is the form of the body and is
+    /// not verified: the body about a job of the current form can be in the old form.
     pub job: JobRef,
     /// The code in the body, where 200 stands for success. It is not verified: use it in logs, and not for decisions.
     pub unverified_code: Option<i64>,
