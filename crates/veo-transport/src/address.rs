@@ -7,11 +7,11 @@ pub fn is_loopback(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else {
         return false;
     };
-    // The parser has brought every spelling of a name or an address to one.
+    // The parser has changed every spelling of a name or an address to the usual one.
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     match host.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
-        // A name with a dot at its end is the same name.
+        // A name with a dot at its end means the same host.
         Err(_) => host.strip_suffix('.').unwrap_or(host) == "localhost",
     }
 }

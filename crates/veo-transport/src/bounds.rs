@@ -1,6 +1,6 @@
 use std::ops::RangeInclusive;
 
-/// Checks the length of a text or a list in a request. `unit` is the plural of what is counted.
+/// Checks the length of a text or a list in a request. `unit` is the plural of the counted thing, such as `characters`.
 ///
 /// # Errors
 ///

@@ -28,8 +28,8 @@ pub struct Config {
 impl Config {
     /// Makes settings for the provider's own address and an API key, without the white space around the key.
     ///
-    /// The key is hidden in every reply that echoes it. At a loopback address it is hidden only if it has 16 bytes or
-    /// more: a shorter key for a simulator can be a word that a reply needs.
+    /// The API key is hidden in every reply that repeats it. At a loopback address it is hidden only if it has 16 bytes
+    /// or more: a shorter API key for a simulator can be a word that a reply needs.
     pub fn new(key: impl Into<SecretString>) -> Self {
         Self {
             key: key.into().expose_secret().trim().into(),
@@ -55,7 +55,7 @@ impl Config {
         self.base_url.is_some()
     }
 
-    /// Sets the proxies; none by default. They never see the API key, which travels over https only, in a tunnel.
+    /// Sets the proxies; none by default. The API key is sent over https only, in a tunnel, so no proxy sees it.
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = proxy;
@@ -70,7 +70,7 @@ impl Config {
     }
 
     /// Sets the longest time to connect; 10 s by default. It has to be shorter than the other two time-outs. Otherwise
-    /// a request that was never sent would look like one whose reply was lost.
+    /// a request that was never sent would look like a request whose reply was lost.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -84,8 +84,8 @@ impl Config {
         self
     }
 
-    /// Sets the longest time of a call that can cost money; 120 s by default. After a time-out it is not known if the
-    /// call was charged, so a short one does harm.
+    /// Sets the longest time of a call that can cost money; 120 s by default. After a time-out the outcome is unknown,
+    /// and the call may have been charged. So a short time-out does harm.
     #[must_use]
     pub fn submit_timeout(mut self, timeout: Duration) -> Self {
         self.submit_timeout = timeout;
@@ -105,7 +105,7 @@ impl fmt::Debug for Config {
             submit_timeout,
         } = self;
         let mut text = f.debug_struct("Config");
-        // The type of the key hides it. The address may be refused later, and can hold a password.
+        // The type of the API key hides it. The address is not checked yet, so it can hold a password.
         text.field("key", key)
             .field("base_url", &base_url.as_deref().map(without_queries));
         text.field("proxy", proxy)

@@ -1,4 +1,4 @@
-//! Decodes links that hold a video themselves, as text.
+//! Decodes data URLs: links that contain a whole video, as text.
 
 use std::mem;
 
@@ -7,7 +7,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use memchr::{memchr, memchr2, memmem};
 
-/// Base64 as other programs write it, with or without padding.
+/// Base64 as other programs write it: with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -18,10 +18,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The longest head of a data URL, in bytes. The content follows it.
 pub(crate) const LONGEST_HEAD: usize = 512;
 
-/// The content of a data URL, decoded piece by piece as it arrives. All of it at once would take its memory twice.
+/// The content of a data URL, which is decoded piece by piece as it arrives. Decoding the whole text at once would take
+/// twice the memory.
 ///
-/// The content may be in either alphabet of base64, in several lines, and with escapes of URLs or of JSON. If the head
-/// does not say base64, a content that begins with an escape of a URL is not base64.
+/// The content may be in the standard or the URL-safe alphabet of base64, in several lines, and with escapes of URLs or
+/// of JSON. If the head does not say base64, a content that begins with an escape of a URL counts as plain bytes.
 ///
 /// ```
 /// use veo_transport::DataUrl;
@@ -34,14 +35,15 @@ pub(crate) const LONGEST_HEAD: usize = 512;
 /// ```
 pub struct DataUrl {
     is_base64: Option<bool>,
-    /// An escape whose end has not arrived.
+    /// The start of an escape whose end has not arrived.
     escape: Vec<u8>,
     /// Letters of base64 that do not make a group of four yet.
     letters: Vec<u8>,
 }
 
 impl DataUrl {
-    /// Reads the head of a data URL, and returns where its content starts, or nothing if it is no data URL.
+    /// Reads the head of a data URL, and returns a decoder and the offset of the content. Returns nothing if the text
+    /// is not a data URL.
     pub fn begin(url: &[u8]) -> Option<(Self, usize)> {
         let head = url[..url.len().min(LONGEST_HEAD)].to_ascii_lowercase();
         if !head.starts_with(b"data:") {
@@ -61,7 +63,7 @@ impl DataUrl {
         Some((content, start))
     }
 
-    /// Decodes a further piece of the content. Returns nothing if it cannot be decoded.
+    /// Decodes the next piece of the content. Returns nothing if it cannot be decoded.
     pub fn push(&mut self, piece: &[u8]) -> Option<Vec<u8>> {
         let is_base64 = match self.is_base64 {
             Some(is_base64) => is_base64,
@@ -88,7 +90,7 @@ impl DataUrl {
 
     /// Decodes the rest at the end of the content. Returns nothing if it cannot be decoded.
     pub fn end(self) -> Option<Vec<u8>> {
-        // A single backslash belongs to the text after the content.
+        // Backslashes at the end belong to the text after the content.
         let is_whole = self.escape.iter().all(|byte| *byte == b'\\');
         let rest = BASE64.decode(self.letters).ok();
         rest.filter(|_| is_whole)
@@ -124,7 +126,7 @@ fn escaped(text: &[u8]) -> Option<(u8, usize)> {
     if text.starts_with(b"%") {
         return Some((number(text.get(1..3)?).unwrap_or(WRONG), 3));
     }
-    // JSON inside a JSON text has more than one backslash.
+    // JSON inside a JSON string has more than one backslash.
     let slashes = text.iter().take_while(|byte| **byte == b'\\').count();
     let end = slashes + 1;
     match *text.get(slashes)? {

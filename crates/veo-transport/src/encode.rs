@@ -1,6 +1,6 @@
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// Encodes a text as one segment of a path: every character that ends a segment, and those that URLs encode in paths.
+/// Encodes a text as one segment of a path: the characters that end a segment, and those that URLs encode in paths.
 ///
 /// ```
 /// assert_eq!(veo_transport::encode_path("a/b c"), "a%2Fb%20c");

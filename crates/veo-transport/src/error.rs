@@ -7,9 +7,10 @@ use crate::{Head, excerpt};
 
 /// The reason why a call has no result. `R` is the provider's own refusal.
 ///
-/// For money it matters if the provider may have acted on the request. After [`InvalidRequest`](Error::InvalidRequest)
-/// and [`NotConnected`](Error::NotConnected) it has not, since nothing was sent. After [`Rejected`](Error::Rejected)
-/// the provider itself says that it has not. After the other two it may have.
+/// The variants say whether the request may have been charged. After [`InvalidRequest`](Error::InvalidRequest) and
+/// [`NotConnected`](Error::NotConnected) nothing was sent, so nothing was charged. After [`Rejected`](Error::Rejected),
+/// the provider says that it has refused the request. After the other two, the request may have been accepted and
+/// charged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error<R> {
@@ -19,24 +20,24 @@ pub enum Error<R> {
     /// There was no connection; nothing was sent.
     #[error("there was no connection to {host}{way}, so nothing was sent")]
     NotConnected {
-        /// The host that was to be reached.
+        /// The host of the request.
         host: String,
-        /// The proxy on the way, or the note that one is set and not used; empty if none is set.
+        /// A clause about the proxy on the way, or the note that the set proxy is not used; empty if no proxy is set.
         way: String,
         /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The request was sent, and no whole reply came back. The provider may have acted on it.
+    /// The request was sent, and no whole reply came back. It may have been accepted and charged.
     #[error("the request went to {host}, but no whole reply came back")]
     NoReply {
-        /// The host that was to be reached.
+        /// The host of the request.
         host: String,
         /// The part of the body that arrived. The id of a task can be in it.
         partial: Bytes,
         /// The cause.
         source: Box<dyn StdError + Send + Sync>,
     },
-    /// The reply is not in the provider's format. The provider may have acted on the request.
+    /// The reply is not in the provider's format. The request may have been accepted and charged.
     #[error(transparent)]
     Unreadable(Box<Unreadable>),
     /// The provider refused.
@@ -50,7 +51,7 @@ pub enum Error<R> {
 pub struct Unreadable {
     /// Status and headers.
     pub head: Head,
-    /// The reason why the body is not the provider's.
+    /// The reason why the body is not in the provider's format.
     pub reason: String,
     /// The whole body.
     pub body: Bytes,

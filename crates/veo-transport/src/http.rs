@@ -5,11 +5,12 @@ use crate::Proxy;
 /// True if https is possible, which depends on the features: `rustls` or `native-tls`.
 pub const HAS_TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
 
-/// Begins an HTTP client with the given proxies only, and with public root certificates. All HTTP clients of these
-/// crates begin here.
+/// Begins an HTTP client with public root certificates, and with no proxies but the given ones. All HTTP clients of
+/// these crates begin with this function.
 ///
-/// With the feature `rustls`, the certificates are those of Mozilla, which are built in, and those of the system if it
-/// has any. With the feature `native-tls` they are those of the system. If both features are on, `native-tls` is used.
+/// With the feature `rustls`, the certificates are the built-in ones of Mozilla, and those of the system if it has any.
+/// With the feature `native-tls`, the certificates are those of the system. If both features are on, `native-tls` is
+/// used.
 pub fn client_builder(proxy: &Proxy) -> ClientBuilder {
     // A library does not read the environment, where proxies are usually configured.
     let mut builder = ClientBuilder::new().no_proxy();

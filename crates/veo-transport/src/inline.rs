@@ -1,19 +1,20 @@
-//! Decodes videos inside a reply, as data URLs, while it arrives. As text they would take more than twice their memory.
+//! Decodes the data URLs of videos inside a reply, while the reply arrives. The text of a data URL would take more than
+//! twice the memory of its video.
 
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr, memrchr};
 
 use crate::data_url::{DataUrl, LONGEST_HEAD};
 
-/// The most bytes of videos inside a reply that are taken.
+/// The most bytes of videos that are read from one reply.
 pub const MAX_INLINE: usize = 128 << 20;
 
-/// The length in bytes below which a data URL stays in the text.
+/// The length in bytes up to which a data URL stays in the text.
 const SHORT: usize = 1 << 20;
-/// The start of the word that a link has in place of its content.
+/// The start of the word that replaces the content of a link.
 const TAKEN_OUT: &str = "inline-";
 
-/// Finds the content of a link among all contents that were taken out of its reply.
+/// Finds the content of a link among the contents that were taken out of the reply.
 ///
 /// ```
 /// let taken = [bytes::Bytes::from_static(b"a video")];
@@ -40,10 +41,11 @@ pub(crate) struct Body {
 
 /// The content of a data URL that is still arriving.
 struct Content {
-    /// None if the content is too long or cannot be decoded. The rest of it is skipped.
+    /// `None` if the content is too long or cannot be decoded. Then the rest of the content is skipped.
     decoder: Option<DataUrl>,
     decoded: Vec<u8>,
-    /// The number of backslashes at the end of the arrived text. If a quote comes next, they escape it.
+    /// The number of backslashes at the end of the arrived text. If a quote comes next, the backslashes escape the
+    /// quote.
     backslashes: usize,
     /// The place in the text at which the data URL begins.
     start: usize,
@@ -92,8 +94,9 @@ impl Body {
         self.content = Some(content);
     }
 
-    /// Finds the data URL at the end of the text, and the length of its head. The last quote can be in front of it. It
-    /// can also be that of a parameter, which has a backslash like every quote inside a string.
+    /// Finds the data URL at the end of the text, and the length of its head. The last quote can begin the data URL. It
+    /// can also be the quote of a parameter in the head; such a quote has a backslash, like every quote inside a
+    /// string.
     fn data_url(&self) -> Option<(usize, usize, DataUrl)> {
         let mut quote = self.last_quote;
         loop {
@@ -124,7 +127,7 @@ impl Body {
             self.text.extend_from_slice(word.as_bytes());
             self.taken.push(video.into());
         } else {
-            // An empty text is no link, so the video is looked for elsewhere.
+            // An empty text is not a link, so the caller looks for the video in another field.
             self.text.truncate(content.start);
         }
         self.text
@@ -157,7 +160,7 @@ impl Content {
     }
 }
 
-/// Returns whether the head of a data URL says that it is no video.
+/// Returns whether the head of a data URL says that its content is not a video.
 fn is_of_other(head: &[u8]) -> bool {
     let head = String::from_utf8_lossy(head);
     let head = head.replace('\\', "").to_ascii_lowercase();
@@ -171,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads a reply in pieces of this length.
+    /// Reads a reply in pieces of a given length.
     fn read(reply: &str, piece: usize) -> Body {
         let mut body = Body::default();
         for piece in reply.as_bytes().chunks(piece) {
@@ -208,7 +211,7 @@ mod tests {
         }
     }
 
-    /// The quote at the end of the link has a backslash of its own.
+    /// In JSON inside a JSON string, a backslash escapes the quote at the end of the link.
     #[test]
     fn content_is_taken_out_of_json_in_a_text() {
         let long = "AAAA".repeat(SHORT / 2);

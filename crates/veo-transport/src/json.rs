@@ -1,4 +1,4 @@
-//! Reads JSON from outside in a bounded memory, and searches broken JSON for members.
+//! Reads JSON from outside in bounded memory, and searches broken JSON for members.
 
 use std::fmt;
 use std::iter;
@@ -17,10 +17,11 @@ const ITEMS: usize = 200;
 /// The number of depths that are read.
 const DEPTH: usize = 16;
 
-/// Reads JSON in a memory that does not grow with the number of values. The text may begin with a byte-order mark.
+/// Reads JSON in memory that does not grow with the number of values. The text may begin with a byte-order mark.
 ///
-/// A value takes up to a hundred times the memory of its text, so only a part of a long reply is read. At each depth
-/// the number of values is limited. A long list in a reply never costs what is above it, such as the id of a task.
+/// A value takes up to a hundred times the memory of its text, so only a part of a long reply is read. The number of
+/// values is limited at each depth. So a long list never displaces a value at a depth above it, such as the id of a
+/// task.
 ///
 /// # Errors
 ///
@@ -41,14 +42,14 @@ pub(crate) fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Valu
     .deserialize(deserializer)
 }
 
-/// Finds every text and every whole number that a member of this name has, in order. The body can be a part of a JSON
+/// Finds every text and every whole number in a member of this name, in order. The body can be a part of a JSON
 /// document: a broken reply to a paid request can still have the id of a task. A value that is cut short is left out,
 /// since a cut id names another task or none.
 pub fn members<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = String> + use<'a> {
     values(body, name).filter_map(|value| text(value).or_else(|| digits(value)))
 }
 
-/// Finds members like [`members`], but only texts.
+/// Finds only the texts that [`members`] finds.
 pub fn member_texts<'a>(body: &'a [u8], name: &str) -> impl Iterator<Item = String> + use<'a> {
     values(body, name).filter_map(text)
 }
@@ -80,7 +81,8 @@ fn text(start: &[u8]) -> Option<String> {
     }
 }
 
-/// Reads the whole number at the start, of any length. Digits at the end of the body may be cut, so they do not count.
+/// Reads the whole number at the start, of any length. A number at the very end of the body may be cut, so it is left
+/// out.
 fn digits(start: &[u8]) -> Option<String> {
     let count = start
         .iter()
@@ -98,7 +100,7 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Returns the part for a value inside a list or an object, if one more may be read there.
+    /// Returns the part for the next value inside a list or an object, if one more may be read at its depth.
     fn below(&mut self) -> Option<Part<'_>> {
         let left = self.left.get_mut(1..)?;
         (*left.first()? > 0).then_some(Part { left })
@@ -209,7 +211,7 @@ mod tests {
         }
     }
 
-    /// A long value does not cost the values beside it and above it.
+    /// A long value does not displace the values beside it and above it.
     #[test]
     fn what_is_long_costs_nothing_above_it() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
@@ -230,7 +232,7 @@ mod tests {
                 "{}",
                 &value.to_string()[..1000]
             );
-            // Each list is short, so a value after it at the same depth is read too.
+            // Each list is short enough that the value after it, at the same depth, is read too.
             let value =
                 json(format!(r#"{{"long":{long},"data":{{"id":"t1"}}}}"#).as_bytes()).unwrap();
             assert!(

@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use crate::json::{bounded, json};
 
-/// Decodes a field of a reply so that the field cannot cost the rest. A null becomes the default. A value of another
-/// type is tried as a number if it is text, and as text if it is a number; then it becomes the default too.
-/// [`Reply::body`](crate::Reply::body) has the original.
+/// Decodes a field of a reply, so that an unexpected value does not lose the other fields. A null becomes the default.
+/// A text of the wrong type is read as JSON, and a number or bool as text. A value that still has the wrong type
+/// becomes the default. [`Reply::body`](crate::Reply::body) has the original value.
 ///
-/// It is for `#[serde(deserialize_with = "veo_transport::lenient")]`.
+/// Use it with `#[serde(deserialize_with = "veo_transport::lenient")]`.
 ///
 /// # Errors
 ///

@@ -2,15 +2,15 @@
 //!
 //! # Guarantees
 //!
-//! - A call that can cost money ([`Transport::submit`]) gets a connection of its own. If the server had just closed a
-//!   reused connection, an unsent call would look like a call whose reply was lost.
-//! - No request is sent a second time. There are no retries. There are no redirects either: after the statuses 307 and
-//!   308 a client would send the body again.
+//! - A call that can cost money ([`Transport::submit`]) gets its own connection. On a reused connection, which the
+//!   server may just have closed, an unsent call would look like a call whose reply was lost.
+//! - No request is sent a second time. There are no retries and no redirects: after the statuses 307 and 308 a client
+//!   would send the body again.
 //! - A reply is read to its end, up to [`MAX_BODY`]. A video inside a reply is decoded while it arrives, up to
 //!   [`MAX_INLINE`]. If a reply breaks off, the part that arrived is kept, since it can contain the id of a paid task.
 //! - Decoding a reply takes a bounded amount of memory, however many values the reply has ([`json()`]).
 //! - The API key is sent to the configured origins only, and is removed from everything that is read. The exception is
-//!   a short key for a simulator on this machine, because such a key can be an ordinary word.
+//!   a short API key for a simulator on this machine, which is not removed, since it can be a word that a reply needs.
 //! - `tracing` logs each exchange at the debug level, with the target [`WIRE`]. A log line has the method, the URL, the
 //!   status and the first 4 KiB of both bodies. A log line has no API key, and shows links as [`without_queries`]
 //!   returns them.

@@ -5,7 +5,7 @@ use reqwest::Url;
 
 use crate::{is_loopback, without_queries};
 
-/// The proxies that connections go through. There are none by default. This machine is always reached without one.
+/// The proxies of connections. There are none by default. This machine is always reached without one.
 ///
 /// ```
 /// use veo_transport::Proxy;
@@ -22,11 +22,12 @@ pub struct Proxy {
 
 impl Proxy {
     /// Uses one proxy for all URLs: an HTTP proxy, such as `http://proxy.example.net:3128`, or a SOCKS proxy, such as
-    /// `socks5://proxy.example.net`. Without a scheme it is an HTTP proxy. It can have a user name and a password.
+    /// `socks5://proxy.example.net`. A URL without a scheme means an HTTP proxy. The URL can have a user name and a
+    /// password.
     ///
     /// # Errors
     ///
-    /// A sentence if the text is no URL of a proxy. The sentence leaves out the URL, which can hold a password.
+    /// A sentence if the text is not the URL of a proxy. The sentence leaves out the URL, which can hold a password.
     pub fn new(url: &str) -> Result<Self, String> {
         let url = parsed(url)?;
         Ok(Self {
@@ -56,15 +57,15 @@ impl Proxy {
         Ok(self)
     }
 
-    /// Excepts hosts, which are reached without a proxy. `hosts` is separated by commas: names, which include all names
-    /// below them, addresses, networks such as `10.0.0.0/8`, and `*` for all.
+    /// Excepts hosts, which are then reached without a proxy. `hosts` is a list divided by commas: names, which include
+    /// all names below them, addresses, networks such as `10.0.0.0/8`, and `*` for all hosts.
     #[must_use]
     pub fn except(mut self, hosts: &str) -> Self {
         self.except = hosts.to_owned();
         self
     }
 
-    /// Returns the proxy that a URL is reached through, if there is one.
+    /// Returns the proxy through which a URL is reached, if there is one.
     pub fn of(&self, url: &Url) -> Option<&Url> {
         let proxy = match url.scheme() {
             "https" => self.https.as_ref(),
@@ -74,12 +75,12 @@ impl Proxy {
         proxy.filter(|_| !is_loopback(url.as_str()) && !self.is_excepted(url))
     }
 
-    /// Returns whether there is any.
+    /// Returns whether a proxy is set.
     pub(crate) fn is_set(&self) -> bool {
         self.https.is_some() || self.http.is_some()
     }
 
-    /// Returns whether this is the name or the address of one of the proxies.
+    /// Returns whether a host is one of the proxies.
     pub fn is_at(&self, host: &str) -> bool {
         let mut proxies = self.https.iter().chain(&self.http);
         proxies.any(|proxy| {
@@ -89,7 +90,8 @@ impl Proxy {
         })
     }
 
-    /// Describes the way to a URL, to follow the host in a message. The text is empty if no proxy is set.
+    /// Describes the way to a URL, as a clause that follows the host in a message. The text is empty if no proxy is
+    /// set.
     pub fn described(&self, url: &Url) -> String {
         if let Some(proxy) = self.of(url) {
             return format!(" through the proxy {}", shown(proxy));
@@ -105,7 +107,7 @@ impl Proxy {
         let Ok(target) = format!("http://{host}/").parse() else {
             return false;
         };
-        // The matcher knows the usual rules for excepted hosts. Its own proxy does not matter here.
+        // The matcher knows the usual rules for excepted hosts. Its proxy is never used.
         let matcher = Matcher::builder()
             .all("http://proxy")
             .no(self.except.as_str())
@@ -143,7 +145,8 @@ fn parsed(text: &str) -> Result<Url, String> {
     if url.host_str().unwrap_or_default().is_empty() {
         return Err(invalid("it has no host"));
     }
-    // The proxy has to resolve the names, since this machine may not be able to. These schemes say so.
+    // The proxy has to resolve the names of hosts, since this machine may not be able to. The schemes `socks4a` and
+    // `socks5h` ask for this.
     let scheme = match url.scheme() {
         "http" | "https" | "socks4a" | "socks5h" => None,
         "socks4" => Some("socks4a"),

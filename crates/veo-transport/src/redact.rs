@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use secrecy::{ExposeSecret, SecretString};
 
-/// Removes everything in the links of a text that can be secret: queries, which can be signatures, user names and
-/// passwords; and the long content of data URLs. It is for logs and error messages, and rather removes too much.
+/// Removes the parts of the links in a text that can be secret: queries, which can be signatures, user names and
+/// passwords. It also removes the long content of data URLs. It is for logs and error messages, so in a case of doubt
+/// it removes too much.
 ///
 /// ```
 /// let text = "moved to https://me:pass@cdn.example.net/v.mp4?signature=0f1e, for a day";
@@ -24,7 +25,7 @@ pub fn without_queries(text: &str) -> String {
     {
         shown.push_str(&rest[..at]);
         rest = &rest[at..];
-        // Some languages write the second form in JSON.
+        // Some languages escape the slashes in JSON.
         if let Some(start) = ["://", ":\\/\\/"]
             .into_iter()
             .find(|start| rest.starts_with(start))
@@ -53,8 +54,8 @@ pub fn without_queries(text: &str) -> String {
     shown + rest
 }
 
-/// Shows the start of a text from outside in logs and error messages, as [`without_queries`] does. It has at most
-/// `most` bytes of the text, and ends with dots if there are more.
+/// Shows the start of a text from outside for logs and error messages, without the secrets that [`without_queries`]
+/// removes. The start has at most `most` bytes of the text, and ends with dots if the text has more.
 ///
 /// ```
 /// assert_eq!(veo_transport::excerpt(b"moved to https://cdn.example.net/v.mp4", 20), "moved to ...");
@@ -69,7 +70,7 @@ pub fn excerpt(text: &[u8], most: usize) -> String {
         .find(is_first_of_a_character)
         .unwrap_or_default();
     let start = String::from_utf8_lossy(&text[..end]);
-    // A cut link does not show its parts: a password looks like a host. So the last word is dropped.
+    // In a cut link, a password can look like a host. So a last word with a colon is dropped.
     let word = start.rfind(ends_link).unwrap_or_default();
     let whole = if start[word..].contains(':') {
         &start[..word]
@@ -82,7 +83,7 @@ pub fn excerpt(text: &[u8], most: usize) -> String {
 /// Shortens the words of a provider to a few KiB.
 pub fn shortened(text: String) -> String {
     const KEPT: usize = 4096;
-    // Short words stay as they are, since their meaning is looked for later.
+    // Short words are not changed, since a later step looks for their meaning.
     if text.len() <= KEPT {
         text
     } else {
@@ -90,15 +91,16 @@ pub fn shortened(text: String) -> String {
     }
 }
 
-/// The API key, which is removed from everything that is read.
+/// The API key, which is removed from every reply.
 #[derive(Clone)]
 pub(crate) struct Key {
     key: Arc<SecretString>,
     may_be_a_word: bool,
 }
 
-/// The shortest key, in bytes, that is hidden even if it is for a simulator on this machine. A shorter one can be a
-/// word that a reply needs, such as `failed`. Keys of kie.ai have 32 bytes, and those of UniAll more.
+/// The shortest API key, in bytes, that is hidden even at a loopback address. There, a shorter API key is for a
+/// simulator, and can be a word that a reply needs, such as `failed`. API keys of kie.ai have 32 bytes, and those of
+/// UniAll more.
 const SHORTEST_KEY: usize = 16;
 
 impl Key {
@@ -109,7 +111,7 @@ impl Key {
         }
     }
 
-    /// Removes the key from a body. A provider can echo it, and bodies end up in errors and logs.
+    /// Removes the API key from a body. A provider can repeat the API key, and bodies are shown in errors and logs.
     pub(crate) fn remove(&self, mut body: BytesMut) -> Bytes {
         if self.may_be_a_word {
             return body.freeze();
@@ -121,7 +123,7 @@ impl Key {
             clean.extend_from_slice(b"[key]");
             let _ = body.split_to(length);
         }
-        // A body without the key is not copied.
+        // A body without the API key is not copied.
         clean.unsplit(body);
         clean.freeze()
     }
@@ -139,7 +141,8 @@ impl Key {
     }
 }
 
-/// Finds the key as it is, and in the encodings of JSON, of URLs and of HTML. Returns its first place and its length there.
+/// Finds the API key, plain or in the encodings of JSON, of URLs and of HTML. Returns the first offset of the API key,
+/// and its length at this offset.
 fn find(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
     let first = *key.first()?;
     let is_start = |byte: u8| byte == first || matches!(byte, b'\\' | b'%' | b'&');
@@ -157,7 +160,7 @@ fn find(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Returns the length of the key at the start of a text, where each byte can be written in any way.
+/// Returns the length of the API key at the start of a text. Each byte of it can be plain or encoded.
 fn encoded(text: &[u8], key: &[u8]) -> Option<usize> {
     let mut length = 0;
     for byte in key {
@@ -204,8 +207,8 @@ fn encoded_byte(text: &[u8], byte: u8) -> Option<usize> {
     (text.first() == Some(&byte)).then_some(1)
 }
 
-/// Returns whether a character ends a link: white space, and quotes as in JSON and HTML. Commas and backslashes do not,
-/// since they can be part of a query.
+/// Returns whether a character ends a link: white space, and quotes as in JSON and HTML. Commas and backslashes do not
+/// end a link, since they can be part of a query.
 fn ends_link(c: char) -> bool {
     c.is_whitespace() || "\"<>".contains(c)
 }
@@ -215,7 +218,7 @@ mod tests {
     use super::*;
     use crate::is_loopback;
 
-    /// The key for a simulator can be a word. Services on other machines have real keys, even short ones.
+    /// An API key for a simulator can be a word. An API key for another machine is a real one, even if it is short.
     #[test]
     fn only_a_word_for_this_machine_stays_in_a_reply() {
         let long = "a-key-as-long-as-real-ones";

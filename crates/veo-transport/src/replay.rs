@@ -1,4 +1,4 @@
-//! Replies without a network, for tests: with the feature `replay`, which no program has.
+//! Replies without a network, for tests. They need the feature `replay`, which no program turns on.
 
 use std::cell::RefCell;
 
@@ -8,12 +8,12 @@ thread_local! {
     static NEXT: RefCell<Option<Response>> = const { RefCell::new(None) };
 }
 
-/// Lets the next exchange on this thread have this reply. Nothing is sent.
+/// Sets the reply of the next exchange on this thread. Then nothing is sent.
 pub fn replay(response: Response) {
     NEXT.set(Some(response));
 }
 
-/// The reply to have, if one was given.
+/// Takes the reply that was set, if there is one.
 pub(crate) fn next() -> Option<Response> {
     NEXT.take()
 }

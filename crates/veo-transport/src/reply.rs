@@ -13,9 +13,10 @@ use crate::{Error, Head, Unreadable, shortened};
 pub struct RawReply {
     /// The status and the headers.
     pub head: Head,
-    /// The body, without the key if the provider echoed it.
+    /// The body, without the API key if the provider repeated it.
     pub body: Bytes,
-    /// The content of long data URLs, which the body lacks. [`inline`](crate::inline()) finds that of a link in it.
+    /// The contents of long data URLs, which were taken out of the body. [`inline`](crate::inline()) finds the content
+    /// of a link.
     pub inline: Vec<Bytes>,
 }
 
@@ -37,7 +38,7 @@ impl<T> Reply<T> {
         &self.raw.head
     }
 
-    /// The body as it arrived, with everything that the types do not know.
+    /// The body as it arrived, with the values that the types do not have.
     pub fn body(&self) -> &Bytes {
         &self.raw.body
     }
@@ -58,7 +59,7 @@ impl<T> Deref for Reply<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Reply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The body repeats the value at length.
+        // The body would only repeat the value.
         f.debug_struct("Reply")
             .field("value", &self.value)
             .field("head", &self.raw.head)
@@ -68,11 +69,11 @@ impl<T: fmt::Debug> fmt::Debug for Reply<T> {
 
 /// The judgement of a provider's client about the JSON of a reply.
 pub enum Verdict<R> {
-    /// A reply to decode, in the form that the types expect.
+    /// A reply to decode, in the format that the types expect.
     Reply(Value),
     /// A refusal.
     Rejected(R),
-    /// JSON that is not of this provider, with the reason.
+    /// JSON that is not in the provider's format, with the reason.
     NotThisProvider(&'static str),
 }
 

@@ -1,11 +1,11 @@
-//! Searches a whole reply for links and for reasons, where their places are not documented.
+//! Searches a whole reply for links and reasons, if the documentation does not say where they are.
 
 use reqwest::Url;
 use serde_json::{Map, Value};
 
 use crate::json::json;
 
-/// Parts of the names of members. A link below such a member is not that of the new video.
+/// Parts of names of members. A link below such a member is not a link to the new video.
 const OTHERS: &[&str] = &[
     "thumbnail",
     "cover",
@@ -29,10 +29,10 @@ const OTHERS: &[&str] = &[
     "reason",
     "request",
 ];
-/// The starts of further such names.
+/// The starts of further names of members without links to the new video.
 const OTHERS_BEGIN: &[&str] = &["origin", "input", "prompt", "param"];
 
-/// Returns whether a text is a link that can be that of a video: an http URL, a data URL, or a path at the same server.
+/// Returns whether a text can be a link to a video: an http URL, a data URL, or a path at the same server.
 ///
 /// ```
 /// assert!(veo_transport::is_link(" HTTPS://cdn.example.net/v.mp4"));
@@ -51,7 +51,8 @@ pub fn is_link(text: &str) -> bool {
     is_one_word && (is_absolute || is_path)
 }
 
-/// Returns whether a link shows that it is that of a video: a data URL, or the file extension of a video.
+/// Returns whether a link itself shows that it leads to a video: it is a data URL, or has the file extension of a
+/// video.
 ///
 /// ```
 /// assert!(veo_transport::is_video("https://cdn.example.net/v.MP4?size=1"));
@@ -89,8 +90,9 @@ pub fn absolute(link: &str, base: &str) -> String {
     }
 }
 
-/// Finds the links in a reply that are most likely those of the new video: links with the extension of a video, else
-/// links whose members are named after one, else all others. Links to other things, such as its input, are left out.
+/// Finds the links in a reply that most likely lead to the new video. The first of these groups that has a link is
+/// returned: links with the file extension of a video, links below a member with `video` in its name, all other links.
+/// Links to other things, such as the input, are left out.
 pub fn find_links(reply: &Map<String, Value>) -> Vec<String> {
     let mut found = Found::default();
     found.look_into_object(reply, false);
@@ -129,13 +131,13 @@ impl Found {
                     self.look_into(item, is_named, is_place);
                 }
             }
-            // A text can be JSON, and can have been encoded more than once.
+            // A text can be JSON, and can be encoded more than once.
             Value::String(text) if text.trim_start().starts_with(['{', '[', '"']) => {
                 if let Ok(inside) = json(text.trim().as_bytes()) {
                     self.look_into(&inside, is_named, is_place);
                 }
             }
-            // A text like a path is a link only in a member that is named after a place.
+            // A path is a link only in a member with a name such as `url` or `link`.
             Value::String(text) if is_link(text) && (is_place || !text.trim().starts_with('/')) => {
                 self.take(text.trim(), is_named);
             }
@@ -157,7 +159,8 @@ impl Found {
     }
 }
 
-/// Finds the reasons why videos were filtered, in the words of Google's API; empty if the reply only counts them.
+/// Finds the reasons why videos were filtered, in the words of Google's API. The text is empty if the reply has only
+/// the number of filtered videos.
 pub fn filtered(reply: &Map<String, Value>) -> Option<String> {
     let mut reasons = Vec::new();
     let mut is_filtered = false;

@@ -7,14 +7,14 @@ use crate::json::{json, members};
 /// The task that a reply to a paid request names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Named {
-    /// The reply names a task by this id, so there is a job.
+    /// The reply names a task by this id, so there is a paid job.
     Task(String),
     /// The reply is a refusal, and has this text where the id of a task would be. There may be a job, so the request
     /// must not be sent again.
     Possible(String),
 }
 
-/// Returns the id in a text that is given as that of a task, or nothing if the text says that there is none.
+/// Returns the id in a text from the place of a task's id, or nothing if the text says that there is no task.
 ///
 /// ```
 /// use veo_transport::task_id;
@@ -45,8 +45,8 @@ pub fn task_id(text: &str) -> Option<&str> {
     (!is_nothing && !is_sentence).then_some(text)
 }
 
-/// Returns whether a text looks like the id of a task, for places where nothing says that it is one. Words for states,
-/// sentences and links do not.
+/// Returns whether a text looks like the id of a task, for a place that may have other texts. Words for states,
+/// sentences and links do not look like ids.
 ///
 /// ```
 /// use veo_transport::looks_like_task_id;
@@ -63,11 +63,11 @@ pub fn looks_like_task_id(text: &str) -> bool {
         && text.contains(|c: char| c.is_ascii_digit())
 }
 
-/// Finds a text that [looks like the id of a task](looks_like_task_id) where a reply may have one: in its `data`, or in
-/// a member with another name for the id of a task. In a refusal, or in a sentence about a task, the id can be that of
+/// Finds a text that [looks like the id of a task](looks_like_task_id) in the places that may have one: in `data`, in a
+/// member with another name for such an id, or in a sentence. In a refusal or in a sentence, the id can be the id of
 /// another task, so it is only [`Named::Possible`].
 pub fn possible_task(body: &[u8], is_refusal: bool) -> Option<Named> {
-    /// The number of bytes in which a sentence is looked for.
+    /// The number of bytes at the start of the body that are searched for a sentence.
     const WORDS: usize = 64 << 10;
     let mut data = members(body, "data").map(unquoted);
     let id = data
@@ -83,7 +83,7 @@ pub fn possible_task(body: &[u8], is_refusal: bool) -> Option<Named> {
     }
 }
 
-/// Decodes a text that was encoded as JSON once more, any number of times.
+/// Decodes a text that was encoded as a JSON string, any number of times.
 pub fn unquoted(text: String) -> String {
     match json(text.as_bytes()) {
         Ok(Value::String(inside)) => unquoted(inside),
@@ -91,7 +91,7 @@ pub fn unquoted(text: String) -> String {
     }
 }
 
-/// Finds the id in a member that can have one, at any depth of a reply.
+/// Finds the id in a member that can have the id of a task, at any depth of a reply.
 fn id_in(reply: &Value) -> Option<String> {
     /// Names of the id, without `_` and in lower case.
     const IDS: &[&str] = &[
@@ -102,7 +102,7 @@ fn id_in(reply: &Value) -> Option<String> {
         "jobid",
         "generationid",
     ];
-    /// Names of an object that has the id in its member `id`.
+    /// Names of objects whose member `id` is the id of the task.
     const TASKS: &[&str] = &["data", "task", "job", "video"];
     match reply {
         Value::Object(members) => members.iter().find_map(|(name, value)| {

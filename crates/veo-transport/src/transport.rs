@@ -14,13 +14,15 @@ use crate::inline::Body;
 use crate::redact::Key;
 use crate::{Config, Error, Head, Proxy, RawReply, Unreadable, is_loopback, without_queries};
 
-/// The longest body that is read, in bytes, not counting the videos inside it.
+/// The longest body that is read, in bytes, without the videos inside the body.
 pub const MAX_BODY: usize = 40 << 20;
 
-/// The longest body around a video, in bytes, so that both together take no more memory than each may alone.
+/// The longest body around a video, in bytes. With this smaller limit, a body and its videos together need no more
+/// memory than the larger limit of either alone.
 const MAX_BESIDE_VIDEO: usize = 8 << 20;
 
-/// The most queries at one time. Each has a connection, and many systems allow a process about a thousand of them.
+/// The most queries at the same time. Each has a connection, and many systems allow a process about a thousand
+/// connections.
 const MOST_QUERIES: usize = 100;
 
 /// The `tracing` target of exchanges, which are logged at the debug level.
@@ -40,13 +42,15 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Prepares the HTTP clients for the configured address, or for that of the provider. It makes no connection.
+    /// Prepares the HTTP clients for the configured address, or for the given address of the provider. It makes no
+    /// connection.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidRequest`] if the configuration cannot work.
     pub fn new<R>(config: &Config, provider: &str) -> Result<Self, Error<R>> {
-        // Otherwise that time-out could end a slow connect, and a request that never left would count as possibly paid.
+        // Otherwise the longer time-out could end a slow connect, and a request that was never sent would count as
+        // possibly paid.
         if config.connect_timeout >= config.query_timeout.min(config.submit_timeout) {
             return Err(Error::InvalidRequest(
                 "the connect time-out has to be shorter than the other time-outs".to_owned(),
@@ -71,8 +75,8 @@ impl Transport {
                 .user_agent(&config.user_agent)
                 .connect_timeout(config.connect_timeout)
                 .timeout(timeout)
-                // A redirect could carry the key to another host, and 307 and 308 would send a paid request again. A
-                // retry inside reqwest would be a second paid request that no ledger knows of.
+                // A redirect could send the API key to another host, and after 307 and 308 a paid request would be sent
+                // again. A retry inside reqwest would be a second paid request that no ledger knows of.
                 .redirect(redirect::Policy::none())
                 .retry(retry::never())
         };
@@ -81,8 +85,8 @@ impl Transport {
             query: client(config.query_timeout)
                 .build()
                 .map_err(Error::unbuildable)?,
-            // The server may close an idle connection just as it is reused. That looks like a lost reply, so a paid
-            // request that never arrived would count as possibly paid.
+            // The server may close an idle connection just when it is reused. Then a paid request that never arrived
+            // would look like a request whose reply was lost, and count as possibly paid.
             submit: client(config.submit_timeout)
                 .pool_max_idle_per_host(0)
                 .build()
@@ -96,7 +100,8 @@ impl Transport {
         })
     }
 
-    /// Lets the key go to a further address of the provider, and returns it without a slash at its end.
+    /// Allows that the API key is sent to a further address of the provider. Returns this address without a slash at
+    /// its end.
     ///
     /// # Errors
     ///
@@ -122,23 +127,24 @@ impl Transport {
         &self.query
     }
 
-    /// Sends a request that costs nothing. If a hundred are on their way, it waits until one of them ends.
+    /// Sends a request that costs nothing. If a hundred such requests are on their way, it waits until one of them
+    /// ends.
     ///
     /// # Errors
     ///
-    /// All but [`Error::Rejected`].
+    /// Every error except [`Error::Rejected`].
     pub async fn query<R>(&self, request: Request) -> Result<RawReply, Error<R>> {
-        // The semaphore is never closed, so there is always a permit in the end.
+        // The semaphore is never closed, so there cannot be an error.
         let _permit = self.queries.acquire().await;
-        // Many can wait for that, so room for what is long is taken after it.
+        // Many calls can wait for a permit, so the memory for the large future is allocated only after the wait.
         Box::pin(self.send(&self.query, request)).await
     }
 
-    /// Sends a request that can cost money. It goes out once, over a connection of its own.
+    /// Sends a request that can cost money. It is sent once, over its own connection.
     ///
     /// # Errors
     ///
-    /// All but [`Error::Rejected`].
+    /// Every error except [`Error::Rejected`].
     pub async fn submit<R>(&self, request: Request) -> Result<RawReply, Error<R>> {
         self.send(&self.submit, request).await
     }
@@ -148,7 +154,7 @@ impl Transport {
             target: WIRE,
             method = %request.method(),
             url = %without_queries(request.url().as_str()),
-            // A multipart form is a stream, which has no bytes to log.
+            // A multipart body is a stream, which has no bytes to log.
             body = request.body().and_then(reqwest::Body::as_bytes).map(|body| display(self.key.excerpt(body))),
             "request"
         );
@@ -199,8 +205,8 @@ impl Transport {
         }
         let response = match client.execute(request).await {
             Ok(response) => response,
-            // Only the next two errors prove that nothing was sent. After any other, such as a reset or a time-out, the
-            // provider may have read the request, so the reply counts as lost.
+            // Only the next two errors prove that nothing was sent. After any other error, such as a reset or a
+            // time-out, the provider may have accepted the request, so the reply counts as lost.
             Err(error) if error.is_builder() => return Err(Error::unbuildable(error)),
             Err(error) if error.is_connect() => {
                 return Err(Error::NotConnected {
@@ -220,8 +226,8 @@ impl Transport {
         self.read(response, host).await
     }
 
-    /// Reads a reply to its end, and removes the key from it. If the reply breaks off, the error has the part that
-    /// arrived, since the id of a paid task may be in it.
+    /// Reads a reply to its end, and removes the API key from the reply. If the reply breaks off, the error has the
+    /// part that arrived, since this part may have the id of a paid task.
     async fn read<R>(&self, mut response: Response, host: String) -> Result<RawReply, Error<R>> {
         let mut head = Head::new(response.status().as_u16(), response.headers());
         head.content_type = head.content_type.map(|text| self.key.remove_from(&text));
@@ -269,7 +275,7 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// Checks a base URL, and returns it without a slash at its end and parsed.
+/// Checks a base URL. Returns its text without a slash at its end, and the parsed URL.
 fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     // The URL is in no message, since it can hold a password.
     let invalid =
@@ -280,7 +286,7 @@ fn base<R>(url: &str) -> Result<(String, Url), Error<R>> {
     let mut parsed = Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
     match parsed.host_str() {
         None => return Err(invalid("it has no host")),
-        // Some resolvers do not know the name with the dot.
+        // Some resolvers do not know `localhost` with a dot at its end.
         Some("localhost.") => parsed
             .set_host(Some("localhost"))
             .map_err(|error| invalid(&error.to_string()))?,
@@ -325,7 +331,8 @@ fn without_scheme(rest: &str) -> String {
     }
 }
 
-/// Returns the cause of a failure without the URL, which can hold secrets. It is one line: no caller acts on its parts.
+/// Returns the cause of a failure without the URL, which can hold secrets. The cause is one line of text, since no
+/// caller looks into it.
 fn cause(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
     causes(&error.without_url()).into()
 }

@@ -3,7 +3,8 @@ use serde_json::Value;
 
 use crate::json::{bounded, json};
 
-/// A list of URLs from any form that a provider gives: an array, JSON text with an array, text in brackets, or one URL.
+/// A list of URLs, in any format that a provider sends: an array, a string with a JSON array, text in brackets, or one
+/// URL.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct UrlList(pub Vec<String>);
@@ -14,7 +15,7 @@ impl<'de> Deserialize<'de> for UrlList {
     }
 }
 
-/// The most URLs that are read from a list that is no JSON.
+/// The most URLs that are read from a list that is not JSON.
 const MOST: usize = 200;
 
 fn urls(value: Value) -> Vec<String> {
@@ -23,13 +24,13 @@ fn urls(value: Value) -> Vec<String> {
         Value::String(text) => text,
         _ => return Vec::new(),
     };
-    // The list was encoded as JSON a second time.
+    // The list is JSON inside a JSON string.
     if text.trim_start().starts_with('"')
         && let Ok(inside) = json(text.as_bytes())
     {
         return urls(inside);
     }
-    // A single URL can be a whole video, so it is not copied.
+    // A single URL can be a data URL with a whole video, so it is not copied.
     if !text.trim_start().starts_with('[') {
         return if text.trim().is_empty() {
             Vec::new()

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::tracks::{Track, boxes, decoded};
 use crate::{Error, ErrorKind};
 
-/// The properties that are written in a video file, which can differ from those of the request.
+/// The properties that a video file states. They can differ from those of the request.
 ///
 /// From [`Client::download`](crate::Client::download), as a part of [`Saved`](crate::Saved).
 ///
@@ -26,43 +26,43 @@ use crate::{Error, ErrorKind};
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Media {
-    /// Width of the picture in pixels, as it is shown.
+    /// Width in pixels of the picture that a player shows.
     pub width: u32,
-    /// Height of the picture in pixels, as it is shown.
+    /// Height in pixels of the picture that a player shows.
     pub height: u32,
     /// Length in seconds.
     pub seconds: f64,
     /// Pictures per second on average, if the file has their number.
     pub fps: Option<f64>,
-    /// True if there is a track of sound. It may be silent.
+    /// True if the file has a track of sound. The sound may be silence.
     pub has_audio: bool,
-    /// Faults that do not keep the file from being played, as sentences. They are among the
+    /// Faults of a file that can still be played, as sentences. They are among the
     /// [discrepancies](crate::Receipt::discrepancies) of a receipt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<String>,
 }
 
-/// The reason why a file is no whole video.
+/// The reason why a file is not a whole video.
 #[derive(Debug)]
 pub(crate) struct Flaw {
-    /// The end of a sentence about the file.
+    /// The predicate of a sentence about the file.
     pub(crate) what: String,
     /// True if more bytes at the end could complete the file.
     pub(crate) is_cut: bool,
 }
 
-/// The properties of a video that is whole, as far as the file shows.
+/// The properties of a video that is whole, as far as the file itself shows.
 #[derive(Debug)]
 pub(crate) struct Whole {
     pub(crate) media: Media,
-    /// True if the file marks its own end. A file in fragments could end after each of them.
+    /// True if the file marks its own end. A file in fragments without such a mark could end after each fragment.
     pub(crate) has_end: bool,
 }
 
 /// The most bytes of indexes that are read into memory. An index takes some kilobytes per minute of video.
 const MAX_INDEX: u64 = 16 << 20;
 
-/// The kinds of a first box that prove an MP4 file.
+/// The kinds of box that prove an MP4 file if its first box has one of them.
 const FIRST: &[FourCC] = &[
     Ftyp::KIND,
     Free::KIND,
@@ -80,12 +80,13 @@ const FIRST: &[FourCC] = &[
     FourCC::new(b"uuid"),
 ];
 
-/// The seconds by which two lengths of one video can differ: its sound and its pictures do not end together.
+/// The largest difference between two lengths of one video, in seconds. Sound and pictures do not end at the same time.
 const TOLERANCE: f64 = 0.5;
 
 impl Media {
-    /// Checks that a file is a whole MP4, and reads its properties: the index is there, with all the pictures and the
-    /// sound that it points to. It blocks while it reads the index and the first bytes of each picture.
+    /// Checks that a file is a whole MP4, and reads its properties. A whole file has its index, and all the pictures
+    /// and the sound to which the index points. The call blocks while it reads the index and the first bytes of each
+    /// picture.
     ///
     /// ```
     /// # fn example() -> Result<(), veo_core::Error> {
@@ -166,7 +167,8 @@ impl Whole {
             _ => measured.ok_or_else(Flaw::of_index)?,
         };
         let mut doubts = layout.doubts;
-        // In a file in fragments, the header can have the length of the first fragment alone.
+        // In a file in fragments, the length in the header can be that of the first fragment alone. So this length
+        // counts only if all samples are in fragments.
         let announced = if in_fragments {
             let in_header = told.filter(|_| is_empty);
             layout.segments.or(announced_seconds(index)).or(in_header)
@@ -194,14 +196,14 @@ impl Whole {
     }
 }
 
-/// Reads the length in the header of the film, if it is a possible one.
+/// Reads the length of the film from its header, if the header has one.
 fn told_seconds(index: &[u8]) -> Option<f64> {
     let movie: Mvhd = decoded(index)?;
     let is_told = ![0, u32::MAX.into(), u64::MAX].contains(&movie.duration);
     (is_told && movie.timescale > 0).then(|| movie.duration as f64 / f64::from(movie.timescale))
 }
 
-/// Reads the length of all fragments that the index announces.
+/// Reads the length that the index announces for all fragments.
 fn announced_seconds(index: &[u8]) -> Option<f64> {
     let extension = boxes(index, FourCC::new(b"mvex")).next()?;
     let announced: Mehd = decoded(extension)?;
@@ -245,7 +247,7 @@ struct Layout {
     index: Vec<u8>,
     /// The indexes of the fragments, each with the offset at which its box begins.
     fragments: Vec<(u64, Vec<u8>)>,
-    /// The length of all fragments in seconds, from an index in front of them.
+    /// The length of all fragments in seconds, from an index of segments in front of the fragments.
     segments: Option<f64>,
     /// True if the file has the box that ends a file in fragments.
     has_end: bool,
@@ -284,7 +286,7 @@ impl Layout {
             };
             let is_needed = match header.kind {
                 Moov::KIND => index.is_none(),
-                // If the index announces no fragments, none is needed.
+                // If the index announces no fragments, a cut fragment does not matter.
                 Moof::KIND => index.as_deref().is_none_or(has_fragments),
                 _ => false,
             };
@@ -292,7 +294,7 @@ impl Layout {
                 return Err(cut());
             }
             if end > length && header.kind == Mdat::KIND {
-                // The index shows later if all of the video is there.
+                // This box may have only bytes that are not used. A later check compares the file with the index.
                 doubts.push("the file ends before its last box does".to_owned());
             }
             if end > length {
@@ -335,7 +337,8 @@ impl Layout {
     }
 }
 
-/// Returns whether the first box can be one of an MP4: its kind is known, or is a name and the box fits into the file.
+/// Returns whether the first box can be the first box of an MP4. Its kind is known, or its kind is a name and the box
+/// fits into the file.
 fn begins_as_mp4(file: &mut (impl Read + Seek), length: u64) -> io::Result<bool> {
     let mut start = [0; 8];
     file.seek(SeekFrom::Start(0))?;
@@ -358,8 +361,9 @@ fn has_fragments(index: &[u8]) -> bool {
     boxes(index, FourCC::new(b"mvex")).next().is_some()
 }
 
-/// Reads the length of all segments in seconds. Each index comes with the number of fragments in front of it. An index
-/// behind a fragment, or with a single segment, can be that of one fragment, so it says nothing of the whole.
+/// Reads the length of all segments in seconds. Each index comes with the number of fragments in front of the index. An
+/// index after a fragment, or with a single segment, can be the index of one fragment, so it does not show the length
+/// of the whole.
 fn segments_seconds(indexes: &[(usize, Vec<u8>)]) -> Option<f64> {
     let mut longest = None;
     for (fragments, bytes) in indexes {
@@ -438,7 +442,7 @@ mod tests {
         for _ in 0..20_000 {
             let mut bytes = whole.clone();
             for _ in 0..=random(8) {
-                // The lengths and the first track are in these bytes.
+                // These bytes have the lengths and the first track.
                 bytes[random(700)] = [0, 1, 0x7f, 0xff, random(256) as u8][random(5)];
             }
             match Whole::read(Cursor::new(bytes)) {
@@ -448,7 +452,7 @@ mod tests {
         }
         assert!(read > 1000 && refused > 1000, "{read} and {refused}");
 
-        // The boxes are nested so deeply that a recursive decoder would end the program.
+        // The boxes are nested so deeply that a recursive decoder would exhaust the stack.
         let index: Vec<u8> = (1..=100_000_u32)
             .rev()
             .flat_map(|n| [(n * 8).to_be_bytes(), *b"moov"])

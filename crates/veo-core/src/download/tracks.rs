@@ -1,6 +1,6 @@
 //! The tracks of an MP4 file: where their samples are, how long they last, and how large the pictures are.
 //!
-//! The crate that decodes boxes gets only boxes without boxes inside. It decodes nested boxes by recursion, so a
+//! The crate that decodes boxes gets only boxes with no boxes inside. It decodes nested boxes by recursion, so a
 //! hostile file could exhaust the stack.
 
 use std::io::{self, Read, Seek, SeekFrom};
@@ -36,7 +36,7 @@ struct Piece {
 struct PictureFormat {
     width: u16,
     height: u16,
-    /// The number of bytes of each length in front of a part of a picture, if the codec writes such lengths.
+    /// The size in bytes of the length field in front of each part of a picture, if the codec writes such fields.
     length_size: Option<usize>,
 }
 
@@ -46,7 +46,7 @@ impl Track {
         let mut found = Vec::new();
         for track in boxes(index, Trak::KIND) {
             let media = boxes(track, Mdia::KIND).next();
-            // The handler is not decoded as a whole, since its name comes in forms that the crate cannot read.
+            // Only the kind of the handler is read, since the crate cannot decode every spelling of the handler's name.
             let handler = media
                 .and_then(|media| boxes(media, Hdlr::KIND).next())
                 .and_then(|handler| handler.get(8..12));
@@ -87,7 +87,7 @@ impl Track {
 
     /// Adds the samples of a fragment to this track. `start` is the offset of the fragment in the file.
     pub(super) fn extend(&mut self, index: &[u8], start: u64, fragment: &[u8]) -> Option<()> {
-        // The offset of the data of a track whose header has none.
+        // The offset of the data of a track, if the header of the track has none.
         let mut base = start;
         for part in boxes(fragment, Traf::KIND) {
             let header: Tfhd = decoded(part)?;
@@ -135,8 +135,8 @@ impl Track {
             .max()
     }
 
-    /// Counts the samples that do not begin like a picture. H.264 and H.265 begin each part of a picture with its
-    /// length. Samples of other codecs all pass.
+    /// Counts the samples that do not begin as a picture does. H.264 and H.265 begin each part of a picture with its
+    /// length. All samples of other codecs pass.
     pub(super) fn wrong_samples(&self, file: &mut (impl Read + Seek)) -> io::Result<u64> {
         let Some(size) = self.format.as_ref().and_then(|format| format.length_size) else {
             return Ok(0);
@@ -158,13 +158,13 @@ impl Track {
         Ok(wrong)
     }
 
-    /// The length of all samples in seconds, if there is one.
+    /// The length of all samples in seconds, if it is known.
     pub(super) fn seconds(&self) -> Option<f64> {
         let is_known = self.timescale > 0 && self.duration > 0;
         is_known.then(|| self.duration as f64 / f64::from(self.timescale))
     }
 
-    /// The length in seconds without the part that is cut off at the start.
+    /// The length in seconds, without the part at the start that a player does not show.
     pub(super) fn edited_seconds(&self) -> Option<f64> {
         let cut_off = self.first_shown as f64 / f64::from(self.timescale);
         Some(self.seconds()? - cut_off)
@@ -219,7 +219,7 @@ impl PictureFormat {
     }
 }
 
-/// Reads the time of the first sample of a track that is shown.
+/// Reads the time of the first sample that a player shows.
 fn first_shown(track: &[u8]) -> Option<u64> {
     let edits: Elst = decoded(boxes(track, Edts::KIND).next()?)?;
     edits.entries.iter().find_map(|edit| edit.media_time)
@@ -307,7 +307,7 @@ fn run_length(samples: &TrunSamples, default_duration: u32) -> u64 {
     }
 }
 
-/// Finds the defaults of a fragmented file for samples that lack a size or a duration.
+/// Finds the defaults in the index for samples of a fragment that have no size or duration.
 fn defaults(index: &[u8], track_id: u32) -> Option<Trex> {
     let extension = boxes(index, FourCC::new(b"mvex")).next()?;
     boxes(extension, Trex::KIND)
