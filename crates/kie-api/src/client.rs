@@ -31,8 +31,8 @@ impl Deref for Inner {
 }
 
 impl Client {
-    /// Makes a client. It makes no connection yet. Uploads go to the address in the configuration, if that is not
-    /// kie.ai's own.
+    /// Makes a client, but no connection yet. If the configuration has another address than kie.ai's own, uploads go to
+    /// it.
     ///
     /// # Errors
     ///

@@ -19,8 +19,7 @@ pub const IN_PROGRESS: &[&str] = &[
     "check back",
 ];
 
-/// The state of a task, from the record's number or word for the state, or from other fields if this crate knows
-/// neither.
+/// The state of a task, from the record's number or word for it, or from other fields if this crate knows neither.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum State {
@@ -87,8 +86,8 @@ impl Record {
         }
     }
 
-    /// The URLs of the videos as they arrived, each once. After an extension, the URL of the whole film replaces the
-    /// URL of the added part.
+    /// The URLs of the videos as they arrived, each once. The URL of a whole extended film replaces that of its added
+    /// part.
     pub fn urls(&self) -> Vec<&str> {
         let results = || [&self.response, &self.result_json].into_iter().flatten();
         let films = results().filter_map(|result| result.full_result_urls.as_ref());
@@ -175,8 +174,8 @@ impl Record {
         }
     }
 
-    /// Returns whether the task should have a video and has none. If the state is unknown, a time of the end shows that
-    /// the task has ended.
+    /// Returns whether a task has ended without an expected video. With an unknown state, a time of the end shows the
+    /// end.
     pub(crate) fn lacks_video(&self) -> bool {
         let has_time = || {
             self.completed_at()
@@ -270,8 +269,7 @@ fn has_images(generation_type: &Value, images: &Value) -> Option<bool> {
     images.as_array().map(|images| !images.is_empty())
 }
 
-/// Collects the links in lists of URLs, each once. A link with a scheme other than http is kept, so that the error of
-/// the download can name it.
+/// Collects the links in lists of URLs, each once. Links with other schemes are kept, so that an error can name them.
 fn distinct<'a>(lists: impl Iterator<Item = &'a UrlList>) -> Vec<&'a str> {
     let mut links = Vec::new();
     for url in lists.flat_map(|list| &list.0) {

@@ -33,8 +33,8 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// The record of a task that has ended, if the data is such a record. kie.ai can send the record with the code or
-    /// the HTTP status of an error.
+    /// The record of a task that has ended, if the data is one. kie.ai can send it with the code or HTTP status of an
+    /// error.
     pub fn ended_record(&self) -> Option<Record> {
         let record = Record::deserialize(self.data.as_ref()?).ok()?;
         let has_state = record.state.is_some() || record.success_flag.is_some();
@@ -118,8 +118,7 @@ fn normalize_list(value: &mut Value) {
 }
 
 /// Replaces a string that holds a JSON object with that object, even if it was encoded more than once. A list in a
-/// string stays a string, unless the list has only one object: a long decoded list would take a hundred times its
-/// memory.
+/// string stays a string, unless the list has only one object: a long list would take a hundred times its memory.
 fn normalize_text(value: &mut Value) {
     let Value::String(text) = value else {
         return;

@@ -1,5 +1,4 @@
-//! Finds the task in the reply to a paid request. If a task were overlooked, its request could be sent and paid for
-//! again.
+//! Finds the task in the reply to a paid request. If a task is overlooked, its request may be paid for again.
 
 use bytes::Bytes;
 use veo_transport::{Named, Reply, member_texts, members, possible_task, task_id, unquoted};
@@ -8,8 +7,7 @@ use crate::record::IN_PROGRESS;
 use crate::types::TaskReply;
 use crate::{Error, Rejection};
 
-/// Words of kie.ai, in lower case, about a lack of credits. Some of its pages give a lack of credits the code for too
-/// many requests.
+/// Words of kie.ai, in lower case, about a lack of credits. On some pages its code is that of too many requests.
 const EMPTY_ACCOUNT: &[&str] = &["insufficient"];
 
 /// Finds the task that a reply to `generate` or `extend` names. A reply that names a task is an acceptance, even if all
@@ -30,8 +28,7 @@ pub fn started_task(
         .and_then(|reply| reply.data.as_ref()?.task_id.as_deref());
     if let Some(id) = typed.and_then(task_id).map(str::to_owned)
         && is_new(&id)
-        // A long number loses digits when it is decoded, and only the body has all of them. A wrong id would lose a
-        // paid video.
+        // A long number loses digits when it is decoded; the body has all of them. A wrong id would lose a paid video.
         && (first.is_none() || named().any(|named| named == id))
     {
         return Some(Named::Task(id));
@@ -86,8 +83,7 @@ impl Rejection {
         self.number() == 402 || self.number() == 429 && self.says(EMPTY_ACCOUNT)
     }
 
-    /// Returns whether a refusal to return a record means that the task has failed. kie.ai documents the codes for a
-    /// failed task.
+    /// Returns whether a refusal to return a record means that the task has failed, by the codes that kie.ai documents.
     pub fn is_failed_task(&self) -> bool {
         match self.number() {
             // kie.ai also sends this code while a larger video is being made.

@@ -37,9 +37,9 @@ pub enum UpgradeReply {
 impl UpgradeReply {
     /// Reads the reply to `get_1080p_video` or `get_4k_video`. `small` is the id of the smaller video's task.
     ///
-    /// kie.ai says "not yet" in two ways: a success without a URL, or one of the codes 400, 422 and 500 with words
-    /// about progress. A refusal can have the URLs of the finished videos. It can also name the upgrade's own task,
-    /// whose id is not `small`.
+    /// kie.ai says "not yet" by a success without a URL, or by one of the codes 400, 422 and 500 with words about
+    /// progress. A refusal can have the URLs of the finished videos, or name the upgrade's own task, whose id is not
+    /// `small`.
     pub fn of<T>(result: Result<Reply<T>, Error>, small: &str) -> Self {
         let body = match &result {
             Ok(reply) => reply.body().clone(),

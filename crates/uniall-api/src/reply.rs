@@ -23,8 +23,7 @@ pub struct Rejection {
     pub head: Head,
     /// The code of the error, a word or a number, if there is one.
     pub code: Option<String>,
-    /// The words of the error, if there are some; the first few KiB. The words can hold JSON of the service behind
-    /// UniAll.
+    /// The words of the error, if there are some; the first few KiB. They can be JSON of the service behind UniAll.
     pub message: Option<String>,
     /// The whole reply, as it arrived.
     pub body: Bytes,
@@ -41,8 +40,7 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Finds the sentence in the words of an error. The words can be the JSON error of the service behind a gateway, as a
-/// string.
+/// Finds the sentence in the words of an error. The words can be the JSON error of a service behind a gateway.
 pub fn sentence(words: &str) -> String {
     /// The most levels of JSON, one inside another, that are opened.
     const DEPTH: usize = 4;
@@ -74,15 +72,13 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
         return Verdict::NotThisProvider("the body is not a JSON object");
     };
     let mut json = mem::take(json);
-    // A named task is paid for, even if the HTTP status is that of an error. So a reply that names a task is not a
-    // refusal.
+    // A named task is paid for, even beside the HTTP status of an error, so such a reply is not a refusal.
     if (raw.head.is_success() || names_task(&json))
         && let Some(task) = unwrapped(&mut json)
     {
         return Verdict::Reply(Value::Object(task));
     }
-    // Success without a task is not a refusal: the request may have been accepted and charged, so its outcome is
-    // unknown.
+    // Success without a task is not a refusal: the request may have been charged, so its outcome is unknown.
     if raw.head.is_success() && json.get("code").is_some_and(|code| code == "success") {
         return Verdict::NotThisProvider("the body says success and has no task");
     }
@@ -106,8 +102,7 @@ fn judge(raw: &RawReply, mut json: Value) -> Verdict<Rejection> {
     }
 }
 
-/// Returns whether a reply with the status of an error names a task. An `id` beside an error can be the id of the
-/// request.
+/// Returns whether a reply with the status of an error names a task. An `id` beside an error can be the request's.
 fn names_task(json: &Map<String, Value>) -> bool {
     let code = json.get("code").and_then(task::word).unwrap_or_default();
     let is_error = says(json, "error")
@@ -246,8 +241,7 @@ fn is_task(json: &Map<String, Value>) -> bool {
         .any(|member| says(json, member))
 }
 
-/// Removes an `id` that is a number beside a `task_id`. In such an `id`, some gateways put the number of a database
-/// row.
+/// Removes an `id` that is a number beside a `task_id`. Some gateways put the number of a database row into it.
 fn real_id(mut task: Map<String, Value>) -> Map<String, Value> {
     if !task.get("id").is_some_and(Value::is_string)
         && task.get("task_id").is_some_and(Value::is_string)

@@ -12,8 +12,8 @@ use crate::Error;
 use crate::types::{TaskErrorObject, VideoStatus, VideoTask};
 
 /// Finds the task that a reply to `create_video` names. A reply that names a task is an acceptance, even if all else in
-/// it is wrong. So the search includes refusals, error pages, and the part of a broken reply that arrived. If a task
-/// were overlooked, its request could be sent and paid for again.
+/// it is wrong. So the search includes refusals, error pages, and the part of a broken reply that arrived. If a task is
+/// overlooked, its request may be paid for again.
 ///
 /// An `id` beside an error can be anything, such as the id of the request. A `task_id` is the id of a task everywhere.
 pub fn started_task(result: &Result<Reply<VideoTask>, Error>) -> Option<Named> {
@@ -46,8 +46,8 @@ fn id_in(body: &[u8], member: &str) -> Option<String> {
     member_texts(body, member).find_map(|text| task_id(&text).map(str::to_owned))
 }
 
-/// Restores an id with all its digits. A long number loses digits when it is decoded, and only the body has all of
-/// them. A wrong id would lose a paid video.
+/// Restores an id with all its digits. A long number loses digits when it is decoded; the body has all of them. A wrong
+/// id would lose a paid video.
 fn whole(id: &str, body: &[u8]) -> String {
     let named = || {
         ["id", "task_id"]
@@ -68,8 +68,7 @@ fn whole(id: &str, body: &[u8]) -> String {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum State {
-    /// Accepted and not started. An unknown word also counts as pending, since a paid task must not be given up because
-    /// of a word.
+    /// Accepted and not started. An unknown word counts as pending, since a paid task must not be given up for a word.
     Pending,
     /// Being made.
     Running,
@@ -196,8 +195,7 @@ impl VideoTask {
 /// Words that can be about the reply or about the video. If the reply has a video, they mean that the task is finished.
 const READY: &[&str] = &["ok", "ready", "available"];
 
-/// Brings a word for a state to lower case, without the words in front of the state: `Video Generation Failed` becomes
-/// `failed`.
+/// Brings a word for a state to lower case, without its subject: `Video Generation Failed` becomes `failed`.
 fn plain(word: &str) -> String {
     const SUBJECTS: &[&str] = &[
         "video_generation_",

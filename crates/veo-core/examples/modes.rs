@@ -1,6 +1,5 @@
 //! Makes a video from each kind of input, one after the other, with a simulated kie.ai: `cargo run -p veo-core
-//! --example modes`. For the real kie.ai, give `Kie::new` only the API key, and leave out the settings for the
-//! simulator.
+//! --example modes`. For the real kie.ai, give `Kie::new` only the API key, and leave out the other settings.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::error::Error;

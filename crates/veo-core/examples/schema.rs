@@ -1,5 +1,4 @@
-//! Prints the JSON Schema of a request: `cargo run -p veo-core --example schema`. `cargo xtask schema` stores the
-//! schema.
+//! Prints the JSON Schema of a request: `cargo run -p veo-core --example schema`. `cargo xtask schema` stores it.
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 fn main() -> Result<(), serde_json::Error> {

@@ -1,6 +1,5 @@
-//! A web backend that makes videos and never pays twice for one, even if the process is killed. Copy this example as a
-//! start for your own backend; `docs/web-backend.md` describes it. With the simulator in place of kie.ai, the backend
-//! needs no API key of kie.ai:
+//! A web backend that makes videos and never pays twice for one, even if it is killed. Copy it as a start for your own;
+//! `docs/web-backend.md` describes it. With the simulator in place of kie.ai, it needs no real API key:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -203,8 +202,7 @@ async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Byt
     }
 }
 
-/// Settles an unknown request by the finding of an operator. If the operator has found a job, kie.ai is asked about
-/// that job first.
+/// Settles an unknown request by the finding of an operator. A found job is first checked by asking kie.ai.
 async fn settle(
     State(app): State<App>,
     Path(key): Path<String>,
@@ -263,8 +261,7 @@ async fn work(app: App, stop: impl Future<Output = ()>) {
     }
 }
 
-/// Saves a video under its key. If the file exists, an earlier process has saved the same video and crashed before
-/// `done`, so the file is replaced.
+/// Saves a video under its key. An existing file has the same video, from a process that crashed before `done`.
 async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
         return Ok(());

@@ -7,8 +7,7 @@
 //! The file `jobs.txt` has a line for each job, such as `kie:0f1e2d3c:1080p`. A webhook names the task, but not the
 //! resolution that was requested.
 //!
-//! With `KIE_BASE_URL` the example asks another service, such as the simulator. The simulator signs its webhooks with
-//! the key of this command:
+//! With `KIE_BASE_URL` the example asks another service, such as the simulator, which signs its webhooks with this key:
 //!
 //! ```console
 //! cargo run -p veo-sim &

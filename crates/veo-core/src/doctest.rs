@@ -1,5 +1,4 @@
-// This file is not a part of the library. Examples of the documentation include it in hidden lines, and run against the
-// simulator.
+// Not a part of the library. Examples in the documentation include this file, hidden, and run against the simulator.
 
 use std::error::Error as StdError;
 use std::time::Duration as StdDuration;

@@ -118,8 +118,7 @@ pub(crate) fn judged(request: &VideoRequest) -> Result<Vec<String>, String> {
     for image in request.images() {
         let local = match image {
             Image::Url(_) => continue,
-            // A plan may be made before the file exists. Without the file the upload fails later, before a paid call is
-            // sent.
+            // A plan may be made before the file exists. Without it the upload fails, before a paid call is sent.
             Image::File { file } if !file.exists() && !file.is_symlink() => continue,
             Image::File { file } => LocalImage::read(file),
             Image::Bytes { bytes } => LocalImage::named(bytes.clone(), UNNAMED.to_owned()),
@@ -231,9 +230,9 @@ impl LocalImage {
         })
     }
 
-    /// Makes a name from the digest of the bytes, since an upload under a name in use overwrites that file. The file
-    /// extension comes from the bytes too: hosts derive the content type from the extension, and with a wrong type the
-    /// generation fails.
+    /// Makes a name from the digest of the bytes, since an upload under a name in use overwrites that file. The
+    /// extension comes from the bytes too: hosts derive the content type from it, and a wrong type makes the generation
+    /// fail.
     fn stored_name(&self) -> String {
         let digest = Sha256::digest(&self.bytes);
         format!("{}.{}", hex(&digest[..16]), self.ending)
@@ -318,8 +317,8 @@ fn name_of(kind: FileType) -> &'static str {
     }
 }
 
-/// Returns the file extension for the kind of an image, and the size of the picture. The error is the predicate of a
-/// sentence about the image.
+/// Returns the file extension for the kind of an image, and its size. The error is the predicate of a sentence about
+/// it.
 fn kind_and_size(bytes: &[u8]) -> Result<(&'static str, Size), String> {
     if bytes.len() as u64 > MAX_IMAGE {
         return Err(format!(

@@ -382,8 +382,7 @@ pub(crate) fn impossible_reasons(request: &VideoRequest) -> Vec<Reason> {
     reasons
 }
 
-/// Refuses a link that was copied from a receipt or a ledger. Links have no queries there, so a provider could not
-/// follow the link.
+/// Refuses a link from a receipt or a ledger, which store links without queries. A provider could not follow it.
 fn lost_query_reason(field: &'static str, url: &str) -> Option<Reason> {
     if !url.ends_with("?...") {
         return None;

@@ -40,8 +40,7 @@ pub struct Offer {
     pub model: String,
     /// The operation that the provider performs.
     pub operation: Operation,
-    /// The JSON body. Until an image of this machine is uploaded, the body has the path or the length of the image in
-    /// place of its URL.
+    /// The JSON body. It has the path or the length of an image of this machine until the image is uploaded.
     pub body: Value,
     /// The request for which the offer was made.
     pub request: VideoRequest,

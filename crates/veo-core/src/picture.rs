@@ -7,8 +7,7 @@ pub(crate) struct Size {
     pub(crate) height: u32,
 }
 
-/// Reads the structure of a JPEG, PNG or WebP, but does not decode its pixels. Bytes after the end of the picture do
-/// not matter.
+/// Reads the structure of a JPEG, PNG or WebP, but not its pixels. Bytes after the end of the picture do not matter.
 ///
 /// # Errors
 ///
@@ -53,8 +52,7 @@ fn jpeg(bytes: &[u8]) -> Option<Found> {
     let mut has_scan = false;
     let mut rest = bytes.get(2..)?;
     loop {
-        // In a scan, a zero or a restart marker follows each 0xff byte. In front of a marker, the 0xff byte can be
-        // repeated.
+        // In a scan, a zero or a restart marker follows a 0xff byte. In front of a marker, this byte can be repeated.
         let start = rest
             .windows(2)
             .position(|pair| pair[0] == 0xff && !matches!(pair[1], 0 | 0xff | 0xd0..=0xd7))?;
@@ -72,8 +70,7 @@ fn jpeg(bytes: &[u8]) -> Option<Found> {
             0xe1 if inside.starts_with(b"Exif\0\0") => {
                 orientation = exif_orientation(&inside[6..]).unwrap_or(orientation);
             }
-            // The numbers of these markers are between those of frames: Huffman tables, extensions and arithmetic
-            // coding.
+            // These markers have numbers among those of frames: Huffman tables, extensions, arithmetic coding.
             0xc4 | 0xc8 | 0xcc => {}
             0xc0..=0xcf => {
                 size = Some(Size {

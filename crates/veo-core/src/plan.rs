@@ -80,8 +80,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Plans a request with some providers. `lacks_uploader` is true if the request has images of this machine, and no
-/// provider stores images.
+/// Plans a request with some providers. `lacks_uploader` is true if none stores its images of this machine.
 pub(crate) fn plan<'a>(
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
     request: &VideoRequest,
@@ -135,8 +134,8 @@ fn judge_images(plan: &mut Plan, request: &VideoRequest) {
     }
 }
 
-/// Adds to each reason the accounts that support the field. A reason about `extra` is left out, since a field of
-/// `extra` is for one provider only.
+/// Adds to each reason the accounts that support the field. A reason about `extra`, which is for one provider, gets
+/// none.
 fn name_alternatives<'a>(
     refusals: &mut [Refusal],
     providers: impl Iterator<Item = &'a dyn Provider> + Clone,
@@ -181,8 +180,7 @@ pub(crate) fn with_other_models(error: Error, provider: &dyn Provider, offer: &O
     ))
 }
 
-/// Makes the offer of the cheapest model that can make the video. If none can, returns the reasons of the model with
-/// the fewest reasons.
+/// Makes the offer of the cheapest model that can make the video. If none can, it returns the shortest list of reasons.
 fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<Reason>> {
     let mut models: Vec<_> = provider.models().iter().collect();
     models.sort_by_key(|model| model.tier);
@@ -194,8 +192,7 @@ fn choose(provider: &dyn Provider, request: &VideoRequest) -> Result<Offer, Vec<
         let message = format!("{} has no model {name}", provider.name());
         return Err(vec![Reason::new("model", message)]);
     }
-    // If the provider has no model of the requested tier, all models are kept, so that the refusal has every other
-    // reason.
+    // If no model is of the requested tier, all are kept, so that the refusal has the other reasons too.
     let wanted_tier = request.tier.filter(|_| request.model.is_none());
     let missing_tier =
         wanted_tier.filter(|tier| models.iter().all(|model| model.tier != Some(*tier)));
@@ -260,8 +257,7 @@ fn out_of_reach(provider: &dyn Provider, request: &VideoRequest) -> Vec<Reason> 
     reasons
 }
 
-/// Makes the offer of a model. If there is any reason against the request, returns the given reasons and those of the
-/// provider.
+/// Makes the offer of a model, or returns the given reasons and those of the provider.
 fn offered(
     provider: &dyn Provider,
     model: &Model,
@@ -272,8 +268,7 @@ fn offered(
         Ok(offer) if reasons.is_empty() => Ok(of_account(provider, offer)),
         Ok(_) => Err(reasons),
         Err(more) => {
-            // The provider checks the whole body. So it may name a field that a reason already names, or name `extra`
-            // for the same fault.
+            // The provider checks the whole body. So it may name a known field again, or name `extra`.
             let known: Vec<_> = reasons.iter().map(|reason| reason.field).collect();
             let new = |reason: &Reason| {
                 !known.contains(&reason.field) && (known.is_empty() || reason.field != "extra")

@@ -82,8 +82,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn capabilities(&self) -> Capabilities;
 
     /// Sends a paid request at most once, and returns its outcome. If the reply is lost, the outcome is
-    /// [`Submission::Unknown`]: an implementation must not send the request a second time, since the first one may have
-    /// been charged.
+    /// [`Submission::Unknown`]: an implementation must not send it again, since the first one may have been charged.
     fn submit<'a>(&'a self, offer: &'a Offer) -> BoxFuture<'a, Submission>;
 
     /// Asks for the state of a job.
@@ -155,9 +154,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
         Box::pin(std::future::ready(Upgrade::Rejected(error)))
     }
 
-    /// Returns whether the first call for the upgrade of a job returns the id of a new task. If so, the call is made
-    /// only once, and then the state of the task is asked for. By default, the upgrade call itself is repeated to ask
-    /// for the progress.
+    /// Returns whether the call for the upgrade of a job returns the id of a new task. If so, the call is made only
+    /// once, and the task is asked for its state. By default, the upgrade call is repeated to ask for the progress.
     fn upgrades_as_task(&self, job: &JobRef) -> bool {
         let _ = job;
         false

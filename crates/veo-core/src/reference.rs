@@ -88,8 +88,7 @@ impl JobRef {
     }
 }
 
-/// The escaped characters. Ids of real tasks have none of them, and an escaped id cannot contain a separator of the
-/// line.
+/// The escaped characters. Ids of real tasks have none of them, and an escaped id has no separator of the line.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')

@@ -118,8 +118,7 @@ pub enum Input {
     },
 }
 
-/// An image: a JPEG, PNG or WebP of at most 20 MiB, which is Google's limit. A string converts into a URL, and a path
-/// into a file.
+/// An image: a JPEG, PNG or WebP of at most 20 MiB, which is Google's limit. A string is a URL, and a path is a file.
 ///
 /// ```
 /// use std::path::PathBuf;
@@ -606,8 +605,7 @@ impl Input {
 }
 
 impl Image {
-    /// The text for the image in the body of an offer: its URL. Before the upload, it is the path of the file, or the
-    /// number of bytes.
+    /// The text for the image in the body of an offer: its URL, or before the upload its path or its length.
     pub fn in_body(&self) -> String {
         match self {
             Self::Url(url) => url.clone(),

@@ -2,8 +2,7 @@ use tokio::runtime::Handle;
 
 use crate::{Error, ErrorKind};
 
-/// Returns the caller's Tokio runtime. Tokio panics if there is none, so each call that needs the runtime begins with
-/// this one.
+/// Returns the caller's Tokio runtime. Tokio panics without one, so each call that needs it begins here.
 ///
 /// # Errors
 ///

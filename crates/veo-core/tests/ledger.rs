@@ -224,8 +224,7 @@ async fn signed_links_are_removed_after_their_request_was_sent() {
         .unwrap();
     let text = || std::fs::read_to_string(place.path()).unwrap();
     let reopened = async || {
-        // A file that was written a moment ago is not rewritten, since its last lines count for the limit of the
-        // account.
+        // A file with new lines is not rewritten, since these count for the limit of the account.
         let file = std::fs::File::options()
             .write(true)
             .open(place.path())

@@ -1,5 +1,4 @@
-//! Several processes use one ledger file, or a power failure damages the file. Tests for all kinds of ledgers are in
-//! tests/ledgers.
+//! Several processes use one ledger file, or a power failure damages it. Tests for all ledgers are in tests/ledgers.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use std::fs::{self, File, OpenOptions};
@@ -108,8 +107,7 @@ async fn accepted(client: &Client, key: &str) -> Job {
     job
 }
 
-/// Makes a ledger file that the next process rewrites, since the file is old, and has links that are not needed any
-/// more.
+/// Makes a ledger file that the next process rewrites: it is old, and has links that are not needed any more.
 async fn rewritten_next(hat: &Hat, path: &Path) -> File {
     let before = client(hat, path).await;
     let mut linked = dog();

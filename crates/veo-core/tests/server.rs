@@ -396,8 +396,7 @@ async fn a_backend_killed_at_any_moment_pays_once() {
         backend.start().await;
         let (submits, start) = (sim.submits(), Instant::now());
         keys.extend((0..chance.usize(1..=2)).map(|number| format!("order-{kill}-{number}")));
-        // Half of the kills are at any moment. The other half are right after a payment, when a lost line would cost
-        // most.
+        // Half of the kills are at any moment, and half right after a payment, when a lost line would cost most.
         let is_anywhere = chance.bool();
         let moment =
             Duration::from_micros(chance.u64(0..if is_anywhere { 400_000 } else { 4_000 }));

@@ -45,8 +45,7 @@ CREATE INDEX veo_attempts_account ON veo_attempts (account, sent_at);
 CREATE INDEX veo_attempts_marker ON veo_attempts USING hash (marker);
 CREATE INDEX veo_attempts_budget ON veo_attempts USING hash (budget) WHERE NOT is_rejected;
 
--- A transaction that permits a paid call locks the row of the account, so the limit and the budget hold for all
--- machines.
+-- A transaction that permits a paid call locks its account, so limits and budgets hold for all machines.
 CREATE TABLE veo_accounts (
     account text PRIMARY KEY,
     -- The end of a pause that the provider has asked for.

@@ -38,8 +38,7 @@ pub struct PostgresLedger {
     leases: Arc<Mutex<HashMap<String, String>>>,
 }
 
-/// The time between two renewals of a lease, and the number of renewals. After ten minutes the lease of a call ends,
-/// and then its outcome is unknown.
+/// The time between two renewals of a lease, and their number. After ten minutes the outcome of a call is unknown.
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 const RENEWALS: u32 = 60;
 
@@ -269,8 +268,7 @@ fn in_a_task<T: Send + 'static>(
     })
 }
 
-/// Renews a lease that has not ended, and returns whether there was one. After the end of its lease, a call may have
-/// been settled.
+/// Renews a lease that has not ended, and returns whether there was one. After its end, the call may have been settled.
 async fn renew(pool: &Pool, key: &str, lease: &str) -> Result<bool, Failed> {
     let update = format!(
         "UPDATE veo_entries SET leased_until = clock_timestamp() + {LEASE}

@@ -5,8 +5,7 @@ use veo_core::{Error, ErrorKind};
 use crate::failure::{Failed, of_commit, tried};
 use crate::transactions::start;
 
-/// The SQL of each step, from an empty schema to the tables of this version. The statements of a released step never
-/// change.
+/// The SQL of each step, from an empty schema to the tables of this version. A released step is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("../migrations/1.sql")];
 
 /// The lock for migrations: "veo" and a number.

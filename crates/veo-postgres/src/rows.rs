@@ -134,8 +134,7 @@ fn text(row: &Row, column: usize) -> Result<Option<Arc<str>>, Failed> {
     Ok(text.map(Into::into))
 }
 
-/// Returns the key of another open entry with this target. It locks the target, so no other transaction gives it to an
-/// entry meanwhile.
+/// Returns the key of another open entry with this target. It locks the target against other transactions.
 pub(crate) async fn owner_of_target(
     transaction: &Transaction<'_>,
     target: &str,
@@ -155,8 +154,7 @@ pub(crate) async fn lock_name(transaction: &Transaction<'_>, name: &str) -> Resu
     Ok(())
 }
 
-/// Stores an entry after an event. If another transaction has stored the key meanwhile, this transaction has to be
-/// tried again.
+/// Stores an entry after an event. If another transaction has just stored the key, this one is tried again.
 pub(crate) async fn save(
     transaction: &Transaction<'_>,
     id: Option<i64>,

@@ -39,8 +39,7 @@ pub async fn want_in(transaction: &Transaction<'_>, want: Want) -> Result<Entry,
     Ok(self::want(transaction, want).await?)
 }
 
-/// Begins a transaction. When its commit returns, the commit is on the disk, even if the user has turned
-/// `synchronous_commit` off.
+/// Begins a transaction whose commit is on the disk when it returns, even if `synchronous_commit` is off.
 pub(crate) async fn start(client: &mut Object) -> Result<Transaction<'_>, Failed> {
     let client: &mut tokio_postgres::Client = client;
     let transaction = client

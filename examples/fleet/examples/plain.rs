@@ -31,8 +31,7 @@ async fn main() -> Result<(), AnyError> {
         .concurrency(env::var("WORKERS")?.parse()?)
         .define_job::<MakeVideo>()
         .add_extension(Client::new(kie)?)
-        // There is a worker for each video. If all of them looked for items often, or at each notification, the machine
-        // would do nothing else.
+        // There is a worker for each video. If all looked for items often, the machine would do nothing else.
         .poll_interval(Duration::from_secs(5))
         .use_notification_delivery(false)
         // These settings are those of the fleet.

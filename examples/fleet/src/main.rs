@@ -1,7 +1,7 @@
-//! A web backend of several replicas, which make videos together and never pay twice for one. Copy this example as a
-//! start for your own backend; `crates/veo-postgres/docs/fleet.md` describes it. `graphile_worker` is the queue, here
-//! called the engine. Only the ledger decides whether a paid call is sent. With the simulator in place of kie.ai, the
-//! replicas need no API key of kie.ai:
+//! A web backend of several replicas, which make videos together and never pay twice for one. Copy it as a start for
+//! your own; `crates/veo-postgres/docs/fleet.md` describes it. `graphile_worker` is the queue, here called the engine.
+//! Only the ledger decides whether a paid call is sent. With the simulator in place of kie.ai, it needs no real API
+//! key:
 //!
 //! ```console
 //! cargo run -p veo-sim &
@@ -76,8 +76,7 @@ struct MakeVideo {
     key: String,
 }
 
-/// The pause before the next step of a key for which nothing can be done now. In the meantime, a webhook or a person
-/// may settle the key.
+/// The pause before the next step of a key that cannot continue now. A webhook or a person may settle it meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The number of orders that wait for the limit of the account at the same time. Each of them keeps a worker. With
 /// fewer lanes, one slow answer of the provider would delay the other orders.
@@ -123,12 +122,10 @@ async fn main() -> Result<(), Box<dyn StdError>> {
         .concurrency(workers)
         .define_job::<MakeVideo>()
         .add_extension(app.clone())
-        // Each notification would make every worker of every replica look for a queue item. To look once a second is
-        // often enough.
+        // Each notification would make every worker of every replica look for items. To look once a second is enough.
         .use_notification_delivery(false)
-        // A silent replica counts as dead after 30 seconds. For the same time, its paid calls count as on their way. An
-        // earlier step would do no harm: if two replicas call `step` for one key, the ledger permits only one of them
-        // to send.
+        // A silent replica counts as dead after 30 seconds. Its paid calls count as on their way as long. An earlier
+        // step would do no harm: of two replicas with one key, the ledger permits only one to send.
         .heartbeat_interval(Duration::from_secs(5))
         .sweep_interval(Duration::from_secs(10))
         .sweep_threshold(Duration::from_secs(30))
@@ -164,8 +161,7 @@ fn routes(app: App) -> Router {
         .with_state(app)
 }
 
-/// Stores a wish and its queue item in one transaction, and sends nothing. The replica that gets the item sends the
-/// request.
+/// Stores a wish and its queue item in one transaction, and sends nothing. Any replica can send the request.
 async fn want(
     State(app): State<App>,
     headers: HeaderMap,
@@ -209,8 +205,7 @@ async fn look(State(app): State<App>, Path(key): Path<String>) -> Result<Respons
     }
 }
 
-/// Reads only the name of the job from a webhook, and asks kie.ai at once for the state of that job. The job may be
-/// from any replica.
+/// Reads only the name of the job, which may be from any replica. kie.ai is asked at once for the state of the job.
 async fn webhook(State(app): State<App>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
     let notice = match app.webhooks.verify(&uri.to_string(), &headers, &body) {
         Ok(Delivery::First(notice) | Delivery::Repeated(notice)) => notice,
@@ -303,8 +298,7 @@ async fn follow(app: &App, key: &str, step: Result<Step, Error>) -> Option<Durat
     }
 }
 
-/// Saves a video under its key. If the file exists, an earlier process has saved the same video and crashed before
-/// `done`, so the file is replaced.
+/// Saves a video under its key. An existing file has the same video, from a process that crashed before `done`.
 async fn save(app: &App, key: &str, video: &Video) -> Result<(), Error> {
     let Some(job) = app.client.entry(key).await?.and_then(|entry| entry.job()) else {
         return Ok(());

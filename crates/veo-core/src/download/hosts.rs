@@ -1,5 +1,4 @@
-//! The rules for links of videos. A link comes from outside, and could lead into a network that only this machine can
-//! reach.
+//! The rules for links of videos. A link comes from outside, and could lead to hosts that only this machine can reach.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -241,8 +240,7 @@ fn is_public(address: IpAddr) -> bool {
                 || address.is_documentation()
                 || matches!(
                     address.octets(),
-                    // The ranges in order: this network, carriers, protocols, 6to4 relays, benchmarks, multicast and
-                    // reserved.
+                    // In order: this network, carriers, protocols, 6to4 relays, benchmarks, multicast, reserved ranges.
                     [0, ..]
                         | [100, 64..128, ..]
                         | [192, 0, 0, _]
@@ -423,8 +421,7 @@ mod tests {
 
     #[test]
     fn an_address_in_a_link_is_of_this_machine_at_most() {
-        // The columns: a link, whether it is followed with no permission, and whether it is followed with the
-        // permission for private hosts.
+        // The columns: a link, and whether it is followed without and with the permission for private hosts.
         let table = [
             ("http://1.1.1.1/", true, true),
             ("http://127.0.0.1/", false, true),

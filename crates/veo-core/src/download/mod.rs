@@ -130,8 +130,7 @@ impl Downloads {
 #[derive(Clone, Debug)]
 pub(crate) struct Downloader {
     http: reqwest::Client,
-    /// The client for the address of an API, to which the API key is sent. It follows no redirects, so no other host
-    /// gets the API key.
+    /// The client that sends the API key to an API. It follows no redirects, so no other host gets the API key.
     at_api: reqwest::Client,
     hosts: Hosts,
     settings: Downloads,
@@ -189,8 +188,7 @@ enum Stop {
     Final(Error),
     /// The link will not lead to the video, so it is not tried again.
     GiveUpLink(NoVideo),
-    /// An HTTP status by which some hosts mean that the file does not exist yet. If later tries get the status too, the
-    /// link is given up.
+    /// An HTTP status by which some hosts mean that the file does not exist yet. If it stays, the link is given up.
     NotReady(u16),
     /// The reply is complete, but is no whole video. The next try may bring one.
     Flawed(NoVideo),
@@ -309,8 +307,7 @@ impl Downloader {
         self.settings.replace = replace;
     }
 
-    /// Begins to save a video to a path. If a link leads to the API of the provider, the API key is sent with the
-    /// request.
+    /// Begins to save a video to a path. A link to the API of the provider is requested with the API key.
     pub(crate) fn begin<'a>(
         &'a self,
         path: &'a Path,
@@ -550,8 +547,7 @@ impl<'a> Transfer<'a> {
         let url = Url::parse(url.trim())
             .map_err(|_| NoVideo::new("the link of the video is not a URL"))?;
         let hosts = &self.downloader.hosts;
-        // The API key is sent only to the origin of the API. After a redirect from there, the next request has no API
-        // key.
+        // The API key is sent only to the origin of the API. The request after a redirect has no API key.
         if let Some((api, key)) = &self.api
             && api.origin() == url.origin()
         {
@@ -743,8 +739,7 @@ fn answered(status: u16) -> NoVideo {
 mod tests {
     use super::*;
 
-    /// A link to `localhost` is refused before its name is resolved. The test stands for any other name of this
-    /// machine.
+    /// A link to `localhost` is refused before it is resolved. The test stands for other names of this machine.
     #[tokio::test]
     async fn a_name_of_this_machine_is_not_connected_to() {
         let downloader = Downloader::new(Downloads::default()).unwrap();

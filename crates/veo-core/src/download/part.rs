@@ -46,8 +46,7 @@ pub struct Saved {
 /// A partial download: the bytes of a video that have arrived.
 pub(super) struct Part<'a> {
     path: &'a Path,
-    /// The temporary file. It is in the folder of the target, so one rename makes it the target. It is removed when
-    /// dropped.
+    /// The temporary file. It is in the folder of the target, so one rename moves it. It is removed when dropped.
     temporary: NamedTempFile,
     file: tokio::fs::File,
     hasher: Sha256,
@@ -129,8 +128,7 @@ impl<'a> Part<'a> {
         is_same && first == self.received && self.received > 0
     }
 
-    /// The values of `Range` and `If-Range` that request the rest of the same file. `None` if all of it has to be
-    /// requested.
+    /// The values of `Range` and `If-Range` that request the rest of the file; `None` if all of it has to be requested.
     pub(super) fn rest(&self) -> Option<(String, Option<HeaderValue>)> {
         let validator = self.validator.as_ref().map(|(_, value)| value.clone());
         let is_known = validator.is_some() || self.total.is_some();

@@ -43,8 +43,7 @@ impl Body {
         if wrong.is_empty() {
             return Ok(());
         }
-        // All wrong fields are one reason. A plan shows the model with the fewest reasons, so each of them must not
-        // count.
+        // All wrong fields are one reason, since a plan shows the model with the fewest reasons.
         Err(vec![Reason::new(
             "extra",
             format!(

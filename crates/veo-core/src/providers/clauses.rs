@@ -4,8 +4,7 @@
 /// dot means the end of the clause.
 pub(crate) type Beginnings = &'static str;
 
-/// Returns whether a clause has one of the beginnings of words. In a script without spaces, such a beginning can be
-/// anywhere.
+/// Returns whether a clause has one of the beginnings of words. In a script without spaces, it can be anywhere.
 pub(crate) fn has(clause: &str, beginnings: Beginnings) -> bool {
     beginnings.split('|').any(|start| {
         if start.is_ascii() {

@@ -14,8 +14,7 @@ pub(crate) fn start(body: &[u8]) -> String {
     excerpt(body, KEPT)
 }
 
-/// Makes the error of a refusal. A refusal of the kind `Refused` gets a more exact kind from its code and words, if
-/// they have a known meaning.
+/// Makes the error of a refusal. The kind `Refused` becomes more exact if the code or the words have a known meaning.
 pub(crate) fn refusal(
     kind: ErrorKind,
     message: &dyn Display,

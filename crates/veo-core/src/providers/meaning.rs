@@ -364,8 +364,7 @@ static TABLE: &[Row] = &[
     row(Meaning::Retired, &[&[MODEL, NOT_THERE]]),
 ];
 
-/// The subjects of policies, in the order in which they are looked for. Each has its words, and the words that rule it
-/// out.
+/// The subjects of policies, in the order in which they are looked for. Each has its words, and words that rule it out.
 const SUBJECTS: [(Subject, Beginnings, Option<Beginnings>); 5] = [
     (
         Subject::Output,

@@ -1,5 +1,4 @@
-//! The providers of this library. Each has its own file or folder, and only this file or folder uses the crate of its
-//! client.
+//! The providers of this library. Each has its own file or folder, which alone uses the crate of its client.
 
 pub(crate) mod access;
 pub(crate) mod kie;

@@ -82,8 +82,8 @@ impl Sums {
         }
     }
 
-    /// Adds the seconds of computing of a database server and its children. The time of an ended child is in the count
-    /// of the server.
+    /// Adds the seconds of computing of a database server and its children. The time of an ended child is in that of
+    /// the server.
     fn count_server(&mut self, id: u32) {
         let Some(server) = Process::of(id) else {
             return;

@@ -17,8 +17,7 @@ pub(super) fn with_marker(url: &str, marker: &str) -> String {
     format!("{address}{separator}{MARKER}{marker}{fragment}")
 }
 
-/// Returns the marker in the target of an HTTP request: a word of letters and digits, in the last pair `veo=` of the
-/// query.
+/// Returns the marker in the target of a request: a word of letters and digits, in the last pair `veo=` of the query.
 pub(super) fn marker(target: &str) -> Option<String> {
     let (_, query) = target.split('#').next()?.split_once('?')?;
     let marker = query

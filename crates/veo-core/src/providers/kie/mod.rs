@@ -123,8 +123,7 @@ impl Kie {
         self
     }
 
-    /// Returns the form for a request. An extension uses the form of its source, since the other form does not know
-    /// that task.
+    /// Returns the form for a request. An extension uses the form of its source: the other one does not know that task.
     fn form_of(&self, request: &VideoRequest) -> Form {
         let source = words::source(request).map(Form::of_job);
         match self.forms.now() {

@@ -9,8 +9,7 @@ use crate::providers::submit::{
 };
 use crate::{Error, ErrorKind, JobRef, Operation};
 
-/// The meaning of kie.ai's refusals of a paid request, by the code in the envelope, or by the HTTP status if there is
-/// no code.
+/// The meaning of kie.ai's refusals of a paid request, by the code in the envelope, or else by the HTTP status.
 pub(super) const REFUSALS: &[RefusalRow] = &[
     // kie.ai documents "1080P is processing" as a reply to a new request too. Such words mean that a call was accepted,
     // so the outcome is unknown, and the request is not sent again.
@@ -101,8 +100,7 @@ pub(super) fn of_question(error: &ApiError) -> Error {
     }
 }
 
-/// Makes the error of an upgrade. Its kind is never `Policy`: that kind would end the job, and the smaller video
-/// exists.
+/// Makes the error of an upgrade. Its kind is never `Policy`, which would end the job: the smaller video exists.
 pub(super) fn of_upgrade(kind: ErrorKind, error: &ApiError, job: &JobRef) -> Error {
     let error = match error {
         ApiError::Rejected(rejection) => {

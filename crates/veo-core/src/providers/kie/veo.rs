@@ -30,8 +30,7 @@ const COVERED: &[(&str, &str)] = &[
     ("enableTranslation", "translate_prompt"),
     ("callBackUrl", "callback_url"),
 ];
-/// The fields of an extension that `VideoRequest` covers, each with its name in `VideoRequest`. An extension has no
-/// others yet.
+/// All fields of an extension, each with its name in `VideoRequest`.
 const COVERED_BY_EXTENSION: &[(&str, &str)] = &[
     ("prompt", "prompt"),
     ("taskId", "input"),
@@ -59,8 +58,8 @@ pub(super) fn offer(model: &Model, request: &VideoRequest) -> Result<Offer, Vec<
     Ok(offer)
 }
 
-/// Sends the body of the offer unchanged, and returns the outcome. If the reply says that the form is gone, `forms`
-/// remembers it.
+/// Sends the body of the offer unchanged, and returns the outcome. `forms` remembers if the reply says that the form is
+/// gone.
 pub(super) async fn submit(client: &Client, forms: &Forms, offer: &Offer) -> Submission {
     let is_extension = offer.operation == Operation::Extend;
     let sending = async {

@@ -52,7 +52,7 @@ use crate::{Error, ErrorKind, JobRef};
 /// store the jobs, and wait also for those whose webhook does not come.
 ///
 /// A verifier remembers the webhooks that it has seen, so use one verifier for all requests. Other processes do not
-/// know these webhooks.
+/// know them.
 pub struct Webhooks {
     key: Hmac<Sha256>,
     tolerance: Duration,
@@ -410,8 +410,7 @@ fn read(body: &[u8]) -> Result<Notice, Error> {
     })
 }
 
-/// Returns the task that a body names. A body with two tasks is refused, since the signature would cover only one of
-/// them.
+/// Returns the task that a body names. A body with two tasks is refused: the signature covers only one.
 fn task(body: &Value) -> Result<String, Error> {
     let mut found: Option<(&str, String)> = None;
     for (place, pointer) in PLACES {
