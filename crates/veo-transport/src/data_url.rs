@@ -18,8 +18,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The longest head of a data URL, in bytes. The content follows it.
 pub(crate) const LONGEST_HEAD: usize = 512;
 
-/// The content of a data URL, which is decoded piece by piece as it arrives. Decoding the whole text at once would take
-/// twice the memory.
+/// The content of a data URL, decoded piece by piece as it arrives. To decode it at once would take twice the memory.
 ///
 /// The content may be in the standard or the URL-safe alphabet of base64, in several lines, and with escapes of URLs or
 /// of JSON. If the head does not say base64, a content that begins with an escape of a URL counts as plain bytes.
@@ -42,8 +41,8 @@ pub struct DataUrl {
 }
 
 impl DataUrl {
-    /// Reads the head of a data URL, and returns a decoder and the offset of the content. Returns nothing if the text
-    /// is not a data URL.
+    /// Reads the head of a data URL, and returns a decoder and the offset of the content. Returns nothing for another
+    /// text.
     pub fn begin(url: &[u8]) -> Option<(Self, usize)> {
         let head = url[..url.len().min(LONGEST_HEAD)].to_ascii_lowercase();
         if !head.starts_with(b"data:") {

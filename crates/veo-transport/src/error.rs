@@ -9,8 +9,7 @@ use crate::{Head, excerpt};
 ///
 /// The variants say whether the request may have been charged. After [`InvalidRequest`](Error::InvalidRequest) and
 /// [`NotConnected`](Error::NotConnected) nothing was sent, so nothing was charged. After [`Rejected`](Error::Rejected),
-/// the provider says that it has refused the request. After the other two, the request may have been accepted and
-/// charged.
+/// the provider says that it has refused the request. After the other two, the request may have been charged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error<R> {

@@ -9,8 +9,7 @@ pub const HAS_TLS: bool = cfg!(any(feature = "rustls", feature = "native-tls"));
 /// these crates begin with this function.
 ///
 /// With the feature `rustls`, the certificates are the built-in ones of Mozilla, and those of the system if it has any.
-/// With the feature `native-tls`, the certificates are those of the system. If both features are on, `native-tls` is
-/// used.
+/// With the feature `native-tls` they are those of the system. If both features are on, `native-tls` is used.
 pub fn client_builder(proxy: &Proxy) -> ClientBuilder {
     // A library does not read the environment, where proxies are usually configured.
     let mut builder = ClientBuilder::new().no_proxy();

@@ -1,5 +1,4 @@
-//! Decodes the data URLs of videos inside a reply, while the reply arrives. The text of a data URL would take more than
-//! twice the memory of its video.
+//! Decodes videos inside a reply, as data URLs, while it arrives. Their text would take more than twice the memory.
 
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr, memrchr};
@@ -44,8 +43,7 @@ struct Content {
     /// `None` if the content is too long or cannot be decoded. Then the rest of the content is skipped.
     decoder: Option<DataUrl>,
     decoded: Vec<u8>,
-    /// The number of backslashes at the end of the arrived text. If a quote comes next, the backslashes escape the
-    /// quote.
+    /// The number of backslashes at the end of the arrived text. If a quote comes next, they escape it.
     backslashes: usize,
     /// The place in the text at which the data URL begins.
     start: usize,
@@ -94,9 +92,8 @@ impl Body {
         self.content = Some(content);
     }
 
-    /// Finds the data URL at the end of the text, and the length of its head. The last quote can begin the data URL. It
-    /// can also be the quote of a parameter in the head; such a quote has a backslash, like every quote inside a
-    /// string.
+    /// Finds the data URL at the end of the text, and the length of its head. The last quote can begin the data URL, or
+    /// be a quote of a parameter in its head, which has a backslash.
     fn data_url(&self) -> Option<(usize, usize, DataUrl)> {
         let mut quote = self.last_quote;
         loop {

@@ -20,8 +20,7 @@ const DEPTH: usize = 16;
 /// Reads JSON in memory that does not grow with the number of values. The text may begin with a byte-order mark.
 ///
 /// A value takes up to a hundred times the memory of its text, so only a part of a long reply is read. The number of
-/// values is limited at each depth. So a long list never displaces a value at a depth above it, such as the id of a
-/// task.
+/// values is limited at each depth, so a long list never displaces a value above it, such as the id of a task.
 ///
 /// # Errors
 ///
@@ -81,8 +80,7 @@ fn text(start: &[u8]) -> Option<String> {
     }
 }
 
-/// Reads the whole number at the start, of any length. A number at the very end of the body may be cut, so it is left
-/// out.
+/// Reads the whole number at the start, of any length. A number at the end of the body may be cut, so it is left out.
 fn digits(start: &[u8]) -> Option<String> {
     let count = start
         .iter()

@@ -22,7 +22,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// Uses one proxy for all URLs: an HTTP proxy, such as `http://proxy.example.net:3128`, or a SOCKS proxy, such as
-    /// `socks5://proxy.example.net`. A URL without a scheme means an HTTP proxy. The URL can have a user name and a
+    /// `socks5://proxy.example.net`. A URL without a scheme means an HTTP proxy. It can have a user name and a
     /// password.
     ///
     /// # Errors
@@ -90,8 +90,7 @@ impl Proxy {
         })
     }
 
-    /// Describes the way to a URL, as a clause that follows the host in a message. The text is empty if no proxy is
-    /// set.
+    /// Describes the way to a URL, as a clause that follows the host in a message; empty if no proxy is set.
     pub fn described(&self, url: &Url) -> String {
         if let Some(proxy) = self.of(url) {
             return format!(" through the proxy {}", shown(proxy));
@@ -145,8 +144,7 @@ fn parsed(text: &str) -> Result<Url, String> {
     if url.host_str().unwrap_or_default().is_empty() {
         return Err(invalid("it has no host"));
     }
-    // The proxy has to resolve the names of hosts, since this machine may not be able to. The schemes `socks4a` and
-    // `socks5h` ask for this.
+    // With these schemes the proxy resolves the names of hosts, since this machine may not be able to.
     let scheme = match url.scheme() {
         "http" | "https" | "socks4a" | "socks5h" => None,
         "socks4" => Some("socks4a"),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use secrecy::{ExposeSecret, SecretString};
 
-/// Removes the parts of the links in a text that can be secret: queries, which can be signatures, user names and
-/// passwords. It also removes the long content of data URLs. It is for logs and error messages, so in a case of doubt
-/// it removes too much.
+/// Removes the secret parts of links in a text: queries, which can be signatures, user names and passwords. It also
+/// removes the content of data URLs. It is for logs and error messages, so in doubt it removes too much.
 ///
 /// ```
 /// let text = "moved to https://me:pass@cdn.example.net/v.mp4?signature=0f1e, for a day";
@@ -98,9 +97,8 @@ pub(crate) struct Key {
     may_be_a_word: bool,
 }
 
-/// The shortest API key, in bytes, that is hidden even at a loopback address. There, a shorter API key is for a
-/// simulator, and can be a word that a reply needs, such as `failed`. API keys of kie.ai have 32 bytes, and those of
-/// UniAll more.
+/// The shortest API key, in bytes, that is hidden even at a loopback address. A shorter one is for a simulator, and can
+/// be a word that a reply needs, such as `failed`. API keys of kie.ai have 32 bytes, those of UniAll more.
 const SHORTEST_KEY: usize = 16;
 
 impl Key {
@@ -141,8 +139,8 @@ impl Key {
     }
 }
 
-/// Finds the API key, plain or in the encodings of JSON, of URLs and of HTML. Returns the first offset of the API key,
-/// and its length at this offset.
+/// Finds the API key, plain or in the encodings of JSON, of URLs and of HTML. Returns its first offset, and its length
+/// at this offset.
 fn find(body: &[u8], key: &[u8]) -> Option<(usize, usize)> {
     let first = *key.first()?;
     let is_start = |byte: u8| byte == first || matches!(byte, b'\\' | b'%' | b'&');

@@ -15,8 +15,7 @@ pub struct RawReply {
     pub head: Head,
     /// The body, without the API key if the provider repeated it.
     pub body: Bytes,
-    /// The contents of long data URLs, which were taken out of the body. [`inline`](crate::inline()) finds the content
-    /// of a link.
+    /// The contents of long data URLs, taken out of the body. [`inline`](crate::inline()) finds the content of a link.
     pub inline: Vec<Bytes>,
 }
 

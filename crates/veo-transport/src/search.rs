@@ -51,8 +51,7 @@ pub fn is_link(text: &str) -> bool {
     is_one_word && (is_absolute || is_path)
 }
 
-/// Returns whether a link itself shows that it leads to a video: it is a data URL, or has the file extension of a
-/// video.
+/// Returns whether a link shows that it leads to a video: it is a data URL, or has the file extension of a video.
 ///
 /// ```
 /// assert!(veo_transport::is_video("https://cdn.example.net/v.MP4?size=1"));
@@ -159,8 +158,7 @@ impl Found {
     }
 }
 
-/// Finds the reasons why videos were filtered, in the words of Google's API. The text is empty if the reply has only
-/// the number of filtered videos.
+/// Finds the reasons why videos were filtered, in the words of Google's API. Empty if the reply has only their number.
 pub fn filtered(reply: &Map<String, Value>) -> Option<String> {
     let mut reasons = Vec::new();
     let mut is_filtered = false;

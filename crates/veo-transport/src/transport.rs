@@ -21,8 +21,7 @@ pub const MAX_BODY: usize = 40 << 20;
 /// memory than the larger limit of either alone.
 const MAX_BESIDE_VIDEO: usize = 8 << 20;
 
-/// The most queries at the same time. Each has a connection, and many systems allow a process about a thousand
-/// connections.
+/// The most queries at the same time. Each has a connection, and many systems allow a process about a thousand.
 const MOST_QUERIES: usize = 100;
 
 /// The `tracing` target of exchanges, which are logged at the debug level.
@@ -42,15 +41,13 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Prepares the HTTP clients for the configured address, or for the given address of the provider. It makes no
-    /// connection.
+    /// Prepares the HTTP clients for the configured address, or else for that of the provider. It makes no connection.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidRequest`] if the configuration cannot work.
     pub fn new<R>(config: &Config, provider: &str) -> Result<Self, Error<R>> {
-        // Otherwise the longer time-out could end a slow connect, and a request that was never sent would count as
-        // possibly paid.
+        // Otherwise another time-out could end a slow connect, and an unsent request would count as possibly paid.
         if config.connect_timeout >= config.query_timeout.min(config.submit_timeout) {
             return Err(Error::InvalidRequest(
                 "the connect time-out has to be shorter than the other time-outs".to_owned(),
@@ -100,8 +97,7 @@ impl Transport {
         })
     }
 
-    /// Allows that the API key is sent to a further address of the provider. Returns this address without a slash at
-    /// its end.
+    /// Permits a further address of the provider to get the API key. Returns it without a slash at its end.
     ///
     /// # Errors
     ///
@@ -127,8 +123,7 @@ impl Transport {
         &self.query
     }
 
-    /// Sends a request that costs nothing. If a hundred such requests are on their way, it waits until one of them
-    /// ends.
+    /// Sends a request that costs nothing. If a hundred are on their way, it waits until one of them ends.
     ///
     /// # Errors
     ///
@@ -331,8 +326,7 @@ fn without_scheme(rest: &str) -> String {
     }
 }
 
-/// Returns the cause of a failure without the URL, which can hold secrets. The cause is one line of text, since no
-/// caller looks into it.
+/// Returns the cause of a failure without the URL, which can hold secrets. It is one line of text.
 fn cause(error: reqwest::Error) -> Box<dyn std::error::Error + Send + Sync> {
     causes(&error.without_url()).into()
 }

@@ -3,8 +3,7 @@ use serde_json::Value;
 
 use crate::json::{bounded, json};
 
-/// A list of URLs, in any format that a provider sends: an array, a string with a JSON array, text in brackets, or one
-/// URL.
+/// A list of URLs in any format that a provider sends: an array, JSON of an array, text in brackets, or one URL.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct UrlList(pub Vec<String>);

@@ -85,8 +85,7 @@ const TOLERANCE: f64 = 0.5;
 
 impl Media {
     /// Checks that a file is a whole MP4, and reads its properties. A whole file has its index, and all the pictures
-    /// and the sound to which the index points. The call blocks while it reads the index and the first bytes of each
-    /// picture.
+    /// and the sound to which the index points. It blocks while it reads the index and the first bytes of pictures.
     ///
     /// ```
     /// # fn example() -> Result<(), veo_core::Error> {
@@ -337,8 +336,8 @@ impl Layout {
     }
 }
 
-/// Returns whether the first box can be the first box of an MP4. Its kind is known, or its kind is a name and the box
-/// fits into the file.
+/// Returns whether the first box can be the first box of an MP4. Its kind is known, or is a name and the box fits into
+/// the file.
 fn begins_as_mp4(file: &mut (impl Read + Seek), length: u64) -> io::Result<bool> {
     let mut start = [0; 8];
     file.seek(SeekFrom::Start(0))?;
@@ -362,8 +361,7 @@ fn has_fragments(index: &[u8]) -> bool {
 }
 
 /// Reads the length of all segments in seconds. Each index comes with the number of fragments in front of the index. An
-/// index after a fragment, or with a single segment, can be the index of one fragment, so it does not show the length
-/// of the whole.
+/// index after a fragment, or with a single segment, can be the index of one fragment, and not of the whole.
 fn segments_seconds(indexes: &[(usize, Vec<u8>)]) -> Option<f64> {
     let mut longest = None;
     for (fragments, bytes) in indexes {
