@@ -460,6 +460,19 @@ impl<'a> Transfer<'a> {
         Err(Stop::Flawed(why))
     }
 
+    /// Returns whether the part is a whole video, although the host has announced more bytes.
+    async fn has_whole_video(&mut self) -> Result<bool, Error> {
+        let whole = self.part.check_whole().await?.ok();
+        let Some(whole) = whole.filter(|whole| whole.has_end) else {
+            return Ok(false);
+        };
+        let mut media = whole.media;
+        let doubt = "the media host announced more bytes than it sent";
+        media.doubts.push(doubt.to_owned());
+        self.media = Some(media);
+        Ok(true)
+    }
+
     /// Waits before the next try and returns true, or returns false if [`TRIES`] tries in a row brought no new bytes.
     async fn has_tries(&mut self) -> bool {
         let received = self.part.received;

@@ -353,7 +353,8 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
     Some((range.split_once('-')?.0.parse().ok()?, total.parse().ok()))
 }
 
-/// Returns whether a part that nobody asked for begins with the first byte of the file.
+/// Returns whether the range of a reply begins with the first byte of the file, so that the reply starts the file
+/// again.
 pub(super) fn is_from_the_start(response: &Response) -> bool {
     content_range(response.headers()).is_some_and(|(first, _)| first == 0)
 }
