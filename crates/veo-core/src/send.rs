@@ -1,4 +1,4 @@
-//! The path of a paid request: it is prepared, begun, sent, and its outcome written down.
+//! The path of a paid request: prepare it, begin it in the ledger, send it, and write down its outcome.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::{
     VideoRequest, image, plan,
 };
 
-/// A request that is planned, and whose images are where the providers reach them. Sending it costs money.
+/// A planned request whose images the providers can reach. Sending it costs money.
 ///
 /// [`Client::prepare`] makes it, and [`Client::send`] sends it.
 ///
@@ -48,7 +48,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Returns the offers, in the order of asking. There is at least one.
+    /// Returns the offers, in the order in which they are sent. There is at least one.
     pub fn offers(&self) -> &[Offer] {
         &self.offers
     }
@@ -64,20 +64,20 @@ impl Prepared {
         self
     }
 
-    /// Sets the place where the video is to be saved, as a text that means the same to all who share the ledger. No two
-    /// open entries may have the same place.
+    /// Sets the target, such as an absolute path. It must mean the same file to all programs that share the ledger. No
+    /// two open entries may have the same target.
     pub fn target(mut self, target: impl Into<String>) -> Self {
         self.want.target = Some(target.into());
         self
     }
 
-    /// Returns the key under which it is sent.
+    /// Returns the key under which the request is sent.
     pub fn chosen_key(&self) -> &str {
         &self.want.key
     }
 
-    /// Leaves out accounts that were asked in the same form, unless no other is left. Returns how many were not asked
-    /// yet.
+    /// Removes the offers whose account was asked before in the same form, unless no other offer is left. Returns how
+    /// many offers were not sent before.
     pub(crate) fn leave_out(&mut self, asked: &[Attempt]) -> usize {
         let is_left = |offer: &Offer| {
             let is_asked = |attempt: &Attempt| {
@@ -93,17 +93,18 @@ impl Prepared {
     }
 }
 
-/// The longest wait for another task or process that sends the same key: as long as a paid call may take.
+/// The longest wait for another Tokio task or process that sends the same key: as long as a paid call may take.
 const SUBMIT_PATIENCE: Duration = Duration::from_secs(120);
-/// The time between two looks at a call that another task or process makes.
+/// The time between two looks at a call that another Tokio task or process makes.
 const LOOK_AT_CALL_EVERY: Duration = Duration::from_millis(100);
 
 impl Client {
-    /// Plans a request, and brings its images to where the providers reach them. Nothing is paid for.
+    /// Plans a request, and uploads its local images. Nothing is paid for.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] with every reason if no provider can make it; otherwise why an upload failed.
+    /// [`ErrorKind::InvalidRequest`] with every reason if no provider can make the video; otherwise the error of an
+    /// upload.
     pub async fn prepare(&self, request: &VideoRequest) -> Result<Prepared, Error> {
         runtime()?;
         let plan = self.planned(request).await;
@@ -130,13 +131,14 @@ impl Client {
         })
     }
 
-    /// Sends a prepared request to the first provider that can make the video, at most once. The next one is asked only
-    /// when a provider has certainly not taken it; the job then says why. This waits while the account's
-    /// [limit](crate::Limit) is reached. It also waits, up to [`Poll::give_up_after`](crate::Poll::give_up_after),
-    /// while the provider wants a pause or the budget is set aside for calls under way.
+    /// Sends a prepared request to the first provider that can make the video, at most once. The next provider is asked
+    /// only if the ones before it have certainly not accepted the request; [`Job::refusals`](crate::Job::refusals) then
+    /// has their reasons. This waits while the account's [limit](crate::Limit) is reached. It also waits, up to
+    /// [`Poll::give_up_after`](crate::Poll::give_up_after), while the provider wants a pause or the budget is set aside
+    /// for calls under way.
     ///
-    /// With a [ledger](Self::with_ledger) each call is written down before it leaves, and its outcome after. Both
-    /// happen in a task of their own, so dropping this future loses nothing.
+    /// With a [ledger](Self::with_ledger) each call is written down before it is sent, and its outcome afterwards.
+    /// Writing and sending happen in a separate Tokio task, so dropping this future loses no outcome.
     pub async fn send(&self, prepared: Prepared) -> Submission {
         self.send_until(prepared, std::future::pending()).await
     }
@@ -170,7 +172,8 @@ impl Client {
                 Submission::Rejected(error) => {
                     let said = format!("{account}: {error}");
                     last_error = Some(match last_error {
-                        // A fault of the account says nothing about the request, which another provider has refused.
+                        // An earlier provider has refused the request itself. That helps the caller more than the fault
+                        // of this account.
                         Some(earlier)
                             if error.kind().is_of_account() && is_of_request(&earlier) =>
                         {
@@ -180,15 +183,15 @@ impl Client {
                     });
                     refusals.push(said);
                 }
-                // The request is paid for, or may be. The next provider would be a second payment.
+                // The request is paid for, or may be. Asking the next provider could pay a second time.
                 sent => return sent,
             }
         }
         Submission::Rejected(last_error.unwrap_or_else(|| no_provider_can(&refusals_of_plan)))
     }
 
-    /// Sends a paid request to the first provider that can make the video, at most once. It is
-    /// [`prepare`](Self::prepare) and [`send`](Self::send) in one.
+    /// [Prepares](Self::prepare) a paid request and [sends](Self::send) it to the first provider that can make the
+    /// video, at most once.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -211,12 +214,12 @@ impl Client {
         self.submit_until(request, std::future::pending()).await
     }
 
-    /// Sends a paid request once for a key, however often this is called, by all processes that share the
-    /// [ledger](Self::with_ledger). The same key with the same request returns the first outcome; a rejected request is
-    /// sent again. Another request under the key is rejected, with [`ErrorKind::KeyReused`].
+    /// Sends a paid request under a key, and never pays twice for the key, however often the processes that share the
+    /// [ledger](Self::with_ledger) call this. A call with the same request returns the first outcome. Only a rejected
+    /// request is sent again. Another request under the key is rejected, with [`ErrorKind::KeyReused`].
     ///
-    /// If another task or process is sending it at this moment, this waits for up to two minutes. After that the
-    /// outcome is unknown, with [`ErrorKind::OnItsWay`].
+    /// If another Tokio task or process is sending the request now, this waits for its outcome, for up to two minutes.
+    /// After that the outcome is unknown, with [`ErrorKind::OnItsWay`].
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -257,8 +260,8 @@ impl Client {
 
     /// Sends like [`submit`](Self::submit), but no paid request leaves any more once `stop` is done: not after the
     /// uploads, not after a wait for the provider's limit, and not to the next provider. Use it for Ctrl-C, for a
-    /// deadline, or when nobody wants the video any more. A stopped request is rejected, with [`ErrorKind::Stopped`]. A
-    /// request that has left is waited for, also if its connection is just being made.
+    /// deadline, or when nobody wants the video any more. A stopped request is rejected, with [`ErrorKind::Stopped`].
+    /// If the request has left, or if its connection is being made, this waits for its outcome.
     ///
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctest.rs"));
@@ -287,13 +290,13 @@ impl Client {
         }
     }
 
-    /// Waits until this client and its clones have no call on the wire, and all outcomes are written down. Call it
-    /// before the runtime ends: a call that is on the wire then becomes unknown.
+    /// Waits until this client and its clones have no call on the wire, and all outcomes are written down. Call this
+    /// before the runtime ends. If the runtime ends first, the outcome of each call on the wire is unknown.
     pub async fn drain(&self) {
         self.wire().empty().await;
     }
 
-    /// Sends one offer, once it may be sent.
+    /// Waits until one offer may be sent, and sends it at most once in each form.
     async fn send_one(
         &self,
         provider: &Arc<dyn Provider>,
@@ -302,12 +305,12 @@ impl Client {
         refusals: &[String],
         mut stop: Pin<&mut impl Future<Output = ()>>,
     ) -> Submission {
-        // These are the refusals of a form that is gone.
+        // The refusals of this offer by forms of the API that are gone.
         let mut renewed = Vec::new();
         let mut held_since = None;
         loop {
             let begin = self.beginning(&**provider, want, &offer);
-            // Once the call is begun it is sent, whatever becomes of the caller.
+            // Once the call has begun, it is sent even if the caller drops its future.
             let refusals = [refusals, &renewed].concat();
             let sending =
                 self.begin_and_send(Sender::Caller, provider.clone(), begin, refusals.clone());
@@ -331,12 +334,13 @@ impl Client {
                     renewed.push(refusal);
                     continue;
                 }
-                // No limit needs a pause that is longer than its span, so this one is the provider's.
+                // Our own limit never needs a pause that is longer than its span. So the provider has asked for this
+                // pause.
                 Ok(Sending::NotBefore(pause)) if pause > self.patience(&**provider) => {
                     return Submission::Rejected(too_early(&offer.account, pause));
                 }
                 Ok(Sending::NotBefore(pause)) => pause,
-                // Calls under way are waited for as long as jobs are.
+                // The wait for calls under way is as long as the wait for a job.
                 Ok(Sending::Held)
                     if held_since.get_or_insert_with(Instant::now).elapsed()
                         < self.poll().give_up_after =>
@@ -347,7 +351,7 @@ impl Client {
                     let message = "not sent: the rest of the budget is set aside for calls under way whose price is not known";
                     return Submission::Rejected(Error::new(ErrorKind::OverBudget, message));
                 }
-                // This error is from before the call, so nothing was sent.
+                // The ledger has not allowed the call, so nothing was sent.
                 Err(error) => return Submission::Rejected(error),
             };
             if unless_stopped(stop.as_mut(), sleep(pause)).await.is_none() {
@@ -363,8 +367,8 @@ impl Client {
         self.poll().give_up_after.max(turn)
     }
 
-    /// Sends to the first provider now, or returns how long to wait before that is possible. A rejected request that is
-    /// [sent again](is_sent_again) stays wanted; `has_others` says that another provider can be asked then.
+    /// Sends to the first provider now, or returns how long to wait first. If a later step [sends a rejected request
+    /// again](is_sent_again), the entry becomes wanted. `has_others` is true if that step can ask another provider.
     pub(crate) async fn send_now(
         &self,
         prepared: Prepared,
@@ -394,7 +398,7 @@ impl Client {
         }
         match sent {
             Sending::Ended(submission) => Ok(SentNow::Submission(submission)),
-            // The outcome is not known yet, and soon will be.
+            // Another process is sending the call, so the outcome will soon be known.
             Sending::BegunBefore(entry) if entry.state == EntryState::OnItsWay => {
                 Ok(SentNow::AgainAfter(Duration::from_secs(1)))
             }
@@ -406,12 +410,12 @@ impl Client {
                 Ok(SentNow::Submission(Box::new(submission)))
             }
             Sending::NotBefore(pause) => Ok(SentNow::AgainAfter(pause)),
-            // A provider that replaces its own form every time is treated as a busy one.
+            // After a second change of the form, the next step sends the offer.
             Sending::Renewed(_) | Sending::Held => Ok(SentNow::AgainAfter(LOOK_AT_CALL_EVERY)),
         }
     }
 
-    /// Makes the record of a call, which is written down before the call is made.
+    /// Describes a call for the ledger, which writes it down before the call is made.
     fn beginning(&self, provider: &dyn Provider, want: &Want, offer: &Offer) -> Begin {
         let renewed = provider.renewed(offer).and_then(Result::ok);
         let offer = renewed.as_ref().unwrap_or(offer);
@@ -429,7 +433,8 @@ impl Client {
         }
     }
 
-    /// Writes a call down, makes it, and writes down its outcome. It does so in a task that goes on without the caller.
+    /// Writes a call down, makes it, and writes down its outcome, in a Tokio task that continues if the caller drops
+    /// its future.
     async fn begin_and_send(
         &self,
         sender: Sender,
@@ -447,7 +452,8 @@ impl Client {
                 .await
         };
         match self.detached(calling).await {
-            // A provider that panics may have sent the request. A rejection would let it be sent again.
+            // A provider that panics may have sent the request, so the outcome is unknown. After a rejection it could
+            // be sent again.
             Err(error) if error.kind() == ErrorKind::OutcomeUnknown => {
                 let key = &begin.want.key;
                 let mut submission = Submission::Unknown(Unknown {
@@ -470,28 +476,31 @@ impl Client {
         begin: &Begin,
         refusals: Vec<String>,
     ) -> Result<Sending, Error> {
-        // After an error it is not certain that the call is on record, so it does not leave.
+        // After an error it is not certain that the ledger has the call, so nothing is sent.
         let begun = self.ledger().begin(begin.clone()).await?;
         let Begin { want, offer, .. } = begin;
         if let Some(error) = begun.refusal(want) {
             return Ok(Sending::Ended(Box::new(Submission::Rejected(error))));
         }
         match begun {
-            // Only this answer has written the call down. After any other one, the call does not leave.
+            // Only this answer means that the call is written down. After any other answer nothing is sent.
             Begun::Yours => {}
             Begun::Known(entry) => return Ok(Sending::BegunBefore(entry)),
             Begun::NotBefore(pause) => return Ok(Sending::NotBefore(pause)),
             _ => return Ok(Sending::Held),
         }
-        // The cost of the call may show in the balance only.
+        // Reads the balance before the call. Afterwards `learn_price` takes the cost of the call from the fall of the
+        // balance.
         self.observe_balance().await;
         let span = info_span!("submit", provider = %offer.account, model = %offer.model, outcome = Empty, job = Empty);
-        // From here on the call may be charged. Until its outcome is written the attempt is open, and never sent again.
+        // From here on the call may be charged. Until its outcome is written the attempt is open, and an open attempt
+        // is never sent again.
         let mut submission = provider.submit(offer).instrument(span.clone()).await;
         span.record("outcome", submission.outcome());
         let mut is_renewed = false;
         match &mut submission {
-            // This call was not taken, so the other form may be asked. Other errors are the same in any form.
+            // The provider has not accepted this call, so a call in the other form cannot pay twice. Other errors are
+            // the same in any form.
             Submission::Rejected(error)
                 if matches!(error.kind(), ErrorKind::Retired | ErrorKind::Refused) =>
             {
@@ -533,7 +542,7 @@ impl Client {
         }
     }
 
-    /// Refuses a client without a ledger, and a call outside of a runtime.
+    /// Returns an error if this client has no ledger, or if there is no runtime.
     pub(crate) fn check_record(&self) -> Result<(), Error> {
         runtime()?;
         if self.keeps_record() {
@@ -543,7 +552,8 @@ impl Client {
         Err(Error::new(ErrorKind::InvalidRequest, message))
     }
 
-    /// Writes down the outcome of a call. If that fails, the attempt stays open, and is not sent again.
+    /// Writes down the outcome of a call. If writing fails, the attempt stays open, and an open attempt is never sent
+    /// again.
     async fn record_outcome(&self, key: &str, submission: &mut Submission, is_wanted: bool) {
         if !self.keeps_record() {
             return;
@@ -563,14 +573,14 @@ impl Client {
         };
         let event = Event::Ended { outcome };
         match (self.record_with_retry(key, event).await, submission) {
-            // The job is paid for, so the caller gets it even if it is not on record.
+            // The job is paid for, so the caller gets it even if the ledger could not store it.
             (Err(error), Submission::Accepted(job)) => job.unrecorded = Some(Box::new(error)),
             (Ok(_), Submission::Accepted(_)) => self.learn_price(key).await,
             _ => {}
         }
     }
 
-    /// Writes down a fact, and tries a second time if the first fails.
+    /// Writes down an event, and tries a second time if the first try fails.
     pub(crate) async fn record_with_retry(&self, key: &str, event: Event) -> Result<Entry, Error> {
         match self.ledger().record(key, event.clone()).await {
             Ok(entry) => Ok(entry),
@@ -584,7 +594,8 @@ impl Client {
         }
     }
 
-    /// Returns the outcome that a key has had before. `offer` is the one that would be sent now.
+    /// Returns the outcome of the earlier call under a key, and sends nothing. `offer` is the offer that would
+    /// otherwise be sent.
     async fn outcome_of_entry(
         &self,
         mut entry: Entry,
@@ -602,8 +613,8 @@ impl Client {
             match self.ledger().entry(&entry.key).await {
                 Ok(Some(later)) => entry = later,
                 Ok(None) => break,
-                // The call under way may be charged, so its attempt makes this unknown.
-                Err(error) => return unresolved(entry, offer, error),
+                // The call under way may be charged, so the outcome is unknown and not rejected.
+                Err(error) => return unresolved(entry, error),
             }
         }
         if entry.state == EntryState::OnItsWay {
@@ -631,14 +642,14 @@ impl Client {
         }
     }
 
-    /// Runs work to its end in a task of its own, also if the caller goes away.
+    /// Runs work in a separate Tokio task, to its end, even if the caller drops its future.
     pub(crate) async fn detached<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         let runtime = runtime()?;
         let on_wire = self.wire().enter();
-        // It is long, and a task is moved several times.
+        // The future is large, and Tokio moves it several times, so it goes on the heap.
         let work = Box::pin(work);
         let task = runtime.spawn(async move {
             let done = work.await;
@@ -654,11 +665,13 @@ impl Client {
         })
     }
 
-    /// Looks at the balance of the budget's account, if it tells one, and writes down by how much it has fallen.
+    /// Reads the balance of the budget's account, and writes down by how much the balance has fallen. Returns the fall,
+    /// if the provider reports a balance and an earlier one is known.
     pub(crate) async fn observe_balance(&self) -> Option<f64> {
         self.budget()?;
         let client = self.clone();
-        // All others wait for this look, so it must not depend on a caller that polls it.
+        // Other calls wait for the lock on the balance. In a separate Tokio task, a caller that stops polling cannot
+        // keep this lock.
         self.detached(async move { Ok(client.observed().await) })
             .await
             .ok()
@@ -679,6 +692,7 @@ impl Client {
             .filter(|credits| credits.is_finite())?;
         let fall = last.replace(now).map(|before| (before - now).max(0.0));
         if let Some(credits) = fall.filter(|fall| *fall > 0.0) {
+            // Without this line the calls still count, with their prices or with what was set aside for them.
             let _ = self
                 .record_with_retry(&budget.name, Event::Fall { credits })
                 .await;
@@ -686,9 +700,10 @@ impl Client {
         fall
     }
 
-    /// Learns from the balance what a call of unknown price has cost. No other call was under way meanwhile.
+    /// Learns from the balance what a call of unknown price has cost. The ledger begins such a call only if no other
+    /// call under the budget with an unknown cost is under way.
     pub(crate) async fn learn_price(&self, key: &str) {
-        // With a price from the caller, other calls may have been under way.
+        // If the caller gives the price, calls run at the same time, so the fall is not that of one call.
         if self.budget().is_none_or(|budget| budget.price.is_some()) {
             return;
         }
@@ -698,12 +713,15 @@ impl Client {
         let Some(entry) = self.ledger().entry(key).await.ok().flatten() else {
             return;
         };
+        // Without a price from the caller, an amount is set aside only for a call whose price was unknown when it
+        // began.
         let is_alone = entry
             .attempts
             .last()
             .is_some_and(|attempt| attempt.reserved.is_some() && attempt.budget.is_some());
-        // A balance that has not fallen yet can still fall for this call.
+        // A balance that has not fallen yet can still fall because of this call.
         if is_alone && credits > 0.0 {
+            // Without this line the call still counts, with what was set aside for it.
             let _ = self.record_with_retry(key, Event::Cost { credits }).await;
         }
     }
@@ -723,9 +741,9 @@ pub(crate) enum SentNow {
 
 #[derive(Clone, Copy)]
 enum Sender {
-    /// A caller that is told of a rejection, and decides whether to ask again.
+    /// A caller that receives the rejection, and decides whether to send again.
     Caller,
-    /// A step, which goes on by itself, also in another process.
+    /// A step. After a rejection a later step sends again by itself, perhaps in another process.
     Step {
         /// True if another provider can be asked.
         has_others: bool,
@@ -733,7 +751,7 @@ enum Sender {
 }
 
 impl Sender {
-    /// Returns whether a rejected request stays wanted. `is_renewed` says that another form of the same API takes it.
+    /// Returns whether a rejected request becomes wanted again. `is_renewed` is true if it can be sent in another form.
     fn still_wants(self, error: &Error, is_renewed: bool) -> bool {
         match self {
             Self::Caller => false,
@@ -749,20 +767,17 @@ enum Sending {
     Renewed(String),
     /// A call was made before under this key.
     BegunBefore(Box<Entry>),
-    /// The account takes no request before this time has passed.
+    /// The account accepts no request before this time has passed.
     NotBefore(Duration),
-    /// The budget is set aside for calls under way.
+    /// The rest of the budget is set aside for calls under way.
     Held,
 }
 
-/// Makes the outcome of a call that another task or process makes: unknown. Every entry on its way has the attempt that is under way;
-/// without one no call was begun.
-fn unresolved(entry: Entry, offer: Option<&Offer>, error: Error) -> Submission {
-    let (offer, sent_at) = match (entry.attempts.last(), offer) {
-        (Some(attempt), _) => (entry.offer(attempt), attempt.at),
-        // The line of the attempt is damaged.
-        (None, Some(offer)) => (offer.clone(), entry.at),
-        (None, None) => return Submission::Rejected(error),
+/// Makes the outcome of a call that another Tokio task or process is making: unknown. An entry on its way always has an
+/// attempt. Without an attempt nothing was sent, so nothing can be charged, and the outcome is a rejection.
+fn unresolved(entry: Entry, error: Error) -> Submission {
+    let Some(attempt) = entry.attempts.last() else {
+        return Submission::Rejected(error);
     };
     Submission::Unknown(Unknown {
         offer,
@@ -778,7 +793,8 @@ fn is_sent(entry: &Entry) -> bool {
     !is_to_be_sent && !entry.attempts.is_empty()
 }
 
-/// Returns whether a step sends a rejected request again: to the same provider, or to another one if there are others.
+/// Returns whether a step sends a rejected request again: to the same provider, or to another provider if `has_others`
+/// is true.
 pub(crate) fn is_sent_again(error: &Error, has_others: bool) -> bool {
     match error.resend() {
         Resend::Same | Resend::After(_) => true,
@@ -799,7 +815,7 @@ fn is_final(error: &Error) -> bool {
     )
 }
 
-/// Makes the error of an account that takes no request for a while.
+/// Makes the error of an account that accepts no request for a while.
 fn too_early(account: &str, pause: Duration) -> Error {
     let seconds = pause.as_secs_f64().ceil();
     let message = format!("not sent: {account} wants no request for another {seconds} s");

@@ -1,4 +1,5 @@
-//! A finished video made larger: a paid call of its own. In kie.ai's old form the same call also asks for the progress.
+//! Makes a finished video larger, by a further paid call. In kie.ai's old form the same call also asks for the
+//! progress.
 
 use serde_json::Value;
 use tracing::{Instrument, info_span};
@@ -14,19 +15,24 @@ use crate::{
     VideoRequest,
 };
 
-/// The number of calls for 4K in all that the library makes without being asked, the first one included, while the outcome is
-/// unknown. The page of kie.ai says that a repeated call answers with the state, so it is not charged.
+/// The most calls for 4K that the client makes by itself while the outcome is unknown, the first call included.
+/// kie.ai's page says that a repeated call answers with the state. It does not say whether a repeated call is charged.
 const CALLS_OF_4K: u32 = 2;
 
 impl Client {
-    /// Makes the video of a finished job larger, which costs extra, and waits for it. The key in the
-    /// [ledger](Self::with_ledger) is the job with the size: a call for the same job and resolution goes on with the
-    /// same upgrade. Only kie.ai can do this.
+    /// Makes the video of a finished job larger, which costs extra, and waits for the larger video. The key in the
+    /// [ledger](Self::with_ledger) is the job with the size (`kie:TASK:4k`). If you call this again for the same job
+    /// and size, it continues the same upgrade. Only kie.ai can do this.
     ///
-    /// In kie.ai's old form the call itself asks for the progress. So the call for 1080p is repeated until the video is
-    /// there. The call for 4K is repeated only until its task can be asked, and once after a lost reply. After a lost
-    /// reply to the call for 1080p the outcome is unknown, and calling this function again repeats the call. In kie.ai's current form
-    /// an upgrade is a task of its own: the call is made once, and a lost reply has to be [settled](Self::settle).
+    /// In kie.ai's current form an upgrade is a new task. The call is made once, and after a lost reply the outcome is
+    /// unknown until you [settle](Self::settle) it. In the old form the call also asks for the progress, so the client
+    /// can make this paid call more than once. kie.ai does not say whether a repeated call is charged again:
+    ///
+    /// - The call for 1080p is repeated until the video is there. After a lost reply the outcome is unknown, and the
+    ///   client does not repeat the call by itself. If you call this again, it makes the call again.
+    /// - The call for 4K is repeated until a reply names the upgrade's own task, and once after a lost reply.
+    /// - Without a ledger, a lost reply counts as an unanswered question: the call is repeated for as long as
+    ///   [`Poll`](crate::Poll) forgives.
     ///
     /// ```
     /// use veo_core::{Client, Error, Job, Resolution};
@@ -38,11 +44,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the provider cannot do it. [`ErrorKind::Refused`], [`ErrorKind::Retired`] and
-    /// [`ErrorKind::InsufficientCredits`] if it refuses: the smaller video is all there is.
-    /// [`ErrorKind::OutcomeUnknown`] if the reply to the call was lost. [`ErrorKind::OverBudget`],
-    /// [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`] if it was not sent. With any other kind the upgrade could
-    /// not be followed, and goes on. The error carries the job.
+    /// [`ErrorKind::InvalidRequest`] if the provider has no such upgrade. [`ErrorKind::Refused`],
+    /// [`ErrorKind::Retired`] and [`ErrorKind::InsufficientCredits`] if the provider refuses the upgrade: only the
+    /// smaller video exists. [`ErrorKind::OutcomeUnknown`] if the reply to the call was lost.
+    /// [`ErrorKind::OverBudget`], [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`] if the call was not sent. Any
+    /// other kind means that the progress could not be read, and that the upgrade may still be running: call this
+    /// again. The error carries the job.
     pub async fn upgrade(&self, job: impl AsRef<JobRef>, to: Resolution) -> Result<Video, Error> {
         self.upgrade_with(job, to, |_state| {}).await
     }
@@ -61,7 +68,7 @@ impl Client {
         self.enlarge(job.as_ref(), to, true, on_state).await
     }
 
-    /// Makes a video larger. `again` says that the caller wants an unknown call to be repeated.
+    /// Makes a video larger. `again` is true if the caller has asked to repeat a call whose outcome is unknown.
     pub(crate) async fn enlarge(
         &self,
         job: &JobRef,
@@ -89,7 +96,7 @@ impl Client {
         loop {
             waiting.turn().await?;
             let answer = self.upgrade_call(job, to, again, &mut own).await;
-            // The caller has asked for one repetition of an unknown call, and not for more.
+            // The caller has allowed one repetition of an unknown call, not one in each round.
             again = false;
             if let Some(state) = waiting.take_up(answer)? {
                 on_state(&state);
@@ -115,7 +122,8 @@ impl Client {
         Err(Error::new(ErrorKind::InvalidRequest, message).with_job(job))
     }
 
-    /// Returns whether an upgrade with an unknown outcome is called once more by itself.
+    /// Returns whether a step repeats the call of an upgrade whose outcome is unknown. Only the old form allows this,
+    /// since its call also asks for the progress.
     pub(crate) fn is_called_again(&self, entry: &Entry) -> bool {
         let Wish::Upgrade { job, .. } = &entry.wish else {
             return false;
@@ -131,13 +139,15 @@ impl Client {
             .is_some_and(|provider| provider.capabilities().upgrades.contains(&to))
     }
 
-    /// Stores the wish for a larger video of a finished job, and the place where it is to be saved. Nothing is sent:
-    /// [`upgrade`](Self::upgrade) or a [step](Self::step) of the key does that. The key is the job with the size.
+    /// Stores the wish for a larger video of a finished job, and the target of the larger video. It sends nothing:
+    /// [`upgrade`](Self::upgrade) or a [step](Self::step) of the key sends the call. The key is the job with the size
+    /// (`kie:TASK:4k`).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] if the provider cannot do it, or there is no ledger; [`ErrorKind::TargetTaken`] if
-    /// another open entry is to be saved in the same place; [`ErrorKind::Ledger`] and [`ErrorKind::LedgerDamaged`].
+    /// [`ErrorKind::InvalidRequest`] if the provider has no such upgrade, or this client has no ledger;
+    /// [`ErrorKind::TargetTaken`] if another open entry has the same target; [`ErrorKind::Ledger`] and
+    /// [`ErrorKind::LedgerDamaged`] if the wish could not be stored.
     pub async fn want_upgrade(
         &self,
         job: impl AsRef<JobRef>,
@@ -151,7 +161,8 @@ impl Client {
         self.ledger().want(want).await
     }
 
-    /// Asks the task of an upgrade, or makes its call, whichever tells how far it is. `own` is that task, if known.
+    /// Returns the state of an upgrade. It reads the state of the upgrade's own task (`own`) if that task is known.
+    /// Otherwise it makes the paid call of the upgrade, if that call may be made.
     pub(crate) async fn upgrade_call(
         &self,
         job: &JobRef,
@@ -166,6 +177,7 @@ impl Client {
         {
             *own = entry.own_task().map(str::to_owned).or(own.take());
         }
+        // Reading the state of a known task costs nothing.
         if let Some(task) = own
             && let Some(state) = self.state_of_own_task(&reference, task, to).await?
         {
@@ -186,7 +198,7 @@ impl Client {
         Ok(state)
     }
 
-    /// Makes the record of the call of an upgrade, which is written down before the call is made.
+    /// Describes the call of an upgrade for the ledger, which writes it down before the call is made.
     async fn beginning_of_upgrade(
         &self,
         provider: &dyn Provider,
@@ -205,7 +217,7 @@ impl Client {
             form: reference.form.clone(),
             model: model.unwrap_or_else(|| "unknown".to_owned()),
             operation: Operation::Upgrade,
-            // The call names the task, which is in the key.
+            // The call sends only the task, which is in the key.
             body: Value::Null,
             request: request.resolution(to),
             warnings: Vec::new(),
@@ -214,7 +226,7 @@ impl Client {
             want: Want::new(reference.to_string(), wish),
             offer,
             marker: None,
-            // An upgrade that is a task of its own counts for the limit like any other task.
+            // An upgrade that is a new task counts towards the limit. In the old form a repeated call only asks.
             limit: provider
                 .upgrades_as_task(reference)
                 .then_some(provider.capabilities().limit)
@@ -223,8 +235,8 @@ impl Client {
         }
     }
 
-    /// Writes down an upgrade's call, makes it, and writes down its answer. Returns the state, and its task if it has
-    /// one.
+    /// Writes down an upgrade's call, makes the call, and writes down the answer. Returns the state, and the upgrade's
+    /// own task if the answer names one.
     async fn begin_and_upgrade(
         &self,
         provider: &dyn Provider,
@@ -240,7 +252,7 @@ impl Client {
         let entry = match begun {
             Begun::Yours => None,
             Begun::Known(entry) => Some(*entry),
-            // Another process makes the call, or it has to wait for its turn.
+            // The ledger does not allow the call now: the limit or the budget makes it wait.
             _ => return Ok((State::Pending, None)),
         };
         if let Some(entry) = &entry {
@@ -258,7 +270,8 @@ impl Client {
                 Ok(_) => {}
             }
         }
-        // A ledger has this call by now. After a crash it is unknown, and a repeated call is counted before it leaves.
+        // The ledger has this call now, and the number of a repeated call. A crash from here on leaves the outcome
+        // unknown.
         let answer = provider.upgrade(reference, to).await;
         let calls_left = if provider.upgrades_as_task(reference) {
             0
@@ -269,7 +282,8 @@ impl Client {
             .await
     }
 
-    /// Returns the state of the task of an upgrade. It is none if the video of the task is as small as before.
+    /// Returns the state of an upgrade's own task. Returns nothing if the video of this task is still the smaller one:
+    /// then only the call of the upgrade tells the state.
     async fn state_of_own_task(
         &self,
         reference: &JobRef,
@@ -283,11 +297,12 @@ impl Client {
             .ok_or_else(|| no_such_provider(&own))?;
         let is_task = provider.upgrades_as_task(reference);
         match provider.state(&own).await? {
-            // This is not the larger video, so the call is made again to ask for that.
+            // In the old form the record of this task can still have the smaller video. Then only the call tells about
+            // the larger one.
             State::Finished(video) if video.is_below(to) && !is_task => Ok(None),
             State::Finished(video) => {
-                // A task of its own makes no other size. Without a size, the video would be taken for the smaller one,
-                // whose record has none either.
+                // If the record names no size, the size is `to`, since this task makes no other. A video without a size
+                // could not be told from the smaller one.
                 let size = Some(to.to_string()).filter(|_| is_task);
                 let video = Video {
                     job: reference.clone(),
@@ -310,8 +325,8 @@ impl Client {
         }
     }
 
-    /// Writes down the answer to a call, and returns the state and the task of its own. `entry` is from before the
-    /// call, and `calls_left` is how often a call for 4K can still be made by itself.
+    /// Writes down the answer to a call. Returns the state, and the upgrade's own task if the answer names one. `entry`
+    /// is the entry before the call. `calls_left` is how many more calls for 4K the client may make by itself.
     async fn record_upgrade_answer(
         &self,
         entry: Option<&Entry>,
@@ -323,6 +338,7 @@ impl Client {
         let key = reference.to_string();
         let before = match entry.map(|entry| entry.state) {
             None => Before::Nothing,
+            // The call of an entry on its way is never repeated, so only an unknown entry comes here.
             Some(EntryState::OnItsWay | EntryState::Unknown) => Before::Lost,
             Some(_) => Before::Accepted,
         };
@@ -339,14 +355,16 @@ impl Client {
                 Ok((State::Finished(Box::new(video)), None))
             }
             Upgrade::Running { task } => {
-                // A task of the same name is the smaller video, and says nothing of the larger one.
+                // A task with the id of the job is that of the smaller video, so its state would not be that of the
+                // upgrade.
                 let task = task.filter(|task| *task != reference.task);
                 if before != Before::Accepted || task.is_some() {
                     self.write_taken(reference, task.as_deref()).await?;
                 }
                 Ok((State::Running { percent: None }, task))
             }
-            // A refusal says nothing of an earlier call whose reply was lost. That one may be paid for.
+            // This call was refused, but an earlier call whose reply was lost may be paid for. So the outcome stays
+            // unknown.
             Upgrade::Rejected(error) | Upgrade::Unavailable(error) if before == Before::Lost => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
                 self.write_upgrade(&key, unknown_event(&error)).await?;
@@ -364,9 +382,9 @@ impl Client {
                 Err(error)
             }
             Upgrade::Unavailable(error) => {
-                // The outcome of an earlier call stays as it is.
+                // An earlier call was accepted. Its outcome stays, since it is paid for.
                 if before == Before::Nothing {
-                    // An upgrade that may be possible later stays wanted.
+                    // Nothing was charged, and the upgrade may be possible later. So it stays wanted.
                     let event = match error.kind() {
                         ErrorKind::Unavailable => still_wanted_event(&error),
                         _ => rejected_event(&error),
@@ -375,14 +393,15 @@ impl Client {
                 }
                 Err(error)
             }
-            // A lost reply does not undo an earlier acceptance.
+            // A lost reply does not undo an earlier acceptance. Without a ledger there is no entry that could become
+            // unknown.
             Upgrade::Unknown(error) if before == Before::Accepted || !self.keeps_record() => {
                 Err(error)
             }
             Upgrade::Unknown(error) => {
                 let error = error.of_kind(ErrorKind::OutcomeUnknown);
                 self.write_upgrade(&key, unknown_event(&error)).await?;
-                // The next call for 4K tells the state.
+                // kie.ai's page says that the next call for 4K answers with the state.
                 if to == Resolution::K4 && calls_left > 0 {
                     return Ok((State::Pending, None));
                 }
@@ -391,7 +410,8 @@ impl Client {
         }
     }
 
-    /// Writes down that an upgrade was taken. If that fails, the error names its task, which is paid for.
+    /// Writes down that an upgrade was accepted. If writing fails, the error names the upgrade's task, which is paid
+    /// for.
     async fn write_taken(&self, reference: &JobRef, task: Option<&str>) -> Result<(), Error> {
         let outcome = Outcome::Accepted {
             job: reference.clone(),
@@ -430,7 +450,7 @@ impl Client {
         }
     }
 
-    /// Makes the wish for an upgrade, with the request of the smaller video if that is known here.
+    /// Makes the wish for an upgrade, with the request of the smaller video if the ledger has that request.
     async fn upgrade_wish(&self, reference: &JobRef) -> Wish {
         let small = self.entry_of(&reference.without_resolution()).await;
         let request =
@@ -442,7 +462,7 @@ impl Client {
     }
 }
 
-/// The record of an upgrade before its call was made.
+/// The outcome of the calls for an upgrade before this call.
 #[derive(Clone, Copy, PartialEq)]
 enum Before {
     Nothing,
@@ -452,22 +472,25 @@ enum Before {
     Lost,
 }
 
-/// Returns whether an unknown upgrade may be called once more by itself, where the call asks how far it is.
+/// Returns whether the client may repeat the call of an unknown upgrade by itself, in a form whose call also asks for
+/// the progress. Only a call for 4K may be repeated.
 fn has_calls_left(entry: &Entry) -> bool {
     let is_called = entry.attempts.last().is_some();
     entry.upgrade() == Some(Resolution::K4) && is_called && calls(entry) < CALLS_OF_4K
 }
 
-/// Returns the state or the error of a known upgrade that keeps its call from being repeated. `again` says that the
-/// caller wants an unknown call to be repeated, and `is_task` that each call is an upgrade of its own.
+/// Returns why the call of a known upgrade must not be made again: its state, or an error. Returns nothing if the call
+/// may be made. `again` is true if the caller has asked to repeat an unknown call. `is_task` is true if each call would
+/// start a new paid task.
 fn stands_against(
     entry: &Entry,
     to: Resolution,
     again: bool,
     is_task: bool,
 ) -> Result<Option<State>, Error> {
-    // A repeated call that is a task would be paid for again. In the old form a call for 4K that is there answers with its state. A
-    // lost call for 1080p may not have arrived, so only the caller decides to repeat it.
+    // If each call is a task, a repeated call would be paid for again. In the old form, kie.ai's page says that a
+    // repeated call for 4K answers with the state. For 1080p no page says so: a repeated call may be charged again, so
+    // only the caller decides.
     let may_be_repeated = match to {
         _ if is_task => false,
         Resolution::K4 => has_calls_left(entry),
@@ -475,7 +498,8 @@ fn stands_against(
     };
     match entry.state {
         EntryState::OnItsWay => Ok(Some(State::Pending)),
-        // The process that has begun it is about to write down its task.
+        // The call is paid for. A second call would be a second task, so the state is read from the task as soon as it
+        // is known.
         EntryState::Accepted | EntryState::Finished | EntryState::Done if is_task => {
             Ok(Some(State::Running { percent: None }))
         }
